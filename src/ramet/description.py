@@ -1,0 +1,55 @@
+"""Settings as plain data: what a run's log keeps of them, and what two runs are compared by."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+
+def describe(value: Any) -> Any:
+    """Return a setting as JSON-like data that differs whenever the setting does.
+
+    Code is described by its name only: it cannot be compared, and is never stored.
+
+    >>> from ramet.domains import Uniform
+    >>> describe(Uniform(0.0, 1.0))
+    {'type': 'Uniform', 'low': 0.0, 'high': 1.0, 'start': None, 'explore': None}
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(name): describe(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(inner) for inner in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.asdict(value)
+    else:
+        return {"code": _name(value if callable(value) else type(value))}
+    return {"type": _name(type(value)), **{name: describe(inner) for name, inner in fields.items()}}
+
+
+def differences(before: Any, now: Any, at: str = "") -> Iterator[str]:
+    """Yield one line for each place where two descriptions differ.
+
+    >>> list(differences({"ready": 5, "q": 0.2}, {"ready": 10, "q": 0.2}, "strategy"))
+    ['strategy.ready: 5 -> 10']
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in before | now:
+            inner = f"{at}.{name}" if at else str(name)
+            yield from differences(before.get(name), now.get(name), inner)
+    elif type(before) is not type(now) or before != now:
+        yield f"{at}: {before!r} -> {now!r}"
+
+
+def _name(thing: Any) -> str:
+    """Name what is ours by its name alone, and anything else with its module."""
+    name = getattr(thing, "__qualname__", repr(type(thing)))
+    module = getattr(thing, "__module__", None) or ""
+    return name if module.split(".")[0] == "ramet" else f"{module}:{name}"

@@ -1,0 +1,204 @@
+"""A space: the named hyperparameters of a run, and which of their combinations are allowed."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ramet.description import describe
+from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, Value
+from ramet.errors import SpaceError
+
+__all__ = ["Hparams", "Space", "Where"]
+
+# The values of all hyperparameters by name. Treated as immutable everywhere.
+Hparams = dict[str, Value]
+Where = Callable[[Mapping[str, Value]], bool]
+
+# How many draws in a row `where` may reject before its region is taken to be empty.
+REDRAWS = 1_000
+
+DOMAINS = (Uniform, LogUniform, Integer, Choice, Constant)
+
+
+class Space(Mapping[str, Domain]):
+    """Named domains; nested spaces become dotted names; ``where`` rejects combinations.
+
+    >>> space = Space(lr=LogUniform(1e-4, 1.0), augment=Space(p=Uniform(0.0, 1.0)))
+    >>> list(space)
+    ['lr', 'augment.p']
+    >>> Space(lr=LogUniform(0.0, 1.0))
+    Traceback (most recent call last):
+        ...
+    ramet.errors.SpaceError: hyperparameter 'lr': 0 < low must hold on a log scale, got (low=0.0)
+    """
+
+    __slots__ = ("_domains", "_predicates", "domains")
+
+    def __init__(
+        self,
+        domains: Mapping[str, Any] | None = None,
+        /,
+        *,
+        where: Where | None = None,
+        **named: Any,
+    ) -> None:
+        self._domains: dict[str, Domain] = {}
+        # Each with the prefix of the names that it looks at.
+        self._predicates: tuple[tuple[str, Where], ...] = ()
+        for name, value in {**(domains or {}), **named}.items():
+            self._add(name, value)
+        if where is not None:
+            self._predicates += (("", where),)
+        _check_names(self._domains)
+        # What items() gives, several times quicker; decisions for large populations go over it.
+        self.domains: tuple[tuple[str, Domain], ...] = tuple(self._domains.items())
+
+    def __getitem__(self, name: str) -> Domain:
+        return self._domains[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._domains)
+
+    def __len__(self) -> int:
+        return len(self._domains)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self.describe() == other.describe()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._domains))
+
+    def __repr__(self) -> str:
+        return f"Space({', '.join(f'{name}={domain}' for name, domain in self.items())})"
+
+    def sample(self, rng: np.random.Generator) -> Hparams:
+        """Draw the values a member starts with."""
+        hparams: Hparams = {}
+        for _ in range(REDRAWS):
+            hparams = {name: domain.sample(rng) for name, domain in self._domains.items()}
+            if self.allows(hparams):
+                return hparams
+        raise SpaceError(
+            f"where= must accept some combination, but it rejected {REDRAWS:,} draws in a row, the "
+            f"last of them {hparams}; widen it, or narrow the domains to where it holds"
+        )
+
+    def allows(self, hparams: Mapping[str, Value]) -> bool:
+        """Say whether every ``where`` accepts these values, which are in their domains."""
+        return all(
+            predicate(_inside(prefix, hparams) if prefix else dict(hparams))
+            for prefix, predicate in self._predicates
+        )
+
+    def contains(self, hparams: Mapping[str, Value]) -> bool:
+        """Say whether the names are the space's, and the values in it."""
+        return self.problem(hparams) is None
+
+    def problem(self, hparams: Mapping[str, Value]) -> str | None:
+        """Return why these values are not in the space, if they are not."""
+        if missing := [name for name in self if name not in hparams]:
+            return f"{missing} are missing; the space has {list(self)}"
+        if unknown := [name for name in hparams if name not in self]:
+            return f"{unknown} are not in the space, which has {list(self)}"
+        for name, domain in self._domains.items():
+            if not domain.contains(hparams[name]):
+                return f"{name!r} must be in {domain}, but got {hparams[name]!r}"
+        return None if self.allows(hparams) else f"where= rejects {dict(hparams)}"
+
+    def adopt(self, hparams: Mapping[str, Any]) -> Hparams:
+        """Return values that a person wrote as the space keeps them: names flat, 1 as 1.0."""
+        flat = {name: _plain(value) for name, value in _flatten("", hparams)}
+        adopted = {name: _as_declared(self.get(name), value) for name, value in flat.items()}
+        if problem := self.problem(adopted):
+            raise SpaceError(f"a starting point must lie in the space: {problem}")
+        return {name: adopted[name] for name in self}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the space as plain data, which a log keeps and two runs are compared by."""
+        where = [[prefix, describe(predicate)] for prefix, predicate in self._predicates]
+        return {
+            "domains": {name: describe(domain) for name, domain in self._domains.items()},
+            **({"where": where} if where else {}),
+        }
+
+    @classmethod
+    def from_description(cls, data: Mapping[str, Any]) -> "Space":
+        """Rebuild the domains of a described space; code (``where``, ``explore``) stays behind."""
+        kinds = {kind.__name__: kind for kind in DOMAINS}
+        return cls({name: _rebuilt(kinds, fields) for name, fields in data["domains"].items()})
+
+    def _add(self, name: str, value: Any) -> None:
+        if isinstance(value, Space):
+            prefixed = ((_joined(name, prefix), where) for prefix, where in value._predicates)  # noqa: SLF001 - a Space too
+            self._predicates += tuple(prefixed)
+        if isinstance(value, Mapping):
+            for inner, domain in value.items():
+                self._add(f"{name}.{inner}", domain)
+            return
+        if not isinstance(value, DOMAINS):
+            remedy = f"; write Constant({value!r})" if Constant(value).problem() is None else ""
+            raise SpaceError(
+                f"hyperparameter {name!r} must be a domain, such as Uniform(0.0, 1.0), but got "
+                f"{value!r}{remedy}"
+            )
+        if name in self._domains:
+            raise SpaceError(f"hyperparameter names must be distinct, but got {name!r} twice")
+        if problem := value.problem():
+            raise SpaceError(f"hyperparameter {name!r}: {problem}")
+        self._domains[name] = value
+
+
+def _check_names(domains: Mapping[str, Domain]) -> None:
+    if not domains:
+        raise SpaceError("a space must have at least one hyperparameter, but got none")
+    for name in domains:
+        parts = name.split(".")
+        if not all(parts):
+            raise SpaceError(f"a hyperparameter's name must not be empty, but got {name!r}")
+        for depth in range(1, len(parts)):
+            if (prefix := ".".join(parts[:depth])) in domains:
+                raise SpaceError(
+                    f"a name must be a hyperparameter or a group of them, but {prefix!r} is both "
+                    f"(because of {name!r})"
+                )
+
+
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if name else prefix
+
+
+def _inside(prefix: str, hparams: Mapping[str, Value]) -> Hparams:
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): value for name, value in hparams.items() if name.startswith(start)
+    }
+
+
+def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        full = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _flatten(f"{full}.", value)
+        else:
+            yield full, value
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _as_declared(domain: Domain | None, value: Any) -> Any:
+    if isinstance(domain, Uniform | LogUniform) and type(value) is int:
+        return float(value)
+    return value
+
+
+def _rebuilt(kinds: Mapping[str, type[Domain]], data: Mapping[str, Any]) -> Domain:
+    kind = kinds[data["type"]]
+    fields = {field.name for field in dataclasses.fields(kind)} - {"explore"}
+    given = {name: value for name, value in data.items() if name in fields}
+    if given.get("start") is not None:
+        given["start"] = tuple(given["start"])
+    return kind(**given)
