@@ -1,0 +1,145 @@
+"""The population: what every member is at one moment, as an immutable value."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from ramet.space import Hparams, Space
+
+# A step, and the score at it; None where the score was not a finite number.
+Point = tuple[int, float | None]
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """The scores of one stretch of weights: since a member last got weights from elsewhere.
+
+    Its first point is the score that came with those weights. A score that was not finite is NaN.
+
+    >>> Curve().extended([(5, 0.1), (10, None)])
+    Curve(steps=(5, 10), scores=(0.1, nan))
+    """
+
+    steps: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def extended(self, points: Sequence[Point]) -> "Curve":
+        """Return the curve with more points behind its last."""
+        # The one `math.nan`, so that equal curves compare equal.
+        scores = (math.nan if score is None else score for _, score in points)
+        return Curve((*self.steps, *(step for step, _ in points)), (*self.scores, *scores))
+
+    def points(self) -> tuple[Point, ...]:
+        """Return the points as events carry them."""
+        return tuple(
+            (step, score if math.isfinite(score) else None)
+            for step, score in zip(self.steps, self.scores, strict=True)
+        )
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's state as a turn left it. Equal contents have equal digests; turns are distinct."""
+
+    # Whose turn made it, and which of its turns.
+    member: int
+    turn: int
+    # Steps behind its weights.
+    step: int
+    # What its bytes are stored under.
+    digest: str
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One member. Its id is its place in the population."""
+
+    id: int
+    hparams: Hparams
+    # Steps it has itself run: its budget, and what `ready` counts.
+    trained: int = 0
+    # Steps behind its present weights, along the lineage: what curves and schedules are keyed on.
+    step: int = 0
+    # Turns ended, which is the number of the next one.
+    turn: int = 0
+    curve: Curve = Curve()
+    # What it goes on from; None before its first turn.
+    checkpoint: Checkpoint | None = None
+    # Times that its present turn has raised.
+    attempts: int = 0
+    # Turns given up since the last that ended.
+    failing: int = 0
+    # Whether its last turn was given up, and it has not been given other weights since.
+    lost: bool = False
+    # The sub-population it belongs to.
+    group: int = 0
+    # What the strategy keeps about it.
+    data: Any = None
+
+    @property
+    def score(self) -> float | None:
+        """The latest score: None before the first, NaN if it was not finite or the turn failed."""
+        if self.lost:
+            return math.nan
+        scores = self.curve.scores
+        return scores[-1] if scores else None
+
+
+class Best(msgspec.Struct, frozen=True, kw_only=True):
+    """The best score that a turn ever ended with, what it trained with, and what it left."""
+
+    score: float
+    hparams: Hparams
+    checkpoint: Checkpoint
+
+    @property
+    def rank(self) -> tuple[float, int, int]:
+        """What the best is the greatest by, whichever order the turns arrived in."""
+        return self.score, -self.checkpoint.turn, -self.checkpoint.member
+
+
+class Population(msgspec.Struct, frozen=True, kw_only=True):
+    """All members at one moment, and what the run knows besides. Scores are maximised.
+
+    ``population[3]`` is member 3.
+    """
+
+    space: Space
+    # The budget of each member.
+    steps: int
+    members: tuple[Member, ...]
+    # Rounds ended, in a synchronous run.
+    round: int = 0
+    # Turns ended or given up since the last round was.
+    arrived: int = 0
+    # Turns ended in all.
+    turns: int = 0
+    # Times that a turn raised.
+    failures: int = 0
+    # Copies made.
+    copies: int = 0
+    best: Best | None = None
+    # Hyperparameters that some loop left unread in a whole turn.
+    unread: tuple[str, ...] = ()
+    # What the strategy keeps about the population.
+    data: Any = None
+
+    def __getitem__(self, member: int) -> Member:
+        return self.members[member]
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def finished(self, member: int) -> bool:
+        """Say whether a member has used its budget."""
+        return self.members[member].trained >= self.steps
+
+    @property
+    def done(self) -> bool:
+        """Whether every member has used its budget."""
+        return all(member.trained >= self.steps for member in self.members)
