@@ -1,0 +1,118 @@
+"""What a strategy is: a frozen value that looks at a population and says what should change."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+import numpy as np
+
+from ramet.errors import SpaceError, StrategyError
+from ramet.events import Birth
+from ramet.population import Population
+from ramet.space import Hparams, Space
+
+
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """Take another member's weights, hyperparameters or both, as the population seen has them."""
+
+    member: int
+    source: int
+    weights: bool = True
+    hparams: bool = True
+    # Whether the member's new curve is the source's whole, or begins with its last point.
+    whole_curve: bool = False
+    # What kind of lineage edge this is.
+    kind: str = "exploit"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a member these hyperparameters."""
+
+    member: int
+    hparams: Hparams
+
+
+class Annotate(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep something of the strategy's own on a member or, with None, on the population."""
+
+    member: int | None
+    data: Any
+
+
+Action: TypeAlias = Copy | Change | Annotate
+
+
+class Strategy(Protocol):
+    """What an engine asks of a strategy: answers that depend on nothing but the arguments."""
+
+    @property
+    def ready(self) -> int:
+        """Steps in a turn."""
+        ...
+
+    @property
+    def evaluate_every(self) -> int | None:
+        """Steps between two scores, or None for one score a turn, at its end."""
+        ...
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether all members decide together, at a round's end."""
+        ...
+
+    def births(self, space: Space, steps: int, rng: np.random.Generator) -> Sequence[Birth]:
+        """Return what each member starts with."""
+        ...
+
+    def decide(
+        self, population: Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> Iterable[Action]:
+        """Return what should change for the members that just ended a turn.
+
+        Actions apply in order; every copy's source is as it was in ``population``.
+        """
+        ...
+
+
+def check_count(name: str, value: object, meaning: str, *, least: int = 1) -> None:
+    """Refuse what is not a whole number of at least so many."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise StrategyError(
+            f"{name} must be a whole number, at least {least}, but got {value!r}; it is {meaning}"
+        )
+
+
+def check_pace(*, ready: int, evaluate_every: int | None) -> None:
+    """Refuse a turn without steps, or one that its evaluations do not divide."""
+    check_count("ready", ready, "how many steps a member trains between two decisions")
+    if evaluate_every is None:
+        return
+    check_count("evaluate_every", evaluate_every, "how many steps lie between two scores")
+    if ready % evaluate_every:
+        below = ready - ready % evaluate_every
+        raise StrategyError(
+            f"evaluate_every must divide ready, so that every turn ends with a score, but got "
+            f"({ready=}, {evaluate_every=}); ready={below or evaluate_every} or "
+            f"ready={below + evaluate_every} would do"
+        )
+
+
+def check_population(population: int) -> None:
+    """Refuse a population without members."""
+    check_count("population", population, "how many members train")
+
+
+def sampled_births(
+    space: Space,
+    population: int,
+    rng: np.random.Generator,
+    initial: Sequence[Mapping[str, Any]] = (),
+) -> list[Birth]:
+    """Return members at the given starting points first, then at points drawn from the space."""
+    if len(initial) > population:
+        raise SpaceError(
+            f"a population must have a member for every starting point, but got {len(initial)} "
+            f"points for {population=}"
+        )
+    given = [Birth(hparams=space.adopt(point)) for point in initial]
+    return given + [Birth(hparams=space.sample(rng)) for _ in range(population - len(given))]

@@ -1,0 +1,55 @@
+"""Grid search: one member for each of the points that a person wrote down."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+
+from ramet.errors import StrategyError
+from ramet.events import Birth
+from ramet.population import Population
+from ramet.space import Space
+from ramet.strategies.base import Action, check_pace, sampled_births
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Members keep the points they start with.
+
+    >>> grid = Grid(product({"lr": [0.1, 0.01], "dropout": [0.0, 0.5]}), ready=10)
+    >>> len(grid.points)
+    4
+    """
+
+    points: Sequence[Mapping[str, Any]]
+    _: KW_ONLY
+    # Steps in a turn.
+    ready: int
+    synchronous: bool = False
+    # Steps between two scores, or None for one score a turn, at its end.
+    evaluate_every: int | None = None
+
+    def __post_init__(self) -> None:
+        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        object.__setattr__(self, "points", tuple(self.points))
+        if not self.points:
+            raise StrategyError("a grid must have at least one point, but got none")
+
+    def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        return sampled_births(space, len(self.points), rng, self.points)
+
+    def decide(
+        self, population: Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> Sequence[Action]:
+        return ()
+
+
+def product(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return every combination of the values listed for each name.
+
+    >>> product({"lr": [0.1, 0.01], "depth": [2]})
+    [{'lr': 0.1, 'depth': 2}, {'lr': 0.01, 'depth': 2}]
+    """
+    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]

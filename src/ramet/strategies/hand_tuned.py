@@ -1,0 +1,136 @@
+"""The hand-tuned baseline: all follow one relative schedule, each over base values of its own."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ramet.domains import Integer, LogUniform, Uniform
+from ramet.errors import StrategyError
+from ramet.events import Birth
+from ramet.population import Population
+from ramet.space import Hparams, Space
+from ramet.strategies.base import Action, Change, check_pace, check_population, sampled_births
+
+NUMBERS = (Uniform, LogUniform, Integer)
+
+
+class Shape(Protocol):
+    """A relative schedule: what the base value is multiplied by, at each part of the training."""
+
+    def __call__(self, part: float) -> float:
+        """Return the factor at a part, from 0 (the beginning) to 1 (the end)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """A linear warm-up, then a constant that drops at certain parts of the training.
+
+    The defaults are the ImageNet schedule that FIRE PBT was measured against.
+
+    >>> shape = Drops()
+    >>> [round(shape(part), 4) for part in (1 / 90, 0.2, 0.5, 0.7, 0.95)]
+    [0.2, 1.0, 0.1, 0.01, 0.001]
+    """
+
+    at: Sequence[float] = (1 / 3, 2 / 3, 8 / 9)
+    factor: float = 0.1
+    warmup: float = 5 / 90
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", tuple(self.at))
+        _check_parts((*self.at, self.warmup))
+
+    def __call__(self, part: float) -> float:
+        if part < self.warmup:
+            return part / self.warmup
+        return self.factor ** sum(part >= drop for drop in self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    """A linear warm-up, then half a cosine down to a last factor.
+
+    >>> [round(Cosine()(part), 3) for part in (0.0, 0.5, 1.0)]
+    [1.0, 0.5, 0.0]
+    """
+
+    last: float = 0.0
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_parts((self.warmup,))
+
+    def __call__(self, part: float) -> float:
+        if part < self.warmup:
+            return part / self.warmup
+        along = (part - self.warmup) / (1 - self.warmup)
+        return self.last + (1 - self.last) * (1 + math.cos(math.pi * along)) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class HandTuned:
+    """Random search over a schedule: each member draws its base values and follows the shapes.
+
+    A turn trains with the value at its middle. Values are clipped to their domain, so give a
+    scheduled hyperparameter a domain as wide as its schedule, and ``start=`` where bases are drawn.
+    """
+
+    _: KW_ONLY
+    population: int
+    # Steps in a turn.
+    ready: int
+    # The relative schedule of each hyperparameter that has one.
+    shapes: Mapping[str, Shape]
+    synchronous: bool = False
+    # Steps between two scores, or None for one score a turn, at its end.
+    evaluate_every: int | None = None
+    # Where the first members have their base; the others draw it from the space.
+    initial: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_population(self.population)
+        if not self.shapes:
+            raise StrategyError(
+                "shapes must name at least one hyperparameter, but got none; without a schedule "
+                "this is RandomSearch"
+            )
+
+    def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        numbers = [name for name, domain in space.items() if isinstance(domain, NUMBERS)]
+        if unknown := [name for name in self.shapes if name not in numbers]:
+            raise StrategyError(
+                f"shapes must be of numeric hyperparameters in the space, but got {unknown}; it "
+                f"has {numbers}"
+            )
+        drawn = sampled_births(space, self.population, rng, self.initial)
+        return [
+            Birth(hparams=self._values(space, birth.hparams, 0, steps), data=birth.hparams)
+            for birth in drawn
+        ]
+
+    def decide(
+        self, population: Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> Iterator[Action]:
+        for id_ in ready:
+            member = population[id_]
+            if not population.finished(id_):
+                base, space = member.data, population.space
+                hparams = self._values(space, base, member.trained, population.steps)
+                yield Change(member=id_, hparams=hparams)
+
+    def _values(self, space: Space, base: Hparams, trained: int, steps: int) -> Hparams:
+        middle = trained + min(self.ready, steps - trained) / 2
+        values = dict(base)
+        for name, shape in self.shapes.items():
+            values[name] = space[name].clip(base[name] * shape(middle / steps))  # type: ignore[operator]  # births lets only numbers through
+        return values
+
+
+def _check_parts(parts: Sequence[float]) -> None:
+    if not all(0 <= part < 1 for part in parts):
+        raise StrategyError(f"parts of the training must lie in [0, 1), but got {tuple(parts)}")

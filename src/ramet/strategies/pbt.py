@@ -1,0 +1,96 @@
+"""Population Based Training (Jaderberg et al., 2017, arXiv 1711.09846)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ramet.domains import Explore
+from ramet.errors import StrategyError
+from ramet.events import Birth
+from ramet.population import Population
+from ramet.space import Space
+from ramet.strategies.base import (
+    Action,
+    Change,
+    Copy,
+    check_pace,
+    check_population,
+    sampled_births,
+)
+from ramet.strategies.exploit import Exploit, Truncation
+from ramet.strategies.explore import Perturb, explored
+
+
+@dataclass(frozen=True, slots=True)
+class PBT:
+    """Losers copy winners, then explore.
+
+    The paper's ablations are settings: ``explore=None`` only exploits, ``exploit=None`` lets every
+    member explore at every turn, and ``copies`` says what a loser takes.
+
+    >>> PBT(population=2, ready=5)
+    Traceback (most recent call last):
+        ...
+    ramet.errors.StrategyError: truncation must leave at least one member at each end, but 0.2 of \
+2 members is less than one; use at least 5 members, or Truncation(0.5)
+    """
+
+    _: KW_ONLY
+    population: int
+    # Steps in a turn.
+    ready: int
+    exploit: Exploit | None = field(default_factory=Truncation)
+    explore: Explore | None = field(default_factory=Perturb)
+    copies: Literal["both", "weights", "hparams"] = "both"
+    # Whether all members wait for each other and decide together.
+    synchronous: bool = False
+    # Steps between two scores, or None for one score a turn, at its end.
+    evaluate_every: int | None = None
+    # Where the first members start; the others are drawn from the space.
+    initial: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_population(self.population)
+        if self.copies not in {"both", "weights", "hparams"}:
+            raise StrategyError(
+                f"copies must be 'both', 'weights' or 'hparams', but got {self.copies!r}"
+            )
+        if self.exploit is not None:
+            self.exploit.check(self.population)
+
+    def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        return sampled_births(space, self.population, rng, self.initial)
+
+    def decide(
+        self, population: Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> Iterator[Action]:
+        """Decide for members that go on; one whose budget is spent keeps what it trained."""
+        going = [member for member in ready if not population.finished(member)]
+        if self.exploit is None:
+            yield from self._changes(population, ((member, member) for member in going), rng)
+            return
+        pairs = list(self.exploit.pairs(population.members, going, rng))
+        for loser, donor in pairs:
+            yield Copy(
+                member=loser,
+                source=donor,
+                weights=self.copies != "hparams",
+                hparams=self.copies != "weights",
+            )
+        taken = self.copies != "weights"
+        yield from self._changes(
+            population, ((loser, donor if taken else loser) for loser, donor in pairs), rng
+        )
+
+    def _changes(
+        self, population: Population, origins: Iterator[tuple[int, int]], rng: np.random.Generator
+    ) -> Iterator[Change]:
+        """Yield each member's exploration, from the hyperparameters of its origin."""
+        if self.explore is None:
+            return
+        for member, origin in origins:
+            hparams = explored(population.space, population[origin].hparams, self.explore, rng)
+            yield Change(member=member, hparams=hparams)

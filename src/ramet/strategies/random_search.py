@@ -1,0 +1,39 @@
+"""Random search: the baseline that trains the same members and never lets them meet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+
+from ramet.events import Birth
+from ramet.population import Population
+from ramet.space import Space
+from ramet.strategies.base import Action, check_pace, check_population, sampled_births
+
+
+@dataclass(frozen=True, slots=True)
+class RandomSearch:
+    """Members keep the hyperparameters they start with; the best one is the answer."""
+
+    _: KW_ONLY
+    population: int
+    # Steps in a turn.
+    ready: int
+    synchronous: bool = False
+    # Steps between two scores, or None for one score a turn, at its end.
+    evaluate_every: int | None = None
+    # Where the first members start; the others are drawn from the space.
+    initial: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_population(self.population)
+
+    def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        return sampled_births(space, self.population, rng, self.initial)
+
+    def decide(
+        self, population: Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> Sequence[Action]:
+        return ()
