@@ -1,0 +1,6 @@
+"""Blobs: the bytes of checkpoints."""
+
+from ramet.blobs.base import Blobs
+from ramet.blobs.memory import MemoryBlobs
+
+__all__ = ["Blobs", "MemoryBlobs"]

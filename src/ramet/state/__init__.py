@@ -1,0 +1,26 @@
+"""State trees, and what turns a training loop's objects into them and back."""
+
+from ramet.state.adapters import (
+    Bindable,
+    Bound,
+    Held,
+    State,
+    Variables,
+    adapt,
+    check_applied,
+)
+from ramet.state.tree import Tree, digest, freeze, thaw
+
+__all__ = [
+    "Bindable",
+    "Bound",
+    "Held",
+    "State",
+    "Tree",
+    "Variables",
+    "adapt",
+    "check_applied",
+    "digest",
+    "freeze",
+    "thaw",
+]

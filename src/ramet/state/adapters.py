@@ -1,0 +1,146 @@
+"""What a training loop hands over as its state, and how values are applied to it."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from ramet.domains import Value
+from ramet.errors import HyperparameterOverwritten, StateError
+from ramet.state.tree import Tree, restore_into, thaw
+
+# A value may come back from a framework that keeps it in 32 bits.
+ROUNDING = 1e-6
+
+
+@runtime_checkable
+class State(Protocol):
+    """Whatever should follow a member from turn to turn: weights, optimiser, counters."""
+
+    def capture(self) -> Tree:
+        """Return all of it as a state tree."""
+        ...
+
+    def restore(self, tree: Tree) -> None:
+        """Become what was captured."""
+        ...
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """A state that hyperparameters can be applied to, and read back from."""
+
+    def apply(self, hparams: Mapping[str, Value]) -> None:
+        """Put the values where training uses them."""
+        ...
+
+    def applied(self) -> Mapping[str, Value]:
+        """Return the values found there now, of the hyperparameters that have a place."""
+        ...
+
+
+class Variables:
+    """A dict of arrays and numbers, restored in place."""
+
+    def __init__(self, variables: dict[str, Any]) -> None:
+        self._variables = variables
+
+    def capture(self) -> Tree:
+        return self._variables
+
+    def restore(self, tree: Tree) -> None:
+        restore_into(self._variables, tree)
+
+
+class Held:
+    """A state that is passed from call to call rather than changed in place."""
+
+    def __init__(self, value: Tree) -> None:
+        self.value = value
+
+    def capture(self) -> Tree:
+        return self.value
+
+    def restore(self, tree: Tree) -> None:
+        self.value = thaw(tree)
+
+
+class Bound:
+    """A state, and the attribute of some object that each of these hyperparameters goes to.
+
+    Values are applied after every restore, and must still be there when the turn ends.
+
+    >>> class Optimizer:
+    ...     lr = 0.0
+    >>> optimizer = Optimizer()
+    >>> state = Bound({"w": 0.0}, lr=(optimizer, "lr"))
+    >>> state.apply({"lr": 0.3})
+    >>> optimizer.lr
+    0.3
+    """
+
+    def __init__(
+        self,
+        state: State | dict[str, Any],
+        places: Mapping[str, tuple[object, str]] | None = None,
+        /,
+        **named: tuple[object, str],
+    ) -> None:
+        self._state = adapt(state)
+        self._places = {**(places or {}), **named}
+        for name, (holder, attribute) in self._places.items():
+            if not hasattr(holder, attribute):
+                raise StateError(
+                    f"a hyperparameter must be bound to an attribute that exists, but {name!r} is "
+                    f"bound to {attribute!r}, which {type(holder).__name__} does not have"
+                )
+
+    def capture(self) -> Tree:
+        return self._state.capture()
+
+    def restore(self, tree: Tree) -> None:
+        self._state.restore(tree)
+
+    def apply(self, hparams: Mapping[str, Value]) -> None:
+        for name, (holder, attribute) in self._places.items():
+            setattr(holder, attribute, hparams[name])
+
+    def applied(self) -> Mapping[str, Value]:
+        return {
+            name: getattr(holder, attribute) for name, (holder, attribute) in self._places.items()
+        }
+
+
+def adapt(state: object) -> State:
+    """Return what can capture and restore the given object."""
+    if isinstance(state, State):
+        return state
+    if isinstance(state, dict):
+        return Variables(state)
+    raise StateError(
+        f"a state must be a dict of arrays, or have the methods capture() and restore(tree), but "
+        f"got a {type(state).__name__}"
+    )
+
+
+def check_applied(state: State, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
+    """Return the names that are applied; refuse a value that is not what it was set to."""
+    if not isinstance(state, Bindable):
+        return frozenset()
+    found = state.applied()
+    for name, value in _changed(found, hparams):
+        raise HyperparameterOverwritten(
+            f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it was "
+            f"{value!r}: a scheduler, a restored optimiser or the loop itself set it; let the "
+            f"loop read turn.hparams[{name!r}] there instead, or take it out of the space"
+        )
+    return frozenset(found)
+
+
+def _changed(found: Mapping[str, Any], hparams: Mapping[str, Value]) -> Iterator[tuple[str, Any]]:
+    for name, value in found.items():
+        wanted = hparams[name]
+        if isinstance(wanted, float):
+            if not math.isclose(float(value), wanted, rel_tol=ROUNDING):
+                yield name, value
+        elif value != wanted:
+            yield name, value
