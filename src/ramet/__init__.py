@@ -1,0 +1,59 @@
+"""Population based training on any training loop."""
+
+from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
+from ramet.engine import Run, Task, Trainee, Turn, run
+from ramet.engine import open_run as open  # noqa: A004 - ramet.open(...) reads as what it is
+from ramet.errors import RametError
+from ramet.history import Result, Schedule
+from ramet.population import Curve, Member, Population
+from ramet.space import Space
+from ramet.state import Bound, State
+from ramet.strategies import (
+    PBT,
+    BinaryTournament,
+    Cosine,
+    Drops,
+    Grid,
+    HandTuned,
+    Perturb,
+    RandomSearch,
+    Resample,
+    Strategy,
+    Truncation,
+    TTest,
+)
+
+__all__ = [
+    "PBT",
+    "BinaryTournament",
+    "Bound",
+    "Choice",
+    "Constant",
+    "Cosine",
+    "Curve",
+    "Drops",
+    "Grid",
+    "HandTuned",
+    "Integer",
+    "LogUniform",
+    "Member",
+    "Perturb",
+    "Population",
+    "RametError",
+    "RandomSearch",
+    "Resample",
+    "Result",
+    "Run",
+    "Schedule",
+    "Space",
+    "State",
+    "Strategy",
+    "TTest",
+    "Task",
+    "Trainee",
+    "Truncation",
+    "Turn",
+    "Uniform",
+    "open",
+    "run",
+]

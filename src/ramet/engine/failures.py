@@ -1,0 +1,52 @@
+"""When a member whose code raises is retried, given up for a turn, or too much for the run."""
+
+import traceback
+from dataclasses import dataclass
+
+from ramet.errors import RunFailed, StrategyError
+from ramet.population import Population
+from ramet.strategies.base import check_count
+
+# Attempts that may fail before anybody has ended a turn: by then it is the code, not a member.
+FIRST_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """How much failing a run bears."""
+
+    # Attempts after the first, each from the member's last checkpoint.
+    retries: int = 1
+    # The part of the population that may be without an ended turn.
+    tolerate: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_count("retries", self.retries, "how often a turn that raised is tried again", least=0)
+        if not 0 <= self.tolerate <= 1:
+            raise StrategyError(
+                f"tolerate must be a part of the population, from 0 to 1, but got {self.tolerate!r}"
+            )
+
+    def given_up(self, attempts: int) -> bool:
+        """Say whether a turn that raised this often is given up."""
+        return attempts > self.retries
+
+    def check(self, population: Population, error: BaseException) -> None:
+        """Refuse to go on when too many fail; ``error`` is what the last one raised."""
+        if problem := self._problem(population):
+            what = "".join(traceback.format_exception_only(error)).strip()
+            raise RunFailed(
+                f"{problem}. The last error: {what}. Every traceback is in the log "
+                f"(AttemptFailed). Mend the code and run again: the run goes on where it stopped"
+            ) from error
+
+    def _problem(self, population: Population) -> str | None:
+        if population.turns == 0 and population.failures >= FIRST_ATTEMPTS:
+            return f"some turn must end before {FIRST_ATTEMPTS} attempts fail, but none did"
+        failing = sum(member.failing > 0 for member in population)
+        if failing > self.tolerate * len(population):
+            return (
+                f"at most {self.tolerate:.0%} of the members may fail (tolerate={self.tolerate}), "
+                f"but {failing} of {len(population)} gave up their last turn"
+            )
+        return None

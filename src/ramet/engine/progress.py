@@ -1,0 +1,87 @@
+"""The progress display: one line on a terminal, nothing anywhere else."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ramet.population import Population
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+# Seconds between two looks of the display.
+REFRESH_S = 0.1
+
+
+class Progress:
+    """Shows members, steps, best score, copies and the time left."""
+
+    def __init__(self, name: str, *, sign: int, shown: bool | None) -> None:
+        self._name = name
+        self._sign = sign
+        self._shown = sys.stderr.isatty() if shown is None else shown
+        self._live: Live | None = None
+        self._began = self._looked = time.monotonic()
+        # Steps that were there before this process began, which say nothing about its speed.
+        self._before: int | None = None
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            # A tenth of a second's import that only a terminal needs.
+            from rich.console import Console  # noqa: PLC0415
+            from rich.live import Live  # noqa: PLC0415
+
+            self._live = Live(console=Console(stderr=True), auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, population: Population) -> None:
+        """Take note of where the run is."""
+        if self._live is None:
+            return
+        now = time.monotonic()
+        if now - self._looked >= REFRESH_S or population.done:
+            self._looked = now
+            self._live.update(self._line(population, now - self._began), refresh=True)
+
+    def _line(self, population: Population, elapsed_s: float) -> "Text":
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        done = sum(member.trained for member in population)
+        budget = population.steps * len(population)
+        if self._before is None:
+            self._before = done
+        best = population.best
+        parts = [
+            f"{len(population)} members",
+            f"{done:,}/{budget:,} steps ({done / budget:.0%})",
+            f"best {self._sign * best.score:.6g}" if best else "no score yet",
+            f"{population.copies:,} copies",
+            _time_left(done - self._before, budget - done, elapsed_s),
+        ]
+        if failing := sum(member.failing > 0 for member in population):
+            parts.insert(1, f"{failing} failing")
+        return Text.assemble((self._name, "bold"), "  ", "  ".join(parts), overflow="ellipsis")
+
+
+def _time_left(done: int, left: int, elapsed_s: float) -> str:
+    if not left:
+        return f"took {_clock_time(elapsed_s)}"
+    return f"{_clock_time(elapsed_s * left / done)} left" if done else "time left unknown"
+
+
+def _clock_time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

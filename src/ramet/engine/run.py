@@ -1,0 +1,316 @@
+"""A run: ask for a turn, train it anywhere, tell how it went. Every engine is built on this."""
+
+import logging
+import secrets
+import traceback
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from ramet.blobs.base import Blobs
+from ramet.clock import Clock, SystemClock
+from ramet.description import describe, differences
+from ramet.engine.consequences import advance, consequences
+from ramet.engine.failures import Failures
+from ramet.engine.turn import Turn
+from ramet.errors import (
+    HyperparameterUnread,
+    LeaseLost,
+    LogMoved,
+    RunMismatch,
+    StrategyError,
+    TurnMisused,
+)
+from ramet.events import (
+    AnyEvent,
+    AttemptFailed,
+    LeftUnread,
+    Mode,
+    RunOpened,
+    TurnEnded,
+    TurnLost,
+    fold,
+)
+from ramet.history.result import Result
+from ramet.population import Checkpoint, Population
+from ramet.randomness import Purpose, generator
+from ramet.space import Space
+from ramet.state.tree import Tree, digest, freeze
+from ramet.store.base import Store
+from ramet.strategies.base import Strategy, check_count
+
+logger = logging.getLogger("ramet")
+
+# How often a worker that found nothing to do looks again.
+POLL_S = 0.05
+
+
+class Run:
+    """One worker's hold on a run.
+
+    ``ask`` for a turn until there is none, train it however you like, and ``tell`` its scores and
+    state, or ``fail`` it. Any number of turns may be out at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        name: str,
+        space: Space,
+        strategy: Strategy,
+        steps: int,
+        seed: int | None,
+        mode: Mode = "max",
+        strict: bool = False,
+        failures: Failures | None = None,
+        worker: str = "inline",
+        lease_ttl_s: float = 60.0,
+        clock: Clock | None = None,
+    ) -> None:
+        _check_settings(steps=steps, seed=seed, mode=mode)
+        self._store, self._blobs = store, blobs
+        self._strategy, self._strict = strategy, strict
+        self._failures = failures or Failures()
+        self._worker, self._lease_ttl_s = worker, lease_ttl_s
+        self._clock = clock or SystemClock()
+        self._out: dict[int, Turn] = {}
+        opening = _opening(
+            name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode
+        )
+        self.opening = store.open_run(
+            opening,
+            fold([opening]).members,
+            synchronous=strategy.synchronous,
+            worker=worker,
+        )
+        _check_same(self.opening, opening, seed_given=seed is not None)
+        self._last = -1
+        # The log's own population knows the space's domains; this one has its code as well.
+        self.population = replace(self._caught_up(None), space=space)
+        self._swept_at = 0
+
+    @property
+    def name(self) -> str:
+        return self.opening.name
+
+    def ask(self) -> Turn | None:
+        """Return a turn to train, or None when the run is over.
+
+        Waits while all members are with other workers.
+        """
+        while True:
+            lease = self._store.claim(self.name, worker=self._worker, ttl_s=self._lease_ttl_s)
+            self._catch_up()
+            if lease is not None:
+                member = self.population[lease.member]
+                turn = Turn(
+                    member=member,
+                    lease=lease,
+                    steps=min(self._strategy.ready, self.opening.steps - member.trained),
+                    evaluate_every=self._strategy.evaluate_every,
+                    seed=self.opening.seed,
+                    mode=self.opening.mode,
+                    read=self._blobs.get,
+                )
+                self._out[turn.member] = turn
+                return turn
+            if self.population.done:
+                return None
+            if self._out:
+                raise TurnMisused(
+                    f"there must be a member free to train, but this worker has members "
+                    f"{sorted(self._out)} out, and no other is free until they come back; tell "
+                    f"one of them first"
+                )
+            self._clock.sleep(POLL_S)
+
+    def tell(
+        self,
+        turn: Turn,
+        scores: Iterable[tuple[int, Any]] | Any = (),
+        state: Tree = None,
+        *,
+        applied: Iterable[str] = (),
+    ) -> Checkpoint:
+        """End a turn: its scores, as (step, score) pairs or one number, and the state it left.
+
+        Scores already reported on the turn need not be told. ``applied`` names hyperparameters
+        that took effect without being read from ``turn.hparams``. Returns what the state was kept
+        as, which need not be what the member goes on from: it may copy another at once.
+        """
+        self._check_out(turn)
+        turn.record(scores)
+        points = turn.points()
+        unread = self._unread(turn, frozenset(applied))
+        ended = TurnEnded(
+            member=turn.member,
+            turn=turn.number,
+            trained=turn.trained + turn.steps,
+            step=turn.stop,
+            points=points,
+            digest=self._keep(state),
+        )
+        self._commit(turn, [*unread, ended], over=True)
+        self._sweep()
+        return ended.checkpoint
+
+    def fail(self, turn: Turn, error: BaseException) -> None:
+        """Record that training a turn raised; raise RunFailed when too many have.
+
+        The member is tried again from its last checkpoint, and after too many attempts its turn is
+        given up: it then counts as having no finite score, so that the strategy replaces it.
+        """
+        self._check_out(turn)
+        self._catch_up()
+        what = "".join(traceback.format_exception_only(error)).strip()
+        text = "".join(traceback.format_exception(error))
+        event = AttemptFailed(member=turn.member, turn=turn.number, error=what, traceback=text)
+        attempts = self.population[turn.member].attempts + 1
+        fields = {"member": turn.member, "turn": turn.number, "attempt": attempts}
+        logger.warning(
+            "member %(member)d raised in turn %(turn)d: %(error)s",
+            {**fields, "error": what},
+            extra=fields,
+        )
+        events: list[AnyEvent] = [event]
+        given_up = self._failures.given_up(attempts)
+        if given_up:
+            trained = turn.trained + turn.steps
+            events.append(TurnLost(member=turn.member, turn=turn.number, trained=trained))
+        seen = self._commit(turn, events, over=given_up)
+        self._failures.check(seen, error)
+
+    def holds(self, turn: Turn) -> bool:
+        """Say whether a turn was asked for here and is still out."""
+        return self._out.get(turn.member) is turn
+
+    def release(self, turn: Turn) -> None:
+        """Give a turn back untrained."""
+        self._out.pop(turn.member, None)
+        self._store.release(turn.lease)
+
+    def result(self) -> Result:
+        """Return what the run has come to so far."""
+        self._catch_up()
+        return Result(store=self._store, blobs=self._blobs, name=self.name)
+
+    def _commit(self, turn: Turn, events: Sequence[AnyEvent], *, over: bool) -> Population:
+        """Write what happened and, if the turn is over, what follows; return what was seen."""
+        while True:
+            self._catch_up()
+            seen, members = advance(self.population, events)
+            after, written = seen, list(events)
+            if over:
+                follows = consequences(self._strategy, seen, turn.member, seed=self.opening.seed)
+                written += follows
+                after, members = advance(self.population, written)
+            try:
+                last = self._store.commit(
+                    turn.lease,
+                    written,
+                    members,
+                    round=after.round if after.round > self.population.round else None,
+                    after=self._last if self._strategy.synchronous else None,
+                )
+            except LogMoved:
+                continue
+            except LeaseLost:
+                del self._out[turn.member]
+                raise
+            del self._out[turn.member]
+            if last == self._last + len(written):
+                self._last, self.population = last, after
+            return seen
+
+    def _keep(self, state: Tree) -> str:
+        """Keep a state before any event names it."""
+        frozen = freeze(state)
+        name = digest(frozen)
+        self._blobs.put(name, frozen)
+        return name
+
+    def _catch_up(self) -> None:
+        self.population = self._caught_up(self.population)
+
+    def _caught_up(self, population: Population | None) -> Population:
+        news = self._store.events(self.name, self._last)
+        if not news and population is not None:
+            return population
+        self._last += len(news)
+        return fold([logged.event for logged in news], population)
+
+    def _unread(self, turn: Turn, applied: frozenset[str]) -> list[LeftUnread]:
+        known = applied.union(self.population.unread)
+        names = [name for name in turn.hparams.unread() if name not in known]
+        if not names:
+            return []
+        message = (
+            f"every hyperparameter must reach the training, but turn {turn.number} of member "
+            f"{turn.member} never read {names}: exploring them changes nothing; read "
+            f"turn.hparams[...] in the loop, bind them to the state, or take them out of the space"
+        )
+        if self._strict:
+            raise HyperparameterUnread(message)
+        logger.warning("%s", message, extra={"member": turn.member, "names": names})
+        return [LeftUnread(name=name) for name in names]
+
+    def _sweep(self) -> None:
+        """Drop the checkpoints that nothing refers to, every so many turns."""
+        if self.population.turns - self._swept_at < 2 * len(self.population):
+            return
+        self._swept_at = self.population.turns
+        kept = [member.checkpoint for member in self.population]
+        kept += [turn.checkpoint for turn in self._out.values()]
+        if self.population.best is not None:
+            kept.append(self.population.best.checkpoint)
+        self._blobs.sweep({checkpoint.digest for checkpoint in kept if checkpoint is not None})
+
+    def _check_out(self, turn: Turn) -> None:
+        if not self.holds(turn):
+            raise TurnMisused(
+                f"a turn must be told once, by the run it was asked from, but turn {turn.number} "
+                f"of member {turn.member} is not out"
+            )
+
+
+def _opening(
+    *, name: str, space: Space, strategy: Strategy, steps: int, seed: int | None, mode: Mode
+) -> RunOpened:
+    seed = secrets.randbits(48) if seed is None else seed
+    births = strategy.births(space, steps, generator(seed, Purpose.BIRTHS))
+    return RunOpened(
+        name=name,
+        seed=seed,
+        mode=mode,
+        steps=steps,
+        space=space.describe(),
+        strategy=describe(strategy),
+        births=tuple(births),
+    )
+
+
+def _check_settings(*, steps: int, seed: int | None, mode: str) -> None:
+    check_count("steps", steps, "how many steps each member trains in all")
+    if seed is not None:
+        check_count("seed", seed, "what all the run's randomness comes from", least=0)
+    if mode not in {"max", "min"}:
+        raise StrategyError(f"mode must be 'max' or 'min', but got {mode!r}")
+
+
+def _check_same(before: RunOpened, now: RunOpened, *, seed_given: bool) -> None:
+    """Refuse to go on with a run under other settings than it was begun with."""
+    compared = ["mode", "steps", "space", "strategy", *(["seed"] if seed_given else [])]
+    changes = [
+        line
+        for field in compared
+        for line in differences(getattr(before, field), getattr(now, field), field)
+    ]
+    if changes:
+        listed = "".join(f"\n  {line}" for line in changes)
+        raise RunMismatch(
+            f"run {before.name!r} must go on with the settings it was begun with, but these differ "
+            f"(before -> now):{listed}\nPut them back, or give the new run another name"
+        )

@@ -1,0 +1,175 @@
+"""A turn: one member's training between two decisions, as the training loop sees it."""
+
+import math
+import numbers
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ramet.engine.hparams import TurnHparams
+from ramet.errors import MissingScore, ScoreError, TurnInterrupted, TurnMisused
+from ramet.events import Mode
+from ramet.population import Checkpoint, Member, Point
+from ramet.randomness import Purpose, generator
+from ramet.state.tree import Tree, thaw
+from ramet.store.base import Lease
+
+
+class Turn:
+    """One member's next steps.
+
+    Iterate over it to go step by step, or over ``stretches()`` to go from score to score, or run
+    ``turn.steps`` steps in a loop of your own; report the score whenever ``evaluation_due``.
+    """
+
+    def __init__(
+        self,
+        *,
+        member: Member,
+        lease: Lease,
+        steps: int,
+        evaluate_every: int | None,
+        seed: int,
+        mode: Mode,
+        read: Callable[[str], Tree],
+    ) -> None:
+        self.member = member.id
+        self.number = member.turn
+        # Steps that the member has itself run, and steps behind its weights.
+        self.trained = member.trained
+        self.start = member.step
+        self.steps = steps
+        self.stop = member.step + steps
+        self.hparams = TurnHparams(member.hparams)
+        self.checkpoint: Checkpoint | None = member.checkpoint
+        self.lease = lease
+        self._seed = seed
+        self._sign = 1 if mode == "max" else -1
+        self._every = evaluate_every or steps
+        self._read = read
+        self._rng: np.random.Generator | None = None
+        self._scores: dict[int, float] = {}
+        # The step that a score reported now belongs to: without iteration, the last.
+        self._at: int | None = None
+        self._begun = False
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the member begins, with weights of its own making."""
+        return self.checkpoint is None
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The turn's own generator: the same draws whoever trains it, however often."""
+        if self._rng is None:
+            self._rng = generator(self._seed, Purpose.TURN, self.member, self.number)
+        return self._rng
+
+    @property
+    def init_rng(self) -> np.random.Generator:
+        """The generator that a fresh member makes its first weights with."""
+        return generator(self._seed, Purpose.INIT, self.member)
+
+    @property
+    def step(self) -> int:
+        """Steps behind the weights once the present iteration is done."""
+        return self.stop if self._at is None else self._at
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the present step wants a score."""
+        done = self.step - self.start
+        return done == self.steps or done % self._every == 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the number of each step, counted along the lineage from 0."""
+        self._begin()
+        for step in range(self.start, self.stop):
+            self._at = step + 1
+            yield step
+        self._at = None
+
+    def stretches(self) -> Iterator[int]:
+        """Yield how many steps to run before each score is due."""
+        self._begin()
+        for done in range(0, self.steps, self._every):
+            stretch = min(self._every, self.steps - done)
+            self._at = self.start + done + stretch
+            yield stretch
+        self._at = None
+
+    def report(self, score: Any) -> None:
+        """Record the score of the weights as they are now; a later one at the same step wins."""
+        self._scores[self.step] = self._signed(score)
+
+    def load(self, default: Any = None) -> Tree:
+        """Return the state to go on from: the member's own copy, to write on.
+
+        A fresh member gets ``default``; if that is a function, what it makes of ``init_rng``.
+        """
+        if self.checkpoint is None:
+            return default(self.init_rng) if callable(default) else default
+        return thaw(self.saved())
+
+    def saved(self) -> Tree:
+        """Return the checkpoint that a member with one goes on from, not to be written on."""
+        if self.checkpoint is None:
+            raise TurnMisused(f"member {self.member} has no checkpoint before its first turn")
+        return self._read(self.checkpoint.digest)
+
+    def record(self, scores: Iterable[tuple[int, Any]] | Any) -> None:
+        """Record scores at their steps along the lineage; a lone one is that of the last step."""
+        pairs = scores if isinstance(scores, Iterable) else [(self.stop, scores)]
+        for step, score in pairs:
+            if not self.start < step <= self.stop:
+                raise ScoreError(
+                    f"a turn's scores must be of its own steps, {self.start + 1} to {self.stop}, "
+                    f"but got one at step {step}; steps are counted along the lineage, from "
+                    f"turn.start"
+                )
+            self._scores[step] = self._signed(score)
+
+    def points(self) -> tuple[Point, ...]:
+        """Return the scores reported; refuse a turn cut short, or one without any."""
+        if self.step != self.stop:
+            raise TurnInterrupted(
+                f"a turn must be trained to its last step, {self.stop}, but turn {self.number} of "
+                f"member {self.member} was left at step {self.step}; to stop early, lower steps= "
+                f"or ready="
+            )
+        if not self._scores:
+            raise MissingScore(
+                f"every turn must end with a score, but turn {self.number} of member "
+                f"{self.member} (steps {self.start} to {self.stop}) reported none; call "
+                f"turn.report(score) when turn.evaluation_due"
+            )
+        return tuple(
+            (step, score if math.isfinite(score) else None)
+            for step, score in sorted(self._scores.items())
+        )
+
+    def _begin(self) -> None:
+        if self._begun:
+            raise TurnMisused(
+                f"a turn can be trained once, but turn {self.number} of member {self.member} was "
+                f"begun already; the next one comes from member.turns or run.ask"
+            )
+        self._begun = True
+
+    def _signed(self, score: Any) -> float:
+        if isinstance(score, bool | str | bytes) or score is None:
+            raise _not_a_score(score)
+        if isinstance(score, numbers.Real):
+            return self._sign * float(score)
+        try:
+            return self._sign * float(score)
+        except (TypeError, ValueError):
+            raise _not_a_score(score) from None
+
+
+def _not_a_score(score: object) -> ScoreError:
+    return ScoreError(
+        f"a score must be one number, but got {score!r} of type {type(score).__name__}; average "
+        f"several into one, and report float('nan') where there is none to be had"
+    )

@@ -1,0 +1,85 @@
+"""What a run has come to, read from its log."""
+
+from functools import cached_property
+
+from ramet.blobs.base import Blobs
+from ramet.errors import RametError
+from ramet.events import AnyEvent, Logged, RunOpened, fold
+from ramet.history.schedule import Schedule, schedule_behind
+from ramet.population import Best, Population
+from ramet.space import Hparams
+from ramet.state.tree import Tree, thaw
+from ramet.store.base import Store
+
+
+class Winner:
+    """The best score that a turn ended with, and all that belongs to it."""
+
+    def __init__(self, best: Best, sign: int, blobs: Blobs) -> None:
+        self.score = sign * best.score
+        self.hparams: Hparams = dict(best.hparams)
+        self.checkpoint = best.checkpoint
+        self._blobs = blobs
+
+    @property
+    def member(self) -> int:
+        return self.checkpoint.member
+
+    @property
+    def step(self) -> int:
+        return self.checkpoint.step
+
+    def load(self) -> Tree:
+        """Return the state, weights and all, that reached the score."""
+        return thaw(self._blobs.get(self.checkpoint.digest))
+
+    def __repr__(self) -> str:
+        return (
+            f"Winner(score={self.score}, member={self.member}, step={self.step}, "
+            f"hparams={self.hparams})"
+        )
+
+
+class Result:
+    """A run as its log tells it, at the moment this was made.
+
+    ``population`` and ``events`` hold scores as the run maximised them; ``best.score`` is as
+    reported, which differs by its sign with ``mode="min"``.
+    """
+
+    def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
+        self.log: list[Logged] = store.events(name)
+        self._blobs = blobs
+
+    @property
+    def opening(self) -> RunOpened:
+        """The run's name, seed and settings."""
+        opening = self.events[0]
+        if not isinstance(opening, RunOpened):
+            raise RametError("a log must begin with RunOpened")
+        return opening
+
+    @property
+    def seed(self) -> int:
+        return self.opening.seed
+
+    @cached_property
+    def events(self) -> list[AnyEvent]:
+        return [logged.event for logged in self.log]
+
+    @cached_property
+    def population(self) -> Population:
+        return fold(self.events)
+
+    @property
+    def best(self) -> Winner:
+        best = self.population.best
+        if best is None:
+            raise RametError(
+                "a best member takes a turn that ended with a finite score, but there is none yet"
+            )
+        return Winner(best, 1 if self.opening.mode == "max" else -1, self._blobs)
+
+    def schedule(self) -> Schedule:
+        """Return the values that the best weights were trained with, from their first step."""
+        return schedule_behind(self.best.checkpoint, self.events)

@@ -1,0 +1,94 @@
+"""The hyperparameter schedule behind a checkpoint: what its weights were really trained with."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from ramet.events import AnyEvent, Copied, Explored, RunOpened, TurnEnded
+from ramet.population import Checkpoint
+from ramet.space import Hparams
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of steps trained with the same values: ``start`` up to, not including, ``stop``."""
+
+    start: int
+    stop: int
+    hparams: Hparams
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Pieces, one behind the other, from step 0.
+
+    >>> schedule = Schedule((
+    ...     Piece(start=0, stop=10, hparams={"lr": 0.4}),
+    ...     Piece(start=10, stop=30, hparams={"lr": 0.2}),
+    ... ))
+    >>> list(schedule)
+    [(0, {'lr': 0.4}), (10, {'lr': 0.2})]
+    >>> schedule(12)
+    {'lr': 0.2}
+    """
+
+    pieces: tuple[Piece, ...]
+
+    def __iter__(self) -> Iterator[tuple[int, Hparams]]:
+        return ((piece.start, dict(piece.hparams)) for piece in self.pieces)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __call__(self, step: int) -> Hparams:
+        """Return the values that the update number ``step``, counted from 0, is made with."""
+        for piece in reversed(self.pieces):
+            if step >= piece.start:
+                return dict(piece.hparams)
+        return dict(self.pieces[0].hparams)
+
+
+class _Stretch(NamedTuple):
+    """A turn in the lineage: the steps it added, what with, and the checkpoint it began from."""
+
+    start: int
+    stop: int
+    hparams: Hparams
+    origin: Checkpoint | None
+
+
+def schedule_behind(checkpoint: Checkpoint, events: Iterable[AnyEvent]) -> Schedule:
+    """Trace a checkpoint back to step 0 through every copy of weights on its lineage."""
+    stretches = _stretches(events)
+    pieces: list[Piece] = []
+    origin: Checkpoint | None = checkpoint
+    while origin is not None:
+        stretch = stretches[origin.member, origin.turn]
+        if pieces and pieces[-1].hparams == stretch.hparams:
+            pieces[-1] = Piece(start=stretch.start, stop=pieces[-1].stop, hparams=stretch.hparams)
+        else:
+            pieces.append(Piece(start=stretch.start, stop=stretch.stop, hparams=stretch.hparams))
+        origin = stretch.origin
+    return Schedule(tuple(reversed(pieces)))
+
+
+def _stretches(events: Iterable[AnyEvent]) -> dict[tuple[int, int], _Stretch]:
+    hparams: dict[int, Hparams] = {}
+    origins: dict[int, Checkpoint | None] = {}
+    stretches: dict[tuple[int, int], _Stretch] = {}
+    for event in events:
+        match event:
+            case RunOpened():
+                hparams.update((id_, birth.hparams) for id_, birth in enumerate(event.births))
+            case TurnEnded(member=member):
+                origin = origins.get(member)
+                start = origin.step if origin else 0
+                stretches[member, event.turn] = _Stretch(start, event.step, hparams[member], origin)
+                origins[member] = event.checkpoint
+            case Copied(member=member):
+                if event.weights is not None:
+                    origins[member] = event.weights.checkpoint
+                if event.hparams is not None:
+                    hparams[member] = event.hparams
+            case Explored(member=member):
+                hparams[member] = event.hparams
+    return stretches
