@@ -1,0 +1,115 @@
+"""Nothing is silently unapplied."""
+
+import logging
+
+import pytest
+
+import ramet
+from ramet.errors import HyperparameterOverwritten, HyperparameterUnread, UnknownHyperparameter
+from ramet.events import LeftUnread
+from tests.engine.loops import SPACE, pbt
+
+
+class Optimizer:
+    """An optimiser with two settings, as frameworks have them."""
+
+    def __init__(self) -> None:
+        self.lr = 0.1
+        self.decay = 0.1
+
+
+def reads_lr_only(member: ramet.Trainee) -> None:
+    for turn in member.turns({"w": 0.0}):
+        turn.report(turn.hparams["lr"])
+
+
+def test_a_hyperparameter_never_read_is_said_once_by_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "ramet"):
+        result = ramet.run(reads_lr_only, SPACE, pbt(), steps=12, seed=0)
+    said = [record for record in caplog.records if "never read" in record.message]
+    assert len(said) == 1
+    assert "['decay']" in said[0].message
+    assert [e.name for e in result.events if isinstance(e, LeftUnread)] == ["decay"]
+
+
+def test_a_hyperparameter_never_read_is_an_error_when_strict() -> None:
+    with pytest.raises(HyperparameterUnread, match=r"never read \['decay'\]"):
+        ramet.run(reads_lr_only, SPACE, pbt(), steps=12, seed=0, strict=True)
+
+
+def test_all_that_a_loop_reads_counts_as_read() -> None:
+    space = ramet.Space(lr=ramet.Uniform(0, 1), aug=ramet.Space(p=ramet.Uniform(0, 1)))
+
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            turn.report(turn.hparams["lr"] + turn.hparams["aug"]["p"])
+
+    ramet.run(train, space, pbt(), steps=12, seed=0, strict=True)
+
+
+def test_unpacking_reads_everything() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            turn.report(sum(dict(**turn.hparams).values()))
+
+    ramet.run(train, SPACE, pbt(), steps=12, seed=0, strict=True)
+
+
+def test_an_unknown_name_is_refused_with_what_was_meant() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            turn.report(turn.hparams["learning_rte"])
+
+    space = ramet.Space(learning_rate=ramet.Uniform(0, 1))
+    with pytest.raises(UnknownHyperparameter, match="did you mean 'learning_rate'"):
+        ramet.run(train, space, pbt(), steps=12, seed=0)
+
+
+def test_bound_hyperparameters_are_applied_after_every_restore() -> None:
+    def train(member: ramet.Trainee) -> None:
+        optimizer = Optimizer()
+        state = ramet.Bound({"w": 0.0}, lr=(optimizer, "lr"), decay=(optimizer, "decay"))
+        for turn in member.turns(state):
+            assert optimizer.lr == turn.hparams["lr"]
+            assert optimizer.decay == turn.hparams["decay"]
+            turn.report(optimizer.lr)
+
+    result = ramet.run(train, SPACE, pbt(), steps=40, seed=0, strict=True)
+    assert result.population.copies > 0
+
+
+def test_a_bound_hyperparameter_that_did_not_take_is_refused_at_the_start() -> None:
+    class Stubborn:
+        @property
+        def lr(self) -> float:
+            return 0.1
+
+        @lr.setter
+        def lr(self, value: float) -> None:
+            pass
+
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns(ramet.Bound({"w": 0.0}, lr=(Stubborn(), "lr"))):
+            turn.report(0.0)
+
+    with pytest.raises(HyperparameterOverwritten, match=r"'lr' .* when read back it was 0\.1"):
+        ramet.run(train, SPACE, pbt(), steps=12, seed=0)
+
+
+def test_a_scheduler_that_overwrites_a_hyperparameter_is_named_at_the_end_of_the_turn() -> None:
+    def train(member: ramet.Trainee) -> None:
+        optimizer = Optimizer()
+        for turn in member.turns(ramet.Bound({"w": 0.0}, lr=(optimizer, "lr"))):
+            for _ in turn:
+                optimizer.lr *= 0.9
+            turn.report(turn.hparams["decay"])
+
+    with pytest.raises(HyperparameterOverwritten, match=r"'lr' .* at the end of the turn"):
+        ramet.run(train, SPACE, pbt(), steps=12, seed=0)
+
+
+def test_binding_to_an_attribute_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ramet.RametError, match="'lr' is bound to 'rate', which Optimizer does not"):
+        ramet.Bound({}, lr=(Optimizer(), "rate"))

@@ -1,0 +1,128 @@
+"""Mistakes, and what each is told."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.errors import (
+    MissingScore,
+    ScoreError,
+    SpaceError,
+    StoreError,
+    StrategyError,
+    TurnInterrupted,
+    TurnMisused,
+    UsageError,
+)
+from tests.engine.loops import SPACE, Descent, pbt
+
+
+def train_reporting(score: object) -> Any:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            turn.report(score)
+
+    return train
+
+
+@pytest.mark.parametrize(
+    "score", ["0.9", b"1", None, True, 1j, [0.5], {}, np.array([0.1, 0.2]), object()]
+)
+def test_a_score_that_is_not_a_number_is_refused(score: object) -> None:
+    with pytest.raises(ScoreError, match="must be one number"):
+        ramet.run(train_reporting(score), SPACE, pbt(), steps=4, seed=0)
+
+
+@pytest.mark.parametrize("score", [1, 0.5, np.float32(0.5), np.int64(3), np.array(0.5), math.nan])
+def test_a_score_that_is_a_number_is_taken(score: object) -> None:
+    ramet.run(train_reporting(score), SPACE, pbt(), steps=4, seed=0)
+
+
+def test_a_turn_without_a_score_is_refused() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            for _ in turn:
+                pass
+
+    with pytest.raises(MissingScore, match=r"turn 0 of member 0 \(steps 0 to 4\) reported none"):
+        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+
+
+def test_a_loop_that_leaves_its_turn_is_refused() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            for _ in turn:
+                turn.report(0.0)
+                break
+
+    with pytest.raises(TurnInterrupted, match="turn 0 of member 0 was left at step 1"):
+        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+
+
+def test_a_function_that_leaves_its_loop_is_refused() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            if turn.number == 1:
+                return
+            turn.report(0.0)
+
+    with pytest.raises(TurnInterrupted, match="during turn 1 of member 0; to stop early"):
+        ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=8, seed=0)
+
+
+def test_a_function_that_never_loops_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"must loop over member\.turns"):
+        ramet.run(lambda member: None, SPACE, pbt(), steps=8, seed=0)
+
+
+def test_a_turn_trained_twice_is_refused() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            for _ in [*turn, *turn]:
+                turn.report(0.0)
+
+    with pytest.raises(TurnMisused, match="can be trained once"):
+        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, True])
+def test_a_budget_that_is_no_count_is_refused(steps: Any) -> None:
+    with pytest.raises(StrategyError, match="steps must be a whole number, at least 1"):
+        ramet.run(Descent(), SPACE, pbt(), steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": -1}, "seed must be a whole number, at least 0"),
+        ({"mode": "maximum"}, "mode must be 'max' or 'min'"),
+        ({"workers": 2}, "workers must be 0"),
+        ({"retries": -1}, "retries must be a whole number, at least 0"),
+        ({"tolerate": 1.5}, "tolerate must be a part"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(StrategyError, match=message):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, **settings)
+
+
+def test_a_store_that_this_version_does_not_have_is_refused() -> None:
+    with pytest.raises(StoreError, match=r"'runs\.db'"):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, store="runs.db")
+
+
+def test_a_starting_point_outside_the_space_is_refused() -> None:
+    with pytest.raises(SpaceError, match="'lr' must be in"):
+        ramet.run(Descent(), SPACE, pbt(initial=[{"lr": 7.0, "decay": 0.1}]), steps=8)
+
+
+def test_a_rule_that_leaves_the_domain_is_refused() -> None:
+    class Doubles:
+        def move(self, domain: Any, value: float, rng: np.random.Generator) -> float:
+            return value * 2 + 1
+
+    with pytest.raises(StrategyError, match="must keep hyperparameters in their space"):
+        ramet.run(Descent(), SPACE, pbt(explore=Doubles(), exploit=None), steps=40, seed=0)

@@ -1,0 +1,191 @@
+"""The three ways to hand over training."""
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.errors import StateError, TurnMisused, UsageError
+from ramet.events import TurnEnded
+from tests.engine.loops import SPACE, Descent, by_hand, descent_loop, pbt
+
+
+def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
+    strategy = pbt(synchronous=True, evaluate_every=2)
+    task = ramet.run(Descent(), SPACE, strategy, steps=24, seed=3)
+    told = by_hand(list, strategy, seed=3).result()
+    assert task.events == told.events
+    # Step by step the loop draws the same batches, so it ends where the task does.
+    loop = ramet.run(descent_loop, SPACE, strategy, steps=24, seed=3)
+    assert loop.events == task.events
+
+
+def test_every_member_begins_with_weights_of_its_own() -> None:
+    result = ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0)
+    digests = {event.digest for event in result.events if isinstance(event, TurnEnded)}
+    assert len(digests) == 6
+
+
+def test_a_training_function_is_called_anew_only_for_fresh_members() -> None:
+    calls: list[int] = []
+
+    def train(member: ramet.Trainee) -> None:
+        calls.append(member.id)
+        descent_loop(member)
+
+    ramet.run(train, SPACE, pbt(), steps=40, seed=0)
+    assert calls == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_turn_says_where_it_is() -> None:
+    seen: list[tuple[int, int, bool]] = []
+
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            assert (turn.start, turn.stop, turn.steps) == (turn.number * 4, turn.trained + 4, 4)
+            for step in turn:
+                seen.append((step, turn.step, turn.evaluation_due))
+                if turn.evaluation_due:
+                    turn.report(step)
+
+    strategy = pbt(population=1, exploit=None, evaluate_every=2)
+    result = ramet.run(train, SPACE, strategy, steps=8, seed=0)
+    assert seen[:5] == [(0, 1, False), (1, 2, True), (2, 3, False), (3, 4, True), (4, 5, False)]
+    assert result.population[0].curve.steps == (2, 4, 6, 8)
+
+
+def test_the_last_turn_is_as_short_as_the_budget() -> None:
+    result = ramet.run(Descent(), SPACE, pbt(evaluate_every=2), steps=11, seed=0)
+    assert [member.trained for member in result.population] == [11] * 6
+    assert result.population[0].curve.steps[-1] == 11
+
+
+def test_a_loop_of_ones_own_may_run_the_steps_without_iterating() -> None:
+    def train(member: ramet.Trainee) -> None:
+        task, state = Descent(), Descent().init(member.rng)
+        for turn in member.turns(state):
+            state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
+            turn.report(task.evaluate(state))
+
+    strategy = pbt(synchronous=True)
+    own = ramet.run(train, SPACE, strategy, steps=12, seed=1)
+    assert own.events == ramet.run(Descent(), SPACE, strategy, steps=12, seed=1).events
+
+
+def test_the_last_report_at_a_step_counts() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            for _ in turn:
+                turn.report(1.0)
+            turn.report(2.0)
+
+    result = ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=4, seed=0)
+    assert result.population[0].curve.scores == (1.0, 1.0, 1.0, 2.0)
+
+
+def test_a_state_of_ones_own_is_captured_and_restored() -> None:
+    class Net:
+        def __init__(self) -> None:
+            self.w = 0.0
+
+        def capture(self) -> dict[str, float]:
+            return {"w": self.w}
+
+        def restore(self, tree: dict[str, float]) -> None:
+            self.w = tree["w"]
+
+    def train(member: ramet.Trainee) -> None:
+        net = Net()
+        for turn in member.turns(net):
+            before = net.w
+            net.w += member.id + 1 if turn.fresh else 1
+            turn.report(before)
+
+    result = ramet.run(train, SPACE, pbt(exploit=None), steps=12, seed=0)
+    assert [member.score for member in result.population] == [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+
+
+def test_arrays_held_elsewhere_follow_the_member() -> None:
+    def train(member: ramet.Trainee) -> None:
+        state = {"w": np.full(2, float(member.id))}
+        view = state["w"]
+        for turn in member.turns(state):
+            assert view[0] == turn.member
+            turn.report(float(view[0]))
+
+    ramet.run(train, SPACE, pbt(exploit=None), steps=12, seed=0)
+
+
+def test_asking_for_more_turns_than_members_are_free_is_refused() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(population=5), steps=8, seed=0)
+    for _ in range(5):
+        run.ask()
+    with pytest.raises(TurnMisused, match=r"\[0, 1, 2, 3, 4\] out, .* tell one of them first"):
+        run.ask()
+
+
+def test_a_turn_that_was_released_is_asked_for_again() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    turn = run.ask()
+    assert turn is not None
+    run.release(turn)
+    again = run.ask()
+    assert again is not None
+    assert (again.member, again.number) == (turn.member, turn.number)
+
+
+def test_a_turn_told_twice_is_refused() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    turn = run.ask()
+    assert turn is not None
+    run.tell(turn, 0.5, {})
+    with pytest.raises(TurnMisused, match="told once"):
+        run.tell(turn, 0.5, {})
+
+
+def test_scores_told_are_at_steps_of_the_turn() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    turn = run.ask()
+    assert turn is not None
+    with pytest.raises(ramet.RametError, match="its own steps, 1 to 4, but got one at step 9"):
+        run.tell(turn, [(4, 0.1), (9, 0.2)], {})
+
+
+def test_a_run_that_is_over_hands_out_nothing() -> None:
+    assert by_hand(list, pbt(synchronous=True)).ask() is None
+
+
+def test_low_scores_win_when_the_mode_says_so() -> None:
+    class Loss(Descent):
+        def evaluate(self, state: dict[str, object]) -> float:
+            return -super().evaluate(state)
+
+    strategy = pbt(synchronous=True)
+    low = ramet.run(Loss(), SPACE, strategy, steps=24, seed=0, mode="min")
+    high = ramet.run(Descent(), SPACE, strategy, steps=24, seed=0)
+    assert low.best.score == -high.best.score > 0
+    assert low.events[1:] == high.events[1:]
+
+
+@pytest.mark.parametrize("state", [None, 3, [1.0]])
+def test_a_state_that_cannot_be_restored_is_refused(state: object) -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns(state):  # type: ignore[arg-type]  # the point
+            turn.report(0.0)
+
+    with pytest.raises(StateError, match=r"capture\(\) and restore"):
+        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+
+
+def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"layers": [object()]}):
+            turn.report(0.0)
+
+    with pytest.raises(StateError, match=r"state\['layers'\]\[0\] is a object"):
+        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+
+
+@pytest.mark.parametrize("train", [Descent, 3, "train"])
+def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
+    with pytest.raises(UsageError, match=r"must be a function|the class Descent; make one"):
+        ramet.run(train, SPACE, pbt(), steps=4)  # type: ignore[arg-type]  # the point

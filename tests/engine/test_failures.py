@@ -1,0 +1,128 @@
+"""Scores that are not finite, and code that raises."""
+
+import logging
+import math
+
+import pytest
+
+import ramet
+from ramet.blobs import MemoryBlobs
+from ramet.errors import RunFailed
+from ramet.events import AttemptFailed, Copied, TurnLost
+from ramet.store import MemoryStore
+from tests.engine.loops import SPACE, Descent, descent_loop, pbt
+
+
+class Breaks(Descent):
+    """Raises or scores NaN in some attempts of some turns."""
+
+    def __init__(self, member: int, *, times: int, score: float | None = None) -> None:
+        self.member, self.times, self.score = member, times, score
+        self.calls = 0
+
+    def loop(self, member: ramet.Trainee) -> None:
+        state = self.init(member.rng)
+        for turn in member.turns(state):
+            state.update(self.step(state, turn.hparams, turn.steps, turn.rng))
+            if turn.member == self.member and turn.number >= 1 and self.calls < self.times:
+                self.calls += 1
+                if self.score is None:
+                    raise ZeroDivisionError("the loss exploded")
+                turn.report(self.score)
+            else:
+                turn.report(self.evaluate(state))
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_a_member_without_a_finite_score_is_replaced_and_never_copied(
+    score: float, *, synchronous: bool
+) -> None:
+    train = Breaks(2, times=1, score=score)
+    result = ramet.run(train.loop, SPACE, pbt(synchronous=synchronous), steps=12, seed=0)
+    copies = [event for event in result.events if isinstance(event, Copied)]
+    first = next(event for event in copies if event.member == 2)
+    assert first.weights is not None
+    assert first.weights.points[-1][1] is not None
+    assert math.isfinite(result.best.score)
+
+
+def test_a_turn_that_raises_once_is_tried_again_from_its_checkpoint(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    strategy = pbt(synchronous=True)
+    with caplog.at_level(logging.WARNING, "ramet"):
+        broken = ramet.run(Breaks(2, times=1).loop, SPACE, strategy, steps=24, seed=0)
+    whole = ramet.run(Breaks(2, times=0).loop, SPACE, strategy, steps=24, seed=0)
+    failures = [event for event in broken.events if isinstance(event, AttemptFailed)]
+    assert [event for event in broken.events if event not in failures] == whole.events
+    assert failures[0].error == "ZeroDivisionError: the loss exploded"
+    assert "raise ZeroDivisionError" in failures[0].traceback
+    assert "member 2 raised in turn 1" in caplog.text
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_a_turn_that_keeps_raising_is_given_up_and_its_member_reborn_by_copy(
+    *, synchronous: bool
+) -> None:
+    result = ramet.run(
+        Breaks(2, times=2).loop, SPACE, pbt(synchronous=synchronous), steps=24, seed=0
+    )
+    lost = [place for place, event in enumerate(result.events) if isinstance(event, TurnLost)]
+    assert len(lost) == 1
+    reborn = next(e for e in result.events[lost[0] :] if isinstance(e, Copied) and e.member == 2)
+    assert reborn.weights is not None
+    assert result.population.done
+    assert not any(member.failing or member.lost for member in result.population)
+
+
+def test_without_copies_a_failing_member_is_tried_at_every_turn_and_the_others_go_on() -> None:
+    strategy = ramet.RandomSearch(population=4, ready=4)
+    result = ramet.run(Breaks(1, times=10_000).loop, SPACE, strategy, steps=16, seed=0)
+    assert [member.failing for member in result.population] == [0, 3, 0, 0]
+    assert result.population.done
+
+
+def test_more_retries_are_a_setting() -> None:
+    result = ramet.run(Breaks(2, times=4).loop, SPACE, pbt(), steps=24, seed=0, retries=4)
+    assert not any(isinstance(event, TurnLost) for event in result.events)
+
+
+def test_code_that_never_works_stops_the_run_at_once() -> None:
+    def train(member: ramet.Trainee) -> None:
+        raise NameError("name 'optimiser' is not defined")
+
+    with pytest.raises(RunFailed, match=r"before 3 attempts fail.*'optimiser'") as caught:
+        ramet.run(train, SPACE, pbt(population=20), steps=24, seed=0)
+    assert isinstance(caught.value.__cause__, NameError)
+
+
+def test_too_many_failing_members_stop_the_run_which_can_be_resumed() -> None:
+    def breaks(member: ramet.Trainee) -> None:
+        state = Descent().init(member.rng)
+        for turn in member.turns(state):
+            if turn.number >= 2:
+                raise MemoryError("CUDA out of memory")
+            state.update(Descent().step(state, turn.hparams, turn.steps, turn.rng))
+            turn.report(Descent().evaluate(state))
+
+    store, blobs = MemoryStore(), MemoryBlobs()
+    with pytest.raises(RunFailed, match=r"50%.*4 of 6.*CUDA out of memory"):
+        ramet.run(breaks, SPACE, pbt(), steps=24, seed=0, store=store, blobs=blobs)
+    result = ramet.run(descent_loop, SPACE, pbt(), steps=24, seed=0, store=store, blobs=blobs)
+    assert result.population.done
+
+
+def test_stopping_by_hand_gives_the_member_back() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            if turn.number == 1:
+                raise KeyboardInterrupt
+            turn.report(turn.hparams["lr"] + turn.hparams["decay"])
+
+    store, blobs = MemoryStore(), MemoryBlobs()
+    with pytest.raises(KeyboardInterrupt):
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0, store=store, blobs=blobs)
+    lease = store.claim("run", worker="next", ttl_s=1.0)
+    assert lease is not None
+    assert lease.member == 0

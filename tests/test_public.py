@@ -1,0 +1,25 @@
+"""What is public, and what importing it costs."""
+
+import subprocess
+import sys
+
+import ramet
+
+PUBLIC = """
+PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Grid HandTuned Integer LogUniform
+Member Perturb Population RametError RandomSearch Resample Result Run Schedule Space State Strategy
+TTest Task Trainee Truncation Turn Uniform open run
+"""
+
+HEAVY = "torch jax ray psycopg matplotlib starlette sklearn rich typer scipy pytest asyncio"
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(ramet.__all__) == sorted(PUBLIC.split())
+    assert all(hasattr(ramet, name) for name in ramet.__all__)
+
+
+def test_importing_ramet_loads_nothing_heavy() -> None:
+    code = f"import sys, ramet; print(*[m for m in {HEAVY.split()!r} if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert loaded.stdout.split() == []
