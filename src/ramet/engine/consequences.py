@@ -1,9 +1,9 @@
 """What follows from a turn, in events: the one place where a strategy's actions are carried out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from ramet.errors import StrategyError
-from ramet.events import Annotated, AnyEvent, Copied, Explored, RoundEnded, Weights, fold
+from ramet.events import Annotated, AnyEvent, Copied, Explored, RoundEnded, Weights
 from ramet.population import Member, Population
 from ramet.randomness import Purpose, generator
 from ramet.space import Hparams
@@ -41,11 +41,10 @@ def carried_out(population: Population, actions: Iterable[Action]) -> Iterator[A
                 yield Annotated(member=action.member, data=action.data)
 
 
-def advance(population: Population, events: Sequence[AnyEvent]) -> tuple[Population, list[Member]]:
-    """Return the population after some events, and the members that they changed."""
-    after = fold(events, population)
+def touched(events: Iterable[AnyEvent], population: Population) -> list[Member]:
+    """Return the members that events were about, as a population has them."""
     ids = {id_ for event in events if (id_ := getattr(event, "member", None)) is not None}
-    return after, [after[id_] for id_ in sorted(ids)]
+    return [population[id_] for id_ in sorted(ids)]
 
 
 def _copied(copy: Copy, source: Member) -> Copied:

@@ -60,19 +60,22 @@ class Progress:
 
         done = sum(member.trained for member in population)
         budget = population.steps * len(population)
+        step = done // len(population)
         if self._before is None:
             self._before = done
         best = population.best
         parts = [
             f"{len(population)} members",
-            f"{done:,}/{budget:,} steps ({done / budget:.0%})",
-            f"best {self._sign * best.score:.6g}" if best else "no score yet",
+            f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
+            f"best {self._sign * best.score:.5g}" if best else "no score yet",
             f"{population.copies:,} copies",
             _time_left(done - self._before, budget - done, elapsed_s),
         ]
         if failing := sum(member.failing > 0 for member in population):
             parts.insert(1, f"{failing} failing")
-        return Text.assemble((self._name, "bold"), "  ", "  ".join(parts), overflow="ellipsis")
+        return Text.assemble(
+            (self._name, "bold"), "  ", "  ".join(parts), no_wrap=True, overflow="ellipsis"
+        )
 
 
 def _time_left(done: int, left: int, elapsed_s: float) -> str:

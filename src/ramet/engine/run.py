@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
 from ramet.description import describe, differences
-from ramet.engine.consequences import advance, consequences
+from ramet.engine.consequences import consequences, touched
 from ramet.engine.failures import Failures
 from ramet.engine.turn import Turn
 from ramet.errors import (
@@ -201,17 +201,17 @@ class Run:
         """Write what happened and, if the turn is over, what follows; return what was seen."""
         while True:
             self._catch_up()
-            seen, members = advance(self.population, events)
-            after, written = seen, list(events)
+            seen = after = fold(events, self.population)
+            written = list(events)
             if over:
                 follows = consequences(self._strategy, seen, turn.member, seed=self.opening.seed)
+                after = fold(follows, seen)
                 written += follows
-                after, members = advance(self.population, written)
             try:
                 last = self._store.commit(
                     turn.lease,
                     written,
-                    members,
+                    touched(written, after),
                     round=after.round if after.round > self.population.round else None,
                     after=self._last if self._strategy.synchronous else None,
                 )

@@ -42,19 +42,26 @@ class Trainee:
             raise UsageError("a training function can loop over member.turns once, but began again")
         self._begun = True
         held, adapted = None, adapt(state)
+        bindable = adapted if isinstance(adapted, Bindable) else None
         while self.turn is not None:
             turn = self.turn
-            _enter(turn, adapted, held)
+            if turn.checkpoint is not None and turn.checkpoint != held:
+                adapted.restore(turn.saved())
+            if bindable is not None:
+                bindable.apply(turn.hparams.peek())
+                check_applied(bindable, turn.hparams.peek(), "when read back")
             yield turn
-            held = self._leave(turn, adapted)
+            held = self._leave(turn, adapted, bindable)
             self.turn = self._run.ask()
             if self.turn is not None and self.turn.fresh:
                 # A fresh member's weights come from a fresh call of the function.
                 return
 
-    def _leave(self, turn: Turn, state: State) -> Checkpoint:
+    def _leave(self, turn: Turn, state: State, bindable: Bindable | None) -> Checkpoint:
         turn.points()  # Refuses a turn that is not over, before anything else is looked at.
-        applied = check_applied(state, turn.hparams.peek(), "at the end of the turn")
+        applied: frozenset[str] = frozenset()
+        if bindable is not None:
+            applied = check_applied(bindable, turn.hparams.peek(), "at the end of the turn")
         kept = self._run.tell(turn, state=state.capture(), applied=applied)
         self._watch(self._run.population)
         return kept
@@ -142,15 +149,6 @@ def _loop(task: Task) -> TrainFunction:
                 turn.report(task.evaluate(held.value))
 
     return train
-
-
-def _enter(turn: Turn, state: State, held: Checkpoint | None) -> None:
-    """Put a state where its turn begins: restore, apply, read back."""
-    if turn.checkpoint is not None and turn.checkpoint != held:
-        state.restore(turn.saved())
-    if isinstance(state, Bindable):
-        state.apply(turn.hparams.peek())
-        check_applied(state, turn.hparams.peek(), "when read back")
 
 
 def _give_back(run: Run, turn: Turn | None) -> None:

@@ -122,10 +122,8 @@ def adapt(state: object) -> State:
     )
 
 
-def check_applied(state: State, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
+def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
     """Return the names that are applied; refuse a value that is not what it was set to."""
-    if not isinstance(state, Bindable):
-        return frozenset()
     found = state.applied()
     for name, value in _changed(found, hparams):
         raise HyperparameterOverwritten(
