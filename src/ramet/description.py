@@ -17,10 +17,10 @@ def describe(value: Any) -> Any:
     >>> describe(Uniform(0.0, 1.0))
     {'type': 'Uniform', 'low': 0.0, 'high': 1.0, 'start': None, 'explore': None}
     """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     if isinstance(value, np.generic):
         return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     if isinstance(value, Mapping):
         return {str(name): describe(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -5,8 +5,9 @@ Every domain has the same five methods: ``problem`` (what is wrong with it, if a
 """
 
 import math
+import sys
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
@@ -45,6 +46,9 @@ class Uniform:
     # How this hyperparameter explores, instead of as the strategy says.
     explore: Explore | None = None
 
+    def __post_init__(self) -> None:
+        _make_plain(self)
+
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start)
 
@@ -78,6 +82,9 @@ class LogUniform:
     # How this hyperparameter explores, instead of as the strategy says.
     explore: Explore | None = None
 
+    def __post_init__(self) -> None:
+        _make_plain(self)
+
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start) or _log_problem(self.low)
 
@@ -89,7 +96,7 @@ class LogUniform:
 
     def sample(self, rng: np.random.Generator) -> float:
         low, high = self.start or (self.low, self.high)
-        return min(max(_log_draw(low, high, rng), low), high)
+        return float(min(max(_log_draw(low, high, rng), low), high))
 
     def perturb(self, value: float, factor: float) -> float:
         return self.clip(value * factor)
@@ -114,8 +121,12 @@ class Integer:
     # How this hyperparameter explores, instead of as the strategy says.
     explore: Explore | None = None
 
+    def __post_init__(self) -> None:
+        _make_plain(self)
+
     def problem(self) -> str | None:
-        for bound in (self.low, self.high, *(self.start or ())):
+        start = self.start if isinstance(self.start, tuple) else ()
+        for bound in (self.low, self.high, *start):
             if not _is_whole(bound) or abs(bound) > LARGEST_INTEGER:
                 return f"bounds must be whole numbers within ±2**53, but got {bound!r}"
         problem = _range_problem(self.low, self.high, self.start)
@@ -161,8 +172,7 @@ class Choice:
     explore: Explore | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.options, str):
-            object.__setattr__(self, "options", tuple(self.options))
+        _make_plain(self)
 
     def problem(self) -> str | None:
         if isinstance(self.options, str):
@@ -205,6 +215,9 @@ class Constant:
     # Every domain has one; a constant's has no effect.
     explore: Explore | None = None
 
+    def __post_init__(self) -> None:
+        _make_plain(self)
+
     def problem(self) -> str | None:
         if _is_value(self.value):
             return None
@@ -227,7 +240,7 @@ Domain: TypeAlias = Uniform | LogUniform | Integer | Choice | Constant
 
 
 def _range_problem(low: float, high: float, start: tuple[float, float] | None = None) -> str | None:
-    if not (_is_real(low) and _is_real(high) and math.isfinite(high - low)):
+    if not (_is_real(low) and _is_real(high) and _is_real(high - low)):
         return f"bounds must be finite numbers, but got ({low=}, {high=})"
     if not low < high:
         return f"low < high must hold, but got ({low=}, {high=}); for one value use Constant"
@@ -253,16 +266,34 @@ def _log_draw(low: float, high: float, rng: np.random.Generator) -> float:
     return math.exp(bottom + (top - bottom) * rng.random())
 
 
+def _make_plain(domain: object) -> None:
+    """Give a domain Python's own numbers for NumPy's, and tuples for lists: what a log can keep."""
+    for field in fields(domain):  # type: ignore[arg-type]  # every domain is a dataclass
+        object.__setattr__(domain, field.name, _plain(getattr(domain, field.name)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _is_real(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # A comparison, because math.isfinite fails on whole numbers that no float can hold.
+    return type(value) in {int, float} and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int
 
 
 def _is_value(value: object) -> TypeGuard[Value]:
-    return value is None or isinstance(value, str | bool) or _is_real(value)
+    """Say whether a log gives back the same: not so with enumerations, or half a character."""
+    if isinstance(value, str):
+        return type(value) is str and not any("\ud800" <= char <= "\udfff" for char in value)
+    if isinstance(value, int):
+        return type(value) in {bool, int} and abs(value) <= LARGEST_INTEGER
+    return value is None or _is_real(value)
 
 
 def _same(one: object, other: object) -> bool:

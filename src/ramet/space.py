@@ -47,7 +47,9 @@ class Space(Mapping[str, Domain]):
         self._domains: dict[str, Domain] = {}
         # Each with the prefix of the names that it looks at.
         self._predicates: tuple[tuple[str, Where], ...] = ()
-        for name, value in {**(domains or {}), **named}.items():
+        if isinstance(domains, Space):
+            self._predicates = domains._predicates  # noqa: SLF001 - a Space too
+        for name, value in (*(domains or {}).items(), *named.items()):
             self._add(name, value)
         if where is not None:
             self._predicates += (("", where),)
@@ -68,7 +70,7 @@ class Space(Mapping[str, Domain]):
         return isinstance(other, Space) and self.describe() == other.describe()
 
     def __hash__(self) -> int:
-        return hash(tuple(self._domains))
+        return hash(frozenset(self._domains))
 
     def __repr__(self) -> str:
         return f"Space({', '.join(f'{name}={domain}' for name, domain in self.items())})"
@@ -129,7 +131,11 @@ class Space(Mapping[str, Domain]):
         kinds = {kind.__name__: kind for kind in DOMAINS}
         return cls({name: _rebuilt(kinds, fields) for name, fields in data["domains"].items()})
 
-    def _add(self, name: str, value: Any) -> None:
+    def _add(self, name: Any, value: Any) -> None:
+        if not isinstance(name, str) or not all(name.split(".")):
+            raise SpaceError(
+                f"a hyperparameter's name must not be empty, and must be text, but got {name!r}"
+            )
         if isinstance(value, Space):
             prefixed = ((_joined(name, prefix), where) for prefix, where in value._predicates)  # noqa: SLF001 - a Space too
             self._predicates += tuple(prefixed)
@@ -155,8 +161,6 @@ def _check_names(domains: Mapping[str, Domain]) -> None:
         raise SpaceError("a space must have at least one hyperparameter, but got none")
     for name in domains:
         parts = name.split(".")
-        if not all(parts):
-            raise SpaceError(f"a hyperparameter's name must not be empty, but got {name!r}")
         for depth in range(1, len(parts)):
             if (prefix := ".".join(parts[:depth])) in domains:
                 raise SpaceError(

@@ -99,7 +99,8 @@ def test_a_budget_that_is_no_count_is_refused(steps: Any) -> None:
     [
         ({"seed": -1}, "seed must be a whole number, at least 0"),
         ({"mode": "maximum"}, "mode must be 'max' or 'min'"),
-        ({"workers": 2}, "workers must be 0"),
+        ({"workers": 2}, r"in this process, .*workers=2"),
+        ({"engine": "ray"}, r"in this process, .*engine='ray'"),
         ({"retries": -1}, "retries must be a whole number, at least 0"),
         ({"tolerate": 1.5}, "tolerate must be a part"),
     ],

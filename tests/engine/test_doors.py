@@ -6,6 +6,8 @@ import pytest
 import ramet
 from ramet.errors import StateError, TurnMisused, UsageError
 from ramet.events import TurnEnded
+from ramet.store import MemoryStore
+from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, by_hand, descent_loop, pbt
 
 
@@ -137,9 +139,9 @@ def test_a_turn_told_twice_is_refused() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     turn = run.ask()
     assert turn is not None
-    run.tell(turn, 0.5, {})
+    run.tell(turn, 0.5, state={})
     with pytest.raises(TurnMisused, match="told once"):
-        run.tell(turn, 0.5, {})
+        run.tell(turn, 0.5, state={})
 
 
 def test_scores_told_are_at_steps_of_the_turn() -> None:
@@ -147,7 +149,7 @@ def test_scores_told_are_at_steps_of_the_turn() -> None:
     turn = run.ask()
     assert turn is not None
     with pytest.raises(ramet.RametError, match="its own steps, 1 to 4, but got one at step 9"):
-        run.tell(turn, [(4, 0.1), (9, 0.2)], {})
+        run.tell(turn, [(4, 0.1), (9, 0.2)], state={})
 
 
 def test_a_run_that_is_over_hands_out_nothing() -> None:
@@ -189,3 +191,15 @@ def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
 def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
     with pytest.raises(UsageError, match=r"must be a function|the class Descent; make one"):
         ramet.run(train, SPACE, pbt(), steps=4)  # type: ignore[arg-type]  # the point
+
+
+def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> None:
+    clock = FakeClock()
+    run = ramet.open(
+        MemoryStore(clock), space=SPACE, strategy=pbt(), steps=8, seed=0, lease_ttl_s=30.0
+    )
+    turns = []
+    for _ in range(6):
+        turns.append(run.ask())
+        clock.sleep(20.0)
+    assert [turn.member for turn in turns if turn is not None] == [0, 1, 2, 3, 4, 5]

@@ -20,7 +20,7 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(*, synchronous: bool)
             turn = run.ask()
             assert turn is not None
             state = Descent().step(turn.load(Descent().init), turn.hparams, turn.steps, turn.rng)
-            run.tell(turn, Descent().evaluate(state), state)
+            run.tell(turn, Descent().evaluate(state), state=state)
         resumed = ramet.run(Descent(), SPACE, strategy, steps=24, seed=0, store=store, blobs=blobs)
         assert resumed.events == whole.events
 

@@ -1,5 +1,7 @@
 """The two ways in: ``ramet.run`` trains a whole run, ``ramet.open`` lets the caller do it."""
 
+from typing import Literal
+
 from ramet.blobs import Blobs, MemoryBlobs
 from ramet.engine.failures import Failures
 from ramet.engine.progress import Progress
@@ -22,6 +24,7 @@ def run(
     name: str = "run",
     store: Store | str | None = None,
     blobs: Blobs | None = None,
+    engine: Literal["inline"] = "inline",
     workers: int = 0,
     seed: int | None = None,
     mode: Mode = "max",
@@ -40,6 +43,7 @@ def run(
         name: The run's name in its store; the name of an existing run goes on with it.
         store: Where the run is recorded; None keeps it in memory.
         blobs: Where checkpoints are kept, beside a ``store`` of your own.
+        engine: How members are trained: "inline", in this process.
         workers: Worker processes; 0 trains in this one.
         seed: What all randomness comes from; None draws one, which the result names.
         mode: Whether high scores are good or low ones.
@@ -48,10 +52,10 @@ def run(
         tolerate: The part of the members that may be failing before the run stops.
         progress: Whether to show progress; None shows it on a terminal.
     """
-    if workers != 0:
+    if workers != 0 or engine != "inline":
         raise StrategyError(
-            f"workers must be 0, which trains in this process, but got {workers!r}: worker "
-            f"processes are not part of this version"
+            f"training must be in this process, engine='inline' with workers=0, but got "
+            f"({engine=}, {workers=}): other engines are not part of this version"
         )
     function = as_function(train)
     opened = open_run(

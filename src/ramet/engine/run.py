@@ -1,5 +1,6 @@
 """A run: ask for a turn, train it anywhere, tell how it went. Every engine is built on this."""
 
+import contextlib
 import logging
 import secrets
 import traceback
@@ -99,8 +100,12 @@ class Run:
     def ask(self) -> Turn | None:
         """Return a turn to train, or None when the run is over.
 
-        Waits while all members are with other workers.
+        Waits while all members are with other workers. Asking also holds on to the turns that are
+        out; between two calls that lie further apart than ``lease_ttl_s``, ``extend`` does.
         """
+        for turn in self._out.values():
+            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
+                self.extend(turn)
         while True:
             lease = self._store.claim(self.name, worker=self._worker, ttl_s=self._lease_ttl_s)
             self._catch_up()
@@ -131,8 +136,8 @@ class Run:
         self,
         turn: Turn,
         scores: Iterable[tuple[int, Any]] | Any = (),
-        state: Tree = None,
         *,
+        state: Tree,
         applied: Iterable[str] = (),
     ) -> Checkpoint:
         """End a turn: its scores, as (step, score) pairs or one number, and the state it left.
@@ -182,6 +187,10 @@ class Run:
             events.append(TurnLost(member=turn.member, turn=turn.number, trained=trained))
         seen = self._commit(turn, events, over=given_up)
         self._failures.check(seen, error)
+
+    def extend(self, turn: Turn) -> None:
+        """Hold on to a turn that takes long, or raise LeaseLost."""
+        turn.lease = self._store.extend(turn.lease, ttl_s=self._lease_ttl_s)
 
     def holds(self, turn: Turn) -> bool:
         """Say whether a turn was asked for here and is still out."""

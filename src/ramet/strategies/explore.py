@@ -29,10 +29,15 @@ class Perturb:
     redraw: float = 0.25
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "factors", tuple(self.factors))
-        if not self.factors or not all(math.isfinite(f) and f > 0 for f in self.factors):
+        if isinstance(self.factors, list | tuple):
+            object.__setattr__(self, "factors", tuple(self.factors))
+        if (
+            not isinstance(self.factors, tuple)
+            or not self.factors
+            or not all(map(_is_factor, self.factors))
+        ):
             raise StrategyError(
-                f"factors must be positive finite numbers, at least one, but got {self.factors}"
+                f"factors must be positive finite numbers, at least one, but got {self.factors!r}"
             )
         _check_probability("redraw", self.redraw)
 
@@ -74,6 +79,10 @@ def explored(space: Space, hparams: Hparams, explore: Explore, rng: np.random.Ge
         if space.allows(moved):
             return moved
     return hparams
+
+
+def _is_factor(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
 
 
 def _check_probability(name: str, value: float) -> None:

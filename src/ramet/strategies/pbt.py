@@ -34,7 +34,7 @@ class PBT:
     Traceback (most recent call last):
         ...
     ramet.errors.StrategyError: truncation must leave at least one member at each end, but 0.2 of \
-2 members is less than one; use at least 5 members, or Truncation(0.5)
+2 members is less than one; use at least 5 members, or Truncation(1 / 2)
     """
 
     _: KW_ONLY
