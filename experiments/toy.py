@@ -71,7 +71,7 @@ def paths(result: ramet.Result) -> Iterator[list[tuple[int, np.ndarray]]]:
                 left[member, event.turn] = at[member]
                 yield line
             case Copied(member=member, weights=weights):
-                if weights is not None and weights.checkpoint is not None:
+                if weights is not None:
                     at[member] = left[weights.checkpoint.member, weights.checkpoint.turn]
                 hparams[member] = event.hparams or hparams[member]
             case Explored(member=member):

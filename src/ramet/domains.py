@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ Value: TypeAlias = float | int | str | bool | None
 LARGEST_INTEGER = 2**53
 
 
+@runtime_checkable
 class Explore(Protocol):
     """How one hyperparameter gets its next value from its present one."""
 
@@ -175,8 +176,8 @@ class Choice:
         _make_plain(self)
 
     def problem(self) -> str | None:
-        if isinstance(self.options, str):
-            return f"options must be a list, but got one string, {self.options!r}"
+        if not isinstance(self.options, tuple):
+            return f"options must be a list, but got {self.options!r}"
         if not self.options:
             return "there must be at least one option, but got none"
         distinct = {(type(option), option) for option in self.options if _is_value(option)}

@@ -20,12 +20,14 @@
         ├── RunNotFound              no run of that name in the store
         ├── LeaseLost                somebody else took the member over; nothing was written
         ├── LogMoved                 others committed first; nothing was written, decide again
+        ├── CorruptLog               what should be events is not
         ├── UnknownSchema            an event written by another version of ramet
         └── CheckpointMissing        no checkpoint of that name
 """
 
 __all__ = [
     "CheckpointMissing",
+    "CorruptLog",
     "HyperparameterOverwritten",
     "HyperparameterUnread",
     "LeaseLost",
@@ -122,6 +124,10 @@ class LeaseLost(StoreError):
 
 class LogMoved(StoreError):
     """Others committed since the events that this commit was decided on."""
+
+
+class CorruptLog(StoreError):
+    """What should be a log of events is not one."""
 
 
 class UnknownSchema(StoreError):

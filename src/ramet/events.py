@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from ramet.errors import UnknownSchema
+from ramet.errors import CorruptLog, UnknownSchema
 from ramet.population import Best, Checkpoint, Curve, Member, Point, Population
 from ramet.space import Hparams, Space
 
@@ -31,7 +31,7 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
     """Weights that a copy brings, and the curve they come with."""
 
-    checkpoint: Checkpoint | None
+    checkpoint: Checkpoint
     points: tuple[Point, ...]
 
 
@@ -61,7 +61,7 @@ class Draft:
 
     def finish(self) -> Population:
         if self.population is None:
-            raise UnknownSchema("a log must begin with RunOpened, but it is empty")
+            raise CorruptLog("a log must begin with RunOpened, but it is empty")
         return replace(self.population, members=tuple(self.members), **self.fields)
 
 
@@ -181,7 +181,7 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
             draft.change(
                 self.member,
                 checkpoint=self.weights.checkpoint,
-                step=self.weights.checkpoint.step if self.weights.checkpoint else 0,
+                step=self.weights.checkpoint.step,
                 curve=Curve().extended(self.weights.points),
                 lost=False,
             )
@@ -264,6 +264,8 @@ def fold(events: Iterable[AnyEvent], start: Population | None = None) -> Populat
     """Return the population that events lead to, from nothing or from an earlier population."""
     draft = Draft(start)
     for event in events:
+        if draft.population is None and not isinstance(event, RunOpened):
+            raise CorruptLog(f"a log must begin with RunOpened, but begins with {event}")
         event.apply(draft)
     return draft.finish()
 
@@ -275,13 +277,19 @@ def encode(event: AnyEvent) -> bytes:
 
 def decode(data: bytes) -> AnyEvent:
     """Read an event back, or say which version of the schema wrote it."""
-    version = _versions.decode(data).v
+    try:
+        version = _versions.decode(data).v
+    except msgspec.MsgspecError as error:
+        raise CorruptLog(f"an event must be JSON with its schema, but {error}: {data!r}") from error
     if version != SCHEMA:
         raise UnknownSchema(
             f"events of schema {SCHEMA} can be read, but this one is of schema {version}; "
             f"open the run with the version of ramet that wrote it"
         )
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise CorruptLog(f"an event must be as schema {SCHEMA} has it, but {error}") from error
 
 
 def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from ramet.description import describe
-from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, Value
+from ramet.domains import Choice, Constant, Domain, Explore, Integer, LogUniform, Uniform, Value
 from ramet.errors import SpaceError
 
 __all__ = ["Hparams", "Space", "Where"]
 
 # The values of all hyperparameters by name. Treated as immutable everywhere.
 Hparams = dict[str, Value]
-Where = Callable[[Mapping[str, Value]], bool]
+Where = Callable[[Mapping[str, Any]], bool]
 
 # How many draws in a row `where` may reject before its region is taken to be empty.
 REDRAWS = 1_000
@@ -52,6 +52,8 @@ class Space(Mapping[str, Domain]):
         for name, value in (*(domains or {}).items(), *named.items()):
             self._add(name, value)
         if where is not None:
+            if not callable(where):
+                raise SpaceError(f"where= must be a function of the values, but got {where!r}")
             self._predicates += (("", where),)
         _check_names(self._domains)
         # What items() gives, several times quicker; decisions for large populations go over it.
@@ -111,7 +113,10 @@ class Space(Mapping[str, Domain]):
 
     def adopt(self, hparams: Mapping[str, Any]) -> Hparams:
         """Return values that a person wrote as the space keeps them: names flat, 1 as 1.0."""
-        flat = {name: _plain(value) for name, value in _flatten("", hparams)}
+        pairs = [(name, _plain(value)) for name, value in _flatten("", hparams)]
+        flat = dict(pairs)
+        if len(flat) < len(pairs):
+            raise SpaceError(f"a starting point must give each value once, but got {hparams!r}")
         adopted = {name: _as_declared(self.get(name), value) for name, value in flat.items()}
         if problem := self.problem(adopted):
             raise SpaceError(f"a starting point must lie in the space: {problem}")
@@ -121,6 +126,7 @@ class Space(Mapping[str, Domain]):
         """Return the space as plain data, which a log keeps and two runs are compared by."""
         where = [[prefix, describe(predicate)] for prefix, predicate in self._predicates]
         return {
+            "names": list(self),
             "domains": {name: describe(domain) for name, domain in self._domains.items()},
             **({"where": where} if where else {}),
         }
@@ -129,7 +135,7 @@ class Space(Mapping[str, Domain]):
     def from_description(cls, data: Mapping[str, Any]) -> "Space":
         """Rebuild the domains of a described space; code (``where``, ``explore``) stays behind."""
         kinds = {kind.__name__: kind for kind in DOMAINS}
-        return cls({name: _rebuilt(kinds, fields) for name, fields in data["domains"].items()})
+        return cls({name: _rebuilt(kinds, data["domains"][name]) for name in data["names"]})
 
     def _add(self, name: Any, value: Any) -> None:
         if not isinstance(name, str) or not all(name.split(".")):
@@ -153,6 +159,11 @@ class Space(Mapping[str, Domain]):
             raise SpaceError(f"hyperparameter names must be distinct, but got {name!r} twice")
         if problem := value.problem():
             raise SpaceError(f"hyperparameter {name!r}: {problem}")
+        if not isinstance(value.explore, Explore | None):
+            raise SpaceError(
+                f"hyperparameter {name!r}: explore= must be a rule such as Perturb(), but got "
+                f"{value.explore!r}"
+            )
         self._domains[name] = value
 
 

@@ -120,6 +120,28 @@ def test_a_starting_point_outside_the_space_is_refused() -> None:
         ramet.run(Descent(), SPACE, pbt(initial=[{"lr": 7.0, "decay": 0.1}]), steps=8)
 
 
+@pytest.mark.parametrize("shape", [lambda _: 0.1, lambda _: math.nan])
+def test_a_schedule_that_begins_outside_the_space_is_refused(shape: Any) -> None:
+    space = ramet.Space(lr=ramet.Uniform(0.0, 1.0), where=lambda h: h["lr"] > 0.5)
+    strategy = ramet.HandTuned(population=2, ready=4, shapes={"lr": shape})
+    with pytest.raises(StrategyError, match="every member must begin in the space, but member 0"):
+        ramet.run(Descent(), space, strategy, steps=8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"exploit": "truncation"}, r"exploit must be a rule such as Truncation\(0\.2\)"),
+        ({"exploit": ramet.Truncation}, "exploit must be a rule"),
+        ({"explore": ramet.Uniform(0, 1)}, "explore must be a rule such as Perturb"),
+        ({"initial": {"lr": 0.5}}, "initial must be a list of points"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(StrategyError, match=message):
+        pbt(**settings)
+
+
 def test_a_rule_that_leaves_the_domain_is_refused() -> None:
     class Doubles:
         def move(self, domain: Any, value: float, rng: np.random.Generator) -> float:

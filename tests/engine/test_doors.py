@@ -183,7 +183,7 @@ def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
         for turn in member.turns({"layers": [object()]}):
             turn.report(0.0)
 
-    with pytest.raises(StateError, match=r"state\['layers'\]\[0\] is a object"):
+    with pytest.raises(StateError, match=r"state\['layers'\]\[0\] is of type object"):
         ramet.run(train, SPACE, pbt(), steps=4, seed=0)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from ramet.errors import StrategyError
 from ramet.events import Annotated, AnyEvent, Copied, Explored, RoundEnded, Weights
 from ramet.population import Member, Population
@@ -38,7 +40,9 @@ def carried_out(population: Population, actions: Iterable[Action]) -> Iterator[A
                 hparams = _checked(population, action.member, action.hparams)
                 yield Explored(member=action.member, hparams=hparams)
             case Annotate():
-                yield Annotated(member=action.member, data=action.data)
+                # As the log will give it back, tuples being lists.
+                data = msgspec.json.decode(msgspec.json.encode(action.data))
+                yield Annotated(member=action.member, data=data)
 
 
 def touched(events: Iterable[AnyEvent], population: Population) -> list[Member]:
@@ -48,17 +52,23 @@ def touched(events: Iterable[AnyEvent], population: Population) -> list[Member]:
 
 
 def _copied(copy: Copy, source: Member) -> Copied:
-    points = source.curve.points()
-    weights = Weights(
-        checkpoint=source.checkpoint, points=points if copy.whole_curve else points[-1:]
-    )
     return Copied(
         member=copy.member,
         source=copy.source,
         kind=copy.kind,
-        weights=weights if copy.weights else None,
+        weights=_weights(copy, source) if copy.weights else None,
         hparams=source.hparams if copy.hparams else None,
     )
+
+
+def _weights(copy: Copy, source: Member) -> Weights:
+    if source.checkpoint is None:
+        raise StrategyError(
+            f"a strategy must copy weights from a member that has some, but member {source.id} has "
+            f"not ended a turn"
+        )
+    points = source.curve.points()
+    return Weights(checkpoint=source.checkpoint, points=points if copy.whole_curve else points[-1:])
 
 
 def _checked(population: Population, member: int, hparams: Hparams) -> Hparams:

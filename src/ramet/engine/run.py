@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import secrets
 import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,16 +10,14 @@ from msgspec.structs import replace
 
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
-from ramet.description import describe, differences
 from ramet.engine.consequences import consequences, touched
 from ramet.engine.failures import Failures
+from ramet.engine.opening import check_same, check_settings, make_opening
 from ramet.engine.turn import Turn
 from ramet.errors import (
     HyperparameterUnread,
     LeaseLost,
     LogMoved,
-    RunMismatch,
-    StrategyError,
     TurnMisused,
 )
 from ramet.events import (
@@ -28,18 +25,16 @@ from ramet.events import (
     AttemptFailed,
     LeftUnread,
     Mode,
-    RunOpened,
     TurnEnded,
     TurnLost,
     fold,
 )
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
-from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.state.tree import Tree, digest, freeze
 from ramet.store.base import Store
-from ramet.strategies.base import Strategy, check_count
+from ramet.strategies.base import Strategy
 
 logger = logging.getLogger("ramet")
 
@@ -71,14 +66,14 @@ class Run:
         lease_ttl_s: float = 60.0,
         clock: Clock | None = None,
     ) -> None:
-        _check_settings(steps=steps, seed=seed, mode=mode)
+        check_settings(steps=steps, seed=seed, mode=mode)
         self._store, self._blobs = store, blobs
         self._strategy, self._strict = strategy, strict
         self._failures = failures or Failures()
         self._worker, self._lease_ttl_s = worker, lease_ttl_s
         self._clock = clock or SystemClock()
         self._out: dict[int, Turn] = {}
-        opening = _opening(
+        opening = make_opening(
             name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode
         )
         self.opening = store.open_run(
@@ -87,7 +82,7 @@ class Run:
             synchronous=strategy.synchronous,
             worker=worker,
         )
-        _check_same(self.opening, opening, seed_given=seed is not None)
+        check_same(self.opening, opening, seed_given=seed is not None)
         self._last = -1
         # The log's own population knows the space's domains; this one has its code as well.
         self.population = replace(self._caught_up(None), space=space)
@@ -172,6 +167,8 @@ class Run:
         self._catch_up()
         what = "".join(traceback.format_exception_only(error)).strip()
         text = "".join(traceback.format_exception(error))
+        # A log holds no half characters, which a file's name in a traceback may.
+        what, text = (part.encode(errors="replace").decode() for part in (what, text))
         event = AttemptFailed(member=turn.member, turn=turn.number, error=what, traceback=text)
         attempts = self.population[turn.member].attempts + 1
         fields = {"member": turn.member, "turn": turn.number, "attempt": attempts}
@@ -283,43 +280,3 @@ class Run:
                 f"a turn must be told once, by the run it was asked from, but turn {turn.number} "
                 f"of member {turn.member} is not out"
             )
-
-
-def _opening(
-    *, name: str, space: Space, strategy: Strategy, steps: int, seed: int | None, mode: Mode
-) -> RunOpened:
-    seed = secrets.randbits(48) if seed is None else seed
-    births = strategy.births(space, steps, generator(seed, Purpose.BIRTHS))
-    return RunOpened(
-        name=name,
-        seed=seed,
-        mode=mode,
-        steps=steps,
-        space=space.describe(),
-        strategy=describe(strategy),
-        births=tuple(births),
-    )
-
-
-def _check_settings(*, steps: int, seed: int | None, mode: str) -> None:
-    check_count("steps", steps, "how many steps each member trains in all")
-    if seed is not None:
-        check_count("seed", seed, "what all the run's randomness comes from", least=0)
-    if mode not in {"max", "min"}:
-        raise StrategyError(f"mode must be 'max' or 'min', but got {mode!r}")
-
-
-def _check_same(before: RunOpened, now: RunOpened, *, seed_given: bool) -> None:
-    """Refuse to go on with a run under other settings than it was begun with."""
-    compared = ["mode", "steps", "space", "strategy", *(["seed"] if seed_given else [])]
-    changes = [
-        line
-        for field in compared
-        for line in differences(getattr(before, field), getattr(now, field), field)
-    ]
-    if changes:
-        listed = "".join(f"\n  {line}" for line in changes)
-        raise RunMismatch(
-            f"run {before.name!r} must go on with the settings it was begun with, but these differ "
-            f"(before -> now):{listed}\nPut them back, or give the new run another name"
-        )

@@ -1,11 +1,11 @@
 """What a training loop hands over as its state, and how values are applied to it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from ramet.domains import Value
-from ramet.errors import HyperparameterOverwritten, StateError
+from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
 from ramet.state.tree import Tree, restore_into, thaw
 
 # A value may come back from a framework that keeps it in 32 bits.
@@ -101,6 +101,11 @@ class Bound:
         self._state.restore(tree)
 
     def apply(self, hparams: Mapping[str, Value]) -> None:
+        if unknown := [name for name in self._places if name not in hparams]:
+            raise UnknownHyperparameter(
+                f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
+                f"but {unknown} are bound"
+            )
         for name, (holder, attribute) in self._places.items():
             setattr(holder, attribute, hparams[name])
 
@@ -125,20 +130,21 @@ def adapt(state: object) -> State:
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
     """Return the names that are applied; refuse a value that is not what it was set to."""
     found = state.applied()
-    for name, value in _changed(found, hparams):
-        raise HyperparameterOverwritten(
-            f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it was "
-            f"{value!r}: a scheduler, a restored optimiser or the loop itself set it; let the "
-            f"loop read turn.hparams[{name!r}] there instead, or take it out of the space"
-        )
+    for name, value in found.items():
+        if not _stayed(hparams[name], value):
+            raise HyperparameterOverwritten(
+                f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it "
+                f"was {value!r}: a scheduler, a restored optimiser or the loop itself set it; let "
+                f"the loop read turn.hparams[{name!r}] there instead, or take it out of the space"
+            )
     return frozenset(found)
 
 
-def _changed(found: Mapping[str, Any], hparams: Mapping[str, Value]) -> Iterator[tuple[str, Any]]:
-    for name, value in found.items():
-        wanted = hparams[name]
-        if isinstance(wanted, float):
-            if not math.isclose(float(value), wanted, rel_tol=ROUNDING):
-                yield name, value
-        elif value != wanted:
-            yield name, value
+def _stayed(wanted: Value, found: Any) -> bool:
+    """Say whether a value is still there, as itself or as what a framework makes of it."""
+    if isinstance(wanted, str | bool | None) or isinstance(found, str):
+        return bool(found == wanted)
+    try:
+        return math.isclose(float(found), wanted, rel_tol=ROUNDING)
+    except (TypeError, ValueError):
+        return False

@@ -1,4 +1,4 @@
-"""State trees: nested dicts, lists and tuples of NumPy arrays, numbers, strings, bytes and None.
+"""State trees: nested dicts, lists and tuples of NumPy arrays of numbers, numbers, text and bytes.
 
 A checkpoint holds one. Nothing else can be in it, so nothing in it ever needs to be unpickled.
 """
@@ -14,7 +14,10 @@ from ramet.errors import StateError
 # The whole truth is in the module's docstring; a recursive alias would help no reader.
 Tree: TypeAlias = Any
 
-LEAVES = (bool, int, float, complex, str, bytes, np.generic)
+LEAVES = {bool, int, float, complex, str, bytes}
+# Not their subclasses: a masked array, say, would lose its mask.
+ARRAYS = {np.ndarray, np.memmap}
+USER_DEFINED = 2
 
 
 def freeze(tree: Tree) -> Tree:
@@ -23,10 +26,13 @@ def freeze(tree: Tree) -> Tree:
     >>> freeze({"layers": [{"w": {1, 2}}]})
     Traceback (most recent call last):
         ...
-    ramet.errors.StateError: a state must be made of dicts, lists, tuples, NumPy arrays, numbers, \
-strings, bytes and None, but state['layers'][0]['w'] is a set
+    ramet.errors.StateError: a state must be made of dicts, lists, tuples, arrays of numbers, \
+numbers, strings, bytes and None, but state['layers'][0]['w'] is of type set
     """
-    return _copied(tree, "state", writable=False)
+    try:
+        return _copied(tree, "state", writable=False)
+    except RecursionError:
+        raise StateError("a state must be a tree, but this one holds itself") from None
 
 
 def thaw(tree: Tree) -> Tree:
@@ -46,7 +52,8 @@ def restore_into(live: dict[Any, Any], saved: dict[Any, Any]) -> None:
     for key in [key for key in live if key not in saved]:
         del live[key]
     for key, value in saved.items():
-        live[key] = _merged(live.get(key), value)
+        # Taken out and put back, for the order that the saved one has.
+        live[key] = _merged(live.pop(key, None), value)
 
 
 def digest(tree: Tree) -> str:
@@ -59,7 +66,7 @@ def digest(tree: Tree) -> str:
 
 def _copied(tree: Tree, path: str, *, writable: bool) -> Tree:
     kind = type(tree)
-    if kind is dict:
+    if isinstance(tree, dict):
         return {
             _key(key, path): _copied(value, f"{path}[{key!r}]", writable=writable)
             for key, value in tree.items()
@@ -69,17 +76,22 @@ def _copied(tree: Tree, path: str, *, writable: bool) -> Tree:
             _copied(value, f"{path}[{place}]", writable=writable)
             for place, value in enumerate(tree)
         )
-    if isinstance(tree, np.ndarray) and not tree.dtype.hasobject:
+    if kind in ARRAYS and _is_numeric(tree.dtype):
         array = np.array(tree, order="C", subok=False)
         array.flags.writeable = writable
         return array
-    if tree is None or kind in LEAVES or isinstance(tree, np.generic):
+    if tree is None or kind in LEAVES or (isinstance(tree, np.generic) and _is_numeric(tree.dtype)):
         return tree
-    what = "an array of Python objects" if isinstance(tree, np.ndarray) else f"a {kind.__name__}"
+    what = f"an array of {tree.dtype}" if kind in ARRAYS else f"of type {kind.__name__}"
     raise StateError(
-        f"a state must be made of dicts, lists, tuples, NumPy arrays, numbers, strings, bytes and "
-        f"None, but {path} is {what}"
+        f"a state must be made of dicts, lists, tuples, arrays of numbers, numbers, strings, bytes "
+        f"and None, but {path} is {what}"
     )
+
+
+def _is_numeric(dtype: np.dtype) -> bool:
+    # Numbers of other packages, bfloat16 for one, are user-defined types.
+    return dtype.kind in "biufc" or dtype.isbuiltin == USER_DEFINED
 
 
 def _key(key: object, path: str) -> object:

@@ -82,6 +82,20 @@ def check_count(name: str, value: object, meaning: str, *, least: int = 1) -> No
         )
 
 
+def check_rule(name: str, value: object, method: str, example: str) -> None:
+    """Refuse what is not a rule: a class in place of a value, a name, another kind of rule."""
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise StrategyError(f"{name} must be a rule such as {example}, but got {value!r}")
+
+
+def check_points(name: str, points: object) -> None:
+    """Refuse what is not a list of points, each a mapping of names to values."""
+    if not isinstance(points, list | tuple) or not all(isinstance(p, Mapping) for p in points):
+        raise StrategyError(
+            f"{name} must be a list of points, such as [{{'lr': 0.1}}], but got {points!r}"
+        )
+
+
 def check_pace(*, ready: int, evaluate_every: int | None) -> None:
     """Refuse a turn without steps, or one that its evaluations do not divide."""
     check_count("ready", ready, "how many steps a member trains between two decisions")

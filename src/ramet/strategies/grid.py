@@ -11,7 +11,7 @@ from ramet.errors import StrategyError
 from ramet.events import Birth
 from ramet.population import Population
 from ramet.space import Space
-from ramet.strategies.base import Action, check_pace, sampled_births
+from ramet.strategies.base import Action, check_pace, check_points, sampled_births
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
-        object.__setattr__(self, "points", tuple(self.points))
+        check_points("points", self.points)
         if not self.points:
             raise StrategyError("a grid must have at least one point, but got none")
 

@@ -12,7 +12,15 @@ from ramet.errors import StrategyError
 from ramet.events import Birth
 from ramet.population import Population
 from ramet.space import Hparams, Space
-from ramet.strategies.base import Action, Change, check_pace, check_population, sampled_births
+from ramet.strategies.base import (
+    Action,
+    Change,
+    check_pace,
+    check_points,
+    check_population,
+    check_rule,
+    sampled_births,
+)
 
 NUMBERS = (Uniform, LogUniform, Integer)
 
@@ -43,6 +51,8 @@ class Drops:
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", tuple(self.at))
         _check_parts((*self.at, self.warmup))
+        if not 0 <= self.factor < math.inf:
+            raise StrategyError(f"factor must be a number, at least 0, but got {self.factor!r}")
 
     def __call__(self, part: float) -> float:
         if part < self.warmup:
@@ -94,6 +104,9 @@ class HandTuned:
     def __post_init__(self) -> None:
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
         check_population(self.population)
+        check_points("initial", self.initial)
+        for name, shape in self.shapes.items():
+            check_rule(f"the shape of {name!r}", shape, "__call__", "Drops() or Cosine()")
         if not self.shapes:
             raise StrategyError(
                 "shapes must name at least one hyperparameter, but got none; without a schedule "

@@ -16,7 +16,9 @@ from ramet.strategies.base import (
     Change,
     Copy,
     check_pace,
+    check_points,
     check_population,
+    check_rule,
     sampled_births,
 )
 from ramet.strategies.exploit import Exploit, Truncation
@@ -58,7 +60,11 @@ class PBT:
             raise StrategyError(
                 f"copies must be 'both', 'weights' or 'hparams', but got {self.copies!r}"
             )
+        check_points("initial", self.initial)
+        if self.explore is not None:
+            check_rule("explore", self.explore, "move", "Perturb((0.8, 1.2)), or None")
         if self.exploit is not None:
+            check_rule("exploit", self.exploit, "pairs", "Truncation(0.2), or None")
             self.exploit.check(self.population)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:

@@ -9,7 +9,13 @@ import numpy as np
 from ramet.events import Birth
 from ramet.population import Population
 from ramet.space import Space
-from ramet.strategies.base import Action, check_pace, check_population, sampled_births
+from ramet.strategies.base import (
+    Action,
+    check_pace,
+    check_points,
+    check_population,
+    sampled_births,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class RandomSearch:
     def __post_init__(self) -> None:
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
         check_population(self.population)
+        check_points("initial", self.initial)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
         return sampled_births(space, self.population, rng, self.initial)

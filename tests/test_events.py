@@ -1,0 +1,298 @@
+"""A run is its log: folded whole, in parts, or read back from JSON, it is the same population."""
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ramet.errors import StoreError, UnknownSchema
+from ramet.events import (
+    SCHEMA,
+    Annotated,
+    AnyEvent,
+    AttemptFailed,
+    Birth,
+    Explored,
+    LeftUnread,
+    RoundEnded,
+    TurnEnded,
+    TurnLost,
+    canonical,
+    decode,
+    encode,
+    fold,
+)
+from ramet.population import Checkpoint, Curve, Population
+from tests import values
+from tests.values import attempt_failed, copied, opening, turn_ended, turn_lost
+
+
+def happened(*events: AnyEvent) -> Population:
+    """Return a population of three after some events."""
+    return fold([opening(), *events])
+
+
+FRESH = happened()
+# Member 1 has ended two turns, with an evaluation in the midst of each.
+ENDED = turn_ended(FRESH[1], 0.1, 0.2)
+TRAINED = happened(ENDED, turn_ended(happened(ENDED)[1], 0.3, 0.4))
+
+
+@given(data=st.data(), log=values.logs())
+def test_a_log_read_in_parts_gives_the_population_of_the_whole(
+    data: st.DataObject, log: list[AnyEvent]
+) -> None:
+    population = None
+    for part in parts(data, log):
+        population = fold([decode(encode(event)) for event in part], population)
+
+    assert population == fold(log)
+
+
+@given(log=values.logs())
+@settings(max_examples=50)
+def test_an_event_read_back_is_the_event_that_was_written(log: list[AnyEvent]) -> None:
+    assert [decode(encode(event)) for event in log] == log
+
+
+@given(log=values.logs())
+@settings(max_examples=50)
+def test_folding_leaves_the_population_it_starts_from_alone(log: list[AnyEvent]) -> None:
+    begun, again = fold(log[:1]), fold(log[:1])
+
+    fold(log[1:], begun)
+
+    assert begun == again
+
+
+@given(log=values.logs())
+@settings(max_examples=50)
+def test_counters_count_their_events(log: list[AnyEvent]) -> None:
+    kinds = [type(event).__name__ for event in log]
+    after = (
+        kinds[len(kinds) - 1 - kinds[::-1].index("RoundEnded") :]
+        if "RoundEnded" in kinds
+        else kinds
+    )
+
+    population = fold(log)
+
+    assert population.turns == kinds.count("TurnEnded")
+    assert population.failures == kinds.count("AttemptFailed")
+    assert population.copies == kinds.count("Copied")
+    assert population.round == kinds.count("RoundEnded")
+    assert population.arrived == after.count("TurnEnded") + after.count("TurnLost")
+
+
+@given(log=values.logs())
+@settings(max_examples=50)
+def test_the_best_is_the_highest_score_that_a_turn_ended_with(log: list[AnyEvent]) -> None:
+    last = [event.points[-1][1] for event in log if isinstance(event, TurnEnded)]
+
+    best = fold(log).best
+
+    assert (best and best.score) == max(
+        (score for score in last if score is not None), default=None
+    )
+
+
+@given(log=values.logs())
+@settings(max_examples=50)
+def test_a_members_curve_leads_to_its_step(log: list[AnyEvent]) -> None:
+    for member in fold(log):
+        assert list(member.curve.steps) == sorted(set(member.curve.steps))
+        assert not member.curve.steps or member.curve.steps[-1] == member.step
+        assert (member.checkpoint.step if member.checkpoint else 0) == member.step
+
+
+def test_a_run_opens_with_its_births() -> None:
+    births = [Birth(hparams={"lr": 0.1}, group=2, data={"base": 1}), Birth(hparams={"lr": 0.2})]
+
+    population = fold([opening(births=births)])
+
+    assert [(m.id, m.hparams, m.group, m.data) for m in population] == [
+        (0, {"lr": 0.1}, 2, {"base": 1}),
+        (1, {"lr": 0.2}, 0, None),
+    ]
+    assert population.space == values.UNIT
+    assert not population.done
+
+
+def test_a_turn_adds_to_the_curve_and_leaves_a_checkpoint() -> None:
+    member = TRAINED[1]
+
+    assert (member.turn, member.trained, member.step) == (2, 10, 10)
+    assert member.curve == Curve(steps=(2, 5, 7, 10), scores=(0.1, 0.2, 0.3, 0.4))
+    assert member.checkpoint == Checkpoint(member=1, turn=1, step=10, digest="1-1")
+    assert member.score == 0.4
+
+
+def test_a_score_that_was_not_finite_is_nan_in_the_curve_and_never_the_best() -> None:
+    population = happened(turn_ended(FRESH[0], None))
+
+    assert math.isnan(population[0].score or 0)
+    assert population.best is None
+    assert population[0].curve.points() == ((5, None),)
+
+
+def test_a_failed_attempt_changes_nothing_but_its_counts() -> None:
+    population = happened(attempt_failed(FRESH[0]), attempt_failed(FRESH[0]))
+
+    assert msgspec.structs.replace(population[0], attempts=0) == FRESH[0]
+    assert (population[0].attempts, population.failures, population.arrived) == (2, 2, 0)
+
+
+def test_a_lost_turn_spends_its_steps_and_the_score() -> None:
+    population = fold([attempt_failed(TRAINED[1]), turn_lost(TRAINED[1])], TRAINED)
+
+    member = population[1]
+    assert (member.trained, member.step, member.turn, member.attempts) == (15, 10, 3, 0)
+    assert math.isnan(member.score or 0)
+    assert member.checkpoint == TRAINED[1].checkpoint
+
+
+def test_a_turn_that_ends_after_a_lost_one_has_a_score_again() -> None:
+    lost = fold([turn_lost(TRAINED[1])], TRAINED)
+
+    assert fold([turn_ended(lost[1], 0.5)], lost)[1].score == 0.5
+
+
+def test_weights_bring_their_last_score_and_leave_the_budget_used() -> None:
+    before = fold([turn_lost(TRAINED[0])], TRAINED)
+
+    after = fold([copied(0, before[1], weights=True, hparams=False)], before)[0]
+
+    assert after.curve == Curve(steps=(10,), scores=(0.4,))
+    assert (after.step, after.trained, after.turn) == (10, 5, 1)
+    assert after.checkpoint == before[1].checkpoint
+    assert after.hparams == before[0].hparams
+
+
+def test_weights_may_bring_their_whole_curve() -> None:
+    copy = copied(0, TRAINED[1], weights=True, hparams=False, whole_curve=True)
+
+    assert fold([copy], TRAINED)[0].curve == TRAINED[1].curve
+
+
+def test_hyperparameters_alone_leave_the_weights_and_the_curve() -> None:
+    after = fold([copied(1, TRAINED[0], weights=False, hparams=True)], TRAINED)[1]
+
+    assert after == msgspec.structs.replace(TRAINED[1], hparams=TRAINED[0].hparams)
+
+
+def test_a_copy_brings_what_it_was_decided_on_whatever_happened_since() -> None:
+    copy = copied(0, TRAINED[1], weights=True, hparams=True)
+    moved_on = fold([Explored(member=1, hparams={"lr": 0.9})], TRAINED)
+
+    assert fold([copy], moved_on)[0].hparams == TRAINED[1].hparams
+
+
+def test_a_note_is_kept_on_its_member_or_on_the_population() -> None:
+    population = happened(Annotated(member=2, data={"a": 1}), Annotated(member=None, data=[1]))
+
+    assert (population[2].data, population.data) == ({"a": 1}, [1])
+
+
+def test_a_round_that_ended_awaits_everybody_again() -> None:
+    population = happened(*(turn_ended(member, 0.1) for member in FRESH), RoundEnded(round=0))
+
+    assert (population.round, population.arrived) == (1, 0)
+
+
+def test_of_equal_scores_the_best_is_of_the_first_turn_and_the_lowest_member() -> None:
+    events = [turn_ended(member, 0.5) for member in FRESH]
+
+    one, other = happened(*events), happened(*reversed(events))
+
+    assert one.best == other.best
+    assert one.best is not None
+    assert one.best.checkpoint.member == 0
+
+
+def test_a_run_is_done_when_everybody_has_used_the_budget() -> None:
+    population = FRESH
+    for _ in range(4):
+        assert not population.done
+        population = fold([turn_lost(population[0])], population)
+        population = fold(
+            [turn_ended(member, 0.1) for member in population.members[1:]], population
+        )
+
+    assert population.done
+    assert population.finished(0)
+
+
+def test_an_empty_log_is_refused() -> None:
+    with pytest.raises(StoreError, match="must begin with RunOpened"):
+        fold([])
+
+
+def test_a_log_that_lost_its_beginning_is_refused() -> None:
+    with pytest.raises(StoreError, match="must begin with RunOpened"):
+        fold([turn_lost(FRESH[0])])
+
+
+def test_an_event_of_another_schema_is_refused_with_both_versions() -> None:
+    newer = msgspec.json.encode({"event": "Teleported", "v": 7, "to": "Mars"})
+
+    with pytest.raises(UnknownSchema, match=rf"schema {SCHEMA} can be read.* is of schema 7"):
+        decode(newer)
+
+
+@given(data=st.data(), log=values.logs())
+@settings(max_examples=50)
+def test_a_canonical_log_depends_on_no_order_of_arrival(
+    data: st.DataObject, log: list[AnyEvent]
+) -> None:
+    assert canonical(data.draw(interleavings(log))) == canonical(log)
+
+
+@given(log=values.logs())
+@settings(max_examples=50)
+def test_a_canonical_log_tells_of_the_same_members(log: list[AnyEvent]) -> None:
+    told = canonical(log)
+
+    assert canonical(told) == told
+    assert fold(told).members == fold(log).members
+    assert fold(told).best == fold(log).best
+
+
+def test_a_canonical_log_has_each_rounds_turns_in_member_order() -> None:
+    first, second, third = (turn_ended(member, 0.1) for member in FRESH)
+    unread, ended = LeftUnread(name="lr"), RoundEnded(round=0)
+
+    assert canonical([third, unread, first, second, ended, second, first]) == [
+        *(first, second, third, unread, ended),
+        *(first, second),
+    ]
+
+
+def parts(data: st.DataObject, log: list[AnyEvent]) -> Iterator[list[AnyEvent]]:
+    """Yield a log in batches of drawn sizes."""
+    while log:
+        size = data.draw(st.integers(1, len(log)))
+        yield log[:size]
+        log = log[size:]
+
+
+@st.composite
+def interleavings(draw: values.Draw, log: list[AnyEvent]) -> list[AnyEvent]:
+    """Draw another order of arrival: each member's own turns stay in their order."""
+    told: list[AnyEvent] = []
+    waiting: dict[object, list[AnyEvent]] = {}
+    for event in [*log, None]:
+        match event:
+            case TurnEnded() | TurnLost() | AttemptFailed():
+                waiting.setdefault(event.member, []).append(event)
+            case LeftUnread():
+                waiting.setdefault(event.name, []).append(event)
+            case _:
+                while waiting:
+                    queue = waiting[draw(st.sampled_from(list(waiting)))]
+                    told.append(queue.pop(0))
+                    waiting = {key: rest for key, rest in waiting.items() if rest}
+                told += [] if event is None else [event]
+    return told

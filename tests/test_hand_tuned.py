@@ -1,0 +1,87 @@
+"""The hand-tuned baseline: one relative schedule, over base values of each member's own."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ramet import Choice, Cosine, Drops, HandTuned, Integer, LogUniform, Space, Uniform
+from ramet.errors import StrategyError
+from ramet.strategies import Change
+from tests import values
+from tests.values import READY, STEPS
+
+PACE: dict[str, Any] = {"population": 5, "ready": READY}
+
+
+def tuned(**shapes: Any) -> HandTuned:
+    return HandTuned(population=1, ready=READY, shapes=shapes, initial=[{"lr": 0.8}])
+
+
+def test_a_member_is_born_with_the_middle_of_its_first_turn() -> None:
+    # Turns are a quarter of the training: the first has its middle at 1/8.
+    assert values.born(tuned(lr=Drops(at=(0.5,), warmup=0.25))) == [{"lr": pytest.approx(0.8 / 2)}]
+
+
+@pytest.mark.parametrize(
+    ("trained", "shape", "lr"),
+    [
+        (5, Drops(at=(0.5, 0.75), warmup=0.0), 0.8),
+        (10, Drops(at=(0.5, 0.75), warmup=0.0), 0.08),
+        (15, Drops(at=(0.5, 0.75), factor=0.5, warmup=0.0), 0.2),
+        (5, Cosine(), 0.4 * (1 + math.cos(math.pi * 3 / 8))),
+        (18, Cosine(last=0.5), 0.4 + 0.2 * (1 + math.cos(math.pi * 0.95))),
+        (5, lambda part: 10 * part, 1.0),
+        (5, lambda part: -part, 0.0),
+    ],
+)
+def test_a_member_follows_its_schedule_over_its_base_inside_the_domain(
+    trained: int, shape: Any, lr: float
+) -> None:
+    members = [values.member(0, 1.0, trained=trained, data={"lr": 0.8})]
+
+    actions = values.decided(tuned(lr=shape), values.population(members))
+
+    assert actions == [Change(member=0, hparams={"lr": pytest.approx(lr)})]
+
+
+def test_a_schedule_is_relative_to_what_each_member_was_born_with() -> None:
+    strategy = HandTuned(**PACE, shapes={"lr": Drops(at=(), warmup=0.0)})
+
+    births = strategy.births(values.UNIT, STEPS, np.random.default_rng(0))
+
+    assert [birth.data for birth in births] == [birth.hparams for birth in births]
+    assert len({birth.hparams["lr"] for birth in births}) == 5
+
+
+def test_a_scheduled_integer_stays_whole() -> None:
+    strategy = HandTuned(
+        population=1, ready=READY, shapes={"n": lambda _: 0.3}, initial=[{"n": 9, "lr": 0.1}]
+    )
+
+    assert values.born(strategy, Space(n=Integer(1, 9), lr=LogUniform(0.1, 1.0))) == [
+        {"n": 3, "lr": 0.1}
+    ]
+
+
+def test_a_schedule_of_what_is_no_number_is_refused() -> None:
+    with pytest.raises(StrategyError, match=r"got \['act', 'typo'\]; it has \['lr'\]"):
+        values.born(
+            HandTuned(**PACE, shapes={"act": Cosine(), "typo": Cosine(), "lr": Cosine()}),
+            Space(act=Choice(["relu", "gelu"]), lr=Uniform(0.0, 1.0)),
+        )
+
+
+def test_no_schedule_at_all_is_refused() -> None:
+    with pytest.raises(StrategyError, match="without a schedule this is RandomSearch"):
+        tuned()
+
+
+@pytest.mark.parametrize("part", [-0.1, 1.0, math.nan])
+def test_a_part_outside_the_training_is_refused(part: float) -> None:
+    for shape in (Drops, Cosine):
+        with pytest.raises(StrategyError, match=r"parts of the training must lie in \[0, 1\)"):
+            shape(warmup=part)
+    with pytest.raises(StrategyError, match=r"parts of the training must lie in \[0, 1\)"):
+        Drops(at=(part,))

@@ -1,0 +1,280 @@
+"""A state is a tree: copied, named, put back, and refused where it is anything else."""
+
+import collections
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ramet.errors import HyperparameterOverwritten, StateError
+from ramet.space import Hparams
+from ramet.state import Bound, Held, State, Variables, adapt, check_applied, digest, freeze, thaw
+from ramet.state.tree import restore_into
+from tests import values
+from tests.values import alike
+
+
+@given(tree=values.trees)
+def test_a_frozen_tree_is_the_tree(tree: Any) -> None:
+    assert alike(freeze(tree), tree)
+
+
+@given(tree=values.trees)
+def test_a_thawed_tree_is_the_tree(tree: Any) -> None:
+    assert alike(thaw(freeze(tree)), tree)
+
+
+@given(tree=values.trees)
+def test_equal_trees_have_equal_digests(tree: Any) -> None:
+    assert digest(thaw(freeze(tree))) == digest(freeze(tree))
+
+
+@given(one=values.trees, other=values.trees)
+def test_different_trees_have_different_digests(one: Any, other: Any) -> None:
+    assert digest(one) != digest(other) or alike(one, other)
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        [1, 1.0, True, 1j, "1", b"1", np.int64(1), np.float64(1.0), np.array(1)],
+        [0, False, None, "", b"", [], (), {}, [None], {"": None}],
+        [[1, 2], (1, 2), [[1], 2], [[1, 2]], {1: 2}, {"1": 2}, np.array([1, 2])],
+        ["ab", b"ab", ["a", "b"], ["", "ab"], {"a": "b"}],
+        [np.zeros(4, dtype) for dtype in ("f4", "f8", "i4", "i8", "u4", ">f4", "c8", "?")],
+        [np.zeros(shape) for shape in [(), (1,), (4,), (2, 2), (4, 1), (1, 4), (0,), (0, 3)]],
+        [0.0, -0.0, math.nan],
+        [{"a": [1], "b": []}, {"a": [], "b": [1]}, {"a": [1, "b", []]}],
+    ],
+    ids=["one", "nothing", "nested", "text", "dtypes", "shapes", "zeros", "places"],
+)
+def test_no_two_of_these_have_the_same_digest(different: list[Any]) -> None:
+    assert len({digest(tree) for tree in different}) == len(different)
+
+
+def test_an_arrays_layout_in_memory_does_not_change_its_digest() -> None:
+    rows = np.arange(6.0).reshape(2, 3)
+
+    assert digest(np.asfortranarray(rows)) == digest(rows) == digest(rows.repeat(2, axis=0)[::2])
+
+
+def test_a_frozen_tree_does_not_follow_the_training() -> None:
+    live: dict[str, Any] = {"w": np.zeros(2), "layers": [{"b": np.zeros(())}]}
+    frozen = freeze(live)
+
+    live["w"] += 1
+    live["layers"][0]["b"] += 1
+    live["layers"].append("more")
+
+    assert alike(frozen, {"w": np.zeros(2), "layers": [{"b": np.zeros(())}]})
+
+
+def test_a_frozen_array_cannot_be_written_on() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        freeze({"w": np.zeros(2)})["w"][0] = 1.0
+
+
+def test_a_thawed_tree_can_be_written_on_and_is_nobody_elses() -> None:
+    frozen = freeze({"w": np.zeros(2), "list": [1]})
+    one, other = thaw(frozen), thaw(frozen)
+
+    one["w"] += 1
+    one["list"].append(2)
+
+    assert alike(other, {"w": np.zeros(2), "list": [1]})
+    assert alike(frozen, {"w": np.zeros(2), "list": [1]})
+
+
+@pytest.mark.parametrize(
+    ("tree", "what"),
+    [
+        ({"layers": [{"w": {1, 2}}]}, r"state\['layers'\]\[0\]\['w'\] is of type set"),
+        ({"f": (0, print)}, r"state\['f'\]\[1\] is of type builtin_function_or_method"),
+        (object(), "state is of type object"),
+        ([np.array([None])], r"state\[0\] is an array of object"),
+        ([np.array([(None,)], [("a", object)])[0]], r"state\[0\] is of type void"),
+        ([np.zeros(1, [("a", "f4")])], r"state\[0\] is an array of \[\('a'"),
+        ([np.array(["a"])], r"state\[0\] is an array of <U1"),
+        ([np.ma.masked_array([1.0], [True])], r"state\[0\] is of type MaskedArray"),
+        ({"a": {1.5: 0}}, r"state\['a'\] has 1\.5"),
+        ({True: 0}, "state has True"),
+    ],
+)
+def test_what_is_no_tree_is_refused_by_its_place(tree: Any, what: str) -> None:
+    with pytest.raises(StateError, match=what):
+        freeze(tree)
+
+
+def test_a_dict_of_another_kind_becomes_a_dict() -> None:
+    assert type(freeze({"sd": collections.OrderedDict(w=1.0)})["sd"]) is dict
+
+
+def test_a_tree_that_holds_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+
+    with pytest.raises(StateError, match="state"):
+        freeze(endless)
+
+
+@given(live=values.variables, saved=values.variables)
+def test_restoring_makes_a_live_dict_the_saved_one(
+    live: dict[Any, Any], saved: dict[Any, Any]
+) -> None:
+    frozen = freeze(saved)
+
+    restore_into(live, frozen)
+
+    assert alike(live, saved)
+
+
+@given(live=values.variables, saved=values.variables)
+def test_a_restored_dict_has_the_digest_of_the_saved_one(
+    live: dict[Any, Any], saved: dict[Any, Any]
+) -> None:
+    restore_into(live, freeze(saved))
+
+    assert digest(live) == digest(saved)
+
+
+@given(saved=values.variables)
+def test_a_restored_dict_shares_no_array_with_the_saved_one(saved: dict[Any, Any]) -> None:
+    frozen, live = freeze(saved), dict[Any, Any]()
+
+    restore_into(live, frozen)
+
+    assert not any(
+        np.shares_memory(mine, theirs) for mine in arrays(live) for theirs in arrays(frozen)
+    )
+    assert all(mine.flags.writeable for mine in arrays(live))
+
+
+def test_restoring_writes_into_the_arrays_and_containers_that_are_there() -> None:
+    live: dict[str, Any] = {"net": {"w": np.zeros(2)}, "moments": [np.zeros(3)], "stale": 1}
+    held = live["net"]["w"], live["moments"], live["moments"][0]
+
+    restore_into(live, freeze({"net": {"w": np.ones(2)}, "moments": [np.ones(3)], "step": 5}))
+
+    assert live["net"]["w"] is held[0]
+    assert live["moments"] is held[1]
+    assert live["moments"][0] is held[2]
+    assert held[0].tolist() == [1.0, 1.0]
+    assert sorted(live) == ["moments", "net", "step"]
+
+
+@pytest.mark.parametrize(
+    "live", [np.zeros(3), np.zeros(2, "f4"), np.broadcast_to(0.0, (2,)), [0.0, 0.0], None]
+)
+def test_what_cannot_be_written_into_is_replaced(live: Any) -> None:
+    variables = {"w": live}
+
+    restore_into(variables, freeze({"w": np.ones(2)}))
+
+    assert alike(variables, {"w": np.ones(2)})
+
+
+def test_a_dict_is_a_state() -> None:
+    variables = {"w": np.zeros(2)}
+    state = adapt(variables)
+
+    state.restore(freeze({"w": np.ones(2)}))
+
+    assert isinstance(state, Variables)
+    assert variables["w"].tolist() == [1.0, 1.0]
+    assert state.capture() is variables
+
+
+def test_whatever_captures_and_restores_is_a_state() -> None:
+    mine = Held({"w": 1.0})
+
+    assert isinstance(mine, State)
+    assert adapt(mine) is mine
+
+
+@pytest.mark.parametrize("state", [np.zeros(2), None, SimpleNamespace(capture=dict)])
+def test_what_cannot_be_put_back_is_refused(state: object) -> None:
+    with pytest.raises(StateError, match=r"dict of arrays, or have the methods .* but got a"):
+        adapt(state)
+
+
+def test_a_held_state_is_replaced_by_a_writable_copy() -> None:
+    state = Held(np.zeros(2))
+    saved = freeze(np.ones(2))
+
+    state.restore(saved)
+    state.value += 1
+
+    assert (state.value.tolist(), saved.tolist()) == ([2.0, 2.0], [1.0, 1.0])
+
+
+def test_bound_values_are_put_where_training_uses_them() -> None:
+    optimiser, variables = SimpleNamespace(lr=0.0, beta=0.9), {"w": np.zeros(1)}
+    state = Bound(variables, {"opt.lr": (optimiser, "lr")}, beta=(optimiser, "beta"))
+
+    state.apply({"opt.lr": 0.3, "beta": 0.5, "batch": 32})
+
+    assert (optimiser.lr, optimiser.beta) == (0.3, 0.5)
+    assert state.applied() == {"opt.lr": 0.3, "beta": 0.5}
+    assert state.capture() is variables
+
+
+def test_a_value_bound_to_what_is_not_there_is_refused() -> None:
+    with pytest.raises(StateError, match="'lr' is bound to 'learning_rate', which SimpleNamespace"):
+        Bound({}, lr=(SimpleNamespace(lr=0.1), "learning_rate"))
+
+
+HPARAMS: Hparams = {"lr": 0.3, "n": 3, "act": "relu", "flag": True}
+
+
+def applied(**found: Any) -> Bound:
+    """Return a state where these values were found."""
+    places = SimpleNamespace(**found)
+    return Bound({}, {name: (places, name) for name in found})
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        {"lr": 0.3, "n": 3, "act": "relu", "flag": True},
+        {"lr": np.float32(0.3), "n": np.int32(3)},
+        {"lr": np.array(0.3, "f4"), "n": np.array(3)},
+    ],
+)
+def test_values_that_stayed_are_applied_even_if_kept_in_32_bits(found: Mapping[str, Any]) -> None:
+    assert check_applied(applied(**found), HPARAMS, "after the turn") == frozenset(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        *(("lr", found) for found in (0.1, 0.3001, math.nan, None, "0.3!", np.full(2, 0.3))),
+        *(("n", found) for found in (4, None, "3", np.full(2, 3))),
+        ("act", "gelu"),
+        ("flag", False),
+    ],
+)
+def test_a_value_that_something_overwrote_is_named(name: str, found: Any) -> None:
+    with pytest.raises(
+        HyperparameterOverwritten, match=f"'{name}' must stay as applied.*but after the turn it was"
+    ):
+        check_applied(applied(**{name: found}), HPARAMS, "after the turn")
+
+
+@given(value=st.floats(1e-30, 1e30) | st.floats(-1e30, -1e-30) | st.just(0.0))
+def test_rounding_to_32_bits_is_no_change(value: float) -> None:
+    assert check_applied(applied(lr=np.float32(value)), {"lr": value}, "now") == {"lr"}
+
+
+def arrays(tree: Any) -> list[np.ndarray]:
+    """Return every array of a tree."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    if isinstance(tree, list | tuple):
+        return [array for inner in tree for array in arrays(inner)]
+    return [tree] if isinstance(tree, np.ndarray) else []

@@ -1,0 +1,292 @@
+"""What the tests draw: domains, spaces, populations, logs and state trees."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, Value
+from ramet.events import (
+    Annotated,
+    AnyEvent,
+    AttemptFailed,
+    Birth,
+    Copied,
+    Explored,
+    LeftUnread,
+    RoundEnded,
+    RunOpened,
+    TurnEnded,
+    TurnLost,
+    Weights,
+    fold,
+)
+from ramet.population import Curve, Member, Population
+from ramet.space import Hparams, Space
+from ramet.strategies import Action, Strategy
+
+Draw: TypeAlias = Callable[..., Any]
+
+READY = 5
+STEPS = 20
+UNIT = Space(lr=Uniform(0.0, 1.0))
+
+
+rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+# Any positive finite factor, and often one that somebody would write.
+factors = st.sampled_from([0.5, 0.8, 1.0, 1.2, 1.25, 2.0]) | st.floats(
+    min_value=0.0, exclude_min=True, allow_infinity=False
+)
+reals = (
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-10.0, 10.0)
+    | st.integers(-10, 10)
+    | st.just(0.0)
+)
+wholes = st.integers(-5, 5) | st.integers(-(2**53), 2**53)
+plain_values: st.SearchStrategy[Value] = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+)
+
+
+def _pairs(numbers: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, Any]]:
+    ordered = st.tuples(numbers, numbers).map(lambda pair: (min(pair), max(pair)))
+    return ordered.filter(lambda pair: pair[0] < pair[1] and math.isfinite(pair[1] - pair[0]))
+
+
+def _starts(numbers: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, Any] | None]:
+    return st.none() | st.tuples(numbers, numbers).map(lambda pair: (min(pair), max(pair)))
+
+
+@st.composite
+def uniforms(draw: Draw) -> Uniform:
+    low, high = draw(_pairs(reals))
+    return Uniform(
+        low, high, start=draw(_starts(st.sampled_from([low, high]) | st.floats(low, high)))
+    )
+
+
+@st.composite
+def log_uniforms(draw: Draw) -> LogUniform:
+    positive = st.floats(min_value=0.0, exclude_min=True, allow_infinity=False)
+    low, high = draw(_pairs(positive | st.integers(1, 10)))
+    return LogUniform(
+        low, high, start=draw(_starts(st.sampled_from([low, high]) | st.floats(low, high)))
+    )
+
+
+@st.composite
+def integers(draw: Draw) -> Integer:
+    log = draw(st.booleans())
+    low, high = draw(_pairs(st.integers(1, 9) | st.integers(1, 2**53) if log else wholes))
+    return Integer(low, high, log=log, start=draw(_starts(st.integers(low, high))))
+
+
+@st.composite
+def choices(draw: Draw, *, ordered: bool | None = None) -> Choice:
+    distinct = st.lists(
+        plain_values, min_size=1, max_size=5, unique_by=lambda value: (type(value), value)
+    )
+    return Choice(draw(distinct), ordered=draw(st.booleans()) if ordered is None else ordered)
+
+
+domains: st.SearchStrategy[Domain] = (
+    uniforms() | log_uniforms() | integers() | choices() | plain_values.map(Constant)
+)
+
+
+def values_of(domain: Domain) -> st.SearchStrategy[Any]:
+    """Draw any value of a domain, its bounds among them."""
+    match domain:
+        case Choice():
+            return st.sampled_from(domain.options)
+        case Constant():
+            return st.just(domain.value)
+        case Integer():
+            return st.sampled_from([domain.low, domain.high]) | st.integers(domain.low, domain.high)
+    low, high = float(domain.low), float(domain.high)
+    return st.sampled_from([low, high]) | st.floats(low, high)
+
+
+names = st.sampled_from(["lr", "momentum", "decay", "augment.p", "augment.n"])
+spaces = st.dictionaries(names, domains, min_size=1, max_size=3).map(Space)
+
+
+# Anything that a latest score can be, ties often among it.
+scores = (
+    st.none()
+    | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 2.0])
+    | st.floats(allow_nan=True, allow_infinity=True)
+)
+score_vectors = st.lists(scores, min_size=2, max_size=10)
+
+
+def member(id_: int, *curve: float, trained: int = READY, **fields: Any) -> Member:
+    """Return a member with these scores behind it, one a step."""
+    points = Curve(steps=tuple(range(1, len(curve) + 1)), scores=curve)
+    hparams = fields.pop("hparams", {"lr": id_ / 10})
+    return Member(id=id_, hparams=hparams, trained=trained, curve=points, **fields)
+
+
+def with_scores(latest: Sequence[float | None]) -> list[Member]:
+    """Return members with these latest scores; None is a member that was never scored."""
+    return [member(id_, *([] if score is None else [score])) for id_, score in enumerate(latest)]
+
+
+def population(members: Sequence[Member], *, space: Space = UNIT, steps: int = STEPS) -> Population:
+    return Population(space=space, steps=steps, members=tuple(members))
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+notes = st.none() | st.dictionaries(st.text(max_size=3), st.integers(-9, 9) | finite, max_size=2)
+
+
+def opening(space: Space = UNIT, births: Sequence[Birth] | None = None) -> RunOpened:
+    """Return the opening of a run, of three members unless told."""
+    if births is None:
+        births = [Birth(hparams={"lr": lr}) for lr in (0.1, 0.2, 0.3)]
+    return RunOpened(
+        name="lm",
+        seed=0,
+        mode="max",
+        steps=STEPS,
+        space=space.describe(),
+        strategy={},
+        births=tuple(births),
+    )
+
+
+def turn_ended(before: Member, *latest: float | None) -> TurnEnded:
+    """Return the end of a member's next turn, with these scores: the last at its last step."""
+    return TurnEnded(
+        member=before.id,
+        turn=before.turn,
+        trained=before.trained + READY,
+        step=before.step + READY,
+        points=tuple(
+            (before.step + READY * place // len(latest), score)
+            for place, score in enumerate(latest, start=1)
+        ),
+        digest=f"{before.id}-{before.turn}",
+    )
+
+
+def decided(strategy: Strategy, population: Population, *, seed: int = 0) -> list[Action]:
+    """Return what a strategy decides when everybody is ready."""
+    rng = np.random.default_rng(seed)
+    return list(strategy.decide(population, range(len(population)), rng))
+
+
+def born(strategy: Strategy, space: Space = UNIT, seed: int = 0) -> list[dict[str, Any]]:
+    """Return the values that a strategy's members start with."""
+    births = strategy.births(space, STEPS, np.random.default_rng(seed))
+    return [dict(birth.hparams) for birth in births]
+
+
+def turn_lost(before: Member) -> TurnLost:
+    return TurnLost(member=before.id, turn=before.turn, trained=before.trained + READY)
+
+
+def attempt_failed(before: Member) -> AttemptFailed:
+    return AttemptFailed(member=before.id, turn=before.turn, error="ValueError: no", traceback="…")
+
+
+def copied(
+    loser: int, source: Member, *, weights: bool, hparams: bool, whole_curve: bool = False
+) -> Copied:
+    """Return a copy of what the source is now."""
+    points = source.curve.points()[0 if whole_curve else -1 :]
+    has_some = weights and source.checkpoint is not None
+    return Copied(
+        member=loser,
+        source=source.id,
+        kind="exploit",
+        weights=Weights(checkpoint=source.checkpoint, points=points) if has_some else None,
+        hparams=source.hparams if hparams else None,
+    )
+
+
+def next_events(
+    now: Population, hparams: st.SearchStrategy[Hparams]
+) -> st.SearchStrategy[AnyEvent]:
+    """Draw something that can happen to a population next."""
+    subjects = st.sampled_from(now.members)
+    ids = st.integers(0, len(now) - 1)
+    latest = st.lists(st.none() | finite, min_size=1, max_size=READY)
+    flags = {name: st.booleans() for name in ("weights", "hparams", "whole_curve")}
+    ended = st.builds(lambda before, scores: turn_ended(before, *scores), subjects, latest)
+    return st.one_of(
+        ended,
+        ended,
+        st.builds(copied, ids, subjects, **flags),
+        st.builds(copied, ids, subjects, **flags),
+        st.builds(Explored, member=ids, hparams=hparams),
+        st.builds(Annotated, member=st.none() | ids, data=notes),
+        subjects.map(attempt_failed),
+        subjects.map(turn_lost),
+        st.builds(LeftUnread, name=names),
+        st.just(RoundEnded(round=now.round)),
+    )
+
+
+@st.composite
+def logs(draw: Draw) -> list[AnyEvent]:
+    """Draw a run's log, from its opening on."""
+    space: Space = draw(spaces)
+    hparams = st.fixed_dictionaries({name: values_of(domain) for name, domain in space.items()})
+    births = st.builds(Birth, hparams=hparams, group=st.integers(0, 3), data=notes)
+    log: list[AnyEvent] = [opening(space, draw(st.lists(births, min_size=1, max_size=4)))]
+    now = fold(log)
+    for _ in range(draw(st.integers(0, 12))):
+        log.append(draw(next_events(now, hparams)))
+        now = fold(log[-1:], now)
+    return log
+
+
+dtypes = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes()
+arrays = hnp.arrays(
+    dtypes | hnp.complex_number_dtypes(),
+    hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.complex_numbers()
+    | st.text(max_size=4)
+    | st.binary(max_size=4)
+    | arrays
+    | st.floats(width=32).map(np.float32)
+)
+trees = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3) | st.integers(-9, 9), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+variables = st.dictionaries(st.text(max_size=3), trees, max_size=3)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Say whether two trees are equal to the bit, their types included, whatever the key order."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, np.ndarray | np.generic):
+        same = (one.dtype, one.shape) == (other.dtype, other.shape)
+        return same and one.tobytes() == other.tobytes()
+    return repr(one) == repr(other)
