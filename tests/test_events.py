@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ramet.errors import StoreError, UnknownSchema
+from ramet.errors import CorruptLog, StoreError, UnknownSchema
 from ramet.events import (
     SCHEMA,
     Annotated,
@@ -296,3 +296,16 @@ def interleavings(draw: values.Draw, log: list[AnyEvent]) -> list[AnyEvent]:
                     waiting = {key: rest for key, rest in waiting.items() if rest}
                 told += [] if event is None else [event]
     return told
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"v": "one"}', b'{"event": "RunOpened"}', b'{"v": 1}']
+)
+def test_what_is_no_event_is_refused(data: bytes) -> None:
+    with pytest.raises(CorruptLog, match="an event must be"):
+        decode(data)
+
+
+def test_an_event_with_a_field_missing_is_refused() -> None:
+    with pytest.raises(CorruptLog, match=r"as schema 1 has it, but .*`round`"):
+        decode(b'{"v": 1, "event": "RoundEnded"}')

@@ -7,7 +7,6 @@ import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 
 
@@ -64,8 +63,8 @@ def test_a_run_without_a_finite_score_has_no_best() -> None:
 
 
 def test_memory_holds_no_more_checkpoints_than_members_need() -> None:
-    store, blobs = MemoryStore(), MemoryBlobs()
-    ramet.run(Descent(), SPACE, pbt(), steps=400, seed=0, store=store, blobs=blobs)
+    blobs = MemoryBlobs()
+    ramet.run(Descent(), SPACE, pbt(), steps=400, seed=0, blobs=blobs)
     # Those of 6 members and the best one, and what came since the last sweep.
     assert len(blobs) <= 7 + 12
 

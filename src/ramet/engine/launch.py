@@ -42,7 +42,8 @@ def run(
         steps: The budget of each member.
         name: The run's name in its store; the name of an existing run goes on with it.
         store: Where the run is recorded; None keeps it in memory.
-        blobs: Where checkpoints are kept, beside a ``store`` of your own.
+        blobs: Where checkpoints are kept, beside a ``store`` of your own. Others may be at work on
+            that, so nothing is deleted from it; with ``store=None``, what nobody needs is.
         engine: How members are trained: "inline", in this process.
         workers: Worker processes; 0 trains in this one.
         seed: What all randomness comes from; None draws one, which the result names.
@@ -99,6 +100,7 @@ def open_run(
     return Run(
         store=_store(store),
         blobs=MemoryBlobs() if blobs is None else blobs,
+        private=store is None,
         name=name,
         space=space,
         strategy=strategy,

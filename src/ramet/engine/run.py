@@ -65,6 +65,7 @@ class Run:
         worker: str = "inline",
         lease_ttl_s: float = 60.0,
         clock: Clock | None = None,
+        private: bool = False,
     ) -> None:
         check_settings(steps=steps, seed=seed, mode=mode)
         self._store, self._blobs = store, blobs
@@ -86,7 +87,8 @@ class Run:
         self._last = -1
         # The log's own population knows the space's domains; this one has its code as well.
         self.population = replace(self._caught_up(None), space=space)
-        self._swept_at = 0
+        # Only where nobody else can hold a turn is it known here what nobody needs.
+        self._private, self._swept_at = private, 0
 
     @property
     def name(self) -> str:
@@ -265,7 +267,7 @@ class Run:
 
     def _sweep(self) -> None:
         """Drop the checkpoints that nothing refers to, every so many turns."""
-        if self.population.turns - self._swept_at < 2 * len(self.population):
+        if not self._private or self.population.turns - self._swept_at < 2 * len(self.population):
             return
         self._swept_at = self.population.turns
         kept = [member.checkpoint for member in self.population]

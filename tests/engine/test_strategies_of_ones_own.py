@@ -1,0 +1,74 @@
+"""A strategy that a user writes is run like any other."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.errors import StrategyError
+from ramet.events import Annotated, Birth, Copied
+from ramet.strategies import Action, Annotate, Change, Copy
+from tests.engine.loops import SPACE, Descent
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Everybody copies member 0, and counts how often."""
+
+    ready: int = 4
+    evaluate_every: int | None = None
+    synchronous: bool = True
+    copy: dict[str, Any] = field(default_factory=dict)
+
+    def births(self, space: ramet.Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        return [Birth(hparams=space.sample(rng), group=id_ % 2, data={"n": 0}) for id_ in range(4)]
+
+    def decide(
+        self, population: ramet.Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> Iterator[Action]:
+        for member in ready:
+            if member:
+                yield Copy(**{"member": member, "source": 0, "kind": "follow", **self.copy})
+                yield Annotate(member=member, data={"n": population[member].data["n"] + 1})
+        yield Annotate(member=None, data=(population.round, float("nan")))
+
+
+def test_its_copies_notes_and_groups_are_in_the_log() -> None:
+    result = ramet.run(Descent(), SPACE, Follow(), steps=8, seed=0)
+    leader, *others = result.population
+    assert all(member.checkpoint == leader.checkpoint for member in others)
+    assert [member.group for member in result.population] == [0, 1, 0, 1]
+    assert [member.data["n"] for member in others] == [2, 2, 2]
+    assert {e.kind for e in result.events if isinstance(e, Copied)} == {"follow"}
+
+
+def test_its_notes_are_as_the_log_gives_them_back() -> None:
+    result = ramet.run(Descent(), SPACE, Follow(), steps=8, seed=0)
+    notes = [e.data for e in result.events if isinstance(e, Annotated) and e.member is None]
+    assert notes == [[0, None], [1, None]]
+    assert result.population.data == [1, None]
+
+
+def test_a_curve_may_be_copied_whole_or_begin_with_its_last_point() -> None:
+    for whole, steps in ((False, (8,)), (True, (2, 4, 6, 8))):
+        strategy = Follow(evaluate_every=2, copy={"whole_curve": whole})
+        result = ramet.run(Descent(), SPACE, strategy, steps=8, seed=0)
+        assert result.population[3].curve.steps == steps
+
+
+def test_weights_of_a_member_that_has_none_cannot_be_copied() -> None:
+    strategy = Follow(synchronous=False, copy={"source": 3})
+    with pytest.raises(StrategyError, match="member 3 has not ended a turn"):
+        ramet.run(Descent(), SPACE, strategy, steps=8, seed=0)
+
+
+def test_values_outside_the_space_cannot_be_given() -> None:
+    class Leaves(Follow):
+        def decide(self, *args: Any) -> Iterator[Action]:
+            yield Change(member=1, hparams={"lr": 7.0, "decay": 0.1})
+
+    with pytest.raises(StrategyError, match="member 1 would get values that are not: 'lr' must be"):
+        ramet.run(Descent(), SPACE, Leaves(), steps=8, seed=0)
