@@ -29,13 +29,13 @@ COLOURS = ("#0072b2", "#d55e00")
 Copies = Literal["both", "weights", "hparams"]
 
 
-def strategies(copies: Copies, ready: int = READY) -> dict[str, ramet.Strategy]:
+def strategies(copies: Copies) -> dict[str, ramet.Strategy]:
     """Return the strategy of each panel."""
 
     def pbt(exploit: ramet.Truncation | None, explore: Drift | None) -> ramet.PBT:
         return ramet.PBT(
             population=2,
-            ready=ready,
+            ready=READY,
             exploit=exploit,
             explore=explore,
             copies=copies,
@@ -47,12 +47,17 @@ def strategies(copies: Copies, ready: int = READY) -> dict[str, ramet.Strategy]:
         "PBT": pbt(ramet.Truncation(0.5), Drift()),
         "exploit only": pbt(ramet.Truncation(0.5), None),
         "explore only": pbt(None, Drift()),
-        "grid": ramet.Grid(TOY_START, ready=ready, synchronous=True),
+        "grid": ramet.Grid(TOY_START, ready=READY, synchronous=True),
     }
 
 
 def train(strategy: ramet.Strategy, seed: int) -> ramet.Result:
     return ramet.run(Toy(), TOY_SPACE, strategy, steps=STEPS, seed=seed, progress=False)
+
+
+def final_q(result: ramet.Result) -> float:
+    """Return the better of the two members' last scores."""
+    return max(member.curve.scores[-1] for member in result.population)
 
 
 def paths(result: ramet.Result) -> Iterator[list[tuple[int, np.ndarray]]]:
@@ -88,7 +93,7 @@ def draw_panel(axes: "Axes", name: str, result: ramet.Result) -> None:
         axes.plot(points[:, 0], points[:, 1], ".", color=COLOURS[member], markersize=4)
     axes.plot(0.9, 0.9, "o", color="black", markersize=5)
     axes.plot(0, 0, "*", color="black", markersize=9, clip_on=False)
-    axes.set(title=f"{name}: Q = {result.best.score:.3f}", xlabel="θ₀", xlim=(0, 1), ylim=(0, 1))
+    axes.set(title=f"{name}: Q = {final_q(result):.3f}", xlabel="θ₀", xlim=(0, 1), ylim=(0, 1))
     axes.set_aspect("equal")
 
 
@@ -126,9 +131,9 @@ def main() -> None:
     results: dict[str, ramet.Result] = {}
     for name, strategy in strategies(options.copies).items():
         results[name] = train(strategy, options.seed)
-        scores = [train(strategy, seed).best.score for seed in range(options.seeds)]
+        scores = [final_q(train(strategy, seed)) for seed in range(options.seeds)]
         print(
-            f"{name:12}  Q = {results[name].best.score:.4f}   median of {options.seeds} seeds "
+            f"{name:12}  Q = {final_q(results[name]):.4f}   median of {options.seeds} seeds "
             f"{statistics.median(scores):.4f}  (from {min(scores):.4f} to {max(scores):.4f})"
         )
     draw(results, options.out)

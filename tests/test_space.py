@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ramet import Choice, Constant, Integer, LogUniform, Space, Uniform
 from ramet.domains import Domain
-from ramet.errors import SpaceError
+from ramet.errors import SpaceError, UnknownHyperparameter
 from tests import values
 
 
@@ -176,15 +176,34 @@ def test_where_cannot_change_the_values_that_it_sees() -> None:
         seen["lr"] = 2.0
         return True
 
-    assert Space(lr=Uniform(0.0, 1.0), where=mischief).allows(hparams)
+    with pytest.raises(SpaceError, match=r"where= must accept or reject, but .* raised TypeError"):
+        Space(lr=Uniform(0.0, 1.0), where=mischief).allows(hparams)
     assert hparams == {"lr": 0.5}
+
+
+def test_where_may_read_nested_values_as_they_are_nested() -> None:
+    inner = Space(n=Integer(1, 9))
+    space = Space(opt=inner, where=lambda h: h["opt"]["n"] == h["opt.n"] > 4)
+
+    assert space.allows({"opt.n": 5})
+    assert not space.allows({"opt.n": 4})
+
+
+def test_where_that_reads_what_the_space_does_not_have_is_told_so() -> None:
+    with pytest.raises(UnknownHyperparameter, match="did you mean 'lr'"):
+        Space(lr=Uniform(0.0, 1.0), where=lambda h: h["lrr"] > 0).allows({"lr": 0.5})
+
+
+def test_where_that_answers_nothing_is_refused() -> None:
+    with pytest.raises(SpaceError, match=r"must return True or False, but .* returned None"):
+        Space(lr=Uniform(0.0, 1.0), where=lambda h: None).allows({"lr": 0.5})  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize(
     ("hparams", "problem"),
     [
-        ({}, "['lr', 'augment.n'] are missing"),
-        ({"lr": 0.5, "augment.n": 2, "decay": 0.1}, "['decay'] are not in the space"),
+        ({}, "['lr', 'augment.n'] missing;"),
+        ({"lr": 0.5, "augment.n": 2, "decay": 0.1}, "['decay'] unknown;"),
         ({"lr": 2.0, "augment.n": 2}, "'lr' must be in Uniform"),
         ({"lr": 0.5, "augment.n": 2.0}, "'augment.n' must be in Integer"),
         ({"lr": 0.9, "augment.n": 2}, "where= rejects"),
@@ -202,7 +221,7 @@ def test_a_space_says_why_values_are_not_in_it(hparams: dict[str, Any], problem:
 def test_a_starting_point_may_be_nested_whole_and_of_numpy() -> None:
     space = Space(lr=Uniform(0.0, 1.0), augment=Space(n=Integer(1, 9)))
 
-    adopted = space.adopt({"augment": {"n": np.int64(3)}, "lr": 1})
+    adopted = space.adopt({"augment": {"n": np.int64(3)}, "lr": 1}, "a point")
 
     assert [(name, type(value), value) for name, value in adopted.items()] == [
         ("lr", float, 1.0),
@@ -212,7 +231,7 @@ def test_a_starting_point_may_be_nested_whole_and_of_numpy() -> None:
 
 def test_a_starting_point_outside_is_refused() -> None:
     with pytest.raises(SpaceError, match=r"starting point must lie in the space: 'lr'.*2\.0"):
-        Space(lr=Uniform(0.0, 1.0)).adopt({"lr": 2})
+        Space(lr=Uniform(0.0, 1.0)).adopt({"lr": 2}, "a starting point")
 
 
 def test_equal_spaces_have_equal_hashes() -> None:

@@ -2,7 +2,7 @@
 
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.engine import Run, Task, Trainee, Turn, run
-from ramet.engine import open_run as open  # noqa: A004 - ramet.open(...) reads as what it is
+from ramet.engine import open_run as open  # noqa: A004, F401 - not in __all__: a star import would hide the builtin
 from ramet.errors import RametError
 from ramet.history import Result, Schedule
 from ramet.population import Curve, Member, Population
@@ -54,6 +54,5 @@ __all__ = [
     "Truncation",
     "Turn",
     "Uniform",
-    "open",
     "run",
 ]

@@ -22,14 +22,17 @@ LARGEST_INTEGER = 2**53
 
 @runtime_checkable
 class Explore(Protocol):
-    """How one hyperparameter gets its next value from its present one."""
+    """How one hyperparameter gets its next value from its present one.
+
+    Any domain but a constant may come. What leaves a range is clipped to it.
+    """
 
     def move(self, domain: "Domain", value: Any, rng: np.random.Generator) -> Any:
         """Return a value of the domain."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Uniform:
     """A real number between two bounds.
 
@@ -50,6 +53,9 @@ class Uniform:
     def __post_init__(self) -> None:
         _make_plain(self)
 
+    def __repr__(self) -> str:
+        return _written(self)
+
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start)
 
@@ -67,7 +73,7 @@ class Uniform:
         return self.clip(_moved(value, factor, self.low, self.high))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LogUniform:
     """A positive real number between two bounds, drawn evenly over its logarithm.
 
@@ -86,6 +92,9 @@ class LogUniform:
     def __post_init__(self) -> None:
         _make_plain(self)
 
+    def __repr__(self) -> str:
+        return _written(self)
+
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start) or _log_problem(self.low)
 
@@ -103,7 +112,7 @@ class LogUniform:
         return self.clip(value * factor)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Integer:
     """A whole number between two bounds, both included; ``log`` draws evenly over its logarithm.
 
@@ -124,6 +133,9 @@ class Integer:
 
     def __post_init__(self) -> None:
         _make_plain(self)
+
+    def __repr__(self) -> str:
+        return _written(self)
 
     def problem(self) -> str | None:
         start = self.start if isinstance(self.start, tuple) else ()
@@ -154,7 +166,7 @@ class Integer:
         return value + step if self.contains(value + step) else value - step
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Choice:
     """One of several options; ``ordered`` if neighbours are alike, as in (32, 64, 128).
 
@@ -175,6 +187,9 @@ class Choice:
     def __post_init__(self) -> None:
         _make_plain(self)
 
+    def __repr__(self) -> str:
+        return _written(self)
+
     def problem(self) -> str | None:
         if not isinstance(self.options, tuple):
             return f"options must be a list, but got {self.options!r}"
@@ -193,7 +208,8 @@ class Choice:
         return any(type(option) is type(value) and option == value for option in self.options)
 
     def clip(self, value: Value) -> Value:
-        return value if self.contains(value) else self.options[0]
+        # No option is nearer than another.
+        return value
 
     def sample(self, rng: np.random.Generator) -> Value:
         return pick(self.options, rng)
@@ -207,7 +223,7 @@ class Choice:
         return self.options[place + step if 0 <= place + step <= last else place - step]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Constant:
     """A value that never changes, kept beside the others so that the log and the loop know it."""
 
@@ -218,6 +234,9 @@ class Constant:
 
     def __post_init__(self) -> None:
         _make_plain(self)
+
+    def __repr__(self) -> str:
+        return _written(self)
 
     def problem(self) -> str | None:
         if _is_value(self.value):
@@ -271,6 +290,16 @@ def _make_plain(domain: object) -> None:
     """Give a domain Python's own numbers for NumPy's, and tuples for lists: what a log can keep."""
     for field in fields(domain):  # type: ignore[arg-type]  # every domain is a dataclass
         object.__setattr__(domain, field.name, _plain(getattr(domain, field.name)))
+
+
+def _written(domain: Any) -> str:
+    """Write a domain as a person would: what is as it always is goes unsaid."""
+    said = [
+        f"{field.name}={value!r}"
+        for field in fields(domain)
+        if (value := getattr(domain, field.name)) != field.default
+    ]
+    return f"{type(domain).__name__}({', '.join(said)})"
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@
     │   ├── HyperparameterUnread     a value that the loop never used (only with ``strict=True``)
     │   ├── HyperparameterOverwritten  a value that was applied and did not stay
     │   └── RunMismatch              a run reopened with other settings than it was begun with
+    ├── NoBest                       no turn has ended with a finite score
     ├── RunFailed                    too many members fail; the traceback of one is in the message
     └── StoreError                   the record of a run cannot be read or written
         ├── RunNotFound              no run of that name in the store
@@ -33,6 +34,7 @@ __all__ = [
     "LeaseLost",
     "LogMoved",
     "MissingScore",
+    "NoBest",
     "RametError",
     "RunFailed",
     "RunMismatch",
@@ -104,6 +106,10 @@ class HyperparameterOverwritten(UsageError):
 
 class RunMismatch(UsageError):
     """An existing run was opened with other settings than it was begun with."""
+
+
+class NoBest(RametError):
+    """No turn has ended with a finite score."""
 
 
 class RunFailed(RametError):

@@ -219,7 +219,9 @@ class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
     name: str
 
     def apply(self, draft: Draft) -> None:
-        draft.fields["unread"] = (*draft.get("unread"), self.name)
+        unread = draft.get("unread")
+        if self.name not in unread:
+            draft.fields["unread"] = (*unread, self.name)
 
 
 class RoundEnded(Event, frozen=True, kw_only=True, tag=True):

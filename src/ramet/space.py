@@ -8,7 +8,8 @@ import numpy as np
 
 from ramet.description import describe
 from ramet.domains import Choice, Constant, Domain, Explore, Integer, LogUniform, Uniform, Value
-from ramet.errors import SpaceError
+from ramet.errors import RametError, SpaceError
+from ramet.values import Values
 
 __all__ = ["Hparams", "Space", "Where"]
 
@@ -69,10 +70,11 @@ class Space(Mapping[str, Domain]):
         return len(self._domains)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Space) and self.describe() == other.describe()
+        # The domains and their order, which draws depend on; code cannot be compared.
+        return isinstance(other, Space) and _without_code(self) == _without_code(other)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._domains))
+        return hash(tuple(self._domains))
 
     def __repr__(self) -> str:
         return f"Space({', '.join(f'{name}={domain}' for name, domain in self.items())})"
@@ -92,8 +94,7 @@ class Space(Mapping[str, Domain]):
     def allows(self, hparams: Mapping[str, Value]) -> bool:
         """Say whether every ``where`` accepts these values, which are in their domains."""
         return all(
-            predicate(_inside(prefix, hparams) if prefix else dict(hparams))
-            for prefix, predicate in self._predicates
+            _accepts(predicate, Values(hparams, prefix)) for prefix, predicate in self._predicates
         )
 
     def contains(self, hparams: Mapping[str, Value]) -> bool:
@@ -102,24 +103,28 @@ class Space(Mapping[str, Domain]):
 
     def problem(self, hparams: Mapping[str, Value]) -> str | None:
         """Return why these values are not in the space, if they are not."""
-        if missing := [name for name in self if name not in hparams]:
-            return f"{missing} are missing; the space has {list(self)}"
-        if unknown := [name for name in hparams if name not in self]:
-            return f"{unknown} are not in the space, which has {list(self)}"
+        missing = [name for name in self if name not in hparams]
+        unknown = [name for name in hparams if name not in self]
+        if missing or unknown:
+            wrong = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
+            return f"{' and '.join(wrong)}; the space has {list(self)}"
         for name, domain in self._domains.items():
             if not domain.contains(hparams[name]):
                 return f"{name!r} must be in {domain}, but got {hparams[name]!r}"
         return None if self.allows(hparams) else f"where= rejects {dict(hparams)}"
 
-    def adopt(self, hparams: Mapping[str, Any]) -> Hparams:
-        """Return values that a person wrote as the space keeps them: names flat, 1 as 1.0."""
+    def adopt(self, hparams: Mapping[str, Any], whose: str) -> Hparams:
+        """Return values from outside as the space keeps them: names flat, 1 as 1.0.
+
+        ``whose`` they are stands in the error if they are not in the space.
+        """
         pairs = [(name, _plain(value)) for name, value in _flatten("", hparams)]
         flat = dict(pairs)
         if len(flat) < len(pairs):
-            raise SpaceError(f"a starting point must give each value once, but got {hparams!r}")
+            raise SpaceError(f"{whose} must have each value once, but got {hparams!r}")
         adopted = {name: _as_declared(self.get(name), value) for name, value in flat.items()}
         if problem := self.problem(adopted):
-            raise SpaceError(f"a starting point must lie in the space: {problem}")
+            raise SpaceError(f"{whose} must lie in the space: {problem}")
         return {name: adopted[name] for name in self}
 
     def describe(self) -> dict[str, Any]:
@@ -143,7 +148,7 @@ class Space(Mapping[str, Domain]):
                 f"a hyperparameter's name must not be empty, and must be text, but got {name!r}"
             )
         if isinstance(value, Space):
-            prefixed = ((_joined(name, prefix), where) for prefix, where in value._predicates)  # noqa: SLF001 - a Space too
+            prefixed = ((f"{name}.{prefix}", where) for prefix, where in value._predicates)  # noqa: SLF001 - a Space too
             self._predicates += tuple(prefixed)
         if isinstance(value, Mapping):
             for inner, domain in value.items():
@@ -159,10 +164,11 @@ class Space(Mapping[str, Domain]):
             raise SpaceError(f"hyperparameter names must be distinct, but got {name!r} twice")
         if problem := value.problem():
             raise SpaceError(f"hyperparameter {name!r}: {problem}")
-        if not isinstance(value.explore, Explore | None):
+        rule: object = value.explore
+        if rule is not None and (isinstance(rule, type) or not isinstance(rule, Explore)):
             raise SpaceError(
                 f"hyperparameter {name!r}: explore= must be a rule such as Perturb(), but got "
-                f"{value.explore!r}"
+                f"{rule!r}"
             )
         self._domains[name] = value
 
@@ -180,15 +186,22 @@ def _check_names(domains: Mapping[str, Domain]) -> None:
                 )
 
 
-def _joined(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if name else prefix
+def _without_code(space: Space) -> list[tuple[str, Domain]]:
+    return [(name, dataclasses.replace(domain, explore=None)) for name, domain in space.domains]
 
 
-def _inside(prefix: str, hparams: Mapping[str, Value]) -> Hparams:
-    start = f"{prefix}."
-    return {
-        name.removeprefix(start): value for name, value in hparams.items() if name.startswith(start)
-    }
+def _accepts(predicate: Where, values: Values) -> bool:
+    try:
+        accepted: Any = predicate(values)
+    except RametError:
+        raise
+    except Exception as error:
+        raise SpaceError(
+            f"where= must accept or reject, but with {values} it raised {error!r}"
+        ) from error
+    if accepted is None:
+        raise SpaceError(f"where= must return True or False, but with {values} it returned None")
+    return bool(accepted)
 
 
 def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

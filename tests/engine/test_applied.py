@@ -1,6 +1,7 @@
 """Nothing is silently unapplied."""
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,20 @@ class Optimizer:
     def __init__(self) -> None:
         self.lr = 0.1
         self.decay = 0.1
+
+
+class WithSettings:
+    """A state that holds the optimiser's settings as well, as frameworks' states do."""
+
+    def __init__(self, net: dict[str, float], optimizer: Optimizer) -> None:
+        self.net, self.optimizer = net, optimizer
+
+    def capture(self) -> dict[str, Any]:
+        return {"net": self.net, "lr": self.optimizer.lr, "decay": self.optimizer.decay}
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        self.net.update(tree["net"])
+        self.optimizer.lr, self.optimizer.decay = tree["lr"], tree["decay"]
 
 
 def reads_lr_only(member: ramet.Trainee) -> None:
@@ -43,16 +58,20 @@ def test_all_that_a_loop_reads_counts_as_read() -> None:
     space = ramet.Space(lr=ramet.Uniform(0, 1), aug=ramet.Space(p=ramet.Uniform(0, 1)))
 
     def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
-            turn.report(turn.hparams["lr"] + turn.hparams["aug"]["p"])
+        state = {"w": 0.0}
+        for turn in member.turns(state):
+            state["w"] += turn.hparams["lr"] + turn.hparams["aug"]["p"]
+            turn.report(state["w"])
 
     ramet.run(train, space, pbt(), steps=12, seed=0, strict=True)
 
 
 def test_unpacking_reads_everything() -> None:
     def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
-            turn.report(sum(dict(**turn.hparams).values()))
+        state = {"w": 0.0}
+        for turn in member.turns(state):
+            state["w"] += sum(dict(**turn.hparams).values())
+            turn.report(state["w"])
 
     ramet.run(train, SPACE, pbt(), steps=12, seed=0, strict=True)
 
@@ -69,12 +88,15 @@ def test_an_unknown_name_is_refused_with_what_was_meant() -> None:
 
 def test_bound_hyperparameters_are_applied_after_every_restore() -> None:
     def train(member: ramet.Trainee) -> None:
-        optimizer = Optimizer()
-        state = ramet.Bound({"w": 0.0}, lr=(optimizer, "lr"), decay=(optimizer, "decay"))
+        optimizer, net = Optimizer(), {"w": 0.0}
+        state = ramet.Bound(
+            WithSettings(net, optimizer), lr=(optimizer, "lr"), decay=(optimizer, "decay")
+        )
         for turn in member.turns(state):
             assert optimizer.lr == turn.hparams["lr"]
             assert optimizer.decay == turn.hparams["decay"]
-            turn.report(optimizer.lr)
+            net["w"] += optimizer.lr
+            turn.report(net["w"])
 
     result = ramet.run(train, SPACE, pbt(), steps=40, seed=0, strict=True)
     assert result.population.copies > 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import ramet
+from ramet.blobs import MemoryBlobs
 from ramet.errors import StateError, TurnMisused, UsageError
 from ramet.events import TurnEnded
 from ramet.store import MemoryStore
@@ -117,12 +118,16 @@ def test_arrays_held_elsewhere_follow_the_member() -> None:
     ramet.run(train, SPACE, pbt(exploit=None), steps=12, seed=0)
 
 
-def test_asking_for_more_turns_than_members_are_free_is_refused() -> None:
+def test_while_every_member_is_out_there_is_nothing_to_ask_for_until_one_is_told() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(population=5), steps=8, seed=0)
-    for _ in range(5):
-        run.ask()
-    with pytest.raises(TurnMisused, match=r"\[0, 1, 2, 3, 4\] out, .* tell one of them first"):
-        run.ask()
+    turns = [run.ask() for _ in range(6)]
+    assert turns[4] is not None
+    assert turns[5] is None
+    assert not run.done
+    run.tell(turns[4], 0.5, state={"w": 1.0})
+    again = run.ask()
+    assert again is not None
+    assert again.member == 4
 
 
 def test_a_turn_that_was_released_is_asked_for_again() -> None:
@@ -196,7 +201,13 @@ def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
 def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> None:
     clock = FakeClock()
     run = ramet.open(
-        MemoryStore(clock), space=SPACE, strategy=pbt(), steps=8, seed=0, lease_ttl_s=30.0
+        MemoryStore(clock),
+        blobs=MemoryBlobs(),
+        space=SPACE,
+        strategy=pbt(),
+        steps=8,
+        seed=0,
+        lease_ttl_s=30.0,
     )
     turns = []
     for _ in range(6):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ramet
-from ramet.errors import StrategyError
+from ramet.errors import SpaceError, StrategyError
 from ramet.events import Annotated, Birth, Copied
 from ramet.strategies import Action, Annotate, Change, Copy
 from tests.engine.loops import SPACE, Descent
@@ -70,5 +70,5 @@ def test_values_outside_the_space_cannot_be_given() -> None:
         def decide(self, *args: Any) -> Iterator[Action]:
             yield Change(member=1, hparams={"lr": 7.0, "decay": 0.1})
 
-    with pytest.raises(StrategyError, match="member 1 would get values that are not: 'lr' must be"):
+    with pytest.raises(SpaceError, match="gives member 1 must lie in the space: 'lr' must be"):
         ramet.run(Descent(), SPACE, Leaves(), steps=8, seed=0)

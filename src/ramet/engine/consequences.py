@@ -1,14 +1,15 @@
 """What follows from a turn, in events: the one place where a strategy's actions are carried out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
+import numpy as np
 
-from ramet.errors import StrategyError
+from ramet.errors import RametError, StrategyError
 from ramet.events import Annotated, AnyEvent, Copied, Explored, RoundEnded, Weights
 from ramet.population import Member, Population
 from ramet.randomness import Purpose, generator
-from ramet.space import Hparams
 from ramet.strategies.base import Action, Annotate, Change, Copy, Strategy
 
 
@@ -22,27 +23,54 @@ def consequences(
     """
     if not strategy.synchronous:
         rng = generator(seed, Purpose.DECISION, member, population[member].turn)
-        return list(carried_out(population, strategy.decide(population, (member,), rng)))
+        return carried_out(population, decided(strategy, population, (member,), rng))
     if population.arrived < len(population):
         return []
     rng = generator(seed, Purpose.ROUND, population.round)
-    actions = strategy.decide(population, range(len(population)), rng)
+    actions = decided(strategy, population, range(len(population)), rng)
     return [*carried_out(population, actions), RoundEnded(round=population.round)]
 
 
-def carried_out(population: Population, actions: Iterable[Action]) -> Iterator[AnyEvent]:
-    """Yield the event of each action, its sources as they are in the population."""
-    for action in actions:
-        match action:
-            case Copy():
-                yield _copied(action, population[action.source])
-            case Change():
-                hparams = _checked(population, action.member, action.hparams)
-                yield Explored(member=action.member, hparams=hparams)
-            case Annotate():
-                # As the log will give it back, tuples being lists.
-                data = msgspec.json.decode(msgspec.json.encode(action.data))
-                yield Annotated(member=action.member, data=data)
+def decided(
+    strategy: Strategy, population: Population, ready: Sequence[int], rng: np.random.Generator
+) -> list[Action]:
+    """Return a strategy's decision; what it raises is its own fault, not the training's."""
+    try:
+        return list(strategy.decide(population, ready, rng))
+    except RametError:
+        raise
+    except Exception as error:
+        raise StrategyError(
+            f"a strategy must decide whatever the scores, but {type(strategy).__name__} raised for "
+            f"members {list(ready)}: {error!r}; a score is None before the first, and NaN where it "
+            f"was not finite"
+        ) from error
+
+
+def carried_out(population: Population, actions: Iterable[Action]) -> list[AnyEvent]:
+    """Return the event of each action, its sources as they are in the population."""
+    return [_carried_out(population, action) for action in actions]
+
+
+def _carried_out(population: Population, action: Action) -> AnyEvent:
+    match action:
+        case Copy():
+            _check_member(population, action.member)
+            _check_member(population, action.source)
+            return _copied(action, population[action.source])
+        case Change():
+            _check_member(population, action.member)
+            whose = f"the values that a strategy gives member {action.member}"
+            hparams = population.space.adopt(action.hparams, whose)
+            return Explored(member=action.member, hparams=hparams)
+        case Annotate():
+            if action.member is not None:
+                _check_member(population, action.member)
+            return Annotated(member=action.member, data=plain(action.data))
+        case _:
+            raise StrategyError(
+                f"a strategy's actions must be Copy, Change or Annotate, but got {action!r}"
+            )
 
 
 def touched(events: Iterable[AnyEvent], population: Population) -> list[Member]:
@@ -71,10 +99,17 @@ def _weights(copy: Copy, source: Member) -> Weights:
     return Weights(checkpoint=source.checkpoint, points=points if copy.whole_curve else points[-1:])
 
 
-def _checked(population: Population, member: int, hparams: Hparams) -> Hparams:
-    if problem := population.space.problem(hparams):
+def _check_member(population: Population, member: int) -> None:
+    if type(member) is not int or not 0 <= member < len(population):
         raise StrategyError(
-            f"a strategy must keep hyperparameters in their space, but member {member} would get "
-            f"values that are not: {problem}"
+            f"a strategy's actions must be about members 0 to {len(population) - 1}, but got one "
+            f"about {member!r}"
         )
-    return hparams
+
+
+def plain(data: Any) -> Any:
+    """Return data as the log will give it back, tuples being lists."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(data))
+    except (TypeError, ValueError) as error:
+        raise StrategyError(f"a strategy's notes must be plain data, but {error}") from error

@@ -7,7 +7,7 @@ from ramet.errors import RunFailed, StrategyError
 from ramet.population import Population
 from ramet.strategies.base import check_count
 
-# Attempts that may fail before anybody has ended a turn: by then it is the code, not a member.
+# Attempts that may at least fail before anybody has ended a turn: then it is the code's fault.
 FIRST_ATTEMPTS = 3
 
 
@@ -31,18 +31,19 @@ class Failures:
         """Say whether a turn that raised this often is given up."""
         return attempts > self.retries
 
-    def check(self, population: Population, error: BaseException) -> None:
+    def check(self, population: Population, error: BaseException, *, failed_here: int) -> None:
         """Refuse to go on when too many fail; ``error`` is what the last one raised."""
-        if problem := self._problem(population):
+        if problem := self._problem(population, failed_here):
             what = "".join(traceback.format_exception_only(error)).strip()
             raise RunFailed(
-                f"{problem}. The last error: {what}. Every traceback is in the log "
-                f"(AttemptFailed). Mend the code and run again: the run goes on where it stopped"
+                f"{problem}. The last error: {what}. Mend the code and run again: a run in a "
+                f"store of yours goes on where it stopped, and has every traceback (AttemptFailed)"
             ) from error
 
-    def _problem(self, population: Population) -> str | None:
-        if population.turns == 0 and population.failures >= FIRST_ATTEMPTS:
-            return f"some turn must end before {FIRST_ATTEMPTS} attempts fail, but none did"
+    def _problem(self, population: Population, failed_here: int) -> str | None:
+        allowed = max(FIRST_ATTEMPTS, self.retries + 1)
+        if population.turns == 0 and failed_here >= allowed:
+            return f"some turn must end before {allowed} attempts fail, but none did"
         failing = sum(member.failing > 0 for member in population)
         if failing > self.tolerate * len(population):
             return (

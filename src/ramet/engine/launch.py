@@ -31,6 +31,7 @@ def run(
     strict: bool = False,
     retries: int = 1,
     tolerate: float = 0.5,
+    lease_ttl_s: float = 60.0,
     progress: bool | None = None,
 ) -> Result:
     """Train a population to the end of its budget, and return what came of it.
@@ -51,6 +52,7 @@ def run(
         strict: Whether a hyperparameter that the loop never reads is an error.
         retries: How often a turn that raises is tried again before it is given up.
         tolerate: The part of the members that may be failing before the run stops.
+        lease_ttl_s: Seconds until another worker may take over the member of one that is silent.
         progress: Whether to show progress; None shows it on a terminal.
     """
     if workers != 0 or engine != "inline":
@@ -71,8 +73,10 @@ def run(
         strict=strict,
         retries=retries,
         tolerate=tolerate,
+        lease_ttl_s=lease_ttl_s,
     )
     with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
+        watch(opened.population)
         work(opened, function, watch)
     return opened.result()
 
@@ -98,9 +102,9 @@ def open_run(
     The arguments are those of ``ramet.run``; ``worker`` names this process in the log.
     """
     return Run(
-        store=_store(store),
+        store=_store(store, blobs),
         blobs=MemoryBlobs() if blobs is None else blobs,
-        private=store is None,
+        private=store is None and blobs is None,
         name=name,
         space=space,
         strategy=strategy,
@@ -114,9 +118,16 @@ def open_run(
     )
 
 
-def _store(store: Store | str | None) -> Store:
+def _store(store: Store | str | None, blobs: Blobs | None) -> Store:
     if store is None:
         return MemoryStore()
+    if isinstance(store, type):
+        raise StoreError(f"a store must be a value, but got the class {store.__name__}")
+    if blobs is None and not isinstance(store, str):
+        raise StoreError(
+            "a store of your own must come with the blobs= that hold its checkpoints, or no run in "
+            "it could be gone on with; pass MemoryBlobs() with a MemoryStore(), the same ones again"
+        )
     if isinstance(store, str):
         raise StoreError(
             f"a store must be None, which keeps the run in memory, or a Store, but got {store!r}: "

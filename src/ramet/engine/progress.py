@@ -45,6 +45,8 @@ class Progress:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+            if not self._live.console.is_terminal:
+                self._live.console.line()
 
     def __call__(self, population: Population) -> None:
         """Take note of where the run is."""

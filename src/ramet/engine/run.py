@@ -18,6 +18,8 @@ from ramet.errors import (
     HyperparameterUnread,
     LeaseLost,
     LogMoved,
+    StateError,
+    StrategyError,
     TurnMisused,
 )
 from ramet.events import (
@@ -38,8 +40,8 @@ from ramet.strategies.base import Strategy
 
 logger = logging.getLogger("ramet")
 
-# How often a worker that found nothing to do looks again.
-POLL_S = 0.05
+# How soon a worker that found nothing to do looks again, at first and in the long run.
+FIRST_POLL_S, POLL_S = 0.001, 0.05
 
 
 class Run:
@@ -67,13 +69,17 @@ class Run:
         clock: Clock | None = None,
         private: bool = False,
     ) -> None:
-        check_settings(steps=steps, seed=seed, mode=mode)
+        if not lease_ttl_s > 0:
+            raise StrategyError(f"lease_ttl_s must be above 0 seconds, but got {lease_ttl_s!r}")
+        check_settings(name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode)
         self._store, self._blobs = store, blobs
         self._strategy, self._strict = strategy, strict
         self._failures = failures or Failures()
         self._worker, self._lease_ttl_s = worker, lease_ttl_s
         self._clock = clock or SystemClock()
         self._out: dict[int, Turn] = {}
+        self._failed_here = 0
+        self._said_untrained = False
         opening = make_opening(
             name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode
         )
@@ -94,15 +100,26 @@ class Run:
     def name(self) -> str:
         return self.opening.name
 
-    def ask(self) -> Turn | None:
-        """Return a turn to train, or None when the run is over.
+    @property
+    def done(self) -> bool:
+        """Whether every member has used its budget."""
+        self._catch_up()
+        return self.population.done
 
-        Waits while all members are with other workers. Asking also holds on to the turns that are
-        out; between two calls that lie further apart than ``lease_ttl_s``, ``extend`` does.
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, {len(self.population)} members, {self.population.turns} turns)"
+
+    def ask(self) -> Turn | None:
+        """Return a turn to train; None when the run is over, or until a turn that is out is told.
+
+        With none out, None means over; ``done`` tells in any case. Waits while other workers have
+        all members. Asking also holds on to the turns that are out; between two calls that lie
+        further apart than ``lease_ttl_s``, ``extend`` does.
         """
         for turn in self._out.values():
             with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
                 self.extend(turn)
+        pause_s = FIRST_POLL_S
         while True:
             lease = self._store.claim(self.name, worker=self._worker, ttl_s=self._lease_ttl_s)
             self._catch_up()
@@ -119,15 +136,10 @@ class Run:
                 )
                 self._out[turn.member] = turn
                 return turn
-            if self.population.done:
+            if self._out or self.population.done:
                 return None
-            if self._out:
-                raise TurnMisused(
-                    f"there must be a member free to train, but this worker has members "
-                    f"{sorted(self._out)} out, and no other is free until they come back; tell "
-                    f"one of them first"
-                )
-            self._clock.sleep(POLL_S)
+            self._clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, POLL_S)
 
     def tell(
         self,
@@ -144,6 +156,11 @@ class Run:
         as, which need not be what the member goes on from: it may copy another at once.
         """
         self._check_out(turn)
+        if state is None:
+            raise StateError(
+                "a turn must be told with the state it left, which the next one goes on from, but "
+                "got None"
+            )
         turn.record(scores)
         points = turn.points()
         unread = self._unread(turn, frozenset(applied))
@@ -153,26 +170,28 @@ class Run:
             trained=turn.trained + turn.steps,
             step=turn.stop,
             points=points,
-            digest=self._keep(state),
+            digest=self._keep(turn, state),
         )
-        self._commit(turn, [*unread, ended], over=True)
+        self._commit(turn, [ended], over=True, unread=unread)
         self._sweep()
         return ended.checkpoint
 
-    def fail(self, turn: Turn, error: BaseException) -> None:
-        """Record that training a turn raised; raise RunFailed when too many have.
+    def fail(self, turn: Turn, error: BaseException | str) -> None:
+        """Record that training a turn raised, or why it failed; raise RunFailed when too many do.
 
         The member is tried again from its last checkpoint, and after too many attempts its turn is
         given up: it then counts as having no finite score, so that the strategy replaces it.
         """
         self._check_out(turn)
         self._catch_up()
+        error = RuntimeError(error) if isinstance(error, str) else error
         what = "".join(traceback.format_exception_only(error)).strip()
         text = "".join(traceback.format_exception(error))
         # A log holds no half characters, which a file's name in a traceback may.
         what, text = (part.encode(errors="replace").decode() for part in (what, text))
         event = AttemptFailed(member=turn.member, turn=turn.number, error=what, traceback=text)
         attempts = self.population[turn.member].attempts + 1
+        self._failed_here += 1
         fields = {"member": turn.member, "turn": turn.number, "attempt": attempts}
         logger.warning(
             "member %(member)d raised in turn %(turn)d: %(error)s",
@@ -180,12 +199,12 @@ class Run:
             extra=fields,
         )
         events: list[AnyEvent] = [event]
-        given_up = self._failures.given_up(attempts)
+        given_up = self.population.turns > 0 and self._failures.given_up(attempts)
         if given_up:
             trained = turn.trained + turn.steps
             events.append(TurnLost(member=turn.member, turn=turn.number, trained=trained))
         seen = self._commit(turn, events, over=given_up)
-        self._failures.check(seen, error)
+        self._failures.check(seen, error, failed_here=self._failed_here)
 
     def extend(self, turn: Turn) -> None:
         """Hold on to a turn that takes long, or raise LeaseLost."""
@@ -200,17 +219,25 @@ class Run:
         self._out.pop(turn.member, None)
         self._store.release(turn.lease)
 
+    def release_all(self) -> None:
+        """Give back every turn that is out."""
+        for turn in list(self._out.values()):
+            self.release(turn)
+
     def result(self) -> Result:
         """Return what the run has come to so far."""
         self._catch_up()
         return Result(store=self._store, blobs=self._blobs, name=self.name)
 
-    def _commit(self, turn: Turn, events: Sequence[AnyEvent], *, over: bool) -> Population:
+    def _commit(
+        self, turn: Turn, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str] = ()
+    ) -> Population:
         """Write what happened and, if the turn is over, what follows; return what was seen."""
         while True:
             self._catch_up()
-            seen = after = fold(events, self.population)
-            written = list(events)
+            news = [LeftUnread(name=name) for name in unread if name not in self.population.unread]
+            written: list[AnyEvent] = [*news, *events]
+            seen = after = fold(written, self.population)
             if over:
                 follows = consequences(self._strategy, seen, turn.member, seed=self.opening.seed)
                 after = fold(follows, seen)
@@ -233,12 +260,26 @@ class Run:
                 self._last, self.population = last, after
             return seen
 
-    def _keep(self, state: Tree) -> str:
+    def _keep(self, turn: Turn, state: Tree) -> str:
         """Keep a state before any event names it."""
         frozen = freeze(state)
         name = digest(frozen)
+        if turn.checkpoint is not None and turn.checkpoint.digest == name:
+            self._say_untrained(turn)
         self._blobs.put(name, frozen)
         return name
+
+    def _say_untrained(self, turn: Turn) -> None:
+        message = (
+            f"training must change the state that it hands over, but turn {turn.number} of member "
+            f"{turn.member} left it bit for bit as it was; write into the state's arrays, or put "
+            f"the new ones into the state: a variable bound anew is not what ramet keeps"
+        )
+        if self._strict:
+            raise StateError(message)
+        if not self._said_untrained:
+            logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
+        self._said_untrained = True
 
     def _catch_up(self) -> None:
         self.population = self._caught_up(self.population)
@@ -250,7 +291,7 @@ class Run:
         self._last += len(news)
         return fold([logged.event for logged in news], population)
 
-    def _unread(self, turn: Turn, applied: frozenset[str]) -> list[LeftUnread]:
+    def _unread(self, turn: Turn, applied: frozenset[str]) -> list[str]:
         known = applied.union(self.population.unread)
         names = [name for name in turn.hparams.unread() if name not in known]
         if not names:
@@ -263,7 +304,7 @@ class Run:
         if self._strict:
             raise HyperparameterUnread(message)
         logger.warning("%s", message, extra={"member": turn.member, "names": names})
-        return [LeftUnread(name=name) for name in names]
+        return names
 
     def _sweep(self) -> None:
         """Drop the checkpoints that nothing refers to, every so many turns."""
@@ -277,6 +318,12 @@ class Run:
         self._blobs.sweep({checkpoint.digest for checkpoint in kept if checkpoint is not None})
 
     def _check_out(self, turn: Turn) -> None:
+        if turn.member in self._out and not self.holds(turn):
+            raise LeaseLost(
+                f"worker {self._worker!r} no longer holds turn {turn.number} of member "
+                f"{turn.member} of run {self.name!r}: its lease ran out and the member was handed "
+                f"out again. If a turn can pause for longer than its lease lasts, raise lease_ttl_s"
+            )
         if not self.holds(turn):
             raise TurnMisused(
                 f"a turn must be told once, by the run it was asked from, but turn {turn.number} "

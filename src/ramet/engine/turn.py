@@ -1,19 +1,19 @@
 """A turn: one member's training between two decisions, as the training loop sees it."""
 
 import math
-import numbers
-from collections.abc import Callable, Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ramet.engine.hparams import TurnHparams
 from ramet.errors import MissingScore, ScoreError, TurnInterrupted, TurnMisused
 from ramet.events import Mode
 from ramet.population import Checkpoint, Member, Point
 from ramet.randomness import Purpose, generator
-from ramet.state.tree import Tree, thaw
+from ramet.state.tree import Tree, freeze, thaw
 from ramet.store.base import Lease
+from ramet.values import Values
 
 
 class Turn:
@@ -41,7 +41,7 @@ class Turn:
         self.start = member.step
         self.steps = steps
         self.stop = member.step + steps
-        self.hparams = TurnHparams(member.hparams)
+        self.hparams = Values(member.hparams)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
         self._seed = seed
@@ -109,7 +109,7 @@ class Turn:
         A fresh member gets ``default``; if that is a function, what it makes of ``init_rng``.
         """
         if self.checkpoint is None:
-            return default(self.init_rng) if callable(default) else default
+            return default(self.init_rng) if callable(default) else thaw(freeze(default))
         return thaw(self.saved())
 
     def saved(self) -> Tree:
@@ -120,15 +120,16 @@ class Turn:
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any) -> None:
         """Record scores at their steps along the lineage; a lone one is that of the last step."""
-        pairs = scores if isinstance(scores, Iterable) else [(self.stop, scores)]
-        for step, score in pairs:
+        for step, score in self._pairs(scores):
+            if isinstance(step, bool) or not hasattr(step, "__index__"):
+                raise ScoreError(f"a score's step must be a whole number, but got {step!r}")
             if not self.start < step <= self.stop:
                 raise ScoreError(
                     f"a turn's scores must be of its own steps, {self.start + 1} to {self.stop}, "
                     f"but got one at step {step}; steps are counted along the lineage, from "
                     f"turn.start"
                 )
-            self._scores[step] = self._signed(score)
+            self._scores[operator.index(step)] = self._signed(score)
 
     def points(self) -> tuple[Point, ...]:
         """Return the scores reported; refuse a turn cut short, or one without any."""
@@ -138,15 +139,34 @@ class Turn:
                 f"member {self.member} was left at step {self.step}; to stop early, lower steps= "
                 f"or ready="
             )
-        if not self._scores:
+        if self.stop not in self._scores:
+            last = f"the last at step {max(self._scores)}" if self._scores else "none"
             raise MissingScore(
-                f"every turn must end with a score, but turn {self.number} of member "
-                f"{self.member} (steps {self.start} to {self.stop}) reported none; call "
-                f"turn.report(score) when turn.evaluation_due"
+                f"every turn must end with a score, that of the weights it leaves, but turn "
+                f"{self.number} of member {self.member} (steps {self.start} to {self.stop}) "
+                f"reported {last}; call turn.report(score) when turn.evaluation_due"
             )
         return tuple(
             (step, score if math.isfinite(score) else None)
             for step, score in sorted(self._scores.items())
+        )
+
+    def _pairs(self, scores: Any) -> list[tuple[int, Any]]:
+        if isinstance(scores, Mapping):
+            scores = list(scores.items())
+        if not isinstance(scores, list | tuple):
+            return [(self.stop, scores)]
+        pairs = list(scores)
+        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004 - a pair
+            raise ScoreError(
+                f"scores must be one number or (step, score) pairs, but got {scores!r}"
+            )
+        return [(step, score) for step, score in pairs]
+
+    def __repr__(self) -> str:
+        return (
+            f"Turn({self.number} of member {self.member}, steps {self.start} to {self.stop}, "
+            f"{self.hparams})"
         )
 
     def _begin(self) -> None:
@@ -156,15 +176,15 @@ class Turn:
                 f"begun already; the next one comes from member.turns or run.ask"
             )
         self._begun = True
+        # Whatever was reported before was of weights that the turn had not trained.
+        self._scores.clear()
 
     def _signed(self, score: Any) -> float:
         if isinstance(score, bool | str | bytes) or score is None:
             raise _not_a_score(score)
-        if isinstance(score, numbers.Real):
-            return self._sign * float(score)
         try:
             return self._sign * float(score)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise _not_a_score(score) from None
 
 

@@ -1,17 +1,19 @@
 """A worker: calls the user's training loop and feeds it turns until the run is over."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from ramet.engine.hparams import TurnHparams
 from ramet.engine.run import Run
 from ramet.engine.turn import Turn
-from ramet.errors import RametError, TurnInterrupted, UsageError
+from ramet.errors import LeaseLost, RametError, StateError, TurnInterrupted, UsageError
 from ramet.population import Checkpoint, Population
 from ramet.state.adapters import Bindable, Held, State, adapt, check_applied
 from ramet.state.tree import Tree
+
+logger = logging.getLogger("ramet")
 
 Watch: TypeAlias = Callable[[Population], None]
 
@@ -27,9 +29,11 @@ class Trainee:
     def __init__(self, run: Run, first: Turn, watch: Watch) -> None:
         self._run = run
         self._watch = watch
-        # The turn under way or, when the function has returned, the one to call it for next.
-        self.turn: Turn | None = first
         self._begun = False
+        # The turn that the user's code is at; None while the worker's own is.
+        self.training: Turn | None = first
+        # The turn to train next; when the function has returned, the one to call it for.
+        self.next: Turn | None = first
         self.id = first.member
         self.fresh = first.fresh
         # What to make first weights with: the same for this member in whichever worker.
@@ -43,8 +47,8 @@ class Trainee:
         self._begun = True
         held, adapted = None, adapt(state)
         bindable = adapted if isinstance(adapted, Bindable) else None
-        while self.turn is not None:
-            turn = self.turn
+        while (turn := self.next) is not None:
+            self.training = turn
             if turn.checkpoint is not None and turn.checkpoint != held:
                 adapted.restore(turn.saved())
             if bindable is not None:
@@ -52,31 +56,39 @@ class Trainee:
                 check_applied(bindable, turn.hparams.peek(), "when read back")
             yield turn
             held = self._leave(turn, adapted, bindable)
-            self.turn = self._run.ask()
-            if self.turn is not None and self.turn.fresh:
+            self.next = None
+            self.next = self._run.ask()
+            if self.next is not None and self.next.fresh:
                 # A fresh member's weights come from a fresh call of the function.
                 return
 
-    def _leave(self, turn: Turn, state: State, bindable: Bindable | None) -> Checkpoint:
+    def _leave(self, turn: Turn, state: State, bindable: Bindable | None) -> Checkpoint | None:
+        """End a turn; return what the state was kept as, which is nothing if the turn was lost."""
         turn.points()  # Refuses a turn that is not over, before anything else is looked at.
         applied: frozenset[str] = frozenset()
         if bindable is not None:
             applied = check_applied(bindable, turn.hparams.peek(), "at the end of the turn")
-        kept = self._run.tell(turn, state=state.capture(), applied=applied)
+        captured = state.capture()
+        self.training = None
+        try:
+            kept = self._run.tell(turn, state=captured, applied=applied)
+        except LeaseLost as lost:
+            logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
+            return None
         self._watch(self._run.population)
         return kept
 
-    def returned(self, first: Turn) -> None:
+    def returned(self) -> None:
         """Refuse a function that returned without having trained its turn."""
         if not self._begun:
             raise UsageError(
                 "a training function must loop over member.turns(state), but it returned without"
             )
-        if self.turn is first or (self.turn is not None and not self.turn.fresh):
+        if self.training is not None:
             raise TurnInterrupted(
                 f"a training function must let its loop over member.turns end by itself, but it "
-                f"returned during turn {self.turn.number} of member {self.turn.member}; to stop "
-                f"early, lower steps="
+                f"returned during turn {self.training.number} of member {self.training.member}; to "
+                f"stop early, lower steps="
             )
 
 
@@ -91,8 +103,8 @@ class Task(Protocol):
         """Return the state that a member begins with."""
         ...
 
-    def step(self, state: Tree, hparams: TurnHparams, steps: int, rng: np.random.Generator) -> Tree:
-        """Return the state after some steps of training."""
+    def step(self, state: Tree, hparams: Any, steps: int, rng: np.random.Generator) -> Tree:
+        """Return the state after some steps with these values, which are read by name."""
         ...
 
     def evaluate(self, state: Tree) -> Any:
@@ -108,19 +120,27 @@ def work(run: Run, train: TrainFunction | Task, watch: Watch) -> None:
         trainee = Trainee(run, turn, watch)
         try:
             function(trainee)
-            trainee.returned(turn)
-            turn = trainee.turn
-        except RametError:
-            _give_back(run, trainee.turn)
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a loop raises is that member's failure
-            if trainee.turn is not None:
-                run.fail(trainee.turn, error)
-            watch(run.population)
-            turn = run.ask()
+            trainee.returned()
+            turn = trainee.next
+        except Exception as error:  # noqa: BLE001 - what a loop raises is its member's failure
+            turn = _after(error, run, trainee, watch)
         except BaseException:
-            _give_back(run, trainee.turn)
+            run.release_all()
             raise
+
+
+def _after(error: Exception, run: Run, trainee: Trainee, watch: Watch) -> Turn | None:
+    """Return the turn to go on with after the user's code raised; let anything else through."""
+    at_fault = trainee.training
+    if isinstance(error, RametError) or at_fault is None:
+        run.release_all()
+        raise error
+    try:
+        run.fail(at_fault, error)
+    except LeaseLost as lost:
+        logger.warning("%s", lost, extra={"member": at_fault.member, "turn": at_fault.number})
+    watch(run.population)
+    return run.ask()
 
 
 def as_function(train: object) -> TrainFunction:
@@ -142,15 +162,17 @@ def as_function(train: object) -> TrainFunction:
 
 def _loop(task: Task) -> TrainFunction:
     def train(member: Trainee) -> None:
-        held = Held(task.init(member.rng) if member.fresh else None)
+        held = Held(_given("init", task.init(member.rng)) if member.fresh else None)
         for turn in member.turns(held):
             for steps in turn.stretches():
-                held.value = task.step(held.value, turn.hparams, steps, turn.rng)
+                after = task.step(held.value, turn.hparams, steps, turn.rng)
+                held.value = _given("step", after)
                 turn.report(task.evaluate(held.value))
 
     return train
 
 
-def _give_back(run: Run, turn: Turn | None) -> None:
-    if turn is not None and run.holds(turn):
-        run.release(turn)
+def _given(function: str, state: Tree) -> Tree:
+    if state is None:
+        raise StateError(f"a task's {function} must return the state, but it returned None")
+    return state

@@ -3,7 +3,7 @@
 from functools import cached_property
 
 from ramet.blobs.base import Blobs
-from ramet.errors import RametError
+from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, fold
 from ramet.history.schedule import Schedule, schedule_behind
 from ramet.population import Best, Population
@@ -51,12 +51,20 @@ class Result:
         self.log: list[Logged] = store.events(name)
         self._blobs = blobs
 
+    def __repr__(self) -> str:
+        population = self.population
+        best = f"best {self.best.score:.6g}" if population.best else "no score yet"
+        return (
+            f"Result({self.opening.name!r}: {len(population)} members, {population.turns} turns, "
+            f"{population.copies} copies, {best}, seed {self.seed})"
+        )
+
     @property
     def opening(self) -> RunOpened:
         """The run's name, seed and settings."""
         opening = self.events[0]
         if not isinstance(opening, RunOpened):
-            raise RametError("a log must begin with RunOpened")
+            raise CorruptLog("a log must begin with RunOpened")
         return opening
 
     @property
@@ -75,8 +83,9 @@ class Result:
     def best(self) -> Winner:
         best = self.population.best
         if best is None:
-            raise RametError(
-                "a best member takes a turn that ended with a finite score, but there is none yet"
+            raise NoBest(
+                f"a best takes a turn that ended with a finite score, but none of "
+                f"{self.population.turns} did"
             )
         return Winner(best, 1 if self.opening.mode == "max" else -1, self._blobs)
 

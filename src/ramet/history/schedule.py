@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ramet.domains import Value
 from ramet.events import AnyEvent, Copied, Explored, RunOpened, TurnEnded
 from ramet.population import Checkpoint
 from ramet.space import Hparams
@@ -39,12 +40,28 @@ class Schedule(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.pieces)
 
+    def __str__(self) -> str:
+        """Return a line for each piece.
+
+        >>> print(Schedule((Piece(start=0, stop=10, hparams={"lr": 0.4, "kind": "flip"}),)))
+        steps 0 to 10: lr=0.4 kind=flip
+        """
+        return "\n".join(
+            f"steps {piece.start:,} to {piece.stop:,}: "
+            + " ".join(f"{name}={_shown(value)}" for name, value in piece.hparams.items())
+            for piece in self.pieces
+        )
+
     def __call__(self, step: int) -> Hparams:
         """Return the values that the update number ``step``, counted from 0, is made with."""
         for piece in reversed(self.pieces):
             if step >= piece.start:
                 return dict(piece.hparams)
         return dict(self.pieces[0].hparams)
+
+
+def _shown(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class _Stretch(NamedTuple):

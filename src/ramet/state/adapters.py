@@ -87,7 +87,15 @@ class Bound:
     ) -> None:
         self._state = adapt(state)
         self._places = {**(places or {}), **named}
-        for name, (holder, attribute) in self._places.items():
+        for name, place in self._places.items():
+            match place:
+                case (holder, str(attribute)):
+                    pass
+                case _:
+                    raise StateError(
+                        f"a hyperparameter must be bound to a pair, as in lr=(optimizer, 'lr'), "
+                        f"but {name!r} is bound to {place!r}"
+                    )
             if not hasattr(holder, attribute):
                 raise StateError(
                     f"a hyperparameter must be bound to an attribute that exists, but {name!r} is "

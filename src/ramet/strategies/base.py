@@ -1,7 +1,7 @@
 """What a strategy is: a frozen value that looks at a population and says what should change."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -42,6 +42,7 @@ class Annotate(msgspec.Struct, frozen=True, kw_only=True):
 Action: TypeAlias = Copy | Change | Annotate
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """What an engine asks of a strategy: answers that depend on nothing but the arguments."""
 
@@ -106,8 +107,7 @@ def check_pace(*, ready: int, evaluate_every: int | None) -> None:
         below = ready - ready % evaluate_every
         raise StrategyError(
             f"evaluate_every must divide ready, so that every turn ends with a score, but got "
-            f"({ready=}, {evaluate_every=}); ready={below or evaluate_every} or "
-            f"ready={below + evaluate_every} would do"
+            f"({ready=}, {evaluate_every=}); ready={below + evaluate_every} would do"
         )
 
 
@@ -128,5 +128,5 @@ def sampled_births(
             f"a population must have a member for every starting point, but got {len(initial)} "
             f"points for {population=}"
         )
-    given = [Birth(hparams=space.adopt(point)) for point in initial]
+    given = [Birth(hparams=space.adopt(point, "a starting point")) for point in initial]
     return given + [Birth(hparams=space.sample(rng)) for _ in range(population - len(given))]

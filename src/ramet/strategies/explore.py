@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ramet.domains import Choice, Domain, Explore
+from ramet.domains import Choice, Constant, Domain, Explore
 from ramet.errors import StrategyError
 from ramet.randomness import pick
 from ramet.space import Hparams, Space
@@ -69,13 +69,19 @@ class Resample:
 
 
 def explored(space: Space, hparams: Hparams, explore: Explore, rng: np.random.Generator) -> Hparams:
-    """Move each hyperparameter by its own rule, or by this one.
+    """Move each hyperparameter by its own rule, or by this one; what leaves a range is clipped.
 
     Moves that ``where`` rejects are drawn again; if it rejects them all, nothing moves.
     """
-    rules = [(name, domain, domain.explore or explore) for name, domain in space.domains]
+    rules = [
+        (name, domain, domain.explore or explore)
+        for name, domain in space.domains
+        if not isinstance(domain, Constant)
+    ]
     for _ in range(TRIES):
-        moved = {name: rule.move(domain, hparams[name], rng) for name, domain, rule in rules}
+        moved = dict(hparams)
+        for name, domain, rule in rules:
+            moved[name] = domain.clip(rule.move(domain, hparams[name], rng))
         if space.allows(moved):
             return moved
     return hparams

@@ -50,7 +50,8 @@ class Drops:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", tuple(self.at))
-        _check_parts((*self.at, self.warmup))
+        _check_parts(self.at)
+        _check_parts((self.warmup,))
         if not 0 <= self.factor < math.inf:
             raise StrategyError(f"factor must be a number, at least 0, but got {self.factor!r}")
 
@@ -105,6 +106,11 @@ class HandTuned:
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
         check_population(self.population)
         check_points("initial", self.initial)
+        if not isinstance(self.shapes, Mapping):
+            raise StrategyError(
+                f"shapes must give each scheduled hyperparameter its shape, such as "
+                f"{{'lr': Drops()}}, but got {self.shapes!r}"
+            )
         for name, shape in self.shapes.items():
             check_rule(f"the shape of {name!r}", shape, "__call__", "Drops() or Cosine()")
         if not self.shapes:

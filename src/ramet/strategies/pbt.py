@@ -1,5 +1,6 @@
 """Population Based Training (Jaderberg et al., 2017, arXiv 1711.09846)."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,7 @@ import numpy as np
 from ramet.domains import Explore
 from ramet.errors import StrategyError
 from ramet.events import Birth
-from ramet.population import Population
+from ramet.population import Member, Population
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
@@ -30,7 +31,8 @@ class PBT:
     """Losers copy winners, then explore.
 
     The paper's ablations are settings: ``explore=None`` only exploits, ``exploit=None`` lets every
-    member explore at every turn, and ``copies`` says what a loser takes.
+    member explore at every turn, and ``copies`` says what a loser takes. One without a finite
+    score takes weights in any case: its own would never score again.
 
     >>> PBT(population=2, ready=5)
     Traceback (most recent call last):
@@ -83,7 +85,7 @@ class PBT:
             yield Copy(
                 member=loser,
                 source=donor,
-                weights=self.copies != "hparams",
+                weights=self.copies != "hparams" or _is_lost(population[loser]),
                 hparams=self.copies != "weights",
             )
         taken = self.copies != "weights"
@@ -100,3 +102,7 @@ class PBT:
         for member, origin in origins:
             hparams = explored(population.space, population[origin].hparams, self.explore, rng)
             yield Change(member=member, hparams=hparams)
+
+
+def _is_lost(member: Member) -> bool:
+    return member.score is not None and not math.isfinite(member.score)

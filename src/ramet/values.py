@@ -1,17 +1,18 @@
-"""The hyperparameters of a turn, which remember what was read of them."""
+"""Hyperparameters as code reads them: by name, nested or dotted, and never by a wrong one."""
 
 import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ramet.errors import UnknownHyperparameter
-from ramet.space import Hparams
 
 
-class TurnHparams(Mapping[str, Any]):
+class Values(Mapping[str, Any]):
     """Values by name, dotted for nested spaces; ``hparams["augment"]`` is the group of that name.
 
-    >>> hparams = TurnHparams({"lr": 0.1, "augment.p": 0.5})
+    It remembers what was read, so that a turn can say what its loop left out.
+
+    >>> hparams = Values({"lr": 0.1, "augment.p": 0.5})
     >>> hparams["augment"]["p"]
     0.5
     >>> hparams.unread()
@@ -19,13 +20,15 @@ class TurnHparams(Mapping[str, Any]):
     >>> hparams["lrr"]
     Traceback (most recent call last):
         ...
-    ramet.errors.UnknownHyperparameter: a loop can only read hyperparameters of the space, which \
-has ['lr', 'augment.p'], but it read 'lrr'; did you mean 'lr'?
+    ramet.errors.UnknownHyperparameter: only hyperparameters of the space can be read, which has \
+['lr', 'augment.p'], but 'lrr' was; did you mean 'lr'?
     """
 
     __slots__ = ("_prefix", "_read", "_values")
 
-    def __init__(self, values: Hparams, prefix: str = "", read: set[str] | None = None) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], prefix: str = "", read: set[str] | None = None
+    ) -> None:
         self._values = values
         self._prefix = prefix
         self._read: set[str] = set() if read is None else read
@@ -36,12 +39,21 @@ has ['lr', 'augment.p'], but it read 'lrr'; did you mean 'lr'?
             self._read.add(full)
             return self._values[full]
         if any(other.startswith(f"{full}.") for other in self._values):
-            return TurnHparams(self._values, f"{full}.", self._read)
+            return Values(self._values, f"{full}.", self._read)
         close = difflib.get_close_matches(full, self._values, n=1)
         raise UnknownHyperparameter(
-            f"a loop can only read hyperparameters of the space, which has {list(self._values)}, "
-            f"but it read {full!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+            f"only hyperparameters of the space can be read, which has {list(self._values)}, but "
+            f"{full!r} was" + (f"; did you mean {close[0]!r}?" if close else "")
         )
+
+    def __contains__(self, name: object) -> bool:
+        full = f"{self._prefix}{name}"
+        return any(other == full or other.startswith(f"{full}.") for other in self._values)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value; a name that the space does not have is refused here as anywhere."""
+        del default
+        return self[name]
 
     def __iter__(self) -> Iterator[str]:
         start = len(self._prefix)
@@ -53,7 +65,7 @@ has ['lr', 'augment.p'], but it read 'lrr'; did you mean 'lr'?
     def __repr__(self) -> str:
         return repr({name: self._values[self._prefix + name] for name in self})
 
-    def peek(self) -> Hparams:
+    def peek(self) -> dict[str, Any]:
         """Return all values without counting as having read them."""
         return dict(self._values)
 
