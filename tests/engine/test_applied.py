@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 import ramet
-from ramet.errors import HyperparameterOverwritten, HyperparameterUnread, UnknownHyperparameter
+from ramet.errors import (
+    HyperparameterOverwritten,
+    HyperparameterUnread,
+    StateError,
+    UnknownHyperparameter,
+)
 from ramet.events import LeftUnread
 from tests.engine.loops import SPACE, pbt
 
@@ -135,3 +140,55 @@ def test_a_scheduler_that_overwrites_a_hyperparameter_is_named_at_the_end_of_the
 def test_binding_to_an_attribute_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ramet.RametError, match="'lr' is bound to 'rate', which Optimizer does not"):
         ramet.Bound({}, lr=(Optimizer(), "rate"))
+
+
+def test_asking_whether_a_name_is_there_is_not_reading_it() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            assert "lr" in turn.hparams
+            assert "lrr" not in turn.hparams
+            turn.report(turn.hparams["decay"])
+
+    with pytest.raises(HyperparameterUnread, match=r"never read \['lr'\]"):
+        ramet.run(train, SPACE, pbt(), steps=12, seed=0, strict=True)
+
+
+def test_a_default_does_not_hide_an_unknown_name() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            turn.report(turn.hparams.get("lrr", 0.1))
+
+    with pytest.raises(UnknownHyperparameter, match="'lrr'"):
+        ramet.run(train, SPACE, pbt(), steps=12, seed=0)
+
+
+def rebinds(member: ramet.Trainee) -> None:
+    w = 1.0
+    for turn in member.turns({"w": w}):
+        w = w * (1 - turn.hparams["lr"]) - turn.hparams["decay"]
+        turn.report(w)
+
+
+def test_a_state_that_no_turn_changes_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "ramet"):
+        ramet.run(rebinds, SPACE, pbt(), steps=40, seed=0)
+    assert [r.message[:33] for r in caplog.records] == ["training must change the state th"]
+
+
+def test_a_state_that_no_turn_changes_is_an_error_when_strict() -> None:
+    with pytest.raises(StateError, match="bit for bit as it was"):
+        ramet.run(rebinds, SPACE, pbt(), steps=40, seed=0, strict=True)
+
+
+def test_a_turn_that_changes_nothing_among_others_is_no_mistake(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def train(member: ramet.Trainee) -> None:
+        state = {"w": 0}
+        for turn in member.turns(state):
+            state["w"] += turn.number < 3
+            turn.report(turn.hparams["lr"] + turn.hparams["decay"])
+
+    with caplog.at_level(logging.WARNING, "ramet"):
+        ramet.run(train, SPACE, pbt(), steps=40, seed=0, strict=True)
+    assert not caplog.records

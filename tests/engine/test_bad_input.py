@@ -11,6 +11,7 @@ from ramet.errors import (
     MissingScore,
     ScoreError,
     SpaceError,
+    StateError,
     StoreError,
     StrategyError,
     TurnInterrupted,
@@ -158,3 +159,109 @@ def test_a_rule_that_gives_what_is_no_value_is_refused() -> None:
 
     with pytest.raises(SpaceError, match="that a strategy gives member 0 must lie in the space"):
         ramet.run(Descent(), SPACE, pbt(explore=Breaks(), exploit=None), steps=40, seed=0)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        "0.9",
+        [0.1, 0.2],
+        [(4,)],
+        [(2.5, 0.1), (4, 0.2)],
+        [(True, 0.1), (4, 0.2)],
+        [(0, 0.1), (4, 0.2)],
+        [(4, "0.2")],
+        10**400,
+    ],
+)
+def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores: Any) -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    turn = run.ask()
+    assert turn is not None
+    with pytest.raises(ScoreError):
+        run.tell(turn, scores, state={"w": 1.0})
+    assert run.population.turns == 0
+    run.tell(turn, 0.5, state={"w": 1.0})
+
+
+@pytest.mark.parametrize(
+    "scores", [0.5, np.array(0.5), {4: 0.5}, [(np.int64(4), 0.5)], [[2, 0.1], [4, np.float32(0.5)]]]
+)
+def test_scores_may_be_told_as_a_number_a_dict_or_pairs(scores: Any) -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    turn = run.ask()
+    assert turn is not None
+    run.tell(turn, scores, state={"w": 1.0})
+    assert run.result().population[0].score == 0.5
+
+
+def test_a_turn_whose_last_score_is_not_that_of_its_last_step_is_refused() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            for step in turn:
+                if step % 4 == 2:
+                    turn.report(0.0)
+
+    with pytest.raises(MissingScore, match="reported the last at step 3"):
+        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+
+
+def test_a_score_from_before_the_first_step_is_not_the_turns() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            turn.report(0.0)
+            for _ in turn:
+                pass
+
+    with pytest.raises(MissingScore, match="reported none"):
+        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+
+
+def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
+    class Forgets(Descent):
+        def step(self, *args: Any) -> Any:
+            super().step(*args)
+
+    with pytest.raises(StateError, match="step must return the state, but it returned None"):
+        ramet.run(Forgets(), SPACE, pbt(), steps=4, seed=0)
+
+
+def test_a_turn_told_without_a_state_is_refused() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    turn = run.ask()
+    assert turn is not None
+    with pytest.raises(StateError, match="told with the state it left"):
+        run.tell(turn, 0.5, state=None)
+
+
+@pytest.mark.parametrize(
+    ("space", "strategy", "message"),
+    [
+        ({"lr": ramet.Uniform(0, 1)}, pbt(), "space must be a Space"),
+        (pbt(), SPACE, "space must be a Space"),
+        (SPACE, ramet.PBT, "strategy must be a value such as PBT"),
+        (SPACE, "pbt", "strategy must be a value such as PBT"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(space: Any, strategy: Any, message: str) -> None:
+    with pytest.raises(ramet.RametError, match=message):
+        ramet.run(Descent(), space, strategy, steps=8)
+
+
+@pytest.mark.parametrize("name", ["", None, 7])
+def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
+    with pytest.raises(StrategyError, match="name must be text"):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, name=name)
+
+
+def test_a_lease_that_lasts_no_time_is_refused() -> None:
+    with pytest.raises(StrategyError, match="lease_ttl_s must be above 0"):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, lease_ttl_s=0.0)
+
+
+def test_a_member_begins_with_a_copy_of_the_default_state() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    turn, default = run.ask(), {"w": np.zeros(2)}
+    assert turn is not None
+    turn.load(default)["w"] += 1
+    assert default["w"].tolist() == [0.0, 0.0]

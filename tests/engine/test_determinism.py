@@ -2,13 +2,15 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ramet
-from ramet.events import canonical
+from ramet.events import Explored, canonical
 from tests.engine.loops import SPACE, Descent, by_hand, pbt
 
 EXPLOITS = [ramet.Truncation(0.25), ramet.BinaryTournament(), ramet.TTest(window=3, alpha=0.4)]
@@ -23,6 +25,23 @@ def test_two_runs_with_one_seed_have_the_same_log(
     one, other = (ramet.run(Descent(), SPACE, strategy, steps=40, seed=5) for _ in range(2))
     assert one.events == other.events
     assert one.population == other.population
+
+
+def test_every_turn_and_every_round_draws_anew() -> None:
+    drawn: list[float] = []
+
+    class Draws(Descent):
+        def step(self, state: Any, hparams: Any, steps: int, rng: np.random.Generator) -> Any:
+            drawn.append(float(rng.random()))
+            return super().step(state, hparams, steps, rng)
+
+    for synchronous in (False, True):
+        strategy = pbt(exploit=None, synchronous=synchronous)
+        result = ramet.run(Draws(), SPACE, strategy, steps=24, seed=0)
+        moves = [event.hparams["decay"] for event in result.events if isinstance(event, Explored)]
+        # A key without the turn or the round would move every member the same way each time.
+        assert len(set(moves)) > 10
+    assert len(set(drawn)) == len(drawn) / 2
 
 
 def test_another_seed_gives_another_run() -> None:

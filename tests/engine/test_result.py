@@ -7,6 +7,7 @@ import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
+from ramet.events import Copied, Explored, RoundEnded
 from tests.engine.loops import SPACE, Descent, pbt
 
 
@@ -75,6 +76,34 @@ def test_memory_holds_no_more_checkpoints_than_members_need(
     ramet.run(Descent(), SPACE, pbt(), steps=400, seed=0)
     # Those of 6 members and the best one, and what came since the last sweep.
     assert 0 < len(made[0]) <= 7 + 12
+
+
+def test_a_member_trains_with_what_it_explored_after_it_copied() -> None:
+    used: dict[tuple[int, int], float] = {}
+
+    def train(member: ramet.Trainee) -> None:
+        state = Descent().init(member.rng)
+        for turn in member.turns(state):
+            used[turn.member, turn.number] = turn.hparams["lr"]
+            state.update(Descent().step(state, turn.hparams, turn.steps, turn.rng))
+            turn.report(Descent().evaluate(state))
+
+    result = ramet.run(train, SPACE, pbt(synchronous=True), steps=24, seed=0)
+    turn = 0
+    copied: dict[int, float] = {}
+    explored = 0
+    for event in result.events:
+        if isinstance(event, Copied):
+            assert event.hparams is not None
+            copied[event.member] = float(str(event.hparams["lr"]))
+        elif isinstance(event, Explored):
+            explored += 1
+            lr = event.hparams["lr"]
+            assert lr in {copied[event.member] * 0.8, min(copied[event.member] * 1.2, 1.0)}
+            assert used[event.member, turn + 1] == lr
+        elif isinstance(event, RoundEnded):
+            turn += 1
+    assert explored == result.population.copies == 5
 
 
 def test_trained_and_step_part_when_an_asynchronous_member_copies_one_that_is_ahead() -> None:

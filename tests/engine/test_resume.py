@@ -39,10 +39,13 @@ def test_changed_settings_are_refused_with_all_that_changed() -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 2.0), decay=ramet.Uniform(0.0, 0.5))
     changed = pbt(exploit=ramet.Truncation(0.25))
     with pytest.raises(RunMismatch) as caught:
-        ramet.run(descent_loop, space, changed, steps=16, seed=1, store=store, blobs=blobs)
+        ramet.run(
+            descent_loop, space, changed, steps=16, seed=1, mode="min", store=store, blobs=blobs
+        )
     for line in (
         "steps: 8 -> 16",
         "seed: 0 -> 1",
+        "mode: 'max' -> 'min'",
         "space.domains.lr.high: 1.0 -> 2.0",
         "strategy.exploit.quantile: 0.2 -> 0.25",
     ):

@@ -43,6 +43,9 @@ logger = logging.getLogger("ramet")
 # How soon a worker that found nothing to do looks again, at first and in the long run.
 FIRST_POLL_S, POLL_S = 0.001, 0.05
 
+# After so many turns without any change, it is no accident that the state stays as it was.
+UNTRAINED = 3
+
 
 class Run:
     """One worker's hold on a run.
@@ -79,7 +82,7 @@ class Run:
         self._clock = clock or SystemClock()
         self._out: dict[int, Turn] = {}
         self._failed_here = 0
-        self._said_untrained = False
+        self._trained, self._untrained = False, 0
         opening = make_opening(
             name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode
         )
@@ -216,7 +219,8 @@ class Run:
 
     def release(self, turn: Turn) -> None:
         """Give a turn back untrained."""
-        self._out.pop(turn.member, None)
+        if self.holds(turn):
+            del self._out[turn.member]
         self._store.release(turn.lease)
 
     def release_all(self) -> None:
@@ -264,22 +268,26 @@ class Run:
         """Keep a state before any event names it."""
         frozen = freeze(state)
         name = digest(frozen)
-        if turn.checkpoint is not None and turn.checkpoint.digest == name:
-            self._say_untrained(turn)
+        if turn.checkpoint is not None:
+            self._note_training(turn, changed=turn.checkpoint.digest != name)
         self._blobs.put(name, frozen)
         return name
 
-    def _say_untrained(self, turn: Turn) -> None:
+    def _note_training(self, turn: Turn, *, changed: bool) -> None:
+        """Say so if, from the first, no turn changes the state: then it is not what is trained."""
+        self._trained = self._trained or changed
+        self._untrained += not changed
+        if self._trained or self._untrained != UNTRAINED:
+            return
         message = (
-            f"training must change the state that it hands over, but turn {turn.number} of member "
-            f"{turn.member} left it bit for bit as it was; write into the state's arrays, or put "
-            f"the new ones into the state: a variable bound anew is not what ramet keeps"
+            f"training must change the state that it hands over, but {UNTRAINED} turns, the last "
+            f"turn {turn.number} of member {turn.member}, left it bit for bit as it was; write "
+            f"into the state's arrays, or put new ones into the state: a variable that is bound "
+            f"anew is not the state"
         )
         if self._strict:
             raise StateError(message)
-        if not self._said_untrained:
-            logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
-        self._said_untrained = True
+        logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
 
     def _catch_up(self) -> None:
         self.population = self._caught_up(self.population)

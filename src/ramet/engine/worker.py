@@ -48,9 +48,12 @@ class Trainee:
         held, adapted = None, adapt(state)
         bindable = adapted if isinstance(adapted, Bindable) else None
         while (turn := self.next) is not None:
+            self.training = None
+            stale = turn.checkpoint is not None and turn.checkpoint != held
+            saved = turn.saved() if stale else None
             self.training = turn
-            if turn.checkpoint is not None and turn.checkpoint != held:
-                adapted.restore(turn.saved())
+            if stale:
+                adapted.restore(saved)
             if bindable is not None:
                 bindable.apply(turn.hparams.peek())
                 check_applied(bindable, turn.hparams.peek(), "when read back")

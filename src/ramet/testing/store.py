@@ -257,3 +257,46 @@ class StoreContract:
         turn = TurnEnded(member=1, turn=0, trained=10, step=10, points=((10, 0.5),), digest="d")
         store.commit(lease, [turn], [_after(store, [turn], 1)], round=1)
         assert {claim(store).member for _ in range(2)} == {0, 1}
+
+    def test_a_commit_that_cannot_be_written_whole_writes_nothing(self, store: Store) -> None:
+        begin(store)
+        lease = claim(store)
+        good = Annotated(member=lease.member, data={"seen": True})
+        bad = Annotated(member=lease.member, data=object())
+        with pytest.raises(TypeError):
+            store.commit(lease, [good, bad], [])
+        assert len(store.events("lm")) == 1
+        end_turn(store, lease)
+
+    def test_releasing_or_extending_a_lost_lease_does_not_touch_the_one_that_took_over(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin(store, members=1)
+        lost = claim(store, "gpu-17")
+        clock.sleep(TTL_S + 1)
+        taken = claim(store, "gpu-03")
+        store.release(lost)
+        with pytest.raises(LeaseLost):
+            store.extend(lost, ttl_s=TTL_S)
+        assert store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None
+        end_turn(store, taken)
+
+    def test_a_commit_that_is_refused_leaves_its_lease_as_it_was(self, store: Store) -> None:
+        begin(store, members=1)
+        lease = claim(store)
+        with pytest.raises(LogMoved):
+            end_turn(store, lease, after=7)
+        assert store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None
+        end_turn(store, lease)
+
+    def test_a_score_that_is_not_finite_is_kept_as_one(self, store: Store) -> None:
+        begin(store, members=1)
+        lease = claim(store)
+        turn = TurnEnded(member=0, turn=0, trained=10, step=10, points=((10, None),), digest="d")
+        store.commit(lease, [turn], [_after(store, [turn], 0)])
+        score = store.members("lm")[0].score
+        assert score is not None
+        assert score != score  # noqa: PLR0124 - NaN alone is not itself
+        assert fold(logged.event for logged in store.events("lm"))[0].curve.points() == (
+            (10, None),
+        )

@@ -1,0 +1,177 @@
+"""Whose fault it is when something raises: the training's, or somebody else's."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+import ramet
+from ramet.blobs import MemoryBlobs
+from ramet.engine.worker import work
+from ramet.errors import StrategyError
+from ramet.events import AttemptFailed
+from ramet.store import MemoryStore
+from ramet.testing import FakeClock
+from tests.engine.loops import SPACE, Descent, descent_loop, pbt
+
+
+@dataclass
+class Faulty:
+    """A store or blobs where some call does something else first."""
+
+    inner: Any
+    before: dict[str, Callable[..., None]] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name in self.before:
+                self.before[name](*args)
+            return getattr(self.inner, name)(*args, **kwargs)
+
+        return call
+
+
+class Once:
+    """Raises at its nth call."""
+
+    def __init__(self, error: Exception, at: int) -> None:
+        self.error, self.left = error, at
+
+    def __call__(self, *args: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("where", "call"), [("store", "claim"), ("store", "commit"), ("blobs", "put"), ("blobs", "get")]
+)
+def test_a_fault_of_the_store_is_nobodys_failure_and_gives_every_turn_back(
+    where: str, call: str
+) -> None:
+    store, blobs = Faulty(MemoryStore()), Faulty(MemoryBlobs())
+    faulty = store if where == "store" else blobs
+    faulty.before[call] = Once(ConnectionError("the network is down"), at=4)
+    place: dict[str, Any] = {"store": store, "blobs": blobs}
+    with pytest.raises(ConnectionError):
+        ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, **place)
+    resumed = ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, **place)
+    assert not any(isinstance(event, AttemptFailed) for event in resumed.events)
+    assert resumed.events == ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0).events
+
+
+def test_a_strategy_that_raises_stops_the_run_in_its_own_name() -> None:
+    class Breaks:
+        def check(self, population: int) -> None: ...
+
+        def pairs(self, *args: object) -> Any:
+            raise ZeroDivisionError
+
+    store, blobs = MemoryStore(), MemoryBlobs()
+    with pytest.raises(StrategyError, match=r"PBT raised for members \[0\]: ZeroDivisionError"):
+        ramet.run(
+            Descent(), SPACE, pbt(exploit=Breaks()), steps=8, seed=0, store=store, blobs=blobs
+        )
+    assert len(store.events("run")) == 1
+    lease = store.claim("run", worker="next", ttl_s=1.0)
+    assert lease is not None
+    assert lease.member == 0
+
+
+def test_what_is_raised_behind_the_loop_is_raised_to_the_caller() -> None:
+    def train(member: ramet.Trainee) -> None:
+        descent_loop(member)
+        if member.id == 2:
+            raise OSError("saving failed")
+
+    store, blobs = MemoryStore(), MemoryBlobs()
+    with pytest.raises(OSError, match="saving failed"):
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0, store=store, blobs=blobs)
+    assert not any(isinstance(logged.event, AttemptFailed) for logged in store.events("run"))
+
+
+def test_what_is_raised_before_the_loop_is_the_members_failure() -> None:
+    calls: list[int] = []
+
+    def train(member: ramet.Trainee) -> None:
+        calls.append(member.id)
+        if calls == [0, 1]:
+            raise MemoryError("no room for the model")
+        descent_loop(member)
+
+    result = ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+    failed = [event.member for event in result.events if isinstance(event, AttemptFailed)]
+    assert failed == [1]
+
+
+def test_a_worker_that_lost_its_lease_goes_on_with_other_turns(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = FakeClock()
+    store, blobs = MemoryStore(clock), MemoryBlobs()
+    place: dict[str, Any] = {
+        "blobs": blobs,
+        "space": SPACE,
+        "strategy": pbt(),
+        "steps": 8,
+        "seed": 0,
+    }
+    slept: list[float] = []
+
+    def train(member: ramet.Trainee) -> None:
+        state = Descent().init(member.rng)
+        for turn in member.turns(state):
+            state.update(Descent().step(state, turn.hparams, turn.steps, turn.rng))
+            turn.report(Descent().evaluate(state))
+            if not slept:
+                slept.append(61.0)
+                clock.sleep(61.0)
+                other = ramet.open(store, worker="other", **place)
+                assert other.ask() is not None
+                clock.sleep(61.0)
+
+    slow = ramet.open(store, worker="slow", **place)
+    with caplog.at_level(logging.WARNING, "ramet"):
+        work(slow, train, lambda population: None)
+    assert "'slow' no longer holds member 0" in caplog.text
+    assert slow.result().population.turns == 12
+
+
+def test_a_checkpoint_is_kept_before_any_event_names_it() -> None:
+    blobs = MemoryBlobs()
+
+    def check(lease: object, events: Any, *args: object) -> None:
+        for event in events:
+            if digest := getattr(event, "digest", None):
+                blobs.get(digest)
+
+    store = Faulty(MemoryStore(), {"commit": check})
+    ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, store=store, blobs=blobs)
+
+
+def test_the_sweep_keeps_what_turns_under_way_go_on_from() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, seed=0)
+    held = None
+    while (turn := run.ask()) is not None:
+        if turn.number == 1 and held is None:
+            held = turn
+            continue
+        state = Descent().step(turn.load(Descent().init), turn.hparams, turn.steps, turn.rng)
+        run.tell(turn, Descent().evaluate(state), state=state)
+    assert run.population.turns == 5 * 100 + 1
+    assert held is not None
+    assert Descent().evaluate(held.load()) == run.population[held.member].score
+
+
+def test_a_store_without_the_blobs_that_belong_to_it_is_refused() -> None:
+    with pytest.raises(ramet.RametError, match="must come with the blobs="):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, store=MemoryStore())
+
+
+def test_blobs_of_ones_own_are_never_swept() -> None:
+    blobs = MemoryBlobs()
+    first = ramet.run(Descent(), SPACE, pbt(), steps=400, seed=0, blobs=blobs)
+    ramet.run(Descent(), SPACE, pbt(), steps=400, seed=1, blobs=blobs)
+    assert Descent().evaluate(first.best.load()) == first.best.score
