@@ -219,8 +219,7 @@ class Run:
 
     def release(self, turn: Turn) -> None:
         """Give a turn back untrained."""
-        if self.holds(turn):
-            del self._out[turn.member]
+        self._let_go(turn)
         self._store.release(turn.lease)
 
     def release_all(self) -> None:
@@ -257,9 +256,9 @@ class Run:
             except LogMoved:
                 continue
             except LeaseLost:
-                del self._out[turn.member]
+                self._let_go(turn)
                 raise
-            del self._out[turn.member]
+            self._let_go(turn)
             if last == self._last + len(written):
                 self._last, self.population = last, after
             return seen
@@ -320,20 +319,23 @@ class Run:
             return
         self._swept_at = self.population.turns
         kept = [member.checkpoint for member in self.population]
-        kept += [turn.checkpoint for turn in self._out.values()]
         if self.population.best is not None:
             kept.append(self.population.best.checkpoint)
         self._blobs.sweep({checkpoint.digest for checkpoint in kept if checkpoint is not None})
 
+    def _let_go(self, turn: Turn) -> None:
+        turn.over = True
+        if self.holds(turn):
+            del self._out[turn.member]
+
     def _check_out(self, turn: Turn) -> None:
-        if turn.member in self._out and not self.holds(turn):
-            raise LeaseLost(
-                f"worker {self._worker!r} no longer holds turn {turn.number} of member "
-                f"{turn.member} of run {self.name!r}: its lease ran out and the member was handed "
-                f"out again. If a turn can pause for longer than its lease lasts, raise lease_ttl_s"
-            )
-        if not self.holds(turn):
-            raise TurnMisused(
-                f"a turn must be told once, by the run it was asked from, but turn {turn.number} "
-                f"of member {turn.member} is not out"
-            )
+        if self.holds(turn):
+            return
+        which = f"turn {turn.number} of member {turn.member} of run {self.name!r}"
+        if turn.over:
+            raise TurnMisused(f"a turn must be told once, but {which} is over already")
+        raise LeaseLost(
+            f"worker {self._worker!r} does not hold {which}: it was asked for elsewhere, or its "
+            f"lease ran out and the member was handed out again. Nothing was written. If a turn "
+            f"can pause for longer than its lease lasts, raise lease_ttl_s"
+        )

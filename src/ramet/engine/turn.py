@@ -44,6 +44,8 @@ class Turn:
         self.hparams = Values(member.hparams)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
+        # Told, failed or given back.
+        self.over = False
         self._seed = seed
         self._sign = 1 if mode == "max" else -1
         self._every = evaluate_every or steps
