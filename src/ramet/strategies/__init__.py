@@ -1,5 +1,7 @@
 """Strategies: pure values that decide; one algorithm a file."""
 
+from ramet.domains import Explore
+from ramet.events import Birth
 from ramet.strategies.base import Action, Annotate, Change, Copy, Strategy
 from ramet.strategies.exploit import BinaryTournament, Exploit, Truncation, TTest
 from ramet.strategies.explore import Perturb, Resample
@@ -13,11 +15,13 @@ __all__ = [
     "Action",
     "Annotate",
     "BinaryTournament",
+    "Birth",
     "Change",
     "Copy",
     "Cosine",
     "Drops",
     "Exploit",
+    "Explore",
     "Grid",
     "HandTuned",
     "Perturb",

@@ -20,12 +20,15 @@ TRIES = 100
 class Perturb:
     """Multiply by one of the factors; see each domain for how it moves.
 
+    Args:
+        factors: What is drawn from, each as likely as any other.
+        redraw: The probability that an unordered choice, which no factor can move, is drawn again.
+
     >>> Perturb(factors=(0.5, 0.8, 1.25, 2.0))  # FIRE's
     Perturb(factors=(0.5, 0.8, 1.25, 2.0), redraw=0.25)
     """
 
     factors: Sequence[float] = (0.8, 1.2)
-    # The probability that an unordered choice, which no factor can move, is drawn again.
     redraw: float = 0.25
 
     def __post_init__(self) -> None:
@@ -51,12 +54,15 @@ class Perturb:
 class Resample:
     """Draw anew from where members start, with some probability; otherwise do something else.
 
+    Args:
+        probability: How likely each hyperparameter is to be drawn anew.
+        otherwise: The rule for the others; None lets them stay.
+
     >>> Resample(0.25, otherwise=Perturb())  # the paper's combination
     Resample(probability=0.25, otherwise=Perturb(factors=(0.8, 1.2), redraw=0.25))
     """
 
     probability: float = 1.0
-    # None: stay.
     otherwise: Explore | None = None
 
     def __post_init__(self) -> None:

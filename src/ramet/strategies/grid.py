@@ -18,6 +18,12 @@ from ramet.strategies.base import Action, check_pace, check_points, sampled_birt
 class Grid:
     """Members keep the points they start with.
 
+    Args:
+        points: The hyperparameters of each member; ``ramet.strategies.product`` lists combinations.
+        ready: Steps in a turn.
+        synchronous: Whether all members wait for each other.
+        evaluate_every: Steps between two scores; None for one score a turn, at its end.
+
     >>> grid = Grid(product({"lr": [0.1, 0.01], "dropout": [0.0, 0.5]}), ready=10)
     >>> len(grid.points)
     4
@@ -25,10 +31,8 @@ class Grid:
 
     points: Sequence[Mapping[str, Any]]
     _: KW_ONLY
-    # Steps in a turn.
     ready: int
     synchronous: bool = False
-    # Steps between two scores, or None for one score a turn, at its end.
     evaluate_every: int | None = None
 
     def __post_init__(self) -> None:

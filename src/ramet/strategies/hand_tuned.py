@@ -88,18 +88,23 @@ class HandTuned:
 
     A turn trains with the value at its middle. Values are clipped to their domain, so give a
     scheduled hyperparameter a domain as wide as its schedule, and ``start=`` where bases are drawn.
+
+    Args:
+        population: How many members train.
+        ready: Steps in a turn.
+        shapes: The relative schedule of each hyperparameter that has one: Drops, Cosine, or any
+            function of the part of the training, from 0 to 1.
+        synchronous: Whether all members wait for each other.
+        evaluate_every: Steps between two scores; None for one score a turn, at its end.
+        initial: Where the first members have their base; the others draw it from the space.
     """
 
     _: KW_ONLY
     population: int
-    # Steps in a turn.
     ready: int
-    # The relative schedule of each hyperparameter that has one.
     shapes: Mapping[str, Shape]
     synchronous: bool = False
-    # Steps between two scores, or None for one score a turn, at its end.
     evaluate_every: int | None = None
-    # Where the first members have their base; the others draw it from the space.
     initial: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:

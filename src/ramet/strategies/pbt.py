@@ -34,6 +34,16 @@ class PBT:
     member explore at every turn, and ``copies`` says what a loser takes. One without a finite
     score takes weights in any case: its own would never score again.
 
+    Args:
+        population: How many members train.
+        ready: Steps in a turn, after which a member decides.
+        exploit: Who copies whom: Truncation, BinaryTournament, TTest, or a rule of yours.
+        explore: How copied hyperparameters move: Perturb, Resample, or a rule of yours.
+        copies: What a loser takes: "both", "weights" or "hparams".
+        synchronous: Whether all members wait for each other and decide together.
+        evaluate_every: Steps between two scores; None for one score a turn, at its end.
+        initial: Where the first members start; the others are drawn from the space.
+
     >>> PBT(population=2, ready=5)
     Traceback (most recent call last):
         ...
@@ -43,16 +53,12 @@ class PBT:
 
     _: KW_ONLY
     population: int
-    # Steps in a turn.
     ready: int
     exploit: Exploit | None = field(default_factory=Truncation)
     explore: Explore | None = field(default_factory=Perturb)
     copies: Literal["both", "weights", "hparams"] = "both"
-    # Whether all members wait for each other and decide together.
     synchronous: bool = False
-    # Steps between two scores, or None for one score a turn, at its end.
     evaluate_every: int | None = None
-    # Where the first members start; the others are drawn from the space.
     initial: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:

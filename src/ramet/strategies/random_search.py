@@ -20,16 +20,21 @@ from ramet.strategies.base import (
 
 @dataclass(frozen=True, slots=True)
 class RandomSearch:
-    """Members keep the hyperparameters they start with; the best one is the answer."""
+    """Members keep the hyperparameters they start with; the best one is the answer.
+
+    Args:
+        population: How many members train.
+        ready: Steps in a turn.
+        synchronous: Whether all members wait for each other.
+        evaluate_every: Steps between two scores; None for one score a turn, at its end.
+        initial: Where the first members start; the others are drawn from the space.
+    """
 
     _: KW_ONLY
     population: int
-    # Steps in a turn.
     ready: int
     synchronous: bool = False
-    # Steps between two scores, or None for one score a turn, at its end.
     evaluate_every: int | None = None
-    # Where the first members start; the others are drawn from the space.
     initial: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
