@@ -309,3 +309,17 @@ def test_what_is_no_event_is_refused(data: bytes) -> None:
 def test_an_event_with_a_field_missing_is_refused() -> None:
     with pytest.raises(CorruptLog, match=r"as schema 1 has it, but .*`round`"):
         decode(b'{"v": 1, "event": "RoundEnded"}')
+
+
+def test_a_member_given_other_weights_is_no_longer_lost() -> None:
+    lost = fold([values.turn_lost(TRAINED[0])], TRAINED)
+    rescued = fold([values.copied(0, TRAINED[1], weights=True, hparams=True)], lost)
+    kept = fold([values.copied(0, TRAINED[1], weights=False, hparams=True)], lost)
+
+    assert (lost[0].lost, rescued[0].lost, kept[0].lost) == (True, False, True)
+    assert rescued[0].score == TRAINED[1].score
+    assert rescued[0].failing == 1
+
+
+def test_what_two_workers_say_is_unread_is_unread_once() -> None:
+    assert fold([LeftUnread(name="lr"), LeftUnread(name="lr")], TRAINED).unread == ("lr",)

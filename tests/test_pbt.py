@@ -1,5 +1,6 @@
 """Strategies as pure values: what members start with, and what they decide."""
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -246,3 +247,12 @@ def test_evaluations_that_divide_a_turn_are_accepted(evaluate_every: int | None)
 def test_a_grid_without_points_is_refused() -> None:
     with pytest.raises(StrategyError, match="at least one point"):
         Grid([], ready=READY)
+
+
+def test_a_loser_without_a_finite_score_takes_weights_whatever_the_ablation() -> None:
+    scores = [math.nan, 1.0, 2.0, 3.0, 4.0]
+    actions = values.decided(
+        PBT(**PACE, copies="hparams"), values.population(values.with_scores(scores))
+    )
+
+    assert [(a.member, a.weights) for a in actions if isinstance(a, Copy)] == [(0, True)]

@@ -47,6 +47,20 @@ def test_a_member_without_a_finite_score_is_replaced_and_never_copied(
     assert math.isfinite(result.best.score)
 
 
+def test_a_run_where_nobody_has_a_finite_score_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Diverges(Descent):
+        def evaluate(self, state: object) -> float:
+            return math.nan
+
+    with caplog.at_level(logging.WARNING, "ramet"):
+        ramet.run(Diverges(), SPACE, pbt(), steps=24, seed=0)
+    assert [record.message[:41] for record in caplog.records] == [
+        "some turn must end with a finite score, o"
+    ]
+
+
 def test_a_turn_that_raises_once_is_tried_again_from_its_checkpoint(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -23,8 +23,8 @@ class MemoryBlobs:
             return self._contents[digest]
         except KeyError:
             raise CheckpointMissing(
-                f"a checkpoint must be kept while anything refers to it, but {digest} is not "
-                f"there; only live members' and the best one's are kept"
+                f"a checkpoint must be where the run's were put, but {digest} is not there; go on "
+                f"with a run with the blobs= it was begun with"
             ) from None
 
     def sweep(self, keep: Collection[str]) -> int:

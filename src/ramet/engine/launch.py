@@ -1,5 +1,7 @@
 """The two ways in: ``ramet.run`` trains a whole run, ``ramet.open`` lets the caller do it."""
 
+import os
+import socket
 from typing import Literal
 
 from ramet.blobs import Blobs, MemoryBlobs
@@ -94,12 +96,12 @@ def open_run(
     strict: bool = False,
     retries: int = 1,
     tolerate: float = 0.5,
-    worker: str = "inline",
+    worker: str | None = None,
     lease_ttl_s: float = 60.0,
 ) -> Run:
     """Open a run to ``ask`` for turns and ``tell`` how they went, in a loop of your own.
 
-    The arguments are those of ``ramet.run``; ``worker`` names this process in the log.
+    The arguments are those of ``ramet.run``; ``worker`` names this one in the log and in errors.
     """
     return Run(
         store=_store(store, blobs),
@@ -113,7 +115,7 @@ def open_run(
         mode=mode,
         strict=strict,
         failures=Failures(retries=retries, tolerate=tolerate),
-        worker=worker,
+        worker=worker or f"{socket.gethostname()}-{os.getpid()}",
         lease_ttl_s=lease_ttl_s,
     )
 

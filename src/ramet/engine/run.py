@@ -67,7 +67,7 @@ class Run:
         mode: Mode = "max",
         strict: bool = False,
         failures: Failures | None = None,
-        worker: str = "inline",
+        worker: str,
         lease_ttl_s: float = 60.0,
         clock: Clock | None = None,
         private: bool = False,
@@ -176,6 +176,7 @@ class Run:
             digest=self._keep(turn, state),
         )
         self._commit(turn, [ended], over=True, unread=unread)
+        self._note_scores()
         self._sweep()
         return ended.checkpoint
 
@@ -287,6 +288,17 @@ class Run:
         if self._strict:
             raise StateError(message)
         logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
+
+    def _note_scores(self) -> None:
+        """Say so if nobody has had a finite score when all could have had one."""
+        population = self.population
+        if population.best is None and population.turns == len(population):
+            logger.warning(
+                "some turn must end with a finite score, or there is nobody to copy and no best, "
+                "but none of the first %d did",
+                population.turns,
+                extra={"turns": population.turns},
+            )
 
     def _catch_up(self) -> None:
         self.population = self._caught_up(self.population)

@@ -27,7 +27,8 @@ def freeze(tree: Tree) -> Tree:
     Traceback (most recent call last):
         ...
     ramet.errors.StateError: a state must be made of dicts, lists, tuples, arrays of numbers, \
-numbers, strings, bytes and None, but state['layers'][0]['w'] is of type set
+numbers, strings, bytes and None, but state['layers'][0]['w'] is of type set; leave it out, or \
+hand over an object with capture() and restore(tree); draws come from turn.rng, whatever the state
     """
     try:
         return _copied(tree, "state", writable=False)
@@ -85,7 +86,8 @@ def _copied(tree: Tree, path: str, *, writable: bool) -> Tree:
     what = f"an array of {tree.dtype}" if kind in ARRAYS else f"of type {kind.__name__}"
     raise StateError(
         f"a state must be made of dicts, lists, tuples, arrays of numbers, numbers, strings, bytes "
-        f"and None, but {path} is {what}"
+        f"and None, but {path} is {what}; leave it out, or hand over an object with capture() and "
+        f"restore(tree); draws come from turn.rng, whatever the state"
     )
 
 
