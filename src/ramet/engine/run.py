@@ -12,10 +12,10 @@ from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
 from ramet.engine.consequences import consequences, touched
 from ramet.engine.failures import Failures
+from ramet.engine.notices import Notices
 from ramet.engine.opening import check_same, check_settings, make_opening
 from ramet.engine.turn import Turn
 from ramet.errors import (
-    HyperparameterUnread,
     LeaseLost,
     LogMoved,
     StateError,
@@ -42,9 +42,6 @@ logger = logging.getLogger("ramet")
 
 # How soon a worker that found nothing to do looks again, at first and in the long run.
 FIRST_POLL_S, POLL_S = 0.001, 0.05
-
-# After so many turns without any change, it is no accident that the state stays as it was.
-UNTRAINED = 3
 
 
 class Run:
@@ -76,13 +73,12 @@ class Run:
             raise StrategyError(f"lease_ttl_s must be above 0 seconds, but got {lease_ttl_s!r}")
         check_settings(name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode)
         self._store, self._blobs = store, blobs
-        self._strategy, self._strict = strategy, strict
+        self._strategy, self._notices = strategy, Notices(strict=strict)
         self._failures = failures or Failures()
         self._worker, self._lease_ttl_s = worker, lease_ttl_s
         self._clock = clock or SystemClock()
         self._out: dict[int, Turn] = {}
         self._failed_here = 0
-        self._trained, self._untrained = False, 0
         opening = make_opening(
             name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode
         )
@@ -166,7 +162,7 @@ class Run:
             )
         turn.record(scores)
         points = turn.points()
-        unread = self._unread(turn, frozenset(applied))
+        unread = self._notices.unread(turn, frozenset(applied), said=self.population.unread)
         ended = TurnEnded(
             member=turn.member,
             turn=turn.number,
@@ -176,7 +172,7 @@ class Run:
             digest=self._keep(turn, state),
         )
         self._commit(turn, [ended], over=True, unread=unread)
-        self._note_scores()
+        self._notices.scores(self.population)
         self._sweep()
         return ended.checkpoint
 
@@ -269,36 +265,9 @@ class Run:
         frozen = freeze(state)
         name = digest(frozen)
         if turn.checkpoint is not None:
-            self._note_training(turn, changed=turn.checkpoint.digest != name)
+            self._notices.training(turn, changed=turn.checkpoint.digest != name)
         self._blobs.put(name, frozen)
         return name
-
-    def _note_training(self, turn: Turn, *, changed: bool) -> None:
-        """Say so if, from the first, no turn changes the state: then it is not what is trained."""
-        self._trained = self._trained or changed
-        self._untrained += not changed
-        if self._trained or self._untrained != UNTRAINED:
-            return
-        message = (
-            f"training must change the state that it hands over, but {UNTRAINED} turns, the last "
-            f"turn {turn.number} of member {turn.member}, left it bit for bit as it was; write "
-            f"into the state's arrays, or put new ones into the state: a variable that is bound "
-            f"anew is not the state"
-        )
-        if self._strict:
-            raise StateError(message)
-        logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
-
-    def _note_scores(self) -> None:
-        """Say so if nobody has had a finite score when all could have had one."""
-        population = self.population
-        if population.best is None and population.turns == len(population):
-            logger.warning(
-                "some turn must end with a finite score, or there is nobody to copy and no best, "
-                "but none of the first %d did",
-                population.turns,
-                extra={"turns": population.turns},
-            )
 
     def _catch_up(self) -> None:
         self.population = self._caught_up(self.population)
@@ -309,21 +278,6 @@ class Run:
             return population
         self._last += len(news)
         return fold([logged.event for logged in news], population)
-
-    def _unread(self, turn: Turn, applied: frozenset[str]) -> list[str]:
-        known = applied.union(self.population.unread)
-        names = [name for name in turn.hparams.unread() if name not in known]
-        if not names:
-            return []
-        message = (
-            f"every hyperparameter must reach the training, but turn {turn.number} of member "
-            f"{turn.member} never read {names}: exploring them changes nothing; read "
-            f"turn.hparams[...] in the loop, bind them to the state, or take them out of the space"
-        )
-        if self._strict:
-            raise HyperparameterUnread(message)
-        logger.warning("%s", message, extra={"member": turn.member, "names": names})
-        return names
 
     def _sweep(self) -> None:
         """Drop the checkpoints that nothing refers to, every so many turns."""

@@ -1,0 +1,63 @@
+"""What a run says of training that cannot have the effect it is meant to have."""
+
+import logging
+from collections.abc import Collection
+
+from ramet.engine.turn import Turn
+from ramet.errors import HyperparameterUnread, StateError
+from ramet.population import Population
+
+logger = logging.getLogger("ramet")
+
+# After so many turns without any change, it is no accident that the state stays as it was.
+UNTRAINED = 3
+
+
+class Notices:
+    """Says each thing once: as a warning or, when strict, as an error."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+        self._trained, self._untrained = False, 0
+
+    def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
+        """Say which values reached nothing, unless it was said before; return their names."""
+        known = {*applied} if self._strict else {*applied, *said}
+        names = [name for name in turn.hparams.unread() if name not in known]
+        if not names:
+            return []
+        message = (
+            f"every hyperparameter must reach the training, but turn {turn.number} of member "
+            f"{turn.member} never read {names}: exploring them changes nothing; read "
+            f"turn.hparams[...] in the loop, bind them to the state, or take them out of the space"
+        )
+        if self._strict:
+            raise HyperparameterUnread(message)
+        logger.warning("%s", message, extra={"member": turn.member, "names": names})
+        return names
+
+    def training(self, turn: Turn, *, changed: bool) -> None:
+        """Say so if, from the first, no turn changes the state: then it is not what is trained."""
+        self._trained = self._trained or changed
+        self._untrained += not changed
+        if self._trained or self._untrained != UNTRAINED:
+            return
+        message = (
+            f"training must change the state that it hands over, but {UNTRAINED} turns, the last "
+            f"turn {turn.number} of member {turn.member}, left it bit for bit as it was; write "
+            f"into the state's arrays, or put new ones into the state: a variable that is bound "
+            f"anew is not the state"
+        )
+        if self._strict:
+            raise StateError(message)
+        logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
+
+    def scores(self, population: Population) -> None:
+        """Say so if nobody has had a finite score when all could have had one."""
+        if population.best is None and population.turns == len(population):
+            logger.warning(
+                "some turn must end with a finite score, or there is nobody to copy and no best, "
+                "but none of the first %d did",
+                population.turns,
+                extra={"turns": population.turns},
+            )
