@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from importlib.metadata import version
 
@@ -150,3 +151,9 @@ def test_weights_that_overflow_have_no_finite_loss_and_raise_nothing(digits: Dig
     hparams = {"lr": 1e6, "dropout": 0.0, "weight_decay": 0.1, "shift": 0.0}
     state = network.step(state, hparams, 50, np.random.default_rng(1))
     assert not np.isfinite(network.evaluate(state))
+
+
+def test_the_package_runs_as_the_command() -> None:
+    command = [sys.executable, "-m", "ramet", "--help"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "demo" in shown.stdout

@@ -135,6 +135,10 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         return len(self.members)
 
+    def __repr__(self) -> str:
+        best = f"best {self.best.score:.6g}" if self.best else "no score yet"
+        return f"Population({len(self)} members, {self.turns} turns, {self.copies} copies, {best})"
+
     def finished(self, member: int) -> bool:
         """Say whether a member has used its budget."""
         return self.members[member].trained >= self.steps

@@ -47,6 +47,15 @@ def test_the_best_is_the_best_score_that_any_turn_ended_with() -> None:
     assert Descent().evaluate(result.best.load()) == result.best.score
 
 
+def test_results_of_equal_runs_are_alike_and_short_to_print() -> None:
+    one, other = (ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0) for _ in range(2))
+    assert one.best == other.best
+    assert repr(one) == (
+        f"Result('run': 6 members, 12 turns, 0 copies, best {one.best.score:.6g}, seed 0)"
+    )
+    assert repr(one.population).startswith("Population(6 members, 12 turns, 0 copies, best ")
+
+
 def test_the_best_state_is_a_copy_to_write_on() -> None:
     result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
     result.best.load()["w"][:] = 0.0

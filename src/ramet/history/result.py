@@ -1,25 +1,26 @@
 """What a run has come to, read from its log."""
 
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from ramet.blobs.base import Blobs
 from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, fold
 from ramet.history.schedule import Schedule, schedule_behind
-from ramet.population import Best, Population
-from ramet.space import Hparams
+from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree, thaw
 from ramet.store.base import Store
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Winner:
-    """The best score that a turn ended with, and all that belongs to it."""
+    """The best score that a turn ended with, as it was reported, and all that belongs to it."""
 
-    def __init__(self, best: Best, sign: int, blobs: Blobs) -> None:
-        self.score = sign * best.score
-        self.hparams: Hparams = dict(best.hparams)
-        self.checkpoint = best.checkpoint
-        self._blobs = blobs
+    score: float
+    hparams: dict[str, Any]
+    checkpoint: Checkpoint
+    _blobs: Blobs = field(repr=False, compare=False)
 
     @property
     def member(self) -> int:
@@ -87,7 +88,12 @@ class Result:
                 f"a best takes a turn that ended with a finite score, but none of "
                 f"{self.population.turns} did"
             )
-        return Winner(best, 1 if self.opening.mode == "max" else -1, self._blobs)
+        return Winner(
+            score=best.score if self.opening.mode == "max" else -best.score,
+            hparams=dict(best.hparams),
+            checkpoint=best.checkpoint,
+            _blobs=self._blobs,
+        )
 
     def schedule(self) -> Schedule:
         """Return the values that the best weights were trained with, from their first step."""

@@ -1,7 +1,7 @@
 """The hyperparameter schedule behind a checkpoint: what its weights were really trained with."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Schedule(msgspec.Struct, frozen=True):
 
     pieces: tuple[Piece, ...]
 
-    def __iter__(self) -> Iterator[tuple[int, Hparams]]:
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         return ((piece.start, dict(piece.hparams)) for piece in self.pieces)
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class Schedule(msgspec.Struct, frozen=True):
             for piece in self.pieces
         )
 
-    def __call__(self, step: int) -> Hparams:
+    def __call__(self, step: int) -> dict[str, Any]:
         """Return the values that the update number ``step``, counted from 0, is made with."""
         for piece in reversed(self.pieces):
             if step >= piece.start:
