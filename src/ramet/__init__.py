@@ -2,7 +2,9 @@
 
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.engine import Run, Task, Trainee, Turn, run
-from ramet.engine import open_run as open  # noqa: A004, F401 - not in __all__: a star import would hide the builtin
+
+# Exported so, and not in __all__, where a star import would hide the builtin.
+from ramet.engine import open as open  # noqa: A004
 from ramet.errors import RametError
 from ramet.history import Result, Schedule
 from ramet.population import Curve, Member, Population

@@ -1,0 +1,46 @@
+"""What a user's strictly typed script looks like; `make check` has mypy read it, nothing runs it."""
+
+from typing import Any, assert_type
+
+import numpy as np
+import numpy.typing as npt
+
+import ramet
+
+Weights = npt.NDArray[np.float64]
+
+
+class Line:
+    """A task whose values are annotated as its author thinks of them."""
+
+    def init(self, rng: np.random.Generator) -> Weights:
+        return rng.normal(size=3)
+
+    def step(
+        self, state: Weights, hparams: dict[str, float], steps: int, rng: np.random.Generator
+    ) -> Weights:
+        return state * (1 - hparams["lr"]) ** steps
+
+    def evaluate(self, state: Weights) -> float:
+        return -float(state @ state)
+
+
+def train(member: ramet.Trainee) -> None:
+    state = {"w": member.rng.normal(size=3)}
+    for turn in member.turns(state):
+        for step in turn:
+            assert_type(step, int)
+            state["w"] *= 1 - turn.hparams["lr"]
+        turn.report(-float(state["w"] @ state["w"]))
+
+
+space = ramet.Space(
+    lr=ramet.LogUniform(1e-3, 1.0), n=ramet.Choice([1, 2]), where=lambda h: h["lr"] < 0.9
+)
+strategy = ramet.PBT(population=5, ready=5, explore=ramet.Resample(0.2, otherwise=ramet.Perturb()))
+for what in (Line(), train):
+    result = ramet.run(what, space, strategy, steps=20, seed=0)
+    assert_type(result.best.score, float)
+    assert_type(result.schedule()(3), dict[str, Any])
+run = ramet.open(space=space, strategy=strategy, steps=10)
+assert_type(run.ask(), ramet.Turn | None)
