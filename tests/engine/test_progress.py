@@ -4,10 +4,12 @@ import os
 import pty
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 import ramet
+from ramet.engine.progress import Progress
 from tests.engine.loops import SPACE, Descent, pbt
 
 SCRIPT = """
@@ -29,6 +31,32 @@ def test_what_is_shown_says_how_far_the_run_is(capfd: pytest.CaptureFixture[str]
     assert out == ""
     assert err.startswith("bowl  6 members  step 24/24 (100%)")
     assert f"best {result.best.score:.5g}  {result.population.copies} copies  took 0:00" in err
+
+
+def test_the_time_left_is_known_after_the_first_turn(capfd: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    with Progress("bowl", sign=1, shown=True, seconds=lambda: now[0]) as progress:
+        progress(run.population)
+        turn = run.ask()
+        assert turn is not None
+        run.tell(turn, 0.5, state={"w": 1.0})
+        now[0] = 60.0
+        progress(run.population)
+    # A twelfth took a minute.
+    assert "step 0/8 (8%)  best 0.5  0 copies  11:00 left" in capfd.readouterr().err
+
+
+def test_a_failing_member_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    class Fails(Descent):
+        def evaluate(self, state: Any) -> float:
+            if state["seen"] == 8:
+                raise MemoryError
+            return super().evaluate(state)
+
+    strategy = ramet.RandomSearch(population=4, ready=4)
+    ramet.run(Fails(), SPACE, strategy, steps=8, seed=0, progress=True, tolerate=1.0)
+    assert "4 failing" in capfd.readouterr().err
 
 
 def test_on_a_terminal_progress_is_shown_with_scores_as_they_were_reported() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -18,12 +19,20 @@ REFRESH_S = 0.1
 class Progress:
     """Shows members, steps, best score, copies and the time left."""
 
-    def __init__(self, name: str, *, sign: int, shown: bool | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        sign: int,
+        shown: bool | None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._name = name
         self._sign = sign
         self._shown = sys.stderr.isatty() if shown is None else shown
         self._live: Live | None = None
-        self._began = self._looked = time.monotonic()
+        self._seconds = seconds
+        self._began = self._looked = seconds()
         # Steps that were there before this process began, which say nothing about its speed.
         self._before: int | None = None
 
@@ -52,7 +61,9 @@ class Progress:
         """Take note of where the run is."""
         if self._live is None:
             return
-        now = time.monotonic()
+        if self._before is None:
+            self._before = _done(population)
+        now = self._seconds()
         if now - self._looked >= REFRESH_S or population.done:
             self._looked = now
             self._live.update(self._line(population, now - self._began), refresh=True)
@@ -60,24 +71,26 @@ class Progress:
     def _line(self, population: Population, elapsed_s: float) -> "Text":
         from rich.text import Text  # noqa: PLC0415 - as above
 
-        done = sum(member.trained for member in population)
+        done = _done(population)
         budget = population.steps * len(population)
         step = done // len(population)
-        if self._before is None:
-            self._before = done
         best = population.best
         parts = [
             f"{len(population)} members",
             f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
             f"best {self._sign * best.score:.5g}" if best else "no score yet",
             f"{population.copies:,} copies",
-            _time_left(done - self._before, budget - done, elapsed_s),
+            _time_left(done - (self._before or 0), budget - done, elapsed_s),
         ]
         if failing := sum(member.failing > 0 for member in population):
             parts.insert(1, f"{failing} failing")
         return Text.assemble(
             (self._name, "bold"), "  ", "  ".join(parts), no_wrap=True, overflow="ellipsis"
         )
+
+
+def _done(population: Population) -> int:
+    return sum(member.trained for member in population)
 
 
 def _time_left(done: int, left: int, elapsed_s: float) -> str:
