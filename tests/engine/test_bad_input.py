@@ -169,7 +169,7 @@ def test_a_rule_that_gives_what_is_no_value_is_refused() -> None:
         [(4,)],
         [(2.5, 0.1), (4, 0.2)],
         [(True, 0.1), (4, 0.2)],
-        [(0, 0.1), (4, 0.2)],
+        [(2, 0.1), (9, 0.2)],
         [(4, "0.2")],
         10**400,
     ],
@@ -182,6 +182,7 @@ def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores
         run.tell(turn, scores, state={"w": 1.0})
     assert run.population.turns == 0
     run.tell(turn, 0.5, state={"w": 1.0})
+    assert run.population[turn.member].curve.points() == ((4, 0.5),)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ class Turn:
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any) -> None:
         """Record scores at their steps along the lineage; a lone one is that of the last step."""
+        recorded: dict[int, float] = {}
         for step, score in self._pairs(scores):
             if isinstance(step, bool) or not hasattr(step, "__index__"):
                 raise ScoreError(f"a score's step must be a whole number, but got {step!r}")
@@ -131,7 +132,8 @@ class Turn:
                     f"but got one at step {step}; steps are counted along the lineage, from "
                     f"turn.start"
                 )
-            self._scores[operator.index(step)] = self._signed(score)
+            recorded[operator.index(step)] = self._signed(score)
+        self._scores.update(recorded)
 
     def points(self) -> tuple[Point, ...]:
         """Return the scores reported; refuse a turn cut short, or one without any."""
