@@ -2,8 +2,11 @@
 
 import contextlib
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
@@ -12,7 +15,9 @@ import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.errors import LeaseLost, RunFailed
 from ramet.events import LeftUnread, fold
+from ramet.randomness import pick
 from ramet.store import MemoryStore
+from ramet.strategies import Action, Annotate, Birth, Change, Copy
 from ramet.testing import FakeClock
 
 SPACE = ramet.Space(
@@ -22,6 +27,39 @@ SPACE = ramet.Space(
 )
 SCORES = st.sampled_from([0.0, 1.0, 2.0, math.nan, math.inf]) | st.floats(-9, 9)
 WORKERS = ("one", "two", "three")
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """Decides on anything that a strategy may."""
+
+    synchronous: bool
+    ready: int = 2
+    evaluate_every: int | None = 1
+
+    def births(self, space: ramet.Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        return [
+            Birth(hparams=space.sample(rng), group=id_ % 2, data=(id_, math.nan))
+            for id_ in range(4)
+        ]
+
+    def decide(
+        self, population: ramet.Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> Iterator[Action]:
+        trained = [member.id for member in population if member.checkpoint is not None]
+        for _ in range(rng.integers(6)):
+            member = pick(ready, rng)
+            copy = Copy(
+                member=member,
+                source=pick(trained, rng) if trained else member,
+                weights=bool(trained) and rng.random() < 0.7,
+                hparams=rng.random() < 0.7,
+                whole_curve=rng.random() < 0.5,
+                kind=pick(["exploit", "success"], rng),
+            )
+            change = Change(member=member, hparams=population.space.sample(rng))
+            note = Annotate(member=pick([member, None], rng), data={"at": (1, rng.random())})
+            yield pick([copy, change, note], rng)
 
 
 class Workers(RuleBasedStateMachine):
@@ -35,12 +73,13 @@ class Workers(RuleBasedStateMachine):
             [None, ramet.Truncation(0.5), ramet.BinaryTournament(), ramet.TTest(window=2)]
         ),
         copies=st.sampled_from(["both", "weights", "hparams"]),
+        chaos=st.booleans(),
         seed=st.integers(0, 9),
     )
-    def begin(self, synchronous: Any, exploit: Any, copies: Any, seed: int) -> None:
+    def begin(self, synchronous: Any, exploit: Any, copies: Any, chaos: Any, seed: int) -> None:
         self.clock = FakeClock()
         self.store, self.blobs = MemoryStore(self.clock), MemoryBlobs()
-        self.strategy = ramet.PBT(
+        self.strategy: ramet.Strategy = ramet.PBT(
             population=4,
             ready=2,
             exploit=exploit,
@@ -48,6 +87,7 @@ class Workers(RuleBasedStateMachine):
             synchronous=synchronous,
             evaluate_every=1,
         )
+        self.strategy = Chaos(synchronous) if chaos else self.strategy
         self.seed = seed
         self.workers = {name: self.open(name) for name in WORKERS}
         self.told = 0

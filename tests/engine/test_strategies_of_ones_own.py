@@ -72,3 +72,30 @@ def test_values_outside_the_space_cannot_be_given() -> None:
 
     with pytest.raises(SpaceError, match="gives member 1 must lie in the space: 'lr' must be"):
         ramet.run(Descent(), SPACE, Leaves(), steps=8, seed=0)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Copy(member=2, source=0),
+        Copy(member=-1, source=0),
+        Copy(member=1, source=99),
+        Change(member=4, hparams={"lr": 0.5, "decay": 0.1}),
+        Annotate(member=2, data=None),
+        Annotate(member=1, data=object()),
+        "copy",
+    ],
+)
+def test_an_action_that_cannot_be_carried_out_is_refused_and_nothing_is_written(
+    action: Any,
+) -> None:
+    class Acts(Follow):
+        def decide(self, *args: Any) -> Iterator[Action]:
+            yield action
+
+    run = ramet.open(space=SPACE, strategy=Acts(synchronous=False), steps=8, seed=0)
+    turns = [run.ask() for _ in range(2)]
+    assert turns[1] is not None
+    with pytest.raises(StrategyError, match="a strategy"):
+        run.tell(turns[1], 0.5, state={"w": 1.0})
+    assert [type(event).__name__ for event in run.result().events] == ["RunOpened"]

@@ -23,12 +23,23 @@ def consequences(
     """
     if not strategy.synchronous:
         rng = generator(seed, Purpose.DECISION, member, population[member].turn)
-        return carried_out(population, decided(strategy, population, (member,), rng))
+        return carried_out(strategy, population, (member,), rng)
     if population.arrived < len(population):
         return []
     rng = generator(seed, Purpose.ROUND, population.round)
-    actions = decided(strategy, population, range(len(population)), rng)
-    return [*carried_out(population, actions), RoundEnded(round=population.round)]
+    everybody = range(len(population))
+    return [
+        *carried_out(strategy, population, everybody, rng),
+        RoundEnded(round=population.round),
+    ]
+
+
+def carried_out(
+    strategy: Strategy, population: Population, ready: Sequence[int], rng: np.random.Generator
+) -> list[AnyEvent]:
+    """Return the event of each action decided on, its sources as they are in the population."""
+    actions = decided(strategy, population, ready, rng)
+    return [_carried_out(population, action, ready) for action in actions]
 
 
 def decided(
@@ -47,25 +58,20 @@ def decided(
         ) from error
 
 
-def carried_out(population: Population, actions: Iterable[Action]) -> list[AnyEvent]:
-    """Return the event of each action, its sources as they are in the population."""
-    return [_carried_out(population, action) for action in actions]
-
-
-def _carried_out(population: Population, action: Action) -> AnyEvent:
+def _carried_out(population: Population, action: Action, ready: Sequence[int]) -> AnyEvent:
     match action:
         case Copy():
-            _check_member(population, action.member)
-            _check_member(population, action.source)
+            _check_member(action.member, ready)
+            _check_member(action.source, range(len(population)))
             return _copied(action, population[action.source])
         case Change():
-            _check_member(population, action.member)
+            _check_member(action.member, ready)
             whose = f"the values that a strategy gives member {action.member}"
             hparams = population.space.adopt(action.hparams, whose)
             return Explored(member=action.member, hparams=hparams)
         case Annotate():
             if action.member is not None:
-                _check_member(population, action.member)
+                _check_member(action.member, ready)
             return Annotated(member=action.member, data=plain(action.data))
         case _:
             raise StrategyError(
@@ -99,11 +105,12 @@ def _weights(copy: Copy, source: Member) -> Weights:
     return Weights(checkpoint=source.checkpoint, points=points if copy.whole_curve else points[-1:])
 
 
-def _check_member(population: Population, member: int) -> None:
-    if type(member) is not int or not 0 <= member < len(population):
+def _check_member(member: int, allowed: Sequence[int]) -> None:
+    """Refuse a member that is not there, or that is still training while others decide."""
+    if type(member) is not int or member not in allowed:
         raise StrategyError(
-            f"a strategy's actions must be about members 0 to {len(population) - 1}, but got one "
-            f"about {member!r}"
+            f"a strategy may act on the members that are ready, and copy any, but of "
+            f"{list(allowed)} it chose {member!r}; in an asynchronous run each decides about itself"
         )
 
 
