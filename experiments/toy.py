@@ -101,8 +101,8 @@ def draw(results: dict[str, ramet.Result], out: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415 - an extra, and only the figure needs it
 
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-    from matplotlib.lines import Line2D  # noqa: PLC0415
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - as above
 
     figure, panels = plt.subplots(1, 4, figsize=(13, 3.6), sharey=True, layout="constrained")
     for axes, (name, result) in zip(panels, results.items(), strict=True):

@@ -70,8 +70,8 @@ def test_neither_does_nothing() -> None:
 )
 def test_a_loser_takes_what_the_ablation_says(
     taken: Literal["both", "weights", "hparams"],
-    weights: bool,  # noqa: FBT001 - a case of the table
-    hparams: bool,  # noqa: FBT001
+    weights: bool,  # noqa: FBT001 - parametrized by name - a case of the table
+    hparams: bool,  # noqa: FBT001 - parametrized by name
     explored: float,
 ) -> None:
     actions = values.decided(PBT(**PACE, copies=taken, explore=Perturb((1.2,))), RISING)

@@ -4,7 +4,7 @@ from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.engine import Run, Task, Trainee, Turn, run
 
 # Exported so, and not in __all__, where a star import would hide the builtin.
-from ramet.engine import open as open  # noqa: A004
+from ramet.engine import open as open  # noqa: A004 - ramet.open(...) is what users read
 from ramet.errors import RametError
 from ramet.history import Result, Schedule
 from ramet.population import Curve, Member, Population

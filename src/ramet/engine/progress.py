@@ -39,8 +39,8 @@ class Progress:
     def __enter__(self) -> Self:
         if self._shown:
             # A tenth of a second's import that only a terminal needs.
-            from rich.console import Console  # noqa: PLC0415
-            from rich.live import Live  # noqa: PLC0415
+            from rich.console import Console  # noqa: PLC0415 - as said
+            from rich.live import Live  # noqa: PLC0415 - as said
 
             self._live = Live(console=Console(stderr=True), auto_refresh=False)
             self._live.start()
@@ -69,7 +69,7 @@ class Progress:
             self._live.update(self._line(population, now - self._began), refresh=True)
 
     def _line(self, population: Population, elapsed_s: float) -> "Text":
-        from rich.text import Text  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as in __enter__
 
         done = _done(population)
         budget = population.steps * len(population)
