@@ -289,7 +289,7 @@ def _log_draw(low: float, high: float, rng: np.random.Generator) -> float:
 def _make_plain(domain: object) -> None:
     """Give a domain Python's own numbers for NumPy's, and tuples for lists: what a log can keep."""
     for field in fields(domain):  # type: ignore[arg-type]  # every domain is a dataclass
-        object.__setattr__(domain, field.name, _plain(getattr(domain, field.name)))
+        object.__setattr__(domain, field.name, plain(getattr(domain, field.name)))
 
 
 def _written(domain: Any) -> str:
@@ -302,15 +302,16 @@ def _written(domain: Any) -> str:
     return f"{type(domain).__name__}({', '.join(said)})"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return Python's own number for NumPy's, and a tuple for a list."""
     if isinstance(value, list | tuple | np.ndarray):
-        return tuple(map(_plain, value))
+        return tuple(map(plain, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _is_real(value: object) -> TypeGuard[float]:
     # A comparison, because math.isfinite fails on whole numbers that no float can hold.
-    return type(value) in {int, float} and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+    return type(value) in {int, float} and abs(value) <= sys.float_info.max  # type: ignore[arg-type]  # type() narrows nothing
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

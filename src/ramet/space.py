@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 
 from ramet.description import describe
-from ramet.domains import Choice, Constant, Domain, Explore, Integer, LogUniform, Uniform, Value
+from ramet.domains import (
+    Choice,
+    Constant,
+    Domain,
+    Explore,
+    Integer,
+    LogUniform,
+    Uniform,
+    Value,
+    plain,
+)
 from ramet.errors import RametError, SpaceError
 from ramet.values import Values
 
@@ -118,7 +128,7 @@ class Space(Mapping[str, Domain]):
 
         ``whose`` they are stands in the error if they are not in the space.
         """
-        pairs = [(name, _plain(value)) for name, value in _flatten("", hparams)]
+        pairs = [(name, plain(value)) for name, value in _flatten("", hparams)]
         flat = dict(pairs)
         if len(flat) < len(pairs):
             raise SpaceError(f"{whose} must have each value once, but got {hparams!r}")
@@ -211,10 +221,6 @@ def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]
             yield from _flatten(f"{full}.", value)
         else:
             yield full, value
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _as_declared(domain: Domain | None, value: Any) -> Any:

@@ -104,6 +104,24 @@ def test_a_worker_whose_member_was_taken_over_writes_nothing() -> None:
     assert quick.result().population.turns == 1
 
 
+def test_a_worker_waits_for_a_member_until_its_holder_has_been_silent_too_long() -> None:
+    clock = FakeClock()
+    began = clock.now()
+    place = {
+        "space": SPACE,
+        "strategy": pbt(population=1, exploit=None),
+        "steps": 8,
+        "seed": 0,
+        "blobs": MemoryBlobs(),
+        "clock": clock,
+    }
+    store = MemoryStore(clock)
+    dies, waits = (ramet.open(store, worker=name, **place) for name in ("dies", "waits"))
+    assert dies.ask() is not None
+    assert waits.ask() is not None
+    assert 60.0 <= clock.now() - began < 60.2
+
+
 def _tell(run: ramet.Run, turn: ramet.Turn) -> None:
     state = Descent().step(turn.load(Descent().init), turn.hparams, turn.steps, turn.rng)
     run.tell(turn, Descent().evaluate(state), state=state)

@@ -72,7 +72,7 @@ def _carried_out(population: Population, action: Action, ready: Sequence[int]) -
         case Annotate():
             if action.member is not None:
                 _check_member(action.member, ready)
-            return Annotated(member=action.member, data=plain(action.data))
+            return Annotated(member=action.member, data=as_logged(action.data))
         case _:
             raise StrategyError(
                 f"a strategy's actions must be Copy, Change or Annotate, but got {action!r}"
@@ -114,7 +114,7 @@ def _check_member(member: int, allowed: Sequence[int]) -> None:
         )
 
 
-def plain(data: Any) -> Any:
+def as_logged(data: Any) -> Any:
     """Return data as the log will give it back, tuples being lists."""
     try:
         return msgspec.json.decode(msgspec.json.encode(data))

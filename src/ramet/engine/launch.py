@@ -5,6 +5,7 @@ import socket
 from typing import Literal
 
 from ramet.blobs import Blobs, MemoryBlobs
+from ramet.clock import Clock
 from ramet.engine.failures import Failures
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
@@ -98,10 +99,12 @@ def open_run(
     tolerate: float = 0.5,
     worker: str | None = None,
     lease_ttl_s: float = 60.0,
+    clock: Clock | None = None,
 ) -> Run:
     """Open a run to ``ask`` for turns and ``tell`` how they went, in a loop of your own.
 
-    The arguments are those of ``ramet.run``; ``worker`` names this one in the log and in errors.
+    The arguments are those of ``ramet.run``; ``worker`` names this one in the log and in errors,
+    and ``clock`` is what it waits by.
     """
     return Run(
         store=_store(store, blobs),
@@ -117,22 +120,21 @@ def open_run(
         failures=Failures(retries=retries, tolerate=tolerate),
         worker=worker or f"{socket.gethostname()}-{os.getpid()}",
         lease_ttl_s=lease_ttl_s,
+        clock=clock,
     )
 
 
 def _store(store: Store | str | None, blobs: Blobs | None) -> Store:
     if store is None:
         return MemoryStore()
-    if isinstance(store, type):
-        raise StoreError(f"a store must be a value, but got the class {store.__name__}")
-    if blobs is None and not isinstance(store, str):
-        raise StoreError(
-            "a store of your own must come with the blobs= that hold its checkpoints, or no run in "
-            "it could be gone on with; pass MemoryBlobs() with a MemoryStore(), the same ones again"
-        )
-    if isinstance(store, str):
+    if isinstance(store, str | type):
         raise StoreError(
             f"a store must be None, which keeps the run in memory, or a Store, but got {store!r}: "
             f"stores in files and databases are not part of this version"
+        )
+    if blobs is None:
+        raise StoreError(
+            "a store of your own must come with the blobs= that hold its checkpoints, or no run in "
+            "it could be gone on with; pass MemoryBlobs() with a MemoryStore(), the same ones again"
         )
     return store

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 
 from ramet.description import describe, differences
-from ramet.engine.consequences import plain
+from ramet.engine.consequences import as_logged
 from ramet.errors import RunMismatch, SpaceError, StrategyError
 from ramet.events import Birth, Mode, RunOpened
 from ramet.randomness import Purpose, generator
@@ -75,4 +75,4 @@ def _checked(space: Space, births: Sequence[Birth]) -> Iterator[Birth]:
         if not isinstance(birth, Birth):
             raise StrategyError(f"births must be of type Birth, but member {member}'s is {birth!r}")
         hparams = space.adopt(birth.hparams, f"what member {member} begins with")
-        yield Birth(hparams=hparams, group=birth.group, data=plain(birth.data))
+        yield Birth(hparams=hparams, group=birth.group, data=as_logged(birth.data))

@@ -111,9 +111,10 @@ def check_pace(*, ready: int, evaluate_every: int | None) -> None:
         )
 
 
-def check_population(population: int) -> None:
-    """Refuse a population without members."""
+def check_members(population: int, initial: object) -> None:
+    """Refuse a population without members, or starting points that are none."""
     check_count("population", population, "how many members train")
+    check_points("initial", initial)
 
 
 def sampled_births(

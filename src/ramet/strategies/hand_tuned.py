@@ -15,9 +15,8 @@ from ramet.space import Hparams, Space
 from ramet.strategies.base import (
     Action,
     Change,
+    check_members,
     check_pace,
-    check_points,
-    check_population,
     check_rule,
     sampled_births,
 )
@@ -109,8 +108,7 @@ class HandTuned:
 
     def __post_init__(self) -> None:
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
-        check_population(self.population)
-        check_points("initial", self.initial)
+        check_members(self.population, self.initial)
         if not isinstance(self.shapes, Mapping):
             raise StrategyError(
                 f"shapes must give each scheduled hyperparameter its shape, such as "

@@ -16,9 +16,8 @@ from ramet.strategies.base import (
     Action,
     Change,
     Copy,
+    check_members,
     check_pace,
-    check_points,
-    check_population,
     check_rule,
     sampled_births,
 )
@@ -63,12 +62,11 @@ class PBT:
 
     def __post_init__(self) -> None:
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
-        check_population(self.population)
+        check_members(self.population, self.initial)
         if self.copies not in {"both", "weights", "hparams"}:
             raise StrategyError(
                 f"copies must be 'both', 'weights' or 'hparams', but got {self.copies!r}"
             )
-        check_points("initial", self.initial)
         if self.explore is not None:
             check_rule("explore", self.explore, "move", "Perturb((0.8, 1.2)), or None")
         if self.exploit is not None:

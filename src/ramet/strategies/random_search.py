@@ -11,9 +11,8 @@ from ramet.population import Population
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
+    check_members,
     check_pace,
-    check_points,
-    check_population,
     sampled_births,
 )
 
@@ -39,8 +38,7 @@ class RandomSearch:
 
     def __post_init__(self) -> None:
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
-        check_population(self.population)
-        check_points("initial", self.initial)
+        check_members(self.population, self.initial)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
         return sampled_births(space, self.population, rng, self.initial)

@@ -11,6 +11,7 @@ The promises are numbered as in docs/architecture.md.
 """
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -74,6 +75,14 @@ def _after(store: Store, events: list[AnyEvent], member: int) -> Member:
     return fold(events, population)[member]
 
 
+def _at_once(work: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 class StoreContract:
     """The tests. Every store passes all of them."""
 
@@ -114,11 +123,7 @@ class StoreContract:
             while (lease := store.claim("lm", worker="thread", ttl_s=TTL_S)) is not None:
                 claimed.append(lease.member)
 
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _at_once(work)
         assert sorted(claimed) == list(range(50))
 
     def test_the_member_that_trained_least_is_claimed_first(self, store: Store) -> None:
@@ -214,11 +219,7 @@ class StoreContract:
                 done = Member(id=lease.member, hparams=changed.hparams, trained=20)
                 store.commit(lease, [note, note], [done])
 
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _at_once(work)
         log = store.events("lm")
         assert [logged.number for logged in log] == list(range(101))
         # The two events of a commit stand together.
