@@ -1,54 +1,115 @@
 """What ramet itself costs: turns a second, and seconds to the first, with trivial training.
 
-python -m benchmarks.overhead --engine inline --json
+    python -m benchmarks.overhead --json                       # in one process, in memory
+    python -m benchmarks.overhead --workers 2 --json           # worker processes, SQLite
+    python -m benchmarks.overhead --workers 2 --peer ray --json
+
+Every turn is a step of one addition, with its score and its checkpoint. ``turns_per_s`` is the
+steady state: from the first turn's end to the last's, as the run's own log has them.
+``first_turn_s`` is from the call to the first turn's end, workers' start and all.
+
+With ``--peer ray`` (``pip install "ray[tune]"``) Ray Tune's PBT trains the same toy, in the same
+invocation, before and after ours: set up for speed as its documentation advises, with a class
+Trainable, ``reuse_actors=True``, no loggers and no checkpoints but PBT's own. Its start and its
+steady state are told apart in the same way. ``ratio`` is ours to its.
 """
 
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import ramet
 from benchmarks.reporting import parser, report
+from ramet.events import TurnEnded
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), momentum=ramet.Uniform(0.0, 0.99))
 
 
-def measure(*, members: int, turns: int, synchronous: bool) -> dict[str, object]:
-    """Run a population whose training is one addition, and time it from the call."""
-    first_at: list[float] = []
+def train(member: ramet.Trainee) -> None:
+    state = {"w": np.zeros(4), "progress": 0.0}
+    for turn in member.turns(state):
+        for _ in turn:
+            state["progress"] += turn.hparams["lr"] * (1 - turn.hparams["momentum"])
+        turn.report(state["progress"])
 
-    def train(member: ramet.Trainee) -> None:
-        state = {"w": np.zeros(4), "progress": 0.0}
-        for turn in member.turns(state):
-            for _ in turn:
-                state["progress"] += turn.hparams["lr"] * (1 - turn.hparams["momentum"])
-            turn.report(state["progress"])
-            if not first_at:
-                first_at.append(time.perf_counter())
 
+def measure(
+    *, workers: int, members: int, turns: int, synchronous: bool, durability: Any
+) -> dict[str, Any]:
+    """Train a population, and time it from the call."""
     strategy = ramet.PBT(population=members, ready=1, synchronous=synchronous)
-    began = time.perf_counter()
-    result = ramet.run(train, SPACE, strategy, steps=turns // members, seed=0, progress=False)
-    elapsed = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as folder:
+        place = {"store": Path(folder) / "runs.db", "durability": durability} if workers else {}
+        called = time.time()
+        result = ramet.run(
+            train,
+            SPACE,
+            strategy,
+            steps=turns // members,
+            workers=workers,
+            seed=0,
+            progress=False,
+            **place,
+        )
+    ended = [logged.at for logged in result.log if isinstance(logged.event, TurnEnded)]
     return {
-        "engine": "inline",
-        "store": "memory",
-        "members": members,
-        "synchronous": synchronous,
-        "turns": result.population.turns,
-        "turns_per_s": result.population.turns / elapsed,
-        "first_turn_s": first_at[0] - began,
+        "turns": len(ended),
+        "turns_per_s": (len(ended) - 1) / (ended[-1] - ended[0]),
+        "first_turn_s": ended[0] - called,
+    }
+
+
+def measure_ray(*, workers: int, members: int, turns: int, synchronous: bool) -> dict[str, Any]:
+    """Train the same with Ray Tune."""
+    from benchmarks.peers import ray_pbt  # noqa: PLC0415 - only where Ray is installed
+
+    ended, called = ray_pbt.train(
+        workers=workers, members=members, steps=turns // members, synchronous=synchronous
+    )
+    return {
+        "turns": len(ended),
+        "turns_per_s": (len(ended) - 1) / (ended[-1] - ended[0]),
+        "first_turn_s": ended[0] - called,
     }
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--engine", choices=["inline"], default="inline")
+    options.add_argument("--engine", choices=["inline", "processes"], default=None)
+    options.add_argument("--workers", type=int, default=0, help="worker processes; 0: inline")
     options.add_argument("--members", type=int, default=8)
-    options.add_argument("--turns", type=int, default=16_000)
-    options.add_argument("--sync", action="store_true", help="only the synchronous mode")
+    options.add_argument("--turns", type=int, default=8_000)
+    options.add_argument("--sync", action="store_true", help="the synchronous mode")
+    options.add_argument("--durability", choices=["power", "process"], default="power")
+    options.add_argument("--peer", choices=["ray"])
+    options.add_argument("--peer-turns", type=int, default=400)
     chosen = options.parse_args()
-    figures = measure(members=chosen.members, turns=chosen.turns, synchronous=chosen.sync)
+    engine = "processes" if chosen.workers else "inline"
+    if chosen.engine not in {None, engine}:
+        options.error(f"--engine {chosen.engine} contradicts --workers {chosen.workers}")
+    settings = {"workers": chosen.workers, "members": chosen.members, "synchronous": chosen.sync}
+    of_peer = []
+    if chosen.peer:
+        of_peer.append(measure_ray(**settings, turns=chosen.peer_turns))
+    ours = measure(**settings, turns=chosen.turns, durability=chosen.durability)
+    if chosen.peer:
+        of_peer.append(measure_ray(**settings, turns=chosen.peer_turns))
+    figures: dict[str, Any] = {
+        "engine": engine,
+        **settings,
+        "store": f"sqlite, {chosen.durability}" if chosen.workers else "memory",
+        **ours,
+    }
+    if of_peer:
+        figures |= {
+            f"{chosen.peer}_{name}": [one[name] for one in of_peer]
+            for name in ("turns", "turns_per_s", "first_turn_s")
+        }
+        # Against the better of its two.
+        figures["ratio"] = ours["turns_per_s"] / max(one["turns_per_s"] for one in of_peer)
     report(figures, as_json=chosen.json)
 
 

@@ -157,6 +157,8 @@ def opening(space: Space = UNIT, births: Sequence[Birth] | None = None) -> RunOp
         seed=0,
         mode="max",
         steps=STEPS,
+        synchronous=False,
+        keep="lineage",
         space=space.describe(),
         strategy={},
         births=tuple(births),
@@ -191,7 +193,8 @@ def born(strategy: Strategy, space: Space = UNIT, seed: int = 0) -> list[dict[st
 
 
 def turn_lost(before: Member) -> TurnLost:
-    return TurnLost(member=before.id, turn=before.turn, trained=before.trained + READY)
+    trained = before.trained + READY
+    return TurnLost(member=before.id, turn=before.turn, trained=trained, why="failed")
 
 
 def attempt_failed(before: Member) -> AttemptFailed:
@@ -266,16 +269,56 @@ leaves = (
     | arrays
     | st.floats(width=32).map(np.float32)
 )
-trees = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.lists(inner, max_size=3).map(tuple)
-        | st.dictionaries(st.text(max_size=3) | st.integers(-9, 9), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
+# Half of a character among it, which file names may have.
+texts = st.text(st.characters(exclude_categories=()), max_size=3)
+leaves |= texts | st.binary(min_size=1100, max_size=1200)
+
+
+def _trees(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.lists(inner, max_size=3).map(tuple)
+            | st.dictionaries(texts | st.integers(-9, 9) | st.integers(), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+
+
+@st.composite
+def _sharing(draw: Draw) -> Any:
+    """Draw a tree with a few arrays and containers that may each be at several places."""
+    shared = draw(st.lists(_trees(leaves), min_size=1, max_size=3))
+    shared.append(draw(_trees(st.sampled_from(shared))))
+    return draw(_trees(leaves | st.sampled_from(shared)))
+
+
+trees = _trees(leaves) | _sharing()
 variables = st.dictionaries(st.text(max_size=3), trees, max_size=3)
+
+
+def in_native_order(tree: Any) -> Any:
+    """Return a tree with its arrays in this machine's order of bytes."""
+    if isinstance(tree, dict):
+        return {key: in_native_order(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(map(in_native_order, tree))
+    return tree.astype(tree.dtype.newbyteorder("=")) if isinstance(tree, np.ndarray) else tree
+
+
+def sharing(tree: Any) -> list[int]:
+    """Return a number for each place of an array, dict or list; the same object has the same."""
+    begun: dict[int, int] = {}
+    return [begun.setdefault(id(part), len(begun)) for part in _mutable(tree)]
+
+
+def _mutable(tree: Any) -> list[Any]:
+    """Return what can be written on in a tree, place by place."""
+    inner = tree.values() if isinstance(tree, dict) else tree
+    parts = inner if isinstance(tree, dict | list | tuple) else ()
+    own = [tree] if isinstance(tree, dict | list | np.ndarray) else []
+    return own + [part for inner in parts for part in _mutable(inner)]
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -289,4 +332,8 @@ def alike(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray | np.generic):
         same = (one.dtype, one.shape) == (other.dtype, other.shape)
         return same and one.tobytes() == other.tobytes()
-    return repr(one) == repr(other)
+    return _bits(one) == _bits(other)
+
+
+def _bits(leaf: Any) -> Any:
+    return np.array(leaf).tobytes() if isinstance(leaf, float | complex) else leaf

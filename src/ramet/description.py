@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ramet.errors import SpaceError
+
 
 def describe(value: Any) -> Any:
     """Return a setting as JSON-like data that differs whenever the setting does.
@@ -34,6 +36,19 @@ def describe(value: Any) -> Any:
     return {"type": _name(type(value)), **{name: describe(inner) for name, inner in fields.items()}}
 
 
+def rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
+    """Return the setting that was described so, if it is made of these kinds and of no code.
+
+    >>> from ramet.domains import Uniform
+    >>> rebuilt(describe(Uniform(0.0, 1.0)), {"Uniform": Uniform})
+    Uniform(low=0.0, high=1.0, start=None, explore=None)
+    """
+    setting = _rebuilt(data, kinds)
+    if describe(setting) != data:
+        raise SpaceError(f"settings must be described in full to be rebuilt, but got {data!r}")
+    return setting
+
+
 def differences(before: Any, now: Any, at: str = "") -> Iterator[str]:
     """Yield one line for each place where two descriptions differ.
 
@@ -46,6 +61,19 @@ def differences(before: Any, now: Any, at: str = "") -> Iterator[str]:
             yield from differences(before.get(name), now.get(name), inner)
     elif type(before) is not type(now) or before != now:
         yield f"{at}: {before!r} -> {now!r}"
+
+
+def _rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
+    if isinstance(data, list):
+        return tuple(_rebuilt(inner, kinds) for inner in data)
+    if not isinstance(data, dict):
+        return data
+    inner = {name: _rebuilt(value, kinds) for name, value in data.items() if name != "type"}
+    if "type" not in data:
+        return inner
+    if data["type"] not in kinds:
+        raise SpaceError(f"{data['type']} is not one of {sorted(kinds)}")
+    return kinds[data["type"]](**inner)
 
 
 def _name(thing: Any) -> str:

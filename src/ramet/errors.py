@@ -14,6 +14,7 @@
     │   ├── UnknownHyperparameter    a name that the space does not have
     │   ├── HyperparameterUnread     a value that the loop never used (only with ``strict=True``)
     │   ├── HyperparameterOverwritten  a value that was applied and did not stay
+    │   ├── NotPortable              what cannot be handed to another process
     │   └── RunMismatch              a run reopened with other settings than it was begun with
     ├── NoBest                       no turn has ended with a finite score
     ├── RunFailed                    too many members fail; the traceback of one is in the message
@@ -22,19 +23,30 @@
         ├── LeaseLost                somebody else took the member over; nothing was written
         ├── LogMoved                 others committed first; nothing was written, decide again
         ├── CorruptLog               what should be events is not
-        ├── UnknownSchema            an event written by another version of ramet
+        ├── CorruptStore             the file is damaged
+        ├── NotAStore                a file that is something else, or no file
+        ├── StoreBusy                others kept it locked for longer than we wait
+        ├── StoreFull                no room left to write; nothing was written
+        ├── StoreReadOnly            a file or folder that we may not write
+        ├── StoreUnsupported         this machine or file system cannot keep such a store
+        ├── UnknownSchema            an event or a store written by another version of ramet
+        ├── CheckpointDamaged        the bytes of a checkpoint are not what was written
         └── CheckpointMissing        no checkpoint of that name
 """
 
 __all__ = [
+    "CheckpointDamaged",
     "CheckpointMissing",
     "CorruptLog",
+    "CorruptStore",
     "HyperparameterOverwritten",
     "HyperparameterUnread",
     "LeaseLost",
     "LogMoved",
     "MissingScore",
     "NoBest",
+    "NotAStore",
+    "NotPortable",
     "RametError",
     "RunFailed",
     "RunMismatch",
@@ -42,7 +54,11 @@ __all__ = [
     "ScoreError",
     "SpaceError",
     "StateError",
+    "StoreBusy",
     "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnsupported",
     "StrategyError",
     "TurnInterrupted",
     "TurnMisused",
@@ -104,6 +120,10 @@ class HyperparameterOverwritten(UsageError):
     """A hyperparameter was applied and something put another value in its place."""
 
 
+class NotPortable(UsageError):
+    """What worker processes should train cannot be handed to them."""
+
+
 class RunMismatch(UsageError):
     """An existing run was opened with other settings than it was begun with."""
 
@@ -136,8 +156,36 @@ class CorruptLog(StoreError):
     """What should be a log of events is not one."""
 
 
+class CorruptStore(StoreError):
+    """The file of a store is damaged."""
+
+
+class NotAStore(StoreError):
+    """What should be the file of a store is something else."""
+
+
+class StoreBusy(StoreError):
+    """Others kept the store locked for longer than this one waits."""
+
+
+class StoreFull(StoreError):
+    """There is no room left to write: nothing was written; free space and run again."""
+
+
+class StoreReadOnly(StoreError):
+    """The file of a store, or its folder, may not be written."""
+
+
+class StoreUnsupported(StoreError):
+    """This machine or this file system cannot keep such a store."""
+
+
 class UnknownSchema(StoreError):
-    """An event was written by a version of ramet that this one cannot read."""
+    """An event or a store was written by a version of ramet that this one cannot read."""
+
+
+class CheckpointDamaged(StoreError):
+    """The bytes of a checkpoint are not what was written."""
 
 
 class CheckpointMissing(StoreError):

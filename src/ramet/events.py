@@ -8,16 +8,18 @@ from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from msgspec.structs import replace
 
 from ramet.errors import CorruptLog, UnknownSchema
 from ramet.population import Best, Checkpoint, Curve, Member, Point, Population
+from ramet.replica import Replica
 from ramet.space import Hparams, Space
 
 # Raised whenever an event gains, loses or redefines a field.
 SCHEMA = 1
 
 Mode: TypeAlias = Literal["max", "min"]
+# Which checkpoints a run keeps; docs/architecture.md says what each promises.
+Keep: TypeAlias = Literal["best", "live", "lineage", "all"]
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,43 +37,13 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[Point, ...]
 
 
-class Draft:
-    """A population being folded: events write on it, and nothing else does."""
-
-    def __init__(self, population: Population | None) -> None:
-        self.population = population
-        self.members = list(population.members) if population else []
-        self.fields: dict[str, Any] = {}
-
-    def get(self, name: str) -> Any:
-        return self.fields[name] if name in self.fields else getattr(self.population, name)
-
-    def add(self, name: str, count: int = 1) -> None:
-        self.fields[name] = self.get(name) + count
-
-    def change(self, member: int, **changes: Any) -> Member:
-        changed = replace(self.members[member], **changes)
-        self.members[member] = changed
-        return changed
-
-    def offer(self, found: Best) -> None:
-        best = self.get("best")
-        if best is None or found.rank > best.rank:
-            self.fields["best"] = found
-
-    def finish(self) -> Population:
-        if self.population is None:
-            raise CorruptLog("a log must begin with RunOpened, but it is empty")
-        return replace(self.population, members=tuple(self.members), **self.fields)
-
-
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """Something that happened. ``v`` is the schema it was written by."""
 
     v: int = SCHEMA
 
-    def apply(self, draft: Draft) -> None:
-        """Write on a draft what the event changes."""
+    def apply(self, replica: Replica) -> None:
+        """Write on a replica what the event changes."""
         raise NotImplementedError
 
 
@@ -83,18 +55,20 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
     mode: Mode
     # The budget of each member.
     steps: int
+    # Whether members wait for each other and decide together.
+    synchronous: bool
+    keep: Keep
     space: dict[str, Any]
     strategy: dict[str, Any]
     births: tuple[Birth, ...]
 
-    def apply(self, draft: Draft) -> None:
-        draft.members = [
+    def apply(self, replica: Replica) -> None:
+        members = tuple(
             Member(id=id_, hparams=birth.hparams, group=birth.group, data=birth.data)
             for id_, birth in enumerate(self.births)
-        ]
-        draft.population = Population(
-            space=Space.from_description(self.space), steps=self.steps, members=()
         )
+        space = Space.from_description(self.space)
+        replica.become(Population(space=space, steps=self.steps, members=members))
 
 
 class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
@@ -113,9 +87,9 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(member=self.member, turn=self.turn, step=self.step, digest=self.digest)
 
-    def apply(self, draft: Draft) -> None:
-        before, checkpoint = draft.members[self.member], self.checkpoint
-        draft.change(
+    def apply(self, replica: Replica) -> None:
+        before, checkpoint = replica.members[self.member], self.checkpoint
+        replica.change(
             self.member,
             turn=self.turn + 1,
             trained=self.trained,
@@ -126,10 +100,10 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
             failing=0,
             lost=False,
         )
-        draft.add("turns")
-        draft.add("arrived")
+        replica.add("turns")
+        replica.add("arrived")
         if (score := self.points[-1][1]) is not None:
-            draft.offer(Best(score=score, hparams=before.hparams, checkpoint=checkpoint))
+            replica.offer(Best(score=score, hparams=before.hparams, checkpoint=checkpoint))
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
@@ -140,22 +114,24 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
     error: str
     traceback: str
 
-    def apply(self, draft: Draft) -> None:
-        draft.change(self.member, attempts=draft.members[self.member].attempts + 1)
-        draft.add("failures")
+    def apply(self, replica: Replica) -> None:
+        replica.change(self.member, attempts=replica.members[self.member].attempts + 1)
+        replica.add("failures")
 
 
 class TurnLost(Event, frozen=True, kw_only=True, tag=True):
-    """A turn was given up after too many attempts: its steps are spent, its member has no score."""
+    """A turn was given up: its steps are spent, and its member has no score."""
 
     member: int
     turn: int
+    # "failed" too often, "straggler" in a round, or "fatal" to the workers that trained it.
+    why: str
     # As it stands after it.
     trained: int
 
-    def apply(self, draft: Draft) -> None:
-        failing = draft.members[self.member].failing + 1
-        draft.change(
+    def apply(self, replica: Replica) -> None:
+        failing = replica.members[self.member].failing + 1
+        replica.change(
             self.member,
             turn=self.turn + 1,
             trained=self.trained,
@@ -163,7 +139,7 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True):
             failing=failing,
             lost=True,
         )
-        draft.add("arrived")
+        replica.add("arrived")
 
 
 class Copied(Event, frozen=True, kw_only=True, tag=True):
@@ -176,9 +152,9 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
     weights: Weights | None
     hparams: Hparams | None
 
-    def apply(self, draft: Draft) -> None:
+    def apply(self, replica: Replica) -> None:
         if self.weights is not None:
-            draft.change(
+            replica.change(
                 self.member,
                 checkpoint=self.weights.checkpoint,
                 step=self.weights.checkpoint.step,
@@ -186,8 +162,8 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
                 lost=False,
             )
         if self.hparams is not None:
-            draft.change(self.member, hparams=self.hparams)
-        draft.add("copies")
+            replica.change(self.member, hparams=self.hparams)
+        replica.add("copies")
 
 
 class Explored(Event, frozen=True, kw_only=True, tag=True):
@@ -196,8 +172,8 @@ class Explored(Event, frozen=True, kw_only=True, tag=True):
     member: int
     hparams: Hparams
 
-    def apply(self, draft: Draft) -> None:
-        draft.change(self.member, hparams=self.hparams)
+    def apply(self, replica: Replica) -> None:
+        replica.change(self.member, hparams=self.hparams)
 
 
 class Annotated(Event, frozen=True, kw_only=True, tag=True):
@@ -206,11 +182,11 @@ class Annotated(Event, frozen=True, kw_only=True, tag=True):
     member: int | None
     data: Any
 
-    def apply(self, draft: Draft) -> None:
+    def apply(self, replica: Replica) -> None:
         if self.member is None:
-            draft.fields["data"] = self.data
+            replica.put(data=self.data)
         else:
-            draft.change(self.member, data=self.data)
+            replica.change(self.member, data=self.data)
 
 
 class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
@@ -218,10 +194,10 @@ class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
 
     name: str
 
-    def apply(self, draft: Draft) -> None:
-        unread = draft.get("unread")
+    def apply(self, replica: Replica) -> None:
+        unread = replica.get("unread")
         if self.name not in unread:
-            draft.fields["unread"] = (*unread, self.name)
+            replica.put(unread=(*unread, self.name))
 
 
 class RoundEnded(Event, frozen=True, kw_only=True, tag=True):
@@ -229,9 +205,44 @@ class RoundEnded(Event, frozen=True, kw_only=True, tag=True):
 
     round: int
 
-    def apply(self, draft: Draft) -> None:
-        draft.fields["round"] = self.round + 1
-        draft.fields["arrived"] = 0
+    def apply(self, replica: Replica) -> None:
+        replica.put(round=self.round + 1)
+        replica.put(arrived=0)
+
+
+class CheckpointLost(Event, frozen=True, kw_only=True, tag=True):
+    """What a member was to go on from could not be read; what it goes on from instead follows."""
+
+    member: int
+    # What the checkpoint's bytes were stored under.
+    key: str
+    error: str
+
+    def apply(self, replica: Replica) -> None:
+        """Change nothing: the copy that follows does."""
+
+
+class Extended(Event, frozen=True, kw_only=True, tag=True):
+    """The budget of each member was raised."""
+
+    steps: int
+
+    def apply(self, replica: Replica) -> None:
+        replica.put(steps=self.steps)
+
+
+class Stopped(Event, frozen=True, kw_only=True, tag=True):
+    """Somebody asked for the run's workers to stop; those at work end their turns."""
+
+    def apply(self, replica: Replica) -> None:
+        replica.put(stopped=True)
+
+
+class Resumed(Event, frozen=True, kw_only=True, tag=True):
+    """A stopped run goes on."""
+
+    def apply(self, replica: Replica) -> None:
+        replica.put(stopped=False)
 
 
 AnyEvent: TypeAlias = (
@@ -244,6 +255,10 @@ AnyEvent: TypeAlias = (
     | Annotated
     | LeftUnread
     | RoundEnded
+    | CheckpointLost
+    | Extended
+    | Stopped
+    | Resumed
 )
 
 
@@ -264,12 +279,12 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True):
 
 def fold(events: Iterable[AnyEvent], start: Population | None = None) -> Population:
     """Return the population that events lead to, from nothing or from an earlier population."""
-    draft = Draft(start)
+    replica = Replica(start)
     for event in events:
-        if draft.population is None and not isinstance(event, RunOpened):
+        if replica.empty and not isinstance(event, RunOpened):
             raise CorruptLog(f"a log must begin with RunOpened, but begins with {event}")
-        event.apply(draft)
-    return draft.finish()
+        event.apply(replica)
+    return replica.population
 
 
 def encode(event: AnyEvent) -> bytes:
@@ -297,11 +312,14 @@ def decode(data: bytes) -> AnyEvent:
 def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
     """Return a synchronous run's log with arrival taken out: each round's turns in member order.
 
-    Two logs that are equal so tell of the same run, whatever the workers' number and speed.
+    Nor does it matter when the run was stopped and went on. Two logs that are equal so tell of the
+    same run, whatever the workers' number and speed.
     """
     ordered: list[AnyEvent] = []
     arrivals: list[Arrival] = []
     for event in events:
+        if isinstance(event, Stopped | Resumed):
+            continue
         if isinstance(event, Arrival):
             arrivals.append(event)
         else:

@@ -49,8 +49,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     turn: int
     # Steps behind its weights.
     step: int
-    # What its bytes are stored under.
+    # Of its bytes, which are stored under it.
     digest: str
+
+    @property
+    def key(self) -> str:
+        """What it is stored under, which no other turn's has, whatever it left."""
+        return f"{self.member}-{self.turn}-{self.digest}"
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +128,8 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     best: Best | None = None
     # Hyperparameters that some loop left unread in a whole turn.
     unread: tuple[str, ...] = ()
+    # Whether somebody asked for its workers to stop.
+    stopped: bool = False
     # What the strategy keeps about the population.
     data: Any = None
 

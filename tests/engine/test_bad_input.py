@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ramet
+from ramet.blobs import MemoryBlobs
 from ramet.errors import (
     MissingScore,
     ScoreError,
@@ -18,6 +19,7 @@ from ramet.errors import (
     TurnMisused,
     UsageError,
 )
+from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 
 
@@ -100,8 +102,12 @@ def test_a_budget_that_is_no_count_is_refused(steps: Any) -> None:
     [
         ({"seed": -1}, "seed must be a whole number, at least 0"),
         ({"mode": "maximum"}, "mode must be 'max' or 'min'"),
-        ({"workers": 2}, r"in this process, .*workers=2"),
-        ({"engine": "ray"}, r"in this process, .*engine='ray'"),
+        ({"workers": -1}, "workers must be a whole number, at least 0"),
+        ({"workers": 1.5}, "workers must be a whole number, at least 0"),
+        ({"keep": "most"}, "keep must be one of"),
+        ({"lease_ttl_s": 0}, "lease_ttl_s must be above 0 seconds"),
+        ({"straggler_timeout_s": "1"}, "straggler_timeout_s must be above 0 seconds"),
+        ({"workers": 1, "threads_per_worker": 0}, "threads_per_worker must be a whole number"),
         ({"retries": -1}, "retries must be a whole number, at least 0"),
         ({"tolerate": 1.5}, "tolerate must be a part"),
     ],
@@ -111,9 +117,24 @@ def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], mes
         ramet.run(Descent(), SPACE, pbt(), steps=8, **settings)
 
 
-def test_a_store_that_this_version_does_not_have_is_refused() -> None:
-    with pytest.raises(StoreError, match=r"'runs\.db'"):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, store="runs.db")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"store": MemoryStore}, "must be the path of a file, None, or a Store, but got <class"),
+        ({"store": 7}, "must be the path of a file, None, or a Store, but got 7"),
+        ({"store": MemoryStore()}, "must come with the blobs="),
+        ({"durability": "none"}, "durability must be 'power' or 'process'"),
+        (
+            {"store": MemoryStore(), "blobs": MemoryBlobs(), "workers": 2},
+            "must share their store, but got MemoryStore and MemoryBlobs",
+        ),
+    ],
+)
+def test_a_place_that_cannot_hold_the_run_is_refused(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StoreError, match=message):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, **settings)
 
 
 def test_a_starting_point_outside_the_space_is_refused() -> None:

@@ -11,7 +11,7 @@ import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.engine.worker import work
 from ramet.errors import StrategyError
-from ramet.events import AttemptFailed
+from ramet.events import AttemptFailed, TurnEnded
 from ramet.store import MemoryStore
 from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, descent_loop, pbt
@@ -134,7 +134,7 @@ def test_a_worker_that_lost_its_lease_goes_on_with_other_turns(
 
     slow = ramet.open(store, worker="slow", **place)
     with caplog.at_level(logging.WARNING, "ramet"):
-        work(slow, train, lambda population: None)
+        work(slow, train, lambda run: None)
     assert "'slow' no longer holds member 0" in caplog.text
     assert slow.result().population.turns == 12
 
@@ -144,8 +144,8 @@ def test_a_checkpoint_is_kept_before_any_event_names_it() -> None:
 
     def check(lease: object, events: Any, *args: object) -> None:
         for event in events:
-            if digest := getattr(event, "digest", None):
-                blobs.get(digest)
+            if isinstance(event, TurnEnded):
+                blobs.get("run", event.checkpoint.key)
 
     store = Faulty(MemoryStore(), {"commit": check})
     ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, store=store, blobs=blobs)

@@ -37,12 +37,12 @@ def test_the_time_left_is_known_after_the_first_turn(capfd: pytest.CaptureFixtur
     now = [0.0]
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     with Progress("bowl", sign=1, shown=True, seconds=lambda: now[0]) as progress:
-        progress(run.population)
+        progress(run)
         turn = run.ask()
         assert turn is not None
         run.tell(turn, 0.5, state={"w": 1.0})
         now[0] = 60.0
-        progress(run.population)
+        progress(run)
     # A twelfth took a minute.
     assert "step 0/8 (8%)  best 0.5  0 copies  11:00 left" in capfd.readouterr().err
 

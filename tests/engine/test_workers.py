@@ -12,7 +12,7 @@ from ramet.blobs import MemoryBlobs
 from ramet.engine.worker import work
 from ramet.errors import LeaseLost
 from ramet.events import canonical
-from ramet.store import MemoryStore
+from ramet.store import MemoryStore, standing
 from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, pbt
 
@@ -25,13 +25,13 @@ def test_a_synchronous_run_is_the_same_for_any_number_of_workers(workers: int) -
 
     def train() -> None:
         run = ramet.open(store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, seed=0)
-        work(run, Descent(), lambda population: None)
+        work(run, Descent(), lambda run: None)
 
     _together(workers, train)
     together = ramet.open(
         store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, seed=0
     ).result()
-    assert canonical(together.events) == alone.events
+    assert canonical(together.events) == canonical(alone.events)
     assert together.population == alone.population
 
 
@@ -41,14 +41,16 @@ def test_asynchronous_workers_end_every_turn_once() -> None:
 
     def train() -> None:
         run = ramet.open(store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, seed=0)
-        work(run, Descent(), lambda population: None)
+        work(run, Descent(), lambda run: None)
 
     _together(4, train)
     result = ramet.open(
         store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, seed=0
     ).result()
     assert result.population.turns == 100
-    assert list(result.population.members) == store.members("run")
+    assert [standing(member) for member in result.population] == [
+        seat.standing for seat in store.seats("run")
+    ]
     assert Descent().evaluate(result.best.load()) == result.best.score
 
 

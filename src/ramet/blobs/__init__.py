@@ -1,6 +1,7 @@
 """Blobs: the bytes of checkpoints."""
 
 from ramet.blobs.base import Blobs
+from ramet.blobs.directory import DirectoryBlobs
 from ramet.blobs.memory import MemoryBlobs
 
-__all__ = ["Blobs", "MemoryBlobs"]
+__all__ = ["Blobs", "DirectoryBlobs", "MemoryBlobs"]

@@ -1,34 +1,39 @@
 """Checkpoints in memory."""
 
-from collections.abc import Collection
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
-from ramet.errors import CheckpointMissing
+from ramet.blobs.base import digest_in
+from ramet.blobs.refusals import check_digest, missing
+from ramet.digest import Buffer
 
 
 class MemoryBlobs:
-    """Keeps what it is given, which nobody else may write on."""
+    """Keeps bytes for as long as its process lives."""
 
     def __init__(self) -> None:
-        self._contents: dict[str, Any] = {}
+        self._runs: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
-    def __len__(self) -> int:
-        return len(self._contents)
+    def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:
+        digest_in(key)
+        self._runs[run][key] = b"".join(chunks)
 
-    def put(self, digest: str, content: Any) -> None:
-        self._contents[digest] = content
+    def get(self, run: str, key: str) -> Buffer:
+        digest_in(key)
+        data = self._runs[run].get(key)
+        if data is None:
+            raise missing(run, key, "this process's memory")
+        check_digest(data, run, key, "this process's memory")
+        return data
 
-    def get(self, digest: str) -> Any:
-        try:
-            return self._contents[digest]
-        except KeyError:
-            raise CheckpointMissing(
-                f"a checkpoint must be where the run's were put, but {digest} is not there; go on "
-                f"with a run with the blobs= it was begun with"
-            ) from None
+    def sizes(self, run: str) -> dict[str, int]:
+        # Copied at once, because other threads may be putting more.
+        return {key: len(data) for key, data in self._runs[run].copy().items()}
 
-    def sweep(self, keep: Collection[str]) -> int:
-        gone = [digest for digest in self._contents if digest not in keep]
-        for digest in gone:
-            del self._contents[digest]
-        return len(gone)
+    def delete(self, run: str, keys: Iterable[str]) -> None:
+        for key in keys:
+            digest_in(key)
+            self._runs[run].pop(key, None)
+
+    def delete_leftovers(self, run: str) -> None:
+        """Do nothing: whoever is killed here takes all of it along."""

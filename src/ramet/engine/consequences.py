@@ -1,6 +1,6 @@
 """What follows from a turn, in events: the one place where a strategy's actions are carried out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,28 +10,25 @@ from ramet.errors import RametError, StrategyError
 from ramet.events import Annotated, AnyEvent, Copied, Explored, RoundEnded, Weights
 from ramet.population import Member, Population
 from ramet.randomness import Purpose, generator
+from ramet.replica import Replica
 from ramet.strategies.base import Action, Annotate, Change, Copy, Strategy
 
 
-def consequences(
-    strategy: Strategy, population: Population, member: int, *, seed: int
-) -> list[AnyEvent]:
+def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int) -> list[AnyEvent]:
     """Return what follows from a member's having just ended a turn.
 
     In an asynchronous run it decides about itself. In a synchronous one nothing follows until the
     last arrives, who decides for all.
     """
     if not strategy.synchronous:
-        rng = generator(seed, Purpose.DECISION, member, population[member].turn)
-        return carried_out(strategy, population, (member,), rng)
-    if population.arrived < len(population):
+        rng = generator(seed, Purpose.DECISION, member, replica.members[member].turn)
+        return carried_out(strategy, replica.population, (member,), rng)
+    if replica.get("arrived") < len(replica.members):
         return []
-    rng = generator(seed, Purpose.ROUND, population.round)
-    everybody = range(len(population))
-    return [
-        *carried_out(strategy, population, everybody, rng),
-        RoundEnded(round=population.round),
-    ]
+    round_ = replica.get("round")
+    rng = generator(seed, Purpose.ROUND, round_)
+    everybody = range(len(replica.members))
+    return [*carried_out(strategy, replica.population, everybody, rng), RoundEnded(round=round_)]
 
 
 def carried_out(
@@ -77,12 +74,6 @@ def _carried_out(population: Population, action: Action, ready: Sequence[int]) -
             raise StrategyError(
                 f"a strategy's actions must be Copy, Change or Annotate, but got {action!r}"
             )
-
-
-def touched(events: Iterable[AnyEvent], population: Population) -> list[Member]:
-    """Return the members that events were about, as a population has them."""
-    ids = {id_ for event in events if (id_ := getattr(event, "member", None)) is not None}
-    return [population[id_] for id_ in sorted(ids)]
 
 
 def _copied(copy: Copy, source: Member) -> Copied:

@@ -2,19 +2,22 @@
 
 import os
 import socket
-from typing import Literal
+from os import PathLike
 
-from ramet.blobs import Blobs, MemoryBlobs
+from ramet.blobs import Blobs
 from ramet.clock import Clock
 from ramet.engine.failures import Failures
+from ramet.engine.opening import Settings
+from ramet.engine.options import Options
+from ramet.engine.places import Durability, Place, place
+from ramet.engine.processes import Share, train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
 from ramet.engine.worker import Task, TrainFunction, as_function, work
-from ramet.errors import StoreError, StrategyError
-from ramet.events import Mode
+from ramet.events import Keep, Mode
 from ramet.history.result import Result
 from ramet.space import Space
-from ramet.store import MemoryStore, Store
+from ramet.store import Store
 from ramet.strategies import Strategy
 
 
@@ -25,19 +28,27 @@ def run(
     *,
     steps: int,
     name: str = "run",
-    store: Store | str | None = None,
+    store: Store | str | PathLike[str] | None = None,
     blobs: Blobs | None = None,
-    engine: Literal["inline"] = "inline",
     workers: int = 0,
     seed: int | None = None,
     mode: Mode = "max",
+    keep: Keep | None = None,
+    durability: Durability = "power",
+    extend: bool = False,
     strict: bool = False,
     retries: int = 1,
     tolerate: float = 0.5,
     lease_ttl_s: float = 60.0,
+    straggler_timeout_s: float | None = None,
+    threads_per_worker: int | None = None,
+    gpus_per_worker: float | None = None,
     progress: bool | None = None,
 ) -> Result:
     """Train a population to the end of its budget, and return what came of it.
+
+    The name of a run that is in the store already goes on with it, from wherever it was killed or
+    stopped; called in several processes at once, they share its members.
 
     Args:
         train: A function of a member that loops over ``member.turns(state)``, or a ``Task``.
@@ -45,47 +56,62 @@ def run(
         strategy: Who copies whom and how hyperparameters change: ``PBT(...)``, ``Grid(...)``, …
         steps: The budget of each member.
         name: The run's name in its store; the name of an existing run goes on with it.
-        store: Where the run is recorded; None keeps it in memory.
-        blobs: Where checkpoints are kept, beside a ``store`` of your own. Others may be at work on
-            that, so nothing is deleted from it; with ``store=None``, what nobody needs is.
-        engine: How members are trained: "inline", in this process.
+        store: The path of a file that records any number of runs, with a folder of checkpoints
+            beside it; None keeps the run in memory, or with workers in a temporary file.
+        blobs: Where checkpoints are kept instead, or beside a ``Store`` of your own.
         workers: Worker processes; 0 trains in this one.
         seed: What all randomness comes from; None draws one, which the result names.
         mode: Whether high scores are good or low ones.
+        keep: Which checkpoints stay: "lineage", the default, has all members' and the best; "live"
+            the members' only; "best", once the run is over, the best only; "all" every one.
+        durability: What a turn survives once it is over: a loss of "power", or only of a "process",
+            which is faster.
+        extend: Whether an existing run may be given more steps than it was begun with.
         strict: Whether a hyperparameter that the loop never reads is an error.
         retries: How often a turn that raises is tried again before it is given up.
         tolerate: The part of the members that may be failing before the run stops.
         lease_ttl_s: Seconds until another worker may take over the member of one that is silent.
+        straggler_timeout_s: Seconds that a worker with nothing to do waits for those that still
+            train before a synchronous round ends without them; None waits for ever.
+        threads_per_worker: Threads that numerical libraries start in each worker process; None
+            shares the cores out.
+        gpus_per_worker: GPUs that each worker process sees, or the part of one; None gives each
+            one, round robin.
         progress: Whether to show progress; None shows it on a terminal.
     """
-    if workers != 0 or engine != "inline":
-        raise StrategyError(
-            f"training must be in this process, engine='inline' with workers=0, but got "
-            f"({engine=}, {workers=}): other engines are not part of this version"
-        )
     function = as_function(train)
-    opened = open_run(
-        store,
+    settings = Settings(
         name=name,
         space=space,
         strategy=strategy,
         steps=steps,
-        blobs=blobs,
         seed=seed,
         mode=mode,
-        strict=strict,
-        retries=retries,
-        tolerate=tolerate,
-        lease_ttl_s=lease_ttl_s,
+        keep=_keep(keep, store, blobs),
     )
+    options = Options(
+        strict=strict,
+        failures=Failures(retries=retries, tolerate=tolerate),
+        lease_ttl_s=lease_ttl_s,
+        straggler_timeout_s=straggler_timeout_s,
+    )
+    share = Share(workers=workers, threads=threads_per_worker, gpus=gpus_per_worker)
+    where = place(store, blobs, durability=durability, shared=workers > 0)
+    opened = _opened(settings, options, where, extend=extend)
     with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
-        watch(opened.population)
-        work(opened, function, watch)
+        watch(opened)
+        try:
+            if workers == 0:
+                work(opened, function, watch)
+            else:
+                train_in_processes(opened, train, settings, where, share=share, watch=watch)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_how_to_go_on(opened, where)) from None
     return opened.result()
 
 
 def open_run(
-    store: Store | str | None = None,
+    store: Store | str | PathLike[str] | None = None,
     *,
     name: str = "run",
     space: Space,
@@ -94,11 +120,15 @@ def open_run(
     blobs: Blobs | None = None,
     seed: int | None = None,
     mode: Mode = "max",
+    keep: Keep | None = None,
+    durability: Durability = "power",
+    extend: bool = False,
     strict: bool = False,
     retries: int = 1,
     tolerate: float = 0.5,
     worker: str | None = None,
     lease_ttl_s: float = 60.0,
+    straggler_timeout_s: float | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """Open a run to ``ask`` for turns and ``tell`` how they went, in a loop of your own.
@@ -106,35 +136,58 @@ def open_run(
     The arguments are those of ``ramet.run``; ``worker`` names this one in the log and in errors,
     and ``clock`` is what it waits by.
     """
-    return Run(
-        store=_store(store, blobs),
-        blobs=MemoryBlobs() if blobs is None else blobs,
-        private=store is None and blobs is None,
+    settings = Settings(
         name=name,
         space=space,
         strategy=strategy,
         steps=steps,
         seed=seed,
         mode=mode,
+        keep=_keep(keep, store, blobs),
+    )
+    options = Options(
         strict=strict,
         failures=Failures(retries=retries, tolerate=tolerate),
-        worker=worker or f"{socket.gethostname()}-{os.getpid()}",
         lease_ttl_s=lease_ttl_s,
+        straggler_timeout_s=straggler_timeout_s,
+    )
+    where = place(store, blobs, durability=durability)
+    return _opened(settings, options, where, extend=extend, worker=worker, clock=clock)
+
+
+def this_worker() -> str:
+    """Return a name for this process."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _opened(
+    settings: Settings,
+    options: Options,
+    where: Place,
+    *,
+    extend: bool,
+    worker: str | None = None,
+    clock: Clock | None = None,
+) -> Run:
+    return Run(
+        settings,
+        options,
+        store=where.store,
+        blobs=where.blobs,
+        worker=worker or this_worker(),
+        extend=extend,
+        beating=not where.private,
         clock=clock,
     )
 
 
-def _store(store: Store | str | None, blobs: Blobs | None) -> Store:
-    if store is None:
-        return MemoryStore()
-    if isinstance(store, str | type):
-        raise StoreError(
-            f"a store must be None, which keeps the run in memory, or a Store, but got {store!r}: "
-            f"stores in files and databases are not part of this version"
-        )
-    if blobs is None:
-        raise StoreError(
-            "a store of your own must come with the blobs= that hold its checkpoints, or no run in "
-            "it could be gone on with; pass MemoryBlobs() with a MemoryStore(), the same ones again"
-        )
-    return store
+def _keep(keep: Keep | None, store: object, blobs: Blobs | None) -> Keep | None:
+    """Delete nothing beside a record that is gone with this process, unless told to."""
+    return "all" if keep is None and store is None and blobs is not None else keep
+
+
+def _how_to_go_on(opened: Run, where: Place) -> str:
+    stopped = f"run {opened.name!r} was stopped after {opened.population.turns} turns"
+    if where.name is None:
+        return f"{stopped}, and is gone: with store='runs.db' it could be gone on with"
+    return f"{stopped}; nothing that was told is lost: the same call, with {where.name}, goes on"

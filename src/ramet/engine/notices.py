@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from ramet.engine.turn import Turn
 from ramet.errors import HyperparameterUnread, StateError
-from ramet.population import Population
+from ramet.population import Checkpoint, Population
 
 logger = logging.getLogger("ramet")
 
@@ -36,8 +36,11 @@ class Notices:
         logger.warning("%s", message, extra={"member": turn.member, "names": names})
         return names
 
-    def training(self, turn: Turn, *, changed: bool) -> None:
+    def training(self, turn: Turn, left: Checkpoint) -> None:
         """Say so if, from the first, no turn changes the state: then it is not what is trained."""
+        if turn.checkpoint is None:
+            return
+        changed = turn.checkpoint.digest != left.digest
         self._trained = self._trained or changed
         self._untrained += not changed
         if self._trained or self._untrained != UNTRAINED:

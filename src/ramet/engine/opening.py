@@ -2,41 +2,103 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import get_args
 
 from ramet.description import describe, differences
 from ramet.engine.consequences import as_logged
-from ramet.errors import RunMismatch, SpaceError, StrategyError
-from ramet.events import Birth, Mode, RunOpened
+from ramet.engine.journal import Journal
+from ramet.errors import RunMismatch, RunNotFound, SpaceError, StrategyError
+from ramet.events import Birth, Extended, Keep, Mode, RunOpened
 from ramet.randomness import Purpose, generator
 from ramet.space import Space
+from ramet.store.base import Store
 from ramet.strategies.base import Strategy, check_count, check_pace
 
 
-def make_opening(
-    *, name: str, space: Space, strategy: Strategy, steps: int, seed: int | None, mode: Mode
-) -> RunOpened:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What makes a run this run, for whoever begins it or goes on with it."""
+
+    name: str
+    space: Space
+    strategy: Strategy
+    # The budget of each member.
+    steps: int
+    # None draws one, or takes that of the run on record.
+    seed: int | None = None
+    mode: Mode = "max"
+    # None takes that of the run on record, or "lineage".
+    keep: Keep | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def begin(settings: Settings, store: Store, *, worker: str, extend: bool) -> Journal:
+    """Open a run in its store, new or to go on with."""
+    try:
+        on_record = store.opening(settings.name)
+    except RunNotFound:
+        # Whoever comes second finds the first one's on record.
+        on_record = store.open_run(make_opening(settings), worker=worker)
+    journal = Journal(
+        store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
+    )
+    raised = extend and settings.steps > journal.steps
+    check_same(on_record, settings, steps=settings.steps if raised else journal.steps)
+    if raised:
+        journal.append(Extended(steps=settings.steps))
+    return journal
+
+
+def make_opening(settings: Settings) -> RunOpened:
     """Return what the log of a new run begins with; draw a seed where none is given."""
-    seed = secrets.randbits(48) if seed is None else seed
-    births = strategy.births(space, steps, generator(seed, Purpose.BIRTHS))
+    seed = secrets.randbits(48) if settings.seed is None else settings.seed
+    space, strategy = settings.space, settings.strategy
+    births = strategy.births(space, settings.steps, generator(seed, Purpose.BIRTHS))
     return RunOpened(
-        name=name,
+        name=settings.name,
         seed=seed,
-        mode=mode,
-        steps=steps,
+        mode=settings.mode,
+        steps=settings.steps,
+        synchronous=strategy.synchronous,
+        keep=settings.keep or "lineage",
         space=space.describe(),
         strategy=describe(strategy),
         births=tuple(_checked(space, births)),
     )
 
 
-def check_settings(
-    *, name: object, space: object, strategy: object, steps: object, seed: object, mode: object
-) -> None:
+def check_same(before: RunOpened, now: Settings, *, steps: int) -> None:
+    """Refuse to go on with a run under other settings than it was begun with."""
+    pairs = {
+        "mode": (before.mode, now.mode),
+        "steps": (steps, now.steps),
+        "space": (before.space, now.space.describe()),
+        "strategy": (before.strategy, describe(now.strategy)),
+        "seed": (before.seed, before.seed if now.seed is None else now.seed),
+        "keep": (before.keep, now.keep or before.keep),
+    }
+    changes = [line for name, pair in pairs.items() for line in differences(*pair, name)]
+    if changes:
+        listed = "".join(f"\n  {line}" for line in changes)
+        remedy = "; steps may be raised with extend=True" if now.steps > steps else ""
+        raise RunMismatch(
+            f"run {before.name!r} must go on with the settings it was begun with, but these differ "
+            f"(before -> now):{listed}\nPut them back, or give the new run another name{remedy}"
+        )
+
+
+def check_settings(settings: Settings) -> None:
     """Refuse settings of the wrong kind or out of range, by name."""
+    name: object = settings.name
     if not isinstance(name, str) or not name:
         raise StrategyError(f"name must be text that is not empty, but got {name!r}")
+    space: object = settings.space
     if not isinstance(space, Space):
         raise SpaceError(f"space must be a Space, such as Space(lr=...), but got {space!r}")
+    strategy: object = settings.strategy
     if isinstance(strategy, type) or not isinstance(strategy, Strategy):
         raise StrategyError(
             f"strategy must be a value such as PBT(population=20, ready=100), with births, decide, "
@@ -45,27 +107,13 @@ def check_settings(
     check_pace(ready=strategy.ready, evaluate_every=strategy.evaluate_every)
     if not isinstance(strategy.synchronous, bool):
         raise StrategyError(f"synchronous must be True or False, but got {strategy.synchronous!r}")
-    check_count("steps", steps, "how many steps each member trains in all")
-    if seed is not None:
-        check_count("seed", seed, "what all the run's randomness comes from", least=0)
-    if mode not in {"max", "min"}:
-        raise StrategyError(f"mode must be 'max' or 'min', but got {mode!r}")
-
-
-def check_same(before: RunOpened, now: RunOpened, *, seed_given: bool) -> None:
-    """Refuse to go on with a run under other settings than it was begun with."""
-    compared = ["mode", "steps", "space", "strategy", *(["seed"] if seed_given else [])]
-    changes = [
-        line
-        for field in compared
-        for line in differences(getattr(before, field), getattr(now, field), field)
-    ]
-    if changes:
-        listed = "".join(f"\n  {line}" for line in changes)
-        raise RunMismatch(
-            f"run {before.name!r} must go on with the settings it was begun with, but these differ "
-            f"(before -> now):{listed}\nPut them back, or give the new run another name"
-        )
+    check_count("steps", settings.steps, "how many steps each member trains in all")
+    if settings.seed is not None:
+        check_count("seed", settings.seed, "what all the run's randomness comes from", least=0)
+    if settings.mode not in get_args(Mode):
+        raise StrategyError(f"mode must be 'max' or 'min', but got {settings.mode!r}")
+    if settings.keep is not None and settings.keep not in get_args(Keep):
+        raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {settings.keep!r}")
 
 
 def _checked(space: Space, births: Sequence[Birth]) -> Iterator[Birth]:

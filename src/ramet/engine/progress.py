@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from ramet.population import Population
 
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 # Seconds between two looks of the display.
 REFRESH_S = 0.1
+
+
+class Watched(Protocol):
+    """A run."""
+
+    @property
+    def population(self) -> Population:
+        """The population as it is known to be."""
+        ...
 
 
 class Progress:
@@ -57,16 +66,16 @@ class Progress:
             if not self._live.console.is_terminal:
                 self._live.console.line()
 
-    def __call__(self, population: Population) -> None:
-        """Take note of where the run is."""
+    def __call__(self, run: Watched) -> None:
+        """Take note of where a run is, if it is time to look."""
         if self._live is None:
             return
-        if self._before is None:
-            self._before = _done(population)
         now = self._seconds()
-        if now - self._looked >= REFRESH_S or population.done:
+        if self._before is None:
+            self._before = _done(run.population)
+        if now - self._looked >= REFRESH_S or run.population.done:
             self._looked = now
-            self._live.update(self._line(population, now - self._began), refresh=True)
+            self._live.update(self._line(run.population, now - self._began), refresh=True)
 
     def _line(self, population: Population, elapsed_s: float) -> "Text":
         from rich.text import Text  # noqa: PLC0415 - as in __enter__

@@ -3,45 +3,33 @@
 import contextlib
 import logging
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
-
-from msgspec.structs import replace
 
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
-from ramet.engine.consequences import consequences, touched
-from ramet.engine.failures import Failures
+from ramet.engine.checkpoints import UNREADABLE, Checkpoints
+from ramet.engine.heartbeat import Heartbeat
 from ramet.engine.notices import Notices
-from ramet.engine.opening import check_same, check_settings, make_opening
+from ramet.engine.opening import Settings, begin
+from ramet.engine.options import Options
 from ramet.engine.turn import Turn
-from ramet.errors import (
-    LeaseLost,
-    LogMoved,
-    StateError,
-    StrategyError,
-    TurnMisused,
-)
-from ramet.events import (
-    AnyEvent,
-    AttemptFailed,
-    LeftUnread,
-    Mode,
-    TurnEnded,
-    TurnLost,
-    fold,
-)
+from ramet.errors import LeaseLost, LogMoved, StateError, StoreError, TurnMisused
+from ramet.events import AnyEvent, AttemptFailed, Resumed, Stopped, TurnEnded, TurnLost
+from ramet.faults import reach
 from ramet.history.result import Result
-from ramet.population import Checkpoint, Population
-from ramet.space import Space
-from ramet.state.tree import Tree, digest, freeze
-from ramet.store.base import Store
-from ramet.strategies.base import Strategy
+from ramet.population import Checkpoint, Member, Population
+from ramet.state.tree import Tree
+from ramet.store.base import Lease, Store
 
 logger = logging.getLogger("ramet")
 
 # How soon a worker that found nothing to do looks again, at first and in the long run.
-FIRST_POLL_S, POLL_S = 0.001, 0.05
+FIRST_POLL_S, POLL_S = 0.0002, 0.02
+# Times that a lease is extended before it would run out.
+BEATS = 3
+# A sweep comes whenever this part of the members, and so many turns, have left checkpoints behind.
+SWEEP_PART, SWEEP_TURNS = 4, 8
 
 
 class Run:
@@ -53,92 +41,85 @@ class Run:
 
     def __init__(
         self,
+        settings: Settings,
+        options: Options | None = None,
         *,
         store: Store,
         blobs: Blobs,
-        name: str,
-        space: Space,
-        strategy: Strategy,
-        steps: int,
-        seed: int | None,
-        mode: Mode = "max",
-        strict: bool = False,
-        failures: Failures | None = None,
         worker: str,
-        lease_ttl_s: float = 60.0,
+        extend: bool = False,
+        resume: bool = True,
+        beating: bool = True,
         clock: Clock | None = None,
-        private: bool = False,
     ) -> None:
-        if not lease_ttl_s > 0:
-            raise StrategyError(f"lease_ttl_s must be above 0 seconds, but got {lease_ttl_s!r}")
-        check_settings(name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode)
+        self.worker, self.options = worker, options or Options()
         self._store, self._blobs = store, blobs
-        self._strategy, self._notices = strategy, Notices(strict=strict)
-        self._failures = failures or Failures()
-        self._worker, self._lease_ttl_s = worker, lease_ttl_s
+        self._strategy, self._notices = settings.strategy, Notices(strict=self.options.strict)
         self._clock = clock or SystemClock()
+        self._journal = begin(settings, store, worker=worker, extend=extend)
+        self.opening = self._journal.opening
+        self._checkpoints = Checkpoints(blobs, self.name)
+        if resume and self._journal.stopped:
+            self._journal.append(Resumed())
         self._out: dict[int, Turn] = {}
+        every_s = self.options.lease_ttl_s / BEATS
+        self._heartbeat = Heartbeat(self._beat, every_s=every_s) if beating else None
         self._failed_here = 0
-        opening = make_opening(
-            name=name, space=space, strategy=strategy, steps=steps, seed=seed, mode=mode
-        )
-        self.opening = store.open_run(
-            opening,
-            fold([opening]).members,
-            synchronous=strategy.synchronous,
-            worker=worker,
-        )
-        check_same(self.opening, opening, seed_given=seed is not None)
-        self._last = -1
-        # The log's own population knows the space's domains; this one has its code as well.
-        self.population = replace(self._caught_up(None), space=space)
-        # Only where nobody else can hold a turn is it known here what nobody needs.
-        self._private, self._swept_at = private, 0
+        self._swept_at = self._journal.turns
+        # Whose state the worker last had in its hands.
+        self._last: int | None = None
 
     @property
     def name(self) -> str:
         return self.opening.name
 
     @property
+    def population(self) -> Population:
+        """The population as it was at the last call of another method."""
+        return self._journal.population
+
+    @property
     def done(self) -> bool:
         """Whether every member has used its budget."""
-        self._catch_up()
-        return self.population.done
+        self._journal.catch_up()
+        return self._journal.done
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked for the run to stop."""
+        self._journal.catch_up()
+        return self._journal.stopped
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, {len(self.population)} members, {self.population.turns} turns)"
+        return f"Run({self.name!r}, {len(self.population)} members, {self._journal.turns} turns)"
 
     def ask(self) -> Turn | None:
         """Return a turn to train; None when the run is over, or until a turn that is out is told.
 
-        With none out, None means over; ``done`` tells in any case. Waits while other workers have
-        all members. Asking also holds on to the turns that are out; between two calls that lie
-        further apart than ``lease_ttl_s``, ``extend`` does.
+        With none out, None means over or stopped; ``done`` tells in any case. Waits while other
+        workers have all members. Asking also holds on to the turns that are out.
         """
-        for turn in self._out.values():
-            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
-                self.extend(turn)
-        pause_s = FIRST_POLL_S
+        self._beat()
+        pause_s, since = FIRST_POLL_S, self._clock.uptime()
         while True:
-            lease = self._store.claim(self.name, worker=self._worker, ttl_s=self._lease_ttl_s)
-            self._catch_up()
+            lease = self._store.claim(
+                self.name, worker=self.worker, ttl_s=self.options.lease_ttl_s, prefer=self._last
+            )
+            self._journal.catch_up()
+            if self._journal.stopped:
+                if lease is not None:
+                    self._store.release(lease)
+                return None
             if lease is not None:
-                member = self.population[lease.member]
-                turn = Turn(
-                    member=member,
-                    lease=lease,
-                    steps=min(self._strategy.ready, self.opening.steps - member.trained),
-                    evaluate_every=self._strategy.evaluate_every,
-                    seed=self.opening.seed,
-                    mode=self.opening.mode,
-                    read=self._blobs.get,
-                )
-                self._out[turn.member] = turn
-                return turn
-            if self._out or self.population.done:
+                reach("claimed")
+                return self._handed_out(lease)
+            if self._out or self._journal.done:
                 return None
             self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, POLL_S)
+            if self._waited_long(since):
+                self._close_round()
+                since = self._clock.uptime()
 
     def tell(
         self,
@@ -162,35 +143,43 @@ class Run:
             )
         turn.record(scores)
         points = turn.points()
-        unread = self._notices.unread(turn, frozenset(applied), said=self.population.unread)
+        unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
+        reach("trained")
+        kept = self._checkpoints.write(state, member=turn.member, turn=turn.number, step=turn.stop)
+        self._notices.training(turn, kept)
         ended = TurnEnded(
             member=turn.member,
             turn=turn.number,
             trained=turn.trained + turn.steps,
             step=turn.stop,
             points=points,
-            digest=self._keep(turn, state),
+            digest=kept.digest,
         )
         self._commit(turn, [ended], over=True, unread=unread)
-        self._notices.scores(self.population)
+        self._last = turn.member
+        if self._journal.turns == len(self.opening.births):
+            self._notices.scores(self.population)
         self._sweep()
-        return ended.checkpoint
+        return kept
 
     def fail(self, turn: Turn, error: BaseException | str) -> None:
         """Record that training a turn raised, or why it failed; raise RunFailed when too many do.
 
         The member is tried again from its last checkpoint, and after too many attempts its turn is
-        given up: it then counts as having no finite score, so that the strategy replaces it.
+        given up: it then counts as having no finite score, so that the strategy replaces it. If
+        the checkpoint is what could not be read, it goes on from another.
         """
         self._check_out(turn)
-        self._catch_up()
+        self._journal.catch_up()
+        if isinstance(error, UNREADABLE):
+            self._recover(turn, error)
+            return
         error = RuntimeError(error) if isinstance(error, str) else error
         what = "".join(traceback.format_exception_only(error)).strip()
         text = "".join(traceback.format_exception(error))
         # A log holds no half characters, which a file's name in a traceback may.
         what, text = (part.encode(errors="replace").decode() for part in (what, text))
-        event = AttemptFailed(member=turn.member, turn=turn.number, error=what, traceback=text)
-        attempts = self.population[turn.member].attempts + 1
+        attempts = self._journal.member(turn.member).attempts + 1
         self._failed_here += 1
         fields = {"member": turn.member, "turn": turn.number, "attempt": attempts}
         logger.warning(
@@ -198,17 +187,19 @@ class Run:
             {**fields, "error": what},
             extra=fields,
         )
-        events: list[AnyEvent] = [event]
-        given_up = self.population.turns > 0 and self._failures.given_up(attempts)
+        events: list[AnyEvent] = [
+            AttemptFailed(member=turn.member, turn=turn.number, error=what, traceback=text)
+        ]
+        given_up = self._journal.turns > 0 and self.options.failures.given_up(attempts)
         if given_up:
-            trained = turn.trained + turn.steps
-            events.append(TurnLost(member=turn.member, turn=turn.number, trained=trained))
-        seen = self._commit(turn, events, over=given_up)
-        self._failures.check(seen, error, failed_here=self._failed_here)
+            events.append(self._lost(self._journal.member(turn.member), "failed"))
+        self._commit(turn, events, over=given_up)
+        self._journal.catch_up()
+        self.options.failures.check(self.population, error, failed_here=self._failed_here)
 
     def extend(self, turn: Turn) -> None:
         """Hold on to a turn that takes long, or raise LeaseLost."""
-        turn.lease = self._store.extend(turn.lease, ttl_s=self._lease_ttl_s)
+        turn.lease = self._store.extend(turn.lease, ttl_s=self.options.lease_ttl_s)
 
     def holds(self, turn: Turn) -> bool:
         """Say whether a turn was asked for here and is still out."""
@@ -224,70 +215,124 @@ class Run:
         for turn in list(self._out.values()):
             self.release(turn)
 
+    def give_up(self, member: int, *, turn: int, why: str) -> bool:
+        """Give up a turn that another worker has or had; say whether it was not over yet."""
+        lease = self._store.seize(
+            self.name, member, turn=turn, worker=self.worker, ttl_s=self.options.lease_ttl_s
+        )
+        if lease is None:
+            return False
+        self._journal.catch_up()
+        lost = self._lost(self._journal.member(member), why)
+        fields = {"member": member, "turn": turn, "why": why}
+        logger.warning(
+            "turn %(turn)d of member %(member)d is given up: %(why)s", fields, extra=fields
+        )
+        with contextlib.suppress(LeaseLost):  # Another worker gave it up meanwhile.
+            self._journal.commit(lease, [lost], over=True)
+        return True
+
+    def disown(self, worker: str) -> list[int]:
+        """Take from a worker that is known to be dead what it held; return the members."""
+        return self._store.disown(self.name, worker=worker)
+
+    def stop(self) -> None:
+        """Have all workers stop once their turns are over; opening the run again goes on."""
+        self._journal.catch_up()
+        if not self._journal.stopped:
+            self._journal.append(Stopped())
+
+    def sweep(self, *, dry_run: bool = False) -> dict[str, int]:
+        """Delete the checkpoints that nobody needs; return the size of each by its key."""
+        self._journal.catch_up()
+        return self._checkpoints.sweep(self.population, self.opening.keep, dry_run=dry_run)
+
     def result(self) -> Result:
         """Return what the run has come to so far."""
-        self._catch_up()
         return Result(store=self._store, blobs=self._blobs, name=self.name)
 
+    def _handed_out(self, lease: Lease) -> Turn:
+        member = self._journal.member(lease.member)
+        turn = Turn(
+            member=member,
+            lease=lease,
+            steps=self._steps_of(member),
+            evaluate_every=self._strategy.evaluate_every,
+            seed=self.opening.seed,
+            mode=self.opening.mode,
+            read=self._checkpoints.read,
+        )
+        self._out[turn.member] = turn
+        if self._heartbeat is not None:
+            self._heartbeat.start()
+        return turn
+
+    def _steps_of(self, member: Member) -> int:
+        return min(self._strategy.ready, self._journal.steps - member.trained)
+
+    def _lost(self, member: Member, why: str) -> TurnLost:
+        trained = member.trained + self._steps_of(member)
+        return TurnLost(member=member.id, turn=member.turn, trained=trained, why=why)
+
     def _commit(
-        self, turn: Turn, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str] = ()
-    ) -> Population:
-        """Write what happened and, if the turn is over, what follows; return what was seen."""
-        while True:
-            self._catch_up()
-            news = [LeftUnread(name=name) for name in unread if name not in self.population.unread]
-            written: list[AnyEvent] = [*news, *events]
-            seen = after = fold(written, self.population)
-            if over:
-                follows = consequences(self._strategy, seen, turn.member, seed=self.opening.seed)
-                after = fold(follows, seen)
-                written += follows
-            try:
-                last = self._store.commit(
-                    turn.lease,
-                    written,
-                    touched(written, after),
-                    round=after.round if after.round > self.population.round else None,
-                    after=self._last if self._strategy.synchronous else None,
-                )
-            except LogMoved:
-                continue
-            except LeaseLost:
-                self._let_go(turn)
-                raise
+        self, turn: Turn, events: list[AnyEvent], *, over: bool, unread: Iterable[str] = ()
+    ) -> None:
+        try:
+            self._journal.commit(turn.lease, events, over=over, unread=list(unread))
+        except LeaseLost:
             self._let_go(turn)
-            if last == self._last + len(written):
-                self._last, self.population = last, after
-            return seen
+            raise
+        self._let_go(turn)
 
-    def _keep(self, turn: Turn, state: Tree) -> str:
-        """Keep a state before any event names it."""
-        frozen = freeze(state)
-        name = digest(frozen)
-        if turn.checkpoint is not None:
-            self._notices.training(turn, changed=turn.checkpoint.digest != name)
-        self._blobs.put(name, frozen)
-        return name
+    def _recover(self, turn: Turn, error: StoreError) -> None:
+        """Have a member go on from something else than its checkpoint, which cannot be read."""
+        self.extend(turn)  # Whoever lost the member may have been told of a checkpoint long swept.
+        log = [logged.event for logged in self._store.events(self.name)]
+        member = self._journal.member(turn.member)
+        events = self._checkpoints.replacement(member, error, self.population, log)
+        logger.warning(
+            "member %d goes on from another checkpoint, as its own cannot be read: %s",
+            turn.member,
+            error,
+            extra={"member": turn.member, "turn": turn.number},
+        )
+        try:
+            self._journal.write_once(turn.lease, events)
+        except LogMoved:
+            self._store.release(turn.lease)  # Whoever gets the turn next finds the same.
+        self._let_go(turn)
 
-    def _catch_up(self) -> None:
-        self.population = self._caught_up(self.population)
+    def _waited_long(self, since: float) -> bool:
+        limit = self.options.straggler_timeout_s
+        return (
+            limit is not None
+            and self._strategy.synchronous
+            and self._clock.uptime() - since > limit
+        )
 
-    def _caught_up(self, population: Population | None) -> Population:
-        news = self._store.events(self.name, self._last)
-        if not news and population is not None:
-            return population
-        self._last += len(news)
-        return fold([logged.event for logged in news], population)
+    def _close_round(self) -> None:
+        """End the round without those who still train."""
+        self._journal.catch_up()
+        population = self.population
+        for member in population:
+            if member.turn == population.round and not population.finished(member.id):
+                self.give_up(member.id, turn=member.turn, why="straggler")
 
     def _sweep(self) -> None:
-        """Drop the checkpoints that nothing refers to, every so many turns."""
-        if not self._private or self.population.turns - self._swept_at < 2 * len(self.population):
-            return
-        self._swept_at = self.population.turns
-        kept = [member.checkpoint for member in self.population]
-        if self.population.best is not None:
-            kept.append(self.population.best.checkpoint)
-        self._blobs.sweep({checkpoint.digest for checkpoint in kept if checkpoint is not None})
+        """Drop the checkpoints that nobody needs, every so many turns and at the end."""
+        turns = self._journal.turns
+        members = len(self.opening.births)
+        due = turns - self._swept_at >= max(SWEEP_TURNS, members // SWEEP_PART)
+        if due or self._journal.done:
+            self._swept_at = turns
+            self._checkpoints.sweep(self.population, self.opening.keep)
+
+    def _beat(self) -> bool:
+        """Hold on to the turns that are out; say whether there are any."""
+        for turn in list(self._out.values()):
+            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
+                self.extend(turn)
+        return bool(self._out)
 
     def _let_go(self, turn: Turn) -> None:
         turn.over = True
@@ -301,7 +346,7 @@ class Run:
         if turn.over:
             raise TurnMisused(f"a turn must be told once, but {which} is over already")
         raise LeaseLost(
-            f"worker {self._worker!r} does not hold {which}: it was asked for elsewhere, or its "
+            f"worker {self.worker!r} does not hold {which}: it was asked for elsewhere, or its "
             f"lease ran out and the member was handed out again. Nothing was written. If a turn "
             f"can pause for longer than its lease lasts, raise lease_ttl_s"
         )

@@ -32,7 +32,7 @@ class Turn:
         evaluate_every: int | None,
         seed: int,
         mode: Mode,
-        read: Callable[[str], Tree],
+        read: Callable[[Checkpoint], Tree],
     ) -> None:
         self.member = member.id
         self.number = member.turn
@@ -118,7 +118,7 @@ class Turn:
         """Return the checkpoint that a member with one goes on from, not to be written on."""
         if self.checkpoint is None:
             raise TurnMisused(f"member {self.member} has no checkpoint before its first turn")
-        return self._read(self.checkpoint.digest)
+        return self._read(self.checkpoint)
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any) -> None:
         """Record scores at their steps along the lineage; a lone one is that of the last step."""

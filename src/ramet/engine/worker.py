@@ -6,16 +6,26 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from ramet.engine.checkpoints import UNREADABLE
 from ramet.engine.run import Run
 from ramet.engine.turn import Turn
-from ramet.errors import LeaseLost, RametError, StateError, TurnInterrupted, UsageError
-from ramet.population import Checkpoint, Population
+from ramet.errors import (
+    LeaseLost,
+    RametError,
+    StateError,
+    StoreError,
+    TurnInterrupted,
+    UsageError,
+)
+from ramet.faults import reach
+from ramet.population import Checkpoint
 from ramet.state.adapters import Bindable, Held, State, adapt, check_applied
 from ramet.state.tree import Tree
 
 logger = logging.getLogger("ramet")
 
-Watch: TypeAlias = Callable[[Population], None]
+# Called after every turn; looks at the run's population when it has something to show.
+Watch: TypeAlias = Callable[[Run], None]
 
 
 class Trainee:
@@ -50,20 +60,37 @@ class Trainee:
         while (turn := self.next) is not None:
             self.training = None
             stale = turn.checkpoint is not None and turn.checkpoint != held
-            saved = turn.saved() if stale else None
+            try:
+                saved = turn.saved() if stale else None
+            except UNREADABLE as error:
+                self._recover(turn, error)
+                if self._begins_anew():
+                    return
+                continue
             self.training = turn
             if stale:
                 adapted.restore(saved)
             if bindable is not None:
                 bindable.apply(turn.hparams.peek())
                 check_applied(bindable, turn.hparams.peek(), "when read back")
+            reach("loaded")
             yield turn
             held = self._leave(turn, adapted, bindable)
-            self.next = None
-            self.next = self._run.ask()
-            if self.next is not None and self.next.fresh:
-                # A fresh member's weights come from a fresh call of the function.
+            if self._begins_anew():
                 return
+
+    def _begins_anew(self) -> bool:
+        """Ask for the next turn; say whether its weights come from a fresh call of the function."""
+        self.next = None
+        self.next = self._run.ask()
+        return self.next is not None and self.next.fresh
+
+    def _recover(self, turn: Turn, error: StoreError) -> None:
+        """Have a member go on whose checkpoint cannot be read."""
+        try:
+            self._run.fail(turn, error)
+        except LeaseLost as lost:
+            logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
 
     def _leave(self, turn: Turn, state: State, bindable: Bindable | None) -> Checkpoint | None:
         """End a turn; return what the state was kept as, which is nothing if the turn was lost."""
@@ -78,7 +105,7 @@ class Trainee:
         except LeaseLost as lost:
             logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
             return None
-        self._watch(self._run.population)
+        self._watch(self._run)
         return kept
 
     def returned(self) -> None:
@@ -142,7 +169,7 @@ def _after(error: Exception, run: Run, trainee: Trainee, watch: Watch) -> Turn |
         run.fail(at_fault, error)
     except LeaseLost as lost:
         logger.warning("%s", lost, extra={"member": at_fault.member, "turn": at_fault.number})
-    watch(run.population)
+    watch(run)
     return run.ask()
 
 

@@ -9,6 +9,7 @@ from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, fold
 from ramet.history.schedule import Schedule, schedule_behind
 from ramet.population import Checkpoint, Population
+from ramet.state.codec import decode
 from ramet.state.tree import Tree, thaw
 from ramet.store.base import Store
 
@@ -20,6 +21,7 @@ class Winner:
     score: float
     hparams: dict[str, Any]
     checkpoint: Checkpoint
+    _run: str = field(repr=False, compare=False)
     _blobs: Blobs = field(repr=False, compare=False)
 
     @property
@@ -32,7 +34,7 @@ class Winner:
 
     def load(self) -> Tree:
         """Return the state, weights and all, that reached the score."""
-        return thaw(self._blobs.get(self.checkpoint.digest))
+        return thaw(decode(self._blobs.get(self._run, self.checkpoint.key)))
 
     def __repr__(self) -> str:
         return (
@@ -92,6 +94,7 @@ class Result:
             score=best.score if self.opening.mode == "max" else -best.score,
             hparams=dict(best.hparams),
             checkpoint=best.checkpoint,
+            _run=self.opening.name,
             _blobs=self._blobs,
         )
 

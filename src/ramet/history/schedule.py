@@ -1,12 +1,13 @@
 """The hyperparameter schedule behind a checkpoint: what its weights were really trained with."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from ramet.domains import Value
-from ramet.events import AnyEvent, Copied, Explored, RunOpened, TurnEnded
+from ramet.events import AnyEvent
+from ramet.history.lineage import stretches_behind
 from ramet.population import Checkpoint
 from ramet.space import Hparams
 
@@ -64,48 +65,12 @@ def _shown(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-class _Stretch(NamedTuple):
-    """A turn in the lineage: the steps it added, what with, and the checkpoint it began from."""
-
-    start: int
-    stop: int
-    hparams: Hparams
-    origin: Checkpoint | None
-
-
 def schedule_behind(checkpoint: Checkpoint, events: Iterable[AnyEvent]) -> Schedule:
     """Trace a checkpoint back to step 0 through every copy of weights on its lineage."""
-    stretches = _stretches(events)
     pieces: list[Piece] = []
-    origin: Checkpoint | None = checkpoint
-    while origin is not None:
-        stretch = stretches[origin.member, origin.turn]
+    for stretch in stretches_behind(checkpoint, events):
         if pieces and pieces[-1].hparams == stretch.hparams:
             pieces[-1] = Piece(start=stretch.start, stop=pieces[-1].stop, hparams=stretch.hparams)
         else:
             pieces.append(Piece(start=stretch.start, stop=stretch.stop, hparams=stretch.hparams))
-        origin = stretch.origin
     return Schedule(tuple(reversed(pieces)))
-
-
-def _stretches(events: Iterable[AnyEvent]) -> dict[tuple[int, int], _Stretch]:
-    hparams: dict[int, Hparams] = {}
-    origins: dict[int, Checkpoint | None] = {}
-    stretches: dict[tuple[int, int], _Stretch] = {}
-    for event in events:
-        match event:
-            case RunOpened():
-                hparams.update((id_, birth.hparams) for id_, birth in enumerate(event.births))
-            case TurnEnded(member=member):
-                origin = origins.get(member)
-                start = origin.step if origin else 0
-                stretches[member, event.turn] = _Stretch(start, event.step, hparams[member], origin)
-                origins[member] = event.checkpoint
-            case Copied(member=member):
-                if event.weights is not None:
-                    origins[member] = event.weights.checkpoint
-                if event.hparams is not None:
-                    hparams[member] = event.hparams
-            case Explored(member=member):
-                hparams[member] = event.hparams
-    return stretches

@@ -9,7 +9,8 @@ from ramet.state.adapters import (
     adapt,
     check_applied,
 )
-from ramet.state.tree import Tree, digest, freeze, thaw
+from ramet.state.codec import decode, encode
+from ramet.state.tree import Tree, freeze, thaw
 
 __all__ = [
     "Bindable",
@@ -20,7 +21,8 @@ __all__ = [
     "Variables",
     "adapt",
     "check_applied",
-    "digest",
+    "decode",
+    "encode",
     "freeze",
     "thaw",
 ]

@@ -1,23 +1,29 @@
 """State trees: nested dicts, lists and tuples of NumPy arrays of numbers, numbers, text and bytes.
 
-A checkpoint holds one. Nothing else can be in it, so nothing in it ever needs to be unpickled.
+A checkpoint holds one. Nothing else can be in it, so nothing in it ever needs to be unpickled. An
+array, dict or list that is at several places of a tree is one object at all of them, and stays so.
 """
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ramet.errors import StateError
+from ramet.state.dtypes import is_number
 
 # The whole truth is in the module's docstring; a recursive alias would help no reader.
 Tree: TypeAlias = Any
+# The keys and places that lead to a part of a tree.
+Path: TypeAlias = tuple[str | int, ...]
 
-LEAVES = {bool, int, float, complex, str, bytes}
+LEAVES = {type(None), bool, int, float, complex, str, bytes}
 # Not their subclasses: a masked array, say, would lose its mask.
 ARRAYS = {np.ndarray, np.memmap}
-USER_DEFINED = 2
+# Far more than states have, and far less than Python's stack.
+DEPTH = 100
+UNFINISHED = object()
 
 
 def freeze(tree: Tree) -> Tree:
@@ -30,15 +36,17 @@ def freeze(tree: Tree) -> Tree:
 numbers, strings, bytes and None, but state['layers'][0]['w'] is of type set; leave it out, or \
 hand over an object with capture() and restore(tree); draws come from turn.rng, whatever the state
     """
-    try:
-        return _copied(tree, "state", writable=False)
-    except RecursionError:
-        raise StateError("a state must be a tree, but this one holds itself") from None
+    return _Rebuilding(_frozen).of(tree)
 
 
 def thaw(tree: Tree) -> Tree:
     """Return a copy of a frozen tree that training may write on."""
-    return _copied(tree, "state", writable=True)
+    return _Rebuilding(_writable).of(tree)
+
+
+def checked(tree: Tree) -> Tree:
+    """Return the tree in containers of our own, around its very arrays, or say where it is none."""
+    return _Rebuilding(np.asarray).of(tree)
 
 
 def restore_into(live: dict[Any, Any], saved: dict[Any, Any]) -> None:
@@ -50,93 +58,121 @@ def restore_into(live: dict[Any, Any], saved: dict[Any, Any]) -> None:
     >>> held_elsewhere
     array([1., 1.])
     """
-    for key in [key for key in live if key not in saved]:
-        del live[key]
-    for key, value in saved.items():
-        # Taken out and put back, for the order that the saved one has.
-        live[key] = _merged(live.pop(key, None), value)
+    homes = _Homes()
+    homes.pair(live, saved)
+    _Rebuilding(homes.array, homes.container).of(saved)
 
 
-def digest(tree: Tree) -> str:
-    """Return a name for a tree's content, the order of its keys included."""
-    hashed = hashlib.blake2b(digest_size=20)
-    for part in _parts(tree):
-        hashed.update(part)
-    return hashed.hexdigest()
+class _Rebuilding:
+    """One pass over a tree that makes it anew, and whatever it shares only once."""
 
+    def __init__(
+        self,
+        array: Callable[[NDArray[Any]], NDArray[Any]],
+        container: Callable[[Tree, Tree], Tree] = lambda _, made: made,
+    ) -> None:
+        self._array, self._container = array, container
+        # By identity; beside the original, whose identity another could have once it is gone.
+        self._made: dict[int, tuple[Tree, Tree]] = {}
 
-def _copied(tree: Tree, path: str, *, writable: bool) -> Tree:
-    kind = type(tree)
-    if isinstance(tree, dict):
-        return {
-            _key(key, path): _copied(value, f"{path}[{key!r}]", writable=writable)
-            for key, value in tree.items()
-        }
-    if kind is list or kind is tuple:
-        return kind(
-            _copied(value, f"{path}[{place}]", writable=writable)
-            for place, value in enumerate(tree)
+    def of(self, tree: Tree, path: Path = ()) -> Tree:
+        kind = type(tree)
+        if kind in LEAVES or (isinstance(tree, np.generic) and is_number(tree.dtype)):
+            return tree
+        if len(path) > DEPTH:
+            raise StateError(f"a state must be at most {DEPTH} deep, but {_shown(path)} is deeper")
+        if kind is tuple:
+            return tuple(self._parts(tree, path))
+        if id(tree) not in self._made:
+            self._made[id(tree)] = tree, UNFINISHED
+            self._made[id(tree)] = tree, self._anew(tree, path)
+        _, made = self._made[id(tree)]
+        if made is UNFINISHED:
+            raise StateError(f"a state must be a tree, but {_shown(path)} holds itself")
+        return made
+
+    def _anew(self, tree: Tree, path: Path) -> Tree:
+        kind = type(tree)
+        if isinstance(tree, dict):
+            made = {_key(key, path): self.of(part, (*path, key)) for key, part in tree.items()}
+            return self._container(tree, made)
+        if kind is list:
+            return self._container(tree, list(self._parts(tree, path)))
+        if kind in ARRAYS and is_number(tree.dtype):
+            return self._array(tree)
+        what = f"an array of {tree.dtype}" if kind in ARRAYS else f"of type {kind.__name__}"
+        raise StateError(
+            f"a state must be made of dicts, lists, tuples, arrays of numbers, numbers, strings, "
+            f"bytes and None, but {_shown(path)} is {what}; leave it out, or hand over an object "
+            f"with capture() and restore(tree); draws come from turn.rng, whatever the state"
         )
-    if kind in ARRAYS and _is_numeric(tree.dtype):
-        array = np.array(tree, order="C", subok=False)
-        array.flags.writeable = writable
-        return array
-    if tree is None or kind in LEAVES or (isinstance(tree, np.generic) and _is_numeric(tree.dtype)):
-        return tree
-    what = f"an array of {tree.dtype}" if kind in ARRAYS else f"of type {kind.__name__}"
-    raise StateError(
-        f"a state must be made of dicts, lists, tuples, arrays of numbers, numbers, strings, bytes "
-        f"and None, but {path} is {what}; leave it out, or hand over an object with capture() and "
-        f"restore(tree); draws come from turn.rng, whatever the state"
-    )
+
+    def _parts(self, tree: list[Tree] | tuple[Tree, ...], path: Path) -> Iterator[Tree]:
+        return (self.of(part, (*path, place)) for place, part in enumerate(tree))
 
 
-def _is_numeric(dtype: np.dtype) -> bool:
-    # Numbers of other packages, bfloat16 for one, are user-defined types.
-    return dtype.kind in "biufc" or dtype.isbuiltin == USER_DEFINED
+class _Homes:
+    """Which live object each saved one is restored into: each of either has at most one other."""
+
+    def __init__(self) -> None:
+        self._homes: dict[int, Tree] = {}
+        # Held, so that no other object gets their identity.
+        self._taken: dict[int, Tree] = {}
+
+    def pair(self, live: Tree, saved: Tree) -> None:
+        """Give what is saved the live objects at its places, the first that will do."""
+        if not _fits(live, saved):
+            return
+        if id(saved) not in self._homes and id(live) not in self._taken:
+            self._homes[id(saved)] = self._taken[id(live)] = live
+        if isinstance(saved, dict):
+            for key in [key for key in saved if key in live]:
+                self.pair(live[key], saved[key])
+        elif not isinstance(saved, np.ndarray):
+            for mine, theirs in zip(live, saved, strict=False):
+                self.pair(mine, theirs)
+
+    def array(self, saved: NDArray[Any]) -> NDArray[Any]:
+        home: NDArray[Any] | None = self._homes.get(id(saved))
+        if home is None:
+            return _writable(saved)
+        np.copyto(home, saved)
+        return home
+
+    def container(self, saved: Tree, made: Tree) -> Tree:
+        home = self._homes.get(id(saved))
+        if home is None:
+            return made
+        home.clear()
+        (home.update if isinstance(home, dict) else home.extend)(made)
+        return home
 
 
-def _key(key: object, path: str) -> object:
-    if type(key) in {str, int}:
+def _fits(live: Tree, saved: Tree) -> bool:
+    if isinstance(live, np.ndarray) and isinstance(saved, np.ndarray):
+        same = (live.shape, live.dtype) == (saved.shape, saved.dtype)
+        return same and live.flags.writeable
+    return any(isinstance(live, kind) and isinstance(saved, kind) for kind in (dict, list, tuple))
+
+
+def _writable(array: NDArray[Any]) -> NDArray[Any]:
+    return np.array(array, order="C", subok=False)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    copy = _writable(array)
+    copy.flags.writeable = False
+    return copy
+
+
+def _key(key: object, path: Path) -> str | int:
+    if isinstance(key, str | int) and type(key) in {str, int}:
         return key
     raise StateError(
-        f"a state's dicts must have strings or whole numbers as keys, but {path} has {key!r}"
+        f"a state's dicts must have strings or whole numbers as keys, but {_shown(path)} has "
+        f"{key!r}"
     )
 
 
-def _merged(live: Any, saved: Tree) -> Any:
-    if isinstance(live, dict) and isinstance(saved, dict):
-        restore_into(live, saved)
-        return live
-    if (
-        isinstance(live, np.ndarray)
-        and isinstance(saved, np.ndarray)
-        and live.flags.writeable
-        and (live.shape, live.dtype) == (saved.shape, saved.dtype)
-    ):
-        np.copyto(live, saved)
-        return live
-    if isinstance(live, list) and isinstance(saved, list) and len(live) == len(saved):
-        live[:] = [_merged(mine, theirs) for mine, theirs in zip(live, saved, strict=True)]
-        return live
-    return thaw(saved)
-
-
-def _parts(tree: Tree) -> Iterator[bytes | memoryview]:
-    """Yield what tells a tree from every other: each part's kind and length, then its content."""
-    if isinstance(tree, dict):
-        yield b"dict%d:" % len(tree)
-        for key, value in tree.items():
-            yield from _parts(key)
-            yield from _parts(value)
-    elif isinstance(tree, list | tuple):
-        yield b"%s%d:" % (type(tree).__name__.encode(), len(tree))
-        for value in tree:
-            yield from _parts(value)
-    elif isinstance(tree, np.ndarray | np.generic):
-        yield f"{type(tree).__name__}{np.dtype(tree.dtype).str}{tree.shape}:".encode()
-        yield np.ascontiguousarray(tree).tobytes()
-    else:
-        text = tree if isinstance(tree, bytes) else repr(tree).encode()
-        yield b"%s%d:" % (type(tree).__name__.encode(), len(text))
-        yield text
+def _shown(path: Path) -> str:
+    return "state" + "".join(f"[{part!r}]" for part in path)

@@ -1,6 +1,17 @@
-"""Stores: the record of runs, in memory or (to come) in a database."""
+"""Stores: the record of runs, in memory or in a file."""
 
-from ramet.store.base import Lease, Store
+from ramet.store.base import Lease, RunEvent, Seat, Standing, Store, standing
 from ramet.store.memory import MemoryStore
+from ramet.store.sqlite import Durability, SQLiteStore
 
-__all__ = ["Lease", "MemoryStore", "Store"]
+__all__ = [
+    "Durability",
+    "Lease",
+    "MemoryStore",
+    "RunEvent",
+    "SQLiteStore",
+    "Seat",
+    "Standing",
+    "Store",
+    "standing",
+]

@@ -1,11 +1,12 @@
 """What a store promises; docs/architecture.md numbers the promises."""
 
-from collections.abc import Sequence
-from typing import Protocol
+import math
+from collections.abc import Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from ramet.events import AnyEvent, Logged, RunOpened
+from ramet.events import AnyEvent, Extended, Logged, Resumed, RunOpened, Stopped
 from ramet.population import Member
 
 
@@ -17,25 +18,79 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     # Grows whenever the member changes hands; the older one writes nothing any more.
     token: int
-    # Seconds since the epoch, by the store's clock.
+    # Seconds, by a clock of the store that never jumps.
     expires_at: float
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store knows of a member beside the log: what claims go by, and what people ask."""
+
+    member: int
+    trained: int = 0
+    step: int = 0
+    turn: int = 0
+    # The latest; None before the first, and where it was not finite.
+    score: float | None = None
+    # What its state is stored under.
+    checkpoint: str | None = None
+
+
+class Seat(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's standing, and who is at work on it."""
+
+    standing: Standing
+    # Who holds a live lease.
+    worker: str | None = None
+    # Seconds since that one was last heard of.
+    silent_s: float | None = None
+
+
+# What belongs to a run and to no member.
+RunEvent = Extended | Stopped | Resumed
+
+
+def standing(member: Member) -> Standing:
+    """Return what a store knows of a member."""
+    score = member.score
+    return Standing(
+        member=member.id,
+        trained=member.trained,
+        step=member.step,
+        turn=member.turn,
+        score=score if score is not None and math.isfinite(score) else None,
+        checkpoint=member.checkpoint.key if member.checkpoint else None,
+    )
+
+
+@runtime_checkable
 class Store(Protocol):
     """The record of runs: their events, and who is at work on which member."""
 
-    def open_run(
-        self, opening: RunOpened, members: Sequence[Member], *, synchronous: bool, worker: str
-    ) -> RunOpened:
+    def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         """Begin a run, unless one of that name exists; return the opening on record."""
         ...
 
-    def claim(self, run: str, *, worker: str, ttl_s: float) -> Lease | None:
+    def opening(self, run: str) -> RunOpened:
+        """Return the opening on record, or raise RunNotFound."""
+        ...
+
+    def runs(self) -> list[str]:
+        """Return the names of the runs, in the order in which they were opened."""
+        ...
+
+    def claim(
+        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+    ) -> Lease | None:
         """Lease the member that has trained least among those free to train, if there is one.
 
         Free is a member that nobody holds a live lease on, that has budget left and, in a
-        synchronous run, that has not yet ended its turn of the present round.
+        synchronous run, that has not yet ended its turn of the present round. Among those that
+        trained equally little it is the preferred one, or else the first.
         """
+        ...
+
+    def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
+        """Lease a member that has not yet ended this turn, whoever holds it; None if it has."""
         ...
 
     def extend(self, lease: Lease, *, ttl_s: float) -> Lease:
@@ -46,26 +101,37 @@ class Store(Protocol):
         """Let go of a member without writing anything; a lease already lost is no error."""
         ...
 
+    def disown(self, run: str, *, worker: str) -> list[int]:
+        """Let go of all that a worker held which is known to be dead; return the members."""
+        ...
+
     def commit(
         self,
         lease: Lease,
         events: Sequence[AnyEvent],
-        members: Sequence[Member],
+        standings: Sequence[Standing],
         *,
+        copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - it is the round of every other place
         after: int | None = None,
     ) -> int:
-        """Write events and the members as they are after them, and release: all or nothing.
+        """Write events and how members stand after them, and release: all or nothing.
 
-        ``round`` begins that round. ``after`` is the number of the last event that was known when
-        this was decided: if others wrote since, raise LogMoved. Return the last number written.
+        ``copied`` are members whose checkpoints the events copy: if one has another by now, raise
+        LogMoved. ``round`` begins that round. ``after`` is the number of the last event that was
+        known when this was decided: if others wrote since, raise LogMoved. Return the last number
+        written. The lease of every other member in ``standings`` is revoked.
         """
+        ...
+
+    def append(self, run: str, event: RunEvent, *, worker: str, after: int) -> int:
+        """Write an event of the run itself, or raise LogMoved; return its number."""
         ...
 
     def events(self, run: str, after: int = -1) -> list[Logged]:
         """Return the events behind a number, in order and without gaps."""
         ...
 
-    def members(self, run: str) -> list[Member]:
-        """Return the members as the last commits left them."""
+    def seats(self, run: str) -> list[Seat]:
+        """Return how the members stand as the last commits left them, and who holds them."""
         ...

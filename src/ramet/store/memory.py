@@ -1,25 +1,26 @@
 """A store for one process, and the model that the durable ones are tested against."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from msgspec.structs import replace
 
 from ramet.clock import Clock, SystemClock
-from ramet.errors import LeaseLost, LogMoved, RunNotFound
-from ramet.events import AnyEvent, Logged, RunOpened, decode, encode
-from ramet.population import Member
-from ramet.store.base import Lease
+from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
+from ramet.store.base import Lease, RunEvent, Seat, Standing
+from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
 
 
 @dataclass(slots=True)
-class _Seat:
-    """A member's row: itself, and who holds it."""
+class _Row:
+    """A member's row: how it stands, and who holds it."""
 
-    member: Member
+    standing: Standing
     token: int = 0
     lease: Lease | None = None
+    heard_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -27,15 +28,20 @@ class _Record:
     """One run's rows. Events are kept as bytes, so that reading gives values, as from a file."""
 
     opening: RunOpened
-    seats: list[_Seat]
+    rows: list[_Row]
+    # The budget of each member.
+    steps: int
     # None in an asynchronous run.
     round: int | None
     log: list[tuple[float, str, bytes]] = field(default_factory=list)
 
-    def free(self, seat: _Seat, now: float) -> bool:
-        held = seat.lease is not None and seat.lease.expires_at > now
-        waiting = self.round is not None and seat.member.turn != self.round
-        return not held and not waiting and seat.member.trained < self.opening.steps
+    @property
+    def head(self) -> int:
+        return len(self.log) - 1
+
+    def may_train(self, row: _Row) -> bool:
+        waiting = self.round is not None and row.standing.turn != self.round
+        return not waiting and row.standing.trained < self.steps
 
 
 class MemoryStore:
@@ -44,72 +50,103 @@ class MemoryStore:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
-        self._runs: dict[str, _Record] = {}
+        self._records: dict[str, _Record] = {}
 
-    def open_run(
-        self, opening: RunOpened, members: Sequence[Member], *, synchronous: bool, worker: str
-    ) -> RunOpened:
+    def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         with self._lock:
-            if opening.name not in self._runs:
-                seats = [_Seat(member) for member in members]
-                record = _Record(opening, seats, 0 if synchronous else None)
-                self._write(record, worker, [opening])
-                self._runs[opening.name] = record
-            return self._runs[opening.name].opening
+            if opening.name not in self._records:
+                rows = [_Row(Standing(member=id_)) for id_ in range(len(opening.births))]
+                round_ = 0 if opening.synchronous else None
+                # What others read, who find a list where this worker may have had a tuple.
+                read = cast(RunOpened, decode(encode(opening)))
+                record = _Record(read, rows, opening.steps, round_)
+                self._write(record, worker, [read])
+                self._records[opening.name] = record
+            return self._records[opening.name].opening
 
-    def claim(self, run: str, *, worker: str, ttl_s: float) -> Lease | None:
+    def opening(self, run: str) -> RunOpened:
         with self._lock:
-            record, now = self._record(run), self._clock.now()
-            free = [seat for seat in record.seats if record.free(seat, now)]
+            return self._record(run).opening
+
+    def runs(self) -> list[str]:
+        with self._lock:
+            return list(self._records)
+
+    def claim(
+        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+    ) -> Lease | None:
+        with self._lock:
+            record = self._record(run)
+            free = [row for row in record.rows if record.may_train(row) and not self._live(row)]
             if not free:
                 return None
-            seat = min(free, key=lambda seat: (seat.member.trained, seat.member.id))
-            seat.token += 1
-            seat.lease = Lease(
-                run=run,
-                member=seat.member.id,
-                worker=worker,
-                token=seat.token,
-                expires_at=now + ttl_s,
-            )
-            return seat.lease
+            row = min(free, key=lambda row: _urgency(row, prefer))
+            return self._lease(run, row, worker, ttl_s)
+
+    def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
+        with self._lock:
+            record = self._record(run)
+            row = record.rows[member]
+            if row.standing.turn != turn or not record.may_train(row):
+                return None
+            return self._lease(run, row, worker, ttl_s)
 
     def extend(self, lease: Lease, *, ttl_s: float) -> Lease:
         with self._lock:
-            seat = self._held(lease)
-            seat.lease = replace(lease, expires_at=self._clock.now() + ttl_s)
-            return seat.lease
+            row = self._held(lease)
+            row.heard_at = self._clock.uptime()
+            row.lease = replace(lease, expires_at=row.heard_at + ttl_s)
+            return row.lease
 
     def release(self, lease: Lease) -> None:
         with self._lock:
-            seat = self._record(lease.run).seats[lease.member]
-            if seat.token == lease.token:
-                seat.lease = None
+            row = self._record(lease.run).rows[lease.member]
+            if row.token == lease.token:
+                row.lease = None
+
+    def disown(self, run: str, *, worker: str) -> list[int]:
+        with self._lock:
+            rows = [
+                row for row in self._record(run).rows if row.lease and row.lease.worker == worker
+            ]
+            for row in rows:
+                row.lease = None
+            return [row.standing.member for row in rows]
 
     def commit(
         self,
         lease: Lease,
         events: Sequence[AnyEvent],
-        members: Sequence[Member],
+        standings: Sequence[Standing],
         *,
+        copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
     ) -> int:
         with self._lock:
-            record, seat = self._record(lease.run), self._held(lease)
-            head = len(record.log) - 1
-            if after is not None and after != head:
-                raise LogMoved(
-                    f"a commit decided on event {after} of run {lease.run!r} must come next after "
-                    f"it, but the last event is {head}; nothing was written: read on, decide again"
-                )
+            record = self._record(lease.run)
+            self._held(lease)
+            if after is not None and after != record.head:
+                raise log_moved(lease.run, after, record.head)
+            for source in copied:
+                if record.rows[source.member].standing.checkpoint != source.checkpoint:
+                    raise copied_moved(lease, source)
             self._write(record, lease.worker, events)
-            seat.lease = None
-            for member in members:
-                self._put(record.seats[member.id], member, writer=lease.member)
-            if round is not None:
-                record.round = round
-            return len(record.log) - 1
+            for after_it in standings:
+                self._put(record.rows[after_it.member], after_it, writer=lease.member)
+            record.rows[lease.member].lease = None
+            record.round = record.round if round is None else round
+            return record.head
+
+    def append(self, run: str, event: RunEvent, *, worker: str, after: int) -> int:
+        with self._lock:
+            record = self._record(run)
+            if after != record.head:
+                raise log_moved(run, after, record.head)
+            self._write(record, worker, [event])
+            if isinstance(event, Extended):
+                record.steps = event.steps
+            return record.head
 
     def events(self, run: str, after: int = -1) -> list[Logged]:
         with self._lock:
@@ -119,31 +156,43 @@ class MemoryStore:
             for number, (at, worker, data) in enumerate(log, start=after + 1)
         ]
 
-    def members(self, run: str) -> list[Member]:
+    def seats(self, run: str) -> list[Seat]:
         with self._lock:
-            return [seat.member for seat in self._record(run).seats]
+            return [self._seat(row) for row in self._record(run).rows]
 
     def _record(self, run: str) -> _Record:
         try:
-            return self._runs[run]
+            return self._records[run]
         except KeyError:
-            raise RunNotFound(
-                f"a run must be opened before it is used, but {run!r} was not; this store has "
-                f"{sorted(self._runs)}"
-            ) from None
+            raise run_not_found(run, sorted(self._records)) from None
 
-    def _held(self, lease: Lease) -> _Seat:
-        seat = self._record(lease.run).seats[lease.member]
-        if seat.token == lease.token and seat.lease is not None:
-            return seat
-        ago = self._clock.now() - lease.expires_at
-        ran_out = f"ran out {ago:.1f} s ago" if ago > 0 else "was revoked"
-        now_held = f"{seat.lease.worker!r} holds it now" if seat.lease else "it is done with"
-        raise LeaseLost(
-            f"worker {lease.worker!r} no longer holds member {lease.member} of run {lease.run!r}: "
-            f"its lease {ran_out} and {now_held}. Nothing was written. If a turn can pause for "
-            f"longer than its lease lasts, raise lease_ttl_s"
+    def _live(self, row: _Row) -> bool:
+        return row.lease is not None and row.lease.expires_at > self._clock.uptime()
+
+    def _lease(self, run: str, row: _Row, worker: str, ttl_s: float) -> Lease:
+        row.token += 1
+        row.heard_at = self._clock.uptime()
+        row.lease = Lease(
+            run=run,
+            member=row.standing.member,
+            worker=worker,
+            token=row.token,
+            expires_at=row.heard_at + ttl_s,
         )
+        return row.lease
+
+    def _held(self, lease: Lease) -> _Row:
+        row = self._record(lease.run).rows[lease.member]
+        if row.token == lease.token and row.lease is not None:
+            return row
+        holder = row.lease.worker if row.lease else None
+        raise lease_lost(lease, ago_s=self._clock.uptime() - lease.expires_at, holder=holder)
+
+    def _seat(self, row: _Row) -> Seat:
+        if row.lease is None or not self._live(row):
+            return Seat(standing=row.standing)
+        silent_s = self._clock.uptime() - row.heard_at
+        return Seat(standing=row.standing, worker=row.lease.worker, silent_s=silent_s)
 
     def _write(self, record: _Record, worker: str, events: Sequence[AnyEvent]) -> None:
         now = self._clock.now()
@@ -151,9 +200,14 @@ class MemoryStore:
         record.log += [(now, worker, encode(event)) for event in events]
 
     @staticmethod
-    def _put(seat: _Seat, member: Member, *, writer: int) -> None:
-        seat.member = member
-        if member.id != writer:
+    def _put(row: _Row, standing: Standing, *, writer: int) -> None:
+        row.standing = standing
+        if standing.member != writer:
             # Whoever is still at work on it works on what is no more.
-            seat.token += 1
-            seat.lease = None
+            row.token += 1
+            row.lease = None
+
+
+def _urgency(row: _Row, prefer: int | None) -> tuple[int, bool, int]:
+    standing = row.standing
+    return standing.trained, standing.member != prefer, standing.member

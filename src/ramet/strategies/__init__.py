@@ -1,5 +1,8 @@
 """Strategies: pure values that decide; one algorithm a file."""
 
+from typing import Any
+
+from ramet.description import rebuilt
 from ramet.domains import Explore
 from ramet.events import Birth
 from ramet.strategies.base import Action, Annotate, Change, Copy, Strategy
@@ -9,6 +12,23 @@ from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
 from ramet.strategies.pbt import PBT
 from ramet.strategies.random_search import RandomSearch
+
+# What a strategy may be made of so that its description says it all.
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        *(PBT, RandomSearch, Grid, HandTuned),
+        *(Truncation, BinaryTournament, TTest),
+        *(Perturb, Resample, Drops, Cosine),
+    )
+}
+
+
+def from_description(data: dict[str, Any]) -> Strategy:
+    """Rebuild a strategy that a log describes, or raise SpaceError if some of it is code."""
+    strategy: Strategy = rebuilt(data, KINDS)
+    return strategy
+
 
 __all__ = [
     "PBT",
@@ -31,5 +51,6 @@ __all__ = [
     "Strategy",
     "TTest",
     "Truncation",
+    "from_description",
     "product",
 ]

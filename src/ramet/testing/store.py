@@ -10,29 +10,47 @@
 The promises are numbered as in docs/architecture.md.
 """
 
+import math
 import threading
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from ramet.domains import Uniform
 from ramet.errors import LeaseLost, LogMoved, RunNotFound
-from ramet.events import Annotated, AnyEvent, Birth, Explored, RunOpened, TurnEnded, fold
-from ramet.population import Member
+from ramet.events import (
+    Annotated,
+    AnyEvent,
+    Birth,
+    Copied,
+    Explored,
+    Extended,
+    RunOpened,
+    Stopped,
+    TurnEnded,
+    Weights,
+    fold,
+)
+from ramet.population import Population
 from ramet.space import Space
-from ramet.store import Lease, Store
+from ramet.store import Lease, Standing, Store, standing
 from ramet.testing.clock import FakeClock
 
 TTL_S = 30.0
 
 
-def opening(name: str = "lm", *, members: int = 3, steps: int = 20) -> RunOpened:
+def opening(
+    name: str = "lm", *, members: int = 3, steps: int = 20, synchronous: bool = False
+) -> RunOpened:
     """Return the opening of a small run."""
     return RunOpened(
         name=name,
         seed=0,
         mode="max",
         steps=steps,
+        synchronous=synchronous,
+        keep="lineage",
         space=Space(lr=Uniform(0.0, 1.0)).describe(),
         strategy={},
         births=tuple(Birth(hparams={"lr": 0.5}) for _ in range(members)),
@@ -43,8 +61,18 @@ def begin(
     store: Store, name: str = "lm", *, members: int = 3, synchronous: bool = False
 ) -> RunOpened:
     """Open a small run in a store."""
-    opened = opening(name, members=members)
-    return store.open_run(opened, fold([opened]).members, synchronous=synchronous, worker="first")
+    opened = opening(name, members=members, synchronous=synchronous)
+    return store.open_run(opened, worker="first")
+
+
+def standings(store: Store, name: str = "lm") -> list[Standing]:
+    """Return how the members of a run stand."""
+    return [seat.standing for seat in store.seats(name)]
+
+
+def folded(store: Store, name: str = "lm") -> Population:
+    """Return what the log of a run leads to."""
+    return fold(logged.event for logged in store.events(name))
 
 
 def claim(store: Store, worker: str = "gpu-03") -> Lease:
@@ -56,7 +84,7 @@ def claim(store: Store, worker: str = "gpu-03") -> Lease:
 
 def end_turn(store: Store, lease: Lease, *, after: int | None = None) -> int:
     """Commit a turn of ten steps."""
-    before = store.members("lm")[lease.member]
+    before = standings(store)[lease.member]
     events: list[AnyEvent] = [
         TurnEnded(
             member=lease.member,
@@ -70,9 +98,8 @@ def end_turn(store: Store, lease: Lease, *, after: int | None = None) -> int:
     return store.commit(lease, events, [_after(store, events, lease.member)], after=after)
 
 
-def _after(store: Store, events: list[AnyEvent], member: int) -> Member:
-    population = fold(logged.event for logged in store.events("lm"))
-    return fold(events, population)[member]
+def _after(store: Store, events: list[AnyEvent], member: int) -> Standing:
+    return standing(fold(events, folded(store))[member])
 
 
 def _at_once(work: Callable[[], None]) -> None:
@@ -100,15 +127,43 @@ class StoreContract:
 
     def test_opening_a_run_again_returns_the_opening_on_record(self, store: Store) -> None:
         first = begin(store)
-        again = opening(members=5)
-        assert store.open_run(again, (), synchronous=False, worker="late") == first
-        assert len(store.members("lm")) == 3
+        assert store.open_run(opening(members=5), worker="late") == first
+        assert store.opening("lm") == first
+        assert len(standings(store)) == 3
+
+    def test_an_opening_is_what_its_first_event_is_read_as(self, store: Store) -> None:
+        births = (Birth(hparams={"lr": 0.5}, data=(1, math.nan)),)
+        returned = store.open_run(replace(opening(), births=births), worker="first")
+        read = store.events("lm")[0].event
+        assert [returned, store.opening("lm"), store.open_run(opening(), worker="late")] == [
+            read
+        ] * 3
+
+    def test_every_verb_names_the_run_that_was_not_opened(self, store: Store) -> None:
+        begin(store, "other")
+        lease = Lease(run="lm", member=0, worker="gpu-03", token=1, expires_at=0.0)
+        verbs: list[Callable[[], object]] = [
+            lambda: store.opening("lm"),
+            lambda: store.claim("lm", worker="gpu-03", ttl_s=TTL_S),
+            lambda: store.seize("lm", 0, turn=0, worker="gpu-03", ttl_s=TTL_S),
+            lambda: store.extend(lease, ttl_s=TTL_S),
+            lambda: store.release(lease),
+            lambda: store.disown("lm", worker="gpu-03"),
+            lambda: store.commit(lease, [], []),
+            lambda: store.append("lm", Stopped(), worker="cli", after=0),
+            lambda: store.events("lm"),
+            lambda: store.seats("lm"),
+        ]
+        for verb in verbs:
+            with pytest.raises(RunNotFound, match=r"'lm' was not; this store has \['other'\]"):
+                verb()
 
     def test_runs_of_one_store_do_not_meet(self, store: Store) -> None:
         begin(store, "lm")
         begin(store, "other", members=1)
         end_turn(store, claim(store))
         assert [len(store.events(name)) for name in ("lm", "other")] == [2, 1]
+        assert store.runs() == ["lm", "other"]
 
     def test_i1_a_member_has_at_most_one_live_lease(self, store: Store) -> None:
         begin(store)
@@ -149,7 +204,7 @@ class StoreContract:
         ):
             end_turn(store, lost)
         assert len(store.events("lm")) == 1
-        assert store.members("lm")[0].turn == 0
+        assert standings(store)[0].turn == 0
 
     def test_i2_a_lease_ends_with_its_commit(self, store: Store) -> None:
         begin(store)
@@ -188,12 +243,11 @@ class StoreContract:
         begin(store)
         for _ in range(4):
             end_turn(store, claim(store))
-        folded = fold(logged.event for logged in store.events("lm"))
-        assert list(folded.members) == store.members("lm")
+        assert [standing(member) for member in folded(store)] == standings(store)
 
     def test_i5_what_was_read_does_not_change(self, store: Store) -> None:
         begin(store)
-        before = store.events("lm"), store.members("lm")
+        before = store.events("lm"), store.seats("lm")
         copies = list(before[0]), list(before[1])
         end_turn(store, claim(store))
         assert before == copies
@@ -206,7 +260,7 @@ class StoreContract:
         claim(store, "dies")
         clock.sleep(TTL_S + 1)
         assert claim(store).member == 0
-        assert store.members("lm")[0].turn == 1
+        assert standings(store)[0].turn == 1
 
     def test_i8_events_are_numbered_without_gaps(self, store: Store) -> None:
         begin(store, members=50)
@@ -214,9 +268,8 @@ class StoreContract:
         def work() -> None:
             while (lease := store.claim("lm", worker="thread", ttl_s=TTL_S)) is not None:
                 note = Annotated(member=lease.member, data={"seen": True})
-                changed = _after(store, [note], lease.member)
                 # No budget left, so that each is claimed once.
-                done = Member(id=lease.member, hparams=changed.hparams, trained=20)
+                done = Standing(member=lease.member, trained=20)
                 store.commit(lease, [note, note], [done])
 
         _at_once(work)
@@ -295,9 +348,116 @@ class StoreContract:
         lease = claim(store)
         turn = TurnEnded(member=0, turn=0, trained=10, step=10, points=((10, None),), digest="d")
         store.commit(lease, [turn], [_after(store, [turn], 0)])
-        score = store.members("lm")[0].score
-        assert score is not None
-        assert score != score  # noqa: PLR0124 - NaN alone is not itself
-        assert fold(logged.event for logged in store.events("lm"))[0].curve.points() == (
-            (10, None),
-        )
+        assert standings(store)[0].score is None
+        assert folded(store)[0].curve.points() == ((10, None),)
+
+    def test_of_two_that_trained_equally_little_the_preferred_one_is_claimed(
+        self, store: Store
+    ) -> None:
+        begin(store)
+        for _ in range(2):
+            end_turn(store, claim(store))
+        preferring = [
+            store.claim("lm", worker="gpu-03", ttl_s=TTL_S, prefer=member) for member in (1, 1, 0)
+        ]
+        assert [lease and lease.member for lease in preferring] == [2, 1, 0]
+
+    def test_the_preferred_member_is_claimed_only_if_it_is_free(self, store: Store) -> None:
+        begin(store, synchronous=True)
+        # As after a turn that spent nothing.
+        store.commit(claim(store), [], [Standing(member=0, turn=1)])
+        claim(store)
+        for prefer in (0, 1):
+            lease = store.claim("lm", worker="gpu-03", ttl_s=TTL_S, prefer=prefer)
+            assert lease is not None
+            assert lease.member == 2
+            store.release(lease)
+
+    def test_a_commit_that_is_refused_begins_no_round(self, store: Store) -> None:
+        begin(store, members=1, synchronous=True)
+        lease = claim(store)
+        with pytest.raises(LogMoved):
+            store.commit(lease, [], [Standing(member=0, turn=1)], round=1, after=7)
+        store.release(lease)
+        assert store.seize("lm", 0, turn=0, worker="gpu-03", ttl_s=TTL_S) is not None
+
+    def test_a_member_whose_turn_is_under_way_can_be_seized(self, store: Store) -> None:
+        begin(store, synchronous=True)
+        slow = claim(store, "slow")
+        assert store.seize("lm", 0, turn=1, worker="gpu-03", ttl_s=TTL_S) is None
+        lease = store.seize("lm", 0, turn=0, worker="gpu-03", ttl_s=TTL_S)
+        assert lease is not None
+        with pytest.raises(LeaseLost, match="'gpu-03' holds it now"):
+            end_turn(store, slow)
+        end_turn(store, lease)
+        assert store.seize("lm", 0, turn=0, worker="gpu-03", ttl_s=TTL_S) is None
+        assert store.seize("lm", 0, turn=1, worker="gpu-03", ttl_s=TTL_S) is None
+
+    def test_what_a_dead_worker_held_can_be_claimed_at_once(self, store: Store) -> None:
+        begin(store)
+        dead = [claim(store, "dead") for _ in range(2)]
+        end_turn(store, claim(store, "alive"))
+        assert store.disown("lm", worker="dead") == [0, 1]
+        assert store.disown("lm", worker="dead") == []
+        with pytest.raises(LeaseLost):
+            end_turn(store, dead[0])
+        assert [claim(store).member for _ in range(2)] == [0, 1]
+
+    def test_a_copy_of_what_its_source_no_longer_has_writes_nothing(self, store: Store) -> None:
+        begin(store)
+        end_turn(store, claim(store))
+        source = folded(store)[0]
+        lease = claim(store)
+        assert lease.member == 1
+        assert source.checkpoint is not None
+        weights = Weights(checkpoint=source.checkpoint, points=((10, 0.5),))
+        copy = Copied(member=1, source=0, kind="exploit", weights=weights, hparams=None)
+        after = [_after(store, [copy], 1)]
+        store.claim("lm", worker="other", ttl_s=TTL_S)
+        end_turn(store, claim(store, "source"))
+        with pytest.raises(LogMoved, match="member 0 of run 'lm' went on from 0-0-d"):
+            store.commit(lease, [copy], after, copied=[standing(source)])
+        assert standings(store)[1] == Standing(member=1)
+        now = folded(store)[0]
+        assert store.commit(lease, [copy], after, copied=[standing(now)]) == 3
+
+    def test_a_seat_tells_who_is_at_work_and_since_when_nothing_was_heard(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin(store)
+        lease = claim(store, "gpu-17")
+        clock.sleep(10)
+        assert store.seats("lm")[0].worker == "gpu-17"
+        assert store.seats("lm")[0].silent_s == 10
+        store.extend(lease, ttl_s=TTL_S)
+        assert store.seats("lm")[0].silent_s == 0
+        clock.sleep(TTL_S + 1)
+        assert store.seats("lm")[0].worker is None
+
+    def test_an_extended_run_goes_on(self, store: Store) -> None:
+        begin(store, members=1)
+        for _ in range(2):
+            end_turn(store, claim(store))
+        assert store.append("lm", Extended(steps=30), worker="cli", after=2) == 3
+        end_turn(store, claim(store))
+        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S) is None
+        assert folded(store).steps == 30
+
+    def test_an_event_of_the_run_is_not_written_on_an_old_log(self, store: Store) -> None:
+        begin(store)
+        end_turn(store, claim(store))
+        with pytest.raises(LogMoved):
+            store.append("lm", Stopped(), worker="cli", after=0)
+        store.append("lm", Stopped(), worker="cli", after=1)
+        assert folded(store).stopped
+
+    def test_a_clock_that_is_set_neither_ends_a_lease_nor_makes_it_last(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin(store, members=1)
+        claim(store, "gpu-17")
+        clock.jump(1e6)
+        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S) is None
+        clock.jump(-2e6)
+        clock.sleep(TTL_S + 1)
+        assert claim(store).worker == "gpu-03"

@@ -1,0 +1,212 @@
+"""What keeping a checkpoint costs, against plainly writing and reading as many bytes.
+
+    python -m benchmarks.checkpoints --mb 1 10 100 1000 --json
+
+``save_ratio`` is the time that writing the same bytes to a file takes, over that of a state's way
+there: encode, digest and put. Both wait for the disk, and the file's name, in the same way.
+``load_ratio`` is the time of ``open().read()`` over that of get, decode and touching every page of
+the arrays; get has read every byte for the digest. The page cache is warm in both, since a
+benchmark may not drop it: a cold disk would hide what ramet does. ``thaw_ratio`` has the copy that
+training may write on in it, which the plain side does not make.
+``peak_ratio`` is the most memory that saving and loading took at once beyond the state, over its
+size, in a process of its own. That is memory without a file behind it (RssAnon): the pages of a
+mapped file are the page cache's own, and the kernel takes them back when it needs them.
+``exploit_ms`` is a copy by reference: folding the event, whatever the weights' size.
+Ratios are medians over rounds, in each of which every side has its turn.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.reporting import parser, report
+from ramet.blobs import DirectoryBlobs
+from ramet.digest import Buffer, digest
+from ramet.domains import Uniform
+from ramet.events import Copied, Weights, fold
+from ramet.population import Checkpoint, Curve, Member, Population
+from ramet.space import Space
+from ramet.state import decode, encode, thaw
+
+LAYERS = 4
+PAGE = 4096
+
+
+def state(mb: float) -> dict[str, Any]:
+    """Return a state of this size: layers with a matrix and a vector each."""
+    rng = np.random.default_rng(0)
+    rows = int(mb * 1e6 / 4 / LAYERS / 257)
+    return {
+        "layers": {
+            f"layer{number}": {
+                "w": rng.random((rows, 256), np.float32),
+                "b": rng.random(rows, np.float32),
+            }
+            for number in range(LAYERS)
+        },
+        "step": 1000,
+    }
+
+
+def save(blobs: DirectoryBlobs, tree: Any, turn: int = 0) -> str:
+    chunks = encode(tree)
+    key = Checkpoint(member=0, turn=turn, step=0, digest=digest(chunks)).key
+    blobs.put("run", key, chunks)
+    return key
+
+
+def load(blobs: DirectoryBlobs, key: str) -> Any:
+    tree = decode(blobs.get("run", key))
+    for layer in tree["layers"].values():
+        for array in layer.values():
+            array.reshape(-1)[:: PAGE // array.itemsize].sum()
+    return tree
+
+
+def write_plainly(path: Path, chunks: list[Buffer]) -> None:
+    """Write as DirectoryBlobs does, without a digest, a lock or a second name."""
+    with path.open("wb") as file:
+        file.writelines(chunks)
+        file.flush()
+        os.fdatasync(file.fileno())
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def read_plainly(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read()
+
+
+def rounds(times: int, *sides: Callable[[int], object]) -> list[list[float]]:
+    """Return the seconds that each side takes, given the round's number, as they take turns."""
+    taken: list[list[float]] = [[] for _ in sides]
+    for number in range(times):
+        pairs = list(zip(sides, taken, strict=True))
+        # To and fro, since a disk is slower after it was written to.
+        for side, seconds in pairs if number % 2 else reversed(pairs):
+            began = time.perf_counter()
+            side(number)
+            seconds.append(time.perf_counter() - began)
+    return taken
+
+
+def ratio(plain: list[float], ours: list[float]) -> float:
+    """Return the median over the rounds, which a disk that slows down on the way leaves alone."""
+    return statistics.median(one / other for one, other in zip(plain, ours, strict=True))
+
+
+def exploit_ms(times: int = 1000) -> float:
+    """Return what it takes to give a member another's weights and values."""
+    kept = Checkpoint(member=1, turn=1, step=10, digest="0" * 32)
+    members = tuple(
+        Member(id=id_, hparams={"lr": 0.5}, curve=Curve((10,), (0.5,)), checkpoint=kept)
+        for id_ in range(2)
+    )
+    population = Population(space=Space(lr=Uniform(0.0, 1.0)), steps=20, members=members)
+    weights = Weights(checkpoint=kept, points=((10, 0.5),))
+    copied = Copied(member=0, source=1, kind="exploit", weights=weights, hparams={"lr": 0.5})
+    (seconds,) = rounds(times, lambda _: fold([copied], population))
+    return statistics.median(seconds) * 1e3
+
+
+def anonymous_bytes() -> int:
+    """Return the memory of this process that no file is behind."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit("peak_ratio needs RssAnon in /proc/self/status, which Linux has")
+
+
+def peak_ratio(folder: Path, mb: float) -> float:
+    """Save and load once while another thread watches; return the peak over the state's size."""
+    tree = state(mb)
+    before, seen, done = anonymous_bytes(), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.0005):
+            seen[0] = max(seen[0], anonymous_bytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    blobs = DirectoryBlobs(folder)
+    held = load(blobs, save(blobs, tree))
+    seen[0] = max(seen[0], anonymous_bytes())
+    done.set()
+    watcher.join()
+    del held
+    return max(0, seen[0] - before) / size(tree)
+
+
+def size(tree: Any) -> int:
+    return sum(array.nbytes for layer in tree["layers"].values() for array in layer.values())
+
+
+def peak_ratio_elsewhere(folder: Path, mb: float) -> float:
+    command = [sys.executable, "-m", "benchmarks.checkpoints", "--folder", os.fspath(folder)]
+    command += ["--mb", str(mb), "--peak"]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
+    return float(run.stdout)
+
+
+def measure(folder: Path, mb: float, times: int) -> dict[str, object]:
+    """Return the figures of a state of this size; each save is a new file, as in a run."""
+    tree, blobs, plain = state(mb), DirectoryBlobs(folder), folder / "plain"
+    plain.mkdir()
+    chunks, key = encode(tree), save(blobs, tree)
+    wrote, saved = rounds(
+        times,
+        lambda number: write_plainly(plain / str(number), chunks),
+        lambda number: save(blobs, tree, number),
+    )
+    read, loaded, thawed = rounds(
+        times,
+        lambda _: read_plainly(plain / "0"),
+        lambda _: load(blobs, key),
+        lambda _: thaw(decode(blobs.get("run", key))),
+    )
+    return {
+        "mb": mb,
+        "save_ratio": ratio(wrote, saved),
+        "load_ratio": ratio(read, loaded),
+        "thaw_ratio": ratio(read, thawed),
+        "exploit_ms": exploit_ms(),
+        "peak_ratio": peak_ratio_elsewhere(folder, mb),
+        "save_ms": statistics.median(saved) * 1e3,
+        "load_ms": statistics.median(loaded) * 1e3,
+    }
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("--mb", type=float, nargs="+", default=[1, 10, 100, 1000])
+    made.add_argument("--times", type=int, default=0, help="rounds; by size unless given")
+    made.add_argument("--folder", type=Path, help="on the disk to measure; the working directory's")
+    made.add_argument("--peak", action="store_true", help="print peak_ratio in this very process")
+    return made
+
+
+def main() -> None:
+    chosen = options().parse_args()
+    for mb in chosen.mb:
+        with tempfile.TemporaryDirectory(dir=chosen.folder or Path.cwd()) as made:
+            if chosen.peak:
+                print(peak_ratio(Path(made), mb))
+                continue
+            times = chosen.times or max(7, min(101, int(2000 / mb)))
+            report(measure(Path(made), mb, times), as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Kill everything, again and again, and see whether anything is lost.
+
+    python -m benchmarks.crash --kills 200 --json
+
+A synchronous PBT run is trained once in one process that nobody touches. Then it is trained in 1, 2
+and 4 worker processes: with each of them killed at every named point of a turn, and with SIGKILL
+for a process chosen at random, at random times: a worker, or the parent of them all, which is then
+started anew. One line is printed for each number of workers, and one for all.
+
+``lost_turns_beyond_flight`` counts turns that a worker was told were over and that somebody trained
+again, or that are not in the log; ``identical_final_population`` compares bit for bit, checkpoints'
+digests and all; ``doctor_errors`` are what `ramet doctor` finds.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ramet
+from benchmarks.reporting import parser, report
+from ramet.engine.places import place
+from ramet.events import TurnEnded, canonical
+from ramet.faults import POINTS, VARIABLE
+from ramet.history import Result
+from ramet.history.doctor import examine
+
+WORKERS = (1, 2, 4)
+STEPS, TURN_S = 1_200, 0.004
+# Between two kills; a worker takes about 0.3 s to start.
+PAUSES_S = (0.05, 0.6)
+
+SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0), decay=ramet.Uniform(0.0, 0.5))
+STRATEGY = ramet.PBT(population=8, ready=10, synchronous=True)
+
+
+class Descent:
+    """Noisy descent in a bowl, that notes outside of the store which turns it was told are over."""
+
+    def __init__(self, notes: Path | None, turn_s: float) -> None:
+        self.notes, self.turn_s = notes, turn_s
+
+    def __call__(self, member: ramet.Trainee) -> None:
+        state = {"w": member.rng.normal(size=64)}
+        before: ramet.Turn | None = None
+        for turn in member.turns(state):
+            # The last turn was told before this one was asked for.
+            self.note("over", before)
+            self.note("begun", turn)
+            time.sleep(self.turn_s)
+            for _ in turn:
+                state["w"] -= turn.hparams["lr"] * (state["w"] + turn.rng.normal(size=64))
+                state["w"] *= 1 - turn.hparams["decay"] / 100
+            turn.report(-float(state["w"] @ state["w"]))
+            before = turn
+        self.note("over", before)
+
+    def note(self, what: str, turn: ramet.Turn | None) -> None:
+        """Write a line that no other process's can come into."""
+        if self.notes is not None and turn is not None:
+            with self.notes.open("a") as notes:
+                notes.write(f"{what} {turn.member} {turn.number}\n")
+
+
+def train(folder: Path, *, workers: int, turn_s: float) -> Result:
+    """Train the run in a folder, from wherever it is."""
+    return ramet.run(
+        Descent(folder / "notes", turn_s),
+        SPACE,
+        STRATEGY,
+        steps=STEPS,
+        name="crash",
+        store=folder / "runs.db",
+        durability="process",
+        workers=workers,
+        seed=0,
+        progress=False,
+    )
+
+
+def unkilled() -> Result:
+    """Train it where nothing happens."""
+    return ramet.run(
+        Descent(None, 0.0), SPACE, STRATEGY, steps=STEPS, name="crash", seed=0, progress=False
+    )
+
+
+class Victims:
+    """The process that trains the run in a folder, and its workers."""
+
+    def __init__(self, folder: Path, *, workers: int, crash_at: str | None = None) -> None:
+        command = [sys.executable, "-m", "benchmarks.crash", "--train", str(folder)]
+        self._command = [*command, "--workers", str(workers)]
+        self._environment = {**os.environ, **({VARIABLE: crash_at} if crash_at else {})}
+        self._log = (folder / "output").open("a")
+        self._parent = self._start()
+
+    def running(self) -> bool:
+        """Say whether the run is being trained; go on with it if its parent was killed."""
+        code = self._parent.poll()
+        if code == -signal.SIGKILL:
+            self._parent = self._start()
+        elif code is not None and code != 0:
+            raise SystemExit(f"training ended with {code}: {Path(self._log.name).read_text()}")
+        return code != 0
+
+    def kill_one(self, chance: random.Random) -> bool:
+        """Kill one of them, the parent more rarely; say whether it was still there."""
+        workers = children(self._parent.pid)
+        chosen = chance.choice([*workers * 3, self._parent.pid])
+        if self._parent.poll() is not None:
+            return False
+        try:
+            os.kill(chosen, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - this very file
+            self._command, env=self._environment, stdout=self._log, stderr=self._log
+        )
+
+
+def children(parent: int) -> list[int]:
+    """Return the processes that a process started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def kill_at_random(folder: Path, *, workers: int, kills: int, chance: random.Random) -> int:
+    """Train a run while its processes are killed; return how many were."""
+    victims = Victims(folder, workers=workers)
+    done = 0
+    while victims.running():
+        time.sleep(chance.uniform(*PAUSES_S) if done < kills else 0.05)
+        if done < kills:
+            done += victims.kill_one(chance)
+    return done
+
+
+def kill_at_point(folder: Path, point: str, *, workers: int) -> None:
+    """Train a run whose workers each die the third time that they reach a point."""
+    victims = Victims(folder, workers=workers, crash_at=f"{point}:3")
+    while victims.running():
+        time.sleep(0.05)
+
+
+def judged(folder: Path, reference: Result) -> dict[str, int]:
+    """Return what a run that was killed has come to."""
+    where = place(folder / "runs.db")
+    result = Result(store=where.store, blobs=where.blobs, name="crash")
+    same = result.population == reference.population and canonical(result.events) == canonical(
+        reference.events
+    )
+    return {
+        "lost": lost(folder / "notes", result),
+        "different": int(not same),
+        "doctor_errors": len(examine(where.store, where.blobs, "crash")),
+    }
+
+
+def lost(notes: Path, result: Result) -> int:
+    """Count the turns that were over, and were begun again or are not in the log."""
+    over: set[tuple[int, int]] = set()
+    again = 0
+    for what, member, turn in (line.split() for line in notes.read_text().splitlines()):
+        key = int(member), int(turn)
+        if what == "over":
+            over.add(key)
+        elif key in over:
+            again += 1
+    ended = {(event.member, event.turn) for event in result.events if isinstance(event, TurnEnded)}
+    return again + len(over - ended)
+
+
+def trials(kills: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield what came of each way of being killed, for each number of workers."""
+    reference = unkilled()
+    chance = random.Random(seed)  # noqa: S311 - nobody is to be kept from guessing
+    for workers in WORKERS:
+        sums = dict.fromkeys(("kills", "at_points", "lost", "different", "doctor_errors"), 0)
+        left = -(-kills // len(WORKERS))
+        while left > sums["kills"]:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                wanted = left - sums["kills"]
+                sums["kills"] += kill_at_random(
+                    folder, workers=workers, kills=wanted, chance=chance
+                )
+                add(sums, judged(folder, reference))
+        for point in POINTS:
+            with tempfile.TemporaryDirectory() as name:
+                kill_at_point(Path(name), point, workers=workers)
+                add(sums, judged(Path(name), reference))
+            sums["at_points"] += 1
+        yield {"workers": workers, **sums}
+
+
+def add(sums: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        sums[name] += count
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--kills", type=int, default=200)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.train is not None:
+        train(chosen.train, workers=chosen.workers, turn_s=TURN_S)
+        return
+    total: dict[str, int] = {}
+    for line in trials(chosen.kills, chosen.seed):
+        report(line, as_json=chosen.json)
+        for name, count in line.items():
+            total[name] = total.get(name, 0) + count
+    figures = {
+        "kills": total["kills"],
+        "at_points": total["at_points"],
+        "lost_turns_beyond_flight": total["lost"],
+        "identical_final_population": total["different"] == 0,
+        "doctor_errors": total["doctor_errors"],
+    }
+    report(figures, as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The same toys trained with other systems, for figures side by side."""

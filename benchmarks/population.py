@@ -1,0 +1,112 @@
+"""What a claim and a commit cost in a file, among so many members.
+
+    python -m benchmarks.population --members 10 100 1000 10000 --json
+
+One worker claims and commits turn after turn, each with one TurnEnded, in an asynchronous run or,
+with ``--sync``, in a synchronous one. The median over the turns; neither may grow with the members.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import get_args
+
+import ramet
+from benchmarks.reporting import parser, report
+from ramet.events import AnyEvent, Birth, RoundEnded, RunOpened, TurnEnded
+from ramet.store import Durability, Lease, SQLiteStore, Standing
+
+SPACE = ramet.Space(lr=ramet.LogUniform(1e-5, 1.0))
+EVERY = 10
+
+
+def opening(members: int, *, synchronous: bool) -> RunOpened:
+    return RunOpened(
+        name="run",
+        seed=0,
+        mode="max",
+        steps=10**9,
+        synchronous=synchronous,
+        keep="best",
+        space=SPACE.describe(),
+        strategy={},
+        births=tuple(Birth(hparams={"lr": 1e-3}) for _ in range(members)),
+    )
+
+
+def turn_of(lease: Lease, turn: int) -> tuple[TurnEnded, Standing]:
+    """Return the turn that a worker ends, and how its member stands then."""
+    steps = (turn + 1) * EVERY
+    ended = TurnEnded(
+        member=lease.member,
+        turn=turn,
+        trained=steps,
+        step=steps,
+        points=((steps, 0.5),),
+        digest=f"{turn:064x}",
+    )
+    after = Standing(
+        member=lease.member,
+        trained=steps,
+        step=steps,
+        turn=turn + 1,
+        score=0.5,
+        checkpoint=ended.checkpoint.key,
+    )
+    return ended, after
+
+
+def measure(
+    path: Path, members: int, *, turns: int, synchronous: bool, durability: Durability
+) -> dict[str, object]:
+    store = SQLiteStore(path, durability=durability)
+    store.open_run(opening(members, synchronous=synchronous), worker="one")
+    claims, commits = [], []
+    for count in range(turns):
+        round_, place = divmod(count, members)
+        began = time.perf_counter()
+        lease = store.claim("run", worker="one", ttl_s=60.0)
+        claimed = time.perf_counter()
+        if lease is None or lease.member != place:
+            raise RuntimeError(f"member {place} must be the one that trained least, but {lease}")
+        ended, after = turn_of(lease, round_)
+        last = synchronous and place == members - 1
+        events: list[AnyEvent] = [ended, RoundEnded(round=round_)] if last else [ended]
+        prepared = time.perf_counter()
+        store.commit(lease, events, [after], round=round_ + 1 if last else None)
+        commits.append(time.perf_counter() - prepared)
+        claims.append(claimed - began)
+    store.close()
+    return {
+        "store": "sqlite",
+        "durability": durability,
+        "synchronous": synchronous,
+        "members": members,
+        "turns": turns,
+        "commit_ms": statistics.median(commits) * 1e3,
+        "claim_ms": statistics.median(claims) * 1e3,
+    }
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--members", type=int, nargs="+", default=[10, 100, 1_000, 10_000])
+    options.add_argument("--turns", type=int, default=5_000)
+    options.add_argument("--sync", action="store_true", help="measure a synchronous run")
+    options.add_argument("--durability", choices=get_args(Durability), default="process")
+    chosen = options.parse_args()
+    for members in chosen.members:
+        with tempfile.TemporaryDirectory() as folder:
+            figures = measure(
+                Path(folder, "runs.db"),
+                members,
+                turns=chosen.turns,
+                synchronous=chosen.sync,
+                durability=chosen.durability,
+            )
+        report(figures, as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    main()

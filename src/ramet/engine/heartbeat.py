@@ -1,0 +1,40 @@
+"""A heartbeat: says from a thread that this process is alive, while a turn is out."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ramet.errors import StoreError
+
+logger = logging.getLogger("ramet")
+
+
+class Heartbeat:
+    """Beats every so many seconds until a beat says that there is nothing to beat for."""
+
+    def __init__(self, beat: Callable[[], bool], *, every_s: float) -> None:
+        self._beat, self._every_s = beat, every_s
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """See to it that the heart beats."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ramet-beat", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        # An event that nobody sets: a wait that ends with the process.
+        waiting = threading.Event()
+        while not waiting.wait(self._every_s):
+            try:
+                needed = self._beat()
+            except StoreError as error:
+                # The store may be back before the lease runs out.
+                logger.warning("could not hold on to the turns that are out: %s", error)
+                continue
+            with self._lock:
+                if not needed:
+                    self._thread = None
+                    return

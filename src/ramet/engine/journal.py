@@ -1,0 +1,145 @@
+"""A worker's hold on a run's log: it reads on, decides what follows a turn, and writes."""
+
+from collections.abc import Iterable, Sequence
+
+from ramet.engine.consequences import consequences
+from ramet.errors import LogMoved
+from ramet.events import AnyEvent, Copied, LeftUnread, RunOpened
+from ramet.history.follower import Follower
+from ramet.population import Member, Population
+from ramet.space import Space
+from ramet.store.base import Lease, RunEvent, Standing, Store, standing
+from ramet.strategies.base import Strategy
+
+
+class Journal:
+    """Keeps a replica of the population, so that nobody reads more of a log than what is new."""
+
+    def __init__(
+        self, store: Store, opening: RunOpened, *, strategy: Strategy, space: Space, worker: str
+    ) -> None:
+        self.opening, self.worker = opening, worker
+        self._store, self._strategy = store, strategy
+        self._log = Follower(store, opening.name)
+        self._replica = self._log.replica
+        # The log's own population knows the space's domains; this one has its code as well.
+        self._replica.put(space=space)
+
+    @property
+    def population(self) -> Population:
+        """The population as it was when the log was last read or written."""
+        return self._replica.population
+
+    @property
+    def turns(self) -> int:
+        """Turns ended in all."""
+        turns: int = self._replica.get("turns")
+        return turns
+
+    @property
+    def steps(self) -> int:
+        """The budget of each member."""
+        steps: int = self._replica.get("steps")
+        return steps
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked for the run to stop."""
+        return bool(self._replica.get("stopped"))
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Hyperparameters that some loop left unread."""
+        names: tuple[str, ...] = self._replica.get("unread")
+        return names
+
+    @property
+    def done(self) -> bool:
+        """Whether every member has used its budget."""
+        return all(member.trained >= self.steps for member in self._replica.members)
+
+    def member(self, id_: int) -> Member:
+        """Return one member, without making a population of all."""
+        return self._replica.members[id_]
+
+    def catch_up(self) -> None:
+        """Read what others wrote."""
+        self._log.catch_up()
+
+    def commit(
+        self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str] = ()
+    ) -> None:
+        """Write what happened in a turn and, if it is over, what follows."""
+        while True:
+            self.catch_up()
+            try:
+                self._attempt(lease, events, over=over, unread=unread)
+            except LogMoved:
+                continue
+            return
+
+    def write_once(self, lease: Lease, events: Sequence[AnyEvent]) -> None:
+        """Write what was decided on the population as it is, or raise LogMoved."""
+        self._attempt(lease, events, over=False, unread=())
+
+    def append(self, event: RunEvent) -> None:
+        """Write an event of the run itself."""
+        while True:
+            self.catch_up()
+            try:
+                name = self.opening.name
+                self._store.append(name, event, worker=self.worker, after=self._log.last)
+            except LogMoved:
+                continue
+            self.catch_up()
+            return
+
+    def _attempt(
+        self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str]
+    ) -> None:
+        replica = self._replica
+        round_ = replica.get("round")
+        news = [LeftUnread(name=name) for name in unread if name not in self.unread]
+        written: list[AnyEvent] = [*news, *events]
+        with replica.attempt() as attempt:
+            copied = _copied(written, replica.members)
+            replica.fold(written)
+            if over:
+                follows = consequences(
+                    self._strategy, replica, lease.member, seed=self.opening.seed
+                )
+                copied += _copied(follows, replica.members)
+                replica.fold(follows)
+                written += follows
+            synchronous = self._strategy.synchronous
+            last = self._store.commit(
+                lease,
+                written,
+                [standing(replica.members[id_]) for id_ in touched(written)],
+                # In a synchronous run the log's last number says it all.
+                copied=() if synchronous else copied,
+                round=replica.get("round") if replica.get("round") > round_ else None,
+                after=self._log.last if synchronous else None,
+            )
+            # Otherwise others wrote in between, and what is known here comes by reading on.
+            if last == self._log.last + len(written):
+                self._log.last = last
+                attempt.keep()
+
+
+def touched(events: Iterable[AnyEvent]) -> list[int]:
+    """Return the members that events are about."""
+    ids = {id_ for event in events if (id_ := getattr(event, "member", None)) is not None}
+    return sorted(ids)
+
+
+def _copied(events: Iterable[AnyEvent], members: Sequence[Member]) -> list[Standing]:
+    """Return how those stand whose present weights others take."""
+    return [
+        standing(members[event.source])
+        for event in events
+        if isinstance(event, Copied)
+        and event.weights is not None
+        and event.source != event.member
+        and event.weights.checkpoint == members[event.source].checkpoint
+    ]

@@ -1,0 +1,90 @@
+"""Where a run is kept: from what users write to a store and the blobs beside it."""
+
+import tempfile
+import weakref
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs
+from ramet.errors import StoreError
+from ramet.store import MemoryStore, SQLiteStore, Store
+
+Durability: TypeAlias = Literal["power", "process"]
+
+# Behind the store's file name, as SQLite's own companions are named.
+CHECKPOINTS = "-checkpoints"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A store, and where the checkpoints of its runs are."""
+
+    store: Store
+    blobs: Blobs
+    # What it is called in what people are told; None where nobody could find it again.
+    name: str | None
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody else can ever be at work here."""
+        return self.name is None and isinstance(self.store, MemoryStore)
+
+
+def place(
+    store: Store | str | PathLike[str] | None,
+    blobs: Blobs | None = None,
+    *,
+    durability: Durability = "power",
+    shared: bool = False,
+) -> Place:
+    """Return where a run is kept; ``shared`` with other processes, if need be in a temporary file.
+
+    >>> place(MemoryStore)
+    Traceback (most recent call last):
+        ...
+    ramet.errors.StoreError: a store must be the path of a file, None, or a Store, but got \
+<class 'ramet.store.memory.MemoryStore'>
+    """
+    if durability not in {"power", "process"}:
+        raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
+    if store is None:
+        return _temporary() if shared else _in_memory(blobs)
+    if isinstance(store, str | PathLike):
+        return _in_file(Path(fspath(store)), blobs, durability)
+    if isinstance(store, type) or not isinstance(store, Store):
+        raise StoreError(f"a store must be the path of a file, None, or a Store, but got {store!r}")
+    if blobs is None:
+        raise StoreError(
+            "a store of your own must come with the blobs= that hold its checkpoints, or no run in "
+            "it could be gone on with; pass MemoryBlobs() with a MemoryStore(), the same ones again"
+        )
+    if shared and (isinstance(store, MemoryStore) or isinstance(blobs, MemoryBlobs)):
+        raise StoreError(
+            f"worker processes must share their store, but got {type(store).__name__} and "
+            f"{type(blobs).__name__}, which live in one process; pass the path of a file, as in "
+            f"store='runs.db'"
+        )
+    return Place(store=store, blobs=blobs, name=repr(store))
+
+
+def _in_memory(blobs: Blobs | None) -> Place:
+    return Place(store=MemoryStore(), blobs=MemoryBlobs() if blobs is None else blobs, name=None)
+
+
+def _in_file(path: Path, blobs: Blobs | None, durability: Durability) -> Place:
+    beside = path.with_name(path.name + CHECKPOINTS)
+    return Place(
+        store=SQLiteStore(path, durability=durability),
+        blobs=DirectoryBlobs(beside, durability=durability) if blobs is None else blobs,
+        name=str(path),
+    )
+
+
+def _temporary() -> Place:
+    """Return a place that goes when its checkpoints can no longer be asked for."""
+    folder = tempfile.TemporaryDirectory(prefix="ramet-")
+    made = _in_file(Path(folder.name) / "runs.db", None, "process")
+    weakref.finalize(made.blobs, folder.cleanup)
+    return Place(store=made.store, blobs=made.blobs, name=None)

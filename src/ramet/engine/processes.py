@@ -1,0 +1,287 @@
+"""Worker processes on one machine: started, watched, replaced when they die, stopped."""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from ramet import errors
+from ramet.engine.child import Job, Report
+from ramet.engine.opening import Settings
+from ramet.engine.places import Place
+from ramet.engine.resources import check_gpus, environment_of, usable_cores, visible_gpus
+from ramet.engine.run import Run
+from ramet.engine.worker import Watch
+from ramet.errors import NotPortable, RametError, RunFailed
+from ramet.faults import VARIABLE
+from ramet.strategies.base import check_count
+
+logger = logging.getLogger("ramet")
+
+# How often the processes are looked after.
+LOOK_S = 0.02
+# How long they have to give back their turns when they are stopped.
+GRACE_S = 5.0
+# Deaths in one turn after which it is taken to be the cause, and in a row without a turn's end
+# after which the run stops.
+FATAL, DEAD_IN_A_ROW = 3, 6
+
+# Finds the parent's modules, ramet among them.
+CHILD = """\
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from ramet.engine.child import main
+main()
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How many worker processes, and what each gets of the machine."""
+
+    workers: int
+    threads: int | None = None
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        check_count("workers", self.workers, "worker processes; 0 trains in this one", least=0)
+        if self.threads is not None:
+            check_count("threads_per_worker", self.threads, "threads of each worker process")
+
+    def environments(self) -> list[dict[str, str]]:
+        """Return the environment of each worker."""
+        gpus = visible_gpus(os.environ)
+        check_gpus(gpus, workers=self.workers, per_worker=self.gpus)
+        cores = self.threads * self.workers if self.threads else usable_cores()
+        return [
+            environment_of(
+                index,
+                workers=self.workers,
+                cores=cores,
+                gpus=gpus,
+                gpus_per_worker=self.gpus,
+                given=os.environ,
+            )
+            for index in range(self.workers)
+        ]
+
+
+class Ended(NamedTuple):
+    """A worker process that is no more."""
+
+    # Which place it had.
+    place: int
+    worker: str
+    # Negative is the signal that killed it.
+    code: int
+    report: Report | None
+
+
+class Crew:
+    """The worker processes of a run, as long as the block lasts."""
+
+    def __init__(self, job: Job, environments: list[dict[str, str]], *, name: str) -> None:
+        self._job = packed(job)
+        self._environments, self._name = environments, name
+        self._folder = tempfile.TemporaryDirectory(prefix="ramet-crew-")
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        # How many there have been in each place.
+        self._started: Counter[int] = Counter()
+
+    def __enter__(self) -> Self:
+        for index in range(len(self._environments)):
+            self.start(index)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            self.kill()
+            self._folder.cleanup()
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    def worker(self, index: int) -> str:
+        """Return the name of the present worker in a place."""
+        return f"{self._name}-{index}.{self._started[index]}"
+
+    def start(self, index: int) -> None:
+        """Start a worker in its place."""
+        self._started[index] += 1
+        environment = dict(self._environments[index])
+        if self._started[index] > 1:
+            # A crash that a test ordered has happened.
+            environment.pop(VARIABLE, None)
+        command = [sys.executable, "-c", CHILD, json.dumps(sys.path)]
+        command += [self.worker(index), str(self._report(index))]
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            command, stdin=subprocess.PIPE, env=environment, process_group=0
+        )
+        self._processes[index] = process
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # It died; that is seen to in its turn.
+                process.stdin.write(self._job)
+                process.stdin.flush()
+
+    def ended(self) -> Iterator[Ended]:
+        """Yield each worker that ended since the last call."""
+        for index, process in list(self._processes.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            self._forget(index)
+            report = self._report(index)
+            told = (
+                msgspec.json.decode(report.read_bytes(), type=Report) if report.exists() else None
+            )
+            yield Ended(index, self.worker(index), code, told)
+
+    def stop(self) -> None:
+        """Have all workers give back their turns and end; kill those that do not."""
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        until = time.monotonic() + GRACE_S
+        for process in self._processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+
+    def kill(self) -> None:
+        """Kill all workers and whatever they started."""
+        for index, process in list(self._processes.items()):
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            self._forget(index)
+
+    def _forget(self, index: int) -> None:
+        process = self._processes.pop(index)
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+
+    def _report(self, index: int) -> Path:
+        return Path(self._folder.name) / f"{self.worker(index)}.json"
+
+
+class Watchman:
+    """Sees to what dead workers leave behind, and stops a run that they keep dying of."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._deaths: Counter[tuple[int, int]] = Counter()
+        self._in_a_row = 0
+        self._turns = run.population.turns
+
+    def see_to(self, ended: Ended) -> None:
+        """Take from a dead worker what it held; raise what it reported."""
+        members = self._run.disown(ended.worker)
+        if ended.report is not None:
+            raise as_raised(ended.report) from WorkerTraceback(ended.report.traceback)
+        logger.warning(
+            "worker %s %s; another takes its place",
+            ended.worker,
+            _how(ended.code),
+            extra={"worker": ended.worker, "code": ended.code},
+        )
+        for member in members:
+            self._count(member)
+        self._check(ended)
+
+    def _count(self, member: int) -> None:
+        """Give up a turn that kills whoever trains it."""
+        turn = self._run.population[member].turn
+        self._deaths[member, turn] += 1
+        if self._deaths[member, turn] >= FATAL:
+            self._run.give_up(member, turn=turn, why="fatal")
+
+    def _check(self, ended: Ended) -> None:
+        turns = self._run.population.turns
+        self._in_a_row = self._in_a_row + 1 if turns == self._turns else 1
+        self._turns = turns
+        if self._in_a_row >= DEAD_IN_A_ROW:
+            raise RunFailed(
+                f"worker processes must live to end a turn, but {self._in_a_row} in a row did not; "
+                f"the last {_how(ended.code)}. What they printed is above; memory, too, may have "
+                f"run out. Nothing that was told is lost: the same call goes on"
+            )
+
+
+class WorkerTraceback(Exception):
+    """The traceback of an error in a worker process."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def train_in_processes(
+    run: Run, train: Any, settings: Settings, where: Place, *, share: Share, watch: Watch
+) -> None:
+    """Train a run in worker processes until it is over or stopped."""
+    job = Job(
+        train=train,
+        settings=settings,
+        options=run.options,
+        store=where.store,
+        blobs=where.blobs,
+    )
+    watchman = Watchman(run)
+    crew = Crew(job, share.environments(), name=run.worker)
+    try:
+        with crew:
+            while len(crew):
+                time.sleep(LOOK_S)
+                over = run.done or run.stopped
+                watch(run)
+                for ended in list(crew.ended()):
+                    if ended.code == 0 and ended.report is None:
+                        continue
+                    watchman.see_to(ended)
+                    if not over:
+                        crew.start(ended.place)
+    finally:
+        for index in range(share.workers):
+            run.disown(crew.worker(index))
+    watch(run)
+
+
+def packed(job: Job) -> bytes:
+    """Return a job as bytes, or say what in it cannot be handed over."""
+    try:
+        return job.packed()
+    except Exception as error:
+        raise NotPortable(
+            f"what worker processes train must be something that can be handed to another process, "
+            f"but pickling it failed: {error!r}. Open files, connections and devices, and make "
+            f"locks and generators, inside the function; or train in this process, workers=0"
+        ) from error
+
+
+def as_raised(report: Report) -> Exception:
+    """Return the error of a worker process as it would be raised in this one."""
+    kind = getattr(errors, report.kind, None)
+    if isinstance(kind, type) and issubclass(kind, RametError):
+        return kind(report.message)
+    return RunFailed(f"a worker process ended with {report.kind}: {report.message}")
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

@@ -1,0 +1,92 @@
+"""What each worker process gets of the machine: threads, and which GPUs it sees."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from ramet.errors import StrategyError
+
+# Where the libraries that training calls look up how many threads to start.
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def environment_of(
+    worker: int,
+    *,
+    workers: int,
+    cores: int,
+    gpus: Sequence[str],
+    gpus_per_worker: float | None,
+    given: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the environment of one of so many workers; what the user set stays as it is.
+
+    >>> environment_of(1, workers=2, cores=8, gpus=["0", "1"], gpus_per_worker=None, given={})
+    {'OMP_NUM_THREADS': '4', 'OPENBLAS_NUM_THREADS': '4', 'MKL_NUM_THREADS': '4', \
+'NUMEXPR_NUM_THREADS': '4', 'VECLIB_MAXIMUM_THREADS': '4', 'CUDA_VISIBLE_DEVICES': '1'}
+    """
+    threads = str(max(1, cores // workers))
+    environment = {**dict.fromkeys(THREADS, threads), **given}
+    if gpus:
+        environment[VISIBLE] = ",".join(share(worker, gpus, gpus_per_worker))
+    return environment
+
+
+def share(worker: int, gpus: Sequence[str], per_worker: float | None) -> Sequence[str]:
+    """Return the GPUs that a worker sees: whole ones of its own, or a part of one.
+
+    >>> [share(worker, ["0", "1"], 0.5) for worker in range(4)]
+    [['0'], ['0'], ['1'], ['1']]
+    """
+    if per_worker is None:
+        return [gpus[worker % len(gpus)]]
+    if per_worker < 1:
+        return [gpus[worker // int(1 / per_worker)]]
+    first = worker * int(per_worker)
+    return gpus[first : first + int(per_worker)]
+
+
+def check_gpus(gpus: Sequence[str], *, workers: int, per_worker: float | None) -> None:
+    """Refuse a share that is no share, or more than there is."""
+    if per_worker is None:
+        return
+    if not per_worker > 0 or (per_worker > 1 and per_worker != int(per_worker)):
+        raise StrategyError(
+            f"gpus_per_worker must be a whole number, or a part of one GPU above 0, but got "
+            f"{per_worker!r}"
+        )
+    # A part of a GPU lies on one.
+    needed = workers * per_worker if per_worker >= 1 else -(-workers // int(1 / per_worker))
+    if needed > len(gpus):
+        raise StrategyError(
+            f"workers x gpus_per_worker must not be more than the GPUs there are, but got "
+            f"({workers=}, gpus_per_worker={per_worker}) and {len(gpus)} GPUs; {VISIBLE} names "
+            f"them where they are not found"
+        )
+
+
+def visible_gpus(given: Mapping[str, str]) -> list[str]:
+    """Return the GPUs that this process may use, by the names that the driver knows them by."""
+    if VISIBLE in given:
+        return [name for name in given[VISIBLE].split(",") if name.strip() not in {"", "-1"}]
+    asked = shutil.which("nvidia-smi")
+    if asked is None:
+        return []
+    command = [asked, "--query-gpu=index", "--format=csv,noheader"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no input of anybody's
+    return found.stdout.split() if found.returncode == 0 else []
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

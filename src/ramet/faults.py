@@ -1,0 +1,51 @@
+"""Points of a turn at which a test can have its process killed."""
+
+import os
+import signal
+
+# In the order in which a turn passes them.
+POINTS = (
+    "claimed",  # the member is leased, and nothing is loaded
+    "loaded",  # its state is restored
+    "trained",  # its last step is done, and nothing is written
+    "blob-written",  # its checkpoint is written under a temporary name
+    "blob-kept",  # its checkpoint is in its place, and no event names it
+    "committing",  # its events are written, and not committed
+    "committed",  # its turn is over
+    "sweeping",  # some of the checkpoints that nobody needs are deleted
+)
+
+# "point", or "point:3" for the third time that it is reached.
+VARIABLE = "RAMET_CRASH_AT"
+
+_left: dict[str, int] = {}
+
+
+def reach(point: str) -> None:
+    """Kill this process, as `kill -9` does, if the environment says so of this point."""
+    if point in _left:
+        _left[point] -= 1
+        if _left[point] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(setting: str) -> None:
+    """Have the process killed at a point, as the variable RAMET_CRASH_AT does.
+
+    >>> arm("nowhere")
+    Traceback (most recent call last):
+        ...
+    ValueError: RAMET_CRASH_AT must be one of claimed, loaded, trained, blob-written, blob-kept, \
+committing, committed, sweeping, with or without a count as in 'claimed:3', but got 'nowhere'
+    """
+    point, _, count = setting.partition(":")
+    if point not in POINTS or not (count or "1").isdecimal():
+        raise ValueError(
+            f"{VARIABLE} must be one of {', '.join(POINTS)}, with or without a count as in "
+            f"'claimed:3', but got {setting!r}"
+        )
+    _left[point] = int(count or 1)
+
+
+if _setting := os.environ.get(VARIABLE):
+    arm(_setting)

@@ -1,0 +1,145 @@
+"""The doctor: holds a run's record against the promises that docs/architecture.md numbers."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from ramet.blobs.base import Blobs
+from ramet.errors import CheckpointDamaged, CheckpointMissing, CorruptLog, StoreError
+from ramet.events import (
+    AnyEvent,
+    AttemptFailed,
+    Copied,
+    Explored,
+    Logged,
+    RoundEnded,
+    TurnEnded,
+    TurnLost,
+    fold,
+)
+from ramet.history.keeping import needed
+from ramet.population import Population
+from ramet.replica import Replica
+from ramet.state.codec import decode
+from ramet.store.base import Seat, Store, standing
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that should not be so."""
+
+    # The promise that is broken: "I4".
+    promise: str
+    what: str
+    # The checkpoint that it is about, if it is about one.
+    key: str | None = None
+
+
+def examine(store: Store, blobs: Blobs, run: str) -> list[Finding]:
+    """Return what is wrong with a run, which should be nothing."""
+    return [*log_findings(store, run), *checkpoint_findings(store, blobs, run)]
+
+
+def log_findings(store: Store, run: str) -> list[Finding]:
+    """Return where the log is not whole, tells what cannot be, or is not how members stand."""
+    try:
+        seats, log = _at_rest(store, run)
+        return [*_numbering(log), *_story(log), *_standings(_folded(log), seats)]
+    except StoreError as error:
+        return [Finding(promise="I4", what=f"the log cannot be read: {error}")]
+
+
+def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:
+    """Return which of the checkpoints that should be there are not, as they were written."""
+    try:
+        population = _folded(store.events(run))
+        keep = store.opening(run).keep
+    except StoreError:
+        return []
+    findings = [
+        finding
+        for key in sorted(needed(population, keep))
+        for finding in _checkpoint(blobs, run, key)
+    ]
+    # What a run at work has swept meanwhile is nobody's loss.
+    still = needed(_folded(store.events(run)), keep)
+    return [finding for finding in findings if finding.key in still]
+
+
+def _at_rest(store: Store, run: str) -> tuple[list[Seat], list[Logged]]:
+    """Return how members stand, and the log that led there, of a run that may be at work."""
+    while True:
+        log = store.events(run)
+        seats = store.seats(run)
+        if not store.events(run, log[-1].number if log else -1):
+            return seats, log
+
+
+def _folded(log: list[Logged]) -> Population:
+    return fold(logged.event for logged in log)
+
+
+def _numbering(log: list[Logged]) -> Iterator[Finding]:
+    for place, logged in enumerate(log):
+        if logged.number != place:
+            what = f"event {place} should come next, but it is number {logged.number}"
+            yield Finding(promise="I8", what=what)
+            return
+
+
+def _story(log: list[Logged]) -> Iterator[Finding]:
+    """Yield what no run can have written."""
+    replica = Replica()
+    made: set[str] = set()
+    for logged in log:
+        yield from _event(logged.event, replica, made, f"event {logged.number}")
+        try:
+            logged.event.apply(replica)
+        except (LookupError, AttributeError, TypeError) as error:
+            raise CorruptLog(f"event {logged.number} cannot follow: {error!r}") from error
+        if isinstance(logged.event, TurnEnded):
+            made.add(logged.event.checkpoint.key)
+
+
+def _event(event: AnyEvent, replica: Replica, made: set[str], where: str) -> Iterator[Finding]:
+    match event:
+        case TurnEnded() | TurnLost() | AttemptFailed():
+            turn = replica.members[event.member].turn
+            if event.turn != turn:
+                what = f"{where} is of member {event.member}'s turn {event.turn}, not {turn}"
+                yield Finding(promise="I2", what=what)
+        case Copied(weights=weights) if weights is not None and weights.checkpoint.key not in made:
+            what = f"{where} copies checkpoint {weights.checkpoint.key}, which no turn left"
+            yield Finding(promise="I3", what=what)
+        case Explored():
+            space = replica.get("space")
+            outside = [
+                name for name, domain in space.domains if not domain.contains(event.hparams[name])
+            ]
+            if outside:
+                what = f"{where} gives member {event.member} values outside {outside}"
+                yield Finding(promise="I4", what=what)
+        case RoundEnded():
+            late = [member.id for member in replica.members if member.turn <= event.round]
+            if late:
+                what = f"{where} ends round {event.round}, but members {late} had not arrived"
+                yield Finding(promise="I4", what=what)
+        case _:
+            pass
+
+
+def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:
+    there = {seat.standing.member: seat.standing for seat in seats}
+    for member in population:
+        found = there.get(member.id)
+        if found != standing(member):
+            what = f"member {member.id} stands at {found}, but the log leads to {standing(member)}"
+            yield Finding(promise="I4", what=what)
+
+
+def _checkpoint(blobs: Blobs, run: str, key: str) -> Iterator[Finding]:
+    try:
+        decode(blobs.get(run, key))
+    except CheckpointMissing as error:
+        yield Finding(promise="I7", what=str(error), key=key)
+    except CheckpointDamaged as error:
+        yield Finding(promise="I3", what=str(error), key=key)

@@ -1,0 +1,30 @@
+"""Following a run's log: the population, kept up by reading only what is new."""
+
+from ramet.events import Logged, RunOpened
+from ramet.population import Population
+from ramet.replica import Replica
+from ramet.store.base import Store
+
+
+class Follower:
+    """A reader's view of a run."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self.opening: RunOpened = store.opening(run)
+        self.replica = Replica()
+        # The number of the last event that was read.
+        self.last = -1
+        self._store = store
+        self.catch_up()
+
+    @property
+    def population(self) -> Population:
+        """The population as the log told when it was last read."""
+        return self.replica.population
+
+    def catch_up(self) -> list[Logged]:
+        """Read on; return what is new."""
+        news = self._store.events(self.opening.name, self.last)
+        self.replica.fold(logged.event for logged in news)
+        self.last += len(news)
+        return news

@@ -1,0 +1,251 @@
+"""State trees as bytes and back, in the layout of safetensors.
+
+Eight bytes give the length of a header, the header is JSON, and then come the arrays' own bytes
+without holes; the tree around them is JSON too, in the header's metadata. Any reader of safetensors
+opens it, and none ever executes anything. https://huggingface.co/docs/safetensors
+
+Numbers are little-endian; arrays in another order of bytes come back with equal values in this one.
+Dicts of other kinds come back as dicts. Two arrays that are views of one memory are two arrays.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ramet.digest import Buffer
+from ramet.errors import CheckpointDamaged, StateError
+from ramet.state.dtypes import STORED, dtype_named, little_endian, name_of
+from ramet.state.outline import (
+    SAFE,
+    Array,
+    Listed,
+    Long,
+    Mapped,
+    Node,
+    Outline,
+    Packed,
+    Same,
+    Tupled,
+    Version,
+    is_plain,
+    pack,
+    unpack,
+)
+from ramet.state.tree import UNFINISHED, Path, Tree, checked
+
+# Raised whenever a reader of the one before would not understand.
+VERSION = 1
+METADATA, OUTLINE = "__metadata__", "ramet.state"
+# Of the arrays' bytes in a file, so that each array is where its numbers may be.
+ALIGNMENT = 64
+# Longer bytes are a tensor of their own.
+LONG = 1024
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """What the header says of a tensor."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def encode(tree: Tree, **about: str) -> list[Buffer]:
+    """Return a tree as bytes, in chunks of which all but the first are the arrays' own memory.
+
+    Equal trees give equal bytes. ``about`` is metadata for other readers; it changes the bytes, and
+    with them their digest.
+
+    >>> header, weights = encode({"w": np.zeros(2)})
+    >>> len(header) % 64, len(weights)
+    (0, 16)
+    """
+    gathering = _Gathering()
+    outline = Outline(VERSION, gathering.node(checked(tree), ()))
+    metadata = {name: _printable(text) for name, text in about.items()}
+    metadata[OUTLINE] = msgspec.json.encode(outline).decode()
+    header: dict[str, Any] = {METADATA: metadata}
+    # The widest numbers first, so that none is at an odd place.
+    held = dict(sorted(gathering.held.items(), key=lambda item: -item[1].dtype.itemsize))
+    chunks: list[Buffer] = [_raw(array) for array in held.values()]
+    ends = list(itertools.accumulate(map(len, chunks), initial=0))
+    for (name, array), offsets in zip(held.items(), itertools.pairwise(ends), strict=True):
+        header[name] = Tensor(STORED[name_of(array.dtype)], _stored_shape(array), offsets)
+    text = msgspec.json.encode(header)
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    return [len(text).to_bytes(8, "little") + text, *chunks]
+
+
+def decode(data: Buffer) -> Tree:
+    """Return the tree that bytes hold, its arrays read-only and in the bytes' own memory."""
+    view = memoryview(data).toreadonly().cast("B")
+    try:
+        return _decoded(view)
+    except StateError:  # It is whole, and this machine lacks what it takes.
+        raise
+    except _DAMAGES as error:
+        raise CheckpointDamaged(
+            f"the bytes of a checkpoint must be what was written, but reading {len(view):,} of "
+            f"them gave {type(error).__name__}: {error}; go on from another copy of them"
+        ) from error
+
+
+# All that reading can raise of bytes that were never written, or not so.
+_DAMAGES = (
+    msgspec.MsgspecError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+)
+
+
+class _Gathering:
+    """One pass over a tree that makes its outline, and gathers its arrays by name."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, NDArray[Any]] = {}
+        self._begun: dict[int, int] = {}
+
+    def node(self, tree: Tree, path: Path) -> Node:
+        match tree:
+            case bytes() if len(tree) > LONG:
+                return Long(self._hold(np.frombuffer(tree, np.uint8), path))
+            case tuple():
+                return Tupled(self._nodes(tree, path))
+            case dict() | list() | np.ndarray():
+                return self._shared(tree, path)
+        return tree if is_plain(tree) else pack(tree)
+
+    def _shared(self, tree: Tree, path: Path) -> Node:
+        if id(tree) in self._begun:
+            return Same(self._begun[id(tree)])
+        self._begun[id(tree)] = len(self._begun)
+        if isinstance(tree, np.ndarray):
+            return Array(self._hold(tree, path), name_of(tree.dtype))
+        if isinstance(tree, list):
+            return Listed(self._nodes(tree, path))
+        keys = [key if is_plain(key) else pack(key) for key in tree]
+        return Mapped(keys, [self.node(part, (*path, key)) for key, part in tree.items()])
+
+    def _nodes(self, parts: list[Tree] | tuple[Tree, ...], path: Path) -> list[Node]:
+        return [self.node(part, (*path, place)) for place, part in enumerate(parts)]
+
+    def _hold(self, array: NDArray[Any], path: Path) -> str:
+        name = next(name for name in _names(path) if name not in self.held and name != METADATA)
+        self.held[name] = array
+        return name
+
+
+class _Reading:
+    """One pass over an outline that makes its tree."""
+
+    def __init__(self, tensors: dict[str, Tensor], body: memoryview) -> None:
+        self._tensors, self._body = tensors, body
+        self._begun: list[Tree] = []
+
+    def tree(self, node: Node) -> Tree:
+        match node:
+            case Packed():
+                return unpack(node)
+            case Long():
+                begin, end = self._tensors[node.tensor].data_offsets
+                return bytes(self._body[begin:end])
+            case Tupled():
+                return tuple(map(self.tree, node.parts))
+            case Same():
+                return self._again(node.nth)
+            case Array() | Listed() | Mapped():
+                nth = len(self._begun)
+                self._begun.append(UNFINISHED)
+                self._begun[nth] = self._anew(node)
+                return self._begun[nth]
+        return node
+
+    def _again(self, nth: int) -> Tree:
+        if nth < 0 or self._begun[nth] is UNFINISHED:
+            raise ValueError(f"its part {nth} holds itself")
+        return self._begun[nth]
+
+    def _anew(self, node: Array | Listed | Mapped) -> Tree:
+        match node:
+            case Array():
+                return self._array(self._tensors[node.tensor], node.dtype)
+            case Listed():
+                return list(map(self.tree, node.parts))
+        keys = [unpack(key) if isinstance(key, Packed) else key for key in node.keys]
+        return dict(zip(keys, map(self.tree, node.parts), strict=True))
+
+    def _array(self, tensor: Tensor, name: str) -> NDArray[Any]:
+        dtype = dtype_named(name)
+        shape = tensor.shape[:-1] if dtype.kind == "c" else tensor.shape
+        begin, end = tensor.data_offsets
+        array: NDArray[Any] = np.ndarray(shape, dtype, self._body[begin:end])
+        if (STORED[name], _stored_shape(array)) != (tensor.dtype, tensor.shape):
+            raise ValueError(f"an array of {name} cannot be a tensor like {tensor}")
+        return array
+
+
+def _decoded(data: memoryview) -> Tree:
+    begin = 8 + int.from_bytes(data[:8], "little")
+    if len(data) < begin:
+        raise ValueError(f"its header ends at byte {begin:,}")
+    header = msgspec.json.decode(data[8:begin], type=dict[str, msgspec.Raw])
+    metadata = msgspec.json.decode(header.pop(METADATA, msgspec.Raw(b"{}")), type=dict[str, str])
+    if OUTLINE not in metadata:
+        raise ValueError("there is no state in it, as in safetensors that others wrote")
+    outline = metadata[OUTLINE].encode()
+    version = msgspec.json.decode(outline, type=Version).version
+    if version != VERSION:
+        raise ValueError(f"its format is {version}, and this version of ramet reads {VERSION}")
+    tensors = {name: msgspec.json.decode(text, type=Tensor) for name, text in header.items()}
+    body = data[begin:]
+    _check_whole(tensors, len(body))
+    return _Reading(tensors, body).tree(msgspec.json.decode(outline, type=Outline).tree)
+
+
+def _check_whole(tensors: dict[str, Tensor], length: int) -> None:
+    """Refuse bytes that are not those of the tensors, one after the other."""
+    at = 0
+    for tensor in sorted(tensors.values(), key=lambda tensor: tensor.data_offsets):
+        begin, end = tensor.data_offsets
+        if begin != at or end < begin:
+            raise ValueError(f"a tensor begins at byte {begin}, but the one before ends at {at}")
+        at = end
+    if at != length:
+        raise ValueError(f"its tensors have {at:,} bytes, but {length:,} are there")
+
+
+def _raw(array: NDArray[Any]) -> memoryview:
+    """Return the bytes of an array, copied only where they are not in one piece and in order."""
+    in_order = array.astype(little_endian(array.dtype), order="C", copy=False)
+    return in_order.reshape(-1).view(np.uint8).data
+
+
+def _stored_shape(array: NDArray[Any]) -> list[int]:
+    return [*array.shape, 2] if array.dtype.kind == "c" else [*array.shape]
+
+
+def _names(path: Path) -> Iterator[str]:
+    """Yield names for the tensor at a place, until one is free."""
+    name = ".".join(map(_label, path)) or "state"
+    yield name
+    for nth in itertools.count(2):
+        yield f"{name}#{nth}"
+
+
+def _label(part: str | int) -> str:
+    if isinstance(part, str):
+        return _printable(part)
+    # Python refuses to write very long numbers in decimals.
+    return str(part) if part in SAFE else hex(part)
+
+
+def _printable(text: str) -> str:
+    """Return text that is valid in any encoding, which half of a character is not."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,230 @@
+"""A store's file: opened, brought up, shared among processes, and left whole whatever happens."""
+
+import os
+import random
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ramet.clock import Clock
+from ramet.store import file_refusals
+from ramet.store.statements import migrations, statements
+
+# "rmet": what tells a store from any other database.
+APPLICATION_ID = 0x726D6574
+# Of 2018; the oldest systems that Python 3.11 is packaged for have 3.26.
+_NEEDED = (3, 24, 0)
+# Seconds between attempts: a transaction takes about a tenth of a millisecond.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 1e-4, 5e-3
+
+
+class Database:
+    """One connection, used by one thread at a time, and opened again when it is needed."""
+
+    def __init__(self, path: Path, *, clock: Clock, patience_s: float) -> None:
+        if sqlite3.sqlite_version_info < _NEEDED:
+            raise file_refusals.old_library(_NEEDED)
+        self.path = path
+        self._clock = clock
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        # Whether commits reach the disk before they return; None if not yet said.
+        self._synced: bool | None = None
+        # Which file this is, whatever the path leads to by now.
+        self._file: tuple[int, int] | None = None
+        _make_folder(path)
+        with _forking:
+            _open.add(self)
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """See one snapshot."""
+        return self._transaction("BEGIN", synced=None)
+
+    def writing(self, *, synced: bool) -> AbstractContextManager[sqlite3.Connection]:
+        """Write all or nothing; if ``synced``, it is on the disk in the end."""
+        return self._transaction("BEGIN IMMEDIATE", synced=synced)
+
+    def close(self) -> None:
+        """Close the connection, until it is used again."""
+        with self._lock:
+            self._disconnect()
+
+    def pause(self) -> None:
+        """Close the connection, and let nobody use it until ``resume``."""
+        self._lock.acquire()
+        self._disconnect()
+
+    def resume(self) -> None:
+        """Let it be used again."""
+        self._lock.release()
+
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def _transaction(self, begin: str, *, synced: bool | None) -> Iterator[sqlite3.Connection]:
+        for _ in self._attempts():
+            with self._lock, self._undone_on_error():
+                if (connection := self._begun(begin, synced=synced)) is not None:
+                    yield connection
+                    connection.execute("COMMIT")
+                    return
+
+    def _attempts(self) -> Iterator[None]:
+        """Try at once, then with pauses; SQLite's own are too long for transactions so short."""
+        yield
+        until, pause_s = self._clock.uptime() + self._patience_s, _FIRST_PAUSE_S
+        while self._clock.uptime() < until:
+            # Spread, so that those who wait together do not try together.
+            self._clock.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - decides nothing
+            pause_s = min(1.5 * pause_s, _LAST_PAUSE_S)
+            yield
+        raise file_refusals.store_busy(self.path, self._patience_s)
+
+    def _begun(self, begin: str, *, synced: bool | None) -> sqlite3.Connection | None:
+        """Begin, and see the snapshot; return None if somebody else is at the file."""
+        try:
+            connection = self._connected()
+            self._sync(connection, synced=synced)
+            connection.execute(begin)
+            self._check_version(_pragma(connection, "user_version"))
+        except sqlite3.Error as error:
+            if not file_refusals.busy(error):
+                raise
+            self._roll_back()
+            return None
+        return connection
+
+    def _sync(self, connection: sqlite3.Connection, *, synced: bool | None) -> None:
+        if synced not in {None, self._synced}:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            self._synced = synced
+
+    @contextmanager
+    def _undone_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise file_refusals.refusal(error, self.path, self._patience_s) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        connection = self._connection
+        if connection is None or not connection.in_transaction:
+            return
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            # Closing undoes it too.
+            self._disconnect()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._file is not None and _identity(self.path) != self._file:
+            raise file_refusals.replaced(self.path)
+        if self._connection is None:
+            self._connection = self._connect()
+            self._file = _identity(self.path)
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path.exists() and not self.path.is_file():
+            raise file_refusals.not_a_store(self.path, "it is no file")
+        # Not isolation_level: Python would begin transactions by itself.
+        connection = sqlite3.connect(
+            self.path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._synced = None
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Bring the file up, having seen that it is ours or empty."""
+        version = _pragma(connection, "user_version")
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        # Last, because another process may be making the store right now.
+        ours = _pragma(connection, "application_id") == APPLICATION_ID
+        if (tables or version) and not ours:
+            raise file_refusals.not_a_store(self.path, "it is the database of another program")
+        self._check_version(version)
+        if (mode := _pragma(connection, "journal_mode = WAL")) != "wal":
+            raise file_refusals.no_wal(self.path, mode)
+        if version < len(migrations()):
+            self._migrate(connection)
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        # Somebody else may have done it meanwhile.
+        version = _pragma(connection, "user_version")
+        self._check_version(version)
+        for script in migrations()[version:]:
+            for statement in statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations())}")
+        connection.execute("COMMIT")
+
+    def _check_version(self, version: int) -> None:
+        """Refuse what a newer ramet brought up, before this was opened or since."""
+        if version > len(migrations()):
+            raise file_refusals.newer(self.path, version, len(migrations()))
+
+
+def _pragma(connection: sqlite3.Connection, pragma: str) -> Any:
+    return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise file_refusals.no_folder(path, error) from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = os.stat(path)  # noqa: PTH116 - half as long as Path.stat, in every transaction
+        return found.st_dev, found.st_ino
+    return None
+
+
+# A connection that goes through a fork takes its locks along without holding them, and whoever
+# trusts in them breaks the file (sqlite.org/howtocorrupt.html, 2.6); so none goes through one.
+_open: "weakref.WeakSet[Database]" = weakref.WeakSet()
+_forking = threading.Lock()
+_paused: list[Database] = []
+
+
+def _pause_all() -> None:
+    _forking.acquire()
+    for database in list(_open):
+        database.pause()
+        _paused.append(database)
+
+
+def _resume_all() -> None:
+    while _paused:
+        _paused.pop().resume()
+    _forking.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_pause_all, after_in_parent=_resume_all, after_in_child=_resume_all)

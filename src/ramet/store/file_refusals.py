@@ -1,0 +1,112 @@
+"""What the SQLite store says when its file refuses, and which exception says it."""
+
+import sqlite3
+from pathlib import Path
+
+from ramet.errors import (
+    CorruptStore,
+    NotAStore,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnsupported,
+    UnknownSchema,
+)
+
+# Somebody else is at the file; it passes.
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
+
+
+def busy(error: sqlite3.Error) -> bool:
+    """Say whether trying again may help."""
+    return _code(error) in _BUSY
+
+
+def refusal(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
+    """Return what ramet raises for what SQLite did."""
+    code, said = _code(error), f"{error} ({getattr(error, 'sqlite_errorname', 'no code')})"
+    if code in _BUSY:
+        return store_busy(path, patience_s)
+    if code in _FULL:
+        return StoreFull(
+            f"there must be room to write to {path}, but SQLite says: {said}. Nothing was "
+            f"written; free space and run again"
+        )
+    if code in _READ_ONLY:
+        return StoreReadOnly(
+            f"the store {path} and its folder must be open to reading and writing, but SQLite "
+            f"says: {said}. Nothing was written; change their permissions, or keep the store in "
+            f"another place"
+        )
+    if code == sqlite3.SQLITE_NOTADB:
+        return not_a_store(path, "it is not an SQLite database")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return corrupt(path, said)
+    return StoreError(f"the store {path} must answer, but SQLite says: {said}. Nothing was written")
+
+
+def store_busy(path: Path, patience_s: float) -> StoreBusy:
+    return StoreBusy(
+        f"the store {path} must come free within patience_s={patience_s:g}, but another process "
+        f"kept it locked. Nothing was written; end what holds it (a shell left in a transaction, "
+        f"a backup) and run again, or raise patience_s"
+    )
+
+
+def not_a_store(path: Path, why: str) -> NotAStore:
+    return NotAStore(
+        f"a store must be a file that ramet made, or a path where there is none yet, but {path} "
+        f"is neither: {why}. It was left as it is; name another path"
+    )
+
+
+def corrupt(path: Path, why: str) -> CorruptStore:
+    return CorruptStore(
+        f"the store {path} must be whole, but it is damaged: {why}. Put a copy back, or save what "
+        f"can be read with `sqlite3 {path} .recover`"
+    )
+
+
+def replaced(path: Path) -> NotAStore:
+    return NotAStore(
+        f"the store {path} must stay where it is while it is in use, but its file was removed or "
+        f"replaced. Nothing was written; put it back, or start again"
+    )
+
+
+def newer(path: Path, version: int, known: int) -> UnknownSchema:
+    return UnknownSchema(
+        f"stores of schema {known} and older can be read, but {path} is of schema {version}. It "
+        f"was left as it is; open it with the version of ramet that wrote it"
+    )
+
+
+def no_folder(path: Path, error: OSError) -> StoreReadOnly:
+    return StoreReadOnly(
+        f"the folder of the store {path} must be there or be made, but {error}. Nothing was "
+        f"written; name another path"
+    )
+
+
+def no_wal(path: Path, mode: str) -> StoreUnsupported:
+    return StoreUnsupported(
+        f"the store {path} must be on a file system where processes share memory (SQLite's "
+        f"write-ahead log), but SQLite falls back to {mode!r} there. Network file systems cannot "
+        f"have it; keep the store on a disk of this machine"
+    )
+
+
+def old_library(needed: tuple[int, ...]) -> StoreUnsupported:
+    return StoreUnsupported(
+        f"the store needs SQLite {'.'.join(map(str, needed))} or later, but this Python has "
+        f"{sqlite3.sqlite_version}; use a newer Python"
+    )
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    # What Python itself finds wrong has none.
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

@@ -1,0 +1,37 @@
+"""What stores say when they refuse: one wording for all of them."""
+
+from collections.abc import Sequence
+
+from ramet.errors import LeaseLost, LogMoved, RunNotFound
+from ramet.store.base import Lease, Standing
+
+
+def run_not_found(run: str, there: Sequence[str]) -> RunNotFound:
+    return RunNotFound(
+        f"a run must be opened before it is used, but {run!r} was not; this store has {there}"
+    )
+
+
+def lease_lost(lease: Lease, *, ago_s: float, holder: str | None) -> LeaseLost:
+    ran_out = f"ran out {ago_s:.1f} s ago" if ago_s > 0 else "was revoked"
+    now_held = f"{holder!r} holds it now" if holder else "it is done with"
+    return LeaseLost(
+        f"worker {lease.worker!r} no longer holds member {lease.member} of run {lease.run!r}: "
+        f"its lease {ran_out} and {now_held}. Nothing was written. If a turn can pause for "
+        f"longer than its lease lasts, raise lease_ttl_s"
+    )
+
+
+def log_moved(run: str, after: int, head: int) -> LogMoved:
+    return LogMoved(
+        f"a commit decided on event {after} of run {run!r} must come next after it, but the last "
+        f"event is {head}; nothing was written: read on, decide again"
+    )
+
+
+def copied_moved(lease: Lease, source: Standing) -> LogMoved:
+    return LogMoved(
+        f"a copy must be of what its source has when it is written, but member {source.member} of "
+        f"run {lease.run!r} went on from {source.checkpoint}; nothing was written: read on, decide "
+        f"again"
+    )

@@ -1,0 +1,92 @@
+-- name: add_run
+-- Begins a run.
+INSERT INTO runs (name, steps, round, head) VALUES (:name, :steps, :round, -1);
+
+-- name: add_member
+-- Adds a member that has not trained yet.
+INSERT INTO members (run, member) VALUES (?, ?);
+
+-- name: add_event
+-- Writes an event.
+INSERT INTO events (run, number, at, worker, event) VALUES (?, ?, ?, ?, ?);
+
+-- name: run
+-- What verbs need to know of a run.
+SELECT id, steps, round, head FROM runs WHERE name = :name;
+
+-- name: names
+-- The runs, in the order in which they were opened.
+SELECT name FROM runs ORDER BY id;
+
+-- name: move_on
+-- Records how far the log reaches and what changed with it.
+UPDATE runs SET steps = :steps, round = :round, head = :head WHERE id = :id;
+
+-- name: first_free
+-- The member that trained least, of those that are free to train.
+SELECT member, trained, token FROM members INDEXED BY claims
+WHERE run = :run AND phase = :phase AND trained < :steps
+AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now)
+ORDER BY trained, member
+LIMIT 1;
+
+-- name: preferred_free
+-- The preferred member, if it is free and trained as little as that one.
+SELECT member, trained, token FROM members
+WHERE run = :run AND member = :prefer AND phase = :phase AND trained = :trained
+AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now);
+
+-- name: due
+-- The member, if it may train this turn, whoever holds it.
+SELECT member, trained, token FROM members
+WHERE run = :run AND member = :member
+AND phase = :phase AND trained < :steps AND turn = :turn;
+
+-- name: lease
+-- Gives a member to a worker.
+UPDATE members
+SET token = :token, worker = :worker, heard_at = :now, expires_at = :expires_at, boot = :boot
+WHERE run = :run AND member = :member;
+
+-- name: holder
+-- Who holds a member, and by which token.
+SELECT worker, token FROM members WHERE run = :run AND member = :member;
+
+-- name: let_go
+-- Ends a lease, if it is the last one given.
+UPDATE members SET worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL
+WHERE run = :run AND member = :member AND token = :token;
+
+-- name: held_by
+-- What a worker holds.
+SELECT member, token FROM members WHERE run = :run AND worker = :worker ORDER BY member;
+
+-- name: checkpoint
+-- What a member goes on from.
+SELECT checkpoint FROM members WHERE run = :run AND member = :member;
+
+-- name: put
+-- Records how a member stands and ends its lease; if another wrote this, its token is void too.
+UPDATE members
+SET trained = :trained, step = :step, turn = :turn, score = :score, checkpoint = :checkpoint,
+    phase = :phase, token = token + (member <> :writer),
+    worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL
+WHERE run = :run AND member = :member;
+
+-- name: events
+-- The events behind a number.
+SELECT number, at, worker, event FROM events
+WHERE run = :run AND number > :after
+ORDER BY number;
+
+-- name: first_event
+-- The opening of a run.
+SELECT event FROM events WHERE run = :run AND number = 0;
+
+-- name: seats
+-- How the members stand, and who holds them.
+SELECT member, trained, step, turn, score, checkpoint, worker, heard_at,
+    (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now)
+FROM members
+WHERE run = :run
+ORDER BY member;

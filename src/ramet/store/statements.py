@@ -1,0 +1,41 @@
+"""The SQL of the SQLite store, which is in ``sql/``."""
+
+import functools
+import sqlite3
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+
+_SQL = files("ramet.store") / "sql"
+
+
+@functools.cache
+def queries() -> Mapping[str, str]:
+    """Return each query by its name."""
+    _, *named = (_SQL / "queries.sql").read_text("utf-8").split("-- name: ")
+    return dict(_named(text) for text in named)
+
+
+@functools.cache
+def migrations() -> tuple[str, ...]:
+    """Return the scripts that bring a file up, one schema a script."""
+    scripts = sorted((_SQL / "schema").iterdir(), key=lambda script: script.name)
+    return tuple(script.read_text("utf-8") for script in scripts)
+
+
+def statements(script: str) -> Iterator[str]:
+    r"""Split a script at the ends of statements; ``executescript`` would commit what is open.
+
+    >>> list(statements("SELECT 1;\nSELECT\n2;\n"))
+    ['SELECT 1;\n', 'SELECT\n2;\n']
+    """
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, _, query = text.split("\n", 2)
+    return name, query.strip()

@@ -1,0 +1,71 @@
+"""What each worker process gets of the machine."""
+
+import pytest
+
+from ramet.engine.resources import THREADS, check_gpus, environment_of, share, visible_gpus
+from ramet.errors import StrategyError
+
+
+def environment(worker: int, **changes: object) -> dict[str, str]:
+    settings = {
+        "workers": 4,
+        "cores": 16,
+        "gpus": [],
+        "gpus_per_worker": None,
+        "given": {"HOME": "/home/ada"},
+        **changes,
+    }
+    return environment_of(worker, **settings)  # type: ignore[arg-type]  # they are, by name
+
+
+def test_workers_share_the_cores_out() -> None:
+    assert {environment(0)[name] for name in THREADS} == {"4"}
+    assert environment(0, workers=3, cores=2)["OMP_NUM_THREADS"] == "1"
+
+
+def test_what_the_user_set_stays() -> None:
+    made = environment(0, given={"OMP_NUM_THREADS": "7"})
+    assert (made["OMP_NUM_THREADS"], made["MKL_NUM_THREADS"]) == ("7", "4")
+
+
+def test_without_gpus_nothing_is_said_of_them() -> None:
+    assert "CUDA_VISIBLE_DEVICES" not in environment(0)
+
+
+@pytest.mark.parametrize(
+    ("per_worker", "seen"),
+    [
+        (None, ["a", "b", "c", "d"]),
+        (1, ["a", "b", "c", "d"]),
+        (0.5, ["a", "a", "b", "b"]),
+        (0.3, ["a", "a", "a", "b"]),
+    ],
+)
+def test_each_worker_sees_its_share(per_worker: float | None, seen: list[str]) -> None:
+    gpus = ["a", "b", "c", "d"]
+    made = [environment(worker, gpus=gpus, gpus_per_worker=per_worker) for worker in range(4)]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in made] == seen
+
+
+def test_whole_gpus_are_nobody_elses() -> None:
+    assert [share(worker, list("abcd"), 2) for worker in range(2)] == [["a", "b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize("per_worker", [0, -1, 1.5, float("nan")])
+def test_what_is_no_share_is_refused(per_worker: float) -> None:
+    with pytest.raises(StrategyError, match="must be a whole number, or a part of one GPU"):
+        check_gpus(["0", "1"], workers=1, per_worker=per_worker)
+
+
+@pytest.mark.parametrize(("workers", "per_worker"), [(3, 1), (2, 2), (5, 0.5), (7, 0.3)])
+def test_more_than_there_is_is_refused(workers: int, per_worker: float) -> None:
+    with pytest.raises(StrategyError, match="must not be more than the GPUs there are"):
+        check_gpus(["0", "1"], workers=workers, per_worker=per_worker)
+
+
+@pytest.mark.parametrize(
+    ("setting", "seen"),
+    [("", []), ("-1", []), ("0,2", ["0", "2"]), ("GPU-8f,GPU-9a", ["GPU-8f", "GPU-9a"])],
+)
+def test_the_gpus_are_those_that_this_process_may_see(setting: str, seen: list[str]) -> None:
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": setting}) == seen
