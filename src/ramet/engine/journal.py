@@ -62,9 +62,10 @@ class Journal:
         """Return one member, without making a population of all."""
         return self._replica.members[id_]
 
-    def catch_up(self) -> None:
-        """Read what others wrote."""
-        self._log.catch_up()
+    def catch_up(self, head: int | None = None) -> None:
+        """Read what others wrote, if anything is known to be new or nothing is known."""
+        if head is None or head > self._log.last:
+            self._log.catch_up()
 
     def commit(
         self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str] = ()

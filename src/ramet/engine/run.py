@@ -105,7 +105,7 @@ class Run:
             lease = self._store.claim(
                 self.name, worker=self.worker, ttl_s=self.options.lease_ttl_s, prefer=self._last
             )
-            self._journal.catch_up()
+            self._journal.catch_up(lease.head if lease else None)
             if self._journal.stopped:
                 if lease is not None:
                     self._store.release(lease)

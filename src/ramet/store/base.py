@@ -20,6 +20,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     token: int
     # Seconds, by a clock of the store that never jumps.
     expires_at: float
+    # The number of the last event when it was given: who knows that one need not read on.
+    head: int
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

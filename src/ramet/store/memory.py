@@ -81,7 +81,7 @@ class MemoryStore:
             if not free:
                 return None
             row = min(free, key=lambda row: _urgency(row, prefer))
-            return self._lease(run, row, worker, ttl_s)
+            return self._lease(record, row, worker, ttl_s)
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
         with self._lock:
@@ -89,7 +89,7 @@ class MemoryStore:
             row = record.rows[member]
             if row.standing.turn != turn or not record.may_train(row):
                 return None
-            return self._lease(run, row, worker, ttl_s)
+            return self._lease(record, row, worker, ttl_s)
 
     def extend(self, lease: Lease, *, ttl_s: float) -> Lease:
         with self._lock:
@@ -169,15 +169,16 @@ class MemoryStore:
     def _live(self, row: _Row) -> bool:
         return row.lease is not None and row.lease.expires_at > self._clock.uptime()
 
-    def _lease(self, run: str, row: _Row, worker: str, ttl_s: float) -> Lease:
+    def _lease(self, record: _Record, row: _Row, worker: str, ttl_s: float) -> Lease:
         row.token += 1
         row.heard_at = self._clock.uptime()
         row.lease = Lease(
-            run=run,
+            run=record.opening.name,
             member=row.standing.member,
             worker=worker,
             token=row.token,
             expires_at=row.heard_at + ttl_s,
+            head=record.head,
         )
         return row.lease
 

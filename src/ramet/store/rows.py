@@ -78,7 +78,12 @@ class Rows:
     def lease(self, free: Free, worker: str, ttl_s: float) -> Lease:
         """Give a member to a worker."""
         lease = Lease(
-            run=self.name, member=free.member, worker=worker, token=free.token + 1, expires_at=0.0
+            run=self.name,
+            member=free.member,
+            worker=worker,
+            token=free.token + 1,
+            expires_at=0.0,
+            head=self.head,
         )
         return self.hold(lease, ttl_s)
 

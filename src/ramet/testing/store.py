@@ -141,7 +141,7 @@ class StoreContract:
 
     def test_every_verb_names_the_run_that_was_not_opened(self, store: Store) -> None:
         begin(store, "other")
-        lease = Lease(run="lm", member=0, worker="gpu-03", token=1, expires_at=0.0)
+        lease = Lease(run="lm", member=0, worker="gpu-03", token=1, expires_at=0.0, head=0)
         verbs: list[Callable[[], object]] = [
             lambda: store.opening("lm"),
             lambda: store.claim("lm", worker="gpu-03", ttl_s=TTL_S),
