@@ -41,7 +41,7 @@ def rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
 
     >>> from ramet.domains import Uniform
     >>> rebuilt(describe(Uniform(0.0, 1.0)), {"Uniform": Uniform})
-    Uniform(low=0.0, high=1.0, start=None, explore=None)
+    Uniform(low=0.0, high=1.0)
     """
     setting = _rebuilt(data, kinds)
     if describe(setting) != data:

@@ -79,7 +79,7 @@ def run(
             one, round robin.
         progress: Whether to show progress; None shows it on a terminal.
     """
-    function = as_function(train)
+    as_function(train)  # Refuses what cannot be trained, before anything is begun.
     settings = Settings(
         name=name,
         space=space,
@@ -97,17 +97,12 @@ def run(
     )
     share = Share(workers=workers, threads=threads_per_worker, gpus=gpus_per_worker)
     where = place(store, blobs, durability=durability, shared=workers > 0)
-    opened = _opened(settings, options, where, extend=extend)
-    with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
-        watch(opened)
-        try:
-            if workers == 0:
-                work(opened, function, watch)
-            else:
-                train_in_processes(opened, train, settings, where, share=share, watch=watch)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(_how_to_go_on(opened, where)) from None
-    return opened.result()
+    try:
+        return _trained(
+            train, settings, options, where, extend=extend, share=share, progress=progress
+        )
+    finally:
+        where.close()
 
 
 def open_run(
@@ -153,6 +148,29 @@ def open_run(
     )
     where = place(store, blobs, durability=durability)
     return _opened(settings, options, where, extend=extend, worker=worker, clock=clock)
+
+
+def _trained(
+    train: TrainFunction | Task,
+    settings: Settings,
+    options: Options,
+    where: Place,
+    *,
+    extend: bool,
+    share: Share,
+    progress: bool | None,
+) -> Result:
+    opened = _opened(settings, options, where, extend=extend)
+    with Progress(settings.name, sign=1 if settings.mode == "max" else -1, shown=progress) as watch:
+        watch(opened)
+        try:
+            if share.workers == 0:
+                work(opened, train, watch)
+            else:
+                train_in_processes(opened, train, settings, where, share=share, watch=watch)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_how_to_go_on(opened, where)) from None
+    return opened.result()
 
 
 def this_worker() -> str:

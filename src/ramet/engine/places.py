@@ -26,10 +26,18 @@ class Place:
     # What it is called in what people are told; None where nobody could find it again.
     name: str | None
 
+    # Whether the store was opened here, and by nobody else.
+    ours: bool = False
+
     @property
     def private(self) -> bool:
         """Whether nobody else can ever be at work here."""
         return self.name is None and isinstance(self.store, MemoryStore)
+
+    def close(self) -> None:
+        """Leave a file of ours in one piece; it is opened again if it is needed."""
+        if self.ours and isinstance(self.store, SQLiteStore):
+            self.store.close()
 
 
 def place(
@@ -79,6 +87,7 @@ def _in_file(path: Path, blobs: Blobs | None, durability: Durability) -> Place:
         store=SQLiteStore(path, durability=durability),
         blobs=DirectoryBlobs(beside, durability=durability) if blobs is None else blobs,
         name=str(path),
+        ours=True,
     )
 
 
@@ -87,4 +96,4 @@ def _temporary() -> Place:
     folder = tempfile.TemporaryDirectory(prefix="ramet-")
     made = _in_file(Path(folder.name) / "runs.db", None, "process")
     weakref.finalize(made.blobs, folder.cleanup)
-    return Place(store=made.store, blobs=made.blobs, name=None)
+    return Place(store=made.store, blobs=made.blobs, name=None, ours=True)

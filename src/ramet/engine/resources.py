@@ -1,9 +1,11 @@
 """What each worker process gets of the machine: threads, and which GPUs it sees."""
 
+import math
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ramet.errors import StrategyError
 
@@ -16,6 +18,8 @@ THREADS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Where Linux says how much of the machine a container gets.
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def environment_of(
@@ -87,6 +91,16 @@ def visible_gpus(given: Mapping[str, str]) -> list[str]:
 
 def usable_cores() -> int:
     """Return the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _quota(CPU_MAX.read_text()) if CPU_MAX.exists() else math.inf
+    return int(max(1, min(cores or 1, quota)))
+
+
+def _quota(cpu_max: str) -> float:
+    """Return how many cores' time a container may use, if that is limited.
+
+    >>> _quota("150000 100000"), _quota("max 100000")
+    (1.5, inf)
+    """
+    allowed, period = cpu_max.split()
+    return math.inf if allowed == "max" else int(allowed) / int(period)
