@@ -16,10 +16,13 @@ class Heartbeat:
         self._beat, self._every_s = beat, every_s
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        # Whether there was a start since the last beat.
+        self._started = False
 
     def start(self) -> None:
         """See to it that the heart beats."""
         with self._lock:
+            self._started = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="ramet-beat", daemon=True)
                 self._thread.start()
@@ -35,6 +38,7 @@ class Heartbeat:
                 logger.warning("could not hold on to the turns that are out: %s", error)
                 continue
             with self._lock:
-                if not needed:
+                if not needed and not self._started:
                     self._thread = None
                     return
+                self._started = False
