@@ -4,8 +4,6 @@ import logging
 import threading
 from collections.abc import Callable
 
-from ramet.errors import StoreError
-
 logger = logging.getLogger("ramet")
 
 
@@ -33,8 +31,7 @@ class Heartbeat:
         while not waiting.wait(self._every_s):
             try:
                 needed = self._beat()
-            except StoreError as error:
-                # The store may be back before the lease runs out.
+            except Exception as error:  # noqa: BLE001 - it may be well again before the lease runs out
                 logger.warning("could not hold on to the turns that are out: %s", error)
                 continue
             with self._lock:
