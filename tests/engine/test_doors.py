@@ -208,6 +208,7 @@ def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> N
         steps=8,
         seed=0,
         lease_ttl_s=30.0,
+        clock=clock,
     )
     turns = []
     for _ in range(6):

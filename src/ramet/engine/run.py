@@ -63,6 +63,7 @@ class Run:
             self._journal.append(Resumed())
         self._out: dict[int, Turn] = {}
         every_s = self.options.lease_ttl_s / BEATS
+        self._beat_at = self._clock.uptime()
         self._heartbeat = Heartbeat(self._beat, every_s=every_s) if beating else None
         self._failed_here = 0
         self._swept_at = self._journal.turns
@@ -97,9 +98,11 @@ class Run:
         """Return a turn to train; None when the run is over, or until a turn that is out is told.
 
         With none out, None means over or stopped; ``done`` tells in any case. Waits while other
-        workers have all members. Asking also holds on to the turns that are out.
+        workers have all members. Turns that are out stay this worker's for as long as it lives.
         """
-        self._beat()
+        if self._clock.uptime() - self._beat_at > self.options.lease_ttl_s / BEATS:
+            # The machine slept, or there is no heart.
+            self._beat()
         pause_s, since = FIRST_POLL_S, self._clock.uptime()
         while True:
             lease = self._store.claim(
@@ -329,6 +332,7 @@ class Run:
 
     def _beat(self) -> bool:
         """Hold on to the turns that are out; say whether there are any."""
+        self._beat_at = self._clock.uptime()
         for turn in list(self._out.values()):
             with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
                 self.extend(turn)
