@@ -13,13 +13,16 @@ from typing import Any
 from ramet.clock import Clock
 from ramet.store import file_refusals
 from ramet.store.statements import migrations, statements
+from ramet.store.turnstile import Turnstile
 
 # "rmet": what tells a store from any other database.
 APPLICATION_ID = 0x726D6574
 # Of 2018; the oldest systems that Python 3.11 is packaged for have 3.26.
 _NEEDED = (3, 24, 0)
 # Seconds between attempts: a transaction takes about a tenth of a millisecond.
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 1e-4, 5e-3
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 1e-4, 2e-3
+# Writes of this process between two times that the log is copied back; each is some pages.
+COPY_BACK_EVERY = 250
 
 
 class Database:
@@ -33,6 +36,8 @@ class Database:
         self._patience_s = patience_s
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._turnstile = Turnstile(path)
+        self._written = 0
         # Whether commits reach the disk before they return; None if not yet said.
         self._synced: bool | None = None
         # Which file this is, whatever the path leads to by now.
@@ -47,7 +52,7 @@ class Database:
 
     def writing(self, *, synced: bool) -> AbstractContextManager[sqlite3.Connection]:
         """Write all or nothing; if ``synced``, it is on the disk in the end."""
-        return self._transaction("BEGIN IMMEDIATE", synced=synced)
+        return self._alone(synced=synced)
 
     def close(self) -> None:
         """Close the connection, until it is used again."""
@@ -76,6 +81,36 @@ class Database:
                     yield connection
                     connection.execute("COMMIT")
                     return
+
+    @contextmanager
+    def _alone(self, *, synced: bool) -> Iterator[sqlite3.Connection]:
+        """Write while nobody else writes or copies the log back, and do that when it is time."""
+        for _ in self._attempts():
+            with self._lock, self._undone_on_error(), self._turn() as mine:
+                if not mine:
+                    continue
+                if (connection := self._begun("BEGIN IMMEDIATE", synced=synced)) is not None:
+                    yield connection
+                    connection.execute("COMMIT")
+                    self._copy_back(connection)
+                    return
+
+    @contextmanager
+    def _turn(self) -> Iterator[bool]:
+        """Go through the turnstile, if nobody is; say whether it worked."""
+        mine = self._turnstile.entered()
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._turnstile.leave()
+
+    def _copy_back(self, connection: sqlite3.Connection) -> None:
+        """Copy the write-ahead log back into the file, every so many writes."""
+        self._written += 1
+        if self._written % COPY_BACK_EVERY == 0:
+            with suppress(sqlite3.Error):  # What was committed is, and the next time will do.
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _attempts(self) -> Iterator[None]:
         """Try at once, then with pauses; SQLite's own are too long for transactions so short."""
@@ -155,6 +190,7 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._turnstile.close()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Bring the file up, having seen that it is ours or empty."""
@@ -167,6 +203,8 @@ class Database:
         self._check_version(version)
         if (mode := _pragma(connection, "journal_mode = WAL")) != "wal":
             raise file_refusals.no_wal(self.path, mode)
+        # It is for whoever is through the turnstile to do.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
         if version < len(migrations()):
             self._migrate(connection)
 
