@@ -122,10 +122,12 @@ class Journal:
                 round=replica.get("round") if replica.get("round") > round_ else None,
                 after=self._log.last if synchronous else None,
             )
-            # Otherwise others wrote in between, and what is known here comes by reading on.
             if last == self._log.last + len(written):
                 self._log.last = last
                 attempt.keep()
+        if not attempt.kept:
+            # Others wrote in between, and theirs comes first.
+            self.catch_up()
 
 
 def touched(events: Iterable[AnyEvent]) -> list[int]:
