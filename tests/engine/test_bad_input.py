@@ -126,7 +126,7 @@ def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], mes
         ({"durability": "none"}, "durability must be 'power' or 'process'"),
         (
             {"store": MemoryStore(), "blobs": MemoryBlobs(), "workers": 2},
-            "must share their store, but got MemoryStore and MemoryBlobs",
+            "must share their store and blobs, but MemoryStore lives in one process",
         ),
     ],
 )

@@ -57,8 +57,14 @@ def place(
     """
     if durability not in {"power", "process"}:
         raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
+    if shared and (isinstance(store, MemoryStore) or isinstance(blobs, MemoryBlobs)):
+        alone = store if isinstance(store, MemoryStore) else blobs
+        raise StoreError(
+            f"worker processes must share their store and blobs, but {type(alone).__name__} lives "
+            f"in one process; pass the path of a file, as in store='runs.db', and no blobs"
+        )
     if store is None:
-        return _temporary() if shared else _in_memory(blobs)
+        return _temporary(blobs) if shared else _in_memory(blobs)
     if isinstance(store, str | PathLike):
         return _in_file(Path(fspath(store)), blobs, durability)
     if isinstance(store, type) or not isinstance(store, Store):
@@ -67,12 +73,6 @@ def place(
         raise StoreError(
             "a store of your own must come with the blobs= that hold its checkpoints, or no run in "
             "it could be gone on with; pass MemoryBlobs() with a MemoryStore(), the same ones again"
-        )
-    if shared and (isinstance(store, MemoryStore) or isinstance(blobs, MemoryBlobs)):
-        raise StoreError(
-            f"worker processes must share their store, but got {type(store).__name__} and "
-            f"{type(blobs).__name__}, which live in one process; pass the path of a file, as in "
-            f"store='runs.db'"
         )
     return Place(store=store, blobs=blobs, name=repr(store))
 
@@ -91,9 +91,9 @@ def _in_file(path: Path, blobs: Blobs | None, durability: Durability) -> Place:
     )
 
 
-def _temporary() -> Place:
+def _temporary(blobs: Blobs | None) -> Place:
     """Return a place that goes when its checkpoints can no longer be asked for."""
     folder = tempfile.TemporaryDirectory(prefix="ramet-")
-    made = _in_file(Path(folder.name) / "runs.db", None, "process")
-    weakref.finalize(made.blobs, folder.cleanup)
+    made = _in_file(Path(folder.name) / "runs.db", blobs, "process")
+    weakref.finalize(made.store if blobs else made.blobs, folder.cleanup)
     return Place(store=made.store, blobs=made.blobs, name=None, ours=True)

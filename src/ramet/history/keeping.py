@@ -24,12 +24,14 @@ def unneeded(keys: Iterable[str], population: Population, keep: Keep) -> Iterato
 
     A checkpoint of a turn that has ended comes into no member's hands again once it is in none. One
     of a turn that has not ended may be about to be committed, and stays. So this holds however old
-    the view of the population is that it is asked with, and needs no clock.
+    the view of the population is that it is asked with, and needs no clock. What an earlier run of
+    the same name left, of a member that this one does not have, nobody can need.
     """
     if keep == "all":
         return
     kept = needed(population, keep)
     for key in keys:
-        member, turn, _ = key.split("-", 2)
-        if key not in kept and int(turn) < population[int(member)].turn:
+        member, turn = (int(number) for number in key.split("-", 2)[:2])
+        ended = member >= len(population) or turn < population[member].turn
+        if ended and key not in kept:
             yield key
