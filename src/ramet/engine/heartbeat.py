@@ -14,7 +14,7 @@ class Heartbeat:
         self._beat, self._every_s = beat, every_s
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        # Whether there was a start since the last beat.
+        # Whether there may be something that the last beat did not see.
         self._started = False
 
     def start(self) -> None:
@@ -29,9 +29,12 @@ class Heartbeat:
         # An event that nobody sets: a wait that ends with the process.
         waiting = threading.Event()
         while not waiting.wait(self._every_s):
+            with self._lock:
+                self._started = False
             try:
                 needed = self._beat()
-            except Exception as error:  # noqa: BLE001 - it may be well again before the lease runs out
+            except Exception as error:  # noqa: BLE001 - stores of one's own raise what they like
+                # The store may be back before the lease runs out.
                 logger.warning("could not hold on to the turns that are out: %s", error)
                 continue
             with self._lock:

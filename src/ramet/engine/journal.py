@@ -43,6 +43,12 @@ class Journal:
         return steps
 
     @property
+    def round(self) -> int:
+        """Rounds ended."""
+        rounds: int = self._replica.get("round")
+        return rounds
+
+    @property
     def stopped(self) -> bool:
         """Whether somebody asked for the run to stop."""
         return bool(self._replica.get("stopped"))

@@ -56,7 +56,7 @@ class Run:
         self._store, self._blobs = store, blobs
         self._strategy, self._notices = settings.strategy, Notices(strict=self.options.strict)
         self._clock = clock or SystemClock()
-        self._journal = begin(settings, store, worker=worker, extend=extend)
+        self._journal = begin(settings, store, worker=worker, extend=extend, joins=not resume)
         self.opening = self._journal.opening
         self._checkpoints = Checkpoints(blobs, self.name)
         if resume and self._journal.stopped:
@@ -103,7 +103,7 @@ class Run:
         if self._clock.uptime() - self._beat_at > self.options.lease_ttl_s / BEATS:
             # The machine slept, or there is no heart.
             self._beat()
-        pause_s, since = FIRST_POLL_S, self._clock.uptime()
+        pause_s, since, round_ = FIRST_POLL_S, self._clock.uptime(), self._journal.round
         while True:
             lease = self._store.claim(
                 self.name, worker=self.worker, ttl_s=self.options.lease_ttl_s, prefer=self._last
@@ -120,7 +120,9 @@ class Run:
                 return None
             self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, POLL_S)
-            if self._waited_long(since):
+            if round_ != self._journal.round:
+                round_, since = self._journal.round, self._clock.uptime()
+            elif self._waited_long(since):
                 self._close_round()
                 since = self._clock.uptime()
 
@@ -214,9 +216,14 @@ class Run:
         self._store.release(turn.lease)
 
     def release_all(self) -> None:
-        """Give back every turn that is out."""
+        """Give back every turn that is out, as far as the store lets it."""
         for turn in list(self._out.values()):
-            self.release(turn)
+            try:
+                self.release(turn)
+            except Exception as error:  # noqa: BLE001 - whatever it is, another error comes first
+                logger.warning(
+                    "turn %d of member %d stays leased: %s", turn.number, turn.member, error
+                )
 
     def give_up(self, member: int, *, turn: int, why: str) -> bool:
         """Give up a turn that another worker has or had; say whether it was not over yet."""
@@ -231,13 +238,20 @@ class Run:
         logger.warning(
             "turn %(turn)d of member %(member)d is given up: %(why)s", fields, extra=fields
         )
-        with contextlib.suppress(LeaseLost):  # Another worker gave it up meanwhile.
+        try:
             self._journal.commit(lease, [lost], over=True)
+        except LeaseLost:
+            return False  # Another worker gave it up meanwhile.
+        except BaseException:
+            self._store.release(lease)
+            raise
         return True
 
     def disown(self, worker: str) -> list[int]:
         """Take from a worker that is known to be dead what it held; return the members."""
-        return self._store.disown(self.name, worker=worker)
+        members = self._store.disown(self.name, worker=worker)
+        self._journal.catch_up()
+        return members
 
     def stop(self) -> None:
         """Have all workers stop once their turns are over; opening the run again goes on."""
@@ -289,7 +303,12 @@ class Run:
 
     def _recover(self, turn: Turn, error: StoreError) -> None:
         """Have a member go on from something else than its checkpoint, which cannot be read."""
-        self.extend(turn)  # Whoever lost the member may have been told of a checkpoint long swept.
+        try:
+            # Whoever lost the member may have been told of a checkpoint long swept.
+            self.extend(turn)
+        except LeaseLost:
+            self._let_go(turn)
+            raise
         log = [logged.event for logged in self._store.events(self.name)]
         member = self._journal.member(turn.member)
         events = self._checkpoints.replacement(member, error, self.population, log)
@@ -303,6 +322,9 @@ class Run:
             self._journal.write_once(turn.lease, events)
         except LogMoved:
             self._store.release(turn.lease)  # Whoever gets the turn next finds the same.
+        except LeaseLost:
+            self._let_go(turn)
+            raise
         self._let_go(turn)
 
     def _waited_long(self, since: float) -> bool:
