@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from ramet.store import Store
 
 # How many bytes the parent says that the job has.
 LENGTH = 8
+# How long a process has to give back its turn when it is stopped.
+GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,10 @@ class Job:
         """Read what the parent wrote."""
         incoming = sys.stdin.buffer
         length = int.from_bytes(incoming.read(LENGTH), "big")
-        job: Self = cloudpickle.loads(incoming.read(length))
+        data = incoming.read(length)
+        if not length or len(data) < length:
+            raise Dismissed(0)
+        job: Self = cloudpickle.loads(data)
         return job
 
 
@@ -103,16 +109,20 @@ def _follow_parent() -> None:
         while os.read(lifeline, 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_S)
+        # Code that catches everything, or never comes back, has nobody left who would stop it.
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, name="ramet-lifeline", daemon=True).start()
 
 
 def _tell(error: BaseException, report: Path) -> None:
-    told = Report(
-        kind=type(error).__name__,
-        message=str(error),
-        traceback="".join(traceback.format_exception(error)),
+    # JSON holds no half characters, which a file's name may.
+    message, trace = (
+        text.encode(errors="replace").decode()
+        for text in (str(error), "".join(traceback.format_exception(error)))
     )
+    told = Report(kind=type(error).__name__, message=message, traceback=trace)
     whole = report.with_suffix(".part")
     whole.write_bytes(msgspec.json.encode(told))
     whole.replace(report)

@@ -6,11 +6,12 @@ from os import PathLike
 
 from ramet.blobs import Blobs
 from ramet.clock import Clock
+from ramet.engine.child import Job
 from ramet.engine.failures import Failures
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
 from ramet.engine.places import Durability, Place, place
-from ramet.engine.processes import Share, train_in_processes
+from ramet.engine.processes import Share, packed, train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
 from ramet.engine.worker import Task, TrainFunction, as_function, work
@@ -79,7 +80,7 @@ def run(
             one, round robin.
         progress: Whether to show progress; None shows it on a terminal.
     """
-    as_function(train)  # Refuses what cannot be trained, before anything is begun.
+    function = as_function(train)
     settings = Settings(
         name=name,
         space=space,
@@ -98,9 +99,20 @@ def run(
     share = Share(workers=workers, threads=threads_per_worker, gpus=gpus_per_worker)
     where = place(store, blobs, durability=durability, shared=workers > 0)
     try:
-        return _trained(
-            train, settings, options, where, extend=extend, share=share, progress=progress
-        )
+        # What cannot work in processes is better said before there is a run.
+        environments = share.environments() if workers else []
+        job = _job(train, settings, options, where) if workers else b""
+        opened = _opened(settings, options, where, extend=extend)
+        with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
+            watch(opened)
+            try:
+                if workers == 0:
+                    work(opened, function, watch)
+                elif not opened.done:
+                    train_in_processes(opened, job, environments, watch=watch)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(_how_to_go_on(opened, where)) from None
+        return opened.result()
     finally:
         where.close()
 
@@ -150,32 +162,15 @@ def open_run(
     return _opened(settings, options, where, extend=extend, worker=worker, clock=clock)
 
 
-def _trained(
-    train: TrainFunction | Task,
-    settings: Settings,
-    options: Options,
-    where: Place,
-    *,
-    extend: bool,
-    share: Share,
-    progress: bool | None,
-) -> Result:
-    opened = _opened(settings, options, where, extend=extend)
-    with Progress(settings.name, sign=1 if settings.mode == "max" else -1, shown=progress) as watch:
-        watch(opened)
-        try:
-            if share.workers == 0:
-                work(opened, train, watch)
-            else:
-                train_in_processes(opened, train, settings, where, share=share, watch=watch)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(_how_to_go_on(opened, where)) from None
-    return opened.result()
-
-
 def this_worker() -> str:
     """Return a name for this process."""
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:
+    return packed(
+        Job(train=train, settings=settings, options=options, store=where.store, blobs=where.blobs)
+    )
 
 
 def _opened(

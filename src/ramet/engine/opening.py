@@ -35,8 +35,13 @@ class Settings:
         check_settings(self)
 
 
-def begin(settings: Settings, store: Store, *, worker: str, extend: bool) -> Journal:
-    """Open a run in its store, new or to go on with."""
+def begin(
+    settings: Settings, store: Store, *, worker: str, extend: bool = False, joins: bool = False
+) -> Journal:
+    """Open a run in its store, new or to go on with.
+
+    Who ``joins`` others at work on it takes its budget as it is, which somebody may have raised.
+    """
     try:
         on_record = store.opening(settings.name)
     except RunNotFound:
@@ -46,7 +51,7 @@ def begin(settings: Settings, store: Store, *, worker: str, extend: bool) -> Jou
         store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
     )
     raised = extend and settings.steps > journal.steps
-    check_same(on_record, settings, steps=settings.steps if raised else journal.steps)
+    check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
     if raised:
         _check_extendable(journal)
         journal.append(Extended(steps=settings.steps))

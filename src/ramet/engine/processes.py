@@ -13,15 +13,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import msgspec
 
 from ramet import errors
-from ramet.engine.child import Job, Report
-from ramet.engine.opening import Settings
-from ramet.engine.places import Place
-from ramet.engine.resources import check_gpus, environment_of, usable_cores, visible_gpus
+from ramet.engine.child import GRACE_S, Job, Report
+from ramet.engine.resources import THREADS, check_gpus, environment_of, usable_cores, visible_gpus
 from ramet.engine.run import Run
 from ramet.engine.worker import Watch
 from ramet.errors import NotPortable, RametError, RunFailed
@@ -32,10 +30,8 @@ logger = logging.getLogger("ramet")
 
 # How often the processes are looked after.
 LOOK_S = 0.02
-# How long they have to give back their turns when they are stopped.
-GRACE_S = 5.0
-# Deaths in one turn after which it is taken to be the cause, and in a row without a turn's end
-# after which the run stops.
+# Deaths in one turn after which it is taken to be the cause, and at least so many in a row without
+# a turn's end after which the run stops.
 FATAL, DEAD_IN_A_ROW = 3, 6
 
 # Finds the parent's modules, ramet among them.
@@ -64,6 +60,12 @@ class Share:
         """Return the environment of each worker."""
         gpus = visible_gpus(os.environ)
         check_gpus(gpus, workers=self.workers, per_worker=self.gpus)
+        # What is asked for here is meant more than what the environment says for all programs.
+        given = {
+            name: value
+            for name, value in os.environ.items()
+            if not (self.threads and name in THREADS)
+        }
         cores = self.threads * self.workers if self.threads else usable_cores()
         return [
             environment_of(
@@ -72,7 +74,7 @@ class Share:
                 cores=cores,
                 gpus=gpus,
                 gpus_per_worker=self.gpus,
-                given=os.environ,
+                given=given,
             )
             for index in range(self.workers)
         ]
@@ -92,17 +94,14 @@ class Ended(NamedTuple):
 class Crew:
     """The worker processes of a run, as long as the block lasts."""
 
-    def __init__(self, job: Job, environments: list[dict[str, str]], *, name: str) -> None:
-        self._job = packed(job)
-        self._environments, self._name = environments, name
+    def __init__(self, job: bytes, environments: list[dict[str, str]], *, name: str) -> None:
+        self._job, self._environments, self._name = job, environments, name
         self._folder = tempfile.TemporaryDirectory(prefix="ramet-crew-")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         # How many there have been in each place.
         self._started: Counter[int] = Counter()
 
     def __enter__(self) -> Self:
-        for index in range(len(self._environments)):
-            self.start(index)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,6 +118,11 @@ class Crew:
         """Return the name of the present worker in a place."""
         return f"{self._name}-{index}.{self._started[index]}"
 
+    def start_all(self) -> None:
+        """Start a worker in each place."""
+        for index in range(len(self._environments)):
+            self.start(index)
+
     def start(self, index: int) -> None:
         """Start a worker in its place."""
         self._started[index] += 1
@@ -126,7 +130,10 @@ class Crew:
         if self._started[index] > 1:
             # A crash that a test ordered has happened.
             environment.pop(VARIABLE, None)
-        command = [sys.executable, "-c", CHILD, json.dumps(sys.path)]
+        # Paths of other types are there for nobody: Python passes them over, too.
+        places: list[object] = [*sys.path]
+        texts = [place for place in places if isinstance(place, str)]
+        command = [sys.executable, "-c", CHILD, json.dumps(texts)]
         command += [self.worker(index), str(self._report(index))]
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
             command, stdin=subprocess.PIPE, env=environment, process_group=0
@@ -182,11 +189,14 @@ class Crew:
 class Watchman:
     """Sees to what dead workers leave behind, and stops a run that they keep dying of."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, workers: int) -> None:
         self._run = run
+        # One blow to the machine may take each of them along, and those that come after.
+        self._bearable = max(DEAD_IN_A_ROW, 2 * workers)
         self._deaths: Counter[tuple[int, int]] = Counter()
         self._in_a_row = 0
         self._turns = run.population.turns
+        self._done_at: float | None = None
 
     def see_to(self, ended: Ended) -> None:
         """Take from a dead worker what it held; raise what it reported."""
@@ -200,21 +210,34 @@ class Watchman:
             extra={"worker": ended.worker, "code": ended.code},
         )
         for member in members:
-            self._count(member)
+            self._count(member, ended.code)
         self._check(ended)
 
-    def _count(self, member: int) -> None:
+    def waited_long(self) -> bool:
+        """Say whether all is over but for stragglers, and they have had their time."""
+        limit = self._run.options.straggler_timeout_s
+        if limit is None or not self._run.done:
+            return False
+        self._done_at = self._done_at or time.monotonic()
+        return time.monotonic() - self._done_at > limit
+
+    def _count(self, member: int, code: int) -> None:
         """Give up a turn that kills whoever trains it."""
         turn = self._run.population[member].turn
         self._deaths[member, turn] += 1
-        if self._deaths[member, turn] >= FATAL:
-            self._run.give_up(member, turn=turn, why="fatal")
+        if self._deaths[member, turn] < FATAL:
+            return
+        if self._run.give_up(member, turn=turn, why="fatal") and self._run.population.turns:
+            # Where turns do end, one that is over is one death less to worry about.
+            self._in_a_row = 0
+            error = RunFailed(f"a worker process {_how(code)} in turn {turn} of member {member}")
+            self._run.options.failures.check(self._run.population, error, failed_here=0)
 
     def _check(self, ended: Ended) -> None:
         turns = self._run.population.turns
         self._in_a_row = self._in_a_row + 1 if turns == self._turns else 1
         self._turns = turns
-        if self._in_a_row >= DEAD_IN_A_ROW:
+        if self._in_a_row >= self._bearable:
             raise RunFailed(
                 f"worker processes must live to end a turn, but {self._in_a_row} in a row did not; "
                 f"the last {_how(ended.code)}. What they printed is above; memory, too, may have "
@@ -230,32 +253,27 @@ class WorkerTraceback(Exception):
 
 
 def train_in_processes(
-    run: Run, train: Any, settings: Settings, where: Place, *, share: Share, watch: Watch
+    run: Run, job: bytes, environments: list[dict[str, str]], *, watch: Watch
 ) -> None:
-    """Train a run in worker processes until it is over or stopped."""
-    job = Job(
-        train=train,
-        settings=settings,
-        options=run.options,
-        store=where.store,
-        blobs=where.blobs,
-    )
-    watchman = Watchman(run)
-    crew = Crew(job, share.environments(), name=run.worker)
+    """Train a run in worker processes, one in each environment, until it is over or stopped."""
+    watchman = Watchman(run, workers=len(environments))
+    crew = Crew(job, environments, name=run.worker)
     try:
         with crew:
-            while len(crew):
+            crew.start_all()
+            while len(crew) and not watchman.waited_long():
                 time.sleep(LOOK_S)
+                gone = list(crew.ended())
+                # Asked for last: those that found it over have ended by right.
                 over = run.done or run.stopped
                 watch(run)
-                for ended in list(crew.ended()):
-                    if ended.code == 0 and ended.report is None:
+                for ended in gone:
+                    if over and ended.report is None:
                         continue
                     watchman.see_to(ended)
-                    if not over:
-                        crew.start(ended.place)
+                    crew.start(ended.place)
     finally:
-        for index in range(share.workers):
+        for index in range(len(environments)):
             run.disown(crew.worker(index))
     watch(run)
 
