@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_nothing_and_says_what_to_do(
     if at == "sync":
         monkeypatch.setattr(os, "fdatasync", fails)
     if at == "rename":
-        monkeypatch.setattr(Path, "replace", fails)
+        monkeypatch.setattr(os, "replace", fails)
 
     with pytest.raises(StoreFull, match="nothing was written: free space there and run again"):
         blobs.put("lm", key_of(*chunks), fails if at == "write" else chunks)  # type: ignore[arg-type]

@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import functools
 import mmap
 import os
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -21,7 +23,9 @@ if sys.platform != "win32":
 
 KEPT, UNFINISHED = ".safetensors", ".tmp"
 # As many bytes as go to the disk at once where chunks are small.
-BUFFER = 1 << 17
+BUFFER = 1 << 15
+# Up to as many bytes, reading a file is cheaper than mapping it.
+SMALL = 1 << 18
 # Longer than people's names for runs, and short enough for any file system.
 LONGEST = 100
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -32,7 +36,8 @@ class DirectoryBlobs:
     """Keeps each checkpoint as a file that any reader of safetensors opens, in a folder a run.
 
     A file is written under another name and renamed when it is whole, so that nobody sees half of
-    one, and is never written on again. What is read is the file itself, mapped into memory.
+    one, and is never written on again. What is read is the file itself, mapped into memory, unless
+    it is small.
 
     ``durability="power"`` keeps what was put through a power cut; ``"process"`` through the end of
     any process, which takes no waiting for the disk.
@@ -45,16 +50,16 @@ class DirectoryBlobs:
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
         self.path = Path(path).absolute()
         self.durability = durability
-        self._made: set[Path] = set()
+        self._made: set[str] = set()
 
     def __repr__(self) -> str:
         return f"DirectoryBlobs({str(self.path)!r}, durability={self.durability!r})"
 
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:
-        kept = self._file(run, key)
+        folder, kept = self._folder(run), self._file(run, key)
         with _said_if_full(kept):
-            self._make(kept.parent)
-            with _unfinished(kept.parent) as (file, unfinished):
+            self._make(folder)
+            with _unfinished(folder) as (file, unfinished):
                 file.writelines(chunks)
                 file.flush()
                 if self.durability == "power":
@@ -62,27 +67,28 @@ class DirectoryBlobs:
                 reach("blob-written")
                 if sys.platform == "win32":  # Which renames no open file.
                     file.close()
-                unfinished.replace(kept)
+                os.replace(unfinished, kept)
             if self.durability == "power":
-                _sync_folder(kept.parent)
+                _sync_folder(folder)
         reach("blob-kept")
 
     def get(self, run: str, key: str) -> Buffer:
         kept = self._file(run, key)
         try:
-            with kept.open("rb") as file:
-                data = _mapped(file)
+            with open(kept, "rb", buffering=0) as file:
+                data = _content(file)
         except FileNotFoundError:
-            raise missing(run, key, str(kept)) from None
-        check_digest(data, run, key, str(kept))
+            raise missing(run, key, kept) from None
+        check_digest(data, run, key, kept)
         return data
 
     def sizes(self, run: str) -> dict[str, int]:
-        return {
-            file.name.removesuffix(KEPT): size
-            for file, size in _listed(self._folder(run), KEPT)
-            if is_key(file.name.removesuffix(KEPT))
-        }
+        found = {}
+        for file in _listed(self._folder(run), KEPT):
+            if is_key(key := file.name.removesuffix(KEPT)):
+                with contextlib.suppress(FileNotFoundError):  # Others may be deleting.
+                    found[key] = file.stat().st_size
+        return found
 
     def delete(self, run: str, keys: Iterable[str]) -> None:
         for key in keys:
@@ -94,46 +100,48 @@ class DirectoryBlobs:
         A writer holds a lock on its file, which ends with it and needs no clock, so that the files
         of those still at work stay. Where a file system has no locks, all stay.
         """
-        for unfinished, _ in _listed(self._folder(run), UNFINISHED):
-            _remove_unless_written(unfinished)
+        for unfinished in _listed(self._folder(run), UNFINISHED):
+            _remove_unless_written(unfinished.path)
 
-    def _folder(self, run: str) -> Path:
-        return self.path / _quoted(run)
+    def _folder(self, run: str) -> str:
+        return f"{self.path}{os.sep}{_quoted(run)}"
 
-    def _file(self, run: str, key: str) -> Path:
+    def _file(self, run: str, key: str) -> str:
         digest_in(key)
-        return self._folder(run) / f"{key}{KEPT}"
+        return f"{self._folder(run)}{os.sep}{key}{KEPT}"
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: str) -> None:
         """Make a run's folder, once, in a way that it outlasts what its files do."""
         if folder in self._made:
             return
-        new = [parent for parent in folder.parents if not parent.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        new = [parent for parent in Path(folder).parents if not parent.exists()]
+        Path(folder).mkdir(parents=True, exist_ok=True)
         if self.durability == "power":
-            for made in (folder, *new):
+            for made in (Path(folder), *new):
                 _sync_folder(made.parent)
         self._made.add(folder)
 
 
 @contextlib.contextmanager
-def _unfinished(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Open a file of a new name, which is gone at the end unless it was renamed."""
+def _unfinished(folder: str) -> Iterator[tuple[BinaryIO, str]]:
+    """Open a file of a new name, which is to be renamed, and is gone if that fails."""
     file, path = _begun(folder)
     try:
         with file:
             yield file, path
-    finally:
-        path.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        raise
 
 
-def _begun(folder: Path) -> tuple[BinaryIO, Path]:
+def _begun(folder: str) -> tuple[BinaryIO, str]:
     """Open a file of a new name, and lock it for as long as this process writes it."""
     while True:
-        path = folder / f"{secrets.token_hex(8)}{UNFINISHED}"
-        file = path.open("xb", buffering=BUFFER)
+        path = f"{folder}{os.sep}{secrets.token_hex(8)}{UNFINISHED}"
+        file = open(path, "xb", buffering=BUFFER)  # noqa: SIM115 - closed by the caller
         _lock(file)
-        if path.exists():
+        if os.path.exists(path):
             return file, path
         # Taken for a leftover before it was locked.
         file.close()
@@ -146,40 +154,39 @@ def _lock(file: BinaryIO) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def _remove_unless_written(path: Path) -> None:
+def _remove_unless_written(path: str) -> None:
     """Delete a file that nobody holds a lock on."""
     if sys.platform == "win32":
         _remove(path)
         return
     # It is gone already, or locked, or there are no locks to tell by.
-    with contextlib.suppress(OSError), path.open("r+b") as file:
+    with contextlib.suppress(OSError), open(path, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+        os.unlink(path)
 
 
-def _mapped(file: BinaryIO) -> memoryview:
-    """Return a file's bytes without reading them."""
-    if os.fstat(file.fileno()).st_size == 0:  # Which cannot be mapped.
-        return memoryview(b"")
+def _content(file: FileIO) -> Buffer:
+    """Return a file's bytes, without reading them where they are many."""
+    size = os.fstat(file.fileno()).st_size
+    if size <= SMALL:
+        return file.read(size)
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _listed(folder: Path, suffix: str) -> Iterator[tuple[Path, int]]:
-    """Yield the files of a folder that end so, and their sizes."""
+def _listed(folder: str, suffix: str) -> Iterator[os.DirEntry[str]]:
+    """Yield the files of a folder that end so."""
     try:
-        files = list(folder.iterdir())
+        with os.scandir(folder) as files:
+            yield from [file for file in files if file.name.endswith(suffix)]
     except FileNotFoundError:
         return
-    for file in files:
-        if file.name.endswith(suffix):
-            # Others may be deleting.
-            with contextlib.suppress(FileNotFoundError):
-                yield file, file.stat().st_size
 
 
-def _remove(file: Path) -> None:
+def _remove(path: str) -> None:
     try:
-        file.unlink(missing_ok=True)
+        os.unlink(path)
+    except FileNotFoundError:
+        return
     except PermissionError:
         # Windows keeps what somebody has open; it goes with the next sweep.
         if sys.platform != "win32":
@@ -191,7 +198,7 @@ def _sync_data(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str | Path) -> None:
     """Wait until the names in a folder are on the disk."""
     if sys.platform == "win32":  # Which opens no folders, and keeps their names by itself.
         return
@@ -203,7 +210,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _said_if_full(file: Path) -> Iterator[None]:
+def _said_if_full(file: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -216,6 +223,7 @@ def _said_if_full(file: Path) -> Iterator[None]:
         ) from error
 
 
+@functools.lru_cache(maxsize=256)
 def _quoted(name: str) -> str:
     """Return a name as one of a folder, on any file system, whatever it makes of case and dots.
 
