@@ -69,7 +69,7 @@ def load(blobs: DirectoryBlobs, key: str) -> Any:
     tree = decode(blobs.get("run", key))
     for layer in tree["layers"].values():
         for array in layer.values():
-            array.reshape(-1)[:: PAGE // array.itemsize].sum()
+            array.data.cast("B")[::PAGE].tobytes()
     return tree
 
 

@@ -9,7 +9,6 @@ Dicts of other kinds come back as dicts. Two arrays that are views of one memory
 """
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -44,6 +43,8 @@ METADATA, OUTLINE = "__metadata__", "ramet.state"
 ALIGNMENT = 64
 # Longer bytes are a tensor of their own.
 LONG = 1024
+# What comes back as one object from wherever it is in a tree.
+SHARED = {dict, list, np.ndarray}
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -113,22 +114,22 @@ class _Gathering:
         self._begun: dict[int, int] = {}
 
     def node(self, tree: Tree, path: Path) -> Node:
-        match tree:
-            case bytes() if len(tree) > LONG:
-                return Long(self._hold(np.frombuffer(tree, np.uint8), path))
-            case tuple():
-                return Tupled(self._nodes(tree, path))
-            case dict() | list() | np.ndarray():
-                return self._shared(tree, path)
+        kind = type(tree)
+        if kind in SHARED:
+            return self._shared(tree, path)
+        if kind is tuple:
+            return Tupled(self._nodes(tree, path))
+        if kind is bytes and len(tree) > LONG:
+            return Long(self._hold(np.frombuffer(tree, np.uint8), path))
         return tree if is_plain(tree) else pack(tree)
 
     def _shared(self, tree: Tree, path: Path) -> Node:
         if id(tree) in self._begun:
             return Same(self._begun[id(tree)])
         self._begun[id(tree)] = len(self._begun)
-        if isinstance(tree, np.ndarray):
+        if type(tree) is np.ndarray:
             return Array(self._hold(tree, path), name_of(tree.dtype))
-        if isinstance(tree, list):
+        if type(tree) is list:
             return Listed(self._nodes(tree, path))
         keys = [key if is_plain(key) else pack(key) for key in tree]
         return Mapped(keys, [self.node(part, (*path, key)) for key, part in tree.items()])
@@ -137,7 +138,10 @@ class _Gathering:
         return [self.node(part, (*path, place)) for place, part in enumerate(parts)]
 
     def _hold(self, array: NDArray[Any], path: Path) -> str:
-        name = next(name for name in _names(path) if name not in self.held and name != METADATA)
+        name = stem = ".".join(map(_label, path)) or "state"
+        others = itertools.count(2)
+        while name in self.held or name == METADATA:
+            name = f"{stem}#{next(others)}"
         self.held[name] = array
         return name
 
@@ -151,20 +155,20 @@ class _Reading:
 
     def tree(self, node: Node) -> Tree:
         match node:
+            case Array() | Mapped() | Listed():
+                nth = len(self._begun)
+                self._begun.append(UNFINISHED)
+                made = self._begun[nth] = self._anew(node)
+                return made
+            case Same():
+                return self._again(node.nth)
+            case Tupled():
+                return tuple(map(self.tree, node.parts))
             case Packed():
                 return unpack(node)
             case Long():
                 begin, end = self._tensors[node.tensor].data_offsets
                 return bytes(self._body[begin:end])
-            case Tupled():
-                return tuple(map(self.tree, node.parts))
-            case Same():
-                return self._again(node.nth)
-            case Array() | Listed() | Mapped():
-                nth = len(self._begun)
-                self._begun.append(UNFINISHED)
-                self._begun[nth] = self._anew(node)
-                return self._begun[nth]
         return node
 
     def _again(self, nth: int) -> Tree:
@@ -182,31 +186,37 @@ class _Reading:
         return dict(zip(keys, map(self.tree, node.parts), strict=True))
 
     def _array(self, tensor: Tensor, name: str) -> NDArray[Any]:
-        dtype = dtype_named(name)
-        shape = tensor.shape[:-1] if dtype.kind == "c" else tensor.shape
-        begin, end = tensor.data_offsets
-        array: NDArray[Any] = np.ndarray(shape, dtype, self._body[begin:end])
-        if (STORED[name], _stored_shape(array)) != (tensor.dtype, tensor.shape):
+        dtype, shape = dtype_named(name), tensor.shape
+        paired = dtype.kind == "c"
+        if STORED[name] != tensor.dtype or (paired and shape[-1:] != [2]):
             raise ValueError(f"an array of {name} cannot be a tensor like {tensor}")
-        return array
+        begin, end = tensor.data_offsets
+        return np.ndarray(shape[:-1] if paired else shape, dtype, self._body[begin:end])
+
+
+_header = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_metadata = msgspec.json.Decoder(dict[str, str])
+_tensor = msgspec.json.Decoder(Tensor)
+_version = msgspec.json.Decoder(Version)
+_outline = msgspec.json.Decoder(Outline)
 
 
 def _decoded(data: memoryview) -> Tree:
     begin = 8 + int.from_bytes(data[:8], "little")
     if len(data) < begin:
         raise ValueError(f"its header ends at byte {begin:,}")
-    header = msgspec.json.decode(data[8:begin], type=dict[str, msgspec.Raw])
-    metadata = msgspec.json.decode(header.pop(METADATA, msgspec.Raw(b"{}")), type=dict[str, str])
+    header = _header.decode(data[8:begin])
+    metadata = _metadata.decode(header.pop(METADATA, msgspec.Raw(b"{}")))
     if OUTLINE not in metadata:
         raise ValueError("there is no state in it, as in safetensors that others wrote")
-    outline = metadata[OUTLINE].encode()
-    version = msgspec.json.decode(outline, type=Version).version
+    outline = metadata[OUTLINE]
+    version = _version.decode(outline).version
     if version != VERSION:
         raise ValueError(f"its format is {version}, and this version of ramet reads {VERSION}")
-    tensors = {name: msgspec.json.decode(text, type=Tensor) for name, text in header.items()}
+    tensors = {name: _tensor.decode(text) for name, text in header.items()}
     body = data[begin:]
     _check_whole(tensors, len(body))
-    return _Reading(tensors, body).tree(msgspec.json.decode(outline, type=Outline).tree)
+    return _Reading(tensors, body).tree(_outline.decode(outline).tree)
 
 
 def _check_whole(tensors: dict[str, Tensor], length: int) -> None:
@@ -228,15 +238,7 @@ def _raw(array: NDArray[Any]) -> memoryview:
 
 
 def _stored_shape(array: NDArray[Any]) -> list[int]:
-    return [*array.shape, 2] if array.dtype.kind == "c" else [*array.shape]
-
-
-def _names(path: Path) -> Iterator[str]:
-    """Yield names for the tensor at a place, until one is free."""
-    name = ".".join(map(_label, path)) or "state"
-    yield name
-    for nth in itertools.count(2):
-        yield f"{name}#{nth}"
+    return [*array.shape, 2] if array.dtype.kind == "c" else list(array.shape)
 
 
 def _label(part: str | int) -> str:
@@ -248,4 +250,4 @@ def _label(part: str | int) -> str:
 
 def _printable(text: str) -> str:
     """Return text that is valid in any encoding, which half of a character is not."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

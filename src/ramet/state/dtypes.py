@@ -25,7 +25,7 @@ _NUMPY = {
     "complex64": "F32",
     "complex128": "F64",
 }
-_DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in _NUMPY}
+_DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name).newbyteorder("<") for name in _NUMPY}
 # Of the package ml_dtypes. What safetensors has no name for is a byte to it.
 _ML_DTYPES = {
     "bfloat16": "BF16",
@@ -71,7 +71,7 @@ def dtype_named(name: str) -> np.dtype[Any]:
     """Return the dtype of a name in a checkpoint; raise KeyError if there is none."""
     if name not in _ML_DTYPES:
         # Never np.dtype of whatever stands there, which reads all sorts of text.
-        return little_endian(_DTYPES[name])
+        return _DTYPES[name]
     try:
         dtype: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
     except (ImportError, AttributeError) as error:

@@ -1,5 +1,6 @@
 """What a state tree looks like without the numbers in its arrays, as JSON."""
 
+import math
 from typing import Any, TypeAlias
 
 import msgspec
@@ -81,19 +82,15 @@ class Version(msgspec.Struct, frozen=True):
 
 def is_plain(value: Tree) -> bool:
     """Say whether JSON gives a value back as it is."""
-    match value:
-        case np.generic():
-            return False
-        case None | bool():
-            return True
-        case int():
-            return value in SAFE
-        case float():
-            return bool(np.isfinite(value))
-        case str():
-            # Half of a character, as file names may have, is none that JSON can hold.
-            return value.encode(errors="ignore").decode() == value
-    return False
+    kind = type(value)
+    if kind is str:
+        # Half of a character, as file names may have, is none that JSON can hold.
+        return bool(value.isascii() or value.encode(errors="ignore").decode() == value)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is int:
+        return value in SAFE
+    return value is None or kind is bool
 
 
 def pack(value: Any) -> Packed:
