@@ -11,7 +11,8 @@ training may write on in it, which the plain side does not make.
 ``peak_ratio`` is the most memory that saving and loading took at once beyond the state, over its
 size, in a process of its own. That is memory without a file behind it (RssAnon): the pages of a
 mapped file are the page cache's own, and the kernel takes them back when it needs them.
-``exploit_ms`` is a copy by reference: folding the event, whatever the weights' size.
+``exploit_ms`` is what the commit that ends a synchronous round takes longer when one of two members
+copies the other: the decision, and a row that names the other's checkpoint, whatever its size.
 Ratios are medians over rounds, in each of which every side has its turn.
 """
 
@@ -29,13 +30,11 @@ from typing import Any
 
 import numpy as np
 
+import ramet
 from benchmarks.reporting import parser, report
 from ramet.blobs import DirectoryBlobs
 from ramet.digest import Buffer, digest
-from ramet.domains import Uniform
-from ramet.events import Copied, Weights, fold
-from ramet.population import Checkpoint, Curve, Member, Population
-from ramet.space import Space
+from ramet.population import Checkpoint
 from ramet.state import decode, encode, thaw
 
 LAYERS = 4
@@ -107,18 +106,45 @@ def ratio(plain: list[float], ours: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(plain, ours, strict=True))
 
 
-def exploit_ms(times: int = 1000) -> float:
-    """Return what it takes to give a member another's weights and values."""
-    kept = Checkpoint(member=1, turn=1, step=10, digest="0" * 32)
-    members = tuple(
-        Member(id=id_, hparams={"lr": 0.5}, curve=Curve((10,), (0.5,)), checkpoint=kept)
-        for id_ in range(2)
+def exploit_ms(folder: Path, mb: float, times: int) -> float:
+    """Return what the end of a round takes longer for one member's copying the other.
+
+    The one that is copied left a state of this size; the one that copies leaves next to nothing,
+    so that saving it does not drown what is measured.
+    """
+    run = ramet.open(
+        folder / "runs.db",
+        space=ramet.Space(lr=ramet.Uniform(0.0, 1.0)),
+        strategy=ramet.PBT(
+            population=2, ready=1, synchronous=True, exploit=ramet.BinaryTournament()
+        ),
+        steps=2 * times + 1,
+        durability="process",
+        seed=0,
     )
-    population = Population(space=Space(lr=Uniform(0.0, 1.0)), steps=20, members=members)
-    weights = Weights(checkpoint=kept, points=((10, 0.5),))
-    copied = Copied(member=0, source=1, kind="exploit", weights=weights, hparams={"lr": 0.5})
-    (seconds,) = rounds(times, lambda _: fold([copied], population))
-    return statistics.median(seconds) * 1e3
+    tree = state(mb)
+
+    def round_taking(*, copies: bool) -> float:
+        first, last = run.ask(), run.ask()
+        if first is None or last is None:
+            raise RuntimeError("a round must have two turns")
+        run.tell(first, 1.0, state=tree, applied=["lr"])
+        before, began = run.population.copies, time.perf_counter()
+        run.tell(last, 0.0 if copies else 1.0, state={"turn": last.number}, applied=["lr"])
+        seconds = time.perf_counter() - began
+        if run.population.copies - before != copies:
+            raise RuntimeError("who scored less must have copied, and nobody else")
+        return seconds
+
+    extra = []
+    for number in range(times):
+        # To and fro, since every so many turns old checkpoints are swept.
+        copied_first = number // 2 % 2 == 1
+        seconds = {
+            copies: round_taking(copies=copies) for copies in (copied_first, not copied_first)
+        }
+        extra.append(seconds[True] - seconds[False])
+    return statistics.median(extra) * 1e3
 
 
 def anonymous_bytes() -> int:
@@ -181,7 +207,7 @@ def measure(folder: Path, mb: float, times: int) -> dict[str, object]:
         "save_ratio": ratio(wrote, saved),
         "load_ratio": ratio(read, loaded),
         "thaw_ratio": ratio(read, thawed),
-        "exploit_ms": exploit_ms(),
+        "exploit_ms": exploit_ms(folder, mb, min(times, 50)),
         "peak_ratio": peak_ratio_elsewhere(folder, mb),
         "save_ms": statistics.median(saved) * 1e3,
         "load_ms": statistics.median(loaded) * 1e3,

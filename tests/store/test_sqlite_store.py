@@ -220,10 +220,11 @@ def test_claims_cost_the_same_among_any_number_of_members(path: Path) -> None:
     assert step == "SEARCH members USING INDEX claims (run=? AND phase=? AND trained<?)"
 
 
-def test_a_claim_that_finds_nothing_waits_for_nobody(path: Path) -> None:
+def test_asking_again_where_there_was_nothing_waits_for_nobody(path: Path) -> None:
     store = SQLiteStore(path, patience_s=0.0)
     begin(store, members=1)
     claim(store)
+    assert store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None

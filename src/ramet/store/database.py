@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Database:
         if sqlite3.sqlite_version_info < _NEEDED:
             raise file_refusals.old_library(_NEEDED)
         self.path = path
+        # What the system calls take, once in every transaction.
+        self._name = os.fspath(path)
         self._clock = clock
         self._patience_s = patience_s
         self._lock = threading.Lock()
@@ -76,11 +78,18 @@ class Database:
     @contextmanager
     def _transaction(self, begin: str, *, synced: bool | None) -> Iterator[sqlite3.Connection]:
         for _ in self._attempts():
-            with self._lock, self._undone_on_error():
-                if (connection := self._begun(begin, synced=synced)) is not None:
-                    yield connection
-                    connection.execute("COMMIT")
-                    return
+            with self._lock:
+                try:
+                    if (connection := self._begun(begin, synced=synced)) is not None:
+                        yield connection
+                        connection.execute("COMMIT")
+                        return
+                except sqlite3.Error as error:
+                    self._roll_back()
+                    raise file_refusals.refusal(error, self.path, self._patience_s) from error
+                except BaseException:
+                    self._roll_back()
+                    raise
 
     @contextmanager
     def _alone(self, *, synced: bool) -> Iterator[sqlite3.Connection]:
@@ -142,17 +151,6 @@ class Database:
             connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             self._synced = synced
 
-    @contextmanager
-    def _undone_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            self._roll_back()
-            raise file_refusals.refusal(error, self.path, self._patience_s) from error
-        except BaseException:
-            self._roll_back()
-            raise
-
     def _roll_back(self) -> None:
         connection = self._connection
         if connection is None or not connection.in_transaction:
@@ -164,11 +162,11 @@ class Database:
             self._disconnect()
 
     def _connected(self) -> sqlite3.Connection:
-        if self._file is not None and _identity(self.path) != self._file:
+        if self._file is not None and _identity(self._name) != self._file:
             raise file_refusals.replaced(self.path)
         if self._connection is None:
             self._connection = self._connect()
-            self._file = _identity(self.path)
+            self._file = _identity(self._name)
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -237,11 +235,12 @@ def _make_folder(path: Path) -> None:
         raise file_refusals.no_folder(path, error) from error
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    with suppress(OSError):
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
         found = os.stat(path)  # noqa: PTH116 - half as long as Path.stat, in every transaction
-        return found.st_dev, found.st_ino
-    return None
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 # A connection that goes through a fork takes its locks along without holding them, and whoever

@@ -42,6 +42,8 @@ class SQLiteStore:
         self._durable = durability == "power"
         self._clock = clock or SystemClock()
         self._boot = self._clock.boot()
+        # Whether the last claim found no member.
+        self._in_vain = False
         self._database = Database(self.path, clock=self._clock, patience_s=patience_s)
         # What is wrong with the file is better said now.
         self.runs()
@@ -72,11 +74,13 @@ class SQLiteStore:
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
     ) -> Lease | None:
         # Workers without a member ask again and again; that must not hold up those who commit.
-        with self._reading(run) as rows:
-            if rows.first_free(prefer) is None:
-                return None
+        if self._in_vain:
+            with self._reading(run) as rows:
+                if rows.first_free(prefer) is None:
+                    return None
         with self._writing(run) as rows:
             free = rows.first_free(prefer)
+            self._in_vain = free is None
             return None if free is None else rows.lease(free, worker, ttl_s)
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
