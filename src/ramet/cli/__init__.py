@@ -1,41 +1,103 @@
-"""The command line: `ramet demo` and what else comes."""
+"""The command line: `ramet run` and what else comes."""
 
-import sys
+import signal
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from ramet.cli import care, demo, look, train
 from ramet.errors import RametError, UsageError
 
 __all__ = ["app", "main"]
 
-# What shells expect of a command that Ctrl-C ended.
-INTERRUPTED = 130
+# What shells expect of a command that a signal ended, beside the signal's number.
+SIGNALLED = 128
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-app.command("run", epilog="Example: ramet run train.py --steps 10000 --workers 4")(train.run)
-app.command("worker", epilog="Example: ramet worker runs.db digits train.py")(train.worker)
-app.command("status", epilog="Example: ramet status runs.db digits --watch")(look.status)
-app.command("runs", epilog="Example: ramet runs runs.db")(look.runs)
-app.command("stop", epilog="Example: ramet stop runs.db digits")(care.stop)
-app.command("sweep", epilog="Example: ramet sweep runs.db --dry-run")(care.sweep)
-app.command("doctor", epilog="Example: ramet doctor runs.db")(care.doctor)
-app.command("demo", epilog="Example: ramet demo --members 40 --seed 1")(demo.demo)
+
+class Command(TyperCommand):
+    """A command, whose help lists --help as it lists any other switch."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _as_switch(super().get_help_option(ctx))
+
+
+class Commands(TyperGroup):
+    """All commands; what is wrong with one is told in a sentence, not in a traceback."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _as_switch(super().get_help_option(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RametError as error:
+            typer.echo(f"ramet: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+        except Terminated as stopped:
+            raise _ended(stopped, signal.SIGTERM) from stopped
+        except KeyboardInterrupt as stopped:
+            raise _ended(stopped, signal.SIGINT) from stopped
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody other than the keyboard wants this process to end."""
+
+
+def _paragraphs(docstring: str) -> str:
+    """Return a docstring as a terminal of any width wraps it."""
+    return "\n\n".join(" ".join(part.split()) for part in docstring.split("\n\n"))
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for _command, _example in (
+    (train.run, "ramet run train.py --steps 10000 --workers 4"),
+    (train.worker, "ramet worker runs.db digits train.py"),
+    (look.status, "ramet status runs.db digits --watch"),
+    (look.runs, "ramet runs runs.db"),
+    (care.stop, "ramet stop runs.db digits"),
+    (care.sweep, "ramet sweep runs.db --dry-run"),
+    (care.doctor, "ramet doctor runs.db"),
+    (demo.demo, "ramet demo --members 40 --seed 1"),
+):
+    app.command(
+        _command.__name__,
+        cls=Command,
+        help=_paragraphs(_command.__doc__ or ""),
+        epilog=f"Example: {_example}",
+    )(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; what is wrong with it is told in a sentence, not in a traceback."""
-    try:
-        app(args=arguments)
-    except RametError as error:
-        typer.echo(f"ramet: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt as stopped:
-        typer.echo(f"ramet: {stopped}" if stopped.args else "ramet: interrupted", err=True)
-        sys.exit(INTERRUPTED)
+    """Run a command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(args=arguments)
+
+
+def _as_switch(option: Any) -> Any:
+    """Return an option that takes no value, and says so."""
+    if option is not None:
+        option.metavar = ""
+    return option
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _ended(stopped: KeyboardInterrupt, number: signal.Signals) -> typer.Exit:
+    """Say what a signal cut short and how to go on with it, where there is anything to say."""
+    typer.echo(f"ramet: {stopped}" if stopped.args else "ramet: interrupted", err=True)
+    return typer.Exit(SIGNALLED + number)
 
 
 def _show_version(*, asked: bool) -> None:
@@ -45,12 +107,18 @@ def _show_version(*, asked: bool) -> None:
 
 
 # A typer app without a callback makes its only command the whole app.
-@app.callback(epilog="Example: ramet demo")
+@app.callback(epilog="Example: ramet run train.py --workers 4")
 def _ramet(
     *,
     _version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version",
+            metavar="",
+            help="Show the version.",
+            callback=_show_version,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     """Population based training on any training loop."""

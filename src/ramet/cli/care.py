@@ -1,16 +1,18 @@
 """`ramet stop`, `ramet sweep` and `ramet doctor`: looking after a store."""
 
 import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
+from ramet.cli.screen import count, size
 from ramet.cli.stores import AsJson, RunName, StorePath, chosen, existing
 from ramet.engine.checkpoints import Checkpoints
 from ramet.engine.launch import this_worker
-from ramet.errors import LogMoved
+from ramet.errors import CorruptLog, CorruptStore, LogMoved, NotAStore
 from ramet.events import Stopped
 from ramet.history.doctor import Finding, examine
 from ramet.history.follower import Follower
@@ -18,17 +20,23 @@ from ramet.store import SQLiteStore
 
 
 def stop(store: StorePath, name: RunName = None) -> None:
-    """Ask all workers of a run to stop once their turns are over.
+    """Have all workers of a run stop once their turns are over.
 
-    `ramet run` with the same settings, or ramet.run, goes on with it.
+    `ramet run`, with what the run was begun with, goes on with it.
     """
     where = existing(store)
     view = Follower(where.store, chosen(where, name))
+    run = view.opening.name
+    if view.population.done:
+        typer.echo(f"Run {run!r} is done; there is nothing to stop.")
+        return
     while not view.population.stopped:
         with contextlib.suppress(LogMoved):  # Then it is read on, and tried again.
-            where.store.append(view.opening.name, Stopped(), worker=this_worker(), after=view.last)
+            where.store.append(run, Stopped(), worker=this_worker(), after=view.last)
         view.catch_up()
-    typer.echo(f"Run {view.opening.name!r} stops: those at work end their turns first.")
+    busy = len({seat.worker for seat in where.store.seats(run) if seat.worker})
+    ends = f"once the turns of {count(busy, 'worker')} are over" if busy else "now"
+    typer.echo(f"Run {run!r} stops {ends}; `ramet run` goes on with it.")
 
 
 def sweep(
@@ -36,45 +44,54 @@ def sweep(
     name: RunName = None,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and leave it.")
+        bool, typer.Option("--dry-run", metavar="", help="Say what would go, and leave it.")
     ] = False,
 ) -> None:
-    """Delete the checkpoints that a run does not need; it does so itself as it goes.
+    """Delete the checkpoints that nobody needs any more.
 
-    What a run keeps was said when it began (keep=).
+    Runs do so themselves as they go; what they keep was said with --keep. This is for what a
+    run that was killed has left behind. Without NAME, for all runs.
     """
     where = existing(store)
-    for each in where.store.runs() if name is None else [chosen(where, name)]:
-        view = Follower(where.store, each)
-        checkpoints = Checkpoints(where.blobs, each)
+    for run in where.store.runs() if name is None else [chosen(where, name)]:
+        view = Follower(where.store, run)
+        checkpoints = Checkpoints(where.blobs, run)
         gone = checkpoints.sweep(view.population, view.opening.keep, dry_run=dry_run)
-        verb = "would free" if dry_run else "freed"
-        typer.echo(
-            f"{each}: {verb} {sum(gone.values()):,} bytes in {len(gone):,} checkpoints "
-            f"(keep={view.opening.keep!r})"
-        )
+        verb = "would be freed" if dry_run else "freed"
+        told = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint')}"
+        typer.echo(f"{run}: {told if gone else 'nothing to sweep'} (keep={view.opening.keep!r})")
 
 
 def doctor(store: StorePath, name: RunName = None, *, as_json: AsJson = False) -> None:
-    """Hold a store against what ramet promises, down to the checksum of every checkpoint needed.
+    """Check that a store is whole, down to each checkpoint that is needed.
 
-    Exits with 1 if anything is wrong. docs/architecture.md says what each promise is.
+    Exits with 1 if anything is wrong. docs/architecture.md numbers the promises that it checks.
+    Without NAME, for all runs.
     """
-    where = existing(store)
-    names = where.store.runs() if name is None else [chosen(where, name)]
-    findings: list[tuple[str, Finding]] = []
-    if isinstance(where.store, SQLiteStore):
-        findings += [("", Finding(promise="file", what=what)) for what in where.store.check()]
-    for each in names:
-        findings += [(each, found) for found in examine(where.store, where.blobs, each)]
-    console = Console(highlight=False, markup=False)
-    for each, found in findings:
+    found = 0
+    for run, finding in _findings(store, name):
+        found += 1
         if as_json:
-            told = {"run": each, "promise": found.promise, "what": found.what}
+            told = {"run": run, "promise": finding.promise, "what": finding.what}
             typer.echo(msgspec.json.encode(told))
         else:
-            console.print(f"{each or where.name}: {found.promise}: {found.what}")
-    if findings:
+            typer.echo(f"{run or store}: {finding.what} ({finding.promise})")
+    if found:
         raise typer.Exit(1)
     if not as_json:
-        console.print(f"{len(names)} runs in {where.name}: nothing wrong.")
+        runs = existing(store).store.runs()
+        typer.echo(f"{store}: {count(len(runs) if name is None else 1, 'run')}, nothing wrong")
+
+
+def _findings(path: Path, name: str | None) -> Iterator[tuple[str | None, Finding]]:
+    """Yield what is wrong, with the run that it is wrong with; with the file itself, None."""
+    try:
+        where = existing(path)
+        if isinstance(where.store, SQLiteStore):
+            for what in where.store.check():
+                yield None, Finding(promise="file", what=what)
+        for run in where.store.runs() if name is None else [chosen(where, name)]:
+            for finding in examine(where.store, where.blobs, run):
+                yield run, finding
+    except (CorruptStore, CorruptLog, NotAStore) as error:
+        yield None, Finding(promise="file", what=str(error))

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -11,6 +12,9 @@ from ramet.events import RunOpened
 from ramet.space import Space
 from ramet.strategies import Strategy, from_description
 
+# Names by which a module says what to train, and how.
+TRAIN, SPACE, STRATEGY, STEPS = "train", "space", "strategy", "steps"
+
 
 class Target(NamedTuple):
     """A module, and the training function or task in it."""
@@ -18,34 +22,47 @@ class Target(NamedTuple):
     module: ModuleType
     train: Any
 
-    def named(self, name: str) -> Any:
+    def named(self, name: str, *, otherwise: str = "") -> Any:
         """Return what the module has under a name, which must be there."""
-        if not hasattr(self.module, name):
-            raise UsageError(
-                f"{self.module.__name__} must define {name!r}, but does not; it has "
-                f"{[name for name in vars(self.module) if not name.startswith('_')]}"
-            )
-        return getattr(self.module, name)
+        if hasattr(self.module, name):
+            return getattr(self.module, name)
+        there = [name for name in vars(self.module) if not name.startswith("_")]
+        raise UsageError(
+            f"{self.module.__name__} must define {name!r}{otherwise}, but does not; it has "
+            f"{', '.join(there) or 'nothing'}"
+        )
 
 
 def load(target: str) -> Target:
     """Import what is to be trained: "package.module:function", or "folder/script.py:function"."""
     where, _, name = target.partition(":")
     module = _script(Path(where)) if where.endswith(".py") else _module(where)
-    loaded = Target(module, None)
-    return loaded._replace(train=loaded.named(name or "train"))
+    return Target(module, Target(module, None).named(name or TRAIN))
 
 
-def space_and_strategy(target: Target, opening: RunOpened) -> tuple[Space, Strategy]:
-    """Return those of a run on record: the module's own, or what the record describes in full."""
-    space, strategy = (getattr(target.module, name, None) for name in ("space", "strategy"))
+def space_and_strategy(
+    target: Target, opening: RunOpened, *, space: str | None, strategy: str | None
+) -> tuple[Space, Strategy]:
+    """Return those of a run on record: the module's, or else what the record describes in full.
+
+    ``space`` and ``strategy`` are the names that they must have in the module, if any.
+    """
+    one, other = _given(target, space, SPACE), _given(target, strategy, STRATEGY)
     try:
-        return space or _space(opening), strategy or from_description(opening.strategy)
+        return (
+            _space(opening) if one is None else one,
+            from_description(opening.strategy) if other is None else other,
+        )
     except (RametError, LookupError, TypeError) as error:
         raise UsageError(
-            f"the code in a run's space and strategy is not in its store, so the module must have "
-            f"them as `space` and `strategy`, but {target.module.__name__} has not: {error}"
+            f"what is code in a run's space or strategy is not in its store, so "
+            f"{target.module.__name__} must define them as 'space' and 'strategy', but does not: "
+            f"{error}"
         ) from error
+
+
+def _given(target: Target, name: str | None, usual: str) -> Any:
+    return getattr(target.module, usual, None) if name is None else target.named(name)
 
 
 def _space(opening: RunOpened) -> Space:
@@ -59,13 +76,11 @@ def _module(name: str) -> ModuleType:
     # As `python -m` does.
     sys.path.insert(0, "")
     try:
-        return importlib.import_module(name)
+        return _imported(name, name)
     except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise
         raise UsageError(
-            f"what to train must be a module:function or a script.py:function, but there is no "
-            f"module {name!r} here"
+            f"what to train must be package.module:function or script.py:function, but there is "
+            f"no module {name!r} in this folder or installed"
         ) from error
 
 
@@ -74,4 +89,31 @@ def _script(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"what to train must be in a file that exists, but {path} does not")
     sys.path.insert(0, str(path.parent.resolve()))
-    return importlib.import_module(path.stem)
+    module = _imported(path.stem, str(path)) if "." not in path.stem else None
+    there = getattr(module, "__file__", None)
+    if module is None or there is None or not path.samefile(there):
+        raise UsageError(
+            f"a script must have a name that it can be imported by, but {path.stem!r} is "
+            + (f"that of {there or 'a module of Python itself'}" if module else "not")
+            + f"; rename {path.name}"
+        )
+    return module
+
+
+def _imported(name: str, told: str) -> ModuleType:
+    """Import a module; raise ModuleNotFoundError only if it is the one that is not there."""
+    try:
+        return importlib.import_module(name)
+    except RametError:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if "importlib" not in frame.filename and frame.filename != __file__
+        ]
+        at = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        raise UsageError(f"{told} must be importable, but it raised {what}{at}") from error

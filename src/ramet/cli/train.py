@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from ramet.cli.stores import StorePath, existing
-from ramet.cli.target import load, space_and_strategy
+from ramet.cli.screen import count, number
+from ramet.cli.stores import StorePath, chosen, existing
+from ramet.cli.target import SPACE, STEPS, STRATEGY, load, space_and_strategy
 from ramet.engine import run as train_run
 from ramet.engine.launch import this_worker
 from ramet.engine.opening import Settings
@@ -18,19 +18,25 @@ from ramet.engine.worker import as_function, work
 from ramet.history import Result
 from ramet.history.follower import Follower
 
+# Headings in the help, for what not everybody needs.
+NAMES, LIMITS = "Names in the module", "Workers"
+
 TargetName = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="What to train: package.module:function or script.py:function; the name is "
-        "'train' unless given.",
+        help="script.py or package.module, and :function unless it is 'train'.",
     ),
 ]
 LeaseTtl = Annotated[
-    float, typer.Option(help="Seconds until the member of a silent worker is taken over.")
+    float,
+    typer.Option(
+        help="Seconds until the member of a silent worker is free.", rich_help_panel=LIMITS
+    ),
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse training that leaves a hyperparameter unread.")
+    bool,
+    typer.Option("--strict", metavar="", help="Fail if the loop leaves a hyperparameter unread."),
 ]
 
 
@@ -38,51 +44,66 @@ def run(
     target: TargetName,
     *,
     steps: Annotated[
-        int | None, typer.Option(help="The budget of each member; else the module's `steps`.")
+        int | None, typer.Option(help="How many steps each member trains; else `steps`.")
     ] = None,
     store: Annotated[Path, typer.Option(help="The file to record the run in.")] = Path("runs.db"),
     name: Annotated[str | None, typer.Option(help="The run's name; else the module's.")] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = 0,
     seed: Annotated[int | None, typer.Option(help="What all randomness comes from.")] = None,
     mode: Annotated[Literal["max", "min"], typer.Option(help="Which scores are good.")] = "max",
-    space: Annotated[str, typer.Option(help="The name of the space in the module.")] = "space",
-    strategy: Annotated[
-        str, typer.Option(help="The name of the strategy in the module.")
-    ] = "strategy",
     keep: Annotated[
-        Literal["best", "live", "lineage", "all"] | None,
-        typer.Option(help="Which checkpoints stay; a new run's default is lineage."),
+        Literal["lineage", "live", "best", "all"] | None,
+        typer.Option(
+            metavar="<which>",
+            help="Checkpoints that stay: all members' and the best (lineage, the default), all "
+            "members' (live), the best alone once the run is over (best), or all.",
+        ),
     ] = None,
     durability: Annotated[
         Literal["power", "process"],
-        typer.Option(help="What an ended turn survives: a loss of power, or of a process."),
+        typer.Option(
+            metavar="<what>",
+            help="The loss that ended turns survive: of power, or only of a process (faster).",
+        ),
     ] = "power",
     extend: Annotated[
-        bool, typer.Option("--extend", help="Give an existing run more steps.")
+        bool, typer.Option("--extend", metavar="", help="Give a run on record more steps.")
     ] = False,
     strict: Strict = False,
+    space: Annotated[
+        str, typer.Option(help="What the space is called.", rich_help_panel=NAMES)
+    ] = SPACE,
+    strategy: Annotated[
+        str, typer.Option(help="What the strategy is called.", rich_help_panel=NAMES)
+    ] = STRATEGY,
     lease_ttl_s: LeaseTtl = 60.0,
     straggler_timeout_s: Annotated[
-        float | None, typer.Option(help="Seconds until a round ends without who still trains.")
+        float | None,
+        typer.Option(
+            help="Seconds after which a round ends without those still training.",
+            rich_help_panel=LIMITS,
+        ),
     ] = None,
     threads_per_worker: Annotated[
-        int | None, typer.Option(help="Threads of each worker; else the cores are shared out.")
+        int | None,
+        typer.Option(help="Threads of each; else the cores are shared.", rich_help_panel=LIMITS),
     ] = None,
     gpus_per_worker: Annotated[
-        float | None, typer.Option(help="GPUs of each worker, or a part of one.")
+        float | None,
+        typer.Option(help="GPUs of each, or a part of one.", rich_help_panel=LIMITS),
     ] = None,
 ) -> None:
-    """Train a run, or go on with one of that name.
+    """Train a run, or go on with one that was stopped or killed.
 
-    The module has the training function or task, a `space` and a `strategy`. Ctrl-C stops the
-    run; the same command goes on with it.
+    The module defines a training function or task `train`, a `space`, a `strategy` and how many
+    `steps` each member trains. Ctrl-C stops the run; the same command goes on with it.
     """
     loaded = load(target)
     result = train_run(
         loaded.train,
         loaded.named(space),
         loaded.named(strategy),
-        steps=loaded.named("steps") if steps is None else steps,
+        steps=loaded.named(STEPS, otherwise=" unless --steps is given") if steps is None else steps,
         store=store,
         name=name or loaded.module.__name__.rpartition(".")[2],
         workers=workers,
@@ -97,28 +118,42 @@ def run(
         threads_per_worker=threads_per_worker,
         gpus_per_worker=gpus_per_worker,
     )
-    Console(highlight=False).print(outcome(result))
+    typer.echo(outcome(result))
 
 
 def worker(
     store: StorePath,
-    name: Annotated[str, typer.Argument(help="The run to work on.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The run to work on.")],
     target: TargetName,
     *,
     strict: Strict = False,
+    space: Annotated[
+        str | None,
+        typer.Option(help="What the space is called, if not `space`.", rich_help_panel=NAMES),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="What the strategy is called, if not `strategy`.",
+            rich_help_panel=NAMES,
+        ),
+    ] = None,
     lease_ttl_s: LeaseTtl = 60.0,
 ) -> None:
-    """Work on a run that exists until it is over: one more worker, whoever began it.
+    """Train members of a run that somebody began, until it is over.
 
-    Start as many as you like, wherever the store can be reached, and kill any of them.
+    Start as many as you like, and kill any of them. A module without a `space` or a `strategy`
+    gets those that the run was begun with.
     """
     where, loaded = existing(store), load(target)
-    view = Follower(where.store, where.store.opening(name).name)
-    space, strategy = space_and_strategy(loaded, view.opening)
+    view = Follower(where.store, chosen(where, name))
+    its_space, its_strategy = space_and_strategy(
+        loaded, view.opening, space=space, strategy=strategy
+    )
     settings = Settings(
         name=name,
-        space=space,
-        strategy=strategy,
+        space=its_space,
+        strategy=its_strategy,
         steps=view.population.steps,
         seed=view.opening.seed,
         mode=view.opening.mode,
@@ -133,16 +168,25 @@ def worker(
     )
     with Progress(name, sign=1 if view.opening.mode == "max" else -1, shown=None) as watch:
         watch(opened)
-        work(opened, as_function(loaded.train), watch)
-    Console(highlight=False).print(outcome(opened.result()))
+        try:
+            work(opened, as_function(loaded.train), watch)
+        except KeyboardInterrupt as stopped:
+            left = f"this worker left run {name!r}, which others may go on with"
+            raise type(stopped)(f"{left}; the same command joins it again") from None
+    typer.echo(outcome(opened.result()))
 
 
 def outcome(result: Result) -> str:
     """Say what a run has come to."""
     population = result.population
     end = "done" if population.done else "stopped" if population.stopped else "not over"
-    best = f"best {result.best.score:.6g}" if population.best else "no finite score yet"
-    return (
-        f"Run {result.opening.name!r} is {end}: {len(population)} members, "
-        f"{population.turns:,} turns, {population.copies:,} copies, {best}, seed {result.seed}."
+    best = f"best {number(result.best.score)}" if population.best else "no finite score yet"
+    counts = ", ".join(
+        (
+            count(len(population), "member"),
+            count(population.turns, "turn"),
+            count(population.copies, "copy"),
+        )
     )
+    more = "; `ramet run` goes on with it" if population.stopped and not population.done else ""
+    return f"Run {result.opening.name!r} is {end}: {counts}, {best}, seed {result.seed}{more}."

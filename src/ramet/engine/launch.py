@@ -110,8 +110,8 @@ def run(
                     work(opened, function, watch)
                 elif not opened.done:
                     train_in_processes(opened, job, environments, watch=watch)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(_how_to_go_on(opened, where)) from None
+            except KeyboardInterrupt as stopped:
+                raise type(stopped)(_how_to_go_on(opened, where)) from None
         return opened.result()
     finally:
         where.close()
@@ -200,7 +200,7 @@ def _keep(keep: Keep | None, store: object, blobs: Blobs | None) -> Keep | None:
 
 
 def _how_to_go_on(opened: Run, where: Place) -> str:
-    stopped = f"run {opened.name!r} was stopped after {opened.population.turns} turns"
+    stopped = f"run {opened.name!r} was stopped after {opened.population.turns:,} turns"
     if where.name is None:
         return f"{stopped}, and is gone: with store='runs.db' it could be gone on with"
-    return f"{stopped}; nothing that was told is lost: the same call, with {where.name}, goes on"
+    return f"{stopped}; nothing that was told is lost: the same again, with {where.name}, goes on"

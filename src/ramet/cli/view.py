@@ -1,0 +1,96 @@
+"""A run as the command line shows it."""
+
+from collections import Counter
+from typing import Any
+
+from ramet.events import Copied, Logged
+from ramet.history.follower import Follower
+from ramet.store import Seat, Store
+
+
+class View:
+    """A run, kept up as its log grows."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self.follower = Follower(store, name)
+        self.copies: Counter[int] = Counter()
+        self._count(store.events(name)[: self.follower.last + 1])
+        self.seats: list[Seat] = store.seats(name)
+
+    def catch_up(self) -> None:
+        """Read on."""
+        self._count(self.follower.catch_up())
+        self.seats = self._store.seats(self.follower.opening.name)
+
+    @property
+    def state(self) -> str:
+        """Whether the run is done, stopped, being trained, or left alone."""
+        population = self.follower.population
+        if population.done:
+            return "done"
+        if any(seat.worker for seat in self.seats):
+            return "stopping" if population.stopped else "running"
+        return "stopped" if population.stopped else "idle"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen unless somebody goes on with the run."""
+        return self.state in {"done", "stopped"}
+
+    def figures(self) -> dict[str, Any]:
+        """Return what is said of the run as a whole."""
+        population, opening = self.follower.population, self.follower.opening
+        trained = sum(member.trained for member in population)
+        return {
+            "run": opening.name,
+            "state": self.state,
+            "members": len(population),
+            "steps": population.steps,
+            "done": trained / (population.steps * len(population)),
+            "turns": population.turns,
+            "round": population.round if opening.synchronous else None,
+            "copies": population.copies,
+            "failures": population.failures,
+            "mode": opening.mode,
+            "best": self._reported(population.best.score if population.best else None),
+            "workers": len({seat.worker for seat in self.seats if seat.worker}),
+            "seed": opening.seed,
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what is said of each member."""
+        members = self.follower.population.members
+        return [
+            {
+                "member": seat.standing.member,
+                "turn": seat.standing.turn,
+                "trained": seat.standing.trained,
+                "step": seat.standing.step,
+                "score": self._reported(seat.standing.score),
+                "copies": self.copies[seat.standing.member],
+                "worker": seat.worker,
+                "silent_s": seat.silent_s,
+                "hparams": members[seat.standing.member].hparams,
+            }
+            for seat in self.seats
+        ]
+
+    def best_rows(self, room: int) -> list[dict[str, Any]]:
+        """Return all members in their order, or the best of them if there is not room for all."""
+        rows = self.rows()
+        if len(rows) <= room:
+            return rows
+        sign = -1.0 if self.follower.opening.mode == "max" else 1.0
+        return sorted(rows, key=lambda row: (row["score"] is None, sign * (row["score"] or 0.0)))[
+            :room
+        ]
+
+    def _count(self, news: list[Logged]) -> None:
+        self.copies.update(
+            logged.event.member for logged in news if isinstance(logged.event, Copied)
+        )
+
+    def _reported(self, score: float | None) -> float | None:
+        """Return a score as it was reported, which the run maximised."""
+        return score if score is None or self.follower.opening.mode == "max" else -score
