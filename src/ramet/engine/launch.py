@@ -200,7 +200,10 @@ def _keep(keep: Keep | None, store: object, blobs: Blobs | None) -> Keep | None:
 
 
 def _how_to_go_on(opened: Run, where: Place) -> str:
-    stopped = f"run {opened.name!r} was stopped after {opened.population.turns:,} turns"
+    turns = opened.result().population.turns
+    stopped = f"run {opened.name!r} was stopped after {turns:,} turns"
     if where.name is None:
         return f"{stopped}, and is gone: with store='runs.db' it could be gone on with"
-    return f"{stopped}; nothing that was told is lost: the same again, with {where.name}, goes on"
+    return (
+        f"{stopped}; nothing that was told is lost: to go on, run the same again, with {where.name}"
+    )

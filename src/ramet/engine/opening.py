@@ -99,7 +99,7 @@ def check_same(before: RunOpened, now: Settings, *, steps: int) -> None:
     changes = [line for name, pair in pairs.items() for line in differences(*pair, name)]
     if changes:
         listed = "".join(f"\n  {line}" for line in changes)
-        remedy = "; steps may be raised with extend=True" if now.steps > steps else ""
+        remedy = "; steps may be raised with extend=True (--extend)" if now.steps > steps else ""
         raise RunMismatch(
             f"run {before.name!r} must go on with the settings it was begun with, but these differ "
             f"(before -> now):{listed}\nPut them back, or give the new run another name{remedy}"
