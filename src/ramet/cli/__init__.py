@@ -96,7 +96,9 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def _ended(stopped: KeyboardInterrupt, number: signal.Signals) -> typer.Exit:
     """Say what a signal cut short and how to go on with it, where there is anything to say."""
-    typer.echo(f"ramet: {stopped}" if stopped.args else "ramet: interrupted", err=True)
+    told = str(stopped) if stopped.args else "interrupted"
+    if told:
+        typer.echo(f"ramet: {told}", err=True)
     return typer.Exit(SIGNALLED + number)
 
 

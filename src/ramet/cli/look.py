@@ -21,7 +21,7 @@ WATCH_S = 0.5
 # Members that a table has room for, where it is not watched on a terminal.
 ROWS = 40
 # Lines of a terminal that a watched table leaves: what is above it and below, and the cursor's.
-AROUND = 5
+AROUND = 6
 
 
 def status(
@@ -41,19 +41,10 @@ def status(
     """
     where = existing(store)
     view = View(where.store, chosen(where, name))
-    if as_json:
-        for _ in _followed(view, watch=watch):
-            typer.echo(msgspec.json.encode({**view.figures(), "population": view.rows()}))
-        return
-    console = screen.console()
-    if not (watch and console.is_terminal):
-        for _ in _followed(view, watch=watch):
-            pass
-        console.print(shown(view, ROWS, console.width))
-        return
-    with Live(console=console, auto_refresh=False) as live:
-        for _ in _followed(view, watch=True):
-            live.update(_fitting(view, console), refresh=True)
+    try:
+        _show(view, watch=watch, as_json=as_json)
+    except KeyboardInterrupt as enough:
+        raise type(enough)("") from None  # Whoever only looks on has nothing to be told.
 
 
 def runs(store: StorePath, *, as_json: AsJson = False) -> None:
@@ -65,13 +56,13 @@ def runs(store: StorePath, *, as_json: AsJson = False) -> None:
             typer.echo(msgspec.json.encode(figures))
         return
     if not listed:
-        typer.echo(f"No runs in {where.name} yet.")
+        typer.echo(f"{where.name} has no runs yet")
         return
     columns = ("run", "state", "members", "steps", "done", "turns", "copies", "best")
     table = screen.table(*columns, left=("run", "state"))
     for figures in listed:
         table.add_row(*(_CELLS[column](figures) for column in columns))
-    screen.console().print(table)
+    screen.show(table)
 
 
 def shown(view: View, room: int, width: int) -> Group:
@@ -80,6 +71,22 @@ def shown(view: View, room: int, width: int) -> Group:
     left_out = len(view.seats) - len(rows)
     more = [f"and {screen.count(left_out, 'member')} that scored less"] if left_out else []
     return Group(*_heading(view.figures()), "", _members(rows, width), *more)
+
+
+def _show(view: View, *, watch: bool, as_json: bool) -> None:
+    if as_json:
+        for _ in _followed(view, watch=watch):
+            typer.echo(msgspec.json.encode({**view.figures(), "population": view.rows()}))
+        return
+    console = screen.console()
+    if not (watch and console.is_terminal):
+        for _ in _followed(view, watch=watch):
+            pass
+        screen.show(shown(view, ROWS, console.width))
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        for _ in _followed(view, watch=True):
+            live.update(_fitting(view, console), refresh=True)
 
 
 def _fitting(view: View, console: Console) -> Group:

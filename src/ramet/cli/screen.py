@@ -2,7 +2,8 @@
 
 import sys
 
-from rich.console import Console
+import typer
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 # Columns of a line in a file, where nothing should be cut off or wrapped.
@@ -19,6 +20,17 @@ def console() -> Console:
     """Return standard output: as wide as the terminal, or as a file needs it, and as it is told."""
     width = None if sys.stdout.isatty() else UNBOUNDED
     return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def show(what: RenderableType) -> None:
+    """Print something, to a file without the blanks that fill up its lines."""
+    out = console()
+    if out.is_terminal:
+        out.print(what)
+        return
+    with out.capture() as printed:
+        out.print(what)
+    typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def table(*columns: str, left: tuple[str, ...] = ()) -> Table:

@@ -76,7 +76,7 @@ def _module(name: str) -> ModuleType:
     # As `python -m` does.
     sys.path.insert(0, "")
     try:
-        return _imported(name, name)
+        return _imported(name, repr(name))
     except ModuleNotFoundError as error:
         raise UsageError(
             f"what to train must be package.module:function or script.py:function, but there is "

@@ -1,0 +1,219 @@
+"""`ramet status` and `ramet runs`."""
+
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import ramet as library
+from ramet.cli import screen
+from tests.cli import quick
+from tests.cli.shell import EXECUTABLE, called, figures, ramet
+
+RUN = [
+    "run",
+    "state",
+    "members",
+    "steps",
+    "done",
+    "turns",
+    "round",
+    "copies",
+    "failures",
+    "mode",
+    "best",
+    "workers",
+    "seed",
+    "population",
+]
+MEMBER = ["member", "turn", "trained", "step", "score", "copies", "worker", "silent_s", "hparams"]
+
+
+def test_status_shows_the_run_and_each_member(done: Path) -> None:
+    code, out, err = called("status", done)
+    assert (code, err) == (0, "")
+    heading, facts, empty, columns, *members = out.splitlines()
+    assert heading.startswith("quick: done, 100% of 40 steps each, best ")
+    assert facts.startswith("5 members, 0 workers, 20 turns, ")
+    assert not empty
+    assert columns.split() == ["member", "trained", "step", "score", "copies", "lr"]
+    assert [line.split()[:2] for line in members] == [[str(id_), "40"] for id_ in range(5)]
+
+
+def test_status_shows_who_is_at_work(at_work: library.Run, tmp_path: Path) -> None:
+    shown = ramet("status", tmp_path / "runs.db").output
+    assert "quick: running, 0% of 40 steps each, best -\n5 members, 1 worker, 0 turns" in shown
+    assert "  …h-a-very-long-name-4711-0.1   0 s ago\n" in shown
+
+
+def test_status_in_json_is_an_object_of_a_stable_shape(
+    at_work: library.Run, tmp_path: Path
+) -> None:
+    code, out, err = called("status", tmp_path / "runs.db", "--json")
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 1
+    told = msgspec.json.decode(out)
+    assert list(told) == RUN
+    assert [list(row) for row in told["population"]] == [MEMBER] * 5
+    assert (told["state"], told["workers"]) == ("running", 1)
+    assert told["population"][0]["worker"] == at_work.worker
+
+
+def test_a_round_is_told_of_a_synchronous_run(tmp_path: Path) -> None:
+    strategy = library.PBT(population=5, ready=10, synchronous=True)
+    library.run(quick.train, quick.space, strategy, steps=20, store=tmp_path / "runs.db")
+    assert ", round 2, " in ramet("status", tmp_path / "runs.db").output
+    assert figures(tmp_path / "runs.db")["round"] == 2
+
+
+@pytest.mark.parametrize("watched", [[], ["--json"]])
+def test_watching_a_run_that_is_over_ends_at_once(done: Path, watched: list[str]) -> None:
+    assert (
+        ramet("status", done, "--watch", *watched).output == ramet("status", done, *watched).output
+    )
+
+
+def test_watching_a_run_in_json_gives_a_line_each_time(
+    at_work: library.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramet.cli.look.time.sleep", lambda _: _stopped(at_work))
+    lines = ramet("status", tmp_path / "runs.db", "--watch", "--json").stdout.splitlines()
+    assert [msgspec.json.decode(line)["state"] for line in lines] == ["running", "stopped"]
+
+
+def _stopped(run: library.Run) -> None:
+    run.stop()
+    run.release_all()
+
+
+def test_a_watched_table_is_renewed_in_place_and_fits_the_terminal(tmp_path: Path) -> None:
+    strategy = library.RandomSearch(population=60, ready=10)
+    store = tmp_path / "runs.db"
+    run = library.open(store, space=quick.space, strategy=strategy, steps=10, seed=0)
+    run.stop()
+    shown = _on_a_terminal("status", str(store), "--watch", lines=20)
+    assert "and 46 members that scored less" in shown
+    assert shown.rpartition("\x1b[2K")[2].count("\n") < 20
+
+
+def test_watching_ends_quietly_with_ctrl_c(at_work: library.Run, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [str(EXECUTABLE), "status", str(tmp_path / "runs.db"), "--watch", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+
+
+def _on_a_terminal(*arguments: str, lines: int) -> str:
+    """Return what a command writes to a terminal of so many lines."""
+    ours, its = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "100", "LINES": str(lines), "TERM": "xterm"}
+    with subprocess.Popen([str(EXECUTABLE), *arguments], stdout=its, env=environment) as process:
+        os.close(its)
+        written = b""
+        try:
+            while part := os.read(ours, 65536):
+                written += part
+        except OSError:  # How a terminal says that nobody is left.
+            pass
+    os.close(ours)
+    assert process.returncode == 0
+    return written.decode()
+
+
+def test_a_table_in_a_file_is_plain_and_never_cut(done: Path) -> None:
+    _, out, _ = called("status", done)
+    assert out.isascii()
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
+def test_hyperparameters_are_shown_as_far_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {f"hyperparameter_{i}": library.Choice(["flip", "crop"]) for i in range(5)}
+    store = tmp_path / "runs.db"
+    library.open(store, space=library.Space(**names), strategy=quick.strategy, steps=10)
+    assert "hyperparameter_4" in ramet("status", store).output
+    monkeypatch.setattr(screen, "UNBOUNDED", 80)
+    shown = ramet("status", store).output
+    assert "hyperparameter_0" in shown
+    assert "hyperparameter_4" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_failed_attempts_are_counted(tmp_path: Path) -> None:
+    run = library.open(
+        tmp_path / "runs.db", space=quick.space, strategy=quick.strategy, steps=10, seed=0
+    )
+    turn = run.ask()
+    assert turn is not None
+    run.fail(turn, "the disk was full")
+    assert ", 1 failed attempt\n" in ramet("status", tmp_path / "runs.db").output
+
+
+def test_a_run_must_be_named_where_there_are_several(two: Path) -> None:
+    refused = ramet("status", two)
+    assert refused.exit_code == 1
+    assert refused.stderr.endswith("but runs.db has 'one', 'other'\n".replace("runs.db", str(two)))
+    assert ramet("status", two, "other").output.startswith("other: done")
+
+
+def test_a_run_that_is_not_there_is_told_with_those_that_are(two: Path) -> None:
+    refused = ramet("status", two, "third")
+    assert refused.exit_code == 1
+    assert "'third' is not: " in refused.stderr
+    assert "'one', 'other'" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "runs", "stop", "sweep", "doctor"])
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, command: str) -> None:
+    refused = ramet(command, tmp_path / "runs.db")
+    assert refused.exit_code == 1
+    assert refused.stdout == ""
+    assert refused.stderr == (
+        f"ramet: a store must be where it is looked for, but {tmp_path / 'runs.db'} does not "
+        f"exist\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_lists_all_runs(two: Path) -> None:
+    code, out, err = called("runs", two)
+    assert (code, err) == (0, "")
+    heading, *rows = out.splitlines()
+    assert heading.split() == [
+        "run",
+        "state",
+        "members",
+        "steps",
+        "done",
+        "turns",
+        "copies",
+        "best",
+    ]
+    assert [row.split()[:5] for row in rows] == [
+        ["one", "done", "5", "40", "100%"],
+        ["other", "done", "5", "40", "100%"],
+    ]
+
+
+def test_runs_in_json_are_an_object_a_line(two: Path) -> None:
+    lines = ramet("runs", two, "--json").stdout.splitlines()
+    assert [list(msgspec.json.decode(line)) for line in lines] == [RUN[:-1]] * 2
+
+
+def test_a_store_without_runs_says_so(tmp_path: Path) -> None:
+    library.store.SQLiteStore(tmp_path / "runs.db").close()
+    assert ramet("runs", tmp_path / "runs.db").output.endswith(" has no runs yet\n")
+    assert ramet("runs", tmp_path / "runs.db", "--json").output == ""
+    assert "has no runs yet" in ramet("status", tmp_path / "runs.db").stderr

@@ -1,0 +1,168 @@
+"""`ramet run`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.shell import QUICK, called, figures, ramet
+
+
+def test_a_script_is_trained_and_its_outcome_told(tmp_path: Path) -> None:
+    code, out, err = called("run", QUICK, "--seed", "0", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert out.startswith("Run 'quick' is done: 5 members, 20 turns, ")
+    assert out.endswith(", seed 0.\n")
+    assert figures(tmp_path / "runs.db")["state"] == "done"
+
+
+def test_a_run_that_is_done_is_told_again_and_trained_no_further(tmp_path: Path) -> None:
+    command = ("run", QUICK, "--store", tmp_path / "runs.db", "--seed", 0)
+    assert ramet(*command).output == ramet(*command).output
+
+
+def test_worker_processes_train_a_script_of_another_folder(tmp_path: Path) -> None:
+    code, out, err = called("run", QUICK, "--workers", "2", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert "is done: 5 members, 20 turns, " in out
+
+
+def test_a_function_of_a_package_is_trained_where_the_command_is_called(tmp_path: Path) -> None:
+    package = tmp_path / "lab" / "nets"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").write_text(QUICK.read_text().replace("def train(", "def climb("))
+    code, out, err = called("run", "lab.nets:climb", "--workers", "1", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert out.startswith("Run 'nets' is done")
+
+
+def test_a_script_may_name_its_parts_differently(tmp_path: Path) -> None:
+    text = QUICK.read_text()
+    for name in ("space", "strategy"):
+        text = text.replace(f"{name} =", f"my_{name} =")
+    script = tmp_path / "named_otherwise.py"
+    script.write_text(text.replace("def train(", "def climb("))
+    store = tmp_path / "runs.db"
+    named = ("--space", "my_space", "--strategy", "my_strategy", "--name", "mine")
+    done = ramet("run", f"{script}:climb", "--store", store, *named)
+    assert done.output.startswith("Run 'mine' is done")
+
+
+def test_more_steps_take_extend(tmp_path: Path) -> None:
+    command = ("run", QUICK, "--store", tmp_path / "runs.db")
+    ramet(*command)
+    refused = ramet(*command, "--steps", 60)
+    assert refused.exit_code == 2
+    assert "steps: 40 -> 60" in refused.stderr
+    assert "--extend" in refused.stderr
+    assert "30 turns" in ramet(*command, "--steps", 60, "--extend").output
+
+
+def test_low_scores_win_with_mode_min(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    assert ramet("run", QUICK, "--store", store, "--mode", "min").exit_code == 0
+    told = figures(store)
+    assert told["mode"] == "min"
+    assert 0 < told["best"] <= min(row["score"] for row in told["population"])
+
+
+def test_a_name_is_told_as_it_is(tmp_path: Path) -> None:
+    done = ramet("run", QUICK, "--store", tmp_path / "runs.db", "--name", "a[red]:smile:")
+    assert "Run 'a[red]:smile:' is done" in done.output
+    assert "a[red]:smile:: done" in ramet("status", tmp_path / "runs.db").output
+
+
+@pytest.mark.parametrize("name", ["train", "space", "strategy", "steps"])
+def test_what_a_module_lacks_is_named(tmp_path: Path, name: str) -> None:
+    script = tmp_path / f"without_{name}.py"
+    text = QUICK.read_text()
+    script.write_text(text.replace(f"\n{name} =", "\nthing =").replace(f"def {name}", "def thing"))
+    refused = ramet("run", script, "--store", tmp_path / "runs.db")
+    assert refused.exit_code == 2
+    assert refused.stdout == ""
+    assert f"must define '{name}'" in refused.stderr
+    assert "thing" in refused.stderr
+    assert not (tmp_path / "runs.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("nowhere.py", "nowhere.py does not"),
+        ("no_such_module", "there is no module 'no_such_module'"),
+        ("tests.no_such_module:train", "there is no module 'tests.no_such_module'"),
+        ("tests/cli", "there is no module 'tests/cli'"),
+        ("", "'' must be importable"),
+        ("..", "'..' must be importable"),
+    ],
+)
+def test_a_target_that_is_not_there_is_refused_in_a_sentence(target: str, told: str) -> None:
+    refused = ramet("run", target)
+    assert refused.exit_code == 2
+    assert told in refused.stderr
+    assert refused.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import math\nmath.sqrt(-1)", "it raised ValueError: "),
+        ("import missing_of_it", "it raised ModuleNotFoundError: No module named 'missing_of_it'"),
+        ("def f(:", "it raised SyntaxError: invalid syntax"),
+        ("raise SystemExit(3)", "it raised SystemExit: 3"),
+    ],
+)
+def test_a_script_that_raises_is_refused_in_a_sentence(
+    tmp_path: Path, code: str, told: str
+) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text(code)
+    exit_code, out, err = called("run", script, cwd=tmp_path)
+    assert (exit_code, out) == (2, "")
+    assert err.startswith(f"ramet: {script} must be importable, but {told}")
+    assert "broken.py" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_line_that_raised_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "broken_deep.py"
+    script.write_text("def f():\n    raise OSError\n\nf()\n")
+    assert f"({script}, line 2)" in ramet("run", script).stderr
+
+
+def test_a_module_that_what_is_to_be_trained_lacks_is_not_taken_for_it(tmp_path: Path) -> None:
+    script = tmp_path / "lacksomething.py"
+    script.write_text("import lacks")
+    refused = ramet("run", script)
+    assert "it raised ModuleNotFoundError: No module named 'lacks'" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["json.py", "a.b.py", "sys.py"])
+def test_a_script_by_the_name_of_another_module_is_refused(tmp_path: Path, name: str) -> None:
+    script = tmp_path / name
+    script.write_text(QUICK.read_text())
+    refused = ramet("run", script)
+    assert refused.exit_code == 2
+    assert f"rename {name}" in refused.stderr
+
+
+def test_a_store_that_is_something_else_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    refused = ramet("run", QUICK, "--store", tmp_path)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("ramet: ")
+    assert "Traceback" not in refused.stderr
+
+
+def test_training_that_always_raises_ends_with_exit_code_1(tmp_path: Path) -> None:
+    script = tmp_path / "always_raises.py"
+    script.write_text(QUICK.read_text().replace("    state =", "    1 / 0\n    state ="))
+    refused = ramet("run", script, "--store", tmp_path / "runs.db")
+    assert refused.exit_code == 1
+    assert "ZeroDivisionError" in refused.stderr
+
+
+def test_nothing_but_the_outcome_is_printed_where_there_is_no_terminal(tmp_path: Path) -> None:
+    done = ramet("run", QUICK, "--store", tmp_path / "runs.db")
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+    assert "\x1b" not in done.stdout
