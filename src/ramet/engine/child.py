@@ -87,9 +87,10 @@ def main() -> None:
         work(run, job.train, watch=lambda _: None)
     except Dismissed:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - it is raised where somebody sees it
+        # The parent says it, traceback and all.
         _tell(error, Path(report))
-        raise
+        sys.exit(1)
 
 
 def _dismiss(_signal: int, _frame: FrameType | None) -> None:
