@@ -1,0 +1,186 @@
+"""Checkpoints that cannot be read, and what their members go on from."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ramet
+from ramet.errors import CheckpointDamaged, CheckpointMissing
+from ramet.events import AnyEvent, CheckpointLost, Copied, fold
+from ramet.population import Checkpoint
+from tests.engine.loops import SPACE, Descent, descent_loop, pbt
+from tests.engine.scripts import findings_in, result_in, seats_in
+
+STRATEGY = pbt(population=5, exploit=None)
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+DAMAGES: list[Callable[[Path], None]] = [flip, cut, empty, Path.unlink]
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    return {"space": SPACE, "strategy": STRATEGY, "steps": 24, "seed": 0, **changes}
+
+
+def begun(store: Path, turns: int = 15, **changes: Any) -> ramet.Run:
+    """Train some turns of a run, member by member."""
+    run, task = ramet.open(store, **settings(**changes)), Descent()
+    for _ in range(turns):
+        turn = run.ask()
+        assert turn is not None
+        state = task.step(turn.load(task.init), turn.hparams, turn.steps, turn.rng)
+        run.tell(turn, task.evaluate(state), state=state)
+    return run
+
+
+def file_of(store: Path, checkpoint: Checkpoint | None) -> Path:
+    assert checkpoint is not None
+    folder = store.with_name(store.name + "-checkpoints")
+    return folder / "run" / f"{checkpoint.key}.safetensors"
+
+
+def losses(events: list[AnyEvent]) -> list[tuple[CheckpointLost, Copied]]:
+    """Return each loss and the copy that must follow it."""
+    found = []
+    for place, event in enumerate(events):
+        if isinstance(event, CheckpointLost):
+            copy = events[place + 1]
+            assert isinstance(copy, Copied)
+            found.append((event, copy))
+    return found
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("train", [Descent(), descent_loop], ids=["task", "loop"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_member_falls_back_to_the_latest_checkpoint_of_its_own(
+    damage: Callable[[Path], None], train: Any, workers: int, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    run = begun(store, keep="all")
+    damaged = run.population[3].checkpoint
+    assert damaged is not None
+    damage(file_of(store, damaged))
+    found = findings_in(store)
+    assert [(one.promise, one.key) for one in found] == [
+        ("I7" if damage is Path.unlink else "I3", damaged.key)
+    ]
+    result = ramet.run(train, **settings(keep="all"), store=store, workers=workers)
+    ((lost, copy),) = losses(result.events)
+    assert (lost.member, lost.key, copy.kind) == (3, damaged.key, "fallback")
+    assert copy.weights is not None
+    assert (copy.source, copy.weights.checkpoint.turn, copy.hparams) == (3, 1, None)
+    assert result.population.done
+    # It has trained as much as the others, and has the steps of one turn less behind it.
+    assert (result.population[3].trained, result.population[3].step) == (24, 20)
+    assert result.schedule()(23)
+    assert findings_in(store) == []
+
+
+def test_with_several_lost_it_goes_back_as_far_as_it_must(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    run = begun(store, keep="all")
+    for checkpoint in list(run.result().events):
+        if getattr(checkpoint, "member", None) == 3 and getattr(checkpoint, "turn", 0) > 0:
+            flip(file_of(store, checkpoint.checkpoint))  # type: ignore[union-attr]  # a TurnEnded
+    result = ramet.run(Descent(), **settings(keep="all"), store=store)
+    ((_, copy),) = losses(result.events)
+    assert copy.weights is not None
+    assert (copy.kind, copy.weights.checkpoint.turn) == ("fallback", 0)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_without_one_of_its_own_it_is_born_again_from_the_best(
+    workers: int, tmp_path: Path, *, synchronous: bool
+) -> None:
+    store = tmp_path / "runs.db"
+    strategy = pbt(population=5, exploit=None, synchronous=synchronous)
+    changes: dict[str, Any] = {"strategy": strategy}
+    run = begun(store, turns=10, **changes)
+    # What is not needed is gone, so that there is nothing to fall back to.
+    run.sweep()
+    best = run.result().best.checkpoint
+    member = next(one for one in run.population if one.checkpoint != best)
+    cut(file_of(store, member.checkpoint))
+    result = ramet.run(Descent(), **settings(**changes), store=store, workers=workers)
+    ((lost, copy),) = losses(result.events)
+    best_then = fold(result.events[: result.events.index(copy)]).best
+    assert best_then is not None
+    assert copy.weights is not None
+    assert (lost.member, copy.kind) == (member.id, "rebirth")
+    assert copy.weights.checkpoint == best_then.checkpoint
+    assert result.population.done
+    assert result.schedule()(0)
+    assert findings_in(store) == []
+
+
+def test_if_the_best_is_lost_its_member_takes_the_next_best(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    run = begun(store, turns=5)
+    best = run.result().best.checkpoint
+    file_of(store, best).unlink()
+    result = ramet.run(Descent(), **settings(), store=store)
+    ((lost, copy),) = losses(result.events)
+    others = [one for one in run.population if one.id != best.member]
+    assert lost.member == best.member
+    assert copy.source == max(others, key=lambda one: one.curve.scores[-1]).id
+    assert result.population.done
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_if_nothing_can_be_read_that_is_said_and_nothing_is_lost(
+    workers: int, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    before = begun(store).result().log
+    folder = store.with_name(store.name + "-checkpoints")
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointMissing):
+        ramet.run(Descent(), **settings(), store=store, workers=workers)
+    assert result_in(store).log == before
+    assert {seat.worker for seat in seats_in(store)} == {None}
+    assert {finding.promise for finding in findings_in(store)} == {"I7"}
+    shutil.rmtree(folder, ignore_errors=True)
+    (tmp_path / "elsewhere").rename(folder)
+    result = ramet.run(Descent(), **settings(), store=store, workers=workers)
+    assert result.population == ramet.run(Descent(), **settings()).population
+
+
+def test_by_hand_it_is_the_turn_that_fails(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    run = begun(store)
+    turn = run.ask()
+    assert turn is not None
+    cut(file_of(store, turn.checkpoint))
+    with pytest.raises(CheckpointDamaged) as caught:
+        turn.load()
+    run.fail(turn, caught.value)
+    again = run.ask()
+    assert again is not None
+    assert (again.member, again.number) == (turn.member, turn.number)
+    assert again.load()
+
+
+def test_the_best_that_was_lost_is_not_given_out(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    result = ramet.run(Descent(), **settings(), store=store)
+    flip(file_of(store, result.best.checkpoint))
+    with pytest.raises(CheckpointDamaged):
+        result.best.load()
