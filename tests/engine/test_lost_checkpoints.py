@@ -117,7 +117,7 @@ def test_without_one_of_its_own_it_is_born_again_from_the_best(
     # What is not needed is gone, so that there is nothing to fall back to.
     run.sweep()
     best = run.result().best.checkpoint
-    member = next(one for one in run.population if one.checkpoint != best)
+    member = next(one for one in run.population if one.id != best.member)
     cut(file_of(store, member.checkpoint))
     result = ramet.run(Descent(), **settings(**changes), store=store, workers=workers)
     ((lost, copy),) = losses(result.events)

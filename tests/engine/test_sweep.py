@@ -1,0 +1,160 @@
+"""Which checkpoints are there, while a run is at work and when it is over."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ramet
+from ramet.blobs import DirectoryBlobs, MemoryBlobs
+from ramet.engine.worker import work
+from ramet.events import AnyEvent, TurnEnded, fold
+from ramet.history.keeping import needed, unneeded
+from ramet.store import MemoryStore, SQLiteStore
+from tests.engine.loops import SPACE, Descent, pbt
+from tests.engine.scripts import findings_in
+from tests.values import logs
+
+KEEPS = ["live", "lineage", "best", "all"]
+
+
+def keys_of(log: list[AnyEvent]) -> list[str]:
+    """Return what a log's turns may have left, those that were not committed among it."""
+    ended = [event.checkpoint.key for event in log if isinstance(event, TurnEnded)]
+    under_way = [f"{member.id}-{member.turn}-x" for member in fold(log)]
+    return [*ended, *under_way]
+
+
+@given(log=logs(), keep=st.sampled_from(KEEPS), data=st.data())
+def test_what_is_unneeded_is_never_needed_later_nor_a_turn_that_has_not_ended(
+    log: list[AnyEvent], keep: Any, data: st.DataObject
+) -> None:
+    now = data.draw(st.integers(1, len(log)))
+    population = fold(log[:now])
+    gone = set(unneeded([*keys_of(log), *keys_of(log[:now])], population, keep))
+    # With more budget, those that kept the best only go on from it.
+    keeps_members = keep != "best" or not population.done
+    later = population
+    for event in log[now:]:
+        later = fold([event], later)
+        assert not keeps_members or not gone & needed(later, keep)
+    for key in gone:
+        member, turn = (int(part) for part in key.split("-")[:2])
+        assert turn < population[member].turn
+
+
+@given(log=logs(), keep=st.sampled_from(KEEPS))
+def test_what_is_swept_and_what_is_needed_is_all_that_turns_left(
+    log: list[AnyEvent], keep: Any
+) -> None:
+    population = fold(log)
+    left = [event.checkpoint.key for event in log if isinstance(event, TurnEnded)]
+    gone = set(unneeded(left, population, keep))
+    assert gone | needed(population, keep) >= (set(left) if keep != "all" else set())
+    assert not gone & needed(population, keep)
+
+
+def test_what_members_left_that_this_run_does_not_have_is_swept() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    foreign = f"{len(run.population)}-0-{'0' * 32}"
+    assert list(unneeded([foreign], run.population, "lineage")) == [foreign]
+    assert list(unneeded([foreign], run.population, "all")) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("keep", KEEPS)
+def test_in_the_end_there_is_what_the_run_keeps_and_nothing_else(
+    keep: Any, workers: int, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    result = ramet.run(
+        Descent(), SPACE, pbt(), steps=40, seed=0, store=store, keep=keep, workers=workers
+    )
+    population = result.population
+    live = {member.checkpoint.key for member in population if member.checkpoint}
+    best = result.best.checkpoint.key
+    every = {event.checkpoint.key for event in result.events if isinstance(event, TurnEnded)}
+    wanted = {"live": live, "lineage": live | {best}, "best": {best}, "all": every}[keep]
+    blobs = DirectoryBlobs(tmp_path / "runs.db-checkpoints")
+    assert set(blobs.sizes("run")) == wanted
+    assert findings_in(store) == []
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+def test_who_asks_what_would_go_deletes_nothing(keep: Any) -> None:
+    blobs = MemoryBlobs()
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": blobs, "keep": keep}
+    ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, **{**place, "keep": "all"})
+    run = ramet.open(
+        MemoryStore(), blobs=blobs, space=SPACE, strategy=pbt(), steps=8, seed=0, keep=keep
+    )
+    before = blobs.sizes("run")
+    assert run.sweep(dry_run=True) == {}
+    assert blobs.sizes("run") == before
+
+
+class Tiny:
+    """A turn that takes hardly any time."""
+
+    def init(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {"w": rng.random()}
+
+    def step(self, state: dict[str, Any], hparams: Any, steps: int, rng: Any) -> dict[str, Any]:
+        return {"w": state["w"] + hparams["lr"] * rng.random() + hparams["decay"]}
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return float(state["w"])
+
+
+def most(members: int, workers: int) -> int:
+    """Return how many checkpoints may be there at a time."""
+    return members + 1 + max(8, members // 4) + 2 * workers
+
+
+class Watch:
+    """Counts what is there after every turn."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.most = folder, 0
+
+    def __call__(self, _: object) -> None:
+        there = sum(name.endswith(".safetensors") for name in os.listdir(self.folder))  # noqa: PTH208 - twice as fast
+        self.most = max(self.most, there)
+
+
+@pytest.mark.parametrize(
+    ("members", "rounds", "synchronous"),
+    [
+        (20, 30, False),
+        pytest.param(200, 50, False, marks=pytest.mark.slow),
+        pytest.param(200, 10, True, marks=pytest.mark.slow),
+    ],
+)
+def test_the_disk_holds_little_more_than_the_members_however_long_a_run_is(
+    members: int, rounds: int, *, synchronous: bool, tmp_path: Path
+) -> None:
+    strategy = ramet.PBT(population=members, ready=1, synchronous=synchronous)
+    watch = Watch(tmp_path / "blobs" / "run")
+
+    def train() -> None:
+        run = ramet.open(
+            SQLiteStore(tmp_path / "runs.db", durability="process"),
+            blobs=DirectoryBlobs(tmp_path / "blobs", durability="process"),
+            space=SPACE,
+            strategy=strategy,
+            steps=rounds,
+            seed=0,
+        )
+        work(run, Tiny(), watch)
+
+    threads = [threading.Thread(target=train) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert members <= watch.most <= most(members, 2)
