@@ -53,19 +53,8 @@ def begin(
     raised = extend and settings.steps > journal.steps
     check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
     if raised:
-        _check_extendable(journal)
         journal.append(Extended(steps=settings.steps))
     return journal
-
-
-def _check_extendable(journal: Journal) -> None:
-    """Refuse to raise the budget of members whose states are gone."""
-    if journal.done and journal.opening.keep == "best":
-        raise RunMismatch(
-            f"a run that is extended must still have its members' states, but run "
-            f"{journal.opening.name!r} is over and kept only the best (keep='best'); begin another "
-            f"one, from the best's hyperparameters if you like"
-        )
 
 
 def make_opening(settings: Settings) -> RunOpened:

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Database:
 
     def writing(self, *, synced: bool) -> AbstractContextManager[sqlite3.Connection]:
         """Write all or nothing; if ``synced``, it is on the disk in the end."""
-        return self._alone(synced=synced)
+        return self._transaction("BEGIN IMMEDIATE", synced=synced)
 
     def close(self) -> None:
         """Close the connection, until it is used again."""
@@ -77,12 +77,18 @@ class Database:
 
     @contextmanager
     def _transaction(self, begin: str, *, synced: bool | None) -> Iterator[sqlite3.Connection]:
+        """Read, or write while nobody else writes or copies the write-ahead log back."""
+        writing = synced is not None
         for _ in self._attempts():
             with self._lock:
+                if writing and not self._turnstile.entered():
+                    continue
                 try:
                     if (connection := self._begun(begin, synced=synced)) is not None:
                         yield connection
                         connection.execute("COMMIT")
+                        if writing:
+                            self._copy_back(connection)
                         return
                 except sqlite3.Error as error:
                     self._roll_back()
@@ -90,29 +96,9 @@ class Database:
                 except BaseException:
                     self._roll_back()
                     raise
-
-    @contextmanager
-    def _alone(self, *, synced: bool) -> Iterator[sqlite3.Connection]:
-        """Write while nobody else writes or copies the log back, and do that when it is time."""
-        for _ in self._attempts():
-            with self._lock, self._undone_on_error(), self._turn() as mine:
-                if not mine:
-                    continue
-                if (connection := self._begun("BEGIN IMMEDIATE", synced=synced)) is not None:
-                    yield connection
-                    connection.execute("COMMIT")
-                    self._copy_back(connection)
-                    return
-
-    @contextmanager
-    def _turn(self) -> Iterator[bool]:
-        """Go through the turnstile, if nobody is; say whether it worked."""
-        mine = self._turnstile.entered()
-        try:
-            yield mine
-        finally:
-            if mine:
-                self._turnstile.leave()
+                finally:
+                    if writing:
+                        self._turnstile.leave()
 
     def _copy_back(self, connection: sqlite3.Connection) -> None:
         """Copy the write-ahead log back into the file, every so many writes."""
