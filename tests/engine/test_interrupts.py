@@ -99,7 +99,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_holds_nobody(
     code, _, err = finished(process)
     assert code == -signal.SIGINT
     assert "KeyboardInterrupt: run 'run' was stopped after" in err
-    assert f"nothing that was told is lost: the same call, with {store}, goes on" in err
+    assert f"to go on, run the same again, with {store}" in err
     assert "another takes its place" not in err
     assert len(crew) == int(workers)
     assert not any(alive(worker) for worker in crew)
@@ -118,7 +118,7 @@ def test_a_second_interrupt_waits_for_nobody(script: Path, store: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     code, _, err = finished(process)
     assert code == -signal.SIGINT
-    assert "the same call, with" in err
+    assert "to go on, run the same again, with" in err
     assert not any(alive(worker) for worker in crew)
     assert {seat.worker for seat in seats_in(store)} == {None}
 

@@ -84,13 +84,22 @@ def main() -> None:
             worker=worker,
             resume=False,
         )
-        work(run, job.train, watch=lambda _: None)
+        _work(run, job.train)
     except Dismissed:
         raise
     except BaseException as error:  # noqa: BLE001 - it is raised where somebody sees it
         # The parent says it, traceback and all.
         _tell(error, Path(report))
         sys.exit(1)
+
+
+def _work(run: Run, train: Any) -> None:
+    try:
+        work(run, train, watch=lambda _: None)
+    except Dismissed:
+        # It may have come between a member's claim and its turn; nobody else has this name.
+        run.disown(run.worker)
+        raise
 
 
 def _dismiss(_signal: int, _frame: FrameType | None) -> None:
