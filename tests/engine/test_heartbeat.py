@@ -33,14 +33,20 @@ class Beats:
         return (answer() if callable(answer) else answer) != "over"
 
 
+def beating() -> set[threading.Thread]:
+    """Return the threads that hearts beat in, those of other tests among them."""
+    return {one for one in threading.enumerate() if one.name == "ramet-beat"}
+
+
 def test_a_heart_beats_until_there_is_nothing_to_beat_for() -> None:
+    before = beating()
     beats = Beats("on", "on", "over")
     heart = Heartbeat(beats, every_s=0.001)
     heart.start()
     heart.start()
     for _ in range(3):
         assert beats.taken.acquire(timeout=60.0)
-    wait_for(lambda: not any(one.name == "ramet-beat" for one in threading.enumerate()))
+    wait_for(lambda: beating() <= before)
     assert not beats.taken.acquire(blocking=False)
     heart.start()
     assert beats.taken.acquire(timeout=60.0)
@@ -81,7 +87,7 @@ def place(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_turn_that_outlasts_its_lease_is_held_on_to(place: dict[str, Any]) -> None:
-    store = place["store"]
+    store, before = place["store"], beating()
     run = ramet.open(**place, lease_ttl_s=TTL_S)
     turn = run.ask()
     assert turn is not None
@@ -94,7 +100,7 @@ def test_a_turn_that_outlasts_its_lease_is_held_on_to(place: dict[str, Any]) -> 
     assert free.member == 1
     run.tell(turn, 0.5, state={"w": 1.0})
     # Nothing is out any more, and nothing is held.
-    wait_for(lambda: not any(one.name == "ramet-beat" for one in threading.enumerate()))
+    wait_for(lambda: beating() <= before)
     assert next(seat.worker for seat in store.seats("run")) is None
 
 

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 import ramet
-from ramet.errors import CheckpointDamaged, CheckpointMissing
+from ramet.blobs import MemoryBlobs
+from ramet.errors import CheckpointDamaged, CheckpointMissing, LeaseLost
 from ramet.events import AnyEvent, CheckpointLost, Copied, fold
 from ramet.population import Checkpoint
+from ramet.store import MemoryStore
+from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, descent_loop, pbt
 from tests.engine.scripts import findings_in, result_in, seats_in
 
@@ -40,13 +43,17 @@ def settings(**changes: Any) -> dict[str, Any]:
 
 def begun(store: Path, turns: int = 15, **changes: Any) -> ramet.Run:
     """Train some turns of a run, member by member."""
-    run, task = ramet.open(store, **settings(**changes)), Descent()
+    run = ramet.open(store, **settings(**changes))
     for _ in range(turns):
-        turn = run.ask()
-        assert turn is not None
-        state = task.step(turn.load(task.init), turn.hparams, turn.steps, turn.rng)
-        run.tell(turn, task.evaluate(state), state=state)
+        trained(run)
     return run
+
+
+def trained(run: ramet.Run) -> None:
+    turn, task = run.ask(), Descent()
+    assert turn is not None
+    state = task.step(turn.load(task.init), turn.hparams, turn.steps, turn.rng)
+    run.tell(turn, task.evaluate(state), state=state)
 
 
 def file_of(store: Path, checkpoint: Checkpoint | None) -> Path:
@@ -184,3 +191,25 @@ def test_the_best_that_was_lost_is_not_given_out(tmp_path: Path) -> None:
     flip(file_of(store, result.best.checkpoint))
     with pytest.raises(CheckpointDamaged):
         result.best.load()
+
+
+def test_who_lost_its_member_as_well_lets_go_of_the_turn() -> None:
+    clock = FakeClock()
+    place = settings(strategy=pbt(population=1, exploit=None), blobs=MemoryBlobs(), keep="live")
+    store = MemoryStore(clock)
+    slow, quick = (ramet.open(store, worker=name, **place) for name in ("slow", "quick"))
+    trained(slow)
+    held = slow.ask()
+    assert held is not None
+    clock.sleep(61.0)
+    trained(quick)
+    quick.sweep()
+    with pytest.raises(CheckpointMissing) as caught:
+        held.load()
+    with pytest.raises(LeaseLost):
+        slow.fail(held, caught.value)
+    assert not slow.holds(held)
+    assert not losses(slow.result().events)
+    following = slow.ask()
+    assert following is not None
+    assert following.number == 2
