@@ -36,6 +36,8 @@ WORKERS = (1, 2, 4)
 STEPS, TURN_S = 1_200, 0.004
 # Between two kills; a worker takes about 0.3 s to start.
 PAUSES_S = (0.05, 0.6)
+# Kills before some turn must have been begun.
+IN_A_ROW = 3
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0), decay=ramet.Uniform(0.0, 0.5))
 STRATEGY = ramet.PBT(population=8, ready=10, synchronous=True)
@@ -130,14 +132,14 @@ class Victims:
 
 
 def children(parent: int) -> list[int]:
-    """Return the processes that a process started."""
+    """Return the processes that a process started and that are alive."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[1]) == parent:
+        if int(fields[1]) == parent and fields[0] not in {"Z", "X"}:
             found.append(int(stat.parent.name))
     return found
 
@@ -145,12 +147,20 @@ def children(parent: int) -> list[int]:
 def kill_at_random(folder: Path, *, workers: int, kills: int, chance: random.Random) -> int:
     """Train a run while its processes are killed; return how many were."""
     victims = Victims(folder, workers=workers)
-    done = 0
+    done = in_a_row = size = 0
     while victims.running():
         time.sleep(chance.uniform(*PAUSES_S) if done < kills else 0.05)
-        if done < kills:
-            done += victims.kill_one(chance)
+        before, size = size, written(folder / "notes")
+        in_a_row = in_a_row if size == before else 0
+        # Six deaths in a row without a turn are taken for a fault of the training.
+        if done < kills and in_a_row < IN_A_ROW:
+            killed = victims.kill_one(chance)
+            done, in_a_row = done + killed, in_a_row + killed
     return done
+
+
+def written(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def kill_at_point(folder: Path, point: str, *, workers: int) -> None:

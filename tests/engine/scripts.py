@@ -83,16 +83,3 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return state not in {"Z", "X"}
-
-
-def children(parent: int) -> list[int]:
-    """Return the processes that a process started and that are alive."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent and fields[0] not in {"Z", "X"}:
-            found.append(int(stat.parent.name))
-    return found

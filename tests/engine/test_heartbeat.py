@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 import ramet
+from benchmarks.crash import children
 from ramet.blobs import DirectoryBlobs
 from ramet.engine.heartbeat import Heartbeat
 from ramet.errors import LeaseLost
 from ramet.store import SQLiteStore
 from tests.engine.loops import SPACE, pbt
-from tests.engine.scripts import children, finished, seats_in, started, wait_for
+from tests.engine.scripts import finished, seats_in, started, wait_for
 
 TTL_S = 0.3
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import ramet
+from benchmarks.crash import children
 from ramet.events import canonical
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import (
     alive,
-    children,
     findings_in,
     finished,
     ran,

@@ -50,6 +50,7 @@ class DirectoryBlobs:
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
         self.path = Path(path).absolute()
         self.durability = durability
+        # Folders that were seen to last.
         self._made: set[str] = set()
 
     def __repr__(self) -> str:
@@ -111,8 +112,8 @@ class DirectoryBlobs:
         return f"{self._folder(run)}{os.sep}{key}{KEPT}"
 
     def _make(self, folder: str) -> None:
-        """Make a run's folder, once, in a way that it outlasts what its files do."""
-        if folder in self._made:
+        """Make a run's folder in a way that it outlasts what its files do."""
+        if folder in self._made and os.path.isdir(folder):
             return
         new = [parent for parent in Path(folder).parents if not parent.exists()]
         Path(folder).mkdir(parents=True, exist_ok=True)

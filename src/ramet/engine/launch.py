@@ -1,5 +1,6 @@
 """The two ways in: ``ramet.run`` trains a whole run, ``ramet.open`` lets the caller do it."""
 
+import itertools
 import os
 import socket
 from os import PathLike
@@ -20,6 +21,9 @@ from ramet.history.result import Result
 from ramet.space import Space
 from ramet.store import Store
 from ramet.strategies import Strategy
+
+# Workers of this process that were named so far.
+_named = itertools.count(1)
 
 
 def run(
@@ -163,8 +167,10 @@ def open_run(
 
 
 def this_worker() -> str:
-    """Return a name for this process."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    """Return a name that no other worker has, of this process or another."""
+    place = f"{socket.gethostname()}-{os.getpid()}"
+    nth = next(_named)
+    return place if nth == 1 else f"{place}.{nth}"
 
 
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:

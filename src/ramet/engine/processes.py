@@ -151,6 +151,9 @@ class Crew:
             if code is None:
                 continue
             self._forget(index)
+            # What it had started, such as loaders of data, has nobody left to work for.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
             report = self._report(index)
             told = (
                 msgspec.json.decode(report.read_bytes(), type=Report) if report.exists() else None

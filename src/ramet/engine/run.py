@@ -9,12 +9,12 @@ from typing import Any
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
 from ramet.engine.checkpoints import UNREADABLE, Checkpoints
-from ramet.engine.heartbeat import Heartbeat
 from ramet.engine.notices import Notices
 from ramet.engine.opening import Settings, begin
 from ramet.engine.options import Options
 from ramet.engine.turn import Turn
-from ramet.errors import LeaseLost, LogMoved, StateError, StoreError, TurnMisused
+from ramet.engine.turns_out import TurnsOut
+from ramet.errors import LeaseLost, LogMoved, StateError, StoreError
 from ramet.events import AnyEvent, AttemptFailed, Resumed, Stopped, TurnEnded, TurnLost
 from ramet.faults import reach
 from ramet.history.result import Result
@@ -26,8 +26,6 @@ logger = logging.getLogger("ramet")
 
 # How soon a worker that found nothing to do looks again, at first and in the long run.
 FIRST_POLL_S, POLL_S = 0.0002, 0.02
-# Times that a lease is extended before it would run out.
-BEATS = 3
 # A sweep comes whenever this part of the members, and so many turns, have left checkpoints behind.
 SWEEP_PART, SWEEP_TURNS = 4, 8
 
@@ -61,10 +59,14 @@ class Run:
         self._checkpoints = Checkpoints(blobs, self.name)
         if resume and self._journal.stopped:
             self._journal.append(Resumed())
-        self._out: dict[int, Turn] = {}
-        every_s = self.options.lease_ttl_s / BEATS
-        self._beat_at = self._clock.uptime()
-        self._heartbeat = Heartbeat(self._beat, every_s=every_s) if beating else None
+        self._out = TurnsOut(
+            store,
+            run=self.name,
+            worker=worker,
+            ttl_s=self.options.lease_ttl_s,
+            beating=beating,
+            clock=self._clock,
+        )
         self._failed_here = 0
         self._swept_at = self._journal.turns
         # Whose state the worker last had in its hands.
@@ -100,24 +102,12 @@ class Run:
         With none out, None means over or stopped; ``done`` tells in any case. Waits while other
         workers have all members. Turns that are out stay this worker's for as long as it lives.
         """
-        if self._clock.uptime() - self._beat_at > self.options.lease_ttl_s / BEATS:
-            # The machine slept, or there is no heart.
-            self._beat()
+        self._out.beat_if_late()
         pause_s, since, round_ = FIRST_POLL_S, self._clock.uptime(), self._journal.round
         while True:
-            lease = self._store.claim(
-                self.name, worker=self.worker, ttl_s=self.options.lease_ttl_s, prefer=self._last
-            )
-            self._journal.catch_up(lease.head if lease else None)
-            if self._journal.stopped:
-                if lease is not None:
-                    self._store.release(lease)
-                return None
-            if lease is not None:
-                reach("claimed")
-                return self._handed_out(lease)
-            if self._out or self._journal.done:
-                return None
+            turn = self._claimed()
+            if turn is not None or self._out or self._journal.done or self._journal.stopped:
+                return turn
             self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, POLL_S)
             if round_ != self._journal.round:
@@ -140,7 +130,7 @@ class Run:
         that took effect without being read from ``turn.hparams``. Returns what the state was kept
         as, which need not be what the member goes on from: it may copy another at once.
         """
-        self._check_out(turn)
+        self._out.check(turn)
         if state is None:
             raise StateError(
                 "a turn must be told with the state it left, which the next one goes on from, but "
@@ -174,7 +164,7 @@ class Run:
         given up: it then counts as having no finite score, so that the strategy replaces it. If
         the checkpoint is what could not be read, it goes on from another.
         """
-        self._check_out(turn)
+        self._out.check(turn)
         self._journal.catch_up()
         if isinstance(error, UNREADABLE):
             self._recover(turn, error)
@@ -204,26 +194,19 @@ class Run:
 
     def extend(self, turn: Turn) -> None:
         """Hold on to a turn that takes long, or raise LeaseLost."""
-        turn.lease = self._store.extend(turn.lease, ttl_s=self.options.lease_ttl_s)
+        self._out.extend(turn)
 
     def holds(self, turn: Turn) -> bool:
         """Say whether a turn was asked for here and is still out."""
-        return self._out.get(turn.member) is turn
+        return turn in self._out
 
     def release(self, turn: Turn) -> None:
         """Give a turn back untrained."""
-        self._let_go(turn)
-        self._store.release(turn.lease)
+        self._out.release(turn)
 
     def release_all(self) -> None:
         """Give back every turn that is out, as far as the store lets it."""
-        for turn in list(self._out.values()):
-            try:
-                self.release(turn)
-            except Exception as error:  # noqa: BLE001 - whatever it is, another error comes first
-                logger.warning(
-                    "turn %d of member %d stays leased: %s", turn.number, turn.member, error
-                )
+        self._out.release_all()
 
     def give_up(self, member: int, *, turn: int, why: str) -> bool:
         """Give up a turn that another worker has or had; say whether it was not over yet."""
@@ -268,6 +251,26 @@ class Run:
         """Return what the run has come to so far."""
         return Result(store=self._store, blobs=self._blobs, name=self.name)
 
+    def _claimed(self) -> Turn | None:
+        """Return a turn if a member is free to train and the run is not stopped."""
+        lease = self._store.claim(
+            self.name, worker=self.worker, ttl_s=self.options.lease_ttl_s, prefer=self._last
+        )
+        try:
+            self._journal.catch_up(lease.head if lease else None)
+            if lease is None:
+                return None
+            if not self._journal.stopped:
+                reach("claimed")
+                return self._handed_out(lease)
+        except BaseException:
+            if lease is not None:
+                with contextlib.suppress(Exception):  # Then it runs out; the error comes first.
+                    self._store.release(lease)
+            raise
+        self._store.release(lease)
+        return None
+
     def _handed_out(self, lease: Lease) -> Turn:
         member = self._journal.member(lease.member)
         turn = Turn(
@@ -279,9 +282,7 @@ class Run:
             mode=self.opening.mode,
             read=self._checkpoints.read,
         )
-        self._out[turn.member] = turn
-        if self._heartbeat is not None:
-            self._heartbeat.start()
+        self._out.add(turn)
         return turn
 
     def _steps_of(self, member: Member) -> int:
@@ -297,35 +298,32 @@ class Run:
         try:
             self._journal.commit(turn.lease, events, over=over, unread=list(unread))
         except LeaseLost:
-            self._let_go(turn)
+            self._out.let_go(turn)
             raise
-        self._let_go(turn)
+        self._out.let_go(turn)
 
     def _recover(self, turn: Turn, error: StoreError) -> None:
         """Have a member go on from something else than its checkpoint, which cannot be read."""
         try:
             # Whoever lost the member may have been told of a checkpoint long swept.
             self.extend(turn)
-        except LeaseLost:
-            self._let_go(turn)
-            raise
-        log = [logged.event for logged in self._store.events(self.name)]
-        member = self._journal.member(turn.member)
-        events = self._checkpoints.replacement(member, error, self.population, log)
-        logger.warning(
-            "member %d goes on from another checkpoint, as its own cannot be read: %s",
-            turn.member,
-            error,
-            extra={"member": turn.member, "turn": turn.number},
-        )
-        try:
+            log = [logged.event for logged in self._store.events(self.name)]
+            member = self._journal.member(turn.member)
+            events = self._checkpoints.replacement(member, error, self.population, log)
+            fields = {"member": turn.member, "turn": turn.number}
+            logger.warning(
+                "member %(member)d goes on from another checkpoint, as its own cannot be read: "
+                "%(error)s",
+                {**fields, "error": error},
+                extra=fields,
+            )
             self._journal.write_once(turn.lease, events)
         except LogMoved:
             self._store.release(turn.lease)  # Whoever gets the turn next finds the same.
         except LeaseLost:
-            self._let_go(turn)
+            self._out.let_go(turn)
             raise
-        self._let_go(turn)
+        self._out.let_go(turn)
 
     def _waited_long(self, since: float) -> bool:
         limit = self.options.straggler_timeout_s
@@ -351,28 +349,3 @@ class Run:
         if due or self._journal.done:
             self._swept_at = turns
             self._checkpoints.sweep(self.population, self.opening.keep)
-
-    def _beat(self) -> bool:
-        """Hold on to the turns that are out; say whether there are any."""
-        self._beat_at = self._clock.uptime()
-        for turn in list(self._out.values()):
-            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
-                self.extend(turn)
-        return bool(self._out)
-
-    def _let_go(self, turn: Turn) -> None:
-        turn.over = True
-        if self.holds(turn):
-            del self._out[turn.member]
-
-    def _check_out(self, turn: Turn) -> None:
-        if self.holds(turn):
-            return
-        which = f"turn {turn.number} of member {turn.member} of run {self.name!r}"
-        if turn.over:
-            raise TurnMisused(f"a turn must be told once, but {which} is over already")
-        raise LeaseLost(
-            f"worker {self.worker!r} does not hold {which}: it was asked for elsewhere, or its "
-            f"lease ran out and the member was handed out again. Nothing was written. If a turn "
-            f"can pause for longer than its lease lasts, raise lease_ttl_s"
-        )

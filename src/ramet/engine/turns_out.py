@@ -1,0 +1,97 @@
+"""The turns that a worker has out: held on to while it lives, given back when it stops."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from ramet.clock import Clock
+from ramet.engine.heartbeat import Heartbeat
+from ramet.engine.turn import Turn
+from ramet.errors import LeaseLost, TurnMisused
+from ramet.store.base import Store
+
+logger = logging.getLogger("ramet")
+
+# Times that a lease is extended before it would run out.
+BEATS = 3
+
+
+class TurnsOut:
+    """Turns by member, and the heart that beats for them."""
+
+    def __init__(
+        self, store: Store, *, run: str, worker: str, ttl_s: float, beating: bool, clock: Clock
+    ) -> None:
+        self._store, self._clock = store, clock
+        self._run, self._worker = run, worker
+        self._ttl_s, self._every_s = ttl_s, ttl_s / BEATS
+        self._turns: dict[int, Turn] = {}
+        self._beat_at = clock.uptime()
+        self._heartbeat = Heartbeat(self.beat, every_s=self._every_s) if beating else None
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def __iter__(self) -> Iterator[Turn]:
+        # Others may be told meanwhile.
+        return iter(list(self._turns.values()))
+
+    def __contains__(self, turn: Turn) -> bool:
+        return self._turns.get(turn.member) is turn
+
+    def add(self, turn: Turn) -> None:
+        """Hold on to a turn from now on."""
+        self._turns[turn.member] = turn
+        if self._heartbeat is not None:
+            self._heartbeat.start()
+
+    def extend(self, turn: Turn) -> None:
+        """Have its lease last from now on, or raise LeaseLost."""
+        turn.lease = self._store.extend(turn.lease, ttl_s=self._ttl_s)
+
+    def beat(self) -> bool:
+        """Hold on to all of them; say whether there are any."""
+        self._beat_at = self._clock.uptime()
+        for turn in self:
+            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
+                self.extend(turn)
+        return bool(self._turns)
+
+    def beat_if_late(self) -> None:
+        """Beat where there is no heart, or the machine slept."""
+        if self._clock.uptime() - self._beat_at > self._every_s:
+            self.beat()
+
+    def let_go(self, turn: Turn) -> None:
+        """Be done with a turn, told or lost."""
+        turn.over = True
+        if turn in self:
+            del self._turns[turn.member]
+
+    def release(self, turn: Turn) -> None:
+        """Give a turn back untrained."""
+        self.let_go(turn)
+        self._store.release(turn.lease)
+
+    def release_all(self) -> None:
+        """Give back every turn, as far as the store lets it."""
+        for turn in self:
+            try:
+                self.release(turn)
+            except Exception as error:  # noqa: BLE001 - whatever it is, another error comes first
+                logger.warning(
+                    "turn %d of member %d stays leased: %s", turn.number, turn.member, error
+                )
+
+    def check(self, turn: Turn) -> None:
+        """Refuse a turn that is not out."""
+        if turn in self:
+            return
+        which = f"turn {turn.number} of member {turn.member} of run {self._run!r}"
+        if turn.over:
+            raise TurnMisused(f"a turn must be told once, but {which} is over already")
+        raise LeaseLost(
+            f"worker {self._worker!r} does not hold {which}: it was asked for elsewhere, or its "
+            f"lease ran out and the member was handed out again. Nothing was written. If a turn "
+            f"can pause for longer than its lease lasts, raise lease_ttl_s"
+        )
