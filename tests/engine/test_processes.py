@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,7 @@ def test_without_a_store_blobs_of_ones_own_are_written_and_stay(tmp_path: Path) 
 
 
 def test_paths_that_python_passes_over_hinder_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path("/nowhere"))
+    monkeypatch.setattr(sys, "path", [Path("/nowhere"), *sys.path])
     assert ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0, workers=1).population.done
 
 
@@ -142,3 +144,18 @@ def test_a_run_that_is_over_starts_no_process(
     monkeypatch.setattr("ramet.engine.processes.subprocess.Popen", None)
     again = ramet.run(Descent(), SPACE, pbt(), steps=8, workers=2, **place)
     assert again.events == first.events
+
+
+def test_if_not_all_workers_can_be_started_none_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, made = subprocess.Popen, []
+
+    def only_once(*args: Any, **named: Any) -> Any:
+        if made:
+            raise OSError("no more processes")
+        made.append(start(*args, **named))
+        return made[0]
+
+    monkeypatch.setattr("ramet.engine.processes.subprocess.Popen", only_once)
+    with pytest.raises(OSError, match="no more processes"):
+        ramet.run(Descent(), SPACE, pbt(), steps=4_000, seed=0, workers=2)
+    assert made[0].poll() is not None
