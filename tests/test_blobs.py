@@ -165,8 +165,8 @@ def test_a_disk_that_is_full_in_earnest_leaves_nothing(small_disk: Path, chunk: 
     assert bytes(blobs.get("lm", before)) == b"before"
 
 
-def test_another_fault_of_the_disk_goes_out_as_it_is(blobs: DirectoryBlobs) -> None:
-    with pytest.raises(OSError, match="Input/output error"):
+def test_another_fault_of_the_disk_is_told_as_it_is(blobs: DirectoryBlobs) -> None:
+    with pytest.raises(StoreError, match=r"failed: Input/output error; nothing was written"):
         blobs.put("lm", key_of(b"abc"), Fails(errno.EIO))  # type: ignore[arg-type]
     assert files(blobs) == []
 

@@ -283,7 +283,7 @@ def fold(events: Iterable[AnyEvent], start: Population | None = None) -> Populat
     for event in events:
         if replica.empty and not isinstance(event, RunOpened):
             raise CorruptLog(f"a log must begin with RunOpened, but begins with {event}")
-        event.apply(replica)
+        replica.apply(event)
     return replica.population
 
 

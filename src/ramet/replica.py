@@ -53,7 +53,17 @@ class Replica:
     def fold(self, events: Iterable[Applicable]) -> None:
         """Write events on it."""
         for event in events:
+            self.apply(event)
+
+    def apply(self, event: Applicable) -> None:
+        """Write an event on it, or raise CorruptLog if it cannot come next."""
+        try:
             event.apply(self)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise CorruptLog(
+                f"an event must be about what the ones before it tell of, but {event} is not: "
+                f"{error!r}"
+            ) from error
 
     @contextmanager
     def attempt(self) -> Iterator["Attempt"]:

@@ -103,7 +103,7 @@ def test_what_went_wrong_is_said_even_if_turns_cannot_be_given_back(
 
 
 @pytest.mark.parametrize("what", ["store", "blobs"])
-@pytest.mark.parametrize("every", [17, 29])
+@pytest.mark.parametrize("every", [19, 29])
 def test_what_fails_now_and_then_is_gone_on_with_to_the_same_end(
     what: str, every: int, place: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from ramet.blobs.base import digest_in, is_key
-from ramet.blobs.refusals import check_digest, missing
+from ramet.blobs.refusals import check_digest, missing, unreadable
 from ramet.digest import Buffer, digest
 from ramet.errors import StoreError, StoreFull
 from ramet.faults import reach
@@ -80,6 +80,8 @@ class DirectoryBlobs:
                 data = _content(file)
         except FileNotFoundError:
             raise missing(run, key, kept) from None
+        except OSError as error:
+            raise unreadable(run, key, kept, error) from error
         check_digest(data, run, key, kept)
         return data
 
@@ -216,7 +218,11 @@ def _said_if_full(file: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno not in FULL:
-            raise
+            raise StoreError(
+                f"a checkpoint must be written where it is kept, but writing {file} failed: "
+                f"{error.strerror or error}; nothing was written: see to the disk, the folder and "
+                f"who may write there, and run again, which goes on from the last checkpoints"
+            ) from error
         raise StoreFull(
             f"a checkpoint must fit where it is kept, but writing {file} failed: {error.strerror}; "
             f"nothing was written: free space there and run again, which goes on from the last "

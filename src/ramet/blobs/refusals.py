@@ -9,7 +9,16 @@ def missing(run: str, key: str, where: str) -> CheckpointMissing:
     """Return the error for what is not there."""
     return CheckpointMissing(
         f"a checkpoint must be where its run's were put, but {key} of run {run!r} is not in "
-        f"{where}; go on with a run with the blobs= it was begun with"
+        f"{where}: go on with a run with the blobs= it was begun with, and look for no more than "
+        f"its keep= keeps"
+    )
+
+
+def unreadable(run: str, key: str, where: str, error: OSError) -> CheckpointDamaged:
+    """Return the error for what is there and cannot be read."""
+    return CheckpointDamaged(
+        f"a checkpoint must be readable, but {key} of run {run!r} in {where} is not: "
+        f"{error.strerror or error}"
     )
 
 

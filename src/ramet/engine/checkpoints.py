@@ -51,6 +51,7 @@ class Checkpoints:
             self._blobs.delete(self._run, [first])
             reach("sweeping")
             self._blobs.delete(self._run, rest)
+        if not dry_run:
             self._blobs.delete_leftovers(self._run)
         return doomed
 

@@ -1,6 +1,7 @@
 """A worker process: reads from its parent what to train, and trains until the run is over."""
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -25,6 +26,8 @@ from ramet.store import Store
 LENGTH = 8
 # How long a process has to give back its turn when it is stopped.
 GRACE_S = 5.0
+# How often it is looked whether the parent is still there.
+LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +118,14 @@ def _follow_parent() -> None:
     os.dup2(nothing, sys.stdin.fileno())
     os.close(nothing)
 
+    parent = os.getppid()
+
     def wait() -> None:
-        while os.read(lifeline, 1):
-            pass
+        # Its end closes the pipe, unless some other child of it has the pipe too.
+        while os.getppid() == parent:
+            ready, _, _ = select.select([lifeline], [], [], LOOK_S)
+            if ready and not os.read(lifeline, 1):
+                break
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE_S)
         # Code that catches everything, or never comes back, has nobody left who would stop it.

@@ -1,7 +1,8 @@
 """The two ways in: ``ramet.run`` trains a whole run, ``ramet.open`` lets the caller do it."""
 
-import itertools
+import logging
 import os
+import secrets
 import socket
 from os import PathLike
 
@@ -22,8 +23,7 @@ from ramet.space import Space
 from ramet.store import Store
 from ramet.strategies import Strategy
 
-# Workers of this process that were named so far.
-_named = itertools.count(1)
+logger = logging.getLogger("ramet")
 
 
 def run(
@@ -107,6 +107,8 @@ def run(
         environments = share.environments() if workers else []
         job = _job(train, settings, options, where) if workers else b""
         opened = _opened(settings, options, where, extend=extend)
+        if opened.done:
+            _say_over(opened)
         with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
             watch(opened)
             try:
@@ -168,9 +170,8 @@ def open_run(
 
 def this_worker() -> str:
     """Return a name that no other worker has, of this process or another."""
-    place = f"{socket.gethostname()}-{os.getpid()}"
-    nth = next(_named)
-    return place if nth == 1 else f"{place}.{nth}"
+    # Containers may share their names and their processes' numbers.
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:
@@ -197,6 +198,16 @@ def _opened(
         extend=extend,
         beating=not where.private,
         clock=clock,
+    )
+
+
+def _say_over(opened: Run) -> None:
+    fields = {"run": opened.name, "turns": opened.population.turns}
+    logger.warning(
+        "run %(run)r is over already, after %(turns)d turns, and nothing is trained; name= another "
+        "to begin a new one, or extend=True with more steps",
+        fields,
+        extra=fields,
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import traceback
 from collections.abc import Iterable
 from typing import Any
@@ -68,7 +69,8 @@ class Run:
             clock=self._clock,
         )
         self._failed_here = 0
-        self._swept_at = self._journal.turns
+        # Turns ended when this worker last swept; its first turn looks what others left.
+        self._swept_at: int | None = None
         # Whose state the worker last had in its hands.
         self._last: int | None = None
 
@@ -189,6 +191,8 @@ class Run:
         if given_up:
             events.append(self._lost(self._journal.member(turn.member), "failed"))
         self._commit(turn, events, over=given_up)
+        if given_up:
+            self._sweep()
         self._journal.catch_up()
         self.options.failures.check(self.population, error, failed_here=self._failed_here)
 
@@ -228,6 +232,7 @@ class Run:
         except BaseException:
             self._store.release(lease)
             raise
+        self._sweep()
         return True
 
     def disown(self, worker: str) -> list[int]:
@@ -345,7 +350,12 @@ class Run:
         """Drop the checkpoints that nobody needs, every so many turns and at the end."""
         turns = self._journal.turns
         members = len(self.opening.births)
-        due = turns - self._swept_at >= max(SWEEP_TURNS, members // SWEEP_PART)
-        if due or self._journal.done:
-            self._swept_at = turns
+        since = math.inf if self._swept_at is None else turns - self._swept_at
+        if since < max(SWEEP_TURNS, members // SWEEP_PART) and not self._journal.done:
+            return
+        self._swept_at = turns
+        try:
             self._checkpoints.sweep(self.population, self.opening.keep)
+        except (StoreError, OSError) as error:
+            # The turn is over all the same, and the next sweep comes.
+            logger.warning("could not delete what nobody needs: %s", error)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import weakref
 from collections.abc import Iterator
 
 from ramet.clock import Clock
@@ -27,7 +28,13 @@ class TurnsOut:
         self._ttl_s, self._every_s = ttl_s, ttl_s / BEATS
         self._turns: dict[int, Turn] = {}
         self._beat_at = clock.uptime()
-        self._heartbeat = Heartbeat(self.beat, every_s=self._every_s) if beating else None
+        # Turns whose run was dropped cannot be told any more, and no heart is to beat for them.
+        this = weakref.ref(self)
+        self._heartbeat = (
+            Heartbeat(lambda: (out := this()) is not None and out.beat(), every_s=self._every_s)
+            if beating
+            else None
+        )
 
     def __len__(self) -> int:
         return len(self._turns)

@@ -143,27 +143,32 @@ class Task(Protocol):
 
 
 def work(run: Run, train: TrainFunction | Task, watch: Watch) -> None:
-    """Train turn after turn until the run is over."""
+    """Train turn after turn until the run is over; give back what is out if that is early."""
     function = as_function(train)
-    turn = run.ask()
-    while turn is not None:
-        trainee = Trainee(run, turn, watch)
-        try:
-            function(trainee)
-            trainee.returned()
-            turn = trainee.next
-        except Exception as error:  # noqa: BLE001 - what a loop raises is its member's failure
-            turn = _after(error, run, trainee, watch)
-        except BaseException:
-            run.release_all()
-            raise
+    try:
+        turn = run.ask()
+        while turn is not None:
+            turn = _trained(run, turn, function, watch)
+    except BaseException:
+        run.release_all()
+        raise
+
+
+def _trained(run: Run, first: Turn, function: TrainFunction, watch: Watch) -> Turn | None:
+    """Call a training function; return the turn to call it for next."""
+    trainee = Trainee(run, first, watch)
+    try:
+        function(trainee)
+        trainee.returned()
+    except Exception as error:  # noqa: BLE001 - what a loop raises is its member's failure
+        return _after(error, run, trainee, watch)
+    return trainee.next
 
 
 def _after(error: Exception, run: Run, trainee: Trainee, watch: Watch) -> Turn | None:
     """Return the turn to go on with after the user's code raised; let anything else through."""
     at_fault = trainee.training
     if isinstance(error, RametError) or at_fault is None:
-        run.release_all()
         raise error
     try:
         run.fail(at_fault, error)

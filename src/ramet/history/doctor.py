@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ramet.blobs.base import Blobs
-from ramet.errors import CheckpointDamaged, CheckpointMissing, CorruptLog, StoreError
+from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
 from ramet.events import (
     AnyEvent,
     AttemptFailed,
@@ -67,11 +67,13 @@ def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:
 
 def _at_rest(store: Store, run: str) -> tuple[list[Seat], list[Logged]]:
     """Return how members stand, and the log that led there, of a run that may be at work."""
+    log = store.events(run)
     while True:
-        log = store.events(run)
         seats = store.seats(run)
-        if not store.events(run, log[-1].number if log else -1):
+        news = store.events(run, log[-1].number if log else -1)
+        if not news:
             return seats, log
+        log += news
 
 
 def _folded(log: list[Logged]) -> Population:
@@ -91,11 +93,12 @@ def _story(log: list[Logged]) -> Iterator[Finding]:
     replica = Replica()
     made: set[str] = set()
     for logged in log:
-        yield from _event(logged.event, replica, made, f"event {logged.number}")
         try:
-            logged.event.apply(replica)
-        except (LookupError, AttributeError, TypeError) as error:
-            raise CorruptLog(f"event {logged.number} cannot follow: {error!r}") from error
+            found = list(_event(logged.event, replica, made, f"event {logged.number}"))
+        except LookupError:
+            found = []  # What it is about is not there, which applying it says.
+        yield from found
+        replica.apply(logged.event)
         if isinstance(logged.event, TurnEnded):
             made.add(logged.event.checkpoint.key)
 

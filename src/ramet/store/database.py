@@ -74,6 +74,8 @@ class Database:
         connection = getattr(self, "_connection", None)
         if connection is not None:
             connection.close()
+        if (turnstile := getattr(self, "_turnstile", None)) is not None:
+            turnstile.close()
 
     @contextmanager
     def _transaction(self, begin: str, *, synced: bool | None) -> Iterator[sqlite3.Connection]:

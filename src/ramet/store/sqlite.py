@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
-from ramet.errors import CorruptStore
+from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.database import Database
@@ -34,6 +34,8 @@ class SQLiteStore:
         # How long to wait while others write.
         patience_s: float = 60.0,
     ) -> None:
+        if durability not in get_args(Durability):
+            raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
         self.path = Path(path).absolute()
         # What another process opens it by.
         self._again = partial(
@@ -47,6 +49,9 @@ class SQLiteStore:
         self._database = Database(self.path, clock=self._clock, patience_s=patience_s)
         # What is wrong with the file is better said now.
         self.runs()
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({str(self.path)!r})"
 
     def __reduce__(self) -> tuple[partial["SQLiteStore"], tuple[()]]:
         return self._again, ()
