@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import ramet
 from ramet.blobs import DirectoryBlobs, MemoryBlobs
+from ramet.digest import digest
 from ramet.engine.worker import work
 from ramet.events import AnyEvent, TurnEnded, fold
 from ramet.history.keeping import needed, unneeded
@@ -85,17 +86,56 @@ def test_in_the_end_there_is_what_the_run_keeps_and_nothing_else(
     assert findings_in(store) == []
 
 
-@pytest.mark.parametrize("keep", KEEPS)
-def test_who_asks_what_would_go_deletes_nothing(keep: Any) -> None:
+def test_who_asks_what_would_go_deletes_nothing() -> None:
+    settings: dict[str, Any] = {"space": SPACE, "strategy": pbt(), "steps": 8, "seed": 0}
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    ramet.run(Descent(), **settings, **place)
+    before = place["blobs"].sizes("run")
+    superseded = f"0-0-{digest([b'old'])}"
+    place["blobs"].put("run", superseded, [b"old"])
+    run = ramet.open(**settings, **place)
+    assert run.sweep(dry_run=True) == {superseded: 3}
+    assert place["blobs"].sizes("run") == {**before, superseded: 3}
+    assert run.sweep() == {superseded: 3}
+    assert place["blobs"].sizes("run") == before
+
+
+def test_workers_that_live_for_few_turns_sweep_too(tmp_path: Path) -> None:
+    for _ in range(12):
+        run = ramet.open(tmp_path / "runs.db", space=SPACE, strategy=pbt(), steps=400, seed=0)
+        for _ in range(5):
+            turn = run.ask()
+            assert turn is not None
+            run.tell(turn, turn.hparams["lr"] + turn.hparams["decay"], state=Tiny().init(turn.rng))
+        there = DirectoryBlobs(tmp_path / "runs.db-checkpoints").sizes("run")
+        assert len(there) <= most(6, 1)
+
+
+def test_the_best_alone_stays_even_if_the_last_turn_is_lost() -> None:
     blobs = MemoryBlobs()
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": blobs, "keep": keep}
-    ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, **{**place, "keep": "all"})
-    run = ramet.open(
-        MemoryStore(), blobs=blobs, space=SPACE, strategy=pbt(), steps=8, seed=0, keep=keep
-    )
-    before = blobs.sizes("run")
-    assert run.sweep(dry_run=True) == {}
-    assert blobs.sizes("run") == before
+
+    class FailsAtTheEnd(Descent):
+        def evaluate(self, state: Any) -> float:
+            if state["seen"] == 12:
+                raise MemoryError
+            return super().evaluate(state)
+
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": blobs, "keep": "best"}
+    strategy = pbt(population=3, exploit=None)
+    ramet.run(FailsAtTheEnd(), SPACE, strategy, steps=12, seed=0, tolerate=1.0, **place)
+    assert len(blobs.sizes("run")) == 1
+
+
+def test_what_a_killed_writer_had_begun_goes_with_any_sweep(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"space": SPACE, "strategy": pbt(), "steps": 8, "seed": 0}
+    ramet.run(Descent(), **settings, store=tmp_path / "runs.db")
+    begun = tmp_path / "runs.db-checkpoints" / "run" / "0123456789abcdef.tmp"
+    begun.write_bytes(b"half")
+    run = ramet.open(tmp_path / "runs.db", **settings)
+    run.sweep(dry_run=True)
+    assert begun.exists()
+    assert run.sweep() == {}
+    assert not begun.exists()
 
 
 class Tiny:

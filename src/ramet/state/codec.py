@@ -8,8 +8,9 @@ Numbers are little-endian; arrays in another order of bytes come back with equal
 Dicts of other kinds come back as dicts. Two arrays that are views of one memory are two arrays.
 """
 
+import functools
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -201,11 +202,29 @@ _version = msgspec.json.Decoder(Version)
 _outline = msgspec.json.Decoder(Outline)
 
 
+class Layout(NamedTuple):
+    """What a header says."""
+
+    tensors: dict[str, Tensor]
+    outline: Outline
+    # Of the tensors' bytes.
+    length: int
+
+
 def _decoded(data: memoryview) -> Tree:
     begin = 8 + int.from_bytes(data[:8], "little")
     if len(data) < begin:
         raise ValueError(f"its header ends at byte {begin:,}")
-    header = _header.decode(data[8:begin])
+    layout, body = _layout(bytes(data[8:begin])), data[begin:]
+    if layout.length != len(body):
+        raise ValueError(f"its tensors have {layout.length:,} bytes, but {len(body):,} are there")
+    return _Reading(layout.tensors, body).tree(layout.outline.tree)
+
+
+# From turn to turn, and from member to member, states are mostly laid out alike.
+@functools.lru_cache(maxsize=4)
+def _layout(text: bytes) -> Layout:
+    header = _header.decode(text)
     metadata = _metadata.decode(header.pop(METADATA, msgspec.Raw(b"{}")))
     if OUTLINE not in metadata:
         raise ValueError("there is no state in it, as in safetensors that others wrote")
@@ -214,21 +233,18 @@ def _decoded(data: memoryview) -> Tree:
     if version != VERSION:
         raise ValueError(f"its format is {version}, and this version of ramet reads {VERSION}")
     tensors = {name: _tensor.decode(text) for name, text in header.items()}
-    body = data[begin:]
-    _check_whole(tensors, len(body))
-    return _Reading(tensors, body).tree(_outline.decode(outline).tree)
+    return Layout(tensors, _outline.decode(outline), _length(tensors))
 
 
-def _check_whole(tensors: dict[str, Tensor], length: int) -> None:
-    """Refuse bytes that are not those of the tensors, one after the other."""
+def _length(tensors: dict[str, Tensor]) -> int:
+    """Return how many bytes tensors have, which must lie one behind the other."""
     at = 0
     for tensor in sorted(tensors.values(), key=lambda tensor: tensor.data_offsets):
         begin, end = tensor.data_offsets
         if begin != at or end < begin:
             raise ValueError(f"a tensor begins at byte {begin}, but the one before ends at {at}")
         at = end
-    if at != length:
-        raise ValueError(f"its tensors have {at:,} bytes, but {length:,} are there")
+    return at
 
 
 def _raw(array: NDArray[Any]) -> memoryview:
