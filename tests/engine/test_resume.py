@@ -1,11 +1,14 @@
 """Going on with a run that exists."""
 
+from typing import Any
+
 import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.errors import RunMismatch
 from ramet.store import MemoryStore
+from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, descent_loop, pbt
 
 
@@ -50,3 +53,23 @@ def test_changed_settings_are_refused_with_all_that_changed() -> None:
         "strategy.exploit.quantile: 0.2 -> 0.25",
     ):
         assert line in str(caught.value)
+
+
+def test_who_joins_is_told_who_else_holds_members(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    place: dict[str, Any] = {"store": MemoryStore(clock), "blobs": MemoryBlobs()}
+    settings: dict[str, Any] = {"space": SPACE, "strategy": pbt(), "steps": 8, "seed": 0}
+    other = ramet.open(**place, **settings, worker="gpu-17")
+    assert other.ask() is not None
+    clock.sleep(59.0)
+
+    class Hurries(Descent):
+        def evaluate(self, state: Any) -> float:
+            clock.sleep(1.0)
+            return super().evaluate(state)
+
+    ramet.run(Hurries(), **place, **settings)
+    assert "run 'run' has members that ['gpu-17'] hold" in caplog.text
+    caplog.clear()
+    ramet.run(Descent(), **place, **settings)
+    assert "run 'run' is over already, after 12 turns" in caplog.text

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from os import PathLike
 
 from ramet.blobs import Blobs
@@ -109,6 +110,8 @@ def run(
         opened = _opened(settings, options, where, extend=extend)
         if opened.done:
             _say_over(opened)
+        elif others := opened.others():
+            _say_joined(opened, others)
         with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
             watch(opened)
             try:
@@ -206,6 +209,16 @@ def _say_over(opened: Run) -> None:
     logger.warning(
         "run %(run)r is over already, after %(turns)d turns, and nothing is trained; name= another "
         "to begin a new one, or extend=True with more steps",
+        fields,
+        extra=fields,
+    )
+
+
+def _say_joined(opened: Run, others: Sequence[str]) -> None:
+    fields = {"run": opened.name, "others": list(others), "ttl": opened.options.lease_ttl_s}
+    logger.warning(
+        "run %(run)r has members that %(others)s hold: they are trained there or, if those workers "
+        "are dead, here once their leases run out, %(ttl)g s after they were last heard of",
         fields,
         extra=fields,
     )

@@ -252,6 +252,11 @@ class Run:
         self._journal.catch_up()
         return self._checkpoints.sweep(self.population, self.opening.keep, dry_run=dry_run)
 
+    def others(self) -> list[str]:
+        """Return the workers that hold members of the run, this one left out."""
+        seats = self._store.seats(self.name)
+        return sorted({seat.worker for seat in seats if seat.worker} - {self.worker})
+
     def result(self) -> Result:
         """Return what the run has come to so far."""
         return Result(store=self._store, blobs=self._blobs, name=self.name)
