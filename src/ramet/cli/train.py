@@ -9,6 +9,7 @@ from ramet.cli.screen import count, number
 from ramet.cli.stores import StorePath, chosen, existing
 from ramet.cli.target import SPACE, STEPS, STRATEGY, load, space_and_strategy
 from ramet.engine import run as train_run
+from ramet.engine.failures import Failures
 from ramet.engine.launch import this_worker
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
@@ -33,6 +34,20 @@ LeaseTtl = Annotated[
     typer.Option(
         help="Seconds until the member of a silent worker is free.", rich_help_panel=LIMITS
     ),
+]
+Straggler = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds until a round ends without those who still train.", rich_help_panel=LIMITS
+    ),
+]
+Retries = Annotated[
+    int,
+    typer.Option(help="How often a turn that raised is tried again.", rich_help_panel=LIMITS),
+]
+Tolerate = Annotated[
+    float,
+    typer.Option(help="The part of the members that may be failing.", rich_help_panel=LIMITS),
 ]
 Strict = Annotated[
     bool,
@@ -77,13 +92,9 @@ def run(
         str, typer.Option(help="What the strategy is called.", rich_help_panel=NAMES)
     ] = STRATEGY,
     lease_ttl_s: LeaseTtl = 60.0,
-    straggler_timeout_s: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds after which a round ends without those still training.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
+    straggler_timeout_s: Straggler = None,
+    retries: Retries = 1,
+    tolerate: Tolerate = 0.5,
     threads_per_worker: Annotated[
         int | None,
         typer.Option(help="Threads of each; else the cores are shared.", rich_help_panel=LIMITS),
@@ -115,6 +126,8 @@ def run(
         strict=strict,
         lease_ttl_s=lease_ttl_s,
         straggler_timeout_s=straggler_timeout_s,
+        retries=retries,
+        tolerate=tolerate,
         threads_per_worker=threads_per_worker,
         gpus_per_worker=gpus_per_worker,
     )
@@ -139,6 +152,9 @@ def worker(
         ),
     ] = None,
     lease_ttl_s: LeaseTtl = 60.0,
+    straggler_timeout_s: Straggler = None,
+    retries: Retries = 1,
+    tolerate: Tolerate = 0.5,
 ) -> None:
     """Train members of a run that somebody began, until it is over.
 
@@ -160,7 +176,12 @@ def worker(
     )
     opened = Run(
         settings,
-        Options(strict=strict, lease_ttl_s=lease_ttl_s),
+        Options(
+            strict=strict,
+            failures=Failures(retries=retries, tolerate=tolerate),
+            lease_ttl_s=lease_ttl_s,
+            straggler_timeout_s=straggler_timeout_s,
+        ),
         store=where.store,
         blobs=where.blobs,
         worker=this_worker(),
