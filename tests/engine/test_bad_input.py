@@ -107,6 +107,8 @@ def test_a_budget_that_is_no_count_is_refused(steps: Any) -> None:
         ({"keep": "most"}, "keep must be one of"),
         ({"lease_ttl_s": 0}, "lease_ttl_s must be above 0 seconds"),
         ({"straggler_timeout_s": "1"}, "straggler_timeout_s must be above 0 seconds"),
+        ({"gpus_per_worker": 0.5}, "are for worker processes, but got .*gpus_per_worker=0.5"),
+        ({"threads_per_worker": 2}, "are for worker processes"),
         ({"workers": 1, "threads_per_worker": 0}, "threads_per_worker must be a whole number"),
         ({"retries": -1}, "retries must be a whole number, at least 0"),
         ({"tolerate": 1.5}, "tolerate must be a part"),

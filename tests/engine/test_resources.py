@@ -51,7 +51,7 @@ def test_whole_gpus_are_nobody_elses() -> None:
     assert [share(worker, list("abcd"), 2) for worker in range(2)] == [["a", "b"], ["c", "d"]]
 
 
-@pytest.mark.parametrize("per_worker", [0, -1, 1.5, float("nan")])
+@pytest.mark.parametrize("per_worker", [0, -1, 1.5, float("nan"), float("inf")])
 def test_what_is_no_share_is_refused(per_worker: float) -> None:
     with pytest.raises(StrategyError, match="must be a whole number, or a part of one GPU"):
         check_gpus(["0", "1"], workers=1, per_worker=per_worker)
@@ -65,7 +65,13 @@ def test_more_than_there_is_is_refused(workers: int, per_worker: float) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "seen"),
-    [("", []), ("-1", []), ("0,2", ["0", "2"]), ("GPU-8f,GPU-9a", ["GPU-8f", "GPU-9a"])],
+    [
+        ("", []),
+        ("-1", []),
+        ("0,2", ["0", "2"]),
+        ("0,-1,1", ["0"]),
+        ("GPU-8f,GPU-9a", ["GPU-8f", "GPU-9a"]),
+    ],
 )
 def test_the_gpus_are_those_that_this_process_may_see(setting: str, seen: list[str]) -> None:
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": setting}) == seen

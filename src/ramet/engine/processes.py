@@ -22,7 +22,7 @@ from ramet.engine.child import GRACE_S, Job, Report
 from ramet.engine.resources import THREADS, check_gpus, environment_of, usable_cores, visible_gpus
 from ramet.engine.run import Run
 from ramet.engine.worker import Watch
-from ramet.errors import NotPortable, RametError, RunFailed
+from ramet.errors import NotPortable, RametError, RunFailed, StoreError, StrategyError
 from ramet.faults import VARIABLE
 from ramet.strategies.base import check_count
 
@@ -55,6 +55,12 @@ class Share:
         check_count("workers", self.workers, "worker processes; 0 trains in this one", least=0)
         if self.threads is not None:
             check_count("threads_per_worker", self.threads, "threads of each worker process")
+        if self.workers == 0 and (self.threads, self.gpus) != (None, None):
+            raise StrategyError(
+                f"threads_per_worker and gpus_per_worker are for worker processes, but got "
+                f"(workers=0, threads_per_worker={self.threads}, gpus_per_worker={self.gpus}); "
+                f"set workers, or leave them out"
+            )
 
     def environments(self) -> list[dict[str, str]]:
         """Return the environment of each worker."""
@@ -277,7 +283,11 @@ def train_in_processes(
                     crew.start(ended.place)
     finally:
         for index in range(len(environments)):
-            run.disown(crew.worker(index))
+            try:
+                run.disown(crew.worker(index))
+            except StoreError as error:
+                # What ended the crew comes first; the leases run out.
+                logger.warning("could not take back what workers held: %s", error)
     watch(run)
 
 

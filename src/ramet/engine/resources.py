@@ -1,5 +1,6 @@
 """What each worker process gets of the machine: threads, and which GPUs it sees."""
 
+import itertools
 import math
 import os
 import shutil
@@ -62,7 +63,7 @@ def check_gpus(gpus: Sequence[str], *, workers: int, per_worker: float | None) -
     """Refuse a share that is no share, or more than there is."""
     if per_worker is None:
         return
-    if not per_worker > 0 or (per_worker > 1 and per_worker != int(per_worker)):
+    if not 0 < per_worker < math.inf or (per_worker > 1 and per_worker != int(per_worker)):
         raise StrategyError(
             f"gpus_per_worker must be a whole number, or a part of one GPU above 0, but got "
             f"{per_worker!r}"
@@ -80,7 +81,9 @@ def check_gpus(gpus: Sequence[str], *, workers: int, per_worker: float | None) -
 def visible_gpus(given: Mapping[str, str]) -> list[str]:
     """Return the GPUs that this process may use, by the names that the driver knows them by."""
     if VISIBLE in given:
-        return [name for name in given[VISIBLE].split(",") if name.strip() not in {"", "-1"}]
+        names = [name.strip() for name in given[VISIBLE].split(",")]
+        # The driver looks no further than the first that is none.
+        return list(itertools.takewhile(lambda name: name not in {"", "-1"}, names))
     asked = shutil.which("nvidia-smi")
     if asked is None:
         return []

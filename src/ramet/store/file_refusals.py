@@ -33,7 +33,7 @@ def refusal(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
     if code in _FULL:
         return StoreFull(
             f"there must be room to write to {path}, but SQLite says: {said}. Nothing was "
-            f"written; free space and run again"
+            f"written; free space, or see to the disk if there is enough, and run again"
         )
     if code in _READ_ONLY:
         return StoreReadOnly(

@@ -30,7 +30,8 @@ class Turnstile:
             return True
         try:
             if self._file is None:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+                # To be locked it need not be writable, and it may be somebody else's.
+                self._file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
