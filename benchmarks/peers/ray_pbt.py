@@ -45,13 +45,11 @@ class Toy(tune.Trainable):  # type: ignore[misc]  # Ray need not be installed he
         return True
 
 
-def train(
-    *, workers: int, members: int, steps: int, synchronous: bool
-) -> tuple[list[float], float]:
+def train(*, actors: int, members: int, steps: int, synchronous: bool) -> tuple[list[float], float]:
     """Return when each turn ended, and when the call began, Ray's own start included."""
     called = time.time()
     with TemporaryDirectory() as folder:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+        ray.init(num_cpus=actors, include_dashboard=False, log_to_driver=False)
         scheduler = PopulationBasedTraining(
             time_attr="training_iteration",
             metric="score",
@@ -65,7 +63,6 @@ def train(
         )
         notes = Path(folder) / "notes"
         tuner = tune.Tuner(
-            # As many at a time as there are workers: with an actor for each member it is slower.
             tune.with_resources(Toy, {"cpu": 1}),
             tune_config=tune.TuneConfig(
                 scheduler=scheduler, num_samples=members, reuse_actors=True
