@@ -23,6 +23,8 @@ class Replica:
 
     def __init__(self, population: Population | None = None) -> None:
         self.members: list[Member] = []
+        # The number of the last event written on it.
+        self.last = -1
         self._population: Population | None = None
         self._fields: dict[str, Any] = {}
         # What members were before the attempt under way.
@@ -69,7 +71,7 @@ class Replica:
     def attempt(self) -> Iterator["Attempt"]:
         """Undo at the end whatever is written from here on, unless it is kept."""
         attempt = Attempt()
-        fields, population = dict(self._fields), self._population
+        fields, population, last = dict(self._fields), self._population, self.last
         self._before = {}
         try:
             yield attempt
@@ -78,7 +80,7 @@ class Replica:
             if not attempt.kept:
                 for id_, member in before.items():
                     self.members[id_] = member
-                self._fields, self._population = fields, population
+                self._fields, self._population, self.last = fields, population, last
 
     def get(self, name: str) -> Any:
         """Return a field of the population."""

@@ -32,7 +32,7 @@ def stop(store: StorePath, name: RunName = None) -> None:
         return
     while not view.population.stopped:
         with contextlib.suppress(LogMoved):  # Then it is read on, and tried again.
-            where.store.append(run, Stopped(), worker=this_worker(), after=view.last)
+            where.store.append(run, Stopped(), worker=this_worker(), after=view.replica.last)
         view.catch_up()
     busy = len({seat.worker for seat in where.store.seats(run) if seat.worker})
     ends = f"once the turns of {count(busy, 'worker')} are over" if busy else "now"

@@ -15,7 +15,7 @@ class View:
         self._store = store
         self.follower = Follower(store, name)
         self.copies: Counter[int] = Counter()
-        self._count(store.events(name)[: self.follower.last + 1])
+        self._count(store.events(name)[: self.follower.replica.last + 1])
         self.seats: list[Seat] = store.seats(name)
 
     def catch_up(self) -> None:

@@ -71,7 +71,7 @@ class Journal:
 
     def catch_up(self, head: int | None = None) -> None:
         """Read what others wrote, if anything is known to be new or nothing is known."""
-        if head is None or head > self._log.last:
+        if head is None or head > self._replica.last:
             self._log.catch_up()
 
     def commit(
@@ -96,7 +96,7 @@ class Journal:
             self.catch_up()
             try:
                 name = self.opening.name
-                self._store.append(name, event, worker=self.worker, after=self._log.last)
+                self._store.append(name, event, worker=self.worker, after=self._replica.last)
             except LogMoved:
                 continue
             self.catch_up()
@@ -108,7 +108,7 @@ class Journal:
             with contextlib.suppress(LogMoved):  # Perhaps others raised it.
                 event = Extended(steps=steps)
                 name = self.opening.name
-                self._store.append(name, event, worker=self.worker, after=self._log.last)
+                self._store.append(name, event, worker=self.worker, after=self._replica.last)
             self.catch_up()
 
     def _attempt(
@@ -136,10 +136,10 @@ class Journal:
                 # In a synchronous run the log's last number says it all.
                 copied=() if synchronous else copied,
                 round=replica.get("round") if replica.get("round") > round_ else None,
-                after=self._log.last if synchronous else None,
+                after=self._replica.last if synchronous else None,
             )
-            if last == self._log.last + len(written):
-                self._log.last = last
+            if last == self._replica.last + len(written):
+                self._replica.last = last
                 attempt.keep()
         if not attempt.kept:
             # Others wrote in between, and theirs comes first.

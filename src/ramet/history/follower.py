@@ -12,8 +12,6 @@ class Follower:
     def __init__(self, store: Store, run: str) -> None:
         self.opening: RunOpened = store.opening(run)
         self.replica = Replica()
-        # The number of the last event that was read.
-        self.last = -1
         self._store = store
         self.catch_up()
 
@@ -24,7 +22,11 @@ class Follower:
 
     def catch_up(self) -> list[Logged]:
         """Read on; return what is new."""
-        news = self._store.events(self.opening.name, self.last)
-        self.replica.fold(logged.event for logged in news)
-        self.last = news[-1].number if news else self.last
+        news = self._store.events(self.opening.name, self.replica.last)
+        if news:
+            # An interrupt in the midst must not have part of it read twice.
+            with self.replica.attempt() as attempt:
+                self.replica.fold(logged.event for logged in news)
+                self.replica.last = news[-1].number
+                attempt.keep()
         return news
