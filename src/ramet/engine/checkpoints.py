@@ -1,5 +1,6 @@
 """A run's checkpoints: states kept before any event names them, read back, swept, made good."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 from ramet.blobs.base import Blobs
@@ -12,6 +13,7 @@ from ramet.history.lineage import ancestors, points_behind
 from ramet.population import Checkpoint, Member, Population
 from ramet.state.codec import decode, encode
 from ramet.state.tree import Tree
+from ramet.store.base import standing
 
 # What a reader is told that cannot have what it asked for.
 UNREADABLE = (CheckpointDamaged, CheckpointMissing)
@@ -87,8 +89,8 @@ def _others(member: Member, population: Population) -> Iterator[Checkpoint]:
 
 
 def _worth(member: Member) -> tuple[float, int]:
-    score = member.score
-    return (score if score is not None and score == score else float("-inf")), -member.id  # noqa: PLR0124 - NaN alone is not itself
+    score = standing(member).score
+    return -math.inf if score is None else score, -member.id
 
 
 def _taken(

@@ -48,9 +48,9 @@ class TurnsOut:
 
     def add(self, turn: Turn) -> None:
         """Hold on to a turn from now on."""
-        self._turns[turn.member] = turn
         if self._heartbeat is not None:
             self._heartbeat.start()
+        self._turns[turn.member] = turn
 
     def extend(self, turn: Turn) -> None:
         """Have its lease last from now on, or raise LeaseLost."""
