@@ -1,0 +1,233 @@
+"""A Gaussian process through an evenly spaced curve, in time proportional to its length.
+
+A Matérn-5/2 process is a linear filter of white noise with a state of three numbers: value, slope
+and curvature. On an even grid, how much of a surprise each next point is depends on nothing but the
+hyperparameters and the points' number (Kalman). So these gains are worked out once, for a whole
+grid of hyperparameters, and serve all curves: a likelihood is then one banded substitution.
+"""
+
+import math
+import threading
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+# A place in the grid of hyperparameters: its row is the lengthscale's, its column the noise's.
+Cell = tuple[int, int]
+
+# A process through fewer points, or through equal ones, says nothing that they do not.
+FEWEST = 3
+# In points; a curve is tried with those up to LONGEST times its length.
+LENGTHSCALES = 2.0 ** (np.arange(27) / 2)
+LONGEST = 4
+# The noise's variance, in parts of the signal's.
+NOISES = 2.0 ** np.arange(-18, 13)
+# How many rows and columns the search moves by: first over the whole grid, then from the best.
+STRIDES = ((4, 6), (2, 3), (1, 1))
+# Value, slope and curvature: so many points are needed to tell them all.
+STATES = 3
+# Longer curves are smoothed by the means of neighbours, so that gains take bounded memory.
+MOST = 1024
+
+
+def smooth(scores: ArrayLike) -> Floats:
+    """Return the posterior mean of a Gaussian process at the points of an evenly spaced curve.
+
+    Matérn-5/2 plus white noise around the curve's mean, with the hyperparameters of the highest
+    marginal likelihood. Fewer than 3 points, or equal ones, come back as they are. A point that is
+    not finite counts as the lowest that is.
+
+    >>> smooth([0.0, 3.0, 2.0, 5.0, 4.0, 7.0, 6.0, 9.0]).round(1).tolist()
+    [1.1, 1.9, 2.9, 4.0, 5.0, 6.1, 7.1, 7.9]
+    """
+    given = np.array(scores, dtype=np.float64)
+    finite = np.isfinite(given)
+    if not finite.all():
+        given[~finite] = given[finite].min() if finite.any() else 0.0
+    if len(given) < FEWEST or given.min() == given.max():
+        return given
+    if len(given) > MOST:
+        return _thinned(given)
+    # Neither a shift nor a scale changes which hyperparameters are the likeliest.
+    size = np.abs(given).max()
+    centre = (given / size).mean()
+    residuals = given / size - centre
+    spread = np.abs(residuals).max()
+    mean: Floats = (_likeliest(residuals / spread).mean() * spread + centre) * size
+    return mean
+
+
+def _thinned(curve: Floats) -> Floats:
+    """Smooth the means of neighbours, and draw straight lines between them."""
+    places = np.arange(len(curve))
+    starts = places[:: math.ceil(len(curve) / MOST)]
+    counts = np.diff(starts, append=len(curve))
+    means = np.add.reduceat(curve, starts) / counts
+    return np.interp(places, starts + (counts - 1) / 2, smooth(means))
+
+
+def _likeliest(curve: Floats) -> "_Fit":
+    """Return the fit of the highest likelihood: a search on the grid, from coarse to fine."""
+    gains = _gains()
+    rows = int(np.searchsorted(LENGTHSCALES, LONGEST * len(curve), side="right"))
+    fits: dict[Cell, _Fit] = {}
+
+    def loss(cell: Cell) -> float:
+        if cell not in fits:
+            fits[cell] = _Fit(curve, cell, gains)
+        return fits[cell].loss
+
+    (down, along), *finer = STRIDES
+    cells = ((i, j) for i in range(0, rows, down) for j in range(0, len(NOISES), along))
+    best = min(cells, key=loss)
+    for stride in finer:
+        while (better := min(_around(best, stride, rows), key=loss)) != best:
+            best = better
+    return fits[best]
+
+
+def _around(cell: Cell, stride: tuple[int, int], rows: int) -> Iterator[Cell]:
+    """Yield a cell and its neighbours at a distance."""
+    (row, column), (down, along) = cell, stride
+    yield cell
+    for i in (row - down, row, row + down):
+        for j in (column - along, column, column + along):
+            if 0 <= i < rows and 0 <= j < len(NOISES):
+                yield i, j
+
+
+class _Fit:
+    """A curve under the hyperparameters of a cell, its amplitude the likeliest."""
+
+    def __init__(self, curve: Floats, cell: Cell, gains: "_Gains") -> None:
+        length = len(curve)
+        self._curve, self._gains = curve, gains
+        self._noise = float(NOISES[cell[1]])
+        self._recursion = gains.recursions[cell[0]]
+        self._factor, logs = gains.factor(cell, length)
+        self._white = gains.solve(self._factor, _differenced(curve, self._recursion), "N")
+        # The negative logarithm of the marginal likelihood, less a constant.
+        self.loss = 0.5 * length * math.log(self._white @ self._white / length) + logs
+
+    def mean(self) -> Floats:
+        """Return the posterior mean: the curve without what the noise explains of it."""
+        solved = self._gains.solve(self._factor, self._white, "T")
+        return self._curve - self._noise * _transposed(solved, self._recursion)
+
+
+# A process of three states obeys a recursion over three points. What remains of a curve that is
+# differenced by it depends on four surprises only, its own and the last three: hence a band.
+
+
+def _differenced(curve: Floats, recursion: Floats) -> Floats:
+    """Take from each point what the three before it say; the first three stay."""
+    out = curve.copy()
+    for lag, part in enumerate(recursion, start=1):
+        out[STATES:] -= part * curve[STATES - lag : -lag]
+    return out
+
+
+def _transposed(curve: Floats, recursion: Floats) -> Floats:
+    """Do the transposed of differencing."""
+    out = curve.copy()
+    for lag, part in enumerate(recursion, start=1):
+        out[STATES - lag : -lag] -= part * curve[STATES:]
+    return out
+
+
+class _Gains:
+    """For each cell, the factor of the differenced curve's covariance: a band, a column a point."""
+
+    def __init__(self) -> None:
+        from scipy.linalg.lapack import dtbtrs  # noqa: PLC0415 - slow to import, and seldom needed
+
+        self._substitute = dtbtrs
+        self._growing = threading.Lock()
+        decay = math.sqrt(5) / LENGTHSCALES
+        self._step, self._noise = _transition(decay), _process_noise(decay)
+        root = np.exp(-decay)
+        self.recursions = np.stack([3 * root, -3 * root**2, root**3], axis=1)
+        shape = (len(LENGTHSCALES), len(NOISES))
+        # The state's covariance before the next point is seen: at first the stationary one.
+        self._covariance = np.broadcast_to(STATIONARY, (*shape, STATES, STATES)).copy()
+        self._factors: Floats = np.zeros((*shape, 0, STATES + 1))
+        self._logs: Floats = np.zeros((*shape, 0))
+
+    def factor(self, cell: Cell, length: int) -> tuple[Floats, float]:
+        """Return a cell's factor for so many points, and half the logarithm of its determinant."""
+        if self._logs.shape[-1] < length:
+            self._grow(length)
+        return self._factors[cell][:length].T, float(self._logs[cell][length - 1])
+
+    def solve(self, factor: Floats, curve: Floats, transposed: str) -> Floats:
+        """Return what the factor, or its transposed, turns into the curve."""
+        solution, _ = self._substitute(factor, curve[:, None], uplo="L", trans=transposed)
+        solved: Floats = solution[:, 0]
+        return solved
+
+    def _grow(self, length: int) -> None:
+        with self._growing:
+            before = self._logs.shape[-1]
+            if before >= length:
+                return  # Another thread did.
+            size = max(64, 2 ** (length - 1).bit_length())
+            columns = [self._next(place) for place in range(before, size)]
+            grown = np.concatenate([self._factors, np.stack(columns, axis=2)], axis=2)
+            self._logs, self._factors = np.log(grown[..., 0]).cumsum(axis=2), grown
+
+    def _next(self, place: int) -> Floats:
+        """Return the factor's column for a point, and go on to the next."""
+        before = self._covariance
+        surprise = before[..., 0, 0] + NOISES
+        gain = before[..., 0] / surprise[..., None]
+        after = before - gain[..., :, None] * gain[..., None, :] * surprise[..., None, None]
+        step = self._step[:, None]
+        self._covariance = step @ after @ step.swapaxes(-1, -2) + self._noise[:, None]
+        # How a surprise is felt in the next three points, less what their recursion explains.
+        once = (step @ gain[..., None])[..., 0]
+        twice = (step @ once[..., None])[..., 0, 0]
+        first, second, third = self.recursions.T[..., None]
+        felt = [
+            np.ones_like(surprise),
+            once[..., 0] - first * (place + 1 >= STATES),
+            twice - (first * once[..., 0] + second) * (place + 2 >= STATES),
+            -third * NOISES / surprise,
+        ]
+        column: Floats = np.stack(felt, axis=-1) * np.sqrt(surprise)[..., None]
+        return column
+
+
+@cache
+def _gains() -> _Gains:
+    return _Gains()
+
+
+# Time is in units of 1 / decay, in which all lengthscales are the same process.
+STATIONARY = np.array([[1, 0, -1 / 3], [0, 1 / 3, 0], [-1 / 3, 0, 1]])
+NILPOTENT = np.array([[1, 1, 0], [0, 1, 1], [-1, -3, -2]])
+
+
+def _transition(decay: Floats) -> Floats:
+    """Return what a step makes of the state, for each of the decays."""
+    time = decay[..., None, None]
+    matrix: Floats = np.exp(-time) * (
+        np.eye(STATES) + time * NILPOTENT + time**2 / 2 * (NILPOTENT @ NILPOTENT)
+    )
+    return matrix
+
+
+def _process_noise(decay: Floats) -> Floats:
+    """Return the covariance of what a step adds to the state, for each of the decays.
+
+    An integral of products, not the difference of two covariances: for a long lengthscale that
+    would cancel all their digits.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(10)
+    times = np.multiply.outer(decay, (nodes + 1) / 2)
+    response = _transition(times)[..., 2]
+    density = 16 / 3 * decay[:, None] * weights / 2
+    noise: Floats = np.einsum("dt,dti,dtj->dij", density, response, response)
+    return noise
