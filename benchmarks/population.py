@@ -28,6 +28,7 @@ def opening(members: int, *, synchronous: bool) -> RunOpened:
         mode="max",
         steps=10**9,
         synchronous=synchronous,
+        ready=10,
         keep="best",
         space=SPACE.describe(),
         strategy={},

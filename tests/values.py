@@ -158,6 +158,7 @@ def opening(space: Space = UNIT, births: Sequence[Birth] | None = None) -> RunOp
         mode="max",
         steps=STEPS,
         synchronous=False,
+        ready=10,
         keep="lineage",
         space=space.describe(),
         strategy={},

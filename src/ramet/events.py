@@ -4,7 +4,7 @@ A run *is* its log of events; everything else is computed from it. An event carr
 instructions to compute them again, so that any reader at any time arrives at the same population.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -27,6 +27,10 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
 
     hparams: Hparams
     group: int = 0
+    # Whether its scores count for the best of the run.
+    ranked: bool = True
+    # Whether it rests through the first round; it then must be given weights to train.
+    rests: bool = False
     data: Any = None
 
 
@@ -57,6 +61,8 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
     steps: int
     # Whether members wait for each other and decide together.
     synchronous: bool
+    # Steps in a turn.
+    ready: int
     keep: Keep
     space: dict[str, Any]
     strategy: dict[str, Any]
@@ -64,11 +70,20 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
 
     def apply(self, replica: Replica) -> None:
         members = tuple(
-            Member(id=id_, hparams=birth.hparams, group=birth.group, data=birth.data)
+            Member(
+                id=id_,
+                hparams=birth.hparams,
+                group=birth.group,
+                ranked=birth.ranked,
+                data=birth.data,
+                turn=int(birth.rests),
+                trained=min(self.ready, self.steps) if birth.rests else 0,
+            )
             for id_, birth in enumerate(self.births)
         )
         space = Space.from_description(self.space)
-        replica.become(Population(space=space, steps=self.steps, members=members))
+        arrived = sum(birth.rests for birth in self.births)
+        replica.become(Population(space=space, steps=self.steps, members=members, arrived=arrived))
 
 
 class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
@@ -102,8 +117,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
         )
         replica.add("turns")
         replica.add("arrived")
-        if (score := self.points[-1][1]) is not None:
-            replica.offer(Best(score=score, hparams=before.hparams, checkpoint=checkpoint))
+        if before.ranked:
+            _offer(replica, self.points, before.hparams, checkpoint)
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
@@ -153,7 +168,10 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
     hparams: Hparams | None
 
     def apply(self, replica: Replica) -> None:
+        source = replica.members[self.source]
         if self.weights is not None:
+            if replica.members[self.member].ranked and not source.ranked:
+                _offer(replica, self.weights.points, source.hparams, self.weights.checkpoint)
             replica.change(
                 self.member,
                 checkpoint=self.weights.checkpoint,
@@ -164,6 +182,28 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
         if self.hparams is not None:
             replica.change(self.member, hparams=self.hparams)
         replica.add("copies")
+
+
+def _offer(
+    replica: Replica, points: Sequence[Point], hparams: Hparams, checkpoint: Checkpoint
+) -> None:
+    """Take a turn's last score for the best if it is better."""
+    score = points[-1][1] if points else None
+    if score is not None:
+        replica.offer(Best(score=score, hparams=hparams, checkpoint=checkpoint))
+
+
+class Rested(Event, frozen=True, kw_only=True, tag=True):
+    """A member does not train in the round that begins: its steps are spent."""
+
+    member: int
+    turn: int
+    # As it stands after it.
+    trained: int
+
+    def apply(self, replica: Replica) -> None:
+        replica.change(self.member, turn=self.turn + 1, trained=self.trained)
+        replica.add("arrived")
 
 
 class Explored(Event, frozen=True, kw_only=True, tag=True):
@@ -250,6 +290,7 @@ AnyEvent: TypeAlias = (
     | TurnEnded
     | AttemptFailed
     | TurnLost
+    | Rested
     | Copied
     | Explored
     | Annotated

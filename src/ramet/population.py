@@ -63,11 +63,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     hparams: Hparams
-    # Steps it has itself run: its budget, and what `ready` counts.
+    # Steps of its budget that it has run, or spent without: what `ready` counts.
     trained: int = 0
     # Steps behind its present weights, along the lineage: what curves and schedules are keyed on.
     step: int = 0
-    # Turns ended, which is the number of the next one.
+    # Turns ended, given up or rested through, which is the number of the next one.
     turn: int = 0
     curve: Curve = Curve()
     # What it goes on from; None before its first turn.
@@ -80,6 +80,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool = False
     # The sub-population it belongs to.
     group: int = 0
+    # Whether its scores count for the best of the run.
+    ranked: bool = True
     # What the strategy keeps about it.
     data: Any = None
 
@@ -117,7 +119,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[Member, ...]
     # Rounds ended, in a synchronous run.
     round: int = 0
-    # Turns ended or given up since the last round was.
+    # Turns ended, given up or rested through since the last round was over.
     arrived: int = 0
     # Turns ended in all.
     turns: int = 0

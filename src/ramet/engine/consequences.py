@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 
 from ramet.errors import RametError, StrategyError
-from ramet.events import Annotated, AnyEvent, Copied, Explored, RoundEnded, Weights
+from ramet.events import Annotated, AnyEvent, Copied, Explored, Rested, RoundEnded, Weights
 from ramet.population import Member, Population
 from ramet.randomness import Purpose, generator
 from ramet.replica import Replica
-from ramet.strategies.base import Action, Annotate, Change, Copy, Strategy
+from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
 
 
 def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int) -> list[AnyEvent]:
@@ -28,7 +28,11 @@ def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int
     round_ = replica.get("round")
     rng = generator(seed, Purpose.ROUND, round_)
     everybody = range(len(replica.members))
-    return [*carried_out(strategy, replica.population, everybody, rng), RoundEnded(round=round_)]
+    follows = carried_out(strategy, replica.population, everybody, rng)
+    # What is decided belongs to the round that ends; who rests, to the one that begins.
+    rests = [event for event in follows if isinstance(event, Rested)]
+    decided = [event for event in follows if not isinstance(event, Rested)]
+    return [*decided, RoundEnded(round=round_), *rests]
 
 
 def carried_out(
@@ -36,7 +40,8 @@ def carried_out(
 ) -> list[AnyEvent]:
     """Return the event of each action decided on, its sources as they are in the population."""
     actions = decided(strategy, population, ready, rng)
-    return [_carried_out(population, action, ready) for action in actions]
+    _check_rests(strategy, population, [action for action in actions if isinstance(action, Rest)])
+    return [_carried_out(strategy, population, action, ready) for action in actions]
 
 
 def decided(
@@ -55,7 +60,9 @@ def decided(
         ) from error
 
 
-def _carried_out(population: Population, action: Action, ready: Sequence[int]) -> AnyEvent:
+def _carried_out(
+    strategy: Strategy, population: Population, action: Action, ready: Sequence[int]
+) -> AnyEvent:
     match action:
         case Copy():
             _check_member(action.member, ready)
@@ -66,13 +73,16 @@ def _carried_out(population: Population, action: Action, ready: Sequence[int]) -
             whose = f"the values that a strategy gives member {action.member}"
             hparams = population.space.adopt(action.hparams, whose)
             return Explored(member=action.member, hparams=hparams)
+        case Rest():
+            _check_member(action.member, ready)
+            return _rested(population[action.member], population.steps, strategy.ready)
         case Annotate():
             if action.member is not None:
                 _check_member(action.member, ready)
             return Annotated(member=action.member, data=as_logged(action.data))
         case _:
             raise StrategyError(
-                f"a strategy's actions must be Copy, Change or Annotate, but got {action!r}"
+                f"a strategy's actions must be Copy, Change, Rest or Annotate, but got {action!r}"
             )
 
 
@@ -86,6 +96,11 @@ def _copied(copy: Copy, source: Member) -> Copied:
     )
 
 
+def _rested(member: Member, steps: int, ready: int) -> Rested:
+    trained = member.trained + min(ready, steps - member.trained)
+    return Rested(member=member.id, turn=member.turn, trained=trained)
+
+
 def _weights(copy: Copy, source: Member) -> Weights:
     if source.checkpoint is None:
         raise StrategyError(
@@ -94,6 +109,28 @@ def _weights(copy: Copy, source: Member) -> Weights:
         )
     points = source.curve.points()
     return Weights(checkpoint=source.checkpoint, points=points if copy.whole_curve else points[-1:])
+
+
+def _check_rests(strategy: Strategy, population: Population, rests: Sequence[Rest]) -> None:
+    """Refuse rests that nobody waits for, or that nobody ends."""
+    if not rests:
+        return
+    resting = [rest.member for rest in rests]
+    name = type(strategy).__name__
+    if not strategy.synchronous:
+        raise StrategyError(
+            f"members may rest only in synchronous runs, which have rounds, but {name} has members "
+            f"{resting} rest in an asynchronous one"
+        )
+    if len(set(resting)) < len(resting) or any(map(population.finished, resting)):
+        raise StrategyError(
+            f"a member may rest once a round, while it has budget left, but {name} has members "
+            f"{resting} rest"
+        )
+    if all(id_ in resting for id_ in range(len(population)) if not population.finished(id_)):
+        raise StrategyError(
+            f"somebody must train in each round, but {name} has all members rest: {resting}"
+        )
 
 
 def _check_member(member: int, allowed: Sequence[int]) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from msgspec.structs import replace
+
 from ramet.description import describe, differences
 from ramet.engine.consequences import as_logged
 from ramet.engine.journal import Journal
@@ -68,10 +70,11 @@ def make_opening(settings: Settings) -> RunOpened:
         mode=settings.mode,
         steps=settings.steps,
         synchronous=strategy.synchronous,
+        ready=strategy.ready,
         keep=settings.keep or "lineage",
         space=space.describe(),
         strategy=describe(strategy),
-        births=tuple(_checked(space, births)),
+        births=tuple(_checked(space, births, synchronous=strategy.synchronous)),
     )
 
 
@@ -121,11 +124,17 @@ def check_settings(settings: Settings) -> None:
         raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {settings.keep!r}")
 
 
-def _checked(space: Space, births: Sequence[Birth]) -> Iterator[Birth]:
+def _checked(space: Space, births: Sequence[Birth], *, synchronous: bool) -> Iterator[Birth]:
     if not births:
         raise StrategyError("a population must have at least one member, but got no births")
     for member, birth in enumerate(births):
         if not isinstance(birth, Birth):
             raise StrategyError(f"births must be of type Birth, but member {member}'s is {birth!r}")
         hparams = space.adopt(birth.hparams, f"what member {member} begins with")
-        yield Birth(hparams=hparams, group=birth.group, data=as_logged(birth.data))
+        yield replace(birth, hparams=hparams, data=as_logged(birth.data))
+    if any(birth.rests for birth in births) and not synchronous:
+        raise StrategyError(
+            "members may rest only in synchronous runs, which have rounds, but some births do"
+        )
+    if all(birth.rests for birth in births):
+        raise StrategyError("somebody must train in the first round, but all births rest")

@@ -12,6 +12,7 @@ from ramet.events import (
     Copied,
     Explored,
     Logged,
+    Rested,
     RoundEnded,
     TurnEnded,
     TurnLost,
@@ -105,7 +106,7 @@ def _story(log: list[Logged]) -> Iterator[Finding]:
 
 def _event(event: AnyEvent, replica: Replica, made: set[str], where: str) -> Iterator[Finding]:
     match event:
-        case TurnEnded() | TurnLost() | AttemptFailed():
+        case TurnEnded() | TurnLost() | AttemptFailed() | Rested():
             turn = replica.members[event.member].turn
             if event.turn != turn:
                 what = f"{where} is of member {event.member}'s turn {event.turn}, not {turn}"

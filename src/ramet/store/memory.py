@@ -8,8 +8,8 @@ from typing import cast
 from msgspec.structs import replace
 
 from ramet.clock import Clock, SystemClock
-from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
-from ramet.store.base import Lease, RunEvent, Seat, Standing
+from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, fold
+from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
 from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
 
 
@@ -55,7 +55,7 @@ class MemoryStore:
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         with self._lock:
             if opening.name not in self._records:
-                rows = [_Row(Standing(member=id_)) for id_ in range(len(opening.births))]
+                rows = [_Row(standing(member)) for member in fold([opening])]
                 round_ = 0 if opening.synchronous else None
                 # What others read, who find a list where this worker may have had a tuple.
                 read = cast(RunOpened, decode(encode(opening)))

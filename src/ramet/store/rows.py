@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import asdict, replace
 
 from ramet.clock import Clock
-from ramet.events import Logged, RunOpened, decode
+from ramet.events import Logged, RunOpened, decode, fold
 from ramet.store.base import Lease, Seat, Standing
 from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
 from ramet.store.statements import queries
@@ -174,7 +174,11 @@ def add_run(connection: sqlite3.Connection, opening: RunOpened) -> None:
     round_ = 0 if opening.synchronous else None
     run = {"name": opening.name, "steps": opening.steps, "round": round_}
     id_ = connection.execute(queries()["add_run"], run).lastrowid
-    members = ((id_, member) for member in range(len(opening.births)))
+    # Some may rest through the first round.
+    members = (
+        (id_, member.id, member.trained, member.turn, member.turn if opening.synchronous else 0)
+        for member in fold([opening])
+    )
     connection.executemany(queries()["add_member"], members)
 
 

@@ -32,6 +32,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     hparams: Hparams
 
 
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """Have a member not train in the round that begins, whose steps it spends all the same."""
+
+    member: int
+
+
 class Annotate(msgspec.Struct, frozen=True, kw_only=True):
     """Keep something of the strategy's own on a member or, with None, on the population."""
 
@@ -39,7 +45,7 @@ class Annotate(msgspec.Struct, frozen=True, kw_only=True):
     data: Any
 
 
-Action: TypeAlias = Copy | Change | Annotate
+Action: TypeAlias = Copy | Change | Rest | Annotate
 
 
 @runtime_checkable

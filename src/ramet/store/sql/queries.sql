@@ -4,7 +4,7 @@ INSERT INTO runs (name, steps, round, head) VALUES (:name, :steps, :round, -1);
 
 -- name: add_member
 -- Adds a member that has not trained yet.
-INSERT INTO members (run, member) VALUES (?, ?);
+INSERT INTO members (run, member, trained, turn, phase) VALUES (?, ?, ?, ?, ?);
 
 -- name: add_event
 -- Writes an event.
