@@ -6,7 +6,7 @@ import sys
 import ramet
 
 PUBLIC = """
-PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Grid HandTuned Integer LogUniform
+FIRE PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Grid HandTuned Integer LogUniform
 Member Perturb Population RametError RandomSearch Resample Result Run Schedule Space State Strategy
 TTest Task Trainee Truncation Turn Uniform run
 """

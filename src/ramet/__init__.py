@@ -11,6 +11,7 @@ from ramet.population import Curve, Member, Population
 from ramet.space import Space
 from ramet.state import Bound, State
 from ramet.strategies import (
+    FIRE,
     PBT,
     BinaryTournament,
     Cosine,
@@ -26,6 +27,7 @@ from ramet.strategies import (
 )
 
 __all__ = [
+    "FIRE",
     "PBT",
     "BinaryTournament",
     "Bound",

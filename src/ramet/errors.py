@@ -32,6 +32,9 @@
         ├── UnknownSchema            an event or a store written by another version of ramet
         ├── CheckpointDamaged        the bytes of a checkpoint are not what was written
         └── CheckpointMissing        no checkpoint of that name
+
+One warning is not among them: StrategyWarning, of settings that work but cannot do what they are
+for.
 """
 
 __all__ = [
@@ -60,6 +63,7 @@ __all__ = [
     "StoreReadOnly",
     "StoreUnsupported",
     "StrategyError",
+    "StrategyWarning",
     "TurnInterrupted",
     "TurnMisused",
     "UnknownHyperparameter",
@@ -190,3 +194,7 @@ class CheckpointDamaged(StoreError):
 
 class CheckpointMissing(StoreError):
     """The checkpoint that was asked for is not there."""
+
+
+class StrategyWarning(UserWarning):
+    """A strategy will run as it is set, but cannot do what it is for."""

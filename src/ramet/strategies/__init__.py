@@ -5,9 +5,11 @@ from typing import Any
 from ramet.description import rebuilt
 from ramet.domains import Explore
 from ramet.events import Birth
-from ramet.strategies.base import Action, Annotate, Change, Copy, Strategy
+from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
 from ramet.strategies.exploit import BinaryTournament, Exploit, Truncation, TTest
 from ramet.strategies.explore import Perturb, Resample
+from ramet.strategies.fire import FIRE
+from ramet.strategies.fire_round import Evaluation, Rating
 from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
 from ramet.strategies.pbt import PBT
@@ -17,7 +19,7 @@ from ramet.strategies.random_search import RandomSearch
 KINDS = {
     kind.__name__: kind
     for kind in (
-        *(PBT, RandomSearch, Grid, HandTuned),
+        *(PBT, FIRE, RandomSearch, Grid, HandTuned),
         *(Truncation, BinaryTournament, TTest),
         *(Perturb, Resample, Drops, Cosine),
     )
@@ -31,6 +33,7 @@ def from_description(data: dict[str, Any]) -> Strategy:
 
 
 __all__ = [
+    "FIRE",
     "PBT",
     "Action",
     "Annotate",
@@ -40,13 +43,16 @@ __all__ = [
     "Copy",
     "Cosine",
     "Drops",
+    "Evaluation",
     "Exploit",
     "Explore",
     "Grid",
     "HandTuned",
     "Perturb",
     "RandomSearch",
+    "Rating",
     "Resample",
+    "Rest",
     "Shape",
     "Strategy",
     "TTest",

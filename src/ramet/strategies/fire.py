@@ -1,0 +1,224 @@
+"""FIRE PBT: a fitness for what pays off later (Dalibard & Jaderberg, 2021, arXiv 2109.13800)."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ramet.curves import Smoother
+from ramet.domains import Explore
+from ramet.errors import StrategyError, StrategyWarning
+from ramet.events import Birth
+from ramet.population import Population
+from ramet.space import Space
+from ramet.strategies.base import (
+    Action,
+    check_count,
+    check_pace,
+    check_points,
+    check_rule,
+    sampled_births,
+)
+from ramet.strategies.explore import Perturb
+from ramet.strategies.fire_round import FireRound
+
+# Evaluators for each member that can have one: about a quarter have just lost, and must train.
+EVALUATED = 0.75
+# The group of evaluators; sub-populations are groups 1, 2, …
+EVALUATORS = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FIRE:
+    """Sub-populations of which only the first is greedy.
+
+    The first, P1, runs PBT on the score. Each of the others runs PBT on how fast its members'
+    weights improve once they train with the hyperparameters of the one before. Evaluators measure
+    that, and hand weights that prove better to the sub-population before. The run's best is that
+    of P1. docs/fire.md shows how, and says what to set.
+
+    Args:
+        ready: Steps in a turn, after which all members decide together.
+        evaluate_every: Steps between two scores; 8 to 12 scores a turn are good.
+        subpopulations: How many there are.
+        size: How many members each of them has.
+        evaluators: How many there are; None has three for every four members of P2 and up.
+        quantile: The part of a sub-population that loses at each turn, and that is copied.
+        p_stat: The threshold that an evaluator's lead must pass to be a success.
+        max_eval_steps: How long an evaluator may train before it must have proved better; None is
+            three turns.
+        min_steps_before_eval: From which step on members are evaluated: one number, or one for
+            each of P2 and up.
+        explore: How hyperparameters move when a loser has copied them.
+        smoother: What smooths curves before they are compared; None is ``ramet.curves.smooth``.
+        initial: Where the first members of each sub-population start; the others are drawn.
+
+    >>> FIRE.for_workers(36, ready=48, evaluate_every=4).subpopulations
+    3
+    """
+
+    _: KW_ONLY
+    ready: int
+    evaluate_every: int
+    subpopulations: int = 2
+    size: int = 8
+    evaluators: int | None = None
+    quantile: float = 0.25
+    p_stat: float = 0.01
+    max_eval_steps: int | None = None
+    min_steps_before_eval: int | Sequence[int] = 0
+    explore: Explore = field(default_factory=lambda: Perturb((0.5, 0.8, 1.25, 2.0)))
+    smoother: Smoother | None = None
+    initial: Sequence[Mapping[str, Any]] = ()
+
+    synchronous: ClassVar[bool] = True
+
+    @classmethod
+    def for_workers(
+        cls, workers: int, *, ready: int, evaluate_every: int, **settings: Any
+    ) -> "FIRE":
+        """Return the paper's split of so many workers, or the nearest to it.
+
+        22, 36, 50, 64, … have two, three, four, five, … sub-populations of 8. In between the
+        sub-populations are larger, and what then is left are more evaluators.
+        """
+        check_count("workers", workers, "how many members train at a time", least=SMALLEST)
+        parents = max(1, (workers - 8) // 14)
+        size = 2
+        while _needed(parents, size + 1) <= workers:
+            size += 1
+        return cls(
+            ready=ready,
+            evaluate_every=evaluate_every,
+            subpopulations=parents + 1,
+            size=size,
+            evaluators=min(workers - (parents + 1) * size, parents * size),
+            **settings,
+        )
+
+    def __post_init__(self) -> None:
+        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_count("subpopulations", self.subpopulations, "how many groups evolve by themselves")
+        check_count("size", self.size, "how many members each of them has; one must lose", least=2)
+        check_points("initial", self.initial)
+        check_rule("explore", self.explore, "move", "Perturb((0.5, 0.8, 1.25, 2.0))")
+        self._check_evaluators()
+        self._check_thresholds()
+
+    @property
+    def evaluator_count(self) -> int:
+        """How many evaluators there are."""
+        if self.evaluators is not None:
+            return self.evaluators
+        return _evaluators(self.subpopulations - 1, self.size)
+
+    @property
+    def workers(self) -> int:
+        """Members in all: what a fair comparison counts, whether or not they are at work."""
+        return self.subpopulations * self.size + self.evaluator_count
+
+    @property
+    def patience(self) -> int:
+        """Steps that an evaluator may train before it must have proved better."""
+        return 3 * self.ready if self.max_eval_steps is None else self.max_eval_steps
+
+    def first_evaluation(self, group: int) -> int:
+        """Return the step from which on a sub-population's members are evaluated."""
+        if isinstance(self.min_steps_before_eval, Sequence):
+            return self.min_steps_before_eval[group - 2]
+        return self.min_steps_before_eval
+
+    def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        if steps % self.evaluate_every:
+            raise StrategyError(
+                f"steps must be a multiple of evaluate_every, because FIRE compares curves point "
+                f"by point, but got ({steps=}, evaluate_every={self.evaluate_every})"
+            )
+        return [
+            *self._subpopulations(space, rng),
+            *(
+                Birth(hparams=birth.hparams, group=EVALUATORS, ranked=False, rests=True)
+                for birth in sampled_births(space, self.evaluator_count, rng)
+            ),
+        ]
+
+    def decide(
+        self, population: Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> list[Action]:
+        """Decide for everybody, once all have trained a turn."""
+        return FireRound(self, population, rng).decided()
+
+    def _subpopulations(self, space: Space, rng: np.random.Generator) -> Iterator[Birth]:
+        for group in range(1, self.subpopulations + 1):
+            for birth in sampled_births(space, self.size, rng, self.initial):
+                yield Birth(hparams=birth.hparams, group=group, ranked=group == 1)
+
+    def _check_evaluators(self) -> None:
+        parents = (self.subpopulations - 1) * self.size
+        if self.evaluators is None:
+            return
+        least = 2 if parents else 0
+        if isinstance(self.evaluators, bool) or not isinstance(self.evaluators, int):
+            raise StrategyError(f"evaluators must be a whole number, but got {self.evaluators!r}")
+        if not least <= self.evaluators <= parents:
+            raise StrategyError(
+                f"evaluators must be at least {least} and at most {parents}, but got "
+                f"{self.evaluators}: the {self.subpopulations - 1} sub-populations behind the "
+                f"first are compared by two or more, and no member has more than one; "
+                f"evaluators=None has {_evaluators(self.subpopulations - 1, self.size)}"
+            )
+
+    def _check_thresholds(self) -> None:
+        if not 0 < self.quantile <= 0.5:  # noqa: PLR2004 - a half, or losers would be copied
+            raise StrategyError(f"quantile must lie in (0, 0.5], but got {self.quantile!r}")
+        if not 0 < self.p_stat < 1:
+            raise StrategyError(f"p_stat must lie in (0, 1), but got {self.p_stat!r}")
+        if self.max_eval_steps is not None:
+            meaning = "how long an evaluator may train before it must have proved better"
+            check_count("max_eval_steps", self.max_eval_steps, meaning)
+        self._check_first_evaluations()
+        self._warn_if_unreachable()
+
+    def _check_first_evaluations(self) -> None:
+        steps = self.min_steps_before_eval
+        if isinstance(steps, list):
+            object.__setattr__(self, "min_steps_before_eval", tuple(steps))
+        if isinstance(steps, list | tuple) and len(steps) != self.subpopulations - 1:
+            raise StrategyError(
+                f"min_steps_before_eval must be one number, or one for each of the "
+                f"{self.subpopulations - 1} sub-populations behind the first, but got {steps!r}"
+            )
+        for number in steps if isinstance(steps, list | tuple) else (steps,):
+            check_count("min_steps_before_eval", number, "the step of the first", least=0)
+
+    def _warn_if_unreachable(self) -> None:
+        """Warn if an evaluator has to stop before it can have won often enough."""
+        needed = math.floor(-math.log2(self.p_stat)) + 1
+        there = self.patience // self.evaluate_every
+        if self.subpopulations > 1 and there < needed:
+            warnings.warn(
+                f"an evaluator must win {needed} comparisons or more to pass p_stat={self.p_stat}, "
+                f"but it has {there} scores until max_eval_steps={self.patience}, so that hardly "
+                f"any weights will ever be handed on; evaluate more often, at least {needed} "
+                f"times a turn (evaluate_every={max(1, self.ready // needed)} or less), or raise "
+                f"max_eval_steps to {needed * self.evaluate_every}",
+                StrategyWarning,
+                stacklevel=5,
+            )
+
+
+def _evaluators(parents: int, size: int) -> int:
+    """Return how many evaluators go with so many sub-populations behind the first."""
+    return max(2, math.floor(EVALUATED * parents * size + 0.5)) if parents else 0
+
+
+def _needed(parents: int, size: int) -> int:
+    """Return how many workers so many sub-populations behind the first take in all."""
+    return (parents + 1) * size + _evaluators(parents, size)
+
+
+# Two sub-populations of two, and two evaluators.
+SMALLEST = _needed(1, 2)

@@ -1,0 +1,307 @@
+"""What FIRE decides when a round ends, in the paper's order.
+
+The steps are C to F of one round and A of the next: fitness, evolution, release, success or stop,
+assignment. In between, everybody trains.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from ramet.curves import Floats, best_score_diff, binomial_test, dominates, smooth
+from ramet.errors import StrategyError
+from ramet.population import Member, Population
+from ramet.randomness import pick
+from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
+from ramet.strategies.explore import explored
+
+if TYPE_CHECKING:
+    from ramet.strategies.fire import FIRE
+
+# How an evaluation ends: its weights proved better and were handed on; its parent or its target
+# lost, or both, the parent counting; they proved no better in time, or never came near; or its
+# training failed or diverged.
+Outcome: TypeAlias = Literal[
+    "success", "parent lost", "target lost", "no better", "no overlap", "failed"
+]
+
+
+class Rating(msgspec.Struct, frozen=True, kw_only=True):
+    """What FIRE keeps on a member of P2 and up."""
+
+    # How fast its weights improve, against those of its rivals; None while nobody evaluates it.
+    fitness: float | None = None
+    # The step at which it was last evaluated or last lost.
+    seen: int = 0
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What FIRE keeps on an evaluator: what it is at, or was at last."""
+
+    # Whose weights it began with, and whose hyperparameters it trains them with.
+    parent: int
+    target: int
+    # The steps at which it began and, once it is over, ended.
+    since: int
+    until: int | None = None
+    outcome: Outcome | None = None
+    # What it was judged by, if it was: best_score_diff and binomial_test against its target.
+    lead: float | None = None
+    p: float | None = None
+
+
+class FireRound:
+    """One round's decision. Members are named by their ids."""
+
+    def __init__(self, fire: "FIRE", population: Population, rng: np.random.Generator) -> None:
+        self.fire, self.population, self.rng = fire, population, rng
+        self.actions: list[Action] = []
+        # The step that the round ended at.
+        self.now = max(member.trained for member in population)
+        for member in population:
+            _check_spacing(member, fire.evaluate_every)
+        # How things stand, as decisions are made.
+        self.curves = {member.id: np.array(member.curve.scores) for member in population}
+        # Whose weights each has, of those that there were when the round ended.
+        self.weights = {member.id: member.id for member in population}
+        self.fitness: dict[int, float] = {}
+        self.lost: set[int] = set()
+        evaluators = [member for member in population if not member.group]
+        self.ratings = {m.id: _noted(m, Rating) or Rating() for m in population if m.group > 1}
+        notes = {member.id: _noted(member, Evaluation) for member in evaluators}
+        self.evaluations = {id_: note for id_, note in notes.items() if note and not note.outcome}
+        self.evaluators = [member.id for member in evaluators]
+        self._smoothed: dict[bytes, Floats] = {}
+
+    def decided(self) -> list[Action]:
+        """Return everything that follows."""
+        self.rate()
+        if not self._is_last():
+            self.evolve()
+        self.release()
+        self.judge()
+        self.assign()
+        if not self._is_last():
+            self.rest()
+        return self.actions
+
+    # C. Fitness
+
+    def rate(self) -> None:
+        """Give each member of P1 its score for a fitness, and parents how their evaluators fare."""
+        for member in self._group(1):
+            if self._scores(member):
+                self.fitness[member] = float(self.curves[member][-1])
+        for group in range(2, self.fire.subpopulations + 1):
+            self._compare(group)
+        for parent in self.ratings:
+            self._note(parent, fitness=self.fitness.get(parent))
+
+    def _compare(self, group: int) -> None:
+        """Sum up each member's leads on its rivals: those that have an evaluator now."""
+        evaluators = {note.parent: id_ for id_, note in self.evaluations.items()}
+        rated = [member for member in self._group(group) if member in evaluators]
+        self.fitness.update(dict.fromkeys(rated, 0.0))
+        for one, other in combinations(rated, 2):
+            lead = self._lead(evaluators[one], evaluators[other])
+            self.fitness[one] += lead
+            self.fitness[other] -= lead
+
+    # D. Evolution
+
+    def evolve(self) -> None:
+        """Run PBT within each sub-population."""
+        for group in range(1, self.fire.subpopulations + 1):
+            members = self._group(group)
+            ranked = sorted(
+                (member for member in members if member in self.fitness and self._scores(member)),
+                key=lambda member: (self.fitness[member], -member),
+            )
+            part = max(1, math.floor(self.fire.quantile * len(members) + 1e-9))
+            part = min(part, len(ranked) // 2)
+            # Who cannot go on is replaced whatever its fitness, and though nobody were rated.
+            broken = [member for member in members if not self._scores(member)]
+            donors = ranked[len(ranked) - max(part, 1) :] or [
+                member for member in members if self._scores(member)
+            ]
+            if donors:
+                for loser in sorted([*ranked[:part], *broken]):
+                    self._lose(loser, pick(donors, self.rng))
+
+    def _lose(self, loser: int, donor: int) -> None:
+        hparams = self.population[donor].hparams
+        moved = explored(self.population.space, hparams, self.fire.explore, self.rng)
+        self.actions += [Copy(member=loser, source=donor), Change(member=loser, hparams=moved)]
+        self.weights[loser] = donor
+        self.curves[loser] = np.array(self.population[donor].curve.scores[-1:])
+        self.fitness.pop(loser, None)
+        self.lost.add(loser)
+        self._note(loser, fitness=None, seen=self.now)
+
+    # E. Release
+
+    def release(self) -> None:
+        """End the evaluations whose parent or target lost."""
+        for evaluator, evaluation in list(self.evaluations.items()):
+            if evaluation.parent in self.lost:
+                self._end(evaluator, "parent lost")
+            elif evaluation.target in self.lost:
+                self._end(evaluator, "target lost")
+
+    # F. Success or stop
+
+    def judge(self) -> None:
+        """Hand on what proved better than its target, best first, and stop what will not."""
+        leads = {
+            evaluator: self._lead(evaluator, evaluation.target)
+            for evaluator, evaluation in self.evaluations.items()
+        }
+        for evaluator in sorted(leads, key=lambda evaluator: (-leads[evaluator], evaluator)):
+            self._judge(evaluator, self.evaluations[evaluator])
+
+    def _judge(self, evaluator: int, evaluation: Evaluation) -> None:
+        if not self._scores(evaluator):
+            self._end(evaluator, "failed")
+            return
+        target = evaluation.target
+        curve, standard = self.curves[evaluator], self.curves[target]
+        # Against what the target has by now: another evaluation may just have succeeded.
+        lead = self._lead(evaluator, target)
+        p = binomial_test(curve, standard, smoother=self._smooth)
+        dominating = p is None and dominates(curve, standard, smoother=self._smooth)
+        part = (self.now - evaluation.since) / self.fire.patience
+        better = dominating or (p is not None and p < self.fire.p_stat)
+        if better and lead > 0:
+            self._succeed(evaluator, target)
+            self._end(evaluator, "success", lead=lead, p=p)
+        elif p is None:
+            if not dominating and part > 1:
+                self._end(evaluator, "no overlap", lead=lead, p=p)
+        elif p > self.fire.p_stat + max(0.0, 1 - part):
+            self._end(evaluator, "no better", lead=lead, p=p)
+
+    def _succeed(self, evaluator: int, target: int) -> None:
+        self.actions.append(
+            Copy(member=target, source=evaluator, hparams=False, whole_curve=True, kind="success")
+        )
+        self.weights[target] = evaluator
+        self.curves[target] = self.curves[evaluator]
+        if self.population[target].group == 1:
+            self.fitness[target] = float(self.curves[evaluator][-1])
+
+    def _end(
+        self, evaluator: int, outcome: Outcome, *, lead: float | None = None, p: float | None = None
+    ) -> None:
+        evaluation = self.evaluations.pop(evaluator)
+        ended = replace(evaluation, until=self.now, outcome=outcome, lead=lead, p=p)
+        self.actions.append(Annotate(member=evaluator, data=ended))
+        self._note(evaluation.parent, seen=self.now)
+
+    # A. Assignment, for the round that begins
+
+    def assign(self) -> None:
+        """Give each idle evaluator the parent that was seen the longest ago."""
+        idle = (id_ for id_ in self.evaluators if id_ not in self.evaluations)
+        for evaluator, (parent, target) in zip(idle, self._unseen(), strict=False):
+            evaluation = Evaluation(parent=parent, target=target, since=self.now)
+            self.actions += [
+                Copy(
+                    member=evaluator, source=self.weights[parent], hparams=False, kind="evaluation"
+                ),
+                Change(member=evaluator, hparams=self.population[target].hparams),
+                Annotate(member=evaluator, data=evaluation),
+            ]
+            self.evaluations[evaluator] = evaluation
+
+    def _unseen(self) -> Iterator[tuple[int, int]]:
+        """Yield the parents to evaluate, each with its target, in the order of their turn."""
+        taken = {evaluation.parent for evaluation in self.evaluations.values()}
+        eligible = [
+            parent
+            for parent in self.ratings
+            if parent not in taken
+            and self.now >= self.fire.first_evaluation(self.population[parent].group)
+            and self._has_weights(parent)
+        ]
+        self.rng.shuffle(eligible)
+        for parent in sorted(eligible, key=lambda parent: self.ratings[parent].seen):
+            target = self._fittest(self.population[parent].group - 1)
+            if target is not None:
+                yield parent, target
+
+    def _fittest(self, group: int) -> int | None:
+        """Return the fittest of a sub-population, of those that keep their hyperparameters."""
+        rated = [
+            member
+            for member in self._group(group)
+            if member in self.fitness and member not in self.lost and self._scores(member)
+        ]
+        return max(rated, key=lambda member: (self.fitness[member], -member), default=None)
+
+    def rest(self) -> None:
+        """Have the evaluators rest that have nothing to do."""
+        self.actions += [Rest(member=id_) for id_ in self.evaluators if id_ not in self.evaluations]
+
+    # What the steps are made of
+
+    def _group(self, group: int) -> list[int]:
+        return [member.id for member in self.population if member.group == group]
+
+    def _is_last(self) -> bool:
+        return self.population.done
+
+    def _scores(self, member: int) -> bool:
+        """Say whether a member's latest score, as the round left it, is a finite number."""
+        score = self.population[member].score
+        return score is not None and math.isfinite(score)
+
+    def _has_weights(self, member: int) -> bool:
+        """Say whether a member has weights to train, as it stands now."""
+        source = self.weights[member]
+        return self._scores(source) and self.population[source].checkpoint is not None
+
+    def _lead(self, one: int, other: int) -> float:
+        return best_score_diff(self.curves[one], self.curves[other], smoother=self._smooth)
+
+    def _smooth(self, curve: Floats) -> Floats:
+        """Smooth each curve but once, however often it is compared."""
+        key = curve.tobytes()
+        if key not in self._smoothed:
+            self._smoothed[key] = (self.fire.smoother or smooth)(curve)
+        return self._smoothed[key]
+
+    def _note(self, member: int, **changes: float | None) -> None:
+        """Keep something on a parent, if it is one and that is new."""
+        before = self.ratings.get(member)
+        if before is not None and (after := replace(before, **changes)) != before:
+            self.ratings[member] = after
+            self.actions.append(Annotate(member=member, data=after))
+
+
+Note = TypeVar("Note", Rating, Evaluation)
+
+
+def _noted(member: Member, kind: type[Note]) -> Note | None:
+    return None if member.data is None else msgspec.convert(member.data, kind)
+
+
+def _check_spacing(member: Member, every: int) -> None:
+    """Refuse a curve that is not evenly spaced: its points would be compared with wrong ones."""
+    steps = np.array(member.curve.steps)
+    if (np.diff(steps) != every).any():
+        raise StrategyError(
+            f"FIRE compares curves point by point, so that scores must come every "
+            f"evaluate_every={every} steps, but member {member.id} has them at steps "
+            f"{_around_gap(steps, every)}; report one whenever turn.evaluation_due, and no others"
+        )
+
+
+def _around_gap(steps: np.ndarray, every: int) -> str:
+    place = int((np.diff(steps) != every).argmax())
+    shown = steps[max(0, place - 1) : place + 3].tolist()
+    return f"{'… ' if place > 1 else ''}{', '.join(map(str, shown))}"
