@@ -4,6 +4,16 @@
 """
 
 from ramet.testing.clock import FakeClock
+from ramet.testing.quadratic import QUADRATIC_SPACE, Quadratic, SampledQuadratic
 from ramet.testing.toys import TOY_SPACE, TOY_START, Drift, Toy
 
-__all__ = ["TOY_SPACE", "TOY_START", "Drift", "FakeClock", "Toy"]
+__all__ = [
+    "QUADRATIC_SPACE",
+    "TOY_SPACE",
+    "TOY_START",
+    "Drift",
+    "FakeClock",
+    "Quadratic",
+    "SampledQuadratic",
+    "Toy",
+]

@@ -1,0 +1,135 @@
+"""The noisy quadratic: training whose best learning rates can be computed.
+
+The loss is half the sum of h·θ² over curvatures h = 1, 1/2, 1/3, …, and gradients carry noise of
+variance c = noise·h. Whatever lowers the loss soonest is a rate too small for the flat directions,
+so a greedy choice ends far from the optimum, which ``ramet.testing.quadratic_optimum`` knows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ramet.domains import LogUniform
+from ramet.space import Space
+
+Floats: TypeAlias = NDArray[np.float64]
+
+LEARNING_RATE = LogUniform(1e-4, 1.9, start=(0.01, 1.0))
+QUADRATIC_SPACE = Space(lr=LEARNING_RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Quadratic:
+    """The noisy quadratic in expectation: the second moments A = E θ², which start at 1.
+
+    Scores are -log loss, and some error. The error is part of the state, drawn by the step that
+    leads there, so that a state has one score, whoever asks for it.
+
+    >>> task, rng = Quadratic(dim=2, noise=0.0), np.random.default_rng(0)
+    >>> state = task.step(task.init(rng), {"lr": 1.0}, 1, rng)
+    >>> state["moments"], task.loss(state)
+    (array([0.  , 0.25]), 0.0625)
+    """
+
+    dim: int = 100
+    # The variance of a gradient's noise, in curvatures.
+    noise: float = 1.0
+    # Of a score's error.
+    deviation: float = 0.02
+
+    @property
+    def curvatures(self) -> Floats:
+        return _curvatures(self.dim)
+
+    def init(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {"moments": np.ones(self.dim), "error": rng.normal(0.0, self.deviation)}
+
+    def step(
+        self,
+        state: Mapping[str, Any],
+        hparams: Mapping[str, Any],
+        steps: int,
+        rng: np.random.Generator,
+    ) -> dict[str, Any]:
+        kept, added = self.effect(hparams["lr"], steps)
+        # Rates above 2 diverge.
+        with np.errstate(over="ignore", invalid="ignore"):
+            moments = kept * state["moments"] + added
+        return {"moments": moments, "error": rng.normal(0.0, self.deviation)}
+
+    def evaluate(self, state: Mapping[str, Any]) -> float:
+        return _score(self.loss(state), state["error"])
+
+    def loss(self, state: Mapping[str, Any]) -> float:
+        """Return the true loss, without a score's error."""
+        return float(self.curvatures @ state["moments"]) / 2
+
+    def effect(self, rates: ArrayLike, steps: int) -> tuple[Floats, Floats]:
+        """Return the part of each moment that steps at each rate keep, and what noise adds to it.
+
+        A step multiplies a moment by g = (1 - ah)² and adds a²c. So k steps keep gᵏ and add
+        a²c(1 - gᵏ)/(1 - g), where 1 - g is ah(2 - ah).
+        """
+        scaled = np.multiply.outer(np.asarray(rates, dtype=float), self.curvatures)
+        left = 2 - scaled
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            # (1 - ah)² is (1 - left)² too, and nothing is lost in 1 - the smaller.
+            exponents = 2 * steps * np.log1p(-np.minimum(scaled, left))
+            summed = scaled * np.where(left == 0, 2 * steps, -np.expm1(exponents) / left)
+            return np.exp(exponents), self.noise / self.curvatures * summed
+
+
+@dataclass(frozen=True, slots=True)
+class SampledQuadratic:
+    """The noisy quadratic itself: weights θ, which start at 1, and gradients with noise."""
+
+    dim: int = 100
+    # The variance of a gradient's noise, in curvatures.
+    noise: float = 1.0
+    # Of a score's error.
+    deviation: float = 0.02
+
+    def init(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {"weights": np.ones(self.dim), "error": rng.normal(0.0, self.deviation)}
+
+    def step(
+        self,
+        state: Mapping[str, Any],
+        hparams: Mapping[str, Any],
+        steps: int,
+        rng: np.random.Generator,
+    ) -> dict[str, Any]:
+        curvatures = _curvatures(self.dim)
+        spread = np.sqrt(self.noise * curvatures)
+        weights = state["weights"]
+        # Rates above 2 diverge.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(steps):
+                gradients = curvatures * weights + spread * rng.standard_normal(self.dim)
+                weights = weights - hparams["lr"] * gradients
+        return {"weights": weights, "error": rng.normal(0.0, self.deviation)}
+
+    def evaluate(self, state: Mapping[str, Any]) -> float:
+        return _score(self.loss(state), state["error"])
+
+    def loss(self, state: Mapping[str, Any]) -> float:
+        """Return the true loss, without a score's error."""
+        with np.errstate(over="ignore"):
+            return float(_curvatures(self.dim) @ state["weights"] ** 2) / 2
+
+
+@cache
+def _curvatures(dim: int) -> Floats:
+    curvatures = 1 / np.arange(1.0, dim + 1)
+    # Everybody is handed this very array.
+    curvatures.setflags(write=False)
+    return curvatures
+
+
+def _score(loss: float, error: float) -> float:
+    with np.errstate(divide="ignore"):
+        return float(error - np.log(loss))

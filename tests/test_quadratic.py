@@ -1,0 +1,87 @@
+"""The noisy quadratic: what training does to it."""
+
+import math
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.testing import QUADRATIC_SPACE, Quadratic, SampledQuadratic
+
+Task: TypeAlias = Quadratic | SampledQuadratic
+
+RANDOM_SEARCH = ramet.RandomSearch(population=3, ready=48, synchronous=True, evaluate_every=4)
+
+both = pytest.mark.parametrize("task", [Quadratic(), SampledQuadratic()], ids=["exact", "sampled"])
+
+
+def trained(task: Task, *, seed: int = 0) -> ramet.Result:
+    return ramet.run(task, QUADRATIC_SPACE, RANDOM_SEARCH, steps=3 * 48, seed=seed, progress=False)
+
+
+@pytest.mark.parametrize("rate", [1e-9, 1e-4, 0.3, 1.0, 1.9, 2.0 - 1e-12, 2.0, 2.0 + 1e-12, 2.5])
+def test_many_steps_at_once_are_those_steps_one_by_one(rate: float) -> None:
+    task, steps = Quadratic(dim=5, noise=0.7), 48
+    curvatures = 1 / np.arange(1, 6)
+    moments = np.ones(5)
+    for _ in range(steps):
+        moments = (1 - rate * curvatures) ** 2 * moments + rate**2 * 0.7 * curvatures
+    kept, added = task.effect(rate, steps)
+    np.testing.assert_allclose(kept + added, moments, rtol=1e-12)
+
+
+def test_several_rates_have_the_effects_that_each_has() -> None:
+    task = Quadratic(dim=3)
+    kept, added = task.effect([0.1, 1.0], 4)
+    np.testing.assert_array_equal(kept[1], task.effect(1.0, 4)[0])
+    np.testing.assert_array_equal(added[1], task.effect(1.0, 4)[1])
+
+
+def test_squared_weights_are_on_average_the_moments() -> None:
+    rng, samples = np.random.default_rng(0), 2_000
+    exact, sampled = Quadratic(dim=3), SampledQuadratic(dim=3)
+    squares = np.empty((samples, 3))
+    for sample in range(samples):
+        state = sampled.step(sampled.init(rng), {"lr": 0.6}, 5, rng)
+        squares[sample] = sampled.step(state, {"lr": 0.2}, 5, rng)["weights"] ** 2
+    moments = exact.step(exact.init(rng), {"lr": 0.6}, 5, rng)
+    moments = exact.step(moments, {"lr": 0.2}, 5, rng)["moments"]
+    errors = squares.std(axis=0) / math.sqrt(samples)
+    assert (abs(squares.mean(axis=0) - moments) < 4 * errors).all()
+
+
+@both
+def test_the_loss_starts_at_half_the_sum_of_curvatures(task: Task) -> None:
+    state = task.init(np.random.default_rng(0))
+    assert task.loss(state) == pytest.approx(sum(1 / i for i in range(1, 101)) / 2)
+
+
+@both
+def test_a_state_has_one_score_which_errs(task: Task) -> None:
+    rng = np.random.default_rng(0)
+    states = [task.step(task.init(rng), {"lr": 0.1}, 4, rng) for _ in range(1_000)]
+    errors = [task.evaluate(state) + math.log(task.loss(state)) for state in states]
+    assert task.evaluate(states[0]) == task.evaluate(states[0])
+    assert np.mean(errors) == pytest.approx(0.0, abs=0.003)
+    assert np.std(errors) == pytest.approx(0.02, rel=0.1)
+
+
+@both
+@pytest.mark.parametrize("steps", [1_000, 10_000])
+def test_divergence_is_a_score_that_is_not_finite(task: Task, steps: int) -> None:
+    rng = np.random.default_rng(0)
+    state = task.step(task.init(rng), {"lr": 2.5}, steps, rng)
+    assert not math.isfinite(task.evaluate(state))
+
+
+@both
+def test_a_seed_gives_the_same_run(task: Task) -> None:
+    assert trained(task).events == trained(task).events
+    assert trained(task).events != trained(task, seed=1).events
+
+
+@both
+def test_training_lowers_the_loss(task: Task) -> None:
+    best = trained(task).best.load()
+    assert task.loss(best) < task.loss(task.init(np.random.default_rng(0))) / 2
