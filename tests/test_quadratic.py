@@ -1,6 +1,7 @@
-"""The noisy quadratic: what training does to it."""
+"""The noisy quadratic: what training does to it, and what would be best."""
 
 import math
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -8,6 +9,15 @@ import pytest
 
 import ramet
 from ramet.testing import QUADRATIC_SPACE, Quadratic, SampledQuadratic
+from ramet.testing.quadratic import Floats
+from ramet.testing.quadratic_optimum import (
+    best_constant,
+    best_cosine,
+    best_schedule,
+    final_loss,
+    greedy,
+    sensitivity,
+)
 
 Task: TypeAlias = Quadratic | SampledQuadratic
 
@@ -85,3 +95,71 @@ def test_a_seed_gives_the_same_run(task: Task) -> None:
 def test_training_lowers_the_loss(task: Task) -> None:
     best = trained(task).best.load()
     assert task.loss(best) < task.loss(task.init(np.random.default_rng(0))) / 2
+
+
+def test_the_loss_of_a_schedule_is_that_of_training_with_it() -> None:
+    task, rng = Quadratic(dim=7), np.random.default_rng(0)
+    schedule = np.array([0.9, 0.3, 0.05])
+    state = task.init(rng)
+    for rate in schedule:
+        state = task.step(state, {"lr": rate}, 10, rng)
+    assert final_loss(task, schedule, ready=10) == pytest.approx(task.loss(state), rel=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0, 30.0])
+def test_derivatives_are_what_small_changes_make(noise: float) -> None:
+    task, size = Quadratic(dim=20, noise=noise), 1e-5
+    schedule = np.array([1.9, 1.0, 0.3, 1.5, 1e-4, 0.02])
+    loss, slopes = sensitivity(task, schedule, ready=6)
+    changed = [
+        [final_loss(task, schedule * np.exp(size * sign * unit), ready=6) for sign in (1, -1)]
+        for unit in np.eye(len(schedule))
+    ]
+    assert loss == pytest.approx(final_loss(task, schedule, ready=6), rel=1e-12)
+    np.testing.assert_allclose(
+        slopes, [(up - down) / (2 * size) for up, down in changed], rtol=1e-5, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "loss"),
+    [
+        (best_schedule, 0.03655),
+        (best_cosine, 0.04092),
+        (lambda task: best_cosine(task, last=0.0), 0.04408),
+        (best_constant, 0.09222),
+        (greedy, 0.1312),
+    ],
+    ids=["limit", "cosine", "cosine to zero", "constant", "greedy"],
+)
+def test_the_headline_figures(schedule: Callable[[Quadratic], Floats], loss: float) -> None:
+    task = Quadratic()
+    assert final_loss(task, schedule(task)) == pytest.approx(loss, rel=1e-3)
+
+
+def test_looking_ahead_a_single_step_is_worse_still() -> None:
+    task = Quadratic()
+    schedule = greedy(task, rounds=40 * 48, ready=1)
+    assert final_loss(task, schedule, ready=1) == pytest.approx(0.1784, rel=1e-3)
+
+
+def test_a_step_ahead_the_best_rate_is_that_of_a_parabola() -> None:
+    task = Quadratic(dim=10)
+    h = task.curvatures
+    assert greedy(task, rounds=1, ready=1)[0] == pytest.approx(sum(h**2) / sum(h**3 + h**2))
+
+
+def test_no_change_of_the_best_schedule_is_an_improvement() -> None:
+    task, rng = Quadratic(dim=10), np.random.default_rng(0)
+    best = best_schedule(task, rounds=8, ready=6)
+    for size in (1e-3, 0.1, 1.0):
+        changed = np.clip(best * np.exp(size * rng.normal(size=8)), 1e-4, 1.9)
+        assert final_loss(task, changed, ready=6) > final_loss(task, best, ready=6)
+
+
+def test_the_best_cosine_is_one_that_members_can_follow() -> None:
+    task = Quadratic(dim=10)
+    rates = best_cosine(task, rounds=4, ready=6, last=0.1)
+    shape = ramet.Cosine(last=0.1)
+    peak = rates[0] / shape(1 / 8)
+    np.testing.assert_allclose(rates, [peak * shape((turn + 0.5) / 4) for turn in range(4)])
