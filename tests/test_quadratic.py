@@ -1,8 +1,11 @@
 """The noisy quadratic: what training does to it, and what would be best."""
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -163,3 +166,30 @@ def test_the_best_cosine_is_one_that_members_can_follow() -> None:
     shape = ramet.Cosine(last=0.1)
     peak = rates[0] / shape(1 / 8)
     np.testing.assert_allclose(rates, [peak * shape((turn + 0.5) / 4) for turn in range(4)])
+
+
+def benchmarked(*options: str) -> list[dict[str, Any]]:
+    """Return the lines that the benchmark prints on a small quadratic."""
+    small = ["--dim", "5", "--rounds", "4", "--seeds", "3", "--jobs", "1", "--json"]
+    command = [sys.executable, "-m", "benchmarks.quadratic", *small, *options]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_the_benchmark_compares_methods_with_the_limit() -> None:
+    lines = benchmarked("--methods", "random", "hand", "pbt22", "pbt22-mild", "greedy")
+    assert [(line["method"], line["workers"]) for line in lines] == [
+        *(("random", workers) for workers in (22, 36, 50)),
+        *(("hand", workers) for workers in (22, 36, 50)),
+        ("pbt22", 22),
+        ("pbt22-mild", 22),
+        ("greedy", None),
+    ]
+    assert all(line["limit"] <= line["q25"] <= line["median"] <= line["q75"] for line in lines)
+
+
+@pytest.mark.slow
+def test_the_benchmark_repeats_itself_whatever_its_processes() -> None:
+    options = ("--methods", "pbt22", "--sampled")
+    assert benchmarked(*options) == benchmarked(*options, "--jobs", "2")

@@ -1,0 +1,167 @@
+"""How close to the optimum each method ends, on a noisy quadratic.
+
+    python -m benchmarks.quadratic --seeds 20 --json
+
+The best learning rates are known exactly here, and a greedy choice is provably short-sighted.
+``median``, ``q25`` and ``q75`` are over seeds, of the true loss of what a run gives as its best;
+``limit`` is that of the best schedule of a rate a round. Four methods are exact and take no
+workers: ``cosine`` (peak and end tuned), ``cosine-to-zero`` (peak tuned), ``constant``, and
+``greedy`` (each round the rate that leaves the least loss at its end).
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import ramet
+from benchmarks.reporting import parser, report
+from ramet.testing import QUADRATIC_SPACE, Quadratic, SampledQuadratic
+from ramet.testing.quadratic import Floats
+from ramet.testing.quadratic_optimum import (
+    best_constant,
+    best_cosine,
+    best_schedule,
+    final_loss,
+    greedy,
+)
+
+READY = 48
+EVALUATE_EVERY = 4
+SIZES = (22, 36, 50)
+FIRES = (0.5, 0.8, 1.25, 2.0)
+MILD = (0.8, 1.25)
+
+
+def random(workers: int) -> ramet.Strategy:
+    return ramet.RandomSearch(
+        population=workers, ready=READY, evaluate_every=EVALUATE_EVERY, synchronous=True
+    )
+
+
+def hand(workers: int) -> ramet.Strategy:
+    return ramet.HandTuned(
+        population=workers,
+        ready=READY,
+        shapes={"lr": ramet.Drops()},
+        evaluate_every=EVALUATE_EVERY,
+        synchronous=True,
+    )
+
+
+def pbt(workers: int, factors: Sequence[float] = FIRES) -> ramet.Strategy:
+    return ramet.PBT(
+        population=workers,
+        ready=READY,
+        exploit=ramet.Truncation(0.25),
+        explore=ramet.Perturb(factors),
+        evaluate_every=EVALUATE_EVERY,
+        synchronous=True,
+    )
+
+
+def fire(workers: int) -> ramet.Strategy:
+    return ramet.FIRE.for_workers(workers, ready=READY, evaluate_every=EVALUATE_EVERY)  # type: ignore[attr-defined, no-any-return]  # until strategies/fire.py is there
+
+
+# What makes the strategy, and for how many workers.
+TRAINED: dict[str, tuple[Callable[[int], ramet.Strategy], Sequence[int]]] = {
+    "random": (random, SIZES),
+    "hand": (hand, SIZES),
+    "pbt22": (pbt, [22]),
+    "pbt22-mild": (partial(pbt, factors=MILD), [22]),
+    "pbt50": (pbt, [50]),
+    "fire22": (fire, [22]),
+    "fire36": (fire, [36]),
+    "fire50": (fire, [50]),
+}
+EXACT: dict[str, Callable[..., Floats]] = {
+    "cosine": best_cosine,
+    "cosine-to-zero": partial(best_cosine, last=0.0),
+    "constant": best_constant,
+    "greedy": greedy,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One method with so many workers, on one task."""
+
+    method: str
+    workers: int
+    task: Quadratic | SampledQuadratic
+    rounds: int
+
+    def run(self, seed: int) -> ramet.Result:
+        make, _ = TRAINED[self.method]
+        return ramet.run(
+            self.task,
+            QUADRATIC_SPACE,
+            make(self.workers),
+            steps=self.rounds * READY,
+            seed=seed,
+            progress=False,
+        )
+
+    def loss(self, seed: int) -> float:
+        """Return the true loss of what the run gives as its best."""
+        return self.task.loss(self.run(seed).best.load())
+
+
+def summary(
+    method: str, workers: int | None, losses: Sequence[float], limit: float
+) -> dict[str, Any]:
+    q25, median, q75 = np.quantile(losses, [0.25, 0.5, 0.75]).tolist()
+    return {
+        "method": method,
+        "workers": workers,
+        "median": median,
+        "q25": q25,
+        "q75": q75,
+        "limit": limit,
+    }
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--seeds", type=int, default=20, help="how many the medians are over")
+    options.add_argument("--first-seed", type=int, default=0)
+    options.add_argument("--dim", type=int, default=100)
+    options.add_argument("--noise", type=float, default=1.0, help="in curvatures")
+    options.add_argument("--rounds", type=int, default=40, help=f"of {READY} steps")
+    options.add_argument("--sampled", action="store_true", help="train weights, not expectations")
+    options.add_argument("--methods", nargs="+", choices=[*TRAINED, *EXACT], metavar="METHOD")
+    options.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to run in")
+    chosen = options.parse_args()
+
+    exact = Quadratic(dim=chosen.dim, noise=chosen.noise)
+    task = SampledQuadratic(dim=chosen.dim, noise=chosen.noise) if chosen.sampled else exact
+    methods = chosen.methods or [*TRAINED, *EXACT]
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    optimum = best_schedule(exact, rounds=chosen.rounds, ready=READY)
+    limit = final_loss(exact, optimum, ready=READY)
+
+    trials = [
+        Trial(method=method, workers=workers, task=task, rounds=chosen.rounds)
+        for method in methods
+        if method in TRAINED
+        for workers in TRAINED[method][1]
+    ]
+    with ProcessPoolExecutor(chosen.jobs) as pool:
+        runs = [(trial, pool.map(trial.loss, seeds)) for trial in trials]
+        for trial, losses in runs:
+            figures = summary(trial.method, trial.workers, list(losses), limit)
+            report(figures, as_json=chosen.json)
+    for method in methods:
+        if method in EXACT:
+            schedule = EXACT[method](exact, rounds=chosen.rounds, ready=READY)
+            loss = final_loss(exact, schedule, ready=READY)
+            report(summary(method, None, [loss], limit), as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    main()
