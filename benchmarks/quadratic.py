@@ -6,20 +6,26 @@ The best learning rates are known exactly here, and a greedy choice is provably 
 ``median``, ``q25`` and ``q75`` are over seeds, of the true loss of what a run gives as its best;
 ``limit`` is that of the best schedule of a rate a round. Four methods are exact and take no
 workers: ``cosine`` (peak and end tuned), ``cosine-to-zero`` (peak tuned), ``constant``, and
-``greedy`` (each round the rate that leaves the least loss at its end).
+``greedy`` (each round the rate that leaves the least loss at its end). ``--figure`` draws the
+schedule that each method found, in the run of its median, beside the best one, and every learning
+rate that the last method's members had.
 """
 
 import os
-from collections.abc import Callable, Sequence
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import ramet
 from benchmarks.reporting import parser, report
+from ramet.events import AnyEvent, Copied, Explored, RoundEnded, TurnEnded
 from ramet.testing import QUADRATIC_SPACE, Quadratic, SampledQuadratic
 from ramet.testing.quadratic import Floats
 from ramet.testing.quadratic_optimum import (
@@ -30,11 +36,16 @@ from ramet.testing.quadratic_optimum import (
     greedy,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 READY = 48
 EVALUATE_EVERY = 4
 SIZES = (22, 36, 50)
 FIRES = (0.5, 0.8, 1.25, 2.0)
 MILD = (0.8, 1.25)
+# Of groups of members: grey for those in none, which are FIRE's evaluators.
+COLOURS = ("0.6", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
 def random(workers: int) -> ramet.Strategy:
@@ -126,6 +137,73 @@ def summary(
     }
 
 
+def draw_schedules(axes: "Axes", optimum: Floats, results: dict[str, ramet.Result]) -> None:
+    """Draw the schedules behind the best of each run, and the best that there is."""
+    for name, result in results.items():
+        schedule = result.schedule()
+        rates = [values["lr"] for _, values in schedule]
+        edges = [0, *(piece.stop for piece in schedule.pieces)]
+        axes.stairs(rates, edges, baseline=None, label=name)
+    edges = [round_ * READY for round_ in range(len(optimum) + 1)]
+    axes.stairs(
+        optimum, edges, baseline=None, label="the best there is", color="black", linewidth=2
+    )
+    axes.set(xlabel="step", ylabel="learning rate", yscale="log")
+    axes.legend(frameon=False)
+
+
+def followed(result: ramet.Result) -> Iterator[tuple[AnyEvent, int, list[Any]]]:
+    """Yield each event, the step that its round ends at, and all members' rates behind it."""
+    rates: list[Any] = [birth.hparams["lr"] for birth in result.opening.births]
+    stop = READY
+    for event in result.events:
+        match event:
+            case Copied() | Explored() if event.hparams is not None:
+                rates[event.member] = event.hparams["lr"]
+            case RoundEnded():
+                stop += READY
+        yield event, stop, rates
+
+
+def draw_populations(axes: "Axes", result: ramet.Result) -> None:
+    """Draw the learning rate of every turn, in its member's group's colour; circle successes."""
+    births = result.opening.births
+    turns: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+    successes: list[tuple[int, float]] = []
+    for event, stop, rates in followed(result):
+        match event:
+            case TurnEnded(member=member):
+                turns[births[member].group].append((stop, rates[member]))
+            case Copied(member=member, kind="success"):
+                successes.append((stop, rates[member]))
+    ungrouped = "evaluators" if len(turns) > 1 else "members"
+    for group, places in sorted(turns.items()):
+        stops, held = np.transpose(places)
+        label = f"P{group}" if group else ungrouped
+        axes.hlines(held, stops - READY, stops, color=COLOURS[group], label=label)
+    if successes:
+        axes.plot(*np.transpose(successes), "ko", markersize=4, label="success")
+    axes.set(xlabel="step", yscale="log")
+    axes.legend(frameon=False)
+
+
+def draw(optimum: Floats, results: dict[str, ramet.Result], out: Path) -> None:
+    import matplotlib as mpl  # noqa: PLC0415 - an extra, and only the figure needs it
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), sharey=True, layout="constrained")
+    draw_schedules(left, optimum, results)
+    left.set_title("schedules found")
+    name, last = list(results.items())[-1]
+    draw_populations(right, last)
+    right.set_title(f"all members of {name}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=150)
+    plt.close(figure)
+
+
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--seeds", type=int, default=20, help="how many the medians are over")
@@ -136,6 +214,7 @@ def main() -> None:
     options.add_argument("--sampled", action="store_true", help="train weights, not expectations")
     options.add_argument("--methods", nargs="+", choices=[*TRAINED, *EXACT], metavar="METHOD")
     options.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to run in")
+    options.add_argument("--figure", type=Path, help="where to draw, which takes matplotlib")
     chosen = options.parse_args()
 
     exact = Quadratic(dim=chosen.dim, noise=chosen.noise)
@@ -151,16 +230,25 @@ def main() -> None:
         if method in TRAINED
         for workers in TRAINED[method][1]
     ]
+    if chosen.figure and not trials:
+        options.error("--figure draws what was trained, but --methods names none that are")
+    medians: dict[Trial, int] = {}
     with ProcessPoolExecutor(chosen.jobs) as pool:
         runs = [(trial, pool.map(trial.loss, seeds)) for trial in trials]
-        for trial, losses in runs:
-            figures = summary(trial.method, trial.workers, list(losses), limit)
-            report(figures, as_json=chosen.json)
+        for trial, found in runs:
+            losses = list(found)
+            medians[trial] = seeds[losses.index(statistics.median_low(losses))]
+            report(summary(trial.method, trial.workers, losses, limit), as_json=chosen.json)
     for method in methods:
         if method in EXACT:
             schedule = EXACT[method](exact, rounds=chosen.rounds, ready=READY)
             loss = final_loss(exact, schedule, ready=READY)
             report(summary(method, None, [loss], limit), as_json=chosen.json)
+    if chosen.figure:
+        # Those with more workers find much the same.
+        fewest = {trial.method: trial for trial in reversed(trials)}
+        drawn = {m: fewest[m].run(medians[fewest[m]]) for m in methods if m in fewest}
+        draw(optimum, drawn, chosen.figure)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 
 import ramet
+from benchmarks.quadratic import READY, Trial, followed
 from ramet.testing import QUADRATIC_SPACE, Quadratic, SampledQuadratic
 from ramet.testing.quadratic import Floats
 from ramet.testing.quadratic_optimum import (
@@ -193,3 +195,17 @@ def test_the_benchmark_compares_methods_with_the_limit() -> None:
 def test_the_benchmark_repeats_itself_whatever_its_processes() -> None:
     options = ("--methods", "pbt22", "--sampled")
     assert benchmarked(*options) == benchmarked(*options, "--jobs", "2")
+
+
+def test_what_is_drawn_is_what_members_trained_with() -> None:
+    result = Trial(method="pbt22", workers=22, task=Quadratic(dim=5), rounds=6).run(seed=0)
+    *_, (_, after, rates) = followed(result)
+    assert rates == [member.hparams["lr"] for member in result.population]
+    assert after == 7 * READY
+
+
+@pytest.mark.slow
+def test_the_benchmark_draws_what_was_found(tmp_path: Path) -> None:
+    out = tmp_path / "quadratic.png"
+    benchmarked("--methods", "random", "pbt22", "--figure", str(out))
+    assert out.read_bytes().startswith(b"\x89PNG")
