@@ -76,7 +76,7 @@ def pbt(workers: int, factors: Sequence[float] = FIRES) -> ramet.Strategy:
 
 
 def fire(workers: int) -> ramet.Strategy:
-    return ramet.FIRE.for_workers(workers, ready=READY, evaluate_every=EVALUATE_EVERY)  # type: ignore[attr-defined, no-any-return]  # until strategies/fire.py is there
+    return ramet.FIRE.for_workers(workers, ready=READY, evaluate_every=EVALUATE_EVERY)
 
 
 # What makes the strategy, and for how many workers.
