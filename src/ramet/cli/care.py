@@ -1,6 +1,5 @@
 """`ramet stop`, `ramet sweep` and `ramet doctor`: looking after a store."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +9,10 @@ import typer
 
 from ramet.cli.screen import count, size
 from ramet.cli.stores import AsJson, RunName, StorePath, chosen, existing
+from ramet.engine import run_events
 from ramet.engine.checkpoints import Checkpoints
 from ramet.engine.launch import this_worker
-from ramet.errors import CorruptLog, CorruptStore, LogMoved, NotAStore
+from ramet.errors import CorruptLog, CorruptStore, NotAStore
 from ramet.events import Stopped
 from ramet.history.doctor import Finding, examine
 from ramet.history.follower import Follower
@@ -30,10 +30,7 @@ def stop(store: StorePath, name: RunName = None) -> None:
     if view.population.done:
         typer.echo(f"Run {run!r} is done; there is nothing to stop.")
         return
-    while not view.population.stopped:
-        with contextlib.suppress(LogMoved):  # Then it is read on, and tried again.
-            where.store.append(run, Stopped(), worker=this_worker(), after=view.replica.last)
-        view.catch_up()
+    run_events.append(where.store, view, Stopped(), worker=this_worker())
     busy = len({seat.worker for seat in where.store.seats(run) if seat.worker})
     ends = f"once the turns of {count(busy, 'worker')} are over" if busy else "now"
     typer.echo(f"Run {run!r} stops {ends}; `ramet run` goes on with it.")

@@ -1,11 +1,11 @@
 """A worker's hold on a run's log: it reads on, decides what follows a turn, and writes."""
 
-import contextlib
 from collections.abc import Iterable, Sequence
 
+from ramet.engine import run_events
 from ramet.engine.consequences import consequences
 from ramet.errors import LogMoved
-from ramet.events import AnyEvent, Copied, Extended, LeftUnread, RunOpened
+from ramet.events import AnyEvent, Copied, LeftUnread, RunOpened
 from ramet.history.follower import Follower
 from ramet.population import Member, Population
 from ramet.space import Space
@@ -91,25 +91,8 @@ class Journal:
         self._attempt(lease, events, over=False, unread=())
 
     def append(self, event: RunEvent) -> None:
-        """Write an event of the run itself."""
-        while True:
-            self.catch_up()
-            try:
-                name = self.opening.name
-                self._store.append(name, event, worker=self.worker, after=self._replica.last)
-            except LogMoved:
-                continue
-            self.catch_up()
-            return
-
-    def extend(self, steps: int) -> None:
-        """Raise the budget of each member, unless it is as high already."""
-        while self.steps < steps:
-            with contextlib.suppress(LogMoved):  # Perhaps others raised it.
-                event = Extended(steps=steps)
-                name = self.opening.name
-                self._store.append(name, event, worker=self.worker, after=self._replica.last)
-            self.catch_up()
+        """Write an event of the run itself, unless it would change nothing."""
+        run_events.append(self._store, self._log, event, worker=self.worker)
 
     def _attempt(
         self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str]

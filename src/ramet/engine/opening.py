@@ -11,7 +11,7 @@ from ramet.description import describe, differences
 from ramet.engine.consequences import as_logged
 from ramet.engine.journal import Journal
 from ramet.errors import RunMismatch, RunNotFound, SpaceError, StrategyError
-from ramet.events import Birth, Keep, Mode, RunOpened
+from ramet.events import Birth, Extended, Keep, Mode, RunOpened
 from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.store.base import Store
@@ -55,7 +55,7 @@ def begin(
     raised = extend and settings.steps > journal.steps
     check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
     if raised:
-        journal.extend(settings.steps)
+        journal.append(Extended(steps=settings.steps))
     return journal
 
 

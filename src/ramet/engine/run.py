@@ -58,7 +58,7 @@ class Run:
         self._journal = begin(settings, store, worker=worker, extend=extend, joins=not resume)
         self.opening = self._journal.opening
         self._checkpoints = Checkpoints(blobs, self.name)
-        if resume and self._journal.stopped:
+        if resume:
             self._journal.append(Resumed())
         self._out = TurnsOut(
             store,
@@ -244,8 +244,7 @@ class Run:
     def stop(self) -> None:
         """Have all workers stop once their turns are over; opening the run again goes on."""
         self._journal.catch_up()
-        if not self._journal.stopped:
-            self._journal.append(Stopped())
+        self._journal.append(Stopped())
 
     def sweep(self, *, dry_run: bool = False) -> dict[str, int]:
         """Delete the checkpoints that nobody needs; return the size of each by its key."""
