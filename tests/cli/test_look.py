@@ -11,6 +11,8 @@ import pytest
 
 import ramet as library
 from ramet.cli import screen
+from ramet.events import Copied, Logged
+from ramet.store import SQLiteStore
 from tests.cli import quick
 from tests.cli.shell import EXECUTABLE, called, figures, ramet
 
@@ -217,3 +219,24 @@ def test_a_store_without_runs_says_so(tmp_path: Path) -> None:
     assert ramet("runs", tmp_path / "runs.db").output.endswith(" has no runs yet\n")
     assert ramet("runs", tmp_path / "runs.db", "--json").output == ""
     assert "has no runs yet" in ramet("status", tmp_path / "runs.db").stderr
+
+
+def test_a_log_is_read_once_and_its_copies_are_counted_by_member(
+    done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Logged] = []
+    events = SQLiteStore.events
+
+    def noted(store: SQLiteStore, run: str, after: int = -1) -> list[Logged]:
+        news = events(store, run, after)
+        read.extend(news)
+        return news
+
+    monkeypatch.setattr(SQLiteStore, "events", noted)
+    told = figures(done)
+    assert [logged.number for logged in read] == list(range(len(read)))
+    copied = [logged.event.member for logged in read if isinstance(logged.event, Copied)]
+    assert told["copies"] == len(copied) > 0
+    assert {row["member"]: row["copies"] for row in told["population"]} == {
+        member: copied.count(member) for member in range(5)
+    }

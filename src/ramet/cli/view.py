@@ -13,14 +13,13 @@ class View:
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
-        self.follower = Follower(store, name)
         self.copies: Counter[int] = Counter()
-        self._count(store.events(name)[: self.follower.replica.last + 1])
+        self.follower = Follower(store, name, tell=self._count)
         self.seats: list[Seat] = store.seats(name)
 
     def catch_up(self) -> None:
         """Read on."""
-        self._count(self.follower.catch_up())
+        self.follower.catch_up()
         self.seats = self._store.seats(self.follower.opening.name)
 
     @property

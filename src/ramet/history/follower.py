@@ -1,5 +1,7 @@
 """Following a run's log: the population, kept up by reading only what is new."""
 
+from collections.abc import Callable
+
 from ramet.events import Logged, RunOpened
 from ramet.population import Population
 from ramet.replica import Replica
@@ -7,12 +9,14 @@ from ramet.store.base import Store
 
 
 class Follower:
-    """A reader's view of a run."""
+    """A reader's view of a run; ``tell`` is called with all that it reads, once."""
 
-    def __init__(self, store: Store, run: str) -> None:
+    def __init__(
+        self, store: Store, run: str, *, tell: Callable[[list[Logged]], object] = lambda _: None
+    ) -> None:
         self.opening: RunOpened = store.opening(run)
         self.replica = Replica()
-        self._store = store
+        self._store, self._tell = store, tell
         self.catch_up()
 
     @property
@@ -20,8 +24,8 @@ class Follower:
         """The population as the log told when it was last read."""
         return self.replica.population
 
-    def catch_up(self) -> list[Logged]:
-        """Read on; return what is new."""
+    def catch_up(self) -> None:
+        """Read on."""
         news = self._store.events(self.opening.name, self.replica.last)
         if news:
             # An interrupt in the midst must not have part of it read twice.
@@ -29,4 +33,4 @@ class Follower:
                 self.replica.fold(logged.event for logged in news)
                 self.replica.last = news[-1].number
                 attempt.keep()
-        return news
+            self._tell(news)
