@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,11 @@ from typing import Any
 import pytest
 
 import ramet
-from ramet.errors import RunFailed
+from ramet.errors import MissingScore, RunFailed
 from ramet.events import Copied, TurnLost, canonical
 from ramet.faults import POINTS, VARIABLE
 from tests.engine.loops import SPACE, Descent, pbt
-from tests.engine.scripts import ended, findings_in, result_in, seats_in
+from tests.engine.scripts import alive, ended, findings_in, result_in, seats_in, wait_for
 
 STRATEGY = pbt(population=5, synchronous=True)
 When = Callable[[ramet.Turn], bool]
@@ -131,3 +133,29 @@ def test_a_worker_that_is_replaced_goes_on_with_a_run_that_was_extended(tmp_path
     assert result.population.steps == 24
     assert result.population.done
     assert ended(result_in(store)) == [(member, turn) for member in range(5) for turn in range(6)]
+
+
+@pytest.mark.parametrize("obeys", [True, False], ids=["ends", "is killed"])
+def test_what_a_worker_had_started_is_gone_once_the_crew_was_stopped(
+    *, obeys: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not obeys:
+        monkeypatch.setattr("ramet.engine.processes.GRACE_S", 0.1)
+    started = tmp_path / "started"
+
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            if turn.member == 0:
+                loader = subprocess.Popen(["/bin/sleep", "600"])
+                if not obeys:
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                started.with_suffix(".part").write_text(str(loader.pid))
+                started.with_suffix(".part").rename(started)
+                time.sleep(600)
+            # Without a score, which ends the run.
+            wait_for(started.exists)
+
+    with pytest.raises(MissingScore):
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0, workers=2)
+    loader = int(started.read_text())
+    wait_for(lambda: not alive(loader))

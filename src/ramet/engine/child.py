@@ -60,7 +60,7 @@ class Job:
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker process says of the error that ended it."""
 
-    # The exception's name, if it is one of ours.
+    # The name of the exception's class.
     kind: str
     message: str
     traceback: str

@@ -156,10 +156,7 @@ class Crew:
             code = process.poll()
             if code is None:
                 continue
-            self._forget(index)
-            # What it had started, such as loaders of data, has nobody left to work for.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            self._kill(index)
             report = self._report(index)
             told = (
                 msgspec.json.decode(report.read_bytes(), type=Report) if report.exists() else None
@@ -172,21 +169,24 @@ class Crew:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
         until = time.monotonic() + GRACE_S
-        for process in self._processes.values():
+        for index, process in list(self._processes.items()):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
+            self._kill(index)
 
     def kill(self) -> None:
         """Kill all workers and whatever they started."""
-        for index, process in list(self._processes.items()):
-            if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            self._forget(index)
+        for index in list(self._processes):
+            self._kill(index)
 
-    def _forget(self, index: int) -> None:
-        process = self._processes.pop(index)
+    def _kill(self, index: int) -> None:
+        """Have nothing be left of a worker, whether or not it has ended."""
+        process = self._processes[index]
+        # What it had started, such as loaders of data, has nobody left to work for.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        del self._processes[index]
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
