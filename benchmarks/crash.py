@@ -34,7 +34,7 @@ from ramet.history.doctor import examine
 
 WORKERS = (1, 2, 4)
 STEPS, TURN_S = 1_200, 0.004
-# Between two kills; a worker takes about 0.3 s to start.
+# Between two kills: some come while workers start, some when they have trained for long.
 PAUSES_S = (0.05, 0.6)
 # Kills before some turn must have been begun.
 IN_A_ROW = 3

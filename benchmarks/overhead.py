@@ -1,4 +1,4 @@
-"""What ramet itself costs: turns a second, and seconds to the first, with trivial training.
+"""What ramet itself costs, with trivial training: turns a second, seconds to the first, bytes.
 
     python -m benchmarks.overhead --json                       # in one process, in memory
     python -m benchmarks.overhead --workers 2 --json           # worker processes, SQLite
@@ -6,7 +6,9 @@
 
 Every turn is a step of one addition, with its score and its checkpoint. ``turns_per_s`` is the
 steady state: from the first turn's end to the last's, as the run's own log has them.
-``first_turn_s`` is from the call to the first turn's end, workers' start and all.
+``first_turn_s`` is from the call to the first turn's end, workers' start and all. What is on record
+at the end, by turns: ``log_bytes_a_turn`` of events and, where it is in a file,
+``file_bytes_a_turn``.
 
 With ``--peer ray`` (``pip install "ray[tune]"``) Ray Tune's PBT trains the same toy, in the same
 invocation: set up for speed as its documentation advises, with a class Trainable,
@@ -24,7 +26,7 @@ import numpy as np
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.events import TurnEnded
+from ramet.events import TurnEnded, encode
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), momentum=ramet.Uniform(0.0, 0.99))
 
@@ -43,7 +45,8 @@ def measure(
     """Train a population, and time it from the call."""
     strategy = ramet.PBT(population=members, ready=1, synchronous=synchronous)
     with tempfile.TemporaryDirectory() as folder:
-        place = {"store": Path(folder) / "runs.db", "durability": durability} if workers else {}
+        file = Path(folder, "runs.db")
+        place = {"store": file, "durability": durability} if workers else {}
         called = time.time()
         result = ramet.run(
             train,
@@ -55,11 +58,18 @@ def measure(
             progress=False,
             **place,
         )
-    ended = [logged.at for logged in result.log if isinstance(logged.event, TurnEnded)]
+        in_file = sum(
+            path.stat().st_size for path in Path(folder).glob("runs.db*") if path.is_file()
+        )
+        log = result.log
+    ended = [logged.at for logged in log if isinstance(logged.event, TurnEnded)]
+    in_log = sum(len(encode(logged.event)) for logged in log)
     return {
         "turns": len(ended),
         "turns_per_s": (len(ended) - 1) / (ended[-1] - ended[0]),
         "first_turn_s": ended[0] - called,
+        "log_bytes_a_turn": in_log / len(ended),
+        **({"file_bytes_a_turn": in_file / len(ended)} if in_file else {}),
     }
 
 

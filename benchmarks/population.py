@@ -1,9 +1,12 @@
-"""What a claim and a commit cost in a file, among so many members.
+"""What a claim and a commit cost in a file, and folding a turn, among so many members.
 
     python -m benchmarks.population --members 10 100 1000 10000 --json
+    python -m benchmarks.population --members 10 --points 100000
 
 One worker claims and commits turn after turn, each with one TurnEnded, in an asynchronous run or,
-with ``--sync``, in a synchronous one. The median over the turns; neither may grow with the members.
+with ``--sync``, in a synchronous one. ``fold_ms`` is what such an event costs a worker that has it:
+writing it on its replica, where the member's curve has ``--points`` scores. The medians over the
+turns; none may grow with the members.
 """
 
 import statistics
@@ -14,7 +17,9 @@ from typing import get_args
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.events import AnyEvent, Birth, RoundEnded, RunOpened, TurnEnded
+from ramet.events import AnyEvent, Birth, RoundEnded, RunOpened, TurnEnded, fold
+from ramet.population import Curve
+from ramet.replica import Replica
 from ramet.store import Durability, Lease, SQLiteStore, Standing
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-5, 1.0))
@@ -58,6 +63,21 @@ def turn_of(lease: Lease, turn: int) -> tuple[TurnEnded, Standing]:
     return ended, after
 
 
+def fold_ms(members: int, *, points: int, turns: int) -> float:
+    replica = Replica(fold([opening(members, synchronous=False)]))
+    replica.change(0, curve=Curve(tuple(range(points)), tuple(float(at) for at in range(points))))
+    ended = TurnEnded(
+        member=0, turn=0, trained=EVERY, step=points, points=((points, 0.5),), digest=f"{0:064x}"
+    )
+    taken = []
+    for _ in range(turns):
+        with replica.attempt():
+            began = time.perf_counter()
+            replica.apply(ended)
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken) * 1e3
+
+
 def measure(
     path: Path, members: int, *, turns: int, synchronous: bool, durability: Durability
 ) -> dict[str, object]:
@@ -93,6 +113,7 @@ def measure(
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--members", type=int, nargs="+", default=[10, 100, 1_000, 10_000])
+    options.add_argument("--points", type=int, default=20, help="scores of a curve")
     options.add_argument("--turns", type=int, default=5_000)
     options.add_argument("--sync", action="store_true", help="measure a synchronous run")
     options.add_argument("--durability", choices=get_args(Durability), default="process")
@@ -106,6 +127,8 @@ def main() -> None:
                 synchronous=chosen.sync,
                 durability=chosen.durability,
             )
+        folded_ms = fold_ms(members, points=chosen.points, turns=chosen.turns)
+        figures |= {"points": chosen.points, "fold_ms": folded_ms}
         report(figures, as_json=chosen.json)
 
 
