@@ -4,6 +4,7 @@ import traceback
 from dataclasses import dataclass
 
 from ramet.errors import RunFailed, StrategyError
+from ramet.events import AttemptFailed
 from ramet.population import Population
 from ramet.strategies.base import check_count
 
@@ -34,10 +35,10 @@ class Failures:
     def check(self, population: Population, error: BaseException, *, failed_here: int) -> None:
         """Refuse to go on when too many fail; ``error`` is what the last one raised."""
         if problem := self._problem(population, failed_here):
-            what = "".join(traceback.format_exception_only(error)).strip()
             raise RunFailed(
-                f"{problem}. The last error: {what}. Mend the code and run again: a run in a "
-                f"store of yours goes on where it stopped, and has every traceback (AttemptFailed)"
+                f"{problem}. The last error: {_named(error)}. Mend the code and run again: a run "
+                f"in a store of yours goes on where it stopped, and has every traceback "
+                f"(AttemptFailed)"
             ) from error
 
     def _problem(self, population: Population, failed_here: int) -> str | None:
@@ -51,3 +52,15 @@ class Failures:
                 f"but {failing} of {len(population)} gave up their last turn"
             )
         return None
+
+
+def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFailed:
+    """Return the event that training a turn raised."""
+    trace = "".join(traceback.format_exception(error))
+    # A log holds no half characters, which a file's name in a traceback may.
+    what, trace = (text.encode(errors="replace").decode() for text in (_named(error), trace))
+    return AttemptFailed(member=member, turn=turn, error=what, traceback=trace)
+
+
+def _named(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()

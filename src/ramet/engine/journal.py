@@ -69,6 +69,10 @@ class Journal:
         """Return one member, without making a population of all."""
         return self._replica.members[id_]
 
+    def turn_steps(self, member: Member) -> int:
+        """Return how many steps a member's next turn has."""
+        return min(self._strategy.ready, self.steps - member.trained)
+
     def catch_up(self, head: int | None = None) -> None:
         """Read what others wrote, if anything is known to be new or nothing is known."""
         if head is None or head > self._replica.last:

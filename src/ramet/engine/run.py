@@ -2,24 +2,26 @@
 
 import contextlib
 import logging
-import math
-import traceback
 from collections.abc import Iterable
 from typing import Any
 
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
 from ramet.engine.checkpoints import UNREADABLE, Checkpoints
+from ramet.engine.failures import attempt_failed
+from ramet.engine.giving_up import give_up, stragglers, turn_lost
 from ramet.engine.notices import Notices
 from ramet.engine.opening import Settings, begin
 from ramet.engine.options import Options
+from ramet.engine.recovery import recover
+from ramet.engine.sweeping import Sweeping
 from ramet.engine.turn import Turn
 from ramet.engine.turns_out import TurnsOut
-from ramet.errors import LeaseLost, LogMoved, StateError, StoreError
-from ramet.events import AnyEvent, AttemptFailed, Resumed, Stopped, TurnEnded, TurnLost
+from ramet.errors import StateError
+from ramet.events import AnyEvent, Resumed, Stopped, TurnEnded
 from ramet.faults import reach
 from ramet.history.result import Result
-from ramet.population import Checkpoint, Member, Population
+from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
 from ramet.store.base import Lease, Store
 
@@ -27,8 +29,6 @@ logger = logging.getLogger("ramet")
 
 # How soon a worker that found nothing to do looks again, at first and in the long run.
 FIRST_POLL_S, POLL_S = 0.0002, 0.02
-# A sweep comes whenever this part of the members, and so many turns, have left checkpoints behind.
-SWEEP_PART, SWEEP_TURNS = 4, 8
 
 
 class Run:
@@ -58,6 +58,7 @@ class Run:
         self._journal = begin(settings, store, worker=worker, extend=extend, joins=not resume)
         self.opening = self._journal.opening
         self._checkpoints = Checkpoints(blobs, self.name)
+        self._sweeping = Sweeping(self._journal, self._checkpoints)
         if resume:
             self._journal.append(Resumed())
         self._out = TurnsOut(
@@ -69,8 +70,6 @@ class Run:
             clock=self._clock,
         )
         self._failed_here = 0
-        # Turns ended when this worker last swept; its first turn looks what others left.
-        self._swept_at: int | None = None
         # Whose state the worker last had in its hands.
         self._last: int | None = None
 
@@ -152,11 +151,12 @@ class Run:
             points=points,
             digest=kept.digest,
         )
-        self._commit(turn, [ended], over=True, unread=unread)
+        with self._out.ending(turn):
+            self._journal.commit(turn.lease, [ended], over=True, unread=unread)
         self._last = turn.member
         if self._journal.turns == len(self.opening.births):
             self._notices.scores(self.population)
-        self._sweep()
+        self._sweeping.sweep_if_due()
         return kept
 
     def fail(self, turn: Turn, error: BaseException | str) -> None:
@@ -169,30 +169,29 @@ class Run:
         self._out.check(turn)
         self._journal.catch_up()
         if isinstance(error, UNREADABLE):
-            self._recover(turn, error)
+            with self._out.ending(turn):
+                # Whoever lost the member may have been told of a checkpoint long swept.
+                self.extend(turn)
+                recover(self._store, self._journal, self._checkpoints, turn.lease, error)
             return
         error = RuntimeError(error) if isinstance(error, str) else error
-        what = "".join(traceback.format_exception_only(error)).strip()
-        text = "".join(traceback.format_exception(error))
-        # A log holds no half characters, which a file's name in a traceback may.
-        what, text = (part.encode(errors="replace").decode() for part in (what, text))
+        failed = attempt_failed(error, member=turn.member, turn=turn.number)
         attempts = self._journal.member(turn.member).attempts + 1
         self._failed_here += 1
         fields = {"member": turn.member, "turn": turn.number, "attempt": attempts}
         logger.warning(
             "member %(member)d raised in turn %(turn)d: %(error)s",
-            {**fields, "error": what},
+            {**fields, "error": failed.error},
             extra=fields,
         )
-        events: list[AnyEvent] = [
-            AttemptFailed(member=turn.member, turn=turn.number, error=what, traceback=text)
-        ]
+        events: list[AnyEvent] = [failed]
         given_up = self._journal.turns > 0 and self.options.failures.given_up(attempts)
         if given_up:
-            events.append(self._lost(self._journal.member(turn.member), "failed"))
-        self._commit(turn, events, over=given_up)
+            events.append(turn_lost(self._journal, turn.member, "failed"))
+        with self._out.ending(turn):
+            self._journal.commit(turn.lease, events, over=given_up)
         if given_up:
-            self._sweep()
+            self._sweeping.sweep_if_due()
         self._journal.catch_up()
         self.options.failures.check(self.population, error, failed_here=self._failed_here)
 
@@ -214,26 +213,17 @@ class Run:
 
     def give_up(self, member: int, *, turn: int, why: str) -> bool:
         """Give up a turn that another worker has or had; say whether it was not over yet."""
-        lease = self._store.seize(
-            self.name, member, turn=turn, worker=self.worker, ttl_s=self.options.lease_ttl_s
+        given_up = give_up(
+            self._store,
+            self._journal,
+            member,
+            turn=turn,
+            why=why,
+            ttl_s=self.options.lease_ttl_s,
         )
-        if lease is None:
-            return False
-        self._journal.catch_up()
-        lost = self._lost(self._journal.member(member), why)
-        fields = {"member": member, "turn": turn, "why": why}
-        logger.warning(
-            "turn %(turn)d of member %(member)d is given up: %(why)s", fields, extra=fields
-        )
-        try:
-            self._journal.commit(lease, [lost], over=True)
-        except LeaseLost:
-            return False  # Another worker gave it up meanwhile.
-        except BaseException:
-            self._store.release(lease)
-            raise
-        self._sweep()
-        return True
+        if given_up:
+            self._sweeping.sweep_if_due()
+        return given_up
 
     def disown(self, worker: str) -> list[int]:
         """Take from a worker that is known to be dead what it held; return the members."""
@@ -285,7 +275,7 @@ class Run:
         turn = Turn(
             member=member,
             lease=lease,
-            steps=self._steps_of(member),
+            steps=self._journal.turn_steps(member),
             evaluate_every=self._strategy.evaluate_every,
             seed=self.opening.seed,
             mode=self.opening.mode,
@@ -293,46 +283,6 @@ class Run:
         )
         self._out.add(turn)
         return turn
-
-    def _steps_of(self, member: Member) -> int:
-        return min(self._strategy.ready, self._journal.steps - member.trained)
-
-    def _lost(self, member: Member, why: str) -> TurnLost:
-        trained = member.trained + self._steps_of(member)
-        return TurnLost(member=member.id, turn=member.turn, trained=trained, why=why)
-
-    def _commit(
-        self, turn: Turn, events: list[AnyEvent], *, over: bool, unread: Iterable[str] = ()
-    ) -> None:
-        try:
-            self._journal.commit(turn.lease, events, over=over, unread=list(unread))
-        except LeaseLost:
-            self._out.let_go(turn)
-            raise
-        self._out.let_go(turn)
-
-    def _recover(self, turn: Turn, error: StoreError) -> None:
-        """Have a member go on from something else than its checkpoint, which cannot be read."""
-        try:
-            # Whoever lost the member may have been told of a checkpoint long swept.
-            self.extend(turn)
-            log = [logged.event for logged in self._store.events(self.name)]
-            member = self._journal.member(turn.member)
-            events = self._checkpoints.replacement(member, error, self.population, log)
-            fields = {"member": turn.member, "turn": turn.number}
-            logger.warning(
-                "member %(member)d goes on from another checkpoint, as its own cannot be read: "
-                "%(error)s",
-                {**fields, "error": error},
-                extra=fields,
-            )
-            self._journal.write_once(turn.lease, events)
-        except LogMoved:
-            self._store.release(turn.lease)  # Whoever gets the turn next finds the same.
-        except LeaseLost:
-            self._out.let_go(turn)
-            raise
-        self._out.let_go(turn)
 
     def _waited_long(self, since: float) -> bool:
         limit = self.options.straggler_timeout_s
@@ -345,21 +295,5 @@ class Run:
     def _close_round(self) -> None:
         """End the round without those who still train."""
         self._journal.catch_up()
-        population = self.population
-        for member in population:
-            if member.turn == population.round and not population.finished(member.id):
-                self.give_up(member.id, turn=member.turn, why="straggler")
-
-    def _sweep(self) -> None:
-        """Drop the checkpoints that nobody needs, every so many turns and at the end."""
-        turns = self._journal.turns
-        members = len(self.opening.births)
-        since = math.inf if self._swept_at is None else turns - self._swept_at
-        if since < max(SWEEP_TURNS, members // SWEEP_PART) and not self._journal.done:
-            return
-        self._swept_at = turns
-        try:
-            self._checkpoints.sweep(self.population, self.opening.keep)
-        except (StoreError, OSError) as error:
-            # The turn is over all the same, and the next sweep comes.
-            logger.warning("could not delete what nobody needs: %s", error)
+        for member in stragglers(self.population):
+            self.give_up(member.id, turn=member.turn, why="straggler")

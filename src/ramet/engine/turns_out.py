@@ -75,6 +75,16 @@ class TurnsOut:
         if turn in self:
             del self._turns[turn.member]
 
+    @contextlib.contextmanager
+    def ending(self, turn: Turn) -> Iterator[None]:
+        """Be done with a turn once the block has ended it, or found that its lease is lost."""
+        try:
+            yield
+        except LeaseLost:
+            self.let_go(turn)
+            raise
+        self.let_go(turn)
+
     def release(self, turn: Turn) -> None:
         """Give a turn back untrained."""
         self.let_go(turn)

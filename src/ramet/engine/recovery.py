@@ -1,0 +1,82 @@
+"""Members whose checkpoint cannot be read, and what they go on from instead."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from ramet.engine.checkpoints import Checkpoints
+from ramet.engine.journal import Journal
+from ramet.errors import LogMoved, StoreError
+from ramet.events import AnyEvent, CheckpointLost, Copied, Weights
+from ramet.history.lineage import ancestors, points_behind
+from ramet.population import Checkpoint, Member, Population
+from ramet.store.base import Lease, Store, standing
+
+logger = logging.getLogger("ramet")
+
+
+def recover(
+    store: Store, journal: Journal, checkpoints: Checkpoints, lease: Lease, error: StoreError
+) -> None:
+    """Have a member go on from something else than its checkpoint, and let go of it."""
+    log = [logged.event for logged in store.events(lease.run)]
+    member = journal.member(lease.member)
+    events = replacement(member, error, journal.population, log, readable=checkpoints.readable)
+    fields = {"member": member.id, "turn": member.turn}
+    logger.warning(
+        "member %(member)d goes on from another checkpoint, as its own cannot be read: %(error)s",
+        {**fields, "error": error},
+        extra=fields,
+    )
+    try:
+        journal.write_once(lease, events)
+    except LogMoved:
+        store.release(lease)  # Whoever gets the turn next finds the same.
+
+
+def replacement(
+    member: Member,
+    error: StoreError,
+    population: Population,
+    log: Sequence[AnyEvent],
+    *,
+    readable: Callable[[Checkpoint], bool],
+) -> list[AnyEvent]:
+    """Return how a member goes on whose checkpoint cannot be read.
+
+    It falls back to the latest one on its own lineage that can, or else takes the weights of the
+    best member that has some.
+    """
+    if member.checkpoint is None:
+        raise error
+    lost = CheckpointLost(member=member.id, key=member.checkpoint.key, error=str(error))
+    for older in ancestors(member.checkpoint, log):
+        if readable(older):
+            return [lost, _taken(member, member.id, older, log, kind="fallback")]
+    for source in _others(member, population):
+        if readable(source):
+            return [lost, _taken(member, source.member, source, log, kind="rebirth")]
+    raise error
+
+
+def _others(member: Member, population: Population) -> Iterator[Checkpoint]:
+    """Yield what a member may take in place of its own weights, the best first."""
+    if population.best is not None:
+        yield population.best.checkpoint
+    scored = [other for other in population if other.checkpoint and other.id != member.id]
+    for other in sorted(scored, key=_worth, reverse=True):
+        if other.checkpoint is not None:
+            yield other.checkpoint
+
+
+def _worth(member: Member) -> tuple[float, int]:
+    score = standing(member).score
+    return -math.inf if score is None else score, -member.id
+
+
+def _taken(
+    member: Member, source: int, checkpoint: Checkpoint, log: Sequence[AnyEvent], *, kind: str
+) -> Copied:
+    points = points_behind(checkpoint, log)
+    weights = Weights(checkpoint=checkpoint, points=points)
+    return Copied(member=member.id, source=source, kind=kind, weights=weights, hparams=None)
