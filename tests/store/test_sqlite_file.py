@@ -25,7 +25,7 @@ from ramet.events import Annotated
 from ramet.store import Lease, SQLiteStore
 from ramet.store.statements import migrations
 from ramet.testing import FakeClock
-from ramet.testing.store import begin, claim, end_turn, standings
+from ramet.testing.store_steps import begin, claim, end_turn, standings
 from tests.store.soundness import wrong_with
 
 MIB = 1024 * 1024

@@ -19,7 +19,8 @@ from ramet.history.doctor import log_findings
 from ramet.store import Durability, SQLiteStore, Store
 from ramet.store.statements import queries
 from ramet.testing import FakeClock
-from ramet.testing.store import TTL_S, StoreContract, begin, claim, end_turn, standings
+from ramet.testing.store import StoreContract
+from ramet.testing.store_steps import TTL_S, begin, claim, end_turn, standings
 from tests.store.soundness import wrong_with
 
 processes = get_context("spawn")
@@ -131,7 +132,7 @@ def test_a_process_that_is_killed_has_written_all_of_its_turn_or_nothing(
 FORKING = """
 import os, sys, threading
 from ramet.store import SQLiteStore
-from ramet.testing.store import begin, end_turn
+from ramet.testing.store_steps import begin, end_turn
 
 store = SQLiteStore(sys.argv[1], durability="process")
 begin(store, members=60)

@@ -23,7 +23,7 @@ from ramet.events import (
 )
 from ramet.store import Lease, MemoryStore, RunEvent, SQLiteStore, Standing, Store
 from ramet.testing import FakeClock
-from ramet.testing.store import opening
+from ramet.testing.store_steps import opening
 
 MEMBERS = 3
 OPENED = st.sampled_from(["together", "apart"])

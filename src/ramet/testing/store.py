@@ -11,13 +11,11 @@ The promises are numbered as in docs/architecture.md.
 """
 
 import math
-import threading
 from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
 
-from ramet.domains import Uniform
 from ramet.errors import LeaseLost, LogMoved, RunNotFound
 from ramet.events import (
     Annotated,
@@ -26,89 +24,26 @@ from ramet.events import (
     Copied,
     Explored,
     Extended,
-    RunOpened,
     Stopped,
-    TurnEnded,
     Weights,
-    fold,
 )
-from ramet.population import Population
-from ramet.space import Space
 from ramet.store import Lease, Standing, Store, standing
 from ramet.testing.clock import FakeClock
-
-TTL_S = 30.0
-
-
-def opening(
-    name: str = "lm", *, members: int = 3, steps: int = 20, synchronous: bool = False
-) -> RunOpened:
-    """Return the opening of a small run."""
-    return RunOpened(
-        name=name,
-        seed=0,
-        mode="max",
-        steps=steps,
-        synchronous=synchronous,
-        ready=10,
-        keep="lineage",
-        space=Space(lr=Uniform(0.0, 1.0)).describe(),
-        strategy={},
-        births=tuple(Birth(hparams={"lr": 0.5}) for _ in range(members)),
-    )
-
-
-def begin(
-    store: Store, name: str = "lm", *, members: int = 3, synchronous: bool = False
-) -> RunOpened:
-    """Open a small run in a store."""
-    opened = opening(name, members=members, synchronous=synchronous)
-    return store.open_run(opened, worker="first")
-
-
-def standings(store: Store, name: str = "lm") -> list[Standing]:
-    """Return how the members of a run stand."""
-    return [seat.standing for seat in store.seats(name)]
-
-
-def folded(store: Store, name: str = "lm") -> Population:
-    """Return what the log of a run leads to."""
-    return fold(logged.event for logged in store.events(name))
-
-
-def claim(store: Store, worker: str = "gpu-03") -> Lease:
-    """Claim a member that must be there."""
-    lease = store.claim("lm", worker=worker, ttl_s=TTL_S)
-    assert lease is not None
-    return lease
-
-
-def end_turn(store: Store, lease: Lease, *, after: int | None = None) -> int:
-    """Commit a turn of ten steps."""
-    before = standings(store)[lease.member]
-    events: list[AnyEvent] = [
-        TurnEnded(
-            member=lease.member,
-            turn=before.turn,
-            trained=before.trained + 10,
-            step=before.step + 10,
-            points=((before.step + 10, 0.5),),
-            digest="d",
-        )
-    ]
-    return store.commit(lease, events, [_after(store, events, lease.member)], after=after)
-
-
-def _after(store: Store, events: list[AnyEvent], member: int) -> Standing:
-    return standing(fold(events, folded(store))[member])
-
-
-def _at_once(work: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+from ramet.testing.store_steps import (
+    TTL_S,
+    at_once,
+    begin,
+    claim,
+    claims,
+    end_turn,
+    folded,
+    nobody_is_free,
+    opening,
+    seize,
+    standing_after,
+    standings,
+    turn_of,
+)
 
 
 class StoreContract:
@@ -169,17 +104,16 @@ class StoreContract:
     def test_i1_a_member_has_at_most_one_live_lease(self, store: Store) -> None:
         begin(store)
         assert {claim(store).member for _ in range(3)} == {0, 1, 2}
-        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S) is None
+        assert nobody_is_free(store)
 
     def test_i1_holds_among_threads(self, store: Store) -> None:
         begin(store, members=50)
         claimed: list[int] = []
 
         def work() -> None:
-            while (lease := store.claim("lm", worker="thread", ttl_s=TTL_S)) is not None:
-                claimed.append(lease.member)
+            claimed.extend([lease.member for lease in claims(store)])
 
-        _at_once(work)
+        at_once(work)
         assert sorted(claimed) == list(range(50))
 
     def test_the_member_that_trained_least_is_claimed_first(self, store: Store) -> None:
@@ -191,7 +125,7 @@ class StoreContract:
         begin(store, members=1)
         for _ in range(2):
             end_turn(store, claim(store))
-        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S) is None
+        assert nobody_is_free(store)
 
     def test_i2_a_commit_under_a_lost_lease_writes_nothing(
         self, store: Store, clock: FakeClock
@@ -230,7 +164,7 @@ class StoreContract:
         clock.sleep(TTL_S - 1)
         lease = store.extend(lease, ttl_s=TTL_S)
         clock.sleep(TTL_S - 1)
-        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S) is None
+        assert nobody_is_free(store)
         end_turn(store, lease)
 
     def test_a_released_member_can_be_claimed_at_once(self, store: Store) -> None:
@@ -267,13 +201,13 @@ class StoreContract:
         begin(store, members=50)
 
         def work() -> None:
-            while (lease := store.claim("lm", worker="thread", ttl_s=TTL_S)) is not None:
+            for lease in claims(store):
                 note = Annotated(member=lease.member, data={"seen": True})
                 # No budget left, so that each is claimed once.
                 done = Standing(member=lease.member, trained=20)
                 store.commit(lease, [note, note], [done])
 
-        _at_once(work)
+        at_once(work)
         log = store.events("lm")
         assert [logged.number for logged in log] == list(range(101))
         # The two events of a commit stand together.
@@ -299,7 +233,7 @@ class StoreContract:
         begin(store)
         one, other = claim(store), claim(store)
         events: list[AnyEvent] = [Explored(member=other.member, hparams={"lr": 0.9})]
-        store.commit(one, events, [_after(store, events, other.member)])
+        store.commit(one, events, [standing_after(store, events, other.member)])
         with pytest.raises(LeaseLost):
             end_turn(store, other)
 
@@ -308,9 +242,9 @@ class StoreContract:
         end_turn(store, claim(store))
         lease = claim(store)
         assert lease.member == 1
-        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S) is None
-        turn = TurnEnded(member=1, turn=0, trained=10, step=10, points=((10, 0.5),), digest="d")
-        store.commit(lease, [turn], [_after(store, [turn], 1)], round=1)
+        assert nobody_is_free(store)
+        turn = turn_of(store, lease)
+        store.commit(lease, [turn], [standing_after(store, [turn], 1)], round=1)
         assert {claim(store).member for _ in range(2)} == {0, 1}
 
     def test_a_commit_that_cannot_be_written_whole_writes_nothing(self, store: Store) -> None:
@@ -333,7 +267,7 @@ class StoreContract:
         store.release(lost)
         with pytest.raises(LeaseLost):
             store.extend(lost, ttl_s=TTL_S)
-        assert store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None
+        assert nobody_is_free(store)
         end_turn(store, taken)
 
     def test_a_commit_that_is_refused_leaves_its_lease_as_it_was(self, store: Store) -> None:
@@ -341,14 +275,14 @@ class StoreContract:
         lease = claim(store)
         with pytest.raises(LogMoved):
             end_turn(store, lease, after=7)
-        assert store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None
+        assert nobody_is_free(store)
         end_turn(store, lease)
 
     def test_a_score_that_is_not_finite_is_kept_as_one(self, store: Store) -> None:
         begin(store, members=1)
         lease = claim(store)
-        turn = TurnEnded(member=0, turn=0, trained=10, step=10, points=((10, None),), digest="d")
-        store.commit(lease, [turn], [_after(store, [turn], 0)])
+        turn = turn_of(store, lease, score=None)
+        store.commit(lease, [turn], [standing_after(store, [turn], 0)])
         assert standings(store)[0].score is None
         assert folded(store)[0].curve.points() == ((10, None),)
 
@@ -358,10 +292,7 @@ class StoreContract:
         begin(store)
         for _ in range(2):
             end_turn(store, claim(store))
-        preferring = [
-            store.claim("lm", worker="gpu-03", ttl_s=TTL_S, prefer=member) for member in (1, 1, 0)
-        ]
-        assert [lease and lease.member for lease in preferring] == [2, 1, 0]
+        assert [claim(store, prefer=member).member for member in (1, 1, 0)] == [2, 1, 0]
 
     def test_the_preferred_member_is_claimed_only_if_it_is_free(self, store: Store) -> None:
         begin(store, synchronous=True)
@@ -369,8 +300,7 @@ class StoreContract:
         store.commit(claim(store), [], [Standing(member=0, turn=1)])
         claim(store)
         for prefer in (0, 1):
-            lease = store.claim("lm", worker="gpu-03", ttl_s=TTL_S, prefer=prefer)
-            assert lease is not None
+            lease = claim(store, prefer=prefer)
             assert lease.member == 2
             store.release(lease)
 
@@ -380,19 +310,19 @@ class StoreContract:
         with pytest.raises(LogMoved):
             store.commit(lease, [], [Standing(member=0, turn=1)], round=1, after=7)
         store.release(lease)
-        assert store.seize("lm", 0, turn=0, worker="gpu-03", ttl_s=TTL_S) is not None
+        assert seize(store, 0, turn=0) is not None
 
     def test_a_member_whose_turn_is_under_way_can_be_seized(self, store: Store) -> None:
         begin(store, synchronous=True)
         slow = claim(store, "slow")
-        assert store.seize("lm", 0, turn=1, worker="gpu-03", ttl_s=TTL_S) is None
-        lease = store.seize("lm", 0, turn=0, worker="gpu-03", ttl_s=TTL_S)
+        assert seize(store, 0, turn=1) is None
+        lease = seize(store, 0, turn=0)
         assert lease is not None
         with pytest.raises(LeaseLost, match="'gpu-03' holds it now"):
             end_turn(store, slow)
         end_turn(store, lease)
-        assert store.seize("lm", 0, turn=0, worker="gpu-03", ttl_s=TTL_S) is None
-        assert store.seize("lm", 0, turn=1, worker="gpu-03", ttl_s=TTL_S) is None
+        assert seize(store, 0, turn=0) is None
+        assert seize(store, 0, turn=1) is None
 
     def test_what_a_dead_worker_held_can_be_claimed_at_once(self, store: Store) -> None:
         begin(store)
@@ -413,7 +343,7 @@ class StoreContract:
         assert source.checkpoint is not None
         weights = Weights(checkpoint=source.checkpoint, points=((10, 0.5),))
         copy = Copied(member=1, source=0, kind="exploit", weights=weights, hparams=None)
-        after = [_after(store, [copy], 1)]
+        after = [standing_after(store, [copy], 1)]
         store.claim("lm", worker="other", ttl_s=TTL_S)
         end_turn(store, claim(store, "source"))
         with pytest.raises(LogMoved, match="member 0 of run 'lm' went on from 0-0-d"):
@@ -441,7 +371,7 @@ class StoreContract:
             end_turn(store, claim(store))
         assert store.append("lm", Extended(steps=30), worker="cli", after=2) == 3
         end_turn(store, claim(store))
-        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S) is None
+        assert nobody_is_free(store)
         assert folded(store).steps == 30
 
     def test_an_event_of_the_run_is_not_written_on_an_old_log(self, store: Store) -> None:
@@ -458,7 +388,7 @@ class StoreContract:
         begin(store, members=1)
         claim(store, "gpu-17")
         clock.jump(1e6)
-        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S) is None
+        assert nobody_is_free(store)
         clock.jump(-2e6)
         clock.sleep(TTL_S + 1)
         assert claim(store).worker == "gpu-03"

@@ -1,0 +1,104 @@
+"""Steps of a small run in any store, which tests of stores are written in."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+from ramet.domains import Uniform
+from ramet.events import AnyEvent, Birth, RunOpened, TurnEnded, fold
+from ramet.population import Population
+from ramet.space import Space
+from ramet.store import Lease, Standing, Store, standing
+
+TTL_S = 30.0
+
+
+def opening(
+    name: str = "lm", *, members: int = 3, steps: int = 20, synchronous: bool = False
+) -> RunOpened:
+    """Return the opening of a small run."""
+    return RunOpened(
+        name=name,
+        seed=0,
+        mode="max",
+        steps=steps,
+        synchronous=synchronous,
+        ready=10,
+        keep="lineage",
+        space=Space(lr=Uniform(0.0, 1.0)).describe(),
+        strategy={},
+        births=tuple(Birth(hparams={"lr": 0.5}) for _ in range(members)),
+    )
+
+
+def begin(
+    store: Store, name: str = "lm", *, members: int = 3, synchronous: bool = False
+) -> RunOpened:
+    """Open a small run in a store."""
+    opened = opening(name, members=members, synchronous=synchronous)
+    return store.open_run(opened, worker="first")
+
+
+def standings(store: Store, name: str = "lm") -> list[Standing]:
+    """Return how the members of a run stand."""
+    return [seat.standing for seat in store.seats(name)]
+
+
+def folded(store: Store, name: str = "lm") -> Population:
+    """Return what the log of a run leads to."""
+    return fold(logged.event for logged in store.events(name))
+
+
+def claim(store: Store, worker: str = "gpu-03", *, prefer: int | None = None) -> Lease:
+    """Claim a member that must be there."""
+    lease = store.claim("lm", worker=worker, ttl_s=TTL_S, prefer=prefer)
+    assert lease is not None
+    return lease
+
+
+def claims(store: Store) -> Iterator[Lease]:
+    """Claim members for as long as there is one to claim."""
+    while (lease := store.claim("lm", worker="gpu-03", ttl_s=TTL_S)) is not None:
+        yield lease
+
+
+def nobody_is_free(store: Store) -> bool:
+    """Say whether there is no member to claim."""
+    return store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None
+
+
+def seize(store: Store, member: int, *, turn: int) -> Lease | None:
+    """Seize a member, if it has not ended the turn yet."""
+    return store.seize("lm", member, turn=turn, worker="gpu-03", ttl_s=TTL_S)
+
+
+def end_turn(store: Store, lease: Lease, *, after: int | None = None) -> int:
+    """Commit a turn of ten steps."""
+    events: list[AnyEvent] = [turn_of(store, lease)]
+    return store.commit(lease, events, [standing_after(store, events, lease.member)], after=after)
+
+
+def turn_of(store: Store, lease: Lease, *, score: float | None = 0.5) -> TurnEnded:
+    """Return the event that a member ended a turn of ten steps."""
+    before = standings(store)[lease.member]
+    return TurnEnded(
+        member=lease.member,
+        turn=before.turn,
+        trained=before.trained + 10,
+        step=before.step + 10,
+        points=((before.step + 10, score),),
+        digest="d",
+    )
+
+
+def standing_after(store: Store, events: list[AnyEvent], member: int) -> Standing:
+    """Return how a member stands once the events are written behind those that are."""
+    return standing(fold(events, folded(store))[member])
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Do the same in four threads."""
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
