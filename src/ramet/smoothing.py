@@ -73,11 +73,12 @@ def _likeliest(curve: Floats) -> "_Fit":
     """Return the fit of the highest likelihood: a search on the grid, from coarse to fine."""
     gains = _gains()
     rows = int(np.searchsorted(LENGTHSCALES, LONGEST * len(curve), side="right"))
+    differenced = [_differenced(curve, recursion) for recursion in gains.recursions[:rows]]
     fits: dict[Cell, _Fit] = {}
 
     def loss(cell: Cell) -> float:
         if cell not in fits:
-            fits[cell] = _Fit(curve, cell, gains)
+            fits[cell] = _Fit(curve, differenced[cell[0]], cell, gains)
         return fits[cell].loss
 
     (down, along), *finer = STRIDES
@@ -102,13 +103,13 @@ def _around(cell: Cell, stride: tuple[int, int], rows: int) -> Iterator[Cell]:
 class _Fit:
     """A curve under the hyperparameters of a cell, its amplitude the likeliest."""
 
-    def __init__(self, curve: Floats, cell: Cell, gains: "_Gains") -> None:
+    def __init__(self, curve: Floats, differenced: Floats, cell: Cell, gains: "_Gains") -> None:
         length = len(curve)
         self._curve, self._gains = curve, gains
         self._noise = float(NOISES[cell[1]])
         self._recursion = gains.recursions[cell[0]]
         self._factor, logs = gains.factor(cell, length)
-        self._white = gains.solve(self._factor, _differenced(curve, self._recursion), "N")
+        self._white = gains.solve(self._factor, differenced, "N")
         # The negative logarithm of the marginal likelihood, less a constant.
         self.loss = 0.5 * length * math.log(self._white @ self._white / length) + logs
 

@@ -13,6 +13,8 @@ from ramet.store import MemoryStore, SQLiteStore, Store
 
 Durability: TypeAlias = Literal["power", "process"]
 
+# What every store answers to, also one that passes the verbs on to another.
+VERBS = [name for name in vars(Store) if not name.startswith("_")]
 # Behind the store's file name, as SQLite's own companions are named.
 CHECKPOINTS = "-checkpoints"
 
@@ -67,7 +69,7 @@ def place(
         return _temporary(blobs) if shared else _in_memory(blobs)
     if isinstance(store, str | PathLike):
         return _in_file(Path(fspath(store)), blobs, durability)
-    if isinstance(store, type) or not isinstance(store, Store):
+    if isinstance(store, type) or not all(callable(getattr(store, verb, None)) for verb in VERBS):
         raise StoreError(f"a store must be the path of a file, None, or a Store, but got {store!r}")
     if blobs is None:
         raise StoreError(

@@ -31,7 +31,7 @@ Outcome: TypeAlias = Literal[
 ]
 
 
-class Rating(msgspec.Struct, frozen=True, kw_only=True):
+class Rating(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What FIRE keeps on a member of P2 and up."""
 
     # How fast its weights improve, against those of its rivals; None while nobody evaluates it.
@@ -40,7 +40,7 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
     seen: int = 0
 
 
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What FIRE keeps on an evaluator: what it is at, or was at last."""
 
     # Whose weights it began with, and whose hyperparameters it trains them with.

@@ -1,0 +1,39 @@
+"""What FIRE noted in a run's log: who was rated how, who was evaluated, and how that ended."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from ramet.events import Annotated, AnyEvent, TurnEnded
+from ramet.strategies import Evaluation, Rating
+
+
+class Note(NamedTuple):
+    """A note on a member, and the step of the run at which it was made."""
+
+    step: int
+    member: int
+    what: Rating | Evaluation
+
+
+def notes(events: Iterable[AnyEvent]) -> Iterator[Note]:
+    """Yield what FIRE noted, in order.
+
+    An evaluation is noted when it begins and, with its outcome, when it ends; a rating whenever it
+    changes.
+    """
+    step = 0
+    for event in events:
+        match event:
+            case TurnEnded(trained=trained):
+                step = max(step, trained)
+            case Annotated(member=member, data=data) if member is not None and data is not None:
+                yield Note(step, member, msgspec.convert(data, Rating | Evaluation))
+
+
+def evaluations(events: Iterable[AnyEvent]) -> Iterator[tuple[int, Evaluation]]:
+    """Yield the evaluations that ended, each behind its evaluator, in the order of their ends."""
+    for note in notes(events):
+        if isinstance(note.what, Evaluation) and note.what.outcome is not None:
+            yield note.member, note.what

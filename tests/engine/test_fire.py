@@ -1,0 +1,227 @@
+"""Runs that FIRE decides in."""
+
+import dataclasses
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.blobs import MemoryBlobs
+from ramet.errors import StrategyError
+from ramet.events import Copied, Rested, RoundEnded, TurnEnded, canonical, fold
+from ramet.faults import POINTS, VARIABLE
+from ramet.history.doctor import examine
+from ramet.history.fire import evaluations, notes
+from ramet.store import MemoryStore
+from ramet.strategies import Rating
+from ramet.testing import QUADRATIC_SPACE, Quadratic
+from ramet.testing.quadratic_optimum import final_loss
+from tests.engine.scripts import findings_in
+
+TASK = Quadratic(dim=20)
+STRATEGY = ramet.FIRE(ready=12, evaluate_every=1, subpopulations=3, size=4)
+STEPS = 12 * 16
+RUN: dict[str, Any] = {"steps": STEPS, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def whole() -> ramet.Result:
+    return ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN)
+
+
+def test_much_happens(whole: ramet.Result) -> None:
+    """What the other tests here would be worth little without."""
+    outcomes = Counter(evaluation.outcome for _, evaluation in evaluations(whole.events))
+    assert (
+        min(outcomes[kind] for kind in ("success", "parent lost", "target lost", "no better")) > 0
+    )
+    kinds = Counter(event.kind for event in whole.events if isinstance(event, Copied))
+    assert set(kinds) == {"exploit", "evaluation", "success"}
+    assert any(isinstance(event, Rested) for event in whole.events)
+
+
+def test_every_member_spends_every_round_training_or_resting(whole: ramet.Result) -> None:
+    spent: Counter[int] = Counter()
+    rounds = 0
+    for event in whole.events:
+        match event:
+            case TurnEnded(member=member):
+                spent[member] += 1
+                assert event.turn == rounds
+            case Rested(member=member):
+                assert event.turn == rounds
+            case RoundEnded():
+                rounds += 1
+    assert rounds == STEPS // 12
+    assert {member.trained for member in whole.population} == {STEPS}
+    assert all(spent[member] == rounds for member in range(12))
+    # Nobody is evaluated in the first round.
+    assert all(0 < spent[member] < rounds for member in range(12, 18))
+
+
+def test_the_best_is_the_best_score_that_p1_ever_had(whole: ramet.Result) -> None:
+    p1 = [member.id for member in whole.population if member.group == 1]
+    scores: list[float] = []
+    for event in whole.events:
+        match event:
+            case TurnEnded(member=member, points=points) if member in p1:
+                scores.append(points[-1][1] or -math.inf)
+            case Copied(member=member, weights=weights) if member in p1 and weights:
+                scores.append(weights.points[-1][1] or -math.inf)
+    assert whole.best.score == max(scores)
+
+
+def test_the_schedule_goes_through_evaluators_and_leads_to_the_best_weights(
+    whole: ramet.Result,
+) -> None:
+    schedule = whole.schedule()
+    rates = [values["lr"] for step in range(0, whole.best.step, 12) for values in [schedule(step)]]
+    assert len(set(rates)) > 3
+    assert final_loss(TASK, np.array(rates), ready=12) == pytest.approx(
+        TASK.loss(whole.best.load()), rel=1e-12
+    )
+
+
+def test_the_best_of_p1_may_have_come_from_an_evaluator() -> None:
+    """And then its hyperparameters are those it was trained with there."""
+    for seed in range(40):
+        result = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=12 * 4, seed=seed)
+        if result.population[result.best.member].group == 0:
+            assert list(result.schedule())[-1][1] == result.best.hparams
+            return
+    pytest.fail("no seed has a best that was a success just now")
+
+
+def test_a_log_read_back_says_what_each_member_was_rated(whole: ramet.Result) -> None:
+    rated = {
+        note.member: note.what for note in notes(whole.events) if isinstance(note.what, Rating)
+    }
+    assert set(rated) <= set(range(4, 12))
+    for member, rating in rated.items():
+        data = fold(whole.events)[member].data
+        assert (data["fitness"], data["seen"]) == (rating.fitness, rating.seen)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_log_is_the_same_for_any_number_of_processes(
+    workers: int, whole: ramet.Result, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    together = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN, store=store, workers=workers)
+    assert canonical(together.events) == canonical(whole.events)
+    assert together.population == whole.population
+    assert list(together.schedule()) == list(whole.schedule())
+    assert findings_in(store) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+def test_workers_killed_at_any_point_of_a_turn_change_nothing(
+    point: str, whole: ramet.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "runs.db"
+    # The fiftieth time, evaluators are at work.
+    monkeypatch.setenv(VARIABLE, f"{point}:50")
+    killed = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN, store=store, workers=2)
+    assert canonical(killed.events) == canonical(whole.events)
+    assert findings_in(store) == []
+
+
+@pytest.mark.parametrize("stop_after", [1, 12, 13, 29, 100])
+def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
+    stop_after: int, whole: ramet.Result
+) -> None:
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    run = ramet.open(**place, space=QUADRATIC_SPACE, strategy=STRATEGY, **RUN)
+    for _ in range(stop_after):
+        turn = run.ask()
+        assert turn is not None
+        state = turn.load(default=TASK.init)
+        for count in turn.stretches():
+            state = TASK.step(state, turn.hparams, count, turn.rng)
+            turn.report(TASK.evaluate(state))
+        run.tell(turn, state=state)
+    resumed = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN, **place)
+    assert canonical(resumed.events) == canonical(whole.events)
+    assert examine(place["store"], place["blobs"], "run") == []
+
+
+def test_a_run_that_is_given_more_steps_has_its_evaluators_go_on() -> None:
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 3}
+    short = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS // 2, **place)
+    longer = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS, extend=True, **place)
+    assert longer.best.score >= short.best.score
+    assert {member.trained for member in longer.population} == {STEPS}
+    # No evaluator trains what it was not given.
+    evaluated = {evaluation.since for _, evaluation in evaluations(longer.events)}
+    assert STEPS // 2 in evaluated
+    assert examine(place["store"], place["blobs"], "run") == []
+
+
+def test_members_whose_training_diverges_are_replaced() -> None:
+    class Breaks(Quadratic):
+        def evaluate(self, state: Any) -> float:
+            loss = self.loss(state)
+            return super().evaluate(state) if loss < 1.0 else math.nan
+
+    result = ramet.run(Breaks(dim=20), QUADRATIC_SPACE, STRATEGY, **RUN, mode="max", tolerate=1.0)
+    assert result.population.done
+    assert math.isfinite(result.best.score)
+
+
+@pytest.mark.parametrize("group", [1, 2, 0])
+def test_a_member_that_fails_has_others_go_on(group: int) -> None:
+    def train(member: ramet.Trainee) -> None:
+        state = TASK.init(member.rng)
+        for turn in member.turns(state):
+            if turn.number == 5 and turn.member in {1: (0,), 2: (5, 6), 0: (13,)}[group]:
+                raise OSError("the disk is gone")
+            for count in turn.stretches():
+                state.update(TASK.step(state, turn.hparams, count, turn.rng))
+                turn.report(TASK.evaluate(state))
+
+    result = ramet.run(train, QUADRATIC_SPACE, STRATEGY, **RUN)
+    assert result.population.done
+    assert not any(member.lost for member in result.population)
+    if group == 0:
+        assert "failed" in {evaluation.outcome for _, evaluation in evaluations(result.events)}
+
+
+def test_scores_at_other_steps_are_refused_with_what_to_do() -> None:
+    def train(member: ramet.Trainee) -> None:
+        state = TASK.init(member.rng)
+        for turn in member.turns(state):
+            state.update(TASK.step(state, turn.hparams, turn.steps, turn.rng))
+            turn.report(TASK.evaluate(state))
+
+    with pytest.raises(StrategyError, match=r"every evaluate_every=1 steps, .* at steps 12, 24"):
+        ramet.run(train, QUADRATIC_SPACE, STRATEGY, **RUN)
+
+
+def test_minimising_is_one_sign(whole: ramet.Result) -> None:
+    class Loss(Quadratic):
+        def evaluate(self, state: Any) -> float:
+            return -super().evaluate(state)
+
+    loss = ramet.run(Loss(dim=20), QUADRATIC_SPACE, STRATEGY, **RUN, mode="min")
+    assert loss.best.score == -whole.best.score
+    assert dataclasses.replace(loss.best, score=0.0) == dataclasses.replace(whole.best, score=0.0)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        ramet.FIRE(ready=12, evaluate_every=1, subpopulations=1),
+        ramet.FIRE(ready=12, evaluate_every=1, size=2),
+        ramet.FIRE(ready=12, evaluate_every=1, size=4, min_steps_before_eval=60),
+        ramet.FIRE(ready=12, evaluate_every=1, size=4, initial=[{"lr": 0.1}], smoother=abs),
+    ],
+    ids=["greedy", "smallest", "patient", "own smoother"],
+)
+def test_settings_at_their_ends_run_to_the_end(strategy: ramet.FIRE) -> None:
+    result = ramet.run(TASK, QUADRATIC_SPACE, strategy, **RUN)
+    assert result.population.done
