@@ -15,8 +15,10 @@ from ramet.events import (
     AnyEvent,
     AttemptFailed,
     Birth,
+    Copied,
     Explored,
     LeftUnread,
+    Rested,
     RoundEnded,
     TurnEnded,
     TurnLost,
@@ -27,7 +29,7 @@ from ramet.events import (
 )
 from ramet.population import Checkpoint, Curve, Population
 from tests import values
-from tests.values import attempt_failed, copied, opening, turn_ended, turn_lost
+from tests.values import READY, attempt_failed, copied, opening, turn_ended, turn_lost
 
 
 def happened(*events: AnyEvent) -> Population:
@@ -84,15 +86,27 @@ def test_counters_count_their_events(log: list[AnyEvent]) -> None:
     assert population.failures == kinds.count("AttemptFailed")
     assert population.copies == kinds.count("Copied")
     assert population.round == kinds.count("RoundEnded")
-    assert population.arrived == after.count("TurnEnded") + after.count("TurnLost")
+    resting = 0 if "RoundEnded" in kinds else sum(birth.rests for birth in log[0].births)
+    arrivals = ("TurnEnded", "TurnLost", "Rested")
+    assert population.arrived == resting + sum(map(after.count, arrivals))
 
 
 @given(log=values.logs())
 @settings(max_examples=50)
 def test_the_best_is_the_highest_score_that_a_turn_ended_with(log: list[AnyEvent]) -> None:
-    last = [event.points[-1][1] for event in log if isinstance(event, TurnEnded)]
+    population = fold(log)
+    last = [
+        event.points[-1][1]
+        for event in log
+        if isinstance(event, TurnEnded) and population[event.member].ranked
+    ] + [
+        event.weights.points[-1][1]
+        for event in log
+        if isinstance(event, Copied) and event.weights
+        if population[event.member].ranked and not population[event.source].ranked
+    ]
 
-    best = fold(log).best
+    best = population.best
 
     assert (best and best.score) == max(
         (score for score in last if score is not None), default=None
@@ -223,6 +237,34 @@ def test_a_run_is_done_when_everybody_has_used_the_budget() -> None:
 
     assert population.done
     assert population.finished(0)
+
+
+def test_who_rests_spends_its_steps_and_is_not_waited_for() -> None:
+    population = happened(Rested(member=1, turn=0, trained=5))
+    assert (population[1].turn, population[1].trained, population[1].step) == (1, 5, 0)
+    assert population.arrived == 1
+    assert population.turns == 0
+
+
+def test_who_rests_from_birth_has_a_turn_behind_it() -> None:
+    births = [Birth(hparams={"lr": 0.1}), Birth(hparams={"lr": 0.2}, rests=True)]
+    population = fold([opening(births=births)])
+    assert [(m.turn, m.trained) for m in population] == [(0, 0), (1, READY)]
+    assert population.arrived == 1
+
+
+def test_the_best_is_of_those_that_count_and_of_what_they_are_handed() -> None:
+    births = [Birth(hparams={"lr": 0.1}), Birth(hparams={"lr": 0.2}, ranked=False)]
+    start = fold([opening(births=births)])
+    other = turn_ended(start[1], 0.9)
+    population = fold([turn_ended(start[0], 0.5), other], start)
+    assert population.best is not None
+    assert population.best.score == 0.5
+
+    handed = fold([copied(0, population[1], weights=True, hparams=False)], population)
+    assert handed.best is not None
+    assert (handed.best.score, handed.best.checkpoint) == (0.9, other.checkpoint)
+    assert handed.best.hparams == {"lr": 0.2}
 
 
 def test_an_empty_log_is_refused() -> None:

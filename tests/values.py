@@ -17,6 +17,7 @@ from ramet.events import (
     Copied,
     Explored,
     LeftUnread,
+    Rested,
     RoundEnded,
     RunOpened,
     TurnEnded,
@@ -158,7 +159,7 @@ def opening(space: Space = UNIT, births: Sequence[Birth] | None = None) -> RunOp
         mode="max",
         steps=STEPS,
         synchronous=False,
-        ready=10,
+        ready=READY,
         keep="lineage",
         space=space.describe(),
         strategy={},
@@ -198,6 +199,10 @@ def turn_lost(before: Member) -> TurnLost:
     return TurnLost(member=before.id, turn=before.turn, trained=trained, why="failed")
 
 
+def rested(before: Member) -> Rested:
+    return Rested(member=before.id, turn=before.turn, trained=before.trained + READY)
+
+
 def attempt_failed(before: Member) -> AttemptFailed:
     return AttemptFailed(member=before.id, turn=before.turn, error="ValueError: no", traceback="…")
 
@@ -235,6 +240,7 @@ def next_events(
         st.builds(Annotated, member=st.none() | ids, data=notes),
         subjects.map(attempt_failed),
         subjects.map(turn_lost),
+        subjects.map(rested),
         st.builds(LeftUnread, name=names),
         st.just(RoundEnded(round=now.round)),
     )
@@ -245,7 +251,14 @@ def logs(draw: Draw) -> list[AnyEvent]:
     """Draw a run's log, from its opening on."""
     space: Space = draw(spaces)
     hparams = st.fixed_dictionaries({name: values_of(domain) for name, domain in space.items()})
-    births = st.builds(Birth, hparams=hparams, group=st.integers(0, 3), data=notes)
+    births = st.builds(
+        Birth,
+        hparams=hparams,
+        group=st.integers(0, 3),
+        ranked=st.booleans(),
+        rests=st.booleans(),
+        data=notes,
+    )
     log: list[AnyEvent] = [opening(space, draw(st.lists(births, min_size=1, max_size=4)))]
     now = fold(log)
     for _ in range(draw(st.integers(0, 12))):

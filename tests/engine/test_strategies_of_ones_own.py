@@ -9,8 +9,8 @@ import pytest
 
 import ramet
 from ramet.errors import SpaceError, StrategyError
-from ramet.events import Annotated, Birth, Copied
-from ramet.strategies import Action, Annotate, Change, Copy
+from ramet.events import Annotated, Birth, Copied, TurnEnded
+from ramet.strategies import Action, Annotate, Change, Copy, Rest
 from tests.engine.loops import SPACE, Descent
 
 
@@ -63,6 +63,49 @@ def test_weights_of_a_member_that_has_none_cannot_be_copied() -> None:
     strategy = Follow(synchronous=False, copy={"source": 3})
     with pytest.raises(StrategyError, match="member 3 has not ended a turn"):
         ramet.run(Descent(), SPACE, strategy, steps=8, seed=0)
+
+
+@dataclass(frozen=True)
+class Rests(Follow):
+    """Some members rest in each round."""
+
+    ready: int = 3
+    resting: tuple[tuple[int, ...], ...] = ((3,), (0, 1), (), (0, 1, 2))
+
+    def births(self, space: ramet.Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        return [Birth(hparams=space.sample(rng), rests=id_ in self.resting[0]) for id_ in range(4)]
+
+    def decide(self, population: ramet.Population, *args: Any) -> Iterator[Action]:
+        if not population.done:
+            yield from (Rest(member=id_) for id_ in self.resting[population.round + 1])
+
+
+def test_members_that_rest_are_not_trained_and_not_waited_for() -> None:
+    result = ramet.run(Descent(), SPACE, Rests(), steps=10, seed=0)
+    trained = [(e.member, e.turn) for e in result.events if isinstance(e, TurnEnded)]
+    expected = {(id_, turn) for turn in range(4) for id_ in range(4)} - {
+        (id_, turn) for turn, resting in enumerate(Rests().resting) for id_ in resting
+    }
+    assert set(trained) == expected
+    assert len(trained) == len(expected)
+    # The last turn is of one step.
+    assert [member.trained for member in result.population] == [10] * 4
+    assert [member.step for member in result.population] == [6, 6, 9, 7]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "law"),
+    [
+        (Rests(resting=((0, 1, 2, 3), ())), "somebody must train in the first round"),
+        (Rests(resting=((), (0, 1, 2, 3))), "somebody must train in each round"),
+        (Rests(resting=((), (1, 1))), "a member may rest once a round"),
+        (Rests(synchronous=False), "only in synchronous runs"),
+        (Rests(synchronous=False, resting=((), (1,))), "only in synchronous runs"),
+    ],
+)
+def test_rests_that_cannot_be_are_refused(strategy: ramet.Strategy, law: str) -> None:
+    with pytest.raises(StrategyError, match=law):
+        ramet.run(Descent(), SPACE, strategy, steps=6, seed=0)
 
 
 def test_values_outside_the_space_cannot_be_given() -> None:

@@ -24,6 +24,7 @@ from ramet.events import (
     Copied,
     Explored,
     Extended,
+    Rested,
     Stopped,
     Weights,
 )
@@ -246,6 +247,24 @@ class StoreContract:
         turn = turn_of(store, lease)
         store.commit(lease, [turn], [standing_after(store, [turn], 1)], round=1)
         assert {claim(store).member for _ in range(2)} == {0, 1}
+
+    def test_who_rests_through_a_round_is_claimed_in_the_next(self, store: Store) -> None:
+        births = tuple(Birth(hparams={"lr": 0.5}, rests=id_ != 1) for id_ in range(3))
+        store.open_run(replace(opening(synchronous=True), births=births), worker="first")
+        assert [(there.trained, there.turn) for there in standings(store)] == [
+            (10, 1),
+            (0, 0),
+            (10, 1),
+        ]
+        lease = claim(store)
+        assert lease.member == 1
+        assert nobody_is_free(store)
+        assert seize(store, 0, turn=1) is None
+        turn = turn_of(store, lease)
+        rest = Rested(member=2, turn=1, trained=20)
+        after = [standing_after(store, [turn, rest], member) for member in (1, 2)]
+        store.commit(lease, [turn, rest], after, round=1)
+        assert [lease.member for lease in claims(store)] == [0, 1]
 
     def test_a_commit_that_cannot_be_written_whole_writes_nothing(self, store: Store) -> None:
         begin(store)
