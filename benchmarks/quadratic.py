@@ -26,6 +26,7 @@ import numpy as np
 import ramet
 from benchmarks.reporting import parser, report
 from ramet.events import AnyEvent, Copied, Explored, RoundEnded, TurnEnded
+from ramet.strategies import Shape
 from ramet.testing import QUADRATIC_SPACE, Quadratic, SampledQuadratic
 from ramet.testing.quadratic import Floats
 from ramet.testing.quadratic_optimum import (
@@ -44,6 +45,7 @@ EVALUATE_EVERY = 4
 SIZES = (22, 36, 50)
 FIRES = (0.5, 0.8, 1.25, 2.0)
 MILD = (0.8, 1.25)
+COSINE = ramet.Cosine()
 # Of groups of members: grey for those in none, which are FIRE's evaluators.
 COLOURS = ("0.6", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
@@ -54,11 +56,11 @@ def random(workers: int) -> ramet.Strategy:
     )
 
 
-def hand(workers: int) -> ramet.Strategy:
+def hand(workers: int, shape: Shape = COSINE) -> ramet.Strategy:
     return ramet.HandTuned(
         population=workers,
         ready=READY,
-        shapes={"lr": ramet.Drops()},
+        shapes={"lr": shape},
         evaluate_every=EVALUATE_EVERY,
         synchronous=True,
     )
@@ -83,6 +85,7 @@ def fire(workers: int) -> ramet.Strategy:
 TRAINED: dict[str, tuple[Callable[[int], ramet.Strategy], Sequence[int]]] = {
     "random": (random, SIZES),
     "hand": (hand, SIZES),
+    "hand-drops": (partial(hand, shape=ramet.Drops()), SIZES),
     "pbt22": (pbt, [22]),
     "pbt22-mild": (partial(pbt, factors=MILD), [22]),
     "pbt50": (pbt, [50]),

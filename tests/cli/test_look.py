@@ -32,7 +32,18 @@ RUN = [
     "seed",
     "population",
 ]
-MEMBER = ["member", "turn", "trained", "step", "score", "copies", "worker", "silent_s", "hparams"]
+MEMBER = [
+    "member",
+    "group",
+    "turn",
+    "trained",
+    "step",
+    "score",
+    "copies",
+    "worker",
+    "silent_s",
+    "hparams",
+]
 
 
 def test_status_shows_the_run_and_each_member(done: Path) -> None:

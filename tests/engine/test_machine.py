@@ -19,7 +19,7 @@ from ramet.events import LeftUnread, fold
 from ramet.randomness import pick
 from ramet.state.codec import decode
 from ramet.store import MemoryStore, standing
-from ramet.strategies import Action, Annotate, Birth, Change, Copy
+from ramet.strategies import Action, Annotate, Birth, Change, Copy, Rest
 from ramet.testing import FakeClock
 
 SPACE = ramet.Space(
@@ -41,7 +41,13 @@ class Chaos:
 
     def births(self, space: ramet.Space, steps: int, rng: np.random.Generator) -> list[Birth]:
         return [
-            Birth(hparams=space.sample(rng), group=id_ % 2, data=(id_, math.nan))
+            Birth(
+                hparams=space.sample(rng),
+                group=id_ % 2,
+                ranked=id_ != 1,
+                rests=self.synchronous and id_ > 1,
+                data=(id_, math.nan),
+            )
             for id_ in range(4)
         ]
 
@@ -62,6 +68,8 @@ class Chaos:
             change = Change(member=member, hparams=population.space.sample(rng))
             note = Annotate(member=pick([member, None], rng), data={"at": (1, rng.random())})
             yield pick([copy, change, note], rng)
+        if self.synchronous and not population.done:
+            yield from (Rest(member=id_) for id_ in rng.permutation(4)[: rng.integers(4)].tolist())
 
 
 class Workers(RuleBasedStateMachine):

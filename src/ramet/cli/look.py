@@ -36,8 +36,9 @@ def status(
 ) -> None:
     """Show how a run is doing: its members, their scores and who trains them.
 
-    "trained" counts the steps that a member has run itself, "step" those behind its present
-    weights, which may be another's. "heard of" is when its worker last gave a sign of life.
+    "trained" counts the steps of its budget that a member has used, "step" those behind its
+    present weights, which may be another's. "group" is its sub-population, where there are several:
+    FIRE's evaluators are group 0. "heard of" is when its worker last gave a sign of life.
     """
     where = existing(store)
     view = View(where.store, chosen(where, name))
@@ -109,7 +110,9 @@ def _heading(figures: dict[str, Any]) -> list[RenderableType]:
 
 def _members(rows: list[dict[str, Any]], width: int) -> Table:
     """Return the members, with as many hyperparameters of each as there is room for."""
-    begin = _columns(rows, "member", "trained", "step", "score", "copies")
+    grouped = len({row["group"] for row in rows}) > 1
+    names = ["member", *(["group"] if grouped else []), "trained", "step", "score", "copies"]
+    begin = _columns(rows, *names)
     at_work = any(row["worker"] for row in rows)
     end = _columns(rows, "worker", "heard of") if at_work else []
     middle: list[list[str]] = []
@@ -148,6 +151,7 @@ _CELLS: dict[str, Callable[[dict[str, Any]], str]] = {
     "copies": lambda row: f"{row['copies']:,}",
     "best": lambda row: screen.number(row["best"]),
     "member": lambda row: str(row["member"]),
+    "group": lambda row: str(row["group"]),
     "trained": lambda row: f"{row['trained']:,}",
     "step": lambda row: f"{row['step']:,}",
     "score": lambda row: screen.number(row["score"]),

@@ -63,6 +63,7 @@ class View:
         return [
             {
                 "member": seat.standing.member,
+                "group": members[seat.standing.member].group,
                 "turn": seat.standing.turn,
                 "trained": seat.standing.trained,
                 "step": seat.standing.step,
