@@ -2,10 +2,11 @@
 
     python -m benchmarks.crash --kills 200 --json
 
-A synchronous PBT run is trained once in one process that nobody touches. Then it is trained in 1, 2
-and 4 worker processes: with each of them killed at every named point of a turn, and with SIGKILL
-for a process chosen at random, at random times: a worker, or the parent of them all, which is then
-started anew. One line is printed for each number of workers, and one for all.
+A synchronous run of PBT or, with ``--strategy fire``, of FIRE is trained once in one process that
+nobody touches. Then it is trained in 1, 2 and 4 worker processes: with each of them killed at every
+named point of a turn, and with SIGKILL for a process chosen at random, at random times: a worker,
+or the parent of them all, which is then started anew. One line is printed for each number of
+workers, and one for all.
 
 ``lost_turns_beyond_flight`` counts turns that a worker was told were over and that somebody trained
 again, or that are not in the log; ``identical_final_population`` compares bit for bit, checkpoints'
@@ -40,7 +41,10 @@ PAUSES_S = (0.05, 0.6)
 IN_A_ROW = 3
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0), decay=ramet.Uniform(0.0, 0.5))
-STRATEGY = ramet.PBT(population=8, ready=10, synchronous=True)
+STRATEGIES: dict[str, ramet.Strategy] = {
+    "pbt": ramet.PBT(population=8, ready=10, synchronous=True),
+    "fire": ramet.FIRE(ready=10, evaluate_every=1, size=3, evaluators=3),
+}
 
 
 class Descent:
@@ -60,7 +64,8 @@ class Descent:
             for _ in turn:
                 state["w"] -= turn.hparams["lr"] * (state["w"] + turn.rng.normal(size=64))
                 state["w"] *= 1 - turn.hparams["decay"] / 100
-            turn.report(-float(state["w"] @ state["w"]))
+                if turn.evaluation_due:
+                    turn.report(-float(state["w"] @ state["w"]))
             before = turn
         self.note("over", before)
 
@@ -71,12 +76,12 @@ class Descent:
                 notes.write(f"{what} {turn.member} {turn.number}\n")
 
 
-def train(folder: Path, *, workers: int, turn_s: float) -> Result:
+def train(folder: Path, strategy: str, *, workers: int, turn_s: float) -> Result:
     """Train the run in a folder, from wherever it is."""
     return ramet.run(
         Descent(folder / "notes", turn_s),
         SPACE,
-        STRATEGY,
+        STRATEGIES[strategy],
         steps=STEPS,
         name="crash",
         store=folder / "runs.db",
@@ -87,19 +92,27 @@ def train(folder: Path, *, workers: int, turn_s: float) -> Result:
     )
 
 
-def unkilled() -> Result:
+def unkilled(strategy: str) -> Result:
     """Train it where nothing happens."""
     return ramet.run(
-        Descent(None, 0.0), SPACE, STRATEGY, steps=STEPS, name="crash", seed=0, progress=False
+        Descent(None, 0.0),
+        SPACE,
+        STRATEGIES[strategy],
+        steps=STEPS,
+        name="crash",
+        seed=0,
+        progress=False,
     )
 
 
 class Victims:
     """The process that trains the run in a folder, and its workers."""
 
-    def __init__(self, folder: Path, *, workers: int, crash_at: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, strategy: str, *, workers: int, crash_at: str | None = None
+    ) -> None:
         command = [sys.executable, "-m", "benchmarks.crash", "--train", str(folder)]
-        self._command = [*command, "--workers", str(workers)]
+        self._command = [*command, "--strategy", strategy, "--workers", str(workers)]
         self._environment = {**os.environ, **({VARIABLE: crash_at} if crash_at else {})}
         self._log = (folder / "output").open("a")
         self._parent = self._start()
@@ -144,9 +157,11 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def kill_at_random(folder: Path, *, workers: int, kills: int, chance: random.Random) -> int:
+def kill_at_random(
+    folder: Path, strategy: str, *, workers: int, kills: int, chance: random.Random
+) -> int:
     """Train a run while its processes are killed; return how many were."""
-    victims = Victims(folder, workers=workers)
+    victims = Victims(folder, strategy, workers=workers)
     done = in_a_row = size = 0
     while victims.running():
         time.sleep(chance.uniform(*PAUSES_S) if done < kills else 0.05)
@@ -163,9 +178,9 @@ def written(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def kill_at_point(folder: Path, point: str, *, workers: int) -> None:
+def kill_at_point(folder: Path, strategy: str, point: str, *, workers: int) -> None:
     """Train a run whose workers each die the third time that they reach a point."""
-    victims = Victims(folder, workers=workers, crash_at=f"{point}:3")
+    victims = Victims(folder, strategy, workers=workers, crash_at=f"{point}:3")
     while victims.running():
         time.sleep(0.05)
 
@@ -198,9 +213,9 @@ def lost(notes: Path, result: Result) -> int:
     return again + len(over - ended)
 
 
-def trials(kills: int, seed: int) -> Iterator[dict[str, Any]]:
+def trials(strategy: str, kills: int, seed: int) -> Iterator[dict[str, Any]]:
     """Yield what came of each way of being killed, for each number of workers."""
-    reference = unkilled()
+    reference = unkilled(strategy)
     chance = random.Random(seed)  # noqa: S311 - nobody is to be kept from guessing
     for workers in WORKERS:
         sums = dict.fromkeys(("kills", "at_points", "lost", "different", "doctor_errors"), 0)
@@ -210,12 +225,12 @@ def trials(kills: int, seed: int) -> Iterator[dict[str, Any]]:
                 folder = Path(name)
                 wanted = left - sums["kills"]
                 sums["kills"] += kill_at_random(
-                    folder, workers=workers, kills=wanted, chance=chance
+                    folder, strategy, workers=workers, kills=wanted, chance=chance
                 )
                 add(sums, judged(folder, reference))
         for point in POINTS:
             with tempfile.TemporaryDirectory() as name:
-                kill_at_point(Path(name), point, workers=workers)
+                kill_at_point(Path(name), strategy, point, workers=workers)
                 add(sums, judged(Path(name), reference))
             sums["at_points"] += 1
         yield {"workers": workers, **sums}
@@ -230,14 +245,15 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--strategy", choices=list(STRATEGIES), default="pbt")
     options.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.train is not None:
-        train(chosen.train, workers=chosen.workers, turn_s=TURN_S)
+        train(chosen.train, chosen.strategy, workers=chosen.workers, turn_s=TURN_S)
         return
     total: dict[str, int] = {}
-    for line in trials(chosen.kills, chosen.seed):
+    for line in trials(chosen.strategy, chosen.kills, chosen.seed):
         report(line, as_json=chosen.json)
         for name, count in line.items():
             total[name] = total.get(name, 0) + count
