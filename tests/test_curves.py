@@ -109,6 +109,22 @@ def lead(a: np.ndarray, b: np.ndarray) -> float:
     return best_score_diff(a, b, smoother=raw)
 
 
+@given(separated(), st.floats(0, 1))
+def test_a_curve_above_leads_by_no_less_than_when_lowered_by_any_depth(
+    pair: Pair, part: float
+) -> None:
+    upper, lower = np.array(pair[0]), np.array(pair[1])
+    if overlap(upper, lower) is not None:
+        return
+    low, high = min(upper) - max(lower), min(upper) - min(lower)
+    depth = low + part * (high - low)
+    smoothed = {lower.tobytes(): smooth(lower), (upper - depth).tobytes(): smooth(upper) - depth}
+    known: dict[str, Any] = {"smoother": lambda curve: smoothed[curve.tobytes()]}
+    if overlap(upper - depth, lower, **known) is not None:
+        lowered = best_score_diff(upper - depth, lower, **known)
+        assert best_score_diff(upper, lower) >= lowered - 1e-9
+
+
 @given(separated())
 def test_a_curve_above_counts_what_it_leads_by_when_lowered_the_best_way(pair: Pair) -> None:
     upper, lower = np.array(pair[0]), np.array(pair[1])
@@ -180,6 +196,30 @@ def test_what_is_not_finite_counts_as_the_lowest_in_either_curve(function: Compa
 def test_curves_without_any_finite_score_are_flat_and_equal(function: Comparison) -> None:
     nothing = [math.nan, math.nan]
     assert function(nothing, nothing) == function([0.0, 0.0], [0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "smoother", [lambda curve: curve[:-1], lambda curve: curve * math.nan], ids=["short", "nan"]
+)
+def test_a_smoother_that_loses_points_is_refused(smoother: Smoother) -> None:
+    with pytest.raises(ScoreError, match="a smoother must return a finite number for each score"):
+        overlap([1.0, 2.0], [1.0, 3.0], smoother=smoother)
+
+
+def test_a_smoother_may_work_in_place() -> None:
+    curve = np.array([1.0, 2.0, 4.0])
+
+    def shifts(scores: np.ndarray) -> np.ndarray:
+        scores -= 1.0
+        return scores
+
+    best_score_diff(curve, curve + 1, smoother=shifts)
+    assert curve.tolist() == [1.0, 2.0, 4.0]
+
+
+def test_the_largest_scores_are_told_apart_by_numbers() -> None:
+    assert best_score_diff([1e308] * 2, [-1e308] * 2) == 0
+    assert best_score_diff([-1e308, 1e308], [0.0, 1.0]) > 1e307
 
 
 @pytest.mark.parametrize("curve", [[], [[1.0, 2.0]], 3.0])

@@ -1,5 +1,6 @@
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from hypothesis.extra.numpy import arrays
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+from ramet import smoothing
 from ramet.curves import smooth
-from ramet.smoothing import LENGTHSCALES, LONGEST, NOISES
+from ramet.errors import ScoreError
+from ramet.smoothing import LENGTHSCALES, LONGEST, MOST, NOISES
 
 curves = arrays(np.float64, st.integers(3, 40), elements=st.floats(-100, 100, width=32))
 
@@ -121,12 +124,46 @@ def test_takes_noise_away() -> None:
     assert np.abs(smooth(noisy) - truth).mean() < 0.25 * np.abs(noisy - truth).mean()
 
 
-def test_is_as_good_for_a_curve_too_long_to_be_taken_whole() -> None:
+@pytest.mark.parametrize("length", [1_025, 6_001])
+def test_is_as_good_for_a_curve_too_long_to_be_taken_whole(length: int) -> None:
     rng = np.random.default_rng(0)
-    truth = np.tanh(np.arange(6_001) / 2_000)
-    smoothed = smooth(truth + 0.1 * rng.normal(size=6_001))
-    assert len(smoothed) == 6_001
-    assert np.abs(smoothed - truth).max() < 0.02
+    truth = np.log1p(np.arange(length) / 10)
+    smoothed = smooth(truth + 0.05 * rng.normal(size=length))
+    assert len(smoothed) == length
+    assert np.abs(smoothed - truth).max() < 0.15
+    assert np.abs(smoothed - truth).mean() < 0.01
+
+
+def test_one_point_more_than_can_be_taken_whole_changes_next_to_nothing() -> None:
+    curve = np.log1p(np.arange(MOST + 1))
+    curve += 0.05 * np.random.default_rng(0).normal(size=MOST + 1)
+    whole, longer = smooth(curve[:MOST]), smooth(curve)
+    assert longer[:MOST] == pytest.approx(whole, abs=0.02)
+
+
+def test_an_interrupt_while_gains_grow_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    curve = np.log1p(np.arange(100.0)) + 0.1 * np.random.default_rng(0).normal(size=100)
+    expected = smooth(curve)
+    # As in a new process, where the first curve has all gains worked out.
+    smoothing._gains.cache_clear()  # noqa: SLF001 - the only way to be a new process in this one
+    stacked, points = np.stack, iter(range(30))
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        if next(points, None) is None:
+            raise KeyboardInterrupt
+        return stacked(*args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "stack", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            smooth(curve)
+    assert (smooth(curve) == expected).all()
+
+
+@pytest.mark.parametrize("curve", [[[1.0, 2.0], [3.0, 4.0]], 3.0])
+def test_what_is_not_a_row_of_scores_is_refused(curve: Any) -> None:
+    with pytest.raises(ScoreError, match="a curve must be a row of scores"):
+        smooth(curve)
 
 
 def test_is_not_disturbed_by_huge_or_tiny_scores() -> None:

@@ -29,6 +29,10 @@ Floats: TypeAlias = NDArray[np.float64]
 Smoother: TypeAlias = Callable[[Floats], Floats]
 
 
+# The size of the largest scores that are told apart.
+LARGEST = np.finfo(np.float64).max / 8
+
+
 class Overlap(NamedTuple):
     """The sections of two curves that start from similar scores: where, and of how many points."""
 
@@ -78,8 +82,8 @@ def best_score_diff(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) 
 
     Where they overlap it is the difference of the best scores, as they were measured, in the two
     sections. A curve that lies strictly above another is lowered by as much as shows it best,
-    and counts only what it then is ahead; 0 if that is nothing. Swapping the curves changes the
-    sign.
+    and counts only what it then is ahead; 0 if that is nothing. That may be at a single depth,
+    where their starts are level. Swapping the curves changes the sign.
 
     >>> best_score_diff([0, 1, 2, 3, 4, 5, 6], [2.5, 4.5, 6.5, 8.5])
     -2.5
@@ -136,7 +140,18 @@ def _curves(a: ArrayLike, b: ArrayLike, smoother: Smoother) -> _Curves:
     first, second = _scores(a), _scores(b)
     lowest = min(_lowest(first), _lowest(second))
     first, second = (_filled(curve, lowest) for curve in (first, second))
-    return _Curves(first, second, smoother(first), smoother(second))
+    return _Curves(first, second, _smoothed(first, smoother), _smoothed(second, smoother))
+
+
+def _smoothed(curve: Floats, smoother: Smoother) -> Floats:
+    smoothed = np.asarray(smoother(curve.copy()), dtype=np.float64)
+    if smoothed.shape != curve.shape or not np.isfinite(smoothed).all():
+        raise ScoreError(
+            f"a smoother must return a finite number for each score, but of {len(curve)} scores "
+            f"{getattr(smoother, '__name__', smoother)} made an array of shape {smoothed.shape} "
+            f"with {np.isfinite(smoothed).sum()} of them"
+        )
+    return smoothed
 
 
 def _scores(curve: ArrayLike) -> Floats:
@@ -146,7 +161,8 @@ def _scores(curve: ArrayLike) -> Floats:
             f"a curve must be a row of at least one score, evenly spaced in steps, but got an "
             f"array of shape {scores.shape}"
         )
-    return scores
+    # Differences must stay numbers; no score is lost but of those that are none.
+    return np.where(np.isfinite(scores), scores.clip(-LARGEST, LARGEST), np.nan)
 
 
 def _lowest(curve: Floats) -> float:

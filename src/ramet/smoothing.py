@@ -14,6 +14,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ramet.errors import ScoreError
+
 Floats = NDArray[np.float64]
 # A place in the grid of hyperparameters: its row is the lengthscale's, its column the noise's.
 Cell = tuple[int, int]
@@ -29,7 +31,7 @@ NOISES = 2.0 ** np.arange(-18, 13)
 STRIDES = ((4, 6), (2, 3), (1, 1))
 # Value, slope and curvature: so many points are needed to tell them all.
 STATES = 3
-# Longer curves are smoothed by the means of neighbours, so that gains take bounded memory.
+# Of longer curves only both ends are smoothed whole, so that gains take bounded memory.
 MOST = 1024
 
 
@@ -44,6 +46,11 @@ def smooth(scores: ArrayLike) -> Floats:
     [1.1, 1.9, 2.9, 4.0, 5.0, 6.1, 7.1, 7.9]
     """
     given = np.array(scores, dtype=np.float64)
+    if given.ndim != 1:
+        raise ScoreError(
+            f"a curve must be a row of scores, evenly spaced in steps, but got an array of shape "
+            f"{given.shape}"
+        )
     finite = np.isfinite(given)
     if not finite.all():
         given[~finite] = given[finite].min() if finite.any() else 0.0
@@ -61,12 +68,16 @@ def smooth(scores: ArrayLike) -> Floats:
 
 
 def _thinned(curve: Floats) -> Floats:
-    """Smooth the means of neighbours, and draw straight lines between them."""
+    """Smooth both ends, and in between the means of neighbours with straight lines between them."""
     places = np.arange(len(curve))
     starts = places[:: math.ceil(len(curve) / MOST)]
     counts = np.diff(starts, append=len(curve))
     means = np.add.reduceat(curve, starts) / counts
-    return np.interp(places, starts + (counts - 1) / 2, smooth(means))
+    smoothed = np.interp(places, starts + (counts - 1) / 2, smooth(means))
+    half = MOST // 2
+    smoothed[:half] = smooth(curve[:MOST])[:half]
+    smoothed[-half:] = smooth(curve[-MOST:])[-half:]
+    return smoothed
 
 
 def _likeliest(curve: Floats) -> "_Fit":
@@ -153,15 +164,17 @@ class _Gains:
         self.recursions = np.stack([3 * root, -3 * root**2, root**3], axis=1)
         shape = (len(LENGTHSCALES), len(NOISES))
         # The state's covariance before the next point is seen: at first the stationary one.
-        self._covariance = np.broadcast_to(STATIONARY, (*shape, STATES, STATES)).copy()
-        self._factors: Floats = np.zeros((*shape, 0, STATES + 1))
-        self._logs: Floats = np.zeros((*shape, 0))
+        stationary = np.broadcast_to(STATIONARY, (*shape, STATES, STATES))
+        # With the factors, and the logarithms of their determinants: only ever replaced together.
+        self._grown: tuple[Floats, Floats, Floats]
+        self._grown = stationary, np.zeros((*shape, 0, STATES + 1)), np.zeros((*shape, 0))
 
     def factor(self, cell: Cell, length: int) -> tuple[Floats, float]:
         """Return a cell's factor for so many points, and half the logarithm of its determinant."""
-        if self._logs.shape[-1] < length:
+        if self._grown[2].shape[-1] < length:
             self._grow(length)
-        return self._factors[cell][:length].T, float(self._logs[cell][length - 1])
+        _, factors, logs = self._grown
+        return factors[cell][:length].T, float(logs[cell][length - 1])
 
     def solve(self, factor: Floats, curve: Floats, transposed: str) -> Floats:
         """Return what the factor, or its transposed, turns into the curve."""
@@ -171,22 +184,24 @@ class _Gains:
 
     def _grow(self, length: int) -> None:
         with self._growing:
-            before = self._logs.shape[-1]
+            covariance, factors, logs = self._grown
+            before = logs.shape[-1]
             if before >= length:
                 return  # Another thread did.
-            size = max(64, 2 ** (length - 1).bit_length())
-            columns = [self._next(place) for place in range(before, size)]
-            grown = np.concatenate([self._factors, np.stack(columns, axis=2)], axis=2)
-            self._logs, self._factors = np.log(grown[..., 0]).cumsum(axis=2), grown
+            columns = []
+            for place in range(before, max(64, 2 ** (length - 1).bit_length())):
+                covariance, column = self._next(covariance, place)
+                columns.append(column)
+            factors = np.concatenate([factors, np.stack(columns, axis=2)], axis=2)
+            self._grown = covariance, factors, np.log(factors[..., 0]).cumsum(axis=2)
 
-    def _next(self, place: int) -> Floats:
-        """Return the factor's column for a point, and go on to the next."""
-        before = self._covariance
+    def _next(self, before: Floats, place: int) -> tuple[Floats, Floats]:
+        """Return the state's covariance before the next point, and the factor's column for one."""
         surprise = before[..., 0, 0] + NOISES
         gain = before[..., 0] / surprise[..., None]
         after = before - gain[..., :, None] * gain[..., None, :] * surprise[..., None, None]
         step = self._step[:, None]
-        self._covariance = step @ after @ step.swapaxes(-1, -2) + self._noise[:, None]
+        covariance: Floats = step @ after @ step.swapaxes(-1, -2) + self._noise[:, None]
         # How a surprise is felt in the next three points, less what their recursion explains.
         once = (step @ gain[..., None])[..., 0]
         twice = (step @ once[..., None])[..., 0, 0]
@@ -197,8 +212,7 @@ class _Gains:
             twice - (first * once[..., 0] + second) * (place + 2 >= STATES),
             -third * NOISES / surprise,
         ]
-        column: Floats = np.stack(felt, axis=-1) * np.sqrt(surprise)[..., None]
-        return column
+        return covariance, np.stack(felt, axis=-1) * np.sqrt(surprise)[..., None]
 
 
 @cache
