@@ -118,7 +118,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
         replica.add("turns")
         replica.add("arrived")
         if before.ranked:
-            _offer(replica, self.points, before.hparams, checkpoint)
+            _offer(replica, self.points, checkpoint)
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
@@ -162,35 +162,35 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
 
     member: int
     source: int
-    # What kind of lineage edge this is: "exploit" is PBT's.
+    # What kind of lineage edge this is: "exploit" is PBT's; "fallback", to what it left earlier,
+    # and "rebirth", from another's, are of members whose checkpoint cannot be read.
     kind: str
     weights: Weights | None
     hparams: Hparams | None
 
     def apply(self, replica: Replica) -> None:
-        source = replica.members[self.source]
+        member, source = replica.members[self.member], replica.members[self.source]
         if self.weights is not None:
-            if replica.members[self.member].ranked and not source.ranked:
-                _offer(replica, self.weights.points, source.hparams, self.weights.checkpoint)
+            if member.ranked and not source.ranked:
+                _offer(replica, self.weights.points, self.weights.checkpoint)
             replica.change(
                 self.member,
                 checkpoint=self.weights.checkpoint,
                 step=self.weights.checkpoint.step,
                 curve=Curve().extended(self.weights.points),
                 lost=False,
+                reborn=member.trained if self.kind == "rebirth" else member.reborn,
             )
         if self.hparams is not None:
             replica.change(self.member, hparams=self.hparams)
         replica.add("copies")
 
 
-def _offer(
-    replica: Replica, points: Sequence[Point], hparams: Hparams, checkpoint: Checkpoint
-) -> None:
+def _offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) -> None:
     """Take a turn's last score for the best if it is better."""
     score = points[-1][1] if points else None
     if score is not None:
-        replica.offer(Best(score=score, hparams=hparams, checkpoint=checkpoint))
+        replica.offer(Best(score=score, checkpoint=checkpoint))
 
 
 class Rested(Event, frozen=True, kw_only=True, tag=True):

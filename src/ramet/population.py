@@ -82,6 +82,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     group: int = 0
     # Whether its scores count for the best of the run.
     ranked: bool = True
+    # What `trained` was when it took another's weights, because its own could not be read.
+    reborn: int | None = None
     # What the strategy keeps about it.
     data: Any = None
 
@@ -95,10 +97,9 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Best(msgspec.Struct, frozen=True, kw_only=True):
-    """The best score that a turn ever ended with, what it trained with, and what it left."""
+    """The best score that a turn ever ended with, and what it left."""
 
     score: float
-    hparams: Hparams
     checkpoint: Checkpoint
 
     @property

@@ -28,7 +28,7 @@ def notes(events: Iterable[AnyEvent]) -> Iterator[Note]:
         match event:
             case TurnEnded(trained=trained):
                 step = max(step, trained)
-            case Annotated(member=member, data=data) if member is not None and data is not None:
+            case Annotated(member=int(member), data={"type": "Rating" | "Evaluation"} as data):
                 yield Note(step, member, msgspec.convert(data, Rating | Evaluation))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ramet.blobs.base import Blobs
 from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, fold
+from ramet.history.lineage import stretches_behind
 from ramet.history.schedule import Schedule, schedule_behind
 from ramet.population import Checkpoint, Population
 from ramet.state.codec import decode
@@ -90,9 +91,10 @@ class Result:
                 f"a best takes a turn that ended with a finite score, but none of "
                 f"{self.population.turns} did"
             )
+        last_turn = next(stretches_behind(best.checkpoint, self.events))
         return Winner(
             score=best.score if self.opening.mode == "max" else -best.score,
-            hparams=dict(best.hparams),
+            hparams=dict(last_turn.hparams),
             checkpoint=best.checkpoint,
             _run=self.opening.name,
             _blobs=self._blobs,
