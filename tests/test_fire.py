@@ -5,7 +5,6 @@ have a point a step, and are compared as they are.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 
 from ramet import FIRE, LogUniform, Perturb, Population, Space
-from ramet.errors import StrategyError, StrategyWarning
 from ramet.population import Checkpoint, Curve, Member
 from ramet.strategies import Action, Annotate, Change, Copy, Evaluation, Rating, Rest
 
@@ -29,7 +27,7 @@ def raw(curve: np.ndarray) -> np.ndarray:
 
 def fire(**settings: Any) -> FIRE:
     defaults = {"size": 4, "evaluators": 2, "smoother": raw, "explore": Perturb((2.0,))}
-    return FIRE(ready=READY, evaluate_every=1, **{**defaults, **settings})
+    return FIRE(**{"ready": READY, "evaluate_every": 1, **defaults, **settings})
 
 
 def line(start: float, slope: float, points: int = 11) -> list[float]:
@@ -39,7 +37,7 @@ def line(start: float, slope: float, points: int = 11) -> list[float]:
 
 def evaluating(parent: int, target: int, curve: Sequence[float]) -> tuple[Evaluation, list[float]]:
     """An evaluator that has trained since its curve began."""
-    return Evaluation(parent=parent, target=target, since=-(len(curve) - 1)), list(curve)
+    return Evaluation(parent=parent, target=target, since=1 - len(curve)), list(curve)
 
 
 Evaluator = tuple[Evaluation, list[float]] | None
@@ -59,11 +57,12 @@ class Scene:
         evaluators: Sequence[Evaluator] = (),
         now: int = 100,
         ratings: dict[int, Rating] | None = None,
+        reborn: dict[int, int] | None = None,
         steps: int = 1_000,
         seed: int = 0,
         **settings: Any,
     ) -> None:
-        self.now, self.ratings = now, ratings or {}
+        self.now, self.ratings, self.reborn = now, ratings or {}, reborn or {}
         self.members: list[Member] = []
         for number, curves in enumerate(groups, start=1):
             for curve in curves:
@@ -97,6 +96,7 @@ class Scene:
                 turn=last // READY,
                 group=group,
                 ranked=group == 1,
+                reborn=self.reborn.get(id_),
                 data=msgspec.to_builtins(data),
                 curve=Curve(tuple(range(last - len(curve) + 1, last + 1)), tuple(curve)),
                 checkpoint=Checkpoint(member=id_, turn=last // READY - 1, step=last, digest="d"),
@@ -398,6 +398,40 @@ def test_e_an_evaluator_is_released_when_its_target_loses_and_its_parent_was_see
 # F. Success or stop
 
 
+def test_f_failed_training_rates_nobody_and_is_no_success() -> None:
+    # The evaluator of 4 was far ahead, and then diverged; that of 5 trains on.
+    ahead = [*line(0, 1, 10), math.nan]
+    scene = Scene(
+        [[9.0] * 11, *level(3, at=-9)],
+        level(),
+        evaluators=[evaluating(4, 0, ahead), evaluating(5, 0, line(0, 0.1)), None],
+    )
+    assert scene.outcomes()[8] == "failed"
+    assert scene.fitness() == {4: None, 5: 0.0}
+    assert scene.copies("success") == []
+    assert [loser for loser, _ in scene.copies("exploit") if loser >= 4] == []
+
+
+def test_f_an_evaluation_that_lost_a_turn_has_failed() -> None:
+    evaluation, curve = evaluating(4, 0, line(0, 2))
+    early = msgspec.structs.replace(evaluation, since=evaluation.since - READY)
+    scene = Scene([line(0, 1), *level(3, at=-9)], level(), evaluators=[(early, curve), None])
+    assert scene.outcomes() == {8: "failed"}
+
+
+def test_f_an_evaluation_of_weights_that_are_gone_has_failed() -> None:
+    def outcomes(reborn: int) -> dict[int, str | None]:
+        return Scene(
+            level(at=99),
+            level(),
+            evaluators=[evaluating(4, 0, line(0, 2)), None],
+            reborn={4: reborn},
+        ).outcomes()
+
+    assert outcomes(90) == {8: "failed"}
+    assert outcomes(89) == {}
+
+
 def test_f_a_success_hands_the_weights_to_the_target_which_keeps_its_hyperparameters() -> None:
     scene = Scene(
         [line(0, 1), *level(3, at=-9)], level(), evaluators=[evaluating(4, 0, line(0, 2)), None]
@@ -498,15 +532,6 @@ def test_f_the_best_goes_first_and_others_are_judged_against_what_it_left() -> N
     assert scene.outcomes() == {8: "parent lost", 10: "success", 9: "no better"}
 
 
-def test_f_training_that_failed_is_no_success() -> None:
-    curve = [0.0, *([0.5] * 9), math.nan]
-    scene = Scene(
-        [[0.0] * 11, *level(3, at=-9)], level(), evaluators=[evaluating(4, 0, curve), None]
-    )
-    assert scene.copies("success") == []
-    assert scene.outcomes() == {8: "failed"}
-
-
 def test_f_what_is_over_at_the_very_end_still_counts() -> None:
     scene = Scene(
         [line(0, 1), *level(3, at=-9)],
@@ -517,73 +542,155 @@ def test_f_what_is_over_at_the_very_end_still_counts() -> None:
     assert scene.copies("success") == [(0, 8)]
 
 
-# Settings
+# What one step leaves to the next
 
 
-def test_the_papers_splits() -> None:
-    splits = {
-        workers: FIRE.for_workers(workers, ready=48, evaluate_every=4)
-        for workers in (22, 36, 50, 64)
-    }
-    assert [
-        (split.subpopulations, split.size, split.evaluator_count) for split in splits.values()
-    ] == [(2, 8, 6), (3, 8, 12), (4, 8, 18), (5, 8, 24)]
-    assert all(split.workers == workers for workers, split in splits.items())
-    assert FIRE(ready=48, evaluate_every=4, size=18).workers == 50
+def test_a_parent_that_took_a_success_is_evaluated_with_those_weights() -> None:
+    # Member 4, the target of P3's member 8, takes the weights of evaluator 12, and is P2's next.
+    scene = Scene(
+        level(at=99),
+        [line(0, 1), *level(3)],
+        level(),
+        evaluators=[evaluating(8, 4, line(0, 2)), None, None, None, None, None],
+        ratings={4: Rating(fitness=0.0)},
+    )
+    assert scene.copies("success") == [(4, 12)]
+    [evaluator] = [id_ for id_, (parent, _) in scene.assigned().items() if parent == 4]
+    assert dict(scene.copies("evaluation"))[evaluator] == 12
 
 
-@pytest.mark.parametrize("workers", range(6, 90))
-def test_of_any_number_of_workers_hardly_one_is_left_out(workers: int) -> None:
-    split = FIRE.for_workers(workers, ready=48, evaluate_every=4)
-    # 7 are too few for more than 2, 2 and 2; likewise 10, 13 and 16.
-    assert split.workers == workers - (workers in {7, 10, 13, 16})
-    assert split.evaluator_count >= 0.6 * (split.subpopulations - 1) * split.size
+def test_a_success_can_make_a_member_of_p1_the_target() -> None:
+    # Member 1 was second to 0 and is first with what it takes.
+    scene = Scene(
+        [line(2, 0.3), line(0, 0.4), *level(2, at=-9)],
+        level(),
+        evaluators=[evaluating(4, 1, line(0, 2)), None],
+    )
+    assert scene.copies("success") == [(1, 8)]
+    assert {target for _, target in scene.assigned().values()} == {1}
 
 
-def test_without_parents_there_are_no_evaluators() -> None:
-    assert FIRE(ready=48, evaluate_every=4, subpopulations=1).workers == 8
+def test_a_success_changes_nobodys_fitness_in_p2() -> None:
+    # Member 4 takes far better weights, and 5 still is the fittest of P2, and so P3's target.
+    scene = Scene(
+        level(at=99),
+        [line(0, 1), *level(3)],
+        level(),
+        evaluators=[
+            evaluating(4, 0, line(0, 2)),
+            evaluating(5, 0, line(0, 3)),
+            evaluating(6, 0, line(0, 1)),
+            evaluating(8, 4, line(0, 9)),
+            None,
+        ],
+    )
+    assert scene.copies("success") == [(4, 15)]
+    targets = {target for parent, target in scene.assigned().values() if parent >= 8}
+    assert targets == {5}
+
+
+def test_nobody_that_cannot_go_on_is_evaluated_copied_or_aimed_at() -> None:
+    broken = [math.nan] * 11
+    scene = Scene([broken] * 4, [broken] * 4, evaluators=[evaluating(4, 0, FLAT), None])
+    assert scene.copies("exploit") == []
+    assert scene.assigned() == {}
+    # With members of P1 to aim at, there still are no weights worth evaluating.
+    scene = Scene(level(), [broken] * 4, evaluators=[None, None])
+    assert scene.assigned() == {}
+    # Rated or not, who cannot go on is no donor.
+    scene = Scene(
+        level(at=99),
+        [broken, *level(3)],
+        evaluators=[evaluating(4, 0, line(0, 9)), evaluating(5, 0, line(0, 1)), None],
+    )
+    assert [donor for loser, donor in scene.copies("exploit") if loser >= 4] == [5]
+
+
+def test_who_is_replaced_without_an_evaluator_counts_as_seen() -> None:
+    scene = Scene(level(), [[math.nan] * 11, *level(3)], evaluators=[None, None])
+    assert scene.notes(Rating)[4].seen == 100
+    assert 4 not in {parent for parent, _ in scene.assigned().values()}
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"size": 1}, "size must be a whole number, at least 2"),
-        ({"evaluators": 0}, "evaluators must be at least 2 and at most 4, but got 0"),
-        ({"evaluators": 1}, "evaluators must be at least 2"),
-        ({"evaluators": 5}, "at most 4"),
-        ({"subpopulations": 1, "evaluators": 2}, "at most 0"),
-        ({"evaluators": 2.5}, "evaluators must be a whole number"),
-        ({"subpopulations": 0}, "subpopulations must be a whole number"),
-        ({"quantile": 0.6}, "quantile must lie in"),
-        ({"p_stat": 0}, "p_stat must lie in"),
-        ({"max_eval_steps": 0}, "max_eval_steps must be a whole number"),
-        ({"min_steps_before_eval": (1, 2)}, "one for each of the 1 sub-populations"),
-        ({"min_steps_before_eval": -1}, "min_steps_before_eval must be a whole number"),
-        ({"explore": Perturb}, "explore must be a rule"),
-    ],
+    ("members", "quantile", "losers"), [(6, 0.25, 1), (10, 0.25, 2), (100, 0.29, 29)]
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(StrategyError, match=message):
-        fire(**settings)
+def test_a_part_of_the_members_is_rounded_down(members: int, quantile: float, losers: int) -> None:
+    scene = Scene([line(0, slope) for slope in range(members)], quantile=quantile)
+    assert [loser for loser, _ in scene.copies("exploit")] == list(range(losers))
 
 
-def test_too_few_workers_are_refused() -> None:
-    with pytest.raises(StrategyError, match="workers must be a whole number, at least 6"):
-        FIRE.for_workers(5, ready=48, evaluate_every=4)
+def test_an_evaluation_that_ended_leaves_its_evaluator_idle() -> None:
+    over = Evaluation(parent=4, target=0, since=-20, until=90, outcome="no better")
+    scene = Scene(level(), level(), evaluators=[(over, FLAT), None], min_steps_before_eval=500)
+    assert scene.resting() == [8, 9]
+    assert scene.fitness() == {}
 
 
-def test_a_threshold_that_no_evaluator_can_reach_is_warned_of() -> None:
-    with pytest.warns(StrategyWarning, match=r"must win 7 .* has 6 .*\(evaluate_every=6 or less\)"):
-        FIRE(ready=48, evaluate_every=24)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FIRE(ready=48, evaluate_every=16)
+def test_a_lead_that_just_reaches_the_threshold_is_not_enough() -> None:
+    seven = evaluating(4, 0, [0.0, *([0.5] * 7)])
+    scene = Scene([[0.0] * 8, *level(3, at=-9)], level(), evaluators=[seven, None], p_stat=0.5**7)
+    assert scene.outcomes() == {}
 
 
-def test_scores_must_be_evenly_spaced() -> None:
-    with pytest.raises(StrategyError, match="steps must be a multiple of evaluate_every"):
-        FIRE(ready=48, evaluate_every=4).births(SPACE, 1_001, np.random.default_rng(0))
-    member = Member(id=3, hparams={"lr": 1.0}, group=1, curve=Curve((1, 2, 3, 5), (0, 0, 0, 0)))
-    population = Population(space=SPACE, steps=100, members=(member,))
-    with pytest.raises(StrategyError, match="member 3 has them at steps … 2, 3, 5"):
-        fire().decide(population, (0,), np.random.default_rng(0))
+def test_time_and_threshold_add_up() -> None:
+    def outcomes(won: int, p_stat: float) -> dict[int, str | None]:
+        curve = [0.0, *([0.5] * won), *([-0.5] * (10 - won))]
+        return Scene(
+            [[0.0] * 11, *level(3, at=-9)],
+            level(),
+            evaluators=[evaluating(4, 0, curve), None],
+            max_eval_steps=20,
+            p_stat=p_stat,
+        ).outcomes()
+
+    # Half of the time is left, and p of 5 in 10 is 0.623: above one half, below it and p_stat.
+    assert outcomes(5, 0.2) == {}
+    assert outcomes(5, 0.1) == {8: "no better"}
+
+
+def test_who_won_often_enough_without_a_lead_trains_on_for_as_long_as_that_holds() -> None:
+    # It wins ten times in eleven, and the target's one best point is the highest.
+    curve = [0.0, *([0.5] * 39), -0.5]
+    target = [0.0, *([0.4] * 39), 9.0]
+    scene = Scene(
+        [target, *level(3, at=-9)],
+        level(),
+        evaluators=[evaluating(4, 0, curve), None],
+        max_eval_steps=30,
+    )
+    assert scene.outcomes() == {}
+
+
+def test_of_two_that_lead_equally_the_first_succeeds() -> None:
+    scene = Scene(
+        [line(0, 1), *level(3, at=-9)],
+        level(),
+        evaluators=[
+            evaluating(4, 0, line(0, 1.5)),
+            evaluating(5, 0, line(0, 3)),
+            evaluating(6, 0, line(0, 3)),
+        ],
+    )
+    assert scene.copies("success") == [(0, 9)]
+    again = scene.ended()[10]
+    assert (again.outcome, again.lead) == ("no better", 0.0)
+
+
+def test_a_parent_and_a_target_that_both_lost_are_a_parent_that_lost() -> None:
+    scene = Scene(
+        [line(0, slope) for slope in (4, 1, 3, 2)],
+        level(),
+        evaluators=[evaluating(4, 1, line(0, 1)), evaluating(5, 0, line(0, 2)), None],
+    )
+    assert scene.outcomes()[8] == "parent lost"
+
+
+def test_of_equal_targets_the_first_is_aimed_at() -> None:
+    scene = Scene([line(0, 1)] * 4, level(), evaluators=[None, None])
+    assert {target for _, target in scene.assigned().values()} == {0}
+
+
+def test_evaluators_are_given_parents_at_the_very_end_for_whoever_goes_on() -> None:
+    scene = Scene(level(), level(), evaluators=[None, None], steps=100)
+    assert len(scene.assigned()) == 2

@@ -20,7 +20,7 @@ from ramet.store import MemoryStore
 from ramet.strategies import Rating
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from ramet.testing.quadratic_optimum import final_loss
-from tests.engine.scripts import findings_in
+from tests.engine.scripts import findings_in, seats_in
 
 TASK = Quadratic(dim=20)
 STRATEGY = ramet.FIRE(ready=12, evaluate_every=1, subpopulations=3, size=4)
@@ -160,6 +160,36 @@ def test_a_run_that_is_given_more_steps_has_its_evaluators_go_on() -> None:
     evaluated = {evaluation.since for _, evaluation in evaluations(longer.events)}
     assert STEPS // 2 in evaluated
     assert examine(place["store"], place["blobs"], "run") == []
+
+
+def test_a_budget_that_evaluations_do_not_divide_is_refused_before_it_is_written() -> None:
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 3}
+    strategy = dataclasses.replace(STRATEGY, evaluate_every=4, smoother=abs)
+    run = ramet.run(TASK, QUADRATIC_SPACE, strategy, steps=48, **place)
+    with pytest.raises(StrategyError, match="steps must be a multiple of evaluate_every"):
+        ramet.run(TASK, QUADRATIC_SPACE, strategy, steps=102, extend=True, **place)
+    assert place["store"].events("run") == run.log
+
+
+@pytest.mark.parametrize("member", [0, 5, 13])
+def test_a_member_whose_checkpoint_is_lost_goes_on_and_is_not_taken_for_what_it_was(
+    member: int, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS // 2, seed=3, store=store)
+    before = {seat.standing.member: seat.standing.checkpoint for seat in seats_in(store)}
+    for found in tmp_path.rglob(f"{before[member]}*"):
+        found.write_bytes(b"damaged")
+    result = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN, store=store, extend=True)
+    kinds = Counter(event.kind for event in result.events if isinstance(event, Copied))
+    assert kinds["rebirth"] + kinds["fallback"] > 0
+    for event in result.events:
+        # What evaluators go on with is given up in any case.
+        if isinstance(event, Copied) and event.kind == "rebirth" and event.member < 12:
+            groups = {result.population[id_].group for id_ in (event.member, event.source)}
+            assert len(groups) == 1
+    assert "failed" in {ended.outcome for _, ended in evaluations(result.events)} or member == 0
+    assert findings_in(store) == []
 
 
 def test_members_whose_training_diverges_are_replaced() -> None:

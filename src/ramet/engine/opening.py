@@ -53,6 +53,9 @@ def begin(
         store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
     )
     raised = extend and settings.steps > journal.steps
+    if raised:
+        # A strategy may refuse a budget, which it says when it is asked what members start with.
+        make_opening(settings)
     check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
     if raised:
         journal.append(Extended(steps=settings.steps))

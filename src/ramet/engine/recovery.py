@@ -45,7 +45,7 @@ def replacement(
     """Return how a member goes on whose checkpoint cannot be read.
 
     It falls back to the latest one on its own lineage that can, or else takes the weights of the
-    best member that has some.
+    best member that has some: of its own sub-population, if there is one.
     """
     if member.checkpoint is None:
         raise error
@@ -61,12 +61,16 @@ def replacement(
 
 def _others(member: Member, population: Population) -> Iterator[Checkpoint]:
     """Yield what a member may take in place of its own weights, the best first."""
-    if population.best is not None:
-        yield population.best.checkpoint
-    scored = [other for other in population if other.checkpoint and other.id != member.id]
-    for other in sorted(scored, key=_worth, reverse=True):
-        if other.checkpoint is not None:
-            yield other.checkpoint
+    others = [other for other in population if other.id != member.id]
+    kin = [other for other in others if other.group == member.group]
+    best = [population.best.checkpoint] if population.best is not None else []
+    if member.ranked:
+        yield from best
+    for group in (kin, others):
+        for other in sorted(group, key=_worth, reverse=True):
+            if other.checkpoint is not None:
+                yield other.checkpoint
+    yield from best
 
 
 def _worth(member: Member) -> tuple[float, int]:

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
@@ -86,6 +86,11 @@ class FIRE:
         sub-populations are larger, and who then is left evaluates; below 22 they are smaller.
         """
         check_count("workers", workers, "how many members train at a time", least=SMALLEST)
+        if split := settings.keys() & {"subpopulations", "size", "evaluators"}:
+            raise StrategyError(
+                f"subpopulations, size and evaluators must follow from workers, but got "
+                f"{sorted(split)}; give those to FIRE(...) itself"
+            )
         parents = max(1, (workers - 8) // 14)
         size = 2
         while _needed(parents, size + 1) <= workers:
@@ -100,10 +105,12 @@ class FIRE:
         )
 
     def __post_init__(self) -> None:
+        check_count("evaluate_every", self.evaluate_every, "how many steps lie between two scores")
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
         check_count("subpopulations", self.subpopulations, "how many groups evolve by themselves")
         check_count("size", self.size, "how many members each of them has; one must lose", least=2)
         check_points("initial", self.initial)
+        object.__setattr__(self, "initial", tuple(self.initial))
         check_rule("explore", self.explore, "move", "Perturb((0.5, 0.8, 1.25, 2.0))")
         self._check_evaluators()
         self._check_thresholds()
@@ -157,25 +164,32 @@ class FIRE:
                 yield Birth(hparams=birth.hparams, group=group, ranked=group == 1)
 
     def _check_evaluators(self) -> None:
-        parents = (self.subpopulations - 1) * self.size
         if self.evaluators is None:
             return
-        least = 2 if parents else 0
-        if isinstance(self.evaluators, bool) or not isinstance(self.evaluators, int):
-            raise StrategyError(f"evaluators must be a whole number, but got {self.evaluators!r}")
-        if not least <= self.evaluators <= parents:
+        parents = (self.subpopulations - 1) * self.size
+        check_count("evaluators", self.evaluators, "how many members evaluate others", least=0)
+        if not parents and self.evaluators:
             raise StrategyError(
-                f"evaluators must be at least {least} and at most {parents}, but got "
-                f"{self.evaluators}: the {self.subpopulations - 1} sub-populations behind the "
-                f"first are compared by two or more, and no member has more than one; "
-                f"evaluators=None has {_evaluators(self.subpopulations - 1, self.size)}"
+                f"evaluators must be left out with subpopulations=1, which have nobody to "
+                f"evaluate, but got {self.evaluators}"
+            )
+        if parents and not 2 <= self.evaluators <= parents:  # noqa: PLR2004 - to compare with
+            raise StrategyError(
+                f"evaluators must be at least 2, because members behind the first sub-population "
+                f"are compared by them, and at most one for each of those {parents}, but got "
+                f"{self.evaluators}; evaluators=None has "
+                f"{_evaluators(self.subpopulations - 1, self.size)}"
             )
 
     def _check_thresholds(self) -> None:
-        if not 0 < self.quantile <= 0.5:  # noqa: PLR2004 - a half, or losers would be copied
-            raise StrategyError(f"quantile must lie in (0, 0.5], but got {self.quantile!r}")
-        if not 0 < self.p_stat < 1:
-            raise StrategyError(f"p_stat must lie in (0, 1), but got {self.p_stat!r}")
+        # More than half, and losers would be copied.
+        _check_within("quantile", self.quantile, "(0, 0.5]", lambda part: 0 < part <= 0.5)  # noqa: PLR2004 - as said
+        _check_within("p_stat", self.p_stat, "(0, 1)", lambda p: 0 < p < 1)
+        if self.smoother is not None and not callable(self.smoother):
+            raise StrategyError(
+                f"smoother must be a function of a curve, such as ramet.curves.smooth, or None, "
+                f"but got {self.smoother!r}"
+            )
         if self.max_eval_steps is not None:
             meaning = "how long an evaluator may train before it must have proved better"
             check_count("max_eval_steps", self.max_eval_steps, meaning)
@@ -198,16 +212,24 @@ class FIRE:
         """Warn if an evaluator has to stop before it can have won often enough."""
         needed = math.floor(-math.log2(self.p_stat)) + 1
         there = self.patience // self.evaluate_every
+        most = max(1, self.ready // needed)
         if self.subpopulations > 1 and there < needed:
+            often = max(n for n in range(1, self.ready + 1) if self.ready % n == 0 and n <= most)
             warnings.warn(
                 f"an evaluator must win {needed} comparisons or more to pass p_stat={self.p_stat}, "
-                f"but it has {there} scores until max_eval_steps={self.patience}, so that hardly "
-                f"any weights will ever be handed on; evaluate more often, at least {needed} "
-                f"times a turn (evaluate_every={max(1, self.ready // needed)} or less), or raise "
-                f"max_eval_steps to {needed * self.evaluate_every}",
+                f"but there are {there} scores until max_eval_steps={self.patience}, so that "
+                f"hardly any weights will ever be handed on; evaluate at least {needed} times a "
+                f"turn, as with evaluate_every={often}, or raise max_eval_steps to "
+                f"{needed * self.evaluate_every}",
                 StrategyWarning,
                 stacklevel=5,
             )
+
+
+def _check_within(name: str, value: object, bounds: str, holds: Callable[[float], bool]) -> None:
+    """Refuse what is not a number between bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
+        raise StrategyError(f"{name} must lie in {bounds}, but got {value!r}")
 
 
 def _evaluators(parents: int, size: int) -> int:

@@ -18,6 +18,7 @@ from ramet.errors import StrategyError
 from ramet.population import Member, Population
 from ramet.randomness import pick
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
+from ramet.strategies.exploit import part_of
 from ramet.strategies.explore import explored
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 # How an evaluation ends: its weights proved better and were handed on; its parent or its target
 # lost, or both, the parent counting; they proved no better in time, or never came near; or its
-# training failed or diverged.
+# training failed or diverged, or the weights it was about are gone.
 Outcome: TypeAlias = Literal[
     "success", "parent lost", "target lost", "no better", "no overlap", "failed"
 ]
@@ -80,19 +81,32 @@ class FireRound:
 
     def decided(self) -> list[Action]:
         """Return everything that follows."""
-        self.rate()
+        self._give_up()
+        self._rate()
         if not self._is_last():
-            self.evolve()
-        self.release()
-        self.judge()
-        self.assign()
+            self._evolve()
+        self._release()
+        self._judge_all()
+        self._assign()
         if not self._is_last():
-            self.rest()
+            self._rest()
         return self.actions
+
+    # B. What training left
+
+    def _give_up(self) -> None:
+        """End the evaluations that failed, before anybody is rated by them."""
+        for evaluator, evaluation in list(self.evaluations.items()):
+            # With a turn lost, or weights, it is not about what it was begun for.
+            points = 1 + (self.now - evaluation.since) // self.fire.evaluate_every
+            is_whole = len(self.curves[evaluator]) == points and self._scores(evaluator)
+            reborn = self.population[evaluation.parent].reborn
+            if not is_whole or (reborn is not None and reborn >= evaluation.since):
+                self._end(evaluator, "failed")
 
     # C. Fitness
 
-    def rate(self) -> None:
+    def _rate(self) -> None:
         """Give each member of P1 its score for a fitness, and parents how their evaluators fare."""
         for member in self._group(1):
             if self._scores(member):
@@ -114,7 +128,7 @@ class FireRound:
 
     # D. Evolution
 
-    def evolve(self) -> None:
+    def _evolve(self) -> None:
         """Run PBT within each sub-population."""
         for group in range(1, self.fire.subpopulations + 1):
             members = self._group(group)
@@ -122,15 +136,15 @@ class FireRound:
                 (member for member in members if member in self.fitness and self._scores(member)),
                 key=lambda member: (self.fitness[member], -member),
             )
-            part = max(1, math.floor(self.fire.quantile * len(members) + 1e-9))
-            part = min(part, len(ranked) // 2)
-            # Who cannot go on is replaced whatever its fitness, and though nobody were rated.
+            count = min(max(1, part_of(len(members), self.fire.quantile)), len(ranked) // 2)
+            # Beside those, who cannot go on is replaced whatever its fitness, as in PBT, and though
+            # nobody is rated.
             broken = [member for member in members if not self._scores(member)]
-            donors = ranked[len(ranked) - max(part, 1) :] or [
+            donors = ranked[len(ranked) - max(count, 1) :] or [
                 member for member in members if self._scores(member)
             ]
             if donors:
-                for loser in sorted([*ranked[:part], *broken]):
+                for loser in sorted([*ranked[:count], *broken]):
                     self._lose(loser, pick(donors, self.rng))
 
     def _lose(self, loser: int, donor: int) -> None:
@@ -138,14 +152,13 @@ class FireRound:
         moved = explored(self.population.space, hparams, self.fire.explore, self.rng)
         self.actions += [Copy(member=loser, source=donor), Change(member=loser, hparams=moved)]
         self.weights[loser] = donor
-        self.curves[loser] = np.array(self.population[donor].curve.scores[-1:])
         self.fitness.pop(loser, None)
         self.lost.add(loser)
         self._note(loser, fitness=None, seen=self.now)
 
     # E. Release
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """End the evaluations whose parent or target lost."""
         for evaluator, evaluation in list(self.evaluations.items()):
             if evaluation.parent in self.lost:
@@ -155,7 +168,7 @@ class FireRound:
 
     # F. Success or stop
 
-    def judge(self) -> None:
+    def _judge_all(self) -> None:
         """Hand on what proved better than its target, best first, and stop what will not."""
         leads = {
             evaluator: self._lead(evaluator, evaluation.target)
@@ -165,24 +178,21 @@ class FireRound:
             self._judge(evaluator, self.evaluations[evaluator])
 
     def _judge(self, evaluator: int, evaluation: Evaluation) -> None:
-        if not self._scores(evaluator):
-            self._end(evaluator, "failed")
-            return
         target = evaluation.target
         curve, standard = self.curves[evaluator], self.curves[target]
         # Against what the target has by now: another evaluation may just have succeeded.
         lead = self._lead(evaluator, target)
         p = binomial_test(curve, standard, smoother=self._smooth)
         dominating = p is None and dominates(curve, standard, smoother=self._smooth)
-        part = (self.now - evaluation.since) / self.fire.patience
+        spent = (self.now - evaluation.since) / self.fire.patience
         better = dominating or (p is not None and p < self.fire.p_stat)
         if better and lead > 0:
             self._succeed(evaluator, target)
             self._end(evaluator, "success", lead=lead, p=p)
         elif p is None:
-            if not dominating and part > 1:
+            if not dominating and spent > 1:
                 self._end(evaluator, "no overlap", lead=lead, p=p)
-        elif p > self.fire.p_stat + max(0.0, 1 - part):
+        elif p > self.fire.p_stat + max(0.0, 1 - spent):
             self._end(evaluator, "no better", lead=lead, p=p)
 
     def _succeed(self, evaluator: int, target: int) -> None:
@@ -204,7 +214,7 @@ class FireRound:
 
     # A. Assignment, for the round that begins
 
-    def assign(self) -> None:
+    def _assign(self) -> None:
         """Give each idle evaluator the parent that was seen the longest ago."""
         idle = (id_ for id_ in self.evaluators if id_ not in self.evaluations)
         for evaluator, (parent, target) in zip(idle, self._unseen(), strict=False):
@@ -239,11 +249,11 @@ class FireRound:
         rated = [
             member
             for member in self._group(group)
-            if member in self.fitness and member not in self.lost and self._scores(member)
+            if member in self.fitness and self._scores(member)
         ]
         return max(rated, key=lambda member: (self.fitness[member], -member), default=None)
 
-    def rest(self) -> None:
+    def _rest(self) -> None:
         """Have the evaluators rest that have nothing to do."""
         self.actions += [Rest(member=id_) for id_ in self.evaluators if id_ not in self.evaluations]
 
@@ -293,15 +303,12 @@ def _noted(member: Member, kind: type[Note]) -> Note | None:
 def _check_spacing(member: Member, every: int) -> None:
     """Refuse a curve that is not evenly spaced: its points would be compared with wrong ones."""
     steps = np.array(member.curve.steps)
-    if (np.diff(steps) != every).any():
+    gaps = np.flatnonzero(np.diff(steps) != every)
+    if len(gaps):
+        begin = max(0, int(gaps[0]) - 1)
+        shown = ", ".join(map(str, steps[begin : begin + 4].tolist()))
         raise StrategyError(
             f"FIRE compares curves point by point, so that scores must come every "
             f"evaluate_every={every} steps, but member {member.id} has them at steps "
-            f"{_around_gap(steps, every)}; report one whenever turn.evaluation_due, and no others"
+            f"{'… ' * (begin > 0)}{shown}; report one whenever turn.evaluation_due, and no others"
         )
-
-
-def _around_gap(steps: np.ndarray, every: int) -> str:
-    place = int((np.diff(steps) != every).argmax())
-    shown = steps[max(0, place - 1) : place + 3].tolist()
-    return f"{'… ' if place > 1 else ''}{', '.join(map(str, shown))}"
