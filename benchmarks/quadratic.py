@@ -8,7 +8,8 @@ The best learning rates are known exactly here, and a greedy choice is provably 
 workers: ``cosine`` (peak and end tuned), ``cosine-to-zero`` (peak tuned), ``constant``, and
 ``greedy`` (each round the rate that leaves the least loss at its end). ``--figure`` draws the
 schedule that each method found, in the run of its median, beside the best one, and every learning
-rate that the last method's members had.
+rate that the last method's members had. ``--evaluate-every`` and ``--deviation`` make it harder for
+methods that compare curves.
 """
 
 import os
@@ -18,12 +19,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import ramet
+from benchmarks.drawing import COLOURS, OTHERS, figure
 from benchmarks.reporting import parser, report
 from ramet.events import AnyEvent, Copied, Explored, RoundEnded, TurnEnded
 from ramet.strategies import Shape
@@ -43,46 +46,45 @@ if TYPE_CHECKING:
 READY = 48
 EVALUATE_EVERY = 4
 SIZES = (22, 36, 50)
+FEW = (6, 9, 15)
 FIRES = (0.5, 0.8, 1.25, 2.0)
 MILD = (0.8, 1.25)
 COSINE = ramet.Cosine()
-# Of groups of members: grey for those in none, which are FIRE's evaluators.
-COLOURS = ("0.6", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
-def random(workers: int) -> ramet.Strategy:
+def random(workers: int, every: int) -> ramet.Strategy:
     return ramet.RandomSearch(
-        population=workers, ready=READY, evaluate_every=EVALUATE_EVERY, synchronous=True
+        population=workers, ready=READY, evaluate_every=every, synchronous=True
     )
 
 
-def hand(workers: int, shape: Shape = COSINE) -> ramet.Strategy:
+def hand(workers: int, every: int, shape: Shape = COSINE) -> ramet.Strategy:
     return ramet.HandTuned(
         population=workers,
         ready=READY,
         shapes={"lr": shape},
-        evaluate_every=EVALUATE_EVERY,
+        evaluate_every=every,
         synchronous=True,
     )
 
 
-def pbt(workers: int, factors: Sequence[float] = FIRES) -> ramet.Strategy:
+def pbt(workers: int, every: int, factors: Sequence[float] = FIRES) -> ramet.Strategy:
     return ramet.PBT(
         population=workers,
         ready=READY,
         exploit=ramet.Truncation(0.25),
         explore=ramet.Perturb(factors),
-        evaluate_every=EVALUATE_EVERY,
+        evaluate_every=every,
         synchronous=True,
     )
 
 
-def fire(workers: int) -> ramet.Strategy:
-    return ramet.FIRE.for_workers(workers, ready=READY, evaluate_every=EVALUATE_EVERY)
+def fire(workers: int, every: int) -> ramet.Strategy:
+    return ramet.FIRE.for_workers(workers, ready=READY, evaluate_every=every)
 
 
-# What makes the strategy, and for how many workers.
-TRAINED: dict[str, tuple[Callable[[int], ramet.Strategy], Sequence[int]]] = {
+# What makes the strategy, of workers and steps between two scores; and for how many workers.
+TRAINED: dict[str, tuple[Callable[[int, int], ramet.Strategy], Sequence[int]]] = {
     "random": (random, SIZES),
     "hand": (hand, SIZES),
     "hand-drops": (partial(hand, shape=ramet.Drops()), SIZES),
@@ -92,6 +94,8 @@ TRAINED: dict[str, tuple[Callable[[int], ramet.Strategy], Sequence[int]]] = {
     "fire22": (fire, [22]),
     "fire36": (fire, [36]),
     "fire50": (fire, [50]),
+    "pbt-few": (pbt, FEW),
+    "fire-few": (fire, FEW),
 }
 EXACT: dict[str, Callable[..., Floats]] = {
     "cosine": best_cosine,
@@ -109,13 +113,14 @@ class Trial:
     workers: int
     task: Quadratic | SampledQuadratic
     rounds: int
+    evaluate_every: int = EVALUATE_EVERY
 
     def run(self, seed: int) -> ramet.Result:
         make, _ = TRAINED[self.method]
         return ramet.run(
             self.task,
             QUADRATIC_SPACE,
-            make(self.workers),
+            make(self.workers, self.evaluate_every),
             steps=self.rounds * READY,
             seed=seed,
             progress=False,
@@ -142,17 +147,20 @@ def summary(
 
 def draw_schedules(axes: "Axes", optimum: Floats, results: dict[str, ramet.Result]) -> None:
     """Draw the schedules behind the best of each run, and the best that there is."""
-    for name, result in results.items():
-        schedule = result.schedule()
-        rates = [values["lr"] for _, values in schedule]
-        edges = [0, *(piece.stop for piece in schedule.pieces)]
-        axes.stairs(rates, edges, baseline=None, label=name)
     edges = [round_ * READY for round_ in range(len(optimum) + 1)]
-    axes.stairs(
-        optimum, edges, baseline=None, label="the best there is", color="black", linewidth=2
-    )
-    axes.set(xlabel="step", ylabel="learning rate", yscale="log")
-    axes.legend(frameon=False)
+    axes.stairs(optimum, edges, baseline=None, label="the best there is", color="0.85", linewidth=5)
+    *others, last = results
+    for name, colour in zip(others, cycle(OTHERS), strict=False):
+        draw_schedule(axes, results[name], label=name, color=colour)
+    draw_schedule(axes, results[last], label=last, color="black")
+    axes.set_ylabel("learning rate")
+
+
+def draw_schedule(axes: "Axes", result: ramet.Result, **look: Any) -> None:
+    schedule = result.schedule()
+    rates = [values["lr"] for _, values in schedule]
+    edges = [0, *(piece.stop for piece in schedule.pieces)]
+    axes.stairs(rates, edges, baseline=None, linewidth=1.5, zorder=3, **look)
 
 
 def followed(result: ramet.Result) -> Iterator[tuple[AnyEvent, int, list[Any]]]:
@@ -168,43 +176,50 @@ def followed(result: ramet.Result) -> Iterator[tuple[AnyEvent, int, list[Any]]]:
         yield event, stop, rates
 
 
+def draw_turns(axes: "Axes", turns: set[tuple[float, int]], **look: Any) -> None:
+    """Draw the rate of each turn, which ends at a step; turns behind one another are one line."""
+    firsts = sorted(turn for turn in turns if (turn[0], turn[1] - READY) not in turns)
+    lasts = sorted(turn for turn in turns if (turn[0], turn[1] + READY) not in turns)
+    (rates, starts), (_, stops) = np.transpose(firsts), np.transpose(lasts)
+    axes.hlines(rates, starts - READY, stops, **look)
+
+
 def draw_populations(axes: "Axes", result: ramet.Result) -> None:
     """Draw the learning rate of every turn, in its member's group's colour; circle successes."""
     births = result.opening.births
-    turns: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+    turns: defaultdict[int, set[tuple[float, int]]] = defaultdict(set)
     successes: list[tuple[int, float]] = []
     for event, stop, rates in followed(result):
         match event:
             case TurnEnded(member=member):
-                turns[births[member].group].append((stop, rates[member]))
+                turns[births[member].group].add((rates[member], stop))
             case Copied(member=member, kind="success"):
                 successes.append((stop, rates[member]))
     ungrouped = "evaluators" if len(turns) > 1 else "members"
-    for group, places in sorted(turns.items()):
-        stops, held = np.transpose(places)
+    for group, held in sorted(turns.items()):
+        # Evaluators train at their targets' rates: a band behind them.
+        width, colour = (2, COLOURS[group]) if group or len(turns) == 1 else (7, "0.88")
         label = f"P{group}" if group else ungrouped
-        axes.hlines(held, stops - READY, stops, color=COLOURS[group], label=label)
+        draw_turns(axes, held, color=colour, label=label, linewidth=width)
+    draw_schedule(axes, result, color="black", label="schedule found")
     if successes:
-        axes.plot(*np.transpose(successes), "ko", markersize=4, label="success")
-    axes.set(xlabel="step", yscale="log")
-    axes.legend(frameon=False)
+        steps, held = np.transpose(successes)
+        axes.scatter(steps, held, 30, "black", edgecolors="white", label="success", zorder=4)
 
 
 def draw(optimum: Floats, results: dict[str, ramet.Result], out: Path) -> None:
-    import matplotlib as mpl  # noqa: PLC0415 - an extra, and only the figure needs it
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), sharey=True, layout="constrained")
-    draw_schedules(left, optimum, results)
-    left.set_title("schedules found")
-    name, last = list(results.items())[-1]
-    draw_populations(right, last)
-    right.set_title(f"all members of {name}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
+    with figure(out, size=(9, 4.4)) as drawn:
+        left, right = drawn.subplots(1, 2, sharey=True)
+        draw_schedules(left, optimum, results)
+        left.set_title("schedules found")
+        name, last = list(results.items())[-1]
+        draw_populations(right, last)
+        right.set_title(f"all members of {name}")
+        left.set(yscale="log")
+        left.yaxis.set_major_formatter("{x:g}")
+        for axes in (left, right):
+            axes.set(xlabel="step", xlim=(0, len(optimum) * READY))
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
 
 
 def main() -> None:
@@ -213,6 +228,8 @@ def main() -> None:
     options.add_argument("--first-seed", type=int, default=0)
     options.add_argument("--dim", type=int, default=100)
     options.add_argument("--noise", type=float, default=1.0, help="in curvatures")
+    options.add_argument("--deviation", type=float, default=0.02, help="of a score's error")
+    options.add_argument("--evaluate-every", type=int, default=EVALUATE_EVERY, metavar="STEPS")
     options.add_argument("--rounds", type=int, default=40, help=f"of {READY} steps")
     options.add_argument("--sampled", action="store_true", help="train weights, not expectations")
     options.add_argument("--methods", nargs="+", choices=[*TRAINED, *EXACT], metavar="METHOD")
@@ -220,15 +237,22 @@ def main() -> None:
     options.add_argument("--figure", type=Path, help="where to draw, which takes matplotlib")
     chosen = options.parse_args()
 
-    exact = Quadratic(dim=chosen.dim, noise=chosen.noise)
-    task = SampledQuadratic(dim=chosen.dim, noise=chosen.noise) if chosen.sampled else exact
+    settings = {"dim": chosen.dim, "noise": chosen.noise, "deviation": chosen.deviation}
+    exact = Quadratic(**settings)
+    task = SampledQuadratic(**settings) if chosen.sampled else exact
     methods = chosen.methods or [*TRAINED, *EXACT]
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     optimum = best_schedule(exact, rounds=chosen.rounds, ready=READY)
     limit = final_loss(exact, optimum, ready=READY)
 
     trials = [
-        Trial(method=method, workers=workers, task=task, rounds=chosen.rounds)
+        Trial(
+            method=method,
+            workers=workers,
+            task=task,
+            rounds=chosen.rounds,
+            evaluate_every=chosen.evaluate_every,
+        )
         for method in methods
         if method in TRAINED
         for workers in TRAINED[method][1]
