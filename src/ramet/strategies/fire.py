@@ -83,7 +83,8 @@ class FIRE:
         """Return the paper's split of so many workers, or the nearest to it.
 
         22, 36, 50, 64, … have two, three, four, five, … sub-populations of 8. In between the
-        sub-populations are larger, and who then is left evaluates; below 22 they are smaller.
+        sub-populations are larger, and who then is left evaluates; below 22 they are smaller. One
+        may be left over: ``workers`` of the strategy says how many train.
         """
         check_count("workers", workers, "how many members train at a time", least=SMALLEST)
         if split := settings.keys() & {"subpopulations", "size", "evaluators"}:
