@@ -17,7 +17,7 @@ import numpy as np
 import ramet
 from benchmarks.reporting import parser, report
 from ramet.population import Checkpoint, Curve, Member, Population
-from ramet.strategies import Evaluation
+from ramet.strategies import Annotate, Evaluation, Rating
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-5, 1.0))
 READY, EVERY = 48, 4
@@ -36,7 +36,7 @@ def population(fire: ramet.FIRE, points: int, rng: np.random.Generator) -> Popul
         if not birth.group:
             parent = parents.pop(0)
             target = targets[births[parent].group]
-            data = msgspec.to_builtins(Evaluation(parent=parent, target=target, since=0))
+            data = msgspec.to_builtins(Evaluation(parent=parent, target=target, since=EVERY))
         along = np.arange(1, points + 1) / points
         scores = rng.normal() / 2 + np.log1p(rng.uniform(5, 50) * along)
         scores += 0.05 * rng.normal(size=points)
@@ -59,8 +59,12 @@ def population(fire: ramet.FIRE, points: int, rng: np.random.Generator) -> Popul
 def decision_ms(fire: ramet.FIRE, seen: Population, seed: int) -> float:
     everybody, rng = range(len(seen)), np.random.default_rng(seed)
     began = time.perf_counter()
-    fire.decide(seen, everybody, rng)
-    return (time.perf_counter() - began) * 1e3
+    actions = fire.decide(seen, everybody, rng)
+    taken_ms = (time.perf_counter() - began) * 1e3
+    rated = [a for a in actions if isinstance(a, Annotate) and isinstance(a.data, Rating)]
+    if len({action.member for action in rated}) < fire.evaluator_count:
+        raise SystemExit("every evaluator's parent should have been rated, but some were not")
+    return taken_ms
 
 
 def main() -> None:
