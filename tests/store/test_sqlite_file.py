@@ -1,6 +1,8 @@
 """A file that cannot be a store, or not right now: said clearly, and left as it is."""
 
+import contextlib
 import os
+import random
 import resource
 import shutil
 import sqlite3
@@ -212,6 +214,17 @@ def test_a_store_that_others_keep_locked_is_given_up_after_a_while(
     other.execute("ROLLBACK")
     other.close()
     end_turn(store, lease)
+
+
+def test_waiting_for_others_leaves_the_draws_of_training_alone(
+    store: SQLiteStore, path: Path
+) -> None:
+    lease, before = claim(store), random.getstate()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusy):
+            end_turn(store, lease)
+    assert random.getstate() == before
 
 
 @pytest.fixture

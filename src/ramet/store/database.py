@@ -21,6 +21,8 @@ APPLICATION_ID = 0x726D6574
 _NEEDED = (3, 24, 0)
 # Seconds between attempts: a transaction takes about a tenth of a millisecond.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1e-4, 2e-3
+# Decides nothing but pauses. Not the module's own generator: training may draw from that.
+_chance = random.SystemRandom()
 # Writes of this process between two times that the log is copied back; each is some pages.
 COPY_BACK_EVERY = 250
 
@@ -115,7 +117,7 @@ class Database:
         until, pause_s = self._clock.uptime() + self._patience_s, _FIRST_PAUSE_S
         while self._clock.uptime() < until:
             # Spread, so that those who wait together do not try together.
-            self._clock.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - decides nothing
+            self._clock.sleep(pause_s * _chance.uniform(0.5, 1.5))
             pause_s = min(1.5 * pause_s, _LAST_PAUSE_S)
             yield
         raise file_refusals.store_busy(self.path, self._patience_s)
