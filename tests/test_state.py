@@ -288,6 +288,20 @@ def test_a_value_that_something_overwrote_is_named(name: str, found: Any) -> Non
         check_applied(applied(**{name: found}), HPARAMS, "after the turn")
 
 
+def test_a_state_that_knows_who_overwrites_a_value_names_them() -> None:
+    class Knowing:
+        def apply(self, hparams: Mapping[str, Any]) -> None: ...
+
+        def applied(self) -> Mapping[str, Any]:
+            return {"lr": 0.1, "n": 3}
+
+        def explain(self, name: str) -> str:
+            return f"the scheduler sets {name}"
+
+    with pytest.raises(HyperparameterOverwritten, match=r"it was 0\.1: the scheduler sets lr$"):
+        check_applied(Knowing(), HPARAMS, "after the turn")
+
+
 @given(value=st.floats(1e-30, 1e30) | st.floats(-1e30, -1e-30) | st.just(0.0))
 def test_rounding_to_32_bits_is_no_change(value: float) -> None:
     assert check_applied(applied(lr=np.float32(value)), {"lr": value}, "now") == {"lr"}

@@ -38,6 +38,15 @@ class Bindable(Protocol):
         ...
 
 
+@runtime_checkable
+class Explaining(Protocol):
+    """A bindable state that may know who overwrites what is applied to it."""
+
+    def explain(self, name: str) -> str | None:
+        """Say who sets a hyperparameter to something else, and what to do; None if unknown."""
+        ...
+
+
 class Variables:
     """A dict of arrays and numbers, restored in place."""
 
@@ -139,16 +148,16 @@ def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> f
     """Return the names that are applied; refuse a value that is not what it was set to."""
     found = state.applied()
     for name, value in found.items():
-        if not _stayed(hparams[name], value):
+        if not stayed(hparams[name], value):
+            explained = state.explain(name) if isinstance(state, Explaining) else None
             raise HyperparameterOverwritten(
                 f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it "
-                f"was {value!r}: a scheduler, a restored optimiser or the loop itself set it; let "
-                f"the loop read turn.hparams[{name!r}] there instead, or take it out of the space"
+                f"was {value!r}: {explained or _anybody(name)}"
             )
     return frozenset(found)
 
 
-def _stayed(wanted: Value, found: Any) -> bool:
+def stayed(wanted: Value, found: Any) -> bool:
     """Say whether a value is still there, as itself or as what a framework makes of it."""
     if isinstance(wanted, str | bool | None) or isinstance(found, str):
         return bool(found == wanted)
@@ -156,3 +165,10 @@ def _stayed(wanted: Value, found: Any) -> bool:
         return math.isclose(float(found), wanted, rel_tol=ROUNDING)
     except (TypeError, ValueError):
         return False
+
+
+def _anybody(name: str) -> str:
+    return (
+        f"a scheduler, a restored optimiser or the loop itself set it; let the loop read "
+        f"turn.hparams[{name!r}] there instead, or take it out of the space"
+    )
