@@ -1,0 +1,16 @@
+"""PyTorch: models, optimisers and all that trains them as a member's state, changed in place."""
+
+try:
+    import torch  # noqa: F401 - looked for here, where the extra that it comes with can be named
+except ImportError as error:
+    raise ImportError(
+        f"ramet.torch needs PyTorch, but {error}; install it: pip install 'ramet[torch]'"
+    ) from error
+
+from ramet.torch.modules import load_model
+from ramet.torch.places import Place, dropout, param_group
+from ramet.torch.rng import seed
+from ramet.torch.schedules import base_lr
+from ramet.torch.state import State
+
+__all__ = ["Place", "State", "base_lr", "dropout", "load_model", "param_group", "seed"]

@@ -1,0 +1,118 @@
+"""What a state is made of: parts that are captured, compared and put back one by one."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+
+from ramet.state import State, Tree, adapt
+from ramet.torch.differences import numbers_differ
+from ramet.torch.tensors import Arrays, borrowed, cloned, revived
+
+
+class Part(Protocol):
+    """One of the objects whose state follows a member."""
+
+    @property
+    def kind(self) -> str:
+        """What it is; what was saved of another kind does not fit."""
+        ...
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether restoring runs code of the object's own, which may raise."""
+        ...
+
+    def capture(self, arrays: Arrays) -> Tree:
+        """Return what it holds."""
+        ...
+
+    def differences(self, saved: Tree) -> Iterator[str]:
+        """Say what of the saved does not fit."""
+        ...
+
+    def restore(self, saved: Tree) -> None:
+        """Become what was saved, which fits."""
+        ...
+
+
+class Loadable:
+    """Anything with ``state_dict`` and ``load_state_dict``: schedulers, scalers, samplers."""
+
+    may_refuse = True
+
+    def __init__(self, thing: "HasStateDict", label: str) -> None:
+        self._thing, self._label = thing, label
+        self.kind = type(thing).__name__
+
+    def capture(self, arrays: Arrays) -> Tree:
+        return arrays.of(self._thing.state_dict(), f"{self._label}.state_dict()")
+
+    def differences(self, saved: Tree) -> Iterator[str]:
+        yield from ()
+
+    def restore(self, saved: Tree) -> None:
+        self._thing.load_state_dict(revived(saved, self._thing.state_dict(), cloned))
+
+
+class HasStateDict(Protocol):
+    """What PyTorch calls stateful."""
+
+    def state_dict(self) -> dict[str, object]: ...
+
+    def load_state_dict(self, state_dict: dict[str, object], /) -> object: ...
+
+
+class Own:
+    """A dict, or whatever else captures and restores itself."""
+
+    may_refuse = True
+
+    def __init__(self, thing: object) -> None:
+        self._state: State = adapt(thing)
+        self.kind = type(thing).__name__
+
+    def capture(self, arrays: Arrays) -> Tree:
+        return self._state.capture()
+
+    def differences(self, saved: Tree) -> Iterator[str]:
+        yield from ()
+
+    def restore(self, saved: Tree) -> None:
+        self._state.restore(saved)
+
+
+class Numbers:
+    """A lone tensor, a parameter perhaps that no module has."""
+
+    kind, may_refuse = "Tensor", False
+
+    def __init__(self, tensor: torch.Tensor, label: str) -> None:
+        self.tensor, self._label = tensor, label
+
+    def capture(self, arrays: Arrays) -> Tree:
+        return arrays.of(self.tensor, self._label)
+
+    def differences(self, saved: Tree) -> Iterator[str]:
+        yield from numbers_differ(self._label, saved, self.tensor)
+
+    def restore(self, saved: Tree) -> None:
+        self.tensor.copy_(borrowed(saved))
+
+
+class Draws:
+    """A generator of random numbers."""
+
+    kind, may_refuse = "Generator", False
+
+    def __init__(self, generator: torch.Generator, label: str) -> None:
+        self._generator, self._label = generator, label
+
+    def capture(self, arrays: Arrays) -> Tree:
+        return arrays.of(self._generator.get_state(), self._label)
+
+    def differences(self, saved: Tree) -> Iterator[str]:
+        yield from numbers_differ(self._label, saved, self._generator.get_state())
+
+    def restore(self, saved: Tree) -> None:
+        self._generator.set_state(cloned(saved, None))

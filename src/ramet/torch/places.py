@@ -1,0 +1,153 @@
+"""Where hyperparameters go: entries of parameter groups, attributes, functions."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch.nn import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
+from torch.optim import Optimizer
+
+from ramet.domains import Value
+from ramet.errors import StateError
+
+DROPOUTS = (AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout)
+ENTRY = re.compile(r"(?P<key>\w+)(\[(?P<nth>\d+)\])?")
+
+
+@runtime_checkable
+class Place(Protocol):
+    """Where a hyperparameter takes effect."""
+
+    def write(self, value: Value) -> None:
+        """Put a value there."""
+        ...
+
+    def read(self) -> Sequence[Any]:
+        """Return all values found there: more than one of several groups, none if none can be."""
+        ...
+
+
+class GroupEntry:
+    """An entry of an optimiser's parameter groups, or a part of one, as in ``betas[0]``."""
+
+    def __init__(self, optimizer: Optimizer, entry: str, group: int | None = None) -> None:
+        self.optimizer, self.entry, self._group = optimizer, entry, group
+        parsed = ENTRY.fullmatch(entry)
+        self.key = parsed["key"] if parsed else entry
+        self._nth = int(parsed["nth"]) if parsed and parsed["nth"] else None
+        if group is not None and not -len(optimizer.param_groups) <= group < len(
+            optimizer.param_groups
+        ):
+            raise StateError(
+                f"a param group must be one of the {len(optimizer.param_groups)} that the "
+                f"{type(optimizer).__name__} has, but got {group=}"
+            )
+        for one in self._groups():
+            self._check(one)
+
+    def write(self, value: Value) -> None:
+        for group in self._groups():
+            if self._nth is None:
+                group[self.key] = written(group[self.key], value)
+            else:
+                parts = list(group[self.key])
+                parts[self._nth] = written(parts[self._nth], value)
+                group[self.key] = type(group[self.key])(parts)
+
+    def read(self) -> Sequence[Any]:
+        entries = [group[self.key] for group in self._groups()]
+        return entries if self._nth is None else [entry[self._nth] for entry in entries]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        groups = self.optimizer.param_groups
+        return groups if self._group is None else [groups[self._group]]
+
+    def _check(self, group: dict[str, Any]) -> None:
+        found = group.get(self.key)
+        is_part = isinstance(found, list | tuple) and self._nth in range(len(found))
+        if self.key not in group or self.key == "params" or (self._nth is not None and not is_part):
+            raise StateError(
+                f"a hyperparameter must be bound to an entry that the param groups have, but got "
+                f"{self.entry!r}; those of this {type(self.optimizer).__name__} have "
+                f"{entries_of(group)}"
+            )
+
+
+class Attributes:
+    """An attribute of one object, or of several alike."""
+
+    def __init__(self, holders: Sequence[object], name: str) -> None:
+        self._holders, self._name = holders, name
+        for holder in holders:
+            if not hasattr(holder, name):
+                numbers = [key for key, value in vars(holder).items() if _is_number(key, value)]
+                raise StateError(
+                    f"a hyperparameter must be bound to an attribute that exists, but "
+                    f"{type(holder).__name__} has no {name!r}; its numbers are {numbers}"
+                )
+
+    def write(self, value: Value) -> None:
+        for holder in self._holders:
+            setattr(holder, self._name, written(getattr(holder, self._name), value))
+
+    def read(self) -> Sequence[Any]:
+        return [getattr(holder, self._name) for holder in self._holders]
+
+
+class Setter:
+    """A function that is called with the value, and that nothing can be read back from."""
+
+    def __init__(self, function: Callable[[Any], object]) -> None:
+        self._function = function
+
+    def write(self, value: Value) -> None:
+        self._function(value)
+
+    def read(self) -> Sequence[Any]:
+        return ()
+
+
+def param_group(optimizer: Optimizer, entry: str, *, group: int | None = None) -> Place:
+    """Return an entry of one param group, or of all, of any optimiser."""
+    return GroupEntry(optimizer, entry, group)
+
+
+def dropout(model: torch.nn.Module) -> Place:
+    """Return the probability that every dropout module of a model has."""
+    found = [module for module in model.modules() if isinstance(module, DROPOUTS)]
+    if not found:
+        raise StateError(
+            f"dropout must be of a model that has dropout modules, but this "
+            f"{type(model).__name__} has none; bind an attribute, as in (module, 'p'), or a "
+            f"function"
+        )
+    return Attributes(found, "p")
+
+
+def entries_of(group: dict[str, Any]) -> list[str]:
+    """Return what hyperparameters can be bound to in a param group.
+
+    >>> entries_of({"params": [], "lr": 0.1, "betas": (0.9, 0.99), "foreach": None})
+    ['lr', 'betas[0]', 'betas[1]']
+    """
+    names: list[str] = []
+    for key, value in group.items():
+        if _is_number(key, value):
+            names.append(key)
+        elif isinstance(value, tuple):
+            names += [f"{key}[{nth}]" for nth in range(len(value))]
+    return names
+
+
+def written(now: Any, value: Any) -> Any:
+    """Return a value to be put where another is, or the tensor there with that value in it."""
+    if isinstance(now, torch.Tensor):
+        with torch.no_grad():
+            return now.fill_(value)
+    return value
+
+
+def _is_number(key: str, value: Any) -> bool:
+    alone = isinstance(value, torch.Tensor) and value.numel() == 1
+    return not key.startswith("_") and (alone or type(value) in {int, float})

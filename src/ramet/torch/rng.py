@@ -1,0 +1,58 @@
+"""The generators that everybody draws from: Python's, NumPy's and PyTorch's."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from ramet.state import Tree
+from ramet.torch.tensors import Arrays, cloned
+
+
+def seed(number: int) -> None:
+    """Seed the generators of Python, NumPy and PyTorch, on every device.
+
+    >>> seed(3)
+    >>> drawn = random.random(), float(torch.rand(()))
+    >>> seed(3)
+    >>> drawn == (random.random(), float(torch.rand(())))
+    True
+    """
+    random.seed(number)
+    np.random.seed(number % 2**32)  # noqa: NPY002 - the one that other people's code draws from
+    torch.manual_seed(number)
+
+
+class Everybodys:
+    """The states of all of them, so that a member's draws go on wherever it is trained."""
+
+    kind, may_refuse = "rng", False
+
+    def capture(self, arrays: Arrays) -> Tree:
+        version, words, gauss = random.getstate()
+        numpy: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - as above
+        state = {
+            "python": (version, np.array(words, np.uint32), gauss),
+            "numpy": numpy,
+            "torch": arrays.of(torch.get_rng_state(), "rng"),
+        }
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            devices = torch.cuda.get_rng_state_all()
+            state["cuda"] = [arrays.of(device, "rng of a GPU") for device in devices]
+        return state
+
+    def differences(self, saved: Tree) -> Iterator[str]:
+        yield from ()
+
+    def restore(self, saved: Tree) -> None:
+        version, words, gauss = saved["python"]
+        random.setstate((version, tuple(words.tolist()), gauss))
+        np.random.set_state(saved["numpy"])  # noqa: NPY002 - as above
+        torch.set_rng_state(cloned(saved["torch"], None))
+        # Of the GPUs that there are here.
+        for device, state in zip(
+            range(torch.cuda.device_count()), saved.get("cuda", ()), strict=False
+        ):
+            torch.cuda.set_rng_state(cloned(state, None), device)

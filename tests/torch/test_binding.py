@@ -1,0 +1,261 @@
+"""Hyperparameters go where they are bound, and are read back there."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+import ramet.torch
+from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
+from ramet.state import check_applied
+from tests.torch.training import Net, Training, adamw, sgd
+
+
+def stays(state: ramet.torch.State, **hparams: Any) -> frozenset[str]:
+    """Return which values are applied and stayed; the engine asks so at the end of a turn."""
+    return check_applied(state, hparams, "at the end of the turn")
+
+
+def test_what_has_the_name_of_an_entry_goes_there() -> None:
+    training = Training(sgd)
+    group = training.optimizer.param_groups[0]
+
+    training.state.apply({"lr": 0.5, "weight_decay": 0.25, "dropout": 0.9})
+
+    assert (group["lr"], group["weight_decay"], training.model.dropout.p) == (0.5, 0.25, 0.25)
+    assert stays(training.state, lr=0.5, weight_decay=0.25, dropout=0.9) == {"lr", "weight_decay"}
+
+
+def test_what_is_told_wins_over_names() -> None:
+    model, clips = Net(), list[float]()
+    optimizer, other = adamw(model.parameters()), sgd(model.head.parameters())
+    bind = {
+        "lr": ramet.torch.param_group(other, "lr", group=0),
+        "beta1": "betas[0]",
+        "dropout": ramet.torch.dropout(model),
+        "momentum": (model.body[1], "momentum"),
+        "clip": clips.append,
+        "eps": None,
+    }
+    hparams = {"lr": 0.5, "beta1": 0.8, "dropout": 0.75, "momentum": 0.3, "clip": 2.0, "eps": 0.1}
+    state = ramet.torch.State(model, optimizer, other, bind=bind)
+
+    state.apply(hparams)
+
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["betas"], group["eps"]) == (0.01, (0.8, 0.999), 1e-8)
+    assert other.param_groups[0]["lr"] == 0.5
+    assert (model.dropout.p, model.body[1].momentum, clips) == (0.75, 0.3, [2.0])
+    assert stays(state, **hparams) == {"lr", "beta1", "dropout", "momentum", "clip"}
+
+
+def test_an_empty_binding_binds_nothing() -> None:
+    training = Training(sgd, bind={})
+    training.state.apply({"lr": 0.5})
+    assert training.optimizer.param_groups[0]["lr"] == 0.05
+    assert stays(training.state, lr=0.5) == frozenset()
+
+
+def test_a_rate_that_is_a_tensor_is_filled_where_it_is() -> None:
+    model, rate = Net(), torch.tensor(0.1)
+    state = ramet.torch.State(model, torch.optim.Adam(model.parameters(), lr=rate))
+    state.apply({"lr": 0.3})
+    assert rate == torch.tensor(0.3)
+    assert stays(state, lr=0.3) == {"lr"}
+
+
+class Keeps:
+    """A place of one's own."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    def write(self, value: Any) -> None:
+        self.value = 2 * value
+
+    def read(self) -> list[Any]:
+        return [self.value / 2]
+
+
+def test_a_place_of_ones_own_is_written_and_read() -> None:
+    keeps = Keeps()
+    training = Training(sgd, bind={"x": keeps})
+    training.state.apply({"x": 3.0})
+    assert keeps.value == 6.0
+    assert stays(training.state, x=3.0) == {"x"}
+
+
+def two_groups(**settings: Any) -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = Net()
+    groups = [
+        {"params": model.body.parameters(), "weight_decay": 0.5},
+        {"params": model.head.parameters(), "weight_decay": 0.0},
+    ]
+    return model, torch.optim.SGD(groups, lr=0.1, **settings)
+
+
+def test_groups_with_values_of_their_own_are_not_made_alike_by_a_name() -> None:
+    model, optimizer = two_groups()
+    state = ramet.torch.State(model, optimizer)
+    with pytest.raises(StateError, match=r"'weight_decay' has \[0.5, 0.0\]; say which is meant"):
+        state.apply({"weight_decay": 0.1})
+
+    first = ramet.torch.param_group(optimizer, "weight_decay", group=0)
+    ramet.torch.State(model, optimizer, bind={"weight_decay": first}).apply({"weight_decay": 0.1})
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+
+    everywhere = ramet.torch.State(model, optimizer, bind={"weight_decay": "weight_decay"})
+    everywhere.apply({"weight_decay": 0.2})
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.2]
+
+
+def test_a_value_overwritten_in_one_of_several_groups_is_found() -> None:
+    for nth in (0, 1):
+        model, optimizer = two_groups()
+        state = ramet.torch.State(model, optimizer)
+        state.apply({"lr": 0.5})
+        optimizer.param_groups[nth]["lr"] = 0.25
+        with pytest.raises(HyperparameterOverwritten, match=r"'lr' must stay.*it was 0\.25"):
+            stays(state, lr=0.5)
+
+
+@pytest.mark.parametrize(
+    ("bind", "match"),
+    [
+        ("rate", r"got 'rate'; those of this AdamW have \['lr', 'betas\[0\]', 'betas\[1\]', 'eps'"),
+        ("betas[2]", r"got 'betas\[2\]'; those of this AdamW have"),
+        ("lr[0]", r"got 'lr\[0\]'; those"),
+        ("params", r"got 'params'; those"),
+        ("betas[", r"got 'betas\['; those"),
+        ((nn.Dropout(), "q"), r"Dropout has no 'q'; its numbers are \['p'\]"),
+        (nn.Dropout(), r"'x' is bound to Dropout"),
+        (3, r"'x' is bound to 3"),
+        ((1, 2), r"'x' is bound to \(1, 2\)"),
+    ],
+)
+def test_a_place_that_does_not_exist_is_refused_with_those_that_do(bind: Any, match: str) -> None:
+    with pytest.raises(StateError, match=match):
+        Training(adamw, bind={"x": bind})
+
+
+def test_places_are_refused_where_there_are_none() -> None:
+    model, optimizer = two_groups()
+    with pytest.raises(StateError, match=r"one of the 2 that the SGD has, but got group=2"):
+        ramet.torch.param_group(optimizer, "lr", group=2)
+    with pytest.raises(StateError, match="this Linear has none; bind an attribute"):
+        ramet.torch.dropout(nn.Linear(1, 1))
+    with pytest.raises(StateError, match=r"base_lr must be of a scheduler.* got a SGD"):
+        ramet.torch.base_lr(optimizer)
+    optimizer.param_groups[0]["lr"] = 0.7
+    with pytest.raises(StateError, match=r"the StepLR has \[0.7, 0.1\]; bind a function"):
+        ramet.torch.base_lr(lr_scheduler.StepLR(optimizer, 3))
+    with pytest.raises(StateError, match="base of a schedule must be above 0"):
+        ramet.torch.base_lr(lr_scheduler.StepLR(sgd(model.parameters()), 3)).write(0.0)
+
+
+def test_a_bound_name_that_the_space_does_not_have_is_refused() -> None:
+    training = Training(sgd, bind={"dropuot": (nn.Dropout(), "p")})
+    with pytest.raises(UnknownHyperparameter, match=r"\['lr', 'dropout'\], but \['dropuot'\] are"):
+        training.state.apply({"lr": 0.1, "dropout": 0.5})
+
+
+def overwritten(training: Training, **hparams: Any) -> str:
+    """Return what is said of a value that did not stay for a few steps."""
+    training.state.apply(hparams)
+    training.steps(2)
+    with pytest.raises(HyperparameterOverwritten) as raised:
+        stays(training.state, **hparams)
+    return str(raised.value)
+
+
+def test_the_scheduler_that_overwrote_a_rate_is_named_with_the_remedy() -> None:
+    said = overwritten(Training(sgd, lambda sgd: lr_scheduler.StepLR(sgd, 1)), lr=0.5)
+    assert "'lr' must stay as applied, 0.5, but at the end of the turn it was 0.005" in said
+    assert "the scheduler StepLR (others[0]) sets the optimizer's rate" in said
+    assert "bind={'lr': ramet.torch.base_lr(scheduler)}" in said
+
+
+def test_a_scheduler_that_the_state_was_not_given_is_asked_for() -> None:
+    training = Training(sgd)
+    training.scheduler = lr_scheduler.StepLR(training.optimizer, 1)
+    said = overwritten(training, lr=0.5)
+    assert "State(model, optimizer, scheduler, bind={'lr': ramet.torch.base_lr(scheduler)})" in said
+
+
+def test_a_scheduler_that_cycles_momentum_is_named_too() -> None:
+    training = Training(sgd, lambda sgd: lr_scheduler.OneCycleLR(sgd, 0.1, total_steps=9))
+    assert "OneCycleLR cycles it; build that with cycle_momentum=False" in overwritten(
+        training, momentum=0.5
+    )
+
+
+def test_what_nobody_can_be_named_for_is_said_as_ever() -> None:
+    training = Training(sgd, bind={"p": ramet.torch.dropout(model := Net()), "lr": None})
+    training.state.apply({"p": 0.5, "lr": 0.1, "momentum": 0.3})
+    model.dropout.p = 0.1
+    with pytest.raises(HyperparameterOverwritten, match=r"let the loop read turn.hparams\['p'\]"):
+        stays(training.state, p=0.5, momentum=0.3)
+    model.dropout.p = 0.5
+    training.optimizer.param_groups[0]["momentum"] = 0.1
+    with pytest.raises(
+        HyperparameterOverwritten, match=r"'momentum' .* the loop itself set it; let"
+    ):
+        stays(training.state, p=0.5, momentum=0.3)
+
+
+PROPORTIONAL = {
+    "StepLR": lambda sgd, base: lr_scheduler.StepLR(sgd, step_size=3),
+    "MultiStepLR": lambda sgd, base: lr_scheduler.MultiStepLR(sgd, milestones=[2, 6]),
+    "ExponentialLR": lambda sgd, base: lr_scheduler.ExponentialLR(sgd, 0.9),
+    "LambdaLR": lambda sgd, base: lr_scheduler.LambdaLR(sgd, lambda step: step / (1 + step)),
+    "LinearLR": lambda sgd, base: lr_scheduler.LinearLR(sgd, total_iters=7),
+    "PolynomialLR": lambda sgd, base: lr_scheduler.PolynomialLR(sgd, total_iters=30),
+    "CosineAnnealingLR": lambda sgd, base: lr_scheduler.CosineAnnealingLR(sgd, T_max=20),
+    "WarmRestarts": lambda sgd, base: lr_scheduler.CosineAnnealingWarmRestarts(sgd, T_0=6),
+    "OneCycleLR": lambda sgd, base: lr_scheduler.OneCycleLR(sgd, max_lr=25 * base, total_steps=20),
+    "CyclicLR": lambda sgd, base: lr_scheduler.CyclicLR(sgd, base, 4 * base, step_size_up=4),
+    "ReduceLROnPlateau": lambda sgd, base: lr_scheduler.ReduceLROnPlateau(sgd, patience=0),
+    "SequentialLR": lambda sgd, base: lr_scheduler.SequentialLR(
+        sgd,
+        [lr_scheduler.LinearLR(sgd, total_iters=4), lr_scheduler.CosineAnnealingLR(sgd, 12)],
+        milestones=[7],
+    ),
+    "ChainedScheduler": lambda sgd, base: lr_scheduler.ChainedScheduler(
+        [lr_scheduler.ConstantLR(sgd, total_iters=7), lr_scheduler.ExponentialLR(sgd, 0.9)]
+    ),
+}
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+@pytest.mark.parametrize("name", PROPORTIONAL)
+def test_a_schedule_goes_on_as_one_that_began_with_the_new_base(
+    name: str, *, as_tensor: bool
+) -> None:
+    def begun(base: float) -> tuple[torch.optim.Optimizer, Any]:
+        rate = torch.tensor(base, dtype=torch.float64) if as_tensor else base
+        optimizer = torch.optim.SGD(Net().parameters(), lr=rate, momentum=0.9)
+        return optimizer, PROPORTIONAL[name](optimizer, base)
+
+    def stepped(optimizer: torch.optim.Optimizer, scheduler: Any) -> float:
+        optimizer.step()
+        plateau = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
+        scheduler.step(*([1.0] if plateau else []))
+        return float(optimizer.param_groups[0]["lr"])
+
+    one, other = begun(0.1), begun(0.3)
+    place = ramet.torch.base_lr(one[1])
+    assert [float(base) for base in place.read()] == [pytest.approx(0.1)]
+    for _ in range(5):
+        stepped(*one)
+        stepped(*other)
+
+    place.write(0.3)
+
+    assert [float(base) for base in place.read()] == [0.3]
+    rate = float(other[0].param_groups[0]["lr"])
+    assert float(one[0].param_groups[0]["lr"]) == pytest.approx(rate)
+    assert [float(last) for last in one[1].get_last_lr()] == [pytest.approx(rate)]
+    for _ in range(7):
+        assert stepped(*one) == pytest.approx(stepped(*other))

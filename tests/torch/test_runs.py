@@ -1,0 +1,138 @@
+"""Whole runs of PyTorch's training loops."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import ramet
+import ramet.torch
+from ramet.errors import HyperparameterOverwritten
+from ramet.events import Copied, canonical
+from tests.torch.loops import SPACE, descend, pbt
+
+RATES = ramet.Space(lr=ramet.LogUniform(1e-4, 0.1))
+
+
+def slope(model: nn.Module, x: torch.Tensor) -> None:
+    """Have the gradient of every weight be what it was called with."""
+    model.zero_grad()
+    model(x).sum().backward()
+
+
+def test_the_next_step_uses_the_explored_rate_though_the_winners_optimizer_was_restored() -> None:
+    """Where an optimiser's state brings its rate along, a member would train with the winner's."""
+    used: list[float] = []
+
+    def train(member: ramet.Trainee) -> None:
+        model = nn.Linear(1, 1, bias=False)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for turn in member.turns(ramet.torch.State(model, optimizer)):
+            before = model.weight.item()
+            slope(model, torch.ones(1))
+            optimizer.step()
+            used.append(before - model.weight.item())
+            assert used[-1] == pytest.approx(turn.hparams["lr"], rel=1e-2, abs=1e-6)
+            turn.report(turn.hparams["lr"])
+
+    result = ramet.run(train, RATES, pbt(population=8), steps=40, seed=0, strict=True)
+    assert result.population.copies > 4
+    assert max(used) > 2 * min(used)
+
+
+def test_the_next_step_uses_the_explored_dropout() -> None:
+    space = ramet.Space(dropout=ramet.Uniform(0.0, 0.9))
+
+    def train(member: ramet.Trainee) -> None:
+        model = nn.Sequential(nn.Linear(1, 1), nn.Dropout())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        bind = {"dropout": ramet.torch.dropout(model)}
+        for turn in member.turns(ramet.torch.State(model, optimizer, bind=bind)):
+            # What is kept is scaled by one over the probability to be kept.
+            kept = model[1](torch.ones(1_000)).max().item()
+            assert 1 - 1 / kept == pytest.approx(turn.hparams["dropout"], abs=1e-5)
+            slope(model, torch.ones(1))
+            optimizer.step()
+            turn.report(-turn.hparams["dropout"])
+
+    result = ramet.run(train, space, pbt(population=8), steps=40, seed=0)
+    assert result.population.copies > 4
+
+
+def test_the_next_step_uses_the_explored_base_of_a_schedule() -> None:
+    def train(member: ramet.Trainee) -> None:
+        model = nn.Linear(1, 1, bias=False).double()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        halving = torch.optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.5)
+        bind = {"lr": ramet.torch.base_lr(halving)}
+        for turn in member.turns(ramet.torch.State(model, optimizer, halving, bind=bind)):
+            for step in turn:
+                before = model.weight.item()
+                slope(model, torch.ones(1, dtype=torch.float64))
+                optimizer.step()
+                halving.step()
+                expected = turn.hparams["lr"] * 0.5 ** (step // 5)
+                assert before - model.weight.item() == pytest.approx(expected)
+            turn.report(turn.hparams["lr"])
+
+    result = ramet.run(train, RATES, pbt(population=8), steps=40, seed=0, strict=True)
+    assert result.population.copies > 4
+
+
+def test_a_schedule_that_nobody_bound_stops_the_run_at_its_first_turn_by_name() -> None:
+    def train(member: ramet.Trainee) -> None:
+        model = nn.Linear(1, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
+        for turn in member.turns(ramet.torch.State(model, optimizer, scheduler)):
+            for _ in turn:
+                optimizer.step()
+                scheduler.step()
+            turn.report(0.0)
+
+    with pytest.raises(HyperparameterOverwritten, match=r"StepLR \(others\[0\]\) sets the optim"):
+        ramet.run(train, RATES, pbt(), steps=10, seed=0)
+
+
+@pytest.fixture
+def alone() -> ramet.Result:
+    return ramet.run(descend, SPACE, pbt(), steps=40, seed=0)
+
+
+@pytest.mark.slow
+def test_a_run_is_the_same_for_any_number_of_processes(tmp_path: Path, alone: ramet.Result) -> None:
+    together = ramet.run(
+        descend, SPACE, pbt(), steps=40, seed=0, store=tmp_path / "runs.db", workers=2
+    )
+    assert canonical(together.events) == canonical(alone.events)
+    assert together.population == alone.population
+
+
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
+    tmp_path: Path, alone: ramet.Result
+) -> None:
+    def pull_the_plug(turn: ramet.Turn) -> None:
+        if (turn.member, turn.number) == (2, 3):
+            raise KeyboardInterrupt
+
+    store, cut_off = tmp_path / "runs.db", partial(descend, before=pull_the_plug)
+    with pytest.raises(KeyboardInterrupt):
+        ramet.run(cut_off, SPACE, pbt(), steps=40, seed=0, store=store)
+    resumed = ramet.run(descend, SPACE, pbt(), steps=40, seed=0, store=store)
+    assert resumed.population == alone.population
+
+
+def test_a_copy_is_a_reference_and_writes_no_weights(alone: ramet.Result) -> None:
+    copies = [event for event in alone.events if isinstance(event, Copied)]
+    assert copies
+    assert all(copy.weights.checkpoint.member == copy.source for copy in copies)
+
+
+def test_the_best_is_a_network_that_was_trained(alone: ramet.Result) -> None:
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 1)).eval()
+    x = torch.randn(256, 4)
+    before = nn.functional.mse_loss(model(x), x.sum(dim=1, keepdim=True))
+    ramet.torch.load_model(model, alone.best.load())
+    assert nn.functional.mse_loss(model(x), x.sum(dim=1, keepdim=True)) < before / 2
