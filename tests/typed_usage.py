@@ -4,8 +4,10 @@ from typing import Any, assert_type
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 import ramet
+import ramet.torch
 
 Weights = npt.NDArray[np.float64]
 
@@ -32,6 +34,16 @@ def train(member: ramet.Trainee) -> None:
             assert_type(step, int)
             state["w"] *= 1 - turn.hparams["lr"]
         turn.report(-float(state["w"] @ state["w"]))
+
+
+def train_network(member: ramet.Trainee) -> None:
+    ramet.torch.seed(member.seed)
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Dropout())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
+    bind = {"lr": ramet.torch.base_lr(scheduler), "p": ramet.torch.dropout(model)}
+    for turn in member.turns(ramet.torch.State(model, optimizer, scheduler, bind=bind)):
+        turn.report(model(torch.ones(1)).mean())
 
 
 space = ramet.Space(

@@ -1,0 +1,10 @@
+"""What is public of PyTorch's room."""
+
+import ramet.torch
+
+PUBLIC = "Place State base_lr dropout load_model param_group seed"
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(ramet.torch.__all__) == sorted(PUBLIC.split())
+    assert all(hasattr(ramet.torch, name) for name in ramet.torch.__all__)
