@@ -1,0 +1,64 @@
+"""An ordinary PyTorch loop, trained by a population. Needs scikit-learn.
+
+python examples/pytorch_loop.py
+ramet run examples/pytorch_loop.py --workers 2 --seed 0   # the same in a file, by two processes
+"""
+
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+import ramet
+import ramet.torch
+
+torch.set_num_threads(1)  # Networks this small are no faster on several.
+images, labels = map(torch.as_tensor, load_digits(return_X_y=True))
+images = images.float() / images.max()
+order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+learn, score, test = order.split([1_000, 400, 397])
+
+
+def accuracy(model, part):
+    model.eval()
+    with torch.no_grad():
+        found = model(images[part]).argmax(dim=1)
+    model.train()
+    return (found == labels[part]).float().mean().item()
+
+
+def network():
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10))
+
+
+def train(member):
+    ramet.torch.seed(member.seed)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    state = ramet.torch.State(model, optimizer, bind={"dropout": ramet.torch.dropout(model)})
+    for turn in member.turns(state):
+        for _ in turn:
+            batch = learn[torch.randint(len(learn), (32,))]
+            loss = nn.functional.cross_entropy(model(images[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        turn.report(accuracy(model, score))
+
+
+# What has the name of an entry of the optimiser's groups goes there.
+space = ramet.Space(
+    lr=ramet.LogUniform(1e-3, 1.0),
+    momentum=ramet.Uniform(0.0, 0.99),
+    weight_decay=ramet.LogUniform(1e-6, 1e-2),
+    dropout=ramet.Uniform(0.0, 0.6),
+)
+strategy = ramet.PBT(population=8, ready=50, synchronous=True)
+steps = 1_000
+
+if __name__ == "__main__":
+    result = ramet.run(train, space, strategy, steps=steps, seed=0)
+    best = network()
+    ramet.torch.load_model(best, result.best.load())
+    print(f"{accuracy(best, test):.1%} of the test images, after")
+    for step, hparams in result.schedule():
+        print(f"  step {step}: " + ", ".join(f"{name} {hparams[name]:.2g}" for name in space))
