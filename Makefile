@@ -57,7 +57,7 @@ floors: .venv/dev
 	rm -rf $(FLOOR_ENV)
 	$(PYTHON) -m venv $(FLOOR_ENV)
 	$(BIN)/uv pip install --quiet --python $(FLOOR_ENV) --resolution lowest-direct --editable ".[demo,plots]" --group test
-	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --ignore tests/torch
+	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --ignore tests/torch --ignore tests/jax
 
 format: .venv/dev
 	$(BIN)/ruff format .

@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 from os import PathLike
+from typing import Literal, TypeAlias
 
 from ramet.blobs import Blobs
 from ramet.clock import Clock
@@ -17,7 +18,9 @@ from ramet.engine.places import Durability, Place, place
 from ramet.engine.processes import Share, packed, train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
+from ramet.engine.vectorized import Vectorizable, work_together
 from ramet.engine.worker import Task, TrainFunction, as_function, work
+from ramet.errors import UsageError
 from ramet.events import Keep, Mode
 from ramet.history.result import Result
 from ramet.space import Space
@@ -25,6 +28,8 @@ from ramet.store import Store
 from ramet.strategies import Strategy
 
 logger = logging.getLogger("ramet")
+
+Engine: TypeAlias = Literal["vectorized"]
 
 
 def run(
@@ -37,6 +42,7 @@ def run(
     store: Store | str | PathLike[str] | None = None,
     blobs: Blobs | None = None,
     workers: int = 0,
+    engine: Engine | None = None,
     seed: int | None = None,
     mode: Mode = "max",
     keep: Keep | None = None,
@@ -66,6 +72,9 @@ def run(
             beside it; None keeps the run in memory, or with workers in a temporary file.
         blobs: Where checkpoints are kept instead, or beside a ``Store`` of your own.
         workers: Worker processes; 0 trains in this one.
+        engine: "vectorized" trains all members that are free as one program, if the task is a
+            ``ramet.jax.Task`` or a ``ramet.torch.Task``; None trains one after the other, or in
+            workers.
         seed: What all randomness comes from; None draws one, which the result names.
         mode: Whether high scores are good or low ones.
         keep: Which checkpoints stay: "lineage", the default, has all members' and the best; "live"
@@ -86,6 +95,7 @@ def run(
         progress: Whether to show progress; None shows it on a terminal.
     """
     function = as_function(train)
+    together = _together(train, engine, workers)
     settings = Settings(
         name=name,
         space=space,
@@ -115,7 +125,9 @@ def run(
         with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
             watch(opened)
             try:
-                if workers == 0:
+                if together is not None:
+                    work_together(opened, together, watch)
+                elif workers == 0:
                     work(opened, function, watch)
                 elif not opened.done:
                     train_in_processes(opened, job, environments, watch=watch)
@@ -175,6 +187,25 @@ def this_worker() -> str:
     """Return a name that no other worker has, of this process or another."""
     # Containers may share their names and their processes' numbers.
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def _together(train: object, engine: Engine | None, workers: int) -> Vectorizable | None:
+    """Return the task if it is to be trained as one program, or say why it cannot be."""
+    if engine is None:
+        return None
+    if engine != "vectorized":
+        raise UsageError(f"engine must be 'vectorized' or None, but got {engine!r}")
+    if workers:
+        raise UsageError(
+            f"a vectorised population must be trained in one process, but got {workers=}; its "
+            f"program has all the cores, or devices with shard=True"
+        )
+    if not isinstance(train, Vectorizable):
+        raise UsageError(
+            f"what is trained as one program must be a ramet.jax.Task or a ramet.torch.Task, whose "
+            f"functions a framework can map over members, but got {train!r}"
+        )
+    return train
 
 
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:

@@ -1,0 +1,190 @@
+"""A task in JAX: three pure functions that one member is trained by, or many at once."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from ramet.domains import Value
+from ramet.engine import Trainee, Turn
+from ramet.engine.vectorized import numbers
+from ramet.errors import UsageError
+from ramet.jax.state import State
+from ramet.jax.trees import Pytree
+from ramet.strategies.base import check_count
+from ramet.values import Values
+
+if TYPE_CHECKING:
+    from ramet.jax.program import Program
+
+Chunk: TypeAlias = int | Literal["auto"]
+Hparams: TypeAlias = Mapping[str, Any]
+
+# What each kind of value is to a traced function.
+KINDS: dict[type, type[np.generic]] = {bool: np.bool_, int: np.int32, float: np.float32}
+
+
+@runtime_checkable
+class Functions(Protocol):
+    """What a task is made of, all of it traceable."""
+
+    def init(self, key: jax.Array) -> Pytree:
+        """Return the state that a member begins with."""
+        ...
+
+    def step(self, state: Pytree, hparams: Hparams, steps: int, key: jax.Array) -> Pytree:
+        """Return the state after so many steps; hyperparameters are traced numbers."""
+        ...
+
+    def evaluate(self, state: Pytree) -> Any:
+        """Return the score."""
+        ...
+
+
+class Task:
+    """Trains JAX functions: one member at a time, or with ``engine="vectorized"`` all at once.
+
+    Args:
+        functions: An object with ``init``, ``step`` and ``evaluate``.
+        chunk: How many members the vectorised engine maps at once; "auto" measures what is fastest.
+        shard: Whether the vectorised engine spreads the members over all devices.
+    """
+
+    def __init__(self, functions: Functions, *, chunk: Chunk = "auto", shard: bool = False) -> None:
+        if isinstance(functions, type) or not isinstance(functions, Functions):
+            raise UsageError(
+                f"a task must be made of an object with the methods init, step and evaluate, but "
+                f"got {functions!r}"
+            )
+        if chunk != "auto":
+            check_count("chunk", chunk, "how many members are mapped at once; or let it be 'auto'")
+        self.functions, self.chunk, self.shard = functions, chunk, shard
+
+    def __call__(self, member: Trainee) -> None:
+        """Train one member, turn after turn."""
+        traced, begin, step = self._compiled
+        key = first_key(seed_of(member.rng))
+        state = State(begin(key) if member.fresh else blank(self.functions))
+        for turn in member.turns(state):
+            hparams, seed = traceable(turn.hparams.peek()), seed_of(turn.rng)
+            for nth, steps in enumerate(turn.stretches()):
+                args = state.value, hparams, seed, np.uint32(nth)
+                try:
+                    state.value, score = step(*args, steps=steps)
+                except UNTRACEABLE as error:
+                    raise untraceable(traced, error, *args, steps=steps) from error
+                turn.report(score)
+            traced.read_from(turn)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what each process compiles for itself."""
+        return {name: value for name, value in vars(self).items() if name != "_compiled"}
+
+    @functools.cached_property
+    def _compiled(self) -> tuple["Traced", Callable[..., Any], Callable[..., Any]]:
+        """What each function is compiled to, once for all members of a process."""
+        traced = Traced(self.functions)
+        step = jax.jit(traced.stretch, static_argnames="steps")
+        return traced, jax.jit(self.functions.init), step
+
+    def program(self) -> "Program":
+        """Return what trains many members at once."""
+        from ramet.jax.program import Program  # noqa: PLC0415 - which needs this module
+
+        return Program(self.functions, chunk=self.chunk, shard=self.shard)
+
+
+class Traced:
+    """The functions of a task as they are compiled, and what they read while they are traced."""
+
+    def __init__(self, functions: Functions) -> None:
+        self.functions = functions
+        self.read: set[str] = set()
+
+    def stretch(
+        self, state: Pytree, hparams: dict[str, Any], seed: Any, nth: Any, *, steps: int
+    ) -> tuple[Pytree, Any]:
+        """Return one member's state after the steps up to its next score, and the score."""
+        values = Values(hparams)
+        key = jax.random.fold_in(jax.random.key(seed), nth)
+        state = self.functions.step(state, values, steps, key)
+        self.read.update(hparams.keys() - set(values.unread()))
+        return state, self.functions.evaluate(state)
+
+    def read_from(self, turn: Turn) -> None:
+        """Have a turn know what the functions read, which they tell only while they are traced."""
+        for name in self.read:
+            turn.hparams[name]
+
+
+UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+def untraceable(
+    traced: Traced,
+    error: Exception,
+    state: Pytree,
+    hparams: Mapping[str, Any],
+    *rest: Any,
+    steps: int,
+) -> UsageError:
+    """Return the error for functions that cannot be traced, which says what hyperparameters are."""
+
+    def stretch(value: Any, *, name: str) -> Any:
+        return traced.stretch(state, {**hparams, name: value}, *rest, steps=steps)
+
+    blamed = [
+        name
+        for name, value in hparams.items()
+        if not _is_traced(functools.partial(stretch, name=name), value)
+    ]
+    what = f"hyperparameter {blamed} is" if blamed else "something else that is traced is"
+    return UsageError(
+        f"a task's functions must be traceable, with hyperparameters as traced numbers, so that "
+        f"exploring compiles nothing, but {what} used as a value of Python's: in an `if`, a "
+        f"`range` or a shape; use jnp.where, lax.cond or lax.fori_loop there, or take it out of "
+        f"the space: {str(error).splitlines()[0]}"
+    )
+
+
+def _is_traced(call: Callable[[Any], Any], value: Any) -> bool:
+    try:
+        jax.eval_shape(call, value)
+    except UNTRACEABLE:
+        return False
+    return True
+
+
+def blank(functions: Functions) -> Pytree:
+    """Return a state of the structure that the functions have, without computing it."""
+    shapes = jax.eval_shape(functions.init, first_key(np.uint32(0)))
+    return jax.tree.map(_zeros, shapes)
+
+
+def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    if jax.numpy.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        keys = jax.random.split(jax.random.key(0), int(np.prod(shape.shape)))
+        return keys.reshape(shape.shape)
+    return jax.numpy.zeros(shape.shape, shape.dtype)
+
+
+def first_key(seed: Any) -> jax.Array:
+    """Return the key that a state is made with."""
+    return jax.random.key(seed)
+
+
+def seed_of(rng: np.random.Generator) -> np.uint32:
+    """Draw what a key of JAX's is made of."""
+    return rng.integers(2**32, dtype=np.uint32)
+
+
+def traceable(hparams: Mapping[str, Value]) -> dict[str, NDArray[Any]]:
+    """Return values as what can be traced: always of the same type, so that nothing is retraced."""
+    return {name: np.asarray(value, KINDS[type(value)]) for name, value in numbers(hparams).items()}

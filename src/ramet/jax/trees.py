@@ -1,0 +1,89 @@
+"""Pytrees as what a checkpoint may hold, and back into the structure that is there."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from ramet.errors import StateError
+from ramet.state.tree import Tree
+
+# Any pytree: its structure is code, so only its leaves are saved.
+Pytree: TypeAlias = Any
+
+NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
+
+
+def saved(pytree: Pytree) -> dict[str, Any]:
+    """Return the numbers of a pytree by their path; what is code, such as a function, stays out.
+
+    >>> saved({"w": jnp.zeros(2), "act": jax.nn.relu})
+    {'w': array([0., 0.], dtype=float32)}
+    """
+    named = {name: leaf for name, leaf in _named(pytree).items() if isinstance(leaf, NUMBERS)}
+    # All at once: a transfer each would wait for the device each time.
+    arrays = jax.device_get({name: _plain(leaf) for name, leaf in named.items()})
+    return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+def put_back(pytree: Pytree, tree: Tree) -> Pytree:
+    """Return the pytree with its numbers as they were saved, each where the present one is."""
+    live = _named(pytree)
+    numbers = {name: leaf for name, leaf in live.items() if isinstance(leaf, NUMBERS)}
+    check_same(numbers, tree)
+    leaves = [_like(leaf, tree[name]) if name in numbers else leaf for name, leaf in live.items()]
+    return jax.tree.unflatten(jax.tree.structure(pytree), leaves)
+
+
+def check_same(live: Mapping[str, Any], tree: Tree) -> None:
+    """Refuse what was saved of another structure, before anything is put back."""
+    if not isinstance(tree, dict) or set(tree) != set(live):
+        names = set(tree) if isinstance(tree, dict) else set()
+        raise StateError(
+            f"a checkpoint must be of the same pytree as the state, but only the checkpoint has "
+            f"{sorted(names - set(live))} and only the state has {sorted(set(live) - names)}; "
+            f"build the model as it was built, or give the new run another name"
+        )
+    for name, leaf in live.items():
+        shape, before = np.shape(_plain(leaf)), np.shape(tree[name])
+        if shape != before:
+            raise StateError(
+                f"a checkpoint's arrays must have the state's shapes, but {name!r} was saved as "
+                f"{before} and is {shape} now; build the model as it was built, or give the new "
+                f"run another name"
+            )
+
+
+def _named(pytree: Pytree) -> dict[str, Any]:
+    """Return all leaves by their path, in the order of the pytree."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(pytree)
+    named: dict[str, Any] = {}
+    for path, leaf in paths:
+        name = jax.tree_util.keystr(path, simple=True, separator=".") or "value"
+        # Dotted keys can make two paths read alike.
+        named[name if name not in named else jax.tree_util.keystr(path)] = leaf
+    return named
+
+
+def is_key(leaf: object) -> bool:
+    """Say whether a leaf is a key of JAX's randomness, which NumPy has no numbers for."""
+    return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jnp.issubdtype(
+        leaf.dtype, jax.dtypes.prng_key
+    )
+
+
+def _plain(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+
+def _like(leaf: Any, value: Any) -> Any:
+    """Return a saved number as what the present leaf is."""
+    if is_key(leaf):
+        return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(leaf))
+    if isinstance(leaf, jax.Array):
+        return jax.device_put(np.asarray(value).astype(leaf.dtype), leaf.sharding)
+    if isinstance(leaf, np.ndarray | np.generic):
+        return np.array(value, dtype=leaf.dtype)[()]
+    return type(leaf)(value)

@@ -1,0 +1,220 @@
+"""Pytrees as states."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import linen, nnx
+from jax import numpy as jnp
+
+import ramet
+from ramet.errors import StateError, UnknownHyperparameter
+from ramet.jax import State
+from ramet.state.codec import decode, encode
+from ramet.state.tree import Tree
+
+X = np.linspace(-1, 1, 64, dtype=np.float32).reshape(16, 4)
+Y = np.sin(3 * X).sum(axis=1, keepdims=True)
+
+
+def through_a_file(tree: Tree) -> Tree:
+    return decode(b"".join(map(bytes, encode(tree))))
+
+
+def equal(one: Any, other: Any) -> bool:
+    return jax.tree.structure(one) == jax.tree.structure(other) and all(
+        (np.asarray(a) == np.asarray(b)).all()
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
+
+
+def mlp() -> tuple[Any, Any]:
+    """Parameters of a Linen module, and how the loss depends on them."""
+    model = linen.Dense(1)
+
+    def loss(params: Any) -> jax.Array:
+        return jnp.mean((model.apply(params, X) - Y) ** 2)
+
+    return model.init(jax.random.key(0), X), loss
+
+
+CHAINS = {
+    "sgd": optax.sgd(0.1, momentum=0.9),
+    "adamw": optax.adamw(1e-2),
+    "chain": optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.scale_by_adam(),
+        optax.scale_by_schedule(optax.cosine_decay_schedule(-1e-2, 40)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_going_on_from_a_checkpoint_gives_the_losses_of_never_having_stopped(name: str) -> None:
+    params, loss = mlp()
+    optimizer = CHAINS[name]
+
+    @jax.jit
+    def step(value: Any) -> tuple[Any, jax.Array]:
+        found, slopes = jax.value_and_grad(loss)(value["params"])
+        updates, after = optimizer.update(slopes, value["opt"], value["params"])
+        return {"params": optax.apply_updates(value["params"], updates), "opt": after}, found
+
+    state = State({"params": params, "opt": optimizer.init(params)})
+    losses, saved = [], None
+    for nth in range(20):
+        if nth == 10:
+            saved = through_a_file(state.capture())
+        state.value, found = step(state.value)
+        losses.append(float(found))
+
+    fresh, _ = mlp()
+    other = State({"params": fresh, "opt": optimizer.init(fresh)})
+    other.restore(saved)
+    again = []
+    for _ in range(10):
+        other.value, found = step(other.value)
+        again.append(float(found))
+    assert again == losses[10:]
+
+
+def test_code_in_a_pytree_stays_and_numbers_come_back_as_what_they_are() -> None:
+    key = jax.random.key(7)
+    value = {"w": jnp.ones((2, 2), jnp.bfloat16), "key": key, "n": 3, "act": jax.nn.relu}
+    state = State(value)
+    tree = through_a_file(state.capture())
+    state.value = {**value, "w": jnp.zeros((2, 2), jnp.bfloat16), "key": jax.random.key(0), "n": 0}
+    state.restore(tree)
+    assert state.value["act"] is jax.nn.relu
+    assert state.value["n"] == 3
+    assert type(state.value["n"]) is int
+    assert (state.value["w"] == 1).all()
+    assert state.value["w"].dtype == jnp.bfloat16
+    assert (jax.random.key_data(state.value["key"]) == jax.random.key_data(key)).all()
+
+
+def test_equinox_modules_come_back_as_modules() -> None:
+    model = eqx.nn.MLP(2, 1, 4, 1, key=jax.random.key(0))
+    state = State(eqx.nn.MLP(2, 1, 4, 1, key=jax.random.key(1)))
+    state.restore(through_a_file(State(model).capture()))
+    assert isinstance(state.value, eqx.nn.MLP)
+    at = jnp.ones(2)
+    assert state.value(at) == model(at)
+
+
+class Net(nnx.Module):
+    def __init__(self, seed: int) -> None:
+        rngs = nnx.Rngs(seed)
+        self.layer = nnx.Linear(4, 1, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+
+def test_modules_of_nnx_are_restored_in_place_with_their_optimizer() -> None:
+    injected = optax.inject_hyperparams(optax.adam)(learning_rate=0.1)
+
+    def made(seed: int) -> tuple[Net, nnx.Optimizer]:
+        model = Net(seed)
+        return model, nnx.Optimizer(model, injected, wrt=nnx.Param)
+
+    def train(model: Net, optimizer: nnx.Optimizer) -> float:
+        def loss(model: Net) -> jax.Array:
+            return jnp.mean((model.dropout(model.layer(X)) - Y) ** 2)
+
+        found, slopes = nnx.value_and_grad(loss)(model)
+        optimizer.update(model, slopes)
+        return float(found)
+
+    model, optimizer = made(0)
+    state = State((model, optimizer), bind={"lr": "learning_rate"})
+    state.apply({"lr": 0.01})
+    train(model, optimizer)
+    tree = through_a_file(state.capture())
+    expected = [train(model, optimizer) for _ in range(5)]
+
+    other, its_optimizer = made(1)
+    restored = State((other, its_optimizer), bind={"lr": "learning_rate"})
+    restored.restore(tree)
+    assert restored.value[0] is other
+    assert [train(other, its_optimizer) for _ in range(5)] == expected
+    restored.apply({"lr": 0.5})
+    assert restored.applied() == {"lr": 0.5}
+
+
+def test_injected_hyperparameters_are_set_by_their_name_or_as_bound() -> None:
+    optimizer = optax.chain(
+        optax.clip(1.0), optax.inject_hyperparams(optax.adamw)(learning_rate=0.1)
+    )
+    before = optimizer.init({"w": jnp.ones(2)})
+    state = State(before, bind={"lr": "learning_rate"})
+    state.apply({"lr": 0.5, "weight_decay": 0.25, "batch": 32})
+    assert state.applied() == {"lr": 0.5, "weight_decay": 0.25}
+    assert float(state.value[1].hyperparams["learning_rate"]) == 0.5
+    # What others hold of the state is as it was.
+    assert float(before[1].hyperparams["learning_rate"]) == pytest.approx(0.1)
+
+
+def test_an_explored_rate_is_what_the_next_step_uses() -> None:
+    """Which a restored optimizer state would undo, where values are not applied behind it."""
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+
+    def train(member: ramet.Trainee) -> None:
+        w = {"w": jnp.ones(())}
+        state = State({"w": w, "opt": optimizer.init(w)}, bind={"lr": "learning_rate"})
+        for turn in member.turns(state):
+            at = float(state.value["w"]["w"])
+            updates, opt = optimizer.update({"w": jnp.ones(())}, state.value["opt"])
+            state.value = {"w": optax.apply_updates(state.value["w"], updates), "opt": opt}
+            assert at - float(state.value["w"]["w"]) == pytest.approx(turn.hparams["lr"], rel=1e-3)
+            turn.report(-float(state.value["w"]["w"]))
+
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
+    strategy = ramet.PBT(population=5, ready=1, synchronous=True)
+    result = ramet.run(train, space, strategy, steps=10, seed=0)
+    assert result.population.copies > 5
+
+
+def test_nothing_compiles_anew_for_another_value() -> None:
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+    state = State(optimizer.init(jnp.ones(3)), bind={"lr": "learning_rate"})
+    traced = []
+
+    @jax.jit
+    def update(value: Any) -> Any:
+        traced.append(1)
+        return optimizer.update(jnp.ones(3), value)
+
+    for lr in (0.1, 0.2, 0.3):
+        state.apply({"lr": lr})
+        updates, state.value = update(state.value)
+        assert updates == pytest.approx(-lr)
+        state.restore(state.capture())
+    assert len(traced) <= 2
+
+
+@pytest.mark.parametrize(
+    ("other", "law"),
+    [
+        ({"w": jnp.zeros(3)}, r"'w' was saved as \(2,\) and is \(3,\) now"),
+        ({"v": jnp.zeros(2)}, r"only the checkpoint has \['w'\] and only the state has \['v'\]"),
+    ],
+)
+def test_a_checkpoint_of_another_structure_is_refused_and_nothing_changes(
+    other: Any, law: str
+) -> None:
+    tree = State({"w": jnp.ones(2)}).capture()
+    state = State(other)
+    with pytest.raises(StateError, match=law):
+        state.restore(tree)
+    assert equal(state.value, other)
+
+
+def test_what_is_bound_must_be_there() -> None:
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+    value = optimizer.init(jnp.ones(1))
+    with pytest.raises(StateError, match=r"the state has \['learning_rate'\], but \['rate'\]"):
+        State(value, bind={"lr": "rate"})
+    with pytest.raises(UnknownHyperparameter, match=r"but \['lr'\] are bound"):
+        State(value, bind={"lr": "learning_rate"}).apply({"momentum": 0.9})
