@@ -47,3 +47,11 @@ def test_the_example_reads_digits(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("Run 'pytorch_loop' is done: 8 members, 16 turns")
     assert float(done.stdout.split("best ")[1].split(",")[0]) > 0.8
+
+
+@pytest.mark.slow
+def test_a_population_at_once_reads_digits() -> None:
+    command = [sys.executable, ROOT / "examples" / "torch_vectorized.py"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    said = done.stdout.splitlines()[0]
+    assert float(said.split("saw ")[1].split("%")[0]) > 80

@@ -2,7 +2,7 @@
 
 import ramet.torch
 
-PUBLIC = "Place State base_lr dropout load_model param_group seed"
+PUBLIC = "AdamW Place SGD State Task base_lr dropout load_model param_group seed"
 
 
 def test_the_public_names_are_these() -> None:

@@ -7,10 +7,23 @@ except ImportError as error:
         f"ramet.torch needs PyTorch, but {error}; install it: pip install 'ramet[torch]'"
     ) from error
 
+from ramet.torch.functional import SGD, AdamW
 from ramet.torch.modules import load_model
 from ramet.torch.places import Place, dropout, param_group
 from ramet.torch.rng import seed
 from ramet.torch.schedules import base_lr
 from ramet.torch.state import State
+from ramet.torch.task import Task
 
-__all__ = ["Place", "State", "base_lr", "dropout", "load_model", "param_group", "seed"]
+__all__ = [
+    "SGD",
+    "AdamW",
+    "Place",
+    "State",
+    "Task",
+    "base_lr",
+    "dropout",
+    "load_model",
+    "param_group",
+    "seed",
+]

@@ -1,0 +1,161 @@
+"""A whole population as one program in PyTorch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.func import functional_call, grad
+
+import ramet
+import ramet.torch
+from ramet.errors import RametError, UsageError
+from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
+from tests.engine.loops import pbt
+from tests.engine.scripts import findings_in
+
+SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3), decay=ramet.Uniform(0.0, 0.1))
+X = torch.linspace(-1, 1, 96).reshape(24, 4)
+Y = torch.sin(3 * X).sum(dim=1, keepdim=True)
+
+
+class Fit:
+    """A small network that fits a curve from batches."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+        self.model = torch.nn.Sequential(
+            torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1)
+        )
+
+    def init(self, rng: np.random.Generator) -> Any:
+        params = {
+            name: torch.tensor(0.3 * rng.normal(size=param.shape), dtype=torch.float32)
+            for name, param in self.model.named_parameters()
+        }
+        return {"params": params, "optimizer": self.optimizer.init(params)}
+
+    def draw(self, rng: np.random.Generator, steps: int) -> Any:
+        return {"batch": rng.integers(len(X), size=(steps, 8))}
+
+    def loss(self, params: Any, x: Any, y: Any) -> Any:
+        return ((functional_call(self.model, params, (x,)) - y) ** 2).mean()
+
+    def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+        slopes = grad(self.loss)(state["params"], X[drawn["batch"]], Y[drawn["batch"]])
+        params, optimizer = self.optimizer.update(
+            state["params"],
+            slopes,
+            state["optimizer"],
+            lr=hparams["lr"],
+            weight_decay=hparams["decay"],
+        )
+        return {"params": params, "optimizer": optimizer}
+
+    def evaluate(self, state: Any) -> Any:
+        return -self.loss(state["params"], X, Y)
+
+
+STRATEGIES = {
+    "pbt": pbt(synchronous=True, evaluate_every=2),
+    "fire": ramet.FIRE(ready=8, evaluate_every=1, size=3),
+}
+
+
+def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
+    task = settings.pop("task", None)
+    if task is None:
+        optimizer = settings.pop("optimizer", ramet.torch.SGD())
+        task = ramet.torch.Task(Fit(optimizer), chunk=settings.pop("chunk", 4), device="cpu")
+    defaults: dict[str, Any] = {"steps": 32, "seed": 0, "engine": "vectorized"}
+    return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
+
+
+def decisions(result: ramet.Result) -> list[Any]:
+    return [
+        (event.member, event.source, event.kind)
+        if isinstance(event, Copied)
+        else (event.member, event.hparams)
+        for event in canonical(result.events)
+        if isinstance(event, Copied | Explored)
+    ]
+
+
+def scores(events: list[AnyEvent]) -> list[float | None]:
+    ended = [event for event in canonical(events) if isinstance(event, TurnEnded)]
+    return [score for event in ended for _, score in event.points]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("optimizer", [ramet.torch.SGD(), ramet.torch.AdamW()])
+def test_decisions_are_those_of_members_trained_one_by_one(name: str, optimizer: Any) -> None:
+    one_by_one = together(STRATEGIES[name], optimizer=optimizer, engine=None)
+    result = together(STRATEGIES[name], optimizer=optimizer)
+    assert decisions(result) == decisions(one_by_one)
+    assert scores(result.events) == pytest.approx(scores(one_by_one.events), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_decisions_are_those_of_worker_processes(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    processes = together(STRATEGIES["pbt"], engine=None, workers=2, store=store)
+    assert decisions(together(STRATEGIES["pbt"])) == decisions(processes)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 99, "auto"])
+def test_how_many_are_mapped_at_once_changes_nothing(chunk: Any) -> None:
+    some, all_ = together(STRATEGIES["pbt"], chunk=chunk), together(STRATEGIES["pbt"], chunk=6)
+    assert decisions(some) == decisions(all_)
+
+
+@pytest.mark.parametrize("engines", [("vectorized", None), (None, "vectorized")])
+def test_a_run_goes_on_in_the_other_engine(engines: tuple[Any, Any], tmp_path: Path) -> None:
+    whole, store = together(STRATEGIES["pbt"]), tmp_path / "runs.db"
+    first, second = engines
+    together(STRATEGIES["pbt"], engine=first, steps=16, store=store)
+    result = together(STRATEGIES["pbt"], engine=second, extend=True, store=store)
+    assert result.population.done
+    assert findings_in(store) == []
+    before = len(scores(result.events)) // 2
+    assert scores(result.events)[:before] == pytest.approx(scores(whole.events)[:before], rel=1e-3)
+
+
+def test_the_best_can_be_loaded_and_is_what_it_scored() -> None:
+    result = together(STRATEGIES["pbt"])
+    fit = Fit(ramet.torch.SGD())
+    params = {name: torch.tensor(w) for name, w in result.best.load()["params"].items()}
+    assert float(-fit.loss(params, X, Y)) == pytest.approx(result.best.score, rel=1e-5)
+
+
+def test_a_hyperparameter_that_no_step_reads_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    class Ignores(Fit):
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            return super().step(state, {"lr": hparams["lr"], "decay": 0.0}, drawn)
+
+    task = ramet.torch.Task(Ignores(ramet.torch.SGD()), chunk=4, device="cpu")
+    for engine in ("vectorized", None):
+        caplog.clear()
+        together(STRATEGIES["pbt"], task=task, engine=engine, name=str(engine))
+        assert "never read ['decay']" in caplog.text
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+def test_a_hyperparameter_that_is_no_number_is_named(engine: Any) -> None:
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3), decay=ramet.Choice(["low", "high"]))
+    task = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu")
+    with pytest.raises(UsageError, match=r"must be numbers, but 'decay' is"):
+        ramet.run(task, space, STRATEGIES["pbt"], steps=8, engine=engine)
+
+
+@pytest.mark.parametrize("functions", [Fit, object(), None])
+def test_a_task_without_functions_is_refused(functions: Any) -> None:
+    with pytest.raises(UsageError, match="the methods init, draw, step and evaluate"):
+        ramet.torch.Task(functions)
+
+
+@pytest.mark.parametrize("chunk", [0, 2.5, True, "all"])
+def test_a_chunk_that_is_none_is_refused(chunk: Any) -> None:
+    with pytest.raises(RametError, match="chunk must be a whole number"):
+        ramet.torch.Task(Fit(ramet.torch.SGD()), chunk=chunk)
