@@ -3,12 +3,17 @@
     python -m benchmarks.overhead --json                       # in one process, in memory
     python -m benchmarks.overhead --workers 2 --json           # worker processes, SQLite
     python -m benchmarks.overhead --workers 2 --peer ray --json
+    python -m benchmarks.overhead --torch --json
 
 Every turn is a step of one addition, with its score and its checkpoint. ``turns_per_s`` is the
 steady state: from the first turn's end to the last's, as the run's own log has them.
 ``first_turn_s`` is from the call to the first turn's end, workers' start and all. What is on record
 at the end, by turns: ``log_bytes_a_turn`` of events and, where it is in a file,
 ``file_bytes_a_turn``.
+
+With ``--torch`` each turn leaves and restores a PyTorch model of 100 MB and its optimizer instead,
+and ``own_s_a_turn`` is all but the training; ``torch.save`` with ``torch.load`` of the same is
+measured beside it.
 
 With ``--peer ray`` (``pip install "ray[tune]"``) Ray Tune's PBT trains the same toy, in the same
 invocation: set up for speed as its documentation advises, with a class Trainable,
@@ -96,9 +101,20 @@ def main() -> None:
     options.add_argument("--turns", type=int, default=8_000)
     options.add_argument("--sync", action="store_true", help="the synchronous mode")
     options.add_argument("--durability", choices=["power", "process"], default="power")
+    options.add_argument("--torch", action="store_true", help="a large PyTorch state")
+    options.add_argument("--megabytes", type=int, default=100, help="of that state")
     options.add_argument("--peer", choices=["ray"])
     options.add_argument("--peer-turns", type=int, default=400)
     chosen = options.parse_args()
+    if chosen.torch:
+        from benchmarks.torch_state import measure_state  # noqa: PLC0415 - only where it is
+
+        for durability in ("process", "power"):
+            figures: dict[str, Any] = measure_state(
+                megabytes=chosen.megabytes, durability=durability
+            )
+            report(figures, as_json=chosen.json)
+        return
     engine = "processes" if chosen.workers else "inline"
     if chosen.engine not in {None, engine}:
         options.error(f"--engine {chosen.engine} contradicts --workers {chosen.workers}")
@@ -107,7 +123,7 @@ def main() -> None:
     of_peer = [measure_ray(**toy, actors=chosen.workers)] if chosen.peer else []
     ours = measure(**settings, turns=chosen.turns, durability=chosen.durability)
     of_peer += [measure_ray(**toy, actors=chosen.members)] if chosen.peer else []
-    figures: dict[str, Any] = {
+    figures = {
         "engine": engine,
         **settings,
         "store": f"sqlite, {chosen.durability}" if chosen.workers else "memory",

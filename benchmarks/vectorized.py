@@ -1,0 +1,129 @@
+"""How many steps a second a population takes as one program.
+
+    python -m benchmarks.vectorized --members 1 8 32 128 --json
+
+``member_steps_per_s`` counts the steps of all members. ``vs_one`` is against one member alone in
+the same framework, and ``vs_processes`` against as many members in a worker process for each core.
+All are whole runs, checkpoints in a file and all, timed by their logs from the end of the second
+round on, so that compiling and measuring are not in it. ``outside_share`` is the part of a
+vectorised run's time that is spent outside of the framework's program.
+"""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ramet
+from benchmarks.nets import NETS, SPACE, InJax, InTorch
+from benchmarks.reporting import parser, report
+from ramet.events import RoundEnded
+
+READY, ROUNDS = 100, 6
+# Rounds that are not timed.
+WARM = 2
+
+
+def task(framework: str, net: str) -> Any:
+    if framework == "jax":
+        import ramet.jax  # noqa: PLC0415 - each framework only where it is measured
+
+        return ramet.jax.Task(InJax(net))
+    import torch  # noqa: PLC0415 - as above
+
+    import ramet.torch  # noqa: PLC0415 - as above
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return ramet.torch.Task(InTorch(net, device))
+
+
+def device(framework: str) -> str:
+    if framework == "jax":
+        import jax  # noqa: PLC0415 - as above
+
+        return str(jax.devices()[0].device_kind)
+    import torch  # noqa: PLC0415 - as above
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+class Timed:
+    """A task that notes when its program was at work."""
+
+    def __init__(self, timed: Any) -> None:
+        self._task = timed
+        self.spans: list[tuple[float, float]] = []
+
+    def program(self) -> Any:
+        program = self._task.program()
+        trained = program.trained
+
+        def noting(*args: Any) -> Any:
+            began = time.time()
+            try:
+                return trained(*args)
+            finally:
+                self.spans.append((began, time.time()))
+
+        program.trained = noting
+        return program
+
+    def __call__(self, member: ramet.Trainee) -> None:
+        self._task(member)
+
+
+def rate(timed: Any, members: int, **settings: Any) -> tuple[float, float, float]:
+    """Return the steps a second of a run, and when what was timed of it began and ended."""
+    strategy: ramet.Strategy = ramet.RandomSearch(population=members, ready=READY, synchronous=True)
+    if members >= 5:  # noqa: PLR2004 - the fewest that truncation takes
+        strategy = ramet.PBT(population=members, ready=READY, synchronous=True)
+    with tempfile.TemporaryDirectory() as folder:
+        result = ramet.run(
+            timed,
+            SPACE,
+            strategy,
+            steps=READY * ROUNDS,
+            seed=0,
+            store=Path(folder) / "runs.db",
+            durability="process",
+            progress=False,
+            **settings,
+        )
+    ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
+    taken_s = ends[-1] - ends[WARM - 1]
+    return members * READY * (ROUNDS - WARM) / taken_s, ends[WARM - 1], ends[-1]
+
+
+def measured(framework: str, net: str, members: int, one: float) -> dict[str, Any]:
+    timed = Timed(task(framework, net))
+    vectorized, began, ended = rate(timed, members, engine="vectorized")
+    inside = sum(end - begin for begin, end in timed.spans if begin >= began)
+    processes, *_ = rate(task(framework, net), members, workers=os.cpu_count() or 1)
+    return {
+        "framework": framework,
+        "net": net,
+        "members": members,
+        "device": device(framework),
+        "member_steps_per_s": vectorized,
+        "vs_one": vectorized / one,
+        "vs_processes": vectorized / processes,
+        "outside_share": 1 - inside / (ended - began),
+    }
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--members", type=int, nargs="+", default=[1, 8, 32, 128])
+    options.add_argument("--frameworks", nargs="+", default=["jax", "torch"])
+    options.add_argument("--nets", nargs="+", choices=NETS, default=NETS)
+    chosen = options.parse_args()
+    for framework in chosen.frameworks:
+        for net in chosen.nets:
+            one, *_ = rate(task(framework, net), 1)
+            for members in chosen.members:
+                report(measured(framework, net, members, one), as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    main()
