@@ -20,7 +20,9 @@ from benchmarks.nets import NETS, SPACE, InJax, InTorch
 from benchmarks.reporting import parser, report
 from ramet.events import RoundEnded
 
-READY, ROUNDS = 100, 6
+# Steps in a turn; a network of convolutions takes a hundred times as long for one.
+READY = {"mlp": 500, "conv": 20}
+ROUNDS = 6
 # Rounds that are not timed.
 WARM = 2
 
@@ -73,17 +75,18 @@ class Timed:
         self._task(member)
 
 
-def rate(timed: Any, members: int, **settings: Any) -> tuple[float, float, float]:
+def rate(timed: Any, net: str, members: int, **settings: Any) -> tuple[float, float, float]:
     """Return the steps a second of a run, and when what was timed of it began and ended."""
-    strategy: ramet.Strategy = ramet.RandomSearch(population=members, ready=READY, synchronous=True)
+    ready = READY[net]
+    strategy: ramet.Strategy = ramet.RandomSearch(population=members, ready=ready, synchronous=True)
     if members >= 5:  # noqa: PLR2004 - the fewest that truncation takes
-        strategy = ramet.PBT(population=members, ready=READY, synchronous=True)
+        strategy = ramet.PBT(population=members, ready=ready, synchronous=True)
     with tempfile.TemporaryDirectory() as folder:
         result = ramet.run(
             timed,
             SPACE,
             strategy,
-            steps=READY * ROUNDS,
+            steps=ready * ROUNDS,
             seed=0,
             store=Path(folder) / "runs.db",
             durability="process",
@@ -92,14 +95,14 @@ def rate(timed: Any, members: int, **settings: Any) -> tuple[float, float, float
         )
     ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
     taken_s = ends[-1] - ends[WARM - 1]
-    return members * READY * (ROUNDS - WARM) / taken_s, ends[WARM - 1], ends[-1]
+    return members * ready * (ROUNDS - WARM) / taken_s, ends[WARM - 1], ends[-1]
 
 
 def measured(framework: str, net: str, members: int, one: float) -> dict[str, Any]:
     timed = Timed(task(framework, net))
-    vectorized, began, ended = rate(timed, members, engine="vectorized")
+    vectorized, began, ended = rate(timed, net, members, engine="vectorized")
     inside = sum(end - begin for begin, end in timed.spans if begin >= began)
-    processes, *_ = rate(task(framework, net), members, workers=os.cpu_count() or 1)
+    processes, *_ = rate(task(framework, net), net, members, workers=os.cpu_count() or 1)
     return {
         "framework": framework,
         "net": net,
@@ -120,7 +123,7 @@ def main() -> None:
     chosen = options.parse_args()
     for framework in chosen.frameworks:
         for net in chosen.nets:
-            one, *_ = rate(task(framework, net), 1)
+            one, *_ = rate(task(framework, net), net, 1)
             for members in chosen.members:
                 report(measured(framework, net, members, one), as_json=chosen.json)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
@@ -17,6 +18,7 @@ from ramet.blobs import MemoryBlobs
 from ramet.errors import UsageError
 from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
 from ramet.history.doctor import examine
+from ramet.jax.program import Program
 from ramet.store import MemoryStore
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
@@ -243,3 +245,40 @@ def test_members_can_be_spread_over_devices() -> None:
         check=True,
     )
     assert len(set(ran.stdout.splitlines())) == 1
+
+
+def scarce(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Have a device on which no more than so many members fit at once."""
+    compile_ = Program._compile  # noqa: SLF001 - a device that is full is not to be had otherwise
+
+    def full(*args: Any, **static: Any) -> Any:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    def compiled(program: Program, chunk: int) -> Any:
+        return full if chunk > most else compile_(program, chunk)
+
+    monkeypatch.setattr(Program, "_compile", compiled)
+
+
+def test_no_more_are_mapped_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = STRATEGIES["synchronous"]
+    expected = decisions(together(strategy))
+    scarce(monkeypatch, 2)
+    assert decisions(together(strategy, task=ramet.jax.Task(Bowl()))) == expected
+
+
+@pytest.mark.parametrize(
+    ("chunk", "most", "law"),
+    [
+        (6, 2, "6 do not, and 1 would"),
+        (4, 2, "4 do not, and 2 would"),
+        (4, 0, "4 do not, and not even 1 would"),
+        ("auto", 0, "not even one member at a time .* the states of all 6, 16 bytes each"),
+    ],
+)
+def test_what_does_not_fit_is_said_with_what_does(
+    chunk: Any, most: int, law: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scarce(monkeypatch, most)
+    with pytest.raises(UsageError, match=law):
+        together(STRATEGIES["synchronous"], task=ramet.jax.Task(Bowl(), chunk=chunk))

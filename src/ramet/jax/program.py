@@ -107,7 +107,7 @@ class Program:
             try:
                 return quickest(train)
             except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error):
+                if not _is_full(error):
                     raise
                 return None
 
@@ -129,13 +129,30 @@ class Program:
             first = jax.tree.map(lambda leaf: leaf[0], members)
             raise untraceable(self._traced, error, *first, np.uint32(nth), steps=steps) from error
         except jax.errors.JaxRuntimeError as error:
-            if self._chunk is None or "RESOURCE_EXHAUSTED" not in str(error):
+            if self._chunk is None or not _is_full(error):
                 raise
+            fits = self._that_fit(chunk, members, steps)
             raise UsageError(
-                f"the members mapped at once must fit the device, but {chunk} do not; let "
-                f"chunk='auto' find how many do, or lower it: {error}"
+                f"the members mapped at once must fit the device, but {chunk} do not, and "
+                f"{fits or 'not even 1'} would; let chunk='auto' find what is fastest of what "
+                f"fits, or lower it: {error}"
             ) from error
         return trained
+
+    def _that_fit(self, chunk: int, members: "Members", steps: int) -> int:
+        """Return how many fewer members fit the device at once; 0 if not even one does."""
+        self._chunk = None
+        while chunk > 1:
+            chunk = chunk // 2
+            try:
+                padded = self._padded(members, len(members[2]), chunk)
+                self._stretch(chunk, padded, 0, steps)[1].block_until_ready()
+            except jax.errors.JaxRuntimeError as error:
+                if not _is_full(error):
+                    raise
+            else:
+                return chunk
+        return 0
 
     def _compile(self, chunk: int) -> Callable[..., Any]:
         def many(
@@ -144,9 +161,13 @@ class Program:
             def one(member: tuple[Pytree, Pytree, jax.Array]) -> tuple[Pytree, jax.Array]:
                 return self._traced.stretch(*member, nth, steps=steps)
 
-            mapped: tuple[Pytree, jax.Array] = jax.lax.map(
-                one, (states, hparams, seeds), batch_size=chunk
-            )
+            mapped: tuple[Pytree, jax.Array]
+            if len(seeds) == 1:
+                # A loop around it would only slow it down.
+                lone = jax.tree.map(lambda leaf: leaf[0], (states, hparams, seeds))
+                mapped = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], one(lone))
+            else:
+                mapped = jax.lax.map(one, (states, hparams, seeds), batch_size=chunk)
             return mapped
 
         def spread(*members: Any, steps: int) -> tuple[Pytree, jax.Array]:
@@ -181,6 +202,11 @@ Members: TypeAlias = tuple[Pytree, dict[str, Any], Any]
 
 def _taken(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[places], *stacks)
+
+
+def _is_full(error: jax.errors.JaxRuntimeError) -> bool:
+    """Say whether it was for lack of memory that a program could not run."""
+    return "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _too_large(states: Pytree, count: int) -> str:
