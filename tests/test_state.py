@@ -245,6 +245,19 @@ def test_bound_values_are_put_where_training_uses_them() -> None:
     assert state.capture() is variables
 
 
+def test_what_a_state_binds_itself_stays_bound() -> None:
+    class Optimizer:
+        lr = momentum = 0.0
+
+    inner, outer = Optimizer(), Optimizer()
+    own = Bound({"w": 0.0}, lr=(inner, "lr"), momentum=(inner, "momentum"))
+    state = Bound(own, momentum=(outer, "momentum"))
+    state.apply({"lr": 0.3, "momentum": 0.9})
+    assert (inner.lr, outer.momentum) == (0.3, 0.9)
+    outer.momentum = 0.5
+    assert state.applied() == {"lr": 0.3, "momentum": 0.5}
+
+
 def test_a_value_bound_to_what_is_not_there_is_refused() -> None:
     with pytest.raises(StateError, match="'lr' is bound to 'learning_rate', which SimpleNamespace"):
         Bound({}, lr=(SimpleNamespace(lr=0.1), "learning_rate"))

@@ -76,7 +76,8 @@ class Held:
 class Bound:
     """A state, and the attribute of some object that each of these hyperparameters goes to.
 
-    Values are applied after every restore, and must still be there when the turn ends.
+    Values are applied after every restore, and must still be there when the turn ends. What the
+    state itself binds stays bound, unless it is bound here.
 
     >>> class Optimizer:
     ...     lr = 0.0
@@ -123,13 +124,17 @@ class Bound:
                 f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
                 f"but {unknown} are bound"
             )
+        if isinstance(self._state, Bindable):
+            self._state.apply(hparams)
         for name, (holder, attribute) in self._places.items():
             setattr(holder, attribute, hparams[name])
 
     def applied(self) -> Mapping[str, Value]:
-        return {
+        own = self._state.applied() if isinstance(self._state, Bindable) else {}
+        here = {
             name: getattr(holder, attribute) for name, (holder, attribute) in self._places.items()
         }
+        return {**own, **here}
 
 
 def adapt(state: object) -> State:
