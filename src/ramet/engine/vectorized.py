@@ -22,8 +22,8 @@ logger = logging.getLogger("ramet")
 FEWER = 4
 # How often a candidate is timed, beside a first time that may compile; the quickest counts.
 TIMES = 2
-# A candidate so many times slower than the best is the last one.
-SLOWER = 1.2
+# A candidate so many times slower than the best is the last one; less may be chance.
+SLOWER = 2.0
 
 S = TypeVar("S")
 
