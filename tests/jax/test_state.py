@@ -218,3 +218,18 @@ def test_what_is_bound_must_be_there() -> None:
         State(value, bind={"lr": "rate"})
     with pytest.raises(UnknownHyperparameter, match=r"but \['lr'\] are bound"):
         State(value, bind={"lr": "learning_rate"}).apply({"momentum": 0.9})
+
+
+def test_a_value_may_be_held_in_fewer_bits() -> None:
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+    state = State(optimizer.init(jnp.ones(2, jnp.bfloat16)), bind={"lr": "learning_rate"})
+    state.apply({"lr": 0.0123})
+    assert state.applied() == {"lr": 0.0123}
+    state.value.hyperparams["learning_rate"] = jnp.asarray(0.5, jnp.bfloat16)
+    assert state.applied() == {"lr": 0.5}
+
+
+def test_numbers_of_another_kind_are_refused() -> None:
+    tree = State({"w": jnp.ones(2) * 1.7}).capture()
+    with pytest.raises(StateError, match="'w' was saved as float32 and is int32 now"):
+        State({"w": jnp.ones(2, jnp.int32)}).restore(tree)

@@ -15,6 +15,7 @@ from jax import numpy as jnp
 import ramet
 import ramet.jax
 from ramet.blobs import MemoryBlobs
+from ramet.engine.vectorized import Chunks
 from ramet.errors import UsageError
 from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
 from ramet.history.doctor import examine
@@ -170,6 +171,7 @@ def test_a_hyperparameter_that_no_function_reads_is_said(caplog: pytest.LogCaptu
         (lambda h: 1 if h["lr"] > 0.1 else 2, "lr"),
         (lambda h: jnp.zeros(int(h["decay"] * 10)), "decay"),
         (lambda h: np.asarray(h["decay"]), "decay"),
+        (lambda h: 1 if jnp.round(h["lr"]) > 0.1 else 2, "lr"),
     ],
 )
 @pytest.mark.parametrize("engine", ["vectorized", None])
@@ -271,8 +273,8 @@ def test_no_more_are_mapped_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) ->
     ("chunk", "most", "law"),
     [
         (6, 2, "6 do not, and 1 would"),
-        (4, 2, "4 do not, and 2 would"),
-        (4, 0, "4 do not, and not even 1 would"),
+        (4, 2, "3 do not, and 1 would"),
+        (4, 0, "3 do not, and not even 1 would"),
         ("auto", 0, "not even one member at a time .* the states of all 6, 16 bytes each"),
     ],
 )
@@ -282,3 +284,27 @@ def test_what_does_not_fit_is_said_with_what_does(
     scarce(monkeypatch, most)
     with pytest.raises(UsageError, match=law):
         together(STRATEGIES["synchronous"], task=ramet.jax.Task(Bowl(), chunk=chunk))
+
+
+def test_what_is_no_hyperparameters_fault_is_not_blamed_on_one() -> None:
+    class Untraceable(Bowl):
+        def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
+            after = super().step(state, hparams, steps, key)
+            return after if state["w"][0] > 0 else state
+
+    task = ramet.jax.Task(Untraceable(), chunk=4)
+    with pytest.raises(UsageError, match="something else that is traced is used as a value"):
+        together(STRATEGIES["random"], task=task)
+
+
+def test_members_are_measured_anew_when_there_are_many_more_of_them() -> None:
+    measured: list[int] = []
+
+    def seconds(chunk: int) -> float:
+        measured.append(chunk)
+        return 1.0 / chunk
+
+    chunks = Chunks("auto")
+    assert [chunks.of(count, seconds) for count in (1, 16, 22, 16, 64)] == [1, 16, 22, 16, 64]
+    assert measured == [1, 16, 4, 64, 16]
+    assert [Chunks(16).of(count, seconds) for count in (6, 16, 22, 40)] == [6, 16, 11, 14]

@@ -159,3 +159,57 @@ def test_a_task_without_functions_is_refused(functions: Any) -> None:
 def test_a_chunk_that_is_none_is_refused(chunk: Any) -> None:
     with pytest.raises(RametError, match="chunk must be a whole number"):
         ramet.torch.Task(Fit(ramet.torch.SGD()), chunk=chunk)
+
+
+@pytest.mark.parametrize(
+    ("use", "law"),
+    [
+        (lambda h: 1 if h["lr"] > 0.1 else 2, r"hyperparameter \['lr'\] is used"),
+        (lambda h: h["decay"].item(), r"hyperparameter \['decay'\] is used"),
+        (lambda h: torch.randn(3), "draw whatever is left to chance in draw"),
+    ],
+)
+def test_what_cannot_be_mapped_is_named(use: Any, law: str) -> None:
+    class Unmappable(Fit):
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            use(hparams)
+            return super().step(state, hparams, drawn)
+
+    task = ramet.torch.Task(Unmappable(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(UsageError, match=law):
+        together(STRATEGIES["pbt"], task=task)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+def test_a_state_of_another_shape_is_refused(engine: Any, tmp_path: Path) -> None:
+    class Wider(Fit):
+        def __init__(self, optimizer: Any) -> None:
+            super().__init__(optimizer)
+            self.model = torch.nn.Sequential(torch.nn.Linear(4, 7), torch.nn.Linear(7, 1))
+
+    place: dict[str, Any] = {"store": tmp_path / "runs.db", "engine": engine}
+    together(STRATEGIES["pbt"], steps=8, **place)
+    wider = ramet.torch.Task(Wider(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(RametError, match=r"was saved as .* and is .* now"):
+        together(STRATEGIES["pbt"], task=wider, steps=16, extend=True, **place)
+
+
+def test_parameters_of_a_module_grow_no_graph() -> None:
+    class Straight(Fit):
+        def init(self, rng: np.random.Generator) -> Any:
+            torch.manual_seed(int(rng.integers(99)))
+            params = dict(self.model.named_parameters())
+            return {"params": params, "optimizer": self.optimizer.init(params)}
+
+    seen: list[bool] = []
+
+    class Looks(Straight):
+        def evaluate(self, state: Any) -> Any:
+            seen.extend(weights.requires_grad for weights in state["params"].values())
+            return super().evaluate(state)
+
+    for engine in ("vectorized", None):
+        task = ramet.torch.Task(Looks(ramet.torch.SGD()), chunk=4, device="cpu")
+        together(STRATEGIES["pbt"], task=task, engine=engine, name=str(engine), steps=8)
+    assert seen
+    assert not any(seen)

@@ -73,8 +73,8 @@ def run(
         blobs: Where checkpoints are kept instead, or beside a ``Store`` of your own.
         workers: Worker processes; 0 trains in this one.
         engine: "vectorized" trains all members that are free as one program, if the task is a
-            ``ramet.jax.Task`` or a ``ramet.torch.Task``; None trains one after the other, or in
-            workers.
+            ``ramet.jax.Task`` or a ``ramet.torch.Task``; what it raises is everybody's, and ends
+            the run. None trains one after the other, or in workers.
         seed: What all randomness comes from; None draws one, which the result names.
         mode: Whether high scores are good or low ones.
         keep: Which checkpoints stay: "lineage", the default, has all members' and the best; "live"

@@ -4,14 +4,14 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from ramet.domains import Value
 from ramet.engine.checkpoints import UNREADABLE
 from ramet.engine.run import Run
 from ramet.engine.turn import Turn
-from ramet.engine.worker import Watch
-from ramet.errors import LeaseLost, UsageError
+from ramet.engine.worker import Watch, recover
+from ramet.errors import LeaseLost, StoreError, UsageError
 from ramet.faults import reach
 from ramet.population import Checkpoint
 from ramet.state.tree import Tree
@@ -20,6 +20,10 @@ logger = logging.getLogger("ramet")
 
 # Each candidate for how many members to map at once is so many times smaller than the last.
 FEWER = 4
+# So many times as many members as were measured with are measured anew.
+MORE = 1.5
+# Steps that candidates are timed by.
+MEASURED = 10
 # How often a candidate is timed, beside a first time that may compile; the quickest counts.
 TIMES = 2
 # A candidate so many times slower than the best is the last one; less may be chance.
@@ -85,6 +89,32 @@ def fastest(most: int, seconds: Callable[[int], float | None]) -> int | None:
     return best
 
 
+class Chunks:
+    """How many members are mapped at once, where that is to be measured, and measured anew."""
+
+    def __init__(self, chunk: int | Literal["auto"]) -> None:
+        self._forced = None if chunk == "auto" else chunk
+        # What was fastest, of how many members.
+        self._measured: tuple[int, int] | None = None
+
+    def of(self, count: int, seconds: Callable[[int], float | None]) -> int | None:
+        """Return how many of so many members to map at once; None if not even one fits.
+
+        Chunks are as even as can be, so that little is trained to fill the last one up.
+        """
+        chunk = self._forced
+        if chunk is None:
+            if self._measured is None or count > MORE * self._measured[1]:
+                found = fastest(count, seconds)
+                if found is None:
+                    return None
+                self._measured = found, count
+            chunk, of = self._measured
+            # All at once of fewer is all at once of a few more.
+            chunk = count if chunk == of else chunk
+        return -(-count // -(-count // chunk))
+
+
 def quickest(call: Callable[[], object]) -> float:
     """Return the seconds that a call takes once whatever it needs is compiled."""
     taken_s = []
@@ -128,7 +158,7 @@ def _alike(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
 def _train(run: Run, device: "_Device[Any]", group: Sequence[Turn], watch: Watch) -> None:
     turns, lost = device.load(group)
     for turn, error in lost:
-        run.fail(turn, error)
+        recover(run, turn, error)
     if not turns:
         return
     reach("loaded")
@@ -163,7 +193,7 @@ class _Device(Generic[S]):
         self._states: S | None = None
         self._kept: list[Checkpoint | None] = []
 
-    def load(self, turns: Sequence[Turn]) -> tuple[list[Turn], list[tuple[Turn, BaseException]]]:
+    def load(self, turns: Sequence[Turn]) -> tuple[list[Turn], list[tuple[Turn, StoreError]]]:
         """Put the states of turns in their order; return those there, and those that cannot be."""
         places = {kept: place for place, kept in enumerate(self._kept) if kept is not None}
         fresh = [turn for turn in turns if turn.fresh]
@@ -200,10 +230,10 @@ class _Device(Generic[S]):
 
 def _read(
     turns: Sequence[Turn],
-) -> tuple[list[tuple[Turn, Tree]], list[tuple[Turn, BaseException]]]:
+) -> tuple[list[tuple[Turn, Tree]], list[tuple[Turn, StoreError]]]:
     """Read saved states; return them, and what could not be read."""
     saved: list[tuple[Turn, Tree]] = []
-    lost: list[tuple[Turn, BaseException]] = []
+    lost: list[tuple[Turn, StoreError]] = []
     for turn in turns:
         try:
             saved.append((turn, turn.saved()))

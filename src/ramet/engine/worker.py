@@ -63,7 +63,7 @@ class Trainee:
             try:
                 saved = turn.saved() if stale else None
             except UNREADABLE as error:
-                self._recover(turn, error)
+                recover(self._run, turn, error)
                 if self._begins_anew():
                     return
                 continue
@@ -84,13 +84,6 @@ class Trainee:
         self.next = None
         self.next = self._run.ask()
         return self.next is not None and self.next.fresh
-
-    def _recover(self, turn: Turn, error: StoreError) -> None:
-        """Have a member go on whose checkpoint cannot be read."""
-        try:
-            self._run.fail(turn, error)
-        except LeaseLost as lost:
-            logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
 
     def _leave(self, turn: Turn, state: State, bindable: Bindable | None) -> Checkpoint | None:
         """End a turn; return what the state was kept as, which is nothing if the turn was lost."""
@@ -140,6 +133,14 @@ class Task(Protocol):
     def evaluate(self, state: Tree) -> Any:
         """Return the score."""
         ...
+
+
+def recover(run: Run, turn: Turn, error: StoreError) -> None:
+    """Have a member go on whose checkpoint cannot be read."""
+    try:
+        run.fail(turn, error)
+    except LeaseLost as lost:
+        logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
 
 
 def work(run: Run, train: TrainFunction | Task, watch: Watch) -> None:

@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramet.engine import Turn
-from ramet.engine.vectorized import fastest, quickest
+from ramet.engine.vectorized import MEASURED, Chunks, quickest
 from ramet.errors import UsageError
 from ramet.jax.task import (
     UNTRACEABLE,
@@ -44,7 +44,7 @@ class Program:
     def __init__(self, functions: Functions, *, chunk: Chunk = "auto", shard: bool = False) -> None:
         self._traced = Traced(functions)
         self._functions = functions
-        self._chunk: int | None = None if chunk == "auto" else int(chunk)
+        self._chunks = Chunks(chunk)
         self._devices = jax.devices() if shard else jax.devices()[:1]
         self._mesh = Mesh(np.array(self._devices), (AXIS,))
         self._blank = blank(functions)
@@ -72,11 +72,11 @@ class Program:
         values = [traceable(turn.hparams.peek()) for turn in turns]
         hparams = {name: np.stack([each[name] for each in values]) for name in values[0]}
         seeds = np.array([seed_of(turn.rng) for turn in turns])
-        if self._chunk is None:
-            self._chunk = self._fastest((states.states, hparams, seeds), stretches[0])
-        now, scores = self._padded((states.states, hparams, seeds), len(turns)), []
+        members = states.states, hparams, seeds
+        chunk = self._chunk(members, stretches[0])
+        now, scores = self._padded(members, len(turns), chunk), []
         for nth, steps in enumerate(stretches):
-            state, score = self._stretch(self._chunk, now, nth, steps)
+            state, score = self._stretch(chunk, now, nth, steps)
             now = state, *now[1:]
             scores.append(score)
         for turn in turns:
@@ -94,15 +94,15 @@ class Program:
             for place in range(states.members)
         ]
 
-    def _fastest(self, members: "Members", steps: int) -> int:
-        """Return how many members to map at once: what takes the least time for all of them."""
-        count = len(members[2])
+    def _chunk(self, members: "Members", steps: int) -> int:
+        """Return how many members each device is to map at once."""
+        count, few = len(members[2]), min(steps, MEASURED)
 
         def seconds(chunk: int) -> float | None:
             padded = self._padded(members, count, chunk)
 
             def train() -> None:
-                self._stretch(chunk, padded, 0, steps)[1].block_until_ready()
+                self._call(chunk, padded, 0, few)[1].block_until_ready()
 
             try:
                 return quickest(train)
@@ -111,15 +111,30 @@ class Program:
                     raise
                 return None
 
-        found = fastest(-(-count // len(self._devices)), seconds)
-        if found is None:
+        chunk = self._chunks.of(-(-count // len(self._devices)), seconds)
+        if chunk is None:
             raise UsageError(_too_large(members[0], count))
-        return found
+        return chunk
 
     def _stretch(
         self, chunk: int, members: "Members", nth: int, steps: int
     ) -> tuple[Pytree, jax.Array]:
-        """Train all members up to their next score."""
+        """Train all members up to their next score, or say how many fit."""
+        try:
+            return self._call(chunk, members, nth, steps)
+        except jax.errors.JaxRuntimeError as error:
+            if not _is_full(error):
+                raise
+            fits = self._that_fit(chunk, members, steps)
+            raise UsageError(
+                f"the members mapped at once must fit the device, but {chunk} do not, and "
+                f"{fits or 'not even 1'} would; let chunk='auto' find what is fastest of what "
+                f"fits, or lower it: {error}"
+            ) from error
+
+    def _call(
+        self, chunk: int, members: "Members", nth: int, steps: int
+    ) -> tuple[Pytree, jax.Array]:
         if chunk not in self._compiled:
             self._compiled[chunk] = self._compile(chunk)
         trained: tuple[Pytree, jax.Array]
@@ -128,25 +143,15 @@ class Program:
         except UNTRACEABLE as error:
             first = jax.tree.map(lambda leaf: leaf[0], members)
             raise untraceable(self._traced, error, *first, np.uint32(nth), steps=steps) from error
-        except jax.errors.JaxRuntimeError as error:
-            if self._chunk is None or not _is_full(error):
-                raise
-            fits = self._that_fit(chunk, members, steps)
-            raise UsageError(
-                f"the members mapped at once must fit the device, but {chunk} do not, and "
-                f"{fits or 'not even 1'} would; let chunk='auto' find what is fastest of what "
-                f"fits, or lower it: {error}"
-            ) from error
         return trained
 
     def _that_fit(self, chunk: int, members: "Members", steps: int) -> int:
         """Return how many fewer members fit the device at once; 0 if not even one does."""
-        self._chunk = None
         while chunk > 1:
             chunk = chunk // 2
             try:
                 padded = self._padded(members, len(members[2]), chunk)
-                self._stretch(chunk, padded, 0, steps)[1].block_until_ready()
+                self._call(chunk, padded, 0, steps)[1].block_until_ready()
             except jax.errors.JaxRuntimeError as error:
                 if not _is_full(error):
                     raise
@@ -181,9 +186,9 @@ class Program:
 
         return jax.jit(many if len(self._devices) == 1 else spread, static_argnames="steps")
 
-    def _padded(self, members: "Members", count: int, chunk: int | None = None) -> "Members":
+    def _padded(self, members: "Members", count: int, chunk: int) -> "Members":
         """Return members in whole chunks on every device: what is missing is the first, again."""
-        whole = (chunk or self._chunk or 1) * len(self._devices)
+        whole = chunk * len(self._devices)
         places = np.arange(-(-count // whole) * whole)
         places[places >= count] = 0
         states, hparams, seeds = members

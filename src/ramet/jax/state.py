@@ -32,6 +32,7 @@ class State:
         self._names = dict(bind or {})
         # The entry that each hyperparameter was applied to.
         self._applied: dict[str, str] = {}
+        self._told: dict[str, Value] = {}
         entries = {entry for node in self._injected() for entry in node.hyperparams}
         if missing := sorted(set(self._names.values()) - entries):
             raise StateError(
@@ -62,6 +63,7 @@ class State:
             for entry in node.hyperparams.keys() & entries.keys():
                 self._applied[entries[entry]] = entry
         values = {entry: hparams[name] for name, entry in self._applied.items()}
+        self._told = values
         if _nnx_of(self.value) is None:
             self.value = jax.tree.map(
                 lambda node: _injected(node, values), self.value, is_leaf=_is_injected
@@ -75,7 +77,13 @@ class State:
         found = {
             entry: value for node in self._injected() for entry, value in node.hyperparams.items()
         }
-        return {name: float(np.asarray(found[entry])) for name, entry in self._applied.items()}
+        return {name: self._found(entry, found[entry]) for name, entry in self._applied.items()}
+
+    def _found(self, entry: str, value: Any) -> Value:
+        """Return a value as it was told, if it is what its array makes of that."""
+        told = self._told[entry]
+        is_there = np.asarray(value) == np.asarray(_as(value, told))
+        return told if is_there else float(np.asarray(value))
 
     def _injected(self) -> Iterator[Any]:
         """Yield the states that optax.inject_hyperparams made."""

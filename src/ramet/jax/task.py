@@ -116,7 +116,7 @@ class Traced:
 
     def read_from(self, turn: Turn) -> None:
         """Have a turn know what the functions read, which they tell only while they are traced."""
-        for name in self.read:
+        for name in self.read.intersection(turn.hparams.peek()):
             turn.hparams[name]
 
 
@@ -136,15 +136,14 @@ def untraceable(
     steps: int,
 ) -> UsageError:
     """Return the error for functions that cannot be traced, which says what hyperparameters are."""
-
-    def stretch(value: Any, *, name: str) -> Any:
-        return traced.stretch(state, {**hparams, name: value}, *rest, steps=steps)
-
-    blamed = [
-        name
-        for name, value in hparams.items()
-        if not _is_traced(functools.partial(stretch, name=name), value)
-    ]
+    # JAX says what a value depends on where one member is traced alone.
+    said = str(error)
+    try:
+        step = jax.jit(traced.stretch, static_argnames="steps")
+        step.lower(state, hparams, *rest, steps=steps)
+    except UNTRACEABLE as again:
+        said += str(again)
+    blamed = [name for name in hparams if f"hparams['{name}']" in said]
     what = f"hyperparameter {blamed} is" if blamed else "something else that is traced is"
     return UsageError(
         f"a task's functions must be traceable, with hyperparameters as traced numbers, so that "
@@ -152,14 +151,6 @@ def untraceable(
         f"`range` or a shape; use jnp.where, lax.cond or lax.fori_loop there, or take it out of "
         f"the space: {str(error).splitlines()[0]}"
     )
-
-
-def _is_traced(call: Callable[[Any], Any], value: Any) -> bool:
-    try:
-        jax.eval_shape(call, value)
-    except UNTRACEABLE:
-        return False
-    return True
 
 
 def blank(functions: Functions) -> Pytree:

@@ -54,6 +54,13 @@ def check_same(live: Mapping[str, Any], tree: Tree) -> None:
                 f"{before} and is {shape} now; build the model as it was built, or give the new "
                 f"run another name"
             )
+        kind, saved_kind = np.asarray(_plain(leaf)).dtype, np.asarray(tree[name]).dtype
+        if not np.can_cast(saved_kind, kind, "same_kind"):
+            raise StateError(
+                f"a checkpoint's numbers must be of the state's kind, but {name!r} was saved as "
+                f"{saved_kind} and is {kind} now; build the model as it was built, or give the new "
+                f"run another name"
+            )
 
 
 def _named(pytree: Pytree) -> dict[str, Any]:

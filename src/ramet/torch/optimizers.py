@@ -14,6 +14,8 @@ from ramet.torch.tensors import Arrays, borrowed, fits, revived
 
 # Of a parameter group: what names its members, in order.
 MEMBERS = {"params", "param_names"}
+# How it computes, which is for the device that it is on to say.
+OF_THE_MACHINE = {"capturable", "foreach", "fused", "differentiable"}
 
 
 class Memory:
@@ -79,7 +81,7 @@ class Memory:
         for group, theirs, names in zip(
             self._groups(), saved["param_groups"], self._members(), strict=True
         ):
-            for key in [key for key in theirs if key not in MEMBERS]:
+            for key in [key for key in theirs if key not in MEMBERS | OF_THE_MACHINE]:
                 group[key] = revived(theirs[key], group.get(key), _settled)
             for name, param in zip(names, group["params"], strict=True):
                 home = _Home(param, group, saved["dtypes"][name])

@@ -1,5 +1,6 @@
 """All that trains a network as one state of a member."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -154,12 +155,15 @@ class State:
     def _restore_or_undo(self, parts: Mapping[str, Part], tree: Tree) -> None:
         """Restore parts whose own code may refuse; if one does, put them all back."""
         before = {label: freeze(part.capture(Arrays())) for label, part in parts.items()}
+        touched: list[str] = []
         for label, part in parts.items():
+            touched.append(label)
             try:
                 part.restore(tree[label])
             except Exception as error:
-                for touched, state in before.items():
-                    parts[touched].restore(state)
+                for each in touched:
+                    with contextlib.suppress(Exception):  # What it refused comes first.
+                        parts[each].restore(before[each])
                 raise StateError(
                     f"what is restored must be accepted by what is there, but {label}, a "
                     f"{part.kind}, raised {type(error).__name__}: {error}. Nothing was restored"

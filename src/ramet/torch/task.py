@@ -8,8 +8,8 @@ import torch
 
 from ramet.domains import Value
 from ramet.engine import Trainee, Turn
-from ramet.engine.vectorized import fastest, numbers, quickest
-from ramet.errors import UsageError
+from ramet.engine.vectorized import MEASURED, Chunks, numbers, quickest
+from ramet.errors import StateError, UsageError
 from ramet.state.adapters import Held
 from ramet.state.tree import Tree
 from ramet.strategies.base import check_count
@@ -17,8 +17,6 @@ from ramet.torch.tensors import array_of, borrowed
 from ramet.values import Values
 
 Chunk: TypeAlias = int | Literal["auto"]
-# Steps that candidates for how many to map at once are timed by, beside one evaluation.
-MEASURED = 10
 # Nested dicts of tensors.
 Tensors: TypeAlias = Any
 
@@ -66,11 +64,14 @@ class Task:
         self.functions, self.chunk = functions, chunk
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
+    @torch.no_grad()
     def __call__(self, member: Trainee) -> None:
         """Train one member, turn after turn."""
         traced = Traced(self.functions)
-        held = Held(arrays(self.functions.init(member.rng)) if member.fresh else None)
+        begun = arrays(tensors(self.functions.init(member.rng), "cpu"))
+        held = Held(begun if member.fresh else None)
         for turn in member.turns(held):
+            check_same(begun, held.value)
             state = tensors(held.value, self.device)
             hparams = mappable(turn.hparams.peek(), self.device)
             for steps in turn.stretches():
@@ -101,7 +102,7 @@ class Traced:
 
     def read_from(self, turn: Turn) -> None:
         """Have a turn know what the step read."""
-        for name in self.read:
+        for name in self.read.intersection(turn.hparams.peek()):
             turn.hparams[name]
 
 
@@ -111,12 +112,16 @@ class Program:
     def __init__(self, functions: Functions, *, chunk: Chunk, device: str) -> None:
         self._functions, self._device = functions, device
         self._traced = Traced(functions)
-        self._chunk: int | None = None if chunk == "auto" else int(chunk)
+        self._chunks = Chunks(chunk)
+        # What every state must be like; drawn of any generator.
+        self._like = arrays(tensors(functions.init(np.random.default_rng(0)), "cpu"))
 
     def begun(self, turns: Sequence[Turn]) -> Tensors:
         return self._stacked([self._functions.init(turn.init_rng) for turn in turns])
 
     def restored(self, trees: Sequence[Tree]) -> Tensors:
+        for tree in trees:
+            check_same(self._like, tree)
         return self._stacked(trees)
 
     def taken(self, stacks: Sequence[Tensors], places: Sequence[int]) -> Tensors:
@@ -124,6 +129,7 @@ class Program:
         joined = stacks[0] if len(stacks) == 1 else mapped(lambda *each: torch.cat(each), *stacks)
         return mapped(lambda tensor: tensor[index], joined)
 
+    @torch.no_grad()
     def trained(
         self, states: Tensors, turns: Sequence[Turn], stretches: Sequence[int]
     ) -> tuple[Tensors, Sequence[Sequence[float]]]:
@@ -131,9 +137,8 @@ class Program:
         scores = []
         for steps in stretches:
             drawn = self._stacked([self._functions.draw(turn.rng, steps) for turn in turns])
-            if self._chunk is None:
-                self._chunk = self._fastest(len(turns), states, hparams, drawn, steps)
-            states, score = self._stretch(self._chunk, states, hparams, drawn, steps)
+            chunk = self._chunk(len(turns), states, hparams, drawn, steps)
+            states, score = self._stretch(chunk, states, hparams, drawn, steps)
             scores.append(score)
         for turn in turns:
             self._traced.read_from(turn)
@@ -154,18 +159,52 @@ class Program:
     ) -> tuple[Tensors, torch.Tensor]:
         step = torch.vmap(self._traced.step, in_dims=(0, 0, 0), chunk_size=chunk)
         for nth in range(steps):
-            states = step(states, hparams, mapped(lambda each: each[:, nth], drawn))  # noqa: B023 - called at once
+            drawn_now = mapped(lambda each: each[:, nth], drawn)  # noqa: B023 - called at once
+            try:
+                states = step(states, hparams, drawn_now)
+            except RuntimeError as error:
+                if "vmap" not in str(error):
+                    raise
+                raise self._unmappable(error, states, hparams, drawn_now) from error
         scores = torch.vmap(self._functions.evaluate, chunk_size=chunk)(states)
         return states, scores
 
-    def _fastest(
+    def _unmappable(
+        self, error: RuntimeError, states: Tensors, hparams: Tensors, drawn: Tensors
+    ) -> UsageError:
+        """Return the error for a step that cannot be mapped, which says which values it used."""
+        blamed = [name for name in hparams if not self._is_mapped(name, states, hparams, drawn)]
+        what = f"hyperparameter {blamed} is" if blamed else "something in it is"
+        return UsageError(
+            f"a task's step must be one that torch.vmap can map over members, but {what} used as "
+            f"a value of Python's, or drawn: use torch.where instead of `if`, no .item(), and "
+            f"draw whatever is left to chance in draw(): {str(error).splitlines()[0]}"
+        )
+
+    def _is_mapped(self, name: str, states: Tensors, hparams: Tensors, drawn: Tensors) -> bool:
+        """Say whether the step can be mapped over this hyperparameter alone."""
+        first = {each: value[0] for each, value in hparams.items()}
+        state, drawn_first = row(states, 0), row(drawn, 0)
+
+        def step(value: torch.Tensor) -> Tensors:
+            return self._traced.step(state, {**first, name: value}, drawn_first)
+
+        try:
+            torch.vmap(step)(hparams[name])
+        except RuntimeError:
+            return False
+        return True
+
+    def _chunk(
         self, count: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
     ) -> int:
-        """Return how many members to map at once: what takes the least time for all of them."""
+        """Return how many members to map at once."""
 
         def seconds(chunk: int) -> float | None:
+            copy = mapped(torch.clone, states)
+
             def train() -> None:
-                _, scores = self._stretch(chunk, states, hparams, drawn, min(steps, MEASURED))
+                _, scores = self._stretch(chunk, copy, hparams, drawn, min(steps, MEASURED))
                 scores.sum().item()
 
             try:
@@ -173,15 +212,15 @@ class Program:
             except torch.OutOfMemoryError:
                 return None
 
-        found = fastest(count, seconds)
-        if found is None:
+        chunk = self._chunks.of(count, seconds)
+        if chunk is None:
             size = sum(leaf.nbytes for leaf in leaves(states)) / count
             raise UsageError(
                 f"a population must fit its device, but not even one member at a time can be "
                 f"trained beside the states of all {count}, {size:,.0f} bytes each; have fewer "
                 f"members, or train in worker processes"
             )
-        return found
+        return chunk
 
 
 def mappable(hparams: Mapping[str, Value], device: str) -> dict[str, torch.Tensor]:
@@ -191,6 +230,24 @@ def mappable(hparams: Mapping[str, Value], device: str) -> dict[str, torch.Tenso
         name: torch.tensor(value, dtype=kinds[type(value)], device=device)
         for name, value in numbers(hparams).items()
     }
+
+
+def check_same(like: Tree, tree: Tree, at: str = "state") -> None:
+    """Refuse a state that is not like those that the functions begin with."""
+    if isinstance(like, Mapping) and isinstance(tree, Mapping) and like.keys() == tree.keys():
+        for key in like:
+            check_same(like[key], tree[key], f"{at}[{key!r}]")
+        return
+    kinds = [
+        f"a dict of {sorted(part)}" if isinstance(part, Mapping) else f"{part.dtype}{part.shape}"
+        for part in (tree, like)
+    ]
+    if kinds[0] != kinds[1]:
+        raise StateError(
+            f"a checkpoint must be of states as the task begins with, but {at} was saved as "
+            f"{kinds[0]} and is {kinds[1]} now; build the model as it was built, or give the new "
+            f"run another name"
+        )
 
 
 def mapped(function: Any, *trees: Any) -> Any:
@@ -208,16 +265,16 @@ def leaves(tree: Any) -> list[Any]:
     return [tree]
 
 
-def row(drawn: Tensors, nth: int) -> Tensors:
-    """Return what was drawn for a step."""
-    return mapped(lambda each: each[nth], drawn)
+def row(stacked: Tensors, nth: int) -> Tensors:
+    """Return what is at a place of the first axis."""
+    return mapped(lambda each: each[nth], stacked)
 
 
 def tensors(tree: Tree, device: str) -> Tensors:
     """Return nested dicts of arrays as tensors, which nobody may write on."""
 
     def tensor(leaf: Any) -> torch.Tensor:
-        made = leaf if isinstance(leaf, torch.Tensor) else borrowed(np.asarray(leaf))
+        made = leaf.detach() if isinstance(leaf, torch.Tensor) else borrowed(np.asarray(leaf))
         return made.to(device)
 
     return mapped(tensor, tree)
