@@ -1,7 +1,10 @@
-"""`ramet demo`: PBT and random search train the same networks, and meet on the same test images."""
+"""`ramet demo`: FIRE PBT, plain PBT and random search train networks on handwritten digits."""
 
+import math
 import time
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -9,121 +12,142 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ramet.cli.digits import CLASSES, HIDDEN, PIXELS, SPACE, Arrays, Digits, Network, accuracy, load
-from ramet.engine import run
-from ramet.history import Result, Schedule
-from ramet.strategies import PBT, Perturb, RandomSearch, Strategy
+from ramet.cli.screen import count
+from ramet.errors import UsageError
+from ramet.history import Schedule
+from ramet.strategies import FIRE, PBT, Perturb, RandomSearch, Strategy
 
-# Turns that each network is trained in.
-TURNS = 20
+if TYPE_CHECKING:
+    from ramet.cli.digits import Digits, Found
 
-
-class Found(NamedTuple):
-    """The best that a strategy came to."""
-
-    loss: float
-    params: Arrays
-    schedule: Schedule
+MEMBERS, STEPS, WORKERS = 22, 2_400, 2
+# Steps in a turn, and between two scores: FIRE wants about ten scores a turn.
+READY, EVALUATE_EVERY = 60, 6
+# The smallest FIRE: two sub-populations of two, and two evaluators.
+FEWEST = 6
+# The learning rate that has no bar, and how many characters each tenfold of it is long.
+NO_BAR, DECADE = 1e-4, 10
 
 
 def demo(
     *,
-    members: Annotated[int, typer.Option(help="Networks in each of the two runs.")] = 20,
-    steps: Annotated[int, typer.Option(help="Updates that each network gets.")] = 1_000,
+    members: Annotated[
+        int, typer.Option(min=FEWEST, help="Networks in each of the runs.")
+    ] = MEMBERS,
+    steps: Annotated[int, typer.Option(help="Updates that each network gets.")] = STEPS,
+    workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = WORKERS,
     seed: Annotated[int, typer.Option(help="What all randomness comes from.")] = 0,
+    store: Annotated[
+        Path | None, typer.Option(help="The file to record the runs in; else a temporary one.")
+    ] = None,
 ) -> None:
-    """Train small networks on handwritten digits: PBT against random search.
+    """Train small networks on handwritten digits: FIRE PBT, plain PBT and random search.
 
-    Both begin with the same networks and hyperparameters and get the same steps.
-    The network with the lowest validation loss of each is then tested on images
-    that neither has seen, and the schedule that PBT found is printed.
+    Each has as many networks, which begin with the same weights and learning rates and get the
+    same steps. The network with the lowest validation loss of each is then tested on images that
+    none has seen, and the schedule that FIRE found is printed.
 
-    Takes seconds. The data comes with scikit-learn, which the extra "demo" installs.
+    Takes about a minute on two cores. The extra "demo" installs PyTorch, and scikit-learn, which
+    the data comes with.
     """
     began = time.monotonic()
+    competitors = strategies(members)
+    try:
+        from ramet.cli import digits  # noqa: PLC0415 - an extra, and slow to import
+
+        data = digits.load(seed)
+    except ImportError as error:
+        raise UsageError(
+            f"the demo must have PyTorch to train with, and scikit-learn for its data, but "
+            f"{error}; run: pip install 'ramet[demo]'"
+        ) from None
     console = Console(highlight=False)
-    competitors = strategies(members, steps)
-    digits = load()
-    console.print(introduction(digits, members, steps), end="\n\n")
-    found = {
-        name: best_of(train(strategy, digits, name=name, steps=steps, seed=seed))
-        for name, strategy in competitors.items()
-    }
-    console.print(comparison_table(found, digits))
-    console.print(schedule_table(found["PBT"].schedule))
-    console.print(verdict(found, digits))
+    console.print(introduction(data, members, steps, workers), end="\n\n")
+    found = {}
+    for name, strategy in competitors.items():
+        result = digits.compete(
+            strategy,
+            data,
+            name=f"{name}-{seed}",
+            steps=steps,
+            seed=seed,
+            workers=workers,
+            store=store,
+        )
+        found[name] = digits.best_of(result, data)
+    total = len(data.test.labels)
+    console.print(comparison_table(found, total))
+    console.print(schedule_table(found["FIRE"].schedule))
+    console.print(verdict(found, total))
     console.print(f"Took {time.monotonic() - began:.1f} s, with seed {seed}.")
 
 
-def strategies(members: int, steps: int) -> dict[str, Strategy]:
-    """Return the two that compete, which score the same members equally often."""
-    ready = max(1, steps // TURNS)
+def strategies(members: int) -> dict[str, Strategy]:
+    """Return those that compete, each with as many members."""
     explore = Perturb((0.8, 1.25))
     return {
+        "FIRE": FIRE.for_workers(members, ready=READY, evaluate_every=EVALUATE_EVERY),
         # Each round compares networks that have all trained equally long.
-        "PBT": PBT(population=members, ready=ready, explore=explore, synchronous=True),
-        "random": RandomSearch(population=members, ready=ready, synchronous=True),
+        "PBT": PBT(population=members, ready=READY, explore=explore, synchronous=True),
+        "random": RandomSearch(population=members, ready=READY, synchronous=True),
     }
 
 
-def train(strategy: Strategy, digits: Digits, *, name: str, steps: int, seed: int) -> Result:
-    """Run one of the two; the same seed gives both the same beginnings."""
-    return run(Network(digits), SPACE, strategy, name=name, steps=steps, seed=seed, mode="min")
-
-
-def best_of(result: Result) -> Found:
-    """Return the network with the lowest validation loss, and what it was trained with."""
-    winner = result.best
-    return Found(winner.score, winner.load()["params"], result.schedule())
-
-
-def introduction(digits: Digits, members: int, steps: int) -> str:
+def introduction(digits: "Digits", members: int, steps: int, workers: int) -> str:
     """Say what is about to be trained on what."""
-    train, validation, test = (len(part.labels) for part in digits[:3])
+    train, validation, test = (len(part.labels) for part in digits)
+    where = f"by {count(workers, 'worker')}" if workers else "in this process"
     return (
         f"Handwritten digits: {train} to learn from, {validation} to score by, {test} to test "
-        f"with at the end. PBT and random search each train {members} networks of "
-        f"{PIXELS}, {HIDDEN} and {CLASSES} units for {steps:,} steps."
+        f"with at the end. FIRE, PBT and random search each train {members} networks for "
+        f"{steps:,} steps {where}, and choose their learning rates."
     )
 
 
-def comparison_table(found: dict[str, Found], digits: Digits) -> Table:
+def comparison_table(found: Mapping[str, "Found"], total: int) -> Table:
     """Return what each strategy's best network can do, and what it was trained with."""
     table = Table("", box=box.SIMPLE_HEAD)
     for name in found:
         table.add_column(name, justify="right")
-    for label, part in (("test", digits.test), ("validation", digits.validation)):
-        table.add_row(
-            f"{label} accuracy", *(f"{accuracy(one.params, part):.1%}" for one in found.values())
-        )
+    table.add_row("test accuracy", *(f"{one.recognised / total:.1%}" for one in found.values()))
     table.add_row("validation loss", *(f"{one.loss:.4f}" for one in found.values()))
-    for name in SPACE:
-        table.add_row(name, *(_course(one.schedule, name) for one in found.values()))
+    table.add_row("learning rate", *(_course(one.schedule) for one in found.values()))
     return table
 
 
 def schedule_table(schedule: Schedule) -> Table:
-    """Return what PBT's best network was trained with, from its first step."""
-    title = Text("The schedule that PBT found", "bold")
-    table = Table("steps", title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for name in SPACE:
+    """Return what FIRE's best network was trained with, from its first step."""
+    title = Text("The schedule that FIRE found", "bold")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("steps", "learning rate"):
         table.add_column(name, justify="right")
-    for piece in schedule.pieces:
-        values = (f"{piece.hparams[name]:.3g}" for name in SPACE)
-        table.add_row(f"{piece.start:,} to {piece.stop:,}", *values)
+    table.add_column("on a log scale", style="cyan")
+    for piece, rate in zip(schedule.pieces, _rates(schedule), strict=True):
+        table.add_row(f"{piece.start:,} to {piece.stop:,}", f"{rate:.2g}", _bar(rate))
     return table
 
 
-def verdict(found: dict[str, Found], digits: Digits) -> str:
+def verdict(found: Mapping[str, "Found"], total: int) -> str:
     """Say how it ended, whoever won."""
-    total = len(digits.test.labels)
-    pbt, random = (round(total * accuracy(one.params, digits.test)) for one in found.values())
-    return f"Of {total} test images, PBT recognises {pbt} and random search {random}."
-
-
-def _course(schedule: Schedule, name: str) -> str:
-    """Return a hyperparameter's first value and its last."""
-    first, last = (
-        f"{piece.hparams[name]:.3g}" for piece in (schedule.pieces[0], schedule.pieces[-1])
+    most = max(one.recognised for one in found.values())
+    first = [name for name, one in found.items() if one.recognised == most]
+    counts = " and ".join(
+        (", ".join(f"{name} {one.recognised}" for name, one in found.items())).rsplit(", ", 1)
     )
+    end = f"{first[0]} wins" if len(first) == 1 else f"{' and '.join(first)} tie"
+    return f"Of {total} test images recognised: {counts}. {end}."
+
+
+def _course(schedule: Schedule) -> str:
+    """Return the first learning rate and the last."""
+    rates = [f"{rate:.2g}" for rate in _rates(schedule)]
+    first, last = rates[0], rates[-1]
     return first if first == last else f"{first} to {last}"
+
+
+def _rates(schedule: Schedule) -> list[float]:
+    return [hparams["lr"] for _, hparams in schedule]
+
+
+def _bar(rate: float) -> str:
+    return "━" * max(1, round(DECADE * math.log10(rate / NO_BAR)))

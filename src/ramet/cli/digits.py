@@ -1,41 +1,40 @@
-"""What `ramet demo` trains: a small network, in NumPy, on scikit-learn's handwritten digits."""
+"""What `ramet demo` trains: a small PyTorch network on scikit-learn's handwritten digits."""
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
 
-from ramet.domains import LogUniform, Uniform
-from ramet.errors import UsageError
+import ramet.torch
+from ramet.domains import LogUniform
+from ramet.engine import Trainee, run
+from ramet.history import Result, Schedule
 from ramet.space import Space
+from ramet.state import Tree
+from ramet.strategies import Strategy
 
-Arrays = dict[str, np.ndarray]
-# What hidden units are multiplied by: a value each while dropout is at work, 1 afterwards.
-Mask = np.ndarray | np.float32
+SIDE, HIDDEN, CLASSES = 8, 64, 10
+# So few images a step are noise, which a lower learning rate rids the score of at once: what greed
+# falls for, and pays for later.
+BATCH = 8
+MOMENTUM, WEIGHT_DECAY = 0.9, 3e-3
 
-PIXELS, HIDDEN, CLASSES = 64, 64, 10
-BATCH = 32
-MOMENTUM = 0.9
-
-# Few images to learn from, so that regularisation has something to do.
 TRAIN, VALIDATION = 600, 600
 
-SPACE = Space(
-    lr=LogUniform(1e-4, 1.0),
-    dropout=Uniform(0.0, 0.8),
-    weight_decay=LogUniform(1e-6, 1e-1),
-    # The part of the images that are moved by up to a pixel before they are learnt from.
-    shift=Uniform(0.0, 1.0),
-)
+# Members start far on either side of the best constant, which would be about 0.02.
+SPACE = Space(lr=LogUniform(1e-4, 1.0, start=(1e-3, 0.3)))
 
 
 class Labelled(NamedTuple):
     """Images, a row each with values from 0 to 1, and the digits they show."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: torch.Tensor
+    labels: torch.Tensor
 
 
 class Digits(NamedTuple):
@@ -44,130 +43,102 @@ class Digits(NamedTuple):
     train: Labelled
     validation: Labelled
     test: Labelled
-    # The training images moved by up to a pixel each way: nine copies, the one in place first.
-    moved: np.ndarray
 
 
-def load() -> Digits:
-    """Return scikit-learn's digits, split the same way every time."""
-    try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra, and slow to import
-    except ImportError:
-        raise UsageError(
-            "the demo's data must come from scikit-learn, but it is not installed; "
-            "run: pip install 'ramet[demo]'"
-        ) from None
+class Found(NamedTuple):
+    """The best that a strategy came to."""
+
+    # The mean cross entropy of the images that members are scored by.
+    loss: float
+    # How many of the test images are recognised.
+    recognised: int
+    schedule: Schedule
+
+
+def load(seed: int) -> Digits:
+    """Return scikit-learn's digits, of which the seed says which are in what part."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - slow, and no worker needs it
+
     images, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(images))
+    order = np.random.default_rng(seed).permutation(len(images))
     parts = np.split(order, [TRAIN, TRAIN + VALIDATION])
-    scaled = (images / 16).astype(np.float32)
-    train, validation, test = (Labelled(scaled[part], labels[part]) for part in parts)
-    return Digits(train, validation, test, _moved(train.images))
+    scaled = (images / images.max()).astype(np.float32)
+    train, validation, test = (
+        Labelled(torch.from_numpy(scaled[part]), torch.from_numpy(labels[part])) for part in parts
+    )
+    return Digits(train, validation, test)
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """One hidden layer of rectified units with dropout, trained by SGD with momentum."""
-
-    digits: Digits
-
-    def init(self, rng: np.random.Generator) -> dict[str, Arrays]:
-        params = {
-            "w1": _weights(PIXELS, HIDDEN, rng),
-            "b1": np.zeros(HIDDEN, np.float32),
-            "w2": _weights(HIDDEN, CLASSES, rng),
-            "b2": np.zeros(CLASSES, np.float32),
-        }
-        momentum = {name: np.zeros_like(values) for name, values in params.items()}
-        return {"params": params, "momentum": momentum}
-
-    def step(
-        self,
-        state: dict[str, Arrays],
-        hparams: Mapping[str, Any],
-        steps: int,
-        rng: np.random.Generator,
-    ) -> dict[str, Arrays]:
-        lr, decay = hparams["lr"], hparams["weight_decay"]
-        labels = self.digits.train.labels
-        params, momentum = _copied(state["params"]), _copied(state["momentum"])
-        # Too high a learning rate lets weights overflow, which is that member's loss and no error.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for batch in rng.integers(len(labels), size=(steps, BATCH)):
-                images = self.digits.moved[_ways(hparams["shift"], rng), batch]
-                mask = _dropout_mask(hparams["dropout"], rng)
-                slopes = gradients(params, Labelled(images, labels[batch]), mask)
-                for name, slope in slopes.items():
-                    momentum[name] *= MOMENTUM
-                    momentum[name] += slope + decay * params[name]
-                    params[name] -= lr * momentum[name]
-        return {"params": params, "momentum": momentum}
-
-    def evaluate(self, state: dict[str, Arrays]) -> float:
-        return loss(state["params"], self.digits.validation)
+def compete(
+    strategy: Strategy,
+    digits: Digits,
+    *,
+    name: str,
+    steps: int,
+    seed: int,
+    workers: int = 0,
+    store: Path | None = None,
+) -> Result:
+    """Train a population; one seed gives every strategy the same first weights."""
+    return run(
+        partial(train, digits),
+        SPACE,
+        strategy,
+        name=name,
+        steps=steps,
+        seed=seed,
+        workers=workers,
+        store=store,
+        mode="min",
+    )
 
 
-def loss(params: Arrays, data: Labelled) -> float:
+def best_of(result: Result, digits: Digits) -> Found:
+    """Return what the network with the lowest validation loss can do, and was trained with."""
+    winner = result.best
+    return Found(winner.score, recognised(winner.load(), digits.test), result.schedule())
+
+
+def train(digits: Digits, member: Trainee) -> None:
+    """Train in an ordinary loop, of which the member, its turns and its state are ramet's."""
+    torch.set_num_threads(1)
+    torch.manual_seed(member.seed)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    images, labels = moved(digits.train)
+    for turn in member.turns(ramet.torch.State(model, optimizer)):
+        for _ in turn:
+            batch = torch.randint(len(labels), (BATCH,))
+            optimizer.zero_grad()
+            error = cross_entropy(model(images[batch]), labels[batch])
+            error.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if turn.evaluation_due:
+                turn.report(loss(model, digits.validation))
+
+
+def moved(part: Labelled) -> Labelled:
+    """Return nine copies of each image, moved by up to a pixel each way."""
+    framed = nn.functional.pad(part.images.reshape(-1, SIDE, SIDE), (1, 1, 1, 1))
+    ways = list(itertools.product(range(3), repeat=2))
+    copies = [framed[:, y : y + SIDE, x : x + SIDE].flatten(1) for y, x in ways]
+    return Labelled(torch.cat(copies), part.labels.repeat(len(ways)))
+
+
+def network() -> nn.Module:
+    """Return an untrained network of one hidden layer."""
+    return nn.Sequential(nn.Linear(SIDE * SIDE, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, CLASSES))
+
+
+@torch.no_grad()
+def loss(model: nn.Module, part: Labelled) -> float:
     """Return the mean cross entropy, which is not finite where weights overflowed."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return cross_entropy(params, data, np.float32(1))
+    return cross_entropy(model(part.images), part.labels).item()
 
 
-def accuracy(params: Arrays, data: Labelled) -> float:
-    """Return the part of the images that are recognised."""
-    _, log_odds = _forward(params, data.images, np.float32(1))
-    return float((log_odds.argmax(axis=1) == data.labels).mean())
-
-
-def cross_entropy(params: Arrays, data: Labelled, mask: Mask) -> float:
-    """Return the mean loss, which `gradients` are the slopes of."""
-    _, log_odds = _forward(params, data.images, mask)
-    return -float(log_odds[np.arange(len(data.labels)), data.labels].mean())
-
-
-def gradients(params: Arrays, data: Labelled, mask: Mask) -> Arrays:
-    """Return the slope of the mean cross entropy in each parameter."""
-    hidden, log_odds = _forward(params, data.images, mask)
-    error = np.exp(log_odds)
-    error[np.arange(len(data.labels)), data.labels] -= 1
-    error /= len(data.labels)
-    behind = (error @ params["w2"].T) * mask * (hidden > 0)
-    return {
-        "w1": data.images.T @ behind,
-        "b1": behind.sum(axis=0),
-        "w2": hidden.T @ error,
-        "b2": error.sum(axis=0),
-    }
-
-
-def _forward(params: Arrays, images: np.ndarray, mask: Mask) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hidden units, and the logarithm of each digit's probability."""
-    hidden = np.maximum(images @ params["w1"] + params["b1"], 0) * mask
-    logits = hidden @ params["w2"] + params["b2"]
-    logits -= logits.max(axis=1, keepdims=True)
-    return hidden, logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-
-
-def _copied(arrays: Arrays) -> Arrays:
-    return {name: values.copy() for name, values in arrays.items()}
-
-
-def _weights(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
-    return rng.normal(0.0, np.sqrt(2 / rows), (rows, columns)).astype(np.float32)
-
-
-def _moved(images: np.ndarray) -> np.ndarray:
-    framed = np.pad(images.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
-    ways = sorted(itertools.product(range(3), repeat=2), key=lambda way: way != (1, 1))
-    return np.stack([framed[:, y : y + 8, x : x + 8].reshape(-1, PIXELS) for y, x in ways])
-
-
-def _ways(shift: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw which way each image of a batch is moved: with the rest of the odds, it stays."""
-    return rng.integers(9, size=BATCH) * (rng.random(BATCH) < shift)
-
-
-def _dropout_mask(dropout: float, rng: np.random.Generator) -> np.ndarray:
-    """Return what to multiply a batch's hidden units by: 0, or what makes up for the zeros."""
-    kept = rng.random((BATCH, HIDDEN), dtype=np.float32) >= dropout
-    return kept * np.float32(1 / (1 - dropout))
+@torch.no_grad()
+def recognised(saved: Tree, part: Labelled) -> int:
+    """Return how many images a trained network gives their own digit."""
+    model = network()
+    ramet.torch.load_model(model, saved)
+    return int((model(part.images).argmax(dim=1) == part.labels).sum())
