@@ -1,10 +1,13 @@
 """The examples do what their first lines say."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.frameworks import framework
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -18,3 +21,29 @@ def test_the_digits_are_read(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("Run 'digits' is done: 16 members, 32 turns")
     assert float(done.stdout.split("best ")[1].split(",")[0]) > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "needs", "extra"),
+    [
+        ("lightning_digits.py", "lightning", "lightning"),
+        ("huggingface_tiny.py", "transformers", "huggingface"),
+        ("sb3_cartpole.py", "stable_baselines3", "sb3"),
+    ],
+)
+def test_a_loop_that_somebody_else_wrote_trains_a_population(
+    tmp_path: Path, script: str, needs: str, extra: str
+) -> None:
+    framework(needs, extra)
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / script],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    said, *schedule = done.stdout.splitlines()
+    assert float(re.findall(r"[\d.]+", said)[0]) > 90
+    assert all(line.startswith("from step ") for line in schedule)
+    assert list(tmp_path.iterdir()) == []

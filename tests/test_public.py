@@ -11,7 +11,10 @@ Member Perturb Population RametError RandomSearch Resample Result Run Schedule S
 TTest Task Trainee Truncation Turn Uniform run
 """
 
-HEAVY = "torch jax ray psycopg matplotlib starlette sklearn rich typer scipy pytest asyncio"
+HEAVY = """
+torch lightning transformers stable_baselines3 jax ray psycopg matplotlib starlette sklearn rich
+typer scipy pytest asyncio
+"""
 
 
 def test_the_public_names_are_these() -> None:

@@ -1,0 +1,105 @@
+"""A small BERT that compares two numbers of a line, trained by transformers as a population.
+
+    python examples/huggingface_tiny.py      # needs transformers and accelerate
+
+The model and the Trainer are as for any other training, but for ``Turns`` among the callbacks.
+"""
+
+import tempfile
+
+import numpy as np
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
+
+import ramet
+import ramet.torch
+from ramet.integrations.huggingface import Turns
+
+LENGTH = 8
+
+config = BertConfig(
+    vocab_size=10,
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=4,
+    intermediate_size=64,
+    max_position_embeddings=LENGTH,
+)
+
+
+def lines(number, seed):
+    numbers = torch.randint(10, (number, LENGTH), generator=torch.Generator().manual_seed(seed))
+    return [{"input_ids": line, "labels": int(line[-1] > line[0])} for line in numbers]
+
+
+learn, score, test = lines(1_000, seed=0), lines(500, seed=1), lines(500, seed=2)
+
+
+def accuracy(predictions):
+    logits, labels = predictions
+    return {"accuracy": float(np.mean(np.argmax(logits, axis=-1) == labels))}
+
+
+def trainer(model, folder, callbacks=None, **settings):
+    quiet = {"disable_tqdm": True, "report_to": "none", "logging_strategy": "no"}
+    arguments = TrainingArguments(
+        folder,
+        per_device_train_batch_size=32,
+        per_device_eval_batch_size=500,
+        save_strategy="no",
+        use_cpu=True,
+        **quiet,
+        **settings,
+    )
+    made = Trainer(
+        model,
+        arguments,
+        train_dataset=learn,
+        eval_dataset=score,
+        compute_metrics=accuracy,
+        callbacks=callbacks,
+    )
+    made.remove_callback(PrinterCallback)
+    return made
+
+
+def train(member):
+    ramet.torch.seed(member.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer(
+            BertForSequenceClassification(config),
+            folder,
+            callbacks=[Turns(member, monitor="eval_accuracy")],
+            seed=member.seed,
+            max_steps=1_000_000_000,  # the callback stops it
+            lr_scheduler_type="constant",  # the population finds the schedule
+        ).train()
+
+
+def main():
+    space = ramet.Space(
+        learning_rate=ramet.LogUniform(1e-4, 1e-2),
+        weight_decay=ramet.LogUniform(1e-4, 0.1),
+        adam_beta1=ramet.Uniform(0.5, 0.95),
+    )
+    strategy = ramet.PBT(population=5, ready=25, synchronous=True)
+    result = ramet.run(train, space, strategy, steps=200, seed=0)
+
+    model = BertForSequenceClassification(config)
+    ramet.torch.load_model(model, result.best.load())
+    with tempfile.TemporaryDirectory() as folder:
+        found = trainer(model, folder).evaluate(test)["eval_accuracy"]
+    print(f"{found:.1%} of the test lines are answered right")
+    for step, hparams in result.schedule():
+        print(f"from step {step}: {', '.join(f'{k} = {v:.2g}' for k, v in hparams.items())}")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # a small network is slower with more
+    main()

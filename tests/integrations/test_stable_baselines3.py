@@ -1,0 +1,222 @@
+"""Members that algorithms of Stable-Baselines3 train."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import DQN, PPO, SAC, TD3
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+import ramet
+import ramet.torch
+from ramet.errors import HyperparameterUnread, MissingScore, TurnInterrupted
+from ramet.events import canonical
+from ramet.integrations.stable_baselines3 import Turns
+from tests.integrations.baselines import Dial, Levers, learn, learn_quickly, ppo, small
+
+RATES = ramet.Space(learning_rate=ramet.LogUniform(1e-4, 0.1))
+# All that PPO reads at each update.
+ALL = ramet.Space(
+    learning_rate=ramet.LogUniform(1e-4, 0.1),
+    clip_range=ramet.Uniform(0.05, 0.4),
+    clip_range_vf=ramet.Uniform(0.05, 0.4),
+    ent_coef=ramet.LogUniform(1e-4, 0.1),
+    vf_coef=ramet.Uniform(0.1, 1.0),
+    max_grad_norm=ramet.LogUniform(0.1, 10.0),
+    gamma=ramet.Uniform(0.8, 0.999),
+    gae_lambda=ramet.Uniform(0.8, 1.0),
+    n_epochs=ramet.Integer(1, 4),
+    batch_size=ramet.Choice([4, 8, 16]),
+)
+
+
+def pbt(population: int = 6, ready: int = 2) -> ramet.PBT:
+    return ramet.PBT(population=population, ready=ready, synchronous=True)
+
+
+class Used(torch.optim.SGD):
+    """An optimiser that says which rate it steps with."""
+
+    rates: list[float]
+
+    def step(self, closure: Any = None) -> Any:
+        self.rates.append(self.param_groups[0]["lr"])
+        return super().step(closure)
+
+
+def test_every_update_uses_the_explored_rate_and_no_schedule() -> None:
+    updates: list[int] = []
+
+    def train(member: ramet.Trainee) -> None:
+        kwargs = {"optimizer_class": Used, "net_arch": [8]}
+        model = ppo(policy_kwargs=kwargs, learning_rate=lambda left: 0.3 * left)
+        optimizer: Any = model.policy.optimizer
+        optimizer.rates = []
+
+        def score(model: Any) -> float:
+            rate: float = turns.turn.hparams["learning_rate"]
+            assert set(optimizer.rates) == {rate}
+            assert model.logger.name_to_value["train/learning_rate"] == rate
+            updates.append(len(optimizer.rates))
+            optimizer.rates.clear()
+            return rate
+
+        turns = Turns(member, score)
+        model.learn(total_timesteps=10**9, callback=turns)
+
+    result = ramet.run(train, RATES, pbt(), steps=10, seed=0, strict=True)
+    assert result.population.copies > 2
+    # Two rollouts of 16 timesteps, twice over in batches of 8.
+    assert set(updates) == {2 * 2 * 2}
+
+
+def test_hyperparameters_go_where_each_update_reads_them() -> None:
+    class Looking(PPO):
+        turns: Turns
+
+        def train(self) -> None:
+            super().train()
+            values, logged = self.turns.turn.hparams, self.logger.name_to_value
+            for name in ("learning_rate", "clip_range", "clip_range_vf"):
+                assert logged[f"train/{name}"] == values[name]
+            for name in ("ent_coef", "vf_coef", "max_grad_norm", "n_epochs", "batch_size"):
+                assert getattr(self, name) == values[name]
+            for name in ("gamma", "gae_lambda"):
+                assert getattr(self, name) == getattr(self.rollout_buffer, name) == values[name]
+
+    def train(member: ramet.Trainee) -> None:
+        model = Looking("MlpPolicy", Levers(), n_steps=16, batch_size=8, **small())
+        model.turns = Turns(member)
+        model.learn(total_timesteps=10**9, callback=model.turns)
+
+    result = ramet.run(train, ALL, pbt(), steps=8, seed=0, strict=True)
+    assert result.population.copies
+
+
+def test_each_turn_begins_with_the_weights_and_the_statistics_that_its_member_has() -> None:
+    began = []
+
+    class Looking(BaseCallback):
+        def _on_rollout_start(self) -> None:
+            turn = turns[-1].turn
+            if turn.step == turn.start + 1 and turn.checkpoint is not None:
+                saved, live = turn.saved(), self.model.policy.state_dict()
+                assert all((saved["model"][name] == live[name].numpy()).all() for name in live)
+                assert saved["others[0]"]["returns"]["count"] > 16
+                began.append(turn.checkpoint.member != turn.member)
+
+        def _on_step(self) -> bool:
+            return True
+
+    turns: list[Turns] = []
+
+    def train(member: ramet.Trainee) -> None:
+        turns.append(Turns(member))
+        env = VecNormalize(DummyVecEnv([monitored, monitored]))
+        model = ppo(env, n_steps=8, seed=member.seed)
+        model.learn(total_timesteps=10**9, callback=[turns[-1], Looking()])
+
+    ramet.run(train, RATES, pbt(), steps=8, seed=0)
+    assert set(began) == {True, False}
+
+
+def monitored() -> Any:
+    return Monitor(Levers())
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "space"),
+    [
+        (DQN, {"exploration_rate": ramet.Uniform(0.01, 0.5)}),
+        (SAC, {"tau": ramet.Uniform(0.001, 0.1)}),
+        (SAC, {"ent_coef": ramet.LogUniform(0.01, 1.0)}),
+        (TD3, {"target_policy_noise": ramet.Uniform(0.1, 0.3)}),
+    ],
+)
+def test_algorithms_with_a_replay_buffer_are_members_too(
+    algorithm: Callable[..., Any], space: dict[str, Any]
+) -> None:
+    def train(member: ramet.Trainee) -> None:
+        settings = {"ent_coef": 0.1} if "ent_coef" in space else {}
+        env = Levers() if algorithm is DQN else Dial()
+        model = algorithm(
+            "MlpPolicy", env, train_freq=8, learning_starts=4, buffer_size=99, **settings, **small()
+        )
+
+        def score(model: Any) -> float:
+            rates = [
+                group["lr"]
+                for part in ("policy", "actor", "critic")
+                if hasattr(model, part) and hasattr(getattr(model, part), "optimizer")
+                for group in getattr(model, part).optimizer.param_groups
+            ]
+            assert set(rates) == {turns.turn.hparams["lr"]}
+            if "exploration_rate" in space:
+                assert model.exploration_rate == turns.turn.hparams["exploration_rate"]
+            if "ent_coef" in space:
+                used = model.logger.name_to_value["train/ent_coef"]
+                assert used == pytest.approx(turns.turn.hparams["ent_coef"])
+            return float(np.mean(rates))
+
+        turns = Turns(member, score)
+        model.learn(total_timesteps=10**9, callback=turns, log_interval=10**9)
+
+    whole = ramet.Space(lr=ramet.LogUniform(1e-4, 1e-2), **space)
+    result = ramet.run(train, whole, pbt(population=5), steps=6, seed=0, strict=True)
+    assert result.population.copies
+
+
+def test_an_entropy_coefficient_that_is_learned_is_none_to_be_set() -> None:
+    def train(member: ramet.Trainee) -> None:
+        model = SAC("MlpPolicy", Dial(), train_freq=8, learning_starts=4, buffer_size=99, **small())
+        model.learn(total_timesteps=10**9, callback=Turns(member))
+
+    space = ramet.Space(ent_coef=ramet.LogUniform(0.01, 1.0))
+    with pytest.raises(HyperparameterUnread, match="ent_coef"):
+        ramet.run(train, space, pbt(), steps=4, seed=0, strict=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [learn, learn_quickly])
+def test_a_run_is_the_same_for_any_number_of_processes(
+    tmp_path: Path, train: Callable[[ramet.Trainee], None]
+) -> None:
+    def run(**where: Any) -> ramet.Result:
+        return ramet.run(train, RATES, pbt(), steps=10, seed=0, **where)
+
+    alone = run()
+    assert alone.population.copies
+    together = run(store=tmp_path / "runs.db", workers=2)
+    assert canonical(together.events) == canonical(alone.events)
+
+
+def test_the_levers_are_learned() -> None:
+    result = ramet.run(learn, RATES, pbt(), steps=20, seed=0)
+    assert result.best.score > 3
+    policy = ppo().policy
+    ramet.torch.load_model(policy, result.best.load())
+    pulled, _ = policy.predict(np.array([[-1.0], [1.0]], np.float32), deterministic=True)
+    assert list(pulled) == [0, 1]
+
+
+def run_badly(**settings: Any) -> None:
+    def train(member: ramet.Trainee) -> None:
+        model = ppo(settings.pop("env", None))
+        model.learn(**{"total_timesteps": 10**9, "callback": Turns(member), **settings})
+
+    ramet.run(train, RATES, pbt(), steps=10)
+
+
+def test_too_few_timesteps_are_refused() -> None:
+    with pytest.raises(TurnInterrupted, match=r"at step 2 of turn 0 .* raise total_timesteps"):
+        run_badly(total_timesteps=16)
+
+
+def test_a_turn_in_which_no_episode_ends_is_refused() -> None:
+    with pytest.raises(MissingScore, match="wrap the environments in Monitor"):
+        run_badly(env=DummyVecEnv([Levers]))
