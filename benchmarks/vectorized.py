@@ -5,11 +5,15 @@
 ``member_steps_per_s`` counts the steps of all members. ``vs_one`` is against one member alone in
 the same framework, and ``vs_processes`` against as many members in a worker process for each core.
 All are whole runs, checkpoints in a file and all, timed by their logs from the end of the second
-round on, so that compiling and measuring are not in it. ``outside_share`` is the part of a
-vectorised run's time that is spent outside of the framework's program.
+round on, so that compiling and measuring are not in it; what is said is the median of three, each
+beside one member. ``outside_share`` is the part of a vectorised run's time that is spent outside of
+the framework's program: values and draws put on the device, scores and states fetched, checkpoints
+written, decisions.
 """
 
+import operator
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -20,11 +24,19 @@ from benchmarks.nets import NETS, SPACE, InJax, InTorch
 from benchmarks.reporting import parser, report
 from ramet.events import RoundEnded
 
-# Steps in a turn; a network of convolutions takes a hundred times as long for one.
-READY = {"mlp": 500, "conv": 20}
-ROUNDS = 6
-# Rounds that are not timed.
-WARM = 2
+# A framework and a network.
+Shape = tuple[str, str]
+
+# Steps in a turn: of a few hundredths of a second for one member, of a tenth or two in PyTorch.
+READY = {("jax", "mlp"): 2_000, ("torch", "mlp"): 500}
+READY_CONV = 20
+# Rounds that are not timed, and that are at least.
+WARM, ROUNDS = 2, 4
+# Steps of all members that are timed at least: a few seconds.
+TIMED = {("jax", "mlp"): 100_000, ("torch", "mlp"): 6_000}
+TIMED_CONV = 1_200
+# How often all is timed; what counts is the median.
+TIMES = 3
 
 
 def task(framework: str, net: str) -> Any:
@@ -57,27 +69,29 @@ class Timed:
         self._task = timed
         self.spans: list[tuple[float, float]] = []
 
-    def program(self) -> Any:
-        program = self._task.program()
-        trained = program.trained
+    def program(self, space: ramet.Space) -> Any:
+        program = self._task.program(space)
+        stretch = program.stretch
 
         def noting(*args: Any) -> Any:
             began = time.time()
-            try:
-                return trained(*args)
-            finally:
-                self.spans.append((began, time.time()))
+            states, scores = stretch(*args)
+            # Scores depend on all that was computed, and reading one waits for it.
+            float(scores[0])
+            self.spans.append((began, time.time()))
+            return states, scores
 
-        program.trained = noting
+        program.stretch = noting
         return program
 
     def __call__(self, member: ramet.Trainee) -> None:
         self._task(member)
 
 
-def rate(timed: Any, net: str, members: int, **settings: Any) -> tuple[float, float, float]:
+def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float, float, float]:
     """Return the steps a second of a run, and when what was timed of it began and ended."""
-    ready = READY[net]
+    ready = READY.get(shape, READY_CONV)
+    rounds = max(ROUNDS, -(-TIMED.get(shape, TIMED_CONV) // (members * ready)))
     strategy: ramet.Strategy = ramet.RandomSearch(population=members, ready=ready, synchronous=True)
     if members >= 5:  # noqa: PLR2004 - the fewest that truncation takes
         strategy = ramet.PBT(population=members, ready=ready, synchronous=True)
@@ -86,7 +100,7 @@ def rate(timed: Any, net: str, members: int, **settings: Any) -> tuple[float, fl
             timed,
             SPACE,
             strategy,
-            steps=ready * ROUNDS,
+            steps=ready * (WARM + rounds),
             seed=0,
             store=Path(folder) / "runs.db",
             durability="process",
@@ -95,26 +109,31 @@ def rate(timed: Any, net: str, members: int, **settings: Any) -> tuple[float, fl
         )
     ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
     taken_s = ends[-1] - ends[WARM - 1]
-    return members * ready * (ROUNDS - WARM) / taken_s, ends[WARM - 1], ends[-1]
+    return members * ready * rounds / taken_s, ends[WARM - 1], ends[-1]
 
 
 def measured(framework: str, net: str, members: int) -> dict[str, Any]:
-    # Beside each other, because a machine is not always as fast.
-    before, *_ = rate(task(framework, net), net, 1)
-    timed = Timed(task(framework, net))
-    vectorized, began, ended = rate(timed, net, members, engine="vectorized")
-    inside = sum(end - begin for begin, end in timed.spans if begin >= began)
-    after, *_ = rate(task(framework, net), net, 1)
-    processes, *_ = rate(task(framework, net), net, members, workers=os.cpu_count() or 1)
+    shape = framework, net
+    ones, rates, shares = [], [], []
+    # One beside the other, because a machine is not always as fast.
+    for _ in range(TIMES):
+        ones.append(rate(task(framework, net), shape, 1)[0])
+        timed = Timed(task(framework, net))
+        vectorized, began, ended = rate(timed, shape, members, engine="vectorized")
+        rates.append(vectorized)
+        inside = sum(end - begin for begin, end in timed.spans if begin >= began)
+        shares.append(1 - inside / (ended - began))
+    processes, *_ = rate(task(framework, net), shape, members, workers=os.cpu_count() or 1)
+    vectorized = statistics.median(rates)
     return {
         "framework": framework,
         "net": net,
         "members": members,
         "device": device(framework),
         "member_steps_per_s": vectorized,
-        "vs_one": vectorized / ((before + after) / 2),
+        "vs_one": statistics.median(map(operator.truediv, rates, ones)),
         "vs_processes": vectorized / processes,
-        "outside_share": 1 - inside / (ended - began),
+        "outside_share": statistics.median(shares),
     }
 
 

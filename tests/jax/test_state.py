@@ -11,7 +11,7 @@ from flax import linen, nnx
 from jax import numpy as jnp
 
 import ramet
-from ramet.errors import StateError, UnknownHyperparameter
+from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
 from ramet.jax import State
 from ramet.state.codec import decode, encode
 from ramet.state.tree import Tree
@@ -209,6 +209,49 @@ def test_a_checkpoint_of_another_structure_is_refused_and_nothing_changes(
     with pytest.raises(StateError, match=law):
         state.restore(tree)
     assert equal(state.value, other)
+
+
+def test_a_value_that_one_of_several_optimizers_lost_is_noticed() -> None:
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+    state = State([optimizer.init(jnp.ones(1)), optimizer.init(jnp.ones(2))])
+    state.apply({"learning_rate": 0.5})
+    assert state.applied() == {"learning_rate": 0.5}
+    for nth in range(2):
+        state.apply({"learning_rate": 0.5})
+        state.value[nth].hyperparams["learning_rate"] = jnp.float32(0.25)
+        assert state.applied() == {"learning_rate": 0.25}
+
+
+def test_a_schedule_that_sets_a_hyperparameter_is_named_with_what_to_do() -> None:
+    schedule = optax.cosine_decay_schedule(0.1, 10)
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=schedule)
+
+    def train(member: ramet.Trainee) -> None:
+        w = jnp.ones(2)
+        state = State({"w": w, "opt": optimizer.init(w)}, bind={"lr": "learning_rate"})
+        for turn in member.turns(state):
+            for _ in turn:
+                _, state.value["opt"] = optimizer.update(w, state.value["opt"])
+            turn.report(0.0)
+
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
+    strategy = ramet.RandomSearch(population=2, ready=2)
+    with pytest.raises(HyperparameterOverwritten, match="was given a schedule for 'learning_rate'"):
+        ramet.run(train, space, strategy, steps=4, seed=0)
+
+
+def test_what_others_set_is_not_said_to_be_a_schedule() -> None:
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+    state = State(optimizer.init(jnp.ones(1)))
+    state.apply({"learning_rate": 0.5})
+    assert state.explain("learning_rate") is None
+
+
+@pytest.mark.parametrize("stray", [3, jnp.ones(2), {"w": np.ones(2)}])
+def test_what_is_beside_modules_of_nnx_must_be_restorable_in_place(stray: Any) -> None:
+    with pytest.raises(StateError, match="a state must hold what can be restored in place"):
+        State((Net(0), stray))
+    assert State((Net(0), nnx.Variable(jnp.ones(2)), nnx.Rngs(0))).capture()
 
 
 def test_what_is_bound_must_be_there() -> None:

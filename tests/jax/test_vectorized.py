@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -14,15 +15,11 @@ from jax import numpy as jnp
 
 import ramet
 import ramet.jax
-from ramet.blobs import MemoryBlobs
-from ramet.engine.vectorized import Chunks
 from ramet.errors import UsageError
-from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
-from ramet.history.doctor import examine
 from ramet.jax.program import Program
-from ramet.store import MemoryStore
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
+from tests.engine.stacked import decisions, scores
 from tests.jax.tasks import SPACE, Bowl
 
 FIRE = ramet.FIRE(ready=8, evaluate_every=1, size=3)
@@ -38,21 +35,6 @@ def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
     task = settings.pop("task", None) or ramet.jax.Task(Bowl(), chunk=settings.pop("chunk", 4))
     defaults: dict[str, Any] = {"steps": 64, "seed": 0, "engine": "vectorized"}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
-
-
-def decisions(result: ramet.Result) -> list[Any]:
-    return [
-        (event.member, event.source, event.kind)
-        if isinstance(event, Copied)
-        else (event.member, event.hparams)
-        for event in canonical(result.events)
-        if isinstance(event, Copied | Explored)
-    ]
-
-
-def scores(events: list[AnyEvent]) -> np.ndarray:
-    ended = [event for event in canonical(events) if isinstance(event, TurnEnded)]
-    return np.array([score for event in ended for _, score in event.points])
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -94,6 +76,16 @@ def test_exploring_and_copying_compile_nothing() -> None:
     assert functions.traced <= 2 * traced
 
 
+def test_a_choice_of_whole_and_real_numbers_compiles_nothing_either() -> None:
+    space = ramet.Space(lr=ramet.Choice([0, 0.1, 0.2]), decay=ramet.Choice([0, 0.5]))
+    for engine in ("vectorized", None):
+        functions = Bowl()
+        task = ramet.jax.Task(functions, chunk=6)
+        strategy = pbt(synchronous=True, explore=ramet.Resample(probability=1.0))
+        ramet.run(task, space, strategy, steps=40, seed=0, engine=engine)  # type: ignore[call-overload]
+        assert functions.traced <= 2
+
+
 def test_what_is_fastest_is_measured_and_changes_nothing() -> None:
     strategy = STRATEGIES["synchronous"]
     measured = together(strategy, task=ramet.jax.Task(Bowl()))
@@ -114,43 +106,10 @@ def test_a_run_goes_on_in_the_other_engine(engines: tuple[Any, Any], tmp_path: P
     assert scores(result.events)[: 6 * 16] == pytest.approx(before, rel=1e-3)
 
 
-def test_a_run_interrupted_between_rounds_goes_on_as_if_it_had_not_been() -> None:
-    strategy = STRATEGIES["synchronous"]
-    whole = together(strategy)
-    store, blobs = MemoryStore(), MemoryBlobs()
-
-    class Stops(MemoryStore):
-        """Has whoever trains interrupted in the midst of telling the third round."""
-
-        def commit(self, *args: Any, **options: Any) -> int:
-            if len(self.events("run")) == 15:
-                raise KeyboardInterrupt
-            return super().commit(*args, **options)
-
-    stops = Stops()
-    with pytest.raises(KeyboardInterrupt):
-        together(strategy, store=stops, blobs=blobs)
-    store._records = stops._records  # noqa: SLF001 - what was written, in a store that goes on
-    result = together(strategy, store=store, blobs=blobs)
-    assert scores(result.events) == pytest.approx(scores(whole.events), rel=1e-6)
-    assert examine(store, blobs, "run") == []
-
-
 def test_the_best_can_be_loaded_and_is_what_it_scored() -> None:
     result = together(STRATEGIES["fire"])
     w = result.best.load()["w"]
     assert -float(w @ w) == pytest.approx(result.best.score, rel=1e-5)
-
-
-def test_a_checkpoint_that_is_lost_costs_its_member_as_little_as_elsewhere(
-    tmp_path: Path,
-) -> None:
-    place: dict[str, Any] = {"store": tmp_path / "runs.db"}
-    together(STRATEGIES["random"], steps=32, **place)
-    kept = sorted(tmp_path.rglob("2-*"))
-    kept[0].unlink()
-    result = together(STRATEGIES["random"], steps=64, extend=True, **place)
-    assert result.population.done
 
 
 def test_a_hyperparameter_that_no_function_reads_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,7 +147,7 @@ def test_what_cannot_be_traced_is_named(use: Callable[[Any], Any], name: str, en
 
 def test_a_hyperparameter_that_is_no_number_is_named() -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5), decay=ramet.Choice(["low", "high"]))
-    with pytest.raises(UsageError, match=r"must be numbers, but 'decay' is"):
+    with pytest.raises(UsageError, match=r"must be numbers, but 'decay' may be 'low'"):
         ramet.run(
             ramet.jax.Task(Bowl(), chunk=4),
             space,
@@ -274,7 +233,7 @@ def test_no_more_are_mapped_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) ->
     [
         (6, 2, "6 do not, and 1 would"),
         (4, 2, "3 do not, and 1 would"),
-        (4, 0, "3 do not, and not even 1 would"),
+        (4, 0, "not even one member at a time"),
         ("auto", 0, "not even one member at a time .* the states of all 6, 16 bytes each"),
     ],
 )
@@ -297,14 +256,55 @@ def test_what_is_no_hyperparameters_fault_is_not_blamed_on_one() -> None:
         together(STRATEGIES["random"], task=task)
 
 
-def test_members_are_measured_anew_when_there_are_many_more_of_them() -> None:
-    measured: list[int] = []
+@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize(
+    ("changed", "law"),
+    [
+        ({"seen": jnp.zeros(())}, r"'seen' was int32\(\) and became float32\(\)"),
+        ({"w": jnp.zeros(4)}, r"'w' was float32\(3,\) and became float32\(4,\)"),
+        ({"more": jnp.zeros(4)}, r"\[\] were lost and \['more'\] are new"),
+    ],
+)
+def test_a_step_that_makes_another_kind_of_state_is_refused(
+    changed: dict[str, Any], law: str, engine: Any
+) -> None:
+    class Changes(Bowl):
+        def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
+            first = {"w": state["w"][:3], "seen": jnp.asarray(state["seen"], jnp.int32)}
+            return {**super().step(first, hparams, steps, key), **changed}
 
-    def seconds(chunk: int) -> float:
-        measured.append(chunk)
-        return 1.0 / chunk
+    with pytest.raises(UsageError, match=law):
+        together(STRATEGIES["random"], task=ramet.jax.Task(Changes(), chunk=4), engine=engine)
 
-    chunks = Chunks("auto")
-    assert [chunks.of(count, seconds) for count in (1, 16, 22, 16, 64)] == [1, 16, 22, 16, 64]
-    assert measured == [1, 16, 4, 64, 16]
-    assert [Chunks(16).of(count, seconds) for count in (6, 16, 22, 40)] == [6, 16, 11, 14]
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+def test_code_in_a_state_is_refused_with_what_to_do(engine: Any) -> None:
+    class Model(Bowl):
+        def init(self, key: Any) -> Any:
+            return eqx.nn.MLP(2, 1, 4, 1, key=key)
+
+    with pytest.raises(UsageError, match=r"must .* return a pytree of arrays and nothing else"):
+        together(STRATEGIES["random"], task=ramet.jax.Task(Model(), chunk=4), engine=engine)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_keys_in_a_state_follow_their_member_through_a_file(impl: str, tmp_path: Path) -> None:
+    class Draws(Bowl):
+        def init(self, key: Any) -> Any:
+            seed = jax.random.bits(key, dtype=jnp.uint32)
+            return {**super().init(key), "key": jax.random.key(seed, impl=impl)}
+
+        def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
+            own, drawn = jax.random.split(state["key"])
+            after = super().step({"w": state["w"], "seen": state["seen"]}, hparams, steps, key)
+            w = after["w"] + 0.01 * jax.random.normal(drawn, (3,))
+            return {**after, "w": w, "key": own}
+
+    task = ramet.jax.Task(Draws(), chunk=6)
+    whole = together(STRATEGIES["synchronous"], task=task, steps=16)
+    store = tmp_path / "runs.db"
+    together(STRATEGIES["synchronous"], task=task, steps=8, store=store)
+    again = together(
+        STRATEGIES["synchronous"], task=task, steps=16, extend=True, engine=None, store=store
+    )
+    assert scores(again.events)[:24] == pytest.approx(scores(whole.events)[:24], rel=1e-4)

@@ -12,9 +12,9 @@ from torch.func import functional_call, grad
 import ramet
 import ramet.torch
 from ramet.errors import RametError, UsageError
-from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
+from tests.engine.stacked import decisions, scores
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3), decay=ramet.Uniform(0.0, 0.1))
 X = torch.linspace(-1, 1, 96).reshape(24, 4)
@@ -71,21 +71,6 @@ def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
         task = ramet.torch.Task(Fit(optimizer), chunk=settings.pop("chunk", 4), device="cpu")
     defaults: dict[str, Any] = {"steps": 32, "seed": 0, "engine": "vectorized"}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
-
-
-def decisions(result: ramet.Result) -> list[Any]:
-    return [
-        (event.member, event.source, event.kind)
-        if isinstance(event, Copied)
-        else (event.member, event.hparams)
-        for event in canonical(result.events)
-        if isinstance(event, Copied | Explored)
-    ]
-
-
-def scores(events: list[AnyEvent]) -> list[float | None]:
-    ended = [event for event in canonical(events) if isinstance(event, TurnEnded)]
-    return [score for event in ended for _, score in event.points]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -145,7 +130,7 @@ def test_a_hyperparameter_that_no_step_reads_is_said(caplog: pytest.LogCaptureFi
 def test_a_hyperparameter_that_is_no_number_is_named(engine: Any) -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3), decay=ramet.Choice(["low", "high"]))
     task = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu")
-    with pytest.raises(UsageError, match=r"must be numbers, but 'decay' is"):
+    with pytest.raises(UsageError, match=r"must be numbers, but 'decay' may be 'low'"):
         ramet.run(task, space, STRATEGIES["pbt"], steps=8, engine=engine)
 
 
@@ -213,3 +198,111 @@ def test_parameters_of_a_module_grow_no_graph() -> None:
         together(STRATEGIES["pbt"], task=task, engine=engine, name=str(engine), steps=8)
     assert seen
     assert not any(seen)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize(
+    ("state", "law"),
+    [
+        ([torch.zeros(2)], "a task's state is a list"),
+        ({"layers": (torch.zeros(2), torch.zeros(2))}, r"a task's state\['layers'\] is a tuple"),
+        (None, "a task's state is a NoneType"),
+    ],
+)
+def test_a_state_that_is_no_dict_is_refused(state: Any, law: str, engine: Any) -> None:
+    class Other(Fit):
+        def init(self, rng: np.random.Generator) -> Any:
+            return state
+
+    task = ramet.torch.Task(Other(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(UsageError, match=law):
+        together(STRATEGIES["pbt"], task=task, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize(
+    ("drawn", "law"),
+    [
+        ({"batch": np.zeros((3, 8), int)}, r"a row for each step, 2 here, .* of shape \(3, 8\)"),
+        ({"batch": 3}, r"a row for each step, 2 here, .* of shape \(\)"),
+        (None, "what a task draws is a NoneType"),
+    ],
+)
+def test_draws_without_a_row_for_each_step_are_refused(drawn: Any, law: str, engine: Any) -> None:
+    class Other(Fit):
+        def draw(self, rng: np.random.Generator, steps: int) -> Any:
+            return drawn
+
+    task = ramet.torch.Task(Other(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(UsageError, match=law):
+        together(STRATEGIES["pbt"], task=task, engine=engine)
+
+
+def test_a_step_may_leave_nothing_to_chance() -> None:
+    class Whole(Fit):
+        def draw(self, rng: np.random.Generator, steps: int) -> Any:
+            return {}
+
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            return super().step(state, hparams, {"batch": torch.arange(8)})
+
+    task = ramet.torch.Task(Whole(ramet.torch.SGD()), chunk=4, device="cpu")
+    results = [together(STRATEGIES["pbt"], task=task, engine=each) for each in (None, "vectorized")]
+    assert decisions(results[0]) == decisions(results[1])
+
+
+@pytest.mark.parametrize(
+    ("score", "law"),
+    [
+        (float, "evaluate must be one that torch.vmap can map"),
+        (lambda loss: 0.5, "evaluate must be one that torch.vmap can map"),
+        (lambda loss: torch.stack([loss, loss]), r"must return one number, but .* shape \(2,\)"),
+    ],
+)
+def test_an_evaluate_that_returns_no_number_is_refused(score: Any, law: str) -> None:
+    class Other(Fit):
+        def evaluate(self, state: Any) -> Any:
+            return score(super().evaluate(state))
+
+    task = ramet.torch.Task(Other(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(UsageError, match=law):
+        together(STRATEGIES["pbt"], task=task)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+def test_a_step_that_makes_another_kind_of_state_is_refused(engine: Any) -> None:
+    class Doubles(Fit):
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            now = {**state, "seen": state["seen"].int()}
+            return {**super().step(now, hparams, drawn), "seen": state["seen"].double() + 1}
+
+        def init(self, rng: np.random.Generator) -> Any:
+            return {**super().init(rng), "seen": torch.zeros((), dtype=torch.int32)}
+
+    task = ramet.torch.Task(Doubles(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(UsageError, match=r"state\['seen'\] was int32\(\) and became float64\(\)"):
+        together(STRATEGIES["pbt"], task=task, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "most", "law"),
+    [
+        (6, 2, "6 do not, and 1 would"),
+        (6, 4, "6 do not, and 3 would"),
+        (6, 0, "not even one member at a time"),
+        ("auto", 0, "not even one member at a time"),
+    ],
+)
+def test_what_does_not_fit_is_said_with_what_does(chunk: Any, most: int, law: str) -> None:
+    class Greedy(Fit):
+        """Takes memory for so many members at once and no more."""
+
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            mapped = torch.func.debug_unwrap(hparams["lr"])
+            if len(mapped) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().step(state, hparams, drawn)
+
+    task = ramet.torch.Task(Greedy(ramet.torch.SGD()), chunk=chunk, device="cpu")
+    with pytest.raises(UsageError, match=law):
+        together(STRATEGIES["pbt"], task=task)

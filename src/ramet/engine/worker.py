@@ -46,6 +46,7 @@ class Trainee:
         self.next: Turn | None = first
         self.id = first.member
         self.fresh = first.fresh
+        self.space = run.population.space
         # What to make first weights with: the same for this member in whichever worker.
         self.rng: np.random.Generator = first.init_rng
         self.seed = int(first.init_rng.integers(2**32))

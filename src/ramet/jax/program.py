@@ -10,20 +10,18 @@ from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramet.engine import Turn
-from ramet.engine.vectorized import MEASURED, Chunks, quickest
-from ramet.errors import UsageError
+from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
 from ramet.jax.task import (
     UNTRACEABLE,
-    Chunk,
     Functions,
     Traced,
     blank,
+    check_step,
     first_key,
     seed_of,
-    traceable,
     untraceable,
 )
-from ramet.jax.trees import Pytree, put_back, saved
+from ramet.jax.trees import Pytree, check_same, filled, saved
 from ramet.state.tree import Tree
 
 AXIS = "members"
@@ -41,13 +39,16 @@ class Stacked(NamedTuple):
 class Program:
     """Trains stacks of states. A copy is a gather, and exploring compiles nothing."""
 
-    def __init__(self, functions: Functions, *, chunk: Chunk = "auto", shard: bool = False) -> None:
+    def __init__(
+        self, functions: Functions, numbers: Numbers, *, chunk: Chunk, shard: bool
+    ) -> None:
         self._traced = Traced(functions)
-        self._functions = functions
-        self._chunks = Chunks(chunk)
+        self._numbers = numbers
+        self._chunks = Chunks(chunk, self.is_full)
         self._devices = jax.devices() if shard else jax.devices()[:1]
         self._mesh = Mesh(np.array(self._devices), (AXIS,))
         self._blank = blank(functions)
+        self.size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._blank))
         self._begin = jax.jit(jax.vmap(lambda seed: functions.init(first_key(seed))))
         self._take = jax.jit(_taken)
         self._compiled: dict[int, Callable[..., Any]] = {}
@@ -57,8 +58,10 @@ class Program:
         return Stacked(self._begin(seeds), len(turns))
 
     def restored(self, trees: Sequence[Tree]) -> Stacked:
-        states = [put_back(self._blank, tree) for tree in trees]
-        return Stacked(jax.tree.map(lambda *leaves: jnp.stack(leaves), *states), len(trees))
+        for tree in trees:
+            check_same(self._blank, tree)
+        together = {name: np.stack([tree[name] for tree in trees]) for name in trees[0]}
+        return Stacked(filled(self._blank, together), len(trees))
 
     def taken(self, stacks: Sequence[Stacked], places: Sequence[int]) -> Stacked:
         if len(stacks) == 1 and list(places) == list(range(stacks[0].members)):
@@ -69,18 +72,19 @@ class Program:
     def trained(
         self, states: Stacked, turns: Sequence[Turn], stretches: Sequence[int]
     ) -> tuple[Stacked, Sequence[Sequence[float]]]:
-        values = [traceable(turn.hparams.peek()) for turn in turns]
+        values = [self._numbers.of(turn.hparams.peek()) for turn in turns]
         hparams = {name: np.stack([each[name] for each in values]) for name in values[0]}
         seeds = np.array([seed_of(turn.rng) for turn in turns])
         members = states.states, hparams, seeds
         chunk = self._chunk(members, stretches[0])
         now, scores = self._padded(members, len(turns), chunk), []
         for nth, steps in enumerate(stretches):
-            state, score = self._stretch(chunk, now, nth, steps)
+            state, score = self.stretch(chunk, now, nth, steps)
             now = state, *now[1:]
             scores.append(score)
         for turn in turns:
             self._traced.read_from(turn)
+        check_step(self._blank, jax.tree.map(_one_of, now[0]))
         rows = np.stack(jax.device_get(scores), axis=1)[: len(turns)].astype(float)
         after = now[0]
         if len(seeds) < len(now[2]):
@@ -94,43 +98,33 @@ class Program:
             for place in range(states.members)
         ]
 
-    def _chunk(self, members: "Members", steps: int) -> int:
-        """Return how many members each device is to map at once."""
-        count, few = len(members[2]), min(steps, MEASURED)
+    def is_full(self, error: Exception) -> bool:
+        return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
-        def seconds(chunk: int) -> float | None:
-            padded = self._padded(members, count, chunk)
-
-            def train() -> None:
-                self._call(chunk, padded, 0, few)[1].block_until_ready()
-
-            try:
-                return quickest(train)
-            except jax.errors.JaxRuntimeError as error:
-                if not _is_full(error):
-                    raise
-                return None
-
-        chunk = self._chunks.of(-(-count // len(self._devices)), seconds)
-        if chunk is None:
-            raise UsageError(_too_large(members[0], count))
-        return chunk
-
-    def _stretch(
+    def stretch(
         self, chunk: int, members: "Members", nth: int, steps: int
     ) -> tuple[Pytree, jax.Array]:
-        """Train all members up to their next score, or say how many fit."""
+        """Train all members up to their next score, so many at once."""
         try:
             return self._call(chunk, members, nth, steps)
         except jax.errors.JaxRuntimeError as error:
-            if not _is_full(error):
-                raise
-            fits = self._that_fit(chunk, members, steps)
-            raise UsageError(
-                f"the members mapped at once must fit the device, but {chunk} do not, and "
-                f"{fits or 'not even 1'} would; let chunk='auto' find what is fastest of what "
-                f"fits, or lower it: {error}"
-            ) from error
+            count = len(members[2])
+            train = functools.partial(self._try, members=members, count=count, steps=steps)
+            raise self._chunks.explained(error, chunk, train) from error
+
+    def _chunk(self, members: "Members", steps: int) -> int:
+        """Return how many members each device is to map at once."""
+        count = len(members[2])
+        train = functools.partial(
+            self._try, members=members, count=count, steps=min(steps, MEASURED)
+        )
+        return self._chunks.of(-(-count // len(self._devices)), train)
+
+    def _try(self, chunk: int, *, members: "Members", count: int, steps: int) -> None:
+        """Train all a little, so many at once, and forget it."""
+        padded = self._padded(members, count, chunk)
+        _, scores = self._call(chunk, padded, 0, steps)
+        scores.block_until_ready()
 
     def _call(
         self, chunk: int, members: "Members", nth: int, steps: int
@@ -144,20 +138,6 @@ class Program:
             first = jax.tree.map(lambda leaf: leaf[0], members)
             raise untraceable(self._traced, error, *first, np.uint32(nth), steps=steps) from error
         return trained
-
-    def _that_fit(self, chunk: int, members: "Members", steps: int) -> int:
-        """Return how many fewer members fit the device at once; 0 if not even one does."""
-        while chunk > 1:
-            chunk = chunk // 2
-            try:
-                padded = self._padded(members, len(members[2]), chunk)
-                self._call(chunk, padded, 0, steps)[1].block_until_ready()
-            except jax.errors.JaxRuntimeError as error:
-                if not _is_full(error):
-                    raise
-            else:
-                return chunk
-        return 0
 
     def _compile(self, chunk: int) -> Callable[..., Any]:
         def many(
@@ -205,19 +185,10 @@ class Program:
 Members: TypeAlias = tuple[Pytree, dict[str, Any], Any]
 
 
+def _one_of(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    """Return what one member's part of a leaf is like."""
+    return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # type: ignore[no-untyped-call]  # of JAX
+
+
 def _taken(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[places], *stacks)
-
-
-def _is_full(error: jax.errors.JaxRuntimeError) -> bool:
-    """Say whether it was for lack of memory that a program could not run."""
-    return "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _too_large(states: Pytree, count: int) -> str:
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(states)) / count
-    return (
-        f"a population must fit its device, but not even one member at a time can be trained "
-        f"beside the states of all {count}, {size:,.0f} bytes each; have fewer members, "
-        f"shard=True over more devices, or train in worker processes"
-    )

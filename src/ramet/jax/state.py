@@ -33,6 +33,7 @@ class State:
         # The entry that each hyperparameter was applied to.
         self._applied: dict[str, str] = {}
         self._told: dict[str, Value] = {}
+        _check_modules(value)
         entries = {entry for node in self._injected() for entry in node.hyperparams}
         if missing := sorted(set(self._names.values()) - entries):
             raise StateError(
@@ -74,16 +75,29 @@ class State:
                     node.hyperparams[entry][...] = _as(node.hyperparams[entry][...], values[entry])
 
     def applied(self) -> Mapping[str, Value]:
-        found = {
-            entry: value for node in self._injected() for entry, value in node.hyperparams.items()
-        }
-        return {name: self._found(entry, found[entry]) for name, entry in self._applied.items()}
+        """Return the values found, of several the first that is not what was put there."""
+        return {name: self._found(entry) for name, entry in self._applied.items()}
 
-    def _found(self, entry: str, value: Any) -> Value:
-        """Return a value as it was told, if it is what its array makes of that."""
+    def explain(self, name: str) -> str | None:
+        """Say that a schedule sets a hyperparameter, if one was injected in its place."""
+        entry = self._applied[name]
+        if not any(entry in _schedules_of(node) for node in self._injected()):
+            return None
+        return (
+            f"optax.inject_hyperparams was given a schedule for {entry!r}, which sets it at every "
+            f"step; give it a number, {entry}=0.1, and scale the updates by the schedule behind "
+            f"it, as in optax.chain(..., optax.scale_by_schedule(schedule)), or take {name!r} out "
+            f"of the space"
+        )
+
+    def _found(self, entry: str) -> Value:
+        """Return a value as it was told, if everywhere it is what an array makes of that."""
         told = self._told[entry]
-        is_there = np.asarray(value) == np.asarray(_as(value, told))
-        return told if is_there else float(np.asarray(value))
+        for node in self._injected():
+            value = node.hyperparams.get(entry)
+            if value is not None and np.asarray(value) != np.asarray(_as(value, told)):
+                return float(np.asarray(value))
+        return told
 
     def _injected(self) -> Iterator[Any]:
         """Yield the states that optax.inject_hyperparams made."""
@@ -93,6 +107,11 @@ class State:
 
 def _is_injected(node: object) -> bool:
     return isinstance(node, tuple) and isinstance(getattr(node, "hyperparams", None), dict)
+
+
+def _schedules_of(node: Any) -> Mapping[str, Any]:
+    """Return the schedules that set some of a node's hyperparameters at every step."""
+    return getattr(node, "hyperparams_states", {})
 
 
 def _injected(node: Any, values: Mapping[str, Value]) -> Any:
@@ -119,3 +138,18 @@ def _nnx_of(value: Pytree) -> Any:
         return None
     leaves = jax.tree.leaves(value, is_leaf=lambda node: isinstance(node, nnx.Module))
     return nnx if any(isinstance(leaf, nnx.Module | nnx.Optimizer) for leaf in leaves) else None
+
+
+def _check_modules(value: Pytree) -> None:
+    """Refuse what cannot be changed in place beside modules that are."""
+    nnx = _nnx_of(value)
+    if nnx is None:
+        return
+    kinds = nnx.Pytree, nnx.Variable
+    leaves = jax.tree.leaves(value, is_leaf=lambda node: isinstance(node, kinds))
+    if strays := [type(leaf).__name__ for leaf in leaves if not isinstance(leaf, kinds)]:
+        raise StateError(
+            f"beside modules of flax.nnx a state must hold what can be restored in place like "
+            f"them, but got {strays}; make it an attribute of a module, as in "
+            f"self.steps = nnx.Variable(jnp.zeros(()))"
+        )

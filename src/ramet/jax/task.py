@@ -2,29 +2,23 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 
-from ramet.domains import Value
 from ramet.engine import Trainee, Turn
-from ramet.engine.vectorized import numbers
+from ramet.engine.mapping import Chunk, Numbers, check_task
 from ramet.errors import UsageError
 from ramet.jax.state import State
-from ramet.jax.trees import Pytree
-from ramet.strategies.base import check_count
+from ramet.jax.trees import Pytree, differing
+from ramet.space import Space
 from ramet.values import Values
 
 if TYPE_CHECKING:
     from ramet.jax.program import Program
 
-Chunk: TypeAlias = int | Literal["auto"]
 Hparams: TypeAlias = Mapping[str, Any]
-
-# What each kind of value is to a traced function.
-KINDS: dict[type, type[np.generic]] = {bool: np.bool_, int: np.int32, float: np.float32}
 
 
 @runtime_checkable
@@ -54,22 +48,16 @@ class Task:
     """
 
     def __init__(self, functions: Functions, *, chunk: Chunk = "auto", shard: bool = False) -> None:
-        if isinstance(functions, type) or not isinstance(functions, Functions):
-            raise UsageError(
-                f"a task must be made of an object with the methods init, step and evaluate, but "
-                f"got {functions!r}"
-            )
-        if chunk != "auto":
-            check_count("chunk", chunk, "how many members are mapped at once; or let it be 'auto'")
+        check_task(functions, Functions, "init, step and evaluate", chunk)
         self.functions, self.chunk, self.shard = functions, chunk, shard
 
     def __call__(self, member: Trainee) -> None:
         """Train one member, turn after turn."""
         traced, begin, step = self._compiled
-        key = first_key(seed_of(member.rng))
-        state = State(begin(key) if member.fresh else blank(self.functions))
+        numbers, like = Numbers(member.space), blank(self.functions)
+        state = State(begin(first_key(seed_of(member.rng))) if member.fresh else like)
         for turn in member.turns(state):
-            hparams, seed = traceable(turn.hparams.peek()), seed_of(turn.rng)
+            hparams, seed = numbers.of(turn.hparams.peek()), seed_of(turn.rng)
             for nth, steps in enumerate(turn.stretches()):
                 args = state.value, hparams, seed, np.uint32(nth)
                 try:
@@ -77,6 +65,7 @@ class Task:
                 except UNTRACEABLE as error:
                     raise untraceable(traced, error, *args, steps=steps) from error
                 turn.report(score)
+            check_step(like, state.value)
             traced.read_from(turn)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -90,11 +79,11 @@ class Task:
         step = jax.jit(traced.stretch, static_argnames="steps")
         return traced, jax.jit(self.functions.init), step
 
-    def program(self) -> "Program":
-        """Return what trains many members at once."""
+    def program(self, space: Space) -> "Program":
+        """Return what trains many members at once, with values of a space."""
         from ramet.jax.program import Program  # noqa: PLC0415 - which needs this module
 
-        return Program(self.functions, chunk=self.chunk, shard=self.shard)
+        return Program(self.functions, Numbers(space), chunk=self.chunk, shard=self.shard)
 
 
 class Traced:
@@ -102,21 +91,19 @@ class Traced:
 
     def __init__(self, functions: Functions) -> None:
         self.functions = functions
-        self.read: set[str] = set()
+        self._read: set[str] = set()
 
     def stretch(
         self, state: Pytree, hparams: dict[str, Any], seed: Any, nth: Any, *, steps: int
     ) -> tuple[Pytree, Any]:
         """Return one member's state after the steps up to its next score, and the score."""
-        values = Values(hparams)
         key = jax.random.fold_in(jax.random.key(seed), nth)
-        state = self.functions.step(state, values, steps, key)
-        self.read.update(hparams.keys() - set(values.unread()))
+        state = self.functions.step(state, Values(hparams, read=self._read), steps, key)
         return state, self.functions.evaluate(state)
 
     def read_from(self, turn: Turn) -> None:
         """Have a turn know what the functions read, which they tell only while they are traced."""
-        for name in self.read.intersection(turn.hparams.peek()):
+        for name in self._read.intersection(turn.hparams.peek()):
             turn.hparams[name]
 
 
@@ -155,15 +142,27 @@ def untraceable(
 
 def blank(functions: Functions) -> Pytree:
     """Return a state of the structure that the functions have, without computing it."""
-    shapes = jax.eval_shape(functions.init, first_key(np.uint32(0)))
-    return jax.tree.map(_zeros, shapes)
+    try:
+        shapes = jax.eval_shape(functions.init, first_key(np.uint32(0)))
+    except UNTRACEABLE:
+        raise
+    except TypeError as error:
+        raise UsageError(
+            f"a task's init must be traceable, and return a pytree of arrays and nothing else, but "
+            f"JAX says: {str(error).splitlines()[0]}; keep what is code, such as a function in an "
+            f"Equinox model, out of it: eqx.filter(model, eqx.is_array) in init, and eqx.combine "
+            f"in step"
+        ) from error
+    return jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
-    if jax.numpy.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        keys = jax.random.split(jax.random.key(0), int(np.prod(shape.shape)))
-        return keys.reshape(shape.shape)
-    return jax.numpy.zeros(shape.shape, shape.dtype)
+def check_step(before: Pytree, after: Pytree) -> None:
+    """Refuse a step that makes another kind of state of the one it was given."""
+    if difference := differing(before, after):
+        raise UsageError(
+            f"a task's step must leave a state as init makes it, the same names, shapes and kinds "
+            f"of numbers, but {difference}; make it so in init, or cast it back in step"
+        )
 
 
 def first_key(seed: Any) -> jax.Array:
@@ -174,8 +173,3 @@ def first_key(seed: Any) -> jax.Array:
 def seed_of(rng: np.random.Generator) -> np.uint32:
     """Draw what a key of JAX's is made of."""
     return rng.integers(2**32, dtype=np.uint32)
-
-
-def traceable(hparams: Mapping[str, Value]) -> dict[str, NDArray[Any]]:
-    """Return values as what can be traced: always of the same type, so that nothing is retraced."""
-    return {name: np.asarray(value, KINDS[type(value)]) for name, value in numbers(hparams).items()}

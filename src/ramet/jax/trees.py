@@ -30,15 +30,39 @@ def saved(pytree: Pytree) -> dict[str, Any]:
 
 def put_back(pytree: Pytree, tree: Tree) -> Pytree:
     """Return the pytree with its numbers as they were saved, each where the present one is."""
-    live = _named(pytree)
-    numbers = {name: leaf for name, leaf in live.items() if isinstance(leaf, NUMBERS)}
-    check_same(numbers, tree)
-    leaves = [_like(leaf, tree[name]) if name in numbers else leaf for name, leaf in live.items()]
+    check_same(pytree, tree)
+    return filled(pytree, tree)
+
+
+def filled(pytree: Pytree, numbers: Mapping[str, Any]) -> Pytree:
+    """Return the pytree with these numbers, of whatever shape, as what the present ones are."""
+    leaves = [
+        _like(leaf, numbers[name]) if isinstance(leaf, NUMBERS) else leaf
+        for name, leaf in _named(pytree).items()
+    ]
     return jax.tree.unflatten(jax.tree.structure(pytree), leaves)
 
 
-def check_same(live: Mapping[str, Any], tree: Tree) -> None:
+def differing(pytree: Pytree, other: Pytree) -> str | None:
+    """Say how another pytree is not of the same names, shapes and kinds of numbers, if it is not.
+
+    >>> differing({"w": jnp.zeros(2)}, {"w": jnp.zeros(3)})
+    "'w' was float32(2,) and became float32(3,)"
+    """
+    before, after = _named(pytree), _named(other)
+    if before.keys() != after.keys():
+        lost, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+        return f"{lost} were lost and {new} are new"
+    for name, leaf in before.items():
+        was, became = (f"{leaf.dtype}{np.shape(leaf)}" for leaf in (leaf, after[name]))
+        if was != became:
+            return f"{name!r} was {was} and became {became}"
+    return None
+
+
+def check_same(pytree: Pytree, tree: Tree) -> None:
     """Refuse what was saved of another structure, before anything is put back."""
+    live = {name: leaf for name, leaf in _named(pytree).items() if isinstance(leaf, NUMBERS)}
     if not isinstance(tree, dict) or set(tree) != set(live):
         names = set(tree) if isinstance(tree, dict) else set()
         raise StateError(

@@ -1,22 +1,23 @@
 """A task in PyTorch: functions of tensors that one member is trained by, or many at once."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 
-from ramet.domains import Value
 from ramet.engine import Trainee, Turn
-from ramet.engine.vectorized import MEASURED, Chunks, numbers, quickest
+from ramet.engine.mapping import Chunk, Numbers, check_task
 from ramet.errors import StateError, UsageError
+from ramet.space import Space
 from ramet.state.adapters import Held
 from ramet.state.tree import Tree
-from ramet.strategies.base import check_count
 from ramet.torch.tensors import array_of, borrowed
 from ramet.values import Values
 
-Chunk: TypeAlias = int | Literal["auto"]
+if TYPE_CHECKING:
+    from ramet.torch.program import Program
+
 # Nested dicts of tensors.
 Tensors: TypeAlias = Any
 
@@ -54,37 +55,34 @@ class Task:
     def __init__(
         self, functions: Functions, *, chunk: Chunk = "auto", device: str | None = None
     ) -> None:
-        if isinstance(functions, type) or not isinstance(functions, Functions):
-            raise UsageError(
-                f"a task must be made of an object with the methods init, draw, step and evaluate, "
-                f"but got {functions!r}"
-            )
-        if chunk != "auto":
-            check_count("chunk", chunk, "how many members are mapped at once; or let it be 'auto'")
+        check_task(functions, Functions, "init, draw, step and evaluate", chunk)
         self.functions, self.chunk = functions, chunk
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.no_grad()
     def __call__(self, member: Trainee) -> None:
         """Train one member, turn after turn."""
-        traced = Traced(self.functions)
-        begun = arrays(tensors(self.functions.init(member.rng), "cpu"))
+        traced, numbers = Traced(self.functions), Numbers(member.space)
+        begun = begin(self.functions, member.rng)
         held = Held(begun if member.fresh else None)
         for turn in member.turns(held):
             check_same(begun, held.value)
             state = tensors(held.value, self.device)
-            hparams = mappable(turn.hparams.peek(), self.device)
+            hparams = tensors(numbers.of(turn.hparams.peek()), self.device)
             for steps in turn.stretches():
-                drawn = tensors(self.functions.draw(turn.rng, steps), self.device)
+                drawn = tensors(draw(self.functions, turn, steps), self.device)
                 for nth in range(steps):
                     state = traced.step(state, hparams, row(drawn, nth))
                 turn.report(self.functions.evaluate(state))
             held.value = arrays(state)
+            check_step(begun, held.value)
             traced.read_from(turn)
 
-    def program(self) -> "Program":
-        """Return what trains many members at once."""
-        return Program(self.functions, chunk=self.chunk, device=self.device)
+    def program(self, space: Space) -> "Program":
+        """Return what trains many members at once, with values of a space."""
+        from ramet.torch.program import Program  # noqa: PLC0415 - which needs this module
+
+        return Program(self.functions, Numbers(space), chunk=self.chunk, device=self.device)
 
 
 class Traced:
@@ -92,162 +90,89 @@ class Traced:
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
-        self.read: set[str] = set()
+        self._read: set[str] = set()
 
     def step(self, state: Tensors, hparams: dict[str, torch.Tensor], drawn: Tensors) -> Tensors:
-        values = Values(hparams)
-        after = self._functions.step(state, values, drawn)
-        self.read.update(hparams.keys() - set(values.unread()))
-        return after
+        return self._functions.step(state, Values(hparams, read=self._read), drawn)
 
     def read_from(self, turn: Turn) -> None:
         """Have a turn know what the step read."""
-        for name in self.read.intersection(turn.hparams.peek()):
+        for name in self._read.intersection(turn.hparams.peek()):
             turn.hparams[name]
 
 
-class Program:
-    """Trains states stacked on a device: each tensor has one more axis, the first."""
+def begin(functions: Functions, rng: np.random.Generator) -> Tree:
+    """Return the state that a member begins with, as arrays."""
+    state = functions.init(rng)
+    check_nested(state, "a task's state")
+    return arrays(tensors(state, "cpu"))
 
-    def __init__(self, functions: Functions, *, chunk: Chunk, device: str) -> None:
-        self._functions, self._device = functions, device
-        self._traced = Traced(functions)
-        self._chunks = Chunks(chunk)
-        # What every state must be like; drawn of any generator.
-        self._like = arrays(tensors(functions.init(np.random.default_rng(0)), "cpu"))
 
-    def begun(self, turns: Sequence[Turn]) -> Tensors:
-        return self._stacked([self._functions.init(turn.init_rng) for turn in turns])
-
-    def restored(self, trees: Sequence[Tree]) -> Tensors:
-        for tree in trees:
-            check_same(self._like, tree)
-        return self._stacked(trees)
-
-    def taken(self, stacks: Sequence[Tensors], places: Sequence[int]) -> Tensors:
-        index = torch.tensor(places, device=self._device)
-        joined = stacks[0] if len(stacks) == 1 else mapped(lambda *each: torch.cat(each), *stacks)
-        return mapped(lambda tensor: tensor[index], joined)
-
-    @torch.no_grad()
-    def trained(
-        self, states: Tensors, turns: Sequence[Turn], stretches: Sequence[int]
-    ) -> tuple[Tensors, Sequence[Sequence[float]]]:
-        hparams = self._stacked([mappable(turn.hparams.peek(), "cpu") for turn in turns])
-        scores = []
-        for steps in stretches:
-            drawn = self._stacked([self._functions.draw(turn.rng, steps) for turn in turns])
-            chunk = self._chunk(len(turns), states, hparams, drawn, steps)
-            states, score = self._stretch(chunk, states, hparams, drawn, steps)
-            scores.append(score)
-        for turn in turns:
-            self._traced.read_from(turn)
-        rows = torch.stack(scores, dim=1).cpu().double()
-        return states, rows.tolist()
-
-    def captured(self, states: Tensors) -> list[Tree]:
-        whole = arrays(states)
-        count = len(next(iter(leaves(whole))))
-        return [mapped(lambda array: array[place], whole) for place in range(count)]  # noqa: B023 - called at once
-
-    def _stacked(self, trees: Sequence[Tree]) -> Tensors:
-        on_host = [tensors(tree, "cpu") for tree in trees]
-        return mapped(lambda *each: torch.stack(each).to(self._device), *on_host)
-
-    def _stretch(
-        self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
-    ) -> tuple[Tensors, torch.Tensor]:
-        step = torch.vmap(self._traced.step, in_dims=(0, 0, 0), chunk_size=chunk)
-        for nth in range(steps):
-            drawn_now = mapped(lambda each: each[:, nth], drawn)  # noqa: B023 - called at once
-            try:
-                states = step(states, hparams, drawn_now)
-            except RuntimeError as error:
-                if "vmap" not in str(error):
-                    raise
-                raise self._unmappable(error, states, hparams, drawn_now) from error
-        scores = torch.vmap(self._functions.evaluate, chunk_size=chunk)(states)
-        return states, scores
-
-    def _unmappable(
-        self, error: RuntimeError, states: Tensors, hparams: Tensors, drawn: Tensors
-    ) -> UsageError:
-        """Return the error for a step that cannot be mapped, which says which values it used."""
-        blamed = [name for name in hparams if not self._is_mapped(name, states, hparams, drawn)]
-        what = f"hyperparameter {blamed} is" if blamed else "something in it is"
-        return UsageError(
-            f"a task's step must be one that torch.vmap can map over members, but {what} used as "
-            f"a value of Python's, or drawn: use torch.where instead of `if`, no .item(), and "
-            f"draw whatever is left to chance in draw(): {str(error).splitlines()[0]}"
-        )
-
-    def _is_mapped(self, name: str, states: Tensors, hparams: Tensors, drawn: Tensors) -> bool:
-        """Say whether the step can be mapped over this hyperparameter alone."""
-        first = {each: value[0] for each, value in hparams.items()}
-        state, drawn_first = row(states, 0), row(drawn, 0)
-
-        def step(value: torch.Tensor) -> Tensors:
-            return self._traced.step(state, {**first, name: value}, drawn_first)
-
-        try:
-            torch.vmap(step)(hparams[name])
-        except RuntimeError:
-            return False
-        return True
-
-    def _chunk(
-        self, count: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
-    ) -> int:
-        """Return how many members to map at once."""
-
-        def seconds(chunk: int) -> float | None:
-            copy = mapped(torch.clone, states)
-
-            def train() -> None:
-                _, scores = self._stretch(chunk, copy, hparams, drawn, min(steps, MEASURED))
-                scores.sum().item()
-
-            try:
-                return quickest(train)
-            except torch.OutOfMemoryError:
-                return None
-
-        chunk = self._chunks.of(count, seconds)
-        if chunk is None:
-            size = sum(leaf.nbytes for leaf in leaves(states)) / count
+def draw(functions: Functions, turn: Turn, steps: int) -> Tree:
+    """Return what so many steps of a turn leave to chance."""
+    drawn = functions.draw(turn.rng, steps)
+    check_nested(drawn, "what a task draws")
+    for leaf in leaves(drawn):
+        if np.shape(leaf)[:1] != (steps,):
             raise UsageError(
-                f"a population must fit its device, but not even one member at a time can be "
-                f"trained beside the states of all {count}, {size:,.0f} bytes each; have fewer "
-                f"members, or train in worker processes"
+                f"what a task draws must have a row for each step, {steps} here, but got one of "
+                f"shape {np.shape(leaf)}; draw(rng, steps) gets the number of steps, and what is "
+                f"the same at every step belongs into step()"
             )
-        return chunk
+    return drawn
 
 
-def mappable(hparams: Mapping[str, Value], device: str) -> dict[str, torch.Tensor]:
-    """Return values as tensors of one number."""
-    kinds = {bool: torch.bool, int: torch.int32, float: torch.float32}
-    return {
-        name: torch.tensor(value, dtype=kinds[type(value)], device=device)
-        for name, value in numbers(hparams).items()
-    }
+def check_nested(tree: Any, what: str, at: str = "") -> None:
+    """Refuse what is not made of dicts of tensors or arrays."""
+    if not at and not isinstance(tree, Mapping):
+        raise _not_nested(tree, what)
+    for key, part in tree.items():
+        place = f"{at}[{key!r}]"
+        if isinstance(part, Mapping):
+            check_nested(part, what, place)
+        elif not isinstance(part, torch.Tensor | np.ndarray | np.generic | bool | int | float):
+            raise _not_nested(part, what + place)
 
 
-def check_same(like: Tree, tree: Tree, at: str = "state") -> None:
-    """Refuse a state that is not like those that the functions begin with."""
-    if isinstance(like, Mapping) and isinstance(tree, Mapping) and like.keys() == tree.keys():
-        for key in like:
-            check_same(like[key], tree[key], f"{at}[{key!r}]")
-        return
-    kinds = [
-        f"a dict of {sorted(part)}" if isinstance(part, Mapping) else f"{part.dtype}{part.shape}"
-        for part in (tree, like)
-    ]
-    if kinds[0] != kinds[1]:
-        raise StateError(
-            f"a checkpoint must be of states as the task begins with, but {at} was saved as "
-            f"{kinds[0]} and is {kinds[1]} now; build the model as it was built, or give the new "
-            f"run another name"
+def _not_nested(part: Any, what: str) -> UsageError:
+    return UsageError(
+        f"the functions of a ramet.torch.Task must return nested dicts of tensors or arrays, but "
+        f"{what} is a {type(part).__name__}; give each part a name, and return {{}} where there is "
+        f"nothing"
+    )
+
+
+def check_step(before: Tree, after: Tree) -> None:
+    """Refuse a step that makes another kind of state of the one it was given."""
+    if difference := differing(before, after):
+        at, was, became = difference
+        raise UsageError(
+            f"a task's step must leave a state as init makes it, the same names, shapes and kinds "
+            f"of numbers, but {at} was {was} and became {became}; make it so in init, or cast it "
+            f"back in step"
         )
+
+
+def check_same(like: Tree, tree: Tree) -> None:
+    """Refuse a saved state that is not like those that the functions begin with."""
+    if difference := differing(like, tree):
+        at, is_, was = difference
+        raise StateError(
+            f"a checkpoint must be of states as the task begins with, but {at} was saved as {was} "
+            f"and is {is_} now; build the model as it was built, or give the new run another name"
+        )
+
+
+def differing(like: Tree, tree: Tree, at: str = "state") -> tuple[str, str, str] | None:
+    """Return where two states differ first, and as what; None if their values only do."""
+    if isinstance(like, Mapping) and isinstance(tree, Mapping) and like.keys() == tree.keys():
+        found = (differing(like[key], tree[key], f"{at}[{key!r}]") for key in like)
+        return next((each for each in found if each is not None), None)
+    was, became = (
+        f"a dict of {sorted(part)}" if isinstance(part, Mapping) else f"{part.dtype}{part.shape}"
+        for part in (like, tree)
+    )
+    return None if was == became else (at, was, became)
 
 
 def mapped(function: Any, *trees: Any) -> Any:

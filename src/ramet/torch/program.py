@@ -1,0 +1,160 @@
+"""Many members trained as one, their states stacked on the device."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ramet.engine import Turn
+from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
+from ramet.errors import UsageError
+from ramet.state.tree import Tree
+from ramet.torch.task import (
+    Functions,
+    Tensors,
+    Traced,
+    arrays,
+    begin,
+    check_same,
+    check_step,
+    draw,
+    leaves,
+    mapped,
+    row,
+    tensors,
+)
+
+
+class Program:
+    """Trains states stacked on a device: each tensor has one more axis, the first."""
+
+    def __init__(
+        self, functions: Functions, numbers: Numbers, *, chunk: Chunk, device: str
+    ) -> None:
+        self._functions, self._numbers, self._device = functions, numbers, device
+        self._traced = Traced(functions)
+        self._chunks = Chunks(chunk, self.is_full)
+        # What every state must be like; drawn of any generator.
+        self._like = begin(functions, np.random.default_rng(0))
+        self.size = sum(leaf.nbytes for leaf in leaves(self._like))
+
+    def begun(self, turns: Sequence[Turn]) -> Tensors:
+        return self._stacked([begin(self._functions, turn.init_rng) for turn in turns])
+
+    def restored(self, trees: Sequence[Tree]) -> Tensors:
+        for tree in trees:
+            check_same(self._like, tree)
+        return self._stacked(trees)
+
+    def taken(self, stacks: Sequence[Tensors], places: Sequence[int]) -> Tensors:
+        index = torch.tensor(places, device=self._device)
+        joined = stacks[0] if len(stacks) == 1 else mapped(lambda *each: torch.cat(each), *stacks)
+        return mapped(lambda tensor: tensor[index], joined)
+
+    @torch.no_grad()
+    def trained(
+        self, states: Tensors, turns: Sequence[Turn], stretches: Sequence[int]
+    ) -> tuple[Tensors, Sequence[Sequence[float]]]:
+        hparams = self._stacked([self._numbers.of(turn.hparams.peek()) for turn in turns])
+        scores = []
+        for steps in stretches:
+            drawn = self._stacked([draw(self._functions, turn, steps) for turn in turns])
+            members = states, hparams, drawn
+            chunk = self._chunks.of(
+                len(turns), functools.partial(self._try, *members, steps=min(steps, MEASURED))
+            )
+            states, score = self.stretch(chunk, *members, steps)
+            scores.append(score)
+        check_step(self._like, arrays(row(states, 0)))
+        for turn in turns:
+            self._traced.read_from(turn)
+        rows = torch.stack(scores, dim=1).cpu().double()
+        return states, rows.tolist()
+
+    def captured(self, states: Tensors) -> list[Tree]:
+        whole = arrays(states)
+        count = len(next(iter(leaves(whole))))
+        return [row(whole, place) for place in range(count)]
+
+    def is_full(self, error: Exception) -> bool:
+        return isinstance(error, torch.OutOfMemoryError)
+
+    def stretch(
+        self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
+    ) -> tuple[Tensors, torch.Tensor]:
+        """Train all members up to their next score, so many at once."""
+        try:
+            return self._call(chunk, states, hparams, drawn, steps)
+        except torch.OutOfMemoryError as error:
+            train = functools.partial(self._try, states, hparams, drawn, steps=1)
+            raise self._chunks.explained(error, chunk, train) from error
+
+    def _call(
+        self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
+    ) -> tuple[Tensors, torch.Tensor]:
+        step = torch.vmap(self._traced.step, in_dims=(0, 0, 0), chunk_size=chunk)
+        for nth in range(steps):
+            now = mapped(lambda each: each[:, nth], drawn)  # noqa: B023 - called at once
+            try:
+                states = step(states, hparams, now)
+            except RuntimeError as error:
+                if "vmap" not in str(error):
+                    raise
+                raise self._unmappable(error, states, hparams, now) from error
+        return states, self._scores(chunk, states)
+
+    def _scores(self, chunk: int, states: Tensors) -> torch.Tensor:
+        try:
+            scores: torch.Tensor = torch.vmap(self._functions.evaluate, chunk_size=chunk)(states)
+        except (RuntimeError, ValueError) as error:
+            if "vmap" not in str(error):
+                raise
+            raise UsageError(
+                f"a task's evaluate must be one that torch.vmap can map over members, and return a "
+                f"tensor of one number: no .item(), float() or `if` of a tensor: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+        if scores.ndim > 1:
+            raise UsageError(
+                f"a task's evaluate must return one number, but it returned a tensor of shape "
+                f"{tuple(scores.shape[1:])}; average several into one"
+            )
+        return scores
+
+    def _try(
+        self, states: Tensors, hparams: Tensors, drawn: Tensors, chunk: int, *, steps: int
+    ) -> None:
+        """Train all a little, so many at once, and forget it."""
+        _, scores = self._call(chunk, mapped(torch.clone, states), hparams, drawn, steps)
+        scores.sum().item()
+
+    def _stacked(self, trees: Sequence[Tree]) -> Tensors:
+        on_host = [tensors(tree, "cpu") for tree in trees]
+        return mapped(lambda *each: torch.stack(each).to(self._device), *on_host)
+
+    def _unmappable(
+        self, error: RuntimeError, states: Tensors, hparams: Tensors, drawn: Tensors
+    ) -> UsageError:
+        """Return the error for a step that cannot be mapped, which says which values it used."""
+        blamed = [name for name in hparams if not self._is_mapped(name, states, hparams, drawn)]
+        what = f"hyperparameter {blamed} is" if blamed else "something in it is"
+        return UsageError(
+            f"a task's step must be one that torch.vmap can map over members, but {what} used as "
+            f"a value of Python's, or drawn: use torch.where instead of `if`, no .item(), and "
+            f"draw whatever is left to chance in draw(): {str(error).splitlines()[0]}"
+        )
+
+    def _is_mapped(self, name: str, states: Tensors, hparams: Tensors, drawn: Tensors) -> bool:
+        """Say whether the step can be mapped over this hyperparameter alone."""
+        first = row(hparams, 0)
+        state, drawn_first = row(states, 0), row(drawn, 0)
+
+        def step(value: torch.Tensor) -> Tensors:
+            return self._traced.step(state, {**first, name: value}, drawn_first)
+
+        try:
+            torch.vmap(step)(hparams[name])
+        except RuntimeError:
+            return False
+        return True

@@ -1,0 +1,79 @@
+"""The engine's own task as a program of NumPy: a stack is a list of states."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import ramet
+from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
+from ramet.state.tree import thaw
+from tests.engine.loops import Descent
+
+Stack = list[dict[str, Any]]
+
+
+class Together(Descent):
+    """`Descent` as what can be trained many at once; ``during`` is called with each group."""
+
+    def __init__(self, during: Callable[[Sequence[ramet.Turn]], object] = len) -> None:
+        self.during = during
+
+    def program(self, space: ramet.Space) -> "Rows":
+        assert list(space) == ["lr", "decay"]
+        return Rows(self)
+
+
+class Rows:
+    """A program whose every answer is that of training one by one, to the bit."""
+
+    size = 32
+
+    def __init__(self, task: Together) -> None:
+        self.task = task
+
+    def begun(self, turns: Sequence[ramet.Turn]) -> Stack:
+        return [self.task.init(turn.init_rng) for turn in turns]
+
+    def restored(self, trees: Sequence[Any]) -> Stack:
+        return [thaw(tree) for tree in trees]
+
+    def taken(self, stacks: Sequence[Stack], places: Sequence[int]) -> Stack:
+        states = [state for stack in stacks for state in stack]
+        return [states[place] for place in places]
+
+    def trained(
+        self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int]
+    ) -> tuple[Stack, list[list[float]]]:
+        self.task.during(turns)
+        stack, scores = list(states), []
+        for place, turn in enumerate(turns):
+            row = []
+            for steps in stretches:
+                stack[place] = self.task.step(stack[place], turn.hparams, steps, turn.rng)
+                row.append(self.task.evaluate(stack[place]))
+            scores.append(row)
+        return stack, scores
+
+    def captured(self, states: Stack) -> Stack:
+        return states
+
+    def is_full(self, error: Exception) -> bool:
+        return isinstance(error, MemoryError)
+
+
+def decisions(result: ramet.Result) -> list[Any]:
+    """Return who took what of whom in a run, and the values explored."""
+    return [
+        (event.member, event.source, event.kind)
+        if isinstance(event, Copied)
+        else (event.member, event.hparams)
+        for event in canonical(result.events)
+        if isinstance(event, Copied | Explored)
+    ]
+
+
+def scores(events: Sequence[AnyEvent]) -> np.ndarray:
+    """Return all scores of a run, turn by turn; NaN where they are not finite."""
+    ended = [event for event in canonical(events) if isinstance(event, TurnEnded)]
+    return np.array([score for event in ended for _, score in event.points], float)

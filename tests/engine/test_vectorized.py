@@ -1,0 +1,312 @@
+"""All members that are free trained as one program, whatever framework it is of."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.blobs import MemoryBlobs
+from ramet.domains import Domain
+from ramet.engine.mapping import Chunks, Numbers, fastest
+from ramet.errors import UsageError
+from ramet.events import CheckpointLost, Copied, TurnEnded, canonical
+from ramet.store import MemoryStore
+from tests.engine.loops import SPACE, Descent, pbt
+from tests.engine.scripts import findings_in
+from tests.engine.stacked import Rows, Together
+
+STRATEGIES = {
+    "pbt": pbt(synchronous=True, evaluate_every=2),
+    "of hyperparameters": pbt(synchronous=True, copies="hparams"),
+    "fire": ramet.FIRE(ready=4, evaluate_every=1, size=3),
+    "uneven": pbt(synchronous=True, ready=5),
+    "random": ramet.RandomSearch(population=4, ready=4, synchronous=True),
+}
+PBT = STRATEGIES["pbt"]
+
+
+def train(task: Any, strategy: ramet.Strategy = PBT, **settings: Any) -> ramet.Result:
+    defaults: dict[str, Any] = {"steps": 48, "seed": 0, "engine": "vectorized"}
+    return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
+
+
+def one_by_one(strategy: ramet.Strategy = PBT, **settings: Any) -> ramet.Result:
+    return train(Descent(), strategy, engine=None, **settings)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_log_is_that_of_members_trained_one_by_one(name: str, mode: Any) -> None:
+    strategy = STRATEGIES[name]
+    result = train(Together(), strategy, mode=mode)
+    assert canonical(result.events) == canonical(one_by_one(strategy, mode=mode).events)
+    assert result.population.done
+
+
+def test_members_that_need_not_wait_go_on_from_whom_they_copy(tmp_path: Path) -> None:
+    result = train(Together(), pbt(), store=tmp_path / "runs.db")
+    assert result.population.done
+    assert findings_in(tmp_path / "runs.db") == []
+    copies = [event for event in result.events if isinstance(event, Copied)]
+    assert len(copies) > 3
+    digests = {
+        (event.member, event.turn): event.digest
+        for event in result.events
+        if isinstance(event, TurnEnded)
+    }
+    taken = [copy.weights.checkpoint for copy in copies if copy.weights]
+    assert all(digests[kept.member, kept.turn] == kept.digest for kept in taken)
+
+
+def test_all_that_are_free_are_trained_at_once() -> None:
+    groups: list[int] = []
+    train(Together(lambda turns: groups.append(len(turns))))
+    assert groups == [6] * 12
+
+
+def test_states_that_it_holds_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    restored: list[int] = []
+    read = Rows.restored
+
+    def noting(rows: Rows, trees: Sequence[Any]) -> Any:
+        restored.append(len(trees))
+        return read(rows, trees)
+
+    monkeypatch.setattr(Rows, "restored", noting)
+    assert train(Together()).population.copies > 3
+    assert restored == []
+
+
+def test_turns_of_fewer_steps_are_a_group_of_their_own() -> None:
+    """As where another worker has taken some members further than the rest."""
+    store, blobs = MemoryStore(), MemoryBlobs()
+    settings: dict[str, Any] = {"strategy": pbt(ready=4), "steps": 10, "seed": 0, "name": "run"}
+    with_one = ramet.open(store, blobs=blobs, space=SPACE, **settings)
+    task = Descent()
+    ahead = [turn for _ in range(6) if (turn := with_one.ask())][:2]
+    for _ in range(2):
+        for turn in ahead:
+            state = task.step(turn.load(task.init), turn.hparams, turn.steps, turn.rng)
+            with_one.tell(turn, task.evaluate(state), state=state)
+        ahead = [again for turn in ahead if (again := _asked(with_one, turn.member))]
+    with_one.release_all()
+    groups: list[list[int]] = []
+
+    def note(turns: Sequence[ramet.Turn]) -> None:
+        groups.append([turn.steps for turn in turns])
+
+    result = train(Together(note), pbt(ready=4), steps=10, store=store, blobs=blobs)
+    assert result.population.done
+    assert all(len(set(steps)) == 1 for steps in groups)
+    assert [2, 2] in groups
+
+
+def _asked(run: ramet.Run, member: int) -> ramet.Turn | None:
+    """Ask until a member is handed out; give the others back."""
+    turns = list(iter(run.ask, None))
+    for turn in turns:
+        if turn.member != member:
+            run.release(turn)
+    return next((turn for turn in turns if turn.member == member), None)
+
+
+def test_a_member_that_was_given_up_meanwhile_is_the_only_one_to_lose_its_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, blobs = MemoryStore(), MemoryBlobs()
+
+    def during(turns: Sequence[ramet.Turn]) -> None:
+        if turns[0].number == 2:
+            other = ramet.open(
+                store, blobs=blobs, space=SPACE, strategy=PBT, steps=48, name="run", worker="other"
+            )
+            assert other.give_up(3, turn=2, why="straggler")
+
+    result = train(Together(during), store=store, blobs=blobs)
+    assert result.population.done
+    assert "no longer holds member 3" in caplog.text
+    ended = [(e.member, e.turn) for e in result.events if isinstance(e, TurnEnded)]
+    assert {(m, 2) for m in range(6)} - set(ended) == {(3, 2)}
+
+
+def test_what_a_program_raises_ends_the_run_and_costs_nobody_anything() -> None:
+    store, blobs = MemoryStore(), MemoryBlobs()
+
+    def during(turns: Sequence[ramet.Turn]) -> None:
+        if turns[0].number == 5:
+            raise RuntimeError("the device fell off the bus")
+
+    with pytest.raises(RuntimeError, match="fell off the bus"):
+        train(Together(during), store=store, blobs=blobs)
+    assert not any(seat.worker for seat in store.seats("run"))
+    result = train(Together(), store=store, blobs=blobs)
+    assert canonical(result.events) == canonical(one_by_one().events)
+
+
+def test_a_run_told_to_stop_stops_when_its_round_is_over() -> None:
+    store, blobs = MemoryStore(), MemoryBlobs()
+
+    def during(turns: Sequence[ramet.Turn]) -> None:
+        if turns[0].number == 4:
+            settings: dict[str, Any] = {"space": SPACE, "strategy": PBT, "steps": 48}
+            ramet.open(store, blobs=blobs, name="run", **settings).stop()
+
+    stopped = train(Together(during), store=store, blobs=blobs)
+    assert [member.turn for member in stopped.population] == [5] * 6
+    gone_on = train(Together(), store=store, blobs=blobs)
+    assert [
+        event for event in canonical(gone_on.events) if isinstance(event, TurnEnded | Copied)
+    ] == [
+        event for event in canonical(one_by_one().events) if isinstance(event, TurnEnded | Copied)
+    ]
+
+
+def test_a_score_that_is_not_finite_costs_its_member_its_weights() -> None:
+    class Diverges(Together):
+        def evaluate(self, state: Any) -> float:
+            score = super().evaluate(state)
+            return float("nan") if score < -2.0 else score
+
+    class Alone(Diverges):
+        program = None  # type: ignore[assignment]  # so that it is no vectorised task
+
+    result = train(Diverges())
+    assert any(
+        score is None
+        for event in result.events
+        if isinstance(event, TurnEnded)
+        for _, score in event.points
+    )
+    assert canonical(result.events) == canonical(train(Alone(), engine=None).events)
+
+
+def test_a_checkpoint_that_is_lost_costs_its_member_what_it_costs_elsewhere(
+    tmp_path: Path,
+) -> None:
+    logs = []
+    for engine in ("vectorized", None):
+        folder = tmp_path / str(engine)
+        folder.mkdir()
+        place: dict[str, Any] = {"store": folder / "runs.db", "engine": engine}
+        train(Together(), STRATEGIES["random"], steps=32, **place)
+        lost, *_ = sorted(folder.rglob("2-*"))
+        lost.unlink()
+        result = train(Together(), STRATEGIES["random"], steps=64, extend=True, **place)
+        assert result.population.done
+        assert findings_in(folder / "runs.db") == []
+        assert sum(isinstance(event, CheckpointLost) for event in result.events) == 1
+        kept = (e for e in result.events if isinstance(e, TurnEnded | Copied))
+        logs.append(sorted(kept, key=repr))
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("verb", ["begun", "taken", "captured", "trained"])
+def test_a_population_that_is_too_large_is_told_how_large_it_is(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> Any:
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(Rows, verb, full)
+    with pytest.raises(UsageError, match="beside the states of all 6, 32 bytes each"):
+        train(Together())
+
+
+def test_how_many_are_mapped_at_once_is_what_took_the_least(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "ramet")
+    taken_s = {64: 5.0, 16: 2.0, 4: 3.0, 1: 9.0}
+    assert fastest(64, taken_s.get) == 16
+    assert "16 members are mapped at once" in caplog.text
+
+
+def test_nothing_is_tried_that_must_be_slower_still() -> None:
+    tried: list[int] = []
+
+    def seconds(chunk: int) -> float:
+        tried.append(chunk)
+        return 1.0 / chunk
+
+    assert fastest(64, seconds) == 64
+    assert tried == [64, 16]
+
+
+@pytest.mark.parametrize(("most", "chunk"), [(64, 64), (20, 16), (3, 1), (0, 1)])
+def test_what_does_not_fit_is_left_out(most: int, chunk: int) -> None:
+    assert fastest(64, lambda few: 1.0 / few if few <= most else None) == chunk
+
+
+def chunks(chunk: Any = "auto") -> Chunks:
+    return Chunks(chunk, lambda error: isinstance(error, MemoryError))
+
+
+def test_members_are_measured_anew_when_there_are_many_more_of_them() -> None:
+    measured: list[int] = []
+    measuring = chunks()
+    for count in (1, 16, 22, 16, 64):
+        measuring.of(count, measured.append)
+    assert set(measured[:3]) == {1}
+    assert 16 in measured
+    assert 22 not in measured
+    assert 64 in measured
+
+
+def test_chunks_are_as_even_as_can_be() -> None:
+    assert [chunks(16).of(count, len) for count in (6, 16, 22, 40)] == [6, 16, 11, 14]
+
+
+@pytest.mark.parametrize(("most", "said"), [(5, "8 do not, and 4 would"), (1, "and 1 would")])
+def test_what_would_fit_is_said(most: int, said: str) -> None:
+    def fill(chunk: int) -> None:
+        if chunk > most:
+            raise MemoryError
+
+    assert said in str(chunks(8).explained(MemoryError("full"), 8, fill))
+
+
+def test_an_error_that_fewer_members_do_not_mend_stays_as_it_is() -> None:
+    def fill(chunk: int) -> None:
+        raise MemoryError
+
+    for error in (MemoryError("full"), RuntimeError("another")):
+        assert chunks(8).explained(error, 8, fill) is error
+
+
+def test_values_are_always_of_the_same_kind() -> None:
+    space = ramet.Space(
+        rate=ramet.Uniform(0.0, 1.0),
+        mixed=ramet.Choice([0, 0.5]),
+        layers=ramet.Integer(1, 4),
+        flag=ramet.Choice([True, False]),
+        same=ramet.Constant(3),
+    )
+    first = {"rate": 1.0, "mixed": 0, "layers": 2, "flag": True, "same": 3}
+    for values in (first, {**first, "mixed": 0.5}):
+        arrays = Numbers(space).of(values)
+        kinds = {name: array.dtype.type for name, array in arrays.items()}
+        assert kinds == {
+            "rate": np.float32,
+            "mixed": np.float32,
+            "layers": np.int32,
+            "flag": np.bool_,
+            "same": np.int32,
+        }
+
+
+@pytest.mark.parametrize(
+    ("domain", "law"),
+    [
+        (ramet.Choice(["a", "b"]), "must be numbers, but 'x' may be 'a'"),
+        (ramet.Choice([1, None]), "must be numbers, but 'x' may be None"),
+        (ramet.Integer(1, 2**40), f"must fit 32 bits, .* but 'x' may be {2**40}"),
+        (ramet.Constant(-(2**31) - 1), "must fit 32 bits"),
+    ],
+)
+def test_what_cannot_be_mapped_over_is_named(domain: Domain, law: str) -> None:
+    with pytest.raises(UsageError, match=law):
+        Numbers(ramet.Space(x=domain))
