@@ -210,15 +210,14 @@ def test_members_can_be_spread_over_devices() -> None:
 
 def scarce(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Have a device on which no more than so many members fit at once."""
-    compile_ = Program._compile  # noqa: SLF001 - a device that is full is not to be had otherwise
+    call = Program._call  # noqa: SLF001 - a device that is full is not to be had otherwise
 
-    def full(*args: Any, **static: Any) -> Any:
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+    def called(program: Program, chunk: int, *args: Any) -> Any:
+        if chunk > most:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return call(program, chunk, *args)
 
-    def compiled(program: Program, chunk: int) -> Any:
-        return full if chunk > most else compile_(program, chunk)
-
-    monkeypatch.setattr(Program, "_compile", compiled)
+    monkeypatch.setattr(Program, "_call", called)
 
 
 def test_no_more_are_mapped_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:

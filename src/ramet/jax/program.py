@@ -50,7 +50,8 @@ class Program:
         self._blank = blank(functions)
         self.size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._blank))
         self._begin = jax.jit(jax.vmap(lambda seed: functions.init(first_key(seed))))
-        self._take = jax.jit(_taken)
+        self._take, self._stack = jax.jit(_taken), jax.jit(_stacked)
+        self._alone = jax.jit(self._trained_alone, static_argnames="steps")
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def begun(self, turns: Sequence[Turn]) -> Stacked:
@@ -129,15 +130,41 @@ class Program:
     def _call(
         self, chunk: int, members: "Members", nth: int, steps: int
     ) -> tuple[Pytree, jax.Array]:
-        if chunk not in self._compiled:
-            self._compiled[chunk] = self._compile(chunk)
         trained: tuple[Pytree, jax.Array]
         try:
-            trained = self._compiled[chunk](*members, np.uint32(nth), steps=steps)
+            if chunk == 1 and len(self._devices) == 1:
+                trained = self._one_by_one(members, nth, steps)
+            else:
+                if chunk not in self._compiled:
+                    self._compiled[chunk] = self._compile(chunk)
+                trained = self._compiled[chunk](*members, np.uint32(nth), steps=steps)
         except UNTRACEABLE as error:
             first = jax.tree.map(lambda leaf: leaf[0], members)
             raise untraceable(self._traced, error, *first, np.uint32(nth), steps=steps) from error
         return trained
+
+    def _one_by_one(self, members: "Members", nth: int, steps: int) -> tuple[Pytree, jax.Array]:
+        """Train one member after the other, by one program: a loop within it would be slower."""
+        each = [
+            self._alone(*members, np.uint32(place), np.uint32(nth), steps=steps)
+            for place in range(len(members[2]))
+        ]
+        stacked: tuple[Pytree, jax.Array] = self._stack(*each)
+        return stacked
+
+    def _trained_alone(
+        self,
+        states: Pytree,
+        hparams: Pytree,
+        seeds: jax.Array,
+        place: Any,
+        nth: Any,
+        *,
+        steps: int,
+    ) -> tuple[Pytree, Any]:
+        members = states, hparams, seeds
+        state, values, seed = jax.tree.map(lambda leaf: leaf[place], members)
+        return self._traced.stretch(state, values, seed, nth, steps=steps)
 
     def _compile(self, chunk: int) -> Callable[..., Any]:
         def many(
@@ -147,12 +174,7 @@ class Program:
                 return self._traced.stretch(*member, nth, steps=steps)
 
             mapped: tuple[Pytree, jax.Array]
-            if len(seeds) == 1:
-                # A loop around it would only slow it down.
-                lone = jax.tree.map(lambda leaf: leaf[0], (states, hparams, seeds))
-                mapped = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], one(lone))
-            else:
-                mapped = jax.lax.map(one, (states, hparams, seeds), batch_size=chunk)
+            mapped = jax.lax.map(one, (states, hparams, seeds), batch_size=chunk)
             return mapped
 
         def spread(*members: Any, steps: int) -> tuple[Pytree, jax.Array]:
@@ -188,6 +210,10 @@ Members: TypeAlias = tuple[Pytree, dict[str, Any], Any]
 def _one_of(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     """Return what one member's part of a leaf is like."""
     return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # type: ignore[no-untyped-call]  # of JAX
+
+
+def _stacked(*each: Pytree) -> Pytree:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
 
 def _taken(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
