@@ -18,6 +18,9 @@ logger = logging.getLogger("ramet")
 # How many members are mapped at once; "auto" measures what is fastest.
 Chunk: TypeAlias = int | Literal["auto"]
 
+# Given how many members to map at once: what trains so many a little, all of them at once.
+Trial: TypeAlias = Callable[[int], Callable[[], object]]
+
 # Each candidate for how many members to map at once is so many times smaller than the last.
 FEWER = 4
 # So many times as many members as were measured with are measured anew.
@@ -91,25 +94,24 @@ class Chunks:
         # What was fastest, of how many members.
         self._measured: tuple[int, int] | None = None
 
-    def of(self, count: int, train: Callable[[int], object]) -> int:
+    def of(self, count: int, trial: Trial) -> int:
         """Return how many of so many members to map at once.
 
-        ``train`` trains all a little, so many at once. Chunks are as even as can be, so that little
-        is trained to fill the last one up.
+        Chunks are as even as can be, so that little is trained to fill the last one up.
         """
         chunk = self._forced
         if chunk is None:
             if self._measured is None or count > MORE * self._measured[1]:
-                self._measured = fastest(count, lambda few: self._seconds(few, train)), count
+                self._measured = fastest(count, lambda few: self._in_all(few, count, trial)), count
             chunk, of = self._measured
             # All at once of fewer is all at once of a few more.
             chunk = count if chunk == of else chunk
         return -(-count // -(-count // chunk))
 
-    def explained(self, error: Exception, chunk: int, train: Callable[[int], object]) -> Exception:
+    def explained(self, error: Exception, chunk: int, trial: Trial) -> Exception:
         """Return an error that says how many would fit, if so many at once do not but fewer do."""
         fewer = chunk // 2 if self._is_full(error) else 0
-        while fewer and self._seconds(fewer, train) is None:
+        while fewer and self._seconds(fewer, trial) is None:
             fewer //= 2
         if not fewer:
             return error
@@ -118,13 +120,19 @@ class Chunks:
             f"would; let chunk='auto' find what is fastest of what fits, or lower it: {error}"
         )
 
-    def _seconds(self, chunk: int, train: Callable[[int], object]) -> float | None:
-        """Return the seconds that training takes once it is compiled; None if it does not fit."""
+    def _in_all(self, chunk: int, count: int, trial: Trial) -> float | None:
+        """Return the seconds that so many members take, some of them at once."""
+        seconds = self._seconds(chunk, trial)
+        return None if seconds is None else seconds * count / chunk
+
+    def _seconds(self, chunk: int, trial: Trial) -> float | None:
+        """Return the seconds that a trial takes once it is compiled; None if it does not fit."""
         taken_s = []
         try:
+            train = trial(chunk)
             for _ in range(1 + TIMES):
                 began = time.perf_counter()
-                train(chunk)
+                train()
                 taken_s.append(time.perf_counter() - began)
         except Exception as error:
             if not self._is_full(error):

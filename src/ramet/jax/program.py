@@ -109,23 +109,27 @@ class Program:
         try:
             return self._call(chunk, members, nth, steps)
         except jax.errors.JaxRuntimeError as error:
-            count = len(members[2])
-            train = functools.partial(self._try, members=members, count=count, steps=steps)
-            raise self._chunks.explained(error, chunk, train) from error
+            trial = functools.partial(self._trial, members, steps)
+            raise self._chunks.explained(error, chunk, trial) from error
 
     def _chunk(self, members: "Members", steps: int) -> int:
         """Return how many members each device is to map at once."""
-        count = len(members[2])
-        train = functools.partial(
-            self._try, members=members, count=count, steps=min(steps, MEASURED)
-        )
-        return self._chunks.of(-(-count // len(self._devices)), train)
+        each = -(-len(members[2]) // len(self._devices))
+        trial = functools.partial(self._trial, members, min(steps, MEASURED))
+        return self._chunks.of(each, trial)
 
-    def _try(self, chunk: int, *, members: "Members", count: int, steps: int) -> None:
-        """Train all a little, so many at once, and forget it."""
-        padded = self._padded(members, count, chunk)
-        _, scores = self._call(chunk, padded, 0, steps)
-        scores.block_until_ready()
+    def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
+        """Return what trains so many members a little on each device, and forgets it."""
+        count = min(len(members[2]), chunk * len(self._devices))
+        some = self._padded(_first(members, count), count, chunk)
+        # There must be room for what training leaves of all.
+        room = jax.tree.map(jnp.copy, members[0])
+
+        def train() -> object:
+            _, scores = self._call(chunk, some, 0, steps)
+            return scores.block_until_ready(), room
+
+        return train
 
     def _call(
         self, chunk: int, members: "Members", nth: int, steps: int
@@ -205,6 +209,11 @@ class Program:
 
 # States, hyperparameters by name, and what each one's keys are made of.
 Members: TypeAlias = tuple[Pytree, dict[str, Any], Any]
+
+
+def _first(members: Members, count: int) -> Members:
+    first: Members = jax.tree.map(lambda leaf: leaf[:count], members)
+    return first
 
 
 def _one_of(leaf: jax.Array) -> jax.ShapeDtypeStruct:

@@ -1,7 +1,8 @@
 """Many members trained as one, their states stacked on the device."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from ramet.torch.task import (
     row,
     tensors,
 )
+
+# States, hyperparameters and what was drawn, each stacked.
+Members: TypeAlias = tuple[Tensors, Tensors, Tensors]
 
 
 class Program:
@@ -61,9 +65,8 @@ class Program:
         for steps in stretches:
             drawn = self._stacked([draw(self._functions, turn, steps) for turn in turns])
             members = states, hparams, drawn
-            chunk = self._chunks.of(
-                len(turns), functools.partial(self._try, *members, steps=min(steps, MEASURED))
-            )
+            trial = functools.partial(self._trial, members, min(steps, MEASURED))
+            chunk = self._chunks.of(len(turns), trial)
             states, score = self.stretch(chunk, *members, steps)
             scores.append(score)
         check_step(self._like, arrays(row(states, 0)))
@@ -87,8 +90,8 @@ class Program:
         try:
             return self._call(chunk, states, hparams, drawn, steps)
         except torch.OutOfMemoryError as error:
-            train = functools.partial(self._try, states, hparams, drawn, steps=1)
-            raise self._chunks.explained(error, chunk, train) from error
+            trial = functools.partial(self._trial, (states, hparams, drawn), 1)
+            raise self._chunks.explained(error, chunk, trial) from error
 
     def _call(
         self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
@@ -122,12 +125,17 @@ class Program:
             )
         return scores
 
-    def _try(
-        self, states: Tensors, hparams: Tensors, drawn: Tensors, chunk: int, *, steps: int
-    ) -> None:
-        """Train all a little, so many at once, and forget it."""
-        _, scores = self._call(chunk, mapped(torch.clone, states), hparams, drawn, steps)
-        scores.sum().item()
+    def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
+        """Return what trains so many members a little, and forgets it."""
+        states, hparams, drawn = (mapped(lambda each: each[:chunk], part) for part in members)
+        # There must be room for what training leaves of all.
+        room = mapped(torch.clone, members[0])
+
+        def train() -> object:
+            _, scores = self._call(chunk, states, hparams, drawn, steps)
+            return scores.sum().item(), room
+
+        return train
 
     def _stacked(self, trees: Sequence[Tree]) -> Tensors:
         on_host = [tensors(tree, "cpu") for tree in trees]
