@@ -5,10 +5,10 @@
 ``member_steps_per_s`` counts the steps of all members. ``vs_one`` is against one member alone in
 the same framework, and ``vs_processes`` against as many members in a worker process for each core.
 All are whole runs, checkpoints in a file and all, timed by their logs from the end of the second
-round on, so that compiling and measuring are not in it; what is said is the median of three, each
-beside one member. ``outside_share`` is the part of a vectorised run's time that is spent outside of
-the framework's program: values and draws put on the device, scores and states fetched, checkpoints
-written, decisions.
+round on, so that compiling and measuring are not in it; what is said is the median of several,
+each beside one member. ``outside_share`` is the part of a vectorised run's time that is spent
+outside of the framework's program: values and draws put on the device, scores and states fetched,
+checkpoints written, decisions.
 """
 
 import operator
@@ -36,7 +36,7 @@ WARM, ROUNDS = 2, 4
 TIMED = {("jax", "mlp"): 100_000, ("torch", "mlp"): 6_000}
 TIMED_CONV = 1_200
 # How often all is timed; what counts is the median.
-TIMES = 3
+TIMES = 4
 
 
 def task(framework: str, net: str) -> Any:
@@ -115,14 +115,21 @@ def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float
 def measured(framework: str, net: str, members: int) -> dict[str, Any]:
     shape = framework, net
     ones, rates, shares = [], [], []
-    # One beside the other, because a machine is not always as fast.
-    for _ in range(TIMES):
+
+    def one() -> None:
         ones.append(rate(task(framework, net), shape, 1)[0])
+
+    def together() -> None:
         timed = Timed(task(framework, net))
         vectorized, began, ended = rate(timed, shape, members, engine="vectorized")
         rates.append(vectorized)
         inside = sum(end - begin for begin, end in timed.spans if begin >= began)
         shares.append(1 - inside / (ended - began))
+
+    # Beside each other, because a machine is not always as fast; and now this first, now that.
+    for nth in range(TIMES):
+        for measure in (one, together) if nth % 2 else (together, one):
+            measure()
     processes, *_ = rate(task(framework, net), shape, members, workers=os.cpu_count() or 1)
     vectorized = statistics.median(rates)
     return {
