@@ -24,6 +24,20 @@ def test_the_digits_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_turns_are_trained_wherever_one_likes(tmp_path: Path) -> None:
+    command = [sys.executable, EXAMPLES / "ask_tell.py"]
+    first, again = (
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    )
+    said, *schedule = first.splitlines()
+    assert float(re.findall(r"[\d.]+", said)[0]) > 85
+    assert all(line.startswith("from step ") for line in schedule)
+    # It was over, and nothing was trained anew.
+    assert again == first
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "needs", "extra"),
     [

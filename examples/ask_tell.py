@@ -1,0 +1,64 @@
+"""Ask for turns, train them wherever you like, tell how they went. Needs scikit-learn.
+
+    python examples/ask_tell.py
+
+Here a pool of processes trains them, each with a function that knows nothing of ramet; it might as
+well be a queue of jobs on a cluster. Kill the script, run it again, and it goes on.
+"""
+
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+import ramet
+
+images, labels = load_digits(return_X_y=True)
+images = images / images.max()
+learn, score = slice(0, 1_200), slice(1_200, None)
+
+space = ramet.Space(lr=ramet.LogUniform(1e-3, 10.0), decay=ramet.LogUniform(1e-6, 0.1))
+strategy = ramet.PBT(population=8, ready=100)
+
+
+def first_weights(rng):
+    return {"w": 0.01 * rng.normal(size=(images.shape[1], 10))}
+
+
+def trained(state, hparams, steps, seed):
+    """Return the weights after so many steps of gradient descent, and the score."""
+    rng, w = np.random.default_rng(seed), state["w"]
+    for _ in range(steps):
+        batch = rng.integers(1_200, size=32)
+        inputs, targets = images[learn][batch], np.eye(10)[labels[learn][batch]]
+        odds = np.exp(inputs @ w)
+        error = odds / odds.sum(axis=1, keepdims=True) - targets
+        w = w - hparams["lr"] * (inputs.T @ error / len(batch) + hparams["decay"] * w)
+    right = (images[score] @ w).argmax(axis=1) == labels[score]
+    return {"w": w}, float(right.mean())
+
+
+if __name__ == "__main__":
+    run = ramet.open("ask_tell.db", space=space, strategy=strategy, steps=1_000, seed=0)
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        out = {}
+        while True:
+            while len(out) < 2 and (turn := run.ask()) is not None:
+                state = turn.load(default=first_weights)
+                seed = int(turn.rng.integers(2**32))
+                values = {name: turn.hparams[name] for name in turn.hparams}
+                out[pool.submit(trained, state, values, turn.steps, seed)] = turn
+            if not out:
+                break  # The run is over, or somebody stopped it.
+            for job in wait(out, return_when=FIRST_COMPLETED).done:
+                turn = out.pop(job)
+                try:
+                    state, accuracy = job.result()
+                except Exception as error:  # noqa: BLE001 - a member's failure, whatever it is
+                    run.fail(turn, error)
+                else:
+                    run.tell(turn, accuracy, state=state)
+    best = run.result().best
+    print(f"read {best.score:.1%} of {len(labels[score])} digits at step {best.step}")
+    for step, hparams in run.result().schedule():
+        print(f"from step {step}: lr = {hparams['lr']:.2g}, decay = {hparams['decay']:.2g}")
