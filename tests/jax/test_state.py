@@ -156,6 +156,14 @@ def test_injected_hyperparameters_are_set_by_their_name_or_as_bound() -> None:
     assert float(before[1].hyperparams["learning_rate"]) == pytest.approx(0.1)
 
 
+def test_binding_nothing_sets_nothing() -> None:
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+    state = State(optimizer.init(jnp.ones(1)), bind={})
+    state.apply({"learning_rate": 0.5})
+    assert state.applied() == {}
+    assert float(state.value.hyperparams["learning_rate"]) == pytest.approx(0.1)
+
+
 def test_an_explored_rate_is_what_the_next_step_uses() -> None:
     """Which a restored optimizer state would undo, where values are not applied behind it."""
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)

@@ -10,12 +10,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+import optax
 import pytest
 from jax import numpy as jnp
 
 import ramet
 import ramet.jax
-from ramet.errors import UsageError
+from ramet.errors import RunFailed, UsageError
 from ramet.jax.program import Program
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
@@ -128,9 +129,16 @@ def test_a_hyperparameter_that_no_function_reads_is_said(caplog: pytest.LogCaptu
     ("use", "name"),
     [
         (lambda h: 1 if h["lr"] > 0.1 else 2, "lr"),
-        (lambda h: jnp.zeros(int(h["decay"] * 10)), "decay"),
-        (lambda h: np.asarray(h["decay"]), "decay"),
         (lambda h: 1 if jnp.round(h["lr"]) > 0.1 else 2, "lr"),
+        (lambda h: h["lr"].item(), "lr"),
+        (lambda h: np.asarray(h["decay"]), "decay"),
+        (lambda h: jnp.zeros(int(h["decay"] * 10)), "decay"),
+        (lambda h: jnp.zeros((h["n"],)), "n"),
+        (lambda h: jax.random.normal(jax.random.key(0), (h["n"], 2)), "n"),
+        (lambda h: jnp.ones(6)[: h["n"]], "n"),
+        (lambda h: jnp.ones(6).reshape(h["n"], -1), "n"),
+        (lambda h: [sum(range(h["n"]))], "n"),
+        (lambda h: {1: 1.0, 2: 2.0, 3: 3.0}[h["n"]], "n"),
     ],
 )
 @pytest.mark.parametrize("engine", ["vectorized", None])
@@ -140,9 +148,65 @@ def test_what_cannot_be_traced_is_named(use: Callable[[Any], Any], name: str, en
             use(hparams)
             return super().step(state, hparams, steps, key)
 
+    space = ramet.Space(SPACE, n=ramet.Integer(1, 3))
     task = ramet.jax.Task(Untraceable(), chunk=4)
     with pytest.raises(UsageError, match=rf"hyperparameter \['{name}'\] is used as a value"):
+        ramet.run(task, space, STRATEGIES["random"], steps=8, seed=0, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+def test_what_would_raise_with_plain_numbers_too_is_raised_as_it_is(engine: Any) -> None:
+    class Wrong(Bowl):
+        def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
+            return super().step({"weights": state["w"]}, hparams, steps, key)
+
+    task = ramet.jax.Task(Wrong(), chunk=4)
+    with pytest.raises(KeyError if engine else RunFailed, match="'w'"):
         together(STRATEGIES["random"], task=task, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+def test_a_step_that_returns_nothing_is_refused(engine: Any) -> None:
+    class Forgets(Bowl):
+        def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
+            super().step(state, hparams, steps, key)
+
+    with pytest.raises(UsageError, match="must return the state, but it returned None"):
+        together(STRATEGIES["random"], task=ramet.jax.Task(Forgets(), chunk=4), engine=engine)
+
+
+def test_an_init_that_cannot_be_traced_is_refused() -> None:
+    class Draws(Bowl):
+        def init(self, key: Any) -> Any:
+            return super().init(key) if jax.random.uniform(key) > 0.5 else {}
+
+    with pytest.raises(UsageError, match="a task's init must be traceable"):
+        together(STRATEGIES["random"], task=ramet.jax.Task(Draws(), chunk=4))
+
+
+def test_what_optax_holds_is_the_tasks_own_in_both_engines() -> None:
+    """Values go to where a step reads them, and nowhere by their name."""
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.01)
+
+    class Injected(Bowl):
+        def init(self, key: Any) -> Any:
+            w = jax.random.normal(key, (3,))
+            return {"w": w, "opt": optimizer.init(w)}
+
+        def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
+            def one(_: Any, now: Any) -> Any:
+                updates, opt = optimizer.update(now["w"], now["opt"])
+                return {"w": now["w"] + updates, "opt": opt}
+
+            return jax.lax.fori_loop(0, steps, one, state)
+
+    space = ramet.Space(learning_rate=ramet.Uniform(0.1, 0.5))
+    task = ramet.jax.Task(Injected(), chunk=4)
+    by_engine = [
+        ramet.run(task, space, STRATEGIES["random"], steps=8, seed=0, engine=engine)  # type: ignore[call-overload]
+        for engine in ("vectorized", None)
+    ]
+    assert scores(by_engine[0].events) == pytest.approx(scores(by_engine[1].events), rel=1e-5)
 
 
 def test_a_hyperparameter_that_is_no_number_is_named() -> None:

@@ -151,6 +151,7 @@ def test_a_chunk_that_is_none_is_refused(chunk: Any) -> None:
     [
         (lambda h: 1 if h["lr"] > 0.1 else 2, r"hyperparameter \['lr'\] is used"),
         (lambda h: h["decay"].item(), r"hyperparameter \['decay'\] is used"),
+        (lambda h: np.asarray(h["lr"]), r"hyperparameter \['lr'\] is used"),
         (lambda h: torch.randn(3), "draw whatever is left to chance in draw"),
     ],
 )
@@ -282,6 +283,70 @@ def test_a_step_that_makes_another_kind_of_state_is_refused(engine: Any) -> None
     task = ramet.torch.Task(Doubles(ramet.torch.SGD()), chunk=4, device="cpu")
     with pytest.raises(UsageError, match=r"state\['seen'\] was int32\(\) and became float64\(\)"):
         together(STRATEGIES["pbt"], task=task, engine=engine)
+
+
+@pytest.mark.parametrize("chunk", [4, "auto"])
+@pytest.mark.parametrize("engine", ["vectorized", None])
+def test_a_step_that_writes_on_what_it_is_given_is_refused(engine: Any, chunk: Any) -> None:
+    class Writes(Fit):
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            after = super().step(state, hparams, drawn)
+            state["params"]["0.bias"].mul_(0.9)
+            return after
+
+    task = ramet.torch.Task(Writes(ramet.torch.SGD()), chunk=chunk, device="cpu")
+    with pytest.raises(UsageError, match="but it wrote on a tensor in place; return new ones"):
+        together(STRATEGIES["pbt"], task=task, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize(
+    ("returned", "law"),
+    [
+        (lambda after: None, "a task's step returns is a NoneType"),
+        (lambda after: {**after, "loss": 0.5}, r"a task's step returns\['loss'\] is a float"),
+        (lambda after: [after], "a task's step returns is a list"),
+    ],
+)
+def test_a_step_that_returns_no_tensors_is_refused(returned: Any, law: str, engine: Any) -> None:
+    class Other(Fit):
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            return returned(super().step(state, hparams, drawn))
+
+    task = ramet.torch.Task(Other(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(UsageError, match=law):
+        together(STRATEGIES["pbt"], task=task, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", None])
+def test_gradients_from_elsewhere_are_refused_with_where_to_get_them(engine: Any) -> None:
+    class Backward(Fit):
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            self.loss(state["params"], X, Y).backward()
+
+    task = ramet.torch.Task(Backward(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(UsageError, match=r"from torch\.func\.grad, because"):
+        together(STRATEGIES["pbt"], task=task, engine=engine)
+
+
+def test_what_would_raise_unmapped_too_is_raised_as_it_is() -> None:
+    class Wrong(Fit):
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            return state["weights"]
+
+    task = ramet.torch.Task(Wrong(ramet.torch.SGD()), chunk=4, device="cpu")
+    with pytest.raises(KeyError, match="weights"):
+        together(STRATEGIES["pbt"], task=task)
+
+
+def test_memory_of_the_machine_may_be_full_too() -> None:
+    program = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu").program(SPACE)
+    full = (
+        "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried"
+    )
+    for error in (RuntimeError(full), MemoryError(), torch.OutOfMemoryError("CUDA out of memory")):
+        assert program.is_full(error)
+    assert not program.is_full(RuntimeError("another"))
 
 
 @pytest.mark.parametrize(

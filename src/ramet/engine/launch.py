@@ -198,7 +198,7 @@ def _together(train: object, engine: Engine | None, workers: int) -> Vectorizabl
     if workers:
         raise UsageError(
             f"a vectorised population must be trained in one process, but got {workers=}; its "
-            f"program has all the cores, or devices with shard=True"
+            f"program has all the cores, and a ramet.jax.Task(..., shard=True) all the devices"
         )
     if not isinstance(train, Vectorizable):
         raise UsageError(

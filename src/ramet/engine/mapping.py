@@ -165,9 +165,9 @@ def too_large(count: int, size: int) -> UsageError:
     """Return the error for a population whose states, of so many bytes each, leave no room."""
     return UsageError(
         f"a population must fit its device, but not even one member at a time can be trained "
-        f"beside the states of all {count}, {size:,} bytes each, of which there are two copies "
-        f"while members copy one another; have fewer members, spread them over more devices, or "
-        f"train in worker processes"
+        f"beside the states of all {count}, {size:,} bytes each, of which there are several copies "
+        f"while members copy one another and train; have fewer members, spread them over more "
+        f"devices, or train in worker processes"
     )
 
 

@@ -12,14 +12,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ramet.engine import Turn
 from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
 from ramet.jax.task import (
-    UNTRACEABLE,
     Functions,
     Traced,
     blank,
     check_step,
+    explained,
     first_key,
     seed_of,
-    untraceable,
 )
 from ramet.jax.trees import Pytree, check_same, filled, saved
 from ramet.state.tree import Tree
@@ -142,9 +141,11 @@ class Program:
                 if chunk not in self._compiled:
                     self._compiled[chunk] = self._compile(chunk)
                 trained = self._compiled[chunk](*members, np.uint32(nth), steps=steps)
-        except UNTRACEABLE as error:
+        except jax.errors.JaxRuntimeError:
+            raise
+        except Exception as error:
             first = jax.tree.map(lambda leaf: leaf[0], members)
-            raise untraceable(self._traced, error, *first, np.uint32(nth), steps=steps) from error
+            raise explained(self._traced, error, *first, np.uint32(nth), steps=steps) from error
         return trained
 
     def _one_by_one(self, members: "Members", nth: int, steps: int) -> tuple[Pytree, jax.Array]:

@@ -19,7 +19,7 @@ class State:
 
     Loops that pass states along keep the newest in ``value``. Modules of flax.nnx, which are
     changed in place, are restored in place. Hyperparameters that ``optax.inject_hyperparams`` holds
-    are set there, by their name, or by the name that ``bind`` says.
+    are set there, by their name, or by the name that ``bind`` says; ``bind={}`` sets none.
 
     >>> state = State({"w": jnp.zeros(2)})
     >>> state.value = {"w": jnp.ones(2)}
@@ -30,6 +30,7 @@ class State:
     def __init__(self, value: Pytree, *, bind: Mapping[str, str] | None = None) -> None:
         self.value = value
         self._names = dict(bind or {})
+        self._by_name = bind is None or len(bind) > 0
         # The entry that each hyperparameter was applied to.
         self._applied: dict[str, str] = {}
         self._told: dict[str, Value] = {}
@@ -58,7 +59,8 @@ class State:
                 f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
                 f"but {unknown} are bound"
             )
-        entries = {self._names.get(name, name): name for name in hparams}
+        names = hparams if self._by_name else ()
+        entries = {self._names.get(name, name): name for name in names}
         self._applied = {}
         for node in self._injected():
             for entry in node.hyperparams.keys() & entries.keys():

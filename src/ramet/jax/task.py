@@ -10,8 +10,7 @@ import numpy as np
 from ramet.engine import Trainee, Turn
 from ramet.engine.mapping import Chunk, Numbers, check_task
 from ramet.errors import UsageError
-from ramet.jax.state import State
-from ramet.jax.trees import Pytree, differing
+from ramet.jax.trees import Kept, Pytree, differing
 from ramet.space import Space
 from ramet.values import Values
 
@@ -55,15 +54,17 @@ class Task:
         """Train one member, turn after turn."""
         traced, begin, step = self._compiled
         numbers, like = Numbers(member.space), blank(self.functions)
-        state = State(begin(first_key(seed_of(member.rng))) if member.fresh else like)
+        state = Kept(begin(first_key(seed_of(member.rng))) if member.fresh else like)
         for turn in member.turns(state):
             hparams, seed = numbers.of(turn.hparams.peek()), seed_of(turn.rng)
             for nth, steps in enumerate(turn.stretches()):
                 args = state.value, hparams, seed, np.uint32(nth)
                 try:
                     state.value, score = step(*args, steps=steps)
-                except UNTRACEABLE as error:
-                    raise untraceable(traced, error, *args, steps=steps) from error
+                except jax.errors.JaxRuntimeError:
+                    raise
+                except Exception as error:
+                    raise explained(traced, error, *args, steps=steps) from error
                 turn.report(score)
             check_step(like, state.value)
             traced.read_from(turn)
@@ -99,6 +100,8 @@ class Traced:
         """Return one member's state after the steps up to its next score, and the score."""
         key = jax.random.fold_in(jax.random.key(seed), nth)
         state = self.functions.step(state, Values(hparams, read=self._read), steps, key)
+        if state is None:
+            raise UsageError("a task's step must return the state, but it returned None")
         return state, self.functions.evaluate(state)
 
     def read_from(self, turn: Turn) -> None:
@@ -109,34 +112,53 @@ class Traced:
 
 UNTRACEABLE = (
     jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
 )
 
 
-def untraceable(
+def explained(
     traced: Traced,
     error: Exception,
     state: Pytree,
     hparams: Mapping[str, Any],
     *rest: Any,
     steps: int,
-) -> UsageError:
-    """Return the error for functions that cannot be traced, which says what hyperparameters are."""
-    # JAX says what a value depends on where one member is traced alone.
-    said = str(error)
-    try:
-        step = jax.jit(traced.stretch, static_argnames="steps")
-        step.lower(state, hparams, *rest, steps=steps)
-    except UNTRACEABLE as again:
-        said += str(again)
-    blamed = [name for name in hparams if f"hparams['{name}']" in said]
+) -> Exception:
+    """Return what to say of functions that raised while they were traced, and which values did it.
+
+    What would raise with plain numbers as well is the task's own affair.
+    """
+
+    def traces(*known: str) -> bool:
+        """Say whether the functions can be traced if these are plain numbers."""
+        fixed = {name: np.asarray(hparams[name])[()] for name in known}
+        others = {name: value for name, value in hparams.items() if name not in known}
+
+        def stretch(state: Pytree, others: dict[str, Any], *rest: Any) -> Any:
+            # So that what is made of plain numbers alone is plain too.
+            with jax.ensure_compile_time_eval():
+                return traced.stretch(state, {**others, **fixed}, *rest, steps=steps)
+
+        try:
+            jax.eval_shape(stretch, state, others, *rest)
+        except Exception:  # noqa: BLE001 - whatever it is, they cannot
+            return False
+        return True
+
+    if traces(*hparams):
+        blamed = [name for name in hparams if not traces(*(hparams.keys() - {name}))]
+    elif isinstance(error, UNTRACEABLE):
+        blamed = []
+    else:
+        return error
     what = f"hyperparameter {blamed} is" if blamed else "something else that is traced is"
     return UsageError(
         f"a task's functions must be traceable, with hyperparameters as traced numbers, so that "
         f"exploring compiles nothing, but {what} used as a value of Python's: in an `if`, a "
-        f"`range` or a shape; use jnp.where, lax.cond or lax.fori_loop there, or take it out of "
-        f"the space: {str(error).splitlines()[0]}"
+        f"`range`, an index or a shape; use jnp.where, lax.cond or lax.fori_loop there, or take it "
+        f"out of the space: {str(error).splitlines()[0]}"
     )
 
 
@@ -144,12 +166,10 @@ def blank(functions: Functions) -> Pytree:
     """Return a state of the structure that the functions have, without computing it."""
     try:
         shapes = jax.eval_shape(functions.init, first_key(np.uint32(0)))
-    except UNTRACEABLE:
-        raise
-    except TypeError as error:
+    except (TypeError, *UNTRACEABLE) as error:
         raise UsageError(
             f"a task's init must be traceable, and return a pytree of arrays and nothing else, but "
-            f"JAX says: {str(error).splitlines()[0]}; keep what is code, such as a function in an "
+            f"it raised: {str(error).splitlines()[0]}; keep what is code, such as a function in an "
             f"Equinox model, out of it: eqx.filter(model, eqx.is_array) in init, and eqx.combine "
             f"in step"
         ) from error

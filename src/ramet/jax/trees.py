@@ -16,6 +16,19 @@ Pytree: TypeAlias = Any
 NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
 
 
+class Kept:
+    """A pytree as a state, without hyperparameters of its own."""
+
+    def __init__(self, value: Pytree) -> None:
+        self.value = value
+
+    def capture(self) -> Tree:
+        return saved(self.value)
+
+    def restore(self, tree: Tree) -> None:
+        self.value = put_back(self.value, tree)
+
+
 def saved(pytree: Pytree) -> dict[str, Any]:
     """Return the numbers of a pytree by their path; what is code, such as a function, stays out.
 

@@ -9,7 +9,7 @@ import torch
 
 from ramet.engine import Turn
 from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
-from ramet.errors import UsageError
+from ramet.errors import RametError, UsageError
 from ramet.state.tree import Tree
 from ramet.torch.task import (
     Functions,
@@ -52,6 +52,8 @@ class Program:
         return self._stacked(trees)
 
     def taken(self, stacks: Sequence[Tensors], places: Sequence[int]) -> Tensors:
+        if len(stacks) == 1 and list(places) == list(range(len(leaves(stacks[0])[0]))):
+            return stacks[0]
         index = torch.tensor(places, device=self._device)
         joined = stacks[0] if len(stacks) == 1 else mapped(lambda *each: torch.cat(each), *stacks)
         return mapped(lambda tensor: tensor[index], joined)
@@ -81,7 +83,8 @@ class Program:
         return [row(whole, place) for place in range(count)]
 
     def is_full(self, error: Exception) -> bool:
-        return isinstance(error, torch.OutOfMemoryError)
+        on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
     def stretch(
         self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
@@ -89,23 +92,29 @@ class Program:
         """Train all members up to their next score, so many at once."""
         try:
             return self._call(chunk, states, hparams, drawn, steps)
-        except torch.OutOfMemoryError as error:
+        except Exception as error:
+            if not self.is_full(error):
+                raise
             trial = functools.partial(self._trial, (states, hparams, drawn), 1)
             raise self._chunks.explained(error, chunk, trial) from error
 
     def _call(
         self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
     ) -> tuple[Tensors, torch.Tensor]:
+        with self._traced.in_one_piece(states, hparams, drawn):
+            after = self._step(chunk, states, hparams, row_of_each(drawn, 0))
+        for nth in range(1, steps):
+            after = self._step(chunk, after, hparams, row_of_each(drawn, nth))
+        return after, self._scores(chunk, after)
+
+    def _step(self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors) -> Tensors:
         step = torch.vmap(self._traced.step, in_dims=(0, 0, 0), chunk_size=chunk)
-        for nth in range(steps):
-            now = mapped(lambda each: each[:, nth], drawn)  # noqa: B023 - called at once
-            try:
-                states = step(states, hparams, now)
-            except RuntimeError as error:
-                if "vmap" not in str(error):
-                    raise
-                raise self._unmappable(error, states, hparams, now) from error
-        return states, self._scores(chunk, states)
+        try:
+            return step(states, hparams, drawn)
+        except Exception as error:
+            if self.is_full(error) or isinstance(error, RametError):
+                raise
+            raise self._explained(error, states, hparams, drawn) from error
 
     def _scores(self, chunk: int, states: Tensors) -> torch.Tensor:
         try:
@@ -141,11 +150,16 @@ class Program:
         on_host = [tensors(tree, "cpu") for tree in trees]
         return mapped(lambda *each: torch.stack(each).to(self._device), *on_host)
 
-    def _unmappable(
-        self, error: RuntimeError, states: Tensors, hparams: Tensors, drawn: Tensors
-    ) -> UsageError:
-        """Return the error for a step that cannot be mapped, which says which values it used."""
-        blamed = [name for name in hparams if not self._is_mapped(name, states, hparams, drawn)]
+    def _explained(
+        self, error: Exception, states: Tensors, hparams: Tensors, drawn: Tensors
+    ) -> Exception:
+        """Return what to say of a step that raised while it was mapped, and which values did it.
+
+        What would raise with one member alone is the task's own affair.
+        """
+        if not self._is_mapped((), states, hparams, drawn):
+            return error
+        blamed = [name for name in hparams if not self._is_mapped((name,), states, hparams, drawn)]
         what = f"hyperparameter {blamed} is" if blamed else "something in it is"
         return UsageError(
             f"a task's step must be one that torch.vmap can map over members, but {what} used as "
@@ -153,16 +167,24 @@ class Program:
             f"draw whatever is left to chance in draw(): {str(error).splitlines()[0]}"
         )
 
-    def _is_mapped(self, name: str, states: Tensors, hparams: Tensors, drawn: Tensors) -> bool:
-        """Say whether the step can be mapped over this hyperparameter alone."""
+    def _is_mapped(
+        self, names: Sequence[str], states: Tensors, hparams: Tensors, drawn: Tensors
+    ) -> bool:
+        """Say whether the step can be mapped over these hyperparameters alone, or not mapped."""
         first = row(hparams, 0)
-        state, drawn_first = row(states, 0), row(drawn, 0)
+        state, drawn_first = mapped(torch.clone, row(states, 0)), row(drawn, 0)
 
-        def step(value: torch.Tensor) -> Tensors:
-            return self._traced.step(state, {**first, name: value}, drawn_first)
+        def step(values: Tensors) -> Tensors:
+            return self._traced.step(state, {**first, **values}, drawn_first)
 
+        values = {name: hparams[name] for name in names}
         try:
-            torch.vmap(step)(hparams[name])
-        except RuntimeError:
+            torch.vmap(step)(values) if names else step(values)
+        except Exception:  # noqa: BLE001 - whatever it is, it cannot
             return False
         return True
+
+
+def row_of_each(stacked: Tensors, nth: int) -> Tensors:
+    """Return what is at a place of the second axis, behind that of members."""
+    return mapped(lambda each: each[:, nth], stacked)

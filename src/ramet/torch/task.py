@@ -1,6 +1,7 @@
 """A task in PyTorch: functions of tensors that one member is trained by, or many at once."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 # Nested dicts of tensors.
 Tensors: TypeAlias = Any
+
+# What tensors are made of, where a task need not give any itself.
+GIVEN = torch.Tensor | np.ndarray | np.generic | bool | int | float
+
+# What PyTorch says where gradients are not to be had as they usually are.
+OF_GRADIENTS = ("require grad", "requires_grad", "backward() called inside")
 
 
 @runtime_checkable
@@ -71,7 +78,9 @@ class Task:
             hparams = tensors(numbers.of(turn.hparams.peek()), self.device)
             for steps in turn.stretches():
                 drawn = tensors(draw(self.functions, turn, steps), self.device)
-                for nth in range(steps):
+                with traced.in_one_piece(state, hparams, drawn):
+                    state = traced.step(state, hparams, row(drawn, 0))
+                for nth in range(1, steps):
                     state = traced.step(state, hparams, row(drawn, nth))
                 turn.report(self.functions.evaluate(state))
             held.value = arrays(state)
@@ -91,14 +100,45 @@ class Traced:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
         self._read: set[str] = set()
+        # Whether it is known that a step returns what it must.
+        self._checked = False
 
     def step(self, state: Tensors, hparams: dict[str, torch.Tensor], drawn: Tensors) -> Tensors:
-        return self._functions.step(state, Values(hparams, read=self._read), drawn)
+        try:
+            after = self._functions.step(state, Values(hparams, read=self._read), drawn)
+        except RuntimeError as error:
+            if any(said in str(error) for said in OF_GRADIENTS):
+                raise _needs_grad(error) from error
+            raise
+        if not self._checked:
+            check_nested(after, "what a task's step returns", kinds=torch.Tensor)
+            self._checked = True
+        return after
+
+    @contextlib.contextmanager
+    def in_one_piece(self, *given: Tensors) -> Iterator[None]:
+        """Refuse a step that writes on what it is given."""
+        before = [leaf._version for tree in given for leaf in leaves(tree)]  # noqa: SLF001 - there is no other way to know
+        yield
+        after = [leaf._version for tree in given for leaf in leaves(tree)]  # noqa: SLF001 - as above
+        if before != after:
+            raise UsageError(
+                "a task's step must leave what it is given as it is, because others are trained "
+                "from it too, but it wrote on a tensor in place; return new ones, such as "
+                "0.9 * m + g in place of m.mul_(0.9).add_(g)"
+            )
 
     def read_from(self, turn: Turn) -> None:
         """Have a turn know what the step read."""
         for name in self._read.intersection(turn.hparams.peek()):
             turn.hparams[name]
+
+
+def _needs_grad(error: RuntimeError) -> UsageError:
+    return UsageError(
+        f"a task's step must get its gradients from torch.func.grad, because tensors are not told "
+        f"to remember how they were made, but torch says: {str(error).splitlines()[0]}"
+    )
 
 
 def begin(functions: Functions, rng: np.random.Generator) -> Tree:
@@ -122,15 +162,15 @@ def draw(functions: Functions, turn: Turn, steps: int) -> Tree:
     return drawn
 
 
-def check_nested(tree: Any, what: str, at: str = "") -> None:
-    """Refuse what is not made of dicts of tensors or arrays."""
+def check_nested(tree: Any, what: str, at: str = "", *, kinds: Any = GIVEN) -> None:
+    """Refuse what is not made of dicts of tensors or, if they are taken too, arrays and numbers."""
     if not at and not isinstance(tree, Mapping):
         raise _not_nested(tree, what)
     for key, part in tree.items():
         place = f"{at}[{key!r}]"
         if isinstance(part, Mapping):
-            check_nested(part, what, place)
-        elif not isinstance(part, torch.Tensor | np.ndarray | np.generic | bool | int | float):
+            check_nested(part, what, place, kinds=kinds)
+        elif not isinstance(part, kinds):
             raise _not_nested(part, what + place)
 
 
