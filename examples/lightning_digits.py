@@ -57,6 +57,7 @@ def train(member):
         max_epochs=-1,  # the callback stops it
         callbacks=[turns],
         accelerator="cpu",
+        devices=1,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

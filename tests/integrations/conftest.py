@@ -1,6 +1,24 @@
 """Settings of the tests of callbacks."""
 
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen() -> Iterator[None]:
+    """Spare accelerate, which collects garbage at every beginning, what there is already."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what the Trainer writes go where it is swept away."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)

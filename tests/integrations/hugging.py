@@ -32,14 +32,16 @@ class Reader(nn.Module):
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
-def trainer(model: torch.nn.Module, turns: Turns, **settings: Any) -> Trainer:
+def trainer(
+    model: torch.nn.Module, turns: Turns, kind: type[Trainer] = Trainer, **settings: Any
+) -> Trainer:
     quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "use_cpu": True}
     batches: dict[str, Any] = {"per_device_train_batch_size": 16, "per_device_eval_batch_size": 16}
     # All batches alike, because the Trainer draws them ahead of the turn that they are for.
     batches["train_sampling_strategy"] = "sequential"
     arguments = TrainingArguments("out", **{"max_steps": 10**9, **quiet, **batches, **settings})
     data = {"train_dataset": SENTENCES, "eval_dataset": SENTENCES}
-    made = Trainer(model, arguments, callbacks=[turns], **data)
+    made = kind(model, arguments, callbacks=[turns], **data)
     made.remove_callback(PrinterCallback)
     return made
 

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 import ramet
 import ramet.torch
 from ramet.errors import HyperparameterUnread, MissingScore, TurnInterrupted
-from ramet.events import canonical
+from ramet.events import TurnEnded, canonical
 from ramet.integrations.stable_baselines3 import Turns
 from tests.integrations.baselines import Dial, Levers, learn, learn_quickly, ppo, small
 
@@ -171,6 +171,30 @@ def test_algorithms_with_a_replay_buffer_are_members_too(
     assert result.population.copies
 
 
+def test_every_action_explores_at_the_explored_rate() -> None:
+    acted: list[float] = []
+
+    class Acting(DQN):
+        turns: Turns
+
+        def predict(self, *given: Any, **named: Any) -> Any:
+            assert self.exploration_rate == self.turns.turn.hparams["exploration_rate"]
+            acted.append(self.exploration_rate)
+            return super().predict(*given, **named)
+
+    def train(member: ramet.Trainee) -> None:
+        model = Acting(
+            "MlpPolicy", Levers(), train_freq=8, learning_starts=0, buffer_size=99, **small()
+        )
+        model.turns = Turns(member)
+        model.learn(total_timesteps=10**9, callback=model.turns, log_interval=10**9)
+
+    space = ramet.Space(exploration_rate=ramet.Uniform(0.01, 0.5))
+    result = ramet.run(train, space, pbt(), steps=6, seed=0, strict=True)
+    assert result.population.copies
+    assert len(set(acted)) > 6
+
+
 def test_an_entropy_coefficient_that_is_learned_is_none_to_be_set() -> None:
     def train(member: ramet.Trainee) -> None:
         model = SAC("MlpPolicy", Dial(), train_freq=8, learning_starts=4, buffer_size=99, **small())
@@ -193,6 +217,35 @@ def test_a_run_is_the_same_for_any_number_of_processes(
     assert alone.population.copies
     together = run(store=tmp_path / "runs.db", workers=2)
     assert canonical(together.events) == canonical(alone.events)
+
+
+def test_the_score_is_the_mean_return_of_all_episodes_of_the_turn() -> None:
+    returns: list[float] = []
+
+    class Noting(Levers):
+        def reset(self, **given: Any) -> Any:
+            self.pulled = 0.0
+            return super().reset(**given)
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            seen, reward, ended, *rest = super().step(action)
+            self.pulled += reward
+            if ended:
+                returns.append(self.pulled)
+            return seen, reward, ended, *rest
+
+    def train(member: ramet.Trainee) -> None:
+        model = ppo(Noting(), n_steps=256, batch_size=64, seed=member.seed)
+        model.learn(total_timesteps=10**9, callback=Turns(member))
+
+    strategy = ramet.RandomSearch(population=1, ready=2)
+    result = ramet.run(train, RATES, strategy, steps=4, seed=0)
+    ended = [event for event in result.events if isinstance(event, TurnEnded)]
+    # Two rollouts of 64 episodes of four levers, which is more than logs are of.
+    turns = [returns[:128], returns[128:256]]
+    scores = [score for event in ended for _, score in event.points]
+    assert scores == pytest.approx([np.mean(turn) for turn in turns])
+    assert scores[0] != pytest.approx(np.mean(turns[0][-100:]))
 
 
 def test_the_levers_are_learned() -> None:

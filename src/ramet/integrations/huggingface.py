@@ -1,13 +1,20 @@
 """Hugging Face: a callback that has a Trainer of transformers train a member's turns."""
 
 try:
-    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers import (
+        Trainer,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 except ImportError as error:
     raise ImportError(
         f"ramet.integrations.huggingface needs transformers and accelerate, but {error}; install "
         f"them: pip install 'ramet[huggingface]'"
     ) from error
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,11 +24,12 @@ from torch.optim import Optimizer
 import ramet.torch
 from ramet.engine.turn import Turn
 from ramet.engine.worker import Trainee
-from ramet.errors import UsageError
+from ramet.errors import MissingScore, UsageError
 from ramet.integrations.stepping import (
     Bind,
     Stepping,
     bindings,
+    check_alone,
     check_scheduler,
     evaluating,
     metric_of,
@@ -38,13 +46,19 @@ class Turns(TrainerCallback):
 
         def train(member):
             ramet.torch.seed(member.seed)
-            arguments = TrainingArguments("out", max_steps=10**9, seed=member.seed)
+            arguments = TrainingArguments(
+                "out",
+                max_steps=10**9,
+                lr_scheduler_type="constant",
+                save_strategy="no",
+                seed=member.seed,
+            )
             data = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
             Trainer(model(), arguments, callbacks=[Turns(member, "eval_accuracy")], **data).train()
 
     A step is one of the optimiser, of ``gradient_accumulation_steps`` batches. The Trainer
     evaluates where a score is due; ``monitor`` is a metric that this yields, or a function of the
-    model, which then is called instead. Of several evaluation datasets, it has to be of the last.
+    model, which then is called instead. A metric may be of any of several evaluation datasets.
 
     What follows a member: the model, the optimiser, the scheduler, a gradient scaler, generators of
     random numbers, and ``others``, as ``ramet.torch.State`` takes them. What does not: the place in
@@ -59,8 +73,9 @@ class Turns(TrainerCallback):
 
     ``max_steps`` is to be as much as one process may train for all members together. A schedule of
     the Trainer's own is as long: take ``lr_scheduler_type="constant"``, or hand over a scheduler of
-    the length that you mean. The Trainer's own checkpoints would be of several members: take
-    ``save_strategy="no"``.
+    the length that you mean. The Trainer's own checkpoints would be of several members, and
+    ``load_best_model_at_end`` would bring one's weights to another: ``save_strategy`` has to be
+    ``"no"``.
     """
 
     def __init__(
@@ -79,7 +94,10 @@ class Turns(TrainerCallback):
         self._others = others
         self._stepping: Stepping | None = None
         self._awaits_score = False
-        # The metrics of the latest evaluation.
+        # How many datasets the Trainer evaluates on, one by one.
+        self._datasets = 1
+        # How many of them it has yet to, and the metrics of the others, since a score is due.
+        self._to_come = 0
         self._came: dict[str, Any] = {}
 
     @property
@@ -94,6 +112,10 @@ class Turns(TrainerCallback):
         control: TrainerControl,
         **at: Any,
     ) -> None:
+        check_alone(max(args.world_size, args.n_gpu), "start it with python alone, not torchrun")
+        _check_saving(args)
+        if self._metric is not None:
+            self._datasets = _datasets(_calling(), self._metric)
         model, optimizer, scheduler = at["model"], at["optimizer"], at["lr_scheduler"]
         check_scheduler(scheduler)
         scaler = getattr(optimizer, "scaler", None)
@@ -114,25 +136,27 @@ class Turns(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
-        if self._awaits_score and self._metric is not None:
-            remedy = "return it from compute_metrics, or monitor a function of the model"
-            metric_of(self._came, self._metric, remedy)
+        # It came late if evaluate() is somebody's own, and of fewer datasets, or not at all.
+        if self._awaits_score:
+            self._score_came(control)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
         if self._begun.score_due and self._score is None:
             self._awaits_score = control.should_evaluate = True
+            self._came, self._to_come = {}, self._datasets
         else:
             self._step(control, self._scored(at["model"]))
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
-        self._came = at["metrics"]
-        if self._awaits_score and self._metric in self._came:
-            self._awaits_score = False
-            self._step(control, self._came[self._metric])
+        self._came |= at["metrics"]
+        self._to_come -= 1
+        # Not before all were, because a step that is counted may put another member in the model.
+        if self._awaits_score and self._to_come <= 0 and self._metric in self._came:
+            self._score_came(control)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
@@ -148,6 +172,12 @@ class Turns(TrainerCallback):
             )
         return self._stepping
 
+    def _score_came(self, control: TrainerControl) -> None:
+        if self._metric is not None:
+            self._awaits_score = False
+            remedy = "return it from compute_metrics, or monitor a function of the model"
+            self._step(control, metric_of(self._came, self._metric, remedy))
+
     def _step(self, control: TrainerControl, score: Any) -> None:
         self._begun.step(score)
         if self._begun.over:
@@ -158,6 +188,44 @@ class Turns(TrainerCallback):
             return None
         with evaluating(model):
             return self._score(model)
+
+
+def _calling() -> Trainer | None:
+    """Return the Trainer that calls, which callbacks are told all of but its datasets."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if isinstance(caller := frame.f_locals.get("self"), Trainer):
+            return caller
+        frame = frame.f_back
+    return None
+
+
+def _datasets(trainer: Trainer | None, metric: str) -> int:
+    """Return how many datasets a Trainer evaluates on, one by one, and refuse to have none."""
+    data = getattr(trainer, "eval_dataset", None)
+    if data is None and trainer is not None and not _evaluates_by_itself(type(trainer)):
+        raise MissingScore(
+            f"a Trainer must have what to evaluate on where a score is due, but there is no "
+            f"eval_dataset to have {metric!r} of; give it one, or monitor a function of the model"
+        )
+    return len(data) if isinstance(data, dict) else 1
+
+
+def _evaluates_by_itself(kind: type[Trainer]) -> bool:
+    """Return whether a Trainer is of a class of somebody's that may need no dataset."""
+    methods = (kind.evaluate, kind.get_eval_dataloader)
+    return any(not method.__module__.startswith("transformers.") for method in methods)
+
+
+def _check_saving(args: TrainingArguments) -> None:
+    """Refuse checkpoints of the Trainer's own: they are of whichever member is in turn."""
+    saving = getattr(args.save_strategy, "value", args.save_strategy)
+    if saving != "no":
+        raise UsageError(
+            f"a Trainer must keep no checkpoints of its own, which would be of whichever member is "
+            f"in turn, but save_strategy is {saving!r}; take save_strategy='no': ramet keeps "
+            f"one of each member, and result.best has the best"
+        )
 
 
 def _place(name: str, args: TrainingArguments, optimizer: Optimizer, scheduler: Any) -> Any:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities.types import LRSchedulerConfig
 
 import ramet.torch
 from ramet.engine.turn import Turn
@@ -23,6 +24,7 @@ from ramet.integrations.stepping import (
     Bind,
     Stepping,
     bindings,
+    check_alone,
     check_scheduler,
     evaluating,
     metric_of,
@@ -37,20 +39,22 @@ class Turns(Checkpoint):
         def train(member):
             ramet.torch.seed(member.seed)
             turns = Turns(member, monitor="val_acc")
-            trainer = lightning.Trainer(max_epochs=-1, callbacks=[turns], logger=False)
+            trainer = lightning.Trainer(max_epochs=-1, devices=1, callbacks=[turns], logger=False)
             trainer.fit(Model(), train_loader, val_loader)
 
     A step is one of the optimiser: with ``accumulate_grad_batches=4``, four batches. Lightning
-    validates where a score is due and nowhere else; ``monitor`` is a metric that this logs, or a
-    function of the module, which then is called instead.
+    validates where a score is due and nowhere else; ``monitor`` is a metric that this logs, none
+    of training, or a function of the module, which then is called instead.
 
     What follows a member: the module, all optimisers, schedulers, a gradient scaler, generators of
     random numbers, and ``others``, as ``ramet.torch.State`` takes them. What does not: the place in
     the training data, where the loop goes on with whoever is next, and what modules keep outside
     of their ``state_dict``. So a run is the same for any number of workers if batches are drawn
-    from PyTorch's own generator when they are needed; a shuffled loader draws once for an epoch.
+    from PyTorch's own generator when they are needed. A shuffled loader draws once for an epoch,
+    and of a loader without a length, as of an ``IterableDataset``, Lightning has a batch ahead.
 
-    ``lr`` is the first optimiser's, or the base of its schedule. Entries of its parameter groups go
+    ``lr`` is the first optimiser's, or the base of its schedule, which has to go by steps:
+    ``{"scheduler": s, "interval": "step"}``. Entries of its parameter groups go
     by their names too, and ``bind`` says where others go, as ``ramet.torch.State`` takes it; if it
     is a function, it is called with the module once that has its optimisers. Whatever the module
     reads itself is in ``turn.hparams``.
@@ -83,6 +87,9 @@ class Turns(Checkpoint):
     def turn(self) -> Turn:
         """The turn that is being trained; when all are over, the last."""
         return self._begun.turn
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        check_alone(trainer.world_size, "set devices=1")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stepping = Stepping(self._member, self._state(trainer, pl_module))
@@ -122,6 +129,11 @@ class Turns(Checkpoint):
         trainer.val_check_batch = this_one if self._awaits_score else this_one + 1
         if stepped and not self._awaits_score:
             self._step(trainer, self._scored(pl_module))
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning keeps all metrics there were: this one may be another member's.
+        if self._awaits_score and self._metric is not None:
+            trainer.callback_metrics.pop(self._metric, None)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._awaits_score and self._metric is not None:
@@ -173,8 +185,10 @@ class Turns(Checkpoint):
             )
         first, *more = trainer.optimizers
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
-        for scheduler in schedulers:
-            check_scheduler(scheduler)
+        for config in trainer.lr_scheduler_configs:
+            check_scheduler(config.scheduler)
+            if module.automatic_optimization:
+                _check_interval(config)
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         of_the_rate = [one for one in schedulers if one.optimizer is first]
         return ramet.torch.State(
@@ -185,6 +199,17 @@ class Turns(Checkpoint):
             *([] if scaler is None else [scaler]),
             *self._others,
             bind=bindings(self._member, partial(_place, of_the_rate), self._bind, module),
+        )
+
+
+def _check_interval(config: LRSchedulerConfig) -> None:
+    """Refuse a schedule that goes by the loop's own count, of epochs or of batches."""
+    if (config.interval, config.frequency) != ("step", 1):
+        raise StateError(
+            f"a schedule must go by every step, so that it follows its member, but that of "
+            f"{type(config.scheduler).__name__} has interval={config.interval!r} and "
+            f"frequency={config.frequency}, and epochs are of several members; return it as "
+            f'{{"scheduler": s, "interval": "step"}}, with its lengths in steps'
         )
 
 

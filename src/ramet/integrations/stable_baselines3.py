@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.utils import FloatSchedule, safe_mean, update_learning_rate
+from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.common.vec_env import VecNormalize
 
 import ramet.torch
@@ -49,8 +49,9 @@ class Turns(BaseCallback):
             model.learn(total_timesteps=10**9, callback=Turns(member))
 
     A step is a rollout and the update that follows it: with ``PPO(n_steps=128)`` and one
-    environment, 128 timesteps. The score is the mean return of the episodes that ended in the turn,
-    or what ``score`` makes of the algorithm, of ``evaluate_policy`` perhaps.
+    environment, 128 timesteps. The score is the mean return of all episodes that ended in the turn,
+    which is of the policies that acted in it: none has seen its last update. Or it is what
+    ``score`` makes of the algorithm as the turn leaves it, by ``evaluate_policy`` perhaps.
 
     What follows a member: the policy, its optimisers, a learned entropy coefficient, statistics of
     ``VecNormalize``, generators of random numbers, and ``others``, as ``ramet.torch.State`` takes
@@ -78,14 +79,15 @@ class Turns(BaseCallback):
     ) -> None:
         super().__init__(verbose)
         self._member = member
-        self._score = score or returned
+        self._score = score
         self._bind = bind
         self._others = others
         self._stepping: Stepping | None = None
         # Whether a rollout was collected, which an update follows.
         self._collected = False
-        # The turn that episodes were begun for.
+        # The turn that episodes were begun for, and the returns of those that have ended.
         self._of: Turn | None = None
+        self._returns: list[float] = []
 
     @property
     def turn(self) -> Turn:
@@ -102,6 +104,8 @@ class Turns(BaseCallback):
             self._begin_episodes(int(self.turn.rng.integers(2**31)))
 
     def _on_step(self) -> bool:
+        ended = [info["episode"] for info in self.locals["infos"] if "episode" in info]
+        self._returns.extend(float(episode["r"]) for episode in ended)
         return not self._begun.over
 
     def _on_rollout_end(self) -> None:
@@ -122,10 +126,22 @@ class Turns(BaseCallback):
     def _end_step(self) -> None:
         if self._collected:
             self._collected = False
-            self._begun.step(self._score(self.model) if self._begun.score_due else None)
+            self._begun.step(self._scored() if self._begun.score_due else None)
+
+    def _scored(self) -> Any:
+        if self._score is not None:
+            return self._score(self.model)
+        if not self._returns:
+            raise MissingScore(
+                "a score must be of episodes that ended in the turn, but none did; raise ready= or "
+                "evaluate_every=, wrap the environments in Monitor, or give Turns a score= of your "
+                "own"
+            )
+        return float(np.mean(self._returns))
 
     def _begin_episodes(self, seed: int) -> None:
         """Have episodes of this turn only, the same wherever it is trained."""
+        self._returns.clear()
         model, env = self.model, self.training_env
         model.action_space.seed(seed)
         env.seed(seed)
@@ -160,16 +176,6 @@ class Turns(BaseCallback):
         )
 
 
-def returned(model: BaseAlgorithm) -> float:
-    """Return the mean return of the last episodes that ended in this turn."""
-    if not model.ep_info_buffer:
-        raise MissingScore(
-            "a score must be of episodes that ended in the turn, but none did; raise ready= or "
-            "evaluate_every=, wrap the environments in Monitor, or give Turns a score= of your own"
-        )
-    return float(safe_mean([episode["r"] for episode in model.ep_info_buffer]))
-
-
 class Rate:
     """The learning rate, which an algorithm gives all its optimisers at each update."""
 
@@ -188,16 +194,21 @@ class Rate:
 
 
 class Scheduled:
-    """What an algorithm asks a schedule for at each update."""
+    """What an algorithm asks a schedule for at each update, or after each action."""
 
-    def __init__(self, model: BaseAlgorithm, schedule: str) -> None:
-        self._model, self._schedule = model, schedule
+    def __init__(self, model: BaseAlgorithm, name: str) -> None:
+        self._model, self._schedule = model, SCHEDULES[name]
+        # Where DQN keeps what it was last told, and acts by it.
+        self._told = [name] if name != self._schedule else []
 
     def write(self, value: Any) -> None:
         setattr(self._model, self._schedule, FloatSchedule(value))
+        for name in self._told:
+            setattr(self._model, name, value)
 
     def read(self) -> Sequence[Any]:
-        return [_now(self._model, self._schedule)]
+        told = [getattr(self._model, name) for name in self._told]
+        return [_now(self._model, self._schedule), *told]
 
 
 class Statistics:
@@ -229,7 +240,7 @@ def _place(model: BaseAlgorithm, optimizers: Sequence[Any], name: str) -> Any:
     if name in {"learning_rate", "lr"}:
         return Rate(model, optimizers)
     if name in SCHEDULES and hasattr(model, SCHEDULES[name]):
-        return Scheduled(model, SCHEDULES[name])
+        return Scheduled(model, name)
     if name == "ent_coef" and hasattr(model, "log_ent_coef"):
         # Which is either given, and kept in a tensor, or learned.
         return (model, "ent_coef_tensor") if hasattr(model, "ent_coef_tensor") else None

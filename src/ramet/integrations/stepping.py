@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 import ramet.torch
 from ramet.engine.turn import Turn
 from ramet.engine.worker import Trainee
-from ramet.errors import MissingScore, StateError, TurnInterrupted, TurnMisused
+from ramet.errors import MissingScore, StateError, TurnInterrupted, TurnMisused, UsageError
 
 # As ramet.torch.State takes it, or a function of the model that returns it.
 Bind: TypeAlias = Mapping[str, Any] | Callable[[Any], Mapping[str, Any]]
@@ -88,6 +88,17 @@ def metric_of(metrics: Mapping[str, Any], name: str, remedy: str) -> Any:
             f"{sorted(metrics)}; {remedy}"
         )
     return metrics[name]
+
+
+def check_alone(devices: int, remedy: str) -> None:
+    """Refuse to have a member trained by several processes, each of which would have its own."""
+    if devices > 1:
+        raise UsageError(
+            f"a member must be trained by one process on one device, but this Trainer takes "
+            f"{devices}, and processes would each train a population of their own, from gradients "
+            f"of all; {remedy}, and let ramet.run train members side by side: workers=2, "
+            f"gpus_per_worker=1"
+        )
 
 
 def check_scheduler(scheduler: object) -> None:
