@@ -27,11 +27,11 @@ from typing import Any
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.engine.places import place
 from ramet.events import TurnEnded, canonical
 from ramet.faults import POINTS, VARIABLE
 from ramet.history import Result
 from ramet.history.doctor import examine
+from ramet.places import place
 
 WORKERS = (1, 2, 4)
 STEPS, TURN_S = 1_200, 0.004

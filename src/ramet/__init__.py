@@ -1,13 +1,14 @@
 """Population based training on any training loop."""
 
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
-from ramet.engine import Run, Task, Trainee, Turn, run
+from ramet.engine import Run, Task, Trainee, Turn, replay, run
 
 # Exported so, and not in __all__, where a star import would hide the builtin.
 from ramet.engine import open as open  # noqa: A004 - ramet.open(...) is what users read
 from ramet.errors import RametError
-from ramet.history import Result, Schedule
+from ramet.history import Result
 from ramet.population import Curve, Member, Population
+from ramet.schedule import Schedule
 from ramet.space import Space
 from ramet.state import Bound, State
 from ramet.strategies import (
@@ -58,5 +59,6 @@ __all__ = [
     "Truncation",
     "Turn",
     "Uniform",
+    "replay",
     "run",
 ]

@@ -6,6 +6,7 @@
     ├── UsageError                   what was written cannot work; the run stops at once
     │   ├── SpaceError               a domain, a space or a starting point that makes no sense
     │   ├── StrategyError            settings of a strategy or a run that cannot work together
+    │   ├── ScheduleError            a schedule that makes no sense, in a file or anywhere
     │   ├── StateError               a state that cannot be captured or put back
     │   ├── ScoreError               a score that is not a number, or not one of this turn
     │   ├── MissingScore             a turn that ended without a score
@@ -54,6 +55,7 @@ __all__ = [
     "RunFailed",
     "RunMismatch",
     "RunNotFound",
+    "ScheduleError",
     "ScoreError",
     "SpaceError",
     "StateError",
@@ -86,6 +88,10 @@ class SpaceError(UsageError, ValueError):
 
 class StrategyError(UsageError, ValueError):
     """Settings of a strategy or a run cannot work together."""
+
+
+class ScheduleError(UsageError, ValueError):
+    """A schedule makes no sense."""
 
 
 class StateError(UsageError, TypeError):

@@ -315,6 +315,8 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True):
     # Seconds since the epoch, by the clock of whoever wrote it.
     at: float
     worker: str
+    # Seconds since the lease was given that it was written under; None if under none.
+    took_s: float | None = None
     event: AnyEvent
 
 

@@ -6,7 +6,7 @@ it is. So no draw depends on which worker came first, and a run killed and resum
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,22 @@ def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     """
     sequence = np.random.SeedSequence(seed, spawn_key=(purpose, *key))
     return np.random.Generator(np.random.PCG64(sequence))
+
+
+class Draws(NamedTuple):
+    """What a turn's draws are keyed by: of which run, whose turn, and which of its turns."""
+
+    seed: int
+    member: int
+    turn: int
+
+    def first_weights(self) -> np.random.Generator:
+        """Return the generator that the member's first weights are made with."""
+        return generator(self.seed, Purpose.INIT, self.member)
+
+    def training(self) -> np.random.Generator:
+        """Return the generator of the turn itself."""
+        return generator(self.seed, Purpose.TURN, self.member, self.turn)
 
 
 def pick(options: Sequence[T], rng: np.random.Generator) -> T:

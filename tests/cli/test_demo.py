@@ -22,7 +22,7 @@ from ramet.cli.digits import (
     moved,
     network,
 )
-from ramet.history import Schedule
+from ramet.schedule import Schedule
 
 
 def demo(*arguments: str) -> Result:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import ramet
-from ramet.engine.places import place
 from ramet.events import TurnEnded
 from ramet.history.doctor import Finding, examine
+from ramet.places import place
 from ramet.store.base import Seat
 
 ROOT = Path(__file__).parents[2]

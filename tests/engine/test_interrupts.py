@@ -84,7 +84,7 @@ def under_way(script: Path, store: Path, workers: str) -> subprocess.Popen[str]:
     process = started(script, str(store), workers)
     wait_for(store.exists)
     # The run itself is there only after its file.
-    wait_for(lambda: "run" in ramet.engine.places.place(store).store.runs())
+    wait_for(lambda: "run" in ramet.places.place(store).store.runs())
     wait_for(lambda: result_in(store).population.turns >= 7)
     return process
 

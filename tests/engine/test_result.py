@@ -81,7 +81,7 @@ def test_memory_holds_no_more_checkpoints_than_members_need(
         made.append(MemoryBlobs())
         return made[-1]
 
-    monkeypatch.setattr("ramet.engine.places.MemoryBlobs", make)
+    monkeypatch.setattr("ramet.places.MemoryBlobs", make)
     ramet.run(Descent(), SPACE, pbt(), steps=400, seed=0)
     # Those of 6 members and the best one, and what came since the last sweep.
     assert 0 < len(made[0].sizes("run")) <= 7 + 8

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ramet.cli import care, demo, look, train
+from ramet.cli import ancestry, care, demo, look, schedules, train
 from ramet.errors import RametError, UsageError
 
 __all__ = ["app", "main"]
@@ -64,13 +64,17 @@ for _command, _example in (
     (train.worker, "ramet worker runs.db digits train.py"),
     (look.status, "ramet status runs.db digits --watch"),
     (look.runs, "ramet runs runs.db"),
+    (schedules.schedule, "ramet schedule runs.db digits -o schedule.json"),
+    (schedules.replay, "ramet replay runs.db digits train.py --seeds 5"),
+    (ancestry.lineage, "ramet lineage runs.db digits"),
+    (ancestry.export_, "ramet export runs.db digits --table turns --format csv"),
     (care.stop, "ramet stop runs.db digits"),
     (care.sweep, "ramet sweep runs.db --dry-run"),
     (care.doctor, "ramet doctor runs.db"),
     (demo.demo, "ramet demo --members 40 --seed 1"),
 ):
     app.command(
-        _command.__name__,
+        _command.__name__.rstrip("_"),
         cls=Command,
         help=_paragraphs(_command.__doc__ or ""),
         epilog=f"Example: {_example}",

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from ramet.cli.screen import count, size
-from ramet.cli.stores import AsJson, RunName, StorePath, chosen, existing
+from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.engine import run_events
 from ramet.engine.checkpoints import Checkpoints
 from ramet.engine.launch import this_worker
@@ -16,6 +16,7 @@ from ramet.errors import CorruptLog, CorruptStore, NotAStore
 from ramet.events import Stopped
 from ramet.history.doctor import Finding, examine
 from ramet.history.follower import Follower
+from ramet.places import existing
 from ramet.store import SQLiteStore
 
 
@@ -25,7 +26,7 @@ def stop(store: StorePath, name: RunName = None) -> None:
     `ramet run`, with what the run was begun with, goes on with it.
     """
     where = existing(store)
-    view = Follower(where.store, chosen(where, name))
+    view = Follower(where.store, where.chosen(name))
     run = view.opening.name
     if view.population.done:
         typer.echo(f"Run {run!r} is done; there is nothing to stop.")
@@ -50,7 +51,7 @@ def sweep(
     run that was killed has left behind. Without NAME, for all runs.
     """
     where = existing(store)
-    for run in where.store.runs() if name is None else [chosen(where, name)]:
+    for run in where.store.runs() if name is None else [where.chosen(name)]:
         view = Follower(where.store, run)
         checkpoints = Checkpoints(where.blobs, run)
         gone = checkpoints.sweep(view.population, view.opening.keep, dry_run=dry_run)
@@ -87,7 +88,7 @@ def _findings(path: Path, name: str | None) -> Iterator[tuple[str | None, Findin
         if isinstance(where.store, SQLiteStore):
             for what in where.store.check():
                 yield None, Finding(promise="file", what=what)
-        for run in where.store.runs() if name is None else [chosen(where, name)]:
+        for run in where.store.runs() if name is None else [where.chosen(name)]:
             for finding in examine(where.store, where.blobs, run):
                 yield run, finding
     except (CorruptStore, CorruptLog, NotAStore) as error:

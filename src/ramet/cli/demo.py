@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ramet.cli.screen import count
 from ramet.errors import UsageError
-from ramet.history import Schedule
+from ramet.schedule import Schedule
 from ramet.strategies import FIRE, PBT, Perturb, RandomSearch, Strategy
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 import ramet.torch
 from ramet.domains import LogUniform
 from ramet.engine import Trainee, run
-from ramet.history import Result, Schedule
+from ramet.history import Result
+from ramet.schedule import Schedule
 from ramet.space import Space
 from ramet.state import Tree
 from ramet.strategies import Strategy

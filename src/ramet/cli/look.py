@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ramet.cli import screen
-from ramet.cli.stores import AsJson, RunName, StorePath, chosen, existing
+from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.cli.view import View
+from ramet.places import existing
 
 # How often a watched table is brought up to date.
 WATCH_S = 0.5
@@ -41,7 +42,7 @@ def status(
     FIRE's evaluators are group 0. "heard of" is when its worker last gave a sign of life.
     """
     where = existing(store)
-    view = View(where.store, chosen(where, name))
+    view = View(where.store, where.chosen(name))
     try:
         _show(view, watch=watch, as_json=as_json)
     except KeyboardInterrupt as enough:
@@ -117,7 +118,7 @@ def _members(rows: list[dict[str, Any]], width: int) -> Table:
     end = _columns(rows, "worker", "heard of") if at_work else []
     middle: list[list[str]] = []
     for name in rows[0]["hparams"]:
-        column = [name, *(_value(row["hparams"][name]) for row in rows)]
+        column = [name, *(screen.value(row["hparams"][name]) for row in rows)]
         if _width([*begin, *middle, column, *end]) > width:
             break
         middle.append(column)
@@ -134,10 +135,6 @@ def _columns(rows: list[dict[str, Any]], *names: str) -> list[list[str]]:
 
 def _heard_of(silent_s: float | None) -> str:
     return "" if silent_s is None else f"{silent_s:.0f} s ago"
-
-
-def _value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 # What stands under each heading.

@@ -1,6 +1,7 @@
 """How the command line writes to people."""
 
 import sys
+from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -55,6 +56,11 @@ def count(number: int, thing: str) -> str:
 def number(value: float | None) -> str:
     """Return a score as it is read."""
     return "-" if value is None else f"{value:.6g}"
+
+
+def value(hparam: Any) -> str:
+    """Return the value of a hyperparameter as it is read."""
+    return f"{hparam:.4g}" if isinstance(hparam, float) else str(hparam)
 
 
 def size(bytes_: int) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ramet.cli.screen import count, number
-from ramet.cli.stores import StorePath, chosen, existing
+from ramet.cli.stores import StorePath
 from ramet.cli.target import SPACE, STEPS, STRATEGY, load, space_and_strategy
 from ramet.engine import run as train_run
 from ramet.engine.failures import Failures
@@ -18,6 +18,7 @@ from ramet.engine.run import Run
 from ramet.engine.worker import as_function, work
 from ramet.history import Result
 from ramet.history.follower import Follower
+from ramet.places import existing
 
 # Headings in the help, for what not everybody needs.
 NAMES, LIMITS = "Names in the module", "Workers"
@@ -162,7 +163,7 @@ def worker(
     gets those that the run was begun with.
     """
     where, loaded = existing(store), load(target)
-    view = Follower(where.store, chosen(where, name))
+    view = Follower(where.store, where.chosen(name))
     its_space, its_strategy = space_and_strategy(
         loaded, view.opening, space=space, strategy=strategy
     )

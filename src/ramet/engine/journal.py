@@ -8,9 +8,10 @@ from ramet.errors import LogMoved
 from ramet.events import AnyEvent, Copied, LeftUnread, RunOpened
 from ramet.history.follower import Follower
 from ramet.population import Member, Population
+from ramet.randomness import Draws
 from ramet.space import Space
 from ramet.store.base import Lease, RunEvent, Standing, Store, standing
-from ramet.strategies.base import Strategy
+from ramet.strategies.base import Prescribing, Strategy
 
 
 class Journal:
@@ -71,7 +72,16 @@ class Journal:
 
     def turn_steps(self, member: Member) -> int:
         """Return how many steps a member's next turn has."""
-        return min(self._strategy.ready, self.steps - member.trained)
+        strategy, left = self._strategy, self.steps - member.trained
+        if isinstance(strategy, Prescribing):
+            return min(strategy.prescribed(member).steps, left)
+        return min(strategy.ready, left)
+
+    def draws(self, member: Member) -> Draws:
+        """Return what a member's next turn draws by."""
+        if isinstance(self._strategy, Prescribing):
+            return self._strategy.prescribed(member).draws
+        return Draws(self.opening.seed, member.id, member.turn)
 
     def catch_up(self, head: int | None = None) -> None:
         """Read what others wrote, if anything is known to be new or nothing is known."""

@@ -14,7 +14,6 @@ from ramet.engine.child import Job
 from ramet.engine.failures import Failures
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
-from ramet.engine.places import Durability, Place, place
 from ramet.engine.processes import Share, packed, train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
@@ -23,6 +22,7 @@ from ramet.engine.worker import Task, TrainFunction, as_function, work
 from ramet.errors import UsageError
 from ramet.events import Keep, Mode
 from ramet.history.result import Result
+from ramet.places import Durability, Place, place
 from ramet.space import Space
 from ramet.store import Store
 from ramet.strategies import Strategy

@@ -2,13 +2,13 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from ramet.engine.checkpoints import Checkpoints
 from ramet.engine.journal import Journal
 from ramet.errors import LogMoved, StoreError
 from ramet.events import AnyEvent, CheckpointLost, Copied, Weights
-from ramet.history.lineage import ancestors, points_behind
+from ramet.history.lineage import Lineage
 from ramet.population import Checkpoint, Member, Population
 from ramet.store.base import Lease, Store, standing
 
@@ -19,9 +19,9 @@ def recover(
     store: Store, journal: Journal, checkpoints: Checkpoints, lease: Lease, error: StoreError
 ) -> None:
     """Have a member go on from something else than its checkpoint, and let go of it."""
-    log = [logged.event for logged in store.events(lease.run)]
+    lineage = Lineage(logged.event for logged in store.events(lease.run))
     member = journal.member(lease.member)
-    events = replacement(member, error, journal.population, log, readable=checkpoints.readable)
+    events = replacement(member, error, journal.population, lineage, readable=checkpoints.readable)
     fields = {"member": member.id, "turn": member.turn}
     logger.warning(
         "member %(member)d goes on from another checkpoint, as its own cannot be read: %(error)s",
@@ -38,7 +38,7 @@ def replacement(
     member: Member,
     error: StoreError,
     population: Population,
-    log: Sequence[AnyEvent],
+    lineage: Lineage,
     *,
     readable: Callable[[Checkpoint], bool],
 ) -> list[AnyEvent]:
@@ -50,12 +50,12 @@ def replacement(
     if member.checkpoint is None:
         raise error
     lost = CheckpointLost(member=member.id, key=member.checkpoint.key, error=str(error))
-    for older in ancestors(member.checkpoint, log):
-        if readable(older):
-            return [lost, _taken(member, member.id, older, log, kind="fallback")]
+    for turn in reversed(lineage.behind(member.checkpoint)):
+        if turn.origin is not None and readable(turn.origin):
+            return [lost, _taken(member, member.id, turn.origin, lineage, kind="fallback")]
     for source in _others(member, population):
         if readable(source):
-            return [lost, _taken(member, source.member, source, log, kind="rebirth")]
+            return [lost, _taken(member, source.member, source, lineage, kind="rebirth")]
     raise error
 
 
@@ -79,8 +79,8 @@ def _worth(member: Member) -> tuple[float, int]:
 
 
 def _taken(
-    member: Member, source: int, checkpoint: Checkpoint, log: Sequence[AnyEvent], *, kind: str
+    member: Member, source: int, checkpoint: Checkpoint, lineage: Lineage, *, kind: str
 ) -> Copied:
-    points = points_behind(checkpoint, log)
-    weights = Weights(checkpoint=checkpoint, points=points)
+    points = lineage.turns[checkpoint.member, checkpoint.turn].points
+    weights = Weights(checkpoint=checkpoint, points=points[-1:])
     return Copied(member=member.id, source=source, kind=kind, weights=weights, hparams=None)

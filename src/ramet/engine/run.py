@@ -277,7 +277,7 @@ class Run:
             lease=lease,
             steps=self._journal.turn_steps(member),
             evaluate_every=self._strategy.evaluate_every,
-            seed=self.opening.seed,
+            draws=self._journal.draws(member),
             mode=self.opening.mode,
             read=self._checkpoints.read,
         )

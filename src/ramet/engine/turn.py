@@ -10,7 +10,7 @@ import numpy as np
 from ramet.errors import MissingScore, ScoreError, TurnInterrupted, TurnMisused
 from ramet.events import Mode
 from ramet.population import Checkpoint, Member, Point
-from ramet.randomness import Purpose, generator
+from ramet.randomness import Draws
 from ramet.state.tree import Tree, freeze, thaw
 from ramet.store.base import Lease
 from ramet.values import Values
@@ -30,7 +30,7 @@ class Turn:
         lease: Lease,
         steps: int,
         evaluate_every: int | None,
-        seed: int,
+        draws: Draws,
         mode: Mode,
         read: Callable[[Checkpoint], Tree],
     ) -> None:
@@ -46,7 +46,7 @@ class Turn:
         self.lease = lease
         # Told, failed or given back.
         self.over = False
-        self._seed = seed
+        self._draws = draws
         self._sign = 1 if mode == "max" else -1
         self._every = evaluate_every or steps
         self._read = read
@@ -65,13 +65,13 @@ class Turn:
     def rng(self) -> np.random.Generator:
         """The turn's own generator: the same draws whoever trains it, however often."""
         if self._rng is None:
-            self._rng = generator(self._seed, Purpose.TURN, self.member, self.number)
+            self._rng = self._draws.training()
         return self._rng
 
     @property
     def init_rng(self) -> np.random.Generator:
         """The generator that a fresh member makes its first weights with."""
-        return generator(self._seed, Purpose.INIT, self.member)
+        return self._draws.first_weights()
 
     @property
     def step(self) -> int:

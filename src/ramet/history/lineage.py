@@ -1,63 +1,252 @@
-"""Where weights come from: the turns and copies behind a checkpoint."""
+"""Where weights come from: the turns of a run, and the copies between them."""
 
+import statistics
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
-from ramet.events import AnyEvent, Copied, Explored, RunOpened, TurnEnded
+from ramet.domains import Value
+from ramet.errors import CorruptLog, UsageError
+from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
 from ramet.population import Checkpoint, Point
 from ramet.space import Hparams
 
+# Of a turn: whose it was, and which of its turns.
+Key = tuple[int, int]
 
-class Stretch(NamedTuple):
-    """A turn in the lineage: the steps it added, what with, and the checkpoint it began from."""
 
+class Trained(NamedTuple):
+    """A turn that ended: the steps that it added to its weights, and what with."""
+
+    member: int
+    number: int
+    # Along the lineage, up to, not including, ``stop``.
     start: int
     stop: int
     hparams: Hparams
+    # As the run maximised them.
+    points: tuple[Point, ...]
+    # What it left.
+    checkpoint: Checkpoint
+    # What it went on from; None if its weights were fresh.
     origin: Checkpoint | None
+    # How it came by that: "own", or the kind of the copy that brought it.
+    edge: str
+
+    @property
+    def key(self) -> Key:
+        return self.member, self.number
+
+    @property
+    def score(self) -> float | None:
+        """What it ended with; None if that was not finite."""
+        return self.points[-1][1] if self.points else None
 
 
-def stretches_behind(checkpoint: Checkpoint, events: Iterable[AnyEvent]) -> Iterator[Stretch]:
-    """Yield the turns that made a checkpoint's weights, the last one first."""
-    stretches = _stretches(events)
-    origin: Checkpoint | None = checkpoint
-    while origin is not None:
-        stretch = stretches[origin.member, origin.turn]
-        yield stretch
-        origin = stretch.origin
+class Copy(NamedTuple):
+    """A copy: who took what of whom, before which of its turns."""
+
+    member: int
+    source: int
+    kind: str
+    # The member's next turn.
+    turn: int
+    # Steps of its budget that the member had used.
+    trained: int
+    # What it took of each; None if it took no weights, or no hyperparameters.
+    weights: Checkpoint | None
+    hparams: Hparams | None
 
 
-def ancestors(checkpoint: Checkpoint, events: Iterable[AnyEvent]) -> Iterator[Checkpoint]:
-    """Yield the checkpoints that a checkpoint's weights went through, the latest first."""
-    return (stretch.origin for stretch in stretches_behind(checkpoint, events) if stretch.origin)
+class Effect(NamedTuple):
+    """A change of one hyperparameter, and what the score did in the turn that followed."""
+
+    member: int
+    # The turn that was trained with it.
+    turn: int
+    name: str
+    before: Value
+    after: Value
+    # What the turn added to the score; None where either score was not finite, or there was none.
+    gain: float | None
+    # The same, less what the others' turns of that number added at the median.
+    ahead: float | None
 
 
-def points_behind(checkpoint: Checkpoint, events: Iterable[AnyEvent]) -> tuple[Point, ...]:
-    """Return the last score of the turn that left a checkpoint."""
-    for event in events:
-        if isinstance(event, TurnEnded) and event.checkpoint == checkpoint:
-            return event.points[-1:]
-    return ()
+class Lineage:
+    """The family tree of a run's weights. Scores are as the run maximised them."""
+
+    def __init__(self, events: Iterable[AnyEvent]) -> None:
+        # In the order in which they ended.
+        self.turns: dict[Key, Trained] = {}
+        # In the order in which they were made.
+        self.copies: list[Copy] = []
+        # What each member stood on, from which step of its budget on; None is fresh weights.
+        self._stood: dict[int, list[tuple[int, Checkpoint | None]]] = {}
+        # Values before and after each change, by the turn that they were changed for.
+        self._changes: dict[Key, tuple[Hparams, Hparams]] = {}
+        self.opening = self._read(iter(events))
+
+    def behind(self, checkpoint: Checkpoint | None) -> list[Trained]:
+        """Return the turns that made a checkpoint's weights, the first one first."""
+        turns = []
+        while checkpoint is not None:
+            turn = self.turns[checkpoint.member, checkpoint.turn]
+            turns.append(turn)
+            checkpoint = turn.origin
+        return turns[::-1]
+
+    def weights(self, member: int, trained: int | None = None) -> Checkpoint | None:
+        """Return what a member stood on when it had used so many steps of its budget; None is now.
+
+        Nothing comes back for weights that no turn has ended with yet.
+        """
+        if member not in self._stood:
+            raise UsageError(
+                f"a member must be one of the run's, 0 to {len(self._stood) - 1}, but got {member}"
+            )
+        stood = self._stood[member]
+        if trained is None:
+            return stood[-1][1]
+        place = bisect_right(stood, trained, key=lambda entry: entry[0])
+        return stood[place - 1][1] if place else None
+
+    def ancestors(self, member: int, trained: int | None = None) -> list[Trained]:
+        """Return the turns behind a member's weights, now or at some step of its budget."""
+        return self.behind(self.weights(member, trained))
+
+    def common_ancestor(self, *members: int, trained: int | None = None) -> Trained | None:
+        """Return the latest turn that is behind the weights of all these members, if there is one.
+
+        Without members, of all.
+        """
+        paths = [self.ancestors(member, trained) for member in members or self._stood]
+        common: Trained | None = None
+        for turns in zip(*paths, strict=False):
+            if any(turn.key != turns[0].key for turn in turns):
+                break
+            common = turns[0]
+        return common
+
+    def founders(self, trained: int | None = None) -> Counter[int]:
+        """Return how many members go back to each of those first weights that survive."""
+        return Counter(
+            self._founder[kept.member, kept.turn]
+            for member in self._stood
+            if (kept := self.weights(member, trained)) is not None
+        )
+
+    def effects(self, name: str | None = None) -> Iterator[Effect]:
+        """Yield each change of a hyperparameter, or of one, that a turn was then trained with."""
+        for key, (before, after) in self._changes.items():
+            if (turn := self.turns.get(key)) is None:
+                continue
+            gain = self._gain(turn)
+            usual = self._usual_gain.get(turn.number)
+            ahead = None if gain is None or usual is None else gain - usual
+            for changed in [name] if name else after:
+                if before[changed] != after[changed]:
+                    values = before[changed], after[changed]
+                    yield Effect(turn.member, turn.number, changed, *values, gain, ahead)
+
+    @cached_property
+    def _founder(self) -> dict[Key, int]:
+        """Whose first weights each turn's go back to."""
+        founders: dict[Key, int] = {}
+        for key, turn in self.turns.items():
+            origin = turn.origin
+            founders[key] = founders[origin.member, origin.turn] if origin else turn.member
+        return founders
+
+    @cached_property
+    def _usual_gain(self) -> dict[int, float]:
+        """What the turns of each number added to scores, at the median."""
+        gains: defaultdict[int, list[float]] = defaultdict(list)
+        for turn in self.turns.values():
+            if (gain := self._gain(turn)) is not None:
+                gains[turn.number].append(gain)
+        return {number: statistics.median(each) for number, each in gains.items()}
+
+    def _gain(self, turn: Trained) -> float | None:
+        if turn.origin is None:
+            return None
+        before = self.turns[turn.origin.member, turn.origin.turn].score
+        return None if before is None or turn.score is None else turn.score - before
+
+    def _read(self, events: Iterator[AnyEvent]) -> RunOpened:
+        opening = next(events, None)
+        if not isinstance(opening, RunOpened):
+            raise CorruptLog(f"a log must begin with RunOpened, but begins with {opening}")
+        members = [_Reading(birth.hparams) for birth in opening.births]
+        self._stood = {id_: [(0, None)] for id_ in range(len(members))}
+        for id_, birth in enumerate(opening.births):
+            if birth.rests:
+                members[id_].turn, members[id_].trained = 1, min(opening.ready, opening.steps)
+        for event in events:
+            match event:
+                case TurnEnded():
+                    self._ended(event, members[event.member])
+                case TurnLost() | Rested():
+                    reading = members[event.member]
+                    reading.turn, reading.trained = event.turn + 1, event.trained
+                case Copied():
+                    self._copied(event, members[event.member])
+                case Explored():
+                    self._changed(event.member, event.hparams, members[event.member])
+        return opening
+
+    def _ended(self, event: TurnEnded, member: "_Reading") -> None:
+        self.turns[event.member, event.turn] = Trained(
+            member=event.member,
+            number=event.turn,
+            start=member.origin.step if member.origin else 0,
+            stop=event.step,
+            hparams=member.hparams,
+            points=event.points,
+            checkpoint=event.checkpoint,
+            origin=member.origin,
+            edge=member.edge,
+        )
+        member.turn, member.trained = event.turn + 1, event.trained
+        self._stands_on(event.member, member, event.checkpoint, "own")
+
+    def _copied(self, event: Copied, member: "_Reading") -> None:
+        weights = event.weights.checkpoint if event.weights else None
+        copy = Copy(
+            member=event.member,
+            source=event.source,
+            kind=event.kind,
+            turn=member.turn,
+            trained=member.trained,
+            weights=weights,
+            hparams=event.hparams,
+        )
+        self.copies.append(copy)
+        if weights is not None:
+            self._stands_on(event.member, member, weights, event.kind)
+        if event.hparams is not None:
+            self._changed(event.member, event.hparams, member)
+
+    def _stands_on(self, id_: int, member: "_Reading", on: Checkpoint, edge: str) -> None:
+        member.origin, member.edge = on, edge
+        self._stood[id_].append((member.trained, on))
+
+    def _changed(self, id_: int, hparams: Hparams, member: "_Reading") -> None:
+        first, _ = self._changes.get((id_, member.turn), (member.hparams, hparams))
+        self._changes[id_, member.turn] = first, hparams
+        member.hparams = hparams
 
 
-def _stretches(events: Iterable[AnyEvent]) -> dict[tuple[int, int], Stretch]:
-    hparams: dict[int, Hparams] = {}
-    origins: dict[int, Checkpoint | None] = {}
-    stretches: dict[tuple[int, int], Stretch] = {}
-    for event in events:
-        match event:
-            case RunOpened():
-                hparams.update((id_, birth.hparams) for id_, birth in enumerate(event.births))
-            case TurnEnded(member=member):
-                origin = origins.get(member)
-                start = origin.step if origin else 0
-                stretches[member, event.turn] = Stretch(start, event.step, hparams[member], origin)
-                origins[member] = event.checkpoint
-            case Copied(member=member):
-                if event.weights is not None:
-                    origins[member] = event.weights.checkpoint
-                if event.hparams is not None:
-                    hparams[member] = event.hparams
-            case Explored(member=member):
-                hparams[member] = event.hparams
-    return stretches
+class _Reading:
+    """How a member stands while its run's log is read."""
+
+    __slots__ = ("edge", "hparams", "origin", "trained", "turn")
+
+    def __init__(self, hparams: Hparams) -> None:
+        self.hparams = hparams
+        self.origin: Checkpoint | None = None
+        self.edge = "fresh"
+        self.turn = 0
+        self.trained = 0

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
-from ramet.blobs.base import Blobs
+from ramet.blobs import Blobs, MemoryBlobs
 from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, fold
-from ramet.history.lineage import stretches_behind
-from ramet.history.schedule import Schedule, schedule_behind
+from ramet.history.exporting import as_pandas, as_polars
+from ramet.history.frames import Row, Table, columns, rows, sign_of
+from ramet.history.lineage import Lineage
+from ramet.history.schedule import schedule_behind
+from ramet.places import existing, place
 from ramet.population import Checkpoint, Population
+from ramet.schedule import Schedule
 from ramet.state.codec import decode
 from ramet.state.tree import Tree, thaw
 from ramet.store.base import Store
@@ -42,6 +47,16 @@ class Winner:
             f"Winner(score={self.score}, member={self.member}, step={self.step}, "
             f"hparams={self.hparams})"
         )
+
+
+def open_result(
+    store: Store | str | PathLike[str], name: str | None = None, *, blobs: Blobs | None = None
+) -> "Result":
+    """Return a run on record, going on or over; ``name`` may be left out if it is the only one."""
+    by_path = isinstance(store, str | PathLike)
+    where = existing(store) if by_path else place(store, MemoryBlobs())
+    kept = where.blobs if blobs is None else blobs
+    return Result(store=where.store, blobs=kept, name=where.chosen(name))
 
 
 class Result:
@@ -83,6 +98,10 @@ class Result:
     def population(self) -> Population:
         return fold(self.events)
 
+    @cached_property
+    def _lineage(self) -> Lineage:
+        return Lineage(self.events)
+
     @property
     def best(self) -> Winner:
         best = self.population.best
@@ -91,15 +110,39 @@ class Result:
                 f"a best takes a turn that ended with a finite score, but none of "
                 f"{self.population.turns} did"
             )
-        last_turn = next(stretches_behind(best.checkpoint, self.events))
+        last_turn = self._lineage.turns[best.checkpoint.member, best.checkpoint.turn]
         return Winner(
-            score=best.score if self.opening.mode == "max" else -best.score,
+            score=sign_of(self.opening) * best.score,
             hparams=dict(last_turn.hparams),
             checkpoint=best.checkpoint,
             _run=self.opening.name,
             _blobs=self._blobs,
         )
 
-    def schedule(self) -> Schedule:
-        """Return the values that the best weights were trained with, from their first step."""
-        return schedule_behind(self.best.checkpoint, self.events)
+    def lineage(self) -> Lineage:
+        """Return the turns of all members and the copies between them."""
+        return self._lineage
+
+    def rows(self, table: Table = "turns") -> list[Row]:
+        """Return a table of the run: its "turns", "copies", "members" or "scores"."""
+        return rows(table, self.log, self._lineage)
+
+    def to_pandas(self, table: Table = "turns") -> Any:
+        """Return a table as a data frame of pandas."""
+        return as_pandas(self.rows(table), columns(table, self.opening))
+
+    def to_polars(self, table: Table = "turns") -> Any:
+        """Return a table as a data frame of Polars."""
+        return as_polars(self.rows(table), columns(table, self.opening))
+
+    def schedule(self, member: int | None = None) -> Schedule:
+        """Return the values that weights were trained with, from their first step.
+
+        They are the best ones, or those that a member has now.
+        """
+        if member is None:
+            return schedule_behind(self.best.checkpoint, self._lineage)
+        checkpoint = self._lineage.weights(member)
+        if checkpoint is None:
+            raise NoBest(f"a schedule takes a turn that ended, but member {member} has ended none")
+        return schedule_behind(checkpoint, self._lineage)

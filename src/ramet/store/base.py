@@ -19,6 +19,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     # Grows whenever the member changes hands; the older one writes nothing any more.
     token: int
     # Seconds, by a clock of the store that never jumps.
+    given_at: float
     expires_at: float
     # The number of the last event when it was given: who knows that one need not read on.
     head: int

@@ -33,7 +33,7 @@ class _Record:
     steps: int
     # None in an asynchronous run.
     round: int | None
-    log: list[tuple[float, str, bytes]] = field(default_factory=list)
+    log: list[tuple[float, str, float | None, bytes]] = field(default_factory=list)
 
     @property
     def head(self) -> int:
@@ -131,7 +131,7 @@ class MemoryStore:
             for source in copied:
                 if record.rows[source.member].standing.checkpoint != source.checkpoint:
                     raise copied_moved(lease, source)
-            self._write(record, lease.worker, events)
+            self._write(record, lease.worker, events, took_s=self._clock.uptime() - lease.given_at)
             for after_it in standings:
                 self._put(record.rows[after_it.member], after_it, writer=lease.member)
             record.rows[lease.member].lease = None
@@ -152,8 +152,8 @@ class MemoryStore:
         with self._lock:
             log = self._record(run).log[after + 1 :]
         return [
-            Logged(number=number, at=at, worker=worker, event=decode(data))
-            for number, (at, worker, data) in enumerate(log, start=after + 1)
+            Logged(number=number, at=at, worker=worker, took_s=took_s, event=decode(data))
+            for number, (at, worker, took_s, data) in enumerate(log, start=after + 1)
         ]
 
     def seats(self, run: str) -> list[Seat]:
@@ -177,6 +177,7 @@ class MemoryStore:
             member=row.standing.member,
             worker=worker,
             token=row.token,
+            given_at=row.heard_at,
             expires_at=row.heard_at + ttl_s,
             head=record.head,
         )
@@ -195,10 +196,17 @@ class MemoryStore:
         silent_s = self._clock.uptime() - row.heard_at
         return Seat(standing=row.standing, worker=row.lease.worker, silent_s=silent_s)
 
-    def _write(self, record: _Record, worker: str, events: Sequence[AnyEvent]) -> None:
+    def _write(
+        self,
+        record: _Record,
+        worker: str,
+        events: Sequence[AnyEvent],
+        *,
+        took_s: float | None = None,
+    ) -> None:
         now = self._clock.now()
         # All are encoded before any is written.
-        record.log += [(now, worker, encode(event)) for event in events]
+        record.log += [(now, worker, took_s, encode(event)) for event in events]
 
     @staticmethod
     def _put(row: _Row, standing: Standing, *, writer: int) -> None:

@@ -22,8 +22,8 @@ class Free(NamedTuple):
     token: int
 
 
-# An event as it is kept: number, at, worker and JSON.
-EventRow = tuple[int, float, str, bytes]
+# An event as it is kept: number, at, worker, took_s and JSON.
+EventRow = tuple[int, float, str, float | None, bytes]
 
 
 class Rows:
@@ -82,6 +82,7 @@ class Rows:
             member=free.member,
             worker=worker,
             token=free.token + 1,
+            given_at=self._clock.uptime(),
             expires_at=0.0,
             head=self.head,
         )
@@ -129,10 +130,14 @@ class Rows:
             if checkpoint != source.checkpoint:
                 raise copied_moved(lease, source)
 
-    def write(self, worker: str, events: Sequence[bytes]) -> None:
-        """Write events behind the last."""
+    def write(self, worker: str, events: Sequence[bytes], *, under: Lease | None = None) -> None:
+        """Write events behind the last, and how long the lease had been held for them."""
         at, first = self._clock.now(), self.head + 1
-        rows = [(self._id, number, at, worker, data) for number, data in enumerate(events, first)]
+        took_s = None if under is None else self._clock.uptime() - under.given_at
+        rows = [
+            (self._id, number, at, worker, took_s, data)
+            for number, data in enumerate(events, first)
+        ]
         self._connection.executemany(queries()["add_event"], rows)
         self.head += len(rows)
 
@@ -184,8 +189,8 @@ def add_run(connection: sqlite3.Connection, opening: RunOpened) -> None:
 
 def logged(row: EventRow) -> Logged:
     """Return an event as it is read."""
-    number, at, worker, data = row
-    return Logged(number=number, at=at, worker=worker, event=decode(data))
+    number, at, worker, took_s, data = row
+    return Logged(number=number, at=at, worker=worker, took_s=took_s, event=decode(data))
 
 
 def _seat(  # noqa: PLR0917 - in the order of the query

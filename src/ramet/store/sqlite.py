@@ -124,7 +124,7 @@ class SQLiteStore:
             rows.check_held(lease)
             rows.check_head(after)
             rows.check_copied(lease, copied)
-            rows.write(lease.worker, written)
+            rows.write(lease.worker, written, under=lease)
             rows.put(standings, writer=lease.member)
             rows.let_go(lease.member, lease.token)
             rows.round = rows.round if round is None else round

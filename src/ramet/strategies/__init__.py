@@ -5,6 +5,7 @@ from typing import Any
 from ramet.description import rebuilt
 from ramet.domains import Explore
 from ramet.events import Birth
+from ramet.schedule import Leg, Piece
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
 from ramet.strategies.exploit import BinaryTournament, Exploit, Truncation, TTest
 from ramet.strategies.explore import Perturb, Resample
@@ -14,14 +15,15 @@ from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
 from ramet.strategies.pbt import PBT
 from ramet.strategies.random_search import RandomSearch
+from ramet.strategies.replay import Replay
 
 # What a strategy may be made of so that its description says it all.
 KINDS = {
     kind.__name__: kind
     for kind in (
-        *(PBT, FIRE, RandomSearch, Grid, HandTuned),
+        *(PBT, FIRE, RandomSearch, Grid, HandTuned, Replay),
         *(Truncation, BinaryTournament, TTest),
-        *(Perturb, Resample, Drops, Cosine),
+        *(Perturb, Resample, Drops, Cosine, Piece, Leg),
     )
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "Perturb",
     "RandomSearch",
     "Rating",
+    "Replay",
     "Resample",
     "Rest",
     "Shape",

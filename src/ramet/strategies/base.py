@@ -1,14 +1,15 @@
 """What a strategy is: a frozen value that looks at a population and says what should change."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 import numpy as np
 
 from ramet.errors import SpaceError, StrategyError
 from ramet.events import Birth
-from ramet.population import Population
+from ramet.population import Member, Population
+from ramet.randomness import Draws
 from ramet.space import Hparams, Space
 
 
@@ -78,6 +79,22 @@ class Strategy(Protocol):
 
         Actions apply in order; every copy's source is as it was in ``population``.
         """
+        ...
+
+
+class Prescribed(NamedTuple):
+    """A turn that is settled beforehand."""
+
+    steps: int
+    draws: Draws
+
+
+@runtime_checkable
+class Prescribing(Protocol):
+    """A strategy that knows beforehand how long a turn is, and what it draws by."""
+
+    def prescribed(self, member: Member) -> Prescribed:
+        """Return a member's next turn."""
         ...
 
 

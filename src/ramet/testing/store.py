@@ -78,7 +78,9 @@ class StoreContract:
 
     def test_every_verb_names_the_run_that_was_not_opened(self, store: Store) -> None:
         begin(store, "other")
-        lease = Lease(run="lm", member=0, worker="gpu-03", token=1, expires_at=0.0, head=0)
+        lease = Lease(
+            run="lm", member=0, worker="gpu-03", token=1, given_at=0.0, expires_at=0.0, head=0
+        )
         verbs: list[Callable[[], object]] = [
             lambda: store.opening("lm"),
             lambda: store.claim("lm", worker="gpu-03", ttl_s=TTL_S),
@@ -167,6 +169,19 @@ class StoreContract:
         clock.sleep(TTL_S - 1)
         assert nobody_is_free(store)
         end_turn(store, lease)
+
+    def test_what_is_written_under_a_lease_says_how_long_it_was_held(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin(store, members=1)
+        lease = claim(store)
+        clock.sleep(TTL_S - 1)
+        lease = store.extend(lease, ttl_s=TTL_S)
+        clock.sleep(5)
+        end_turn(store, lease)
+        opened, ended = store.events("lm")
+        assert opened.took_s is None
+        assert ended.took_s == pytest.approx(TTL_S + 4)
 
     def test_a_released_member_can_be_claimed_at_once(self, store: Store) -> None:
         begin(store, members=1)

@@ -8,7 +8,7 @@ INSERT INTO members (run, member, trained, turn, phase) VALUES (?, ?, ?, ?, ?);
 
 -- name: add_event
 -- Writes an event.
-INSERT INTO events (run, number, at, worker, event) VALUES (?, ?, ?, ?, ?);
+INSERT INTO events (run, number, at, worker, took_s, event) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: run
 -- What verbs need to know of a run.
@@ -75,7 +75,7 @@ WHERE run = :run AND member = :member;
 
 -- name: events
 -- The events behind a number.
-SELECT number, at, worker, event FROM events
+SELECT number, at, worker, took_s, event FROM events
 WHERE run = :run AND number > :after
 ORDER BY number;
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs
-from ramet.errors import StoreError
+from ramet.errors import RunNotFound, StoreError
 from ramet.store import MemoryStore, SQLiteStore, Store
 
 Durability: TypeAlias = Literal["power", "process"]
@@ -35,6 +35,18 @@ class Place:
     def private(self) -> bool:
         """Whether nobody else can ever be at work here."""
         return self.name is None and isinstance(self.store, MemoryStore)
+
+    def chosen(self, name: str | None) -> str:
+        """Return the name of the run that is meant, which may be left out if it is the only one."""
+        names = self.store.runs()
+        if name is None and len(names) == 1:
+            return names[0]
+        if name is not None and name in names:
+            return name
+        there = f"{self.name} has " + (", ".join(map(repr, names)) or "no runs yet")
+        if name is None:
+            raise RunNotFound(f"a run must be named unless it is the only one, but {there}")
+        raise RunNotFound(f"a run must be in the store, but {name!r} is not: {there}")
 
     def close(self) -> None:
         """Leave a file of ours in one piece; it is opened again if it is needed."""
@@ -77,6 +89,13 @@ def place(
             "it could be gone on with; pass MemoryBlobs() with a MemoryStore(), the same ones again"
         )
     return Place(store=store, blobs=blobs, name=repr(store))
+
+
+def existing(path: str | PathLike[str]) -> Place:
+    """Open a store that must be there."""
+    if not Path(path).exists():
+        raise RunNotFound(f"a store must be where it is looked for, but {path} does not exist")
+    return place(path)
 
 
 def _in_memory(blobs: Blobs | None) -> Place:

@@ -1,0 +1,151 @@
+"""`ramet lineage` and `ramet export`: what a log has to tell, for people and for other programs."""
+
+import itertools
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from ramet.cli import screen
+from ramet.cli.stores import AsJson, RunName, StorePath
+from ramet.errors import UsageError
+from ramet.history import Effect, Lineage, Result, Trained
+from ramet.history import open as open_history
+from ramet.history.exporting import Format, export
+from ramet.history.frames import Table, columns, sign_of
+
+# Founders that are named before the rest are counted.
+NAMED = 8
+
+
+def lineage(
+    store: StorePath,
+    name: RunName = None,
+    *,
+    member: Annotated[
+        int | None, typer.Option(help="Whose weights to trace back; else the best.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where weights come from: who trained them, with what, and how they were passed on.
+
+    Also whose first weights survive, and what changes of each hyperparameter did to the score in
+    the turn that followed: "paid off" is the part of them after which it rose by more than in the
+    others' turns, "ahead" by how much more at the median.
+    """
+    result = open_history(store, name)
+    tree = result.lineage()
+    checkpoint = result.best.checkpoint if member is None else tree.weights(member)
+    behind = tree.behind(checkpoint)
+    if as_json:
+        for turn in behind:
+            typer.echo(msgspec.json.encode(_as_json(turn, sign_of(result.opening))))
+        return
+    for line in _survivors(result, tree):
+        typer.echo(line)
+    typer.echo("")
+    whose = f"member {member} stands on" if member is not None else "did best"
+    typer.echo(f"Behind the weights that {whose}:")
+    screen.show(_path(behind, sign_of(result.opening)))
+    if effects := list(tree.effects()):
+        typer.echo("\nWhat changes did to the score in the turn that followed:")
+        screen.show(_effects(effects, list(result.opening.space["names"])))
+
+
+def export_(
+    store: StorePath,
+    name: RunName = None,
+    *,
+    table: Annotated[
+        Table, typer.Option(metavar="<which>", help="turns, copies, members or scores.")
+    ] = "turns",
+    format_: Annotated[
+        Format, typer.Option("--format", metavar="<kind>", help="csv, jsonl or parquet.")
+    ] = "csv",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; else it is printed.")
+    ] = None,
+) -> None:
+    """Write a run as a table: its turns, copies, members or scores.
+
+    Parquet is written by Polars, and to a file only.
+    """
+    result = open_history(store, name)
+    if format_ == "parquet" and output is None:
+        raise UsageError("parquet must be written to a file, but none is named: -o FILE")
+    rows, names = result.rows(table), columns(table, result.opening)
+    if output is None:
+        export(rows, names, sys.stdout.buffer, format_)
+        return
+    with output.open("wb") as file:
+        export(rows, names, file, format_)
+    typer.echo(f"{output}: {screen.count(len(rows), 'row')} of {table}", err=True)
+
+
+def _survivors(result: Result, tree: Lineage) -> Iterator[str]:
+    population = result.population
+    founders = tree.founders().most_common()
+    members = screen.count(len(population), "member")
+    if not founders:
+        yield f"{result.opening.name}: {members}, none of which has ended a turn"
+        return
+    named = ", ".join(f"{founder} ({count})" for founder, count in founders[:NAMED])
+    more = f" and {len(founders) - NAMED} more" if len(founders) > NAMED else ""
+    yield (
+        f"{result.opening.name}: {members}; first weights that survive, and how many members go "
+        f"back to them: member {named}{more}"
+    )
+    common = tree.common_ancestor()
+    if common is not None:
+        yield (
+            f"All go back to turn {common.number} of member {common.member}, at step "
+            f"{common.stop:,}."
+        )
+
+
+def _path(behind: Sequence[Trained], sign: int) -> Any:
+    """Return a table of turns, those of one member with the same values as one row."""
+    names = list(behind[0].hparams) if behind else []
+    table = screen.table("steps", "member", "by", "score", *names, left=("by",))
+    groups = itertools.groupby(
+        behind, key=lambda turn: (turn.member, turn.edge not in {"own", "fresh"}, turn.hparams)
+    )
+    for _, group in groups:
+        first, *others = group
+        last = others[-1] if others else first
+        table.add_row(
+            f"{first.start:,} to {last.stop:,}",
+            str(first.member),
+            "" if first.edge == "own" else first.edge,
+            screen.number(None if last.score is None else sign * last.score),
+            *(screen.value(value) for value in last.hparams.values()),
+        )
+    return table
+
+
+def _effects(effects: Iterable[Effect], names: Sequence[str]) -> Any:
+    table = screen.table("hyperparameter", "changes", "paid off", "ahead", left=("hyperparameter",))
+    by_name = {name: [e for e in effects if e.name == name] for name in names}
+    for name, its in by_name.items():
+        ahead = [effect.ahead for effect in its if effect.ahead is not None]
+        if ahead:
+            paid = sum(gain > 0 for gain in ahead) / len(ahead)
+            usual = statistics.median(ahead)
+            table.add_row(name, f"{len(its):,}", f"{paid:.0%}", f"{usual:+.3g}")
+    return table
+
+
+def _as_json(turn: Trained, sign: int) -> dict[str, Any]:
+    return {
+        "member": turn.member,
+        "turn": turn.number,
+        "start": turn.start,
+        "stop": turn.stop,
+        "edge": turn.edge,
+        "score": None if turn.score is None else sign * turn.score,
+        "hparams": turn.hparams,
+    }

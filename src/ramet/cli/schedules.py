@@ -1,0 +1,116 @@
+"""`ramet schedule` and `ramet replay`: what a run found, taken away and tried again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from ramet.cli import screen
+from ramet.cli.stores import AsJson, RunName, StorePath
+from ramet.cli.target import load
+from ramet.cli.train import TargetName
+from ramet.engine.replaying import replay as replay_schedule
+from ramet.history import open as open_history
+from ramet.schedule import Schedule
+
+
+def schedule(
+    store: StorePath,
+    name: RunName = None,
+    *,
+    member: Annotated[
+        int | None, typer.Option(help="Whose weights to trace back; else the best.")
+    ] = None,
+    pieces: Annotated[
+        int | None, typer.Option(help="Smooth it to so many pieces, and say how far off it is.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Stretch it to so many steps.")] = None,
+    python: Annotated[
+        bool, typer.Option("--python", metavar="", help="Print a function to paste into a script.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to save it in, as JSON.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the schedule that the best weights were really trained with, along every copy."""
+    found = open_history(store, name).schedule(member)
+    deviation = {}
+    if pieces is not None:
+        found, deviation = found.smooth(pieces)
+    if steps is not None:
+        found = found.stretch(steps)
+    if output is not None:
+        found.save(output)
+    if python:
+        typer.echo(found.to_python(), nl=False)
+    elif as_json:
+        for piece in found.pieces:
+            typer.echo(msgspec.json.encode(piece))
+    else:
+        _show(found, deviation)
+    if output is not None:
+        typer.echo(f"saved in {output}", err=True)
+
+
+def replay(
+    store: StorePath,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The run whose schedule it is.")],
+    target: TargetName,
+    *,
+    seeds: Annotated[int, typer.Option(help="Networks to train, from seed 0 on.")] = 5,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", metavar="", help="One network, by the very draws behind the best weights."
+        ),
+    ] = False,
+    last_values: Annotated[
+        bool, typer.Option("--last-values", metavar="", help="Its last values as constants.")
+    ] = False,
+    schedule_file: Annotated[
+        Path | None, typer.Option("--schedule", help="A saved schedule instead of the run's best.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Stretch it to so many steps.")] = None,
+    workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = 0,
+    as_name: Annotated[
+        str | None, typer.Option("--as", help="The replay's own name; else NAME-replay.")
+    ] = None,
+) -> None:
+    """Train fresh networks on the schedule that a run found, and compare how they fare.
+
+    The replay is a run of its own in the same store. TARGET is what the run was trained with.
+    """
+    result = open_history(store, name)
+    found = result.schedule() if schedule_file is None else Schedule.load(schedule_file)
+    if last_values:
+        found = found.last_values()
+    if steps is not None:
+        found = found.stretch(steps)
+    replayed = replay_schedule(
+        load(target).train,
+        found,
+        seeds=None if exact else range(seeds),
+        mode=result.opening.mode,
+        name=as_name or f"{name}-{_kind(exact=exact, last_values=last_values)}",
+        store=store,
+        workers=workers,
+    )
+    typer.echo(str(replayed))
+
+
+def _kind(*, exact: bool, last_values: bool) -> str:
+    if exact:
+        return "replay-exact"
+    return "replay-last-values" if last_values else "replay"
+
+
+def _show(found: Schedule, deviation: dict[str, float]) -> None:
+    table = screen.table("steps", *found.names)
+    for piece in found.pieces:
+        values = (screen.value(piece.hparams[name]) for name in found.names)
+        table.add_row(f"{piece.start:,} to {piece.stop:,}", *values)
+    screen.show(table)
+    for name, part in deviation.items():
+        typer.echo(f"{name} is off by at most {part:.2%}")

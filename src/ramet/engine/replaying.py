@@ -1,0 +1,83 @@
+"""Training fresh networks on a schedule that is known."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ramet.domains import Choice, Constant, Domain, Integer, Uniform, Value
+from ramet.engine.launch import run
+from ramet.engine.worker import Task, TrainFunction
+from ramet.events import Mode
+from ramet.history.replayed import Replayed
+from ramet.schedule import Schedule
+from ramet.schedule.pieces import is_number
+from ramet.space import Space
+from ramet.strategies.replay import Replay
+
+SEEDS = (0, 1, 2, 3, 4)
+
+
+def replay(
+    train: TrainFunction | Task,
+    schedule: Schedule,
+    *,
+    steps: int | None = None,
+    seeds: Sequence[int] | None = SEEDS,
+    name: str | None = None,
+    mode: Mode | None = None,
+    strict: bool = True,
+    **settings: Any,
+) -> Replayed:
+    """Train fresh networks on a schedule, one from each seed, and return how they fared.
+
+    It is a run like any other: in a store, by workers, through any engine, gone on with by the same
+    call.
+
+    Args:
+        train: What the schedule was found for: a function of a member, or a ``Task``.
+        schedule: ``result.schedule()``, or ``Schedule.load("s.json")``.
+        steps: How long each trains; None is as long as the schedule is. Behind its end the last
+            values hold; ``schedule.stretch(steps)`` scales it.
+        seeds: What each network draws by. None trains one that draws what the turns behind the
+            schedule's weights drew, and so comes to those weights again, if training depends on
+            nothing else.
+        name: The replay's name in its store; None is the run's with ``-replay`` behind it.
+        mode: Whether high scores are good; None is as in the run that the schedule is of.
+        strict: Whether a hyperparameter of the schedule that the loop never reads is an error.
+        settings: Others of ``ramet.run``: ``store=``, ``workers=``, ``engine=``, …
+    """
+    strategy = Replay.of(schedule, seeds=seeds)
+    source = schedule.source
+    result = run(
+        train,
+        space_of(schedule),
+        strategy,
+        steps=schedule.steps if steps is None else steps,
+        name=name or (f"{source.run}-replay" if source else "replay"),
+        mode=mode or (source.mode if source else "max"),
+        # A member's seed is its own; no draw is by the run's.
+        seed=0,
+        strict=strict,
+        **settings,
+    )
+    return Replayed(schedule=schedule, result=result)
+
+
+def space_of(schedule: Schedule) -> Space:
+    """Return what a schedule's values were drawn from, or the narrowest that they are in."""
+    if schedule.space is not None:
+        return Space.from_description(schedule.space)
+    return Space(
+        {name: _domain([hparams[name] for _, hparams in schedule]) for name in schedule.names}
+    )
+
+
+def _domain(values: Sequence[Value]) -> Domain:
+    # 1, 1.0 and True are three options.
+    distinct = list({(type(value), value): value for value in values}.values())
+    if len(distinct) == 1:
+        return Constant(distinct[0])
+    numbers = [value for value in distinct if is_number(value)]
+    kinds = {type(value) for value in distinct}
+    if kinds == {int}:
+        return Integer(int(min(numbers)), int(max(numbers)))
+    return Uniform(min(numbers), max(numbers)) if kinds == {float} else Choice(distinct)

@@ -1,0 +1,64 @@
+"""A run's tables as data frames of pandas and Polars, and as files."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, BinaryIO, Literal, TypeAlias, get_args
+
+import msgspec
+
+from ramet.errors import UsageError
+from ramet.history.frames import Row
+
+Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
+
+
+def as_pandas(rows: Sequence[Row], columns: Sequence[str]) -> Any:
+    """Return rows as a data frame of pandas."""
+    try:
+        import pandas as pd  # noqa: PLC0415 - the user's, and slow to import
+    except ImportError as error:
+        raise _missing("pandas", error) from error
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def as_polars(rows: Sequence[Row], columns: Sequence[str]) -> Any:
+    """Return rows as a data frame of Polars."""
+    try:
+        import polars as pl  # noqa: PLC0415 - the user's, and slow to import
+    except ImportError as error:
+        raise _missing("polars", error) from error
+    return pl.DataFrame(
+        {name: _alike([row[name] for row in rows]) for name in columns}, strict=False
+    )
+
+
+def export(rows: Sequence[Row], columns: Sequence[str], to: BinaryIO, format_: Format) -> None:
+    """Write rows to a file. Parquet is written by Polars."""
+    match format_:
+        case "csv":
+            text = io.TextIOWrapper(to, encoding="utf-8", newline="", write_through=True)
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            text.detach()
+        case "jsonl":
+            to.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
+        case "parquet":
+            as_polars(rows, columns).write_parquet(to)
+        case _:
+            raise UsageError(
+                f"a file's format must be one of {list(get_args(Format))}, but got {format_!r}"
+            )
+
+
+def _alike(values: list[Any]) -> list[Any]:
+    """Return the values of a choice among several kinds as text, since a column has one kind."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or len(kinds) <= 1:
+        return values
+    return [None if value is None else str(value) for value in values]
+
+
+def _missing(name: str, error: ImportError) -> UsageError:
+    return UsageError(f"this needs {name}, but {error}; run: pip install {name}")

@@ -1,0 +1,147 @@
+"""A run as tables: of its turns, copies, members and scores, for data frames and files."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeAlias, get_args
+
+from ramet.errors import UsageError
+from ramet.events import Logged, RunOpened, TurnEnded, fold
+from ramet.history.lineage import Lineage
+from ramet.population import Member
+
+Table: TypeAlias = Literal["turns", "copies", "members", "scores"]
+
+# A row's values by their column. Scores are as they were reported.
+Row: TypeAlias = dict[str, Any]
+
+
+def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
+    """Return a table of a run.
+
+    ``turns`` has a row for each turn that ended, ``copies`` for each copy, ``members`` for each
+    member as it stands, and ``scores`` for each score. Values of hyperparameters are in columns
+    such as ``hparams.lr``.
+    """
+    of = _TABLES.get(table)
+    if of is None:
+        raise UsageError(f"a table must be one of {list(get_args(Table))}, but got {table!r}")
+    return list(of(log, lineage))
+
+
+def columns(table: Table, opening: RunOpened) -> list[str]:
+    """Return the columns of a table, which it has even without a row."""
+    names = [f"hparams.{name}" for name in opening.space["names"]]
+    return [*_COLUMNS[table], *names] if table != "scores" else list(_COLUMNS[table])
+
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "turns": (
+        *("member", "group", "turn", "start", "stop", "trained", "score", "edge"),
+        *("from_member", "from_turn", "worker", "ended_at", "took_s"),
+    ),
+    "copies": ("member", "source", "kind", "turn", "trained", "weights_step", "weights_from_turn"),
+    "members": (
+        *("member", "group", "ranked", "turns", "trained", "step", "score"),
+        *("founder", "failing"),
+    ),
+    "scores": ("member", "turn", "step", "score"),
+}
+
+
+def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
+    births = lineage.opening.births
+    sign = sign_of(lineage.opening)
+    for logged in log:
+        event = logged.event
+        if not isinstance(event, TurnEnded):
+            continue
+        turn = lineage.turns[event.member, event.turn]
+        yield {
+            "member": turn.member,
+            "group": births[turn.member].group,
+            "turn": turn.number,
+            "start": turn.start,
+            "stop": turn.stop,
+            "trained": event.trained,
+            "score": _shown(turn.score, sign),
+            "edge": turn.edge,
+            "from_member": turn.origin.member if turn.origin else None,
+            "from_turn": turn.origin.turn if turn.origin else None,
+            "worker": logged.worker,
+            "ended_at": logged.at,
+            "took_s": logged.took_s,
+            **_named(turn.hparams),
+        }
+
+
+def _copies(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
+    del log
+    for copy in lineage.copies:
+        yield {
+            "member": copy.member,
+            "source": copy.source,
+            "kind": copy.kind,
+            "turn": copy.turn,
+            "trained": copy.trained,
+            "weights_step": copy.weights.step if copy.weights else None,
+            "weights_from_turn": copy.weights.turn if copy.weights else None,
+            **_named(copy.hparams or dict.fromkeys(lineage.opening.space["names"])),
+        }
+
+
+def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
+    population = fold(logged.event for logged in log)
+    sign = sign_of(lineage.opening)
+    for member in population:
+        path = lineage.behind(member.checkpoint)
+        yield {
+            "member": member.id,
+            "group": member.group,
+            "ranked": member.ranked,
+            "turns": member.turn,
+            "trained": member.trained,
+            "step": member.step,
+            "score": _shown(_finite(member), sign),
+            "founder": path[0].member if path else None,
+            "failing": member.failing,
+            **_named(member.hparams),
+        }
+
+
+def _scores(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
+    del log
+    sign = sign_of(lineage.opening)
+    for turn in lineage.turns.values():
+        for step, score in turn.points:
+            yield {
+                "member": turn.member,
+                "turn": turn.number,
+                "step": step,
+                "score": _shown(score, sign),
+            }
+
+
+_TABLES: dict[str, Callable[[Sequence[Logged], Lineage], Iterator[Row]]] = {
+    "turns": _turns,
+    "copies": _copies,
+    "members": _members,
+    "scores": _scores,
+}
+
+
+def sign_of(opening: RunOpened) -> int:
+    """Return what a maximised score is multiplied by to be as it was reported."""
+    return 1 if opening.mode == "max" else -1
+
+
+def _shown(score: float | None, sign: int) -> float | None:
+    return None if score is None else sign * score
+
+
+def _finite(member: Member) -> float | None:
+    score = member.score
+    return score if score is not None and math.isfinite(score) else None
+
+
+def _named(hparams: dict[str, Any]) -> Row:
+    return {f"hparams.{name}": value for name, value in hparams.items()}

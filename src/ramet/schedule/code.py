@@ -1,0 +1,30 @@
+"""A schedule as Python code, to paste into a script."""
+
+from collections.abc import Sequence
+
+from ramet.schedule.pieces import Piece, Source
+
+
+def python_of(pieces: Sequence[Piece], source: Source | None) -> str:
+    """Return a function of the step that depends on nothing."""
+    lines = "".join(f"        ({piece.stop}, {piece.hparams!r}),\n" for piece in pieces)
+    return (
+        "def schedule(step):\n"
+        f'    """Return the hyperparameters of update `step`, counted from 0.{_of(source)}"""\n'
+        "    pieces = [  # each up to, not including, its first number\n"
+        f"{lines}"
+        "    ]\n"
+        "    for stop, hparams in pieces:\n"
+        "        if step < stop:\n"
+        "            break\n"
+        "    return dict(hparams)\n"
+    )
+
+
+def _of(source: Source | None) -> str:
+    if source is None:
+        return ""
+    # Whatever a run's name holds, it stays within the docstring.
+    run = repr(source.run).replace('"', "'").replace("\\", "/")
+    score = "" if source.score is None else f", which scored {source.score:.6g}"
+    return f"\n\n    Of run {run} with seed {source.seed}{score}.\n    "

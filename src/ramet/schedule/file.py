@@ -1,0 +1,78 @@
+"""Schedules as files: JSON, which says what it is and of which version."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ramet.errors import ScheduleError
+from ramet.schedule.pieces import Piece, Source
+
+FORMAT, VERSION = "ramet schedule", 1
+
+
+class _Header(msgspec.Struct):
+    format: str
+    version: int
+
+
+class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    format: str = FORMAT
+    version: int = VERSION
+    pieces: tuple[Piece, ...]
+    space: dict[str, Any] | None = None
+    source: Source | None = None
+
+
+def write(
+    path: str | PathLike[str],
+    pieces: Sequence[Piece],
+    space: dict[str, Any] | None,
+    source: Source | None,
+) -> None:
+    """Write a schedule; whatever was there is replaced once the new one is whole."""
+    document = _Document(pieces=tuple(pieces), space=space, source=source)
+    data = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    target = Path(path)
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, target)  # noqa: PTH105 - the same, and here it is what matters
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read(
+    path: str | PathLike[str],
+) -> tuple[tuple[Piece, ...], dict[str, Any] | None, Source | None]:
+    """Return what a file has of a schedule, or say what is wrong with it."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ScheduleError(
+            f"a schedule must be in a file that can be read, but {error}; "
+            f"result.schedule().save(path) or `ramet schedule NAME -o path` writes one"
+        ) from error
+    try:
+        header = msgspec.json.decode(data, type=_Header)
+        if (header.format, header.version) != (FORMAT, VERSION):
+            raise ScheduleError(
+                f"files of the format {FORMAT!r}, version {VERSION}, can be read, but {path} is of "
+                f"{header.format!r}, version {header.version}"
+            )
+        document = msgspec.json.decode(data, type=_Document)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ScheduleError(
+            f"{path} must be a schedule as ramet writes them, but {_lower(error)}; save it anew, "
+            f"or mend it by docs/schedules.md"
+        ) from error
+    return document.pieces, document.space, document.source
+
+
+def _lower(error: Exception) -> str:
+    said = str(error)
+    return said[:1].lower() + said[1:]

@@ -1,0 +1,121 @@
+"""What a schedule is made of."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal, TypeGuard
+
+import msgspec
+
+from ramet.domains import Value
+from ramet.errors import ScheduleError
+from ramet.space import Hparams, Space
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stretch of steps trained with the same values: ``start`` up to, not including, ``stop``."""
+
+    start: int
+    stop: int
+    hparams: Hparams
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A turn that the weights went through. Whose it was is what its draws were keyed by."""
+
+    start: int
+    stop: int
+    member: int
+    turn: int
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which weights of which run a schedule was read from."""
+
+    run: str
+    seed: int
+    mode: Literal["max", "min"]
+    # Of the weights, as it was reported.
+    score: float | None
+    # Steps between two decisions, and between two scores.
+    ready: int
+    evaluate_every: int | None = None
+    # All turns behind the weights; none once the schedule is no longer the one that they had.
+    legs: tuple[Leg, ...] = ()
+
+
+def piece_at(pieces: Sequence[Piece], step: int) -> Piece:
+    """Return the piece that a step is in; the last one for whatever comes behind it."""
+    nth = bisect_right(pieces, step, key=lambda piece: piece.stop)
+    return pieces[min(nth, len(pieces) - 1)]
+
+
+def check_pieces(pieces: Sequence[Piece]) -> None:
+    """Refuse pieces that do not say for every step what it is trained with."""
+    if not pieces:
+        raise ScheduleError("a schedule must have at least one piece, but got none")
+    names = list(pieces[0].hparams)
+    for nth, piece in enumerate(pieces):
+        where = f"piece {nth} of a schedule, steps {piece.start} to {piece.stop},"
+        if piece.start >= piece.stop:
+            raise ScheduleError(f"{where} must have at least one step")
+        if sorted(piece.hparams) != sorted(names):
+            raise ScheduleError(
+                f"{where} must have the hyperparameters of the first, {names}, but has "
+                f"{list(piece.hparams)}"
+            )
+        for name, value in piece.hparams.items():
+            if not _is_plain(value):
+                raise ScheduleError(
+                    f"{where} must have finite numbers, text, booleans or None, but {name!r} is "
+                    f"{value!r}"
+                )
+    _check_cover([(piece.start, piece.stop) for piece in pieces], "piece")
+
+
+def check_legs(legs: Sequence[Leg], steps: int) -> None:
+    """Refuse turns that are not one behind the other, up to the end."""
+    if not legs:
+        return
+    _check_cover([(leg.start, leg.stop) for leg in legs], "leg")
+    if legs[-1].stop != steps:
+        raise ScheduleError(
+            f"the legs of a schedule must end where its pieces do, at step {steps}, but end at "
+            f"{legs[-1].stop}; set them to [], and only an exact replay cannot be had"
+        )
+
+
+def check_values(pieces: Sequence[Piece], description: Mapping[str, Any]) -> None:
+    """Refuse values that are not in the space."""
+    try:
+        space = Space.from_description(description)
+    except (KeyError, TypeError) as error:
+        raise ScheduleError(
+            f"the space of a schedule must be described as ramet does, but {error!r} is wrong with "
+            f"it; set it to null, and it is made up from the values"
+        ) from error
+    for nth, piece in enumerate(pieces):
+        if problem := space.problem(piece.hparams):
+            raise ScheduleError(f"piece {nth} of a schedule must lie in its space: {problem}")
+
+
+def is_number(value: Value) -> TypeGuard[int | float]:
+    """Say whether a value is a number, which a truth value is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_cover(stretches: Sequence[tuple[int, int]], what: str) -> None:
+    start = stretches[0][0]
+    if start != 0:
+        raise ScheduleError(f"the first {what} of a schedule must start at step 0, but got {start}")
+    for nth, ((_, stop), (start, _)) in enumerate(pairwise(stretches), 1):
+        if start != stop:
+            raise ScheduleError(
+                f"{what} {nth} of a schedule must start where the one before it stops, at step "
+                f"{stop}, but starts at {start}"
+            )
+
+
+def _is_plain(value: Value) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)

@@ -1,0 +1,150 @@
+"""Schedules of fewer pieces: which steps go together, and what their one value is."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ramet.domains import Value
+from ramet.schedule.pieces import Piece, piece_at
+
+Costs = NDArray[np.float64]
+
+
+def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Return pieces with neighbours of the same values as one."""
+    whole: list[Piece] = []
+    for piece in pieces:
+        if whole and whole[-1].hparams == piece.hparams:
+            whole[-1] = Piece(start=whole[-1].start, stop=piece.stop, hparams=piece.hparams)
+        else:
+            whole.append(piece)
+    return tuple(whole)
+
+
+def segmented(pieces: Sequence[Piece], most: int, numbers: Collection[str]) -> Iterator[Piece]:
+    """Yield at most so many pieces, those that are nearest to the given ones step by step.
+
+    ``numbers`` are the hyperparameters that have an average.
+    """
+    names = list(pieces[0].hparams)
+    costs = np.zeros((len(pieces), len(pieces)))
+    for name in names:
+        costs += _costs(pieces, name, averaged=name in numbers)
+    for first, last in _cut(costs, min(most, len(pieces))):
+        part = pieces[first : last + 1]
+        yield Piece(
+            start=part[0].start,
+            stop=part[-1].stop,
+            hparams={name: _middle(part, name, averaged=name in numbers) for name in names},
+        )
+
+
+def deviations(
+    before: Sequence[Piece], after: Sequence[Piece], numbers: Collection[str]
+) -> dict[str, float]:
+    """Return how far pieces are from others that they were made of, by hyperparameter."""
+    steps = before[-1].stop
+    found = {}
+    for name in before[0].hparams:
+        # Those made of them begin where some of them do, so that each has one counterpart.
+        pairs = [(p, p.hparams[name], piece_at(after, p.start).hparams[name]) for p in before]
+        if name in numbers:
+            found[name] = max(_part(float(was), float(is_)) for _, was, is_ in pairs)  # type: ignore[arg-type]  # as just checked
+        else:
+            others = sum(piece.stop - piece.start for piece, was, is_ in pairs if was != is_)
+            found[name] = others / steps
+    return found
+
+
+def _part(was: float, is_: float) -> float:
+    if was == is_:
+        return 0.0
+    return abs(is_ - was) / abs(was) if was else math.inf
+
+
+def _costs(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Costs:
+    """Return what it costs to have pieces i to j as one: squared distances, summed over steps."""
+    weights = np.array([piece.stop - piece.start for piece in pieces], float)
+    total = _spans(weights)
+    if averaged:
+        scaled = _scaled(pieces, name)
+        first, second = _spans(weights * scaled), _spans(weights * scaled**2)
+        costs = second - first**2 / np.where(total > 0, total, 1)
+    else:
+        values = [piece.hparams[name] for piece in pieces]
+        counts = [
+            _spans(weights * np.array([value == option for value in values]))
+            for option in dict.fromkeys(values)
+        ]
+        costs = total - np.max(counts, axis=0)
+    return np.maximum(np.triu(costs), 0.0)
+
+
+def _spans(amounts: Costs) -> Costs:
+    """Return the sum of amounts i to j, for every i and j."""
+    upto = np.concatenate([[0.0], np.cumsum(amounts)])
+    return np.triu(upto[None, 1:] - upto[:-1, None])
+
+
+def _cut(costs: Costs, most: int) -> list[tuple[int, int]]:
+    """Return the cheapest cut of all pieces into so many parts, each as its first and last."""
+    count = len(costs)
+    # What the first j pieces cost in so many parts, and where the last of the parts begins.
+    cheapest, begins = costs[0].copy(), [np.zeros(count, int)]
+    for _ in range(1, most):
+        ways = np.full((count, count), math.inf)
+        for first in range(1, count):
+            ways[first, first:] = cheapest[first - 1] + costs[first, first:]
+        begin = ways.argmin(axis=0)
+        least = ways[begin, np.arange(count)]
+        better = least < cheapest
+        # Where one part more is not better, the fewer parts before it stand.
+        begins.append(np.where(better, begin, -1))
+        cheapest = np.where(better, least, cheapest)
+    return _traced(begins, count)
+
+
+def _traced(begins: Sequence[NDArray[np.int_]], count: int) -> list[tuple[int, int]]:
+    parts: list[tuple[int, int]] = []
+    last, level = count - 1, len(begins) - 1
+    while last >= 0:
+        while level > 0 and begins[level][last] < 0:
+            level -= 1
+        first = int(begins[level][last])
+        parts.append((first, last))
+        last, level = first - 1, level - 1
+    return parts[::-1]
+
+
+def _scaled(pieces: Sequence[Piece], name: str) -> Costs:
+    """Return numbers on the scale that they are averaged on, as parts of their range."""
+    values = _on_scale(np.array([piece.hparams[name] for piece in pieces], float))
+    width = values.max() - values.min()
+    return (values - values.min()) / width if width else np.zeros(len(values))
+
+
+def _on_scale(values: Costs) -> Costs:
+    return np.log(values) if values.min() > 0 else values
+
+
+def _middle(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Value:
+    """Return the one value that stands for those of several pieces."""
+    weights = [piece.stop - piece.start for piece in pieces]
+    values: list[Any] = [piece.hparams[name] for piece in pieces]
+    if all(value == values[0] for value in values):
+        return values[0]  # type: ignore[no-any-return]  # a value of a hyperparameter
+    if not averaged:
+        steps: Counter[Value] = Counter()
+        for value, weight in zip(values, weights, strict=True):
+            steps[value] += weight
+        return steps.most_common(1)[0][0]
+    numbers = np.array(values, float)
+    average = float(np.average(_on_scale(numbers), weights=weights))
+    middle = math.exp(average) if numbers.min() > 0 else average
+    # Rounding takes nothing out of its range.
+    middle = min(max(middle, float(numbers.min())), float(numbers.max()))
+    return round(middle) if all(isinstance(value, int) for value in values) else middle

@@ -1,0 +1,110 @@
+"""Replay: fresh members follow a schedule that is known, each from a seed of its own."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+
+import numpy as np
+
+from ramet.errors import StrategyError
+from ramet.events import Birth
+from ramet.population import Member, Population
+from ramet.randomness import Draws
+from ramet.schedule import Leg, Piece, Schedule, piece_at
+from ramet.schedule.pieces import check_legs, check_pieces
+from ramet.space import Space
+from ramet.strategies.base import Action, Change, Prescribed, check_count, check_pace
+
+# Turns in a replay of a schedule that does not say how long they are.
+TURNS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Members train by a schedule; no one copies anyone, and nothing is explored.
+
+    Args:
+        pieces: What each step is trained with; behind their end, the last values hold.
+        seeds: What each member draws by.
+        ready: Steps in a turn at most; turns also end where pieces do.
+        evaluate_every: Steps between two scores; None for one score a turn, at its end.
+        legs: Turns of another run, whose draws a member is to draw again. It then comes to the very
+            weights that they left, if training depends on nothing else.
+
+    >>> schedule = Schedule((Piece(start=0, stop=30, hparams={"lr": 0.1}),))
+    >>> Replay.of(schedule, seeds=[0, 1]).seeds
+    (0, 1)
+    """
+
+    pieces: Sequence[Piece]
+    _: KW_ONLY
+    seeds: Sequence[int]
+    ready: int
+    evaluate_every: int | None = None
+    legs: Sequence[Leg] = ()
+
+    def __post_init__(self) -> None:
+        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        for name in ("pieces", "seeds", "legs"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_pieces(self.pieces)
+        check_legs(self.legs, self.pieces[-1].stop)
+        if not self.seeds:
+            raise StrategyError("a replay must have a seed for each member, but got none")
+        for seed in self.seeds:
+            check_count("a seed", seed, "what a member's randomness comes from", least=0)
+
+    @classmethod
+    def of(cls, schedule: Schedule, *, seeds: Sequence[int] | None = None) -> "Replay":
+        """Return the replay of a schedule from these seeds; None draws as its own run did."""
+        if not isinstance(schedule, Schedule):
+            raise StrategyError(
+                f"a replay must be of a Schedule, such as result.schedule() or "
+                f"Schedule.load('s.json'), but got {schedule!r}"
+            )
+        source = schedule.source
+        ready = max(1, schedule.steps // TURNS) if source is None else source.ready
+        every = None if source is None else source.evaluate_every
+        if seeds is not None:
+            return cls(schedule.pieces, seeds=seeds, ready=ready, evaluate_every=every)
+        if source is None or not source.legs:
+            raise StrategyError(
+                "a schedule must be as a run left it to be replayed with that run's draws, but "
+                "this one was written by hand, stretched or smoothed; give seeds=[0, 1, 2]"
+            )
+        return cls(
+            schedule.pieces,
+            seeds=(source.seed,),
+            ready=ready,
+            evaluate_every=every,
+            legs=source.legs,
+        )
+
+    @property
+    def synchronous(self) -> bool:
+        return False
+
+    def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        return [Birth(hparams=dict(self.pieces[0].hparams)) for _ in self.seeds]
+
+    def decide(
+        self, population: Population, ready: Sequence[int], rng: np.random.Generator
+    ) -> Iterator[Action]:
+        for id_ in ready:
+            member = population[id_]
+            hparams = piece_at(self.pieces, member.trained).hparams
+            if not population.finished(id_) and hparams != member.hparams:
+                yield Change(member=id_, hparams=dict(hparams))
+
+    def prescribed(self, member: Member) -> Prescribed:
+        """Return how long a member's next turn is, and what it draws by."""
+        seed = self.seeds[member.id]
+        nth = bisect_right(self.legs, member.trained, key=lambda leg: leg.stop)
+        if nth < len(self.legs):
+            leg = self.legs[nth]
+            return Prescribed(leg.stop - member.trained, Draws(seed, leg.member, leg.turn))
+        piece = piece_at(self.pieces, member.trained)
+        left = self.ready - (member.trained - piece.start) % self.ready
+        if member.trained < piece.stop:
+            left = min(left, piece.stop - member.trained)
+        return Prescribed(left, Draws(seed, 0, member.turn))

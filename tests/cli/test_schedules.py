@@ -1,0 +1,143 @@
+"""`ramet schedule`, `ramet replay`, `ramet lineage` and `ramet export`."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import ramet as library
+from ramet.store import SQLiteStore
+from tests.cli import quick
+from tests.cli.shell import QUICK, called, ramet
+
+
+@pytest.fixture
+def result(done: Path) -> library.Result:
+    return library.history.open(done)
+
+
+def test_a_schedule_is_printed_as_a_table_code_or_json(
+    done: Path, result: library.Result
+) -> None:
+    schedule = result.schedule()
+    columns, *rows = ramet("schedule", done).stdout.splitlines()
+    assert columns.split() == ["steps", "lr"]
+    assert [row.split()[0] for row in rows] == [str(piece.start) for piece in schedule.pieces]
+    names: dict[str, Any] = {}
+    exec(ramet("schedule", done, "--python").stdout, names)  # noqa: S102 - what a user does with it
+    assert [names["schedule"](step) for step in range(40)] == [
+        schedule(step) for step in range(40)
+    ]
+    pieces = [json.loads(line) for line in ramet("schedule", done, "--json").stdout.splitlines()]
+    assert [(piece["start"], piece["hparams"]) for piece in pieces] == list(schedule)
+
+
+def test_a_schedule_is_saved_smoothed_and_stretched(done: Path, tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    shown = ramet("schedule", done, "--pieces", 1, "--steps", 90, "-o", path)
+    assert "lr is off by at most " in shown.stdout
+    assert f"saved in {path}" in shown.stderr
+    saved = library.Schedule.load(path)
+    assert (saved.steps, len(saved)) == (90, 1)
+
+
+def test_a_schedule_may_be_another_members(done: Path, result: library.Result) -> None:
+    printed = ramet("schedule", done, "--member", 3, "--json").stdout.splitlines()
+    assert len(printed) == len(result.schedule(3))
+    assert ramet("schedule", done, "--member", 9).exit_code == 2
+
+
+def test_a_schedule_is_replayed_with_fresh_networks(done: Path, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    store.write_bytes(done.read_bytes())
+    code, out, err = called("replay", store, "quick", QUICK, "--seeds", 3)
+    assert (code, err) == (0, "")
+    # Nothing in this training is left to chance.
+    best = library.history.open(done).best.score
+    assert out == f"replayed: {best:.6g} ± 0 (3 seeds), the original {best:.6g}\n"
+    assert SQLiteStore(store).runs() == ["quick", "quick-replay"]
+
+
+def test_a_schedule_is_replayed_exactly_or_as_constants_or_from_a_file(
+    done: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    store.write_bytes(done.read_bytes())
+    best = library.history.open(done).best.score
+    assert f"{best:.6g} (1 seed)" in ramet("replay", store, "quick", QUICK, "--exact").stdout
+    ramet("replay", store, "quick", QUICK, "--last-values", "--seeds", 2)
+    ramet("schedule", store, "quick", "-o", tmp_path / "s.json")
+    again = ramet(
+        *("replay", store, "quick", QUICK, "--schedule", tmp_path / "s.json"),
+        *("--as", "mine", "--steps", 20, "--workers", 1),
+    )
+    assert again.exit_code == 0
+    names = ["quick", "quick-replay-exact", "quick-replay-last-values", "mine"]
+    assert SQLiteStore(store).runs() == names
+
+
+def test_lineage_shows_who_trained_what_and_whose_weights_survive(
+    done: Path, result: library.Result
+) -> None:
+    shown = ramet("lineage", done).stdout
+    assert shown.startswith("quick: 5 members; first weights that survive, ")
+    assert "Behind the weights that did best:" in shown
+    assert "hyperparameter  changes  paid off" in shown
+    turns = [json.loads(line) for line in ramet("lineage", done, "--json").stdout.splitlines()]
+    behind = result.lineage().behind(result.best.checkpoint)
+    assert [(turn["member"], turn["turn"]) for turn in turns] == [turn.key for turn in behind]
+    assert turns[-1]["score"] == result.best.score
+    other = ramet("lineage", done, "--member", 0).stdout
+    assert "Behind the weights that member 0 stands on:" in other
+
+
+def test_a_table_is_printed_or_written(done: Path, tmp_path: Path, result: library.Result) -> None:
+    printed = list(csv.DictReader(ramet("export", done).stdout.splitlines()))
+    assert len(printed) == result.population.turns
+    path = tmp_path / "members.parquet"
+    written = ramet(
+        *("export", done, "--table", "members", "--format", "parquet", "--output", path)
+    )
+    assert written.stderr == f"{path}: 5 rows of members\n"
+    assert pl.read_parquet(path)["member"].to_list() == list(range(5))
+    assert "written to a file" in ramet("export", done, "--format", "parquet").stderr
+
+
+@pytest.mark.parametrize("command", ["schedule", "lineage", "export"])
+def test_a_run_that_is_going_on_can_be_looked_at(
+    command: str, at_work: library.Run, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    early = ramet(command, store)
+    if command == "export":
+        assert early.stdout.startswith("member,group,turn,")
+    else:
+        assert early.exit_code == 1
+        assert "a best takes a turn that ended with a finite score" in early.stderr
+    turn = at_work.ask()
+    assert turn is not None
+    at_work.tell(turn, 1.0, state={"x": 0})
+    assert ramet(command, store).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["schedule", "lineage", "export"])
+def test_a_store_or_run_that_is_not_there_is_said(command: str, two: Path, tmp_path: Path) -> None:
+    assert "does not exist" in ramet(command, tmp_path / "nowhere.db").stderr
+    assert "must be named unless it is the only one" in ramet(command, two).stderr
+    assert "'third' is not" in ramet(command, two, "third").stderr
+
+
+def test_a_task_that_lacks_a_hyperparameter_is_said(done: Path, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    store.write_bytes(done.read_bytes())
+    script = tmp_path / "other.py"
+    script.write_text(
+        QUICK.read_text().replace('turn.hparams["lr"]', 'turn.hparams["momentum"]')
+    )
+    refused = ramet("replay", store, "quick", script)
+    assert refused.exit_code == 2
+    assert "which has ['lr'], but 'momentum' was" in refused.stderr
+    assert quick.steps == 40

@@ -1,0 +1,178 @@
+"""Schedules trained again."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.errors import HyperparameterUnread, RunMismatch, StrategyError, UnknownHyperparameter
+from ramet.events import Copied, TurnEnded
+from ramet.history.replayed import Replayed
+from ramet.schedule import Piece, Schedule
+from ramet.store import SQLiteStore
+from ramet.strategies import Replay, from_description
+from tests.engine.loops import SPACE, Descent, descent_loop, pbt
+from tests.engine.stacked import Together
+
+STRATEGIES = {
+    "pbt": pbt(synchronous=True, evaluate_every=2),
+    "asynchronous": pbt(),
+    "short last turns": pbt(synchronous=True, ready=5),
+    "of weights": pbt(synchronous=True, copies="weights"),
+}
+
+
+def found(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
+    return ramet.run(Descent(), SPACE, strategy, **{"steps": 48, "seed": 3, **settings})
+
+
+def exactly(result: ramet.Result, **settings: Any) -> Replayed:
+    return ramet.replay(settings.pop("train", Descent()), result.schedule(), seeds=None, **settings)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_draws_of_the_lineage_lead_to_the_very_weights_of_the_best(
+    name: str, mode: Any
+) -> None:
+    result = found(STRATEGIES[name], mode=mode)
+    assert result.schedule().source.legs[-1].member >= 0  # type: ignore[union-attr]  # it has one
+    replayed = exactly(result)
+    assert replayed.scores == [result.best.score]
+    assert replayed.original == result.best.score
+    assert (replayed.result.best.load()["w"] == result.best.load()["w"]).all()
+
+
+def test_a_schedule_of_fire_with_a_success_on_its_lineage_is_replayed_exactly() -> None:
+    fire = ramet.FIRE(ready=4, evaluate_every=1, size=3, max_eval_steps=8)
+    seen = 0
+    for seed in range(30):
+        result = ramet.run(Slow(), SPACE, fire, steps=120, seed=seed)
+        edges = [turn.edge for turn in result.lineage().behind(result.best.checkpoint)]
+        if "success" in edges:
+            seen += 1
+            assert exactly(result, train=Slow()).scores == [result.best.score]
+        if seen == 3:
+            return
+    pytest.fail("no lineage went through a success")
+
+
+class Slow(Descent):
+    """Descent whose high rates are good at first and bad later, as FIRE is for."""
+
+    def step(self, state: Any, hparams: Any, steps: int, rng: np.random.Generator) -> Any:
+        w = state["w"].copy()
+        for _ in range(steps):
+            w -= hparams["lr"] * (w + 0.6 * rng.normal(size=3)) + 0.01 * hparams["decay"] * w
+        return {"w": w, "seen": state["seen"] + steps}
+
+
+@pytest.mark.parametrize("train", [descent_loop, Together()])
+def test_it_is_the_same_in_a_loop_of_ones_own_and_as_one_program(train: Any) -> None:
+    strategy = STRATEGIES["pbt"]
+    result = ramet.run(train, SPACE, strategy, steps=48, seed=3)
+    engine: Any = None if train is descent_loop else "vectorized"
+    assert exactly(result, train=train, engine=engine).scores == [result.best.score]
+
+
+def test_it_is_the_same_in_worker_processes_and_after_a_file(tmp_path: Path) -> None:
+    result = found(STRATEGIES["pbt"])
+    result.schedule().save(tmp_path / "s.json")
+    schedule = Schedule.load(tmp_path / "s.json")
+    here = ramet.replay(Descent(), schedule, seeds=[4, 5, 6])
+    there = ramet.replay(
+        Descent(), schedule, seeds=[4, 5, 6], workers=2, store=tmp_path / "runs.db"
+    )
+    assert here.scores == there.scores
+    assert SQLiteStore(tmp_path / "runs.db").runs() == ["run-replay"]
+
+
+def test_fresh_networks_have_weights_and_draws_of_their_own_seed() -> None:
+    schedule = found(STRATEGIES["pbt"]).schedule()
+    replayed = ramet.replay(Descent(), schedule, seeds=[4, 5, 4])
+    first, second, third = replayed.scores
+    assert first == third != second
+    assert replayed.mean == pytest.approx(np.mean(replayed.scores))
+    assert replayed.sd == pytest.approx(np.std(replayed.scores, ddof=1))
+    assert str(replayed) == (
+        f"replayed: {replayed.mean:.6g} ± {replayed.sd:.2g} (3 seeds), "
+        f"the original {replayed.original:.6g}"
+    )
+    again = ramet.replay(Descent(), schedule, seeds=[5])
+    assert again.scores == [second]
+    assert math.isnan(again.sd)
+
+
+def test_every_step_is_trained_with_its_values_whatever_the_length_of_turns() -> None:
+    schedule = found(STRATEGIES["asynchronous"]).schedule()
+    for some in (schedule, schedule.stretch(31), schedule.stretch(97), schedule.last_values()):
+        for steps in (None, 20, some.steps + 7):
+            replayed = ramet.replay(Descent(), some, seeds=[0], steps=steps)
+            trained = replayed.result.schedule(0)
+            assert trained.steps == (steps or some.steps)
+            assert all(trained(step) == some(step) for step in range(trained.steps))
+            assert not any(isinstance(event, Copied) for event in replayed.result.events)
+
+
+def test_a_schedule_that_somebody_wrote_can_be_replayed() -> None:
+    pieces = (
+        Piece(start=0, stop=10, hparams={"lr": 0.5, "decay": 0}),
+        Piece(start=10, stop=45, hparams={"lr": 0.1, "decay": 0.5}),
+    )
+    replayed = ramet.replay(Descent(), Schedule(pieces), seeds=[0, 1])
+    assert replayed.original is None
+    assert replayed.result.schedule(0).pieces == pieces
+    turns = [e for e in replayed.result.events if isinstance(e, TurnEnded) and e.member == 0]
+    assert [turn.step for turn in turns] == [*range(2, 46, 2)[:5], *range(12, 45, 2), 45]
+    assert str(replayed).startswith("replayed: ")
+
+
+def test_what_was_changed_has_no_draws_to_follow() -> None:
+    schedule = found(STRATEGIES["pbt"]).schedule()
+    for changed in (schedule.stretch(30), schedule.smooth(2).schedule):
+        with pytest.raises(StrategyError, match="stretched or smoothed; give seeds="):
+            ramet.replay(Descent(), changed, seeds=None)
+
+
+def test_what_the_task_reads_and_the_schedule_lacks_is_named() -> None:
+    lacking = Schedule((Piece(start=0, stop=10, hparams={"lr": 0.5}),))
+    with pytest.raises(UnknownHyperparameter, match=r"which has \['lr'\], but 'decay' was"):
+        ramet.replay(Descent(), lacking)
+
+
+def test_what_the_schedule_has_and_the_task_does_not_read_is_named() -> None:
+    hparams = {"lr": 0.5, "decay": 0.1, "momentum": 0.9}
+    more = Schedule((Piece(start=0, stop=10, hparams=hparams),))
+    with pytest.raises(HyperparameterUnread, match="momentum"):
+        ramet.replay(Descent(), more)
+    assert ramet.replay(Descent(), more, strict=False).scores
+
+
+def test_another_schedule_is_another_replay(tmp_path: Path) -> None:
+    schedule, store = found(STRATEGIES["pbt"]).schedule(), tmp_path / "runs.db"
+    first = ramet.replay(Descent(), schedule, seeds=[0], store=store)
+    assert ramet.replay(Descent(), schedule, seeds=[0], store=store).scores == first.scores
+    with pytest.raises(RunMismatch, match="give the new run another name"):
+        ramet.replay(Descent(), schedule.last_values(), seeds=[0], store=store)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "law"), [([], "a seed for each"), ([-1], "a seed must"), ([0.5], "a seed must")]
+)
+def test_seeds_must_be_seeds(seeds: Any, law: str) -> None:
+    with pytest.raises(StrategyError, match=law):
+        ramet.replay(Descent(), found(STRATEGIES["pbt"]).schedule(), seeds=seeds)
+
+
+def test_what_is_no_schedule_is_refused() -> None:
+    with pytest.raises(StrategyError, match="must be of a Schedule"):
+        Replay.of({"lr": 0.1})  # type: ignore[arg-type]
+
+
+def test_a_log_says_all_of_a_replay() -> None:
+    replayed = exactly(found(STRATEGIES["pbt"]))
+    strategy = from_description(replayed.result.opening.strategy)
+    assert strategy == Replay.of(replayed.schedule)
