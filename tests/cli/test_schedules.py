@@ -19,18 +19,14 @@ def result(done: Path) -> library.Result:
     return library.history.open(done)
 
 
-def test_a_schedule_is_printed_as_a_table_code_or_json(
-    done: Path, result: library.Result
-) -> None:
+def test_a_schedule_is_printed_as_a_table_code_or_json(done: Path, result: library.Result) -> None:
     schedule = result.schedule()
     columns, *rows = ramet("schedule", done).stdout.splitlines()
     assert columns.split() == ["steps", "lr"]
     assert [row.split()[0] for row in rows] == [str(piece.start) for piece in schedule.pieces]
     names: dict[str, Any] = {}
     exec(ramet("schedule", done, "--python").stdout, names)  # noqa: S102 - what a user does with it
-    assert [names["schedule"](step) for step in range(40)] == [
-        schedule(step) for step in range(40)
-    ]
+    assert [names["schedule"](step) for step in range(40)] == [schedule(step) for step in range(40)]
     pieces = [json.loads(line) for line in ramet("schedule", done, "--json").stdout.splitlines()]
     assert [(piece["start"], piece["hparams"]) for piece in pieces] == list(schedule)
 
@@ -134,9 +130,7 @@ def test_a_task_that_lacks_a_hyperparameter_is_said(done: Path, tmp_path: Path) 
     store = tmp_path / "runs.db"
     store.write_bytes(done.read_bytes())
     script = tmp_path / "other.py"
-    script.write_text(
-        QUICK.read_text().replace('turn.hparams["lr"]', 'turn.hparams["momentum"]')
-    )
+    script.write_text(QUICK.read_text().replace('turn.hparams["lr"]', 'turn.hparams["momentum"]'))
     refused = ramet("replay", store, "quick", script)
     assert refused.exit_code == 2
     assert "which has ['lr'], but 'momentum' was" in refused.stderr

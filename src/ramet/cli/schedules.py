@@ -36,7 +36,7 @@ def schedule(
 ) -> None:
     """Show the schedule that the best weights were really trained with, along every copy."""
     found = open_history(store, name).schedule(member)
-    deviation = {}
+    deviation: dict[str, float] = {}
     if pieces is not None:
         found, deviation = found.smooth(pieces)
     if steps is not None:

@@ -53,8 +53,7 @@ def open_result(
     store: Store | str | PathLike[str], name: str | None = None, *, blobs: Blobs | None = None
 ) -> "Result":
     """Return a run on record, going on or over; ``name`` may be left out if it is the only one."""
-    by_path = isinstance(store, str | PathLike)
-    where = existing(store) if by_path else place(store, MemoryBlobs())
+    where = existing(store) if isinstance(store, str | PathLike) else place(store, MemoryBlobs())
     kept = where.blobs if blobs is None else blobs
     return Result(store=where.store, blobs=kept, name=where.chosen(name))
 
