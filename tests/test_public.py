@@ -7,13 +7,13 @@ import ramet
 
 PUBLIC = """
 FIRE PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Grid HandTuned Integer LogUniform
-Member Perturb Population RametError RandomSearch Resample Result Run Schedule Space State Strategy
-TTest Task Trainee Truncation Turn Uniform run
+Member Perturb Population RametError RandomSearch Replayed Resample Result Run Schedule Space State
+Strategy TTest Task Trainee Truncation Turn Uniform replay run
 """
 
 HEAVY = """
-torch lightning transformers stable_baselines3 jax ray psycopg matplotlib starlette sklearn rich
-typer scipy pytest asyncio
+torch lightning transformers stable_baselines3 jax ray psycopg matplotlib pandas polars starlette
+sklearn rich typer scipy pytest asyncio
 """
 
 

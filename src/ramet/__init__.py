@@ -6,7 +6,7 @@ from ramet.engine import Run, Task, Trainee, Turn, replay, run
 # Exported so, and not in __all__, where a star import would hide the builtin.
 from ramet.engine import open as open  # noqa: A004 - ramet.open(...) is what users read
 from ramet.errors import RametError
-from ramet.history import Result
+from ramet.history import Replayed, Result
 from ramet.population import Curve, Member, Population
 from ramet.schedule import Schedule
 from ramet.space import Space
@@ -46,6 +46,7 @@ __all__ = [
     "Population",
     "RametError",
     "RandomSearch",
+    "Replayed",
     "Resample",
     "Result",
     "Run",

@@ -3,8 +3,7 @@
 from ramet.history.fire import evaluations
 from ramet.history.lineage import Copy, Effect, Lineage, Trained
 from ramet.history.replayed import Replayed
-from ramet.history.result import Result, Winner
-from ramet.history.result import open_result as open  # noqa: A004 - history.open(...) reads well
+from ramet.history.result import Result, Winner, open_result
 
 __all__ = [
     "Copy",
@@ -15,5 +14,7 @@ __all__ = [
     "Trained",
     "Winner",
     "evaluations",
-    "open",
 ]
+
+# Not in __all__, where a star import would hide the builtin.
+open = open_result  # noqa: A001 - history.open(...) is what users read
