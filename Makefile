@@ -47,6 +47,7 @@ check: .venv/dev
 wheel: .venv/dev
 	rm -rf dist $(WHEEL_ENV)
 	$(BIN)/python -m build --quiet --wheel
+	$(BIN)/python -m zipfile --list dist/*.whl | grep -q ramet/report/report.js
 	$(PYTHON) -m venv $(WHEEL_ENV)
 	$(WHEEL_ENV)/bin/python -m pip install --quiet dist/*.whl
 	$(BIN)/python -m tools.snippets --print-first README.md | $(WHEEL_ENV)/bin/python -I -

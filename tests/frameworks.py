@@ -1,7 +1,8 @@
-"""Frameworks that not every machine has."""
+"""Frameworks and programs that not every machine has."""
 
 import importlib.util
 import os
+import shutil
 
 import pytest
 
@@ -13,3 +14,13 @@ def framework(name: str, extra: str | None = None) -> None:
         if os.environ.get("CI"):
             raise ImportError(reason)
         pytest.skip(reason, allow_module_level=True)
+
+
+def program(name: str) -> str:
+    """Return where a program is, or skip what needs it, by its name; in CI it must be there."""
+    if found := shutil.which(name):
+        return found
+    reason = f"needs {name}: apt-get install {name}"
+    if os.environ.get("CI"):
+        raise FileNotFoundError(reason)
+    pytest.skip(reason)

@@ -17,6 +17,8 @@ Durability: TypeAlias = Literal["power", "process"]
 VERBS = [name for name in vars(Store) if not name.startswith("_")]
 # Behind the store's file name, as SQLite's own companions are named.
 CHECKPOINTS = "-checkpoints"
+# How the folders of temporary files begin.
+TEMPORARY = "ramet-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,15 @@ def place(
     return Place(store=store, blobs=blobs, name=repr(store))
 
 
+def file_of(store: Store) -> Path | None:
+    """Return the file that a store is in, if it is in one that stays."""
+    if not isinstance(store, SQLiteStore):
+        return None
+    folder = store.path.parent
+    passes = folder.name.startswith(TEMPORARY) and folder.parent.samefile(tempfile.gettempdir())
+    return None if passes else store.path
+
+
 def existing(path: str | PathLike[str]) -> Place:
     """Open a store that must be there."""
     if not Path(path).exists():
@@ -114,7 +125,7 @@ def _in_file(path: Path, blobs: Blobs | None, durability: Durability) -> Place:
 
 def _temporary(blobs: Blobs | None) -> Place:
     """Return a place that goes when its checkpoints can no longer be asked for."""
-    folder = tempfile.TemporaryDirectory(prefix="ramet-")
+    folder = tempfile.TemporaryDirectory(prefix=TEMPORARY)
     made = _in_file(Path(folder.name) / "runs.db", blobs, "process")
     weakref.finalize(made.store if blobs else made.blobs, folder.cleanup)
     return Place(store=made.store, blobs=made.blobs, name=None, ours=True)

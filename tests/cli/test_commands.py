@@ -67,6 +67,6 @@ def test_the_package_runs_as_the_command() -> None:
 
 
 def test_the_command_loads_no_framework() -> None:
-    code = "import sys, ramet.cli; print(*{'torch', 'sklearn'} & set(sys.modules))"
+    code = "import sys, ramet.cli; print(*{'torch', 'sklearn', 'matplotlib'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert loaded.stdout.split() == []

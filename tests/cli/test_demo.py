@@ -1,3 +1,4 @@
+import contextlib
 import sys
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from ramet.cli import app, main
 from tests.frameworks import framework
 
 framework("torch")
+framework("matplotlib", "plots")
 
 import torch
 
-from ramet.cli.demo import strategies, verdict
+from ramet.cli.demo import REPORT, strategies, verdict
 from ramet.cli.digits import (
     Digits,
     Found,
@@ -22,7 +24,7 @@ from ramet.cli.digits import (
     moved,
     network,
 )
-from ramet.schedule import Schedule
+from ramet.schedule import Piece, Schedule
 
 
 def demo(*arguments: str) -> Result:
@@ -35,9 +37,11 @@ def digits() -> Digits:
 
 
 @pytest.fixture(scope="module")
-def shown() -> str:
-    done = demo("--workers", "0")
-    assert done.exit_code == 0, done.output
+def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
+    with contextlib.chdir(tmp_path_factory.mktemp("demo")):
+        done = demo("--workers", "0")
+        assert done.exit_code == 0, done.output
+        assert REPORT.read_text().startswith("<!doctype html>")
     return done.output
 
 
@@ -52,14 +56,26 @@ def test_the_demo_prints_the_schedule_from_step_0(shown: str) -> None:
     assert " 0 to " in schedule
 
 
+def test_the_demo_says_where_its_report_is(shown: str) -> None:
+    assert shown.splitlines()[-1].endswith(f"in a browser: {REPORT}")
+
+
+def test_a_report_that_cannot_be_written_is_said_before_anything_is_trained() -> None:
+    refused = CliRunner().invoke(app, ["demo", "--report", "nowhere/report.html"])
+    assert refused.exit_code == 2
+    assert "in a folder that is there, but got nowhere/report.html" in refused.output
+
+
 def test_the_demo_fits_on_80_columns(shown: str) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_demo_is_recorded_where_it_is_told_to_be(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
-    done = demo("--workers", "0", "--store", str(store))
+    report = tmp_path / "fire.html"
+    done = demo("--workers", "0", "--store", str(store), "--report", str(report))
     assert done.exit_code == 0, done.output
+    assert ">FIRE-0</h1>" in report.read_text()
     listed = CliRunner().invoke(app, ["runs", str(store)]).output
     assert [line.split()[0] for line in listed.splitlines()[1:]] == ["FIRE-0", "PBT-0", "random-0"]
 
@@ -97,8 +113,9 @@ def test_worker_processes_come_to_the_same(digits: Digits) -> None:
 )
 def test_the_verdict_names_whoever_won(recognised: tuple[int, ...], told: str) -> None:
     names = ("FIRE", "PBT", "random")
+    schedule = Schedule((Piece(start=0, stop=1, hparams={"lr": 0.1}),))
     found = {
-        name: Found(loss=0.0, recognised=number, schedule=Schedule(()))
+        name: Found(loss=0.0, recognised=number, schedule=schedule)
         for name, number in zip(names, recognised, strict=True)
     }
     assert verdict(found, 10) == told

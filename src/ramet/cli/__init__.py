@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ramet.cli import ancestry, care, demo, look, schedules, train
+from ramet.cli import ancestry, care, demo, look, pictures, reporting, schedules, train
 from ramet.errors import RametError, UsageError
 
 __all__ = ["app", "main"]
@@ -66,8 +66,10 @@ for _command, _example in (
     (look.runs, "ramet runs runs.db"),
     (schedules.schedule, "ramet schedule runs.db digits -o schedule.json"),
     (schedules.replay, "ramet replay runs.db digits train.py --seeds 5"),
+    (reporting.report, "ramet report runs.db digits -o report.html"),
     (ancestry.lineage, "ramet lineage runs.db digits"),
     (ancestry.export_, "ramet export runs.db digits --table turns --format csv"),
+    (pictures.plot, "ramet plot runs.db digits tree -o tree.png"),
     (care.stop, "ramet stop runs.db digits"),
     (care.sweep, "ramet sweep runs.db --dry-run"),
     (care.doctor, "ramet doctor runs.db"),

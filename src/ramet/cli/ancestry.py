@@ -1,7 +1,6 @@
 """`ramet lineage` and `ramet export`: what a log has to tell, for people and for other programs."""
 
 import itertools
-import statistics
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from ramet import wording
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.errors import UsageError
-from ramet.history import Effect, Lineage, Result, Trained
+from ramet.history import Lineage, Result, Trained
 from ramet.history import open as open_history
+from ramet.history.effects import Payoff, payoffs
 from ramet.history.exporting import Format, export
 from ramet.history.frames import Table, columns, sign_of
 
@@ -53,7 +54,7 @@ def lineage(
     screen.show(_path(behind, sign_of(result.opening)))
     if effects := list(tree.effects()):
         typer.echo("\nWhat changes did to the score in the turn that followed:")
-        screen.show(_effects(effects, list(result.opening.space["names"])))
+        screen.show(_payoffs(payoffs(effects, result.opening.space["names"])))
 
 
 def export_(
@@ -83,13 +84,13 @@ def export_(
         return
     with output.open("wb") as file:
         export(rows, names, file, format_)
-    typer.echo(f"{output}: {screen.count(len(rows), 'row')} of {table}", err=True)
+    typer.echo(f"{output}: {wording.count(len(rows), 'row')} of {table}", err=True)
 
 
 def _survivors(result: Result, tree: Lineage) -> Iterator[str]:
     population = result.population
     founders = tree.founders().most_common()
-    members = screen.count(len(population), "member")
+    members = wording.count(len(population), "member")
     if not founders:
         yield f"{result.opening.name}: {members}, none of which has ended a turn"
         return
@@ -121,21 +122,22 @@ def _path(behind: Sequence[Trained], sign: int) -> Any:
             f"{first.start:,} to {last.stop:,}",
             str(first.member),
             "" if first.edge == "own" else first.edge,
-            screen.number(None if last.score is None else sign * last.score),
-            *(screen.value(value) for value in last.hparams.values()),
+            wording.number(None if last.score is None else sign * last.score),
+            *(wording.value(value) for value in last.hparams.values()),
         )
     return table
 
 
-def _effects(effects: Iterable[Effect], names: Sequence[str]) -> Any:
+def _payoffs(told: Iterable[Payoff]) -> Any:
     table = screen.table("hyperparameter", "changes", "paid off", "ahead", left=("hyperparameter",))
-    by_name = {name: [e for e in effects if e.name == name] for name in names}
-    for name, its in by_name.items():
-        ahead = [effect.ahead for effect in its if effect.ahead is not None]
-        if ahead:
-            paid = sum(gain > 0 for gain in ahead) / len(ahead)
-            usual = statistics.median(ahead)
-            table.add_row(name, f"{len(its):,}", f"{paid:.0%}", f"{usual:+.3g}")
+    for payoff in told:
+        if payoff.ahead is not None:
+            table.add_row(
+                payoff.name,
+                f"{payoff.changes:,}",
+                f"{payoff.paid_off:.0%}",
+                f"{payoff.ahead:+.3g}",
+            )
     return table
 
 

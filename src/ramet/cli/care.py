@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 import typer
 
-from ramet.cli.screen import count, size
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.engine import run_events
 from ramet.engine.checkpoints import Checkpoints
@@ -18,6 +17,7 @@ from ramet.history.doctor import Finding, examine
 from ramet.history.follower import Follower
 from ramet.places import existing
 from ramet.store import SQLiteStore
+from ramet.wording import count, size
 
 
 def stop(store: StorePath, name: RunName = None) -> None:

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ramet.cli.screen import count
 from ramet.errors import UsageError
 from ramet.schedule import Schedule
 from ramet.strategies import FIRE, PBT, Perturb, RandomSearch, Strategy
+from ramet.wording import count
 
 if TYPE_CHECKING:
     from ramet.cli.digits import Digits, Found
@@ -25,6 +25,7 @@ MEMBERS, STEPS, WORKERS = 22, 2_400, 2
 READY, EVALUATE_EVERY = 60, 6
 # The smallest FIRE: two sub-populations of two, and two evaluators.
 FEWEST = 6
+REPORT = Path("ramet-demo-report.html")
 # The learning rate that has no bar, and how many characters each tenfold of it is long.
 NO_BAR, DECADE = 1e-4, 10
 
@@ -40,32 +41,38 @@ def demo(
     store: Annotated[
         Path | None, typer.Option(help="The file to record the runs in; else a temporary one.")
     ] = None,
+    report: Annotated[
+        Path, typer.Option(help="The file to write a report of the FIRE run to.")
+    ] = REPORT,
 ) -> None:
     """Train small networks on handwritten digits: FIRE PBT, plain PBT and random search.
 
     Each has as many networks, which begin with the same weights and learning rates and get the
     same steps. The network with the lowest validation loss of each is then tested on images that
-    none has seen, and the schedule that FIRE found is printed.
+    none has seen, the schedule that FIRE found is printed, and its run is written as a report.
 
-    Takes about a minute on two cores. The extra "demo" installs PyTorch, and scikit-learn, which
-    the data comes with.
+    Takes about a minute on two cores. The extra "demo" installs PyTorch, scikit-learn, which the
+    data comes with, and Matplotlib.
     """
     began = time.monotonic()
     competitors = strategies(members)
     try:
         from ramet.cli import digits  # noqa: PLC0415 - an extra, and slow to import
+        from ramet.report import write  # noqa: PLC0415 - as above
 
         data = digits.load(seed)
     except ImportError as error:
         raise UsageError(
-            f"the demo must have PyTorch to train with, and scikit-learn for its data, but "
-            f"{error}; run: pip install 'ramet[demo]'"
+            f"the demo must have PyTorch to train with, scikit-learn for its data, and Matplotlib "
+            f"for its report, but {error}; run: pip install 'ramet[demo]'"
         ) from None
+    if not report.parent.is_dir():
+        raise UsageError(f"a report must be written in a folder that is there, but got {report}")
     console = Console(highlight=False)
     console.print(introduction(data, members, steps, workers), end="\n\n")
-    found = {}
+    found, results = {}, {}
     for name, strategy in competitors.items():
-        result = digits.compete(
+        results[name] = digits.compete(
             strategy,
             data,
             name=f"{name}-{seed}",
@@ -74,12 +81,14 @@ def demo(
             workers=workers,
             store=store,
         )
-        found[name] = digits.best_of(result, data)
+        found[name] = digits.best_of(results[name], data)
     total = len(data.test.labels)
     console.print(comparison_table(found, total))
     console.print(schedule_table(found["FIRE"].schedule))
     console.print(verdict(found, total))
-    console.print(f"Took {time.monotonic() - began:.1f} s, with seed {seed}.")
+    write(results["FIRE"], report)
+    typer.echo(f"Took {time.monotonic() - began:.1f} s, with seed {seed}.")
+    typer.echo(f"The whole FIRE run, to open in a browser: {report}")
 
 
 def strategies(members: int) -> dict[str, Strategy]:

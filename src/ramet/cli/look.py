@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ramet import wording
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.cli.view import View
@@ -71,7 +72,7 @@ def shown(view: View, room: int, width: int) -> Group:
     """Return a run: what is said of it as a whole, and a table of as many members as fit."""
     rows = view.best_rows(room)
     left_out = len(view.seats) - len(rows)
-    more = [f"and {screen.count(left_out, 'member')} that scored less"] if left_out else []
+    more = [f"and {wording.count(left_out, 'member')} that scored less"] if left_out else []
     return Group(*_heading(view.figures()), "", _members(rows, width), *more)
 
 
@@ -97,14 +98,14 @@ def _fitting(view: View, console: Console) -> Group:
 
 def _heading(figures: dict[str, Any]) -> list[RenderableType]:
     state = f"{figures['state']}, {figures['done']:.0%} of {figures['steps']:,} steps each"
-    best = f"best {screen.number(figures['best'])}"
+    best = f"best {wording.number(figures['best'])}"
     facts = [
-        screen.count(figures["members"], "member"),
-        screen.count(figures["workers"], "worker"),
+        wording.count(figures["members"], "member"),
+        wording.count(figures["workers"], "worker"),
         *([f"round {figures['round']:,}"] if figures["round"] is not None else []),
-        screen.count(figures["turns"], "turn"),
-        screen.count(figures["copies"], "copy"),
-        *([screen.count(figures["failures"], "failed attempt")] if figures["failures"] else []),
+        wording.count(figures["turns"], "turn"),
+        wording.count(figures["copies"], "copy"),
+        *([wording.count(figures["failures"], "failed attempt")] if figures["failures"] else []),
     ]
     return [Text.assemble((figures["run"], "bold"), f": {state}, {best}"), ", ".join(facts)]
 
@@ -118,7 +119,7 @@ def _members(rows: list[dict[str, Any]], width: int) -> Table:
     end = _columns(rows, "worker", "heard of") if at_work else []
     middle: list[list[str]] = []
     for name in rows[0]["hparams"]:
-        column = [name, *(screen.value(row["hparams"][name]) for row in rows)]
+        column = [name, *(wording.value(row["hparams"][name]) for row in rows)]
         if _width([*begin, *middle, column, *end]) > width:
             break
         middle.append(column)
@@ -146,12 +147,12 @@ _CELLS: dict[str, Callable[[dict[str, Any]], str]] = {
     "done": lambda row: f"{row['done']:.0%}",
     "turns": lambda row: f"{row['turns']:,}",
     "copies": lambda row: f"{row['copies']:,}",
-    "best": lambda row: screen.number(row["best"]),
+    "best": lambda row: wording.number(row["best"]),
     "member": lambda row: str(row["member"]),
     "group": lambda row: str(row["group"]),
     "trained": lambda row: f"{row['trained']:,}",
     "step": lambda row: f"{row['step']:,}",
-    "score": lambda row: screen.number(row["score"]),
+    "score": lambda row: wording.number(row["score"]),
     "worker": lambda row: screen.worker_name(row["worker"]),
     "heard of": lambda row: _heard_of(row["silent_s"]),
 }

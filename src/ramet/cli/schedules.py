@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from ramet import wording
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.cli.target import load
@@ -109,7 +110,7 @@ def _kind(*, exact: bool, last_values: bool) -> str:
 def _show(found: Schedule, deviation: dict[str, float]) -> None:
     table = screen.table("steps", *found.names)
     for piece in found.pieces:
-        values = (screen.value(piece.hparams[name]) for name in found.names)
+        values = (wording.value(piece.hparams[name]) for name in found.names)
         table.add_row(f"{piece.start:,} to {piece.stop:,}", *values)
     screen.show(table)
     for name, part in deviation.items():

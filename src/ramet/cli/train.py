@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from ramet.cli.screen import count, number
 from ramet.cli.stores import StorePath
 from ramet.cli.target import SPACE, STEPS, STRATEGY, load, space_and_strategy
 from ramet.engine import run as train_run
@@ -19,6 +18,7 @@ from ramet.engine.worker import as_function, work
 from ramet.history import Result
 from ramet.history.follower import Follower
 from ramet.places import existing
+from ramet.wording import count, number
 
 # Headings in the help, for what not everybody needs.
 NAMES, LIMITS = "Names in the module", "Workers"

@@ -5,6 +5,7 @@ from typing import Any
 
 from ramet.events import Copied, Logged
 from ramet.history.follower import Follower
+from ramet.history.state import State, state_of
 from ramet.store import Seat, Store
 
 
@@ -23,14 +24,9 @@ class View:
         self.seats = self._store.seats(self.follower.opening.name)
 
     @property
-    def state(self) -> str:
+    def state(self) -> State:
         """Whether the run is done, stopped, being trained, or left alone."""
-        population = self.follower.population
-        if population.done:
-            return "done"
-        if any(seat.worker for seat in self.seats):
-            return "stopping" if population.stopped else "running"
-        return "stopped" if population.stopped else "idle"
+        return state_of(self.follower.population, self.seats)
 
     @property
     def over(self) -> bool:

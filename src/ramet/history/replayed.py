@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ramet.history.frames import sign_of
 from ramet.history.result import Result
 from ramet.schedule import Schedule
+from ramet.strategies import Replay, from_description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +48,20 @@ class Replayed:
         seeds = f"{count} seeds" if count > 1 else "1 seed"
         original = "" if self.original is None else f", the original {self.original:.6g}"
         return f"replayed: {self.mean:.6g}{spread} ({seeds}){original}"
+
+
+def replays(result: Result) -> list[Replayed]:
+    """Return the replays of a run's schedules that are in its store.
+
+    They are those that are named after it, as ``ramet.replay`` does: ``NAME-replay``.
+    """
+    run, store = result.opening.name, result.store
+    named = [name for name in store.runs() if name.startswith(f"{run}-replay")]
+    found = [Result(store=store, blobs=result.blobs, name=name) for name in named]
+    return [_read(one) for one in found if one.opening.strategy.get("type") == Replay.__name__]
+
+
+def _read(result: Result) -> Replayed:
+    strategy = from_description(result.opening.strategy)
+    assert isinstance(strategy, Replay)  # noqa: S101 - by its type, which was just looked at
+    return Replayed(schedule=Schedule(tuple(strategy.pieces), result.opening.space), result=result)

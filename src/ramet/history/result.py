@@ -67,7 +67,9 @@ class Result:
 
     def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
         self.log: list[Logged] = store.events(name)
-        self._blobs = blobs
+        # Where the record is, and its checkpoints.
+        self.store = store
+        self.blobs = blobs
 
     def __repr__(self) -> str:
         population = self.population
@@ -115,7 +117,7 @@ class Result:
             hparams=dict(last_turn.hparams),
             checkpoint=best.checkpoint,
             _run=self.opening.name,
-            _blobs=self._blobs,
+            _blobs=self.blobs,
         )
 
     def lineage(self) -> Lineage:

@@ -1,7 +1,5 @@
 """Schedules as files: JSON, which says what it is and of which version."""
 
-import os
-import secrets
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ramet import files
 from ramet.errors import ScheduleError
 from ramet.schedule.pieces import Piece, Source
 
@@ -37,13 +36,7 @@ def write(
     """Write a schedule; whatever was there is replaced once the new one is whole."""
     document = _Document(pieces=tuple(pieces), space=space, source=source)
     data = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-    target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, target)  # noqa: PTH105 - the same, and here it is what matters
-    finally:
-        unfinished.unlink(missing_ok=True)
+    files.replace(path, data)
 
 
 def read(

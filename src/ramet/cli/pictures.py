@@ -1,0 +1,108 @@
+"""`ramet plot`: a run as a picture."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from ramet.cli.stores import StorePath
+from ramet.errors import UsageError
+from ramet.history import Result
+from ramet.history import open as open_history
+from ramet.places import existing
+
+Kind: TypeAlias = Literal[
+    "scores", "hyperparameter", "tree", "lineage", "parallel", "workers", "best-so-far"
+]
+
+
+def plot(
+    store: StorePath,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="The run; may be left out where there is one only. best-so-far takes several.",
+        ),
+    ] = None,
+    *,
+    kind: Annotated[
+        Kind,
+        typer.Argument(
+            metavar="KIND",
+            help="scores, hyperparameter, tree, lineage, parallel, workers or best-so-far.",
+        ),
+    ],
+    hyperparameter: Annotated[
+        str | None, typer.Option(help="Whose values to show; else those of the only one.")
+    ] = None,
+    color: Annotated[
+        str, typer.Option(help="What colours the tree: a hyperparameter's name, or score.")
+    ] = "score",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The PNG, SVG or PDF; else KIND.png.")
+    ] = None,
+) -> None:
+    """Draw a run: its members' scores, their hyperparameters, whose weights live on.
+
+    For best-so-far, runs whose names differ in nothing but a number at their ends are one line,
+    their median.
+    """
+    try:
+        from ramet import plots  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise UsageError(str(error)) from error
+    path = Path(f"{kind}.png") if output is None else output
+    if kind == "best-so-far":
+        drawn = plots.best_so_far(_labelled(store, names or []))
+        plots.save(drawn, path)
+        typer.echo(f"{path}", err=True)
+        return
+    result = _only(store, names or [], kind)
+    plots.save(_drawn(plots, result, kind, hyperparameter, color), path)
+    typer.echo(f"{path}", err=True)
+
+
+def _drawn(plots: Any, result: Result, kind: Kind, hyperparameter: str | None, color: str) -> Any:
+    match kind:
+        case "hyperparameter":
+            return plots.hyperparameter(result, hyperparameter or _sole(result))
+        case "tree":
+            return plots.tree(result, color)
+        case _:
+            return getattr(plots, kind)(result)
+
+
+def _sole(result: Result) -> str:
+    """Return the name of the only hyperparameter."""
+    names: list[str] = result.opening.space["names"]
+    if len(names) > 1:
+        raise UsageError(
+            f"a hyperparameter must be named unless it is the only one, but the run has {names}; "
+            f"add --hyperparameter {names[0]}"
+        )
+    return names[0]
+
+
+def _only(store: Path, names: Sequence[str], kind: Kind) -> Result:
+    if len(names) > 1:
+        raise UsageError(
+            f"{kind} must be of one run, but got {list(names)}; only best-so-far takes several"
+        )
+    return open_history(store, *names)
+
+
+def _labelled(store: Path, names: Sequence[str]) -> dict[str, list[Result]]:
+    """Return runs by what their names are without a number at the end, if there are several."""
+    where = existing(store)
+    chosen = [where.chosen(name) for name in names] or where.store.runs()
+    labelled: defaultdict[str, list[str]] = defaultdict(list)
+    for name in chosen:
+        labelled[re.sub(r"[-_ .]?\d+$", "", name) or name].append(name)
+    return {
+        label if len(its) > 1 else its[0]: [open_history(store, name) for name in its]
+        for label, its in labelled.items()
+    }

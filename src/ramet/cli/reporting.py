@@ -1,0 +1,36 @@
+"""`ramet report`: a run as a page to open, print and send."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ramet.cli.stores import RunName, StorePath
+from ramet.errors import UsageError
+from ramet.history import open as open_history
+from ramet.wording import size
+
+
+def report(
+    store: StorePath,
+    name: RunName = None,
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write; one that is there goes.")
+    ] = Path("report.html"),
+) -> None:
+    """Write a report of a run, over or still going on: one HTML file that needs no network.
+
+    It has what ran, the best score, the schedule and how to replay it, which changes paid off,
+    where all weights came from, failures, and the time and disk that it took.
+    """
+    result = open_history(store, name)
+    try:
+        from ramet.report import write  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise UsageError(
+            f"a report must have Matplotlib to draw with, but {error}; "
+            f"run: pip install 'ramet[plots]'"
+        ) from None
+    write(result, output)
+    typer.echo(f"{output}: {size(output.stat().st_size)}, run {result.opening.name!r}", err=True)

@@ -1,0 +1,19 @@
+"""Whether a run is over, and whether anybody is at work on it."""
+
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+from ramet.population import Population
+from ramet.store.base import Seat
+
+# "idle" is not over, with nobody at work; "stopping" was asked to stop, with turns still out.
+State: TypeAlias = Literal["running", "idle", "stopping", "stopped", "done"]
+
+
+def state_of(population: Population, seats: Iterable[Seat]) -> State:
+    """Say how a run stands, from its population and who holds its members."""
+    if population.done:
+        return "done"
+    if any(seat.worker for seat in seats):
+        return "stopping" if population.stopped else "running"
+    return "stopped" if population.stopped else "idle"

@@ -1,0 +1,141 @@
+"""The best score so far, over several runs."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from ramet.errors import UsageError
+from ramet.events import Copied, Rested, TurnEnded, TurnLost
+from ramet.history import Result
+from ramet.history.frames import sign_of
+from ramet.plots import drawing
+from ramet.plots.scales import Floats, scale_of_scores
+
+# The part of the runs in the band.
+BAND = (0.25, 0.75)
+
+
+class Reached(NamedTuple):
+    """The best score of a run by steps that members have trained, as it was reported."""
+
+    steps: Floats
+    scores: Floats
+    # 1 if they were maximised, else -1.
+    sign: int
+
+    def at(self, steps: Floats) -> Floats:
+        """Return the best by each of some steps, of which none is before the first."""
+        return self.scores[np.searchsorted(self.steps, steps, side="right") - 1]
+
+
+def best_so_far(
+    results: Sequence[Result] | Mapping[str, Sequence[Result]], ax: Axes | None = None
+) -> Axes:
+    """Draw the best score so far over the steps that each member has trained.
+
+    It is the median over runs, in a band from the first to the third quartile. A mapping has a line
+    for each label. A run's best is as it reports it: FIRE's is P1's (FIRE paper, figures 4b and 5).
+    """
+    labelled = _labelled(results)
+    axes = drawing.axes_for(ax)
+    axes.set(xlabel="steps trained", ylabel="best score so far")
+    axes.set_title("median and quartiles of runs", loc="left", fontsize="medium")
+    curves = {label: [reached(run) for run in runs] for label, runs in labelled.items()}
+    found = [curve for each in curves.values() for curve in each if curve]
+    if not found:
+        return drawing.say(axes, "no turn has ended with a finite score yet")
+    every = np.concatenate([curve.scores for curve in found])
+    scale = scale_of_scores(every, found[0].sign)
+    scale.set_up(axes, every.min(), every.max())
+    axes.set_ylabel("best score so far")
+    colours = itertools.cycle([*drawing.COLOURS[1:], *drawing.OTHERS])
+    handles = [
+        line
+        for (label, its), colour in zip(curves.items(), colours, strict=False)
+        for line in _draw(axes, label, its, colour)
+    ]
+    drawing.legend(axes, handles)
+    return axes
+
+
+def reached(result: Result) -> Reached | None:
+    """Return the best so far of a run; None if it has none yet."""
+    found = sorted(_offers(result))
+    if not found:
+        return None
+    steps, offered = zip(*found, strict=True)
+    sign = sign_of(result.opening)
+    best = np.array(list(itertools.accumulate(offered, max)), float)
+    return Reached(np.array(steps, float), sign * best, sign)
+
+
+def _offers(result: Result) -> Iterator[tuple[int, float]]:
+    """Yield scores that count for the best, and what their members had trained."""
+    births = result.opening.births
+    trained = [0] * len(births)
+    for event in result.events:
+        match event:
+            case TurnEnded(member=member, points=points):
+                trained[member] = event.trained
+            case Copied(member=member, source=source, weights=weights) if weights is not None:
+                # What is handed on by others counts as well.
+                points = () if births[source].ranked else weights.points
+            case TurnLost(member=member) | Rested(member=member):
+                trained[member] = event.trained
+                continue
+            case _:
+                continue
+        score = points[-1][1] if points else None
+        if births[member].ranked and score is not None:
+            yield trained[member], score
+
+
+def _draw(axes: Axes, label: str, runs: Sequence[Reached | None], colour: str) -> list[Line2D]:
+    curves = [curve for curve in runs if curve]
+    if not curves:
+        return []
+    first, last = max(c.steps[0] for c in curves), min(c.steps[-1] for c in curves)
+    grid = np.unique(np.concatenate([c.steps for c in curves]))
+    grid = grid[(grid >= first) & (grid <= max(first, last))]
+    scores = np.array([curve.at(grid) for curve in curves])
+    low, high = np.quantile(scores, BAND, axis=0)
+    if len(curves) > 1:
+        axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
+    return axes.plot(
+        grid,
+        np.median(scores, axis=0),
+        drawstyle="steps-post",
+        color=colour,
+        linewidth=2,
+        label=drawing.literal(_counted(label, len(curves), len(runs))),
+    )
+
+
+def _counted(label: str, shown: int, runs: int) -> str:
+    """Say how many runs a line is of."""
+    count = drawing.count(runs, "run")
+    of = count if shown == runs else f"{shown:,} of {count}, others have no score"
+    return f"{label} ({of})" if label else of
+
+
+def _labelled(
+    results: Sequence[Result] | Mapping[str, Sequence[Result]],
+) -> dict[str, list[Result]]:
+    """Return runs by their labels, or say what they should be."""
+    if isinstance(results, Result):
+        raise UsageError("results must be several runs, but got one; for one write [result]")
+    by_label = results if isinstance(results, Mapping) else {"": results}
+    labelled = {str(label): list(runs) for label, runs in by_label.items()}
+    every = [run for runs in labelled.values() for run in runs]
+    for run in every:
+        drawing.check(run)
+    modes = sorted({run.opening.mode for run in every})
+    if len(modes) > 1:
+        raise UsageError(
+            f"results must all be of one mode, because one axis shows them, but got {modes}"
+        )
+    return labelled

@@ -1,0 +1,223 @@
+"""What all plots share: axes, colours, legends, and files that come out the same each time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.transforms import ScaledTranslation
+
+from ramet.errors import UsageError
+from ramet.history import Result
+
+# Of groups of members: grey for those in none, which are FIRE's evaluators.
+COLOURS = ("0.6", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
+# Of whatever else is compared: none of the above, nor black.
+OTHERS = ("#e69f00", "#56b4e9", "#882255", "#999933", "#332288", "#aa4499", "#44aa99")
+# Of values, from low to high.
+MAP = "viridis"
+# Lighter ones are hard to see on white.
+LIGHTEST = 0.95
+# Inches.
+SIZE = (8.0, 4.5)
+# Characters of a run's name that a title has room for.
+NAME_WIDTH = 40
+# What is read when a figure is written: text stays text, and names are not drawn by chance.
+WRITTEN: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "ramet"}
+# What formats say of the time at which they were written.
+DATES = {".svg": "Date", ".pdf": "CreationDate"}
+FORMATS = (".png", ".svg", ".pdf")
+DPI = 150
+# Groups that have colours which can be told apart, whatever their order.
+DISTINCT = 6
+# In an inch.
+POINTS = 72
+# What a letter of a legend takes, and all that goes with a label, in the size of other text.
+LETTER, SYMBOL = 0.45, 3.4
+# A colour bar's width, to an inch.
+BAR = 7.0
+# Lines in a drawing that is still a small file.
+RASTERIZED = 3_000
+
+
+def save(drawn: Axes | Figure, path: str | PathLike[str]) -> None:
+    """Write a figure as PNG, SVG or PDF, by its name; the same one is the same bytes each time."""
+    out = Path(path)
+    if out.suffix not in FORMATS:
+        raise UsageError(
+            f"a plot's file must end with one of {list(FORMATS)}, but got {out.name!r}"
+        )
+    whole = figure_of(drawn) if isinstance(drawn, Axes) else drawn
+    date = DATES.get(out.suffix)
+    try:
+        with mpl.rc_context(WRITTEN):
+            whole.savefig(out, dpi=DPI, metadata={date: None} if date else None)
+    except OSError as error:
+        raise UsageError(f"a plot must go where it can be written, but {error}") from error
+
+
+@contextmanager
+def figure(out: Path, *, size: tuple[float, float]) -> Iterator[Figure]:
+    """Provide a figure, in inches, and then write it: as what the file's name ends with."""
+    with mpl.rc_context({"axes.spines.right": False, "axes.spines.top": False}):
+        drawn = Figure(figsize=size, layout="constrained")
+        yield drawn
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save(drawn, out)
+
+
+def figure_of(axes: Axes) -> Figure:
+    """Return the figure that axes are on."""
+    found = axes.get_figure(root=True)
+    if found is None:
+        raise UsageError("ax must be on a figure, but these axes were removed from theirs")
+    return found
+
+
+def axes_for(ax: Axes | None, *, size: tuple[float, float] = SIZE) -> Axes:
+    """Return axes to draw on: those given, or those of a figure of their own."""
+    if ax is None:
+        made = Figure(figsize=size, layout="constrained").add_subplot()
+        made.spines[["top", "right"]].set_visible(False)
+        return made
+    if not isinstance(ax, Axes):
+        raise UsageError(f"ax must be one Matplotlib Axes, or None, but got {type(ax).__name__}")
+    return ax
+
+
+def check(result: Result) -> None:
+    """Refuse what is no result."""
+    if not isinstance(result, Result):
+        raise UsageError(
+            f"a plot must be of a Result, as ramet.run and ramet.history.open return, but got "
+            f"{type(result).__name__}"
+        )
+
+
+def entitle(axes: Axes, result: Result, said: str) -> None:
+    """Write above a plot which run it is of, and what there is to say of it."""
+    name = result.opening.name
+    short = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
+    axes.set_title(literal(f"{short}: {said}"), loc="left", fontsize="medium")
+
+
+def say(axes: Axes, text: str) -> Axes:
+    """Write in the middle of axes why there is nothing else in them."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.4")
+    axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def remark(text: str) -> Artist:
+    """Return what has a legend say what is not shown."""
+    return Line2D([], [], linestyle="", label=text)
+
+
+def legend(axes: Axes, handles: Sequence[Artist], *, below: float = 3.4) -> None:
+    """Explain what was drawn, so many lines below the axes, where it hides nothing."""
+    size = float(FontProperties(size=mpl.rcParams["axes.labelsize"]).get_size())
+    figure = figure_of(axes)
+    room = axes.get_window_extent().width / figure.dpi * POINTS / size
+    widest = max(LETTER * len(str(handle.get_label())) + SYMBOL for handle in handles)
+    columns = max(1, int(room / widest))
+    rows = -(-len(handles) // columns)
+    down = ScaledTranslation(0, -below * size / POINTS, figure.dpi_scale_trans)
+    axes.legend(
+        handles=list(handles),
+        loc="upper left",
+        bbox_to_anchor=(0.0, 0.0),
+        bbox_transform=axes.transAxes + down,
+        borderaxespad=0.0,
+        frameon=False,
+        ncols=-(-len(handles) // rows),
+        columnspacing=1.4,
+        fontsize="small",
+    )
+
+
+def colour_bar(axes: Axes, drawn: ScalarMappable, **settings: Any) -> Colorbar:
+    """Draw beside axes which colour is which value, as wide a bar in low ones as in high ones."""
+    figure = figure_of(axes)
+    aspect = BAR * axes.get_window_extent().height / figure.dpi
+    bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=aspect, **settings)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def lines(axes: Axes, paths: Iterable[Any], **look: Any) -> LineCollection:
+    """Draw many lines at once, and have the axes make room for them."""
+    each = [np.asarray(path, float) for path in paths]
+    drawn = LineCollection(each, **look)
+    # As an image, where a file would have to hold them all.
+    drawn.set_rasterized(len(each) > RASTERIZED)
+    axes.add_collection(drawn, autolim=True)
+    axes.autoscale_view()
+    return drawn
+
+
+def outlined(width: float) -> list[Any]:
+    """Return what sets a line off from all that is behind it."""
+    return [Stroke(linewidth=width, foreground="white"), Normal()]
+
+
+def opacity(number: int, *, most: float = 0.9, least: float = 0.08, at: int = 40) -> float:
+    """Return how opaque each of so many lines may be for all to be seen."""
+    return float(np.clip((at / max(number, 1)) ** 0.8, least, most))
+
+
+def count(number: int, thing: str) -> str:
+    """Say how many there are of a thing.
+
+    >>> count(1, "worker"), count(2_000, "copy")
+    ('1 worker', '2,000 copies')
+    """
+    if number == 1:
+        return f"1 {thing}"
+    return f"{number:,} {thing[:-1] + 'ies' if thing.endswith('y') else thing + 's'}"
+
+
+def literal(text: str) -> str:
+    """Return text that Matplotlib shows as it is: dollars begin no formula."""
+    return text.replace("$", r"\$")
+
+
+def shades(best: int = -1) -> Colormap:
+    """Return the colours of values, from low to high, which is the lightest; none has grey.
+
+    Of scores the ``best``, the highest (1) or the lowest (-1), are the darkest.
+    """
+    colours = mpl.colormaps[MAP](np.linspace(0.0, LIGHTEST, 256))[:: -1 if best > 0 else 1]
+    return ListedColormap(colours).with_extremes(bad="0.75")
+
+
+def colours_of(groups: Sequence[int]) -> dict[int, Any]:
+    """Return the colour of each group of members; many have one by their order."""
+    if len(groups) == 1:
+        return {groups[0]: COLOURS[1]}
+    ordered = [group for group in groups if group]
+    distinct = (*COLOURS[1:], *OTHERS)
+    if len(ordered) > DISTINCT:
+        distinct = tuple(shades()(np.linspace(0, 1, len(ordered))))
+    colours = dict(zip(ordered, distinct, strict=False))
+    return {group: colours.get(group, COLOURS[0]) for group in groups}
+
+
+def some_of(handles: Sequence[Artist]) -> list[Artist]:
+    """Return what a legend has room for, of things in an order."""
+    if len(handles) <= DISTINCT + 1:
+        return list(handles)
+    *others, last = handles
+    return [*(others[round(place)] for place in np.linspace(0, len(others) - 1, 4)), last]

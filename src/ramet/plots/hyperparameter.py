@@ -1,0 +1,131 @@
+"""The values of one hyperparameter over time, for each sub-population."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from ramet.history import Result, Trained
+from ramet.history.lineage import Key
+from ramet.plots import drawing
+from ramet.plots.scales import Scale, scale_of
+from ramet.plots.story import (
+    EVALUATORS,
+    Point,
+    behind_best,
+    ends_of,
+    groups_of,
+    start_of,
+    stretches,
+    turns_of,
+)
+
+# The part of an option's place that members' lines spread over.
+SPREAD = 0.7
+
+
+def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
+    """Draw the values that members trained with, and through them those behind the best weights.
+
+    Sub-populations have a colour each. Dots are FIRE's successes: there a member took the weights
+    of an evaluator that had proved better (FIRE paper, figure 4a).
+    """
+    drawing.check(result)
+    scale = scale_of(result, name)
+    axes = drawing.axes_for(ax)
+    axes.set_xlabel("steps trained")
+    drawing.entitle(axes, result, name)
+    turns = turns_of(result)
+    if not turns:
+        axes.set_ylabel(drawing.literal(name))
+        return drawing.say(axes, "no turn has ended yet")
+    places = scale.places(turn.hparams[name] for turn in turns)
+    scale.set_up(axes, places.min(), places.max())
+    handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
+    drawing.legend(axes, [*handles, *_successes(axes, result, scale)])
+    axes.margins(x=0.02)
+    return axes
+
+
+def _members(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
+    paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
+    ends = ends_of(result)
+    for turns in stretches(result.lineage()):
+        aside = _aside(turns[0].member, len(result.population), scale)
+        path = [(step, place + aside) for step, place in stairs(turns, scale, ends)]
+        paths[result.opening.births[turns[0].member].group].append(path)
+    handles: list[Artist] = []
+    names = groups_of(result)
+    alpha = drawing.opacity(round(len(result.population) / len(names) ** 0.5), at=20)
+    for group, colour in drawing.colours_of(list(names)).items():
+        evaluates = names[group] == EVALUATORS
+        # Evaluators train with their targets' values: a band behind them.
+        width, faint, level = (5.0, alpha / 4, 1.5) if evaluates else (1.4, alpha, 2.0)
+        look = {"linewidths": width, "alpha": faint, "zorder": level}
+        drawing.lines(axes, paths[group], colors=colour, **look)
+        shown = {"linewidth": 5, "alpha": 0.5} if evaluates else {"linewidth": 2}
+        handles.append(Line2D([], [], color=colour, label=names[group], **shown))
+    return drawing.some_of(handles)
+
+
+def _aside(member: int, members: int, scale: Scale) -> float:
+    """Return how far off an option's place a member's line is, so that none hides another."""
+    return SPREAD * ((member + 0.5) / members - 0.5) if scale.options else 0.0
+
+
+def _best(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
+    behind = behind_best(result)
+    if not behind:
+        return []
+    axes.plot(
+        *zip(*stairs(behind, scale, ends_of(result)), strict=True),
+        color="black",
+        linewidth=1.8,
+        path_effects=drawing.outlined(3.6),
+        zorder=3,
+    )
+    return [Line2D([], [], color="black", linewidth=1.8, label="behind the best")]
+
+
+def _successes(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
+    lineage = result.lineage()
+    where = [
+        (copy.trained, scale.place(turn.hparams[scale.name]))
+        for copy in lineage.copies
+        if copy.kind == "success" and copy.weights is not None
+        for turn in [lineage.turns.get((copy.member, copy.turn))]
+        if turn is not None
+    ]
+    if not where:
+        return []
+    steps, places = np.transpose(where)
+    size = min(34.0, max(9.0, 1_500 / len(where)))
+    axes.scatter(steps, places, size, "black", edgecolors="white", linewidths=0.8, zorder=4)
+    return [
+        Line2D(
+            [],
+            [],
+            marker="o",
+            linestyle="",
+            color="black",
+            markeredgecolor="white",
+            label="success",
+        )
+    ]
+
+
+def stairs(turns: Sequence[Trained], scale: Scale, ends: Mapping[Key, int]) -> list[Point]:
+    """Return the values of turns, one behind the other, as a line."""
+    path: list[Point] = []
+    for turn in turns:
+        place, start = scale.place(turn.hparams[scale.name]), start_of(turn, ends)
+        if path and path[-1][1] == place:
+            path[-1] = (float(ends[turn.key]), place)
+            continue
+        if path:
+            path.append((start, path[-1][1]))
+        path += [(start, place), (float(ends[turn.key]), place)]
+    return path

@@ -1,0 +1,118 @@
+"""Where the best weights came from: who trained them, with what, and how they scored."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ramet.history import Result, Trained
+from ramet.history.frames import sign_of
+from ramet.plots import drawing
+from ramet.plots.hyperparameter import stairs
+from ramet.plots.scales import Scale, moving, scale_of_scores, shown
+from ramet.plots.story import Point, behind_best, curve
+
+# Where on the vertical axis something is written.
+Tick = tuple[float, str]
+
+# The part of a row that its line has; names stand above it.
+HEIGHT = 0.62
+# Inches of a row.
+ROW = 0.85
+# Members of which there is room for each one's number.
+NAMED = 40
+
+
+def lineage(result: Result, ax: Axes | None = None) -> Axes:
+    """Draw what is behind the best weights, a row each: members, hyperparameters and the score.
+
+    Dotted lines are where the weights went from one member to another.
+    """
+    drawing.check(result)
+    scales = moving(result)
+    axes = drawing.axes_for(ax, size=(drawing.SIZE[0], 1.6 + ROW * (len(scales) + 1.5)))
+    axes.set_xlabel("step")
+    behind = behind_best(result)
+    if not behind:
+        drawing.entitle(axes, result, "behind the best weights")
+        return drawing.say(axes, "no turn has ended with a finite score yet")
+    said = f"behind the best weights, score {shown(result.best.score)}"
+    drawing.entitle(axes, result, said)
+    ends = {turn.key: turn.stop for turn in behind}
+    top = len(scales) + 1
+    for before, turn in pairwise(behind):
+        if before.member != turn.member:
+            axes.vlines(turn.start, -0.1, top, "0.7", linewidth=0.8, linestyle=":", zorder=1)
+    ticks = _score(axes, result, behind)
+    for row, scale in enumerate(reversed(scales), 1):
+        ticks += _row(axes, row, scale, stairs(behind, scale, ends), drawing.COLOURS[1])
+    _members(axes, behind, top)
+    axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], fontsize="small")
+    axes.set(ylim=(-0.1, top + 0.65), xlim=(0, behind[-1].stop))
+    axes.spines["left"].set_visible(False)
+    return axes
+
+
+def _score(axes: Axes, result: Result, behind: Sequence[Trained]) -> list[Tick]:
+    sign = sign_of(result.opening)
+    ends = {turn.key: turn.stop for turn in behind}
+    path = [point for turn in behind for point in curve([turn], result.lineage(), sign, ends)]
+    scale = scale_of_scores(np.array(path)[:, 1], sign)
+    return _row(axes, 0, scale, path, "black")
+
+
+def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> list[Tick]:
+    """Draw a line in a row of its own; return where values are to be written."""
+    steps, places = np.array(path).T
+    finite = places[np.isfinite(places)]
+    low, high = finite.min(), finite.max()
+    bottom, top = scale.flat(low), scale.flat(high)
+    width = float(top - bottom) or 1.0
+
+    def height(place: np.ndarray | float) -> np.ndarray:
+        part = (scale.flat(place) - bottom) / width if top > bottom else 0.5 + 0 * scale.flat(place)
+        return row + HEIGHT * part
+
+    axes.axhspan(row - 0.06, row + HEIGHT + 0.06, color="0.96", linewidth=0, zorder=0)
+    axes.plot(steps, height(places), color=colour, linewidth=1.8, zorder=2)
+    name = drawing.literal(scale.name)
+    axes.text(
+        *(0.005, row + HEIGHT + 0.08, name),
+        transform=axes.get_yaxis_transform(),
+        va="bottom",
+        color=colour,
+        weight="bold",
+        fontsize="small",
+    )
+    written = sorted({low, high} | (set(finite) if scale.options else set()))
+    return [(float(height(place)), scale.text(place)) for place in written]
+
+
+def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
+    """Draw who trained the weights when."""
+    held: list[tuple[int, int, int]] = []
+    for turn in behind:
+        if held and held[-1][0] == turn.member:
+            held[-1] = (turn.member, held[-1][1], turn.stop)
+        else:
+            held.append((turn.member, turn.start, turn.stop))
+    for nth, (member, start, stop) in enumerate(held):
+        colour = "0.78" if nth % 2 else "0.88"
+        axes.barh(row, stop - start, 0.34, start, align="edge", color=colour, linewidth=0, zorder=2)
+        if (stop - start) * NAMED >= behind[-1].stop * (0.5 + 0.5 * len(str(member))):
+            axes.text(
+                (start + stop) / 2,
+                row + 0.17,
+                f"{member}",
+                ha="center",
+                va="center",
+                fontsize="small",
+            )
+    axes.text(
+        *(0.005, row + 0.38, "trained by member"),
+        transform=axes.get_yaxis_transform(),
+        va="bottom",
+        weight="bold",
+        fontsize="small",
+    )

@@ -1,0 +1,166 @@
+"""All members at once: their hyperparameters and their score, on an axis each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.lines import Line2D
+
+from ramet.history import Result, Trained
+from ramet.history.frames import sign_of
+from ramet.plots import drawing
+from ramet.plots.scales import Floats, Scale, moving, scale_of_scores, shaded
+from ramet.plots.story import score_of
+
+# The part of an option's place that lines spread over.
+SPREAD = 0.5
+# The part of all that the colours beside the scores have.
+WIDTH = 0.015
+# Of the colours beside the scores.
+STRIPES = 200
+# Inches.
+WIDEST = 16.0
+# Letters of names side by side that there is room for in an inch.
+LETTERS = 9
+# Lines of text that a letter of a slanted name takes.
+SLANT = 0.24
+
+
+def parallel(result: Result, ax: Axes | None = None) -> Axes:
+    """Draw each member as a line through its hyperparameters to its score, those of its last turn.
+
+    In grey is what it began with. The best line is on top.
+    """
+    drawing.check(result)
+    sign = sign_of(result.opening)
+    last = _last_turns(result)
+    reached = np.array([score_of(turn, sign) for turn in last])
+    score = scale_of_scores(reached, sign)
+    scales = [*moving(result), score]
+    axes = drawing.axes_for(ax, size=(min(max(6.5, 1.7 * len(scales)), WIDEST), 4.8))
+    members = drawing.count(len(result.population), "member")
+    drawing.entitle(axes, result, f"{members} as of now")
+    if not last:
+        return drawing.say(axes, "no turn has ended with a finite score yet")
+    columns, begun = [], []
+    for scale in scales[:-1]:
+        now = _places(scale, [turn.hparams[scale.name] for turn in last], len(last))
+        births = [result.opening.births[turn.member].hparams[scale.name] for turn in last]
+        first = _places(scale, births, len(last))
+        low, high = _limits(scale, np.concatenate([now, first]))
+        columns.append(_heights(scale, now, low, high))
+        begun.append(_heights(scale, first, low, high))
+        _axis(axes, scale, len(columns) - 1, low, high)
+    low, high = _limits(score, reached)
+    columns.append(_heights(score, reached, low, high))
+    _axis(axes, score, len(scales) - 1, low, high)
+    parts = np.clip(shaded(score, reached, sign)[0](reached), 0.0, 1.0)
+    shades = drawing.shades(best=sign)
+    _lines(axes, np.array(begun).T, np.array(columns).T, shades(parts))
+    _strip(axes, len(scales) - 1, columns[-1], parts, shades)
+    _arrange(axes, scales, left_out=len(result.population) - len(last))
+    return axes
+
+
+def _last_turns(result: Result) -> list[Trained]:
+    """Return the last turn of each member that has a score, the best one last."""
+    last = {turn.member: turn for turn in result.lineage().turns.values()}.values()
+    scored = [turn for turn in last if turn.score is not None]
+    return sorted(scored, key=lambda turn: (turn.score, -turn.member))
+
+
+def _places(scale: Scale, values: Sequence[object], members: int) -> Floats:
+    """Return where values are; those of one option are spread, so that none hides another."""
+    places = scale.places(values)
+    if scale.options:
+        places += SPREAD * ((np.arange(members) + 0.5) / members - 0.5)
+    return places
+
+
+def _limits(scale: Scale, places: Floats) -> tuple[float, float]:
+    if scale.options:
+        return -0.5, len(scale.options) - 0.5
+    low, high = float(places.min()), float(places.max())
+    if low < high:
+        return low, high
+    return (low / 1.1, high * 1.1) if scale.log else (low - 0.5, high + 0.5)
+
+
+def _heights(scale: Scale, places: Floats, low: float, high: float) -> Floats:
+    bottom, top = scale.flat(low), scale.flat(high)
+    heights: Floats = (scale.flat(places) - bottom) / (top - bottom)
+    return heights
+
+
+def _axis(axes: Axes, scale: Scale, x: int, low: float, high: float) -> None:
+    """Draw one of the axes, with values beside it."""
+    axes.axvline(x, color="0.25", linewidth=1.0, zorder=3)
+    for tick in scale.ticks(low, high):
+        height = float(_heights(scale, np.array(tick), low, high))
+        axes.plot([x - 0.015, x], [height] * 2, color="0.25", linewidth=1.0, zorder=3)
+        axes.annotate(
+            scale.text(tick),
+            (x, height),
+            (-5, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize="small",
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
+            zorder=4,
+        )
+
+
+def _lines(axes: Axes, begun: Floats, now: Floats, colours: Floats) -> None:
+    alpha = drawing.opacity(len(now), at=30, least=0.2)
+    looks: list[tuple[Floats, dict[str, Any]]] = [
+        (begun, {"colors": "0.8", "linewidths": 0.8, "zorder": 1}),
+        (now, {"colors": colours, "linewidths": 1.3, "zorder": 2}),
+    ]
+    for heights, look in looks:
+        ranks = np.arange(heights.shape[-1])
+        paths = [np.column_stack([ranks, each]) for each in heights]
+        drawing.lines(axes, paths, alpha=alpha, **look)
+    if begun.shape[1] == 1:
+        # No line, with one hyperparameter alone.
+        axes.plot(np.zeros(len(begun)), begun[:, 0], "_", color="0.6", markersize=14, zorder=3)
+    axes.plot(
+        range(now.shape[1]),
+        now[-1],
+        color="black",
+        linewidth=2,
+        path_effects=drawing.outlined(4),
+        zorder=2.5,
+    )
+
+
+def _strip(axes: Axes, x: int, heights: Floats, parts: Floats, shades: Colormap) -> None:
+    """Draw beside the axis of scores which colour is which."""
+    order = np.argsort(heights)
+    steps = np.linspace(0.0, 1.0, STRIPES)
+    colours = np.interp((steps[:-1] + steps[1:]) / 2, heights[order], parts[order])
+    axes.pcolormesh([x, x + WIDTH * x], steps, colours[:, None], cmap=shades, vmin=0, vmax=1)
+
+
+def _arrange(axes: Axes, scales: Sequence[Scale], *, left_out: int) -> None:
+    axes.set(xlim=(-0.35, len(scales) - 0.9), ylim=(-0.04, 1.04), yticks=[])
+    names = [drawing.literal(scale.name) for scale in scales]
+    room = axes.get_window_extent().width / drawing.figure_of(axes).dpi * LETTERS
+    is_slanted = len(scales) * max(map(len, names)) > room
+    axes.set_xticks(range(len(scales)), names)
+    if is_slanted:
+        axes.set_xticks(range(len(scales)), names, rotation=25, ha="right", rotation_mode="anchor")
+    axes.tick_params(axis="x", length=0)
+    axes.spines[:].set_visible(False)
+    handles: list[Artist] = [
+        Line2D([], [], color="black", linewidth=2, label="best member now"),
+        Line2D([], [], color="0.8", label="what members began with"),
+    ]
+    if left_out:
+        members = drawing.count(left_out, "member")
+        handles.append(drawing.remark(f"without {members} of no finite score"))
+    below = 2.4 + is_slanted * SLANT * max(map(len, names))
+    drawing.legend(axes, handles, below=below)

@@ -1,0 +1,193 @@
+"""How the values of a hyperparameter, and scores, are placed on an axis and coloured."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, LogNorm, Normalize
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Value
+from ramet.errors import UnknownHyperparameter
+from ramet.history import Result
+from ramet.plots.drawing import COLOURS, OTHERS, colour_bar, literal, shades
+from ramet.schedule.pieces import is_number
+from ramet.space import Space
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = npt.NDArray[np.float64]
+
+# As Matplotlib writes it.
+MINUS = "\N{MINUS SIGN}"
+# Options of a choice that an axis has room to name.
+NAMED = 24
+# Characters of an option.
+OPTION_WIDTH = 16
+# The worst scores, as parts of all: what an axis and what colours need not tell apart.
+FAR, FAINT = 0.05, 0.1
+# Losses whose largest is so many times their smallest have a log axis.
+WIDE = 50
+
+Extend = Literal["neither", "min", "max"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Where the values of a name are placed: numbers as they are, options at 0, 1 and so on."""
+
+    name: str
+    log: bool = False
+    options: tuple[Value, ...] = ()
+
+    def place(self, value: Any) -> float:
+        """Return where a value is; NaN for a score that was not finite."""
+        if self.options:
+            same = (type(value), value)
+            return float(next(i for i, o in enumerate(self.options) if (type(o), o) == same))
+        return float("nan") if value is None else float(value)
+
+    def places(self, values: Iterable[Any]) -> Floats:
+        return np.array([self.place(value) for value in values], float)
+
+    def text(self, place: float) -> str:
+        """Return what is written at a place."""
+        if not self.options:
+            return shown(place)
+        nth = round(place)
+        if abs(place - nth) > 1e-6 or not 0 <= nth < len(self.options):  # noqa: PLR2004 - rounding
+            return ""
+        said = str(self.options[nth])
+        return literal(said if len(said) <= OPTION_WIDTH else said[: OPTION_WIDTH - 1] + "…")
+
+    def flat(self, places: Any) -> Floats:
+        """Return places such that equal distances look equal."""
+        return np.log10(places) if self.log else np.asarray(places, float)
+
+    def ticks(self, low: float, high: float, most: int = 5) -> list[float]:
+        """Return places between two others that are good to write at."""
+        if self.options:
+            every = -(-len(self.options) // NAMED)
+            return [float(i) for i in range(0, len(self.options), every) if low <= i <= high]
+        found = self._locator(low, high, most).tick_values(low, high)
+        return [float(tick) for tick in found if low <= tick <= high]
+
+    def set_up(self, axes: "Axes", low: float, high: float) -> None:
+        """Have the vertical axis show these values, between two of them."""
+        if self.log:
+            axes.set_yscale("log")
+        axes.set_ylabel(literal(self.name))
+        self.mark(axes.yaxis, low, high)
+        if self.options:
+            axes.set_ylim(-0.5, len(self.options) - 0.5)
+
+    def mark(self, axis: Axis, low: float, high: float) -> None:
+        """Write values on an axis."""
+        if self.options:
+            axis.set_ticks(self.ticks(0, len(self.options)))
+        elif self.log:
+            axis.set_major_locator(self._locator(low, high, 9))
+        if self.options or self.log:
+            axis.set_minor_locator(NullLocator())
+            axis.set_minor_formatter(NullFormatter())
+            axis.set_major_formatter(FuncFormatter(lambda place, _: self.text(place)))
+
+    def norm(self, places: Floats) -> Normalize:
+        """Return how places are coloured."""
+        finite = places[np.isfinite(places)]
+        if self.options:
+            return BoundaryNorm(np.arange(len(self.options) + 1) - 0.5, len(self.options))
+        low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+        if low == high:
+            low, high = (low / 1.1, high * 1.1) if self.log else (low - 0.5, high + 0.5)
+        return LogNorm(low, high) if self.log else Normalize(low, high)
+
+    def shades(self) -> Colormap:
+        """Return the colours: options that have no order have some that have none."""
+        count, distinct = len(self.options), (*COLOURS[1:], *OTHERS)
+        if not count:
+            return shades()
+        if count > len(distinct) or all(is_number(option) for option in self.options):
+            return ListedColormap(shades()(np.linspace(0, 1, count)))
+        return ListedColormap(distinct[:count])
+
+    def explain(self, axes: "Axes", drawn: ScalarMappable, extend: Extend = "neither") -> None:
+        """Draw a bar that says which colour is which value."""
+        bar = colour_bar(axes, drawn, extend=extend)
+        bar.set_label(literal(self.name))
+        self.mark(bar.ax.yaxis, *bar.ax.get_ylim())
+
+    def _locator(self, low: float, high: float, most: int) -> Any:
+        if not self.log:
+            return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
+        decades = np.log10(high / low)
+        return LogLocator(subs=(1.0,) if decades >= 2 else (1.0, 2.0, 5.0), numticks=most)  # noqa: PLR2004 - as many labels either way
+
+
+def shown(number: float) -> str:
+    """Return a number as it is read."""
+    return f"{number:.3g}".replace("-", MINUS)
+
+
+def scale_of(result: Result, name: str) -> Scale:
+    """Return how a hyperparameter's values are placed."""
+    space = Space.from_description(result.opening.space)
+    if name not in space:
+        raise UnknownHyperparameter(
+            f"a hyperparameter must be one of the run's, {list(space)}, but got {name!r}"
+        )
+    return of_domain(name, space[name])
+
+
+def moving(result: Result) -> list[Scale]:
+    """Return how all hyperparameters are placed that are not constant."""
+    space = Space.from_description(result.opening.space)
+    return [of_domain(name, d) for name, d in space.items() if not isinstance(d, Constant)]
+
+
+def of_domain(name: str, domain: Domain) -> Scale:
+    """Return how the values of a domain are placed."""
+    match domain:
+        case LogUniform() | Integer(log=True):
+            return Scale(name=name, log=True)
+        case Choice(options=options):
+            return Scale(name=name, options=tuple(options))
+        case Constant(value=bool() | str() | None as value):
+            return Scale(name=name, options=(value,))
+        case _:
+            return Scale(name=name)
+
+
+def scale_of_scores(places: Floats, sign: int) -> Scale:
+    """Return how scores are placed: losses that span orders of magnitude by their logarithm."""
+    finite = places[np.isfinite(places)]
+    is_wide = (
+        sign < 0
+        and len(finite) > 0
+        and finite.min() > 0
+        and np.quantile(finite, 1 - FAR) > WIDE * finite.min()
+    )
+    return Scale(name="score", log=bool(is_wide))
+
+
+def usual(places: Floats, sign: int, far: float) -> tuple[float, float]:
+    """Return what scores lie between but for the worst part of them; the best is within."""
+    finite = places[np.isfinite(places)]
+    worst = float(np.quantile(finite, far if sign > 0 else 1 - far))
+    low, high = sorted((worst, float(finite.max() if sign > 0 else finite.min())))
+    return (low, high) if low < high else (float(finite.min()), float(finite.max()))
+
+
+def shaded(scale: Scale, places: Floats, sign: int) -> tuple[Normalize, Extend]:
+    """Return how scores are coloured, and at which end some are beyond the colours."""
+    finite = places[np.isfinite(places)]
+    if not len(finite):
+        return scale.norm(finite), "neither"
+    low, high = usual(places, sign, FAINT)
+    below, above = finite.min() < low, finite.max() > high
+    return scale.norm(np.array([low, high])), "min" if below else "max" if above else "neither"

@@ -1,0 +1,137 @@
+"""The scores of all members, and who copied whom."""
+
+from collections import defaultdict
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from ramet.history import Result
+from ramet.history.frames import sign_of
+from ramet.plots import drawing
+from ramet.plots.scales import FAR, Floats, Scale, scale_of_scores, usual
+from ramet.plots.story import (
+    EVALUATORS,
+    Point,
+    behind_best,
+    copies_from,
+    curve,
+    ends_of,
+    groups_of,
+    score_of,
+    stretches,
+    turns_of,
+)
+
+# Scores that are few enough for each to be a dot as well.
+DOTS = 600
+# Lines that are fainter than that are thinner.
+FAINT_AT = 0.4
+# Scores that are so many times as far off as the usual ones are spread are left out.
+ODD = 3
+# The part of an axis above and below what it shows.
+MARGIN = 0.05
+
+
+def scores(result: Result, ax: Axes | None = None) -> Axes:
+    """Draw the scores of all members as they were reported, and their copies.
+
+    A line is a member's; where it copied another's weights, a thin one leads from the score that it
+    gave up to the one that it took over. Behind the best is what led to the best weights.
+    """
+    drawing.check(result)
+    axes = drawing.axes_for(ax)
+    axes.set(xlabel="steps trained", ylabel="score")
+    drawing.entitle(axes, result, _summary(result))
+    if not turns_of(result):
+        return drawing.say(axes, "no turn has ended yet")
+    paths = _paths(result)
+    shown = np.array([y for each in paths.values() for path in each for _, y in path])
+    if not np.isfinite(shown).any():
+        return drawing.say(axes, "no score is finite")
+    sign = sign_of(result.opening)
+    scale = scale_of_scores(shown, sign)
+    scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
+    handles = [*_members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
+    drawing.legend(axes, [*handles, *_limit(axes, scale, shown, sign)])
+    return axes
+
+
+def _summary(result: Result) -> str:
+    population = result.population
+    members = drawing.count(len(population), "member")
+    copies = f", {drawing.count(population.copies, 'copy')}" if population.copies else ""
+    return members + copies
+
+
+def _paths(result: Result) -> dict[int, list[list[Point]]]:
+    """Return lines of scores by their members' group."""
+    lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
+    paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
+    for turns in stretches(lineage):
+        group = result.opening.births[turns[0].member].group
+        paths[group].append(curve(turns, lineage, sign, ends))
+    return paths
+
+
+def _members(axes: Axes, result: Result, paths: dict[int, list[list[Point]]]) -> list[Artist]:
+    handles: list[Artist] = []
+    alpha = drawing.opacity(len(result.population), least=0.06)
+    width = 1.2 if alpha > FAINT_AT else 0.7
+    names = groups_of(result)
+    colours = drawing.colours_of(list(names))
+    for group, colour in colours.items():
+        drawn = paths[group]
+        level = 1.8 if names[group] == EVALUATORS else 2.0
+        look = {"alpha": alpha, "linewidths": width, "zorder": level}
+        drawing.lines(axes, drawn, colors=colour, **look)
+        points = [point for path in drawn for point in path]
+        if points and len(points) <= DOTS:
+            axes.plot(*zip(*points, strict=True), ".", color=colour, markersize=3.5, zorder=2.1)
+        handles.append(Line2D([], [], color=colour, label=names[group]))
+    return drawing.some_of(handles)
+
+
+def _copies(axes: Axes, result: Result) -> list[Artist]:
+    lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
+    drops = [
+        [(ends[last.key], score_of(last, sign)), (copy.trained, score_of(taken, sign))]
+        for copy, last, taken in copies_from(lineage)
+    ]
+    if not drops:
+        return []
+    alpha = drawing.opacity(len(drops), most=0.8, least=0.15, at=150)
+    drawing.lines(axes, drops, colors=drawing.OTHERS[0], alpha=alpha, linewidths=0.8, zorder=1.5)
+    return [Line2D([], [], color=drawing.OTHERS[0], linewidth=1, label="copies")]
+
+
+def _best(axes: Axes, result: Result) -> list[Artist]:
+    behind = behind_best(result)
+    if not behind:
+        return []
+    lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
+    path = [point for turn in behind for point in curve([turn], lineage, sign, ends)]
+    axes.plot(
+        *zip(*path, strict=True),
+        color="black",
+        linewidth=1.6,
+        path_effects=drawing.outlined(3.2),
+        zorder=3,
+    )
+    axes.plot(*path[-1], "*", color="black", markersize=11, markeredgecolor="white", zorder=4)
+    return [Line2D([], [], color="black", marker="*", label="behind the best")]
+
+
+def _limit(axes: Axes, scale: Scale, shown: Floats, sign: int) -> list[Artist]:
+    """Leave out scores that are so bad that the others could not be told apart."""
+    low, high = scale.flat(usual(shown, sign, FAR))
+    flat = scale.flat(shown[np.isfinite(shown)])
+    room = high - low
+    if max(low - flat.min(), flat.max() - high) <= ODD * room:
+        return []
+    low, high = low - MARGIN * room, high + MARGIN * room
+    axes.set_ylim(*(10 ** np.array([low, high]) if scale.log else (low, high)))
+    left_out = int(((flat < low) | (flat > high)).sum())
+    are = "is" if left_out == 1 else "are"
+    return [drawing.remark(f"{drawing.count(left_out, 'worse score')} {are} beyond the axis")]

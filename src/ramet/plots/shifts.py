@@ -1,0 +1,176 @@
+"""Who was at work when: turns as their workers saw them, read from a run's log."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ramet.events import AttemptFailed, TurnEnded, TurnLost
+from ramet.history import Result
+
+# A time in which nobody was at work is a pause if it is this part of all in which somebody was.
+PAUSE = 0.1
+# Turns of one worker at a time that have a lane each; more are drawn as one.
+LANES = 4
+# The part of a worker's row that its turns have.
+HEIGHT = 0.8
+# Bars are joined to blocks of so many times what can be seen.
+BLOCK = 4
+
+
+class Stint(NamedTuple):
+    """A turn as its worker saw it, in seconds since the first one began, pauses left out."""
+
+    worker: str
+    start: float
+    stop: float
+    member: int
+    turn: int
+    failed: bool
+
+
+class Pause(NamedTuple):
+    """A time in which nobody was at work, by when it would have begun, and how long it was."""
+
+    at: float
+    length: float
+
+
+class Bar(NamedTuple):
+    """One turn, or all that a worker had under way at a time."""
+
+    start: float
+    stop: float
+    bottom: float
+    height: float
+    turn: int
+    failed: bool
+    text: str
+
+
+def stints_of(result: Result) -> tuple[list[Stint], list[Pause]]:
+    """Return all turns by their start, and the pauses between them."""
+    told = []
+    for logged in result.log:
+        event, took = logged.event, logged.took_s
+        if not isinstance(event, TurnEnded | AttemptFailed | TurnLost) or took is None:
+            continue
+        # What was given up for others was written by somebody else.
+        if isinstance(event, TurnLost) and event.why != "failed":
+            continue
+        failed = not isinstance(event, TurnEnded)
+        start = logged.at - took
+        told.append(Stint(logged.worker, start, logged.at, event.member, event.turn, failed))
+    told.sort(key=lambda stint: (stint.start, stint.stop))
+    return _without_pauses(told)
+
+
+def spans(stints: Iterable[Stint]) -> list[tuple[float, float]]:
+    """Return the times in which any of some turns, by their start, was under way."""
+    found: list[tuple[float, float]] = []
+    for stint in stints:
+        if found and stint.start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], stint.stop))
+        else:
+            found.append((stint.start, stint.stop))
+    return found
+
+
+def by_worker(stints: Iterable[Stint]) -> dict[str, list[Stint]]:
+    """Return each worker's turns, in the order in which they came to the run."""
+    found: defaultdict[str, list[Stint]] = defaultdict(list)
+    for stint in stints:
+        found[stint.worker].append(stint)
+    return dict(found)
+
+
+def idle_s(stints: Sequence[Stint]) -> tuple[float, float]:
+    """Return how long a worker was idle from its first turn to its last, and how long that is."""
+    busy = spans(stints)
+    there = busy[-1][1] - busy[0][0]
+    return there - sum(stop - start for start, stop in busy), there
+
+
+def _without_pauses(stints: Sequence[Stint]) -> tuple[list[Stint], list[Pause]]:
+    busy = spans(stints)
+    worth = PAUSE * sum(stop - start for start, stop in busy)
+    shift = busy[0][0] if busy else 0.0
+    shifts, pauses = [], []
+    for nth, (start, _) in enumerate(busy):
+        gap = start - busy[nth - 1][1] if nth else 0.0
+        if gap > worth:
+            shift += gap
+            pauses.append(Pause(start - shift, gap))
+        shifts.append((start, shift))
+    moved, nth = [], 0
+    for stint in stints:
+        while nth + 1 < len(shifts) and stint.start >= shifts[nth + 1][0]:
+            nth += 1
+        by = shifts[nth][1]
+        moved.append(stint._replace(start=stint.start - by, stop=stint.stop - by))
+    return moved, pauses
+
+
+def bars_of(stints: Sequence[Stint], row: int, slack: float) -> Iterator[Bar]:
+    """Return a worker's turns as bars in its row."""
+    lanes = _lanes(stints, slack)
+    bottom = row - HEIGHT / 2
+    if len(lanes) > LANES:
+        yield from _merged(stints, bottom)
+        return
+    height = HEIGHT / len(lanes)
+    for nth, lane in enumerate(lanes):
+        for its in lane:
+            place = its.start, its.stop, bottom + nth * height, height
+            yield Bar(*place, its.turn, its.failed, f"{its.member}")
+
+
+def _merged(stints: Sequence[Stint], bottom: float) -> Iterator[Bar]:
+    """Return the times in which a worker had turns under way, with how many there were."""
+    times = spans(stints)
+    starts = np.array([start for start, _ in times])
+    groups: defaultdict[int, list[Stint]] = defaultdict(list)
+    for stint in stints:
+        groups[int(np.searchsorted(starts, stint.start, side="right")) - 1].append(stint)
+    for (start, stop), its in zip(times, groups.values(), strict=True):
+        text = f"{len(its):,} turns" if len(its) > 1 else f"{its[0].member}"
+        turn, failed = max(stint.turn for stint in its), all(stint.failed for stint in its)
+        yield Bar(start, stop, bottom, HEIGHT, turn, failed, text)
+
+
+def seen(bars: Iterable[Bar], least: float) -> Iterator[Bar]:
+    """Join what is too short to be seen apart; no bar of what failed is joined to any other."""
+    last: Bar | None = None
+    for bar in bars:
+        if last and _too_short(last, bar, least):
+            last = last._replace(stop=max(last.stop, bar.stop), turn=bar.turn, text="")
+            continue
+        if last:
+            yield last
+        last = bar
+    if last:
+        yield last
+
+
+def _too_short(last: Bar, bar: Bar, least: float) -> bool:
+    return (
+        bar.bottom == last.bottom
+        and bar.failed == last.failed
+        and bar.start - last.stop < least
+        and last.stop - last.start < BLOCK * least
+        and bar.stop - bar.start < BLOCK * least
+    )
+
+
+def _lanes(stints: Sequence[Stint], slack: float) -> list[list[Stint]]:
+    """Part one worker's turns, by their start, such that those of a part overlap by less."""
+    lanes: list[list[Stint]] = []
+    for stint in stints:
+        for lane in lanes:
+            if stint.start > lane[-1].stop - slack:
+                lane.append(stint)
+                break
+        else:
+            lanes.append([stint])
+    return lanes

@@ -1,0 +1,170 @@
+"""The family tree of all weights, as in the PBT paper."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.lines import Line2D
+
+from ramet.history import Lineage, Result, Trained
+from ramet.history.frames import sign_of
+from ramet.history.lineage import Key
+from ramet.plots import drawing
+from ramet.plots.branches import Branch, branches, survivors
+from ramet.plots.scales import Extend, Scale, scale_of, scale_of_scores, shaded
+from ramet.plots.story import behind_best, ends_of, score_of, turns_of
+
+# What tree colours by unless it is told a hyperparameter.
+SCORE = "score"
+# Inches.
+SIZE = (9.0, 6.0)
+# Turns that are few enough for each to be a dot as well.
+DOTS = 1_200
+# Founders that there is room to name.
+NAMED = 24
+
+Branches = Mapping[Key, Branch]
+
+
+class Shading(NamedTuple):
+    """What colours say of each turn."""
+
+    scale: Scale
+    places: dict[Key, float]
+    norm: Normalize
+    shades: Colormap
+    extend: Extend
+
+
+def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
+    """Draw where all weights come from: each turn leads to the right, copies are branches.
+
+    What lives on in some member is strong, what died out is faint. The colour is the score that a
+    turn ended with, or the value of the hyperparameter that ``color`` names.
+    """
+    drawing.check(result)
+    if color != SCORE:
+        scale_of(result, color)
+    axes = drawing.axes_for(ax, size=SIZE)
+    axes.set(xlabel="steps trained", yticks=[])
+    drawing.entitle(axes, result, "whose weights live on")
+    if not turns_of(result):
+        return drawing.say(axes, "no turn has ended yet")
+    lineage = result.lineage()
+    standing = survivors(lineage)
+    grown = branches(lineage, standing, ends_of(result))
+    shading = _shading(result, color)
+    _turns(axes, lineage, standing, grown, shading)
+    handles = _best(axes, behind_best(result), grown, shading)
+    _name_founders(axes, lineage, grown)
+    axes.set_ylim(-0.01, 1.01)
+    axes.margins(x=0.02)
+    drawn = ScalarMappable(shading.norm, shading.shades)
+    shading.scale.explain(axes, drawn, shading.extend)
+    drawing.legend(axes, [*_strengths(shading), *handles])
+    return axes
+
+
+def _shading(result: Result, color: str) -> Shading:
+    turns, sign = turns_of(result), sign_of(result.opening)
+    extend: Extend = "neither"
+    if color == SCORE:
+        places = np.array([score_of(turn, sign) for turn in turns])
+        scale = scale_of_scores(places, sign)
+        norm, extend = shaded(scale, places, sign)
+        shades = drawing.shades(best=sign)
+    else:
+        scale = scale_of(result, color)
+        places = scale.places(turn.hparams[color] for turn in turns)
+        norm, shades = scale.norm(places), scale.shades()
+    by_turn = {turn.key: float(place) for turn, place in zip(turns, places, strict=True)}
+    return Shading(scale, by_turn, norm, shades, extend)
+
+
+def _turns(
+    axes: Axes, lineage: Lineage, standing: Counter[Key], grown: Branches, shading: Shading
+) -> None:
+    # Points that each member's branch has.
+    members = len(lineage.opening.births)
+    room = axes.get_window_extent().height / drawing.figure_of(axes).dpi * drawing.POINTS / members
+    lives = [turn for key, turn in lineage.turns.items() if key in standing]
+    died = [turn for key, turn in lineage.turns.items() if key not in standing]
+    _draw(axes, died, grown, shading, alpha=0.35, width=_within(0.3 * room, 0.3, 1.2))
+    _draw(axes, lives, grown, shading, alpha=1.0, width=_within(0.5 * room, 0.7, 2.4))
+
+
+def _draw(
+    axes: Axes,
+    turns: Sequence[Trained],
+    grown: Branches,
+    shading: Shading,
+    *,
+    alpha: float,
+    width: float,
+    level: float = 2.0,
+) -> None:
+    drawn = [grown[turn.key].path for turn in turns]
+    places = np.array([shading.places[turn.key] for turn in turns])
+    look: dict[str, Any] = {"norm": shading.norm, "cmap": shading.shades, "alpha": alpha}
+    collection = drawing.lines(
+        axes, drawn, **look, linewidths=width, capstyle="round", zorder=level + alpha
+    )
+    collection.set_array(places)
+    if len(shading.places) <= DOTS and drawn:
+        x, y = np.transpose([grown[turn.key].end for turn in turns])
+        size = (2.2 * width) ** 2
+        axes.scatter(x, y, size, places, **look, linewidths=0, zorder=level + alpha)
+
+
+def _within(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
+
+
+def _best(axes: Axes, behind: Sequence[Trained], grown: Branches, shading: Shading) -> list[Artist]:
+    """Set off what is behind the best weights, whose colours stay to be seen."""
+    if not behind:
+        return []
+    through = _through(behind, grown)
+    drawn = [branch.path for branch in through.values()]
+    drawing.lines(axes, drawn, colors="black", linewidths=4.4, capstyle="round", zorder=3.5)
+    _draw(axes, behind, through, shading, alpha=1.0, width=2.2, level=3.0)
+    end = through[behind[-1].key].end
+    axes.plot(*end, "*", color="black", markersize=13, markeredgecolor="white", zorder=5)
+    return [Line2D([], [], color="black", marker="*", linewidth=3, label="behind the best")]
+
+
+def _through(behind: Sequence[Trained], grown: Branches) -> Branches:
+    """Return the branches of turns, each as long as it waited for the next."""
+    starts = [grown[turn.key].path[0] for turn in behind[1:]]
+    found = {}
+    for turn, start in zip(behind, [*starts, None], strict=True):
+        path, end = grown[turn.key]
+        last = path.index(start if start in path else end, 1)
+        found[turn.key] = Branch(path[: last + 1], end)
+    return found
+
+
+def _name_founders(axes: Axes, lineage: Lineage, grown: Branches) -> None:
+    """Write at the left whose first weights those are, where there is room."""
+    roots = [
+        (grown[key].path[0][1], key[0]) for key, turn in lineage.turns.items() if not turn.origin
+    ]
+    if len(roots) <= NAMED:
+        axes.set_yticks([height for height, _ in roots], [f"{member}" for _, member in roots])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylabel("first weights of member")
+    else:
+        axes.set_ylabel(f"first weights of {len(roots):,} members, relatives side by side")
+
+
+def _strengths(shading: Shading) -> list[Artist]:
+    shade = shading.shades(0.5)
+    return [
+        Line2D([], [], color=shade, linewidth=2.4, label="lives on in a member"),
+        Line2D([], [], color=shade, linewidth=1, alpha=0.4, label="died out"),
+    ]

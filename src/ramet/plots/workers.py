@@ -1,0 +1,200 @@
+"""Who trained what when, and how much of the time workers were idle."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import Normalize, to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ramet.history import Result
+from ramet.plots import drawing
+from ramet.plots.shifts import (
+    HEIGHT,
+    Bar,
+    Pause,
+    Stint,
+    bars_of,
+    by_worker,
+    idle_s,
+    seen,
+    stints_of,
+)
+
+# Workers that there is room to name, and characters of a name.
+NAMED, NAME_WIDTH = 32, 24
+# The part of the time that a bar must have for a letter.
+LETTER = 0.0095
+# The part of a row that a bar must have for text.
+SLIM = 0.3
+# The part of the time that a pause must have to be seen.
+SEEN = 1 / 1_200
+# When a turn ended and how long it took are read from two clocks, at moments so far apart at most.
+CLOCKS_S = 0.02
+# The part of the time that a bar must have to have an edge.
+EDGED = 1 / 250
+FAILED = "#d55e00"
+# From so many seconds on, times are in units of so many seconds, which are called so.
+UNITS = (
+    (2 * 86_400, 86_400.0, "days"),
+    (2 * 3_600, 3_600.0, "hours"),
+    (120, 60.0, "minutes"),
+    (1, 1.0, "seconds"),
+    (0, 0.001, "milliseconds"),
+)
+
+
+def workers(result: Result, ax: Axes | None = None) -> Axes:
+    """Draw who trained what when: a row for each worker, a bar for each turn, with its member.
+
+    What is pale is idle: time between a worker's first turn and its last that no turn had. Turns
+    that a worker had at the same time lie above each other, or are one bar where they are many.
+    """
+    drawing.check(result)
+    stints, pauses = stints_of(result)
+    rows = by_worker(stints)
+    height = float(np.clip(1.9 + 0.34 * len(rows), 2.6, 9.0))
+    axes = drawing.axes_for(ax, size=(9.0, height))
+    if not stints:
+        drawing.entitle(axes, result, "workers")
+        return drawing.say(axes, "no turn has ended yet")
+    end = max(stint.stop for stint in stints)
+    bars = [
+        bar
+        for row, its in enumerate(rows.values())
+        for bar in seen(bars_of(its, row, max(SEEN * end, CLOCKS_S)), SEEN * end)
+    ]
+    for row, its in enumerate(rows.values()):
+        there = its[0].start, max(stint.stop for stint in its)
+        axes.barh(row, there[1] - there[0], HEIGHT, there[0], color="0.92", linewidth=0, zorder=1)
+    _draw(axes, bars, end)
+    _pauses(axes, pauses)
+    _name(axes, rows)
+    _time(axes, end)
+    _sum_up(axes, result, rows)
+    return axes
+
+
+def _draw(axes: Axes, bars: Sequence[Bar], end: float) -> None:
+    norm = Normalize(0, max(1, *(bar.turn for bar in bars)))
+    parts = norm(np.array([bar.turn for bar in bars], float))
+    colours = drawing.shades()(parts)
+    colours[[bar.failed for bar in bars]] = to_rgba(FAILED)
+    edged = np.array([bar.stop - bar.start > EDGED * end for bar in bars])
+    corners = np.array([_corners(bar) for bar in bars])
+    for which, width in ((edged, 0.6), (~edged, 0.0)):
+        look = {"facecolors": colours[which], "edgecolors": "white", "linewidths": width}
+        axes.add_collection(PolyCollection(corners[which], **look, zorder=2))
+    named = False
+    for bar, part in zip(bars, parts, strict=True):
+        if bar.stop - bar.start > LETTER * end * (len(bar.text) + 0.5) and bar.height > SLIM:
+            named = named or bar.text.isdigit()
+            is_light = part > 0.6 and not bar.failed  # noqa: PLR2004 - where the map is bright
+            axes.text(
+                *((bar.start + bar.stop) / 2, bar.bottom + bar.height / 2, bar.text),
+                ha="center",
+                va="center_baseline",
+                fontsize="x-small",
+                color="black" if is_light else "white",
+                clip_on=True,
+                zorder=3,
+            )
+    _explain(axes, ScalarMappable(norm, drawing.shades()), bars, named=named)
+
+
+def _explain(axes: Axes, drawn: ScalarMappable, bars: Sequence[Bar], *, named: bool) -> None:
+    shades = drawing.colour_bar(axes, drawn)
+    shades.set_label("turn of the member")
+    shades.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    handles: list[Artist] = [Patch(color="0.92", label="idle")]
+    if any(bar.failed for bar in bars):
+        handles.append(Patch(color=FAILED, label="failed"))
+    if named:
+        number: dict[str, Any] = {
+            "marker": "$7$",
+            "color": "0.2",
+            "markersize": 6,
+            "markeredgewidth": 0,
+            "linestyle": "",
+        }
+        handles.append(Line2D([], [], **number, label="which member"))
+    drawing.legend(axes, handles)
+
+
+def _corners(bar: Bar) -> list[tuple[float, float]]:
+    top = bar.bottom + bar.height
+    return [
+        (bar.start, bar.bottom),
+        (bar.stop, bar.bottom),
+        (bar.stop, top),
+        (bar.start, top),
+    ]
+
+
+def _pauses(axes: Axes, pauses: Sequence[Pause]) -> None:
+    """Draw where time was left out in which nobody was at work."""
+    for pause in pauses:
+        axes.axvline(pause.at, color="0.3", linestyle=":", linewidth=1, zorder=4)
+        length, unit = _unit(pause.length)
+        axes.annotate(
+            f"{pause.length / length:.3g} {unit} later",
+            (pause.at, 1.0),
+            (3, 2),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            fontsize="x-small",
+            color="0.3",
+        )
+
+
+def _name(axes: Axes, rows: dict[str, list[Stint]]) -> None:
+    """Write at the left who each row is, and how much of its time it was idle."""
+    every = -(-len(rows) // NAMED)
+    named = list(enumerate(rows.items()))[::every]
+    labels = []
+    for _, (name, its) in named:
+        short = name if len(name) <= NAME_WIDTH else "…" + name[1 - NAME_WIDTH :]
+        idle, there = idle_s(its)
+        labels.append(drawing.literal(f"{short}  {idle / there if there else 0:.0%} idle"))
+    axes.set_yticks([row for row, _ in named], labels, fontsize="small")
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def _time(axes: Axes, end: float) -> None:
+    length, unit = _unit(end)
+    axes.set(xlim=(0, end), xlabel=f"{unit} since the first turn began")
+    axes.xaxis.set_major_locator(_In(length))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at / length:g}"))
+
+
+def _sum_up(axes: Axes, result: Result, rows: dict[str, list[Stint]]) -> None:
+    idle, there = np.sum([idle_s(its) for its in rows.values()], axis=0)
+    who, turns = drawing.count(len(rows), "worker"), sum(map(len, rows.values()))
+    share = idle / there if there else 0.0
+    drawing.entitle(
+        axes, result, f"{who}, {drawing.count(turns, 'turn')}, idle {share:.0%} of the time"
+    )
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    """Return how long the unit is that so much time is best given in, and what it is called."""
+    return next((length, name) for least, length, name in UNITS if seconds >= least)
+
+
+class _In(MaxNLocator):
+    """Ticks at round numbers of a unit."""
+
+    def __init__(self, length: float) -> None:
+        super().__init__(6, steps=[1, 2, 2.5, 5, 10])
+        self._length = length
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        ticks = super().tick_values(vmin / self._length, vmax / self._length)
+        return self._length * np.asarray(ticks)

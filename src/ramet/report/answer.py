@@ -1,0 +1,104 @@
+"""The answer: the best score, whose it is, and whether it holds for fresh networks."""
+
+import math
+from collections.abc import Iterator
+
+from ramet import wording
+from ramet.history import Replayed, Winner
+from ramet.report.html import Column, Content, Markup, code, facts, joined, note, table, tag
+from ramet.report.subject import Subject
+
+
+def answer(subject: Subject) -> Markup:
+    """Return the best of a run, or why there is none yet."""
+    best = subject.best
+    if best is None:
+        return tag("p", why_none(subject), class_="missing")
+    return joined([_figures(subject, best), _weights(subject, best), *_replayed(subject, best)])
+
+
+def why_none(subject: Subject) -> str:
+    """Say why a run has no best, and so no schedule."""
+    population = subject.population
+    failed = wording.count(population.failures, "attempt")
+    if population.turns:
+        ended = wording.count(population.turns, "turn")
+        return f"{ended} ended, none of them with a finite score: there is no best, no schedule."
+    if population.failures:
+        return f"No turn has ended, and {failed} failed: there is no best, and no schedule."
+    return (
+        "No turn has ended yet: there is no best, and no schedule. A report that is written later "
+        "has what is missing here."
+    )
+
+
+def _figures(subject: Subject, best: Winner) -> Markup:
+    """Return what a reader came for, large."""
+    figures = [
+        (f"best score, {subject.better}", wording.number(best.score)),
+        ("at step", f"{best.step:,}"),
+        ("by member", str(best.member)),
+        ("the run took", wording.duration(subject.worked_s)),
+    ]
+    return tag(
+        "dl",
+        *(tag("div", tag("dd", said), tag("dt", name)) for name, said in figures),
+        class_="figures",
+    )
+
+
+def _weights(subject: Subject, best: Winner) -> Markup:
+    key = best.checkpoint.key
+    size = subject.sizes.get(key)
+    kept = "no longer kept" if size is None else wording.size(size)
+    values = ", ".join(f"{name}={wording.value(it)}" for name, it in best.hparams.items())
+    said = facts(
+        [("Its checkpoint", joined([tag("code", key), f", {kept}"])), ("Trained last with", values)]
+    )
+    if subject.file is None:
+        loaded = "state = result.best.load()  # in the process that trained it\n"
+    else:
+        loaded = (
+            "import ramet\n\n"
+            f"result = {subject.opened}\n"
+            "state = result.best.load()  # weights and all, as the training code saved it\n"
+        )
+    return joined([said, code(loaded, label="How to load the best weights")])
+
+
+def _replayed(subject: Subject, best: Winner) -> Iterator[Markup]:
+    if not subject.replays:
+        tells = subject.file and subject.command("replay", "train.py", "--seeds", "5")
+        yield note(
+            "Not replayed yet: whether it is the schedule that is good, or one lucky network, is "
+            "what ",
+            tag("code", tells or "ramet.replay(train, result.schedule())"),
+            " tells.",
+        )
+        return
+    columns = [Column("trained again", left=True), Column("seeds"), Column("mean ± sd")]
+    first: list[Content] = ["the original", "", wording.number(best.score)]
+    rows = [first, *([_kind(subject, one), *_scores(one)] for one in subject.replays)]
+    yield tag("h3", "Replayed")
+    yield table(columns, rows, "Replays")
+
+
+def _kind(subject: Subject, replayed: Replayed) -> Content:
+    """Return what a replay is of."""
+    schedule, pieces = subject.schedule, replayed.schedule.pieces
+    if schedule is not None and pieces == schedule.pieces:
+        exact = replayed.result.opening.strategy.get("legs")
+        kind = "this schedule, by the very same draws" if exact else "this schedule"
+    elif schedule is not None and pieces == schedule.last_values().pieces:
+        kind = "its last values, as constants"
+    else:
+        kind = "another schedule"
+    return joined([kind, " (", tag("code", replayed.result.opening.name), ")"])
+
+
+def _scores(replayed: Replayed) -> list[Content]:
+    scores = replayed.scores
+    if not replayed.result.population.done:
+        return [f"{len(scores):,}", "not over"]
+    spread = f" ± {replayed.sd:.2g}" if math.isfinite(replayed.sd) else ""
+    return [f"{len(scores):,}", f"{replayed.mean:.6g}{spread}"]

@@ -1,0 +1,137 @@
+"""What ran: in a line at the top, and in full."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ramet import wording
+from ramet.report.html import Column, Content, Markup, code, facts, note, table, tag
+from ramet.report.subject import Subject, moment, told
+
+
+def heading(subject: Subject) -> Markup:
+    """Return the run's name, what it is, and how it stands."""
+    population, opening = subject.population, subject.opening
+    lead = (
+        f"{opening.strategy.get('type', 'A strategy')} on "
+        f"{wording.count(len(population), 'member')}, "
+        f"{wording.count(population.steps, 'step')} each"
+    )
+    state, more = _state(subject)
+    return tag(
+        "header",
+        tag("p", "Report of a population based training run", class_="kicker"),
+        tag("h1", subject.name),
+        tag("p", lead, " · ", tag("strong", state, class_=subject.state), more, class_="lead"),
+    )
+
+
+def what_ran(subject: Subject) -> Markup:
+    """Return the settings of the run, and what its hyperparameters may be."""
+    opening, population = subject.opening, subject.population
+    pairs: list[tuple[str, Content]] = [
+        ("Members", f"{len(population):,}{_groups(subject)}"),
+        ("Steps each", f"{population.steps:,}, in turns of {opening.ready:,}"),
+        ("Turns, copies", f"{population.turns:,} turns ended, {population.copies:,} copies"),
+        ("Scores", f"{subject.better} (mode={opening.mode!r})"),
+        ("Seed", str(opening.seed)),
+        ("Decisions", _decisions(subject)),
+        ("Began", moment(subject.began)),
+        ("Recorded in", _record(subject)),
+    ]
+    return tag(
+        "div",
+        facts(pairs),
+        code(told(opening.strategy), label="Strategy"),
+        _space(opening.space),
+        *_where(opening.space),
+    )
+
+
+def _state(subject: Subject) -> tuple[str, str]:
+    part = f"{subject.done:.0%} of all steps are used"
+    match subject.state:
+        case "done":
+            return "done", ""
+        case "running":
+            return "going on", f", {part}"
+        case "stopping":
+            return "stopping", f", {part}; the last turns are being trained"
+        case "stopped":
+            return "stopped", f", {part}; the call that began it goes on with it"
+        case _:
+            return "not over", f", {part}, and nobody is at work on it"
+
+
+def _groups(subject: Subject) -> str:
+    groups = sorted({birth.group for birth in subject.opening.births})
+    if len(groups) == 1:
+        return ""
+    sizes = [sum(birth.group == group for birth in subject.opening.births) for group in groups]
+    named = [
+        f"{size} in P{group}" if group else wording.count(size, "evaluator")
+        for group, size in zip(groups, sizes, strict=True)
+    ]
+    return f" ({', '.join(named)})"
+
+
+def _decisions(subject: Subject) -> str:
+    if subject.opening.synchronous:
+        ended = wording.count(subject.population.round, "round")
+        return f"synchronous: members decide together, {ended} over"
+    return "asynchronous: each member decides when its turn ends"
+
+
+def _record(subject: Subject) -> Content:
+    return tag("code", subject.file) if subject.file else "no file that stays"
+
+
+def _space(space: dict[str, Any]) -> Markup:
+    """Return what each hyperparameter may be, and what else there is to say of some."""
+    domains = {name: space["domains"][name] for name in space["names"]}
+    more = [key for key in _MORE if any(domain.get(key) is not None for domain in domains.values())]
+    columns = [Column("hyperparameter", left=True), Column("may be", left=True)]
+    rows: list[list[Content]] = [
+        [tag("code", name), _range(domain), *(_MORE[key][1](domain.get(key)) for key in more)]
+        for name, domain in domains.items()
+    ]
+    named = [Column(_MORE[key][0], left=True) for key in more]
+    return table([*columns, *named], rows, "Hyperparameters")
+
+
+def _start(bounds: Any) -> Content:
+    return None if bounds is None else f"{told(bounds[0])} to {told(bounds[1])}"
+
+
+def _explore(rule: Any) -> Content:
+    return "as the strategy says" if rule is None else tag("code", told(rule))
+
+
+_MORE: dict[str, tuple[str, Callable[[Any], Content]]] = {
+    "start": ("begins within", _start),
+    "explore": ("explores", _explore),
+}
+
+
+def _range(domain: dict[str, Any]) -> str:
+    match domain:
+        case {"type": "Constant", "value": value}:
+            return f"always {told(value)}"
+        case {"type": "Choice", "options": options}:
+            ordered = ", in this order" if domain.get("ordered") else ""
+            return ", ".join(map(told, options)) + ordered
+        case {"type": "Integer", "low": low, "high": high}:
+            scale = ", on a log scale" if domain.get("log") else ""
+            return f"whole numbers from {told(low)} to {told(high)}{scale}"
+        case {"type": "LogUniform", "low": low, "high": high}:
+            return f"{told(low)} to {told(high)}, on a log scale"
+        case {"low": low, "high": high}:
+            return f"{told(low)} to {told(high)}"
+        case _:
+            return told(domain)
+
+
+def _where(space: dict[str, Any]) -> list[Markup]:
+    predicates = [told(predicate) for _, predicate in space.get("where", [])]
+    if not predicates:
+        return []
+    return [note("Combinations are rejected by ", tag("code", ", ".join(predicates)), ".")]

@@ -1,0 +1,144 @@
+"""Pictures within a page: a plot as SVG, and where on it the data are."""
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ramet.plots.drawing import WRITTEN, figure_of
+from ramet.report.html import Markup
+
+# Inches. As wide as the page on paper, so that text is as large as the page's.
+WIDTH, HEIGHT = 10.0, 4.4
+# SVG counts in points.
+POINT = 72.0
+# Points of lines beyond which they are drawn as pixels, of so many an inch.
+DENSE, DPI = 8_000, 160
+# Letters of an image that is large enough for fewer colours to be worth it.
+LARGE = 50_000
+# What XML cannot hold, however it is written.
+UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+# A page says of itself when it was written and by whom.
+SILENT = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+class Placed(NamedTuple):
+    """Data on a picture: where they are, in its points from the upper left."""
+
+    x: list[float]
+    y: list[float]
+    # The axes: left, top, right, bottom.
+    box: list[float]
+    # How long a unit of data is, where the axis has a linear scale.
+    x_unit: float
+    y_unit: float
+
+
+def canvas(height: float = HEIGHT) -> Axes:
+    """Return axes to draw on, as wide as the page."""
+    with mpl.rc_context({"axes.spines.right": False, "axes.spines.top": False}):
+        return Figure(figsize=(WIDTH, height), layout="constrained").add_subplot()
+
+
+def drawn(axes: Axes, prefix: str) -> Markup:
+    """Return what is on a figure as SVG for a page; ``prefix`` makes its ids the page's only ones.
+
+    What is dense is in pixels, or the page would take megabytes.
+    """
+    figure = figure_of(axes)
+    axes.set_title("", loc="left")
+    for each in figure.axes:
+        _thin_out(each)
+    out = io.StringIO()
+    with mpl.rc_context(WRITTEN):
+        figure.savefig(out, format="svg", dpi=DPI, facecolor="none", metadata=SILENT)
+    root = ET.fromstring(UNFIT.sub("\ufffd", out.getvalue()))  # noqa: S314 - Matplotlib's own
+    return Markup(_inline(root, prefix))
+
+
+def placed(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
+    """Return where points in the axes' data coordinates are, once the figure was drawn.
+
+    What is beyond the axes, or not finite, is NaN.
+    """
+    figure = figure_of(axes)
+    height = float(figure.get_figheight()) * POINT
+    edges = axes.get_window_extent().get_points() * POINT / figure.dpi
+    left, right = (float(edge) for edge in edges[:, 0])
+    bottom, top = (height - float(edge) for edge in edges[:, 1])
+    box = [round(edge, 1) for edge in (left, top, right, bottom)]
+    with np.errstate(all="ignore"):
+        where = np.array(points, float).reshape(-1, 2)
+        x, y = (axes.transData.transform(where) * POINT / figure.dpi).T
+    y = height - y
+    beside = (x < left - 1) | (x > right + 1)
+    beyond = beside | (y < top - 1) | (y > bottom + 1)
+    return Placed(
+        np.where(beside, np.nan, x).round(1).tolist(),
+        np.where(beyond, np.nan, y).round(1).tolist(),
+        box,
+        (right - left) / float(np.ptp(axes.get_xlim())),
+        (bottom - top) / float(np.ptp(axes.get_ylim())),
+    )
+
+
+def _thin_out(axes: Axes) -> None:
+    for collection in axes.collections:
+        points = sum(np.size(path.vertices) // 2 for path in collection.get_paths())
+        if max(points, np.size(collection.get_offsets()) // 2) > DENSE:
+            collection.set_rasterized(True)
+    for line in axes.lines:
+        if np.size(line.get_xdata()) > DENSE:
+            line.set_rasterized(True)
+
+
+def _inline(root: ET.Element, prefix: str) -> str:
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in {f"{SVG}metadata", f"{SVG}style"}:
+                parent.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(SVG)
+        element.tail = None
+        if element.tag in {"svg", "g", "defs"}:
+            element.text = None
+        if element.tag == "image":
+            element.set(f"{LINK}href", _fewer_colours(element.get(f"{LINK}href", "")))
+        element.attrib = {
+            name.removeprefix(LINK): _own(name.removeprefix(LINK), value, prefix)
+            for name, value in element.attrib.items()
+        }
+    for size in ("width", "height", "version"):
+        root.attrib.pop(size, None)
+    # Beside a longer name for those who cannot see it, which the page gives.
+    root.set("aria-hidden", "true")
+    return ET.tostring(root, encoding="unicode")
+
+
+def _fewer_colours(address: str) -> str:
+    """Return an image in 256 colours if it is large, which takes a quarter of the room."""
+    kind, _, text = address.partition(",")
+    if len(text) < LARGE:
+        return address
+    image = Image.open(io.BytesIO(base64.b64decode(text)))
+    out = io.BytesIO()
+    image.quantize(method=Image.Quantize.FASTOCTREE).save(out, "PNG", optimize=True)
+    return f"{kind},{base64.b64encode(out.getvalue()).decode()}"
+
+
+def _own(name: str, value: str, prefix: str) -> str:
+    """Return the value of an attribute with the ids in it made the picture's own."""
+    if name == "id":
+        return f"{prefix}-{value}"
+    if name == "href" and value.startswith("#"):
+        return f"#{prefix}-{value[1:]}"
+    return value.replace("url(#", f"url(#{prefix}-")

@@ -1,0 +1,105 @@
+"""Where all weights came from, and how all members scored and were trained."""
+
+import math
+from collections.abc import Iterator
+
+from ramet import wording
+from ramet.population import Member
+from ramet.report.figures import Figures
+from ramet.report.html import Column, Content, Markup, joined, note, table, tag
+from ramet.report.subject import Subject
+
+# Founders that are named before the rest are counted.
+NAMED = 8
+# Members that a table has room for.
+ROWS = 40
+# Hyperparameters that are drawn.
+DRAWN = 12
+
+
+def tree(subject: Subject, figures: Figures) -> Markup:
+    """Return where the members' weights came from."""
+    if not subject.lineage.turns:
+        return _nothing()
+    if len(subject.population) == 1:
+        return note("There is one member, whose weights are its own.")
+    return joined([note(*_survivors(subject)), figures.tree()])
+
+
+def scores(subject: Subject, figures: Figures) -> Markup:
+    """Return how members scored, over time and as they stand."""
+    scored = any(turn.score is not None for turn in subject.lineage.turns.values())
+    picture = figures.scores() if scored else tag("p", "There are none yet.", class_="missing")
+    return joined([picture, tag("h3", "Members as they stand"), *_members(subject)])
+
+
+def hyperparameters(subject: Subject, figures: Figures) -> Markup:
+    """Return the values that members were trained with, over time and at the end."""
+    if not subject.lineage.turns:
+        return _nothing()
+    moving = [
+        name
+        for name in subject.names
+        if subject.opening.space["domains"][name]["type"] != "Constant"
+    ]
+    left_out = [tag("code", name) for name in moving[DRAWN:]]
+    constant = [tag("code", name) for name in subject.names if name not in moving]
+    return joined(
+        [
+            *(figures.hyperparameter(name) for name in moving[:DRAWN]),
+            note("Not drawn, for room: ", _listed(left_out), ".") if left_out else None,
+            note("Constant: ", _listed(constant), ".") if constant else None,
+            figures.parallel() if moving and len(subject.population) > 1 else None,
+        ]
+    )
+
+
+def _nothing() -> Markup:
+    return tag("p", "No turn has ended yet.", class_="missing")
+
+
+def _survivors(subject: Subject) -> Iterator[str]:
+    founders = subject.lineage.founders().most_common()
+    named = ", ".join(f"member {founder} ({count:,})" for founder, count in founders[:NAMED])
+    more = f" and {len(founders) - NAMED:,} more" if len(founders) > NAMED else ""
+    yield (f"First weights that survive, and how many members go back to them: {named}{more}. ")
+    common = subject.lineage.common_ancestor()
+    if common is not None:
+        yield (
+            f"All members go back to turn {common.number:,} of member {common.member}, at step "
+            f"{common.stop:,}."
+        )
+
+
+def _members(subject: Subject) -> Iterator[Markup]:
+    grouped = len({member.group for member in subject.population}) > 1
+    ranked = sorted(subject.population, key=_rank)
+    groups = [Column("group")] if grouped else []
+    columns = [Column("member"), *groups, Column("step"), Column("score")]
+    rows: list[list[Content]] = [
+        [
+            str(member.id),
+            *([f"P{member.group}" if member.group else "evaluator"] if grouped else []),
+            f"{member.step:,}",
+            wording.number(subject.reported(_finite(member))),
+            *(wording.value(member.hparams[name]) for name in subject.names),
+        ]
+        for member in ranked[:ROWS]
+    ]
+    yield table([*columns, *map(Column, subject.names)], rows, "Members")
+    if len(ranked) > ROWS:
+        yield note(f"And {wording.count(len(ranked) - ROWS, 'member')} that did worse.")
+
+
+def _rank(member: Member) -> tuple[bool, float, int]:
+    score = _finite(member)
+    return score is None, -(score or 0.0), member.id
+
+
+def _finite(member: Member) -> float | None:
+    score = member.score
+    return score if score is not None and math.isfinite(score) else None
+
+
+def _listed(parts: list[Markup]) -> Markup:
+    return Markup(", ".join(parts))

@@ -1,0 +1,167 @@
+"""What a report is about: a run, and what several of its sections ask of it."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from ramet.events import RunOpened
+from ramet.history import Lineage, Replayed, Result, Trained, Winner
+from ramet.history.effects import Payoff, payoffs
+from ramet.history.frames import sign_of
+from ramet.history.lineage import Effect
+from ramet.history.replayed import replays
+from ramet.history.state import State, state_of
+from ramet.places import file_of
+from ramet.plots.shifts import Pause, Stint, stints_of
+from ramet.population import Population
+from ramet.schedule import Schedule
+
+
+class Subject:
+    """A run, read once. Scores are as they were reported, unless they are gains."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        self.opening: RunOpened = result.opening
+        self.population: Population = result.population
+        self.lineage: Lineage = result.lineage()
+        self.sign = sign_of(result.opening)
+        self.names: list[str] = list(result.opening.space["names"])
+
+    @property
+    def name(self) -> str:
+        return self.opening.name
+
+    @property
+    def better(self) -> str:
+        return "higher is better" if self.sign > 0 else "lower is better"
+
+    @cached_property
+    def state(self) -> State:
+        return state_of(self.population, self.result.store.seats(self.name))
+
+    @property
+    def done(self) -> float:
+        """The part of the members' budgets that is used."""
+        trained = sum(member.trained for member in self.population)
+        return trained / (self.population.steps * len(self.population))
+
+    @property
+    def best(self) -> Winner | None:
+        return self.result.best if self.population.best else None
+
+    @property
+    def behind(self) -> list[Trained]:
+        """The turns behind the best weights."""
+        return self.lineage.behind(self.best.checkpoint) if self.best else []
+
+    @cached_property
+    def schedule(self) -> Schedule | None:
+        return self.result.schedule() if self.population.best else None
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        return list(self.lineage.effects())
+
+    @property
+    def payoffs(self) -> list[Payoff]:
+        return payoffs(self.effects, self.names)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The size in bytes of each checkpoint that there is."""
+        return self.result.blobs.sizes(self.name)
+
+    @property
+    def began(self) -> float:
+        """Seconds since the epoch."""
+        return self.result.log[0].at
+
+    @property
+    def last(self) -> float:
+        """When the last event was written, by the clock of whoever wrote it."""
+        return max(self.began, self.result.log[-1].at)
+
+    @cached_property
+    def stints(self) -> list[Stint]:
+        """All turns as their workers saw them."""
+        return self._stints_and_pauses[0]
+
+    @property
+    def paused_s(self) -> float:
+        """How long nobody was at work."""
+        return sum(pause.length for pause in self._stints_and_pauses[1])
+
+    @property
+    def worked_s(self) -> float:
+        """How long the run took, less the pauses."""
+        return max(0.0, self.last - self.began - self.paused_s)
+
+    @cached_property
+    def replays(self) -> list[Replayed]:
+        return replays(self.result)
+
+    @cached_property
+    def _stints_and_pauses(self) -> tuple[list[Stint], list[Pause]]:
+        return stints_of(self.result)
+
+    @property
+    def file(self) -> str | None:
+        """What the store's file is called; None if the run is in none that stays."""
+        file = file_of(self.result.store)
+        return file.name if file else None
+
+    @property
+    def opened(self) -> str:
+        """How the run is opened in Python."""
+        return f"ramet.history.open({self.file!r}, {self.name!r})"
+
+    def command(self, *words: str) -> str:
+        """Return a command on the run as a shell takes it; the run must be in a file."""
+        verb, *more = words
+        return shlex.join(["ramet", verb, str(self.file), self.name, *more])
+
+    def reported(self, score: float | None) -> float | None:
+        """Return a score that the run maximised as it was reported."""
+        return None if score is None else self.sign * score
+
+
+def moment(seconds: float) -> str:
+    """Say when that was.
+
+    >>> moment(0)
+    '1970-01-01 00:00:00 UTC'
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+# Parts of a list that are shown.
+LISTED = 8
+
+
+def told(description: Any) -> str:
+    """Return a described setting as code that would make it, less what is None.
+
+    >>> told({"type": "PBT", "ready": 5, "explore": {"type": "Perturb", "factors": [0.8, 1.2]}})
+    'PBT(ready=5, explore=Perturb(factors=(0.8, 1.2)))'
+    """
+    match description:
+        case {"code": str(name)}:
+            return name
+        case {"type": str(kind), **settings}:
+            return f"{kind}({', '.join(_settings(settings))})"
+        case dict():
+            return f"{{{', '.join(f'{key!r}: {told(it)}' for key, it in description.items())}}}"
+        case list() | tuple():
+            more = [f"… {len(description) - LISTED} more"] if len(description) > LISTED else []
+            return f"({', '.join([*map(told, description[:LISTED]), *more])})"
+        case _:
+            return repr(description)
+
+
+def _settings(settings: Mapping[Any, Any]) -> Iterator[str]:
+    return (
+        f"{key}={told(value)}" for key, value in settings.items() if value not in (None, [], ())
+    )

@@ -1,0 +1,61 @@
+"""How numbers are told to people, on terminals and on pages."""
+
+from typing import Any
+
+# Bytes in the next larger unit.
+KILO = 1_000
+MINUTE_S, HOUR_S = 60.0, 3600.0
+# Seconds below which a stretch of time is told in milliseconds.
+BRIEF_S = 1.0
+
+
+def count(number: int, thing: str) -> str:
+    """Say how many there are of a thing.
+
+    >>> count(1, "worker"), count(2_000, "copy")
+    ('1 worker', '2,000 copies')
+    """
+    if number == 1:
+        return f"1 {thing}"
+    return f"{number:,} {thing[:-1] + 'ies' if thing.endswith('y') else thing + 's'}"
+
+
+def number(value: float | None) -> str:
+    """Return a score as it is read."""
+    return "-" if value is None else f"{value:.6g}"
+
+
+def value(hparam: Any) -> str:
+    """Return the value of a hyperparameter as it is read."""
+    return f"{hparam:.4g}" if isinstance(hparam, float) else str(hparam)
+
+
+def size(bytes_: int) -> str:
+    """Say how much that is to store.
+
+    >>> size(0), size(1_300), size(2_500_000_000)
+    ('0 bytes', '1.3 kB', '2.5 GB')
+    """
+    if bytes_ < KILO:
+        return count(bytes_, "byte")
+    amount = float(bytes_)
+    for unit in ("kB", "MB", "GB"):
+        amount /= KILO
+        if amount < KILO:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / KILO:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Say how long that is.
+
+    >>> duration(0.0123), duration(7.25), duration(75), duration(7300)
+    ('12 ms', '7.2 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < BRIEF_S:
+        return f"{1_000 * seconds:.0f} ms"
+    if seconds < MINUTE_S:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR_S:
+        return f"{seconds // MINUTE_S:.0f} min {seconds % MINUTE_S:.0f} s"
+    return f"{seconds // HOUR_S:,.0f} h {seconds % HOUR_S // MINUTE_S:.0f} min"

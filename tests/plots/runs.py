@@ -1,0 +1,98 @@
+"""Runs that plots are drawn of."""
+
+import functools
+from typing import Literal
+
+import numpy as np
+from msgspec.structs import replace
+
+import ramet
+from ramet.testing import QUADRATIC_SPACE, Quadratic
+from tests.engine.loops import SPACE, Descent, pbt
+
+# Whether a turn that is to raise once has.
+FAILED: list[bool] = []
+# A domain of each kind.
+MIXED = ramet.Space(
+    lr=ramet.LogUniform(1e-3, 1.0),
+    decay=ramet.Uniform(0.0, 0.5),
+    batch=ramet.Integer(8, 512, log=True),
+    kind=ramet.Choice(["flip", "crop", None]),
+    fixed=ramet.Constant(0.9),
+)
+
+
+@functools.cache
+def descended(mode: Literal["max", "min"] = "max", seed: int = 0) -> ramet.Result:
+    """Return a run of PBT that is done."""
+    strategy = pbt(synchronous=True, evaluate_every=2)
+    return ramet.run(Descent(), SPACE, strategy, steps=24, seed=seed, mode=mode)
+
+
+@functools.cache
+def loosely() -> ramet.Result:
+    """Return a run whose losses span orders of magnitude, and whose members do not wait."""
+
+    def loss(member: ramet.Trainee) -> None:
+        state = {"x": np.ones(1)}
+        for turn in member.turns(state):
+            for _ in turn:
+                state["x"] *= 1 - turn.hparams["lr"]
+            turn.report(float(state["x"][0]) + 1e-9)
+
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.9))
+    return ramet.run(loss, space, pbt(8), steps=80, seed=0, mode="min")
+
+
+@functools.cache
+def troubled() -> ramet.Result:
+    """Return a run with a score that is far off, and a turn that raised."""
+
+    def train(member: ramet.Trainee) -> None:
+        state = {"x": np.zeros(1)}
+        for turn in member.turns(state):
+            for _ in turn:
+                state["x"] += turn.hparams["lr"]
+            odd = turn.member == 1 and turn.number == 1
+            if odd and not FAILED:
+                FAILED.append(True)
+                raise ValueError("once")
+            turn.report(-1e9 if odd else state["x"][0])
+
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
+    strategy = ramet.RandomSearch(population=6, ready=2)
+    return ramet.run(train, space, strategy, steps=24, seed=0)
+
+
+@functools.cache
+def restarted() -> ramet.Result:
+    """Return a run that was stopped, and went on an hour later."""
+    result = ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0)
+    half = len(result.log) // 2
+    result.log[half:] = [replace(logged, at=logged.at + 3_600) for logged in result.log[half:]]
+    return result
+
+
+@functools.cache
+def mixed() -> ramet.Result:
+    """Return a run with hyperparameters of all kinds."""
+    return ramet.run(Descent(), MIXED, pbt(12), steps=24, seed=0)
+
+
+@functools.cache
+def fired() -> ramet.Result:
+    """Return a run of FIRE in which evaluators succeeded."""
+    strategy = ramet.FIRE.for_workers(22, ready=48, evaluate_every=4)
+    return ramet.run(Quadratic(), QUADRATIC_SPACE, strategy, steps=10 * 48, seed=0)
+
+
+@functools.cache
+def alone() -> ramet.Result:
+    """Return a run of one member."""
+    strategy = ramet.RandomSearch(population=1, ready=4)
+    return ramet.run(Descent(), SPACE, strategy, steps=24, seed=0)
+
+
+def begun(population: int = 5) -> ramet.Run:
+    """Return a run of which no turn has ended."""
+    return ramet.open(space=SPACE, strategy=pbt(population), steps=8, seed=0)

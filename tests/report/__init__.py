@@ -1,0 +1,3 @@
+from tests.frameworks import framework
+
+framework("matplotlib", "plots")

@@ -1,0 +1,135 @@
+"""What a report says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import ramet
+from ramet import report
+from ramet.errors import UsageError
+from ramet.history.replayed import replays
+from tests.engine.loops import descent_loop
+from tests.report.reading import Read
+from tests.report.runs import HOSTILE, finished, hostile
+
+
+@pytest.fixture(scope="module")
+def read(page: str) -> Read:
+    return Read(page)
+
+
+def test_the_answer_is_the_best_score_as_it_was_reported(read: Read, result: ramet.Result) -> None:
+    best = result.best
+    assert f"{best.score:.6g}best score, lower is better" in read.text
+    assert best.checkpoint.key in read.text
+    assert "ramet.history.open('runs.db', 'bowl')" in read.text
+
+
+def test_the_schedule_is_there_to_paste_and_to_replay(read: Read, result: ramet.Result) -> None:
+    assert result.schedule().to_python() in read.text
+    assert "ramet.replay(train, schedule, seeds=[0, 1, 2, 3, 4], store='runs.db')" in read.text
+    assert "ramet replay runs.db bowl train.py --seeds 5" in read.text
+
+
+def test_what_ran_can_be_read(read: Read) -> None:
+    assert "PBT on 6 members, 24 steps each · done" in read.text
+    assert "lower is better (mode='min')" in read.text
+    assert "0.001 to 1.0, on a log scale" in read.text
+    assert "PBT(population=6, ready=4, " in read.text
+
+
+def test_replays_stand_beside_the_original(read: Read, result: ramet.Result) -> None:
+    (replayed,) = replays(result)
+    assert f"this schedule (bowl-replay)3{replayed.mean:.6g} ± {replayed.sd:.2g}" in read.text
+
+
+def test_changes_are_told_with_what_they_did(read: Read, result: ramet.Result) -> None:
+    changes = len(list(result.lineage().effects("lr")))
+    assert re.search(rf"lr{changes}\d+%[+-]", read.text)
+    assert "The most helpful changes" in read.text
+    assert "The most harmful changes" in read.text
+
+
+def test_time_disk_and_workers_are_told(read: Read, result: ramet.Result) -> None:
+    kept = result.blobs.sizes("bowl")
+    assert f"{len(kept)} checkpoints (keep='lineage')" in read.text
+    assert result.log[-1].worker in read.text
+    assert "Failures" in read.text
+    assert "None." in read.text
+
+
+def test_a_page_fetches_nothing_and_runs_its_own_script_only(page: str, read: Read) -> None:
+    assert all(address.startswith(("#", "data:image/png")) for address in read.addresses)
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & set(read.tags)
+    assert not re.search(r"@import|url\((?!#|\\?\"?#)", page)
+    assert "default-src 'none'" in page
+    assert read.handlers == []
+
+
+def test_no_two_parts_have_one_id(read: Read) -> None:
+    assert len(read.ids) == len(set(read.ids))
+
+
+def test_the_same_run_comes_to_the_same_page(page: str, result: ramet.Result) -> None:
+    assert report.page(result) == page
+
+
+def test_names_that_are_html_are_text(tmp_path: Path) -> None:
+    result = hostile(tmp_path / "runs.db")
+    assert result.population.failures
+    assert result.population.best
+    page = report.page(result)
+    read = Read(page)
+    # The turns, one for each plot with a pointer, and the page's own.
+    assert read.tags.count("script") == 2 + read.tags.count("figure")
+    assert "b" not in read.tags
+    assert read.handlers == []
+    assert f"Report of a population based training run{HOSTILE}" in read.text
+    assert f"ValueError: {HOSTILE} in 4 steps" in read.text
+    assert "$x_{<i>" in read.text
+
+
+def test_a_run_in_memory_says_that_it_cannot_be_opened_again() -> None:
+    text = Read(report.page(finished())).text
+    assert "no file that stays" in text
+    assert "ramet replay" not in text
+    assert "state = result.best.load()  # in the process that trained it" in text
+
+
+def test_large_runs_stay_small_and_say_what_pointers_are_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ramet.report.figures.MOST", 10)
+    monkeypatch.setattr("ramet.report.picture.DENSE", 10)
+    result = finished()
+    page = report.page(result)
+    told = re.search(r'"part":"(\d+) of (\d+) turns"', page)
+    assert told is not None
+    assert int(told[1]) <= 12
+    assert int(told[2]) == result.population.turns
+    assert "data:image/png;base64," in page
+
+
+def test_a_report_replaces_what_was_there(result: ramet.Result, page: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    report.write(result, path)
+    assert path.read_text() == page
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_that_cannot_be_written_is_said(result: ramet.Result, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"in a folder that is there, but .*nowhere"):
+        report.write(result, tmp_path / "nowhere" / "report.html")
+
+
+def test_only_results_have_reports() -> None:
+    with pytest.raises(UsageError, match="must be of a Result"):
+        report.page("runs.db")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_run_in_a_temporary_file_is_in_none_that_can_be_found_again() -> None:
+    text = Read(report.page(finished(descent_loop, workers=1, steps=8))).text
+    assert "no file that stays" in text

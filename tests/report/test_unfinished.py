@@ -1,0 +1,87 @@
+"""Reports of runs that lack something: they say what."""
+
+from pathlib import Path
+
+import pytest
+
+import ramet
+from ramet import report
+from ramet.errors import RunFailed
+from tests.engine.loops import SPACE, pbt
+from tests.report.reading import Read
+from tests.report.runs import Failing, Overflowing, finished, going_on
+
+
+def text_of(result: ramet.Result) -> str:
+    return Read(report.page(result)).text
+
+
+def test_a_run_at_work_is_told_as_it_stands(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    run = going_on(store, turns=13)
+    text = text_of(ramet.history.open(store))
+    assert "going on, 36% of all steps are used" in text
+    assert "13 turns ended" in text
+    assert run.result().schedule().to_python() in text
+    run.release_all()
+    assert "not over, 36% of all steps are used, and nobody" in text_of(ramet.history.open(store))
+
+
+def test_a_run_before_its_first_turn_has_ended_has_no_answer_yet(tmp_path: Path) -> None:
+    going_on(tmp_path / "runs.db", turns=0)
+    text = text_of(ramet.history.open(tmp_path / "runs.db"))
+    assert text.count("No turn has ended yet: there is no best, and no schedule.") == 2
+    assert "No turn was trained with values that had been changed." in text
+    assert "No worker has ended a turn yet." in text
+    assert "0 bytes on disk, 0 checkpoints" in text
+
+
+def test_a_run_whose_scores_are_not_finite_has_none_either() -> None:
+    text = text_of(finished(Overflowing(), steps=8))
+    assert "12 turns ended, none of them with a finite score" in text
+
+
+def test_a_run_that_was_stopped_says_how_it_goes_on(tmp_path: Path) -> None:
+    run = going_on(tmp_path / "runs.db", turns=3)
+    run.release_all()
+    run.stop()
+    assert "stopped, 8% of all steps are used; the call that began it" in text_of(run.result())
+
+
+def test_failures_are_told_in_order_with_their_tracebacks_folded() -> None:
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
+    strategy = pbt(population=8, initial=[{"lr": 0.005}])
+    result = finished(Failing(), space=space, strategy=strategy, seed=1, tolerate=1.0)
+    page = report.page(result)
+    text = Read(page).text
+    failures = result.population.failures
+    assert failures > 1
+    assert f"{failures} failed attempts, " in text
+    assert "Turn given up: it failed too often." in text
+    assert page.count("<details>") >= 1
+    assert "Traceback (most recent call last)" in text
+
+
+def test_a_run_in_which_all_fail_says_so(tmp_path: Path) -> None:
+    space = ramet.Space(lr=ramet.LogUniform(0.1, 1.0))
+    store = tmp_path / "runs.db"
+    with pytest.raises(RunFailed):
+        finished(Failing(), space=space, strategy=pbt(population=8), store=store)
+    text = text_of(ramet.history.open(store))
+    assert "No turn has ended, and 3 attempts failed" in text
+    assert "3 failed attempts" in text
+
+
+def test_what_no_loop_has_read_is_told() -> None:
+    space = ramet.Space({**SPACE, "momentum": ramet.Uniform(0.0, 1.0)})
+    text = text_of(finished(space=space, strategy=pbt(population=5)))
+    assert "1 unread hyperparameter." in text
+    assert "Some loop read no momentum in a whole turn." in text
+
+
+def test_a_single_member_has_nobody_to_be_compared_with() -> None:
+    alone = ramet.HandTuned(population=1, ready=4, shapes={"lr": ramet.Drops()})
+    space = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), decay=ramet.Constant(0.0))
+    text = text_of(finished(space=space, strategy=alone))
+    assert "With one member there are no others that its changes could be held against." in text
+    assert "Constant: decay." in text
