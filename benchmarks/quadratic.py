@@ -14,21 +14,17 @@ methods that compare curves.
 
 import os
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import ramet
-from benchmarks.drawing import COLOURS, OTHERS, figure
 from benchmarks.reporting import parser, report
-from ramet.events import AnyEvent, Copied, Explored, RoundEnded, TurnEnded
 from ramet.strategies import Shape
 from ramet.testing import QUADRATIC_SPACE, Quadratic, SampledQuadratic
 from ramet.testing.quadratic import Floats
@@ -41,7 +37,7 @@ from ramet.testing.quadratic_optimum import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 READY = 48
 EVALUATE_EVERY = 4
@@ -145,83 +141,6 @@ def summary(
     }
 
 
-def draw_schedules(axes: "Axes", optimum: Floats, results: dict[str, ramet.Result]) -> None:
-    """Draw the schedules behind the best of each run, and the best that there is."""
-    edges = [round_ * READY for round_ in range(len(optimum) + 1)]
-    axes.stairs(optimum, edges, baseline=None, label="the best there is", color="0.85", linewidth=5)
-    *others, last = results
-    for name, colour in zip(others, cycle(OTHERS), strict=False):
-        draw_schedule(axes, results[name], label=name, color=colour)
-    draw_schedule(axes, results[last], label=last, color="black")
-    axes.set_ylabel("learning rate")
-
-
-def draw_schedule(axes: "Axes", result: ramet.Result, **look: Any) -> None:
-    schedule = result.schedule()
-    rates = [values["lr"] for _, values in schedule]
-    edges = [0, *(piece.stop for piece in schedule.pieces)]
-    axes.stairs(rates, edges, baseline=None, linewidth=1.5, zorder=3, **look)
-
-
-def followed(result: ramet.Result) -> Iterator[tuple[AnyEvent, int, list[Any]]]:
-    """Yield each event, the step that its round ends at, and all members' rates behind it."""
-    rates: list[Any] = [birth.hparams["lr"] for birth in result.opening.births]
-    stop = READY
-    for event in result.events:
-        match event:
-            case Copied() | Explored() if event.hparams is not None:
-                rates[event.member] = event.hparams["lr"]
-            case RoundEnded():
-                stop += READY
-        yield event, stop, rates
-
-
-def draw_turns(axes: "Axes", turns: set[tuple[float, int]], **look: Any) -> None:
-    """Draw the rate of each turn, which ends at a step; turns behind one another are one line."""
-    firsts = sorted(turn for turn in turns if (turn[0], turn[1] - READY) not in turns)
-    lasts = sorted(turn for turn in turns if (turn[0], turn[1] + READY) not in turns)
-    (rates, starts), (_, stops) = np.transpose(firsts), np.transpose(lasts)
-    axes.hlines(rates, starts - READY, stops, **look)
-
-
-def draw_populations(axes: "Axes", result: ramet.Result) -> None:
-    """Draw the learning rate of every turn, in its member's group's colour; circle successes."""
-    births = result.opening.births
-    turns: defaultdict[int, set[tuple[float, int]]] = defaultdict(set)
-    successes: list[tuple[int, float]] = []
-    for event, stop, rates in followed(result):
-        match event:
-            case TurnEnded(member=member):
-                turns[births[member].group].add((rates[member], stop))
-            case Copied(member=member, kind="success"):
-                successes.append((stop, rates[member]))
-    ungrouped = "evaluators" if len(turns) > 1 else "members"
-    for group, held in sorted(turns.items()):
-        # Evaluators train at their targets' rates: a band behind them.
-        width, colour = (2, COLOURS[group]) if group or len(turns) == 1 else (7, "0.88")
-        label = f"P{group}" if group else ungrouped
-        draw_turns(axes, held, color=colour, label=label, linewidth=width)
-    draw_schedule(axes, result, color="black", label="schedule found")
-    if successes:
-        steps, held = np.transpose(successes)
-        axes.scatter(steps, held, 30, "black", edgecolors="white", label="success", zorder=4)
-
-
-def draw(optimum: Floats, results: dict[str, ramet.Result], out: Path) -> None:
-    with figure(out, size=(9, 4.4)) as drawn:
-        left, right = drawn.subplots(1, 2, sharey=True)
-        draw_schedules(left, optimum, results)
-        left.set_title("schedules found")
-        name, last = list(results.items())[-1]
-        draw_populations(right, last)
-        right.set_title(f"all members of {name}")
-        left.set(yscale="log")
-        left.yaxis.set_major_formatter("{x:g}")
-        for axes in (left, right):
-            axes.set(xlabel="step", xlim=(0, len(optimum) * READY))
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
-
-
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--seeds", type=int, default=20, help="how many the medians are over")
@@ -275,7 +194,9 @@ def main() -> None:
         # Those with more workers find much the same.
         fewest = {trial.method: trial for trial in reversed(trials)}
         drawn = {m: fewest[m].run(medians[fewest[m]]) for m in methods if m in fewest}
-        draw(optimum, drawn, chosen.figure)
+        from benchmarks.quadratic_figure import draw  # noqa: PLC0415 - takes an extra
+
+        draw(optimum, READY, drawn, chosen.figure)
 
 
 if __name__ == "__main__":

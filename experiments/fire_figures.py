@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks.drawing import COLOURS, OTHERS, figure
 from ramet.curves import Floats, best_score_diff, binomial_test, overlap, smooth
+from ramet.plots.drawing import COLOURS, OTHERS, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

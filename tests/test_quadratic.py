@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import ramet
-from benchmarks.quadratic import READY, Trial, followed
 from ramet.testing import QUADRATIC_SPACE, Quadratic, SampledQuadratic
 from ramet.testing.quadratic import Floats
 from ramet.testing.quadratic_optimum import (
@@ -195,13 +194,6 @@ def test_the_benchmark_compares_methods_with_the_limit() -> None:
 def test_the_benchmark_repeats_itself_whatever_its_processes() -> None:
     options = ("--methods", "pbt22", "--sampled")
     assert benchmarked(*options) == benchmarked(*options, "--jobs", "2")
-
-
-def test_what_is_drawn_is_what_members_trained_with() -> None:
-    result = Trial(method="pbt22", workers=22, task=Quadratic(dim=5), rounds=6).run(seed=0)
-    *_, (_, after, rates) = followed(result)
-    assert rates == [member.hparams["lr"] for member in result.population]
-    assert after == 7 * READY
 
 
 @pytest.mark.slow

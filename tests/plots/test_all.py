@@ -41,6 +41,13 @@ RESULTS: dict[str, Callable[[], ramet.Result]] = {
 }
 
 
+def test_the_public_names_are_these() -> None:
+    assert plots.__all__ == [
+        *("best_so_far", "hyperparameter", "lineage", "parallel", "save", "scores", "tree"),
+        "workers",
+    ]
+
+
 @pytest.mark.parametrize("plot", PLOTS)
 @pytest.mark.parametrize("result", RESULTS)
 def test_every_plot_is_drawn_of_every_run(plot: str, result: str) -> None:

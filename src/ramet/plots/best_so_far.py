@@ -49,15 +49,14 @@ def best_so_far(
     if not found:
         return drawing.say(axes, "no turn has ended with a finite score yet")
     every = np.concatenate([curve.scores for curve in found])
-    scale = scale_of_scores(every, found[0].sign)
-    scale.set_up(axes, every.min(), every.max())
-    axes.set_ylabel("best score so far")
     colours = itertools.cycle([*drawing.COLOURS[1:], *drawing.OTHERS])
     handles = [
         line
         for (label, its), colour in zip(curves.items(), colours, strict=False)
         for line in _draw(axes, label, its, colour)
     ]
+    scale_of_scores(every, found[0].sign).set_up(axes, every.min(), every.max())
+    axes.set_ylabel("best score so far")
     drawing.legend(axes, handles)
     return axes
 
@@ -119,7 +118,9 @@ def _counted(label: str, shown: int, runs: int) -> str:
     """Say how many runs a line is of."""
     count = drawing.count(runs, "run")
     of = count if shown == runs else f"{shown:,} of {count}, others have no score"
-    return f"{label} ({of})" if label else of
+    # Matplotlib has no use for labels that begin with one of these.
+    safe = f" {label}" if label.startswith("_") else label
+    return f"{safe} ({of})" if label else of
 
 
 def _labelled(

@@ -37,6 +37,12 @@ SIZE = (8.0, 4.5)
 NAME_WIDTH = 40
 # What is read when a figure is written: text stays text, and names are not drawn by chance.
 WRITTEN: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "ramet"}
+# How figures look that are drawn with no plot of ours.
+DRAWN: dict[Any, Any] = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "legend.frameon": False,
+}
 # What formats say of the time at which they were written.
 DATES = {".svg": "Date", ".pdf": "CreationDate"}
 FORMATS = (".png", ".svg", ".pdf")
@@ -46,7 +52,7 @@ DISTINCT = 6
 # In an inch.
 POINTS = 72
 # What a letter of a legend takes, and all that goes with a label, in the size of other text.
-LETTER, SYMBOL = 0.45, 3.4
+LETTER, SYMBOL = 0.46, 3.6
 # A colour bar's width, to an inch.
 BAR = 7.0
 # Lines in a drawing that is still a small file.
@@ -72,7 +78,7 @@ def save(drawn: Axes | Figure, path: str | PathLike[str]) -> None:
 @contextmanager
 def figure(out: Path, *, size: tuple[float, float]) -> Iterator[Figure]:
     """Provide a figure, in inches, and then write it: as what the file's name ends with."""
-    with mpl.rc_context({"axes.spines.right": False, "axes.spines.top": False}):
+    with mpl.rc_context(DRAWN):
         drawn = Figure(figsize=size, layout="constrained")
         yield drawn
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -81,10 +87,11 @@ def figure(out: Path, *, size: tuple[float, float]) -> Iterator[Figure]:
 
 def figure_of(axes: Axes) -> Figure:
     """Return the figure that axes are on."""
-    found = axes.get_figure(root=True)
+    found = axes.get_figure()
     if found is None:
         raise UsageError("ax must be on a figure, but these axes were removed from theirs")
-    return found
+    # Of a part of a figure, the whole.
+    return found.canvas.figure
 
 
 def axes_for(ax: Axes | None, *, size: tuple[float, float] = SIZE) -> Axes:
@@ -131,9 +138,7 @@ def legend(axes: Axes, handles: Sequence[Artist], *, below: float = 3.4) -> None
     size = float(FontProperties(size=mpl.rcParams["axes.labelsize"]).get_size())
     figure = figure_of(axes)
     room = axes.get_window_extent().width / figure.dpi * POINTS / size
-    widest = max(LETTER * len(str(handle.get_label())) + SYMBOL for handle in handles)
-    columns = max(1, int(room / widest))
-    rows = -(-len(handles) // columns)
+    widths = [LETTER * len(str(handle.get_label())) + SYMBOL for handle in handles]
     down = ScaledTranslation(0, -below * size / POINTS, figure.dpi_scale_trans)
     axes.legend(
         handles=list(handles),
@@ -142,10 +147,19 @@ def legend(axes: Axes, handles: Sequence[Artist], *, below: float = 3.4) -> None
         bbox_transform=axes.transAxes + down,
         borderaxespad=0.0,
         frameon=False,
-        ncols=-(-len(handles) // rows),
+        ncols=_columns(widths, room),
         columnspacing=1.4,
         fontsize="small",
     )
+
+
+def _columns(widths: Sequence[float], room: float) -> int:
+    """Return how many columns things of some widths fit into, one below the other."""
+    for rows in range(1, len(widths)):
+        columns = [widths[first : first + rows] for first in range(0, len(widths), rows)]
+        if sum(map(max, columns)) <= room:
+            return len(columns)
+    return 1
 
 
 def colour_bar(axes: Axes, drawn: ScalarMappable, **settings: Any) -> Colorbar:

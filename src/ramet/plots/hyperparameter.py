@@ -25,6 +25,8 @@ from ramet.plots.story import (
 
 # The part of an option's place that members' lines spread over.
 SPREAD = 0.7
+# Of evaluators.
+BAND, WIDTH = "0.86", 6.0
 
 
 def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
@@ -43,9 +45,10 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
         axes.set_ylabel(drawing.literal(name))
         return drawing.say(axes, "no turn has ended yet")
     places = scale.places(turn.hparams[name] for turn in turns)
-    scale.set_up(axes, places.min(), places.max())
     handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
-    drawing.legend(axes, [*handles, *_successes(axes, result, scale)])
+    handles += _successes(axes, result, scale)
+    scale.set_up(axes, places.min(), places.max())
+    drawing.legend(axes, handles)
     axes.margins(x=0.02)
     return axes
 
@@ -61,13 +64,14 @@ def _members(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     names = groups_of(result)
     alpha = drawing.opacity(round(len(result.population) / len(names) ** 0.5), at=20)
     for group, colour in drawing.colours_of(list(names)).items():
-        evaluates = names[group] == EVALUATORS
-        # Evaluators train with their targets' values: a band behind them.
-        width, faint, level = (5.0, alpha / 4, 1.5) if evaluates else (1.4, alpha, 2.0)
-        look = {"linewidths": width, "alpha": faint, "zorder": level}
-        drawing.lines(axes, paths[group], colors=colour, **look)
-        shown = {"linewidth": 5, "alpha": 0.5} if evaluates else {"linewidth": 2}
-        handles.append(Line2D([], [], color=colour, label=names[group], **shown))
+        if names[group] == EVALUATORS:
+            # They train with their targets' values: a band behind those.
+            band = dict.fromkeys(map(tuple, paths[group]))
+            drawing.lines(axes, band, colors=BAND, linewidths=WIDTH, zorder=1.5)
+            handles.append(Line2D([], [], color=BAND, linewidth=WIDTH, label=names[group]))
+            continue
+        drawing.lines(axes, paths[group], colors=colour, linewidths=1.4, alpha=alpha)
+        handles.append(Line2D([], [], color=colour, linewidth=2, label=names[group]))
     return drawing.some_of(handles)
 
 

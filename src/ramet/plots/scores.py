@@ -52,8 +52,8 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
         return drawing.say(axes, "no score is finite")
     sign = sign_of(result.opening)
     scale = scale_of_scores(shown, sign)
-    scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     handles = [*_members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
+    scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     drawing.legend(axes, [*handles, *_limit(axes, scale, shown, sign)])
     return axes
 
