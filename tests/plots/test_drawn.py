@@ -14,6 +14,8 @@ from matplotlib.colors import LogNorm
 import ramet
 from ramet import plots
 from ramet.history import Lineage
+from ramet.plots.shifts import stints_of
+from tests.engine.loops import SPACE, pbt
 from tests.plots.runs import alone, begun, descended, fired, loosely, mixed, restarted, troubled
 
 
@@ -190,6 +192,18 @@ def test_a_time_in_which_nobody_was_at_work_is_left_out() -> None:
     axes = plots.workers(restarted())
     assert any(text.endswith("later") for text in texts(axes))
     assert axes.get_xlim()[1] < 60
+
+
+def test_a_turn_that_was_given_up_is_told_of_by_its_attempts_alone() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": np.ones(1)}):
+            for _ in turn:
+                assert (turn.member, turn.number) != (2, 1)
+            turn.report(0.0)
+
+    result = ramet.run(train, SPACE, pbt(synchronous=True), steps=12, seed=0, strict=False)
+    attempts = [stint for stint in stints_of(result)[0] if stint.failed]
+    assert [(stint.member, stint.turn) for stint in attempts] == [(2, 1), (2, 1)]
 
 
 def test_failed_turns_are_shown() -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ramet.events import AttemptFailed, TurnEnded, TurnLost
+from ramet.events import AttemptFailed, TurnEnded
 from ramet.history import Result
 
 # A time in which nobody was at work is a pause if it is this part of all in which somebody was.
@@ -54,10 +54,8 @@ def stints_of(result: Result) -> tuple[list[Stint], list[Pause]]:
     told = []
     for logged in result.log:
         event, took = logged.event, logged.took_s
-        if not isinstance(event, TurnEnded | AttemptFailed | TurnLost) or took is None:
-            continue
-        # What was given up for others was written by somebody else.
-        if isinstance(event, TurnLost) and event.why != "failed":
+        # A turn that was given up is told of by its last attempt, or by somebody else.
+        if not isinstance(event, TurnEnded | AttemptFailed) or took is None:
             continue
         failed = not isinstance(event, TurnEnded)
         start = logged.at - took
