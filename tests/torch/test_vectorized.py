@@ -364,7 +364,7 @@ def test_what_does_not_fit_is_said_with_what_does(chunk: Any, most: int, law: st
 
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
             mapped = torch.func.debug_unwrap(hparams["lr"])
-            if len(mapped) > most:
+            if mapped.numel() > most:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().step(state, hparams, drawn)
 

@@ -101,11 +101,28 @@ class Program:
     def _call(
         self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
     ) -> tuple[Tensors, torch.Tensor]:
+        if chunk == 1:
+            return self._one_by_one(states, hparams, drawn, steps)
         with self._traced.in_one_piece(states, hparams, drawn):
             after = self._step(chunk, states, hparams, row_of_each(drawn, 0))
         for nth in range(1, steps):
             after = self._step(chunk, after, hparams, row_of_each(drawn, nth))
         return after, self._scores(chunk, after)
+
+    def _one_by_one(
+        self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
+    ) -> tuple[Tensors, torch.Tensor]:
+        """Train one member after the other, unmapped: mapping over one would only slow it down."""
+        each, scores = [], []
+        for place in range(len(leaves(states)[0])):
+            state, values, own = (row(part, place) for part in (states, hparams, drawn))
+            with self._traced.in_one_piece(state, values, own):
+                state = self._traced.step(state, values, row(own, 0))
+            for nth in range(1, steps):
+                state = self._traced.step(state, values, row(own, nth))
+            each.append(state)
+            scores.append(torch.as_tensor(self._functions.evaluate(state), device=self._device))
+        return mapped(lambda *parts: torch.stack(parts), *each), one_each(torch.stack(scores))
 
     def _step(self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors) -> Tensors:
         step = torch.vmap(self._traced.step, in_dims=(0, 0, 0), chunk_size=chunk)
@@ -127,12 +144,7 @@ class Program:
                 f"tensor of one number: no .item(), float() or `if` of a tensor: "
                 f"{str(error).splitlines()[0]}"
             ) from error
-        if scores.ndim > 1:
-            raise UsageError(
-                f"a task's evaluate must return one number, but it returned a tensor of shape "
-                f"{tuple(scores.shape[1:])}; average several into one"
-            )
-        return scores
+        return one_each(scores)
 
     def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
         """Return what trains so many members a little, and forgets it."""
@@ -188,3 +200,13 @@ class Program:
 def row_of_each(stacked: Tensors, nth: int) -> Tensors:
     """Return what is at a place of the second axis, behind that of members."""
     return mapped(lambda each: each[:, nth], stacked)
+
+
+def one_each(scores: torch.Tensor) -> torch.Tensor:
+    """Return scores, one a member, or refuse several."""
+    if scores.ndim > 1:
+        raise UsageError(
+            f"a task's evaluate must return one number, but it returned a tensor of shape "
+            f"{tuple(scores.shape[1:])}; average several into one"
+        )
+    return scores
