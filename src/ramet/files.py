@@ -1,9 +1,12 @@
 """Files that are replaced once the new one is whole."""
 
+import contextlib
 import os
 import secrets
 from os import PathLike
 from pathlib import Path
+
+from ramet.errors import UsageError
 
 
 def replace(path: str | PathLike[str], data: bytes) -> None:
@@ -13,5 +16,11 @@ def replace(path: str | PathLike[str], data: bytes) -> None:
     try:
         unfinished.write_bytes(data)
         os.replace(unfinished, target)  # noqa: PTH105 - the same, and here it is what matters
+    except OSError as error:
+        raise UsageError(
+            f"a file must be where one can be written, but {target} cannot: {error.strerror}; name "
+            f"another, or make its folder"
+        ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)

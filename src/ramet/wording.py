@@ -4,9 +4,7 @@ from typing import Any
 
 # Bytes in the next larger unit.
 KILO = 1_000
-MINUTE_S, HOUR_S = 60.0, 3600.0
-# Seconds below which a stretch of time is told in milliseconds.
-BRIEF_S = 1.0
+MINUTE_S, HOUR_S = 60, 3600
 
 
 def count(number: int, thing: str) -> str:
@@ -49,13 +47,14 @@ def size(bytes_: int) -> str:
 def duration(seconds: float) -> str:
     """Say how long that is.
 
-    >>> duration(0.0123), duration(7.25), duration(75), duration(7300)
-    ('12 ms', '7.2 s', '1 min 15 s', '2 h 1 min')
+    >>> duration(0.0123), duration(7.25), duration(119.7), duration(7300)
+    ('12 ms', '7.2 s', '2 min 0 s', '2 h 1 min')
     """
-    if seconds < BRIEF_S:
+    if round(1_000 * seconds) < KILO:
         return f"{1_000 * seconds:.0f} ms"
-    if seconds < MINUTE_S:
+    if round(seconds, 1) < MINUTE_S:
         return f"{seconds:.1f} s"
-    if seconds < HOUR_S:
-        return f"{seconds // MINUTE_S:.0f} min {seconds % MINUTE_S:.0f} s"
-    return f"{seconds // HOUR_S:,.0f} h {seconds % HOUR_S // MINUTE_S:.0f} min"
+    whole = round(seconds)
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
+    return f"{whole // HOUR_S:,} h {whole % HOUR_S // MINUTE_S} min"

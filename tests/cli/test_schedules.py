@@ -33,7 +33,7 @@ def test_a_schedule_is_printed_as_a_table_code_or_json(done: Path, result: libra
 
 def test_a_schedule_is_saved_smoothed_and_stretched(done: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.json"
-    shown = ramet("schedule", done, "--pieces", 1, "--steps", 90, "-o", path)
+    shown = ramet("schedule", done, "--pieces", 1, "--stretch", 90, "-o", path)
     assert "lr is off by at most " in shown.stdout
     assert f"saved in {path}" in shown.stderr
     saved = library.Schedule.load(path)
@@ -68,7 +68,7 @@ def test_a_schedule_is_replayed_exactly_or_as_constants_or_from_a_file(
     ramet("schedule", store, "quick", "-o", tmp_path / "s.json")
     again = ramet(
         *("replay", store, "quick", QUICK, "--schedule", tmp_path / "s.json"),
-        *("--as", "mine", "--steps", 20, "--workers", 1),
+        *("--as", "mine", "--stretch", 20, "--workers", 1),
     )
     assert again.exit_code == 0
     names = ["quick", "quick-replay-exact", "quick-replay-last-values", "mine"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.errors import CorruptLog, UsageError
+from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import Birth, Copied, Explored, RunOpened, TurnEnded, Weights
 from ramet.history.lineage import Lineage
 from ramet.history.schedule import schedule_behind
@@ -165,12 +165,28 @@ def test_founders_are_those_whose_first_weights_survive() -> None:
 
 def test_a_change_paid_off_by_what_the_next_turn_gained() -> None:
     effects = {(e.member, e.turn): e for e in Lineage(FAMILY).effects()}
-    first, second = effects[1, 1], effects[2, 2]
-    assert (first.before, first.after, first.gain) == (pytest.approx(0.2), 0.4, 2.0)
-    # Beside what the turns of that number gained: 0.5, 2 and 0.1.
-    assert first.ahead == pytest.approx(1.5)
-    assert (second.before, second.after, second.gain) == (pytest.approx(0.3), 0.8, -0.5)
+    assert list(effects) == [(1, 1), (2, 2)]
+    first, second = effects.values()
+    # What the weights were trained with before, which were another's.
+    assert (first.before, first.after, first.gain) == (pytest.approx(0.1), 0.4, 2.0)
+    # The others' turns of that number gained 0.5 and 0.1.
+    assert first.ahead == pytest.approx(2.0 - 0.3)
+    assert (second.before, second.after, second.gain) == (0.4, 0.8, -0.5)
+    # Nobody else has had a turn of that number.
+    assert second.ahead is None
     assert list(Lineage(FAMILY).effects("lr")) == list(effects.values())
+    with pytest.raises(UnknownHyperparameter, match="'rate'"):
+        list(Lineage(FAMILY).effects("rate"))
+
+
+def test_weights_that_go_on_with_what_they_were_trained_with_are_no_change() -> None:
+    same = log(ended(0, 0, 10, 1.0), ended(1, 0, 10, 0.5), copied(1, at(0, 0, 10)))
+    taken = [*same, Explored(member=1, hparams={"lr": 0.1}), ended(1, 1, 20, 2.0)]
+    assert list(Lineage(taken).effects()) == []
+    # Weights alone go on with what their new member has.
+    kept = [*same, ended(1, 1, 20, 2.0)]
+    (effect,) = Lineage(kept).effects()
+    assert (effect.before, effect.after) == (pytest.approx(0.1), pytest.approx(0.2))
 
 
 def test_what_a_score_that_is_not_finite_gained_is_unknown() -> None:

@@ -41,7 +41,7 @@ def test_what_ran_can_be_read(read: Read) -> None:
 
 def test_replays_stand_beside_the_original(read: Read, result: ramet.Result) -> None:
     (replayed,) = replays(result)
-    assert f"this schedule (bowl-replay)3{replayed.mean:.6g} ± {replayed.sd:.2g}" in read.text
+    assert f"this schedule (bowl-replay)3 seeds{replayed.mean:.6g} ± {replayed.sd:.2g}" in read.text
 
 
 def test_changes_are_told_with_what_they_did(read: Read, result: ramet.Result) -> None:
@@ -120,7 +120,7 @@ def test_a_report_replaces_what_was_there(result: ramet.Result, page: str, tmp_p
 
 
 def test_a_report_that_cannot_be_written_is_said(result: ramet.Result, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"in a folder that is there, but .*nowhere"):
+    with pytest.raises(UsageError, match=r"where one can be written, but .*nowhere"):
         report.write(result, tmp_path / "nowhere" / "report.html")
 
 

@@ -1,5 +1,6 @@
 """`ramet lineage` and `ramet export`: what a log has to tell, for people and for other programs."""
 
+import io
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from ramet import wording
+from ramet import files, wording
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.errors import UsageError
@@ -82,8 +83,9 @@ def export_(
     if output is None:
         export(rows, names, sys.stdout.buffer, format_)
         return
-    with output.open("wb") as file:
-        export(rows, names, file, format_)
+    whole = io.BytesIO()
+    export(rows, names, whole, format_)
+    files.replace(output, whole.getvalue())
     typer.echo(f"{output}: {wording.count(len(rows), 'row')} of {table}", err=True)
 
 

@@ -26,7 +26,7 @@ def schedule(
     pieces: Annotated[
         int | None, typer.Option(help="Smooth it to so many pieces, and say how far off it is.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Stretch it to so many steps.")] = None,
+    stretch: Annotated[int | None, typer.Option(help="Stretch it to so many steps.")] = None,
     python: Annotated[
         bool, typer.Option("--python", metavar="", help="Print a function to paste into a script.")
     ] = False,
@@ -40,8 +40,8 @@ def schedule(
     deviation: dict[str, float] = {}
     if pieces is not None:
         found, deviation = found.smooth(pieces)
-    if steps is not None:
-        found = found.stretch(steps)
+    if stretch is not None:
+        found = found.stretch(stretch)
     if output is not None:
         found.save(output)
     if python:
@@ -73,7 +73,7 @@ def replay(
     schedule_file: Annotated[
         Path | None, typer.Option("--schedule", help="A saved schedule instead of the run's best.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Stretch it to so many steps.")] = None,
+    stretch: Annotated[int | None, typer.Option(help="Stretch it to so many steps.")] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = 0,
     as_name: Annotated[
         str | None, typer.Option("--as", help="The replay's own name; else NAME-replay.")
@@ -87,8 +87,8 @@ def replay(
     found = result.schedule() if schedule_file is None else Schedule.load(schedule_file)
     if last_values:
         found = found.last_values()
-    if steps is not None:
-        found = found.stretch(steps)
+    if stretch is not None:
+        found = found.stretch(stretch)
     replayed = replay_schedule(
         load(target).train,
         found,
@@ -114,4 +114,6 @@ def _show(found: Schedule, deviation: dict[str, float]) -> None:
         table.add_row(f"{piece.start:,} to {piece.stop:,}", *values)
     screen.show(table)
     for name, part in deviation.items():
-        typer.echo(f"{name} is off by at most {part:.2%}")
+        averaged = name in found.averaged()
+        told = f"off by at most {part:.2%}" if averaged else f"another at {part:.2%} of the steps"
+        typer.echo(f"{name} is {told}")

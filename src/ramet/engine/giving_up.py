@@ -3,7 +3,7 @@
 import logging
 
 from ramet.engine.journal import Journal
-from ramet.errors import LeaseLost
+from ramet.errors import LeaseLost, RunFailed
 from ramet.events import TurnLost
 from ramet.population import Member, Population
 from ramet.store.base import Store
@@ -36,6 +36,12 @@ def give_up(
 def turn_lost(journal: Journal, member: int, why: str) -> TurnLost:
     """Return the event that a member's present turn is given up: its steps are spent."""
     before = journal.member(member)
+    if journal.prescribed:
+        raise RunFailed(
+            f"a replay must train every step of its schedule, but turn {before.turn} of member "
+            f"{member} was to be given up ({why}). Nothing of it was written: mend the code and "
+            f"run again, and it goes on from there"
+        )
     trained = before.trained + journal.turn_steps(before)
     return TurnLost(member=member, turn=before.turn, trained=trained, why=why)
 

@@ -77,6 +77,11 @@ class Journal:
             return min(strategy.prescribed(member).steps, left)
         return min(strategy.ready, left)
 
+    @property
+    def prescribed(self) -> bool:
+        """Whether turns are settled beforehand, so that none may be missing."""
+        return isinstance(self._strategy, Prescribing)
+
     def draws(self, member: Member) -> Draws:
         """Return what a member's next turn draws by."""
         if isinstance(self._strategy, Prescribing):

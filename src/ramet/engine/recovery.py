@@ -19,6 +19,8 @@ def recover(
     store: Store, journal: Journal, checkpoints: Checkpoints, lease: Lease, error: StoreError
 ) -> None:
     """Have a member go on from something else than its checkpoint, and let go of it."""
+    if journal.prescribed:
+        raise error  # Other weights have not been trained with what its schedule says.
     lineage = Lineage(logged.event for logged in store.events(lease.run))
     member = journal.member(lease.member)
     events = replacement(member, error, journal.population, lineage, readable=checkpoints.readable)

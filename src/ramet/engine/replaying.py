@@ -6,6 +6,7 @@ from typing import Any
 from ramet.domains import Choice, Constant, Domain, Integer, Uniform, Value
 from ramet.engine.launch import run
 from ramet.engine.worker import Task, TrainFunction
+from ramet.errors import UsageError
 from ramet.events import Mode
 from ramet.history.replayed import Replayed
 from ramet.schedule import Schedule
@@ -40,19 +41,22 @@ def replay(
         seeds: What each network draws by. None trains one that draws what the turns behind the
             schedule's weights drew, and so comes to those weights again, if training depends on
             nothing else.
-        name: The replay's name in its store; None is the run's with ``-replay`` behind it.
+        name: The replay's name in its store; None is the run's with ``-replay`` behind it, or with
+            ``-replay-exact``.
         mode: Whether high scores are good; None is as in the run that the schedule is of.
         strict: Whether a hyperparameter of the schedule that the loop never reads is an error.
         settings: Others of ``ramet.run``: ``store=``, ``workers=``, ``engine=``, …
     """
-    strategy = Replay.of(schedule, seeds=seeds)
+    strategy = Replay.by(schedule, seeds=seeds)
     source = schedule.source
+    if "seed" in settings:
+        raise UsageError(f"a replay has a seed for each network: seeds=[{settings['seed']!r}]")
     result = run(
         train,
         space_of(schedule),
         strategy,
         steps=schedule.steps if steps is None else steps,
-        name=name or (f"{source.run}-replay" if source else "replay"),
+        name=name or name_of(schedule, exact=seeds is None),
         mode=mode or (source.mode if source else "max"),
         # A member's seed is its own; no draw is by the run's.
         seed=0,
@@ -60,6 +64,12 @@ def replay(
         **settings,
     )
     return Replayed(schedule=schedule, result=result)
+
+
+def name_of(schedule: Schedule, *, exact: bool = False) -> str:
+    """Return the name of a replay that nobody named."""
+    whose = f"{schedule.source.run}-" if schedule.source else ""
+    return f"{whose}replay-exact" if exact else f"{whose}replay"
 
 
 def space_of(schedule: Schedule) -> Space:

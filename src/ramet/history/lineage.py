@@ -1,14 +1,13 @@
 """Where weights come from: the turns of a run, and the copies between them."""
 
-import statistics
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
 from ramet.domains import Value
-from ramet.errors import CorruptLog, UsageError
+from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
 from ramet.population import Checkpoint, Point
 from ramet.space import Hparams
@@ -61,7 +60,7 @@ class Copy(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A change of one hyperparameter, and what the score did in the turn that followed."""
+    """A value other than the weights were trained with before, and what the score then did."""
 
     member: int
     # The turn that was trained with it.
@@ -85,8 +84,6 @@ class Lineage:
         self.copies: list[Copy] = []
         # What each member stood on, from which step of its budget on; None is fresh weights.
         self._stood: dict[int, list[tuple[int, Checkpoint | None]]] = {}
-        # Values before and after each change, by the turn that they were changed for.
-        self._changes: dict[Key, tuple[Hparams, Hparams]] = {}
         self.opening = self._read(iter(events))
 
     def behind(self, checkpoint: Checkpoint | None) -> list[Trained]:
@@ -139,16 +136,21 @@ class Lineage:
         )
 
     def effects(self, name: str | None = None) -> Iterator[Effect]:
-        """Yield each change of a hyperparameter, or of one, that a turn was then trained with."""
-        for key, (before, after) in self._changes.items():
-            if (turn := self.turns.get(key)) is None:
+        """Yield each change of a hyperparameter, or of one, along the weights that it was of."""
+        names = self.opening.space["names"]
+        if name is not None and name not in names:
+            raise UnknownHyperparameter(f"the run's hyperparameters are {names}, but got {name!r}")
+        for turn in self.turns.values():
+            if turn.origin is None:
+                continue
+            before = self.turns[turn.origin.member, turn.origin.turn].hparams
+            if before == turn.hparams:
                 continue
             gain = self._gain(turn)
-            usual = self._usual_gain.get(turn.number)
-            ahead = None if gain is None or usual is None else gain - usual
-            for changed in [name] if name else after:
-                if before[changed] != after[changed]:
-                    values = before[changed], after[changed]
+            ahead = None if gain is None else self._ahead(turn, gain)
+            for changed in [name] if name else names:
+                if before[changed] != turn.hparams[changed]:
+                    values = before[changed], turn.hparams[changed]
                     yield Effect(turn.member, turn.number, changed, *values, gain, ahead)
 
     @cached_property
@@ -160,14 +162,27 @@ class Lineage:
             founders[key] = founders[origin.member, origin.turn] if origin else turn.member
         return founders
 
+    def _ahead(self, turn: Trained, gain: float) -> float | None:
+        """Return how far a gain is ahead of the others' at the median; None if there are none."""
+        gains = self._gains[turn.number]
+        place = bisect_left(gains, gain)
+        count = len(gains) - 1
+
+        def other(nth: int) -> float:
+            return gains[nth + (nth >= place)]
+
+        if not count:
+            return None
+        return gain - (other((count - 1) // 2) + other(count // 2)) / 2
+
     @cached_property
-    def _usual_gain(self) -> dict[int, float]:
-        """What the turns of each number added to scores, at the median."""
+    def _gains(self) -> dict[int, list[float]]:
+        """What the turns of each number added to scores, in order."""
         gains: defaultdict[int, list[float]] = defaultdict(list)
         for turn in self.turns.values():
             if (gain := self._gain(turn)) is not None:
                 gains[turn.number].append(gain)
-        return {number: statistics.median(each) for number, each in gains.items()}
+        return {number: sorted(each) for number, each in gains.items()}
 
     def _gain(self, turn: Trained) -> float | None:
         if turn.origin is None:
@@ -194,7 +209,7 @@ class Lineage:
                 case Copied():
                     self._copied(event, members[event.member])
                 case Explored():
-                    self._changed(event.member, event.hparams, members[event.member])
+                    members[event.member].hparams = event.hparams
         return opening
 
     def _ended(self, event: TurnEnded, member: "_Reading") -> None:
@@ -227,16 +242,11 @@ class Lineage:
         if weights is not None:
             self._stands_on(event.member, member, weights, event.kind)
         if event.hparams is not None:
-            self._changed(event.member, event.hparams, member)
+            member.hparams = event.hparams
 
     def _stands_on(self, id_: int, member: "_Reading", on: Checkpoint, edge: str) -> None:
         member.origin, member.edge = on, edge
         self._stood[id_].append((member.trained, on))
-
-    def _changed(self, id_: int, hparams: Hparams, member: "_Reading") -> None:
-        first, _ = self._changes.get((id_, member.turn), (member.hparams, hparams))
-        self._changes[id_, member.turn] = first, hparams
-        member.hparams = hparams
 
 
 class _Reading:

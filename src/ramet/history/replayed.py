@@ -1,9 +1,12 @@
 """What a replay came to, beside what it is a replay of."""
 
+import contextlib
 import math
 import statistics
 from dataclasses import dataclass
 
+from ramet import wording
+from ramet.errors import SpaceError, StoreError
 from ramet.history.frames import sign_of
 from ramet.history.result import Result
 from ramet.schedule import Schedule
@@ -29,12 +32,34 @@ class Replayed:
 
     @property
     def mean(self) -> float:
-        return statistics.fmean(self.scores)
+        """The mean of the finite scores."""
+        return statistics.fmean(self._finite) if self._finite else math.nan
 
     @property
     def sd(self) -> float:
-        """The standard deviation of the scores, which takes two of them at least."""
-        return statistics.stdev(self.scores) if len(self.scores) > 1 else math.nan
+        """The standard deviation of the finite scores, which takes two of them at least."""
+        return statistics.stdev(self._finite) if len(self._finite) > 1 else math.nan
+
+    @property
+    def done(self) -> bool:
+        """Whether every network was trained to the end."""
+        return self.result.population.done
+
+    @property
+    def seeds(self) -> str:
+        """How many networks there are, and what the scores are not yet, or not of."""
+        population, finite = self.result.population, len(self._finite)
+        said = wording.count(len(population), "seed")
+        if finite < len(population):
+            said += f", {len(population) - finite} without a finite score"
+        if not self.done:
+            least = min(member.trained for member in population)
+            said += f", not over: {least:,} of {population.steps:,} steps"
+        return said
+
+    @property
+    def _finite(self) -> list[float]:
+        return [score for score in self.scores if math.isfinite(score)]
 
     @property
     def original(self) -> float | None:
@@ -43,22 +68,27 @@ class Replayed:
         return None if source is None else source.score
 
     def __str__(self) -> str:
-        count = len(self.scores)
-        spread = f" ± {self.sd:.2g}" if count > 1 else ""
-        seeds = f"{count} seeds" if count > 1 else "1 seed"
         original = "" if self.original is None else f", the original {self.original:.6g}"
-        return f"replayed: {self.mean:.6g}{spread} ({seeds}){original}"
+        return f"replayed: {self.told} ({self.seeds}){original}"
+
+    @property
+    def told(self) -> str:
+        """The mean, and how far scores spread if there are several."""
+        spread = f" ± {self.sd:.2g}" if len(self._finite) > 1 else ""
+        return f"{self.mean:.6g}{spread}"
 
 
 def replays(result: Result) -> list[Replayed]:
-    """Return the replays of a run's schedules that are in its store.
-
-    They are those that are named after it, as ``ramet.replay`` does: ``NAME-replay``.
-    """
+    """Return the replays of a run's schedules that are in its store, and can be read."""
     run, store = result.opening.name, result.store
-    named = [name for name in store.runs() if name.startswith(f"{run}-replay")]
-    found = [Result(store=store, blobs=result.blobs, name=name) for name in named]
-    return [_read(one) for one in found if one.opening.strategy.get("type") == Replay.__name__]
+    found = []
+    for name in store.runs():
+        strategy = store.opening(name).strategy
+        if strategy.get("type") == Replay.__name__ and strategy.get("of") == run:
+            # One that another version of ramet wrote must not keep the rest from being told.
+            with contextlib.suppress(StoreError, SpaceError):
+                found.append(_read(Result(store=store, blobs=result.blobs, name=name)))
+    return found
 
 
 def _read(result: Result) -> Replayed:

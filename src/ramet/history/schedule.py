@@ -6,6 +6,7 @@ from ramet.events import RunOpened
 from ramet.history.lineage import Lineage, Trained
 from ramet.population import Checkpoint
 from ramet.schedule import Leg, Piece, Schedule, Source
+from ramet.strategies import Replay
 
 
 def schedule_behind(checkpoint: Checkpoint, lineage: Lineage) -> Schedule:
@@ -36,9 +37,20 @@ def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
         mode=opening.mode,
         score=-score if score is not None and opening.mode == "min" else score,
         ready=opening.ready,
-        evaluate_every=opening.strategy.get("evaluate_every"),
-        legs=tuple(
-            Leg(start=turn.start, stop=turn.stop, member=turn.member, turn=turn.number)
-            for turn in behind
-        ),
+        evaluate_every=_every(behind[0]),
+        # What a replay draws by is not its own, and so is not followed once more.
+        legs=() if opening.strategy.get("type") == Replay.__name__ else _legs(behind),
+    )
+
+
+def _every(turn: Trained) -> int | None:
+    """Return the steps between two scores; None if there was but one, at the turn's end."""
+    first, *others = turn.points
+    return first[0] - turn.start if others else None
+
+
+def _legs(behind: Sequence[Trained]) -> tuple[Leg, ...]:
+    return tuple(
+        Leg(start=turn.start, stop=turn.stop, member=turn.member, turn=turn.number)
+        for turn in behind
     )

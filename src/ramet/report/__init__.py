@@ -3,7 +3,6 @@
 from os import PathLike
 
 from ramet import files
-from ramet.errors import UsageError
 from ramet.history import Result
 from ramet.report.page import page
 
@@ -12,10 +11,4 @@ __all__ = ["page", "write"]
 
 def write(result: Result, path: str | PathLike[str]) -> None:
     """Write a report of a run; whatever was there is replaced once the new one is whole."""
-    try:
-        files.replace(path, page(result).encode(errors="replace"))
-    except OSError as error:
-        raise UsageError(
-            f"a report must be written to a file in a folder that is there, but {error}; name "
-            f"another one"
-        ) from error
+    files.replace(path, page(result).encode(errors="replace"))

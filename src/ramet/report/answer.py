@@ -1,6 +1,5 @@
 """The answer: the best score, whose it is, and whether it holds for fresh networks."""
 
-import math
 from collections.abc import Iterator
 
 from ramet import wording
@@ -97,8 +96,4 @@ def _kind(subject: Subject, replayed: Replayed) -> Content:
 
 
 def _scores(replayed: Replayed) -> list[Content]:
-    scores = replayed.scores
-    if not replayed.result.population.done:
-        return [f"{len(scores):,}", "not over"]
-    spread = f" ± {replayed.sd:.2g}" if math.isfinite(replayed.sd) else ""
-    return [f"{len(scores):,}", f"{replayed.mean:.6g}{spread}"]
+    return [replayed.seeds, replayed.told if replayed.done else "not over"]

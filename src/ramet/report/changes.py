@@ -24,8 +24,8 @@ def section(subject: Subject) -> Markup:
     parts: list[Content] = [_told(subject), _payoffs(subject)]
     if compared:
         turns = [list(its) for _, its in groupby(compared, key=lambda it: (it.member, it.turn))]
-        best = heapq.nlargest(MOST, turns, key=_ahead)
-        worst = heapq.nsmallest(MOST, turns, key=_ahead)
+        best = heapq.nlargest(MOST, [its for its in turns if _ahead(its) > 0], key=_ahead)
+        worst = heapq.nsmallest(MOST, [its for its in turns if _ahead(its) < 0], key=_ahead)
         parts += [tag("h3", "The most helpful changes"), _single(subject, best)]
         parts += [tag("h3", "The most harmful changes"), _single(subject, worst)]
     return joined(parts)

@@ -48,7 +48,7 @@ def read(
     except OSError as error:
         raise ScheduleError(
             f"a schedule must be in a file that can be read, but {error}; "
-            f"result.schedule().save(path) or `ramet schedule NAME -o path` writes one"
+            f"result.schedule().save(path) or `ramet schedule STORE NAME -o path` writes one"
         ) from error
     try:
         header = msgspec.json.decode(data, type=_Header)

@@ -56,6 +56,8 @@ def check_pieces(pieces: Sequence[Piece]) -> None:
     if not pieces:
         raise ScheduleError("a schedule must have at least one piece, but got none")
     names = list(pieces[0].hparams)
+    if not names:
+        raise ScheduleError("a schedule must have at least one hyperparameter, but got none")
     for nth, piece in enumerate(pieces):
         where = f"piece {nth} of a schedule, steps {piece.start} to {piece.stop},"
         if piece.start >= piece.stop:
@@ -78,11 +80,28 @@ def check_legs(legs: Sequence[Leg], steps: int) -> None:
     """Refuse turns that are not one behind the other, up to the end."""
     if not legs:
         return
+    for nth, leg in enumerate(legs):
+        if leg.start >= leg.stop or leg.member < 0 or leg.turn < 0:
+            raise ScheduleError(
+                f"leg {nth} of a schedule must have at least one step, and a member and a turn "
+                f"from 0 on, but got {leg}"
+            )
     _check_cover([(leg.start, leg.stop) for leg in legs], "leg")
     if legs[-1].stop != steps:
         raise ScheduleError(
             f"the legs of a schedule must end where its pieces do, at step {steps}, but end at "
             f"{legs[-1].stop}; set them to [], and only an exact replay cannot be had"
+        )
+
+
+def check_source(source: Source) -> None:
+    """Refuse numbers that no run has."""
+    every = 1 if source.evaluate_every is None else source.evaluate_every
+    if source.seed < 0 or source.ready < 1 or every < 1 or source.ready % every:
+        raise ScheduleError(
+            f"the source of a schedule must have a seed from 0 on, and turns of some steps that "
+            f"evaluations divide, but got (seed={source.seed}, ready={source.ready}, "
+            f"evaluate_every={source.evaluate_every})"
         )
 
 

@@ -16,6 +16,7 @@ from ramet.schedule.pieces import (
     Source,
     check_legs,
     check_pieces,
+    check_source,
     check_values,
     is_number,
     piece_at,
@@ -55,6 +56,7 @@ class Schedule(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         check_pieces(self.pieces)
         if self.source is not None:
+            check_source(self.source)
             check_legs(self.source.legs, self.steps)
         if self.space is not None:
             check_values(self.pieces, self.space)
@@ -130,7 +132,9 @@ class Schedule(msgspec.Struct, frozen=True):
         is what it was at most of them.
         """
         _check_count(pieces, "how many pieces the schedule may have")
-        numbers = self._averaged()
+        if pieces >= len(self):
+            return Smoothed(self, dict.fromkeys(self.names, 0.0))
+        numbers = self.averaged()
         schedule = self._changed(segmented(self.pieces, pieces, numbers))
         return Smoothed(schedule, deviations(self.pieces, schedule.pieces, numbers))
 
@@ -166,7 +170,7 @@ class Schedule(msgspec.Struct, frozen=True):
             numbers.append((piece.stop, float(value)))
         return numbers
 
-    def _averaged(self) -> set[str]:
+    def averaged(self) -> set[str]:
         """Return the hyperparameters that have an average: numbers, but none that are chosen."""
         domains = {} if self.space is None else Space.from_description(self.space)
         return {

@@ -1,7 +1,7 @@
 """Replay: fresh members follow a schedule that is known, each from a seed of its own."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
@@ -28,11 +28,12 @@ class Replay:
         seeds: What each member draws by.
         ready: Steps in a turn at most; turns also end where pieces do.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
-        legs: Turns of another run, whose draws a member is to draw again. It then comes to the very
+        of: The run that the schedule was found by, if it was.
+        legs: Turns of that run, whose draws a member is to draw again. It then comes to the very
             weights that they left, if training depends on nothing else.
 
     >>> schedule = Schedule((Piece(start=0, stop=30, hparams={"lr": 0.1}),))
-    >>> Replay.of(schedule, seeds=[0, 1]).seeds
+    >>> Replay.by(schedule, seeds=[0, 1]).seeds
     (0, 1)
     """
 
@@ -41,10 +42,13 @@ class Replay:
     seeds: Sequence[int]
     ready: int
     evaluate_every: int | None = None
+    of: str | None = None
     legs: Sequence[Leg] = ()
 
     def __post_init__(self) -> None:
         check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        if not isinstance(self.seeds, Iterable):
+            raise StrategyError(f"seeds must be a list, such as [0, 1, 2], but got {self.seeds!r}")
         for name in ("pieces", "seeds", "legs"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_pieces(self.pieces)
@@ -55,7 +59,7 @@ class Replay:
             check_count("a seed", seed, "what a member's randomness comes from", least=0)
 
     @classmethod
-    def of(cls, schedule: Schedule, *, seeds: Sequence[int] | None = None) -> "Replay":
+    def by(cls, schedule: Schedule, *, seeds: Sequence[int] | None = None) -> "Replay":
         """Return the replay of a schedule from these seeds; None draws as its own run did."""
         if not isinstance(schedule, Schedule):
             raise StrategyError(
@@ -65,18 +69,21 @@ class Replay:
         source = schedule.source
         ready = max(1, schedule.steps // TURNS) if source is None else source.ready
         every = None if source is None else source.evaluate_every
+        run = None if source is None else source.run
         if seeds is not None:
-            return cls(schedule.pieces, seeds=seeds, ready=ready, evaluate_every=every)
+            return cls(schedule.pieces, seeds=seeds, ready=ready, evaluate_every=every, of=run)
         if source is None or not source.legs:
             raise StrategyError(
-                "a schedule must be as a run left it to be replayed with that run's draws, but "
-                "this one was written by hand, stretched or smoothed; give seeds=[0, 1, 2]"
+                "a schedule must be as a run found it to be replayed with that run's draws, but "
+                "this one was written by hand, stretched or smoothed, or is of a replay itself; "
+                "give seeds=[0, 1, 2]"
             )
         return cls(
             schedule.pieces,
             seeds=(source.seed,),
             ready=ready,
             evaluate_every=every,
+            of=run,
             legs=source.legs,
         )
 
