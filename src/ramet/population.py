@@ -95,6 +95,12 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         scores = self.curve.scores
         return scores[-1] if scores else None
 
+    @property
+    def finite_score(self) -> float | None:
+        """The latest score, if there is one and it was finite."""
+        score = self.score
+        return score if score is not None and math.isfinite(score) else None
+
 
 class Best(msgspec.Struct, frozen=True, kw_only=True):
     """The best score that a turn ever ended with, and what it left."""

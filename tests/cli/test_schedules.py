@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -79,7 +80,7 @@ def test_lineage_shows_who_trained_what_and_whose_weights_survive(
     done: Path, result: library.Result
 ) -> None:
     shown = ramet("lineage", done).stdout
-    assert shown.startswith("quick: 5 members; first weights that survive, ")
+    assert shown.startswith("quick: 5 members. First weights that survive, ")
     assert "Behind the weights that did best:" in shown
     assert "hyperparameter  changes  paid off" in shown
     turns = [json.loads(line) for line in ramet("lineage", done, "--json").stdout.splitlines()]
@@ -88,6 +89,21 @@ def test_lineage_shows_who_trained_what_and_whose_weights_survive(
     assert turns[-1]["score"] == result.best.score
     other = ramet("lineage", done, "--member", 0).stdout
     assert "Behind the weights that member 0 stands on:" in other
+
+
+def test_lineage_without_a_finite_score_has_no_best_to_trace_back(tmp_path: Path) -> None:
+    def train(member: library.Trainee) -> None:
+        for turn in member.turns({"x": np.zeros(1)}):
+            for _ in turn:
+                turn.hparams["lr"]
+            turn.report(float("nan"))
+
+    store = tmp_path / "runs.db"
+    library.run(train, quick.space, quick.strategy, steps=20, store=store, seed=0)
+    shown = ramet("lineage", store)
+    assert shown.exit_code == 0
+    assert "No score was finite: there is no best." in shown.stdout
+    assert "stands on:" in ramet("lineage", store, "--member", 1).stdout
 
 
 def test_a_table_is_printed_or_written(done: Path, tmp_path: Path, result: library.Result) -> None:

@@ -3,7 +3,7 @@
 import io
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +14,12 @@ from ramet import files, wording
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.errors import UsageError
-from ramet.history import Lineage, Result, Trained
+from ramet.history import Trained
 from ramet.history import open as open_history
 from ramet.history.effects import Payoff, payoffs
 from ramet.history.exporting import Format, export
 from ramet.history.frames import Table, columns, sign_of
-
-# Founders that are named before the rest are counted.
-NAMED = 8
+from ramet.history.survivors import survivors
 
 
 def lineage(
@@ -36,23 +34,29 @@ def lineage(
     """Show where weights come from: who trained them, with what, and how they were passed on.
 
     Also whose first weights survive, and what changes of each hyperparameter did to the score in
-    the turn that followed: "paid off" is the part of them after which it rose by more than in the
-    others' turns, "ahead" by how much more at the median.
+    the turn that followed: "paid off" is the part of them after which it gained more than in the
+    others' turns, "ahead" by how much more at the median. A lower loss is a gain.
     """
     result = open_history(store, name)
     tree = result.lineage()
-    checkpoint = result.best.checkpoint if member is None else tree.weights(member)
+    nobody = member is None and result.population.best is None and bool(tree.turns)
+    if nobody and not as_json:
+        checkpoint = None
+    else:
+        checkpoint = result.best.checkpoint if member is None else tree.weights(member)
     behind = tree.behind(checkpoint)
     if as_json:
         for turn in behind:
             typer.echo(msgspec.json.encode(_as_json(turn, sign_of(result.opening))))
         return
-    for line in _survivors(result, tree):
-        typer.echo(line)
-    typer.echo("")
+    members = wording.count(len(result.population), "member")
+    typer.echo(f"{result.opening.name}: {members}. {survivors(tree)}\n")
     whose = f"member {member} stands on" if member is not None else "did best"
-    typer.echo(f"Behind the weights that {whose}:")
-    screen.show(_path(behind, sign_of(result.opening)))
+    if nobody:
+        typer.echo("No score was finite: there is no best. --member says whose to trace back.")
+    else:
+        typer.echo(f"Behind the weights that {whose}:")
+        screen.show(_path(behind, sign_of(result.opening)))
     if effects := list(tree.effects()):
         typer.echo("\nWhat changes did to the score in the turn that followed:")
         screen.show(_payoffs(payoffs(effects, result.opening.space["names"])))
@@ -87,27 +91,6 @@ def export_(
     export(rows, names, whole, format_)
     files.replace(output, whole.getvalue())
     typer.echo(f"{output}: {wording.count(len(rows), 'row')} of {table}", err=True)
-
-
-def _survivors(result: Result, tree: Lineage) -> Iterator[str]:
-    population = result.population
-    founders = tree.founders().most_common()
-    members = wording.count(len(population), "member")
-    if not founders:
-        yield f"{result.opening.name}: {members}, none of which has ended a turn"
-        return
-    named = ", ".join(f"{founder} ({count})" for founder, count in founders[:NAMED])
-    more = f" and {len(founders) - NAMED} more" if len(founders) > NAMED else ""
-    yield (
-        f"{result.opening.name}: {members}; first weights that survive, and how many members go "
-        f"back to them: member {named}{more}"
-    )
-    common = tree.common_ancestor()
-    if common is not None:
-        yield (
-            f"All go back to turn {common.number} of member {common.member}, at step "
-            f"{common.stop:,}."
-        )
 
 
 def _path(behind: Sequence[Trained], sign: int) -> Any:

@@ -1,13 +1,11 @@
 """A run as tables: of its turns, copies, members and scores, for data frames and files."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from ramet.errors import UsageError
 from ramet.events import Logged, RunOpened, TurnEnded, fold
 from ramet.history.lineage import Lineage
-from ramet.population import Member
 
 Table: TypeAlias = Literal["turns", "copies", "members", "scores"]
 
@@ -101,7 +99,7 @@ def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "turns": member.turn,
             "trained": member.trained,
             "step": member.step,
-            "score": _shown(_finite(member), sign),
+            "score": _shown(member.finite_score, sign),
             "founder": path[0].member if path else None,
             "failing": member.failing,
             **_named(member.hparams),
@@ -136,11 +134,6 @@ def sign_of(opening: RunOpened) -> int:
 
 def _shown(score: float | None, sign: int) -> float | None:
     return None if score is None else sign * score
-
-
-def _finite(member: Member) -> float | None:
-    score = member.score
-    return score if score is not None and math.isfinite(score) else None
 
 
 def _named(hparams: dict[str, Any]) -> Row:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ramet import wording
 from ramet.errors import UsageError
 from ramet.events import Copied, Rested, TurnEnded, TurnLost
 from ramet.history import Result
@@ -116,7 +117,7 @@ def _draw(axes: Axes, label: str, runs: Sequence[Reached | None], colour: str) -
 
 def _counted(label: str, shown: int, runs: int) -> str:
     """Say how many runs a line is of."""
-    count = drawing.count(runs, "run")
+    count = wording.count(runs, "run")
     of = count if shown == runs else f"{shown:,} of {count}, others have no score"
     # Matplotlib has no use for labels that begin with one of these.
     safe = f" {label}" if label.startswith("_") else label

@@ -192,17 +192,6 @@ def opacity(number: int, *, most: float = 0.9, least: float = 0.08, at: int = 40
     return float(np.clip((at / max(number, 1)) ** 0.8, least, most))
 
 
-def count(number: int, thing: str) -> str:
-    """Say how many there are of a thing.
-
-    >>> count(1, "worker"), count(2_000, "copy")
-    ('1 worker', '2,000 copies')
-    """
-    if number == 1:
-        return f"1 {thing}"
-    return f"{number:,} {thing[:-1] + 'ies' if thing.endswith('y') else thing + 's'}"
-
-
 def literal(text: str) -> str:
     """Return text that Matplotlib shows as it is: dollars begin no formula."""
     return text.replace("$", r"\$")

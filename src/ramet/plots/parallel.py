@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.lines import Line2D
 
+from ramet import wording
 from ramet.history import Result, Trained
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
@@ -41,7 +42,7 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     score = scale_of_scores(reached, sign)
     scales = [*moving(result), score]
     axes = drawing.axes_for(ax, size=(min(max(6.5, 1.7 * len(scales)), WIDEST), 4.8))
-    members = drawing.count(len(result.population), "member")
+    members = wording.count(len(result.population), "member")
     drawing.entitle(axes, result, f"{members} as of now")
     if not last:
         return drawing.say(axes, "no turn has ended with a finite score yet")
@@ -160,7 +161,7 @@ def _arrange(axes: Axes, scales: Sequence[Scale], *, left_out: int) -> None:
         Line2D([], [], color="0.8", label="what members began with"),
     ]
     if left_out:
-        members = drawing.count(left_out, "member")
+        members = wording.count(left_out, "member")
         handles.append(drawing.remark(f"without {members} of no finite score"))
     below = 2.4 + is_slanted * SLANT * max(map(len, names))
     drawing.legend(axes, handles, below=below)

@@ -7,6 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ramet import wording
 from ramet.history import Result
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
@@ -60,8 +61,8 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
 
 def _summary(result: Result) -> str:
     population = result.population
-    members = drawing.count(len(population), "member")
-    copies = f", {drawing.count(population.copies, 'copy')}" if population.copies else ""
+    members = wording.count(len(population), "member")
+    copies = f", {wording.count(population.copies, 'copy')}" if population.copies else ""
     return members + copies
 
 
@@ -134,4 +135,4 @@ def _limit(axes: Axes, scale: Scale, shown: Floats, sign: int) -> list[Artist]:
     axes.set_ylim(*(10 ** np.array([low, high]) if scale.log else (low, high)))
     left_out = int(((flat < low) | (flat > high)).sum())
     are = "is" if left_out == 1 else "are"
-    return [drawing.remark(f"{drawing.count(left_out, 'worse score')} {are} beyond the axis")]
+    return [drawing.remark(f"{wording.count(left_out, 'worse score')} {are} beyond the axis")]

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ramet import wording
 from ramet.history import Result
 from ramet.plots import drawing
 from ramet.plots.shifts import (
@@ -176,10 +177,10 @@ def _time(axes: Axes, end: float) -> None:
 
 def _sum_up(axes: Axes, result: Result, rows: dict[str, list[Stint]]) -> None:
     idle, there = np.sum([idle_s(its) for its in rows.values()], axis=0)
-    who, turns = drawing.count(len(rows), "worker"), sum(map(len, rows.values()))
+    who, turns = wording.count(len(rows), "worker"), sum(map(len, rows.values()))
     share = idle / there if there else 0.0
     drawing.entitle(
-        axes, result, f"{who}, {drawing.count(turns, 'turn')}, idle {share:.0%} of the time"
+        axes, result, f"{who}, {wording.count(turns, 'turn')}, idle {share:.0%} of the time"
     )
 
 

@@ -1,16 +1,14 @@
 """Where all weights came from, and how all members scored and were trained."""
 
-import math
 from collections.abc import Iterator
 
 from ramet import wording
+from ramet.history.survivors import survivors
 from ramet.population import Member
 from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, joined, note, table, tag
 from ramet.report.subject import Subject
 
-# Founders that are named before the rest are counted.
-NAMED = 8
 # Members that a table has room for.
 ROWS = 40
 # Hyperparameters that are drawn.
@@ -23,7 +21,7 @@ def tree(subject: Subject, figures: Figures) -> Markup:
         return _nothing()
     if len(subject.population) == 1:
         return note("There is one member, whose weights are its own.")
-    return joined([note(*_survivors(subject)), figures.tree()])
+    return joined([note(survivors(subject.lineage)), figures.tree()])
 
 
 def scores(subject: Subject, figures: Figures) -> Markup:
@@ -58,19 +56,6 @@ def _nothing() -> Markup:
     return tag("p", "No turn has ended yet.", class_="missing")
 
 
-def _survivors(subject: Subject) -> Iterator[str]:
-    founders = subject.lineage.founders().most_common()
-    named = ", ".join(f"member {founder} ({count:,})" for founder, count in founders[:NAMED])
-    more = f" and {len(founders) - NAMED:,} more" if len(founders) > NAMED else ""
-    yield (f"First weights that survive, and how many members go back to them: {named}{more}. ")
-    common = subject.lineage.common_ancestor()
-    if common is not None:
-        yield (
-            f"All members go back to turn {common.number:,} of member {common.member}, at step "
-            f"{common.stop:,}."
-        )
-
-
 def _members(subject: Subject) -> Iterator[Markup]:
     grouped = len({member.group for member in subject.population}) > 1
     ranked = sorted(subject.population, key=_rank)
@@ -81,7 +66,7 @@ def _members(subject: Subject) -> Iterator[Markup]:
             str(member.id),
             *([f"P{member.group}" if member.group else "evaluator"] if grouped else []),
             f"{member.step:,}",
-            wording.number(subject.reported(_finite(member))),
+            wording.number(subject.reported(member.finite_score)),
             *(wording.value(member.hparams[name]) for name in subject.names),
         ]
         for member in ranked[:ROWS]
@@ -92,13 +77,8 @@ def _members(subject: Subject) -> Iterator[Markup]:
 
 
 def _rank(member: Member) -> tuple[bool, float, int]:
-    score = _finite(member)
+    score = member.finite_score
     return score is None, -(score or 0.0), member.id
-
-
-def _finite(member: Member) -> float | None:
-    score = member.score
-    return score if score is not None and math.isfinite(score) else None
 
 
 def _listed(parts: list[Markup]) -> Markup:

@@ -1,6 +1,5 @@
 """What a store promises; docs/architecture.md numbers the promises."""
 
-import math
 from collections.abc import Collection, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -54,13 +53,12 @@ RunEvent = Extended | Stopped | Resumed
 
 def standing(member: Member) -> Standing:
     """Return what a store knows of a member."""
-    score = member.score
     return Standing(
         member=member.id,
         trained=member.trained,
         step=member.step,
         turn=member.turn,
-        score=score if score is not None and math.isfinite(score) else None,
+        score=member.finite_score,
         checkpoint=member.checkpoint.key if member.checkpoint else None,
     )
 
