@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,15 @@ class Page:
         return message
 
 
+# Becomes a command, with two of its files as numbers 3 and 4.
+RENUMBERED = """
+import os, sys
+for at, end in enumerate(map(int, sys.argv[1:3]), 3):
+    os.dup2(end, at)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
 @contextmanager
 def opened(executable: str, profile: Path) -> Iterator[Page]:
     """Start a browser with a profile of its own."""
@@ -129,12 +139,11 @@ def opened(executable: str, profile: Path) -> Iterator[Page]:
     if os.geteuid() == 0:  # Who cannot have its sandbox.
         command.append("--no-sandbox")
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", RENUMBERED, *map(str, theirs), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        close_fds=False,
-        preexec_fn=lambda: [os.dup2(end, at) for at, end in enumerate(theirs, 3)],  # noqa: PLW1509 - no other way to give these numbers
+        pass_fds=theirs,
     )
     for end in (*theirs, it_reads, it_writes):
         os.close(end)
