@@ -14,7 +14,11 @@ def replace(path: str | PathLike[str], data: bytes) -> None:
     target = Path(path)
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        unfinished.write_bytes(data)
+        with unfinished.open("wb") as file:
+            file.write(data)
+            file.flush()
+            # Or a loss of power may leave the name, and none of the bytes.
+            os.fsync(file.fileno())
         os.replace(unfinished, target)  # noqa: PTH105 - the same, and here it is what matters
     except OSError as error:
         raise UsageError(
