@@ -171,6 +171,14 @@ def too_large(count: int, size: int) -> UsageError:
     )
 
 
+def step_changed(difference: str) -> UsageError:
+    """Return the error for a step that makes another kind of state of the one it was given."""
+    return UsageError(
+        f"a task's step must leave a state as init makes it, the same names, shapes and kinds of "
+        f"numbers, but {difference}; make it so in init, or cast it back in step"
+    )
+
+
 def check_task(functions: object, protocol: type, methods: str, chunk: object) -> None:
     """Refuse what no task can be made of."""
     if isinstance(functions, type) or not isinstance(functions, protocol):

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ramet.engine import Trainee, Turn
-from ramet.engine.mapping import Chunk, Numbers, check_task
+from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
 from ramet.errors import UsageError
 from ramet.jax.trees import Kept, Pytree, differing
 from ramet.space import Space
@@ -179,10 +179,7 @@ def blank(functions: Functions) -> Pytree:
 def check_step(before: Pytree, after: Pytree) -> None:
     """Refuse a step that makes another kind of state of the one it was given."""
     if difference := differing(before, after):
-        raise UsageError(
-            f"a task's step must leave a state as init makes it, the same names, shapes and kinds "
-            f"of numbers, but {difference}; make it so in init, or cast it back in step"
-        )
+        raise step_changed(difference)
 
 
 def first_key(seed: Any) -> jax.Array:

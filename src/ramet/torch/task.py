@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ramet.engine import Trainee, Turn
-from ramet.engine.mapping import Chunk, Numbers, check_task
+from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
 from ramet.errors import StateError, UsageError
 from ramet.space import Space
 from ramet.state.adapters import Held
@@ -186,11 +186,7 @@ def check_step(before: Tree, after: Tree) -> None:
     """Refuse a step that makes another kind of state of the one it was given."""
     if difference := differing(before, after):
         at, was, became = difference
-        raise UsageError(
-            f"a task's step must leave a state as init makes it, the same names, shapes and kinds "
-            f"of numbers, but {at} was {was} and became {became}; make it so in init, or cast it "
-            f"back in step"
-        )
+        raise step_changed(f"{at} was {was} and became {became}")
 
 
 def check_same(like: Tree, tree: Tree) -> None:
