@@ -18,7 +18,7 @@ from ramet.errors import (
     UnknownHyperparameter,
     UsageError,
 )
-from ramet.events import Copied, TurnEnded
+from ramet.events import AttemptFailed, Copied, TurnEnded
 from ramet.history.replayed import Replayed, replays
 from ramet.schedule import Piece, Schedule
 from ramet.store import MemoryStore, SQLiteStore
@@ -180,10 +180,26 @@ class Breaks(Descent):
 
 def test_a_turn_that_fails_is_not_left_out_of_a_replay() -> None:
     result, task, place = found(STRATEGIES["pbt"]), Breaks(), memory()
-    with pytest.raises(RunFailed, match="must train every step of its schedule"):
+    law = r"must train every step of its schedule, .* given up: RuntimeError: out of luck"
+    with pytest.raises(RunFailed, match=law):
         exactly(result, train=task, **place)
+    # The log has every attempt, and nobody holds the member.
+    log = place["store"].events("run-replay-exact")
+    assert sum(isinstance(logged.event, AttemptFailed) for logged in log) == 2
+    assert not any(seat.worker for seat in place["store"].seats("run-replay-exact"))
     task.broken = False
     assert exactly(result, train=task, **place).scores == [result.best.score]
+
+
+def test_a_turn_of_a_replay_is_given_up_for_nobody() -> None:
+    strategy, place = Replay.by(found(STRATEGIES["pbt"]).schedule(), seeds=[0]), memory()
+    settings: dict[str, Any] = {"space": SPACE, "strategy": strategy, "steps": 48, "seed": 0}
+    slow, other = (ramet.open(**place, **settings, worker=name) for name in ("slow", "other"))
+    turn = slow.ask()
+    assert turn is not None
+    with pytest.raises(RunFailed, match="would have to be given up: fatal"):
+        other.give_up(0, turn=0, why="fatal")
+    assert [seat.worker for seat in place["store"].seats("run")] == ["slow"]
 
 
 def test_a_checkpoint_that_is_lost_is_not_replaced_in_a_replay(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ def give_up(
     store: Store, journal: Journal, member: int, *, turn: int, why: str, ttl_s: float
 ) -> bool:
     """Give up a turn that another worker has or had; say whether it was not over yet."""
+    if journal.prescribed:
+        raise indispensable(member, turn, why)
     run = journal.opening.name
     lease = store.seize(run, member, turn=turn, worker=journal.worker, ttl_s=ttl_s)
     if lease is None:
@@ -36,14 +38,17 @@ def give_up(
 def turn_lost(journal: Journal, member: int, why: str) -> TurnLost:
     """Return the event that a member's present turn is given up: its steps are spent."""
     before = journal.member(member)
-    if journal.prescribed:
-        raise RunFailed(
-            f"a replay must train every step of its schedule, but turn {before.turn} of member "
-            f"{member} was to be given up ({why}). Nothing of it was written: mend the code and "
-            f"run again, and it goes on from there"
-        )
     trained = before.trained + journal.turn_steps(before)
     return TurnLost(member=member, turn=before.turn, trained=trained, why=why)
+
+
+def indispensable(member: int, turn: int, why: str) -> RunFailed:
+    """Return the error for a turn that a replay would have to give up."""
+    return RunFailed(
+        f"a replay must train every step of its schedule, but turn {turn} of member {member} would "
+        f"have to be given up: {why}. It was not: mend the code and run again, and it goes on from "
+        f"there"
+    )
 
 
 def stragglers(population: Population) -> list[Member]:

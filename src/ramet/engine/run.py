@@ -9,7 +9,7 @@ from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
 from ramet.engine.checkpoints import UNREADABLE, Checkpoints
 from ramet.engine.failures import attempt_failed
-from ramet.engine.giving_up import give_up, stragglers, turn_lost
+from ramet.engine.giving_up import give_up, indispensable, stragglers, turn_lost
 from ramet.engine.notices import Notices
 from ramet.engine.opening import Settings, begin
 from ramet.engine.options import Options
@@ -185,11 +185,14 @@ class Run:
             extra=fields,
         )
         events: list[AnyEvent] = [failed]
-        given_up = self._journal.turns > 0 and self.options.failures.given_up(attempts)
+        too_often = self._journal.turns > 0 and self.options.failures.given_up(attempts)
+        given_up = too_often and not self._journal.prescribed
         if given_up:
             events.append(turn_lost(self._journal, turn.member, "failed"))
         with self._out.ending(turn):
             self._journal.commit(turn.lease, events, over=given_up)
+        if too_often and not given_up:
+            raise indispensable(turn.member, turn.number, failed.error) from error
         if given_up:
             self._sweeping.sweep_if_due()
         self._journal.catch_up()
