@@ -39,12 +39,12 @@ def lineage(
     """
     result = open_history(store, name)
     tree = result.lineage()
-    nobody = member is None and result.population.best is None and bool(tree.turns)
-    if nobody and not as_json:
-        checkpoint = None
+    # Without a best there may still be changes to tell of.
+    no_best = member is None and result.population.best is None and bool(tree.turns)
+    if no_best and not as_json:
+        behind = []
     else:
-        checkpoint = result.best.checkpoint if member is None else tree.weights(member)
-    behind = tree.behind(checkpoint)
+        behind = tree.behind(result.best.checkpoint if member is None else tree.weights(member))
     if as_json:
         for turn in behind:
             typer.echo(msgspec.json.encode(_as_json(turn, sign_of(result.opening))))
@@ -52,7 +52,7 @@ def lineage(
     members = wording.count(len(result.population), "member")
     typer.echo(f"{result.opening.name}: {members}. {survivors(tree)}\n")
     whose = f"member {member} stands on" if member is not None else "did best"
-    if nobody:
+    if no_best:
         typer.echo("No score was finite: there is no best. --member says whose to trace back.")
     else:
         typer.echo(f"Behind the weights that {whose}:")

@@ -22,6 +22,7 @@ class Journal:
     ) -> None:
         self.opening, self.worker = opening, worker
         self._store, self._strategy = store, strategy
+        self._prescribing = strategy if isinstance(strategy, Prescribing) else None
         self._log = Follower(store, opening.name)
         self._replica = self._log.replica
         # The log's own population knows the space's domains; this one has its code as well.
@@ -72,21 +73,20 @@ class Journal:
 
     def turn_steps(self, member: Member) -> int:
         """Return how many steps a member's next turn has."""
-        strategy, left = self._strategy, self.steps - member.trained
-        if isinstance(strategy, Prescribing):
-            return min(strategy.prescribed(member).steps, left)
-        return min(strategy.ready, left)
+        prescribing, left = self._prescribing, self.steps - member.trained
+        turn = self._strategy.ready if prescribing is None else prescribing.prescribed(member).steps
+        return min(turn, left)
 
     @property
     def prescribed(self) -> bool:
         """Whether turns are settled beforehand, so that none may be missing."""
-        return isinstance(self._strategy, Prescribing)
+        return self._prescribing is not None
 
     def draws(self, member: Member) -> Draws:
         """Return what a member's next turn draws by."""
-        if isinstance(self._strategy, Prescribing):
-            return self._strategy.prescribed(member).draws
-        return Draws(self.opening.seed, member.id, member.turn)
+        if self._prescribing is None:
+            return Draws(self.opening.seed, member.id, member.turn)
+        return self._prescribing.prescribed(member).draws
 
     def catch_up(self, head: int | None = None) -> None:
         """Read what others wrote, if anything is known to be new or nothing is known."""
