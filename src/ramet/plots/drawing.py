@@ -1,5 +1,6 @@
 """What all plots share: axes, colours, legends, and files that come out the same each time."""
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -20,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.transforms import ScaledTranslation
 
+from ramet import files
 from ramet.errors import UsageError
 from ramet.history import Result
 
@@ -68,11 +70,16 @@ def save(drawn: Axes | Figure, path: str | PathLike[str]) -> None:
         )
     whole = figure_of(drawn) if isinstance(drawn, Axes) else drawn
     date = DATES.get(out.suffix)
+    written = io.BytesIO()
+    with mpl.rc_context(WRITTEN):
+        dated = {date: None} if date else None
+        whole.savefig(written, format=out.suffix[1:], dpi=DPI, metadata=dated)
     try:
-        with mpl.rc_context(WRITTEN):
-            whole.savefig(out, dpi=DPI, metadata={date: None} if date else None)
-    except OSError as error:
-        raise UsageError(f"a plot must go where it can be written, but {error}") from error
+        files.replace(out, written.getvalue())
+    except UsageError as error:
+        raise UsageError(
+            f"a plot must go where it can be written, but {error.__cause__}"
+        ) from error
 
 
 @contextmanager
