@@ -111,6 +111,6 @@ def test_a_choice_of_several_kinds_is_text_in_a_data_frame() -> None:
 
 def test_what_is_no_table_or_format_is_refused(result: ramet.Result) -> None:
     with pytest.raises(UsageError, match="a table must be one of"):
-        result.rows("events")  # type: ignore[arg-type]
+        result.rows("events")  # type: ignore[arg-type]  # what is refused
     with pytest.raises(UsageError, match="a file's format must be one of"):
-        export([], [], io.BytesIO(), "xml")  # type: ignore[arg-type]
+        export([], [], io.BytesIO(), "xml")  # type: ignore[arg-type]  # what is refused

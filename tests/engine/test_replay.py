@@ -278,7 +278,7 @@ def test_a_replay_has_no_seed_of_its_own() -> None:
 
 def test_what_is_no_schedule_is_refused() -> None:
     with pytest.raises(StrategyError, match="must be of a Schedule"):
-        Replay.by({"lr": 0.1})  # type: ignore[arg-type]
+        Replay.by({"lr": 0.1})  # type: ignore[arg-type]  # what is refused
 
 
 def test_a_log_says_all_of_a_replay() -> None:

@@ -83,7 +83,7 @@ def test_a_choice_of_whole_and_real_numbers_compiles_nothing_either() -> None:
         functions = Bowl()
         task = ramet.jax.Task(functions, chunk=6)
         strategy = pbt(synchronous=True, explore=ramet.Resample(probability=1.0))
-        ramet.run(task, space, strategy, steps=40, seed=0, engine=engine)  # type: ignore[call-overload]
+        ramet.run(task, space, strategy, steps=40, seed=0, engine=engine)
         assert functions.traced <= 2
 
 
@@ -203,7 +203,7 @@ def test_what_optax_holds_is_the_tasks_own_in_both_engines() -> None:
     space = ramet.Space(learning_rate=ramet.Uniform(0.1, 0.5))
     task = ramet.jax.Task(Injected(), chunk=4)
     by_engine = [
-        ramet.run(task, space, STRATEGIES["random"], steps=8, seed=0, engine=engine)  # type: ignore[call-overload]
+        ramet.run(task, space, STRATEGIES["random"], steps=8, seed=0, engine=engine)
         for engine in ("vectorized", None)
     ]
     assert scores(by_engine[0].events) == pytest.approx(scores(by_engine[1].events), rel=1e-5)

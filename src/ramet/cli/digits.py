@@ -112,7 +112,7 @@ def train(digits: Digits, member: Trainee) -> None:
             batch = torch.randint(len(labels), (BATCH,))
             optimizer.zero_grad()
             error = cross_entropy(model(images[batch]), labels[batch])
-            error.backward()  # type: ignore[no-untyped-call]
+            error.backward()  # type: ignore[no-untyped-call]  # of PyTorch
             optimizer.step()
             if turn.evaluation_due:
                 turn.report(loss(model, digits.validation))

@@ -146,13 +146,13 @@ class Turns(BaseCallback):
         model.action_space.seed(seed)
         env.seed(seed)
         model._last_obs = env.reset()  # type: ignore[assignment]  # noqa: SLF001 - as learn() does
-        model._last_episode_starts = np.ones(env.num_envs, dtype=bool)  # noqa: SLF001
+        model._last_episode_starts = np.ones(env.num_envs, dtype=bool)  # noqa: SLF001 - SB3 has no other name for it
         if (normalize := model.get_vec_normalize_env()) is not None:
-            model._last_original_obs = normalize.get_original_obs()  # noqa: SLF001
+            model._last_original_obs = normalize.get_original_obs()  # noqa: SLF001 - SB3 has no other name for it
         if model.action_noise is not None:
             model.action_noise.reset()
         if model.use_sde:
-            model.policy.reset_noise(env.num_envs)  # type: ignore[operator]
+            model.policy.reset_noise(env.num_envs)  # type: ignore[operator]  # of SB3, which types it loosely
         for finished in (model.ep_info_buffer, model.ep_success_buffer):
             if finished is not None:
                 finished.clear()
@@ -252,7 +252,7 @@ def _place(model: BaseAlgorithm, optimizers: Sequence[Any], name: str) -> Any:
 
 
 def _now(model: BaseAlgorithm, schedule: str) -> float:
-    value: float = getattr(model, schedule)(model._current_progress_remaining)  # noqa: SLF001
+    value: float = getattr(model, schedule)(model._current_progress_remaining)  # noqa: SLF001 - SB3 has no other name for it
     return value
 
 
