@@ -358,9 +358,34 @@ def test_a_member_given_other_weights_is_no_longer_lost() -> None:
     kept = fold([values.copied(0, TRAINED[1], weights=False, hparams=True)], lost)
 
     assert (lost[0].lost, rescued[0].lost, kept[0].lost) == (True, False, True)
-    assert rescued[0].score == TRAINED[1].score
+    assert (rescued[0].score, rescued[0].weights_score) == (None, TRAINED[1].score)
     assert rescued[0].failing == 1
 
 
 def test_what_two_workers_say_is_unread_is_unread_once() -> None:
     assert fold([LeftUnread(name="lr"), LeftUnread(name="lr")], TRAINED).unread == ("lr",)
+
+
+def test_a_score_that_came_with_weights_is_the_donors_until_the_next_turn() -> None:
+    copied = fold([values.copied(0, TRAINED[1], weights=True, hparams=True)], TRAINED)
+    assert (copied[0].score, copied[0].own_scores) == (None, ())
+    assert copied[0].weights_score == TRAINED[1].score
+
+    ended = values.turn_ended(copied[0], 0.6, 0.7)
+    trained = fold([ended], copied)
+    assert trained[0].score == ended.points[-1][1]
+    assert trained[0].own_scores == tuple(score for _, score in ended.points)
+    assert trained[1].score == TRAINED[1].score
+
+
+def test_a_copy_of_hyperparameters_alone_leaves_a_member_its_score() -> None:
+    copied = fold([values.copied(0, TRAINED[1], weights=False, hparams=True)], TRAINED)
+    assert (copied[0].score, copied[0].own_scores) == (TRAINED[0].score, TRAINED[0].own_scores)
+
+
+@pytest.mark.parametrize("kind", ["fallback", "rebirth", "success", "evaluation"])
+def test_weights_from_elsewhere_come_without_a_score_whatever_brings_them(kind: str) -> None:
+    copy = msgspec.structs.replace(
+        values.copied(0, TRAINED[1], weights=True, hparams=False), kind=kind
+    )
+    assert fold([copy], TRAINED)[0].score is None

@@ -10,7 +10,16 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from ramet.errors import CorruptLog, UnknownSchema
-from ramet.population import Best, Checkpoint, Curve, Member, Point, Population
+from ramet.population import (
+    Best,
+    Checkpoint,
+    Curve,
+    Member,
+    Point,
+    Population,
+    final_score,
+    has_final_score,
+)
 from ramet.replica import Replica
 from ramet.space import Hparams, Space
 
@@ -94,6 +103,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
     # As they stand after it.
     trained: int
     step: int
+    # The last is that of ``step``, unless the turn was reported without a score.
     points: tuple[Point, ...]
     # What the checkpoint's bytes are stored under.
     digest: str
@@ -110,6 +120,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
             trained=self.trained,
             step=self.step,
             curve=before.curve.extended(self.points),
+            scored=has_final_score(self.points, self.step),
             checkpoint=checkpoint,
             attempts=0,
             failing=0,
@@ -178,6 +189,8 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
                 checkpoint=self.weights.checkpoint,
                 step=self.weights.checkpoint.step,
                 curve=Curve().extended(self.weights.points),
+                inherited=len(self.weights.points),
+                scored=False,
                 lost=False,
                 reborn=member.trained if self.kind == "rebirth" else member.reborn,
             )
@@ -187,8 +200,8 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
 
 
 def _offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) -> None:
-    """Take a turn's last score for the best if it is better."""
-    score = points[-1][1] if points else None
+    """Take the score that a turn ended with for the best if it is better."""
+    score = final_score(points, checkpoint.step)
     if score is not None:
         replica.offer(Best(score=score, checkpoint=checkpoint))
 

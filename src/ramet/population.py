@@ -12,6 +12,20 @@ from ramet.space import Hparams, Space
 Point = tuple[int, float | None]
 
 
+def has_final_score(points: Sequence[Point], step: int) -> bool:
+    """Say whether a turn's points include one of the weights it left, which stand at ``step``."""
+    return bool(points) and points[-1][0] == step
+
+
+def final_score(points: Sequence[Point], step: int) -> float | None:
+    """Return the score of the weights that a turn left; None if there is none, or not finite.
+
+    >>> final_score([(5, 0.1), (10, 0.2)], 10), final_score([(5, 0.1)], 10)
+    (0.2, None)
+    """
+    return points[-1][1] if has_final_score(points, step) else None
+
+
 class Curve(msgspec.Struct, frozen=True):
     """The scores of one stretch of weights: since a member last got weights from elsewhere.
 
@@ -70,6 +84,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     # Turns ended, given up or rested through, which is the number of the next one.
     turn: int = 0
     curve: Curve = Curve()
+    # How many of the curve's points came with the weights, from turns of other members.
+    inherited: int = 0
+    # Whether its latest turn ended with a score, and its weights are still those of that turn.
+    scored: bool = False
     # What it goes on from; None before its first turn.
     checkpoint: Checkpoint | None = None
     # Times that its present turn has raised.
@@ -89,17 +107,35 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def score(self) -> float | None:
-        """The latest score: None before the first, NaN if it was not finite or the turn failed."""
+        """The score that this member's own latest turn ended with: what rules rank by.
+
+        It is None before the first turn, after a turn that was reported without a score, and after
+        a copy of weights, until the member has trained a turn with them: the score that came with
+        them is the donor's. It is NaN if it was not finite, or the turn was given up.
+        """
         if self.lost:
             return math.nan
-        scores = self.curve.scores
-        return scores[-1] if scores else None
+        return self.curve.scores[-1] if self.scored else None
 
     @property
-    def finite_score(self) -> float | None:
-        """The latest score, if there is one and it was finite."""
-        score = self.score
-        return score if score is not None and math.isfinite(score) else None
+    def own_scores(self) -> tuple[float, ...]:
+        """The scores of its curve that its own turns earned, which leaves out what a copy brought.
+
+        >>> Member(id=0, hparams={}, curve=Curve((5, 10), (0.8, 0.6)), inherited=1).own_scores
+        (0.6,)
+        """
+        return self.curve.scores[self.inherited :]
+
+    @property
+    def weights_score(self) -> float | None:
+        """The latest score of its weights, the donor's included, to be shown; None if not finite.
+
+        After a turn that was given up it is None as well.
+        """
+        scores = self.curve.scores
+        if self.lost or not scores or not math.isfinite(scores[-1]):
+            return None
+        return scores[-1]
 
 
 class Best(msgspec.Struct, frozen=True, kw_only=True):

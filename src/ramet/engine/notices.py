@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from ramet.engine.turn import Turn
 from ramet.errors import HyperparameterUnread, StateError
+from ramet.history.lag import lag
 from ramet.population import Checkpoint, Population
 
 logger = logging.getLogger("ramet")
@@ -19,6 +20,7 @@ class Notices:
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict
         self._trained, self._untrained = False, 0
+        self._lagged = False
 
     def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
         """Say which values reached nothing, unless it was said before; return their names."""
@@ -54,6 +56,23 @@ class Notices:
         if self._strict:
             raise StateError(message)
         logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
+
+    def lagging(self, population: Population) -> None:
+        """Say so if copies take members back as fast as they train.
+
+        It looks after 16, 32, 64, … turns a member, so that one worker finds it and few repeat it.
+        """
+        each = population.turns // len(population)
+        if self._lagged or each & (each - 1) or (found := lag(population)) is None:
+            return
+        self._lagged = True
+        logger.warning(
+            "a member's weights should get further as it trains, but %s; let the rule rank only "
+            "members whose score is not None, average scores over more data, or compare several "
+            "(ramet.TTest)",
+            found,
+            extra={"turns": population.turns, "copies": population.copies},
+        )
 
     def scores(self, population: Population) -> None:
         """Say so if nobody has had a finite score when all could have had one."""

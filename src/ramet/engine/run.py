@@ -24,6 +24,7 @@ from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
 from ramet.store.base import Lease, Store
+from ramet.strategies.base import NeedsScores
 
 logger = logging.getLogger("ramet")
 
@@ -127,9 +128,10 @@ class Run:
     ) -> Checkpoint:
         """End a turn: its scores, as (step, score) pairs or one number, and the state it left.
 
-        Scores already reported on the turn need not be told. ``applied`` names hyperparameters
-        that took effect without being read from ``turn.hparams``. Returns what the state was kept
-        as, which need not be what the member goes on from: it may copy another at once.
+        Scores already reported on the turn need not be told; None says that there is none.
+        ``applied`` names hyperparameters that took effect without being read from
+        ``turn.hparams``. Returns what the state was kept as, which need not be what the member
+        goes on from: it may copy another at once.
         """
         self._out.check(turn)
         if state is None:
@@ -154,8 +156,9 @@ class Run:
         with self._out.ending(turn):
             self._journal.commit(turn.lease, [ended], over=True, unread=unread)
         self._last = turn.member
-        if self._journal.turns == len(self.opening.births):
+        if self._journal.turns % len(self.opening.births) == 0:
             self._notices.scores(self.population)
+            self._notices.lagging(self.population)
         self._sweeping.sweep_if_due()
         return kept
 
@@ -283,6 +286,7 @@ class Run:
             draws=self._journal.draws(member),
             mode=self.opening.mode,
             read=self._checkpoints.read,
+            needs_scores=isinstance(self._strategy, NeedsScores) and self._strategy.needs_scores,
         )
         self._out.add(turn)
         return turn

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ramet import wording
 from ramet.errors import MissingScore, ScoreError, TurnInterrupted, TurnMisused
 from ramet.events import Mode
 from ramet.population import Checkpoint, Member, Point
@@ -33,6 +34,7 @@ class Turn:
         draws: Draws,
         mode: Mode,
         read: Callable[[Checkpoint], Tree],
+        needs_scores: bool = False,
     ) -> None:
         self.member = member.id
         self.number = member.turn
@@ -50,8 +52,10 @@ class Turn:
         self._sign = 1 if mode == "max" else -1
         self._every = evaluate_every or steps
         self._read = read
+        self._needs_scores = needs_scores
         self._rng: np.random.Generator | None = None
-        self._scores: dict[int, float] = {}
+        # What was reported at each step; None where there is no score.
+        self._scores: dict[int, float | None] = {}
         # The step that a score reported now belongs to: without iteration, the last.
         self._at: int | None = None
         self._begun = False
@@ -102,7 +106,11 @@ class Turn:
         self._at = None
 
     def report(self, score: Any) -> None:
-        """Record the score of the weights as they are now; a later one at the same step wins."""
+        """Record the score of the weights as they are now; a later one at the same step wins.
+
+        ``report(None)`` says that there is none, because no episode has ended, say. A turn that
+        ends so leaves its member out of the ranking: it neither copies nor is copied, and goes on.
+        """
         self._scores[self.step] = self._signed(score)
 
     def load(self, default: Any = None) -> Tree:
@@ -121,8 +129,11 @@ class Turn:
         return self._read(self.checkpoint)
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any) -> None:
-        """Record scores at their steps along the lineage; a lone one is that of the last step."""
-        recorded: dict[int, float] = {}
+        """Record scores at their steps along the lineage; a lone one is that of the last step.
+
+        None is no score, as for ``report``.
+        """
+        recorded: dict[int, float | None] = {}
         for step, score in self._pairs(scores):
             if isinstance(step, bool) or not hasattr(step, "__index__"):
                 raise ScoreError(f"a score's step must be a whole number, but got {step!r}")
@@ -148,11 +159,13 @@ class Turn:
             raise MissingScore(
                 f"every turn must end with a score, that of the weights it leaves, but turn "
                 f"{self.number} of member {self.member} (steps {self.start} to {self.stop}) "
-                f"reported {last}; call turn.report(score) when turn.evaluation_due"
+                f"reported {last}; call turn.report(score) when turn.evaluation_due, and "
+                f"turn.report(None) if there is no score yet"
             )
         return tuple(
             (step, score if math.isfinite(score) else None)
             for step, score in sorted(self._scores.items())
+            if score is not None
         )
 
     def _pairs(self, scores: Any) -> list[tuple[int, Any]]:
@@ -183,17 +196,41 @@ class Turn:
         # Whatever was reported before was of weights that the turn had not trained.
         self._scores.clear()
 
-    def _signed(self, score: Any) -> float:
-        if isinstance(score, bool | str | bytes) or score is None:
+    def _signed(self, score: Any) -> float | None:
+        if score is None:
+            self._check_may_lack()
+            return None
+        if isinstance(score, bool | str | bytes):
             raise _not_a_score(score)
         try:
             return self._sign * float(score)
         except (TypeError, ValueError, OverflowError):
             raise _not_a_score(score) from None
 
+    def _check_may_lack(self) -> None:
+        if self._needs_scores:
+            raise ScoreError(
+                f"this strategy compares curves point by point and needs a score every "
+                f"{wording.count(self._every, 'step')}, but turn {self.number} of member "
+                f"{self.member} reported None; report the latest score again, make turns long "
+                f"enough to have one (ready= and evaluate_every=), or take ramet.PBT, which does "
+                f"without"
+            )
+
+
+def returned_score(score: Any) -> Any:
+    """Return what a task's ``evaluate`` returned, or refuse None: a return that was forgotten."""
+    if score is None:
+        raise ScoreError(
+            "a task's evaluate must return the score, but it returned None; where there is none "
+            "yet, write a training function, which can call turn.report(None)"
+        )
+    return score
+
 
 def _not_a_score(score: object) -> ScoreError:
     return ScoreError(
         f"a score must be one number, but got {score!r} of type {type(score).__name__}; average "
-        f"several into one, and report float('nan') where there is none to be had"
+        f"several into one, report float('nan') if training has diverged, and None if there is no "
+        f"score yet"
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from ramet.engine.checkpoints import UNREADABLE
 from ramet.engine.run import Run
-from ramet.engine.turn import Turn
+from ramet.engine.turn import Turn, returned_score
 from ramet.errors import (
     LeaseLost,
     RametError,
@@ -204,7 +204,7 @@ def _loop(task: Task) -> TrainFunction:
             for steps in turn.stretches():
                 after = task.step(held.value, turn.hparams, steps, turn.rng)
                 held.value = _given("step", after)
-                turn.report(task.evaluate(held.value))
+                turn.report(returned_score(task.evaluate(held.value)))
 
     return train
 

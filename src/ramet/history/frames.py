@@ -99,7 +99,7 @@ def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "turns": member.turn,
             "trained": member.trained,
             "step": member.step,
-            "score": _shown(member.finite_score, sign),
+            "score": _shown(member.weights_score, sign),
             "founder": path[0].member if path else None,
             "failing": member.failing,
             **_named(member.hparams),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ramet.domains import Value
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
-from ramet.population import Checkpoint, Point
+from ramet.population import Checkpoint, Point, final_score
 from ramet.space import Hparams
 
 # Of a turn: whose it was, and which of its turns.
@@ -40,8 +40,8 @@ class Trained(NamedTuple):
 
     @property
     def score(self) -> float | None:
-        """What it ended with; None if that was not finite."""
-        return self.points[-1][1] if self.points else None
+        """What it ended with; None if that was not finite, or it was reported without a score."""
+        return final_score(self.points, self.stop)
 
 
 class Copy(NamedTuple):

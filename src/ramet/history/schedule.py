@@ -1,5 +1,6 @@
 """The schedule behind a checkpoint: what its weights were really trained with."""
 
+import math
 from collections.abc import Sequence
 
 from ramet.events import RunOpened
@@ -37,16 +38,17 @@ def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
         mode=opening.mode,
         score=-score if score is not None and opening.mode == "min" else score,
         ready=opening.ready,
-        evaluate_every=_every(behind[0]),
+        evaluate_every=_every(behind),
         # What a replay draws by is not its own, and so is not followed once more.
         legs=() if opening.strategy.get("type") == Replay.__name__ else _legs(behind),
     )
 
 
-def _every(turn: Trained) -> int | None:
-    """Return the steps between two scores; None if there was but one, at the turn's end."""
-    first, *others = turn.points
-    return first[0] - turn.start if others else None
+def _every(behind: Sequence[Trained]) -> int | None:
+    """Return the steps between two scores; None if there are none but at turns' ends."""
+    within = [step - turn.start for turn in behind for step, _ in turn.points if step < turn.stop]
+    # Some may be missing: turns may report no score.
+    return math.gcd(*within) or None
 
 
 def _legs(behind: Sequence[Trained]) -> tuple[Leg, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ramet.engine import Trainee, Turn
 from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
+from ramet.engine.turn import returned_score
 from ramet.errors import UsageError
 from ramet.jax.trees import Kept, Pytree, differing
 from ramet.space import Space
@@ -102,7 +103,7 @@ class Traced:
         state = self.functions.step(state, Values(hparams, read=self._read), steps, key)
         if state is None:
             raise UsageError("a task's step must return the state, but it returned None")
-        return state, self.functions.evaluate(state)
+        return state, returned_score(self.functions.evaluate(state))
 
     def read_from(self, turn: Turn) -> None:
         """Have a turn know what the functions read, which they tell only while they are traced."""

@@ -15,6 +15,7 @@ from ramet.history import Result
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
 from ramet.plots.scales import Floats, scale_of_scores
+from ramet.population import final_score
 
 # The part of the runs in the band.
 BAND = (0.25, 0.75)
@@ -79,17 +80,18 @@ def _offers(result: Result) -> Iterator[tuple[int, float]]:
     trained = [0] * len(births)
     for event in result.events:
         match event:
-            case TurnEnded(member=member, points=points):
+            case TurnEnded(member=member, points=points, step=step):
                 trained[member] = event.trained
             case Copied(member=member, source=source, weights=weights) if weights is not None:
                 # What is handed on by others counts as well.
                 points = () if births[source].ranked else weights.points
+                step = weights.checkpoint.step
             case TurnLost(member=member) | Rested(member=member):
                 trained[member] = event.trained
                 continue
             case _:
                 continue
-        score = points[-1][1] if points else None
+        score = final_score(points, step)
         if births[member].ranked and score is not None:
             yield trained[member], score
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ramet import wording
+from ramet.history.lag import lag
 from ramet.history.survivors import survivors
 from ramet.population import Member
 from ramet.report.figures import Figures
@@ -21,7 +22,9 @@ def tree(subject: Subject, figures: Figures) -> Markup:
         return _nothing()
     if len(subject.population) == 1:
         return note("There is one member, whose weights are its own.")
-    return joined([note(survivors(subject.lineage)), figures.tree()])
+    behind = lag(subject.population)
+    lagging = None if behind is None else note(f"Much training was thrown away: {behind}.")
+    return joined([lagging, note(survivors(subject.lineage)), figures.tree()])
 
 
 def scores(subject: Subject, figures: Figures) -> Markup:
@@ -66,7 +69,7 @@ def _members(subject: Subject) -> Iterator[Markup]:
             str(member.id),
             *([f"P{member.group}" if member.group else "evaluator"] if grouped else []),
             f"{member.step:,}",
-            wording.number(subject.reported(member.finite_score)),
+            wording.number(subject.reported(member.weights_score)),
             *(wording.value(member.hparams[name]) for name in subject.names),
         ]
         for member in ranked[:ROWS]
@@ -77,7 +80,7 @@ def _members(subject: Subject) -> Iterator[Markup]:
 
 
 def _rank(member: Member) -> tuple[bool, float, int]:
-    score = member.finite_score
+    score = member.weights_score
     return score is None, -(score or 0.0), member.id
 
 

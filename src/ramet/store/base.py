@@ -58,7 +58,7 @@ def standing(member: Member) -> Standing:
         trained=member.trained,
         step=member.step,
         turn=member.turn,
-        score=member.finite_score,
+        score=member.weights_score,
         checkpoint=member.checkpoint.key if member.checkpoint else None,
     )
 

@@ -98,6 +98,16 @@ class Prescribing(Protocol):
         ...
 
 
+@runtime_checkable
+class NeedsScores(Protocol):
+    """A strategy that may refuse turns that report no score."""
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether a turn must have a finite score or NaN wherever one is due, and never None."""
+        ...
+
+
 def check_count(name: str, value: object, meaning: str, *, least: int = 1) -> None:
     """Refuse what is not a whole number of at least so many."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

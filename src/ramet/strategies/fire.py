@@ -75,6 +75,7 @@ class FIRE:
     initial: Sequence[Mapping[str, Any]] = ()
 
     synchronous: ClassVar[bool] = True
+    needs_scores: ClassVar[bool] = True
 
     @classmethod
     def for_workers(

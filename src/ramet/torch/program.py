@@ -9,6 +9,7 @@ import torch
 
 from ramet.engine import Turn
 from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
+from ramet.engine.turn import returned_score
 from ramet.errors import RametError, UsageError
 from ramet.state.tree import Tree
 from ramet.torch.task import (
@@ -121,7 +122,8 @@ class Program:
             for nth in range(1, steps):
                 state = self._traced.step(state, values, row(own, nth))
             each.append(state)
-            scores.append(torch.as_tensor(self._functions.evaluate(state), device=self._device))
+            score = returned_score(self._functions.evaluate(state))
+            scores.append(torch.as_tensor(score, device=self._device))
         return mapped(lambda *parts: torch.stack(parts), *each), one_each(torch.stack(scores))
 
     def _step(self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors) -> Tensors:

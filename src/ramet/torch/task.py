@@ -9,6 +9,7 @@ import torch
 
 from ramet.engine import Trainee, Turn
 from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
+from ramet.engine.turn import returned_score
 from ramet.errors import StateError, UsageError
 from ramet.space import Space
 from ramet.state.adapters import Held
@@ -82,7 +83,7 @@ class Task:
                     state = traced.step(state, hparams, row(drawn, 0))
                 for nth in range(1, steps):
                     state = traced.step(state, hparams, row(drawn, nth))
-                turn.report(self.functions.evaluate(state))
+                turn.report(returned_score(self.functions.evaluate(state)))
             held.value = arrays(state)
             check_step(begun, held.value)
             traced.read_from(turn)
