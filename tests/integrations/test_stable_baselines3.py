@@ -1,5 +1,6 @@
 """Members that algorithms of Stable-Baselines3 train."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import ramet
 import ramet.torch
-from ramet.errors import HyperparameterUnread, MissingScore, TurnInterrupted
+from ramet.errors import HyperparameterUnread, MissingScore, ScoreError, TurnInterrupted
 from ramet.events import TurnEnded, canonical
 from ramet.integrations.stable_baselines3 import Turns
 from tests.integrations.baselines import Dial, Levers, learn, learn_quickly, ppo, small
@@ -270,6 +271,32 @@ def test_too_few_timesteps_are_refused() -> None:
         run_badly(total_timesteps=16)
 
 
-def test_a_turn_in_which_no_episode_ends_is_refused() -> None:
-    with pytest.raises(MissingScore, match="wrap the environments in Monitor"):
+def test_environments_that_say_no_returns_are_refused() -> None:
+    with pytest.raises(MissingScore, match=r"wrap the environments in .*Monitor"):
         run_badly(env=DummyVecEnv([Levers]))
+
+
+def test_a_turn_in_which_no_episode_ends_has_no_score(caplog: pytest.LogCaptureFixture) -> None:
+    class Endless(Levers):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            seen, reward, _, *rest = super().step(action)
+            return seen, reward, False, *rest
+
+    def train(member: ramet.Trainee) -> None:
+        model = ppo(Endless(), seed=member.seed)
+        model.learn(total_timesteps=10**9, callback=Turns(member))
+
+    with caplog.at_level(logging.WARNING, "ramet"):
+        result = ramet.run(train, RATES, pbt(), steps=10, seed=0)
+    assert (result.population.copies, result.population.best) == (0, None)
+    assert "no episode had ended after" in caplog.text
+    assert "raise ready= or evaluate_every=" in caplog.text
+
+
+def test_a_score_function_that_returns_nothing_is_refused() -> None:
+    def train(member: ramet.Trainee) -> None:
+        model = ppo(None)
+        model.learn(total_timesteps=10**9, callback=Turns(member, lambda model: None))
+
+    with pytest.raises(ScoreError, match="the function that makes the score must return"):
+        ramet.run(train, RATES, pbt(), steps=10)

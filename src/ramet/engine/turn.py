@@ -218,12 +218,15 @@ class Turn:
             )
 
 
-def returned_score(score: Any) -> Any:
-    """Return what a task's ``evaluate`` returned, or refuse None: a return that was forgotten."""
+def returned_score(score: Any, function: str = "a task's evaluate") -> Any:
+    """Return what a function of the user's returned, or refuse None: a return that was forgotten.
+
+    A training function says that there is no score by ``turn.report(None)``.
+    """
     if score is None:
         raise ScoreError(
-            "a task's evaluate must return the score, but it returned None; where there is none "
-            "yet, write a training function, which can call turn.report(None)"
+            f"{function} must return the score, but it returned None; where there is none yet, "
+            f"write a training function, which can call turn.report(None)"
         )
     return score
 

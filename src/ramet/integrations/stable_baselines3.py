@@ -8,6 +8,7 @@ except ImportError as error:
         f"pip install 'ramet[sb3]'"
     ) from error
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,12 +18,15 @@ from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.common.vec_env import VecNormalize
 
 import ramet.torch
+from ramet import wording
 from ramet.engine.turn import Turn
 from ramet.engine.worker import Trainee
 from ramet.errors import MissingScore, UsageError
 from ramet.integrations.stepping import Bind, Stepping, bindings
 from ramet.state import Tree
 from ramet.torch.places import Attributes
+
+logger = logging.getLogger("ramet")
 
 # Attributes of algorithms that each update reads anew; others only count when one is built.
 READ_LIVE = (
@@ -50,8 +54,9 @@ class Turns(BaseCallback):
 
     A step is a rollout and the update that follows it: with ``PPO(n_steps=128)`` and one
     environment, 128 timesteps. The score is the mean return of all episodes that ended in the turn,
-    which is of the policies that acted in it: none has seen its last update. Or it is what
-    ``score`` makes of the algorithm as the turn leaves it, by ``evaluate_policy`` perhaps.
+    which is of the policies that acted in it: none has seen its last update. A turn in which no
+    episode ended has no score, so that its member neither copies nor is copied. Or the score is
+    what ``score`` makes of the algorithm as the turn leaves it, by ``evaluate_policy`` perhaps.
 
     What follows a member: the policy, its optimisers, a learned entropy coefficient, statistics of
     ``VecNormalize``, generators of random numbers, and ``others``, as ``ramet.torch.State`` takes
@@ -88,6 +93,8 @@ class Turns(BaseCallback):
         # The turn that episodes were begun for, and the returns of those that have ended.
         self._of: Turn | None = None
         self._returns: list[float] = []
+        # Whether it was said that no episode ended in a turn.
+        self._said = False
 
     @property
     def turn(self) -> Turn:
@@ -104,8 +111,15 @@ class Turns(BaseCallback):
             self._begin_episodes(int(self.turn.rng.integers(2**31)))
 
     def _on_step(self) -> bool:
-        ended = [info["episode"] for info in self.locals["infos"] if "episode" in info]
-        self._returns.extend(float(episode["r"]) for episode in ended)
+        for info, done in zip(self.locals["infos"], self.locals["dones"], strict=True):
+            if "episode" in info:
+                self._returns.append(float(info["episode"]["r"]))
+            elif done and self._score is None:
+                raise MissingScore(
+                    "an environment must say what an episode returned, but one ended and did not; "
+                    "wrap the environments in stable_baselines3's Monitor (or VecMonitor), or give "
+                    "Turns a score= of your own"
+                )
         return not self._begun.over
 
     def _on_rollout_end(self) -> None:
@@ -124,20 +138,33 @@ class Turns(BaseCallback):
         return self._stepping
 
     def _end_step(self) -> None:
-        if self._collected:
-            self._collected = False
-            self._begun.step(self._scored() if self._begun.score_due else None)
+        if not self._collected:
+            return
+        self._collected = False
+        if not self._begun.score_due:
+            self._begun.step()
+        elif self._score is not None:
+            self._begun.step(self._score(self.model))
+        elif self._returns:
+            self._begun.step(float(np.mean(self._returns)))
+        else:
+            self._say_that_none_ended()
+            self._begun.step_without_score()
 
-    def _scored(self) -> Any:
-        if self._score is not None:
-            return self._score(self.model)
-        if not self._returns:
-            raise MissingScore(
-                "a score must be of episodes that ended in the turn, but none did; raise ready= or "
-                "evaluate_every=, wrap the environments in Monitor, or give Turns a score= of your "
-                "own"
-            )
-        return float(np.mean(self._returns))
+    def _say_that_none_ended(self) -> None:
+        if self._said:
+            return
+        self._said = True
+        turn = self.turn
+        logger.warning(
+            "a turn should be several episodes long, because environments are reset when it "
+            "begins, but no episode had ended after %s of turn %d of member %d, where a score was "
+            "due; there is none now; raise ready= or evaluate_every=, or n_steps",
+            wording.count(turn.step - turn.start, "rollout"),
+            turn.number,
+            turn.member,
+            extra={"member": turn.member, "turn": turn.number},
+        )
 
     def _begin_episodes(self, seed: int) -> None:
         """Have episodes of this turn only, the same wherever it is trained."""

@@ -8,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import ramet.torch
-from ramet.engine.turn import Turn
+from ramet.engine.turn import Turn, returned_score
 from ramet.engine.worker import Trainee
 from ramet.errors import MissingScore, StateError, TurnInterrupted, TurnMisused, UsageError
 
@@ -42,7 +42,13 @@ class Stepping:
     def step(self, score: Any = None) -> None:
         """Count a step that was trained; with its score, if that is due."""
         if self.score_due:
-            self.turn.report(score)
+            self.turn.report(returned_score(score, "the function that makes the score"))
+        self._go_on()
+
+    def step_without_score(self) -> None:
+        """Count a step that was trained, and say that there is no score yet if one is due."""
+        if self.score_due:
+            self.turn.report(None)
         self._go_on()
 
     def refuse_an_early_end(self, remedy: str) -> None:
