@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from ramet.domains import Value
+from ramet.domains import Value, exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
 from ramet.population import Checkpoint, Point
-from ramet.space import Hparams
+from ramet.space import Hparams, same
 
 # Of a turn: whose it was, and which of its turns.
 Key = tuple[int, int]
@@ -144,12 +144,12 @@ class Lineage:
             if turn.origin is None:
                 continue
             before = self.turns[turn.origin.member, turn.origin.turn].hparams
-            if before == turn.hparams:
+            if same(before, turn.hparams):
                 continue
             gain = self._gain(turn)
             ahead = None if gain is None else self._ahead(turn, gain)
             for changed in [name] if name else names:
-                if before[changed] != turn.hparams[changed]:
+                if exact(before[changed]) != exact(turn.hparams[changed]):
                     values = before[changed], turn.hparams[changed]
                     yield Effect(turn.member, turn.number, changed, *values, gain, ahead)
 

@@ -6,6 +6,7 @@ from ramet import wording
 from ramet.history import Replayed, Winner
 from ramet.report.html import Column, Content, Markup, code, facts, joined, note, table, tag
 from ramet.report.subject import Subject
+from ramet.schedule.pieces import same_pieces
 
 
 def answer(subject: Subject) -> Markup:
@@ -85,10 +86,10 @@ def _replayed(subject: Subject, best: Winner) -> Iterator[Markup]:
 def _kind(subject: Subject, replayed: Replayed) -> Content:
     """Return what a replay is of."""
     schedule, pieces = subject.schedule, replayed.schedule.pieces
-    if schedule is not None and pieces == schedule.pieces:
+    if schedule is not None and same_pieces(pieces, schedule.pieces):
         exact = replayed.result.opening.strategy.get("legs")
         kind = "this schedule, by the very same draws" if exact else "this schedule"
-    elif schedule is not None and pieces == schedule.last_values().pieces:
+    elif schedule is not None and same_pieces(pieces, schedule.last_values().pieces):
         kind = "its last values, as constants"
     else:
         kind = "another schedule"
