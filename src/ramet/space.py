@@ -109,6 +109,11 @@ class Space(Mapping[str, Domain]):
             f"last of them {hparams}; widen it, or narrow the domains to where it holds"
         )
 
+    @property
+    def restricted(self) -> bool:
+        """Whether some ``where`` may reject values that are in their domains."""
+        return bool(self._predicates)
+
     def allows(self, hparams: Mapping[str, Value]) -> bool:
         """Say whether every ``where`` accepts these values, which are in their domains."""
         return all(
