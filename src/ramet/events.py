@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from ramet.errors import CorruptLog, UnknownSchema
-from ramet.population import Best, Checkpoint, Curve, Member, Point, Population
+from ramet.population import Best, Checkpoint, Curve, Member, Point, Population, Ties
 from ramet.replica import Replica
 from ramet.space import Hparams, Space
 
@@ -67,6 +67,8 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
     space: dict[str, Any]
     strategy: dict[str, Any]
     births: tuple[Birth, ...]
+    # Logs from before this was a setting have "first", and their sweeps have kept that checkpoint.
+    ties: Ties = "first"
 
     def apply(self, replica: Replica) -> None:
         members = tuple(
@@ -83,7 +85,11 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
         )
         space = Space.from_description(self.space)
         arrived = sum(birth.rests for birth in self.births)
-        replica.become(Population(space=space, steps=self.steps, members=members, arrived=arrived))
+        replica.become(
+            Population(
+                space=space, steps=self.steps, members=members, arrived=arrived, ties=self.ties
+            )
+        )
 
 
 class TurnEnded(Event, frozen=True, kw_only=True, tag=True):

@@ -85,6 +85,15 @@ def test_options_that_compare_equal_stay_apart_in_schedules_and_replays() -> Non
     assert len(effects) == sum(changes)
 
 
+def test_a_replay_that_kept_only_its_best_is_given_no_more_steps() -> None:
+    schedule = found(STRATEGIES["asynchronous"]).schedule()
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": "best"}
+    before = ramet.replay(Descent(), schedule, **place).result
+    with pytest.raises(RunMismatch, match="must go on from their own states, but run 'run-replay'"):
+        ramet.replay(Descent(), schedule, steps=60, extend=True, **place)
+    assert place["store"].events("run-replay") == before.log
+
+
 def test_a_schedule_of_fire_with_a_success_on_its_lineage_is_replayed_exactly() -> None:
     fire = ramet.FIRE(ready=4, evaluate_every=1, size=3, max_eval_steps=8)
     seen = 0

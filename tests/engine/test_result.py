@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.events import Copied, Explored, RoundEnded
+from ramet.events import Copied, Explored, RoundEnded, RunOpened, decode, encode
+from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 
 
@@ -45,6 +47,35 @@ def test_the_best_is_the_best_score_that_any_turn_ended_with() -> None:
     ended = [event.points[-1][1] for event in result.events if hasattr(event, "points")]
     assert result.best.score == max(ended)
     assert Descent().evaluate(result.best.load()) == result.best.score
+
+
+class Perfect(Descent):
+    """Reaches the best score there is at once, and goes on."""
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_of_equal_scores_the_latest_is_the_best(*, synchronous: bool) -> None:
+    result = ramet.run(Perfect(), SPACE, pbt(synchronous=synchronous), steps=40, seed=0)
+    assert result.best.step == 40
+    assert result.best.load()["seen"] == 40
+
+
+def test_a_run_from_before_that_goes_on_with_its_first_best() -> None:
+    now = ramet.run(Perfect(), SPACE, pbt(), steps=4, seed=0).opening
+    written = msgspec.json.decode(encode(now))
+    del written["ties"]
+    before = decode(msgspec.json.encode(written))
+    assert isinstance(before, RunOpened)
+
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place["store"].open_run(before, worker="an older ramet")
+    for steps in (4, 40):
+        result = ramet.run(Perfect(), SPACE, pbt(), steps=steps, extend=True, **place)
+        assert result.best.step == 4
+        assert result.best.load()["seen"] == 4
 
 
 def test_results_of_equal_runs_are_alike_and_short_to_print() -> None:
