@@ -24,6 +24,8 @@ class Trained(NamedTuple):
     # Along the lineage, up to, not including, ``stop``.
     start: int
     stop: int
+    # Steps of its budget that the member had used at the end.
+    trained: int
     hparams: Hparams
     # As the run maximised them.
     points: tuple[Point, ...]
@@ -42,6 +44,11 @@ class Trained(NamedTuple):
     def score(self) -> float | None:
         """What it ended with; None if that was not finite."""
         return self.points[-1][1] if self.points else None
+
+    @property
+    def measured_at(self) -> int | None:
+        """The step of its last score; None if it has none."""
+        return self.points[-1][0] if self.points else None
 
 
 class Copy(NamedTuple):
@@ -218,6 +225,7 @@ class Lineage:
             number=event.turn,
             start=member.origin.step if member.origin else 0,
             stop=event.step,
+            trained=event.trained,
             hparams=member.hparams,
             points=event.points,
             checkpoint=event.checkpoint,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ramet import wording
-from ramet.history import Replayed, Winner
+from ramet.history import Replayed, Snapshot
 from ramet.report.html import Column, Content, Markup, code, facts, joined, note, table, tag
 from ramet.report.subject import Subject
 from ramet.schedule.pieces import same_pieces
@@ -32,7 +32,7 @@ def why_none(subject: Subject) -> str:
     )
 
 
-def _figures(subject: Subject, best: Winner) -> Markup:
+def _figures(subject: Subject, best: Snapshot) -> Markup:
     """Return what a reader came for, large."""
     figures = [
         (f"best score, {subject.better}", wording.number(best.score)),
@@ -47,7 +47,7 @@ def _figures(subject: Subject, best: Winner) -> Markup:
     )
 
 
-def _weights(subject: Subject, best: Winner) -> Markup:
+def _weights(subject: Subject, best: Snapshot) -> Markup:
     key = best.checkpoint.key
     size = subject.sizes.get(key)
     kept = "no longer kept" if size is None else wording.size(size)
@@ -66,7 +66,7 @@ def _weights(subject: Subject, best: Winner) -> Markup:
     return joined([said, code(loaded, label="How to load the best weights")])
 
 
-def _replayed(subject: Subject, best: Winner) -> Iterator[Markup]:
+def _replayed(subject: Subject, best: Snapshot) -> Iterator[Markup]:
     if not subject.replays:
         tells = subject.file and subject.command("replay", "train.py", "--seeds", "5")
         yield note(

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ramet.events import RunOpened
-from ramet.history import Lineage, Replayed, Result, Trained, Winner
+from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
 from ramet.history.effects import Payoff, payoffs
 from ramet.history.frames import sign_of
 from ramet.history.lineage import Effect
@@ -49,7 +49,7 @@ class Subject:
         return trained / (self.population.steps * len(self.population))
 
     @property
-    def best(self) -> Winner | None:
+    def best(self) -> Snapshot | None:
         return self.result.best if self.population.best else None
 
     @property
