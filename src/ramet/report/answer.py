@@ -34,10 +34,12 @@ def why_none(subject: Subject) -> str:
 
 def _figures(subject: Subject, best: Snapshot) -> Markup:
     """Return what a reader came for, large."""
+    final = subject.final
     figures = [
         (f"best score, {subject.better}", wording.number(best.score)),
         ("at step", f"{best.step:,}"),
         ("by member", str(best.member)),
+        ("best at the end", wording.number(final.score if final else None)),
         ("the run took", wording.duration(subject.worked_s)),
     ]
     return tag(
@@ -53,7 +55,11 @@ def _weights(subject: Subject, best: Snapshot) -> Markup:
     kept = "no longer kept" if size is None else wording.size(size)
     values = ", ".join(f"{name}={wording.value(it)}" for name, it in best.hparams.items())
     said = facts(
-        [("Its checkpoint", joined([tag("code", key), f", {kept}"])), ("Trained last with", values)]
+        [
+            ("Its checkpoint", joined([tag("code", key), f", {kept}"])),
+            ("Trained last with", values),
+            *_end(subject, best),
+        ]
     )
     if subject.file is None:
         loaded = "state = result.best.load()  # in the process that trained it\n"
@@ -64,6 +70,18 @@ def _weights(subject: Subject, best: Snapshot) -> Markup:
             "state = result.best.load()  # weights and all, as the training code saved it\n"
         )
     return joined([said, code(loaded, label="How to load the best weights")])
+
+
+def _end(subject: Subject, best: Snapshot) -> Iterator[tuple[str, Content]]:
+    """Yield which member is the best as they stand, where that is not the best ever."""
+    final = subject.final
+    if final is None or final.checkpoint == best.checkpoint:
+        return
+    said = (
+        f"member {final.member}, at step {final.step:,}. The best that there ever was is often the "
+        f"luckiest measurement, where scores are noisy: "
+    )
+    yield "Best at the end", joined([said, tag("code", "result.final.load()")])
 
 
 def _replayed(subject: Subject, best: Snapshot) -> Iterator[Markup]:

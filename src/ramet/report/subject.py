@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from ramet.errors import NoBest
 from ramet.events import RunOpened
 from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
 from ramet.history.effects import Payoff, payoffs
@@ -51,6 +52,14 @@ class Subject:
     @property
     def best(self) -> Snapshot | None:
         return self.result.best if self.population.best else None
+
+    @property
+    def final(self) -> Snapshot | None:
+        """The best of the members as they stand; None if none has a finite score."""
+        try:
+            return self.result.final
+        except NoBest:
+            return None
 
     @property
     def behind(self) -> list[Trained]:
