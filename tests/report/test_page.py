@@ -9,8 +9,9 @@ import pytest
 import ramet
 from ramet import report
 from ramet.errors import UsageError
-from ramet.history.replayed import replays
+from ramet.history.replayed import Replayed, replays
 from tests.engine.loops import Descent, descent_loop, pbt
+from tests.plots.runs import EXTREMES, extreme
 from tests.report.reading import Read
 from tests.report.runs import HOSTILE, finished, hostile
 
@@ -41,6 +42,15 @@ def test_the_best_at_the_end_is_beside_the_best_ever() -> None:
     assert (
         "luckiest measurement" not in Read(report.page(finished(strategy=pbt(exploit=None)))).text
     )
+
+
+@pytest.mark.parametrize("scores", EXTREMES)
+def test_scores_at_the_ends_of_floats_have_a_report(scores: str) -> None:
+    result = extreme(scores)
+    text = Read(report.page(result)).text
+    assert f"{result.best.score:.6g}best score, lower is better" in text
+    replayed = Replayed(schedule=result.schedule(), result=result)
+    assert f"{replayed.mean:.6g}" in str(replayed)
 
 
 def test_the_schedule_is_there_to_paste_and_to_replay(read: Read, result: ramet.Result) -> None:

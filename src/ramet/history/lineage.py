@@ -1,5 +1,6 @@
 """Where weights come from: the turns of a run, and the copies between them."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -75,7 +76,8 @@ class Effect(NamedTuple):
     name: str
     before: Value
     after: Value
-    # What the turn added to the score; None where either score was not finite, or there was none.
+    # What the turn added to the score; None where either score was not finite, or there was none,
+    # or where they are further apart than a float can be.
     gain: float | None
     # The same, less what the others' turns of that number added at the median.
     ahead: float | None
@@ -195,7 +197,10 @@ class Lineage:
         if turn.origin is None:
             return None
         before = self.turns[turn.origin.member, turn.origin.turn].score
-        return None if before is None or turn.score is None else turn.score - before
+        if before is None or turn.score is None:
+            return None
+        gain = turn.score - before
+        return gain if math.isfinite(gain) else None
 
     def _read(self, events: Iterator[AnyEvent]) -> RunOpened:
         opening = next(events, None)
