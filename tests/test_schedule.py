@@ -133,7 +133,13 @@ def test_a_file_edited_into_nonsense_is_refused_with_what_is_wrong(
         Schedule.load(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"no json", b"[1, 2]", b"\xff\xfe", b'{"pieces": []}'])
+DEEP = b'{"format": "ramet schedule", "version": 1, "pieces": [], "space": {"x": %s%s}}' % (
+    b"[" * 5_000,
+    b"]" * 5_000,
+)
+
+
+@pytest.mark.parametrize("data", [b"", b"no json", b"[1, 2]", b"\xff\xfe", b'{"pieces": []}', DEEP])
 def test_what_is_no_schedule_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_bytes(data)

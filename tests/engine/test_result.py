@@ -128,6 +128,15 @@ def test_a_member_has_the_score_and_values_of_the_weights_that_it_stands_on(
     assert seen == ({True} if copies == "hparams" else {True, False})
 
 
+def test_the_final_of_fire_is_of_its_first_sub_population() -> None:
+    fire = ramet.FIRE(ready=4, evaluate_every=1, size=3)
+    result = ramet.run(Descent(), SPACE, fire, steps=48, seed=0)
+    ranked = [member.id for member in result.population if member.ranked]
+    assert len(ranked) < len(result.population)
+    assert result.final.member in ranked
+    assert result.final.score == max(result.members[member].score for member in ranked)
+
+
 def test_members_without_a_score_are_no_final() -> None:
     class Fails(Descent):
         def evaluate(self, state: dict[str, Any]) -> float:
