@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ramet.errors import CorruptLog, StoreError, UnknownSchema
 from ramet.events import (
@@ -27,7 +28,7 @@ from ramet.events import (
     encode,
     fold,
 )
-from ramet.population import Checkpoint, Curve, Population
+from ramet.population import Checkpoint, Curve, Population, Ties
 from tests import values
 from tests.values import READY, attempt_failed, copied, opening, turn_ended, turn_lost
 
@@ -52,6 +53,18 @@ def test_a_log_read_in_parts_gives_the_population_of_the_whole(
         population = fold([decode(encode(event)) for event in part], population)
 
     assert population == fold(log)
+
+
+@given(order=st.permutations(range(6)))
+@pytest.mark.parametrize(("ties", "best"), [("first", "0-0"), ("latest", "0-1")])
+def test_the_best_of_equal_scores_is_the_same_in_whichever_order_turns_end(
+    ties: Ties, best: str, order: list[int]
+) -> None:
+    turns = [(member, turn) for turn in (0, 1) for member in (0, 1, 2)]
+    ended = [turn_ended(values.member(id_, turn=turn), 0.5) for id_, turn in turns]
+    found = fold([replace(opening(), ties=ties), *(ended[place] for place in order)]).best
+    assert found is not None
+    assert found.checkpoint.key.startswith(best)
 
 
 @given(log=values.logs())

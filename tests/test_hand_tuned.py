@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+import ramet
 from ramet import Choice, Cosine, Drops, HandTuned, Integer, LogUniform, Space, Uniform
-from ramet.errors import StrategyError
+from ramet.errors import SpaceError, StrategyError
 from ramet.strategies import Change
 from tests import values
 from tests.values import READY, STEPS
@@ -63,6 +65,51 @@ def test_a_scheduled_integer_stays_whole() -> None:
     assert values.born(strategy, Space(n=Integer(1, 9), lr=LogUniform(0.1, 1.0))) == [
         {"n": 3, "lr": 0.1}
     ]
+
+
+def above(low: float) -> Space:
+    return Space(lr=LogUniform(1e-5, 1.0, start=(0.1, 1.0)), where=lambda h: h["lr"] > low)
+
+
+def test_base_values_are_drawn_until_where_accepts_the_whole_schedule() -> None:
+    class Train:
+        def init(self, rng: np.random.Generator) -> dict[str, Any]:
+            return {"rates": []}
+
+        def step(
+            self, state: dict[str, Any], hparams: Any, steps: int, rng: np.random.Generator
+        ) -> dict[str, Any]:
+            return {"rates": [*state["rates"], hparams["lr"]]}
+
+        def evaluate(self, state: dict[str, Any]) -> float:
+            return 1.0
+
+    strategy = HandTuned(population=8, ready=1, shapes={"lr": Cosine(last=0.02)})
+    free = ramet.run(Train(), above(1e-5), strategy, steps=20, seed=0).population
+    result = ramet.run(Train(), above(0.01), strategy, steps=20, seed=0)
+    assert result.population.done
+    assert all(member.hparams["lr"] > 0.01 for member in result.population)
+    # Those that it accepts at once are as they would be without it.
+    kept = [member.data for member in free if member.hparams["lr"] > 0.01]
+    assert 0 < len(kept) < 8
+    assert all(data in [member.data for member in result.population] for data in kept)
+
+
+def test_a_schedule_that_where_rejects_is_refused_before_anything_is_trained() -> None:
+    ending = HandTuned(population=3, ready=1, shapes={"lr": Cosine()})
+    with pytest.raises(SpaceError, match=r"1,000 base values .* every turn .*Cosine\(last=0.1\)"):
+        ending.births(above(0.01), 20, np.random.default_rng(0))
+    given = HandTuned(population=1, ready=1, shapes={"lr": Cosine()}, initial=[{"lr": 0.8}])
+    with pytest.raises(SpaceError, match=r"{'lr': 0.8} it rejects {'lr': 0.00.*}, from step 19 on"):
+        given.births(above(0.01), 20, np.random.default_rng(0))
+
+
+def test_a_longer_budget_whose_schedule_where_rejects_is_named_as_such() -> None:
+    member = values.member(0, 1.0, trained=15, data={"lr": 0.1})
+    population = values.population([member])
+    population = replace(population, space=above(0.03))
+    with pytest.raises(SpaceError, match="must accept every turn of a hand-tuned schedule"):
+        values.decided(tuned(lr=Cosine()), population)
 
 
 def test_a_schedule_of_what_is_no_number_is_refused() -> None:

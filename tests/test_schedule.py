@@ -133,7 +133,13 @@ def test_a_file_edited_into_nonsense_is_refused_with_what_is_wrong(
         Schedule.load(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"no json", b"[1, 2]", b"\xff\xfe", b'{"pieces": []}'])
+DEEP = b'{"format": "ramet schedule", "version": 1, "pieces": [], "space": {"x": %s%s}}' % (
+    b"[" * 5_000,
+    b"]" * 5_000,
+)
+
+
+@pytest.mark.parametrize("data", [b"", b"no json", b"[1, 2]", b"\xff\xfe", b'{"pieces": []}', DEEP])
 def test_what_is_no_schedule_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_bytes(data)
@@ -211,6 +217,16 @@ def test_what_has_no_average_takes_the_value_of_most_steps() -> None:
     assert sizes.smooth(1).schedule(0) == {"lr": 32}
     whole = schedule((10, 1), (20, 4))
     assert whole.smooth(1).schedule(0) == {"lr": 2}
+
+
+def test_values_that_compare_equal_are_not_taken_for_one_another() -> None:
+    flags = schedule((10, 1), (15, True), (30, 1), (31, 1.0))
+    assert [type(h["lr"]) for _, h in flags.stretch(62)] == [int, bool, int, float]
+    options = ramet.Space(lr=ramet.Choice([1, True])).describe()
+    smoothed, deviation = schedule((10, True), (30, 1), space=options).smooth(1)
+    assert type(smoothed(0)["lr"]) is int
+    assert deviation == {"lr": pytest.approx(10 / 30)}
+    assert len(schedule((10, 0.0), (20, -0.0)).stretch(40)) == 2
 
 
 def test_a_schedule_that_was_changed_is_no_longer_the_one_its_weights_had() -> None:

@@ -54,5 +54,8 @@ for what in (Line(), train):
     result = ramet.run(what, space, strategy, steps=20, seed=0)
     assert_type(result.best.score, float)
     assert_type(result.schedule()(3), dict[str, Any])
+    assert_type(result.final.step, int)
+    weights: dict[str, Weights] = {"w": np.zeros(3)}
+    assert_type(result.members[3].load(into=weights), dict[str, Weights])
 run = ramet.open(space=space, strategy=strategy, steps=10)
 assert_type(run.ask(), ramet.Turn | None)

@@ -59,8 +59,21 @@ def differences(before: Any, now: Any, at: str = "") -> Iterator[str]:
         for name in before | now:
             inner = f"{at}.{name}" if at else str(name)
             yield from differences(before.get(name), now.get(name), inner)
-    elif type(before) is not type(now) or before != now:
+    elif not _same(before, now):
         yield f"{at}: {before!r} -> {now!r}"
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Say whether two descriptions are equal, of whatever depth. 1, 1.0 and True all differ."""
+    match before, now:
+        case dict(), dict():
+            return before.keys() == now.keys() and all(
+                _same(before[name], now[name]) for name in before
+            )
+        case list(), list():
+            return len(before) == len(now) and all(map(_same, before, now))
+        case _:
+            return type(before) is type(now) and bool(before == now)
 
 
 def _rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:

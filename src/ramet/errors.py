@@ -139,7 +139,7 @@ class RunMismatch(UsageError):
 
 
 class NoBest(RametError):
-    """No turn has ended with a finite score."""
+    """No turn has ended with a finite score, or no member stands on weights with one."""
 
 
 class RunFailed(RametError):

@@ -17,6 +17,7 @@ from ramet.population import (
     Member,
     Point,
     Population,
+    Ties,
     final_score,
     has_final_score,
 )
@@ -76,6 +77,8 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
     space: dict[str, Any]
     strategy: dict[str, Any]
     births: tuple[Birth, ...]
+    # Logs from before this was a setting have "first", and their sweeps have kept that checkpoint.
+    ties: Ties = "first"
 
     def apply(self, replica: Replica) -> None:
         members = tuple(
@@ -92,7 +95,11 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
         )
         space = Space.from_description(self.space)
         arrived = sum(birth.rests for birth in self.births)
-        replica.become(Population(space=space, steps=self.steps, members=members, arrived=arrived))
+        replica.become(
+            Population(
+                space=space, steps=self.steps, members=members, arrived=arrived, ties=self.ties
+            )
+        )
 
 
 class TurnEnded(Event, frozen=True, kw_only=True, tag=True):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -10,6 +10,8 @@ from ramet.space import Hparams, Space
 
 # A step, and the score at it; None where the score was not a finite number.
 Point = tuple[int, float | None]
+# Which of several equal scores is the best of a run: that of the first turn, or of the latest.
+Ties: TypeAlias = Literal["first", "latest"]
 
 
 def has_final_score(points: Sequence[Point], step: int) -> bool:
@@ -144,10 +146,10 @@ class Best(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     checkpoint: Checkpoint
 
-    @property
-    def rank(self) -> tuple[float, int, int]:
-        """What the best is the greatest by, whichever order the turns arrived in."""
-        return self.score, -self.checkpoint.turn, -self.checkpoint.member
+    def rank(self, ties: Ties) -> tuple[float, int, int]:
+        """Return what the best is the greatest by, whichever order the turns arrived in."""
+        turn = self.checkpoint.turn
+        return self.score, turn if ties == "latest" else -turn, -self.checkpoint.member
 
 
 class Population(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +173,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     # Copies made.
     copies: int = 0
     best: Best | None = None
+    ties: Ties = "latest"
     # Hyperparameters that some loop left unread in a whole turn.
     unread: tuple[str, ...] = ()
     # Whether somebody asked for its workers to stop.

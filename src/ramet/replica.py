@@ -105,8 +105,8 @@ class Replica:
 
     def offer(self, found: Best) -> None:
         """Take this for the best if it is better."""
-        best = self._fields["best"]
-        if best is None or found.rank > best.rank:
+        best, ties = self._fields["best"], self._fields["ties"]
+        if best is None or found.rank(ties) > best.rank(ties):
             self.put(best=found)
 
 

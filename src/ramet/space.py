@@ -16,6 +16,7 @@ from ramet.domains import (
     LogUniform,
     Uniform,
     Value,
+    exact,
     plain,
 )
 from ramet.errors import RametError, SpaceError
@@ -31,6 +32,13 @@ Where = Callable[[Mapping[str, Any]], bool]
 REDRAWS = 1_000
 
 DOMAINS = (Uniform, LogUniform, Integer, Choice, Constant)
+
+
+def same(one: Hparams, other: Hparams) -> bool:
+    """Say whether two members with these values train alike. 1, 1.0 and True are three values."""
+    if one is other:
+        return True
+    return one == other and all(exact(value) == exact(other[name]) for name, value in one.items())
 
 
 class Space(Mapping[str, Domain]):
@@ -100,6 +108,11 @@ class Space(Mapping[str, Domain]):
             f"where= must accept some combination, but it rejected {REDRAWS:,} draws in a row, the "
             f"last of them {hparams}; widen it, or narrow the domains to where it holds"
         )
+
+    @property
+    def restricted(self) -> bool:
+        """Whether some ``where`` may reject values that are in their domains."""
+        return bool(self._predicates)
 
     def allows(self, hparams: Mapping[str, Value]) -> bool:
         """Say whether every ``where`` accepts these values, which are in their domains."""

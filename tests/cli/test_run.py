@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import ramet as library
 from tests.cli.shell import QUICK, called, figures, ramet
 
 
@@ -64,6 +65,18 @@ def test_low_scores_win_with_mode_min(tmp_path: Path) -> None:
     told = figures(store)
     assert told["mode"] == "min"
     assert 0 < told["best"] <= min(row["score"] for row in told["population"])
+
+
+def test_the_best_at_the_end_is_told_where_it_is_not_the_best_ever(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    # Members climb, so that what is to be low is best in the first turn.
+    done = ramet("run", QUICK, "--store", store, "--mode", "min")
+    result = library.history.open(store)
+    assert result.final.score > result.best.score
+    said = f"best {result.best.score:.6g} ({result.final.score:.6g} at the end), seed"
+    assert said in " ".join(done.output.split())
+    up = ramet("run", QUICK, "--store", store, "--name", "up")
+    assert "at the end" not in up.output
 
 
 def test_a_name_is_told_as_it_is(tmp_path: Path) -> None:

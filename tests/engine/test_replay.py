@@ -54,6 +54,46 @@ def test_the_draws_of_the_lineage_lead_to_the_very_weights_of_the_best(
     assert (replayed.result.best.load()["w"] == result.best.load()["w"]).all()
 
 
+class Flags(Descent):
+    """Keeps in its state the flag of each step."""
+
+    def init(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {"flags": []}
+
+    def step(
+        self, state: dict[str, Any], hparams: Any, steps: int, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        return {"flags": [*state["flags"], *[hparams["flag"]] * steps]}
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return len(state["flags"])
+
+
+def test_options_that_compare_equal_stay_apart_in_schedules_and_replays() -> None:
+    space = ramet.Space(flag=ramet.Choice([1, True, 1.0]))
+    explores = ramet.PBT(population=4, ready=1, exploit=None, explore=ramet.Resample())
+    result = ramet.run(Flags(), space, explores, steps=12, seed=0)
+    flags, schedule = result.best.load()["flags"], result.schedule()
+    kinds = [type(flag) for flag in flags]
+    assert set(kinds) == {int, bool, float}
+    assert [type(schedule(step)["flag"]) for step in range(12)] == kinds
+    again = ramet.replay(Flags(), schedule, seeds=None).result.best.load()["flags"]
+    assert [type(flag) for flag in again] == kinds
+    changes = [one is not other for one, other in zip(kinds[1:], kinds[:-1], strict=True)]
+    behind = {turn.key for turn in result.lineage().behind(result.best.checkpoint)}
+    effects = [each for each in result.lineage().effects() if (each.member, each.turn) in behind]
+    assert len(effects) == sum(changes)
+
+
+def test_a_replay_that_kept_only_its_best_is_given_no_more_steps() -> None:
+    schedule = found(STRATEGIES["asynchronous"]).schedule()
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": "best"}
+    before = ramet.replay(Descent(), schedule, **place).result
+    with pytest.raises(RunMismatch, match="must go on from their own states, but run 'run-replay'"):
+        ramet.replay(Descent(), schedule, steps=60, extend=True, **place)
+    assert place["store"].events("run-replay") == before.log
+
+
 def test_a_schedule_of_fire_with_a_success_on_its_lineage_is_replayed_exactly() -> None:
     fire = ramet.FIRE(ready=4, evaluate_every=1, size=3, max_eval_steps=8)
     seen = 0

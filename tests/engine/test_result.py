@@ -1,13 +1,17 @@
 """What a run comes to."""
 
+import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.events import Copied, Explored, RoundEnded
+from ramet.errors import CheckpointMissing, NoBest, StateError
+from ramet.events import Copied, Explored, RoundEnded, RunOpened, decode, encode
+from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 
 
@@ -45,6 +49,165 @@ def test_the_best_is_the_best_score_that_any_turn_ended_with() -> None:
     ended = [event.points[-1][1] for event in result.events if hasattr(event, "points")]
     assert result.best.score == max(ended)
     assert Descent().evaluate(result.best.load()) == result.best.score
+
+
+class Perfect(Descent):
+    """Reaches the best score there is at once, and goes on."""
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_of_equal_scores_the_latest_is_the_best(*, synchronous: bool) -> None:
+    result = ramet.run(Perfect(), SPACE, pbt(synchronous=synchronous), steps=40, seed=0)
+    assert result.best.step == 40
+    assert result.best.load()["seen"] == 40
+
+
+def test_a_run_from_before_that_goes_on_with_its_first_best() -> None:
+    now = ramet.run(Perfect(), SPACE, pbt(), steps=4, seed=0).opening
+    written = msgspec.json.decode(encode(now))
+    del written["ties"]
+    before = decode(msgspec.json.encode(written))
+    assert isinstance(before, RunOpened)
+
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place["store"].open_run(before, worker="an older ramet")
+    for steps in (4, 40):
+        result = ramet.run(Perfect(), SPACE, pbt(), steps=steps, extend=True, **place)
+        assert result.best.step == 4
+        assert result.best.load()["seen"] == 4
+
+
+class Lucky(Descent):
+    """Is measured with luck: far better than it is, in member 2's second turn."""
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return 9.0 if state["seen"] == 8 and state["w"][0] < 0 else super().evaluate(state)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_final_is_the_best_as_members_stand_at_the_end(mode: Any) -> None:
+    sign = 1 if mode == "max" else -1
+
+    class Measured(Lucky):
+        def evaluate(self, state: dict[str, Any]) -> float:
+            return sign * super().evaluate(state)
+
+    result = ramet.run(Measured(), SPACE, pbt(exploit=None), steps=40, seed=0, mode=mode)
+    assert (result.best.score, result.best.step, result.best.trained) == (sign * 9.0, 8, 8)
+    assert [member.step for member in result.members] == [40] * 6
+    scores = [Measured().evaluate(member.load()) for member in result.members]
+    assert [member.score for member in result.members] == scores
+    assert sign * result.final.score == max(sign * score for score in scores)
+    assert result.final == result.members[result.final.member]
+    assert result.schedule(result.final.member).source.score == result.final.score  # type: ignore[union-attr]  # it has one
+
+
+@pytest.mark.parametrize("copies", ["both", "weights", "hparams"])
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_a_member_has_the_score_and_values_of_the_weights_that_it_stands_on(
+    copies: Any, *, synchronous: bool
+) -> None:
+    strategy = pbt(copies=copies, synchronous=synchronous, exploit=ramet.Truncation(0.4))
+    run = ramet.open(space=SPACE, strategy=strategy, steps=40, seed=0)
+    seen = set()
+    while (turn := run.ask()) is not None:
+        state = turn.load(default=Counts().init)
+        state = Counts().step(state, turn.hparams, turn.steps, turn.rng)
+        run.tell(turn, scores=Counts().evaluate(state), state=state)
+        if run.population.turns % 6:
+            continue
+        for member, now in zip(run.result().members, run.population, strict=True):
+            loaded = member.load()
+            assert Counts().evaluate(loaded) == member.score
+            assert loaded["rates"][-1] == member.hparams["lr"]
+            assert (member.step, member.trained) == (len(loaded["rates"]), now.trained)
+            seen.add(member.checkpoint.member == member.member)
+    assert seen == ({True} if copies == "hparams" else {True, False})
+
+
+def test_the_final_of_fire_is_of_its_first_sub_population() -> None:
+    fire = ramet.FIRE(ready=4, evaluate_every=1, size=3)
+    result = ramet.run(Descent(), SPACE, fire, steps=48, seed=0)
+    ranked = [member.id for member in result.population if member.ranked]
+    assert len(ranked) < len(result.population)
+    assert result.final.member in ranked
+    assert result.final.score == max(result.members[member].score for member in ranked)
+
+
+def test_members_without_a_score_are_no_final() -> None:
+    class Fails(Descent):
+        def evaluate(self, state: dict[str, Any]) -> float:
+            return super().evaluate(state) if state["seen"] < 8 else float("nan")
+
+    result = ramet.run(Fails(), SPACE, pbt(exploit=None), steps=8, seed=0)
+    assert result.best.step == 4
+    assert all(math.isnan(member.score) for member in result.members)
+    with pytest.raises(NoBest, match="a finite score of its present weights, but no member has"):
+        _ = result.final
+
+
+def test_a_member_that_has_ended_no_turn_has_values_and_nothing_to_load() -> None:
+    result = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0).result()
+    member = result.members[3]
+    assert (member.step, member.trained) == (0, 0)
+    assert member.hparams == result.population[3].hparams
+    with pytest.raises(NoBest, match="but member 3 has ended none"):
+        member.load()
+
+
+@pytest.mark.parametrize("keep", ["lineage", "live", "all"])
+def test_members_can_be_loaded_at_the_end(keep: Any) -> None:
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": keep}
+    result = ramet.run(Lucky(), SPACE, pbt(exploit=None), steps=40, seed=0, **place)
+    for member in result.members:
+        assert Lucky().evaluate(member.load()) == member.score
+    if keep == "live":
+        law = r"has keep='live', and keeps only what members stand on .* result.final is the best"
+        with pytest.raises(CheckpointMissing, match=law):
+            result.best.load()
+
+
+def test_who_keeps_only_the_best_has_no_members_to_load() -> None:
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": "best"}
+    result = ramet.run(Lucky(), SPACE, pbt(exploit=None), steps=40, seed=0, **place)
+    assert result.best.load()["seen"] == 8
+    with pytest.raises(CheckpointMissing, match=r"only the best, not member 3's: result.best.load"):
+        result.members[3].load()
+
+
+def test_a_member_of_a_run_that_went_on_is_to_be_read_again() -> None:
+    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 0}
+    before = ramet.run(Descent(), SPACE, pbt(), steps=4, **place)
+    ramet.run(Descent(), SPACE, pbt(), steps=40, extend=True, **place)
+    with pytest.raises(CheckpointMissing, match="gone on since its result was read, open it again"):
+        before.members[0].load()
+
+
+def test_a_state_is_loaded_into_the_one_that_is_there() -> None:
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
+    state = {"w": np.zeros(3), "seen": 0}
+    weights = state["w"]
+    assert result.best.load(into=state) is state
+    assert state["w"] is weights
+    assert Descent().evaluate(state) == result.best.score
+
+    class Machine:
+        def restore(self, tree: Any) -> None:
+            self.tree = tree
+
+    machine = result.best.load(into=Machine())
+    assert Descent().evaluate(machine.tree) == result.best.score
+
+
+def test_what_no_state_can_be_loaded_into_is_refused() -> None:
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
+    with pytest.raises(StateError, match=r"\['w', 'seen'\] and the dict \['params'\]"):
+        result.best.load(into={"params": np.zeros(3)})
+    with pytest.raises(StateError, match=r"what has restore\(tree\), but got a ndarray"):
+        result.best.load(into=np.zeros(3))
 
 
 def test_results_of_equal_runs_are_alike_and_short_to_print() -> None:

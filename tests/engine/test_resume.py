@@ -55,6 +55,18 @@ def test_changed_settings_are_refused_with_all_that_changed() -> None:
         assert line in str(caught.value)
 
 
+def test_options_that_compare_equal_are_other_settings() -> None:
+    def opened(options: list[Any]) -> ramet.Run:
+        space = ramet.Space(flag=ramet.Choice(options))
+        strategy = ramet.RandomSearch(population=2, ready=1)
+        return ramet.open(store, blobs=blobs, space=space, strategy=strategy, steps=4)
+
+    store, blobs = MemoryStore(), MemoryBlobs()
+    opened([1, True])
+    with pytest.raises(RunMismatch, match=r"flag.options: \[1, True\] -> \[True, 1\]"):
+        opened([True, 1])
+
+
 def test_who_joins_is_told_who_else_holds_members(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     place: dict[str, Any] = {"store": MemoryStore(clock), "blobs": MemoryBlobs()}

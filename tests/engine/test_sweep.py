@@ -1,5 +1,6 @@
 """Which checkpoints are there, while a run is at work and when it is over."""
 
+import math
 import os
 import threading
 from pathlib import Path
@@ -14,7 +15,7 @@ import ramet
 from ramet.blobs import DirectoryBlobs, MemoryBlobs
 from ramet.digest import digest
 from ramet.engine.worker import work
-from ramet.events import AnyEvent, TurnEnded, fold
+from ramet.events import AnyEvent, CheckpointLost, TurnEnded, fold
 from ramet.history.keeping import needed, unneeded
 from ramet.store import MemoryStore, SQLiteStore
 from tests.engine.loops import SPACE, Descent, pbt
@@ -39,7 +40,7 @@ def test_what_is_unneeded_is_never_needed_later_nor_a_turn_that_has_not_ended(
     population = fold(log[:now])
     gone = set(unneeded([*keys_of(log), *keys_of(log[:now])], population, keep))
     # With more budget, those that kept the best only go on from it.
-    keeps_members = keep != "best" or not population.done
+    keeps_members = keep != "best" or not population.done or population.best is None
     later = population
     for event in log[now:]:
         later = fold([event], later)
@@ -124,6 +125,35 @@ def test_the_best_alone_stays_even_if_the_last_turn_is_lost() -> None:
     strategy = pbt(population=3, exploit=None)
     ramet.run(FailsAtTheEnd(), SPACE, strategy, steps=12, seed=0, tolerate=1.0, **place)
     assert len(blobs.sizes("run")) == 1
+
+
+def test_without_a_best_members_keep_theirs_and_go_on_with_more_steps(tmp_path: Path) -> None:
+    class Diverges(Descent):
+        def evaluate(self, state: Any) -> float:
+            return super().evaluate(state) if state["seen"] > 12 else math.nan
+
+    def run(steps: int, **more: Any) -> ramet.Result:
+        return ramet.run(
+            Diverges(),
+            SPACE,
+            pbt(exploit=None),
+            steps=steps,
+            seed=0,
+            keep="best",
+            store=tmp_path / "runs.db",
+            **more,
+        )
+
+    result = run(12)
+    checkpoints = DirectoryBlobs(tmp_path / "runs.db-checkpoints")
+    assert set(checkpoints.sizes("run")) == {
+        m.checkpoint.key for m in result.population if m.checkpoint
+    }
+    assert len(checkpoints.sizes("run")) == 6
+    longer = run(24, extend=True)
+    assert not any(isinstance(event, CheckpointLost) for event in longer.events)
+    assert set(checkpoints.sizes("run")) == {longer.best.checkpoint.key}
+    assert findings_in(tmp_path / "runs.db") == []
 
 
 def test_what_a_killed_writer_had_begun_goes_with_any_sweep(tmp_path: Path) -> None:

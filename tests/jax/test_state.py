@@ -96,6 +96,36 @@ def test_code_in_a_pytree_stays_and_numbers_come_back_as_what_they_are() -> None
     assert (jax.random.key_data(state.value["key"]) == jax.random.key_data(key)).all()
 
 
+def test_the_best_of_a_run_is_loaded_into_a_state_built_as_for_training() -> None:
+    optimizer = optax.adam(1e-2)
+
+    def built(seed: int) -> State:
+        params = {"w": jax.random.normal(jax.random.key(seed), (4, 1))}
+        return State((params, optimizer.init(params)))
+
+    def loss(params: Any) -> jax.Array:
+        return jnp.mean((X @ params["w"] - Y) ** 2)
+
+    def train(member: ramet.Trainee) -> None:
+        state = built(member.seed)
+        for turn in member.turns(state):
+            for _ in turn:
+                params, opt = state.value
+                updates, opt = optimizer.update(jax.grad(loss)(params), opt)
+                updates = jax.tree.map(lambda each, by=turn.hparams["by"]: by * each, updates)
+                state.value = optax.apply_updates(params, updates), opt
+            turn.report(loss(state.value[0]))
+
+    strategy = ramet.RandomSearch(population=2, ready=4)
+    space = ramet.Space(by=ramet.Uniform(0.5, 2.0))
+    result = ramet.run(train, space, strategy, steps=8, mode="min", seed=0)
+    params, opt = result.best.load(into=built(99)).value
+    assert float(loss(params)) == result.best.score
+    assert jax.tree.structure(opt) == jax.tree.structure(optimizer.init(params))
+    with pytest.raises(StateError, match=r"into=ramet.jax.State\(params\)"):
+        result.best.load(into={"w": jnp.zeros((4, 1))})
+
+
 def test_equinox_modules_come_back_as_modules() -> None:
     model = eqx.nn.MLP(2, 1, 4, 1, key=jax.random.key(0))
     state = State(eqx.nn.MLP(2, 1, 4, 1, key=jax.random.key(1)))

@@ -16,7 +16,7 @@ from jax import numpy as jnp
 
 import ramet
 import ramet.jax
-from ramet.errors import RunFailed, UsageError
+from ramet.errors import RunFailed, StateError, UsageError
 from ramet.jax.program import Program
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
@@ -111,6 +111,33 @@ def test_the_best_can_be_loaded_and_is_what_it_scored() -> None:
     result = together(STRATEGIES["fire"])
     w = result.best.load()["w"]
     assert -float(w @ w) == pytest.approx(result.best.score, rel=1e-5)
+
+
+class Paired(Bowl):
+    """Its state is a pytree with a tuple and a key in it."""
+
+    def init(self, key: Any) -> Any:
+        return super().init(key), {"key": key}
+
+    def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
+        return super().step(state[0], hparams, steps, key), state[1]
+
+    def evaluate(self, state: Any) -> Any:
+        return super().evaluate(state[0])
+
+
+@pytest.mark.parametrize("engine", [None, "vectorized"])
+def test_the_best_state_comes_back_as_the_pytree_that_it_was(engine: Any) -> None:
+    task = ramet.jax.Task(Paired(), chunk=4)
+    result = together(pbt(), task=task, engine=engine)
+    for snapshot in (result.best, result.final, result.members[3]):
+        state = task.as_state(snapshot.load())
+        begun = Paired().init(jax.random.key(0))
+        assert jax.tree.structure(state) == jax.tree.structure(begun)
+        assert all(map(isinstance, jax.tree.leaves(state), [jax.Array] * 2))
+        assert float(Paired().evaluate(state)) == pytest.approx(snapshot.score, rel=1e-5)
+    with pytest.raises(StateError, match="must be of the same pytree as the state"):
+        ramet.jax.Task(Bowl()).as_state(result.best.load())
 
 
 def test_a_hyperparameter_that_no_function_reads_is_said(caplog: pytest.LogCaptureFixture) -> None:

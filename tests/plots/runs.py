@@ -1,6 +1,8 @@
 """Runs that plots are drawn of."""
 
 import functools
+import sys
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -10,6 +12,7 @@ import ramet
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from tests.engine.loops import SPACE, Descent, pbt
 
+LARGEST = sys.float_info.max
 # Whether a turn that is to raise once has.
 FAILED: list[bool] = []
 # A domain of each kind.
@@ -96,3 +99,31 @@ def alone() -> ramet.Result:
 def begun(population: int = 5) -> ramet.Run:
     """Return a run of which no turn has ended."""
     return ramet.open(space=SPACE, strategy=pbt(population), steps=8, seed=0)
+
+
+# Scores of a member's turns that are at the ends of what a float can be.
+EXTREMES: dict[str, Callable[[int, int], float]] = {
+    "one stand-in for failed": lambda member, turn: LARGEST if member == turn == 1 else 1.0 + turn,
+    "nothing but the largest": lambda member, turn: LARGEST,
+    "the largest and the lowest": lambda member, turn: LARGEST * (-1) ** member,
+    "denormal": lambda member, turn: 1e-320 * (1 + member + turn),
+}
+
+
+@functools.cache
+def extreme(scores: str, mode: Literal["max", "min"] = "min") -> ramet.Result:
+    """Return a run of such scores, with domains that are as wide as floats."""
+
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"n": 0}):
+            for _ in turn:
+                pass
+            turn.report(EXTREMES[scores](turn.member, turn.number))
+
+    space = ramet.Space(
+        lr=ramet.LogUniform(5e-324, LARGEST),
+        wide=ramet.Uniform(-LARGEST / 2, LARGEST / 2),
+        tiny=ramet.Uniform(0.0, 5e-324),
+    )
+    strategy = ramet.PBT(population=6, ready=1, synchronous=True, exploit=ramet.Truncation(0.3))
+    return ramet.run(train, space, strategy, steps=5, mode=mode, seed=0)

@@ -15,7 +15,17 @@ from matplotlib.figure import Figure
 import ramet
 from ramet import plots
 from ramet.errors import UnknownHyperparameter, UsageError
-from tests.plots.runs import alone, begun, descended, fired, loosely, mixed, troubled
+from tests.plots.runs import (
+    EXTREMES,
+    alone,
+    begun,
+    descended,
+    extreme,
+    fired,
+    loosely,
+    mixed,
+    troubled,
+)
 
 Plot = Callable[..., Axes]
 
@@ -38,6 +48,8 @@ RESULTS: dict[str, Callable[[], ramet.Result]] = {
     "loosely": loosely,
     "troubled": troubled,
     "not begun": lambda: begun().result(),
+    **{name: partial(extreme, name) for name in EXTREMES},
+    "highest is best": partial(extreme, "the largest and the lowest", "max"),
 }
 
 
@@ -53,6 +65,25 @@ def test_the_public_names_are_these() -> None:
 def test_every_plot_is_drawn_of_every_run(plot: str, result: str) -> None:
     axes = PLOTS[plot](RESULTS[result]())
     axes.get_figure().draw_without_rendering()
+
+
+@pytest.mark.parametrize("name", ["lr", "wide", "tiny"])
+def test_domains_as_wide_as_floats_are_drawn(name: str) -> None:
+    for plot in (plots.hyperparameter, plots.tree):
+        plot(extreme("denormal"), name).get_figure().draw_without_rendering()
+
+
+def test_what_is_not_drawn_where_it_is_is_said() -> None:
+    for plot in (plots.scores, plots.tree, plots.parallel):
+        said = [
+            text.get_text() for text in plot(extreme("nothing but the largest")).get_legend().texts
+        ]
+        assert any("beyond 1e±100 are drawn there" in text for text in said)
+        said = [text.get_text() for text in plot(descended()).get_legend().texts]
+        assert not any("beyond" in text for text in said)
+    lineage = plots.lineage(extreme("nothing but the largest"))
+    assert "score ≥1e+100" in lineage.get_title(loc="left")
+    assert "≥1e+100" in [label.get_text() for label in lineage.get_yticklabels()]
 
 
 @pytest.mark.parametrize("plot", PLOTS)

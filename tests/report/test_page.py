@@ -2,14 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ramet
 from ramet import report
 from ramet.errors import UsageError
-from ramet.history.replayed import replays
-from tests.engine.loops import descent_loop
+from ramet.history.replayed import Replayed, replays
+from tests.engine.loops import Descent, descent_loop, pbt
+from tests.plots.runs import EXTREMES, extreme
 from tests.report.reading import Read
 from tests.report.runs import HOSTILE, finished, hostile
 
@@ -24,6 +26,31 @@ def test_the_answer_is_the_best_score_as_it_was_reported(read: Read, result: ram
     assert f"{best.score:.6g}best score, lower is better" in read.text
     assert best.checkpoint.key in read.text
     assert "ramet.history.open('runs.db', 'bowl')" in read.text
+
+
+def test_the_best_at_the_end_is_beside_the_best_ever() -> None:
+    class Lucky(Descent):
+        def evaluate(self, state: Any) -> float:
+            return 9.0 if state["seen"] == 8 else super().evaluate(state)
+
+    result = finished(Lucky(), strategy=pbt(exploit=None))
+    text = Read(report.page(result)).text
+    assert "9best score, higher is better" in text
+    assert f"{result.final.score:.6g}best at the end" in text
+    assert f"member {result.final.member}, at step 24" in text
+    assert "result.final.load()" in text
+    assert (
+        "luckiest measurement" not in Read(report.page(finished(strategy=pbt(exploit=None)))).text
+    )
+
+
+@pytest.mark.parametrize("scores", EXTREMES)
+def test_scores_at_the_ends_of_floats_have_a_report(scores: str) -> None:
+    result = extreme(scores)
+    text = Read(report.page(result)).text
+    assert f"{result.best.score:.6g}best score, lower is better" in text
+    replayed = Replayed(schedule=result.schedule(), result=result)
+    assert f"{replayed.mean:.6g}" in str(replayed)
 
 
 def test_the_schedule_is_there_to_paste_and_to_replay(read: Read, result: ramet.Result) -> None:

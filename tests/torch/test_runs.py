@@ -9,7 +9,7 @@ from torch import nn
 
 import ramet
 import ramet.torch
-from ramet.errors import HyperparameterOverwritten
+from ramet.errors import HyperparameterOverwritten, StateError
 from ramet.events import Copied, canonical
 from tests.torch.loops import SPACE, descend, pbt
 
@@ -128,6 +128,25 @@ def test_a_copy_is_a_reference_and_writes_no_weights(alone: ramet.Result) -> Non
     copies = [event for event in alone.events if isinstance(event, Copied)]
     assert copies
     assert all(copy.weights.checkpoint.member == copy.source for copy in copies)
+
+
+def test_the_best_is_loaded_into_a_state_built_as_for_training(alone: ramet.Result) -> None:
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 1))
+    optimizer = torch.optim.AdamW(model.parameters())
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40)
+    state = ramet.torch.State(model, optimizer, scheduler)
+    assert alone.best.load(into=state) is state
+    weights = alone.best.load()["model"]["0.weight"]
+    assert (model[0].weight.numpy(force=True) == weights).all()
+    assert scheduler.last_epoch == alone.best.step
+
+
+def test_what_is_no_such_state_is_refused(alone: ramet.Result) -> None:
+    model = nn.Linear(1, 1)
+    with pytest.raises(StateError, match="must fit what is there, but there were model"):
+        alone.best.load(into=ramet.torch.State(model, torch.optim.SGD(model.parameters())))
+    with pytest.raises(StateError, match=r"but got a Linear; ramet.torch.load_model\(model, "):
+        alone.best.load(into=model)
 
 
 def test_the_best_is_a_network_that_was_trained(alone: ramet.Result) -> None:

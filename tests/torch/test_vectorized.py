@@ -11,7 +11,7 @@ from torch.func import functional_call, grad
 
 import ramet
 import ramet.torch
-from ramet.errors import RametError, UsageError
+from ramet.errors import RametError, StateError, UsageError
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
 from tests.engine.stacked import decisions, scores
@@ -112,6 +112,18 @@ def test_the_best_can_be_loaded_and_is_what_it_scored() -> None:
     fit = Fit(ramet.torch.SGD())
     params = {name: torch.tensor(w) for name, w in result.best.load()["params"].items()}
     assert float(-fit.loss(params, X, Y)) == pytest.approx(result.best.score, rel=1e-5)
+
+
+def test_the_best_state_comes_back_as_the_tensors_that_it_was() -> None:
+    result = together(STRATEGIES["pbt"])
+    fit = Fit(ramet.torch.SGD())
+    task = ramet.torch.Task(fit, device="cpu")
+    for snapshot in (result.best, result.final, result.members[3]):
+        state = task.as_state(snapshot.load())
+        assert float(fit.evaluate(state)) == pytest.approx(snapshot.score, rel=1e-5)
+    state["params"]["0.weight"].zero_()
+    with pytest.raises(StateError, match="a checkpoint must be of states as the task begins with"):
+        ramet.torch.Task(Fit(ramet.torch.AdamW()), device="cpu").as_state(result.best.load())
 
 
 def test_a_hyperparameter_that_no_step_reads_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,6 +15,7 @@ from ramet.engine.options import Options
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
 from ramet.engine.worker import as_function, work
+from ramet.errors import NoBest
 from ramet.history import Result
 from ramet.history.follower import Follower
 from ramet.places import existing
@@ -202,7 +203,7 @@ def outcome(result: Result) -> str:
     """Say what a run has come to."""
     population = result.population
     end = "done" if population.done else "stopped" if population.stopped else "not over"
-    best = f"best {number(result.best.score)}" if population.best else "no finite score yet"
+    best = _best(result) if population.best else "no finite score yet"
     counts = ", ".join(
         (
             count(len(population), "member"),
@@ -212,3 +213,16 @@ def outcome(result: Result) -> str:
     )
     more = "; `ramet run` goes on with it" if population.stopped and not population.done else ""
     return f"Run {result.opening.name!r} is {end}: {counts}, {best}, seed {result.seed}{more}."
+
+
+def _best(result: Result) -> str:
+    """Say the best score, and that of the best member as they stand, where it is another."""
+    best = result.best
+    said = f"best {number(best.score)}"
+    try:
+        final = result.final
+    except NoBest:
+        return said
+    if final.checkpoint == best.checkpoint:
+        return said
+    return f"{said} ({number(final.score)} {'at the end' if result.population.done else 'now'})"

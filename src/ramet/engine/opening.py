@@ -54,12 +54,24 @@ def begin(
     )
     raised = extend and settings.steps > journal.steps
     if raised:
+        _check_goes_on(journal)
         # A strategy may refuse a budget, which it says when it is asked what members start with.
         make_opening(settings)
     check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
     if raised:
         journal.append(Extended(steps=settings.steps))
     return journal
+
+
+def _check_goes_on(journal: Journal) -> None:
+    """Refuse more steps where members must go on from their own states, which are not kept."""
+    population, opening = journal.population, journal.opening
+    if opening.keep == "best" and journal.prescribed and population.done and population.best:
+        raise RunMismatch(
+            f"networks that are trained on a schedule must go on from their own states, but run "
+            f"{opening.name!r} is over and has kept only the best one (keep='best'); train them "
+            f"anew under another name, with keep='lineage' if they may be given more steps"
+        )
 
 
 def make_opening(settings: Settings) -> RunOpened:
@@ -78,6 +90,7 @@ def make_opening(settings: Settings) -> RunOpened:
         space=space.describe(),
         strategy=describe(strategy),
         births=tuple(_checked(space, births, synchronous=strategy.synchronous)),
+        ties="latest",
     )
 
 

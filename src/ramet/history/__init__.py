@@ -3,7 +3,8 @@
 from ramet.history.fire import evaluations
 from ramet.history.lineage import Copy, Effect, Lineage, Trained
 from ramet.history.replayed import Replayed
-from ramet.history.result import Result, Winner, open_result
+from ramet.history.result import Result, open_result
+from ramet.history.snapshot import Snapshot
 
 __all__ = [
     "Copy",
@@ -11,8 +12,8 @@ __all__ = [
     "Lineage",
     "Replayed",
     "Result",
+    "Snapshot",
     "Trained",
-    "Winner",
     "evaluations",
 ]
 

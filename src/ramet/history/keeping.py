@@ -13,7 +13,7 @@ def needed(population: Population, keep: Keep) -> set[str]:
     match keep:
         case "live":
             return live
-        case "best" if population.done:
+        case "best" if population.done and best:
             return best
         case _:
             return live | best

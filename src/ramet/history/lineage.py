@@ -1,16 +1,17 @@
 """Where weights come from: the turns of a run, and the copies between them."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from ramet.domains import Value
+from ramet.domains import Value, exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
 from ramet.population import Checkpoint, Point, final_score
-from ramet.space import Hparams
+from ramet.space import Hparams, same
 
 # Of a turn: whose it was, and which of its turns.
 Key = tuple[int, int]
@@ -24,6 +25,8 @@ class Trained(NamedTuple):
     # Along the lineage, up to, not including, ``stop``.
     start: int
     stop: int
+    # Steps of its budget that the member had used at the end.
+    trained: int
     hparams: Hparams
     # As the run maximised them.
     points: tuple[Point, ...]
@@ -68,7 +71,8 @@ class Effect(NamedTuple):
     name: str
     before: Value
     after: Value
-    # What the turn added to the score; None where either score was not finite, or there was none.
+    # What the turn added to the score; None where either score was not finite, or there was none,
+    # or where they are further apart than a float can be.
     gain: float | None
     # The same, less what the others' turns of that number added at the median.
     ahead: float | None
@@ -144,12 +148,12 @@ class Lineage:
             if turn.origin is None:
                 continue
             before = self.turns[turn.origin.member, turn.origin.turn].hparams
-            if before == turn.hparams:
+            if same(before, turn.hparams):
                 continue
             gain = self._gain(turn)
             ahead = None if gain is None else self._ahead(turn, gain)
             for changed in [name] if name else names:
-                if before[changed] != turn.hparams[changed]:
+                if exact(before[changed]) != exact(turn.hparams[changed]):
                     values = before[changed], turn.hparams[changed]
                     yield Effect(turn.member, turn.number, changed, *values, gain, ahead)
 
@@ -188,7 +192,10 @@ class Lineage:
         if turn.origin is None:
             return None
         before = self.turns[turn.origin.member, turn.origin.turn].score
-        return None if before is None or turn.score is None else turn.score - before
+        if before is None or turn.score is None:
+            return None
+        gain = turn.score - before
+        return gain if math.isfinite(gain) else None
 
     def _read(self, events: Iterator[AnyEvent]) -> RunOpened:
         opening = next(events, None)
@@ -218,6 +225,7 @@ class Lineage:
             number=event.turn,
             start=member.origin.step if member.origin else 0,
             stop=event.step,
+            trained=event.trained,
             hparams=member.hparams,
             points=event.points,
             checkpoint=event.checkpoint,

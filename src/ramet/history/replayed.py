@@ -33,12 +33,20 @@ class Replayed:
     @property
     def mean(self) -> float:
         """The mean of the finite scores."""
-        return statistics.fmean(self._finite) if self._finite else math.nan
+        scores = self._finite
+        try:
+            return statistics.fmean(scores) if scores else math.nan
+        except OverflowError:
+            # The sum is too large for a float; this one adds fractions, which takes longer.
+            return statistics.mean(scores)
 
     @property
     def sd(self) -> float:
         """The standard deviation of the finite scores, which takes two of them at least."""
-        return statistics.stdev(self._finite) if len(self._finite) > 1 else math.nan
+        try:
+            return statistics.stdev(self._finite) if len(self._finite) > 1 else math.nan
+        except OverflowError:
+            return math.inf
 
     @property
     def done(self) -> bool:

@@ -1,6 +1,6 @@
 """What a run has come to, read from its log."""
 
-from dataclasses import dataclass, field
+import math
 from functools import cached_property
 from os import PathLike
 from typing import Any
@@ -10,43 +10,14 @@ from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, fold
 from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.frames import Row, Table, columns, rows, sign_of
-from ramet.history.lineage import Lineage
+from ramet.history.keeping import needed
+from ramet.history.lineage import Lineage, Trained
 from ramet.history.schedule import schedule_behind
+from ramet.history.snapshot import Snapshot
 from ramet.places import existing, place
-from ramet.population import Checkpoint, Population
+from ramet.population import Checkpoint, Member, Population
 from ramet.schedule import Schedule
-from ramet.state.codec import decode
-from ramet.state.tree import Tree, thaw
 from ramet.store.base import Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Winner:
-    """The best score that a turn ended with, as it was reported, and all that belongs to it."""
-
-    score: float
-    hparams: dict[str, Any]
-    checkpoint: Checkpoint
-    _run: str = field(repr=False, compare=False)
-    _blobs: Blobs = field(repr=False, compare=False)
-
-    @property
-    def member(self) -> int:
-        return self.checkpoint.member
-
-    @property
-    def step(self) -> int:
-        return self.checkpoint.step
-
-    def load(self) -> Tree:
-        """Return the state, weights and all, that reached the score."""
-        return thaw(decode(self._blobs.get(self._run, self.checkpoint.key)))
-
-    def __repr__(self) -> str:
-        return (
-            f"Winner(score={self.score}, member={self.member}, step={self.step}, "
-            f"hparams={self.hparams})"
-        )
 
 
 def open_result(
@@ -60,6 +31,10 @@ def open_result(
 
 class Result:
     """A run as its log tells it, at the moment this was made.
+
+    ``best`` is the best that a turn ever ended with. Where scores are noisy, that is often the
+    luckiest measurement; ``final`` is the best of the members as they stand at the end, and
+    ``members`` is all of these.
 
     ``population`` and ``events`` hold scores as the run maximised them; ``best.score`` is as
     reported, which differs by its sign with ``mode="min"``.
@@ -104,21 +79,81 @@ class Result:
         return Lineage(self.events)
 
     @property
-    def best(self) -> Winner:
+    def best(self) -> Snapshot:
+        """The best score that a turn ever ended with, and its weights; of equal ones the latest."""
         best = self.population.best
         if best is None:
             raise NoBest(
                 f"a best takes a turn that ended with a finite score, but none of "
                 f"{self.population.turns} did"
             )
-        last_turn = self._lineage.turns[best.checkpoint.member, best.checkpoint.turn]
-        return Winner(
-            score=sign_of(self.opening) * best.score,
-            hparams=dict(last_turn.hparams),
-            checkpoint=best.checkpoint,
-            _run=self.opening.name,
+        turn = self._turn_of(best.checkpoint)
+        return self._snapshot(turn, member=turn.member, score=best.score, trained=turn.trained)
+
+    @property
+    def final(self) -> Snapshot:
+        """The best of the members as they stand at the end, or now if the run is not over.
+
+        Each counts with the score of its present weights. As for ``best``, only members that are
+        ranked count.
+        """
+        sign = sign_of(self.opening)
+        ranked = [
+            (sign * snapshot.score, snapshot.checkpoint.turn, -snapshot.member)
+            for snapshot, member in zip(self.members, self.population, strict=True)
+            if member.ranked and math.isfinite(snapshot.score)
+        ]
+        if not ranked:
+            raise NoBest(
+                "the best at the end must be a member with a finite score of its present weights, "
+                "but no member has one; result.best is the best that there ever was, if there was "
+                "one, and result.members is all of them"
+            )
+        return self.members[-max(ranked)[2]]
+
+    @cached_property
+    def members(self) -> tuple[Snapshot, ...]:
+        """Each member as it stands at the end, or now if the run is not over."""
+        return tuple(self._standing(member) for member in self.population)
+
+    def _standing(self, member: Member) -> Snapshot:
+        if member.checkpoint is not None:
+            turn = self._turn_of(member.checkpoint)
+            return self._snapshot(turn, member=member.id, score=turn.score, trained=member.trained)
+        return Snapshot(
+            member=member.id,
+            score=math.nan,
+            hparams=dict(member.hparams),
+            step=0,
+            trained=member.trained,
+            _checkpoint=None,
+            _kept=False,
+            _opening=self.opening,
             _blobs=self.blobs,
         )
+
+    def _snapshot(
+        self, turn: Trained, *, member: int, score: float | None, trained: int
+    ) -> Snapshot:
+        return Snapshot(
+            member=member,
+            score=math.nan if score is None else sign_of(self.opening) * score,
+            hparams=dict(turn.hparams),
+            step=turn.stop,
+            trained=trained,
+            _checkpoint=turn.checkpoint,
+            _kept=turn.checkpoint.key in self._needed,
+            _opening=self.opening,
+            _blobs=self.blobs,
+        )
+
+    @cached_property
+    def _needed(self) -> set[str]:
+        """The checkpoints that the run promises to keep, of those asked for here."""
+        return needed(self.population, self.opening.keep)
+
+    def _turn_of(self, checkpoint: Checkpoint) -> Trained:
+        return self._lineage.turns[checkpoint.member, checkpoint.turn]
 
     def lineage(self) -> Lineage:
         """Return the turns of all members and the copies between them."""

@@ -7,6 +7,7 @@ from ramet.events import RunOpened
 from ramet.history.lineage import Lineage, Trained
 from ramet.population import Checkpoint
 from ramet.schedule import Leg, Piece, Schedule, Source
+from ramet.space import same
 from ramet.strategies import Replay
 
 
@@ -24,7 +25,7 @@ def _pieces(behind: Sequence[Trained]) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     for turn in behind:
         start = turn.start
-        if pieces and pieces[-1].hparams == turn.hparams:
+        if pieces and same(pieces[-1].hparams, turn.hparams):
             start = pieces.pop().start
         pieces.append(Piece(start=start, stop=turn.stop, hparams=turn.hparams))
     return tuple(pieces)

@@ -11,8 +11,9 @@ from ramet.engine import Trainee, Turn
 from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
 from ramet.engine.turn import returned_score
 from ramet.errors import UsageError
-from ramet.jax.trees import Kept, Pytree, differing
+from ramet.jax.trees import Kept, Pytree, differing, put_back
 from ramet.space import Space
+from ramet.state.tree import Tree
 from ramet.values import Values
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class Task:
                 turn.report(score)
             check_step(like, state.value)
             traced.read_from(turn)
+
+    def as_state(self, tree: Tree) -> Pytree:
+        """Return a state as the functions make it, from what ``result.best.load()`` returned."""
+        return put_back(blank(self.functions), tree)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what each process compiles for itself."""

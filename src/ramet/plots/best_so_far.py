@@ -14,7 +14,7 @@ from ramet.events import Copied, Rested, TurnEnded, TurnLost
 from ramet.history import Result
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
-from ramet.plots.scales import Floats, scale_of_scores
+from ramet.plots.scales import Floats, drawable, elsewhere, scale_of_scores
 from ramet.population import final_score
 
 # The part of the runs in the band.
@@ -50,7 +50,8 @@ def best_so_far(
     found = [curve for each in curves.values() for curve in each if curve]
     if not found:
         return drawing.say(axes, "no turn has ended with a finite score yet")
-    every = np.concatenate([curve.scores for curve in found])
+    told = [score for curve in found for score in curve.scores.tolist()]
+    every = np.array([drawable(score) for score in told])
     colours = itertools.cycle([*drawing.COLOURS[1:], *drawing.OTHERS])
     handles = [
         line
@@ -59,7 +60,7 @@ def best_so_far(
     ]
     scale_of_scores(every, found[0].sign).set_up(axes, every.min(), every.max())
     axes.set_ylabel("best score so far")
-    drawing.legend(axes, handles)
+    drawing.legend(axes, [*handles, *elsewhere(told, "scores")])
     return axes
 
 
@@ -103,7 +104,7 @@ def _draw(axes: Axes, label: str, runs: Sequence[Reached | None], colour: str) -
     first, last = max(c.steps[0] for c in curves), min(c.steps[-1] for c in curves)
     grid = np.unique(np.concatenate([c.steps for c in curves]))
     grid = grid[(grid >= first) & (grid <= max(first, last))]
-    scores = np.array([curve.at(grid) for curve in curves])
+    scores = np.array([[drawable(score) for score in curve.at(grid).tolist()] for curve in curves])
     low, high = np.quantile(scores, BAND, axis=0)
     if len(curves) > 1:
         axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.2, linewidth=0)

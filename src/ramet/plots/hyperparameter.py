@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from ramet.history import Result, Trained
 from ramet.history.lineage import Key
 from ramet.plots import drawing
-from ramet.plots.scales import Scale, scale_of
+from ramet.plots.scales import Scale, elsewhere, scale_of
 from ramet.plots.story import (
     EVALUATORS,
     Point,
@@ -48,7 +48,7 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
     handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
     handles += _successes(axes, result, scale)
     scale.set_up(axes, places.min(), places.max())
-    drawing.legend(axes, handles)
+    drawing.legend(axes, [*handles, *elsewhere([turn.hparams[name] for turn in turns], "values")])
     axes.margins(x=0.02)
     return axes
 

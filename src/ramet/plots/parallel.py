@@ -13,7 +13,7 @@ from ramet import wording
 from ramet.history import Result, Trained
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
-from ramet.plots.scales import Floats, Scale, moving, scale_of_scores, shaded
+from ramet.plots.scales import Floats, Scale, elsewhere, moving, scale_of_scores, shaded
 from ramet.plots.story import score_of
 
 # The part of an option's place that lines spread over.
@@ -62,7 +62,8 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     shades = drawing.shades(best=sign)
     _lines(axes, np.array(begun).T, np.array(columns).T, shades(parts))
     _strip(axes, len(scales) - 1, columns[-1], parts, shades)
-    _arrange(axes, scales, left_out=len(result.population) - len(last))
+    told = [value for turn in last for value in (*turn.hparams.values(), turn.score)]
+    _arrange(axes, scales, len(result.population) - len(last), elsewhere(told, "values"))
     return axes
 
 
@@ -87,7 +88,7 @@ def _limits(scale: Scale, places: Floats) -> tuple[float, float]:
     low, high = float(places.min()), float(places.max())
     if low < high:
         return low, high
-    return (low / 1.1, high * 1.1) if scale.log else (low - 0.5, high + 0.5)
+    return scale.around(low)
 
 
 def _heights(scale: Scale, places: Floats, low: float, high: float) -> Floats:
@@ -146,7 +147,7 @@ def _strip(axes: Axes, x: int, heights: Floats, parts: Floats, shades: Colormap)
     axes.pcolormesh([x, x + WIDTH * x], steps, colours[:, None], cmap=shades, vmin=0, vmax=1)
 
 
-def _arrange(axes: Axes, scales: Sequence[Scale], *, left_out: int) -> None:
+def _arrange(axes: Axes, scales: Sequence[Scale], left_out: int, remarks: Sequence[Artist]) -> None:
     axes.set(xlim=(-0.35, len(scales) - 0.9), ylim=(-0.04, 1.04), yticks=[])
     names = [drawing.literal(scale.name) for scale in scales]
     room = axes.get_window_extent().width / drawing.figure_of(axes).dpi * LETTERS
@@ -163,5 +164,6 @@ def _arrange(axes: Axes, scales: Sequence[Scale], *, left_out: int) -> None:
     if left_out:
         members = wording.count(left_out, "member")
         handles.append(drawing.remark(f"without {members} of no finite score"))
+    handles += remarks
     below = 2.4 + is_slanted * SLANT * max(map(len, names))
     drawing.legend(axes, handles, below=below)

@@ -1,11 +1,13 @@
 """How the values of a hyperparameter, and scores, are placed on an axis and coloured."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, LogNorm, Normalize
@@ -14,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Value
 from ramet.errors import UnknownHyperparameter
 from ramet.history import Result
-from ramet.plots.drawing import COLOURS, OTHERS, colour_bar, literal, shades
+from ramet.plots.drawing import COLOURS, OTHERS, colour_bar, literal, remark, shades
 from ramet.schedule.pieces import is_number
 from ramet.space import Space
 
@@ -31,6 +33,8 @@ NAMED = 24
 OPTION_WIDTH = 16
 # The worst scores, as parts of all: what an axis and what colours need not tell apart.
 FAR, FAINT = 0.05, 0.1
+# Beyond these, margins and ticks of an axis overflow.
+SMALLEST, LARGEST = 1e-100, 1e100
 # Losses whose largest is so many times their smallest have a log axis.
 WIDE = 50
 
@@ -50,7 +54,7 @@ class Scale:
         if self.options:
             same = (type(value), value)
             return float(next(i for i, o in enumerate(self.options) if (type(o), o) == same))
-        return float("nan") if value is None else float(value)
+        return float("nan") if value is None else drawable(float(value))
 
     def places(self, values: Iterable[Any]) -> Floats:
         return np.array([self.place(value) for value in values], float)
@@ -97,6 +101,12 @@ class Scale:
             axis.set_minor_formatter(NullFormatter())
             axis.set_major_formatter(FuncFormatter(lambda place, _: self.text(place)))
 
+    def around(self, place: float) -> tuple[float, float]:
+        """Return what an axis shows of values that are all the same."""
+        # Half of one is nothing beside a large number.
+        room = max(0.5, abs(place) * 1e-6)
+        return (place / 1.1, place * 1.1) if self.log else (place - room, place + room)
+
     def norm(self, places: Floats) -> Normalize:
         """Return how places are coloured."""
         finite = places[np.isfinite(places)]
@@ -104,7 +114,7 @@ class Scale:
             return BoundaryNorm(np.arange(len(self.options) + 1) - 0.5, len(self.options))
         low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
         if low == high:
-            low, high = (low / 1.1, high * 1.1) if self.log else (low - 0.5, high + 0.5)
+            low, high = self.around(low)
         return LogNorm(low, high) if self.log else Normalize(low, high)
 
     def shades(self) -> Colormap:
@@ -130,8 +140,34 @@ class Scale:
 
 
 def shown(number: float) -> str:
-    """Return a number as it is read."""
-    return f"{number:.3g}".replace("-", MINUS)
+    """Return a number as it is read.
+
+    >>> shown(1 / 3), shown(1.7e308)
+    ('0.333', '≥1e+100')
+    """
+    size, there = abs(number), drawable(number)
+    said = f"{there:.3g}".replace("-", MINUS)
+    if not size or SMALLEST < size < LARGEST or math.isnan(number):
+        return said
+    return f"{'≥' if (size >= LARGEST) == (number > 0) else '≤'}{said}"
+
+
+def drawable(number: float) -> float:
+    """Return where a number is drawn: if axes cannot show it, at the last that they can.
+
+    >>> drawable(-1.7e308), drawable(1e-320), drawable(0.0)
+    (-1e+100, 1e-100, 0.0)
+    """
+    size = abs(number)
+    if not size or SMALLEST <= size <= LARGEST or math.isnan(number):
+        return number
+    return math.copysign(min(max(size, SMALLEST), LARGEST), number)
+
+
+def elsewhere(numbers: Iterable[Any], what: str) -> list[Artist]:
+    """Return what a legend says if some numbers are beyond what axes can show."""
+    is_there = any(isinstance(number, float) and drawable(number) != number for number in numbers)
+    return [remark(f"{what} beyond 1e±100 are drawn there")] if is_there else []
 
 
 def scale_of(result: Result, name: str) -> Scale:

@@ -11,7 +11,7 @@ from ramet import wording
 from ramet.history import Result
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
-from ramet.plots.scales import FAR, Floats, Scale, scale_of_scores, usual
+from ramet.plots.scales import FAR, Floats, Scale, elsewhere, scale_of_scores, usual
 from ramet.plots.story import (
     EVALUATORS,
     Point,
@@ -55,7 +55,9 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     scale = scale_of_scores(shown, sign)
     handles = [*_members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
-    drawing.legend(axes, [*handles, *_limit(axes, scale, shown, sign)])
+    reported = [score for turn in turns_of(result) for _, score in turn.points]
+    remarks = [*_limit(axes, scale, shown, sign), *elsewhere(reported, "scores")]
+    drawing.legend(axes, [*handles, *remarks])
     return axes
 
 

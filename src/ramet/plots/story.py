@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ramet.events import TurnEnded
 from ramet.history import Copy, Lineage, Result, Trained
 from ramet.history.lineage import Key
+from ramet.plots.scales import drawable
 
 # What FIRE's members without a sub-population are called.
 EVALUATORS = "evaluators"
@@ -20,8 +21,8 @@ def turns_of(result: Result) -> list[Trained]:
 
 
 def score_of(turn: Trained, sign: int) -> float:
-    """Return the score that a turn ended with as it was reported; NaN if it was not finite."""
-    return float("nan") if turn.score is None else sign * turn.score
+    """Return where the score that a turn ended with is drawn; NaN if it was not finite."""
+    return float("nan") if turn.score is None else drawable(sign * turn.score)
 
 
 def behind_best(result: Result) -> list[Trained]:
@@ -70,7 +71,7 @@ def curve(
     for turn in turns:
         shift = ends[turn.key] - turn.stop
         points += [
-            (float(step + shift), float("nan") if score is None else sign * score)
+            (float(step + shift), float("nan") if score is None else drawable(sign * score))
             for step, score in turn.points
         ]
     return points

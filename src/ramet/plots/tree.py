@@ -16,7 +16,7 @@ from ramet.history.frames import sign_of
 from ramet.history.lineage import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, branches, survivors
-from ramet.plots.scales import Extend, Scale, scale_of, scale_of_scores, shaded
+from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shaded
 from ramet.plots.story import behind_best, ends_of, score_of, turns_of
 
 # What tree colours by unless it is told a hyperparameter.
@@ -66,7 +66,10 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     axes.margins(x=0.02)
     drawn = ScalarMappable(shading.norm, shading.shades)
     shading.scale.explain(axes, drawn, shading.extend)
-    drawing.legend(axes, [*_strengths(shading), *handles])
+    coloured = [
+        turn.score if color == SCORE else turn.hparams[color] for turn in lineage.turns.values()
+    ]
+    drawing.legend(axes, [*_strengths(shading), *handles, *elsewhere(coloured, "values")])
     return axes
 
 

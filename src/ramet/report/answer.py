@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from ramet import wording
-from ramet.history import Replayed, Winner
+from ramet.history import Replayed, Snapshot
 from ramet.report.html import Column, Content, Markup, code, facts, joined, note, table, tag
 from ramet.report.subject import Subject
+from ramet.schedule.pieces import same_pieces
 
 
 def answer(subject: Subject) -> Markup:
@@ -31,12 +32,14 @@ def why_none(subject: Subject) -> str:
     )
 
 
-def _figures(subject: Subject, best: Winner) -> Markup:
+def _figures(subject: Subject, best: Snapshot) -> Markup:
     """Return what a reader came for, large."""
+    final = subject.final
     figures = [
         (f"best score, {subject.better}", wording.number(best.score)),
         ("at step", f"{best.step:,}"),
         ("by member", str(best.member)),
+        ("best at the end", wording.number(final.score if final else None)),
         ("the run took", wording.duration(subject.worked_s)),
     ]
     return tag(
@@ -46,13 +49,17 @@ def _figures(subject: Subject, best: Winner) -> Markup:
     )
 
 
-def _weights(subject: Subject, best: Winner) -> Markup:
+def _weights(subject: Subject, best: Snapshot) -> Markup:
     key = best.checkpoint.key
     size = subject.sizes.get(key)
     kept = "no longer kept" if size is None else wording.size(size)
     values = ", ".join(f"{name}={wording.value(it)}" for name, it in best.hparams.items())
     said = facts(
-        [("Its checkpoint", joined([tag("code", key), f", {kept}"])), ("Trained last with", values)]
+        [
+            ("Its checkpoint", joined([tag("code", key), f", {kept}"])),
+            ("Trained last with", values),
+            *_end(subject, best),
+        ]
     )
     if subject.file is None:
         loaded = "state = result.best.load()  # in the process that trained it\n"
@@ -65,7 +72,19 @@ def _weights(subject: Subject, best: Winner) -> Markup:
     return joined([said, code(loaded, label="How to load the best weights")])
 
 
-def _replayed(subject: Subject, best: Winner) -> Iterator[Markup]:
+def _end(subject: Subject, best: Snapshot) -> Iterator[tuple[str, Content]]:
+    """Yield which member is the best as they stand, where that is not the best ever."""
+    final = subject.final
+    if final is None or final.checkpoint == best.checkpoint:
+        return
+    said = (
+        f"member {final.member}, at step {final.step:,}. The best that there ever was is often the "
+        f"luckiest measurement, where scores are noisy: "
+    )
+    yield "Best at the end", joined([said, tag("code", "result.final.load()")])
+
+
+def _replayed(subject: Subject, best: Snapshot) -> Iterator[Markup]:
     if not subject.replays:
         tells = subject.file and subject.command("replay", "train.py", "--seeds", "5")
         yield note(
@@ -85,10 +104,10 @@ def _replayed(subject: Subject, best: Winner) -> Iterator[Markup]:
 def _kind(subject: Subject, replayed: Replayed) -> Content:
     """Return what a replay is of."""
     schedule, pieces = subject.schedule, replayed.schedule.pieces
-    if schedule is not None and pieces == schedule.pieces:
+    if schedule is not None and same_pieces(pieces, schedule.pieces):
         exact = replayed.result.opening.strategy.get("legs")
         kind = "this schedule, by the very same draws" if exact else "this schedule"
-    elif schedule is not None and pieces == schedule.last_values().pieces:
+    elif schedule is not None and same_pieces(pieces, schedule.last_values().pieces):
         kind = "its last values, as constants"
     else:
         kind = "another schedule"

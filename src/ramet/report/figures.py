@@ -12,7 +12,7 @@ from ramet.plots import shifts
 from ramet.plots.branches import branches, survivors
 from ramet.plots.hyperparameter import SPREAD
 from ramet.plots.scales import moving, scale_of
-from ramet.plots.story import ends_of, start_of
+from ramet.plots.story import ends_of, score_of, start_of
 from ramet.report.html import Markup, data, joined, tag
 from ramet.report.picture import canvas, drawn, placed
 from ramet.report.subject import Subject
@@ -66,7 +66,7 @@ class Figures:
         axes = plots.scores(self._result, canvas())
         scored = [turn for turn in self._turns if turn.score is not None]
         sign = self._subject.sign
-        points = [(float(self._ends[turn.key]), sign * (turn.score or 0.0)) for turn in scored]
+        points = [(float(self._ends[turn.key]), score_of(turn, sign)) for turn in scored]
         turns = [self._nth[turn.key] for turn in scored]
         caption = "Scores of all members over steps, and who copied whom."
         return self._figure(axes, "Scores", caption, Said(points, turns))

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from ramet.errors import NoBest
 from ramet.events import RunOpened
-from ramet.history import Lineage, Replayed, Result, Trained, Winner
+from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
 from ramet.history.effects import Payoff, payoffs
 from ramet.history.frames import sign_of
 from ramet.history.lineage import Effect
@@ -49,8 +50,16 @@ class Subject:
         return trained / (self.population.steps * len(self.population))
 
     @property
-    def best(self) -> Winner | None:
+    def best(self) -> Snapshot | None:
         return self.result.best if self.population.best else None
+
+    @property
+    def final(self) -> Snapshot | None:
+        """The best of the members as they stand; None if none has a finite score."""
+        try:
+            return self.result.final
+        except NoBest:
+            return None
 
     @property
     def behind(self) -> list[Trained]:

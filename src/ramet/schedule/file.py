@@ -58,7 +58,7 @@ def read(
                 f"{header.format!r}, version {header.version}"
             )
         document = msgspec.json.decode(data, type=_Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ScheduleError(
             f"{path} must be a schedule as ramet writes them, but {_lower(error)}; save it anew, "
             f"or mend it by docs/schedules.md"

@@ -10,7 +10,7 @@ import msgspec
 
 from ramet.domains import Value
 from ramet.errors import ScheduleError
-from ramet.space import Hparams, Space
+from ramet.space import Hparams, Space, same
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +49,11 @@ def piece_at(pieces: Sequence[Piece], step: int) -> Piece:
     """Return the piece that a step is in; the last one for whatever comes behind it."""
     nth = bisect_right(pieces, step, key=lambda piece: piece.stop)
     return pieces[min(nth, len(pieces) - 1)]
+
+
+def same_pieces(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
+    """Say whether two schedules train alike. 1, 1.0 and True are three values."""
+    return one == other and all(map(same, (p.hparams for p in one), (p.hparams for p in other)))
 
 
 def check_pieces(pieces: Sequence[Piece]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ramet.domains import Value
+from ramet.domains import Value, exact
 from ramet.schedule.pieces import Piece, piece_at
+from ramet.space import same
 
 Costs = NDArray[np.float64]
 
@@ -18,7 +19,7 @@ def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     """Return pieces with neighbours of the same values as one."""
     whole: list[Piece] = []
     for piece in pieces:
-        if whole and whole[-1].hparams == piece.hparams:
+        if whole and same(whole[-1].hparams, piece.hparams):
             whole[-1] = Piece(start=whole[-1].start, stop=piece.stop, hparams=piece.hparams)
         else:
             whole.append(piece)
@@ -55,7 +56,9 @@ def deviations(
         if name in numbers:
             found[name] = max(_part(float(was), float(is_)) for _, was, is_ in pairs)  # type: ignore[arg-type]  # as just checked
         else:
-            others = sum(piece.stop - piece.start for piece, was, is_ in pairs if was != is_)
+            others = sum(
+                piece.stop - piece.start for piece, was, is_ in pairs if exact(was) != exact(is_)
+            )
             found[name] = others / steps
     return found
 
@@ -75,7 +78,7 @@ def _costs(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Costs:
         first, second = _spans(weights * scaled), _spans(weights * scaled**2)
         costs = second - first**2 / np.where(total > 0, total, 1)
     else:
-        values = [piece.hparams[name] for piece in pieces]
+        values = [exact(piece.hparams[name]) for piece in pieces]
         counts = [
             _spans(weights * np.array([value == option for value in values]))
             for option in dict.fromkeys(values)
@@ -135,13 +138,14 @@ def _middle(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Value:
     """Return the one value that stands for those of several pieces."""
     weights = [piece.stop - piece.start for piece in pieces]
     values: list[Any] = [piece.hparams[name] for piece in pieces]
-    if all(value == values[0] for value in values):
+    if len({exact(value) for value in values}) == 1:
         return values[0]  # type: ignore[no-any-return]  # a value of a hyperparameter
     if not averaged:
-        steps: Counter[Value] = Counter()
+        steps: Counter[tuple[type, str]] = Counter()
         for value, weight in zip(values, weights, strict=True):
-            steps[value] += weight
-        return steps.most_common(1)[0][0]
+            steps[exact(value)] += weight
+        commonest = steps.most_common(1)[0][0]
+        return next(value for value in values if exact(value) == commonest)  # type: ignore[no-any-return]  # as above
     numbers = np.array(values, float)
     average = float(np.average(_on_scale(numbers), weights=weights))
     middle = math.exp(average) if numbers.min() > 0 else average

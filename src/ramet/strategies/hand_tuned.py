@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from ramet.domains import Integer, LogUniform, Uniform
-from ramet.errors import StrategyError
+from ramet.errors import SpaceError, StrategyError
 from ramet.events import Birth
 from ramet.population import Population
-from ramet.space import Hparams, Space
+from ramet.space import REDRAWS, Hparams, Space
 from ramet.strategies.base import (
     Action,
     Change,
@@ -87,6 +87,7 @@ class HandTuned:
 
     A turn trains with the value at its middle. Values are clipped to their domain, so give a
     scheduled hyperparameter a domain as wide as its schedule, and ``start=`` where bases are drawn.
+    Under a space's ``where=``, bases are drawn again until it accepts every turn of their schedule.
 
     Args:
         population: How many members train.
@@ -129,11 +130,15 @@ class HandTuned:
                 f"shapes must be of numeric hyperparameters in the space, but got {unknown}; it "
                 f"has {numbers}"
             )
-        drawn = sampled_births(space, self.population, rng, self.initial)
-        return [
-            Birth(hparams=self._values(space, birth.hparams, 0, steps), data=birth.hparams)
-            for birth in drawn
-        ]
+        births = sampled_births(space, self.population, rng, self.initial)
+        bases = [birth.hparams for birth in births]
+        if space.restricted:
+            given = len(self.initial)
+            for base in bases[:given]:
+                if rejected := self._rejected(space, base, steps):
+                    raise rejected
+            bases[given:] = [self._redrawn(space, base, steps, rng) for base in bases[given:]]
+        return [Birth(hparams=self._values(space, base, 0, steps), data=base) for base in bases]
 
     def decide(
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
@@ -143,6 +148,9 @@ class HandTuned:
             if not population.finished(id_):
                 base, space = member.data, population.space
                 hparams = self._values(space, base, member.trained, population.steps)
+                if not space.allows(hparams):
+                    # Births looked at all turns of the budget that the run began with.
+                    raise _leaves(base, hparams, member.trained)
                 yield Change(member=id_, hparams=hparams)
 
     def _values(self, space: Space, base: Hparams, trained: int, steps: int) -> Hparams:
@@ -151,6 +159,34 @@ class HandTuned:
         for name, shape in self.shapes.items():
             values[name] = space[name].clip(base[name] * shape(middle / steps))  # type: ignore[operator]  # births lets only numbers through
         return values
+
+    def _rejected(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
+        """Return the error for base values with a turn that ``where`` rejects, if there is one."""
+        for trained in range(0, steps, self.ready):
+            hparams = self._values(space, base, trained, steps)
+            if not space.allows(hparams):
+                return _leaves(base, hparams, trained)
+        return None
+
+    def _redrawn(
+        self, space: Space, base: Hparams, steps: int, rng: np.random.Generator
+    ) -> Hparams:
+        """Return base values with a schedule that ``where`` accepts: these, or others drawn."""
+        rejected = self._rejected(space, base, steps)
+        for _ in range(REDRAWS):
+            if rejected is None:
+                return base
+            base = space.sample(rng)
+            rejected = self._rejected(space, base, steps)
+        raise SpaceError(f"{REDRAWS:,} base values were drawn, but none would do: {rejected}")
+
+
+def _leaves(base: Hparams, hparams: Hparams, trained: int) -> SpaceError:
+    return SpaceError(
+        f"where= must accept every turn of a hand-tuned schedule, but over the base values {base} "
+        f"it rejects {hparams}, from step {trained:,} on; widen where=, have the shapes end "
+        f"higher, such as Cosine(last=0.1), or start from other values"
+    )
 
 
 def _check_parts(parts: Sequence[float]) -> None:

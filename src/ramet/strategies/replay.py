@@ -12,7 +12,7 @@ from ramet.population import Member, Population
 from ramet.randomness import Draws
 from ramet.schedule import Leg, Piece, Schedule, piece_at
 from ramet.schedule.pieces import check_legs, check_pieces
-from ramet.space import Space
+from ramet.space import Space, same
 from ramet.strategies.base import Action, Change, Prescribed, check_count, check_pace
 
 # Turns in a replay of a schedule that does not say how long they are.
@@ -100,7 +100,7 @@ class Replay:
         for id_ in ready:
             member = population[id_]
             hparams = piece_at(self.pieces, member.trained).hparams
-            if not population.finished(id_) and hparams != member.hparams:
+            if not population.finished(id_) and not same(hparams, member.hparams):
                 yield Change(member=id_, hparams=dict(hparams))
 
     def prescribed(self, member: Member) -> Prescribed:

@@ -88,6 +88,11 @@ class Task:
             check_step(begun, held.value)
             traced.read_from(turn)
 
+    def as_state(self, tree: Tree) -> Tensors:
+        """Return a state as the functions make it, from what ``result.best.load()`` returned."""
+        check_same(begin(self.functions, np.random.default_rng(0)), tree)
+        return tensors(tree, self.device)
+
     def program(self, space: Space) -> "Program":
         """Return what trains many members at once, with values of a space."""
         from ramet.torch.program import Program  # noqa: PLC0415 - which needs this module

@@ -1,0 +1,106 @@
+"""Weights that a turn left, and all that belongs to them."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, overload
+
+from ramet.blobs import Blobs
+from ramet.errors import CheckpointMissing, NoBest, StateError
+from ramet.events import RunOpened
+from ramet.population import Checkpoint
+from ramet.state.adapters import Variables
+from ramet.state.codec import decode
+from ramet.state.tree import Tree, thaw
+
+Into = TypeVar("Into")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A member's weights, the score that was measured of them, and what they were trained with."""
+
+    # The member that stands on the weights; of the best, the one that trained them.
+    member: int
+    # As it was reported, of these very weights; NaN if there is none, or it was not finite.
+    score: float
+    # What the weights were last trained with; before the first turn, what it begins with.
+    hparams: dict[str, Any]
+    # Steps behind the weights, along their lineage.
+    step: int
+    # Steps of its budget that the member had used.
+    trained: int
+    _checkpoint: Checkpoint | None = field(repr=False)
+    # Whether the run promises to keep the checkpoint.
+    _kept: bool = field(repr=False, compare=False)
+    _opening: RunOpened = field(repr=False, compare=False)
+    _blobs: Blobs = field(repr=False, compare=False)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        if self._checkpoint is None:
+            raise NoBest(
+                f"a checkpoint takes a turn that ended, but member {self.member} has ended none"
+            )
+        return self._checkpoint
+
+    @overload
+    def load(self) -> Tree: ...
+
+    @overload
+    def load(self, *, into: Into) -> Into: ...
+
+    def load(self, *, into: Any = None) -> Any:
+        """Return the state with these weights, as the training code saved it.
+
+        Args:
+            into: What becomes that state, in place, and is returned: a dict of arrays as it was
+                trained with, or anything with ``restore(tree)``, such as a ``ramet.jax.State`` or
+                a ``ramet.torch.State``, built as for training.
+        """
+        tree = self._read()
+        if into is None:
+            return thaw(tree)
+        if isinstance(into, dict):
+            _check_names(into, tree)
+            Variables(into).restore(tree)
+        elif callable(restore := getattr(into, "restore", None)):
+            restore(tree)
+        else:
+            raise StateError(
+                f"a state is loaded into a dict of arrays, or what has restore(tree), but got a "
+                f"{type(into).__name__}; ramet.torch.load_model(model, result.best.load()) puts "
+                f"the weights alone into a model"
+            )
+        return into
+
+    def _read(self) -> Tree:
+        run, key = self._opening.name, self.checkpoint.key
+        try:
+            return decode(self._blobs.get(run, key))
+        except CheckpointMissing as error:
+            raise CheckpointMissing(self._why(error)) from error
+
+    def _why(self, error: CheckpointMissing) -> str:
+        """Say why a checkpoint is not there."""
+        keep, run = self._opening.keep, self._opening.name
+        if self._kept:
+            return f"{error}; if the run has gone on since its result was read, open it again"
+        law = f"a checkpoint must be one that its run keeps, but run {run!r} has {keep=}"
+        if keep == "best":
+            return (
+                f"{law}, and once it was over it kept only the best, not member {self.member}'s: "
+                f"result.best.load() has that; a run with keep='lineage' keeps both"
+            )
+        return (
+            f"{law}, and keeps only what members stand on at the end, which the best is not: "
+            f"result.final is the best of those; a run with keep='lineage' keeps both"
+        )
+
+
+def _check_names(into: dict[str, Any], tree: Tree) -> None:
+    if not isinstance(tree, dict) or into.keys() != tree.keys():
+        found = list(tree) if isinstance(tree, dict) else f"a {type(tree).__name__}"
+        raise StateError(
+            f"a dict to load into must have the entries of the checkpoint, but that has {found} "
+            f"and the dict {list(into)}; for what a ramet.jax.State or a ramet.torch.State saved, "
+            f"give one, built as for training: into=ramet.jax.State(params)"
+        )
