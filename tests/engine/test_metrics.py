@@ -233,6 +233,18 @@ def test_a_run_that_goes_on_logs_what_one_that_never_stopped_does(tmp_path: Path
     assert all(len(it["noise"]) > MOST_POINTS / 2 for it in logged(result).values())
 
 
+@pytest.mark.slow
+def test_worker_processes_log_what_one_process_does(tmp_path: Path) -> None:
+    def log(turn: ramet.Turn, step: int) -> None:
+        turn.log(noise=turn.rng.normal(), gap=math.nan)
+
+    settings: dict[str, Any] = {"strategy": pbt(synchronous=True), "steps": 12, "name": "logged"}
+    alone = trained(log, **settings)
+    together = trained(log, **settings, store=tmp_path / "runs.db", workers=2)
+    assert canonical(together.events) == canonical(alone.events)
+    assert len(together.rows("metrics")) == 2 * 6 * 12
+
+
 def test_events_that_were_written_before_there_were_metrics_are_read() -> None:
     event = decode(
         b'{"event":"TurnEnded","v":1,"member":0,"turn":0,"trained":4,"step":4,'
@@ -242,18 +254,28 @@ def test_events_that_were_written_before_there_were_metrics_are_read() -> None:
     assert event.metrics == ()
 
 
-def test_what_is_logged_before_a_turn_begins_is_of_no_step_of_it() -> None:
+def test_what_is_logged_behind_the_last_step_is_of_that_step() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": np.zeros(1)}):
-            turn.log(before=1.0)
             for step in turn:
                 turn.log(loss=step)
-            turn.log(after=2.0)
+            turn.log(loss=7.0, after=2.0)
             turn.report(0.0)
 
     kept = logged(ramet.run(train, SPACE, pbt(), steps=4, seed=0))[0, 0]
-    assert set(kept) == {"loss", "after"}
-    assert kept["after"] == [(4, 2.0)]
+    assert kept == {"loss": [(1, 0), (2, 1), (3, 2), (4, 7)], "after": [(4, 2.0)]}
+
+
+def test_what_is_logged_before_the_first_step_is_refused() -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": np.zeros(1)}):
+            turn.log(before=1.0)
+            for _ in turn:
+                pass
+            turn.report(0.0)
+
+    with pytest.raises(TurnMisused, match=r"turn 0 of member 0 had \['before'\] before it began"):
+        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
 
 
 def test_what_is_logged_once_its_turn_is_over_is_refused() -> None:
@@ -292,6 +314,15 @@ def test_metrics_are_told_as_scores_are(turn: tuple[ramet.Run, ramet.Turn]) -> N
         "kl": [(1, 0.2), (2, 0.1)],
         "norm": [(3, 1.0)],
     }
+
+
+def test_a_loop_that_does_not_count_its_steps_cannot_log_at_each(
+    turn: tuple[ramet.Run, ramet.Turn],
+) -> None:
+    _, asked = turn
+    asked.log(loss=1.0, kl=0.5)
+    with pytest.raises(MetricError, match="but 'loss' was logged twice with none counted; write"):
+        asked.log(loss=0.9)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import math
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from ramet.errors import MetricError
@@ -32,6 +32,17 @@ class Metrics:
                 points = self._begin(name)
             points.add(step, held(name, value))
 
+    def log_once(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Record numbers of a turn whose steps are not counted, so that a name can have one."""
+        for name, _ in _named(metrics):
+            if name in self._of:
+                raise MetricError(
+                    f"a turn must count its steps to have several values of a metric, but "
+                    f"{name!r} was logged twice with none counted; write `for step in turn`, or "
+                    f"end the turn with run.tell(..., metrics={{{name!r}: [(step, value), ...]}})"
+                )
+        self.log(step, metrics)
+
     def record(self, metrics: Mapping[str, Any], *, start: int, stop: int) -> None:
         """Record numbers at their steps, those after ``start`` up to ``stop``; a lone one at it."""
         for name, values in _named(metrics):
@@ -46,6 +57,8 @@ class Metrics:
 
     def packed(self) -> tuple[Series, ...]:
         """Return what is kept, once devices have computed it."""
+        if not self._of:
+            return ()
         return pack(
             {
                 name: [(step, number(name, value)) for step, value in points.kept()]
@@ -53,9 +66,11 @@ class Metrics:
             }
         )
 
-    def clear(self) -> None:
-        """Forget all of it."""
-        self._of.clear()
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._of)
 
     def _begin(self, name: Any) -> "_Points":
         if not isinstance(name, str) or not NAME.fullmatch(name):

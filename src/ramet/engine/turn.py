@@ -125,9 +125,10 @@ class Turn:
                 f"member {self.member} is; log them within the loop over member.turns, or before "
                 f"run.tell"
             )
+        log = self._metrics.log if self._begun else self._metrics.log_once
         if metrics is not None:
-            self._metrics.log(self.step, metrics)
-        self._metrics.log(self.step, named)
+            log(self.step, metrics)
+        log(self.step, named)
 
     def load(self, default: Any = None) -> Tree:
         """Return the state to go on from: the member's own copy, to write on.
@@ -211,10 +212,15 @@ class Turn:
                 f"a turn can be trained once, but turn {self.number} of member {self.member} was "
                 f"begun already; the next one comes from member.turns or run.ask"
             )
+        if self._metrics:
+            raise TurnMisused(
+                f"metrics must be logged at a step of their turn, but turn {self.number} of member "
+                f"{self.member} had {list(self._metrics)} before it began; log them within "
+                f"the loop over its steps"
+            )
         self._begun = True
         # Whatever was reported before was of weights that the turn had not trained.
         self._scores.clear()
-        self._metrics.clear()
 
     def _signed(self, score: Any) -> float:
         if isinstance(score, bool | str | bytes) or score is None:
