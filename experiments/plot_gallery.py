@@ -68,6 +68,21 @@ def trained(
     return ramet.run(Quadratic(), QUADRATIC_SPACE, strategy, steps=steps, seed=seed, name=name)
 
 
+def logged() -> ramet.Result:
+    """Train a bowl whose loop logs its loss at each step."""
+
+    def train(member: ramet.Trainee) -> None:
+        state = {"w": 3 * member.rng.normal(size=10)}
+        for turn in member.turns(state):
+            for _ in turn:
+                state["w"] -= turn.hparams["lr"] * (state["w"] + 0.3 * turn.rng.normal(size=10))
+                turn.log(loss=state["w"] @ state["w"])
+            turn.report(state["w"] @ state["w"])
+
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
+    return ramet.run(train, space, pbt(12), steps=8 * READY, seed=0, mode="min", name="bowl")
+
+
 def slowly() -> ramet.Result:
     strategy = ramet.PBT(population=12, ready=5, synchronous=True)
     settings: dict[str, Any] = {"mode": "min", "seed": 0, "name": "bowl", "workers": 3}
@@ -90,6 +105,7 @@ def main() -> None:
     }
     short = trained(pbt(12), "PBT", rounds=16)
     plots.save(plots.scores(short), out / "plot-scores.svg")
+    plots.save(plots.metric(logged(), "loss"), out / "plot-metric.svg")
     plots.save(plots.tree(short), out / "plot-tree.svg")
     plots.save(plots.hyperparameter(several["FIRE"][0], "lr"), out / "plot-hyperparameter.svg")
     plots.save(plots.best_so_far(several), out / "plot-best-so-far.svg")

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ramet
@@ -94,7 +96,7 @@ def test_files_have_the_same_values(format_: Format, result: ramet.Result) -> No
 def test_tables_without_a_row_have_their_columns() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     result = run.result()
-    for table in ("turns", "copies", "scores"):
+    for table in ("turns", "copies", "scores", "metrics"):
         assert result.rows(table) == []
         assert result.to_polars(table).columns == columns(table, result.opening)
         assert list(result.to_pandas(table).columns) == columns(table, result.opening)
@@ -107,6 +109,46 @@ def test_a_choice_of_several_kinds_is_text_in_a_data_frame() -> None:
     assert {row["hparams.lr"] for row in rows} == {None, 1, "auto"}
     polars = run.result().to_polars("members")
     assert set(polars["hparams.lr"]) == {None, "1", "auto"}
+
+
+@pytest.fixture(scope="module")
+def measured() -> ramet.Result:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": np.zeros(1)}):
+            for step in turn:
+                turn.log(loss=step if step % 2 else math.nan)
+            turn.report(turn.hparams["lr"] + turn.hparams["decay"], worst=-math.inf)
+
+    return ramet.run(train, SPACE, pbt(), steps=8, seed=0, mode="min")
+
+
+def test_there_is_a_row_for_each_point_of_a_metric(measured: ramet.Result) -> None:
+    rows = measured.rows("metrics")
+    assert len(rows) == 2 * 6 * (4 + 1)
+    of_turn = [row for row in rows if (row["member"], row["turn"]) == (2, 1)]
+    start = of_turn[0]["step"] - 1
+    assert [(row["name"], row["step"]) for row in of_turn] == [
+        *(("loss", start + step) for step in (1, 2, 3, 4)),
+        ("worst", start + 4),
+    ]
+    values = [row["value"] for row in of_turn]
+    assert values[1::2] == [start + 1, start + 3]
+    assert math.isnan(values[0])
+    assert values[-1] == -math.inf
+    assert all(list(row) == columns("metrics", measured.opening) for row in rows)
+
+
+def test_metrics_are_data_frames_and_files(measured: ramet.Result) -> None:
+    rows, names = measured.rows("metrics"), columns("metrics", measured.opening)
+    for table in (measured.to_pandas("metrics"), measured.to_polars("metrics")):
+        assert list(table.columns) == names
+        np.testing.assert_equal(table["value"].to_numpy(), [row["value"] for row in rows])
+    written = io.BytesIO()
+    export(rows, names, written, "csv")
+    assert written.getvalue().splitlines()[1] == b"0,0,1,loss,nan"
+    written = io.BytesIO()
+    export(rows, names, written, "jsonl")
+    assert json.loads(written.getvalue().splitlines()[0])["value"] is None
 
 
 def test_what_is_no_table_or_format_is_refused(result: ramet.Result) -> None:

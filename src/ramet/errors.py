@@ -10,6 +10,7 @@
     │   ├── StateError               a state that cannot be captured or put back
     │   ├── ScoreError               a score that is not a number, or not one of this turn
     │   ├── MissingScore             a turn that ended without a score
+    │   ├── MetricError              a metric that is not a number, or one too many
     │   ├── TurnInterrupted          a loop that left its turn before the last step
     │   ├── TurnMisused              a turn told twice, or asked for when none can be had
     │   ├── UnknownHyperparameter    a name that the space does not have
@@ -47,6 +48,7 @@ __all__ = [
     "HyperparameterUnread",
     "LeaseLost",
     "LogMoved",
+    "MetricError",
     "MissingScore",
     "NoBest",
     "NotAStore",
@@ -104,6 +106,10 @@ class ScoreError(UsageError, ValueError):
 
 class MissingScore(UsageError):
     """A turn ended without a score."""
+
+
+class MetricError(UsageError, ValueError):
+    """A metric is not a number, has no proper name, or is one too many."""
 
 
 class TurnInterrupted(UsageError):

@@ -22,9 +22,10 @@ from ramet.population import (
     has_final_score,
 )
 from ramet.replica import Replica
+from ramet.series import Series
 from ramet.space import Hparams, Space
 
-# Raised whenever an event gains, loses or redefines a field.
+# Raised whenever an event loses or redefines a field, or gains one that has no default.
 SCHEMA = 1
 
 Mode: TypeAlias = Literal["max", "min"]
@@ -114,6 +115,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
     points: tuple[Point, ...]
     # What the checkpoint's bytes are stored under.
     digest: str
+    # What the loop logged beside the score. No decision reads it, and no population holds it.
+    metrics: tuple[Series, ...] = ()
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -3,8 +3,10 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ramet as library
 from tests.cli.conftest import begin
 from tests.cli.shell import ramet
 
@@ -62,6 +64,47 @@ def test_what_cannot_be_drawn_is_said(two: Path, tmp_path: Path) -> None:
     assert "must end with one of" in told("one", "tree", "-o", tmp_path / "tree.jpg")
     assert "must go where it can be written" in told("one", "tree", "-o", tmp_path / "a" / "b.png")
     assert "is not one of" in told("one", "forest")
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a run whose loop logs one metric, and one whose loop logs two."""
+
+    def train(member: library.Trainee) -> None:
+        for turn in member.turns({"x": np.zeros(1)}):
+            turn.log({"val/loss": turn.number})
+            if turn.hparams["both"]:
+                turn.log(kl=0.5)
+            turn.report(turn.hparams["lr"])
+
+    store = tmp_path_factory.mktemp("logged") / "runs.db"
+    for name, both in (("one", False), ("both", True)):
+        space = library.Space(lr=library.LogUniform(1e-3, 1.0), both=library.Constant(both))
+        strategy = library.PBT(population=5, ready=1)
+        library.run(train, space, strategy, steps=3, seed=0, store=store, name=name)
+    return store
+
+
+def test_a_metric_is_drawn_and_exported(logged: Path, tmp_path: Path) -> None:
+    path = tmp_path / "kl.svg"
+    assert ramet("plot", logged, "both", "metric", "--metric", "kl", "-o", path).exit_code == 0
+    assert "both: kl, 15 points" in path.read_text()
+    assert ramet("plot", logged, "one", "metric", "-o", path).exit_code == 0
+    assert "one: val/loss, 15 points" in path.read_text()
+    printed = ramet("export", logged, "one", "--table", "metrics").stdout.splitlines()
+    assert printed[0] == "member,turn,step,name,value"
+    assert len(printed) == 1 + 15
+
+
+def test_a_metric_that_is_not_there_is_said(logged: Path, done: Path) -> None:
+    def told(*arguments: object) -> str:
+        refused = ramet("plot", *arguments)
+        assert refused.exit_code == 2
+        return refused.stderr
+
+    assert "has ['kl', 'val/loss']; add --metric kl" in told(logged, "both", "metric")
+    assert "logged, ['val/loss'], but got 'kl'" in told(logged, "one", "metric", "--metric", "kl")
+    assert "run 'quick' has none; turn.log(loss=...)" in told(done, "quick", "metric")
 
 
 def test_without_matplotlib_it_says_how_to_get_it(

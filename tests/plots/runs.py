@@ -96,6 +96,27 @@ def alone() -> ramet.Result:
     return ramet.run(Descent(), SPACE, strategy, steps=24, seed=0)
 
 
+@functools.cache
+def measured() -> ramet.Result:
+    """Return a run whose loop logs a loss, and numbers of all kinds."""
+
+    def train(member: ramet.Trainee) -> None:
+        state = {"x": 50 + 50 * member.rng.uniform(size=1)}
+        for turn in member.turns(state):
+            for _ in turn:
+                state["x"] *= 1 - turn.hparams["lr"]
+                turn.log(loss=state["x"][0], fraction=1 / (1 + state["x"][0]))
+                if turn.step % 4 == 2:
+                    odd = turn.member == 1 and turn.number == 1
+                    turn.log(spiky=-1e9 if odd else turn.rng.normal(), gaps=np.nan)
+            turn.report(state["x"][0], huge=(-1) ** turn.member * 1.7e308, gaps=turn.number)
+            turn.log(nothing=-np.inf, same=0.0, **{"val/x": turn.number})
+
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
+    strategy = pbt(8, ready=8, synchronous=True)
+    return ramet.run(train, space, strategy, steps=64, seed=0, mode="min")
+
+
 def begun(population: int = 5) -> ramet.Run:
     """Return a run of which no turn has ended."""
     return ramet.open(space=SPACE, strategy=pbt(population), steps=8, seed=0)

@@ -67,7 +67,7 @@ def export_(
     name: RunName = None,
     *,
     table: Annotated[
-        Table, typer.Option(metavar="<which>", help="turns, copies, members or scores.")
+        Table, typer.Option(metavar="<which>", help="turns, copies, members, scores or metrics.")
     ] = "turns",
     format_: Annotated[
         Format, typer.Option("--format", metavar="<kind>", help="csv, jsonl or parquet.")
@@ -76,7 +76,7 @@ def export_(
         Path | None, typer.Option("--output", "-o", help="The file to write; else it is printed.")
     ] = None,
 ) -> None:
-    """Write a run as a table: its turns, copies, members or scores.
+    """Write a run as a table: its turns, copies, members, scores or metrics.
 
     Parquet is written by Polars, and to a file only.
     """

@@ -12,10 +12,11 @@ from ramet.cli.stores import StorePath
 from ramet.errors import UsageError
 from ramet.history import Result
 from ramet.history import open as open_history
+from ramet.history.metrics import metric_names
 from ramet.places import existing
 
 Kind: TypeAlias = Literal[
-    "scores", "hyperparameter", "tree", "lineage", "parallel", "workers", "best-so-far"
+    "scores", "hyperparameter", "metric", "tree", "lineage", "parallel", "workers", "best-so-far"
 ]
 
 
@@ -33,11 +34,14 @@ def plot(
         Kind,
         typer.Argument(
             metavar="KIND",
-            help="scores, hyperparameter, tree, lineage, parallel, workers or best-so-far.",
+            help="scores, hyperparameter, metric, tree, lineage, parallel, workers or best-so-far.",
         ),
     ],
     hyperparameter: Annotated[
         str | None, typer.Option(help="Whose values to show; else those of the only one.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Which metric to show; else the only one.")
     ] = None,
     color: Annotated[
         str, typer.Option(help="What colours the tree: a hyperparameter's name, or score.")
@@ -62,14 +66,25 @@ def plot(
         typer.echo(f"{path}", err=True)
         return
     result = _only(store, names or [], kind)
-    plots.save(_drawn(plots, result, kind, hyperparameter, color), path)
+    named = {"hyperparameter": hyperparameter, "metric": metric, "color": color}
+    plots.save(_drawn(plots, result, kind, **named), path)
     typer.echo(f"{path}", err=True)
 
 
-def _drawn(plots: Any, result: Result, kind: Kind, hyperparameter: str | None, color: str) -> Any:
+def _drawn(
+    plots: Any,
+    result: Result,
+    kind: Kind,
+    *,
+    hyperparameter: str | None,
+    metric: str | None,
+    color: str | None,
+) -> Any:
     match kind:
         case "hyperparameter":
             return plots.hyperparameter(result, hyperparameter or _sole(result))
+        case "metric":
+            return plots.metric(result, metric or _sole_metric(result))
         case "tree":
             return plots.tree(result, color)
         case _:
@@ -83,6 +98,22 @@ def _sole(result: Result) -> str:
         raise UsageError(
             f"a hyperparameter must be named unless it is the only one, but the run has {names}; "
             f"add --hyperparameter {names[0]}"
+        )
+    return names[0]
+
+
+def _sole_metric(result: Result) -> str:
+    """Return the name of the only metric."""
+    names = metric_names(result.events)
+    if not names:
+        raise UsageError(
+            f"a metric must have been logged to be drawn, but run {result.opening.name!r} has "
+            f"none; turn.log(loss=...) logs one"
+        )
+    if len(names) > 1:
+        raise UsageError(
+            f"a metric must be named unless it is the only one, but the run has {names}; add "
+            f"--metric {names[0]}"
         )
     return names[0]
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ramet.blobs.base import Blobs
@@ -124,11 +124,13 @@ class Run:
         scores: Iterable[tuple[int, Any]] | Any = (),
         *,
         state: Tree,
+        metrics: Mapping[str, Any] | None = None,
         applied: Iterable[str] = (),
     ) -> Checkpoint:
         """End a turn: its scores, as (step, score) pairs or one number, and the state it left.
 
         Scores already reported on the turn need not be told; None says that there is none.
+        ``metrics`` are further numbers by name, each one number or (step, value) pairs as well.
         ``applied`` names hyperparameters that took effect without being read from
         ``turn.hparams``. Returns what the state was kept as, which need not be what the member
         goes on from: it may copy another at once.
@@ -140,7 +142,10 @@ class Run:
                 "got None"
             )
         turn.record(scores)
+        if metrics is not None:
+            turn.record_metrics(metrics)
         points = turn.points()
+        logged = turn.metrics()
         unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
         reach("trained")
         kept = self._checkpoints.write(state, member=turn.member, turn=turn.number, step=turn.stop)
@@ -152,6 +157,7 @@ class Run:
             step=turn.stop,
             points=points,
             digest=kept.digest,
+            metrics=logged,
         )
         with self._out.ending(turn):
             self._journal.commit(turn.lease, [ended], over=True, unread=unread)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from ramet import wording
+from ramet.engine.metrics import Metrics
 from ramet.errors import MissingScore, ScoreError, TurnInterrupted, TurnMisused
 from ramet.events import Mode
 from ramet.population import Checkpoint, Member, Point
 from ramet.randomness import Draws
+from ramet.series import Series
 from ramet.state.tree import Tree, freeze, thaw
 from ramet.store.base import Lease
 from ramet.values import Values
@@ -56,6 +58,7 @@ class Turn:
         self._rng: np.random.Generator | None = None
         # What was reported at each step; None where there is no score.
         self._scores: dict[int, float | None] = {}
+        self._metrics = Metrics()
         # The step that a score reported now belongs to: without iteration, the last.
         self._at: int | None = None
         self._begun = False
@@ -105,13 +108,33 @@ class Turn:
             yield stretch
         self._at = None
 
-    def report(self, score: Any) -> None:
+    def report(self, score: Any, **metrics: Any) -> None:
         """Record the score of the weights as they are now; a later one at the same step wins.
 
         ``report(None)`` says that there is none, because no episode has ended, say. A turn that
         ends so leaves its member out of the ranking: it neither copies nor is copied, and goes on.
+        Further numbers are metrics, recorded as ``log`` does.
         """
         self._scores[self.step] = self._signed(score)
+        if metrics:
+            self.log(metrics)
+
+    def log(self, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Record numbers at the present step that no member is compared by, such as ``loss=0.3``.
+
+        A later one of the same name at the same step wins. A turn keeps 64 names, and 128 points of
+        each: the first, the last, and some at equal distances between them.
+        """
+        if self.over:
+            raise TurnMisused(
+                f"metrics must be logged before their turn is over, but turn {self.number} of "
+                f"member {self.member} is; log them within the loop over member.turns, or before "
+                f"run.tell"
+            )
+        log = self._metrics.log if self._begun else self._metrics.log_once
+        if metrics is not None:
+            log(self.step, metrics)
+        log(self.step, named)
 
     def load(self, default: Any = None) -> Tree:
         """Return the state to go on from: the member's own copy, to write on.
@@ -145,6 +168,14 @@ class Turn:
                 )
             recorded[operator.index(step)] = self._signed(score)
         self._scores.update(recorded)
+
+    def record_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Record metrics, each one number at the last step or (step, value) pairs."""
+        self._metrics.record(metrics, start=self.start, stop=self.stop)
+
+    def metrics(self) -> tuple[Series, ...]:
+        """Return what is kept of the metrics logged."""
+        return self._metrics.packed()
 
     def points(self) -> tuple[Point, ...]:
         """Return the scores reported; refuse a turn cut short, or one without any."""
@@ -191,6 +222,12 @@ class Turn:
             raise TurnMisused(
                 f"a turn can be trained once, but turn {self.number} of member {self.member} was "
                 f"begun already; the next one comes from member.turns or run.ask"
+            )
+        if self._metrics:
+            raise TurnMisused(
+                f"metrics must be logged at a step of their turn, but turn {self.number} of member "
+                f"{self.member} had {list(self._metrics)} before it began; log them within "
+                f"the loop over its steps"
             )
         self._begun = True
         # Whatever was reported before was of weights that the turn had not trained.

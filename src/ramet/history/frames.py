@@ -6,8 +6,9 @@ from typing import Any, Literal, TypeAlias, get_args
 from ramet.errors import UsageError
 from ramet.events import Logged, RunOpened, TurnEnded, fold
 from ramet.history.lineage import Lineage
+from ramet.history.metrics import curves_of
 
-Table: TypeAlias = Literal["turns", "copies", "members", "scores"]
+Table: TypeAlias = Literal["turns", "copies", "members", "scores", "metrics"]
 
 # A row's values by their column. Scores are as they were reported.
 Row: TypeAlias = dict[str, Any]
@@ -17,8 +18,8 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
     """Return a table of a run.
 
     ``turns`` has a row for each turn that ended, ``copies`` for each copy, ``members`` for each
-    member as it stands, and ``scores`` for each score. Values of hyperparameters are in columns
-    such as ``hparams.lr``.
+    member as it stands, ``scores`` for each score, and ``metrics`` for each point of a metric.
+    Values of hyperparameters are in columns such as ``hparams.lr``.
     """
     of = _TABLES.get(table)
     if of is None:
@@ -29,7 +30,7 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
 def columns(table: Table, opening: RunOpened) -> list[str]:
     """Return the columns of a table, which it has even without a row."""
     names = [f"hparams.{name}" for name in opening.space["names"]]
-    return [*_COLUMNS[table], *names] if table != "scores" else list(_COLUMNS[table])
+    return [*_COLUMNS[table], *([] if table in {"scores", "metrics"} else names)]
 
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -43,6 +44,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         *("founder", "failing"),
     ),
     "scores": ("member", "turn", "step", "score"),
+    "metrics": ("member", "turn", "step", "name", "value"),
 }
 
 
@@ -119,11 +121,28 @@ def _scores(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             }
 
 
+def _metrics(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
+    del lineage
+    for logged in log:
+        event = logged.event
+        if isinstance(event, TurnEnded):
+            for name, steps, values in curves_of(event):
+                for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+                    yield {
+                        "member": event.member,
+                        "turn": event.turn,
+                        "step": step,
+                        "name": name,
+                        "value": value,
+                    }
+
+
 _TABLES: dict[str, Callable[[Sequence[Logged], Lineage], Iterator[Row]]] = {
     "turns": _turns,
     "copies": _copies,
     "members": _members,
     "scores": _scores,
+    "metrics": _metrics,
 }
 
 

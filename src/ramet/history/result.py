@@ -160,7 +160,7 @@ class Result:
         return self._lineage
 
     def rows(self, table: Table = "turns") -> list[Row]:
-        """Return a table of the run: its "turns", "copies", "members" or "scores"."""
+        """Return a table of the run: its "turns", "copies", "members", "scores" or "metrics"."""
         return rows(table, self.log, self._lineage)
 
     def to_pandas(self, table: Table = "turns") -> Any:

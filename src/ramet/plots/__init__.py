@@ -11,6 +11,7 @@ from ramet.plots.best_so_far import best_so_far
 from ramet.plots.drawing import save
 from ramet.plots.hyperparameter import hyperparameter
 from ramet.plots.lineage import lineage
+from ramet.plots.metric import metric
 from ramet.plots.parallel import parallel
 from ramet.plots.scores import scores
 from ramet.plots.tree import tree
@@ -20,6 +21,7 @@ __all__ = [
     "best_so_far",
     "hyperparameter",
     "lineage",
+    "metric",
     "parallel",
     "save",
     "scores",

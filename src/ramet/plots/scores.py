@@ -53,11 +53,11 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
         return drawing.say(axes, "no score is finite")
     sign = sign_of(result.opening)
     scale = scale_of_scores(shown, sign)
-    handles = [*_members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
+    handles = [*members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     reported = [score for turn in turns_of(result) for _, score in turn.points]
-    remarks = [*_limit(axes, scale, shown, sign), *elsewhere(reported, "scores")]
-    drawing.legend(axes, [*handles, *remarks])
+    left_out = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
+    drawing.legend(axes, [*handles, *left_out, *elsewhere(reported, "scores")])
     return axes
 
 
@@ -78,7 +78,8 @@ def _paths(result: Result) -> dict[int, list[list[Point]]]:
     return paths
 
 
-def _members(axes: Axes, result: Result, paths: dict[int, list[list[Point]]]) -> list[Artist]:
+def members(axes: Axes, result: Result, paths: dict[int, list[list[Point]]]) -> list[Artist]:
+    """Draw lines of members by their group; return what explains them."""
     handles: list[Artist] = []
     alpha = drawing.opacity(len(result.population), least=0.06)
     width = 1.2 if alpha > FAINT_AT else 0.7
@@ -114,7 +115,11 @@ def _best(axes: Axes, result: Result) -> list[Artist]:
     if not behind:
         return []
     lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
-    path = [point for turn in behind for point in curve([turn], lineage, sign, ends)]
+    return best(axes, [point for turn in behind for point in curve([turn], lineage, sign, ends)])
+
+
+def best(axes: Axes, path: list[Point]) -> list[Artist]:
+    """Draw the line that leads to the best weights; return what explains it."""
     axes.plot(
         *zip(*path, strict=True),
         color="black",
@@ -126,9 +131,11 @@ def _best(axes: Axes, result: Result) -> list[Artist]:
     return [Line2D([], [], color="black", marker="*", label="behind the best")]
 
 
-def _limit(axes: Axes, scale: Scale, shown: Floats, sign: int) -> list[Artist]:
-    """Leave out scores that are so bad that the others could not be told apart."""
-    low, high = scale.flat(usual(shown, sign, FAR))
+def limit(
+    axes: Axes, scale: Scale, shown: Floats, between: tuple[float, float], thing: str
+) -> list[Artist]:
+    """Leave out what is so far beyond the usual that the rest could not be told apart."""
+    low, high = scale.flat(between)
     flat = scale.flat(shown[np.isfinite(shown)])
     room = high - low
     if max(low - flat.min(), flat.max() - high) <= ODD * room:
@@ -137,4 +144,4 @@ def _limit(axes: Axes, scale: Scale, shown: Floats, sign: int) -> list[Artist]:
     axes.set_ylim(*(10 ** np.array([low, high]) if scale.log else (low, high)))
     left_out = int(((flat < low) | (flat > high)).sum())
     are = "is" if left_out == 1 else "are"
-    return [drawing.remark(f"{wording.count(left_out, 'worse score')} {are} beyond the axis")]
+    return [drawing.remark(f"{wording.count(left_out, thing)} {are} beyond the axis")]

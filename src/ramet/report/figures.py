@@ -8,6 +8,7 @@ from matplotlib.collections import LineCollection
 
 from ramet import plots, wording
 from ramet.history import Trained
+from ramet.history.metrics import metric
 from ramet.plots import shifts
 from ramet.plots.branches import branches, survivors
 from ramet.plots.hyperparameter import SPREAD
@@ -102,6 +103,16 @@ class Figures:
             wide=[(turn.stop - turn.start) / 2 for turn in self._turns]
         )
         return self._figure(axes, f"Values of {name}", caption, said)
+
+    def metric(self, name: str) -> Markup:
+        """Draw a metric of all members, told of where each turn ends."""
+        axes = plots.metric(self._result, name, canvas(3.6))
+        logged = metric(self._result.events, name)
+        told = [turn for turn in self._turns if turn.key in logged]
+        points = [(float(self._ends[turn.key]), float(logged[turn.key][1][-1])) for turn in told]
+        turns = [self._nth[turn.key] for turn in told]
+        caption = joined([tag("code", name), " of all members over steps."])
+        return self._figure(axes, f"Metric {name}", caption, Said(points, turns))
 
     def tree(self) -> Markup:
         """Draw where all weights came from."""

@@ -37,6 +37,7 @@ def page(result: Result) -> str:
         ("Changes, and whether they paid off", changes.section(subject)),
         ("Where weights came from", population.tree(subject, figures)),
         ("Scores", population.scores(subject, figures)),
+        *([("Metrics", population.metrics(subject, figures))] if subject.metrics else []),
         ("Hyperparameters", population.hyperparameters(subject, figures)),
         ("Failures", failures.section(subject)),
         ("Time and disk", expenses.section(subject, figures)),

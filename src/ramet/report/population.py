@@ -12,7 +12,7 @@ from ramet.report.subject import Subject
 
 # Members that a table has room for.
 ROWS = 40
-# Hyperparameters that are drawn.
+# Hyperparameters that are drawn, and metrics.
 DRAWN = 12
 
 
@@ -32,6 +32,17 @@ def scores(subject: Subject, figures: Figures) -> Markup:
     scored = any(turn.score is not None for turn in subject.lineage.turns.values())
     picture = figures.scores() if scored else tag("p", "There are none yet.", class_="missing")
     return joined([picture, tag("h3", "Members as they stand"), *_members(subject)])
+
+
+def metrics(subject: Subject, figures: Figures) -> Markup:
+    """Return what loops logged beside scores."""
+    left_out = [tag("code", name) for name in subject.metrics[DRAWN:]]
+    return joined(
+        [
+            *(figures.metric(name) for name in subject.metrics[:DRAWN]),
+            note("Not drawn, for room: ", _listed(left_out), ".") if left_out else None,
+        ]
+    )
 
 
 def hyperparameters(subject: Subject, figures: Figures) -> Markup:

@@ -12,6 +12,7 @@ from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
 from ramet.history.effects import Payoff, payoffs
 from ramet.history.frames import sign_of
 from ramet.history.lineage import Effect
+from ramet.history.metrics import metric_names
 from ramet.history.replayed import replays
 from ramet.history.state import State, state_of
 from ramet.places import file_of
@@ -30,6 +31,11 @@ class Subject:
         self.lineage: Lineage = result.lineage()
         self.sign = sign_of(result.opening)
         self.names: list[str] = list(result.opening.space["names"])
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """The names of what loops logged beside scores."""
+        return metric_names(self.result.events)
 
     @property
     def name(self) -> str:
