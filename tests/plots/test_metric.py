@@ -85,6 +85,7 @@ def test_gaps_are_counted() -> None:
     axes = plots.metric(measured(), "gaps")
     assert f"{2 * measured().population.turns} values are not finite" in texts(axes)
     assert "no value is finite" in texts(plots.metric(measured(), "nothing"))
+    assert "values beyond 1e±100 are drawn there" in texts(plots.metric(measured(), "huge"))
 
 
 @pytest.mark.parametrize("result", [descended, lambda: begun().result()])
