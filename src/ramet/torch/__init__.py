@@ -7,9 +7,10 @@ except ImportError as error:
         f"ramet.torch needs PyTorch, but {error}; install it: pip install 'ramet[torch]'"
     ) from error
 
+from ramet.torch.dropouts import dropout
 from ramet.torch.functional import SGD, AdamW
 from ramet.torch.modules import load_model
-from ramet.torch.places import Place, dropout, param_group
+from ramet.torch.places import Place, param_group
 from ramet.torch.rng import seed
 from ramet.torch.schedules import base_lr
 from ramet.torch.state import State

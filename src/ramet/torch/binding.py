@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
 from ramet.state.adapters import stayed
-from ramet.torch.places import Attributes, GroupEntry, Place, Setter
+from ramet.torch.places import Attributes, GroupEntry, Place, Setter, Several
 
 
 class Binding:
@@ -79,15 +79,27 @@ def place_of(optimizer: Optimizer, name: str, where: Any) -> Place | None:
             return GroupEntry(optimizer, where)
         case (holder, str(attribute)):
             return Attributes([holder], attribute)
+        case list():
+            return Several([_one_of_several(optimizer, name, each) for each in where])
         case Place():
             return where
         case _ if callable(where) and not isinstance(where, Module):
             return Setter(where)
     raise StateError(
         f"a hyperparameter must be bound to an entry of the optimizer, as in 'betas[0]', to an "
-        f"attribute, as in (module, 'p'), to a function, or to what ramet.torch.dropout, base_lr "
-        f"or param_group return, but {name!r} is bound to {where!r}"
+        f"attribute, as in (module, 'p'), to a function, to what ramet.torch.dropout, base_lr or "
+        f"param_group return, or to a list of these, but {name!r} is bound to {where!r}"
     )
+
+
+def _one_of_several(optimizer: Optimizer, name: str, where: Any) -> Place:
+    place = place_of(optimizer, name, where)
+    if place is None:
+        raise StateError(
+            f"a list of places must name what each is, but one that {name!r} is bound to is None; "
+            f"bind a hyperparameter that the loop reads itself to None alone"
+        )
+    return place
 
 
 def _uneven(optimizer: Optimizer) -> dict[str, list[Any]]:

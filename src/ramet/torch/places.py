@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch.nn import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from torch.optim import Optimizer
 
 from ramet.domains import Value
 from ramet.errors import StateError
 
-DROPOUTS = (AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout)
 ENTRY = re.compile(r"(?P<key>\w+)(\[(?P<nth>\d+)\])?")
 
 
@@ -81,7 +79,7 @@ class Attributes:
         self._holders, self._name = holders, name
         for holder in holders:
             if not hasattr(holder, name):
-                numbers = [key for key, value in vars(holder).items() if _is_number(key, value)]
+                numbers = list(numbers_of(holder))
                 raise StateError(
                     f"a hyperparameter must be bound to an attribute that exists, but "
                     f"{type(holder).__name__} has no {name!r}; its numbers are {numbers}"
@@ -108,21 +106,23 @@ class Setter:
         return ()
 
 
+class Several:
+    """Several places that take the same value."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
+
+    def write(self, value: Value) -> None:
+        for place in self.places:
+            place.write(value)
+
+    def read(self) -> Sequence[Any]:
+        return [value for place in self.places for value in place.read()]
+
+
 def param_group(optimizer: Optimizer, entry: str, *, group: int | None = None) -> Place:
     """Return an entry of one param group, or of all, of any optimiser."""
     return GroupEntry(optimizer, entry, group)
-
-
-def dropout(model: torch.nn.Module) -> Place:
-    """Return the probability that every dropout module of a model has."""
-    found = [module for module in model.modules() if isinstance(module, DROPOUTS)]
-    if not found:
-        raise StateError(
-            f"dropout must be of a model that has dropout modules, but this "
-            f"{type(model).__name__} has none; bind an attribute, as in (module, 'p'), or a "
-            f"function"
-        )
-    return Attributes(found, "p")
 
 
 def entries_of(group: dict[str, Any]) -> list[str]:
@@ -138,6 +138,12 @@ def entries_of(group: dict[str, Any]) -> list[str]:
         elif isinstance(value, tuple):
             names += [f"{key}[{nth}]" for nth in range(len(value))]
     return names
+
+
+def numbers_of(holder: object) -> dict[str, Any]:
+    """Return the attributes of an object that are numbers, a module's buffers among them."""
+    attributes = {**vars(holder), **vars(holder).get("_buffers", {})}
+    return {key: value for key, value in attributes.items() if _is_number(key, value)}
 
 
 def written(now: Any, value: Any) -> Any:
