@@ -7,6 +7,7 @@ except ImportError as error:
         f"ramet.torch needs PyTorch, but {error}; install it: pip install 'ramet[torch]'"
     ) from error
 
+from ramet.torch.compiling import Dropout, replace_dropout
 from ramet.torch.dropouts import dropout
 from ramet.torch.functional import SGD, AdamW
 from ramet.torch.modules import load_model
@@ -19,6 +20,7 @@ from ramet.torch.task import Task
 __all__ = [
     "SGD",
     "AdamW",
+    "Dropout",
     "Place",
     "State",
     "Task",
@@ -26,5 +28,6 @@ __all__ = [
     "dropout",
     "load_model",
     "param_group",
+    "replace_dropout",
     "seed",
 ]

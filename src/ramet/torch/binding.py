@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
 from ramet.state.adapters import stayed
-from ramet.torch.places import Attributes, GroupEntry, Place, Setter, Several
+from ramet.torch.places import Attributes, GroupEntry, Place, Setter, Several, is_constant
 
 
 class Binding:
@@ -53,6 +53,10 @@ class Binding:
         """Return the optimiser's entry that a hyperparameter is bound to, if it is to one."""
         place = self._places.get(name)
         return place if isinstance(place, GroupEntry) else None
+
+    def constants(self) -> list[str]:
+        """Return the hyperparameters that are numbers in modules, which compiled code keeps."""
+        return [name for name, place in self._places.items() if is_constant(place)]
 
     def _is_entry(self, name: str) -> bool:
         """Say whether a hyperparameter that nobody bound goes to the entry of its name."""

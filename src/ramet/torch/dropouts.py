@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from ramet.errors import StateError, StateWarning
+from ramet.torch.compiling import is_compiled
 from ramet.torch.differences import listed
 from ramet.torch.modules import plain, unwrapped
 from ramet.torch.places import Attributes, Place, Several, numbers_of
@@ -56,6 +58,12 @@ class Spot(NamedTuple):
         return isinstance(self.module, nn.RNNBase) and self.module.num_layers == 1
 
     @property
+    def is_constant(self) -> bool:
+        """Whether torch.compile takes it for a constant; it does not compile recurrent modules."""
+        is_compiled = not isinstance(self.module, nn.RNNBase)
+        return is_compiled and not isinstance(self.value, torch.Tensor)
+
+    @property
     def is_suspect(self) -> bool:
         """Whether it looks like a dropout probability."""
         of_kind = self.attribute == "p" and CLASSES.search(type(self.module).__name__)
@@ -92,6 +100,8 @@ def dropout(model: nn.Module, *, also: Sequence[str | tuple[object, str]] = ()) 
         raise _none_found(model, missed)
     if missed:
         warnings.warn(_not_set(missed), StateWarning, stacklevel=2)
+    if (constants := [spot for spot in spots if spot.is_constant]) and is_compiled(model):
+        warnings.warn(_compiles_anew(constants), StateWarning, stacklevel=2)
     return place
 
 
@@ -136,6 +146,16 @@ def _not_set(missed: Sequence[Spot]) -> str:
 def patterns(spots: Sequence[Spot]) -> list[str]:
     """Return names that stand for all of these, one for all members of a list of modules."""
     return list(dict.fromkeys(re.sub(r"(^|\.)\d+(?=\.)", r"\1*", spot.name) for spot in spots))
+
+
+def _compiles_anew(constants: Sequence[Spot]) -> str:
+    return (
+        f"a dropout probability that is a number is a constant to torch.compile, which compiles "
+        f"anew for each new value until it gives up and runs the model uncompiled: "
+        f"{listed([spot.name for spot in constants])}; ramet.torch.replace_dropout(model) makes "
+        f"those of torch.nn.Dropout tensors, and for others raise "
+        f"torch._dynamo.config.recompile_limit"
+    )
 
 
 def _none_found(model: nn.Module, missed: Sequence[Spot]) -> StateError:

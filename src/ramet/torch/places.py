@@ -76,7 +76,7 @@ class Attributes:
     """An attribute of one object, or of several alike."""
 
     def __init__(self, holders: Sequence[object], name: str) -> None:
-        self._holders, self._name = holders, name
+        self.holders, self._name = holders, name
         for holder in holders:
             if not hasattr(holder, name):
                 numbers = list(numbers_of(holder))
@@ -86,11 +86,11 @@ class Attributes:
                 )
 
     def write(self, value: Value) -> None:
-        for holder in self._holders:
+        for holder in self.holders:
             setattr(holder, self._name, written(getattr(holder, self._name), value))
 
     def read(self) -> Sequence[Any]:
-        return [getattr(holder, self._name) for holder in self._holders]
+        return [getattr(holder, self._name) for holder in self.holders]
 
 
 class Setter:
@@ -118,6 +118,17 @@ class Several:
 
     def read(self) -> Sequence[Any]:
         return [value for place in self.places for value in place.read()]
+
+
+def is_constant(place: Place) -> bool:
+    """Say whether a place is a number in a module, which torch.compile takes for a constant."""
+    match place:
+        case Several():
+            return any(is_constant(one) for one in place.places)
+        case Attributes():
+            in_modules = any(isinstance(holder, torch.nn.Module) for holder in place.holders)
+            return in_modules and not all(isinstance(one, torch.Tensor) for one in place.read())
+    return False
 
 
 def param_group(optimizer: Optimizer, entry: str, *, group: int | None = None) -> Place:

@@ -12,6 +12,7 @@ from ramet.errors import StateError
 from ramet.state import State as Capturing
 from ramet.state import Tree, freeze
 from ramet.torch.binding import Binding
+from ramet.torch.compiling import RECOMPILATIONS
 from ramet.torch.differences import refuse
 from ramet.torch.modules import Weights
 from ramet.torch.optimizers import Memory
@@ -63,9 +64,13 @@ class State:
         if rng:
             self._parts["rng"] = Everybodys()
         self._binding = Binding(optimizer, bind)
+        # The compiled functions that are known to have met PyTorch's limit.
+        self._uncompiled = RECOMPILATIONS.heard()
 
     def capture(self) -> Tree:
         """Return all of it as a state tree, around the very memory of tensors on the CPU."""
+        known, self._uncompiled = self._uncompiled, RECOMPILATIONS.heard()
+        RECOMPILATIONS.warn(known, self._binding.constants())
         arrays = Arrays()
         kinds = {label: part.kind for label, part in self._parts.items()}
         return {
