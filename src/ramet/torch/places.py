@@ -1,7 +1,7 @@
 """Where hyperparameters go: entries of parameter groups, attributes, functions."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -56,6 +56,10 @@ class GroupEntry:
     def read(self) -> Sequence[Any]:
         entries = [group[self.key] for group in self._groups()]
         return entries if self._nth is None else [entry[self._nth] for entry in entries]
+
+    def has(self, key: str) -> bool:
+        """Say whether any of its groups has a setting."""
+        return any(key in group for group in self._groups())
 
     def _groups(self) -> list[dict[str, Any]]:
         groups = self.optimizer.param_groups
@@ -120,15 +124,20 @@ class Several:
         return [value for place in self.places for value in place.read()]
 
 
+def each(place: Place) -> Iterator[Place]:
+    """Yield the places that a place is made of, or the place alone."""
+    for one in place.places if isinstance(place, Several) else [place]:
+        yield from each(one) if isinstance(one, Several) else [one]
+
+
 def is_constant(place: Place) -> bool:
     """Say whether a place is a number in a module, which torch.compile takes for a constant."""
-    match place:
-        case Several():
-            return any(is_constant(one) for one in place.places)
-        case Attributes():
-            in_modules = any(isinstance(holder, torch.nn.Module) for holder in place.holders)
-            return in_modules and not all(isinstance(one, torch.Tensor) for one in place.read())
-    return False
+    return any(
+        isinstance(holder, torch.nn.Module) and not isinstance(found, torch.Tensor)
+        for one in each(place)
+        if isinstance(one, Attributes)
+        for holder, found in zip(one.holders, one.read(), strict=True)
+    )
 
 
 def param_group(optimizer: Optimizer, entry: str, *, group: int | None = None) -> Place:
