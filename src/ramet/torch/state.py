@@ -1,9 +1,10 @@
 """All that trains a network as one state of a member."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim import Optimizer
 
@@ -17,19 +18,25 @@ from ramet.torch.differences import refuse
 from ramet.torch.modules import Weights
 from ramet.torch.optimizers import Memory
 from ramet.torch.overwriting import FirstStep, Schedulers
-from ramet.torch.parts import Draws, Loadable, Numbers, Own, Part
+from ramet.torch.parts import Draws, Loadable, Numbers, NumpyDraws, Own, Part
 from ramet.torch.rng import Everybodys
 from ramet.torch.tensors import Arrays
 
 KINDS = "kinds"
+PARTS: dict[type, Callable[[Any, str], Part]] = {
+    torch.nn.Module: Weights,
+    torch.Generator: Draws,
+    np.random.Generator: NumpyDraws,
+    torch.Tensor: Numbers,
+}
 
 
 class State:
     """A model, its optimiser and whatever else should follow a member, all changed in place.
 
     Others may be further modules and optimisers, schedulers, scalers, averaged models, samplers and
-    loaders with ``state_dict``, generators, tensors, and dicts. With ``rng`` the generators of
-    Python, NumPy and PyTorch are part of it.
+    loaders with ``state_dict``, generators of PyTorch and NumPy, tensors, and dicts. With ``rng``
+    the generators that Python, NumPy and PyTorch draw from by default are part of it.
 
     A hyperparameter whose name is an entry of all param groups, like ``lr``, goes there. ``bind``
     sends others elsewhere: to an entry (``"betas[0]"``), an attribute (``(module, "p")``), a
@@ -129,22 +136,19 @@ class State:
         check_stayed(found, self._hparams, "at the first step of the optimizer", self.explain)
 
     def _part(self, thing: Any, label: str) -> Part:
-        match thing:
-            case torch.nn.Module():
-                return Weights(thing, label)
-            case Optimizer() if type(thing).state_dict is Optimizer.state_dict:
-                return Memory(thing, label, self._names)
-            case torch.Generator():
-                return Draws(thing, label)
-            case torch.Tensor():
-                return Numbers(thing, label)
-            case dict() | Capturing():
-                return Own(thing)
+        for kind, make in PARTS.items():
+            if isinstance(thing, kind):
+                return make(thing, label)
+        if isinstance(thing, Optimizer) and type(thing).state_dict is Optimizer.state_dict:
+            return Memory(thing, label, self._names)
+        if isinstance(thing, dict | Capturing):
+            return Own(thing)
         if hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
             return Loadable(thing, label)
         raise StateError(
             f"what follows a member must be a module, an optimizer, a generator, a tensor, a dict, "
-            f"or have state_dict() and load_state_dict(), but {label} is a {type(thing).__name__}"
+            f"or have state_dict() and load_state_dict(), or capture() and restore(tree), but "
+            f"{label} is a {type(thing).__name__}"
         )
 
     def _names(self) -> dict[int, str]:
