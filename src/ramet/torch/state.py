@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from ramet.domains import Value
 from ramet.errors import HyperparameterOverwritten, StateError
@@ -15,6 +16,7 @@ from ramet.state import Tree, check_stayed, freeze
 from ramet.torch.binding import Binding
 from ramet.torch.compiling import RECOMPILATIONS
 from ramet.torch.differences import refuse
+from ramet.torch.loaders import Loader, Watch
 from ramet.torch.modules import Weights
 from ramet.torch.optimizers import Memory
 from ramet.torch.overwriting import FirstStep, Schedulers
@@ -34,9 +36,10 @@ PARTS: dict[type, Callable[[Any, str], Part]] = {
 class State:
     """A model, its optimiser and whatever else should follow a member, all changed in place.
 
-    Others may be further modules and optimisers, schedulers, scalers, averaged models, samplers and
-    loaders with ``state_dict``, generators of PyTorch and NumPy, tensors, and dicts. With ``rng``
-    the generators that Python, NumPy and PyTorch draw from by default are part of it.
+    Others may be further modules and optimisers, schedulers, scalers, averaged models, loaders,
+    samplers and others with ``state_dict``, generators of PyTorch and NumPy, tensors, and dicts.
+    With ``rng`` the generators that Python, NumPy and PyTorch draw from by default are part of it,
+    and a loader with workers that outlive a turn is refused unless ``watch_loaders`` is False.
 
     A hyperparameter whose name is an entry of all param groups, like ``lr``, goes there. ``bind``
     sends others elsewhere: to an entry (``"betas[0]"``), an attribute (``(module, "p")``), a
@@ -59,6 +62,7 @@ class State:
         *others: Any,
         bind: Mapping[str, Any] | None = None,
         rng: bool = True,
+        watch_loaders: bool = True,
     ) -> None:
         _check(model, torch.nn.Module, "the first of a state must be a module")
         if optimizer is not None:
@@ -78,6 +82,7 @@ class State:
             self._schedulers.warn_of_others(base)
         self._first_step = FirstStep(self._check_first_step)
         self._hparams: Mapping[str, Value] = {}
+        self._watch = Watch() if rng and watch_loaders else None
         # The compiled functions that are known to have met PyTorch's limit.
         self._uncompiled = RECOMPILATIONS.heard()
 
@@ -88,10 +93,10 @@ class State:
         RECOMPILATIONS.warn(known, self._binding.constants())
         arrays = Arrays()
         kinds = {label: part.kind for label, part in self._parts.items()}
-        return {
-            KINDS: kinds,
-            **{label: part.capture(arrays) for label, part in self._parts.items()},
-        }
+        captured = {label: part.capture(arrays) for label, part in self._parts.items()}
+        if self._watch is not None:
+            self._watch.end_turn()
+        return {KINDS: kinds, **captured}
 
     @torch.no_grad()
     def restore(self, tree: Tree) -> None:
@@ -145,6 +150,8 @@ class State:
             return Own(thing)
         if hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
             return Loadable(thing, label)
+        if isinstance(thing, DataLoader):
+            return Loader(thing, label)
         raise StateError(
             f"what follows a member must be a module, an optimizer, a generator, a tensor, a dict, "
             f"or have state_dict() and load_state_dict(), or capture() and restore(tree), but "
