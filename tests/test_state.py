@@ -2,6 +2,7 @@
 
 import collections
 import math
+import random
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,18 @@ from hypothesis import strategies as st
 
 from ramet.errors import HyperparameterOverwritten, StateError
 from ramet.space import Hparams
-from ramet.state import Bound, Held, State, Variables, adapt, check_applied, freeze, thaw
+from ramet.state import (
+    Bound,
+    Held,
+    State,
+    Variables,
+    adapt,
+    check_applied,
+    decode,
+    encode,
+    freeze,
+    thaw,
+)
 from ramet.state.tree import restore_into
 from tests import values
 from tests.values import alike, sharing
@@ -327,3 +339,65 @@ def arrays(tree: Any) -> list[np.ndarray]:
     if isinstance(tree, list | tuple):
         return [array for inner in tree for array in arrays(inner)]
     return [tree] if isinstance(tree, np.ndarray) else []
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+def test_a_generator_goes_on_where_it_was_in_place_and_anew(kind: str) -> None:
+    def begun(seed: int) -> np.random.Generator:
+        rng = np.random.Generator(getattr(np.random, kind)(seed))
+        rng.integers(3, dtype=np.uint32)  # Half of a word is left over.
+        return rng
+
+    live = {"rng": begun(1), "same": None, "n": 0}
+    live["same"] = live["rng"]
+    tree = decode(b"".join(map(bytes, encode(live))))
+    expected = begun(1).normal(size=3)
+
+    other = {"rng": begun(2), "n": 1}
+    held = other["rng"]
+    restore_into(other, tree)
+    assert other["rng"] is held
+    assert other["same"] is held
+    assert np.array_equal(held.normal(size=3), expected)
+
+    anew = thaw(tree)
+    assert anew["rng"] is anew["same"]
+    assert np.array_equal(anew["rng"].normal(size=3), expected)
+
+
+def test_a_generator_of_another_kind_is_replaced() -> None:
+    live: dict[str, Any] = {"rng": np.random.Generator(np.random.MT19937(0)), "more": [1]}
+    restore_into(live, freeze({"rng": np.random.default_rng(3), "more": np.random.default_rng(4)}))
+    assert live["rng"].random() == np.random.default_rng(3).random()
+    assert live["more"].random() == np.random.default_rng(4).random()
+
+
+def test_a_generator_in_a_checkpoint_is_of_numpys_kinds_and_whole() -> None:
+    for state, match in [
+        ({"bit_generator": "SeedSequence"}, "NumPy's own, .* but this is of 'SeedSequence'"),
+        ({"bit_generator": "PCG64", "state": {}}, "must have a whole state, but KeyError"),
+        (3, "but this is of ''"),
+    ]:
+        with pytest.raises(StateError, match=match):
+            thaw({"rng": {"ramet.generator": state}})
+
+    class Own(np.random.PCG64):
+        pass
+
+    with pytest.raises(StateError, match=r"must be one of NumPy's own, .*, but got a Own"):
+        freeze({"rng": np.random.Generator(Own(0))})
+
+
+@pytest.mark.parametrize(
+    ("leaf", "instead"),
+    [
+        (collections.deque([1], maxlen=3), r"of type deque; keep list\(it\)"),
+        (frozenset({1}), r"of type frozenset; keep sorted\(it\)"),
+        (np.random.RandomState(0), r"of type RandomState; draw from np.random.default_rng\(seed\)"),
+        (random.Random(0), r"of type Random; draw from np.random.default_rng"),  # noqa: S311 - no secret
+        (object(), "of type object; leave it out"),
+    ],
+)
+def test_what_to_keep_instead_is_said(leaf: object, instead: str) -> None:
+    with pytest.raises(StateError, match=rf"state\['x'\] is {instead}"):
+        freeze({"x": leaf})

@@ -35,8 +35,8 @@
         ├── CheckpointDamaged        the bytes of a checkpoint are not what was written
         └── CheckpointMissing        no checkpoint of that name
 
-One warning is not among them: StrategyWarning, of settings that work but cannot do what they are
-for.
+Two warnings are not among them: StrategyWarning, of settings that work but cannot do what they are
+for, and StateWarning, of parts of a training that ramet sees and does not control.
 """
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "ScoreError",
     "SpaceError",
     "StateError",
+    "StateWarning",
     "StoreBusy",
     "StoreError",
     "StoreFull",
@@ -210,3 +211,7 @@ class CheckpointMissing(StoreError):
 
 class StrategyWarning(UserWarning):
     """A strategy will run as it is set, but cannot do what it is for."""
+
+
+class StateWarning(UserWarning):
+    """Something in a training is neither set by a hyperparameter nor kept in its checkpoints."""

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 import ramet.torch
-from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
+from ramet.errors import HyperparameterOverwritten, StateError, StateWarning, UnknownHyperparameter
 from ramet.state import check_applied
 from tests.torch.training import Net, Training, adamw, sgd
 
@@ -161,48 +161,160 @@ def test_a_bound_name_that_the_space_does_not_have_is_refused() -> None:
         training.state.apply({"lr": 0.1, "dropout": 0.5})
 
 
-def overwritten(training: Training, **hparams: Any) -> str:
-    """Return what is said of a value that did not stay for a few steps."""
-    training.state.apply(hparams)
-    training.steps(2)
+def refused(training: Training, **hparams: Any) -> str:
+    """Return what is said before any step of a value that would not stay."""
     with pytest.raises(HyperparameterOverwritten) as raised:
-        stays(training.state, **hparams)
+        training.state.apply(hparams)
     return str(raised.value)
 
 
-def test_the_scheduler_that_overwrote_a_rate_is_named_with_the_remedy() -> None:
-    said = overwritten(Training(sgd, lambda sgd: lr_scheduler.StepLR(sgd, 1)), lr=0.5)
-    assert "'lr' must stay as applied, 0.5, but at the end of the turn it was 0.005" in said
-    assert "the scheduler StepLR (others[0]) sets the optimizer's rate" in said
+def test_a_scheduler_that_would_overwrite_a_rate_is_named_before_training() -> None:
+    said = refused(Training(sgd, lambda sgd: lr_scheduler.StepLR(sgd, 1)), lr=0.5)
+    assert "'lr' must stay as applied in 'lr', but the scheduler StepLR (others[0]) sets" in said
     assert "bind={'lr': ramet.torch.base_lr(scheduler)}" in said
 
 
-def test_a_scheduler_that_the_state_was_not_given_is_asked_for() -> None:
+def test_a_scheduler_that_the_state_was_not_given_is_asked_for_before_training() -> None:
     training = Training(sgd)
     training.scheduler = lr_scheduler.StepLR(training.optimizer, 1)
-    said = overwritten(training, lr=0.5)
+    said = refused(training, lr=0.5)
+    assert "a scheduler that the state was not given was built for its SGD" in said
     assert "State(model, optimizer, scheduler, bind={'lr': ramet.torch.base_lr(scheduler)})" in said
+    assert "bind={'lr': None}" in said
 
 
 def test_a_scheduler_that_cycles_momentum_is_named_too() -> None:
-    training = Training(sgd, lambda sgd: lr_scheduler.OneCycleLR(sgd, 0.1, total_steps=9))
-    assert "OneCycleLR cycles it; build that with cycle_momentum=False" in overwritten(
-        training, momentum=0.5
-    )
+    def begun() -> Training:
+        return Training(sgd, lambda sgd: lr_scheduler.OneCycleLR(sgd, 0.1, total_steps=9))
+
+    cycles = "OneCycleLR cycles it; build that with cycle_momentum=False"
+    assert cycles in refused(begun(), momentum=0.5)
+    begun().state.apply({"weight_decay": 0.5})
+
+
+class Decaying:
+    """A schedule of somebody's own."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def step(self) -> None:
+        self.optimizer.param_groups[0]["lr"] *= 0.5
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
+
+
+def test_a_schedule_of_somebodys_own_is_named_once_it_has_overwritten_a_rate() -> None:
+    training = Training(sgd, Decaying)
+    training.state.apply({"lr": 0.5})
+    training.steps(2)
+    with pytest.raises(HyperparameterOverwritten, match=r"it was 0.125: the scheduler Decaying"):
+        stays(training.state, lr=0.5)
 
 
 def test_what_nobody_can_be_named_for_is_said_as_ever() -> None:
     training = Training(sgd, bind={"p": ramet.torch.dropout(model := Net()), "lr": None})
     training.state.apply({"p": 0.5, "lr": 0.1, "momentum": 0.3})
     model.dropout.p = 0.1
-    with pytest.raises(HyperparameterOverwritten, match=r"let the loop read turn.hparams\['p'\]"):
+    with pytest.raises(HyperparameterOverwritten, match=r"set it; .* bind=\{'p': None\} leaves"):
         stays(training.state, p=0.5, momentum=0.3)
     model.dropout.p = 0.5
     training.optimizer.param_groups[0]["momentum"] = 0.1
-    with pytest.raises(
-        HyperparameterOverwritten, match=r"'momentum' .* the loop itself set it; let"
-    ):
+    with pytest.raises(HyperparameterOverwritten, match=r"'momentum' .* the loop itself set it;"):
         stays(training.state, p=0.5, momentum=0.3)
+
+
+def test_a_rate_that_the_loop_sets_is_refused_at_its_first_step() -> None:
+    training = Training(sgd)
+    training.state.apply({"lr": 0.5, "momentum": 0.25})
+    training.optimizer.param_groups[0]["lr"] = 0.1
+    with pytest.raises(HyperparameterOverwritten) as raised:
+        training.step()
+    assert str(raised.value) == (
+        "hyperparameter 'lr' must stay as applied, 0.5, but at the first step of the optimizer it "
+        "was 0.1: the loop itself set it, or a scheduler that the state was not given; for a "
+        "schedule written in the loop, bind={'lr': None} leaves it to the loop, which computes it "
+        "from turn.hparams['lr']; hand a scheduler over and bind the base of its schedule: "
+        "State(model, optimizer, scheduler, bind={'lr': ramet.torch.base_lr(scheduler)})"
+    )
+
+
+def test_a_state_says_nothing_at_the_steps_of_another() -> None:
+    model = Net()
+    optimizer = sgd(model.parameters())
+    ramet.torch.State(model, optimizer).apply({"lr": 0.5})
+    ramet.torch.State(model, optimizer).apply({"lr": 0.25})
+    optimizer.step()
+    state = ramet.torch.State(model, optimizer)
+    state.apply({"lr": 0.125})
+    state.capture()
+    optimizer.param_groups[0]["lr"] = 0.5
+    optimizer.step()
+
+
+def test_an_optimizer_that_a_name_does_not_reach_is_named_with_the_remedy() -> None:
+    model = Net()
+    one, other = adamw(model.body.parameters()), sgd(model.head.parameters())
+    state = ramet.torch.State(model, one, other)
+    with pytest.warns(
+        StateWarning, match=r"that of the SGD \(others\[0\]\) stays .* set both, bind="
+    ):
+        state.apply({"lr": 0.5})
+    state.apply({"lr": 0.25})  # Once is enough.
+
+    both = ["lr", ramet.torch.param_group(other, "lr")]
+    ramet.torch.State(model, one, other, bind={"lr": both}).apply({"lr": 0.125})
+    assert [each.param_groups[0]["lr"] for each in (one, other)] == [0.125, 0.125]
+    ramet.torch.State(model, one, other, bind={"lr": "lr"}).apply({"lr": 0.0625})
+    assert [each.param_groups[0]["lr"] for each in (one, other)] == [0.0625, 0.125]
+
+
+def test_an_entry_that_only_some_groups_have_is_refused() -> None:
+    model, optimizer = two_groups()
+    optimizer.param_groups[1]["scale"] = 1.0
+    with pytest.raises(StateError, match=r"'scale' is in those numbered \[1\] of 2; .* group=1\)"):
+        ramet.torch.State(model, optimizer).apply({"scale": 2.0})
+    ramet.torch.State(model, optimizer, bind={"scale": None}).apply({"scale": 2.0})
+
+
+def test_a_group_that_is_added_later_is_read_back_too() -> None:
+    training = Training(sgd)
+    training.state.apply({"weight_decay": 0.5})
+    training.optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+    with pytest.raises(HyperparameterOverwritten, match=r"'weight_decay' must stay .* it was 0"):
+        stays(training.state, weight_decay=0.5)
+
+
+def test_a_schedule_that_does_not_follow_its_member_is_named() -> None:
+    model = Net()
+    scheduler = lr_scheduler.StepLR(optimizer := sgd(model.parameters()), 3)
+    bind = {"lr": ramet.torch.base_lr(scheduler)}
+    with pytest.warns(StateWarning, match="base of StepLR is bound and that scheduler is not in"):
+        ramet.torch.State(model, optimizer, bind=bind)
+
+
+def test_two_schedulers_of_one_optimizer_have_one_base() -> None:
+    model = Net()
+    optimizer = sgd(model.parameters())
+    warm = lr_scheduler.LinearLR(optimizer, total_iters=4)
+    decay = lr_scheduler.ReduceLROnPlateau(optimizer)
+    lonely = {"lr": ramet.torch.base_lr(warm)}
+    with pytest.warns(StateWarning, match=r"that of ReduceLROnPlateau \(others\[1\]\) .* stays"):
+        ramet.torch.State(model, optimizer, warm, decay, bind=lonely)
+
+    together = {"lr": ramet.torch.base_lr(warm, decay)}
+    state = ramet.torch.State(model, optimizer, warm, decay, bind=together)
+    before = optimizer.param_groups[0]["lr"]
+    state.apply({"lr": 0.5})
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(10 * before)
+    assert stays(state, lr=0.5) == {"lr"}
+    other = lr_scheduler.StepLR(sgd(Net().parameters()), 3)
+    with pytest.raises(StateError, match="must be of schedulers of one optimizer"):
+        ramet.torch.base_lr(warm, other)
 
 
 PROPORTIONAL = {

@@ -2,7 +2,9 @@
 
 import ramet.torch
 
-PUBLIC = "AdamW Place SGD State Task base_lr dropout load_model param_group seed"
+PUBLIC = (
+    "AdamW Dropout Place SGD State Task base_lr dropout load_model param_group replace_dropout seed"
+)
 
 
 def test_the_public_names_are_these() -> None:

@@ -222,7 +222,7 @@ def test_a_lazy_model_must_be_called_before() -> None:
     ("arguments", "match"),
     [
         ((sgd(Net().parameters()), Net()), "the first of a state must be a module, but got a SGD"),
-        ((Net(), Net()), "the second of a state must be the optimizer, but got a Net"),
+        ((Net(), Net()), "the second of a state must be the optimizer, or None, but got a Net"),
         ((Net(), sgd(Net().parameters()), 3), r"but others\[0\] is a int"),
     ],
 )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.optim import lr_scheduler, swa_utils
@@ -115,6 +116,23 @@ def test_averaged_models_scalers_generators_and_lone_tensors_follow() -> None:
     )
     assert loose.tolist() == [3.0, 3.0]
     assert counts == {"epoch": 3}
+
+
+def test_generators_of_numpy_follow_by_themselves_and_in_dicts() -> None:
+    def make(seed: int) -> tuple[ramet.torch.State, list[np.random.Generator]]:
+        rngs = [np.random.default_rng([seed, nth]) for nth in range(2)]
+        model = Net()
+        others = [rngs[0], {"rng": rngs[1]}]
+        return ramet.torch.State(model, sgd(model.parameters()), *others), rngs
+
+    (one, rngs), (other, rngs_too) = make(1), make(2)
+    other.restore(written(one))
+    assert [rng.random() for rng in rngs_too] == [rng.random() for rng in rngs]
+
+    mersenne = np.random.Generator(np.random.MT19937(0))
+    state = ramet.torch.State(model := Net(), sgd(model.parameters()), mersenne, {})
+    with pytest.raises(ramet.RametError, match=r"others\[0\] was a PCG64 and is a MT19937 here"):
+        state.restore(written(one))
 
 
 def test_a_parameter_that_only_the_optimizer_has_is_kept_with_it() -> None:

@@ -81,19 +81,71 @@ def test_the_next_step_uses_the_explored_base_of_a_schedule() -> None:
     assert result.population.copies > 4
 
 
-def test_a_schedule_that_nobody_bound_stops_the_run_at_its_first_turn_by_name() -> None:
+def test_a_schedule_that_nobody_bound_stops_the_run_before_its_first_step() -> None:
+    steps: list[int] = []
+
     def train(member: ramet.Trainee) -> None:
         model = nn.Linear(1, 1)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100)
         for turn in member.turns(ramet.torch.State(model, optimizer, scheduler)):
-            for _ in turn:
-                optimizer.step()
-                scheduler.step()
+            steps.extend(turn)
             turn.report(0.0)
 
     with pytest.raises(HyperparameterOverwritten, match=r"StepLR \(others\[0\]\) sets the optim"):
         ramet.run(train, RATES, pbt(), steps=10, seed=0)
+    assert steps == []
+
+
+def decay_by_hand(bind: dict[str, None] | None, used: list[tuple[int, float, float]]) -> None:
+    """Train with a schedule that the loop writes into the optimiser itself."""
+
+    def train(member: ramet.Trainee) -> None:
+        model = nn.Linear(1, 1, bias=False).double()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for turn in member.turns(ramet.torch.State(model, optimizer, bind=bind)):
+            for step in turn:
+                for group in optimizer.param_groups:
+                    group["lr"] = turn.hparams["lr"] * 0.5 ** (step + 1)
+                before = model.weight.item()
+                slope(model, torch.ones(1, dtype=torch.float64))
+                optimizer.step()
+                used.append((step, turn.hparams["lr"], before - model.weight.item()))
+            turn.report(turn.hparams["lr"])
+
+    ramet.run(train, RATES, pbt(), steps=20, seed=0, strict=True)
+
+
+def test_a_schedule_in_the_loop_stops_the_run_at_its_first_step_and_the_advice_works() -> None:
+    used: list[tuple[int, float, float]] = []
+    with pytest.raises(HyperparameterOverwritten, match=r"first step.*bind=\{'lr': None\} leaves"):
+        decay_by_hand(None, used)
+    assert used == []
+
+    decay_by_hand({"lr": None}, used)
+    assert len(used) > 20
+    assert all(
+        moved == pytest.approx(rate * 0.5 ** (step + 1), rel=1e-6) for step, rate, moved in used
+    )
+
+
+def test_a_state_needs_no_optimizer() -> None:
+    def train(member: ramet.Trainee) -> None:
+        ramet.torch.seed(member.seed)
+        model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Dropout())
+        bind = {"dropout": ramet.torch.dropout(model)}
+        for turn in member.turns(ramet.torch.State(model, bind=bind)):
+            for _ in turn:
+                with torch.no_grad():
+                    model[0].weight += turn.hparams["lr"]
+            turn.report(model[0].weight)
+
+    space = ramet.Space(lr=ramet.LogUniform(1e-4, 0.1), dropout=ramet.Uniform(0.0, 0.9))
+    result = ramet.run(train, space, pbt(), steps=40, seed=0, strict=True)
+    weights = result.best.load()["model"]["0.weight"]
+    assert weights.item() == pytest.approx(result.best.score)
+    with pytest.raises(ramet.RametError, match=r"'lr' is bound to 'lr' and the state has none"):
+        ramet.torch.State(nn.Linear(1, 1), bind={"lr": "lr"})
 
 
 @pytest.fixture

@@ -130,6 +130,8 @@ class Turns(TrainerCallback):
             *[one for one in (scheduler, scaler) if one is not None],
             *self._others,
             bind=bindings(self._member, place, self._bind, model),
+            # The place in the data is the Trainer's, from turn to turn.
+            watch_loaders=False,
         )
         self._stepping = Stepping(self._member, whole)
 

@@ -199,6 +199,8 @@ class Turns(Checkpoint):
             *([] if scaler is None else [scaler]),
             *self._others,
             bind=bindings(self._member, partial(_place, of_the_rate), self._bind, module),
+            # The place in the data is the Trainer's, from turn to turn.
+            watch_loaders=False,
         )
 
 

@@ -8,6 +8,7 @@ from ramet.state.adapters import (
     Variables,
     adapt,
     check_applied,
+    check_stayed,
 )
 from ramet.state.codec import decode, encode
 from ramet.state.tree import Tree, freeze, thaw
@@ -21,6 +22,7 @@ __all__ = [
     "Variables",
     "adapt",
     "check_applied",
+    "check_stayed",
     "decode",
     "encode",
     "freeze",

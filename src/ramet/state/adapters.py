@@ -1,7 +1,7 @@
 """What a training loop hands over as its state, and how values are applied to it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from ramet.domains import Value
@@ -152,14 +152,24 @@ def adapt(state: object) -> State:
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
     """Return the names that are applied; refuse a value that is not what it was set to."""
     found = state.applied()
+    check_stayed(found, hparams, when, state.explain if isinstance(state, Explaining) else None)
+    return frozenset(found)
+
+
+def check_stayed(
+    found: Mapping[str, Value],
+    hparams: Mapping[str, Value],
+    when: str,
+    explain: Callable[[str], str | None] | None = None,
+) -> None:
+    """Refuse a value that is not what it was set to."""
     for name, value in found.items():
         if not stayed(hparams[name], value):
-            explained = state.explain(name) if isinstance(state, Explaining) else None
+            explained = explain(name) if explain is not None else None
             raise HyperparameterOverwritten(
                 f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it "
                 f"was {value!r}: {explained or _anybody(name)}"
             )
-    return frozenset(found)
 
 
 def stayed(wanted: Value, found: Any) -> bool:
@@ -174,6 +184,6 @@ def stayed(wanted: Value, found: Any) -> bool:
 
 def _anybody(name: str) -> str:
     return (
-        f"a scheduler, a restored optimiser or the loop itself set it; let the loop read "
-        f"turn.hparams[{name!r}] there instead, or take it out of the space"
+        f"a scheduler, a restored optimiser or the loop itself set it; if the loop is to set it, "
+        f"do not bind it and read turn.hparams[{name!r}] there, or take it out of the space"
     )

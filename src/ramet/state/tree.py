@@ -1,5 +1,7 @@
 """State trees: nested dicts, lists and tuples of NumPy arrays of numbers, numbers, text and bytes.
 
+A generator of NumPy's is saved as a dict of its state, and is a generator again when thawed.
+
 A checkpoint holds one. Nothing else can be in it, so nothing in it ever needs to be unpickled. An
 array, dict or list that is at several places of a tree is one object at all of them, and stays so.
 """
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramet.errors import StateError
+from ramet.state import generators
 from ramet.state.dtypes import is_number
 
 # The whole truth is in the module's docstring; a recursive alias would help no reader.
@@ -21,6 +24,15 @@ Path: TypeAlias = tuple[str | int, ...]
 LEAVES = {type(None), bool, int, float, complex, str, bytes}
 # Not their subclasses: a masked array, say, would lose its mask.
 ARRAYS = {np.ndarray, np.memmap}
+# What to keep in place of what a tree cannot hold, by the name of its type.
+INSTEAD = {
+    "deque": "keep list(it), and make a deque of that again",
+    "set": "keep sorted(it)",
+    "frozenset": "keep sorted(it)",
+    "Tensor": "keep its numbers as an array, or hand the tensor to ramet.torch.State by itself",
+    "Random": "draw from np.random.default_rng(seed), which a state can hold",
+    "RandomState": "draw from np.random.default_rng(seed), which a state can hold",
+}
 # Far more than states have, and far less than Python's stack.
 DEPTH = 100
 UNFINISHED = object()
@@ -33,15 +45,15 @@ def freeze(tree: Tree) -> Tree:
     Traceback (most recent call last):
         ...
     ramet.errors.StateError: a state must be made of dicts, lists, tuples, arrays of numbers, \
-numbers, strings, bytes and None, but state['layers'][0]['w'] is of type set; leave it out, or \
-hand over an object with capture() and restore(tree); draws come from turn.rng, whatever the state
+numbers, strings, bytes, generators of NumPy and None, but state['layers'][0]['w'] is of type \
+set; keep sorted(it), leave it out, or hand over an object with capture() and restore(tree)
     """
     return _Rebuilding(_frozen).of(tree)
 
 
 def thaw(tree: Tree) -> Tree:
     """Return a copy of a frozen tree that training may write on."""
-    return _Rebuilding(_writable).of(tree)
+    return _Rebuilding(_writable, generator=lambda saved, _: generators.revived(saved)).of(tree)
 
 
 def checked(tree: Tree) -> Tree:
@@ -60,7 +72,7 @@ def restore_into(live: dict[Any, Any], saved: dict[Any, Any]) -> None:
     """
     homes = _Homes()
     homes.pair(live, saved)
-    _Rebuilding(homes.array, homes.container).of(saved)
+    _Rebuilding(homes.array, homes.container, homes.generator).of(saved)
 
 
 class _Rebuilding:
@@ -70,8 +82,9 @@ class _Rebuilding:
         self,
         array: Callable[[NDArray[Any]], NDArray[Any]],
         container: Callable[[Tree, Tree], Tree] = lambda _, made: made,
+        generator: Callable[[Tree, Tree], Tree] = lambda _, made: made,
     ) -> None:
-        self._array, self._container = array, container
+        self._array, self._container, self._generator = array, container, generator
         # By identity; beside the original, whose identity another could have once it is gone.
         self._made: dict[int, tuple[Tree, Tree]] = {}
 
@@ -93,6 +106,11 @@ class _Rebuilding:
 
     def _anew(self, tree: Tree, path: Path) -> Tree:
         kind = type(tree)
+        if isinstance(tree, np.random.Generator):
+            return self._anew(generators.saved(tree), path)
+        if generators.is_saved(tree):
+            state = generators.GENERATOR
+            return self._generator(tree, {state: self.of(tree[state], (*path, state))})
         if isinstance(tree, dict):
             made = {_key(key, path): self.of(part, (*path, key)) for key, part in tree.items()}
             return self._container(tree, made)
@@ -101,10 +119,11 @@ class _Rebuilding:
         if kind in ARRAYS and is_number(tree.dtype):
             return self._array(tree)
         what = f"an array of {tree.dtype}" if kind in ARRAYS else f"of type {kind.__name__}"
+        instead = f"{INSTEAD[kind.__name__]}, " if kind.__name__ in INSTEAD else ""
         raise StateError(
             f"a state must be made of dicts, lists, tuples, arrays of numbers, numbers, strings, "
-            f"bytes and None, but {_shown(path)} is {what}; leave it out, or hand over an object "
-            f"with capture() and restore(tree); draws come from turn.rng, whatever the state"
+            f"bytes, generators of NumPy and None, but {_shown(path)} is {what}; {instead}leave it "
+            f"out, or hand over an object with capture() and restore(tree)"
         )
 
     def _parts(self, tree: list[Tree] | tuple[Tree, ...], path: Path) -> Iterator[Tree]:
@@ -125,12 +144,20 @@ class _Homes:
             return
         if id(saved) not in self._homes and id(live) not in self._taken:
             self._homes[id(saved)] = self._taken[id(live)] = live
+        if generators.is_saved(saved):
+            return
         if isinstance(saved, dict):
             for key in [key for key in saved if key in live]:
                 self.pair(live[key], saved[key])
         elif not isinstance(saved, np.ndarray):
             for mine, theirs in zip(live, saved, strict=False):
                 self.pair(mine, theirs)
+
+    def generator(self, saved: Tree, made: Tree) -> np.random.Generator:
+        home = self._homes.get(id(saved))
+        if isinstance(home, np.random.Generator):
+            return generators.restore(home, made)
+        return generators.revived(made)
 
     def array(self, saved: NDArray[Any]) -> NDArray[Any]:
         home: NDArray[Any] | None = self._homes.get(id(saved))
@@ -149,6 +176,10 @@ class _Homes:
 
 
 def _fits(live: Tree, saved: Tree) -> bool:
+    if generators.is_saved(saved):
+        return isinstance(live, np.random.Generator) and (
+            type(live.bit_generator).__name__ == generators.kind_of(saved)
+        )
     if isinstance(live, np.ndarray) and isinstance(saved, np.ndarray):
         same = (live.shape, live.dtype) == (saved.shape, saved.dtype)
         return same and live.flags.writeable

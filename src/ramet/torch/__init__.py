@@ -7,9 +7,11 @@ except ImportError as error:
         f"ramet.torch needs PyTorch, but {error}; install it: pip install 'ramet[torch]'"
     ) from error
 
+from ramet.torch.compiling import Dropout, replace_dropout
+from ramet.torch.dropouts import dropout
 from ramet.torch.functional import SGD, AdamW
 from ramet.torch.modules import load_model
-from ramet.torch.places import Place, dropout, param_group
+from ramet.torch.places import Place, param_group
 from ramet.torch.rng import seed
 from ramet.torch.schedules import base_lr
 from ramet.torch.state import State
@@ -18,6 +20,7 @@ from ramet.torch.task import Task
 __all__ = [
     "SGD",
     "AdamW",
+    "Dropout",
     "Place",
     "State",
     "Task",
@@ -25,5 +28,6 @@ __all__ = [
     "dropout",
     "load_model",
     "param_group",
+    "replace_dropout",
     "seed",
 ]

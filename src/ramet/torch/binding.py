@@ -1,40 +1,61 @@
 """Which hyperparameter goes where: as told, or to the optimiser's entry of the same name."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch.nn import Module
 from torch.optim import Optimizer
 
 from ramet.domains import Value
-from ramet.errors import StateError, UnknownHyperparameter
+from ramet.errors import StateError, StateWarning, UnknownHyperparameter
 from ramet.state.adapters import stayed
-from ramet.torch.places import Attributes, GroupEntry, Place, Setter
+from ramet.torch.places import Attributes, GroupEntry, Place, Setter, Several, each, is_constant
+from ramet.torch.schedules import BaseLr
 
 
 class Binding:
     """Where each hyperparameter goes, and the value that was last put there."""
 
-    def __init__(self, optimizer: Optimizer, bind: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer | None,
+        bind: Mapping[str, Any] | None,
+        others: Mapping[str, Optimizer] | None = None,
+    ) -> None:
         self._optimizer = optimizer
+        # Optimisers that nothing is bound to by name alone.
+        self._others = others or {}
         # None where the loop itself is to read a hyperparameter.
         self._told: dict[str, Place | None] = {
             name: place_of(optimizer, name, where) for name, where in (bind or {}).items()
         }
         self._by_name = bind is None or len(bind) > 0
-        self._uneven = _uneven(optimizer)
+        self._uneven = _uneven(self._groups())
         self._places: dict[str, Place] = {}
         self._values: dict[str, Value] = {}
 
-    def apply(self, hparams: Mapping[str, Value]) -> None:
-        """Put the values where training uses them."""
+    def place(self, hparams: Mapping[str, Value]) -> Mapping[str, Place]:
+        """Find the place of each value that has one."""
         if unknown := [name for name in self._told if name not in hparams]:
             raise UnknownHyperparameter(
                 f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
                 f"but {unknown} are bound"
             )
-        places = self._told | {name: self._entry(name) for name in hparams if self._is_entry(name)}
-        self._places = {name: place for name, place in places.items() if place is not None}
+        by_name = {
+            name: self._entry(self._optimizer, name)
+            for name in hparams
+            if self._optimizer is not None and self._is_entry(name)
+        }
+        for name in [name for name in by_name if name not in self._places]:
+            self._warn_of_others(name)
+        self._places = {
+            name: place for name, place in (self._told | by_name).items() if place is not None
+        }
+        return self._places
+
+    def apply(self, hparams: Mapping[str, Value]) -> None:
+        """Put the values where training uses them."""
         self._values = {name: hparams[name] for name in self._places}
         for name, place in self._places.items():
             place.write(hparams[name])
@@ -49,52 +70,110 @@ class Binding:
             for name, place in self._places.items()
         }
 
-    def entry(self, name: str) -> GroupEntry | None:
-        """Return the optimiser's entry that a hyperparameter is bound to, if it is to one."""
+    def entries(self, name: str) -> Sequence[GroupEntry]:
+        """Return the optimisers' entries that a hyperparameter goes to."""
         place = self._places.get(name)
-        return place if isinstance(place, GroupEntry) else None
+        found = [] if place is None else each(place)
+        return [one for one in found if isinstance(one, GroupEntry)]
+
+    def bases(self) -> Sequence[BaseLr]:
+        """Return the bases of schedules that hyperparameters are bound to."""
+        told = [one for place in self._told.values() if place is not None for one in each(place)]
+        return [one for one in told if isinstance(one, BaseLr)]
+
+    def constants(self) -> list[str]:
+        """Return the hyperparameters that are numbers in modules, which compiled code keeps."""
+        return [name for name, place in self._places.items() if is_constant(place)]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [] if self._optimizer is None else self._optimizer.param_groups
 
     def _is_entry(self, name: str) -> bool:
         """Say whether a hyperparameter that nobody bound goes to the entry of its name."""
-        groups = self._optimizer.param_groups
-        return self._by_name and name not in self._told and all(name in group for group in groups)
+        return self._by_name and name not in self._told and _anywhere(name, self._groups())
 
-    def _entry(self, name: str) -> GroupEntry:
+    def _entry(self, optimizer: Optimizer, name: str) -> GroupEntry:
+        if not all(name in group for group in self._groups()):
+            having = [nth for nth, group in enumerate(self._groups()) if name in group]
+            raise StateError(
+                f"what is bound by its name must be in all param groups, but {name!r} is in those "
+                f"numbered {having} of {len(self._groups())}; {self._meant(name, having[0])}, or "
+                f"bind={{{name!r}: None}} if the loop reads it"
+            )
         if name in self._uneven:
             raise StateError(
                 f"what is bound by its name must have one value in all param groups, but {name!r} "
-                f"has {self._uneven[name]}; say which is meant: bind={{{name!r}: "
-                f"ramet.torch.param_group(optimizer, {name!r}, group=0)}}, or bind={{{name!r}: "
+                f"has {self._uneven[name]}; {self._meant(name, 0)}, or bind={{{name!r}: "
                 f"{name!r}}} for all of them alike"
             )
-        return GroupEntry(self._optimizer, name)
+        return GroupEntry(optimizer, name)
+
+    def _meant(self, name: str, group: int) -> str:
+        return (
+            f"say which is meant: bind={{{name!r}: ramet.torch.param_group(optimizer, {name!r}, "
+            f"group={group})}}"
+        )
+
+    def _warn_of_others(self, name: str) -> None:
+        """Name the optimisers that have an entry of that name, which stays as it is."""
+        having = [label for label, one in self._others.items() if _anywhere(name, one.param_groups)]
+        if having:
+            who = ", ".join(f"the {type(self._others[one]).__name__} ({one})" for one in having)
+            warnings.warn(
+                f"hyperparameter {name!r} goes by its name to the first optimizer of the state "
+                f"alone, and that of {who} stays as it is; to set both, bind={{{name!r}: "
+                f"[{name!r}, ramet.torch.param_group(other, {name!r})]}}; the first alone, "
+                f"bind={{{name!r}: {name!r}}}",
+                StateWarning,
+                stacklevel=2,
+            )
 
 
-def place_of(optimizer: Optimizer, name: str, where: Any) -> Place | None:
+def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Place | None:
     """Return the place that somebody described."""
     match where:
         case None:
             return None
-        case str():
+        case str() if optimizer is not None:
             return GroupEntry(optimizer, where)
-        case (holder, str(attribute)):
+        case str():
+            raise StateError(
+                f"a hyperparameter bound to an entry needs an optimizer, but {name!r} is bound to "
+                f"{where!r} and the state has none: State(model, optimizer)"
+            )
+        case (holder, str(attribute)) if isinstance(where, tuple):
             return Attributes([holder], attribute)
+        case list():
+            return Several([_one_of_several(optimizer, name, one) for one in where])
         case Place():
             return where
         case _ if callable(where) and not isinstance(where, Module):
             return Setter(where)
     raise StateError(
         f"a hyperparameter must be bound to an entry of the optimizer, as in 'betas[0]', to an "
-        f"attribute, as in (module, 'p'), to a function, or to what ramet.torch.dropout, base_lr "
-        f"or param_group return, but {name!r} is bound to {where!r}"
+        f"attribute, as in (module, 'p'), to a function, to what ramet.torch.dropout, base_lr or "
+        f"param_group return, or to a list of these, but {name!r} is bound to {where!r}"
     )
 
 
-def _uneven(optimizer: Optimizer) -> dict[str, list[Any]]:
-    """Return the entries whose values the optimiser's groups do not agree on."""
-    first, *others = optimizer.param_groups
+def _one_of_several(optimizer: Optimizer | None, name: str, where: Any) -> Place:
+    place = place_of(optimizer, name, where)
+    if place is None:
+        raise StateError(
+            f"a list of places must name what each is, but one that {name!r} is bound to is None; "
+            f"bind a hyperparameter that the loop reads itself to None alone"
+        )
+    return place
+
+
+def _anywhere(key: str, groups: Sequence[Mapping[str, Any]]) -> bool:
+    return any(key in group for group in groups)
+
+
+def _uneven(groups: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the entries whose values the groups do not agree on."""
     return {
-        key: [group[key] for group in optimizer.param_groups]
-        for key in first
-        if key != "params" and any(key in group and group[key] != first[key] for group in others)
+        key: [group.get(key) for group in groups]
+        for key in (groups[0] if groups else ())
+        if key != "params" and any(group.get(key) != groups[0][key] for group in groups)
     }

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+import numpy as np
 import torch
 
-from ramet.state import State, Tree, adapt
+from ramet.state import State, Tree, adapt, generators
 from ramet.torch.differences import numbers_differ
 from ramet.torch.tensors import Arrays, borrowed, cloned, revived
 
@@ -116,3 +117,23 @@ class Draws:
 
     def restore(self, saved: Tree) -> None:
         self._generator.set_state(cloned(saved, None))
+
+
+class NumpyDraws:
+    """A generator of random numbers of NumPy's."""
+
+    kind, may_refuse = "numpy.Generator", False
+
+    def __init__(self, generator: np.random.Generator, label: str) -> None:
+        self._generator, self._label = generator, label
+
+    def capture(self, arrays: Arrays) -> Tree:
+        return generators.saved(self._generator)
+
+    def differences(self, saved: Tree) -> Iterator[str]:
+        was, here = generators.kind_of(saved), type(self._generator.bit_generator).__name__
+        if was != here:
+            yield f"{self._label} was a {was} and is a {here} here"
+
+    def restore(self, saved: Tree) -> None:
+        generators.restore(self._generator, saved)

@@ -1,17 +1,15 @@
 """Where hyperparameters go: entries of parameter groups, attributes, functions."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch.nn import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from torch.optim import Optimizer
 
 from ramet.domains import Value
 from ramet.errors import StateError
 
-DROPOUTS = (AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout)
 ENTRY = re.compile(r"(?P<key>\w+)(\[(?P<nth>\d+)\])?")
 
 
@@ -59,6 +57,10 @@ class GroupEntry:
         entries = [group[self.key] for group in self._groups()]
         return entries if self._nth is None else [entry[self._nth] for entry in entries]
 
+    def has(self, key: str) -> bool:
+        """Say whether any of its groups has a setting."""
+        return any(key in group for group in self._groups())
+
     def _groups(self) -> list[dict[str, Any]]:
         groups = self.optimizer.param_groups
         return groups if self._group is None else [groups[self._group]]
@@ -78,21 +80,21 @@ class Attributes:
     """An attribute of one object, or of several alike."""
 
     def __init__(self, holders: Sequence[object], name: str) -> None:
-        self._holders, self._name = holders, name
+        self.holders, self._name = holders, name
         for holder in holders:
             if not hasattr(holder, name):
-                numbers = [key for key, value in vars(holder).items() if _is_number(key, value)]
+                numbers = list(numbers_of(holder))
                 raise StateError(
                     f"a hyperparameter must be bound to an attribute that exists, but "
                     f"{type(holder).__name__} has no {name!r}; its numbers are {numbers}"
                 )
 
     def write(self, value: Value) -> None:
-        for holder in self._holders:
+        for holder in self.holders:
             setattr(holder, self._name, written(getattr(holder, self._name), value))
 
     def read(self) -> Sequence[Any]:
-        return [getattr(holder, self._name) for holder in self._holders]
+        return [getattr(holder, self._name) for holder in self.holders]
 
 
 class Setter:
@@ -108,21 +110,39 @@ class Setter:
         return ()
 
 
+class Several:
+    """Several places that take the same value."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
+
+    def write(self, value: Value) -> None:
+        for place in self.places:
+            place.write(value)
+
+    def read(self) -> Sequence[Any]:
+        return [value for place in self.places for value in place.read()]
+
+
+def each(place: Place) -> Iterator[Place]:
+    """Yield the places that a place is made of, or the place alone."""
+    for one in place.places if isinstance(place, Several) else [place]:
+        yield from each(one) if isinstance(one, Several) else [one]
+
+
+def is_constant(place: Place) -> bool:
+    """Say whether a place is a number in a module, which torch.compile takes for a constant."""
+    return any(
+        isinstance(holder, torch.nn.Module) and not isinstance(found, torch.Tensor)
+        for one in each(place)
+        if isinstance(one, Attributes)
+        for holder, found in zip(one.holders, one.read(), strict=True)
+    )
+
+
 def param_group(optimizer: Optimizer, entry: str, *, group: int | None = None) -> Place:
     """Return an entry of one param group, or of all, of any optimiser."""
     return GroupEntry(optimizer, entry, group)
-
-
-def dropout(model: torch.nn.Module) -> Place:
-    """Return the probability that every dropout module of a model has."""
-    found = [module for module in model.modules() if isinstance(module, DROPOUTS)]
-    if not found:
-        raise StateError(
-            f"dropout must be of a model that has dropout modules, but this "
-            f"{type(model).__name__} has none; bind an attribute, as in (module, 'p'), or a "
-            f"function"
-        )
-    return Attributes(found, "p")
 
 
 def entries_of(group: dict[str, Any]) -> list[str]:
@@ -138,6 +158,12 @@ def entries_of(group: dict[str, Any]) -> list[str]:
         elif isinstance(value, tuple):
             names += [f"{key}[{nth}]" for nth in range(len(value))]
     return names
+
+
+def numbers_of(holder: object) -> dict[str, Any]:
+    """Return the attributes of an object that are numbers, a module's buffers among them."""
+    attributes = {**vars(holder), **vars(holder).get("_buffers", {})}
+    return {key: value for key, value in attributes.items() if _is_number(key, value)}
 
 
 def written(now: Any, value: Any) -> Any:

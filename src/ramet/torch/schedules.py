@@ -13,33 +13,30 @@ from ramet.torch.places import Place, written
 SCALED = ("lr", "max_lr", "min_lr")
 
 
-def base_lr(scheduler: object) -> Place:
-    """Return the base of a schedule; changing it scales the present rate, and the rest of it."""
-    return BaseLr(scheduler)
+def base_lr(scheduler: object, *others: object) -> Place:
+    """Return the base of a schedule; changing it scales the present rate, and the rest of it.
+
+    Others are further schedulers that set the rate of the same optimiser, as a warm-up may be.
+    """
+    return BaseLr([scheduler, *others])
 
 
 class BaseLr:
     """The rate that a schedule starts from, which all of its rates are in proportion to."""
 
-    def __init__(self, scheduler: Any) -> None:
-        optimizer = getattr(scheduler, "optimizer", None)
-        if not isinstance(optimizer, Optimizer):
-            raise StateError(
-                f"base_lr must be of a scheduler, which has an optimizer, but got a "
-                f"{type(scheduler).__name__}"
-            )
-        self._scheduler, self._optimizer = scheduler, optimizer
-        for group in optimizer.param_groups:
+    def __init__(self, schedulers: Sequence[Any]) -> None:
+        self.schedulers, self.optimizer = schedulers, _optimizer_of(schedulers)
+        for group in self.optimizer.param_groups:
             # Those that only ever lower a rate, as on plateaus, do not say where it began.
             group.setdefault("initial_lr", _copied(group["lr"]))
         if len(set(map(float, self.read()))) > 1:
             raise StateError(
                 f"base_lr must be the one base of all param groups, but the "
-                f"{type(scheduler).__name__} has {self.read()}; bind a function that sets each"
+                f"{type(schedulers[0]).__name__} has {self.read()}; bind a function that sets each"
             )
 
     def write(self, value: Any) -> None:
-        for nth, (group, old) in enumerate(zip(self._groups(), self.read(), strict=True)):
+        for nth, (group, old) in enumerate(zip(self._groups(), self._bases(), strict=True)):
             if not (value > 0 and old > 0):
                 raise StateError(
                     f"the base of a schedule must be above 0, or nothing is in proportion to it, "
@@ -49,26 +46,50 @@ class BaseLr:
             for key in [key for key in SCALED if key in group]:
                 group[key] = written(group[key], float(group[key]) * factor)
             group["initial_lr"] = written(group["initial_lr"], value)
-            for scheduler in _all_of(self._scheduler):
+            for scheduler in self._each():
                 _rebase(scheduler, nth, base=value, factor=factor, present=group["lr"])
 
     def read(self) -> Sequence[Any]:
-        based = [one.base_lrs for one in _all_of(self._scheduler) if hasattr(one, "base_lrs")]
+        based = [one.base_lrs for one in self.schedulers if hasattr(one, "base_lrs")]
+        return [base for bases in based for base in bases] or self._bases()
+
+    def _bases(self) -> Sequence[Any]:
+        based = [one.base_lrs for one in self._each() if hasattr(one, "base_lrs")]
         return based[0] if based else [group["initial_lr"] for group in self._groups()]
 
     def _groups(self) -> list[dict[str, Any]]:
-        return self._optimizer.param_groups
+        return self.optimizer.param_groups
+
+    def _each(self) -> Iterator[Any]:
+        """Yield every scheduler once, and those that it is made of."""
+        yield from {id(one): one for two in self.schedulers for one in all_of(two)}.values()
+
+
+def _optimizer_of(schedulers: Sequence[Any]) -> Optimizer:
+    for scheduler in schedulers:
+        if not isinstance(getattr(scheduler, "optimizer", None), Optimizer):
+            raise StateError(
+                f"base_lr must be of a scheduler, which has an optimizer, but got a "
+                f"{type(scheduler).__name__}"
+            )
+    optimizer: Optimizer = schedulers[0].optimizer
+    if any(scheduler.optimizer is not optimizer for scheduler in schedulers):
+        raise StateError(
+            "base_lr must be of schedulers of one optimizer, but these have several; bind a list: "
+            "[ramet.torch.base_lr(scheduler), ramet.torch.base_lr(other)]"
+        )
+    return optimizer
 
 
 def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
-def _all_of(scheduler: Any) -> Iterator[Any]:
+def all_of(scheduler: Any) -> Iterator[Any]:
     """Yield a scheduler and those that it is made of."""
     yield scheduler
     for inner in getattr(scheduler, "_schedulers", ()):
-        yield from _all_of(inner)
+        yield from all_of(inner)
 
 
 def _rebase(scheduler: Any, nth: int, *, base: float, factor: float, present: Any) -> None:

@@ -1,38 +1,51 @@
 """All that trains a network as one state of a member."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from ramet.domains import Value
-from ramet.errors import StateError
+from ramet.errors import HyperparameterOverwritten, StateError
 from ramet.state import State as Capturing
-from ramet.state import Tree, freeze
+from ramet.state import Tree, check_stayed, freeze
 from ramet.torch.binding import Binding
+from ramet.torch.compiling import RECOMPILATIONS
 from ramet.torch.differences import refuse
+from ramet.torch.loaders import Loader, Watch
 from ramet.torch.modules import Weights
 from ramet.torch.optimizers import Memory
-from ramet.torch.parts import Draws, Loadable, Numbers, Own, Part
+from ramet.torch.overwriting import FirstStep, Schedulers
+from ramet.torch.parts import Draws, Loadable, Numbers, NumpyDraws, Own, Part
 from ramet.torch.rng import Everybodys
 from ramet.torch.tensors import Arrays
 
 KINDS = "kinds"
+PARTS: dict[type, Callable[[Any, str], Part]] = {
+    torch.nn.Module: Weights,
+    torch.Generator: Draws,
+    np.random.Generator: NumpyDraws,
+    torch.Tensor: Numbers,
+}
 
 
 class State:
     """A model, its optimiser and whatever else should follow a member, all changed in place.
 
-    Others may be further modules and optimisers, schedulers, scalers, averaged models, samplers and
-    loaders with ``state_dict``, generators, tensors, and dicts. With ``rng`` the generators of
-    Python, NumPy and PyTorch are part of it.
+    Others may be further modules and optimisers, schedulers, scalers, averaged models, loaders,
+    samplers and others with ``state_dict``, generators of PyTorch and NumPy, tensors, and dicts.
+    With ``rng`` the generators that Python, NumPy and PyTorch draw from by default are part of it,
+    and a loader with workers that outlive a turn is refused unless ``watch_loaders`` is False.
 
     A hyperparameter whose name is an entry of all param groups, like ``lr``, goes there. ``bind``
     sends others elsewhere: to an entry (``"betas[0]"``), an attribute (``(module, "p")``), a
     function, or one of ``dropout(model)``, ``base_lr(scheduler)`` and ``param_group(optimizer,
-    "lr", group=1)``; to None what the loop itself reads. An empty one binds nothing.
+    "lr", group=1)``; to None what the loop itself reads. An empty one binds nothing. Without an
+    optimizer, further parts come after None.
 
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = torch.optim.Adam(model.parameters())
@@ -45,33 +58,45 @@ class State:
     def __init__(
         self,
         model: torch.nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizer | None = None,
         *others: Any,
         bind: Mapping[str, Any] | None = None,
         rng: bool = True,
+        watch_loaders: bool = True,
     ) -> None:
         _check(model, torch.nn.Module, "the first of a state must be a module")
-        _check(optimizer, Optimizer, "the second of a state must be the optimizer")
-        self._schedulers = {
-            f"others[{nth}]": other
-            for nth, other in enumerate(others)
-            if hasattr(other, "step") and isinstance(getattr(other, "optimizer", None), Optimizer)
-        }
-        parts = {"model": model, "optimizer": optimizer}
-        parts |= {f"others[{nth}]": other for nth, other in enumerate(others)}
+        if optimizer is not None:
+            law = "the second of a state must be the optimizer, or None"
+            _check(optimizer, Optimizer, law)
+        further = {f"others[{nth}]": other for nth, other in enumerate(others)}
+        parts = {"model": model, "optimizer": optimizer, **further}
+        if optimizer is None:
+            del parts["optimizer"]
+        self._schedulers = Schedulers(further)
         self._parts = {label: self._part(part, label) for label, part in parts.items()}
         if rng:
             self._parts["rng"] = Everybodys()
-        self._binding = Binding(optimizer, bind)
+        optimizers = {key: one for key, one in further.items() if isinstance(one, Optimizer)}
+        self._binding = Binding(optimizer, bind, optimizers)
+        for base in self._binding.bases():
+            self._schedulers.warn_of_others(base)
+        self._first_step = FirstStep(self._check_first_step)
+        self._hparams: Mapping[str, Value] = {}
+        self._watch = Watch() if rng and watch_loaders else None
+        # The compiled functions that are known to have met PyTorch's limit.
+        self._uncompiled = RECOMPILATIONS.heard()
 
     def capture(self) -> Tree:
         """Return all of it as a state tree, around the very memory of tensors on the CPU."""
+        self._first_step.disarm()
+        known, self._uncompiled = self._uncompiled, RECOMPILATIONS.heard()
+        RECOMPILATIONS.warn(known, self._binding.constants())
         arrays = Arrays()
         kinds = {label: part.kind for label, part in self._parts.items()}
-        return {
-            KINDS: kinds,
-            **{label: part.capture(arrays) for label, part in self._parts.items()},
-        }
+        captured = {label: part.capture(arrays) for label, part in self._parts.items()}
+        if self._watch is not None:
+            self._watch.end_turn()
+        return {KINDS: kinds, **captured}
 
     @torch.no_grad()
     def restore(self, tree: Tree) -> None:
@@ -84,49 +109,53 @@ class State:
 
     def apply(self, hparams: Mapping[str, Value]) -> None:
         """Put the values where training uses them."""
+        self._first_step.disarm()
+        for name in self._binding.place(hparams):
+            self._refuse_if_overwritten(name)
         self._binding.apply(hparams)
+        self._hparams = hparams
+        entries = (entry for name in hparams for entry in self._binding.entries(name))
+        self._first_step.arm(entry.optimizer for entry in entries)
 
     def applied(self) -> Mapping[str, Value]:
         """Return the values found there now; what cannot be read back counts as applied."""
         return self._binding.applied()
 
-    def explain(self, name: str) -> str | None:
+    def explain(self, name: str) -> str:
         """Say who overwrites a hyperparameter, and what to do."""
-        entry = self._binding.entry(name)
-        if entry is None:
-            return None
-        suspects = {
-            label: other
-            for label, other in self._schedulers.items()
-            if other.optimizer is entry.optimizer
-        }
-        if entry.key == "lr":
-            return _of_the_rate(name, suspects)
-        cycling = [other for other in suspects.values() if getattr(other, "cycle_momentum", False)]
-        if not cycling:
-            return None
-        return (
-            f"the scheduler {type(cycling[0]).__name__} cycles it; build that with "
-            f"cycle_momentum=False, or take {name!r} out of the space"
-        )
+        return self._schedulers.explain(name, self._binding.entries(name))
+
+    def _refuse_if_overwritten(self, name: str) -> None:
+        """Refuse what a scheduler will overwrite, before it has."""
+        for entry in self._binding.entries(name):
+            if foreseen := self._schedulers.foresee(name, entry):
+                raise HyperparameterOverwritten(
+                    f"hyperparameter {name!r} must stay as applied in {entry.entry!r}, but "
+                    f"{foreseen}"
+                )
+
+    def _check_first_step(self) -> None:
+        """Refuse what the loop has overwritten, at the first step rather than the turn's end."""
+        applied = self._binding.applied()
+        found = {name: applied[name] for name in applied if self._binding.entries(name)}
+        check_stayed(found, self._hparams, "at the first step of the optimizer", self.explain)
 
     def _part(self, thing: Any, label: str) -> Part:
-        match thing:
-            case torch.nn.Module():
-                return Weights(thing, label)
-            case Optimizer() if type(thing).state_dict is Optimizer.state_dict:
-                return Memory(thing, label, self._names)
-            case torch.Generator():
-                return Draws(thing, label)
-            case torch.Tensor():
-                return Numbers(thing, label)
-            case dict() | Capturing():
-                return Own(thing)
+        for kind, make in PARTS.items():
+            if isinstance(thing, kind):
+                return make(thing, label)
+        if isinstance(thing, Optimizer) and type(thing).state_dict is Optimizer.state_dict:
+            return Memory(thing, label, self._names)
+        if isinstance(thing, dict | Capturing):
+            return Own(thing)
         if hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
             return Loadable(thing, label)
+        if isinstance(thing, DataLoader):
+            return Loader(thing, label)
         raise StateError(
             f"what follows a member must be a module, an optimizer, a generator, a tensor, a dict, "
-            f"or have state_dict() and load_state_dict(), but {label} is a {type(thing).__name__}"
+            f"or have state_dict() and load_state_dict(), or capture() and restore(tree), but "
+            f"{label} is a {type(thing).__name__}"
         )
 
     def _names(self) -> dict[int, str]:
@@ -168,21 +197,6 @@ class State:
                     f"what is restored must be accepted by what is there, but {label}, a "
                     f"{part.kind}, raised {type(error).__name__}: {error}. Nothing was restored"
                 ) from error
-
-
-def _of_the_rate(name: str, schedulers: Mapping[str, Any]) -> str:
-    """Say who sets a learning rate, and that the base of a schedule is what to bind."""
-    base = f"{{{name!r}: ramet.torch.base_lr(scheduler)}}"
-    if schedulers:
-        who = ", ".join(f"{type(one).__name__} ({label})" for label, one in schedulers.items())
-        return (
-            f"the scheduler {who} sets the optimizer's rate; bind the base of its schedule "
-            f"instead: bind={base}"
-        )
-    return (
-        f"a scheduler that the state was not given, or the loop itself, set it; hand the scheduler "
-        f"over and bind the base of its schedule: State(model, optimizer, scheduler, bind={base})"
-    )
 
 
 def _check(thing: object, kind: type, law: str) -> None:

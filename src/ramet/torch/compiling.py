@@ -1,0 +1,129 @@
+"""What torch.compile needs: dropout that compiles once, and a warning where it has given up."""
+
+import logging
+import warnings
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch import nn
+
+from ramet.errors import StateWarning
+from ramet.torch.modules import COMPILED
+
+# Where PyTorch logs that a function has met the limit, from 2.0 on.
+LOGGER = "torch._dynamo.convert_frame"
+MET_THE_LIMIT = "hit config."
+# Keeps the scale finite where the probability is 1 and nothing is kept.
+SMALLEST_KEPT = 1e-12
+
+
+class Dropout(nn.Dropout):
+    """Dropout as ``torch.nn.Dropout`` has it, compiled once for all probabilities.
+
+    The probability is a tensor that is filled with each new value. It is not in ``state_dict()``,
+    so that checkpoints of ``torch.nn.Dropout`` fit. The draws are others than that module's.
+
+    >>> dropout = Dropout(0.25)
+    >>> dropout
+    Dropout(p=0.25, inplace=False)
+    >>> dropout.eval()(torch.ones(2))
+    tensor([1., 1.])
+    """
+
+    p: torch.Tensor  # type: ignore[assignment]  # a float there
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:  # noqa: FBT001, FBT002 - as nn.Dropout takes them
+        super().__init__(p, inplace)
+        del self.p
+        self.register_buffer("p", torch.tensor(float(p)), persistent=False)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - as nn.Dropout has it
+        if not self.training:
+            return input
+        # In 32 bits, because in 16 a small probability would be rounded.
+        dropped = torch.rand_like(input, dtype=torch.float32) < self.p
+        scale = (1 / (1 - self.p).clamp_min(SMALLEST_KEPT)).to(input.dtype)
+        if self.inplace:
+            return input.masked_fill_(dropped, 0).mul_(scale)
+        return input.masked_fill(dropped, 0) * scale
+
+    def extra_repr(self) -> str:
+        return f"p={self.p.item():g}, inplace={self.inplace}"
+
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> "Dropout":  # noqa: FBT001, FBT002 - as nn.Module has it
+        """Move to another device, and keep the probability's dtype where others change theirs."""
+        p = self.p
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.p = p.to(self.p.device)
+        return self
+
+
+def replace_dropout(model: nn.Module) -> None:
+    """Replace every ``torch.nn.Dropout`` in a model with a ``Dropout`` of the same probability.
+
+    >>> model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.25))
+    >>> replace_dropout(model)
+    >>> model[1].p
+    tensor(0.2500)
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Dropout:
+                setattr(parent, name, _replaced(child))
+
+
+def _replaced(module: nn.Dropout) -> Dropout:
+    return Dropout(module.p, module.inplace).train(module.training)
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Say whether any part of a model was compiled, wrapped or in place."""
+    return any(
+        COMPILED in vars(module)["_modules"] or vars(module).get("_compiled_call_impl") is not None
+        for module in model.modules()
+    )
+
+
+class Recompilations(logging.Filter):
+    """Hears which functions run uncompiled, because they were compiled too often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._met: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything through, and keep what was said about the limit."""
+        if MET_THE_LIMIT in str(record.msg):
+            limit, function, *_ = [*record.getMessage().splitlines(), ""]
+            self._met.append(f"{function.strip().removeprefix('function: ')} ({limit.strip()})")
+        return True
+
+    def heard(self) -> int:
+        """Return how many functions have met the limit in this process."""
+        return len(self._met)
+
+    def warn(self, known: int, constants: Collection[str]) -> None:
+        """Name what met the limit beyond those that are known, and a likely cause."""
+        for function in self._met[known:]:
+            warnings.warn(
+                f"a compiled function must not be compiled for every new value, but one met "
+                f"PyTorch's limit and runs uncompiled from now on: {function}. "
+                f"{_remedy(constants)}",
+                StateWarning,
+                stacklevel=2,
+            )
+
+
+def _remedy(constants: Collection[str]) -> str:
+    if not constants:
+        return 'TORCH_LOGS="recompiles" says why; torch._dynamo.config.recompile_limit is the limit'
+    return (
+        f"The hyperparameters {list(constants)} are bound to numbers in modules, which are "
+        f"constants to torch.compile; keep them in tensors, as ramet.torch.replace_dropout(model) "
+        f"does for dropout, or raise torch._dynamo.config.recompile_limit"
+    )
+
+
+RECOMPILATIONS = Recompilations()
+logging.getLogger(LOGGER).addFilter(RECOMPILATIONS)

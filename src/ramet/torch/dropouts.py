@@ -1,0 +1,170 @@
+"""Dropout as a hyperparameter: every layer of a model that has it."""
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from ramet.errors import StateError, StateWarning
+from ramet.torch.compiling import is_compiled
+from ramet.torch.differences import listed
+from ramet.torch.modules import plain, unwrapped
+from ramet.torch.places import Attributes, Place, Several, numbers_of
+
+MODULES = (
+    nn.AlphaDropout,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.FeatureAlphaDropout,
+)
+KNOWN = ((MODULES, "p"), ((nn.RNNBase, nn.MultiheadAttention), "dropout"))
+# How probabilities are named in modules of others, and classes that have one named "p".
+NAMED = re.compile("drop", re.IGNORECASE)
+CLASSES = re.compile("drop|stochasticdepth", re.IGNORECASE)
+
+
+class Spot(NamedTuple):
+    """A number that a module of a model has."""
+
+    path: str
+    module: nn.Module
+    attribute: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}.{self.attribute}".removeprefix(".")
+
+    @property
+    def value(self) -> Any:
+        return getattr(self.module, self.attribute)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is the dropout probability of a module of PyTorch's own."""
+        return any(
+            isinstance(self.module, kinds) and self.attribute == attribute
+            for kinds, attribute in KNOWN
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it takes no effect: recurrent modules have dropout between their layers."""
+        return isinstance(self.module, nn.RNNBase) and self.module.num_layers == 1
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether torch.compile takes it for a constant; it does not compile recurrent modules."""
+        is_compiled = not isinstance(self.module, nn.RNNBase)
+        return is_compiled and not isinstance(self.value, torch.Tensor)
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it looks like a dropout probability."""
+        of_kind = self.attribute == "p" and CLASSES.search(type(self.module).__name__)
+        named = NAMED.search(self.attribute)
+        return bool(named or of_kind) and 0 <= float(self.value) <= 1
+
+    def is_among(self, pairs: Sequence[tuple[object, str]]) -> bool:
+        return any(
+            holder is self.module and attribute == self.attribute for holder, attribute in pairs
+        )
+
+
+def dropout(model: nn.Module, *, also: Sequence[str | tuple[object, str]] = ()) -> Place:
+    """Return the probability of every dropout layer that a model has.
+
+    These are PyTorch's own: dropout modules, recurrent modules of two layers or more, and
+    attention. Whether a number in another module is a probability in use cannot be known: those
+    that look like one are named in a warning. ``also`` binds them, by patterns of their names or
+    as pairs of an object and an attribute.
+
+    >>> model = nn.TransformerEncoderLayer(8, 2)
+    >>> dropout(model).write(0.25)
+    >>> model.dropout1.p, model.self_attn.dropout
+    (0.25, 0.25)
+    """
+    found = list(_spots(unwrapped(model)))
+    spots = [spot for spot in found if spot.is_known and not spot.is_idle]
+    others = [spot for spot in found if not spot.is_known]
+    added = [pair for one in also for pair in _named(one, others)]
+    places = [(spot.module, spot.attribute) for spot in spots] + added
+    place = Several([Attributes([holder], attribute) for holder, attribute in places])
+    missed = [spot for spot in others if spot.is_suspect and not spot.is_among(added)]
+    if not places:
+        raise _none_found(model, missed)
+    if missed:
+        warnings.warn(_not_set(missed), StateWarning, stacklevel=2)
+    if (constants := [spot for spot in spots if spot.is_constant]) and is_compiled(model):
+        warnings.warn(_compiles_anew(constants), StateWarning, stacklevel=2)
+    return place
+
+
+def _spots(model: nn.Module) -> Iterator[Spot]:
+    for path, module in model.named_modules():
+        for attribute in numbers_of(module):
+            yield Spot(plain(path), module, attribute)
+
+
+def _named(one: object, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
+    """Return what somebody asked to be bound too."""
+    match one:
+        case str():
+            return _matching(one, spots)
+        case (holder, str(attribute)):
+            return [(holder, attribute)]
+    raise StateError(
+        f"what dropout is bound to also must be a name, as in 'blocks.*.dropout', or a pair, as in "
+        f"(module, 'p'), but got {one!r}"
+    )
+
+
+def _matching(pattern: str, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
+    if found := [(one.module, one.attribute) for one in spots if fnmatchcase(one.name, pattern)]:
+        return found
+    names = listed([spot.name for spot in spots if spot.is_suspect])
+    raise StateError(
+        f"what dropout is bound to also must be a number that a module of the model has, but "
+        f"nothing is named {pattern!r}; these look like dropout: {names}"
+    )
+
+
+def _not_set(missed: Sequence[Spot]) -> str:
+    values = [f"{spot.name} = {float(spot.value):g}" for spot in missed]
+    return (
+        f"ramet.torch.dropout sets PyTorch's own layers, and these numbers look like dropout and "
+        f"stay as they are: {listed(values)}; to set them too: ramet.torch.dropout(model, "
+        f"also={patterns(missed)})"
+    )
+
+
+def patterns(spots: Sequence[Spot]) -> list[str]:
+    """Return names that stand for all of these, one for all members of a list of modules."""
+    return list(dict.fromkeys(re.sub(r"(^|\.)\d+(?=\.)", r"\1*", spot.name) for spot in spots))
+
+
+def _compiles_anew(constants: Sequence[Spot]) -> str:
+    return (
+        f"a dropout probability that is a number is a constant to torch.compile, which compiles "
+        f"anew for each new value until it gives up and runs the model uncompiled: "
+        f"{listed([spot.name for spot in constants])}; ramet.torch.replace_dropout(model) makes "
+        f"those of torch.nn.Dropout tensors, and for others raise "
+        f"torch._dynamo.config.recompile_limit"
+    )
+
+
+def _none_found(model: nn.Module, missed: Sequence[Spot]) -> StateError:
+    remedy = (
+        f"it has numbers that look like it: ramet.torch.dropout(model, also={patterns(missed)})"
+        if missed
+        else "bind an attribute, as in (module, 'p'), or a function"
+    )
+    return StateError(
+        f"dropout must be of a model that has layers with dropout, but this "
+        f"{type(unwrapped(model)).__name__} has none; {remedy}"
+    )

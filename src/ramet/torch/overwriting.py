@@ -1,0 +1,158 @@
+"""What else sets an optimiser's settings: schedulers, and the loop itself."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.hooks import RemovableHandle
+
+from ramet.errors import StateWarning
+from ramet.torch.places import GroupEntry
+from ramet.torch.schedules import BaseLr, all_of
+
+# What schedulers cycle with cycle_momentum=True.
+MOMENTUM = ("momentum", "betas")
+# The latest of each optimiser, because a loop may be called again for the same one.
+HOOKS: WeakKeyDictionary[Optimizer, RemovableHandle] = WeakKeyDictionary()
+
+
+class Schedulers:
+    """The schedulers of a state, by their labels."""
+
+    def __init__(self, parts: Mapping[str, object]) -> None:
+        self._schedulers: dict[str, Any] = {
+            label: part
+            for label, part in parts.items()
+            if hasattr(part, "step") and isinstance(getattr(part, "optimizer", None), Optimizer)
+        }
+
+    def foresee(self, name: str, entry: GroupEntry) -> str | None:
+        """Say what will overwrite a hyperparameter once training begins; None if nothing known."""
+        suspects = self._of(entry)
+        if any(isinstance(one, LRScheduler) for one in suspects.values()):
+            return self._explain_known(name, entry)
+        # Every scheduler leaves this in the groups of its optimiser.
+        if entry.key == "lr" and not suspects and entry.has("initial_lr"):
+            return (
+                f"a scheduler that the state was not given was built for its "
+                f"{type(entry.optimizer).__name__}; {_hand_over(name)}; or, {_in_the_loop(name)}"
+            )
+        return None
+
+    def explain(self, name: str, entries: Sequence[GroupEntry]) -> str:
+        """Say who overwrote a hyperparameter, and what to do."""
+        known = [self._explain_known(name, entry) for entry in entries]
+        if said := next((one for one in known if one is not None), None):
+            return said
+        if any(entry.key == "lr" for entry in entries):
+            return (
+                f"the loop itself set it, or a scheduler that the state was not given; "
+                f"{_in_the_loop(name)}; {_hand_over(name)}"
+            )
+        return (
+            f"a scheduler, a restored optimizer or the loop itself set it; {_in_the_loop(name)}; "
+            f"or take it out of the space"
+        )
+
+    def warn_of_others(self, place: BaseLr) -> None:
+        """Name the schedulers that a base is bound of or should be, but not both."""
+        given, based = _ids(self._schedulers.values()), _ids(place.schedulers)
+        missing = [type(one).__name__ for one in place.schedulers if id(one) not in given]
+        if missing:
+            _warn(
+                f"a schedule must follow its member, but the base of {missing[0]} is bound and "
+                f"that scheduler is not in the state, so that its place in the schedule is not "
+                f"restored; hand it over: State(model, optimizer, scheduler)"
+            )
+        beside = [
+            f"{type(one).__name__} ({label})"
+            for label, one in self._schedulers.items()
+            if one.optimizer is place.optimizer and id(one) not in based
+        ]
+        if beside:
+            _warn(
+                f"base_lr sets the base of the schedulers that it is given, and that of "
+                f"{', '.join(beside)} for the same optimizer stays as it is; to set them all: "
+                f"ramet.torch.base_lr(scheduler, other)"
+            )
+
+    def _of(self, entry: GroupEntry) -> dict[str, Any]:
+        return {
+            label: one
+            for label, one in self._schedulers.items()
+            if one.optimizer is entry.optimizer
+        }
+
+    def _explain_known(self, name: str, entry: GroupEntry) -> str | None:
+        suspects = self._of(entry)
+        if entry.key == "lr" and suspects:
+            who = ", ".join(f"{type(one).__name__} ({label})" for label, one in suspects.items())
+            return (
+                f"the scheduler {who} sets the optimizer's rate; bind the base of its schedule "
+                f"instead: bind={_base(name)}"
+            )
+        cycling = [one for one in suspects.values() if getattr(one, "cycle_momentum", False)]
+        if entry.key in MOMENTUM and cycling:
+            return (
+                f"the scheduler {type(cycling[0]).__name__} cycles it; build that with "
+                f"cycle_momentum=False, or take {name!r} out of the space"
+            )
+        return None
+
+
+class FirstStep:
+    """Calls a function before the next step of each optimiser, once each time it is armed."""
+
+    def __init__(self, check: Callable[[], object]) -> None:
+        self._check = check
+        self._armed: set[int] = set()
+        self._hooked: set[int] = set()
+
+    def arm(self, optimizers: Iterable[Optimizer]) -> None:
+        for optimizer in optimizers:
+            self._armed.add(id(optimizer))
+            if id(optimizer) not in self._hooked:
+                self._hooked.add(id(optimizer))
+                self._hook(optimizer)
+
+    def disarm(self) -> None:
+        self._armed.clear()
+
+    def _hook(self, optimizer: Optimizer) -> None:
+        if (former := HOOKS.get(optimizer)) is not None:
+            former.remove()
+        HOOKS[optimizer] = optimizer.register_step_pre_hook(self._before_step)
+
+    def _before_step(self, optimizer: Optimizer, *_: object) -> None:
+        if id(optimizer) in self._armed:
+            self._armed.remove(id(optimizer))
+            self._check()
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, StateWarning, stacklevel=4)
+
+
+def _ids(schedulers: Iterable[Any]) -> set[int]:
+    return {id(inner) for one in schedulers for inner in all_of(one)}
+
+
+def _base(name: str) -> str:
+    return f"{{{name!r}: ramet.torch.base_lr(scheduler)}}"
+
+
+def _hand_over(name: str) -> str:
+    return (
+        f"hand a scheduler over and bind the base of its schedule: State(model, optimizer, "
+        f"scheduler, bind={_base(name)})"
+    )
+
+
+def _in_the_loop(name: str) -> str:
+    return (
+        f"for a schedule written in the loop, bind={{{name!r}: None}} leaves it to the loop, which "
+        f"computes it from turn.hparams[{name!r}]"
+    )
