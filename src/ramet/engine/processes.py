@@ -19,8 +19,10 @@ import msgspec
 
 from ramet import errors
 from ramet.engine.child import GRACE_S, Job, Report
+from ramet.engine.portable import culprit
 from ramet.engine.resources import THREADS, check_gpus, environment_of, usable_cores, visible_gpus
 from ramet.engine.run import Run
+from ramet.engine.script import main_script
 from ramet.engine.worker import Watch
 from ramet.errors import NotPortable, RametError, RunFailed, StoreError, StrategyError
 from ramet.faults import VARIABLE
@@ -139,7 +141,9 @@ class Crew:
         # Paths of other types are there for nobody: Python passes them over, too.
         places: list[object] = [*sys.path]
         texts = [place for place in places if isinstance(place, str)]
-        command = [sys.executable, "-c", CHILD, json.dumps(texts)]
+        # What the interpreter was started with, such as -O, as multiprocessing passes it on.
+        options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+        command = [sys.executable, *options, "-c", CHILD, json.dumps(texts)]
         command += [self.worker(index), str(self._report(index))]
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
             command, stdin=subprocess.PIPE, env=environment, process_group=0
@@ -298,9 +302,24 @@ def packed(job: Job) -> bytes:
     except Exception as error:
         raise NotPortable(
             f"what worker processes train must be something that can be handed to another process, "
-            f"but pickling it failed: {error!r}. Open files, connections and devices, and make "
-            f"locks and generators, inside the function; or train in this process, workers=0"
+            f"but {_blame(job)} cannot be pickled: {error!r}. Make it inside the training "
+            f"function{_instead()}; or train in this process, workers=0"
         ) from error
+
+
+def _blame(job: Job) -> str:
+    """Name what cannot be pickled, and the way to it."""
+    main = main_script()
+    for field in ("train", "settings", "store", "blobs"):
+        way = list(culprit(getattr(job, field), main))
+        if way:
+            names = " of ".join(repr(name) for name, _ in reversed(way))
+            return f"{names} of the run's {field} ({type(way[-1][1]).__qualname__})"
+    return "what it is made of"
+
+
+def _instead() -> str:
+    return "" if main_script() is None else ", or at the script's top level, which workers run too"
 
 
 def as_raised(report: Report) -> Exception:
