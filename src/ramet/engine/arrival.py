@@ -8,6 +8,7 @@ from types import CellType, CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from ramet.engine.definitions import UNSET, found, signature
+from ramet.errors import NotPortable
 
 
 class Inside(NamedTuple):
@@ -35,14 +36,31 @@ def own(name: str) -> Any:
     return found(vars(sys.modules["__main__"]), name)
 
 
-def chosen(name: str | None, sign: Any, make: Callable[..., Any], arguments: Any) -> Any:
+def chosen(
+    name: str | None, sign: Any, qualname: str, make: Callable[..., Any], arguments: Any
+) -> Any:
     """Return this worker's own of that name if its code is the same, or else make it."""
     mine = None if name is None else own(name)
     if mine is not None and signature(mine) == sign:
         return mine
     made = make(*arguments)
+    if isinstance(made, type):
+        # cloudpickle drops the name of the function that a class was defined in.
+        made.__qualname__ = qualname
     _made[id(made)] = made
     return made
+
+
+def kept(name: str, sign: Any) -> Any:
+    """Return this worker's own of that name, which must have the same code."""
+    mine = own(name)
+    if mine is None or signature(mine) != sign:
+        raise NotPortable(
+            f"what cannot be pickled must be defined at the script's top level, before the first "
+            f"ramet.run, and outside of `if __name__ == '__main__':`, but {name!r} is not there in "
+            f"a worker, or is another; define it there, or train in this process, workers=0"
+        )
+    return mine
 
 
 def finished(thing: Any, state: Any) -> None:

@@ -23,7 +23,6 @@ from ramet.engine.opening import Settings
 from ramet.engine.options import Options
 from ramet.engine.portable import dumped_leaving
 from ramet.engine.run import Run
-from ramet.engine.script import main_script
 from ramet.engine.surroundings import Dismissed, Surroundings
 from ramet.engine.worker import work
 from ramet.store import Store
@@ -48,7 +47,7 @@ class Job:
 
     def packed(self) -> bytes:
         """Return it as its child reads it."""
-        data, left = dumped_leaving(self, main_script())
+        data, left = dumped_leaving(self)
         surroundings = Surroundings.here(left, [self.store, self.blobs])
         parts = pickle.dumps(surroundings), data
         return b"".join(len(part).to_bytes(LENGTH, "big") + part for part in parts)

@@ -38,19 +38,34 @@ def signature(thing: Any) -> Any:
     return tuple(function.__code__ for function in functions_in(thing))
 
 
-def functions_in(thing: Any) -> Iterator[FunctionType]:
-    """Yield the functions that a class is made of, or that something wraps."""
-    if isinstance(thing, FunctionType):
-        yield thing
-    if isinstance(thing, type):
-        for part in vars(thing).values():
-            if not isinstance(part, type):
-                yield from functions_in(part)
+def functions_in(thing: Any) -> list[FunctionType]:
+    """Return the functions that a class is made of, or that something wraps.
+
+    >>> def twice(function):
+    ...     return lambda x: function(function(x))
+    >>> [function.__name__ for function in functions_in(twice(lambda x: x))]
+    ['<lambda>', '<lambda>']
+    """
+    functions: dict[int, FunctionType] = {}
+    _gather(thing, functions)
+    return list(functions.values())
+
+
+def _gather(thing: Any, functions: dict[int, FunctionType]) -> None:
+    if id(thing) in functions:
         return
-    for name in KEPT_IN:
-        part = getattr(thing, name, None)
-        if isinstance(part, KEPT) and part is not thing:
-            yield from functions_in(part)
+    if isinstance(thing, type):
+        parts = [part for part in vars(thing).values() if not isinstance(part, type)]
+    else:
+        parts = [getattr(thing, name, None) for name in KEPT_IN]
+        parts = [part for part in parts if isinstance(part, KEPT)]
+    if isinstance(thing, FunctionType):
+        functions[id(thing)] = thing
+        inside = map(contents, thing.__closure__ or ())
+        parts += [part for part in inside if isinstance(part, KEPT)]
+    for part in parts:
+        if part is not thing:
+            _gather(part, functions)
 
 
 def plain_in(thing: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ramet.engine.arrival import (
     finish_function,
     finished,
     function_of,
-    own,
+    kept,
 )
 from ramet.engine.definitions import (
     DEFINED,
@@ -35,7 +35,7 @@ from ramet.engine.definitions import (
     plain_in,
     signature,
 )
-from ramet.engine.script import NAMES
+from ramet.engine.script import NAMES, check_unchanged, this_script
 
 # Parts of what the pickle protocol knows of a thing: what makes it, from what, its state, two kinds
 # of items, and what sets the state.
@@ -43,13 +43,11 @@ REDUCED = 6
 
 
 class Porter(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles for another process, which has run the script that ``main`` is, if it is one."""
+    """Pickles for another process, which has run the same script, if it is one that can be."""
 
-    def __init__(
-        self, file: Any, *, main: ModuleType | None = None, left: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, file: Any, *, left: Iterable[str] = ()) -> None:
         super().__init__(file)
-        self._main: dict[str, Any] = {} if main is None else vars(main)
+        self._main = vars(sys.modules["__main__"])
         # Names of __main__ of which the worker is to have its own.
         self._left = frozenset(left)
         # Names of __main__ whose things are taken along.
@@ -59,7 +57,7 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
         """Return how to pickle what needs care."""
         if isinstance(thing, ModuleType) and type(thing) is not ModuleType:
             return _module(thing)
-        if self._main and isinstance(thing, DEFINED):
+        if isinstance(thing, DEFINED):
             if isinstance(thing, FunctionType) and thing.__globals__ is self._main:
                 return self._either(thing, _function(thing))
             if getattr(thing, "__module__", None) in NAMES:
@@ -76,13 +74,15 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
         name = thing.__qualname__ if found(self._main, thing.__qualname__) is thing else None
         if name is not None:
             self.taken.add(name)
-            if name in self._left:
-                return own, (name,)
+        if name in self._left:
+            inside = (self._values(thing), plain_in(thing), None, None)
+            return kept, (name, signature(thing)), inside, None, None, finished
         if not isinstance(reduced, tuple):
             return reduced
         make, arguments, state, _, _, finish = (*reduced, None, None, None, None)[:REDUCED]
         inside = (self._values(thing), plain_in(thing), state, finish)
-        return chosen, (name, signature(thing), make, arguments), inside, None, None, finished
+        begun = (name, signature(thing), thing.__qualname__, make, arguments)
+        return chosen, begun, inside, None, None, finished
 
     def _values(self, thing: Any) -> dict[str, Any]:
         """Return the globals that code uses, as they are now."""
@@ -101,14 +101,14 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
         return values
 
 
-def dumped(thing: Any, *, main: ModuleType | None = None, left: Iterable[str] = ()) -> bytes:
+def dumped(thing: Any, *, left: Iterable[str] = ()) -> bytes:
     """Return a thing as bytes."""
     file = io.BytesIO()
-    Porter(file, main=main, left=left).dump(thing)
+    Porter(file, left=left).dump(thing)
     return file.getvalue()
 
 
-def dumped_leaving(thing: Any, main: ModuleType | None) -> tuple[bytes, dict[str, str]]:
+def dumped_leaving(thing: Any) -> tuple[bytes, dict[str, str]]:
     """Return a thing as bytes, and the globals that cannot be pickled and were left out, with why.
 
     A worker that runs the script has its own.
@@ -116,47 +116,48 @@ def dumped_leaving(thing: Any, main: ModuleType | None) -> tuple[bytes, dict[str
     left: dict[str, str] = {}
     while True:
         file = io.BytesIO()
-        porter = Porter(file, main=main, left=left)
+        porter = Porter(file, left=left)
         try:
             porter.dump(thing)
         except Exception:
-            failing = {} if main is None else _failing(main, porter.taken - left.keys(), left)
+            failing = _failing(porter.taken - left.keys(), left) if this_script() else {}
             if not failing:
                 raise
             left |= failing
         else:
+            check_unchanged(left)
             return file.getvalue(), left
 
 
-def _failing(main: ModuleType, names: set[str], left: dict[str, str]) -> dict[str, str]:
+def _failing(names: set[str], left: dict[str, str]) -> dict[str, str]:
     """Return the values that fail by themselves, or if there are none, the code that does."""
-    things = {name: found(vars(main), name) for name in sorted(names)}
+    things = {name: found(vars(sys.modules["__main__"]), name) for name in sorted(names)}
     for code in (False, True):
         failing = {
             name: why
             for name, thing in things.items()
-            if isinstance(thing, DEFINED) is code and (why := _why_not(thing, main, left))
+            if isinstance(thing, DEFINED) is code and (why := _why_not(thing, left))
         }
         if failing:
             return failing
     return {}
 
 
-def _why_not(thing: Any, main: ModuleType | None, left: Iterable[str]) -> str | None:
+def _why_not(thing: Any, left: Iterable[str] = ()) -> str | None:
     try:
-        dumped(thing, main=main, left=left)
+        dumped(thing, left=left)
     except Exception as error:  # noqa: BLE001 - whatever a thing's own code raises
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def culprit(thing: Any, main: ModuleType | None) -> Iterator[tuple[str, Any]]:
+def culprit(thing: Any) -> Iterator[tuple[str, Any]]:
     """Yield the way to what cannot be pickled: the name of each part, and the part."""
     seen: set[int] = set()
     while id(thing) not in seen:
         seen.add(id(thing))
         for name, part in _parts(thing):
-            if _why_not(part, main, ()):
+            if _why_not(part):
                 yield name, part
                 thing = part
                 break
@@ -204,9 +205,11 @@ def _function(function: FunctionType) -> Any:
 
 
 def _submodules(function: FunctionType) -> Iterator[str]:
-    """Yield the modules that a function reaches by way of those in its closure."""
+    """Yield the modules that a function reaches by way of others."""
     names = names_in(function.__code__)
-    for value in map(contents, function.__closure__ or ()):
+    space = function.__globals__
+    used = [space[name] for name in globals_in(function.__code__) if name in space]
+    for value in [*used, *map(contents, function.__closure__ or ())]:
         if isinstance(value, ModuleType):
             for name in list(sys.modules):
                 rest = name.removeprefix(f"{value.__name__}.")

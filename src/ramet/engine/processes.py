@@ -22,7 +22,7 @@ from ramet.engine.child import GRACE_S, Job, Report
 from ramet.engine.portable import culprit
 from ramet.engine.resources import THREADS, check_gpus, environment_of, usable_cores, visible_gpus
 from ramet.engine.run import Run
-from ramet.engine.script import main_script
+from ramet.engine.script import this_script
 from ramet.engine.worker import Watch
 from ramet.errors import NotPortable, RametError, RunFailed, StoreError, StrategyError
 from ramet.faults import VARIABLE
@@ -299,6 +299,8 @@ def packed(job: Job) -> bytes:
     """Return a job as bytes, or say what in it cannot be handed over."""
     try:
         return job.packed()
+    except NotPortable:
+        raise
     except Exception as error:
         raise NotPortable(
             f"what worker processes train must be something that can be handed to another process, "
@@ -309,9 +311,8 @@ def packed(job: Job) -> bytes:
 
 def _blame(job: Job) -> str:
     """Name what cannot be pickled, and the way to it."""
-    main = main_script()
     for field in ("train", "settings", "store", "blobs"):
-        way = list(culprit(getattr(job, field), main))
+        way = list(culprit(getattr(job, field)))
         if way:
             names = " of ".join(repr(name) for name, _ in reversed(way))
             return f"{names} of the run's {field} ({type(way[-1][1]).__qualname__})"
@@ -319,7 +320,7 @@ def _blame(job: Job) -> str:
 
 
 def _instead() -> str:
-    return "" if main_script() is None else ", or at the script's top level, which workers run too"
+    return "" if this_script() is None else ", or at the script's top level, which workers run too"
 
 
 def as_raised(report: Report) -> Exception:

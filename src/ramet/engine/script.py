@@ -6,12 +6,13 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 
-from ramet.errors import UsageError
+from ramet.engine.definitions import found
+from ramet.errors import NotPortable, UsageError
 
 # What a worker calls the script while its top level runs, as multiprocessing does.
 LOADING = "__mp_main__"
@@ -50,6 +51,8 @@ _folder = str(Path.cwd())
 # level of that is still running.
 _worker = _loading = False
 _script: Script | None = None
+# What the globals of ``__main__`` were when training first began: a worker may come no further.
+_first: dict[str, int] | None = None
 
 
 def this_script() -> Script | None:
@@ -70,15 +73,13 @@ def this_script() -> Script | None:
     return None
 
 
-def main_script() -> ModuleType | None:
-    """Return ``__main__`` if it is a program that workers run as well."""
-    return None if this_script() is None else sys.modules["__main__"]
-
-
 def end_loading() -> None:
     """Go no further if this process only loads the script; called before anything is begun."""
+    global _first  # noqa: PLW0603 - a process has one program
     if _loading:
         raise Reached
+    if _first is None:
+        _first = {name: id(value) for name, value in vars(sys.modules["__main__"]).items()}
     process = sys.modules.get("multiprocessing.process")
     if process is not None and getattr(process.current_process(), "_inheriting", False):
         raise UsageError(
@@ -88,11 +89,27 @@ def end_loading() -> None:
         )
 
 
+def check_unchanged(names: Iterable[str]) -> None:
+    """Refuse that a worker has its own of what was bound since training first began."""
+    for name in names:
+        value = found(vars(sys.modules["__main__"]), name)
+        if _first is not None and "." not in name and _first.get(name) != id(value):
+            raise NotPortable(
+                f"what changes between one ramet.run and the next must be something that can be "
+                f"pickled, but {name!r} ({type(value).__qualname__}) cannot, and a worker that "
+                f"runs the script has the first; make it inside the training function, or train "
+                f"in this process, workers=0"
+            )
+
+
 def load(script: Script | None) -> None:
     """Run a script's top level up to where it would train, and have it be ``__main__``."""
     global _worker, _script, _loading  # noqa: PLW0603 - a process has one program
     _worker, _script = True, script
     if script is None:
+        # There, what comes from the parent's finds its globals, and can be pickled by name.
+        sys.modules["__main__"] = main = ModuleType("__main__")
+        main.__dict__["__builtins__"] = builtins
         return
     module = _module_of(script)
     sys.modules["__main__"] = sys.modules[LOADING] = module

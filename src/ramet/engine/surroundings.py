@@ -12,7 +12,7 @@ from ramet.engine import process_settings
 from ramet.engine.arrival import own
 from ramet.engine.portable import dumped
 from ramet.engine.process_settings import Carried
-from ramet.engine.script import Script, hushed, load, main_script, this_script
+from ramet.engine.script import Script, hushed, load, this_script
 from ramet.errors import NotPortable, UsageError
 
 
@@ -40,7 +40,7 @@ class Surroundings:
         return cls(
             script=this_script(),
             arguments=list(sys.argv),
-            settings=process_settings.carried(lambda value: dumped(value, main=main_script())),
+            settings=process_settings.carried(dumped),
             left=left,
             files=[str(place.path) for place in kept_in if hasattr(place, "path")],
         )
