@@ -48,7 +48,7 @@ class Job:
     def packed(self) -> bytes:
         """Return it as its child reads it."""
         data, left = dumped_leaving(self)
-        surroundings = Surroundings.here(left, [self.store, self.blobs])
+        surroundings = Surroundings.here(left)
         parts = pickle.dumps(surroundings), data
         return b"".join(len(part).to_bytes(LENGTH, "big") + part for part in parts)
 

@@ -43,6 +43,11 @@ sys.path[:] = json.loads(sys.argv[1])
 from ramet.engine.child import main
 main()
 """
+# Beside what a store raises before any turn has ended.
+RUN_AGAIN = (
+    "A script runs again in each worker process, up to ramet.run. If it deletes or moves the "
+    "store, put that behind `if __name__ == '__main__':`."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +290,10 @@ def train_in_processes(
                         continue
                     watchman.see_to(ended)
                     crew.start(ended.place)
+    except StoreError as error:
+        if this_script() is not None and not run.population.turns:
+            error.add_note(RUN_AGAIN)
+        raise
     finally:
         for index in range(len(environments)):
             try:

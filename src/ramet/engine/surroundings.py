@@ -1,12 +1,9 @@
 """What a worker process has in common with its parent before it is told what to train."""
 
-import contextlib
 import sys
 import traceback
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ramet.engine import process_settings
 from ramet.engine.arrival import own
@@ -31,23 +28,19 @@ class Surroundings:
     settings: Carried
     # Globals that could not be pickled, of which the script makes each worker its own; and why.
     left: dict[str, str]
-    # Where the run is kept.
-    files: list[str]
 
     @classmethod
-    def here(cls, left: dict[str, str], kept_in: Iterable[Any]) -> Self:
+    def here(cls, left: dict[str, str]) -> Self:
         """Return what this process is like."""
         return cls(
             script=this_script(),
             arguments=list(sys.argv),
             settings=process_settings.carried(dumped),
             left=left,
-            files=[str(place.path) for place in kept_in if hasattr(place, "path")],
         )
 
     def enter(self) -> None:
         """Become such a process."""
-        before = [_identity(path) for path in self.files]
         try:
             with hushed():
                 load(self.script)
@@ -55,13 +48,6 @@ class Surroundings:
             raise
         except (Exception, SystemExit) as error:
             raise _unloadable(error, self.script) from error
-        for path, identity in zip(self.files, before, strict=True):
-            if identity is not None and _identity(path) != identity:
-                raise UsageError(
-                    f"a script runs again in each worker process up to ramet.run, so it must "
-                    f"leave the store alone, but it deleted {path}; put what only the first "
-                    f"process is to do behind `if __name__ == '__main__':`"
-                )
         sys.argv = list(self.arguments)
         process_settings.apply(self.settings)
 
@@ -75,14 +61,6 @@ class Surroundings:
                     f"Make it before ramet.run and outside of `if __name__ == '__main__':`, or "
                     f"inside the training function"
                 )
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """Return which file it is that has a name."""
-    with contextlib.suppress(OSError):
-        found = Path(path).stat()
-        return found.st_dev, found.st_ino
-    return None
 
 
 def _unloadable(error: BaseException, program: Script | None) -> UsageError:
