@@ -9,8 +9,17 @@ import pytest
 
 def framework(name: str, extra: str | None = None) -> None:
     """Skip what needs a framework that is not there, by its name; in CI it must be there."""
+    _installed(name, f"'ramet[{extra or name}]'")
+
+
+def package(name: str) -> None:
+    """Skip what needs a package that only tests use, by its name; in CI it must be there."""
+    _installed(name, name)
+
+
+def _installed(name: str, what: str) -> None:
     if importlib.util.find_spec(name) is None:
-        reason = f"needs {name}: pip install 'ramet[{extra or name}]'"
+        reason = f"needs {name}: pip install {what}"
         if os.environ.get("CI"):
             raise ImportError(reason)
         pytest.skip(reason, allow_module_level=True)

@@ -1,5 +1,6 @@
 """`ramet run`."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,49 @@ def test_a_script_may_name_its_parts_differently(tmp_path: Path) -> None:
     named = ("--space", "my_space", "--strategy", "my_strategy", "--name", "mine")
     done = ramet("run", f"{script}:climb", "--store", store, *named)
     assert done.output.startswith("Run 'mine' is done")
+
+
+PARSES = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--gain", type=float, default=1.0)
+gain = parser.parse_args().gain
+"""
+
+
+def _with_arguments(tmp_path: Path) -> Path:
+    """Return a script whose scores depend on its arguments, at the top and in the loop."""
+    text = QUICK.read_text().replace("\nspace =", f"{PARSES}\nspace =")
+    text = text.replace(
+        'turn.hparams["lr"]', 'turn.hparams["lr"] * parser.parse_args().gain * gain'
+    )
+    script = tmp_path / f"arguments_of_{tmp_path.name}.py"
+    script.write_text(text)
+    return script
+
+
+@pytest.mark.parametrize(
+    "workers", ["0", pytest.param("1", marks=pytest.mark.slow)], ids="{} workers".format
+)
+def test_a_script_finds_its_own_arguments(tmp_path: Path, workers: str) -> None:
+    script, store = _with_arguments(tmp_path), tmp_path / "runs.db"
+    command = ("run", script, "--store", store, "--workers", workers, "--seed", "0")
+    for name, own in {"plain": (), "tenfold": ("--", "--gain", "10")}.items():
+        code, _, err = called(*command, "--name", name, *own, cwd=tmp_path)
+        assert (code, err) == (0, "")
+    assert figures(store, "tenfold")["best"] == pytest.approx(100 * figures(store, "plain")["best"])
+
+
+def test_arguments_of_a_script_stand_behind_two_dashes(tmp_path: Path) -> None:
+    before = [*sys.argv]
+    refused = ramet("run", QUICK, "digits", "--store", tmp_path / "runs.db")
+    assert refused.exit_code == 2
+    assert "must stand behind --" in refused.stderr
+    assert not (tmp_path / "runs.db").exists()
+    script = _with_arguments(tmp_path)
+    done = ramet("run", script, "--store", tmp_path / "runs.db", "--", "--gain", "2")
+    assert done.exit_code == 0
+    assert sys.argv == before
 
 
 def test_more_steps_take_extend(tmp_path: Path) -> None:

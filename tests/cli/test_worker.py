@@ -45,6 +45,14 @@ def test_a_worker_takes_what_its_module_lacks_from_the_record(tmp_path: Path) ->
     assert told.output.startswith("Run 'quick' is done: 5 members, 20 turns, ")
 
 
+def test_a_worker_gives_its_script_arguments(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    _begun(store)
+    script = _without(tmp_path)
+    script.write_text("import sys\n" + script.read_text() + "\nassert sys.argv[1:] == ['-v']\n")
+    assert "is done" in ramet("worker", store, "quick", script, "--", "-v").output
+
+
 @pytest.mark.parametrize("option", ["space", "strategy"])
 def test_a_worker_finds_what_is_called_otherwise(tmp_path: Path, option: str) -> None:
     store = tmp_path / "runs.db"

@@ -1,6 +1,7 @@
 """The command line: `ramet run` and what else comes."""
 
 import signal
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import FrameType
@@ -24,6 +25,17 @@ class Command(TyperCommand):
     def get_help_option(self, ctx: Any) -> Any:
         return _as_switch(super().get_help_option(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read a command line; what a script is to find stands behind ``--``, or is a mistake."""
+        told = "--" in args
+        rest = super().parse_args(ctx, args)
+        if (more := ctx.params.get("arguments")) and not told:
+            raise typer.BadParameter(
+                f"what TARGET is to find in sys.argv must stand behind --, but got "
+                f"{' '.join(more)}; write -- {' '.join(more)}"
+            )
+        return rest
+
 
 class Commands(TyperGroup):
     """All commands; what is wrong with one is told in a sentence, not in a traceback."""
@@ -32,6 +44,7 @@ class Commands(TyperGroup):
         return _as_switch(super().get_help_option(ctx))
 
     def invoke(self, ctx: Any) -> Any:
+        arguments = sys.argv
         try:
             return super().invoke(ctx)
         except RametError as error:
@@ -41,6 +54,9 @@ class Commands(TyperGroup):
             raise _ended(stopped, signal.SIGTERM) from stopped
         except KeyboardInterrupt as stopped:
             raise _ended(stopped, signal.SIGINT) from stopped
+        finally:
+            # What is trained has its own meanwhile.
+            sys.argv = arguments
 
 
 class Terminated(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from ramet import wording
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.cli.target import load
-from ramet.cli.train import TargetName
+from ramet.cli.train import OwnArguments, TargetName
 from ramet.engine.replaying import replay as replay_schedule
 from ramet.history import open as open_history
 from ramet.schedule import Schedule
@@ -59,6 +59,7 @@ def replay(
     store: StorePath,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The run whose schedule it is.")],
     target: TargetName,
+    arguments: OwnArguments = None,
     *,
     seeds: Annotated[int, typer.Option(help="Networks to train, from seed 0 on.")] = 5,
     exact: Annotated[
@@ -90,7 +91,7 @@ def replay(
     if stretch is not None:
         found = found.stretch(stretch)
     replayed = replay_schedule(
-        load(target).train,
+        load(target, arguments).train,
         found,
         seeds=None if exact else range(seeds),
         mode=result.opening.mode,

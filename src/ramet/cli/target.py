@@ -3,6 +3,7 @@
 import importlib
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -33,9 +34,13 @@ class Target(NamedTuple):
         )
 
 
-def load(target: str) -> Target:
-    """Import what is to be trained: "package.module:function", or "folder/script.py:function"."""
+def load(target: str, arguments: Sequence[str] | None) -> Target:
+    """Import what is to be trained: "package.module:function", or "folder/script.py:function".
+
+    It finds its own arguments in ``sys.argv``, as if it had been started by itself.
+    """
     where, _, name = target.partition(":")
+    sys.argv = [where, *(arguments or ())]
     module = _script(Path(where)) if where.endswith(".py") else _module(where)
     return Target(module, Target(module, None).named(name or TRAIN))
 

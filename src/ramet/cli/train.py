@@ -31,6 +31,12 @@ TargetName = Annotated[
         help="script.py or package.module, and :function unless it is 'train'.",
     ),
 ]
+OwnArguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="-- ARGUMENTS", help="What TARGET finds in sys.argv.", show_default=False
+    ),
+]
 LeaseTtl = Annotated[
     float,
     typer.Option(
@@ -59,6 +65,7 @@ Strict = Annotated[
 
 def run(
     target: TargetName,
+    arguments: OwnArguments = None,
     *,
     steps: Annotated[
         int | None, typer.Option(help="How many steps each member trains; else `steps`.")
@@ -111,7 +118,7 @@ def run(
     The module defines a training function or task `train`, a `space`, a `strategy` and how many
     `steps` each member trains. Ctrl-C stops the run; the same command goes on with it.
     """
-    loaded = load(target)
+    loaded = load(target, arguments)
     result = train_run(
         loaded.train,
         loaded.named(space),
@@ -140,6 +147,7 @@ def worker(
     store: StorePath,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The run to work on.")],
     target: TargetName,
+    arguments: OwnArguments = None,
     *,
     strict: Strict = False,
     space: Annotated[
@@ -163,7 +171,7 @@ def worker(
     Start as many as you like, and kill any of them. A module without a `space` or a `strategy`
     gets those that the run was begun with.
     """
-    where, loaded = existing(store), load(target)
+    where, loaded = existing(store), load(target, arguments)
     view = Follower(where.store, where.chosen(name))
     its_space, its_strategy = space_and_strategy(
         loaded, view.opening, space=space, strategy=strategy

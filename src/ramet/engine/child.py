@@ -1,6 +1,10 @@
-"""A worker process: reads from its parent what to train, and trains until the run is over."""
+"""A worker process: reads from its parent what to train, and trains until the run is over.
+
+The parent writes two pickles: the surroundings, and the job, which is read once they are entered.
+"""
 
 import os
+import pickle
 import select
 import signal
 import sys
@@ -10,19 +14,20 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
-import cloudpickle
 import msgspec
 
 from ramet.blobs import Blobs
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
+from ramet.engine.portable import dumped_leaving
 from ramet.engine.run import Run
+from ramet.engine.surroundings import Dismissed, Surroundings
 from ramet.engine.worker import work
 from ramet.store import Store
 
-# How many bytes the parent says that the job has.
+# How many bytes say how long what follows is.
 LENGTH = 8
 # How long a process has to give back its turn when it is stopped.
 GRACE_S = 5.0
@@ -42,19 +47,10 @@ class Job:
 
     def packed(self) -> bytes:
         """Return it as its child reads it."""
-        data: bytes = cloudpickle.dumps(self)
-        return len(data).to_bytes(LENGTH, "big") + data
-
-    @classmethod
-    def read(cls) -> Self:
-        """Read what the parent wrote."""
-        incoming = sys.stdin.buffer
-        length = int.from_bytes(incoming.read(LENGTH), "big")
-        data = incoming.read(length)
-        if not length or len(data) < length:
-            raise Dismissed(0)
-        job: Self = cloudpickle.loads(data)
-        return job
+        data, left = dumped_leaving(self)
+        surroundings = Surroundings.here(left)
+        parts = pickle.dumps(surroundings), data
+        return b"".join(len(part).to_bytes(LENGTH, "big") + part for part in parts)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,19 +62,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str
 
 
-class Dismissed(SystemExit):
-    """The parent wants this process to end, or is no more."""
-
-
 def main() -> None:
     """Train; what ends it early is told to the parent in a file."""
     worker, report = sys.argv[2:4]
-    # The terminal's Ctrl-C is for the parent to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _dismiss)
+    _handle_signals()
     try:
-        job = Job.read()
+        first, second = _read(), _read()
         _follow_parent()
+        surroundings: Surroundings = pickle.loads(first)  # noqa: S301 - our parent wrote it
+        surroundings.enter()
+        # The script may have handlers of its own.
+        _handle_signals()
+        surroundings.check()
+        job: Job = pickle.loads(second)  # noqa: S301 - and this
         run = Run(
             job.settings,
             job.options,
@@ -94,6 +90,22 @@ def main() -> None:
         # The parent says it, traceback and all.
         _tell(error, Path(report))
         sys.exit(1)
+
+
+def _read() -> bytes:
+    """Read what the parent wrote, or end if it is no more."""
+    incoming = sys.stdin.buffer
+    length = int.from_bytes(incoming.read(LENGTH), "big")
+    data = incoming.read(length)
+    if not length or len(data) < length:
+        raise Dismissed(0)
+    return data
+
+
+def _handle_signals() -> None:
+    # The terminal's Ctrl-C is for the parent to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _dismiss)
 
 
 def _work(run: Run, train: Any) -> None:

@@ -17,6 +17,7 @@ from ramet.engine.options import Options
 from ramet.engine.processes import Share, packed, train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
+from ramet.engine.script import end_loading
 from ramet.engine.vectorized import Vectorizable, work_together
 from ramet.engine.worker import Task, TrainFunction, as_function, work
 from ramet.errors import UsageError
@@ -94,6 +95,7 @@ def run(
             one, round robin.
         progress: Whether to show progress; None shows it on a terminal.
     """
+    end_loading()
     function = as_function(train)
     together = _together(train, engine, workers)
     settings = Settings(
@@ -164,6 +166,7 @@ def open_run(
     The arguments are those of ``ramet.run``; ``worker`` names this one in the log and in errors,
     and ``clock`` is what it waits by.
     """
+    end_loading()
     settings = Settings(
         name=name,
         space=space,

@@ -19,8 +19,10 @@ import msgspec
 
 from ramet import errors
 from ramet.engine.child import GRACE_S, Job, Report
+from ramet.engine.portable import culprit
 from ramet.engine.resources import THREADS, check_gpus, environment_of, usable_cores, visible_gpus
 from ramet.engine.run import Run
+from ramet.engine.script import this_script
 from ramet.engine.worker import Watch
 from ramet.errors import NotPortable, RametError, RunFailed, StoreError, StrategyError
 from ramet.faults import VARIABLE
@@ -41,6 +43,11 @@ sys.path[:] = json.loads(sys.argv[1])
 from ramet.engine.child import main
 main()
 """
+# Beside what a store raises before any turn has ended.
+RUN_AGAIN = (
+    "A script runs again in each worker process, up to ramet.run. If it deletes or moves the "
+    "store, put that behind `if __name__ == '__main__':`."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +146,9 @@ class Crew:
         # Paths of other types are there for nobody: Python passes them over, too.
         places: list[object] = [*sys.path]
         texts = [place for place in places if isinstance(place, str)]
-        command = [sys.executable, "-c", CHILD, json.dumps(texts)]
+        # What the interpreter was started with, such as -O, as multiprocessing passes it on.
+        options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+        command = [sys.executable, *options, "-c", CHILD, json.dumps(texts)]
         command += [self.worker(index), str(self._report(index))]
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
             command, stdin=subprocess.PIPE, env=environment, process_group=0
@@ -281,6 +290,10 @@ def train_in_processes(
                         continue
                     watchman.see_to(ended)
                     crew.start(ended.place)
+    except StoreError as error:
+        if this_script() is not None and not run.population.turns:
+            error.add_note(RUN_AGAIN)
+        raise
     finally:
         for index in range(len(environments)):
             try:
@@ -295,12 +308,28 @@ def packed(job: Job) -> bytes:
     """Return a job as bytes, or say what in it cannot be handed over."""
     try:
         return job.packed()
+    except NotPortable:
+        raise
     except Exception as error:
         raise NotPortable(
             f"what worker processes train must be something that can be handed to another process, "
-            f"but pickling it failed: {error!r}. Open files, connections and devices, and make "
-            f"locks and generators, inside the function; or train in this process, workers=0"
+            f"but {_blame(job)} cannot be pickled: {error!r}. Make it inside the training "
+            f"function{_instead()}; or train in this process, workers=0"
         ) from error
+
+
+def _blame(job: Job) -> str:
+    """Name what cannot be pickled, and the way to it."""
+    for field in ("train", "settings", "store", "blobs"):
+        way = list(culprit(getattr(job, field)))
+        if way:
+            names = " of ".join(repr(name) for name, _ in reversed(way))
+            return f"{names} of the run's {field} ({type(way[-1][1]).__qualname__})"
+    return "what it is made of"
+
+
+def _instead() -> str:
+    return "" if this_script() is None else ", or at the script's top level, which workers run too"
 
 
 def as_raised(report: Report) -> Exception:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ramet.domains import Choice, Constant, Domain, Integer, Uniform, Value
 from ramet.engine.launch import run
+from ramet.engine.script import end_loading
 from ramet.engine.worker import Task, TrainFunction
 from ramet.errors import UsageError
 from ramet.events import Mode
@@ -47,6 +48,7 @@ def replay(
         strict: Whether a hyperparameter of the schedule that the loop never reads is an error.
         settings: Others of ``ramet.run``: ``store=``, ``workers=``, ``engine=``, …
     """
+    end_loading()
     strategy = Replay.by(schedule, seeds=seeds)
     source = schedule.source
     if "seed" in settings:

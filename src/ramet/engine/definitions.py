@@ -1,0 +1,110 @@
+"""What functions and classes are made of: their code, and the globals that it uses."""
+
+import dis
+import functools
+from collections.abc import Iterator
+from types import CellType, CodeType, FunctionType
+from typing import Any
+
+# What ``functools.cache`` makes of a function.
+Cached = type(functools.cache(lambda: None))
+DEFINED = (FunctionType, type, Cached)
+# Where a decorator or a descriptor keeps the function that it is about.
+KEPT_IN = ("__func__", "__wrapped__", "func", "fget", "fset", "fdel")
+KEPT = (FunctionType, staticmethod, classmethod, Cached)
+# Values that a class may have been given since, and that are easily held against each other.
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+# What a variable of a closure has before it has any value.
+UNSET = "ramet: this variable has no value yet"
+
+
+def found(namespace: dict[str, Any], name: str) -> Any:
+    """Return what a qualified name means in a namespace, if anything.
+
+    >>> found({"int": int}, "int.from_bytes") == int.from_bytes, found({}, "f.<locals>.g")
+    (True, None)
+    """
+    first, *rest = name.split(".")
+    thing = namespace.get(first)
+    for part in rest:
+        thing = getattr(thing, part, None)
+    return thing
+
+
+def signature(thing: Any) -> Any:
+    """Return what two definitions of one name are told apart by: their code."""
+    if isinstance(thing, FunctionType):
+        return thing.__code__
+    return tuple(function.__code__ for function in functions_in(thing))
+
+
+def functions_in(thing: Any) -> list[FunctionType]:
+    """Return the functions that a class is made of, or that something wraps.
+
+    >>> def twice(function):
+    ...     return lambda x: function(function(x))
+    >>> [function.__name__ for function in functions_in(twice(lambda x: x))]
+    ['<lambda>', '<lambda>']
+    """
+    functions: dict[int, FunctionType] = {}
+    _gather(thing, functions)
+    return list(functions.values())
+
+
+def _gather(thing: Any, functions: dict[int, FunctionType]) -> None:
+    if id(thing) in functions:
+        return
+    if isinstance(thing, type):
+        parts = [part for part in vars(thing).values() if not isinstance(part, type)]
+    else:
+        parts = [getattr(thing, name, None) for name in KEPT_IN]
+        parts = [part for part in parts if isinstance(part, KEPT)]
+    if isinstance(thing, FunctionType):
+        functions[id(thing)] = thing
+        inside = map(contents, thing.__closure__ or ())
+        parts += [part for part in inside if isinstance(part, KEPT)]
+    for part in parts:
+        if part is not thing:
+            _gather(part, functions)
+
+
+def plain_in(thing: Any) -> dict[str, Any]:
+    """Return the attributes of a class that are simple values."""
+    if not isinstance(thing, type):
+        return {}
+    return {
+        name: value
+        for name, value in vars(thing).items()
+        if type(value) in PLAIN and not name.startswith("__")
+    }
+
+
+def globals_in(code: CodeType) -> set[str]:
+    """Return the names of globals that code uses.
+
+    >>> sorted(globals_in((lambda x: [print(x.real, y) for y in x]).__code__))
+    ['print']
+    """
+    names = {
+        str(line.argval)
+        for line in dis.get_instructions(code)
+        if line.opname.endswith("_GLOBAL") or line.opname == "LOAD_NAME"
+    }
+    return names.union(*map(globals_in, _inner(code)))
+
+
+def names_in(code: CodeType) -> set[str]:
+    """Return all names that code uses, attributes among them."""
+    return set(code.co_names).union(*map(names_in, _inner(code)))
+
+
+def contents(cell: CellType) -> Any:
+    """Return what a variable of a closure has, or that it has nothing."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return UNSET
+
+
+def _inner(code: CodeType) -> Iterator[CodeType]:
+    return (constant for constant in code.co_consts if isinstance(constant, CodeType))
