@@ -26,6 +26,7 @@ from tests.engine.loops import SPACE, Descent, pbt
 def train_reporting(score: object) -> Any:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(score)
 
     return train
@@ -68,6 +69,7 @@ def test_a_loop_that_leaves_its_turn_is_refused() -> None:
 def test_a_function_that_leaves_its_loop_is_refused() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             if turn.number == 1:
                 return
             turn.report(0.0)
@@ -84,6 +86,7 @@ def test_a_function_that_never_loops_is_refused() -> None:
 def test_a_turn_trained_twice_is_refused() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             for _ in [*turn, *turn]:
                 turn.report(0.0)
 
@@ -201,6 +204,7 @@ def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     turn = run.ask()
     assert turn is not None
+    list(turn)
     with pytest.raises(ScoreError):
         run.tell(turn, scores, state={"w": 1.0})
     assert run.population.turns == 0
@@ -215,6 +219,7 @@ def test_scores_may_be_told_as_a_number_a_dict_or_pairs(scores: Any) -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     turn = run.ask()
     assert turn is not None
+    list(turn)
     run.tell(turn, scores, state={"w": 1.0})
     assert run.result().population[0].score == 0.5
 

@@ -99,6 +99,7 @@ def test_a_state_of_ones_own_is_captured_and_restored() -> None:
     def train(member: ramet.Trainee) -> None:
         net = Net()
         for turn in member.turns(net):
+            list(turn)
             before = net.w
             net.w += member.id + 1 if turn.fresh else 1
             turn.report(before)
@@ -112,6 +113,7 @@ def test_arrays_held_elsewhere_follow_the_member() -> None:
         state = {"w": np.full(2, float(member.id))}
         view = state["w"]
         for turn in member.turns(state):
+            list(turn)
             assert view[0] == turn.member
             turn.report(float(view[0]))
 
@@ -124,6 +126,7 @@ def test_while_every_member_is_out_there_is_nothing_to_ask_for_until_one_is_told
     assert turns[4] is not None
     assert turns[5] is None
     assert not run.done
+    list(turns[4])
     run.tell(turns[4], 0.5, state={"w": 1.0})
     again = run.ask()
     assert again is not None
@@ -144,6 +147,7 @@ def test_a_turn_told_twice_is_refused() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     turn = run.ask()
     assert turn is not None
+    list(turn)
     run.tell(turn, 0.5, state={})
     with pytest.raises(TurnMisused, match="told once"):
         run.tell(turn, 0.5, state={})
@@ -186,6 +190,7 @@ def test_a_state_that_cannot_be_restored_is_refused(state: object) -> None:
 def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"layers": [object()]}):
+            list(turn)
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"state\['layers'\]\[0\] is of type object"):

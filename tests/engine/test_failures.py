@@ -130,6 +130,7 @@ def test_too_many_failing_members_stop_the_run_which_can_be_resumed() -> None:
 def test_stopping_by_hand_gives_the_member_back() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             if turn.number == 1:
                 raise KeyboardInterrupt
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])

@@ -53,6 +53,7 @@ def test_asynchronous_processes_end_every_turn_once(tmp_path: Path) -> None:
 def offset_by(offset: float) -> Any:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(turn.hparams["lr"] + turn.hparams["decay"] + offset)
 
     return train
@@ -117,6 +118,7 @@ def test_paths_that_python_passes_over_hinder_nobody(monkeypatch: pytest.MonkeyP
 
 def environment_of(member: ramet.Trainee) -> None:
     for turn in member.turns({"set": {**os.environ}}):
+        list(turn)
         turn.report(turn.hparams["lr"])
 
 

@@ -17,7 +17,7 @@ from ramet.engine.recovery import recover
 from ramet.engine.sweeping import Sweeping
 from ramet.engine.turn import Turn
 from ramet.engine.turns_out import TurnsOut
-from ramet.errors import StateError
+from ramet.errors import StateError, UsageError
 from ramet.events import AnyEvent, Resumed, Stopped, TurnEnded
 from ramet.faults import reach
 from ramet.history.result import Result
@@ -164,7 +164,8 @@ class Run:
 
         The member is tried again from its last checkpoint, and after too many attempts its turn is
         given up: it then counts as having no finite score, so that the strategy replaces it. If
-        the checkpoint is what could not be read, it goes on from another.
+        the checkpoint is what could not be read, it goes on from another. Misuse of ramet, a
+        ``UsageError``, is no failure of the member: it is raised again.
         """
         self._out.check(turn)
         self._journal.catch_up()
@@ -174,6 +175,10 @@ class Run:
                 self.extend(turn)
                 recover(self._store, self._journal, self._checkpoints, turn.lease, error)
             return
+        if isinstance(error, UsageError):
+            # What was written cannot work, and would fail each time that it is tried.
+            self.release(turn)
+            raise error
         error = RuntimeError(error) if isinstance(error, str) else error
         failed = attempt_failed(error, member=turn.member, turn=turn.number)
         attempts = self._journal.member(turn.member).attempts + 1

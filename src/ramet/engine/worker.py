@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Never, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from ramet.engine.checkpoints import UNREADABLE
 from ramet.engine.run import Run
-from ramet.engine.turn import Turn
+from ramet.engine.turn import Turn, raise_unknown
 from ramet.errors import (
     LeaseLost,
     RametError,
@@ -50,6 +50,11 @@ class Trainee:
         # What to make first weights with: the same for this member in whichever worker.
         self.rng: np.random.Generator = first.init_rng
         self.seed = int(first.init_rng.integers(2**32))
+
+    if not TYPE_CHECKING:  # As of a turn.
+
+        def __getattr__(self, name: str) -> Never:
+            raise_unknown(self, name)
 
     def turns(self, state: State | dict[str, Any]) -> Iterator[Turn]:
         """Yield turns to train, with the state restored and hyperparameters applied."""
