@@ -128,6 +128,8 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
     turn: int
     error: str
     traceback: str
+    # The file and line of the user's code that raised; "" in logs older than this field.
+    where: str = ""
 
     def apply(self, replica: Replica) -> None:
         replica.change(self.member, attempts=replica.members[self.member].attempts + 1)

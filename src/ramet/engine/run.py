@@ -8,7 +8,7 @@ from typing import Any
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
 from ramet.engine.checkpoints import UNREADABLE, Checkpoints
-from ramet.engine.failures import attempt_failed
+from ramet.engine.failures import attempt_failed, described
 from ramet.engine.giving_up import give_up, indispensable, stragglers, turn_lost
 from ramet.engine.notices import Notices
 from ramet.engine.opening import Settings, begin
@@ -186,7 +186,7 @@ class Run:
         fields = {"member": turn.member, "turn": turn.number, "attempt": attempts}
         logger.warning(
             "member %(member)d raised in turn %(turn)d: %(error)s",
-            {**fields, "error": failed.error},
+            {**fields, "error": described(error)},
             extra=fields,
         )
         events: list[AnyEvent] = [failed]
