@@ -23,7 +23,8 @@ def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
 
 
 def test_every_member_begins_with_weights_of_its_own() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0)
+    strategy = ramet.RandomSearch(population=6, ready=4)
+    result = ramet.run(Descent(), SPACE, strategy, steps=4, seed=0)
     digests = {event.digest for event in result.events if isinstance(event, TurnEnded)}
     assert len(digests) == 6
 
@@ -81,7 +82,8 @@ def test_the_last_report_at_a_step_counts() -> None:
                 turn.report(1.0)
             turn.report(2.0)
 
-    result = ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=4, seed=0)
+    strategy = ramet.RandomSearch(population=1, ready=4)
+    result = ramet.run(train, SPACE, strategy, steps=4, seed=0)
     assert result.population[0].curve.scores == (1.0, 1.0, 1.0, 2.0)
 
 
@@ -184,7 +186,7 @@ def test_a_state_that_cannot_be_restored_is_refused(state: object) -> None:
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"capture\(\) and restore"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
@@ -194,13 +196,13 @@ def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"state\['layers'\]\[0\] is of type object"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 @pytest.mark.parametrize("train", [Descent, 3, "train"])
 def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
     with pytest.raises(UsageError, match=r"must be a function|the class Descent; make one"):
-        ramet.run(train, SPACE, pbt(), steps=4)  # type: ignore[arg-type]  # the point
+        ramet.run(train, SPACE, pbt(), steps=8)  # type: ignore[arg-type]  # the point
 
 
 def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> None:
