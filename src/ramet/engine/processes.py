@@ -308,7 +308,11 @@ def as_raised(report: Report) -> Exception:
     kind = getattr(errors, report.kind, None)
     if isinstance(kind, type) and issubclass(kind, RametError):
         return kind(report.message)
-    return RunFailed(f"a worker process ended with {report.kind}: {report.message}")
+    remedy = "; to stop a run, call turn.stop_run() and let the loop end its turn"
+    leaves = report.kind in {"SystemExit", "KeyboardInterrupt"}
+    return RunFailed(
+        f"a worker process ended with {report.kind}: {report.message}{remedy if leaves else ''}"
+    )
 
 
 def _how(code: int) -> str:

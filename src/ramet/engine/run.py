@@ -8,6 +8,7 @@ from typing import Any
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
 from ramet.engine.checkpoints import UNREADABLE, Checkpoints
+from ramet.engine.ending import go_on
 from ramet.engine.failures import attempt_failed, described
 from ramet.engine.giving_up import give_up, indispensable, stragglers, turn_lost
 from ramet.engine.notices import Notices
@@ -18,7 +19,7 @@ from ramet.engine.sweeping import Sweeping
 from ramet.engine.turn import Turn
 from ramet.engine.turns_out import TurnsOut
 from ramet.errors import StateError, UsageError
-from ramet.events import AnyEvent, Resumed, Stopped, TurnEnded
+from ramet.events import AnyEvent, StopAsked, Stopped, TurnEnded
 from ramet.faults import reach
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
@@ -60,7 +61,7 @@ class Run:
         self._checkpoints = Checkpoints(blobs, self.name)
         self._sweeping = Sweeping(self._journal, self._checkpoints)
         if resume:
-            self._journal.append(Resumed())
+            go_on(self._journal, target=settings.maximised_target)
         self._out = TurnsOut(
             store,
             run=self.name,
@@ -90,7 +91,7 @@ class Run:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody asked for the run to stop."""
+        """Whether the run is to stop, because somebody asked for it or it reached its target."""
         self._journal.catch_up()
         return self._journal.stopped
 
@@ -151,8 +152,11 @@ class Run:
             points=points,
             digest=kept.digest,
         )
+        events: list[AnyEvent] = [ended]
+        if turn.stops_run:
+            events.append(StopAsked(member=turn.member, turn=turn.number))
         with self._out.ending(turn):
-            self._journal.commit(turn.lease, [ended], over=True, unread=unread)
+            self._journal.commit(turn.lease, events, over=True, unread=unread)
         self._last = turn.member
         if self._journal.turns == len(self.opening.births):
             self._notices.scores(self.population)

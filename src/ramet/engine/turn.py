@@ -53,6 +53,8 @@ class Turn:
         self.lease = lease
         # Told, failed or given back.
         self.over = False
+        # Whether the loop asked for the run to stop.
+        self.stops_run = False
         self._draws = draws
         self._sign = 1 if mode == "max" else -1
         self._every = evaluate_every or steps
@@ -131,6 +133,14 @@ class Turn:
         """Record the score of the weights as they are now; a later one at the same step wins."""
         self._scores[self.step] = self._signed(score)
 
+    def stop_run(self) -> None:
+        """Have the run stop once this turn is over; train and report it to its end all the same.
+
+        The turns of other members end, too: in a synchronous run their round does. It is no error:
+        ``ramet.run`` returns, and the same call goes on from there.
+        """
+        self.stops_run = True
+
     def load(self, default: Any = None) -> Tree:
         """Return the state to go on from: the member's own copy, to write on.
 
@@ -173,8 +183,8 @@ class Turn:
         if self.step != self._stop:
             raise TurnInterrupted(
                 f"a turn must be trained to its last step, {self._stop}, but turn {self.number} of "
-                f"member {self.member} was left at step {self.step}; to stop early, lower steps= "
-                f"or ready="
+                f"member {self.member} was left at step {self.step}; for fewer steps lower "
+                f"steps= or ready=, and to stop the run call turn.stop_run() and end the turn"
             )
         if self._stop not in self._scores:
             last = f"the last at step {max(self._scores)}" if self._scores else "none"

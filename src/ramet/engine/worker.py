@@ -18,6 +18,7 @@ from ramet.errors import (
     UsageError,
 )
 from ramet.faults import reach
+from ramet.frames import place_of
 from ramet.population import Checkpoint
 from ramet.state.adapters import Bindable, Held, State, adapt, check_applied
 from ramet.state.tree import Tree
@@ -117,7 +118,7 @@ class Trainee:
             raise TurnInterrupted(
                 f"a training function must let its loop over member.turns end by itself, but it "
                 f"returned during turn {self.training.number} of member {self.training.member}; to "
-                f"stop early, lower steps="
+                f"stop the run, call turn.stop_run() and let the loop go on: it ends by itself"
             )
 
 
@@ -169,7 +170,23 @@ def _trained(run: Run, first: Turn, function: TrainFunction, watch: Watch) -> Tu
         trainee.returned()
     except Exception as error:  # noqa: BLE001 - what a loop raises is its member's failure
         return _after(error, run, trainee, watch)
+    except SystemExit as leaves:
+        # Ours, of a process that is to end, are of classes of their own.
+        if type(leaves) is SystemExit:
+            _say_exit(leaves, run)
+        raise
     return trainee.next
+
+
+def _say_exit(leaves: SystemExit, run: Run) -> None:
+    fields = {"run": run.name, "code": leaves.code, "where": place_of(leaves)}
+    logger.warning(
+        "a training loop must not end its process, but sys.exit(%(code)r) was called at %(where)s: "
+        "run %(run)r is left as it stands, and the same call goes on with it; to stop a run, call "
+        "turn.stop_run() and let the loop end its turn",
+        fields,
+        extra=fields,
+    )
 
 
 def _after(error: Exception, run: Run, trainee: Trainee, watch: Watch) -> Turn | None:
