@@ -18,6 +18,7 @@ import msgspec
 from ramet.blobs import Blobs
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
+from ramet.engine.prints import Announcer
 from ramet.engine.run import Run
 from ramet.engine.worker import work
 from ramet.store import Store
@@ -98,7 +99,7 @@ def main() -> None:
 
 def _work(run: Run, train: Any) -> None:
     try:
-        work(run, train, watch=lambda _: None)
+        work(run, train, watch=lambda _: None, begins=Announcer().begins)
     except Dismissed:
         # It may have come between a member's claim and its turn; nobody else has this name.
         run.disown(run.worker)

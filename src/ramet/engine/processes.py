@@ -19,6 +19,7 @@ import msgspec
 
 from ramet import errors
 from ramet.engine.child import GRACE_S, Job, Report
+from ramet.engine.prints import Prints
 from ramet.engine.resources import THREADS, check_gpus, environment_of, usable_cores, visible_gpus
 from ramet.engine.run import Run
 from ramet.engine.worker import Watch
@@ -104,6 +105,7 @@ class Crew:
         self._job, self._environments, self._name = job, environments, name
         self._folder = tempfile.TemporaryDirectory(prefix="ramet-crew-")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._prints: dict[int, Prints] = {}
         # How many there have been in each place.
         self._started: Counter[int] = Counter()
 
@@ -141,9 +143,17 @@ class Crew:
         texts = [place for place in places if isinstance(place, str)]
         command = [sys.executable, "-c", CHILD, json.dumps(texts)]
         command += [self.worker(index), str(self._report(index))]
+        prints = self._prints[index] = Prints(f"worker {index}")
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command, stdin=subprocess.PIPE, env=environment, process_group=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=prints.stdout,
+            stderr=prints.stderr,
+            pass_fds=prints.held,
+            env=environment,
+            process_group=0,
         )
+        prints.show()
         self._processes[index] = process
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # It died; that is seen to in its turn.
@@ -186,6 +196,7 @@ class Crew:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        self._prints.pop(index).end()
         del self._processes[index]
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):

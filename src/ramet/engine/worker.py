@@ -27,6 +27,8 @@ logger = logging.getLogger("ramet")
 
 # Called after every turn; looks at the run's population when it has something to show.
 Watch: TypeAlias = Callable[[Run], None]
+# Called before the user's code is at work on a turn.
+Begins: TypeAlias = Callable[[Turn], None]
 
 
 class Trainee:
@@ -37,9 +39,9 @@ class Trainee:
     belongs into the state; ``turn.member`` says whose turn it is.
     """
 
-    def __init__(self, run: Run, first: Turn, watch: Watch) -> None:
+    def __init__(self, run: Run, first: Turn, watch: Watch, begins: Begins) -> None:
         self._run = run
-        self._watch = watch
+        self._watch, self._begins = watch, begins
         self._begun = False
         # The turn that the user's code is at; None while the worker's own is.
         self.training: Turn | None = first
@@ -75,6 +77,7 @@ class Trainee:
                     return
                 continue
             self.training = turn
+            self._begins(turn)
             if stale:
                 adapted.restore(saved)
             if bindable is not None:
@@ -150,21 +153,27 @@ def recover(run: Run, turn: Turn, error: StoreError) -> None:
         logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
 
 
-def work(run: Run, train: TrainFunction | Task, watch: Watch) -> None:
+def work(
+    run: Run,
+    train: TrainFunction | Task,
+    watch: Watch,
+    *,
+    begins: Begins = lambda _: None,
+) -> None:
     """Train turn after turn until the run is over; give back what is out if that is early."""
     function = as_function(train)
     try:
         turn = run.ask()
         while turn is not None:
-            turn = _trained(run, turn, function, watch)
+            begins(turn)
+            turn = _trained(run, Trainee(run, turn, watch, begins), function, watch)
     except BaseException:
         run.release_all()
         raise
 
 
-def _trained(run: Run, first: Turn, function: TrainFunction, watch: Watch) -> Turn | None:
+def _trained(run: Run, trainee: Trainee, function: TrainFunction, watch: Watch) -> Turn | None:
     """Call a training function; return the turn to call it for next."""
-    trainee = Trainee(run, first, watch)
     try:
         function(trainee)
         trainee.returned()
