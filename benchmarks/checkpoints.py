@@ -128,6 +128,8 @@ def exploit_ms(folder: Path, mb: float, times: int) -> float:
         first, last = run.ask(), run.ask()
         if first is None or last is None:
             raise RuntimeError("a round must have two turns")
+        list(first)
+        list(last)
         run.tell(first, 1.0, state=tree, applied=["lr"])
         before, began = run.population.copies, time.perf_counter()
         run.tell(last, 0.0 if copies else 1.0, state={"turn": last.number}, applied=["lr"])

@@ -31,6 +31,7 @@ def measure_state(*, megabytes: int, durability: Any) -> dict[str, Any]:
         net = model(megabytes)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         for turn in member.turns(ramet.torch.State(net, optimizer)):
+            list(turn)
             began = time.perf_counter()
             with torch.no_grad():
                 for weights in net.parameters():

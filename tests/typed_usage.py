@@ -43,6 +43,7 @@ def train_network(member: ramet.Trainee) -> None:
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
     bind = {"lr": ramet.torch.base_lr(scheduler), "p": ramet.torch.dropout(model)}
     for turn in member.turns(ramet.torch.State(model, optimizer, scheduler, bind=bind)):
+        list(turn)
         turn.report(model(torch.ones(1)).mean())
 
 

@@ -12,7 +12,8 @@
     │   ├── MissingScore             a turn that ended without a score
     │   ├── MetricError              a metric that is not a number, or one too many
     │   ├── TurnInterrupted          a loop that left its turn before the last step
-    │   ├── TurnMisused              a turn told twice, or asked for when none can be had
+    │   ├── TurnMisused              a turn told twice, not trained, or asked for when there is none
+    │   ├── UnknownAttribute         a name that an object of ramet's does not have
     │   ├── UnknownHyperparameter    a name that the space does not have
     │   ├── HyperparameterUnread     a value that the loop never used (only with ``strict=True``)
     │   ├── HyperparameterOverwritten  a value that was applied and did not stay
@@ -71,6 +72,7 @@ __all__ = [
     "StrategyWarning",
     "TurnInterrupted",
     "TurnMisused",
+    "UnknownAttribute",
     "UnknownHyperparameter",
     "UnknownSchema",
     "UsageError",
@@ -118,7 +120,11 @@ class TurnInterrupted(UsageError):
 
 
 class TurnMisused(UsageError):
-    """A turn was told twice, or asked for when none can be had."""
+    """A turn was told twice, never trained, or asked for when there is none."""
+
+
+class UnknownAttribute(UsageError, AttributeError):
+    """An object of ramet's has no attribute of that name."""
 
 
 class UnknownHyperparameter(UsageError, KeyError):

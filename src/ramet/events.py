@@ -149,6 +149,8 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
     turn: int
     error: str
     traceback: str
+    # The file and line of the user's code that raised; "" in logs older than this field.
+    where: str = ""
 
     def apply(self, replica: Replica) -> None:
         replica.change(self.member, attempts=replica.members[self.member].attempts + 1)
@@ -294,18 +296,41 @@ class Extended(Event, frozen=True, kw_only=True, tag=True):
         replica.put(steps=self.steps)
 
 
-class Stopped(Event, frozen=True, kw_only=True, tag=True):
-    """Somebody asked for the run's workers to stop; those at work end their turns."""
+class TargetSet(Event, frozen=True, kw_only=True, tag=True):
+    """From here on the run ends once a turn ends with this score or a better one; None is never."""
+
+    # As scores are maximised.
+    target: float | None
 
     def apply(self, replica: Replica) -> None:
-        replica.put(stopped=True)
+        replica.put(target=self.target)
+
+
+class StopAsked(Event, frozen=True, kw_only=True, tag=True):
+    """A member's loop asked for the run to stop, which it does once the round is over."""
+
+    member: int
+    turn: int
+
+    def apply(self, replica: Replica) -> None:
+        replica.put(stop_asked=True)
+
+
+class Stopped(Event, frozen=True, kw_only=True, tag=True):
+    """The run's workers are to stop; those at work end their turns."""
+
+    # Who asked: "asked" is somebody outside, "loop" a member's loop, "target" the target reached.
+    why: str = "asked"
+
+    def apply(self, replica: Replica) -> None:
+        replica.put(stopped=True, why_stopped=self.why, stop_asked=False)
 
 
 class Resumed(Event, frozen=True, kw_only=True, tag=True):
     """A stopped run goes on."""
 
     def apply(self, replica: Replica) -> None:
-        replica.put(stopped=False)
+        replica.put(stopped=False, why_stopped=None)
 
 
 AnyEvent: TypeAlias = (
@@ -321,6 +346,8 @@ AnyEvent: TypeAlias = (
     | RoundEnded
     | CheckpointLost
     | Extended
+    | TargetSet
+    | StopAsked
     | Stopped
     | Resumed
 )
@@ -384,7 +411,7 @@ def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
     ordered: list[AnyEvent] = []
     arrivals: list[Arrival] = []
     for event in events:
-        if isinstance(event, Stopped | Resumed):
+        if isinstance(event, TargetSet | StopAsked | Stopped | Resumed):
             continue
         if isinstance(event, Arrival):
             arrivals.append(event)

@@ -152,6 +152,11 @@ class Best(msgspec.Struct, frozen=True, kw_only=True):
         return self.score, turn if ties == "latest" else -turn, -self.checkpoint.member
 
 
+def reaches(best: Best | None, target: float | None) -> bool:
+    """Say whether there is a target, and a score at least as good."""
+    return target is not None and best is not None and best.score >= target
+
+
 class Population(msgspec.Struct, frozen=True, kw_only=True):
     """All members at one moment, and what the run knows besides. Scores are maximised.
 
@@ -176,8 +181,14 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     ties: Ties = "latest"
     # Hyperparameters that some loop left unread in a whole turn.
     unread: tuple[str, ...] = ()
-    # Whether somebody asked for its workers to stop.
+    # Whether its workers are to stop, and why: somebody "asked", the "target" was reached, or a
+    # member's "loop" asked.
     stopped: bool = False
+    why_stopped: str | None = None
+    # Whether a member's loop asked for it, which takes effect once the round is over.
+    stop_asked: bool = False
+    # The score at which it ends before its budget.
+    target: float | None = None
     # What the strategy keeps about the population.
     data: Any = None
 
@@ -197,6 +208,11 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     def finished(self, member: int) -> bool:
         """Say whether a member has used its budget."""
         return self.members[member].trained >= self.steps
+
+    @property
+    def at_target(self) -> bool:
+        """Whether the best score is at least as good as the target."""
+        return reaches(self.best, self.target)
 
     @property
     def done(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
-from ramet.population import Best, Member, Population
+from ramet.population import Best, Member, Population, reaches
 
 
 class Applicable(Protocol):
@@ -45,6 +45,11 @@ class Replica:
                 raise CorruptLog("a log must begin with RunOpened, but it is empty")
             self._population = Population(members=tuple(self.members), **self._fields)
         return self._population
+
+    @property
+    def at_target(self) -> bool:
+        """Whether the best score is at least as good as the target."""
+        return reaches(self._fields["best"], self._fields["target"])
 
     def become(self, population: Population) -> None:
         """Start over from a population."""

@@ -82,10 +82,10 @@ def test_a_demo_is_recorded_where_it_is_told_to_be(tmp_path: Path) -> None:
 
 def test_all_begin_with_the_same_learning_rates_and_get_the_same_steps(digits: Digits) -> None:
     results = [
-        compete(strategy, digits, name=name, steps=60, seed=3)
+        compete(strategy, digits, name=name, steps=120, seed=3)
         for name, strategy in strategies(members=6).items()
     ]
-    assert {tuple(m.trained for m in result.population) for result in results} == {(60,) * 6}
+    assert {tuple(m.trained for m in result.population) for result in results} == {(120,) * 6}
     first, *others = ([birth.hparams for birth in r.opening.births] for r in results)
     assert others == [first, first]
 

@@ -155,7 +155,7 @@ def test_hyperparameters_are_shown_as_far_as_there_is_room(
 ) -> None:
     names = {f"hyperparameter_{i}": library.Choice(["flip", "crop"]) for i in range(5)}
     store = tmp_path / "runs.db"
-    library.open(store, space=library.Space(**names), strategy=quick.strategy, steps=10)
+    library.open(store, space=library.Space(**names), strategy=quick.strategy, steps=20)
     assert "hyperparameter_4" in ramet("status", store).output
     monkeypatch.setattr(screen, "UNBOUNDED", 80)
     shown = ramet("status", store).output
@@ -166,7 +166,7 @@ def test_hyperparameters_are_shown_as_far_as_there_is_room(
 
 def test_failed_attempts_are_counted(tmp_path: Path) -> None:
     run = library.open(
-        tmp_path / "runs.db", space=quick.space, strategy=quick.strategy, steps=10, seed=0
+        tmp_path / "runs.db", space=quick.space, strategy=quick.strategy, steps=20, seed=0
     )
     turn = run.ask()
     assert turn is not None

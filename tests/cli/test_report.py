@@ -30,6 +30,7 @@ def test_a_run_that_is_going_on_has_a_report(at_work: library.Run, tmp_path: Pat
     assert "No turn has ended yet" in path.read_text()
     turn = at_work.ask()
     assert turn is not None
+    list(turn)
     at_work.tell(turn, 1.0, state={"x": 0})
     later = ramet("report", store, "-o", path)
     assert later.exit_code == 0, later.output

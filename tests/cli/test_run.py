@@ -93,6 +93,16 @@ def test_arguments_of_a_script_stand_behind_two_dashes(tmp_path: Path) -> None:
     assert sys.argv == before
 
 
+def test_a_target_ends_a_run_and_another_goes_on_with_it(tmp_path: Path) -> None:
+    command = ("run", QUICK, "--store", tmp_path / "runs.db", "--seed", 0)
+    early = ramet(*command, "--target", "-1e9")
+    assert early.exit_code == 0
+    assert "is at its target: 5 members, " in early.output
+    assert "`ramet run` without its target goes on with it" in early.output
+    assert ramet("status", tmp_path / "runs.db").output.count("stopped")
+    assert "is done: 5 members, 20 turns" in ramet(*command).output
+
+
 def test_more_steps_take_extend(tmp_path: Path) -> None:
     command = ("run", QUICK, "--store", tmp_path / "runs.db")
     ramet(*command)

@@ -131,6 +131,7 @@ def test_a_run_that_is_going_on_can_be_looked_at(
         assert "a best takes a turn that ended with a finite score" in early.stderr
     turn = at_work.ask()
     assert turn is not None
+    list(turn)
     at_work.tell(turn, 1.0, state={"x": 0})
     assert ramet(command, store).exit_code == 0
 

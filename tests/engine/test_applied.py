@@ -40,6 +40,7 @@ class WithSettings:
 
 def reads_lr_only(member: ramet.Trainee) -> None:
     for turn in member.turns({"w": 0.0}):
+        list(turn)
         turn.report(turn.hparams["lr"])
 
 
@@ -65,6 +66,7 @@ def test_all_that_a_loop_reads_counts_as_read() -> None:
     def train(member: ramet.Trainee) -> None:
         state = {"w": 0.0}
         for turn in member.turns(state):
+            list(turn)
             state["w"] += turn.hparams["lr"] + turn.hparams["aug"]["p"]
             turn.report(state["w"])
 
@@ -75,6 +77,7 @@ def test_unpacking_reads_everything() -> None:
     def train(member: ramet.Trainee) -> None:
         state = {"w": 0.0}
         for turn in member.turns(state):
+            list(turn)
             state["w"] += sum(dict(**turn.hparams).values())
             turn.report(state["w"])
 
@@ -84,6 +87,7 @@ def test_unpacking_reads_everything() -> None:
 def test_an_unknown_name_is_refused_with_what_was_meant() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(turn.hparams["learning_rte"])
 
     space = ramet.Space(learning_rate=ramet.Uniform(0, 1))
@@ -98,6 +102,7 @@ def test_bound_hyperparameters_are_applied_after_every_restore() -> None:
             WithSettings(net, optimizer), lr=(optimizer, "lr"), decay=(optimizer, "decay")
         )
         for turn in member.turns(state):
+            list(turn)
             assert optimizer.lr == turn.hparams["lr"]
             assert optimizer.decay == turn.hparams["decay"]
             net["w"] += optimizer.lr
@@ -119,6 +124,7 @@ def test_a_bound_hyperparameter_that_did_not_take_is_refused_at_the_start() -> N
 
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns(ramet.Bound({"w": 0.0}, lr=(Stubborn(), "lr"))):
+            list(turn)
             turn.report(0.0)
 
     with pytest.raises(HyperparameterOverwritten, match=r"'lr' .* when read back it was 0\.1"):
@@ -145,6 +151,7 @@ def test_binding_to_an_attribute_that_does_not_exist_is_refused() -> None:
 def test_asking_whether_a_name_is_there_is_not_reading_it() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             assert "lr" in turn.hparams
             assert "lrr" not in turn.hparams
             turn.report(turn.hparams["decay"])
@@ -156,6 +163,7 @@ def test_asking_whether_a_name_is_there_is_not_reading_it() -> None:
 def test_a_default_does_not_hide_an_unknown_name() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(turn.hparams.get("lrr", 0.1))
 
     with pytest.raises(UnknownHyperparameter, match="'lrr'"):
@@ -165,6 +173,7 @@ def test_a_default_does_not_hide_an_unknown_name() -> None:
 def rebinds(member: ramet.Trainee) -> None:
     w = 1.0
     for turn in member.turns({"w": w}):
+        list(turn)
         w = w * (1 - turn.hparams["lr"]) - turn.hparams["decay"]
         turn.report(w)
 
@@ -186,6 +195,7 @@ def test_a_turn_that_changes_nothing_among_others_is_no_mistake(
     def train(member: ramet.Trainee) -> None:
         state = {"w": 0}
         for turn in member.turns(state):
+            list(turn)
             state["w"] += turn.number < 3
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])
 

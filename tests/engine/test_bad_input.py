@@ -26,6 +26,7 @@ from tests.engine.loops import SPACE, Descent, pbt
 def train_reporting(score: object) -> Any:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(score)
 
     return train
@@ -36,12 +37,12 @@ def train_reporting(score: object) -> Any:
 )
 def test_a_score_that_is_not_a_number_is_refused(score: object) -> None:
     with pytest.raises(ScoreError, match="must be one number"):
-        ramet.run(train_reporting(score), SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train_reporting(score), SPACE, pbt(), steps=8, seed=0)
 
 
 @pytest.mark.parametrize("score", [1, 0.5, np.float32(0.5), np.int64(3), np.array(0.5), math.nan])
 def test_a_score_that_is_a_number_is_taken(score: object) -> None:
-    ramet.run(train_reporting(score), SPACE, pbt(), steps=4, seed=0)
+    ramet.run(train_reporting(score), SPACE, pbt(), steps=8, seed=0)
 
 
 def test_a_turn_without_a_score_is_refused() -> None:
@@ -51,7 +52,7 @@ def test_a_turn_without_a_score_is_refused() -> None:
                 pass
 
     with pytest.raises(MissingScore, match=r"turn 0 of member 0 \(steps 0 to 4\) reported none"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 def test_a_loop_that_leaves_its_turn_is_refused() -> None:
@@ -62,12 +63,13 @@ def test_a_loop_that_leaves_its_turn_is_refused() -> None:
                 break
 
     with pytest.raises(TurnInterrupted, match="turn 0 of member 0 was left at step 1"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 def test_a_function_that_leaves_its_loop_is_refused() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             if turn.number == 1:
                 return
             turn.report(0.0)
@@ -84,11 +86,12 @@ def test_a_function_that_never_loops_is_refused() -> None:
 def test_a_turn_trained_twice_is_refused() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             for _ in [*turn, *turn]:
                 turn.report(0.0)
 
     with pytest.raises(TurnMisused, match="can be trained once"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, True])
@@ -201,6 +204,7 @@ def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     turn = run.ask()
     assert turn is not None
+    list(turn)
     with pytest.raises(ScoreError):
         run.tell(turn, scores, state={"w": 1.0})
     assert run.population.turns == 0
@@ -215,6 +219,7 @@ def test_scores_may_be_told_as_a_number_a_dict_or_pairs(scores: Any) -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     turn = run.ask()
     assert turn is not None
+    list(turn)
     run.tell(turn, scores, state={"w": 1.0})
     assert run.result().population[0].score == 0.5
 
@@ -227,7 +232,7 @@ def test_a_turn_whose_last_score_is_not_that_of_its_last_step_is_refused() -> No
                     turn.report(0.0)
 
     with pytest.raises(MissingScore, match="reported the last at step 3"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 def test_a_score_from_before_the_first_step_is_not_the_turns() -> None:
@@ -238,7 +243,7 @@ def test_a_score_from_before_the_first_step_is_not_the_turns() -> None:
                 pass
 
     with pytest.raises(MissingScore, match="reported none"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
@@ -247,7 +252,7 @@ def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
             super().step(*args)
 
     with pytest.raises(StateError, match="step must return the state, but it returned None"):
-        ramet.run(Forgets(), SPACE, pbt(), steps=4, seed=0)
+        ramet.run(Forgets(), SPACE, pbt(), steps=8, seed=0)
 
 
 def test_a_turn_told_without_a_state_is_refused() -> None:

@@ -23,7 +23,8 @@ def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
 
 
 def test_every_member_begins_with_weights_of_its_own() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0)
+    strategy = ramet.RandomSearch(population=6, ready=4)
+    result = ramet.run(Descent(), SPACE, strategy, steps=4, seed=0)
     digests = {event.digest for event in result.events if isinstance(event, TurnEnded)}
     assert len(digests) == 6
 
@@ -81,7 +82,8 @@ def test_the_last_report_at_a_step_counts() -> None:
                 turn.report(1.0)
             turn.report(2.0)
 
-    result = ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=4, seed=0)
+    strategy = ramet.RandomSearch(population=1, ready=4)
+    result = ramet.run(train, SPACE, strategy, steps=4, seed=0)
     assert result.population[0].curve.scores == (1.0, 1.0, 1.0, 2.0)
 
 
@@ -99,6 +101,7 @@ def test_a_state_of_ones_own_is_captured_and_restored() -> None:
     def train(member: ramet.Trainee) -> None:
         net = Net()
         for turn in member.turns(net):
+            list(turn)
             before = net.w
             net.w += member.id + 1 if turn.fresh else 1
             turn.report(before)
@@ -112,6 +115,7 @@ def test_arrays_held_elsewhere_follow_the_member() -> None:
         state = {"w": np.full(2, float(member.id))}
         view = state["w"]
         for turn in member.turns(state):
+            list(turn)
             assert view[0] == turn.member
             turn.report(float(view[0]))
 
@@ -124,6 +128,7 @@ def test_while_every_member_is_out_there_is_nothing_to_ask_for_until_one_is_told
     assert turns[4] is not None
     assert turns[5] is None
     assert not run.done
+    list(turns[4])
     run.tell(turns[4], 0.5, state={"w": 1.0})
     again = run.ask()
     assert again is not None
@@ -144,6 +149,7 @@ def test_a_turn_told_twice_is_refused() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     turn = run.ask()
     assert turn is not None
+    list(turn)
     run.tell(turn, 0.5, state={})
     with pytest.raises(TurnMisused, match="told once"):
         run.tell(turn, 0.5, state={})
@@ -180,22 +186,23 @@ def test_a_state_that_cannot_be_restored_is_refused(state: object) -> None:
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"capture\(\) and restore"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"layers": [object()]}):
+            list(turn)
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"state\['layers'\]\[0\] is of type object"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 @pytest.mark.parametrize("train", [Descent, 3, "train"])
 def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
     with pytest.raises(UsageError, match=r"must be a function|the class Descent; make one"):
-        ramet.run(train, SPACE, pbt(), steps=4)  # type: ignore[arg-type]  # the point
+        ramet.run(train, SPACE, pbt(), steps=8)  # type: ignore[arg-type]  # the point
 
 
 def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> None:

@@ -2,7 +2,9 @@
 
 import logging
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 
 import ramet
@@ -75,6 +77,34 @@ def test_a_turn_that_raises_once_is_tried_again_from_its_checkpoint(
     assert "member 2 raised in turn 1" in caplog.text
 
 
+def raises_in_a_library(state: dict[str, Any]) -> None:
+    np.stack([state["w"], np.zeros(2)])
+
+
+def test_a_failed_attempt_shows_the_users_file_and_line(caplog: pytest.LogCaptureFixture) -> None:
+    def train(member: ramet.Trainee) -> None:
+        state = Descent().init(member.rng)
+        for turn in member.turns(state):
+            list(turn)
+            if (turn.member, turn.number) == (2, 1):
+                raises_in_a_library(state)
+            turn.report(0.0)
+
+    result = ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+    where = f"{__file__}:{raises_in_a_library.__code__.co_firstlineno + 1}"
+    failures = [event for event in result.events if isinstance(event, AttemptFailed)]
+    assert [failure.where for failure in failures] == [where, where]
+    assert f"must have the same shape ({where})" in caplog.text
+
+
+def test_an_end_for_too_many_failures_shows_the_users_file_and_line() -> None:
+    def train(member: ramet.Trainee) -> None:
+        raise MemoryError(member.id)
+
+    with pytest.raises(RunFailed, match=rf"The last error: .* \({__file__}:\d+\)\. Mend"):
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+
+
 @pytest.mark.parametrize("synchronous", [False, True])
 def test_a_turn_that_keeps_raising_is_given_up_and_its_member_reborn_by_copy(
     *, synchronous: bool
@@ -130,6 +160,7 @@ def test_too_many_failing_members_stop_the_run_which_can_be_resumed() -> None:
 def test_stopping_by_hand_gives_the_member_back() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             if turn.number == 1:
                 raise KeyboardInterrupt
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])

@@ -99,6 +99,7 @@ def test_a_turn_that_outlasts_its_lease_is_held_on_to(place: dict[str, Any]) -> 
     free = store.claim("run", worker="other", ttl_s=1.0)
     assert free is not None
     assert free.member == 1
+    list(turn)
     run.tell(turn, 0.5, state={"w": 1.0})
     # Nothing is out any more, and nothing is held.
     wait_for(lambda: beating() <= before)

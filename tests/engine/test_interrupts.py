@@ -44,6 +44,7 @@ def stuck(member):
     # What catches everything, and will not hear.
     child.GRACE_S = 0.1
     for turn in member.turns({"w": 0.0}):
+        list(turn)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         store.with_name(f"stuck-{os.getpid()}").touch()
         while member.id == 0:

@@ -145,6 +145,7 @@ def test_what_a_worker_had_started_is_gone_once_the_crew_was_stopped(
 
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             if turn.member == 0:
                 loader = subprocess.Popen(["/bin/sleep", "600"])
                 if not obeys:

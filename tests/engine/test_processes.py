@@ -53,6 +53,7 @@ def test_asynchronous_processes_end_every_turn_once(tmp_path: Path) -> None:
 def offset_by(offset: float) -> Any:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(turn.hparams["lr"] + turn.hparams["decay"] + offset)
 
     return train
@@ -112,11 +113,12 @@ def test_without_a_store_blobs_of_ones_own_are_written_and_stay(tmp_path: Path) 
 
 def test_paths_that_python_passes_over_hinder_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [Path("/nowhere"), *sys.path])
-    assert ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0, workers=1).population.done
+    assert ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, workers=1).population.done
 
 
 def environment_of(member: ramet.Trainee) -> None:
     for turn in member.turns({"set": {**os.environ}}):
+        list(turn)
         turn.report(turn.hparams["lr"])
 
 

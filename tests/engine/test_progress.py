@@ -40,6 +40,7 @@ def test_the_time_left_is_known_after_the_first_turn(capfd: pytest.CaptureFixtur
         progress(run)
         turn = run.ask()
         assert turn is not None
+        list(turn)
         run.tell(turn, 0.5, state={"w": 1.0})
         now[0] = 60.0
         progress(run)

@@ -287,7 +287,9 @@ def test_trained_and_step_part_when_an_asynchronous_member_copies_one_that_is_ah
     for number in range(3):
         ahead = run.ask()
         assert ahead is not None
+        list(ahead)
         run.tell(ahead, 1.0 + number, state={"w": 1.0})
+    list(behind)
     run.tell(behind, 0.0, state={"w": 0.0})
     copied = run.population[behind.member]
     assert (copied.trained, copied.step) == (4, 12)

@@ -137,6 +137,7 @@ def test_a_stopped_run_hands_out_nothing_until_somebody_opens_it(store: Path) ->
     run.stop()
     run.stop()
     assert run.ask() is None
+    list(turn)
     run.tell(turn, 0.5, state={})
     assert run.ask() is None
     assert not run.done

@@ -139,6 +139,7 @@ def test_an_action_that_cannot_be_carried_out_is_refused_and_nothing_is_written(
     run = ramet.open(space=SPACE, strategy=Acts(synchronous=False), steps=8, seed=0)
     turns = [run.ask() for _ in range(2)]
     assert turns[1] is not None
+    list(turns[1])
     with pytest.raises(StrategyError, match="a strategy"):
         run.tell(turns[1], 0.5, state={"w": 1.0})
     assert [type(event).__name__ for event in run.result().events] == ["RunOpened"]

@@ -107,6 +107,7 @@ def test_workers_that_live_for_few_turns_sweep_too(tmp_path: Path) -> None:
         for _ in range(5):
             turn = run.ask()
             assert turn is not None
+            list(turn)
             run.tell(turn, turn.hparams["lr"] + turn.hparams["decay"], state=Tiny().init(turn.rng))
         there = DirectoryBlobs(tmp_path / "runs.db-checkpoints").sizes("run")
         assert len(there) <= most(6, 1)

@@ -48,6 +48,16 @@ def test_the_log_is_that_of_members_trained_one_by_one(name: str, mode: Any) -> 
     assert result.population.done
 
 
+@pytest.mark.parametrize("name", ["pbt", "fire", "uneven"])
+def test_a_target_ends_it_where_it_ends_members_trained_one_by_one(name: str) -> None:
+    strategy = STRATEGIES[name]
+    result = train(Together(), strategy, target=-0.01)
+    assert result.population.why_stopped == "target"
+    assert not result.population.done
+    ends = one_by_one(strategy, target=-0.01)
+    assert canonical(result.events) == canonical(ends.events)
+
+
 def test_members_that_need_not_wait_go_on_from_whom_they_copy(tmp_path: Path) -> None:
     result = train(Together(), pbt(), store=tmp_path / "runs.db")
     assert result.population.done

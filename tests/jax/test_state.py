@@ -202,6 +202,7 @@ def test_an_explored_rate_is_what_the_next_step_uses() -> None:
         w = {"w": jnp.ones(())}
         state = State({"w": w, "opt": optimizer.init(w)}, bind={"lr": "learning_rate"})
         for turn in member.turns(state):
+            list(turn)
             at = float(state.value["w"]["w"])
             updates, opt = optimizer.update({"w": jnp.ones(())}, state.value["opt"])
             state.value = {"w": optax.apply_updates(state.value["w"], updates), "opt": opt}

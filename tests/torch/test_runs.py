@@ -30,6 +30,7 @@ def test_the_next_step_uses_the_explored_rate_though_the_winners_optimizer_was_r
         model = nn.Linear(1, 1, bias=False)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         for turn in member.turns(ramet.torch.State(model, optimizer)):
+            list(turn)
             before = model.weight.item()
             slope(model, torch.ones(1))
             optimizer.step()
@@ -50,6 +51,7 @@ def test_the_next_step_uses_the_explored_dropout() -> None:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         bind = {"dropout": ramet.torch.dropout(model)}
         for turn in member.turns(ramet.torch.State(model, optimizer, bind=bind)):
+            list(turn)
             # What is kept is scaled by one over the probability to be kept.
             kept = model[1](torch.ones(1_000)).max().item()
             assert 1 - 1 / kept == pytest.approx(turn.hparams["dropout"], abs=1e-5)

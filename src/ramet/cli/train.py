@@ -19,6 +19,7 @@ from ramet.errors import NoBest
 from ramet.history import Result
 from ramet.history.follower import Follower
 from ramet.places import existing
+from ramet.population import Population
 from ramet.wording import count, number
 
 # Headings in the help, for what not everybody needs.
@@ -75,6 +76,12 @@ def run(
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = 0,
     seed: Annotated[int | None, typer.Option(help="What all randomness comes from.")] = None,
     mode: Annotated[Literal["max", "min"], typer.Option(help="Which scores are good.")] = "max",
+    enough: Annotated[
+        float | None,
+        typer.Option(
+            "--target", metavar="<score>", help="The score that ends the run before its budget."
+        ),
+    ] = None,
     keep: Annotated[
         Literal["lineage", "live", "best", "all"] | None,
         typer.Option(
@@ -129,6 +136,7 @@ def run(
         workers=workers,
         seed=seed,
         mode=mode,
+        target=enough,
         keep=keep,
         durability=durability,
         extend=extend,
@@ -210,7 +218,7 @@ def worker(
 def outcome(result: Result) -> str:
     """Say what a run has come to."""
     population = result.population
-    end = "done" if population.done else "stopped" if population.stopped else "not over"
+    end = "done" if population.done else _stopped(population) or "not over"
     best = _best(result) if population.best else "no finite score yet"
     counts = ", ".join(
         (
@@ -219,7 +227,9 @@ def outcome(result: Result) -> str:
             count(population.copies, "copy"),
         )
     )
-    more = "; `ramet run` goes on with it" if population.stopped and not population.done else ""
+    over = population.done or not population.stopped
+    how = " without its target" if population.why_stopped == "target" else ""
+    more = "" if over else f"; `ramet run`{how} goes on with it"
     return f"Run {result.opening.name!r} is {end}: {counts}, {best}, seed {result.seed}{more}."
 
 
@@ -234,3 +244,14 @@ def _best(result: Result) -> str:
     if final.checkpoint == best.checkpoint:
         return said
     return f"{said} ({number(final.score)} {'at the end' if result.population.done else 'now'})"
+
+
+def _stopped(population: Population) -> str | None:
+    """Say how a run was stopped, if it was."""
+    match population.why_stopped:
+        case "target":
+            return "at its target"
+        case "loop":
+            return "stopped by its training loop"
+        case _:
+            return "stopped" if population.stopped else None

@@ -22,6 +22,7 @@ from ramet.blobs import Blobs
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
 from ramet.engine.portable import dumped_leaving
+from ramet.engine.prints import Announcer
 from ramet.engine.run import Run
 from ramet.engine.surroundings import Dismissed, Surroundings
 from ramet.engine.worker import work
@@ -110,7 +111,7 @@ def _handle_signals() -> None:
 
 def _work(run: Run, train: Any) -> None:
     try:
-        work(run, train, watch=lambda _: None)
+        work(run, train, watch=lambda _: None, begins=Announcer().begins)
     except Dismissed:
         # It may have come between a member's claim and its turn; nobody else has this name.
         run.disown(run.worker)

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ramet.errors import RametError, StrategyError
-from ramet.events import Annotated, AnyEvent, Copied, Explored, Rested, RoundEnded, Weights
+from ramet.events import Annotated, AnyEvent, Copied, Explored, Rested, RoundEnded, Stopped, Weights
 from ramet.population import Member, Population
 from ramet.randomness import Purpose, generator
 from ramet.replica import Replica
@@ -33,6 +33,15 @@ def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int
     rests = [event for event in follows if isinstance(event, Rested)]
     decided = [event for event in follows if not isinstance(event, Rested)]
     return [*decided, RoundEnded(round=round_), *rests]
+
+
+def early_end(replica: Replica) -> list[AnyEvent]:
+    """Return that the run stops before its budget, if it is to, once all has been decided."""
+    if replica.get("stopped"):
+        return []
+    if replica.get("stop_asked"):
+        return [Stopped(why="loop")]
+    return [Stopped(why="target")] if replica.at_target else []
 
 
 def carried_out(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ramet.errors import RunFailed, StrategyError
 from ramet.events import AttemptFailed
+from ramet.frames import place_of
 from ramet.population import Population
 from ramet.strategies.base import check_count
 
@@ -36,8 +37,8 @@ class Failures:
         """Refuse to go on when too many fail; ``error`` is what the last one raised."""
         if problem := self._problem(population, failed_here):
             raise RunFailed(
-                f"{problem}. The last error: {_named(error)}. Mend the code and run again: a run "
-                f"in a store of yours goes on where it stopped, and has every traceback "
+                f"{problem}. The last error: {described(error)}. Mend the code and run again: a "
+                f"run in a store of yours goes on where it stopped, and has every traceback "
                 f"(AttemptFailed)"
             ) from error
 
@@ -58,8 +59,16 @@ def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFa
     """Return the event that training a turn raised."""
     trace = "".join(traceback.format_exception(error))
     # A log holds no half characters, which a file's name in a traceback may.
-    what, trace = (text.encode(errors="replace").decode() for text in (_named(error), trace))
-    return AttemptFailed(member=member, turn=turn, error=what, traceback=trace)
+    what, trace, where = (
+        text.encode(errors="replace").decode() for text in (_named(error), trace, place_of(error))
+    )
+    return AttemptFailed(member=member, turn=turn, error=what, traceback=trace, where=where)
+
+
+def described(error: BaseException) -> str:
+    """Return an error with the line of the user's code that raised it."""
+    where = place_of(error)
+    return f"{_named(error)} ({where})" if where else _named(error)
 
 
 def _named(error: BaseException) -> str:

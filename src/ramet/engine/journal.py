@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from ramet.engine import run_events
-from ramet.engine.consequences import consequences
+from ramet.engine.consequences import consequences, early_end
 from ramet.errors import LogMoved
 from ramet.events import AnyEvent, Copied, LeftUnread, RunOpened
 from ramet.history.follower import Follower
@@ -55,6 +55,11 @@ class Journal:
     def stopped(self) -> bool:
         """Whether somebody asked for the run to stop."""
         return bool(self._replica.get("stopped"))
+
+    @property
+    def between_rounds(self) -> bool:
+        """Whether no member has arrived at the end of the round; members that rest have."""
+        return not self._strategy.synchronous or self._replica.get("arrived") == 0
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -130,6 +135,10 @@ class Journal:
                 copied += _copied(follows, replica.members)
                 replica.fold(follows)
                 written += follows
+                if not self._strategy.synchronous or replica.get("round") > round_:
+                    ends = early_end(replica)
+                    replica.fold(ends)
+                    written += ends
             synchronous = self._strategy.synchronous
             last = self._store.commit(
                 lease,

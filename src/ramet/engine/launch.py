@@ -46,6 +46,7 @@ def run(
     engine: Engine | None = None,
     seed: int | None = None,
     mode: Mode = "max",
+    target: float | None = None,
     keep: Keep | None = None,
     durability: Durability = "power",
     extend: bool = False,
@@ -58,7 +59,7 @@ def run(
     gpus_per_worker: float | None = None,
     progress: bool | None = None,
 ) -> Result:
-    """Train a population to the end of its budget, and return what came of it.
+    """Train a population to its target or the end of its budget, and return what came of it.
 
     The name of a run that is in the store already goes on with it, from wherever it was killed or
     stopped; called in several processes at once, they share its members.
@@ -78,6 +79,9 @@ def run(
             the run. None trains one after the other, or in workers.
         seed: What all randomness comes from; None draws one, which the result names.
         mode: Whether high scores are good or low ones.
+        target: The score that ends the run before its budget, once a turn ended with it or a better
+            one: in a synchronous run at the end of that round. A run that goes on with another
+            target, or with None, is trained on.
         keep: Which checkpoints stay: "lineage", the default, has all members' and the best; "live"
             the members' only; "best", once the run is over, the best only; "all" every one.
         durability: What a turn survives once it is over: a loss of "power", or only of a "process",
@@ -106,6 +110,7 @@ def run(
         seed=seed,
         mode=mode,
         keep=_keep(keep, store, blobs),
+        target=target,
     )
     options = Options(
         strict=strict,
@@ -122,6 +127,8 @@ def run(
         opened = _opened(settings, options, where, extend=extend)
         if opened.done:
             _say_over(opened)
+        elif opened.stopped:
+            _say_reached(opened, target)
         elif others := opened.others():
             _say_joined(opened, others)
         with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
@@ -131,7 +138,7 @@ def run(
                     work_together(opened, together, watch)
                 elif workers == 0:
                     work(opened, function, watch)
-                elif not opened.done:
+                elif not (opened.done or opened.stopped):
                     train_in_processes(opened, job, environments, watch=watch)
             except KeyboardInterrupt as stopped:
                 raise type(stopped)(_how_to_go_on(opened, where)) from None
@@ -150,6 +157,7 @@ def open_run(
     blobs: Blobs | None = None,
     seed: int | None = None,
     mode: Mode = "max",
+    target: float | None = None,
     keep: Keep | None = None,
     durability: Durability = "power",
     extend: bool = False,
@@ -175,6 +183,7 @@ def open_run(
         seed=seed,
         mode=mode,
         keep=_keep(keep, store, blobs),
+        target=target,
     )
     options = Options(
         strict=strict,
@@ -243,6 +252,16 @@ def _say_over(opened: Run) -> None:
     logger.warning(
         "run %(run)r is over already, after %(turns)d turns, and nothing is trained; name= another "
         "to begin a new one, or extend=True with more steps",
+        fields,
+        extra=fields,
+    )
+
+
+def _say_reached(opened: Run, target: float | None) -> None:
+    fields = {"run": opened.name, "target": target, "turns": opened.population.turns}
+    logger.warning(
+        "run %(run)r has reached its target of %(target)s already, after %(turns)d turns, and "
+        "nothing is trained; to go on, set another target=, or leave it out to use the budget",
         fields,
         extra=fields,
     )

@@ -1,8 +1,10 @@
 """How a run begins, and what it may be gone on with."""
 
+import math
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import get_args
 
 from msgspec.structs import replace
@@ -32,9 +34,18 @@ class Settings:
     mode: Mode = "max"
     # None takes that of the run on record, or "lineage".
     keep: Keep | None = None
+    # The score that ends the run, as it is reported; None trains to the end of the budget.
+    target: float | None = None
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def maximised_target(self) -> float | None:
+        """The target as scores are maximised."""
+        if self.target is None:
+            return None
+        return float(self.target) if self.mode == "max" else -float(self.target)
 
 
 def begin(
@@ -136,8 +147,19 @@ def check_settings(settings: Settings) -> None:
         check_count("seed", settings.seed, "what all the run's randomness comes from", least=0)
     if settings.mode not in get_args(Mode):
         raise StrategyError(f"mode must be 'max' or 'min', but got {settings.mode!r}")
+    check_target(settings.target)
     if settings.keep is not None and settings.keep not in get_args(Keep):
         raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {settings.keep!r}")
+
+
+def check_target(target: object) -> None:
+    """Refuse a score that no turn can end with."""
+    number = isinstance(target, Real) and not isinstance(target, bool)
+    if target is not None and not (number and math.isfinite(target)):  # type: ignore[arg-type]  # it is a number
+        raise StrategyError(
+            f"target must be the score that ends the run, a finite number, or None, but got "
+            f"{target!r}"
+        )
 
 
 def _checked(space: Space, births: Sequence[Birth], *, synchronous: bool) -> Iterator[Birth]:

@@ -20,6 +20,7 @@ import msgspec
 from ramet import errors
 from ramet.engine.child import GRACE_S, Job, Report
 from ramet.engine.portable import culprit
+from ramet.engine.prints import Prints
 from ramet.engine.resources import THREADS, check_gpus, environment_of, usable_cores, visible_gpus
 from ramet.engine.run import Run
 from ramet.engine.script import this_script
@@ -111,6 +112,7 @@ class Crew:
         self._job, self._environments, self._name = job, environments, name
         self._folder = tempfile.TemporaryDirectory(prefix="ramet-crew-")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._prints: dict[int, Prints] = {}
         # How many there have been in each place.
         self._started: Counter[int] = Counter()
 
@@ -150,9 +152,17 @@ class Crew:
         options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
         command = [sys.executable, *options, "-c", CHILD, json.dumps(texts)]
         command += [self.worker(index), str(self._report(index))]
+        prints = self._prints[index] = Prints(f"worker {index}")
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command, stdin=subprocess.PIPE, env=environment, process_group=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=prints.stdout,
+            stderr=prints.stderr,
+            pass_fds=prints.held,
+            env=environment,
+            process_group=0,
         )
+        prints.show()
         self._processes[index] = process
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # It died; that is seen to in its turn.
@@ -195,6 +205,7 @@ class Crew:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        self._prints.pop(index).end()
         del self._processes[index]
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -337,7 +348,11 @@ def as_raised(report: Report) -> Exception:
     kind = getattr(errors, report.kind, None)
     if isinstance(kind, type) and issubclass(kind, RametError):
         return kind(report.message)
-    return RunFailed(f"a worker process ended with {report.kind}: {report.message}")
+    remedy = "; to stop a run, call turn.stop_run() and let the loop end its turn"
+    leaves = report.kind in {"SystemExit", "KeyboardInterrupt"}
+    return RunFailed(
+        f"a worker process ended with {report.kind}: {report.message}{remedy if leaves else ''}"
+    )
 
 
 def _how(code: int) -> str:

@@ -51,7 +51,12 @@ class Progress:
             from rich.console import Console  # noqa: PLC0415 - as said
             from rich.live import Live  # noqa: PLC0415 - as said
 
-            self._live = Live(console=Console(stderr=True), auto_refresh=False)
+            # What goes to a file does not disturb the line, and must not end up beside it.
+            self._live = Live(
+                console=Console(stderr=True),
+                auto_refresh=False,
+                redirect_stdout=sys.stdout.isatty(),
+            )
             self._live.start()
         return self
 

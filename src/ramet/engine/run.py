@@ -8,7 +8,8 @@ from typing import Any
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
 from ramet.engine.checkpoints import UNREADABLE, Checkpoints
-from ramet.engine.failures import attempt_failed
+from ramet.engine.ending import go_on
+from ramet.engine.failures import attempt_failed, described
 from ramet.engine.giving_up import give_up, indispensable, stragglers, turn_lost
 from ramet.engine.notices import Notices
 from ramet.engine.opening import Settings, begin
@@ -17,8 +18,8 @@ from ramet.engine.recovery import recover
 from ramet.engine.sweeping import Sweeping
 from ramet.engine.turn import Turn
 from ramet.engine.turns_out import TurnsOut
-from ramet.errors import StateError
-from ramet.events import AnyEvent, Resumed, Stopped, TurnEnded
+from ramet.errors import StateError, UsageError
+from ramet.events import AnyEvent, StopAsked, Stopped, TurnEnded
 from ramet.faults import reach
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
@@ -61,7 +62,7 @@ class Run:
         self._checkpoints = Checkpoints(blobs, self.name)
         self._sweeping = Sweeping(self._journal, self._checkpoints)
         if resume:
-            self._journal.append(Resumed())
+            go_on(self._journal, target=settings.maximised_target)
         self._out = TurnsOut(
             store,
             run=self.name,
@@ -91,7 +92,7 @@ class Run:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody asked for the run to stop."""
+        """Whether the run is to stop, because somebody asked for it or it reached its target."""
         self._journal.catch_up()
         return self._journal.stopped
 
@@ -159,8 +160,11 @@ class Run:
             digest=kept.digest,
             metrics=logged,
         )
+        events: list[AnyEvent] = [ended]
+        if turn.stops_run:
+            events.append(StopAsked(member=turn.member, turn=turn.number))
         with self._out.ending(turn):
-            self._journal.commit(turn.lease, [ended], over=True, unread=unread)
+            self._journal.commit(turn.lease, events, over=True, unread=unread)
         self._last = turn.member
         if self._journal.turns % len(self.opening.births) == 0:
             self._notices.scores(self.population)
@@ -173,7 +177,8 @@ class Run:
 
         The member is tried again from its last checkpoint, and after too many attempts its turn is
         given up: it then counts as having no finite score, so that the strategy replaces it. If
-        the checkpoint is what could not be read, it goes on from another.
+        the checkpoint is what could not be read, it goes on from another. Misuse of ramet, a
+        ``UsageError``, is no failure of the member: it is raised again.
         """
         self._out.check(turn)
         self._journal.catch_up()
@@ -183,6 +188,10 @@ class Run:
                 self.extend(turn)
                 recover(self._store, self._journal, self._checkpoints, turn.lease, error)
             return
+        if isinstance(error, UsageError):
+            # What was written cannot work, and would fail each time that it is tried.
+            self.release(turn)
+            raise error
         error = RuntimeError(error) if isinstance(error, str) else error
         failed = attempt_failed(error, member=turn.member, turn=turn.number)
         attempts = self._journal.member(turn.member).attempts + 1
@@ -190,7 +199,7 @@ class Run:
         fields = {"member": turn.member, "turn": turn.number, "attempt": attempts}
         logger.warning(
             "member %(member)d raised in turn %(turn)d: %(error)s",
-            {**fields, "error": failed.error},
+            {**fields, "error": described(error)},
             extra=fields,
         )
         events: list[AnyEvent] = [failed]

@@ -1,9 +1,9 @@
-"""Events of a run itself: that it was stopped, goes on, or has a greater budget."""
+"""Events of a run itself: that it was stopped, goes on, has a target or a greater budget."""
 
 import contextlib
 
 from ramet.errors import LogMoved
-from ramet.events import Extended, Resumed, Stopped
+from ramet.events import Extended, Resumed, Stopped, TargetSet
 from ramet.history.follower import Follower
 from ramet.replica import Replica
 from ramet.store.base import RunEvent, Store
@@ -26,5 +26,7 @@ def wanted(event: RunEvent, replica: Replica) -> bool:
             return not replica.get("stopped")
         case Resumed():
             return bool(replica.get("stopped"))
+        case TargetSet(target=target):
+            return bool(replica.get("target") != target)
         case Extended(steps=steps):
             return bool(replica.get("steps") < steps)

@@ -1,15 +1,22 @@
 """A turn: one member's training between two decisions, as the training loop sees it."""
 
+import difflib
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
 from ramet import wording
 from ramet.engine.metrics import Metrics
-from ramet.errors import MissingScore, ScoreError, TurnInterrupted, TurnMisused
+from ramet.errors import (
+    MissingScore,
+    ScoreError,
+    TurnInterrupted,
+    TurnMisused,
+    UnknownAttribute,
+)
 from ramet.events import Mode
 from ramet.population import Checkpoint, Member, Point
 from ramet.randomness import Draws
@@ -43,13 +50,15 @@ class Turn:
         # Steps that the member has itself run, and steps behind its weights.
         self.trained = member.trained
         self.start = member.step
-        self.steps = steps
-        self.stop = member.step + steps
+        self._steps = steps
+        self._stop = member.step + steps
         self.hparams = Values(member.hparams)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
         # Told, failed or given back.
         self.over = False
+        # Whether the loop asked for the run to stop.
+        self.stops_run = False
         self._draws = draws
         self._sign = 1 if mode == "max" else -1
         self._every = evaluate_every or steps
@@ -62,6 +71,25 @@ class Turn:
         # The step that a score reported now belongs to: without iteration, the last.
         self._at: int | None = None
         self._begun = False
+        # Whether the loop asked how long the turn is, without which it cannot have trained it.
+        self._measured = False
+
+    if not TYPE_CHECKING:  # A type checker finds a wrong name by itself, unless it sees this.
+
+        def __getattr__(self, name: str) -> Never:
+            raise_unknown(self, name)
+
+    @property
+    def steps(self) -> int:
+        """How many steps to train, for a loop of your own."""
+        self._measured = True
+        return self._steps
+
+    @property
+    def stop(self) -> int:
+        """Steps behind the weights at the turn's end, counted along the lineage."""
+        self._measured = True
+        return self._stop
 
     @property
     def fresh(self) -> bool:
@@ -83,18 +111,18 @@ class Turn:
     @property
     def step(self) -> int:
         """Steps behind the weights once the present iteration is done."""
-        return self.stop if self._at is None else self._at
+        return self._stop if self._at is None else self._at
 
     @property
     def evaluation_due(self) -> bool:
         """Whether the present step wants a score."""
         done = self.step - self.start
-        return done == self.steps or done % self._every == 0
+        return done == self._steps or done % self._every == 0
 
     def __iter__(self) -> Iterator[int]:
         """Yield the number of each step, counted along the lineage from 0."""
         self._begin()
-        for step in range(self.start, self.stop):
+        for step in range(self.start, self._stop):
             self._at = step + 1
             yield step
         self._at = None
@@ -102,8 +130,8 @@ class Turn:
     def stretches(self) -> Iterator[int]:
         """Yield how many steps to run before each score is due."""
         self._begin()
-        for done in range(0, self.steps, self._every):
-            stretch = min(self._every, self.steps - done)
+        for done in range(0, self._steps, self._every):
+            stretch = min(self._every, self._steps - done)
             self._at = self.start + done + stretch
             yield stretch
         self._at = None
@@ -136,6 +164,14 @@ class Turn:
             log(self.step, metrics)
         log(self.step, named)
 
+    def stop_run(self) -> None:
+        """Have the run stop once this turn is over; train and report it to its end all the same.
+
+        The turns of other members end, too: in a synchronous run their round does. It is no error:
+        ``ramet.run`` returns, and the same call goes on from there.
+        """
+        self.stops_run = True
+
     def load(self, default: Any = None) -> Tree:
         """Return the state to go on from: the member's own copy, to write on.
 
@@ -160,9 +196,9 @@ class Turn:
         for step, score in self._pairs(scores):
             if isinstance(step, bool) or not hasattr(step, "__index__"):
                 raise ScoreError(f"a score's step must be a whole number, but got {step!r}")
-            if not self.start < step <= self.stop:
+            if not self.start < step <= self._stop:
                 raise ScoreError(
-                    f"a turn's scores must be of its own steps, {self.start + 1} to {self.stop}, "
+                    f"a turn's scores must be of its own steps, {self.start + 1} to {self._stop}, "
                     f"but got one at step {step}; steps are counted along the lineage, from "
                     f"turn.start"
                 )
@@ -171,25 +207,32 @@ class Turn:
 
     def record_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Record metrics, each one number at the last step or (step, value) pairs."""
-        self._metrics.record(metrics, start=self.start, stop=self.stop)
+        self._metrics.record(metrics, start=self.start, stop=self._stop)
 
     def metrics(self) -> tuple[Series, ...]:
         """Return what is kept of the metrics logged."""
         return self._metrics.packed()
 
     def points(self) -> tuple[Point, ...]:
-        """Return the scores reported; refuse a turn cut short, or one without any."""
-        if self.step != self.stop:
-            raise TurnInterrupted(
-                f"a turn must be trained to its last step, {self.stop}, but turn {self.number} of "
-                f"member {self.member} was left at step {self.step}; to stop early, lower steps= "
-                f"or ready="
+        """Return the scores reported; refuse a turn not trained, cut short, or without any."""
+        if not self._measured:
+            raise TurnMisused(
+                f"a turn must be trained for its {self._steps} steps, but the loop never asked "
+                f"turn {self.number} of member {self.member} how many they are, and whatever it "
+                f"trained would count as {self._steps}; loop over the turn or over "
+                f"turn.stretches(), or train turn.steps steps in a loop of your own"
             )
-        if self.stop not in self._scores:
+        if self.step != self._stop:
+            raise TurnInterrupted(
+                f"a turn must be trained to its last step, {self._stop}, but turn {self.number} of "
+                f"member {self.member} was left at step {self.step}; for fewer steps lower "
+                f"steps= or ready=, and to stop the run call turn.stop_run() and end the turn"
+            )
+        if self._stop not in self._scores:
             last = f"the last at step {max(self._scores)}" if self._scores else "none"
             raise MissingScore(
                 f"every turn must end with a score, that of the weights it leaves, but turn "
-                f"{self.number} of member {self.member} (steps {self.start} to {self.stop}) "
+                f"{self.number} of member {self.member} (steps {self.start} to {self._stop}) "
                 f"reported {last}; call turn.report(score) when turn.evaluation_due, and "
                 f"turn.report(None) if there is no score yet"
             )
@@ -203,7 +246,7 @@ class Turn:
         if isinstance(scores, Mapping):
             scores = list(scores.items())
         if not isinstance(scores, list | tuple):
-            return [(self.stop, scores)]
+            return [(self._stop, scores)]
         pairs = list(scores)
         if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004 - a pair
             raise ScoreError(
@@ -213,7 +256,7 @@ class Turn:
 
     def __repr__(self) -> str:
         return (
-            f"Turn({self.number} of member {self.member}, steps {self.start} to {self.stop}, "
+            f"Turn({self.number} of member {self.member}, steps {self.start} to {self._stop}, "
             f"{self.hparams})"
         )
 
@@ -229,7 +272,7 @@ class Turn:
                 f"{self.member} had {list(self._metrics)} before it began; log them within "
                 f"the loop over its steps"
             )
-        self._begun = True
+        self._begun = self._measured = True
         # Whatever was reported before was of weights that the turn had not trained.
         self._scores.clear()
 
@@ -266,6 +309,21 @@ def returned_score(score: Any, function: str = "a task's evaluate") -> Any:
             f"write a training function, which can call turn.report(None)"
         )
     return score
+
+
+def raise_unknown(thing: object, name: str) -> Never:
+    """Raise that an object of ours has no attribute of that name, and name the nearest."""
+    kind = type(thing).__name__
+    public = [each for each in dir(thing) if not each.startswith("_")]
+    if name.startswith("_"):
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=thing)
+    close = difflib.get_close_matches(name, public, n=1)
+    raise UnknownAttribute(
+        f"a {kind} has no attribute {name!r}"
+        + (f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(public)}"),
+        name=name,
+        obj=thing,
+    )
 
 
 def _not_a_score(score: object) -> ScoreError:

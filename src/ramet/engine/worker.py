@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Never, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from ramet.engine.checkpoints import UNREADABLE
 from ramet.engine.run import Run
-from ramet.engine.turn import Turn, returned_score
+from ramet.engine.turn import Turn, raise_unknown, returned_score
 from ramet.errors import (
     LeaseLost,
     RametError,
@@ -18,6 +18,7 @@ from ramet.errors import (
     UsageError,
 )
 from ramet.faults import reach
+from ramet.frames import place_of
 from ramet.population import Checkpoint
 from ramet.state.adapters import Bindable, Held, State, adapt, check_applied
 from ramet.state.tree import Tree
@@ -26,6 +27,8 @@ logger = logging.getLogger("ramet")
 
 # Called after every turn; looks at the run's population when it has something to show.
 Watch: TypeAlias = Callable[[Run], None]
+# Called before the user's code is at work on a turn.
+Begins: TypeAlias = Callable[[Turn], None]
 
 
 class Trainee:
@@ -36,9 +39,9 @@ class Trainee:
     belongs into the state; ``turn.member`` says whose turn it is.
     """
 
-    def __init__(self, run: Run, first: Turn, watch: Watch) -> None:
+    def __init__(self, run: Run, first: Turn, watch: Watch, begins: Begins) -> None:
         self._run = run
-        self._watch = watch
+        self._watch, self._begins = watch, begins
         self._begun = False
         # The turn that the user's code is at; None while the worker's own is.
         self.training: Turn | None = first
@@ -50,6 +53,11 @@ class Trainee:
         # What to make first weights with: the same for this member in whichever worker.
         self.rng: np.random.Generator = first.init_rng
         self.seed = int(first.init_rng.integers(2**32))
+
+    if not TYPE_CHECKING:  # As of a turn.
+
+        def __getattr__(self, name: str) -> Never:
+            raise_unknown(self, name)
 
     def turns(self, state: State | dict[str, Any]) -> Iterator[Turn]:
         """Yield turns to train, with the state restored and hyperparameters applied."""
@@ -69,6 +77,7 @@ class Trainee:
                     return
                 continue
             self.training = turn
+            self._begins(turn)
             if stale:
                 adapted.restore(saved)
             if bindable is not None:
@@ -112,7 +121,7 @@ class Trainee:
             raise TurnInterrupted(
                 f"a training function must let its loop over member.turns end by itself, but it "
                 f"returned during turn {self.training.number} of member {self.training.member}; to "
-                f"stop early, lower steps="
+                f"stop the run, call turn.stop_run() and let the loop go on: it ends by itself"
             )
 
 
@@ -144,27 +153,49 @@ def recover(run: Run, turn: Turn, error: StoreError) -> None:
         logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
 
 
-def work(run: Run, train: TrainFunction | Task, watch: Watch) -> None:
+def work(
+    run: Run,
+    train: TrainFunction | Task,
+    watch: Watch,
+    *,
+    begins: Begins = lambda _: None,
+) -> None:
     """Train turn after turn until the run is over; give back what is out if that is early."""
     function = as_function(train)
     try:
         turn = run.ask()
         while turn is not None:
-            turn = _trained(run, turn, function, watch)
+            begins(turn)
+            turn = _trained(run, Trainee(run, turn, watch, begins), function, watch)
     except BaseException:
         run.release_all()
         raise
 
 
-def _trained(run: Run, first: Turn, function: TrainFunction, watch: Watch) -> Turn | None:
+def _trained(run: Run, trainee: Trainee, function: TrainFunction, watch: Watch) -> Turn | None:
     """Call a training function; return the turn to call it for next."""
-    trainee = Trainee(run, first, watch)
     try:
         function(trainee)
         trainee.returned()
     except Exception as error:  # noqa: BLE001 - what a loop raises is its member's failure
         return _after(error, run, trainee, watch)
+    except SystemExit as leaves:
+        # Ours, of a process that is to end, are of classes of their own.
+        if type(leaves) is SystemExit:
+            _say_exit(leaves, run)
+        raise
     return trainee.next
+
+
+def _say_exit(leaves: SystemExit, run: Run) -> None:
+    fields = {"run": run.name, "code": leaves.code, "where": place_of(leaves)}
+    logger.warning(
+        "a training loop must not end its process, but sys.exit(%(code)r) was called at %(where)s: "
+        "run %(run)r is left as it stands, and the same call goes on with it; to stop a run, call "
+        "turn.stop_run() and let the loop end its turn",
+        fields,
+        extra=fields,
+    )
 
 
 def _after(error: Exception, run: Run, trainee: Trainee, watch: Watch) -> Turn | None:

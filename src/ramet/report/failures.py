@@ -82,7 +82,12 @@ def _rows(subject: Subject, wrong: list[Logged]) -> Iterator[list[Content]]:
 def _attempt(event: AttemptFailed, shown: set[str]) -> Content:
     """Return what an attempt raised, with a traceback that was not shown above."""
     if event.traceback in shown:
-        return joined(["Attempt failed: ", event.error, " (the same as above)"])
+        return joined([_attempted(event), " (the same as above)"])
     shown.add(event.traceback)
     trace = tag("pre", event.traceback, tabindex="0", aria_label="Traceback")
-    return tag("details", tag("summary", "Attempt failed: ", event.error), trace)
+    return tag("details", tag("summary", _attempted(event)), trace)
+
+
+def _attempted(event: AttemptFailed) -> Markup:
+    where = joined([", at ", tag("code", event.where)]) if event.where else None
+    return joined(["Attempt failed: ", event.error, where])

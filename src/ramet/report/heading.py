@@ -56,6 +56,8 @@ def _state(subject: Subject) -> tuple[str, str]:
             return "going on", f", {part}"
         case "stopping":
             return "stopping", f", {part}; the last turns are being trained"
+        case "stopped" if subject.population.why_stopped == "target":
+            return "at its target", f", {part}; the call that began it goes on with another target"
         case "stopped":
             return "stopped", f", {part}; the call that began it goes on with it"
         case _:

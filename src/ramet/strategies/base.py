@@ -1,13 +1,15 @@
 """What a strategy is: a frozen value that looks at a population and says what should change."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 import numpy as np
 
-from ramet.errors import SpaceError, StrategyError
+from ramet.errors import SpaceError, StrategyError, StrategyWarning
 from ramet.events import Birth
+from ramet.frames import level_of_users
 from ramet.population import Member, Population
 from ramet.randomness import Draws
 from ramet.space import Hparams, Space
@@ -142,6 +144,18 @@ def check_pace(*, ready: int, evaluate_every: int | None) -> None:
             f"evaluate_every must divide ready, so that every turn ends with a score, but got "
             f"({ready=}, {evaluate_every=}); ready={below + evaluate_every} would do"
         )
+
+
+def warn_if_single_turn(strategy: object, *, ready: int, steps: int, never: str) -> None:
+    """Warn if a budget has no turn after the first: decisions take effect between turns only."""
+    if steps > ready:
+        return
+    warnings.warn(
+        f"a budget must have two turns or more for {type(strategy).__name__} to change anything, "
+        f"but {steps=} is one turn of {ready=}: {never}; raise steps, or lower ready",
+        StrategyWarning,
+        stacklevel=level_of_users(),
+    )
 
 
 def check_members(population: int, initial: object) -> None:

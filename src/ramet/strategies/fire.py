@@ -21,6 +21,7 @@ from ramet.strategies.base import (
     check_points,
     check_rule,
     sampled_births,
+    warn_if_single_turn,
 )
 from ramet.strategies.explore import Perturb
 from ramet.strategies.fire_round import FireRound
@@ -146,6 +147,8 @@ class FIRE:
                 f"steps must be a multiple of evaluate_every, because FIRE compares curves point "
                 f"by point, but got ({steps=}, evaluate_every={self.evaluate_every})"
             )
+        never = "no member will ever copy another or be evaluated"
+        warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
         return [
             *self._subpopulations(space, rng),
             *(

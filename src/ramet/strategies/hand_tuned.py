@@ -19,6 +19,7 @@ from ramet.strategies.base import (
     check_pace,
     check_rule,
     sampled_births,
+    warn_if_single_turn,
 )
 
 NUMBERS = (Uniform, LogUniform, Integer)
@@ -130,6 +131,8 @@ class HandTuned:
                 f"shapes must be of numeric hyperparameters in the space, but got {unknown}; it "
                 f"has {numbers}"
             )
+        never = "every value will stay as it begins"
+        warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
         births = sampled_births(space, self.population, rng, self.initial)
         bases = [birth.hparams for birth in births]
         if space.restricted:

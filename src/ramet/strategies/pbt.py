@@ -20,6 +20,7 @@ from ramet.strategies.base import (
     check_pace,
     check_rule,
     sampled_births,
+    warn_if_single_turn,
 )
 from ramet.strategies.exploit import Exploit, Truncation
 from ramet.strategies.explore import Perturb, explored
@@ -74,6 +75,9 @@ class PBT:
             self.exploit.check(self.population)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        never = "no member will ever copy another or explore"
+        if self.exploit is not None or self.explore is not None:
+            warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
         return sampled_births(space, self.population, rng, self.initial)
 
     def decide(

@@ -1,0 +1,70 @@
+"""Budgets in which a strategy cannot do what it is for."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.errors import StrategyWarning
+from tests.engine.loops import SPACE, Descent, pbt
+
+FIRE = ramet.FIRE(ready=14, evaluate_every=2, size=2)
+HAND_TUNED = ramet.HandTuned(population=2, ready=14, shapes={"lr": ramet.Cosine()})
+
+
+class Untouched(Descent):
+    """Fails as soon as anything is trained."""
+
+    def init(self, rng: np.random.Generator) -> dict[str, Any]:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("steps", [8, 14])
+@pytest.mark.parametrize(
+    ("strategy", "never"),
+    [
+        (pbt(ready=14), "no member will ever copy another or explore"),
+        (pbt(ready=14, exploit=None), "no member will ever copy another or explore"),
+        (FIRE, "no member will ever copy another or be evaluated"),
+        (HAND_TUNED, "every value will stay as it begins"),
+    ],
+    ids=["PBT", "only exploring", "FIRE", "hand-tuned"],
+)
+def test_a_budget_without_a_second_turn_is_said_before_anything_is_trained(
+    strategy: ramet.Strategy, never: str, steps: int
+) -> None:
+    said = rf"two turns or more for {type(strategy).__name__} .* steps={steps} is .* ready=14: "
+    with pytest.raises(StrategyWarning, match=f"{said}{never}; raise steps, or lower ready"):
+        ramet.run(Untouched(), SPACE, strategy, steps=steps, seed=0)
+
+
+def test_what_is_said_of_a_budget_points_at_the_call() -> None:
+    with pytest.warns(StrategyWarning) as warned:
+        ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0)
+    assert [warning.filename for warning in warned] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [ramet.RandomSearch(population=2, ready=8), pbt(ready=8, exploit=None, explore=None)],
+    ids=["random search", "PBT of which all is left out"],
+)
+def test_one_turn_is_enough_where_nothing_is_to_change(strategy: ramet.Strategy) -> None:
+    assert ramet.run(Descent(), SPACE, strategy, steps=4, seed=0).population.done
+
+
+def test_a_budget_that_was_said_to_be_small_is_not_spoken_of_again(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    with pytest.warns(StrategyWarning):
+        ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0, store=store)
+    # Warnings are errors here.
+    ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0, store=store)
+    raised = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, store=store, extend=True)
+    assert raised.population.done
+
+
+def test_a_replay_of_one_turn_is_no_mistake() -> None:
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
+    assert ramet.replay(Descent(), result.schedule(), steps=2, seeds=[0]).result.population.done
