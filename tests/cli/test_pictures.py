@@ -72,6 +72,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def train(member: library.Trainee) -> None:
         for turn in member.turns({"x": np.zeros(1)}):
+            list(turn)
             turn.log({"val/loss": turn.number})
             if turn.hparams["both"]:
                 turn.log(kl=0.5)

@@ -74,7 +74,7 @@ def test_a_function_that_leaves_its_loop_is_refused() -> None:
                 return
             turn.report(0.0)
 
-    with pytest.raises(TurnInterrupted, match="during turn 1 of member 0; to stop early"):
+    with pytest.raises(TurnInterrupted, match="during turn 1 of member 0; to stop the run"):
         ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=8, seed=0)
 
 

@@ -46,7 +46,8 @@ def trained(log: Callable[[ramet.Turn, int], object], **settings: Any) -> ramet.
                 log(turn, step)
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])
 
-    settings = {"steps": 4, "seed": 0, "strategy": pbt(), **settings}
+    strategy = ramet.RandomSearch(population=6, ready=4)
+    settings = {"steps": 4, "seed": 0, "strategy": strategy, **settings}
     return ramet.run(train, SPACE, settings.pop("strategy"), **settings)
 
 
@@ -72,9 +73,9 @@ def test_a_score_may_bring_others_along() -> None:
                 if turn.evaluation_due:
                     turn.report(-float(step), accuracy=0.1 * step, loss=2 * step)
 
-    result = ramet.run(train, SPACE, pbt(evaluate_every=2), steps=4, seed=0, mode="min")
+    result = ramet.run(train, SPACE, pbt(evaluate_every=2), steps=8, seed=0, mode="min")
     assert logged(result)[0, 0] == {"accuracy": [(2, 0.1), (4, 0.1 * 3)], "loss": [(2, 2), (4, 6)]}
-    assert result.best.score == -3
+    assert result.best.score == -7
 
 
 def test_metrics_are_as_they_were_logged_whatever_the_mode() -> None:
@@ -143,7 +144,7 @@ def test_an_array_that_is_written_on_later_leaves_what_was_logged() -> None:
         total[...] = step
         turn.log(total=total)
 
-    kept = logged(trained(log, strategy=pbt(population=1, exploit=None)))[0, 0]
+    kept = logged(trained(log, strategy=ramet.RandomSearch(population=1, ready=4)))[0, 0]
     assert kept["total"] == [(1, 0.0), (2, 1.0), (3, 2.0), (4, 3.0)]
 
 
@@ -156,7 +157,7 @@ def test_more_metrics_than_can_be_kept_are_refused() -> None:
 
 
 def test_more_points_than_can_be_kept_are_thinned_out_evenly() -> None:
-    strategy = pbt(population=1, ready=1_000, exploit=None)
+    strategy = ramet.RandomSearch(population=1, ready=1_000)
     result = trained(lambda turn, step: turn.log(loss=step), steps=1_000, strategy=strategy)
     kept = logged(result)[0, 0]["loss"]
     assert kept == [*((step, step - 1) for step in range(1, 1_000, 8)), (1_000, 999)]
@@ -181,7 +182,7 @@ def test_a_turn_logs_no_more_than_its_bound() -> None:
     def log(turn: ramet.Turn, step: int) -> None:
         turn.log({f"layer{n}": step + n for n in range(MOST_NAMES)})
 
-    strategy = pbt(population=1, ready=500, exploit=None)
+    strategy = ramet.RandomSearch(population=1, ready=500)
     result = trained(log, steps=500, strategy=strategy)
     assert all(len(encode(event)) < 95_000 for event in result.events)
 
@@ -262,7 +263,7 @@ def test_what_is_logged_behind_the_last_step_is_of_that_step() -> None:
             turn.log(loss=7.0, after=2.0)
             turn.report(0.0)
 
-    kept = logged(ramet.run(train, SPACE, pbt(), steps=4, seed=0))[0, 0]
+    kept = logged(ramet.run(train, SPACE, pbt(), steps=8, seed=0))[0, 0]
     assert kept == {"loss": [(1, 0), (2, 1), (3, 2), (4, 7)], "after": [(4, 2.0)]}
 
 
@@ -275,13 +276,14 @@ def test_what_is_logged_before_the_first_step_is_refused() -> None:
             turn.report(0.0)
 
     with pytest.raises(TurnMisused, match=r"turn 0 of member 0 had \['before'\] before it began"):
-        ramet.run(train, SPACE, pbt(), steps=4, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
 
 
 def test_what_is_logged_once_its_turn_is_over_is_refused() -> None:
     def train(member: ramet.Trainee) -> None:
         last = None
         for turn in member.turns({"w": np.zeros(1)}):
+            list(turn)
             if last is not None:
                 last.log(late=1.0)
             last = turn
@@ -299,6 +301,7 @@ def turn() -> Iterator[tuple[ramet.Run, ramet.Turn]]:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
     turn = run.ask()
     assert turn is not None
+    assert turn.steps == 4
     yield run, turn
     run.release_all()
 

@@ -22,6 +22,7 @@ def train_silent(score: float) -> Callable[[ramet.Trainee], None]:
 
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             if turn.member != SILENT:
                 turn.report(turn.member + turn.stop / 1_000)
             else:
@@ -84,6 +85,7 @@ def test_a_score_in_the_middle_of_a_turn_does_not_stand_for_its_end() -> None:
 def test_a_run_in_which_no_turn_has_a_score_says_so(caplog: pytest.LogCaptureFixture) -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(None)
 
     with caplog.at_level(logging.WARNING, "ramet"):
@@ -93,8 +95,11 @@ def test_a_run_in_which_no_turn_has_a_score_says_so(caplog: pytest.LogCaptureFix
 
 
 def test_it_is_told_as_it_is_reported() -> None:
-    run = ramet.open(space=SPACE, strategy=ramet.PBT(population=5, ready=2), steps=2, seed=0)
+    run = ramet.open(
+        space=SPACE, strategy=ramet.RandomSearch(population=5, ready=2), steps=2, seed=0
+    )
     while (turn := run.ask()) is not None:
+        list(turn)
         run.tell(turn, None if turn.member else 0.5, state={"w": 0.0})
     assert [member.score for member in run.population] == [0.5, None, None, None, None]
     assert all(member.checkpoint for member in run.population)
@@ -128,12 +133,13 @@ def test_fire_needs_every_score() -> None:
 
     fire = ramet.FIRE(ready=8, evaluate_every=2, size=2, p_stat=0.2)
     with pytest.raises(ScoreError, match=r"a score every 2 steps, but turn 0 .* ramet\.PBT"):
-        ramet.run(train, SPACE, fire, steps=8, seed=0)
+        ramet.run(train, SPACE, fire, steps=16, seed=0)
 
 
 def test_a_run_goes_on_from_a_turn_without_a_score(tmp_path: Path) -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(None if turn.number == 1 else turn.member + turn.number)
 
     strategy = ramet.PBT(population=5, ready=2)

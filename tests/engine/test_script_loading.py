@@ -211,6 +211,7 @@ def train(member):
     seen |= {"mine": os.environ["MINE"], "arguments": len(sys.argv)}
     state = {"seen": seen, "w": np.zeros(1)}
     for turn in member.turns(state):
+        list(turn)
         state["w"] += 1.0
         turn.report(0.0)
 print(*[go(train, 1).best.load()["seen"].values()][0])

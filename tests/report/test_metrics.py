@@ -33,6 +33,7 @@ def test_a_run_without_metrics_has_no_such_section() -> None:
 def test_of_many_metrics_some_are_named_only() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):
+            list(turn)
             turn.report(turn.hparams["lr"], **{f"m{n:02}": n for n in range(15)})
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))

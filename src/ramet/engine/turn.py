@@ -1,22 +1,14 @@
 """A turn: one member's training between two decisions, as the training loop sees it."""
 
 import difflib
-import math
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
-from ramet import wording
 from ramet.engine.metrics import Metrics
-from ramet.errors import (
-    MissingScore,
-    ScoreError,
-    TurnInterrupted,
-    TurnMisused,
-    UnknownAttribute,
-)
+from ramet.engine.scores import Scores
+from ramet.errors import TurnInterrupted, TurnMisused, UnknownAttribute
 from ramet.events import Mode
 from ramet.population import Checkpoint, Member, Point
 from ramet.randomness import Draws
@@ -60,13 +52,15 @@ class Turn:
         # Whether the loop asked for the run to stop.
         self.stops_run = False
         self._draws = draws
-        self._sign = 1 if mode == "max" else -1
         self._every = evaluate_every or steps
         self._read = read
-        self._needs_scores = needs_scores
         self._rng: np.random.Generator | None = None
-        # What was reported at each step; None where there is no score.
-        self._scores: dict[int, float | None] = {}
+        self._scores = Scores(
+            f"turn {member.turn} of member {member.id}",
+            sign=1 if mode == "max" else -1,
+            every=self._every,
+            needed=needs_scores,
+        )
         self._metrics = Metrics()
         # The step that a score reported now belongs to: without iteration, the last.
         self._at: int | None = None
@@ -143,7 +137,7 @@ class Turn:
         ends so leaves its member out of the ranking: it neither copies nor is copied, and goes on.
         Further numbers are metrics, recorded as ``log`` does.
         """
-        self._scores[self.step] = self._signed(score)
+        self._scores.report(self.step, score)
         if metrics:
             self.log(metrics)
 
@@ -192,18 +186,7 @@ class Turn:
 
         None is no score, as for ``report``.
         """
-        recorded: dict[int, float | None] = {}
-        for step, score in self._pairs(scores):
-            if isinstance(step, bool) or not hasattr(step, "__index__"):
-                raise ScoreError(f"a score's step must be a whole number, but got {step!r}")
-            if not self.start < step <= self._stop:
-                raise ScoreError(
-                    f"a turn's scores must be of its own steps, {self.start + 1} to {self._stop}, "
-                    f"but got one at step {step}; steps are counted along the lineage, from "
-                    f"turn.start"
-                )
-            recorded[operator.index(step)] = self._signed(score)
-        self._scores.update(recorded)
+        self._scores.record(scores, start=self.start, stop=self._stop)
 
     def record_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Record metrics, each one number at the last step or (step, value) pairs."""
@@ -228,31 +211,7 @@ class Turn:
                 f"member {self.member} was left at step {self.step}; for fewer steps lower "
                 f"steps= or ready=, and to stop the run call turn.stop_run() and end the turn"
             )
-        if self._stop not in self._scores:
-            last = f"the last at step {max(self._scores)}" if self._scores else "none"
-            raise MissingScore(
-                f"every turn must end with a score, that of the weights it leaves, but turn "
-                f"{self.number} of member {self.member} (steps {self.start} to {self._stop}) "
-                f"reported {last}; call turn.report(score) when turn.evaluation_due, and "
-                f"turn.report(None) if there is no score yet"
-            )
-        return tuple(
-            (step, score if math.isfinite(score) else None)
-            for step, score in sorted(self._scores.items())
-            if score is not None
-        )
-
-    def _pairs(self, scores: Any) -> list[tuple[int, Any]]:
-        if isinstance(scores, Mapping):
-            scores = list(scores.items())
-        if not isinstance(scores, list | tuple):
-            return [(self._stop, scores)]
-        pairs = list(scores)
-        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004 - a pair
-            raise ScoreError(
-                f"scores must be one number or (step, score) pairs, but got {scores!r}"
-            )
-        return [(step, score) for step, score in pairs]
+        return self._scores.points(self.start, self._stop)
 
     def __repr__(self) -> str:
         return (
@@ -276,40 +235,6 @@ class Turn:
         # Whatever was reported before was of weights that the turn had not trained.
         self._scores.clear()
 
-    def _signed(self, score: Any) -> float | None:
-        if score is None:
-            self._check_may_lack()
-            return None
-        if isinstance(score, bool | str | bytes):
-            raise _not_a_score(score)
-        try:
-            return self._sign * float(score)
-        except (TypeError, ValueError, OverflowError):
-            raise _not_a_score(score) from None
-
-    def _check_may_lack(self) -> None:
-        if self._needs_scores:
-            raise ScoreError(
-                f"this strategy compares curves point by point and needs a score every "
-                f"{wording.count(self._every, 'step')}, but turn {self.number} of member "
-                f"{self.member} reported None; report the latest score again, make turns long "
-                f"enough to have one (ready= and evaluate_every=), or take ramet.PBT, which does "
-                f"without"
-            )
-
-
-def returned_score(score: Any, function: str = "a task's evaluate") -> Any:
-    """Return what a function of the user's returned, or refuse None: a return that was forgotten.
-
-    A training function says that there is no score by ``turn.report(None)``.
-    """
-    if score is None:
-        raise ScoreError(
-            f"{function} must return the score, but it returned None; where there is none yet, "
-            f"write a training function, which can call turn.report(None)"
-        )
-    return score
-
 
 def raise_unknown(thing: object, name: str) -> Never:
     """Raise that an object of ours has no attribute of that name, and name the nearest."""
@@ -323,12 +248,4 @@ def raise_unknown(thing: object, name: str) -> Never:
         + (f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(public)}"),
         name=name,
         obj=thing,
-    )
-
-
-def _not_a_score(score: object) -> ScoreError:
-    return ScoreError(
-        f"a score must be one number, but got {score!r} of type {type(score).__name__}; average "
-        f"several into one, report float('nan') if training has diverged, and None if there is no "
-        f"score yet"
     )

@@ -8,7 +8,8 @@ import numpy as np
 
 from ramet.engine.checkpoints import UNREADABLE
 from ramet.engine.run import Run
-from ramet.engine.turn import Turn, raise_unknown, returned_score
+from ramet.engine.scores import returned_score
+from ramet.engine.turn import Turn, raise_unknown
 from ramet.errors import (
     LeaseLost,
     RametError,

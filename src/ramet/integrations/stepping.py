@@ -8,7 +8,8 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import ramet.torch
-from ramet.engine.turn import Turn, returned_score
+from ramet.engine.scores import returned_score
+from ramet.engine.turn import Turn
 from ramet.engine.worker import Trainee
 from ramet.errors import MissingScore, StateError, TurnInterrupted, TurnMisused, UsageError
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ramet.engine import Trainee, Turn
 from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
-from ramet.engine.turn import returned_score
+from ramet.engine.scores import returned_score
 from ramet.errors import UsageError
 from ramet.jax.trees import Kept, Pytree, differing, put_back
 from ramet.space import Space

@@ -9,7 +9,7 @@ import torch
 
 from ramet.engine import Turn
 from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
-from ramet.engine.turn import returned_score
+from ramet.engine.scores import returned_score
 from ramet.errors import RametError, UsageError
 from ramet.state.tree import Tree
 from ramet.torch.task import (

@@ -9,7 +9,7 @@ import torch
 
 from ramet.engine import Trainee, Turn
 from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
-from ramet.engine.turn import returned_score
+from ramet.engine.scores import returned_score
 from ramet.errors import StateError, UsageError
 from ramet.space import Space
 from ramet.state.adapters import Held
