@@ -110,6 +110,23 @@ def test_numbers_that_look_like_dropout_and_are_not_set_are_named_with_the_remed
     assert len(place.read()) == 2
 
 
+def test_what_is_not_set_is_named_once_for_all_members() -> None:
+    def train(member: ramet.Trainee) -> None:
+        model = blocks()
+        bind = {"dropout": ramet.torch.dropout(model)}
+        for turn in member.turns(ramet.torch.State(model, bind=bind)):
+            for _ in turn:
+                pass
+            turn.report(turn.hparams["dropout"])
+
+    space = ramet.Space(dropout=ramet.Uniform(0.0, 0.9))
+    strategy = ramet.PBT(population=5, ready=1, synchronous=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ramet.run(train, space, strategy, steps=2, seed=0)
+    assert [one.category for one in caught] == [StateWarning]
+
+
 def test_the_remedy_sets_them_and_says_no_more() -> None:
     model = blocks()
     place = ramet.torch.dropout(model, also=["h.*.dropout", (model["path"], "p")])

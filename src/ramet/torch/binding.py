@@ -1,6 +1,5 @@
 """Which hyperparameter goes where: as told, or to the optimiser's entry of the same name."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,10 +7,11 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from ramet.domains import Value
-from ramet.errors import StateError, StateWarning, UnknownHyperparameter
+from ramet.errors import StateError, UnknownHyperparameter
 from ramet.state.adapters import stayed
 from ramet.torch.places import Attributes, GroupEntry, Place, Setter, Several, each, is_constant
 from ramet.torch.schedules import BaseLr
+from ramet.torch.warned import warn_once
 
 
 class Binding:
@@ -119,12 +119,11 @@ class Binding:
         having = [label for label, one in self._others.items() if _anywhere(name, one.param_groups)]
         if having:
             who = ", ".join(f"the {type(self._others[one]).__name__} ({one})" for one in having)
-            warnings.warn(
+            warn_once(
                 f"hyperparameter {name!r} goes by its name to the first optimizer of the state "
                 f"alone, and that of {who} stays as it is; to set both, bind={{{name!r}: "
                 f"[{name!r}, ramet.torch.param_group(other, {name!r})]}}; the first alone, "
                 f"bind={{{name!r}: {name!r}}}",
-                StateWarning,
                 stacklevel=2,
             )
 

@@ -1,15 +1,14 @@
 """What torch.compile needs: dropout that compiles once, and a warning where it has given up."""
 
 import logging
-import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from torch import nn
 
-from ramet.errors import StateWarning
 from ramet.torch.modules import COMPILED
+from ramet.torch.warned import warn_once
 
 # Where PyTorch logs that a function has met the limit, from 2.0 on.
 LOGGER = "torch._dynamo.convert_frame"
@@ -106,11 +105,10 @@ class Recompilations(logging.Filter):
     def warn(self, known: int, constants: Collection[str]) -> None:
         """Name what met the limit beyond those that are known, and a likely cause."""
         for function in self._met[known:]:
-            warnings.warn(
+            warn_once(
                 f"a compiled function must not be compiled for every new value, but one met "
                 f"PyTorch's limit and runs uncompiled from now on: {function}. "
                 f"{_remedy(constants)}",
-                StateWarning,
                 stacklevel=2,
             )
 

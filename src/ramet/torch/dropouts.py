@@ -1,7 +1,6 @@
 """Dropout as a hyperparameter: every layer of a model that has it."""
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -9,11 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ramet.errors import StateError, StateWarning
+from ramet.errors import StateError
 from ramet.torch.compiling import is_compiled
 from ramet.torch.differences import listed
 from ramet.torch.modules import plain, unwrapped
 from ramet.torch.places import Attributes, Place, Several, numbers_of
+from ramet.torch.warned import warn_once
 
 MODULES = (
     nn.AlphaDropout,
@@ -99,9 +99,9 @@ def dropout(model: nn.Module, *, also: Sequence[str | tuple[object, str]] = ()) 
     if not places:
         raise _none_found(model, missed)
     if missed:
-        warnings.warn(_not_set(missed), StateWarning, stacklevel=2)
+        warn_once(_not_set(missed), stacklevel=2)
     if (constants := [spot for spot in spots if spot.is_constant]) and is_compiled(model):
-        warnings.warn(_compiles_anew(constants), StateWarning, stacklevel=2)
+        warn_once(_compiles_anew(constants), stacklevel=2)
     return place
 
 

@@ -1,6 +1,5 @@
 """What else sets an optimiser's settings: schedulers, and the loop itself."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -9,9 +8,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
-from ramet.errors import StateWarning
 from ramet.torch.places import GroupEntry
 from ramet.torch.schedules import BaseLr, all_of
+from ramet.torch.warned import warn_once
 
 # What schedulers cycle with cycle_momentum=True.
 MOMENTUM = ("momentum", "betas")
@@ -133,7 +132,7 @@ class FirstStep:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, StateWarning, stacklevel=4)
+    warn_once(message, stacklevel=4)
 
 
 def _ids(schedulers: Iterable[Any]) -> set[int]:
