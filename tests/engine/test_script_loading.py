@@ -169,6 +169,22 @@ go(chatty, 1)
 
 
 @slow
+def test_logging_that_is_set_up_behind_the_guard_is_set_up_in_workers(tmp_path: Path) -> None:
+    text = f"""
+OFFSET = 0.5
+{LOOP}
+def chatty(member):
+    logging.getLogger("mine").debug("in the loop")
+    train(member)
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stdout, level="WARNING", format="%(name)s says %(message)s")
+    logging.getLogger("mine").setLevel("DEBUG")
+    go(chatty, 1)
+"""
+    assert "mine says in the loop" in ran(script(tmp_path, text))
+
+
+@slow
 @pytest.mark.parametrize(
     ("what", "says"),
     [
@@ -258,6 +274,7 @@ def test_what_cannot_be_pickled_is_told_by_the_variable_that_has_it() -> None:
         ramet.run(train, SPACE, pbt(), steps=4, workers=1)
 
 
+@slow
 def test_an_environment_that_cannot_be_pickled_is_told_where_it_is_missing() -> None:
     framework("gymnasium")
     import gymnasium  # noqa: PLC0415 - not on every machine
