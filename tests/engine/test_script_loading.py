@@ -185,6 +185,43 @@ if __name__ == "__main__":
 
 
 @slow
+def test_pytorchs_precisions_are_carried_over_whichever_way_they_were_set(tmp_path: Path) -> None:
+    framework("torch")
+    text = """
+import torch
+
+def read(place):
+    try:
+        return str(functools.reduce(getattr, place.split("."), torch.backends))
+    except (AttributeError, RuntimeError) as error:
+        return type(error).__name__
+
+def seen():
+    kinds = ("cuda.matmul.allow_tf32", "cudnn.allow_tf32", "fp32_precision")
+    places = ("cuda.matmul", "cudnn", "cudnn.conv", "cudnn.rnn", "mkldnn", "mkldnn.matmul")
+    return {place: read(place) for place in [*kinds, *(f"{one}.fp32_precision" for one in places)]}
+
+def train(member):
+    state = {"seen": seen(), "w": np.zeros(1)}
+    for turn in member.turns(state):
+        state["w"] += turn.hparams["lr"]
+        turn.report(0.0)
+
+if __name__ == "__main__":
+    for change in (
+        lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+        lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+    ):
+        change()
+        found = go(train, 1).best.load()["seen"]
+        assert found == seen(), {name: (found[name], seen()[name]) for name in found}
+"""
+    ran(script(tmp_path, text))
+
+
+@slow
 @pytest.mark.parametrize(
     ("what", "says"),
     [
