@@ -169,6 +169,59 @@ go(chatty, 1)
 
 
 @slow
+def test_logging_that_is_set_up_behind_the_guard_is_set_up_in_workers(tmp_path: Path) -> None:
+    text = f"""
+OFFSET = 0.5
+{LOOP}
+def chatty(member):
+    logging.getLogger("mine").debug("in the loop")
+    train(member)
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stdout, level="WARNING", format="%(name)s says %(message)s")
+    logging.getLogger("mine").setLevel("DEBUG")
+    go(chatty, 1)
+"""
+    assert "mine says in the loop" in ran(script(tmp_path, text))
+
+
+@slow
+def test_pytorchs_precisions_are_carried_over_whichever_way_they_were_set(tmp_path: Path) -> None:
+    framework("torch")
+    text = """
+import torch
+
+def read(place):
+    try:
+        return str(functools.reduce(getattr, place.split("."), torch.backends))
+    except (AttributeError, RuntimeError) as error:
+        return type(error).__name__
+
+def seen():
+    kinds = ("cuda.matmul.allow_tf32", "cudnn.allow_tf32", "fp32_precision")
+    places = ("cuda.matmul", "cudnn", "cudnn.conv", "cudnn.rnn", "mkldnn", "mkldnn.matmul")
+    return {place: read(place) for place in [*kinds, *(f"{one}.fp32_precision" for one in places)]}
+
+def train(member):
+    state = {"seen": seen(), "w": np.zeros(1)}
+    for turn in member.turns(state):
+        state["w"] += turn.hparams["lr"]
+        turn.report(0.0)
+
+if __name__ == "__main__":
+    for change in (
+        lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+        lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+    ):
+        change()
+        found = go(train, 1).best.load()["seen"]
+        assert found == seen(), {name: (found[name], seen()[name]) for name in found}
+"""
+    ran(script(tmp_path, text))
+
+
+@slow
 @pytest.mark.parametrize(
     ("what", "says"),
     [
@@ -259,6 +312,7 @@ def test_what_cannot_be_pickled_is_told_by_the_variable_that_has_it() -> None:
         ramet.run(train, SPACE, pbt(), steps=4, workers=1)
 
 
+@slow
 def test_an_environment_that_cannot_be_pickled_is_told_where_it_is_missing() -> None:
     framework("gymnasium")
     import gymnasium  # noqa: PLC0415 - not on every machine

@@ -16,9 +16,6 @@ from tests.frameworks import framework, package
 
 pytestmark = pytest.mark.slow
 
-for name in ("torch", "jax", "gymnasium"):
-    framework(name)
-
 # Each score depends on each setting, and the state says which ones the loop saw.
 BODY = """\
 import argparse, logging, os, pickle, sys
@@ -106,7 +103,6 @@ ramet.run(
 )
 """
 GUARD = 'if __name__ == "__main__":\n'
-# What a search for a program's arguments leaves out.
 ARGUMENTS = ["--scale", "0.3"]
 
 
@@ -233,6 +229,8 @@ def came_to(
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
+    for name in ("torch", "jax", "gymnasium"):
+        framework(name)
     return came_to(unguarded, tmp_path_factory.mktemp("alone"), 0)
 
 

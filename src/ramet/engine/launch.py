@@ -73,7 +73,8 @@ def run(
         store: The path of a file that records any number of runs, with a folder of checkpoints
             beside it; None keeps the run in memory, or with workers in a temporary file.
         blobs: Where checkpoints are kept instead, or beside a ``Store`` of your own.
-        workers: Worker processes; 0 trains in this one.
+        workers: Worker processes; 0 trains in this one. Each runs the script's top level first, up
+            to this call.
         engine: "vectorized" trains all members that are free as one program, if the task is a
             ``ramet.jax.Task`` or a ``ramet.torch.Task``; what it raises is everybody's, and ends
             the run. None trains one after the other, or in workers.

@@ -145,25 +145,49 @@ BACKENDS = {
 }
 
 
+# What newer versions have in place of some of these. Who has used it cannot read the others.
+PRECISIONS = [
+    f"backends.{place}fp32_precision"
+    for place in (
+        "",
+        "cuda.matmul.",
+        "cudnn.",
+        "cudnn.conv.",
+        "cudnn.rnn.",
+        "mkldnn.",
+        "mkldnn.conv.",
+        "mkldnn.rnn.",
+        "mkldnn.matmul.",
+    )
+]
+REPLACED = {
+    "float32 matmul precision",
+    "backends.cuda.matmul.allow_tf32",
+    "backends.cudnn.allow_tf32",
+}
+
+
 def _torch(torch: Any) -> Values:
-    values = {}
-    for name, (read, _) in TORCH.items():
-        if (value := _read(read, torch)) is not None:
-            values[name] = value
-    for place, names in BACKENDS.items():
-        for name in names:
-            switch = f"backends.{place}.{name}"
-            if (value := _read(partial(_at, place=switch), torch)) is not None:
-                values[switch] = value
-    return values
+    values = {name: _read(read, torch) for name, (read, _) in TORCH.items()}
+    switches = [f"backends.{place}.{name}" for place, names in BACKENDS.items() for name in names]
+    values |= {name: _read(partial(_at, place=name), torch) for name in switches}
+    if any(values[name] is None for name in REPLACED):
+        values |= {name: _read(partial(_at, place=name), torch) for name in PRECISIONS}
+    elif _read(partial(_at, place="backends.mkldnn.matmul.fp32_precision"), torch) == "none":
+        # It was not set: what is read follows from that of CUDA, and setting it would set more.
+        del values["float32 matmul precision"]
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _set_torch(torch: Any, name: str, value: Any) -> None:
-    if name in TORCH:
-        TORCH[name][1](torch, value)
-        return
     place, _, switch = name.rpartition(".")
-    setattr(_at(torch, place), switch, value)
+    read, put = TORCH.get(
+        name,
+        (partial(_at, place=name), lambda torch, value: setattr(_at(torch, place), switch, value)),
+    )
+    # Another setting may have brought it along.
+    if _read(read, torch) != value:
+        put(torch, value)
 
 
 def _read(read: Callable[[Any], Any], library: Any) -> Any:
