@@ -20,6 +20,7 @@ from ramet.engine.opening import Settings
 from ramet.engine.options import Options
 from ramet.engine.run import Run
 from ramet.engine.worker import work
+from ramet.process import watched_by
 from ramet.store import Store
 
 # How many bytes the parent says that the job has.
@@ -39,6 +40,8 @@ class Job:
     options: Options
     store: Store
     blobs: Blobs
+    # The process that sees to what this one leaves behind when it dies.
+    watcher: str | None = None
 
     def packed(self) -> bytes:
         """Return it as its child reads it."""
@@ -78,6 +81,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _dismiss)
     try:
         job = Job.read()
+        watched_by(job.watcher)
         _follow_parent()
         run = Run(
             job.settings,

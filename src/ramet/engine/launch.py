@@ -23,6 +23,7 @@ from ramet.errors import UsageError
 from ramet.events import Keep, Mode
 from ramet.history.result import Result
 from ramet.places import Durability, Place, place
+from ramet.process import SystemProcesses
 from ramet.space import Space
 from ramet.store import Store
 from ramet.strategies import Strategy
@@ -210,7 +211,14 @@ def _together(train: object, engine: Engine | None, workers: int) -> Vectorizabl
 
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:
     return packed(
-        Job(train=train, settings=settings, options=options, store=where.store, blobs=where.blobs)
+        Job(
+            train=train,
+            settings=settings,
+            options=options,
+            store=where.store,
+            blobs=where.blobs,
+            watcher=SystemProcesses().this(),
+        )
     )
 
 
@@ -249,7 +257,8 @@ def _say_joined(opened: Run, others: Sequence[str]) -> None:
     fields = {"run": opened.name, "others": list(others), "ttl": opened.options.lease_ttl_s}
     logger.warning(
         "run %(run)r has members that %(others)s hold: they are trained there or, if those workers "
-        "are dead, here once their leases run out, %(ttl)g s after they were last heard of",
+        "die, here; if they are silent without being seen to be dead, once their leases run out, "
+        "%(ttl)g s after they were last heard of",
         fields,
         extra=fields,
     )

@@ -10,7 +10,10 @@ from ramet.population import Member
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The right of one worker to one member, until it runs out and somebody takes it over."""
+    """The right of one worker to one member, until another worker takes it over.
+
+    That is possible once it has run out, or the process that holds it is known to be gone.
+    """
 
     run: str
     member: int
@@ -86,7 +89,8 @@ class Store(Protocol):
 
         Free is a member that nobody holds a live lease on, that has budget left and, in a
         synchronous run, that has not yet ended its turn of the present round. Among those that
-        trained equally little it is the preferred one, or else the first.
+        trained equally little it is the preferred one, or else the first. A lease is live until it
+        runs out, or its process certainly exists no more.
         """
         ...
 
