@@ -15,6 +15,7 @@ from ramet.errors import StoreError
 from ramet.events import (
     Annotated,
     AnyEvent,
+    Conditions,
     Extended,
     Resumed,
     RoundEnded,
@@ -39,6 +40,7 @@ RUN_EVENTS = st.one_of(
     st.builds(Extended, steps=st.sampled_from([20, 30, 50])),
     st.builds(Stopped),
     st.builds(Resumed),
+    st.builds(Conditions, threads=st.sampled_from([1, 4])),
 )
 
 

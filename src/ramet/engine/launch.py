@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from ramet.blobs import Blobs
 from ramet.clock import Clock
 from ramet.engine.child import Job
+from ramet.engine.conditions import settle_threads
 from ramet.engine.failures import Failures
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
@@ -90,7 +91,7 @@ def run(
         straggler_timeout_s: Seconds that a worker with nothing to do waits for those that still
             train before a synchronous round ends without them; None waits for ever.
         threads_per_worker: Threads that numerical libraries start in each worker process; None
-            shares the cores out.
+            takes what OMP_NUM_THREADS says, what the run was begun with, or shares the cores out.
         gpus_per_worker: GPUs that each worker process sees, or the part of one; None gives each
             one, round robin.
         progress: Whether to show progress; None shows it on a terminal.
@@ -116,13 +117,14 @@ def run(
     where = place(store, blobs, durability=durability, shared=workers > 0)
     try:
         # What cannot work in processes is better said before there is a run.
-        environments = share.environments() if workers else []
+        share.check_gpus()
         job = _job(train, settings, options, where) if workers else b""
         opened = _opened(settings, options, where, extend=extend)
         if opened.done:
             _say_over(opened)
         elif others := opened.others():
             _say_joined(opened, others)
+        threads = share.default if opened.done else settle_threads(opened, share)
         with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
             watch(opened)
             try:
@@ -131,7 +133,7 @@ def run(
                 elif workers == 0:
                     work(opened, function, watch)
                 elif not opened.done:
-                    train_in_processes(opened, job, environments, watch=watch)
+                    train_in_processes(opened, job, share.environments(threads), watch=watch)
             except KeyboardInterrupt as stopped:
                 raise type(stopped)(_how_to_go_on(opened, where)) from None
         return opened.result()

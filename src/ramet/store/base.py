@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from ramet.events import AnyEvent, Extended, Logged, Resumed, RunOpened, Stopped
+from ramet.events import AnyEvent, Conditions, Extended, Logged, Resumed, RunOpened, Stopped
 from ramet.population import Member
 
 
@@ -51,7 +51,7 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # What belongs to a run and to no member.
-RunEvent = Extended | Stopped | Resumed
+RunEvent = Extended | Stopped | Resumed | Conditions
 
 
 def standing(member: Member) -> Standing:
