@@ -142,28 +142,25 @@ def forgetful() -> Iterator[None]:
 
 @pytest.mark.usefixtures("forgetful")
 @pytest.mark.parametrize(
-    ("self", "options", "told"),
+    ("own", "options", "told"),
     [
-        (os.getpid(), "rw,relatime", True),
+        (True, "rw,relatime", True),
         # That of another namespace, where this process has another number.
-        (1, "rw,relatime", False),
-        (os.getpid(), "rw,hidepid=invisible", False),
+        (False, "rw,relatime", False),
+        (True, "rw,hidepid=invisible", False),
     ],
 )
 @linux
 def test_only_a_proc_that_shows_all_processes_is_believed(
-    self: int,
-    options: str,
-    told: bool,  # noqa: FBT001 - pytest's
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    *, own: bool, options: str, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    number = os.getpid() if own else 1
     dead = Process.read(str(SystemProcesses().this()))._replace(pid=2**30).name
     process.forget()
     monkeypatch.setattr(process, "_PROC", tmp_path)
-    (tmp_path / "self").symlink_to(str(self))
+    (tmp_path / "self").symlink_to(str(number))
     (tmp_path / "mounts").write_text(f"proc {tmp_path} proc {options} 0 0\n")
-    for pid in {self, os.getpid()}:
+    for pid in {number, os.getpid()}:
         (tmp_path / str(pid)).symlink_to(f"/proc/{os.getpid()}")
     assert (SystemProcesses().this() is not None) == told
     assert SystemProcesses().gone(dead) == told
