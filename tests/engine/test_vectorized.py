@@ -267,27 +267,39 @@ def test_members_are_measured_anew_when_there_are_many_more_of_them() -> None:
 
 
 def test_what_a_run_has_on_record_is_not_measured_again() -> None:
-    said: list[Mapped] = []
+    said = []
+
+    def record(mapped: Mapped) -> list[Mapped]:
+        said.append(mapped)
+        return [mapped]
+
     going_on = chunks()
-    going_on.keep_to("lm", [Mapped(chunk=3, of=3), Mapped(chunk=4, of=16)], said.append)
+    going_on.keep_to("lm", [Mapped(chunk=3, of=3), Mapped(chunk=4, of=16)], record)
     assert [going_on.of(count, none) for count in (3, 16, 22)] == [3, 4, 4]
     asked_for = chunks()
-    asked_for.keep_to("lm", [Mapped(chunk=8)], said.append)
+    asked_for.keep_to("lm", [Mapped(chunk=8)], record)
     assert asked_for.of(100, none) == 8
     assert said == []
     going_on.of(64, lambda _: time.perf_counter)
     assert [mapped.of for mapped in said] == [64]
 
 
+def test_of_two_that_measure_at_once_both_take_what_was_recorded_first() -> None:
+    measuring = chunks()
+    measuring.keep_to("lm", [], lambda _: [Mapped(chunk=5, of=20)])
+    assert measuring.of(20, lambda _: time.perf_counter) == 5
+
+
 def test_where_nothing_fits_nothing_is_recorded() -> None:
     def fill(chunk: int) -> Callable[[], object]:
         raise MemoryError
 
-    said: list[Mapped] = []
+    def record(mapped: Mapped) -> list[Mapped]:
+        raise AssertionError(mapped)
+
     measuring = chunks()
-    measuring.keep_to("lm", [], said.append)
+    measuring.keep_to("lm", [], record)
     assert measuring.of(16, fill) == 1
-    assert said == []
 
 
 def test_chunks_are_as_even_as_can_be() -> None:

@@ -33,8 +33,8 @@ TIMES = 2
 # A candidate so many times slower than the best is the last one; less may be chance.
 SLOWER = 2.0
 
-# Called with what a run is to keep to.
-Record: TypeAlias = Callable[[Mapped], object]
+# Called with what a run is to keep to; returns all that is on record, where others may come first.
+Record: TypeAlias = Callable[[Mapped], Sequence[Mapped]]
 
 WHOLE = np.iinfo(np.int32)
 
@@ -97,7 +97,7 @@ class Chunks:
         self._is_full = is_full
         # What was fastest, of how many members.
         self._measured: tuple[int, int] | None = None
-        self._record: Record = lambda _: None
+        self._record: Record = lambda mapped: [mapped]
 
     def keep_to(self, run: str, recorded: Sequence[Mapped], record: Record) -> None:
         """Map as many as a run has on record, and record what is not: sums depend on it."""
@@ -128,7 +128,7 @@ class Chunks:
                 found = fastest(count, lambda few: self._in_all(few, count, trial))
                 self._measured = found or 1, count
                 if found is not None:
-                    self._record(Mapped(chunk=found, of=count))
+                    self._recall(self._record(Mapped(chunk=found, of=count)))
             chunk, of = self._measured
             # All at once of fewer is all at once of a few more.
             chunk = count if chunk == of else chunk

@@ -12,7 +12,7 @@ from ramet.engine.run import Run
 from ramet.engine.turn import Turn
 from ramet.engine.worker import Watch, recover
 from ramet.errors import LeaseLost, StoreError
-from ramet.events import Conditions
+from ramet.events import Conditions, Mapped
 from ramet.faults import reach
 from ramet.population import Checkpoint
 from ramet.space import Space
@@ -70,9 +70,12 @@ class Vectorizable(Protocol):
 def work_together(run: Run, task: Vectorizable, watch: Watch) -> None:
     """Train all members that are free, turn after turn, until the run is over."""
     program = task.program(run.population.space)
-    program.chunks.keep_to(
-        run.name, run.mapped, lambda mapped: run.keep_to(Conditions(mapped=mapped))
-    )
+
+    def record(mapped: Mapped) -> Sequence[Mapped]:
+        run.keep_to(Conditions(mapped=mapped))
+        return run.mapped
+
+    program.chunks.keep_to(run.name, run.mapped, record)
     device: _Device[Any] = _Device(program)
     try:
         while turns := list(iter(run.ask, None)):
