@@ -333,6 +333,31 @@ class Resumed(Event, frozen=True, kw_only=True, tag=True):
         replica.put(stopped=False, why_stopped=None)
 
 
+class Mapped(msgspec.Struct, frozen=True, kw_only=True):
+    """How many members are mapped at once."""
+
+    chunk: int
+    # Of how many members it was measured to be the fastest; None if it was asked for.
+    of: int | None = None
+
+
+class Conditions(Event, frozen=True, kw_only=True, tag=True):
+    """What sums of floats depend on beside the settings. The run keeps to it when it goes on.
+
+    Each is recorded once, when it is first known; what is None is not told here.
+    """
+
+    # Threads that numerical libraries have in each process.
+    threads: int | None = None
+    mapped: Mapped | None = None
+
+    def apply(self, replica: Replica) -> None:
+        if replica.threads is None:
+            replica.threads = self.threads
+        if self.mapped is not None and self.mapped not in replica.mapped:
+            replica.mapped = (*replica.mapped, self.mapped)
+
+
 AnyEvent: TypeAlias = (
     RunOpened
     | TurnEnded
@@ -350,6 +375,7 @@ AnyEvent: TypeAlias = (
     | StopAsked
     | Stopped
     | Resumed
+    | Conditions
 )
 
 
@@ -405,13 +431,13 @@ def decode(data: bytes) -> AnyEvent:
 def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
     """Return a synchronous run's log with arrival taken out: each round's turns in member order.
 
-    Nor does it matter when the run was stopped and went on. Two logs that are equal so tell of the
-    same run, whatever the workers' number and speed.
+    Nor does it matter when the run was stopped and went on, and under which conditions. Two logs
+    that are equal so tell of the same run, whatever the workers' number and speed.
     """
     ordered: list[AnyEvent] = []
     arrivals: list[Arrival] = []
     for event in events:
-        if isinstance(event, TargetSet | StopAsked | Stopped | Resumed):
+        if isinstance(event, TargetSet | StopAsked | Stopped | Resumed | Conditions):
             continue
         if isinstance(event, Arrival):
             arrivals.append(event)

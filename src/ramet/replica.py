@@ -25,6 +25,9 @@ class Replica:
         self.members: list[Member] = []
         # The number of the last event written on it.
         self.last = -1
+        # The conditions that the run keeps to. A population is the same under any.
+        self.threads: int | None = None
+        self.mapped: tuple[Any, ...] = ()
         self._population: Population | None = None
         self._fields: dict[str, Any] = {}
         # What members were before the attempt under way.

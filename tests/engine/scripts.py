@@ -36,7 +36,11 @@ def started(script: Path, *arguments: str, **environment: str) -> subprocess.Pop
 def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait for a script; return its exit code and what it printed."""
     with process:
-        out, err = process.communicate(timeout=PATIENCE_S)
+        try:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     return process.returncode, out, err
 
 

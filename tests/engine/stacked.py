@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 
 import ramet
+from ramet.engine.mapping import Chunk, Chunks
 from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
 from ramet.state.tree import thaw
 from tests.engine.loops import Descent
 
 Stack = list[dict[str, Any]]
+# It trains one by one, whatever is said.
+CHUNK: Chunk = 1
 
 
 class Together(Descent):
@@ -31,6 +34,7 @@ class Rows:
 
     def __init__(self, task: Together) -> None:
         self.task = task
+        self.chunks = Chunks(CHUNK, self.is_full)
 
     def begun(self, turns: Sequence[ramet.Turn]) -> Stack:
         return [self.task.init(turn.init_rng) for turn in turns]

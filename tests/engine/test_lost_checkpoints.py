@@ -10,7 +10,7 @@ import pytest
 import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.errors import CheckpointDamaged, CheckpointMissing, LeaseLost
-from ramet.events import AnyEvent, CheckpointLost, Copied, fold
+from ramet.events import AnyEvent, CheckpointLost, Copied, canonical, fold
 from ramet.population import Checkpoint
 from ramet.store import MemoryStore
 from ramet.testing import FakeClock
@@ -156,12 +156,12 @@ def test_if_nothing_can_be_read_that_is_said_and_nothing_is_lost(
     workers: int, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs.db"
-    before = begun(store).result().log
+    before = canonical(begun(store).result().events)
     folder = store.with_name(store.name + "-checkpoints")
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(CheckpointMissing):
         ramet.run(Descent(), **settings(), store=store, workers=workers)
-    assert result_in(store).log == before
+    assert canonical(result_in(store).events) == before
     assert {seat.worker for seat in seats_in(store)} == {None}
     assert {finding.promise for finding in findings_in(store)} == {"I7"}
     shutil.rmtree(folder, ignore_errors=True)

@@ -122,7 +122,7 @@ def environment_of(member: ramet.Trainee) -> None:
         turn.report(turn.hparams["lr"])
 
 
-@pytest.mark.parametrize(("asked", "seen"), [(None, ("7", "1")), (3, ("3", "3"))])
+@pytest.mark.parametrize(("asked", "seen"), [(None, ("7", "7")), (3, ("3", "3"))])
 def test_threads_that_are_asked_for_outdo_the_environment(
     asked: int | None, seen: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

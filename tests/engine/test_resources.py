@@ -2,14 +2,14 @@
 
 import pytest
 
+from ramet.engine.processes import Share
 from ramet.engine.resources import THREADS, check_gpus, environment_of, share, visible_gpus
 from ramet.errors import StrategyError
 
 
 def environment(worker: int, **changes: object) -> dict[str, str]:
     settings = {
-        "workers": 4,
-        "cores": 16,
+        "threads": 4,
         "gpus": [],
         "gpus_per_worker": None,
         "given": {"HOME": "/home/ada"},
@@ -18,14 +18,42 @@ def environment(worker: int, **changes: object) -> dict[str, str]:
     return environment_of(worker, **settings)  # type: ignore[arg-type]  # they are, by name
 
 
-def test_workers_share_the_cores_out() -> None:
+def test_all_libraries_have_the_threads_of_a_worker() -> None:
     assert {environment(0)[name] for name in THREADS} == {"4"}
-    assert environment(0, workers=3, cores=2)["OMP_NUM_THREADS"] == "1"
 
 
 def test_what_the_user_set_stays() -> None:
-    made = environment(0, given={"OMP_NUM_THREADS": "7"})
-    assert (made["OMP_NUM_THREADS"], made["MKL_NUM_THREADS"]) == ("7", "4")
+    made = environment(0, given={"MKL_NUM_THREADS": "7"})
+    assert (made["MKL_NUM_THREADS"], made["OMP_NUM_THREADS"]) == ("7", "4")
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [
+        ({}, {"3"}),
+        ({"OMP_NUM_THREADS": "1"}, {"1"}),
+        ({"OMP_NUM_THREADS": "2,1"}, {"2", "2,1"}),
+        ({"OMP_NUM_THREADS": "all"}, {"3", "all"}),
+    ],
+)
+def test_what_the_user_set_for_all_libraries_is_overridden_for_none(
+    given: dict[str, str], threads: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    share = Share(workers=2)
+    for made in share.environments(share.asked or 3):
+        assert {made[name] for name in THREADS} == threads
+
+
+@pytest.mark.parametrize(("cores", "workers", "threads"), [(16, 4, 4), (2, 3, 1)])
+def test_workers_share_the_cores_out(
+    cores: int, workers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramet.engine.processes.usable_cores", lambda: cores)
+    assert Share(workers=workers).default == threads
 
 
 def test_without_gpus_nothing_is_said_of_them() -> None:

@@ -14,7 +14,7 @@ from ramet.blobs import MemoryBlobs
 from ramet.domains import Domain
 from ramet.engine.mapping import Chunks, Numbers, fastest
 from ramet.errors import UsageError
-from ramet.events import CheckpointLost, Copied, TurnEnded, canonical
+from ramet.events import CheckpointLost, Copied, Mapped, TurnEnded, canonical
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in
@@ -247,8 +247,8 @@ def test_nothing_is_tried_that_must_be_slower_still() -> None:
     assert tried == [64, 16]
 
 
-@pytest.mark.parametrize(("most", "chunk"), [(64, 64), (20, 16), (3, 1), (0, 1)])
-def test_what_does_not_fit_is_left_out(most: int, chunk: int) -> None:
+@pytest.mark.parametrize(("most", "chunk"), [(64, 64), (20, 16), (3, 1), (0, None)])
+def test_what_does_not_fit_is_left_out(most: int, chunk: int | None) -> None:
     assert fastest(64, lambda few: 1.0 / few if few <= most else None) == chunk
 
 
@@ -274,6 +274,42 @@ def test_members_are_measured_anew_when_there_are_many_more_of_them() -> None:
     assert 16 in measured
     assert 22 not in measured
     assert 64 in measured
+
+
+def test_what_a_run_has_on_record_is_not_measured_again() -> None:
+    said = []
+
+    def record(mapped: Mapped) -> list[Mapped]:
+        said.append(mapped)
+        return [mapped]
+
+    going_on = chunks()
+    going_on.keep_to("lm", [Mapped(chunk=3, of=3), Mapped(chunk=4, of=16)], record)
+    assert [going_on.of(count, none) for count in (3, 16, 22)] == [3, 4, 4]
+    asked_for = chunks()
+    asked_for.keep_to("lm", [Mapped(chunk=8)], record)
+    assert asked_for.of(100, none) == 8
+    assert said == []
+    going_on.of(64, lambda _: time.perf_counter)
+    assert [mapped.of for mapped in said] == [64]
+
+
+def test_of_two_that_measure_at_once_both_take_what_was_recorded_first() -> None:
+    measuring = chunks()
+    measuring.keep_to("lm", [], lambda _: [Mapped(chunk=5, of=20)])
+    assert measuring.of(20, lambda _: time.perf_counter) == 5
+
+
+def test_where_nothing_fits_nothing_is_recorded() -> None:
+    def fill(chunk: int) -> Callable[[], object]:
+        raise MemoryError
+
+    def record(mapped: Mapped) -> list[Mapped]:
+        raise AssertionError(mapped)
+
+    measuring = chunks()
+    measuring.keep_to("lm", [], record)
+    assert measuring.of(16, fill) == 1
 
 
 def test_chunks_are_as_even_as_can_be() -> None:

@@ -17,6 +17,7 @@ from jax import numpy as jnp
 import ramet
 import ramet.jax
 from ramet.errors import RunFailed, StateError, UsageError
+from ramet.events import Conditions, Mapped
 from ramet.jax.program import Program
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
@@ -91,6 +92,23 @@ def test_what_is_fastest_is_measured_and_changes_nothing() -> None:
     strategy = STRATEGIES["synchronous"]
     measured = together(strategy, task=ramet.jax.Task(Bowl()))
     assert decisions(measured) == decisions(together(strategy))
+
+
+def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, strategy = ramet.jax.Task(Bowl()), STRATEGIES["synchronous"]
+    results = []
+    for chunk in (2, 6):
+        place: dict[str, Any] = {"task": task, "store": tmp_path / f"{chunk}.db", "extend": True}
+        monkeypatch.setattr("ramet.engine.mapping.fastest", lambda *_: 2)
+        together(strategy, steps=16, **place)
+        monkeypatch.setattr("ramet.engine.mapping.fastest", lambda *_, chunk=chunk: chunk)
+        results.append(together(strategy, **place))
+    same, other = results
+    mapped = [event.mapped for event in other.events if isinstance(event, Conditions)]
+    assert mapped[1:] == [Mapped(chunk=2, of=6)]
+    assert scores(other.events).tolist() == scores(same.events).tolist()
 
 
 @pytest.mark.parametrize("engines", [("vectorized", None), (None, "vectorized")])

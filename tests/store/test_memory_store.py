@@ -3,11 +3,11 @@
 import pytest
 
 from ramet.store import MemoryStore, Store
-from ramet.testing import FakeClock
+from ramet.testing import FakeClock, FakeProcesses
 from ramet.testing.store import StoreContract
 
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
-    def store(self, clock: FakeClock) -> Store:
-        return MemoryStore(clock)
+    def store(self, clock: FakeClock, processes: FakeProcesses) -> Store:
+        return MemoryStore(clock, processes)

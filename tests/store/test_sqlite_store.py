@@ -18,9 +18,9 @@ from ramet.events import Annotated, TurnEnded
 from ramet.history.doctor import log_findings
 from ramet.store import Durability, SQLiteStore, Store
 from ramet.store.statements import queries
-from ramet.testing import FakeClock
+from ramet.testing import FakeClock, FakeProcesses
 from ramet.testing.store import StoreContract
-from ramet.testing.store_steps import TTL_S, begin, claim, end_turn, standings
+from ramet.testing.store_steps import TTL_S, begin, claim, end_turn, nobody_is_free, standings
 from tests.store.soundness import wrong_with
 
 processes = get_context("spawn")
@@ -28,9 +28,15 @@ processes = get_context("spawn")
 
 class TestSQLiteStore(StoreContract):
     @pytest.fixture(params=["power", "process"])
-    def store(self, clock: FakeClock, path: Path, request: pytest.FixtureRequest) -> Store:
+    def store(
+        self,
+        clock: FakeClock,
+        processes: FakeProcesses,
+        path: Path,
+        request: pytest.FixtureRequest,
+    ) -> Store:
         durability: Durability = request.param
-        return SQLiteStore(path, durability=durability, clock=clock)
+        return SQLiteStore(path, durability=durability, clock=clock, processes=processes)
 
 
 @pytest.fixture
@@ -193,6 +199,23 @@ def test_all_leases_end_with_the_machine_that_they_were_given_on(path: Path) -> 
     assert [claim(store).member for _ in range(2)] == [0, 1]
 
 
+def test_a_lease_in_an_older_file_that_names_no_process_keeps_its_time(path: Path) -> None:
+    clock, processes = FakeClock(), FakeProcesses()
+    store = SQLiteStore(path, clock=clock, processes=processes)
+    begin(store, members=1)
+    claim(store)
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE members DROP COLUMN process")
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    processes.die()
+    store = SQLiteStore(path, clock=clock, processes=processes)
+    assert nobody_is_free(store)
+    clock.sleep(TTL_S + 1)
+    assert claim(store).member == 0
+
+
 class Nameless(FakeClock):
     """The clock of a system that gives its starts no names."""
 
@@ -211,8 +234,9 @@ def test_leases_from_later_than_now_are_of_an_earlier_start(path: Path) -> None:
 
 def test_claims_cost_the_same_among_any_number_of_members(path: Path) -> None:
     begin(SQLiteStore(path))
-    values = dict.fromkeys(["run", "phase", "steps", "now", "boot"], 0)
+    values = dict.fromkeys(["run", "phase", "steps", "now", "boot", "process"], 0)
     with sqlite3.connect(path) as connection:
+        connection.create_function("gone", 1, lambda process: False)
         plan = connection.execute(
             f"EXPLAIN QUERY PLAN {queries()['first_free']}", values
         ).fetchall()

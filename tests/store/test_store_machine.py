@@ -15,6 +15,7 @@ from ramet.errors import StoreError
 from ramet.events import (
     Annotated,
     AnyEvent,
+    Conditions,
     Extended,
     Resumed,
     RoundEnded,
@@ -22,7 +23,7 @@ from ramet.events import (
     TurnEnded,
 )
 from ramet.store import Lease, MemoryStore, RunEvent, SQLiteStore, Standing, Store
-from ramet.testing import FakeClock
+from ramet.testing import FakeClock, FakeProcesses
 from ramet.testing.store_steps import opening
 
 MEMBERS = 3
@@ -39,6 +40,7 @@ RUN_EVENTS = st.one_of(
     st.builds(Extended, steps=st.sampled_from([20, 30, 50])),
     st.builds(Stopped),
     st.builds(Resumed),
+    st.builds(Conditions, threads=st.sampled_from([1, 4])),
 )
 
 
@@ -53,7 +55,8 @@ class Stores(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "runs.db"
         self.clock = FakeClock()
-        self.memory = MemoryStore(self.clock)
+        self.processes = FakeProcesses()
+        self.memory = MemoryStore(self.clock, self.processes)
         self.file = self.open()
         self.leases: list[Lease] = []
         self.turns = 0
@@ -61,7 +64,9 @@ class Stores(RuleBasedStateMachine):
             self.open_run(name, "one", MEMBERS)
 
     def open(self) -> SQLiteStore:
-        return SQLiteStore(self.path, durability="process", clock=self.clock)
+        return SQLiteStore(
+            self.path, durability="process", clock=self.clock, processes=self.processes
+        )
 
     def both(self, ask: Callable[[Store], Any]) -> Any:
         expected = outcome(ask, self.memory)
@@ -224,7 +229,15 @@ class Stores(RuleBasedStateMachine):
         self.clock.jump(seconds)
 
     @rule()
-    def all_processes_die(self) -> None:
+    def another_process_goes_on(self) -> None:
+        self.processes.switch()
+
+    @rule()
+    def the_process_dies_and_another_goes_on(self) -> None:
+        self.processes.die()
+
+    @rule()
+    def only_the_file_is_left(self) -> None:
         # What a dead one leaves: the file and its log, as they are, and nothing in memory.
         left = Path(tempfile.mkdtemp(dir=self.folder))
         for file in self.path.parent.glob("runs.db*"):

@@ -12,6 +12,7 @@ from torch.func import functional_call, grad
 import ramet
 import ramet.torch
 from ramet.errors import RametError, StateError, UsageError
+from ramet.events import Conditions, Mapped
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
 from tests.engine.stacked import decisions, scores
@@ -87,6 +88,23 @@ def test_decisions_are_those_of_worker_processes(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     processes = together(STRATEGIES["pbt"], engine=None, workers=2, store=store)
     assert decisions(together(STRATEGIES["pbt"])) == decisions(processes)
+
+
+def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, strategy = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu"), STRATEGIES["pbt"]
+    results = []
+    for chunk in (2, 6):
+        place: dict[str, Any] = {"task": task, "store": tmp_path / f"{chunk}.db", "extend": True}
+        monkeypatch.setattr("ramet.engine.mapping.fastest", lambda *_: 2)
+        together(strategy, steps=16, **place)
+        monkeypatch.setattr("ramet.engine.mapping.fastest", lambda *_, chunk=chunk: chunk)
+        results.append(together(strategy, **place))
+    same, other = results
+    mapped = [event.mapped for event in other.events if isinstance(event, Conditions)]
+    assert mapped[1:] == [Mapped(chunk=2, of=6)]
+    assert scores(other.events).tolist() == scores(same.events).tolist()
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 99, "auto"])

@@ -8,10 +8,12 @@ import typer
 from ramet.cli.stores import StorePath
 from ramet.cli.target import SPACE, STEPS, STRATEGY, load, space_and_strategy
 from ramet.engine import run as train_run
+from ramet.engine.conditions import settle_threads
 from ramet.engine.failures import Failures
 from ramet.engine.launch import this_worker
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
+from ramet.engine.processes import Share
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
 from ramet.engine.worker import as_function, work
@@ -113,7 +115,10 @@ def run(
     tolerate: Tolerate = 0.5,
     threads_per_worker: Annotated[
         int | None,
-        typer.Option(help="Threads of each; else the cores are shared.", rich_help_panel=LIMITS),
+        typer.Option(
+            help="Threads of each; else as the run was begun, or the cores are shared.",
+            rich_help_panel=LIMITS,
+        ),
     ] = None,
     gpus_per_worker: Annotated[
         float | None,
@@ -205,6 +210,8 @@ def worker(
         worker=this_worker(),
         resume=False,
     )
+    if not opened.done:
+        settle_threads(opened, Share(workers=0))
     with Progress(name, sign=1 if view.opening.mode == "max" else -1, shown=None) as watch:
         watch(opened)
         try:

@@ -26,6 +26,7 @@ from ramet.engine.prints import Announcer
 from ramet.engine.run import Run
 from ramet.engine.surroundings import Dismissed, Surroundings
 from ramet.engine.worker import work
+from ramet.process import watched_by
 from ramet.store import Store
 
 # How many bytes say how long what follows is.
@@ -45,6 +46,8 @@ class Job:
     options: Options
     store: Store
     blobs: Blobs
+    # The process that sees to what this one leaves behind when it dies.
+    watcher: str | None = None
 
     def packed(self) -> bytes:
         """Return it as its child reads it."""
@@ -76,6 +79,7 @@ def main() -> None:
         _handle_signals()
         surroundings.check()
         job: Job = pickle.loads(second)  # noqa: S301 - and this
+        watched_by(job.watcher)
         run = Run(
             job.settings,
             job.options,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from ramet.engine import run_events
 from ramet.engine.consequences import consequences, early_end
 from ramet.errors import LogMoved
-from ramet.events import AnyEvent, Copied, LeftUnread, RunOpened
+from ramet.events import AnyEvent, Copied, LeftUnread, Mapped, RunOpened
 from ramet.history.follower import Follower
 from ramet.population import Member, Population
 from ramet.randomness import Draws
@@ -66,6 +66,16 @@ class Journal:
         """Hyperparameters that some loop left unread."""
         names: tuple[str, ...] = self._replica.get("unread")
         return names
+
+    @property
+    def threads(self) -> int | None:
+        """The threads of each process on record, if any are."""
+        return self._replica.threads
+
+    @property
+    def mapped(self) -> tuple[Mapped, ...]:
+        """How many members at once are on record, in the order in which it was recorded."""
+        return self._replica.mapped
 
     @property
     def done(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from ramet.blobs import Blobs
 from ramet.clock import Clock
 from ramet.engine.child import Job
+from ramet.engine.conditions import settle_threads
 from ramet.engine.failures import Failures
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
@@ -24,6 +25,7 @@ from ramet.errors import UsageError
 from ramet.events import Keep, Mode
 from ramet.history.result import Result
 from ramet.places import Durability, Place, place
+from ramet.process import SystemProcesses
 from ramet.space import Space
 from ramet.store import Store
 from ramet.strategies import Strategy
@@ -95,7 +97,7 @@ def run(
         straggler_timeout_s: Seconds that a worker with nothing to do waits for those that still
             train before a synchronous round ends without them; None waits for ever.
         threads_per_worker: Threads that numerical libraries start in each worker process; None
-            shares the cores out.
+            takes what OMP_NUM_THREADS says, what the run was begun with, or shares the cores out.
         gpus_per_worker: GPUs that each worker process sees, or the part of one; None gives each
             one, round robin.
         progress: Whether to show progress; None shows it on a terminal.
@@ -123,7 +125,7 @@ def run(
     where = place(store, blobs, durability=durability, shared=workers > 0)
     try:
         # What cannot work in processes is better said before there is a run.
-        environments = share.environments() if workers else []
+        share.check_gpus()
         job = _job(train, settings, options, where) if workers else b""
         opened = _opened(settings, options, where, extend=extend)
         if opened.done:
@@ -132,6 +134,8 @@ def run(
             _say_reached(opened, target)
         elif others := opened.others():
             _say_joined(opened, others)
+        over = opened.done or opened.stopped
+        threads = share.default if over else settle_threads(opened, share)
         with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
             watch(opened)
             try:
@@ -139,8 +143,8 @@ def run(
                     work_together(opened, together, watch)
                 elif workers == 0:
                     work(opened, function, watch)
-                elif not (opened.done or opened.stopped):
-                    train_in_processes(opened, job, environments, watch=watch)
+                elif not over:
+                    train_in_processes(opened, job, share.environments(threads), watch=watch)
             except KeyboardInterrupt as stopped:
                 raise type(stopped)(_how_to_go_on(opened, where)) from None
         return opened.result()
@@ -223,7 +227,14 @@ def _together(train: object, engine: Engine | None, workers: int) -> Vectorizabl
 
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:
     return packed(
-        Job(train=train, settings=settings, options=options, store=where.store, blobs=where.blobs)
+        Job(
+            train=train,
+            settings=settings,
+            options=options,
+            store=where.store,
+            blobs=where.blobs,
+            watcher=SystemProcesses().this(),
+        )
     )
 
 
@@ -272,7 +283,8 @@ def _say_joined(opened: Run, others: Sequence[str]) -> None:
     fields = {"run": opened.name, "others": list(others), "ttl": opened.options.lease_ttl_s}
     logger.warning(
         "run %(run)r has members that %(others)s hold: they are trained there or, if those workers "
-        "are dead, here once their leases run out, %(ttl)g s after they were last heard of",
+        "die, here; if they are silent without being seen to be dead, once their leases run out, "
+        "%(ttl)g s after they were last heard of",
         fields,
         extra=fields,
     )

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ramet.domains import Choice, Constant, Domain, Integer, Value
 from ramet.errors import UsageError
+from ramet.events import Mapped
 from ramet.space import Space
 from ramet.strategies.base import check_count
 
@@ -31,6 +32,9 @@ MEASURED = 10
 TIMES = 2
 # A candidate so many times slower than the best is the last one; less may be chance.
 SLOWER = 2.0
+
+# Called with what a run is to keep to; returns all that is on record, where others may come first.
+Record: TypeAlias = Callable[[Mapped], Sequence[Mapped]]
 
 WHOLE = np.iinfo(np.int32)
 
@@ -93,6 +97,25 @@ class Chunks:
         self._is_full = is_full
         # What was fastest, of how many members.
         self._measured: tuple[int, int] | None = None
+        self._record: Record = lambda mapped: [mapped]
+
+    def keep_to(self, run: str, recorded: Sequence[Mapped], record: Record) -> None:
+        """Map as many as a run has on record, and record what is not: sums depend on it."""
+        self._record = record
+        if self._forced is None:
+            self._recall(recorded)
+        elif not recorded:
+            record(Mapped(chunk=self._forced))
+        elif recorded[0] != Mapped(chunk=self._forced):
+            _say_other(run, recorded[0], self._forced)
+
+    def _recall(self, recorded: Sequence[Mapped]) -> None:
+        """Go on from what is on record."""
+        for mapped in recorded:
+            if mapped.of is None:
+                self._forced = mapped.chunk
+            else:
+                self._measured = mapped.chunk, mapped.of
 
     def of(self, count: int, trial: Trial) -> int:
         """Return how many of so many members to map at once.
@@ -102,7 +125,10 @@ class Chunks:
         chunk = self._forced
         if chunk is None:
             if self._measured is None or count > MORE * self._measured[1]:
-                self._measured = fastest(count, lambda few: self._in_all(few, count, trial)), count
+                found = fastest(count, lambda few: self._in_all(few, count, trial))
+                self._measured = found or 1, count
+                if found is not None:
+                    self._recall(self._record(Mapped(chunk=found, of=count)))
             chunk, of = self._measured
             # All at once of fewer is all at once of a few more.
             chunk = count if chunk == of else chunk
@@ -117,7 +143,8 @@ class Chunks:
             return error
         return UsageError(
             f"the members mapped at once must fit the device, but {chunk} do not, and {fewer} "
-            f"would; let chunk='auto' find what is fastest of what fits, or lower it: {error}"
+            f"would; in a new run let chunk='auto' find what is fastest of what fits, or lower it, "
+            f"as with chunk={fewer}: {error}"
         )
 
     def _in_all(self, chunk: int, count: int, trial: Trial) -> float | None:
@@ -141,10 +168,11 @@ class Chunks:
         return min(taken_s[1:])
 
 
-def fastest(most: int, seconds: Callable[[int], float | None]) -> int:
+def fastest(most: int, seconds: Callable[[int], float | None]) -> int | None:
     """Return how many members to map at once: of all, a fourth, and so on down to one by one.
 
-    ``seconds`` says how long all take, or None if so many do not fit. One does, or nothing will.
+    ``seconds`` says how long all take, or None if so many do not fit. None is that not even one
+    does.
     """
     taken_s: dict[int, float] = {}
     chunk = most
@@ -155,10 +183,22 @@ def fastest(most: int, seconds: Callable[[int], float | None]) -> int:
                 break  # With fewer still it would take longer still.
             taken_s[chunk] = took
         chunk = chunk // FEWER or int(chunk > 1)
-    best = min(taken_s, key=lambda chunk: taken_s[chunk], default=1)
+    if not taken_s:
+        return None
+    best = min(taken_s, key=lambda chunk: taken_s[chunk])
     fields = {"chunk": best, "seconds": taken_s}
     logger.info("%(chunk)d members are mapped at once", fields, extra=fields)
     return best
+
+
+def _say_other(run: str, recorded: Mapped, chunk: int) -> None:
+    fields = {"run": run, "recorded": recorded.chunk, "chunk": chunk}
+    logger.warning(
+        "run %(run)r has been trained with %(recorded)d members mapped at once and goes on with "
+        "chunk=%(chunk)d, so that sums may be rounded differently; chunk='auto' keeps to it",
+        fields,
+        extra=fields,
+    )
 
 
 def too_large(count: int, size: int) -> UsageError:

@@ -21,7 +21,15 @@ from ramet import errors
 from ramet.engine.child import GRACE_S, Job, Report
 from ramet.engine.portable import culprit
 from ramet.engine.prints import Prints
-from ramet.engine.resources import THREADS, check_gpus, environment_of, usable_cores, visible_gpus
+from ramet.engine.resources import (
+    THREADS,
+    check_gpus,
+    environment_of,
+    own_threads,
+    threads_given,
+    usable_cores,
+    visible_gpus,
+)
 from ramet.engine.run import Run
 from ramet.engine.script import this_script
 from ramet.engine.worker import Watch
@@ -70,25 +78,32 @@ class Share:
                 f"set workers, or leave them out"
             )
 
-    def environments(self) -> list[dict[str, str]]:
-        """Return the environment of each worker."""
+    def check_gpus(self) -> None:
+        """Refuse a share of GPUs that is more than there is."""
+        check_gpus(visible_gpus(os.environ), workers=self.workers, per_worker=self.gpus)
+
+    @property
+    def asked(self) -> int | None:
+        """The threads of each process that the user asks for, here or for all programs."""
+        return self.threads or threads_given(os.environ)
+
+    @property
+    def default(self) -> int:
+        """The threads of each process where nothing is asked for."""
+        return max(1, usable_cores() // self.workers) if self.workers else own_threads(os.environ)
+
+    def environments(self, threads: int) -> list[dict[str, str]]:
+        """Return the environment of each worker, with so many threads."""
         gpus = visible_gpus(os.environ)
-        check_gpus(gpus, workers=self.workers, per_worker=self.gpus)
         # What is asked for here is meant more than what the environment says for all programs.
         given = {
             name: value
             for name, value in os.environ.items()
             if not (self.threads and name in THREADS)
         }
-        cores = self.threads * self.workers if self.threads else usable_cores()
         return [
             environment_of(
-                index,
-                workers=self.workers,
-                cores=cores,
-                gpus=gpus,
-                gpus_per_worker=self.gpus,
-                given=given,
+                index, threads=threads, gpus=gpus, gpus_per_worker=self.gpus, given=given
             )
             for index in range(self.workers)
         ]

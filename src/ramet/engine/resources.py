@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+# The one that libraries fall back to, most of them behind a variable of their own.
+ALL_LIBRARIES = "OMP_NUM_THREADS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Where Linux says how much of the machine a container gets.
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
@@ -26,20 +29,18 @@ CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 def environment_of(
     worker: int,
     *,
-    workers: int,
-    cores: int,
+    threads: int,
     gpus: Sequence[str],
     gpus_per_worker: float | None,
     given: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return the environment of one of so many workers; what the user set stays as it is.
+    """Return the environment of a worker with so many threads; what the user set stays as it is.
 
-    >>> environment_of(1, workers=2, cores=8, gpus=["0", "1"], gpus_per_worker=None, given={})
+    >>> environment_of(1, threads=4, gpus=["0", "1"], gpus_per_worker=None, given={})
     {'OMP_NUM_THREADS': '4', 'OPENBLAS_NUM_THREADS': '4', 'MKL_NUM_THREADS': '4', \
 'NUMEXPR_NUM_THREADS': '4', 'VECLIB_MAXIMUM_THREADS': '4', 'CUDA_VISIBLE_DEVICES': '1'}
     """
-    threads = str(max(1, cores // workers))
-    environment = {**dict.fromkeys(THREADS, threads), **given}
+    environment = {**dict.fromkeys(THREADS, str(threads)), **given}
     if gpus:
         environment[VISIBLE] = ",".join(share(worker, gpus, gpus_per_worker))
     return environment
@@ -97,6 +98,24 @@ def usable_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quota = _quota(CPU_MAX.read_text()) if CPU_MAX.exists() else math.inf
     return int(max(1, min(cores or 1, quota)))
+
+
+def threads_given(given: Mapping[str, str]) -> int | None:
+    """Return the threads that the user sets for all libraries, if any.
+
+    >>> threads_given({"OMP_NUM_THREADS": "4,2"}), threads_given({"MKL_NUM_THREADS": "4"})
+    (4, None)
+    """
+    # A number for each level of nesting.
+    outermost, *_ = given.get(ALL_LIBRARIES, "").split(",")
+    return int(outermost) if outermost.strip().isdecimal() and int(outermost) else None
+
+
+def own_threads(given: Mapping[str, str]) -> int:
+    """Return the threads that numerical libraries have in this process."""
+    # The only one of them that says so, where the training script has loaded it.
+    asked = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    return threads_given(given) or usable_cores() if asked is None else int(asked())
 
 
 def _quota(cpu_max: str) -> float:

@@ -19,7 +19,7 @@ from ramet.engine.sweeping import Sweeping
 from ramet.engine.turn import Turn
 from ramet.engine.turns_out import TurnsOut
 from ramet.errors import StateError, UsageError
-from ramet.events import AnyEvent, StopAsked, Stopped, TurnEnded
+from ramet.events import AnyEvent, Conditions, Mapped, StopAsked, Stopped, TurnEnded
 from ramet.faults import reach
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
@@ -95,6 +95,20 @@ class Run:
         """Whether the run is to stop, because somebody asked for it or it reached its target."""
         self._journal.catch_up()
         return self._journal.stopped
+
+    @property
+    def threads(self) -> int | None:
+        """The threads of each process that the run keeps to, if any are on record."""
+        return self._journal.threads
+
+    @property
+    def mapped(self) -> tuple[Mapped, ...]:
+        """How many members are mapped at once, as the run keeps to it."""
+        return self._journal.mapped
+
+    def keep_to(self, conditions: Conditions) -> None:
+        """Record conditions, unless there are some on record."""
+        self._journal.append(conditions)
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {len(self.population)} members, {self._journal.turns} turns)"

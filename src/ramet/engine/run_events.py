@@ -1,9 +1,9 @@
-"""Events of a run itself: that it was stopped, goes on, has a target or a greater budget."""
+"""Events of a run itself: stopped, goes on, has a target, a greater budget, conditions to keep."""
 
 import contextlib
 
 from ramet.errors import LogMoved
-from ramet.events import Extended, Resumed, Stopped, TargetSet
+from ramet.events import Conditions, Extended, Mapped, Resumed, Stopped, TargetSet
 from ramet.history.follower import Follower
 from ramet.replica import Replica
 from ramet.store.base import RunEvent, Store
@@ -30,3 +30,10 @@ def wanted(event: RunEvent, replica: Replica) -> bool:
             return bool(replica.get("target") != target)
         case Extended(steps=steps):
             return bool(replica.get("steps") < steps)
+        case Conditions(threads=threads, mapped=mapped):
+            return (threads is not None and replica.threads is None) or _is_new(mapped, replica)
+
+
+def _is_new(mapped: Mapped | None, replica: Replica) -> bool:
+    """Say whether nothing is on record of as many members."""
+    return mapped is not None and mapped.of not in {known.of for known in replica.mapped}

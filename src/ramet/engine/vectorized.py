@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from ramet.engine.checkpoints import UNREADABLE
-from ramet.engine.mapping import too_large
+from ramet.engine.mapping import Chunks, too_large
 from ramet.engine.run import Run
 from ramet.engine.turn import Turn
 from ramet.engine.worker import Watch, recover
 from ramet.errors import LeaseLost, StoreError
+from ramet.events import Conditions, Mapped
 from ramet.faults import reach
 from ramet.population import Checkpoint
 from ramet.space import Space
@@ -27,6 +28,8 @@ class Program(Protocol[S]):
 
     # Bytes of one state.
     size: int
+    # How many members it maps at once.
+    chunks: Chunks
 
     def begun(self, turns: Sequence[Turn]) -> S:
         """Return the states of members that begin, from each turn's `init_rng`."""
@@ -66,7 +69,14 @@ class Vectorizable(Protocol):
 
 def work_together(run: Run, task: Vectorizable, watch: Watch) -> None:
     """Train all members that are free, turn after turn, until the run is over."""
-    device: _Device[Any] = _Device(task.program(run.population.space))
+    program = task.program(run.population.space)
+
+    def record(mapped: Mapped) -> Sequence[Mapped]:
+        run.keep_to(Conditions(mapped=mapped))
+        return run.mapped
+
+    program.chunks.keep_to(run.name, run.mapped, record)
+    device: _Device[Any] = _Device(program)
     try:
         while turns := list(iter(run.ask, None)):
             for group in _alike(turns):

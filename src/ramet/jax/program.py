@@ -43,7 +43,7 @@ class Program:
     ) -> None:
         self._traced = Traced(functions)
         self._numbers = numbers
-        self._chunks = Chunks(chunk, self.is_full)
+        self.chunks = Chunks(chunk, self.is_full)
         self._devices = jax.devices() if shard else jax.devices()[:1]
         self._mesh = Mesh(np.array(self._devices), (AXIS,))
         self._blank = blank(functions)
@@ -109,13 +109,13 @@ class Program:
             return self._call(chunk, members, nth, steps)
         except jax.errors.JaxRuntimeError as error:
             trial = functools.partial(self._trial, members, steps)
-            raise self._chunks.explained(error, chunk, trial) from error
+            raise self.chunks.explained(error, chunk, trial) from error
 
     def _chunk(self, members: "Members", steps: int) -> int:
         """Return how many members each device is to map at once."""
         each = -(-len(members[2]) // len(self._devices))
         trial = functools.partial(self._trial, members, min(steps, MEASURED))
-        return self._chunks.of(each, trial)
+        return self.chunks.of(each, trial)
 
     def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
         """Return what trains so many members a little on each device, and forgets it."""

@@ -5,12 +5,24 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from ramet.events import AnyEvent, Extended, Logged, Resumed, RunOpened, Stopped, TargetSet
+from ramet.events import (
+    AnyEvent,
+    Conditions,
+    Extended,
+    Logged,
+    Resumed,
+    RunOpened,
+    Stopped,
+    TargetSet,
+)
 from ramet.population import Member
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The right of one worker to one member, until it runs out and somebody takes it over."""
+    """The right of one worker to one member, until another worker takes it over.
+
+    That is possible once it has run out, or the process that holds it is known to be gone.
+    """
 
     run: str
     member: int
@@ -48,7 +60,7 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # What belongs to a run and to no member.
-RunEvent = Extended | TargetSet | Stopped | Resumed
+RunEvent = Extended | TargetSet | Stopped | Resumed | Conditions
 
 
 def standing(member: Member) -> Standing:
@@ -86,7 +98,8 @@ class Store(Protocol):
 
         Free is a member that nobody holds a live lease on, that has budget left and, in a
         synchronous run, that has not yet ended its turn of the present round. Among those that
-        trained equally little it is the preferred one, or else the first.
+        trained equally little it is the preferred one, or else the first. A lease is live until it
+        runs out, or its process certainly exists no more.
         """
         ...
 

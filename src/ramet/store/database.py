@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ramet.clock import Clock
+from ramet.process import Processes
 from ramet.store import file_refusals
 from ramet.store.statements import migrations, statements
 from ramet.store.turnstile import Turnstile
@@ -30,13 +31,16 @@ COPY_BACK_EVERY = 250
 class Database:
     """One connection, used by one thread at a time, and opened again when it is needed."""
 
-    def __init__(self, path: Path, *, clock: Clock, patience_s: float) -> None:
+    def __init__(
+        self, path: Path, *, clock: Clock, processes: Processes, patience_s: float
+    ) -> None:
         if sqlite3.sqlite_version_info < _NEEDED:
             raise file_refusals.old_library(_NEEDED)
         self.path = path
         # What the system calls take, once in every transaction.
         self._name = os.fspath(path)
         self._clock = clock
+        self._processes = processes
         self._patience_s = patience_s
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -191,6 +195,8 @@ class Database:
         self._check_version(version)
         if (mode := _pragma(connection, "journal_mode = WAL")) != "wal":
             raise file_refusals.no_wal(self.path, mode)
+        # Queries ask whether who holds a lease still exists.
+        connection.create_function("gone", 1, self._processes.gone)
         # It is for whoever is through the turnstile to do.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         if version < len(migrations()):

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ramet.clock import Clock, SystemClock
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, fold
+from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
 from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
 
@@ -21,6 +22,8 @@ class _Row:
     token: int = 0
     lease: Lease | None = None
     heard_at: float = 0.0
+    # Which process holds the lease.
+    process: str | None = None
 
 
 @dataclass(slots=True)
@@ -47,8 +50,9 @@ class _Record:
 class MemoryStore:
     """Keeps everything in memory, safely for many threads."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, processes: Processes | None = None) -> None:
         self._clock = clock or SystemClock()
+        self._processes = processes or SystemProcesses()
         self._lock = threading.RLock()
         self._records: dict[str, _Record] = {}
 
@@ -94,7 +98,7 @@ class MemoryStore:
     def extend(self, lease: Lease, *, ttl_s: float) -> Lease:
         with self._lock:
             row = self._held(lease)
-            row.heard_at = self._clock.uptime()
+            row.heard_at, row.process = self._clock.uptime(), self._processes.this()
             row.lease = replace(lease, expires_at=row.heard_at + ttl_s)
             return row.lease
 
@@ -167,11 +171,12 @@ class MemoryStore:
             raise run_not_found(run, sorted(self._records)) from None
 
     def _live(self, row: _Row) -> bool:
-        return row.lease is not None and row.lease.expires_at > self._clock.uptime()
+        held = row.lease is not None and row.lease.expires_at > self._clock.uptime()
+        return held and not self._processes.gone(row.process)
 
     def _lease(self, record: _Record, row: _Row, worker: str, ttl_s: float) -> Lease:
         row.token += 1
-        row.heard_at = self._clock.uptime()
+        row.heard_at, row.process = self._clock.uptime(), self._processes.this()
         row.lease = Lease(
             run=record.opening.name,
             member=row.standing.member,

@@ -30,12 +30,18 @@ class Rows:
     """The rows of one run."""
 
     def __init__(
-        self, connection: sqlite3.Connection, name: str, *, clock: Clock, boot: str
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        *,
+        clock: Clock,
+        boot: str,
+        process: str | None,
     ) -> None:
         self.name = name
         self._connection = connection
         self._clock = clock
-        self._boot = boot
+        self._boot, self._process = boot, process
         row = self._one("run", name=name)
         if row is None:
             raise run_not_found(name, sorted(names(connection)))
@@ -60,12 +66,12 @@ class Rows:
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
         now = self._clock.uptime()
-        rows = self._all("seats", run=self._id, now=now, boot=self._boot)
+        rows = self._all("seats", run=self._id, now=now, boot=self._boot, process=self._process)
         return [_seat(*row, now=now) for row in rows]
 
     def first_free(self, prefer: int | None) -> Free | None:
         """Return the member to claim, if there is one."""
-        moment = {"now": self._clock.uptime(), "boot": self._boot}
+        moment = {"now": self._clock.uptime(), "boot": self._boot, "process": self._process}
         first = self._free("first_free", **moment)
         if first is None or prefer in {None, first.member}:
             return first
@@ -101,6 +107,7 @@ class Rows:
             now=now,
             expires_at=held.expires_at,
             boot=self._boot,
+            process=self._process,
         )
         return held
 

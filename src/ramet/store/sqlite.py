@@ -1,6 +1,7 @@
 """A store in one file, for all processes of one machine."""
 
 import os
+import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from ramet import faults
 from ramet.clock import Clock, SystemClock
 from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
+from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.database import Database
 from ramet.store.rows import Rows, add_run, logged, names
@@ -31,6 +33,7 @@ class SQLiteStore:
         *,
         durability: Durability = "power",
         clock: Clock | None = None,
+        processes: Processes | None = None,
         # How long to wait while others write.
         patience_s: float = 60.0,
     ) -> None:
@@ -39,14 +42,22 @@ class SQLiteStore:
         self.path = Path(path).absolute()
         # What another process opens it by.
         self._again = partial(
-            SQLiteStore, self.path, durability=durability, clock=clock, patience_s=patience_s
+            SQLiteStore,
+            self.path,
+            durability=durability,
+            clock=clock,
+            processes=processes,
+            patience_s=patience_s,
         )
         self._durable = durability == "power"
         self._clock = clock or SystemClock()
+        self._processes = processes or SystemProcesses()
         self._boot = self._clock.boot()
         # Whether the last claim found no member.
         self._in_vain = False
-        self._database = Database(self.path, clock=self._clock, patience_s=patience_s)
+        self._database = Database(
+            self.path, clock=self._clock, processes=self._processes, patience_s=patience_s
+        )
         # What is wrong with the file is better said now.
         self.runs()
 
@@ -166,16 +177,25 @@ class SQLiteStore:
             # Somebody else may have done it meanwhile.
             if opening.name not in names(connection):
                 add_run(connection, opening)
-                rows = Rows(connection, opening.name, clock=self._clock, boot=self._boot)
+                rows = self._rows(connection, opening.name)
                 rows.write(worker, [written])
                 rows.move_on()
 
     @contextmanager
     def _reading(self, run: str) -> Iterator[Rows]:
         with self._database.reading() as connection:
-            yield Rows(connection, run, clock=self._clock, boot=self._boot)
+            yield self._rows(connection, run)
 
     @contextmanager
     def _writing(self, run: str, *, durable: bool = False) -> Iterator[Rows]:
         with self._database.writing(synced=durable) as connection:
-            yield Rows(connection, run, clock=self._clock, boot=self._boot)
+            yield self._rows(connection, run)
+
+    def _rows(self, connection: sqlite3.Connection, run: str) -> Rows:
+        return Rows(
+            connection,
+            run,
+            clock=self._clock,
+            boot=self._boot,
+            process=self._processes.this(),
+        )

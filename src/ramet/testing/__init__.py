@@ -4,6 +4,7 @@
 """
 
 from ramet.testing.clock import FakeClock
+from ramet.testing.processes import FakeProcesses
 from ramet.testing.quadratic import QUADRATIC_SPACE, Quadratic, SampledQuadratic
 from ramet.testing.toys import TOY_SPACE, TOY_START, Drift, Toy
 
@@ -13,6 +14,7 @@ __all__ = [
     "TOY_START",
     "Drift",
     "FakeClock",
+    "FakeProcesses",
     "Quadratic",
     "SampledQuadratic",
     "Toy",

@@ -4,8 +4,8 @@
 
     class TestMyStore(StoreContract):
         @pytest.fixture
-        def store(self, clock):
-            return MyStore(clock=clock)
+        def store(self, clock, processes):
+            return MyStore(clock=clock, processes=processes)
 
 The promises are numbered as in docs/architecture.md.
 """
@@ -30,6 +30,7 @@ from ramet.events import (
 )
 from ramet.store import Lease, Standing, Store, standing
 from ramet.testing.clock import FakeClock
+from ramet.testing.processes import FakeProcesses
 from ramet.testing.store_steps import (
     TTL_S,
     at_once,
@@ -55,7 +56,11 @@ class StoreContract:
         return FakeClock()
 
     @pytest.fixture
-    def store(self, clock: FakeClock) -> Store:
+    def processes(self) -> FakeProcesses:
+        return FakeProcesses()
+
+    @pytest.fixture
+    def store(self, clock: FakeClock, processes: FakeProcesses) -> Store:
         raise NotImplementedError("give the class a store fixture")
 
     def test_a_run_that_was_not_opened_is_named_in_the_error(self, store: Store) -> None:
@@ -212,6 +217,51 @@ class StoreContract:
         clock.sleep(TTL_S + 1)
         assert claim(store).member == 0
         assert standings(store)[0].turn == 1
+
+    def test_i6_what_a_process_held_is_free_as_soon_as_the_process_is_gone(
+        self, store: Store, processes: FakeProcesses
+    ) -> None:
+        begin(store)
+        end_turn(store, claim(store))
+        dead = claim(store, "dies")
+        assert dead.member == 1
+        processes.die()
+        assert store.seats("lm")[1].worker is None
+        taken = claim(store)
+        assert taken.member == 1
+        assert taken.token > dead.token
+        with pytest.raises(LeaseLost, match="'gpu-03' holds it now"):
+            end_turn(store, dead)
+        end_turn(store, taken)
+
+    def test_the_preferred_member_is_claimed_from_a_process_that_is_gone(
+        self, store: Store, processes: FakeProcesses
+    ) -> None:
+        begin(store)
+        claim(store, prefer=2)
+        processes.die()
+        assert claim(store, prefer=2).member == 2
+
+    def test_a_process_that_may_be_there_keeps_what_it_holds(
+        self, store: Store, processes: FakeProcesses
+    ) -> None:
+        begin(store, members=1)
+        lease = claim(store, "stopped")
+        processes.switch()
+        assert store.seats("lm")[0].worker == "stopped"
+        assert nobody_is_free(store)
+        end_turn(store, lease)
+
+    def test_a_lease_is_held_by_the_process_that_last_extended_it(
+        self, store: Store, processes: FakeProcesses
+    ) -> None:
+        begin(store, members=1)
+        lease = claim(store)
+        processes.switch()
+        lease = store.extend(lease, ttl_s=TTL_S)
+        processes.switch()
+        assert nobody_is_free(store)
+        end_turn(store, lease)
 
     def test_i8_events_are_numbered_without_gaps(self, store: Store) -> None:
         begin(store, members=50)

@@ -39,7 +39,7 @@ class Program:
     ) -> None:
         self._functions, self._numbers, self._device = functions, numbers, device
         self._traced = Traced(functions)
-        self._chunks = Chunks(chunk, self.is_full)
+        self.chunks = Chunks(chunk, self.is_full)
         # What every state must be like; drawn of any generator.
         self._like = begin(functions, np.random.default_rng(0))
         self.size = sum(leaf.nbytes for leaf in leaves(self._like))
@@ -69,7 +69,7 @@ class Program:
             drawn = self._stacked([draw(self._functions, turn, steps) for turn in turns])
             members = states, hparams, drawn
             trial = functools.partial(self._trial, members, min(steps, MEASURED))
-            chunk = self._chunks.of(len(turns), trial)
+            chunk = self.chunks.of(len(turns), trial)
             states, score = self.stretch(chunk, *members, steps)
             scores.append(score)
         check_step(self._like, arrays(row(states, 0)))
@@ -97,7 +97,7 @@ class Program:
             if not self.is_full(error):
                 raise
             trial = functools.partial(self._trial, (states, hparams, drawn), 1)
-            raise self._chunks.explained(error, chunk, trial) from error
+            raise self.chunks.explained(error, chunk, trial) from error
 
     def _call(
         self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int

@@ -26,7 +26,8 @@ UPDATE runs SET steps = :steps, round = :round, head = :head WHERE id = :id;
 -- The member that trained least, of those that are free to train.
 SELECT member, trained, token FROM members INDEXED BY claims
 WHERE run = :run AND phase = :phase AND trained < :steps
-AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now)
+AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
+    AND NOT (process IS NOT :process AND gone(process)))
 ORDER BY trained, member
 LIMIT 1;
 
@@ -34,7 +35,8 @@ LIMIT 1;
 -- The preferred member, if it is free and trained as little as that one.
 SELECT member, trained, token FROM members
 WHERE run = :run AND member = :prefer AND phase = :phase AND trained = :trained
-AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now);
+AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
+    AND NOT (process IS NOT :process AND gone(process)));
 
 -- name: due
 -- The member, if it may train this turn, whoever holds it.
@@ -45,7 +47,8 @@ AND phase = :phase AND trained < :steps AND turn = :turn;
 -- name: lease
 -- Gives a member to a worker.
 UPDATE members
-SET token = :token, worker = :worker, heard_at = :now, expires_at = :expires_at, boot = :boot
+SET token = :token, worker = :worker, heard_at = :now, expires_at = :expires_at, boot = :boot,
+    process = :process
 WHERE run = :run AND member = :member;
 
 -- name: holder
@@ -54,7 +57,7 @@ SELECT worker, token FROM members WHERE run = :run AND member = :member;
 
 -- name: let_go
 -- Ends a lease, if it is the last one given.
-UPDATE members SET worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL
+UPDATE members SET worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL, process = NULL
 WHERE run = :run AND member = :member AND token = :token;
 
 -- name: held_by
@@ -70,7 +73,7 @@ SELECT checkpoint FROM members WHERE run = :run AND member = :member;
 UPDATE members
 SET trained = :trained, step = :step, turn = :turn, score = :score, checkpoint = :checkpoint,
     phase = :phase, token = token + (member <> :writer),
-    worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL
+    worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL, process = NULL
 WHERE run = :run AND member = :member;
 
 -- name: events
@@ -86,7 +89,8 @@ SELECT event FROM events WHERE run = :run AND number = 0;
 -- name: seats
 -- How the members stand, and who holds them.
 SELECT member, trained, step, turn, score, checkpoint, worker, heard_at,
-    (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now)
+    (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
+    AND NOT (process IS NOT :process AND gone(process)))
 FROM members
 WHERE run = :run
 ORDER BY member;

@@ -1,0 +1,197 @@
+"""Which process this is, and whether another one of this machine still exists.
+
+A name has all that tells a process from every other: the start of the machine, the namespaces in
+which numbers and times mean the same, the process's number and when it started. Numbers are used
+again and containers count from one, so that none of these says enough alone. All of it is read from
+/proc; no process is ever sent a signal. Where /proc does not say enough, a process counts as there.
+"""
+
+import functools
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+# How long a process that was there is taken to be there still.
+LOOK_EVERY_S = 0.1
+# Between a process and the one that watches it.
+_AND = "; "
+# Where Linux tells of processes.
+_PROC = Path("/proc")
+_BOOT_ID = _PROC / "sys/kernel/random/boot_id"
+
+
+class Processes(Protocol):
+    """What tells processes apart, so that tests need not end any."""
+
+    def this(self) -> str | None:
+        """Return the name of this process, or None where there is no telling processes apart."""
+        ...
+
+    def gone(self, name: str | None) -> bool:
+        """Say whether the process of this name certainly exists no more."""
+        ...
+
+
+class Process(NamedTuple):
+    """What a process is known by."""
+
+    # Which start of the machine it is of.
+    boot: str
+    # Where its number is counted and its time is told.
+    namespaces: str
+    pid: int
+    # Ticks between the machine's start and its own.
+    started: int
+
+    @classmethod
+    def read(cls, name: str) -> "Process":
+        """Return a process by its name, or raise ValueError."""
+        boot, namespaces, pid, started = name.split()
+        return cls(boot, namespaces, int(pid), int(started))
+
+    @property
+    def name(self) -> str:
+        return " ".join(map(str, self))
+
+
+class Stat(NamedTuple):
+    """What /proc/<pid>/stat says of a process."""
+
+    state: str
+    threads: int
+    started: int
+
+    @classmethod
+    def read(cls, text: str) -> "Stat":
+        """Return what a line says; a program's name in it may have blanks and parentheses."""
+        fields = text.rpartition(")")[2].split()
+        # Counted from the third: proc_pid_stat(5).
+        return cls(fields[3 - 3], int(fields[20 - 3]), int(fields[22 - 3]))
+
+    @property
+    def ended(self) -> bool:
+        """Whether only its entry is left; a first thread may end before the others do."""
+        return self.state in {"Z", "X"} and self.threads <= 1
+
+
+def is_gone(holder: Process, here: Process, stat: Stat | None) -> bool:
+    """Say whether a process has ended, by what was read where it should be; None is nothing.
+
+    >>> here = Process("boot", "pid:[1]", 7, 100)
+    >>> is_gone(here._replace(pid=9), here, None)
+    True
+    >>> is_gone(here._replace(pid=9, namespaces="pid:[2]"), here, None)
+    False
+    """
+    if (holder.boot, holder.namespaces) != (here.boot, here.namespaces):
+        return False
+    return stat is None or stat.ended or stat.started != holder.started
+
+
+class SystemProcesses:
+    """The machine's own processes."""
+
+    def __init__(self) -> None:
+        self._gone: set[str] = set()
+        # When each was last seen.
+        self._seen_at: dict[str, float] = {}
+
+    def this(self) -> str | None:
+        return _this(os.getpid(), _watcher)
+
+    def gone(self, name: str | None) -> bool:
+        if name is None or name == self.this():
+            return False
+        if name in self._gone:
+            return True
+        now = time.monotonic()
+        if now - self._seen_at.get(name, -LOOK_EVERY_S) < LOOK_EVERY_S:
+            return False
+        if all(map(_gone, name.split(_AND))):
+            self._gone.add(name)
+            return True
+        self._seen_at[name] = now
+        return False
+
+
+# The process that looks after this one.
+_watcher: str | None = None
+
+
+def watched_by(name: str | None) -> None:
+    """Record that another process looks after this one, and sees to what it leaves behind.
+
+    As long as that one exists, what this one holds is not taken for abandoned: the other takes it
+    back, and counts how often a turn was the death of its process.
+    """
+    global _watcher  # noqa: PLW0603 - a process is watched as a whole
+    _watcher = name
+
+
+@functools.cache
+def _this(pid: int, watcher: str | None) -> str | None:
+    this = _process(pid)
+    return None if this is None else _AND.join(filter(None, [this.name, watcher]))
+
+
+@functools.cache
+def _process(pid: int) -> Process | None:
+    """Return this process, if /proc tells the truth about it and hides none of the others."""
+    try:
+        ours = (_PROC / "self").readlink() == Path(str(pid))
+        seen = ours and not _hides((_PROC / "mounts").read_text())
+        stat, boot = _stat(pid), _BOOT_ID.read_text().strip()
+        namespaces = _namespaces()
+    except (OSError, ValueError, IndexError):
+        return None
+    if not seen or stat is None or not boot:
+        return None
+    return Process(boot, namespaces, pid, stat.started)
+
+
+def _namespaces() -> str:
+    folder = _PROC / "self/ns"
+    # Starts of processes are told in the reader's time, which kernels before 5.6 have one of.
+    kinds = ["pid", *(["time"] if (folder / "time").is_symlink() else [])]
+    return ",".join(str((folder / kind).readlink()) for kind in kinds)
+
+
+def _hides(mounts: str) -> bool:
+    """Say whether /proc shows each user no more than some of the processes.
+
+    >>> _hides("proc /proc proc rw,relatime,hidepid=invisible 0 0")
+    True
+    >>> _hides("proc /proc proc rw,relatime 0 0")
+    False
+    """
+    lines = [line.split() for line in mounts.splitlines()]
+    return any(fields[1] == str(_PROC) and "hidepid=" in fields[3] for fields in lines)
+
+
+def _gone(name: str) -> bool:
+    here = _process(os.getpid())
+    try:
+        holder = Process.read(name)
+        return here is not None and is_gone(holder, here, _stat(holder.pid))
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _stat(pid: int) -> Stat | None:
+    """Return what is said of the process of a number; None if none has it."""
+    try:
+        return Stat.read((_PROC / str(pid) / "stat").read_text(errors="replace"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def forget() -> None:
+    """Have what is known of this process read again."""
+    _this.cache_clear()
+    _process.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    # A child may have its parent's number, in a namespace of its own.
+    os.register_at_fork(after_in_child=forget)
