@@ -31,7 +31,7 @@ def test_the_schedule_is_what_the_best_weights_were_trained_with(
 ) -> None:
     strategy = pbt(copies=copies, synchronous=synchronous, exploit=ramet.Truncation(0.4))
     for seed in range(5):
-        result = ramet.run(Counts(), SPACE, strategy, steps=40, seed=seed)
+        result = ramet.run(Counts(), SPACE, strategy, steps=40, mode="max", seed=seed)
         schedule, rates = result.schedule(), result.best.load()["rates"]
         assert [schedule(step)["lr"] for step in range(result.best.step)] == rates
         assert [piece.start for piece in schedule.pieces[1:]] == [
@@ -41,14 +41,14 @@ def test_the_schedule_is_what_the_best_weights_were_trained_with(
 
 
 def test_the_best_is_the_best_score_that_any_turn_ended_with() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=40, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=40, mode="max", seed=0)
     ended = [event.points[-1][1] for event in result.events if hasattr(event, "points")]
     assert result.best.score == max(ended)
     assert Descent().evaluate(result.best.load()) == result.best.score
 
 
 def test_results_of_equal_runs_are_alike_and_short_to_print() -> None:
-    one, other = (ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0) for _ in range(2))
+    one, other = (ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0) for _ in range(2))
     assert one.best == other.best
     assert repr(one) == (
         f"Result('run': 6 members, 12 turns, 0 copies, best {one.best.score:.6g}, seed 0)"
@@ -57,7 +57,7 @@ def test_results_of_equal_runs_are_alike_and_short_to_print() -> None:
 
 
 def test_the_best_state_is_a_copy_to_write_on() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0)
     result.best.load()["w"][:] = 0.0
     assert Descent().evaluate(result.best.load()) == result.best.score
 
@@ -67,7 +67,7 @@ def test_a_run_without_a_finite_score_has_no_best() -> None:
         def evaluate(self, state: dict[str, Any]) -> float:
             return float("nan")
 
-    result = ramet.run(Fails(), SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(Fails(), SPACE, pbt(), steps=8, mode="max", seed=0)
     with pytest.raises(ramet.RametError, match="a finite score, but none of 12 did"):
         _ = result.best
 
@@ -82,7 +82,7 @@ def test_memory_holds_no_more_checkpoints_than_members_need(
         return made[-1]
 
     monkeypatch.setattr("ramet.places.MemoryBlobs", make)
-    ramet.run(Descent(), SPACE, pbt(), steps=400, seed=0)
+    ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=0)
     # Those of 6 members and the best one, and what came since the last sweep.
     assert 0 < len(made[0].sizes("run")) <= 7 + 8
 
@@ -97,7 +97,7 @@ def test_a_member_trains_with_what_it_explored_after_it_copied() -> None:
             state.update(Descent().step(state, turn.hparams, turn.steps, turn.rng))
             turn.report(Descent().evaluate(state))
 
-    result = ramet.run(train, SPACE, pbt(synchronous=True), steps=24, seed=0)
+    result = ramet.run(train, SPACE, pbt(synchronous=True), steps=24, mode="max", seed=0)
     turn = 0
     copied: dict[int, float] = {}
     explored = 0
@@ -117,7 +117,11 @@ def test_a_member_trains_with_what_it_explored_after_it_copied() -> None:
 
 def test_trained_and_step_part_when_an_asynchronous_member_copies_one_that_is_ahead() -> None:
     run = ramet.open(
-        space=SPACE, strategy=pbt(population=2, exploit=ramet.Truncation(0.5)), steps=80, seed=0
+        space=SPACE,
+        strategy=pbt(population=2, exploit=ramet.Truncation(0.5)),
+        steps=80,
+        mode="max",
+        seed=0,
     )
     behind = run.ask()
     assert behind is not None
