@@ -119,6 +119,7 @@ def exploit_ms(folder: Path, mb: float, times: int) -> float:
             population=2, ready=1, synchronous=True, exploit=ramet.BinaryTournament()
         ),
         steps=2 * times + 1,
+        mode="max",
         durability="process",
         seed=0,
     )

@@ -41,6 +41,7 @@ def measure(metrics: int) -> dict[str, float]:
         space=ramet.Space(lr=ramet.Uniform(0.0, 1.0)),
         strategy=ramet.PBT(population=5, ready=10**9),
         steps=10**9,
+        mode="max",
         seed=0,
     )
     turns = [turn for turn in (run.ask(), run.ask(), run.ask()) if turn is not None]

@@ -58,6 +58,7 @@ def measure(
             SPACE,
             strategy,
             steps=turns // members,
+            mode="max",
             workers=workers,
             seed=0,
             progress=False,

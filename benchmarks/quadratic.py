@@ -118,6 +118,7 @@ class Trial:
             QUADRATIC_SPACE,
             make(self.workers, self.evaluate_every),
             steps=self.rounds * READY,
+            mode="max",
             seed=seed,
             progress=False,
         )

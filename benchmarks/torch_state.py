@@ -46,6 +46,7 @@ def measure_state(*, megabytes: int, durability: Any) -> dict[str, Any]:
             SPACE,
             strategy,
             steps=TURNS // MEMBERS,
+            mode="max",
             seed=0,
             store=Path(folder, "runs.db"),
             durability=durability,

@@ -101,6 +101,7 @@ def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float
             SPACE,
             strategy,
             steps=ready * (WARM + rounds),
+            mode="max",
             seed=0,
             store=Path(folder) / "runs.db",
             durability="process",

@@ -39,7 +39,7 @@ def trained(state, hparams, steps, seed):
 
 
 if __name__ == "__main__":
-    run = ramet.open("ask_tell.db", space=space, strategy=strategy, steps=1_000, seed=0)
+    run = ramet.open("ask_tell.db", space=space, strategy=strategy, steps=1_000, mode="max", seed=0)
     with ProcessPoolExecutor(max_workers=2) as pool:
         out = {}
         while True:

@@ -26,6 +26,7 @@ space = ramet.Space(
 )
 strategy = ramet.PBT(population=16, ready=100, explore=ramet.Perturb((0.8, 1.25)), synchronous=True)
 steps = 2_000
+mode = "max"
 
 
 def train(member):

@@ -89,7 +89,7 @@ def main():
         adam_beta1=ramet.Uniform(0.5, 0.95),
     )
     strategy = ramet.PBT(population=5, ready=25, synchronous=True)
-    result = ramet.run(train, space, strategy, steps=200, seed=0)
+    result = ramet.run(train, space, strategy, steps=200, mode="max", seed=0)
 
     model = BertForSequenceClassification(config)
     ramet.torch.load_model(model, result.best.load())

@@ -76,7 +76,7 @@ def main():
         dropout=ramet.Uniform(0.0, 0.6),
     )
     strategy = ramet.PBT(population=8, ready=50, synchronous=True)
-    result = ramet.run(train, space, strategy, steps=500, seed=0)
+    result = ramet.run(train, space, strategy, steps=500, mode="max", seed=0)
 
     reader = Reader().eval()
     ramet.torch.load_model(reader, result.best.load())

@@ -54,9 +54,10 @@ space = ramet.Space(
 )
 strategy = ramet.PBT(population=8, ready=50, synchronous=True)
 steps = 1_000
+mode = "max"
 
 if __name__ == "__main__":
-    result = ramet.run(train, space, strategy, steps=steps, seed=0)
+    result = ramet.run(train, space, strategy, steps=steps, mode=mode, seed=0)
     best = network()
     ramet.torch.load_model(best, result.best.load())
     print(f"{accuracy(best, test):.1%} of the test images, after")

@@ -34,7 +34,7 @@ def main():
         n_epochs=ramet.Integer(2, 10),
     )
     strategy = ramet.PBT(population=5, ready=8, synchronous=True)
-    result = ramet.run(train, space, strategy, steps=32, seed=0)
+    result = ramet.run(train, space, strategy, steps=32, mode="max", seed=0)
 
     model = algorithm(seed=0)
     ramet.torch.load_model(model.policy, result.best.load())

@@ -65,7 +65,9 @@ def trained(
     strategy: ramet.Strategy, name: str, seed: int = 0, rounds: int = ROUNDS
 ) -> ramet.Result:
     steps = rounds * READY
-    return ramet.run(Quadratic(), QUADRATIC_SPACE, strategy, steps=steps, seed=seed, name=name)
+    return ramet.run(
+        Quadratic(), QUADRATIC_SPACE, strategy, steps=steps, mode="max", seed=seed, name=name
+    )
 
 
 def logged() -> ramet.Result:

@@ -52,7 +52,7 @@ def strategies(copies: Copies) -> dict[str, ramet.Strategy]:
 
 
 def train(strategy: ramet.Strategy, seed: int) -> ramet.Result:
-    return ramet.run(Toy(), TOY_SPACE, strategy, steps=STEPS, seed=seed, progress=False)
+    return ramet.run(Toy(), TOY_SPACE, strategy, steps=STEPS, mode="max", seed=seed, progress=False)
 
 
 def final_q(result: ramet.Result) -> float:

@@ -94,7 +94,7 @@ def test_files_have_the_same_values(format_: Format, result: ramet.Result) -> No
 
 
 def test_tables_without_a_row_have_their_columns() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     result = run.result()
     for table in ("turns", "copies", "scores", "metrics"):
         assert result.rows(table) == []
@@ -104,7 +104,7 @@ def test_tables_without_a_row_have_their_columns() -> None:
 
 def test_a_choice_of_several_kinds_is_text_in_a_data_frame() -> None:
     space = ramet.Space(lr=ramet.Choice([None, 1, "auto"]), decay=ramet.Constant(0.1))
-    run = ramet.open(space=space, strategy=pbt(population=12), steps=8, seed=0)
+    run = ramet.open(space=space, strategy=pbt(population=12), steps=8, mode="max", seed=0)
     rows = run.result().rows("members")
     assert {row["hparams.lr"] for row in rows} == {None, 1, "auto"}
     polars = run.result().to_polars("members")

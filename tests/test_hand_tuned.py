@@ -85,8 +85,8 @@ def test_base_values_are_drawn_until_where_accepts_the_whole_schedule() -> None:
             return 1.0
 
     strategy = HandTuned(population=8, ready=1, shapes={"lr": Cosine(last=0.02)})
-    free = ramet.run(Train(), above(1e-5), strategy, steps=20, seed=0).population
-    result = ramet.run(Train(), above(0.01), strategy, steps=20, seed=0)
+    free = ramet.run(Train(), above(1e-5), strategy, steps=20, mode="max", seed=0).population
+    result = ramet.run(Train(), above(0.01), strategy, steps=20, mode="max", seed=0)
     assert result.population.done
     assert all(member.hparams["lr"] > 0.01 for member in result.population)
     # Those that it accepts at once are as they would be without it.

@@ -31,7 +31,9 @@ both = pytest.mark.parametrize("task", [Quadratic(), SampledQuadratic()], ids=["
 
 
 def trained(task: Task, *, seed: int = 0) -> ramet.Result:
-    return ramet.run(task, QUADRATIC_SPACE, RANDOM_SEARCH, steps=3 * 48, seed=seed, progress=False)
+    return ramet.run(
+        task, QUADRATIC_SPACE, RANDOM_SEARCH, steps=3 * 48, mode="max", seed=seed, progress=False
+    )
 
 
 @pytest.mark.parametrize("rate", [1e-9, 1e-4, 0.3, 1.0, 1.9, 2.0 - 1e-12, 2.0, 2.0 + 1e-12, 2.5])

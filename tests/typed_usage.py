@@ -52,11 +52,11 @@ space = ramet.Space(
 )
 strategy = ramet.PBT(population=5, ready=5, explore=ramet.Resample(0.2, otherwise=ramet.Perturb()))
 for what in (Line(), train):
-    result = ramet.run(what, space, strategy, steps=20, seed=0)
+    result = ramet.run(what, space, strategy, steps=20, mode="max", seed=0)
     assert_type(result.best.score, float)
     assert_type(result.schedule()(3), dict[str, Any])
     assert_type(result.final.step, int)
     weights: dict[str, Weights] = {"w": np.zeros(3)}
     assert_type(result.members[3].load(into=weights), dict[str, Weights])
-run = ramet.open(space=space, strategy=strategy, steps=10)
+run = ramet.open(space=space, strategy=strategy, steps=10, mode="max")
 assert_type(run.ask(), ramet.Turn | None)

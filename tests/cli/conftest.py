@@ -42,6 +42,7 @@ def at_work(tmp_path: Path) -> Iterator[ramet.Run]:
         space=quick.space,
         strategy=quick.strategy,
         steps=quick.steps,
+        mode="max",
         seed=0,
         worker="a-machine-with-a-very-long-name-4711-0.1",
     )
@@ -57,6 +58,7 @@ def begin(store: Path, name: str) -> ramet.Result:
         quick.space,
         quick.strategy,
         steps=quick.steps,
+        mode="max",
         name=name,
         store=store,
         durability="process",

@@ -13,6 +13,7 @@ PAUSE_S = float(os.environ.get("QUICK_PAUSE_S", "0"))
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
 strategy = ramet.PBT(population=5, ready=10)
 steps = 40
+mode = "max"
 
 
 def train(member: ramet.Trainee) -> None:

@@ -53,7 +53,9 @@ def test_a_run_that_is_done_is_not_stopped(done: Path) -> None:
 def _left_behind(store: Path) -> int:
     """Leave a checkpoint that a killed run would have; return its size."""
     blobs = DirectoryBlobs(store.with_name(store.name + "-checkpoints"))
-    run = library.open(store, space=quick.space, strategy=quick.strategy, steps=40, name="one")
+    run = library.open(
+        store, space=quick.space, strategy=quick.strategy, steps=40, mode="max", name="one"
+    )
     key = run.population[0].checkpoint
     assert key is not None
     data = blobs.get("one", key.key)

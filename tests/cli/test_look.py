@@ -78,7 +78,9 @@ def test_status_in_json_is_an_object_of_a_stable_shape(
 
 def test_a_round_is_told_of_a_synchronous_run(tmp_path: Path) -> None:
     strategy = library.PBT(population=5, ready=10, synchronous=True)
-    library.run(quick.train, quick.space, strategy, steps=20, store=tmp_path / "runs.db")
+    library.run(
+        quick.train, quick.space, strategy, steps=20, mode="max", store=tmp_path / "runs.db"
+    )
     assert ", round 2, " in ramet("status", tmp_path / "runs.db").output
     assert figures(tmp_path / "runs.db")["round"] == 2
 
@@ -106,7 +108,7 @@ def _stopped(run: library.Run) -> None:
 def test_a_watched_table_is_renewed_in_place_and_fits_the_terminal(tmp_path: Path) -> None:
     strategy = library.RandomSearch(population=60, ready=10)
     store = tmp_path / "runs.db"
-    run = library.open(store, space=quick.space, strategy=strategy, steps=10, seed=0)
+    run = library.open(store, space=quick.space, strategy=strategy, steps=10, mode="max", seed=0)
     run.stop()
     shown = _on_a_terminal("status", str(store), "--watch", lines=20)
     assert "and 46 members that scored less" in shown
@@ -155,7 +157,7 @@ def test_hyperparameters_are_shown_as_far_as_there_is_room(
 ) -> None:
     names = {f"hyperparameter_{i}": library.Choice(["flip", "crop"]) for i in range(5)}
     store = tmp_path / "runs.db"
-    library.open(store, space=library.Space(**names), strategy=quick.strategy, steps=20)
+    library.open(store, space=library.Space(**names), strategy=quick.strategy, steps=20, mode="max")
     assert "hyperparameter_4" in ramet("status", store).output
     monkeypatch.setattr(screen, "UNBOUNDED", 80)
     shown = ramet("status", store).output
@@ -166,7 +168,12 @@ def test_hyperparameters_are_shown_as_far_as_there_is_room(
 
 def test_failed_attempts_are_counted(tmp_path: Path) -> None:
     run = library.open(
-        tmp_path / "runs.db", space=quick.space, strategy=quick.strategy, steps=20, seed=0
+        tmp_path / "runs.db",
+        space=quick.space,
+        strategy=quick.strategy,
+        steps=20,
+        mode="max",
+        seed=0,
     )
     turn = run.ask()
     assert turn is not None

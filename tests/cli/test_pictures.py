@@ -82,7 +82,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, both in (("one", False), ("both", True)):
         space = library.Space(lr=library.LogUniform(1e-3, 1.0), both=library.Constant(both))
         strategy = library.PBT(population=5, ready=1)
-        library.run(train, space, strategy, steps=3, seed=0, store=store, name=name)
+        library.run(train, space, strategy, steps=3, mode="max", seed=0, store=store, name=name)
     return store
 
 

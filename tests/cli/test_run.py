@@ -133,6 +133,23 @@ def test_the_best_at_the_end_is_told_where_it_is_not_the_best_ever(tmp_path: Pat
     assert "at the end" not in up.output
 
 
+def test_the_mode_is_the_modules_unless_it_is_said(tmp_path: Path) -> None:
+    script, store = tmp_path / "low.py", tmp_path / "runs.db"
+    script.write_text(QUICK.read_text().replace('mode = "max"', 'mode = "min"'))
+    assert ramet("run", script, "--store", store).exit_code == 0
+    assert figures(store, "low")["mode"] == "min"
+    assert ramet("run", script, "--store", store, "--name", "up", "--mode", "max").exit_code == 0
+    assert figures(store, "up")["mode"] == "max"
+
+
+def test_a_run_has_to_say_its_mode(tmp_path: Path) -> None:
+    script = tmp_path / "modeless.py"
+    script.write_text(QUICK.read_text().replace('mode = "max"', ""))
+    refused = ramet("run", script, "--store", tmp_path / "runs.db")
+    assert refused.exit_code == 2
+    assert "must define 'mode' ('max' or 'min') unless --mode is given" in refused.stderr
+
+
 def test_a_name_is_told_as_it_is(tmp_path: Path) -> None:
     done = ramet("run", QUICK, "--store", tmp_path / "runs.db", "--name", "a[red]:smile:")
     assert "Run 'a[red]:smile:' is done" in done.output

@@ -99,7 +99,7 @@ def test_lineage_without_a_finite_score_has_no_best_to_trace_back(tmp_path: Path
             turn.report(float("nan"))
 
     store = tmp_path / "runs.db"
-    library.run(train, quick.space, quick.strategy, steps=20, store=store, seed=0)
+    library.run(train, quick.space, quick.strategy, steps=20, mode="max", store=store, seed=0)
     shown = ramet("lineage", store)
     assert shown.exit_code == 0
     assert "No score was finite: there is no best." in shown.stdout

@@ -11,7 +11,13 @@ from tests.cli.shell import QUICK, ended, figures, ramet, started, trains, until
 
 
 def _begun(store: Path, **other: Any) -> None:
-    settings = {"space": quick.space, "strategy": quick.strategy, "steps": quick.steps, "seed": 0}
+    settings = {
+        "space": quick.space,
+        "strategy": quick.strategy,
+        "steps": quick.steps,
+        "mode": "max",
+        "seed": 0,
+    }
     library.open(store, **{"name": "quick", **settings, **other})
 
 

@@ -54,7 +54,7 @@ def by_hand(
 ) -> ramet.Run:
     """Train `Descent` by ask and tell, the turns that are out at a time in any order."""
     task = Descent()
-    run = ramet.open(space=SPACE, strategy=strategy, steps=steps, seed=seed)
+    run = ramet.open(space=SPACE, strategy=strategy, steps=steps, mode="max", seed=seed)
     while not run.population.done:
         turns = []
         for _ in range(len(run.population)):

@@ -48,7 +48,7 @@ def test_a_hyperparameter_never_read_is_said_once_by_name(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "ramet"):
-        result = ramet.run(reads_lr_only, SPACE, pbt(), steps=12, seed=0)
+        result = ramet.run(reads_lr_only, SPACE, pbt(), steps=12, mode="max", seed=0)
     said = [record for record in caplog.records if "never read" in record.message]
     assert len(said) == 1
     assert "['decay']" in said[0].message
@@ -57,7 +57,7 @@ def test_a_hyperparameter_never_read_is_said_once_by_name(
 
 def test_a_hyperparameter_never_read_is_an_error_when_strict() -> None:
     with pytest.raises(HyperparameterUnread, match=r"never read \['decay'\]"):
-        ramet.run(reads_lr_only, SPACE, pbt(), steps=12, seed=0, strict=True)
+        ramet.run(reads_lr_only, SPACE, pbt(), steps=12, mode="max", seed=0, strict=True)
 
 
 def test_all_that_a_loop_reads_counts_as_read() -> None:
@@ -70,7 +70,7 @@ def test_all_that_a_loop_reads_counts_as_read() -> None:
             state["w"] += turn.hparams["lr"] + turn.hparams["aug"]["p"]
             turn.report(state["w"])
 
-    ramet.run(train, space, pbt(), steps=12, seed=0, strict=True)
+    ramet.run(train, space, pbt(), steps=12, mode="max", seed=0, strict=True)
 
 
 def test_unpacking_reads_everything() -> None:
@@ -81,7 +81,7 @@ def test_unpacking_reads_everything() -> None:
             state["w"] += sum(dict(**turn.hparams).values())
             turn.report(state["w"])
 
-    ramet.run(train, SPACE, pbt(), steps=12, seed=0, strict=True)
+    ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0, strict=True)
 
 
 def test_an_unknown_name_is_refused_with_what_was_meant() -> None:
@@ -92,7 +92,7 @@ def test_an_unknown_name_is_refused_with_what_was_meant() -> None:
 
     space = ramet.Space(learning_rate=ramet.Uniform(0, 1))
     with pytest.raises(UnknownHyperparameter, match="did you mean 'learning_rate'"):
-        ramet.run(train, space, pbt(), steps=12, seed=0)
+        ramet.run(train, space, pbt(), steps=12, mode="max", seed=0)
 
 
 def test_bound_hyperparameters_are_applied_after_every_restore() -> None:
@@ -108,7 +108,7 @@ def test_bound_hyperparameters_are_applied_after_every_restore() -> None:
             net["w"] += optimizer.lr
             turn.report(net["w"])
 
-    result = ramet.run(train, SPACE, pbt(), steps=40, seed=0, strict=True)
+    result = ramet.run(train, SPACE, pbt(), steps=40, mode="max", seed=0, strict=True)
     assert result.population.copies > 0
 
 
@@ -128,7 +128,7 @@ def test_a_bound_hyperparameter_that_did_not_take_is_refused_at_the_start() -> N
             turn.report(0.0)
 
     with pytest.raises(HyperparameterOverwritten, match=r"'lr' .* when read back it was 0\.1"):
-        ramet.run(train, SPACE, pbt(), steps=12, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0)
 
 
 def test_a_scheduler_that_overwrites_a_hyperparameter_is_named_at_the_end_of_the_turn() -> None:
@@ -140,7 +140,7 @@ def test_a_scheduler_that_overwrites_a_hyperparameter_is_named_at_the_end_of_the
             turn.report(turn.hparams["decay"])
 
     with pytest.raises(HyperparameterOverwritten, match=r"'lr' .* at the end of the turn"):
-        ramet.run(train, SPACE, pbt(), steps=12, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0)
 
 
 def test_binding_to_an_attribute_that_does_not_exist_is_refused() -> None:
@@ -157,7 +157,7 @@ def test_asking_whether_a_name_is_there_is_not_reading_it() -> None:
             turn.report(turn.hparams["decay"])
 
     with pytest.raises(HyperparameterUnread, match=r"never read \['lr'\]"):
-        ramet.run(train, SPACE, pbt(), steps=12, seed=0, strict=True)
+        ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0, strict=True)
 
 
 def test_a_default_does_not_hide_an_unknown_name() -> None:
@@ -167,7 +167,7 @@ def test_a_default_does_not_hide_an_unknown_name() -> None:
             turn.report(turn.hparams.get("lrr", 0.1))
 
     with pytest.raises(UnknownHyperparameter, match="'lrr'"):
-        ramet.run(train, SPACE, pbt(), steps=12, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0)
 
 
 def rebinds(member: ramet.Trainee) -> None:
@@ -180,13 +180,13 @@ def rebinds(member: ramet.Trainee) -> None:
 
 def test_a_state_that_no_turn_changes_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.run(rebinds, SPACE, pbt(), steps=40, seed=0)
+        ramet.run(rebinds, SPACE, pbt(), steps=40, mode="max", seed=0)
     assert [r.message[:33] for r in caplog.records] == ["training must change the state th"]
 
 
 def test_a_state_that_no_turn_changes_is_an_error_when_strict() -> None:
     with pytest.raises(StateError, match="bit for bit as it was"):
-        ramet.run(rebinds, SPACE, pbt(), steps=40, seed=0, strict=True)
+        ramet.run(rebinds, SPACE, pbt(), steps=40, mode="max", seed=0, strict=True)
 
 
 def test_a_turn_that_changes_nothing_among_others_is_no_mistake(
@@ -200,5 +200,5 @@ def test_a_turn_that_changes_nothing_among_others_is_no_mistake(
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])
 
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.run(train, SPACE, pbt(), steps=40, seed=0, strict=True)
+        ramet.run(train, SPACE, pbt(), steps=40, mode="max", seed=0, strict=True)
     assert not caplog.records

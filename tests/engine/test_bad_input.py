@@ -37,12 +37,12 @@ def train_reporting(score: object) -> Any:
 )
 def test_a_score_that_is_not_a_number_is_refused(score: object) -> None:
     with pytest.raises(ScoreError, match="must be one number"):
-        ramet.run(train_reporting(score), SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train_reporting(score), SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 @pytest.mark.parametrize("score", [1, 0.5, np.float32(0.5), np.int64(3), np.array(0.5), math.nan])
 def test_a_score_that_is_a_number_is_taken(score: object) -> None:
-    ramet.run(train_reporting(score), SPACE, pbt(), steps=8, seed=0)
+    ramet.run(train_reporting(score), SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_turn_without_a_score_is_refused() -> None:
@@ -52,7 +52,7 @@ def test_a_turn_without_a_score_is_refused() -> None:
                 pass
 
     with pytest.raises(MissingScore, match=r"turn 0 of member 0 \(steps 0 to 4\) reported none"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_loop_that_leaves_its_turn_is_refused() -> None:
@@ -63,7 +63,7 @@ def test_a_loop_that_leaves_its_turn_is_refused() -> None:
                 break
 
     with pytest.raises(TurnInterrupted, match="turn 0 of member 0 was left at step 1"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_function_that_leaves_its_loop_is_refused() -> None:
@@ -75,12 +75,12 @@ def test_a_function_that_leaves_its_loop_is_refused() -> None:
             turn.report(0.0)
 
     with pytest.raises(TurnInterrupted, match="during turn 1 of member 0; to stop the run"):
-        ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=8, mode="max", seed=0)
 
 
 def test_a_function_that_never_loops_is_refused() -> None:
     with pytest.raises(UsageError, match=r"must loop over member\.turns"):
-        ramet.run(lambda member: None, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(lambda member: None, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_turn_trained_twice_is_refused() -> None:
@@ -91,13 +91,19 @@ def test_a_turn_trained_twice_is_refused() -> None:
                 turn.report(0.0)
 
     with pytest.raises(TurnMisused, match="can be trained once"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, True])
 def test_a_budget_that_is_no_count_is_refused(steps: Any) -> None:
     with pytest.raises(StrategyError, match="steps must be a whole number, at least 1"):
-        ramet.run(Descent(), SPACE, pbt(), steps=steps)
+        ramet.run(Descent(), SPACE, pbt(), steps=steps, mode="max")
+
+
+@pytest.mark.parametrize("begin", [lambda **s: ramet.run(Descent(), **s), ramet.open])
+def test_a_run_has_to_say_which_scores_are_good(begin: Any) -> None:
+    with pytest.raises(StrategyError, match=r"give mode='max' where high ones .*a loss"):
+        begin(space=SPACE, strategy=pbt(), steps=8)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_a_budget_that_is_no_count_is_refused(steps: Any) -> None:
 )
 def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(StrategyError, match=message):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, **settings)
+        ramet.run(Descent(), SPACE, pbt(), **{"steps": 8, "mode": "max", **settings})
 
 
 @pytest.mark.parametrize(
@@ -139,12 +145,12 @@ def test_a_place_that_cannot_hold_the_run_is_refused(
     settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(StoreError, match=message):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, **settings)
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", **settings)
 
 
 def test_a_starting_point_outside_the_space_is_refused() -> None:
     with pytest.raises(SpaceError, match="'lr' must be in"):
-        ramet.run(Descent(), SPACE, pbt(initial=[{"lr": 7.0, "decay": 0.1}]), steps=8)
+        ramet.run(Descent(), SPACE, pbt(initial=[{"lr": 7.0, "decay": 0.1}]), steps=8, mode="max")
 
 
 @pytest.mark.parametrize("shape", [lambda _: 0.1, lambda _: math.nan])
@@ -152,7 +158,7 @@ def test_a_schedule_that_begins_outside_the_space_is_refused(shape: Any) -> None
     space = ramet.Space(lr=ramet.Uniform(0.0, 1.0), where=lambda h: h["lr"] > 0.5)
     strategy = ramet.HandTuned(population=2, ready=4, shapes={"lr": shape})
     with pytest.raises(SpaceError, match=r"must accept every turn .* from step 0 on"):
-        ramet.run(Descent(), space, strategy, steps=8)
+        ramet.run(Descent(), space, strategy, steps=8, mode="max")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +180,9 @@ def test_a_rule_that_overshoots_is_clipped() -> None:
         def move(self, domain: Any, value: float, rng: np.random.Generator) -> float:
             return np.float64(value * 2 + 1)
 
-    result = ramet.run(Descent(), SPACE, pbt(explore=Doubles(), exploit=None), steps=40, seed=0)
+    result = ramet.run(
+        Descent(), SPACE, pbt(explore=Doubles(), exploit=None), steps=40, mode="max", seed=0
+    )
     assert [dict(member.hparams) for member in result.population] == [{"lr": 1.0, "decay": 0.5}] * 6
 
 
@@ -184,7 +192,9 @@ def test_a_rule_that_gives_what_is_no_value_is_refused() -> None:
             return math.nan
 
     with pytest.raises(SpaceError, match="that a strategy gives member 0 must lie in the space"):
-        ramet.run(Descent(), SPACE, pbt(explore=Breaks(), exploit=None), steps=40, seed=0)
+        ramet.run(
+            Descent(), SPACE, pbt(explore=Breaks(), exploit=None), steps=40, mode="max", seed=0
+        )
 
 
 @pytest.mark.parametrize(
@@ -201,7 +211,7 @@ def test_a_rule_that_gives_what_is_no_value_is_refused() -> None:
     ],
 )
 def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores: Any) -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
     list(turn)
@@ -216,7 +226,7 @@ def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores
     "scores", [0.5, np.array(0.5), {4: 0.5}, [(np.int64(4), 0.5)], [[2, 0.1], [4, np.float32(0.5)]]]
 )
 def test_scores_may_be_told_as_a_number_a_dict_or_pairs(scores: Any) -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
     list(turn)
@@ -232,7 +242,7 @@ def test_a_turn_whose_last_score_is_not_that_of_its_last_step_is_refused() -> No
                     turn.report(0.0)
 
     with pytest.raises(MissingScore, match="reported the last at step 3"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_score_from_before_the_first_step_is_not_the_turns() -> None:
@@ -243,7 +253,7 @@ def test_a_score_from_before_the_first_step_is_not_the_turns() -> None:
                 pass
 
     with pytest.raises(MissingScore, match="reported none"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
@@ -252,11 +262,11 @@ def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
             super().step(*args)
 
     with pytest.raises(StateError, match="step must return the state, but it returned None"):
-        ramet.run(Forgets(), SPACE, pbt(), steps=8, seed=0)
+        ramet.run(Forgets(), SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_turn_told_without_a_state_is_refused() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
     with pytest.raises(StateError, match="told with the state it left"):
@@ -274,22 +284,22 @@ def test_a_turn_told_without_a_state_is_refused() -> None:
 )
 def test_arguments_of_the_wrong_kind_are_refused(space: Any, strategy: Any, message: str) -> None:
     with pytest.raises(ramet.RametError, match=message):
-        ramet.run(Descent(), space, strategy, steps=8)
+        ramet.run(Descent(), space, strategy, steps=8, mode="max")
 
 
 @pytest.mark.parametrize("name", ["", None, 7])
 def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
     with pytest.raises(StrategyError, match="name must be text"):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, name=name)
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", name=name)
 
 
 def test_a_lease_that_lasts_no_time_is_refused() -> None:
     with pytest.raises(StrategyError, match="lease_ttl_s must be above 0"):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, lease_ttl_s=0.0)
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", lease_ttl_s=0.0)
 
 
 def test_a_member_begins_with_a_copy_of_the_default_state() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn, default = run.ask(), {"w": np.zeros(2)}
     assert turn is not None
     turn.load(default)["w"] += 1

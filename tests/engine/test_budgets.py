@@ -37,12 +37,12 @@ def test_a_budget_without_a_second_turn_is_said_before_anything_is_trained(
 ) -> None:
     said = rf"two turns or more for {type(strategy).__name__} .* steps={steps} is .* ready=14: "
     with pytest.raises(StrategyWarning, match=f"{said}{never}; raise steps, or lower ready"):
-        ramet.run(Untouched(), SPACE, strategy, steps=steps, seed=0)
+        ramet.run(Untouched(), SPACE, strategy, steps=steps, mode="max", seed=0)
 
 
 def test_what_is_said_of_a_budget_points_at_the_call() -> None:
     with pytest.warns(StrategyWarning) as warned:
-        ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0)
+        ramet.run(Descent(), SPACE, pbt(), steps=4, mode="max", seed=0)
     assert [warning.filename for warning in warned] == [__file__]
 
 
@@ -52,19 +52,21 @@ def test_what_is_said_of_a_budget_points_at_the_call() -> None:
     ids=["random search", "PBT of which all is left out"],
 )
 def test_one_turn_is_enough_where_nothing_is_to_change(strategy: ramet.Strategy) -> None:
-    assert ramet.run(Descent(), SPACE, strategy, steps=4, seed=0).population.done
+    assert ramet.run(Descent(), SPACE, strategy, steps=4, mode="max", seed=0).population.done
 
 
 def test_a_budget_that_was_said_to_be_small_is_not_spoken_of_again(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     with pytest.warns(StrategyWarning):
-        ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0, store=store)
+        ramet.run(Descent(), SPACE, pbt(), steps=4, mode="max", seed=0, store=store)
     # Warnings are errors here.
-    ramet.run(Descent(), SPACE, pbt(), steps=4, seed=0, store=store)
-    raised = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, store=store, extend=True)
+    ramet.run(Descent(), SPACE, pbt(), steps=4, mode="max", seed=0, store=store)
+    raised = ramet.run(
+        Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, store=store, extend=True
+    )
     assert raised.population.done
 
 
 def test_a_replay_of_one_turn_is_no_mistake() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0)
     assert ramet.replay(Descent(), result.schedule(), steps=2, seeds=[0]).result.population.done

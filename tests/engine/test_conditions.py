@@ -30,6 +30,7 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def note_threads(member: ramet.Trainee) -> None:
     for turn in member.turns({"threads": "0"}):
+        list(turn)
         assert turn.hparams["lr"] >= 0.0
         turn.report(float(os.environ.get("OMP_NUM_THREADS", "0")))
 
@@ -113,9 +114,9 @@ def test_a_run_that_is_over_is_not_warned_of_threads(
 
 
 def test_equal_runs_are_equal_under_any_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = ramet.run(Descent(), SPACE, pbt(synchronous=True), steps=8, seed=0)
+    one = ramet.run(Descent(), SPACE, pbt(synchronous=True), steps=8, mode="max", seed=0)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    other = ramet.run(Descent(), SPACE, pbt(synchronous=True), steps=8, seed=0)
+    other = ramet.run(Descent(), SPACE, pbt(synchronous=True), steps=8, mode="max", seed=0)
     assert one.events != other.events
     assert canonical(one.events) == canonical(other.events)
     assert one.population == other.population
@@ -125,12 +126,12 @@ def test_another_number_mapped_at_once_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     place: dict[str, Any] = {"store": tmp_path / "runs.db", "seed": 0, "engine": "vectorized"}
-    ramet.run(Together(), SPACE, pbt(), steps=8, **place)
-    ramet.run(Together(), SPACE, pbt(), steps=12, extend=True, **place)
+    ramet.run(Together(), SPACE, pbt(), steps=8, mode="max", **place)
+    ramet.run(Together(), SPACE, pbt(), steps=12, mode="max", extend=True, **place)
     assert caplog.text == ""
     monkeypatch.setattr("tests.engine.stacked.CHUNK", 3)
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.run(Together(), SPACE, pbt(), steps=16, extend=True, **place)
+        ramet.run(Together(), SPACE, pbt(), steps=16, mode="max", extend=True, **place)
     assert "with 1 members mapped at once and goes on with chunk=3" in caplog.text
     assert recorded(place["store"]) == [
         Conditions(threads=8),

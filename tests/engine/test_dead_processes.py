@@ -33,8 +33,8 @@ def train(member):
         state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
         turn.report(task.evaluate(state))
 
-ramet.run(train, SPACE, pbt(population=5, synchronous=True), steps=16, seed=0, store=sys.argv[1],
-          workers=int(sys.argv[2]), lease_ttl_s=3600.0)
+ramet.run(train, SPACE, pbt(population=5, synchronous=True), steps=16, mode="max", seed=0,
+          store=sys.argv[1], workers=int(sys.argv[2]), lease_ttl_s=3600.0)
 """
 
 

@@ -22,7 +22,9 @@ def test_two_runs_with_one_seed_have_the_same_log(
     exploit: ramet.Truncation, *, synchronous: bool
 ) -> None:
     strategy = pbt(exploit=exploit, synchronous=synchronous, evaluate_every=2)
-    one, other = (ramet.run(Descent(), SPACE, strategy, steps=40, seed=5) for _ in range(2))
+    one, other = (
+        ramet.run(Descent(), SPACE, strategy, steps=40, mode="max", seed=5) for _ in range(2)
+    )
     assert one.events == other.events
     assert one.population == other.population
 
@@ -37,20 +39,22 @@ def test_every_turn_and_every_round_draws_anew() -> None:
 
     for synchronous in (False, True):
         strategy = pbt(exploit=None, explore=ramet.Resample(), synchronous=synchronous)
-        result = ramet.run(Draws(), SPACE, strategy, steps=24, seed=0)
+        result = ramet.run(Draws(), SPACE, strategy, steps=24, mode="max", seed=0)
         moves = [event.hparams["decay"] for event in result.events if isinstance(event, Explored)]
         assert len(set(moves)) == len(moves) == 30
     assert len(set(drawn)) == len(drawn) / 2
 
 
 def test_another_seed_gives_another_run() -> None:
-    one, other = (ramet.run(Descent(), SPACE, pbt(), steps=8, seed=seed) for seed in (0, 1))
+    one, other = (
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=seed) for seed in (0, 1)
+    )
     assert one.best.score != other.best.score
 
 
 def test_a_run_without_a_seed_names_the_one_it_drew() -> None:
-    drawn = ramet.run(Descent(), SPACE, pbt(), steps=8)
-    again = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=drawn.seed)
+    drawn = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max")
+    again = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=drawn.seed)
     assert again.events == drawn.events
 
 

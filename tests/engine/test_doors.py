@@ -14,17 +14,17 @@ from tests.engine.loops import SPACE, Descent, by_hand, descent_loop, pbt
 
 def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
     strategy = pbt(synchronous=True, evaluate_every=2)
-    task = ramet.run(Descent(), SPACE, strategy, steps=24, seed=3)
+    task = ramet.run(Descent(), SPACE, strategy, steps=24, mode="max", seed=3)
     told = by_hand(list, strategy, seed=3).result()
     assert canonical(task.events) == canonical(told.events)
     # Step by step the loop draws the same batches, so it ends where the task does.
-    loop = ramet.run(descent_loop, SPACE, strategy, steps=24, seed=3)
+    loop = ramet.run(descent_loop, SPACE, strategy, steps=24, mode="max", seed=3)
     assert loop.events == task.events
 
 
 def test_every_member_begins_with_weights_of_its_own() -> None:
     strategy = ramet.RandomSearch(population=6, ready=4)
-    result = ramet.run(Descent(), SPACE, strategy, steps=4, seed=0)
+    result = ramet.run(Descent(), SPACE, strategy, steps=4, mode="max", seed=0)
     digests = {event.digest for event in result.events if isinstance(event, TurnEnded)}
     assert len(digests) == 6
 
@@ -36,7 +36,7 @@ def test_a_training_function_is_called_anew_only_for_fresh_members() -> None:
         calls.append(member.id)
         descent_loop(member)
 
-    ramet.run(train, SPACE, pbt(), steps=40, seed=0)
+    ramet.run(train, SPACE, pbt(), steps=40, mode="max", seed=0)
     assert calls == [0, 1, 2, 3, 4, 5]
 
 
@@ -52,13 +52,13 @@ def test_a_turn_says_where_it_is() -> None:
                     turn.report(step)
 
     strategy = pbt(population=1, exploit=None, evaluate_every=2)
-    result = ramet.run(train, SPACE, strategy, steps=8, seed=0)
+    result = ramet.run(train, SPACE, strategy, steps=8, mode="max", seed=0)
     assert seen[:5] == [(0, 1, False), (1, 2, True), (2, 3, False), (3, 4, True), (4, 5, False)]
     assert result.population[0].curve.steps == (2, 4, 6, 8)
 
 
 def test_the_last_turn_is_as_short_as_the_budget() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(evaluate_every=2), steps=11, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(evaluate_every=2), steps=11, mode="max", seed=0)
     assert [member.trained for member in result.population] == [11] * 6
     assert result.population[0].curve.steps[-1] == 11
 
@@ -71,8 +71,8 @@ def test_a_loop_of_ones_own_may_run_the_steps_without_iterating() -> None:
             turn.report(task.evaluate(state))
 
     strategy = pbt(synchronous=True)
-    own = ramet.run(train, SPACE, strategy, steps=12, seed=1)
-    assert own.events == ramet.run(Descent(), SPACE, strategy, steps=12, seed=1).events
+    own = ramet.run(train, SPACE, strategy, steps=12, mode="max", seed=1)
+    assert own.events == ramet.run(Descent(), SPACE, strategy, steps=12, mode="max", seed=1).events
 
 
 def test_the_last_report_at_a_step_counts() -> None:
@@ -83,7 +83,7 @@ def test_the_last_report_at_a_step_counts() -> None:
             turn.report(2.0)
 
     strategy = ramet.RandomSearch(population=1, ready=4)
-    result = ramet.run(train, SPACE, strategy, steps=4, seed=0)
+    result = ramet.run(train, SPACE, strategy, steps=4, mode="max", seed=0)
     assert result.population[0].curve.scores == (1.0, 1.0, 1.0, 2.0)
 
 
@@ -106,7 +106,7 @@ def test_a_state_of_ones_own_is_captured_and_restored() -> None:
             net.w += member.id + 1 if turn.fresh else 1
             turn.report(before)
 
-    result = ramet.run(train, SPACE, pbt(exploit=None), steps=12, seed=0)
+    result = ramet.run(train, SPACE, pbt(exploit=None), steps=12, mode="max", seed=0)
     assert [member.score for member in result.population] == [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
 
 
@@ -119,11 +119,11 @@ def test_arrays_held_elsewhere_follow_the_member() -> None:
             assert view[0] == turn.member
             turn.report(float(view[0]))
 
-    ramet.run(train, SPACE, pbt(exploit=None), steps=12, seed=0)
+    ramet.run(train, SPACE, pbt(exploit=None), steps=12, mode="max", seed=0)
 
 
 def test_while_every_member_is_out_there_is_nothing_to_ask_for_until_one_is_told() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(population=5), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(population=5), steps=8, mode="max", seed=0)
     turns = [run.ask() for _ in range(6)]
     assert turns[4] is not None
     assert turns[5] is None
@@ -136,7 +136,7 @@ def test_while_every_member_is_out_there_is_nothing_to_ask_for_until_one_is_told
 
 
 def test_a_turn_that_was_released_is_asked_for_again() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
     run.release(turn)
@@ -146,7 +146,7 @@ def test_a_turn_that_was_released_is_asked_for_again() -> None:
 
 
 def test_a_turn_told_twice_is_refused() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
     list(turn)
@@ -156,7 +156,7 @@ def test_a_turn_told_twice_is_refused() -> None:
 
 
 def test_scores_told_are_at_steps_of_the_turn() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
     with pytest.raises(ramet.RametError, match="its own steps, 1 to 4, but got one at step 9"):
@@ -174,7 +174,7 @@ def test_low_scores_win_when_the_mode_says_so() -> None:
 
     strategy = pbt(synchronous=True)
     low = ramet.run(Loss(), SPACE, strategy, steps=24, seed=0, mode="min")
-    high = ramet.run(Descent(), SPACE, strategy, steps=24, seed=0)
+    high = ramet.run(Descent(), SPACE, strategy, steps=24, mode="max", seed=0)
     assert low.best.score == -high.best.score > 0
     assert low.events[1:] == high.events[1:]
 
@@ -186,7 +186,7 @@ def test_a_state_that_cannot_be_restored_is_refused(state: object) -> None:
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"capture\(\) and restore"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
@@ -196,13 +196,13 @@ def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"state\['layers'\]\[0\] is of type object"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 @pytest.mark.parametrize("train", [Descent, 3, "train"])
 def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
     with pytest.raises(UsageError, match=r"must be a function|the class Descent; make one"):
-        ramet.run(train, SPACE, pbt(), steps=8)  # type: ignore[arg-type]  # the point
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max")  # type: ignore[arg-type]  # the point
 
 
 def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> None:
@@ -213,6 +213,7 @@ def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> N
         space=SPACE,
         strategy=pbt(),
         steps=8,
+        mode="max",
         seed=0,
         lease_ttl_s=30.0,
         clock=clock,

@@ -17,6 +17,7 @@ ALONE: dict[str, Any] = {
     "space": SPACE,
     "strategy": pbt(population=1, exploit=None),
     "steps": 8,
+    "mode": "max",
     "seed": 0,
     "lease_ttl_s": 0.2,
 }

@@ -21,7 +21,14 @@ TARGET, HIGHER = -0.008, -0.0004
 
 
 def settings(strategy: ramet.Strategy = TOGETHER, **changes: Any) -> dict[str, Any]:
-    return {"space": SPACE, "strategy": strategy, "steps": STEPS, "seed": 3, **changes}
+    return {
+        "space": SPACE,
+        "strategy": strategy,
+        "steps": STEPS,
+        "mode": "max",
+        "seed": 3,
+        **changes,
+    }
 
 
 @pytest.fixture
@@ -97,8 +104,8 @@ def test_only_the_score_that_a_turn_ends_with_reaches_a_target() -> None:
 
 def test_a_run_of_fire_ends_with_the_scores_that_count_for_its_best() -> None:
     fire = ramet.FIRE(ready=14, evaluate_every=2, size=2)
-    whole = ramet.run(Descent(), SPACE, fire, steps=112, seed=0)
-    result = ramet.run(Descent(), SPACE, fire, steps=112, seed=0, target=-0.01)
+    whole = ramet.run(Descent(), SPACE, fire, steps=112, mode="max", seed=0)
+    result = ramet.run(Descent(), SPACE, fire, steps=112, mode="max", seed=0, target=-0.01)
     assert result.best.score >= -0.01
     assert result.population.round < whole.population.round
     written = canonical(result.events)

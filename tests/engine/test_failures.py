@@ -41,7 +41,9 @@ def test_a_member_without_a_finite_score_is_replaced_and_never_copied(
     score: float, *, synchronous: bool
 ) -> None:
     train = Breaks(2, times=1, score=score)
-    result = ramet.run(train.loop, SPACE, pbt(synchronous=synchronous), steps=12, seed=0)
+    result = ramet.run(
+        train.loop, SPACE, pbt(synchronous=synchronous), steps=12, mode="max", seed=0
+    )
     copies = [event for event in result.events if isinstance(event, Copied)]
     first = next(event for event in copies if event.member == 2)
     assert first.weights is not None
@@ -57,7 +59,7 @@ def test_a_run_where_nobody_has_a_finite_score_says_so_once(
             return math.nan
 
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.run(Diverges(), SPACE, pbt(), steps=24, seed=0)
+        ramet.run(Diverges(), SPACE, pbt(), steps=24, mode="max", seed=0)
     assert [record.message[:41] for record in caplog.records] == [
         "some turn must end with a finite score, o"
     ]
@@ -68,8 +70,8 @@ def test_a_turn_that_raises_once_is_tried_again_from_its_checkpoint(
 ) -> None:
     strategy = pbt(synchronous=True)
     with caplog.at_level(logging.WARNING, "ramet"):
-        broken = ramet.run(Breaks(2, times=1).loop, SPACE, strategy, steps=24, seed=0)
-    whole = ramet.run(Breaks(2, times=0).loop, SPACE, strategy, steps=24, seed=0)
+        broken = ramet.run(Breaks(2, times=1).loop, SPACE, strategy, steps=24, mode="max", seed=0)
+    whole = ramet.run(Breaks(2, times=0).loop, SPACE, strategy, steps=24, mode="max", seed=0)
     failures = [event for event in broken.events if isinstance(event, AttemptFailed)]
     assert [event for event in broken.events if event not in failures] == whole.events
     assert failures[0].error == "ZeroDivisionError: the loss exploded"
@@ -90,7 +92,7 @@ def test_a_failed_attempt_shows_the_users_file_and_line(caplog: pytest.LogCaptur
                 raises_in_a_library(state)
             turn.report(0.0)
 
-    result = ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
     where = f"{__file__}:{raises_in_a_library.__code__.co_firstlineno + 1}"
     failures = [event for event in result.events if isinstance(event, AttemptFailed)]
     assert [failure.where for failure in failures] == [where, where]
@@ -102,7 +104,7 @@ def test_an_end_for_too_many_failures_shows_the_users_file_and_line() -> None:
         raise MemoryError(member.id)
 
     with pytest.raises(RunFailed, match=rf"The last error: .* \({__file__}:\d+\)\. Mend"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 @pytest.mark.parametrize("synchronous", [False, True])
@@ -110,7 +112,7 @@ def test_a_turn_that_keeps_raising_is_given_up_and_its_member_reborn_by_copy(
     *, synchronous: bool
 ) -> None:
     result = ramet.run(
-        Breaks(2, times=2).loop, SPACE, pbt(synchronous=synchronous), steps=24, seed=0
+        Breaks(2, times=2).loop, SPACE, pbt(synchronous=synchronous), steps=24, mode="max", seed=0
     )
     lost = [place for place, event in enumerate(result.events) if isinstance(event, TurnLost)]
     assert len(lost) == 1
@@ -122,13 +124,15 @@ def test_a_turn_that_keeps_raising_is_given_up_and_its_member_reborn_by_copy(
 
 def test_without_copies_a_failing_member_is_tried_at_every_turn_and_the_others_go_on() -> None:
     strategy = ramet.RandomSearch(population=4, ready=4)
-    result = ramet.run(Breaks(1, times=10_000).loop, SPACE, strategy, steps=16, seed=0)
+    result = ramet.run(Breaks(1, times=10_000).loop, SPACE, strategy, steps=16, mode="max", seed=0)
     assert [member.failing for member in result.population] == [0, 3, 0, 0]
     assert result.population.done
 
 
 def test_more_retries_are_a_setting() -> None:
-    result = ramet.run(Breaks(2, times=4).loop, SPACE, pbt(), steps=24, seed=0, retries=4)
+    result = ramet.run(
+        Breaks(2, times=4).loop, SPACE, pbt(), steps=24, mode="max", seed=0, retries=4
+    )
     assert not any(isinstance(event, TurnLost) for event in result.events)
 
 
@@ -137,7 +141,7 @@ def test_code_that_never_works_stops_the_run_at_once() -> None:
         raise NameError("name 'optimiser' is not defined")
 
     with pytest.raises(RunFailed, match=r"before 3 attempts fail.*'optimiser'") as caught:
-        ramet.run(train, SPACE, pbt(population=20), steps=24, seed=0)
+        ramet.run(train, SPACE, pbt(population=20), steps=24, mode="max", seed=0)
     assert isinstance(caught.value.__cause__, NameError)
 
 
@@ -152,8 +156,10 @@ def test_too_many_failing_members_stop_the_run_which_can_be_resumed() -> None:
 
     store, blobs = MemoryStore(), MemoryBlobs()
     with pytest.raises(RunFailed, match=r"50%.*4 of 6.*CUDA out of memory"):
-        ramet.run(breaks, SPACE, pbt(), steps=24, seed=0, store=store, blobs=blobs)
-    result = ramet.run(descent_loop, SPACE, pbt(), steps=24, seed=0, store=store, blobs=blobs)
+        ramet.run(breaks, SPACE, pbt(), steps=24, mode="max", seed=0, store=store, blobs=blobs)
+    result = ramet.run(
+        descent_loop, SPACE, pbt(), steps=24, mode="max", seed=0, store=store, blobs=blobs
+    )
     assert result.population.done
 
 
@@ -167,7 +173,7 @@ def test_stopping_by_hand_gives_the_member_back() -> None:
 
     store, blobs = MemoryStore(), MemoryBlobs()
     with pytest.raises(KeyboardInterrupt):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0, store=store, blobs=blobs)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0, store=store, blobs=blobs)
     lease = store.claim("run", worker="next", ttl_s=1.0)
     assert lease is not None
     assert lease.member == 0

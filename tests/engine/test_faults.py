@@ -56,10 +56,10 @@ def test_a_fault_of_the_store_is_nobodys_failure_and_gives_every_turn_back(
     faulty.before[call] = Once(ConnectionError("the network is down"), at=4)
     place: dict[str, Any] = {"store": store, "blobs": blobs}
     with pytest.raises(ConnectionError):
-        ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, **place)
-    resumed = ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, **place)
+        ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, **place)
+    resumed = ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, **place)
     assert not any(isinstance(event, AttemptFailed) for event in resumed.events)
-    assert resumed.events == ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0).events
+    assert resumed.events == ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0).events
 
 
 def test_a_strategy_that_raises_stops_the_run_in_its_own_name() -> None:
@@ -72,7 +72,14 @@ def test_a_strategy_that_raises_stops_the_run_in_its_own_name() -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
     with pytest.raises(StrategyError, match=r"PBT raised for members \[0\]: ZeroDivisionError"):
         ramet.run(
-            Descent(), SPACE, pbt(exploit=Breaks()), steps=8, seed=0, store=store, blobs=blobs
+            Descent(),
+            SPACE,
+            pbt(exploit=Breaks()),
+            steps=8,
+            mode="max",
+            seed=0,
+            store=store,
+            blobs=blobs,
         )
     assert canonical(logged.event for logged in store.events("run")) == [store.opening("run")]
     lease = store.claim("run", worker="next", ttl_s=1.0)
@@ -88,7 +95,7 @@ def test_what_is_raised_behind_the_loop_is_raised_to_the_caller() -> None:
 
     store, blobs = MemoryStore(), MemoryBlobs()
     with pytest.raises(OSError, match="saving failed"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0, store=store, blobs=blobs)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0, store=store, blobs=blobs)
     assert not any(isinstance(logged.event, AttemptFailed) for logged in store.events("run"))
 
 
@@ -101,7 +108,7 @@ def test_what_is_raised_before_the_loop_is_the_members_failure() -> None:
             raise MemoryError("no room for the model")
         descent_loop(member)
 
-    result = ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
     failed = [event.member for event in result.events if isinstance(event, AttemptFailed)]
     assert failed == [1]
 
@@ -116,6 +123,7 @@ def test_a_worker_that_lost_its_lease_goes_on_with_other_turns(
         "space": SPACE,
         "strategy": pbt(),
         "steps": 8,
+        "mode": "max",
         "seed": 0,
     }
     slept: list[float] = []
@@ -148,11 +156,11 @@ def test_a_checkpoint_is_kept_before_any_event_names_it() -> None:
                 blobs.get("run", event.checkpoint.key)
 
     store = Faulty(MemoryStore(), {"commit": check})
-    ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, store=store, blobs=blobs)
+    ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, store=store, blobs=blobs)
 
 
 def test_the_sweep_keeps_what_turns_under_way_go_on_from() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
     held = None
     while (turn := run.ask()) is not None:
         if turn.number == 1 and held is None:
@@ -167,11 +175,11 @@ def test_the_sweep_keeps_what_turns_under_way_go_on_from() -> None:
 
 def test_a_store_without_the_blobs_that_belong_to_it_is_refused() -> None:
     with pytest.raises(ramet.RametError, match="must come with the blobs="):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, store=MemoryStore())
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", store=MemoryStore())
 
 
 def test_blobs_of_ones_own_are_never_swept() -> None:
     blobs = MemoryBlobs()
-    first = ramet.run(Descent(), SPACE, pbt(), steps=400, seed=0, blobs=blobs)
-    ramet.run(Descent(), SPACE, pbt(), steps=400, seed=1, blobs=blobs)
+    first = ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=0, blobs=blobs)
+    ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=1, blobs=blobs)
     assert Descent().evaluate(first.best.load()) == first.best.score

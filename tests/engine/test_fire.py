@@ -25,7 +25,7 @@ from tests.engine.scripts import findings_in, seats_in
 TASK = Quadratic(dim=20)
 STRATEGY = ramet.FIRE(ready=12, evaluate_every=1, subpopulations=3, size=4)
 STEPS = 12 * 16
-RUN: dict[str, Any] = {"steps": STEPS, "seed": 3}
+RUN: dict[str, Any] = {"steps": STEPS, "mode": "max", "seed": 3}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_the_schedule_goes_through_evaluators_and_leads_to_the_best_weights(
 def test_the_best_of_p1_may_have_come_from_an_evaluator() -> None:
     """And then its hyperparameters are those it was trained with there."""
     for seed in range(40):
-        result = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=12 * 4, seed=seed)
+        result = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=12 * 4, mode="max", seed=seed)
         if result.population[result.best.member].group == 0:
             assert list(result.schedule())[-1][1] == result.best.hparams
             return
@@ -152,8 +152,10 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
 
 def test_a_run_that_is_given_more_steps_has_its_evaluators_go_on() -> None:
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 3}
-    short = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS // 2, **place)
-    longer = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS, extend=True, **place)
+    short = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS // 2, mode="max", **place)
+    longer = ramet.run(
+        TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS, mode="max", extend=True, **place
+    )
     assert longer.best.score >= short.best.score
     assert {member.trained for member in longer.population} == {STEPS}
     # No evaluator trains what it was not given.
@@ -165,9 +167,9 @@ def test_a_run_that_is_given_more_steps_has_its_evaluators_go_on() -> None:
 def test_a_budget_that_evaluations_do_not_divide_is_refused_before_it_is_written() -> None:
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 3}
     strategy = dataclasses.replace(STRATEGY, evaluate_every=4, smoother=abs)
-    run = ramet.run(TASK, QUADRATIC_SPACE, strategy, steps=48, **place)
+    run = ramet.run(TASK, QUADRATIC_SPACE, strategy, steps=48, mode="max", **place)
     with pytest.raises(StrategyError, match="steps must be a multiple of evaluate_every"):
-        ramet.run(TASK, QUADRATIC_SPACE, strategy, steps=102, extend=True, **place)
+        ramet.run(TASK, QUADRATIC_SPACE, strategy, steps=102, mode="max", extend=True, **place)
     assert place["store"].events("run") == run.log
 
 
@@ -176,7 +178,7 @@ def test_a_member_whose_checkpoint_is_lost_goes_on_and_is_not_taken_for_what_it_
     member: int, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs.db"
-    ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS // 2, seed=3, store=store)
+    ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS // 2, mode="max", seed=3, store=store)
     before = {seat.standing.member: seat.standing.checkpoint for seat in seats_in(store)}
     for found in tmp_path.rglob(f"{before[member]}*"):
         found.write_bytes(b"damaged")
@@ -198,7 +200,7 @@ def test_members_whose_training_diverges_are_replaced() -> None:
             loss = self.loss(state)
             return super().evaluate(state) if loss < 1.0 else math.nan
 
-    result = ramet.run(Breaks(dim=20), QUADRATIC_SPACE, STRATEGY, **RUN, mode="max", tolerate=1.0)
+    result = ramet.run(Breaks(dim=20), QUADRATIC_SPACE, STRATEGY, **RUN, tolerate=1.0)
     assert result.population.done
     assert math.isfinite(result.best.score)
 
@@ -237,7 +239,7 @@ def test_minimising_is_one_sign(whole: ramet.Result) -> None:
         def evaluate(self, state: Any) -> float:
             return -super().evaluate(state)
 
-    loss = ramet.run(Loss(dim=20), QUADRATIC_SPACE, STRATEGY, **RUN, mode="min")
+    loss = ramet.run(Loss(dim=20), QUADRATIC_SPACE, STRATEGY, **{**RUN, "mode": "min"})
     assert loss.best.score == -whole.best.score
     assert dataclasses.replace(loss.best, score=0.0) == dataclasses.replace(whole.best, score=0.0)
 

@@ -34,6 +34,7 @@ def place(tmp_path: Path) -> dict[str, Any]:
         "space": SPACE,
         "strategy": pbt(synchronous=True),
         "steps": 24,
+        "mode": "max",
         "seed": 0,
     }
 
@@ -43,7 +44,9 @@ def goes_on_to_the_same_end(place: dict[str, Any]) -> bool:
     result = ramet.run(Descent(), **place)
     assert not any(isinstance(event, AttemptFailed) for event in result.events)
     assert findings_in(place["store"].path) == []
-    whole = ramet.run(Descent(), space=SPACE, strategy=place["strategy"], steps=24, seed=0)
+    whole = ramet.run(
+        Descent(), space=SPACE, strategy=place["strategy"], steps=24, mode="max", seed=0
+    )
     return result.population == whole.population
 
 

@@ -83,6 +83,7 @@ def place(tmp_path: Path) -> dict[str, Any]:
         "space": SPACE,
         "strategy": pbt(population=5),
         "steps": 8,
+        "mode": "max",
         "seed": 0,
     }
 
@@ -121,7 +122,7 @@ def train(member):
         state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
         turn.report(task.evaluate(state))
 
-ramet.run(train, SPACE, pbt(population=5), steps=16, seed=0, store="runs.db", workers=2,
+ramet.run(train, SPACE, pbt(population=5), steps=16, mode="max", seed=0, store="runs.db", workers=2,
           lease_ttl_s=0.3)
 """
 

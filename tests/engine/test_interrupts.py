@@ -52,8 +52,8 @@ def stuck(member):
         turn.report(turn.hparams["lr"] + turn.hparams["decay"])
 
 ramet.run(
-    stuck if stubborn else Slow(), SPACE, pbt(population=5, synchronous=True), steps=80, seed=0,
-    store=store, workers=workers,
+    stuck if stubborn else Slow(), SPACE, pbt(population=5, synchronous=True), steps=80, mode="max",
+    seed=0, store=store, workers=workers,
 )
 """
 
@@ -74,7 +74,9 @@ def store(tmp_path: Path) -> Iterator[Path]:
 
 def goes_on_to_the_same_end(script: Path, store: Path) -> bool:
     ran(script, str(store), "2")
-    whole = ramet.run(Descent(), SPACE, pbt(population=5, synchronous=True), steps=80, seed=0)
+    whole = ramet.run(
+        Descent(), SPACE, pbt(population=5, synchronous=True), steps=80, mode="max", seed=0
+    )
     result = result_in(store)
     assert findings_in(store) == []
     return canonical(result.events) == canonical(whole.events)

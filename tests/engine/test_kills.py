@@ -38,7 +38,7 @@ def dies(when: When, how: Callable[[], Any] = lambda: os.kill(os.getpid(), signa
 
 @pytest.fixture(scope="module")
 def whole() -> ramet.Result:
-    return ramet.run(Descent(), SPACE, STRATEGY, steps=40, seed=0)
+    return ramet.run(Descent(), SPACE, STRATEGY, steps=40, mode="max", seed=0)
 
 
 @pytest.mark.slow
@@ -53,7 +53,9 @@ def test_workers_killed_at_any_point_of_a_turn_change_nothing(
     store = tmp_path / "runs.db"
     monkeypatch.setenv(VARIABLE, f"{point}:2")
     with caplog.at_level(logging.WARNING, "ramet"):
-        killed = ramet.run(Descent(), SPACE, STRATEGY, steps=40, seed=0, store=store, workers=2)
+        killed = ramet.run(
+            Descent(), SPACE, STRATEGY, steps=40, mode="max", seed=0, store=store, workers=2
+        )
     assert "was killed by SIGKILL; another takes its place" in caplog.text
     assert canonical(killed.events) == canonical(whole.events)
     assert killed.population == whole.population
@@ -64,7 +66,7 @@ def test_workers_killed_at_any_point_of_a_turn_change_nothing(
 def test_a_turn_that_kills_every_worker_is_given_up_and_the_run_goes_on(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     train = dies(lambda turn: (turn.member, turn.number) == (2, 1))
-    result = ramet.run(train, SPACE, STRATEGY, steps=16, seed=0, store=store, workers=1)
+    result = ramet.run(train, SPACE, STRATEGY, steps=16, mode="max", seed=0, store=store, workers=1)
     lost = [event for event in result.events if isinstance(event, TurnLost)]
     assert [(event.member, event.turn, event.why) for event in lost] == [(2, 1, "fatal")]
     copies = [event for event in result.events if isinstance(event, Copied) and event.member == 2]
@@ -77,7 +79,7 @@ def test_a_turn_that_kills_every_worker_is_given_up_and_the_run_goes_on(tmp_path
 @pytest.mark.slow
 def test_two_turns_that_kill_in_one_round_are_both_given_up() -> None:
     train = dies(lambda turn: turn.member in {1, 3} and turn.number == 1)
-    result = ramet.run(train, SPACE, STRATEGY, steps=16, seed=0, workers=1)
+    result = ramet.run(train, SPACE, STRATEGY, steps=16, mode="max", seed=0, workers=1)
     lost = [event.member for event in result.events if isinstance(event, TurnLost)]
     assert lost == [1, 3]
     assert result.population.done
@@ -88,13 +90,13 @@ def test_a_member_that_always_kills_fails_like_one_that_always_raises() -> None:
     train = dies(lambda turn: turn.member < 2 and turn.number > 0)
     strategy = ramet.RandomSearch(population=3, ready=4)
     with pytest.raises(RunFailed, match=r"50%.* 2 of 3 gave up .* was killed by SIGKILL in turn 1"):
-        ramet.run(train, SPACE, strategy, steps=16, seed=0, workers=1)
+        ramet.run(train, SPACE, strategy, steps=16, mode="max", seed=0, workers=1)
 
 
 @pytest.mark.slow
 def test_a_run_whose_workers_all_die_at_once_stops_and_names_the_signal(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
-    place: dict[str, Any] = {"store": store, "steps": 8, "seed": 0}
+    place: dict[str, Any] = {"store": store, "steps": 8, "mode": "max", "seed": 0}
     with pytest.raises(RunFailed, match=r"6 in a row did not; the last was killed by SIGKILL"):
         ramet.run(dies(lambda turn: True), SPACE, pbt(), **place, workers=2)
     assert [seat.worker for seat in seats_in(store)] == [None] * 6
@@ -114,7 +116,7 @@ def test_a_worker_that_leaves_before_the_run_is_over_is_replaced(
 
     train = dies(lambda turn: turn.number == 1 and not left.exists(), leave)
     with caplog.at_level(logging.WARNING, "ramet"):
-        result = ramet.run(train, SPACE, STRATEGY, steps=40, seed=0, workers=1)
+        result = ramet.run(train, SPACE, STRATEGY, steps=40, mode="max", seed=0, workers=1)
     assert f"ended with exit code {code}; another takes its place" in caplog.text
     assert canonical(result.events) == canonical(whole.events)
 
@@ -125,11 +127,11 @@ def test_a_worker_that_is_replaced_goes_on_with_a_run_that_was_extended(tmp_path
 
     def extend() -> None:
         extended.touch()
-        ramet.open(store, space=SPACE, strategy=STRATEGY, steps=24, extend=True)
+        ramet.open(store, space=SPACE, strategy=STRATEGY, steps=24, mode="max", extend=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
     train = dies(lambda turn: not extended.exists(), extend)
-    result = ramet.run(train, SPACE, STRATEGY, steps=16, seed=0, store=store, workers=1)
+    result = ramet.run(train, SPACE, STRATEGY, steps=16, mode="max", seed=0, store=store, workers=1)
     assert result.population.steps == 24
     assert result.population.done
     assert ended(result_in(store)) == [(member, turn) for member in range(5) for turn in range(6)]
@@ -157,6 +159,6 @@ def test_what_a_worker_had_started_is_gone_once_the_crew_was_stopped(
             wait_for(started.exists)
 
     with pytest.raises(MissingScore):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0, workers=2)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0, workers=2)
     loader = int(started.read_text())
     wait_for(lambda: not alive(loader))

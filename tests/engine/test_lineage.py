@@ -50,6 +50,7 @@ def test_the_schedule_of_any_weights_is_what_they_were_trained_with(
         SPACE,
         Chaos(synchronous),
         steps=steps,
+        mode="max",
         seed=seed,
         store=MemoryStore(),
         blobs=blobs,
@@ -79,7 +80,7 @@ def test_the_schedule_of_any_weights_is_what_they_were_trained_with(
 @given(synchronous=st.booleans(), seed=st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
 def test_members_now_stand_on_what_the_population_says(*, synchronous: bool, seed: int) -> None:
-    result = ramet.run(Remembers(), SPACE, Chaos(synchronous), steps=12, seed=seed)
+    result = ramet.run(Remembers(), SPACE, Chaos(synchronous), steps=12, mode="max", seed=seed)
     lineage = result.lineage()
     for member in result.population:
         assert lineage.weights(member.id) == member.checkpoint

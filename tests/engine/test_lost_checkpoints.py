@@ -38,7 +38,7 @@ DAMAGES: list[Callable[[Path], None]] = [flip, cut, empty, Path.unlink]
 
 
 def settings(**changes: Any) -> dict[str, Any]:
-    return {"space": SPACE, "strategy": STRATEGY, "steps": 24, "seed": 0, **changes}
+    return {"space": SPACE, "strategy": STRATEGY, "steps": 24, "mode": "max", "seed": 0, **changes}
 
 
 def begun(store: Path, turns: int = 15, **changes: Any) -> ramet.Run:

@@ -59,6 +59,7 @@ class Workers(RuleBasedStateMachine):
             space=SPACE,
             strategy=self.strategy,
             steps=9,
+            mode="max",
             seed=self.seed,
             worker=worker,
             tolerate=1.0,

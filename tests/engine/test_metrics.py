@@ -47,7 +47,7 @@ def trained(log: Callable[[ramet.Turn, int], object], **settings: Any) -> ramet.
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])
 
     strategy = ramet.RandomSearch(population=6, ready=4)
-    settings = {"steps": 4, "seed": 0, "strategy": strategy, **settings}
+    settings = {"steps": 4, "mode": "max", "seed": 0, "strategy": strategy, **settings}
     return ramet.run(train, SPACE, settings.pop("strategy"), **settings)
 
 
@@ -223,6 +223,7 @@ def test_a_run_that_goes_on_logs_what_one_that_never_stopped_does(tmp_path: Path
     settings: dict[str, Any] = {
         "strategy": pbt(ready=200, synchronous=True),
         "steps": 800,
+        "mode": "max",
         "name": "on",
         "store": tmp_path / "runs.db",
     }
@@ -239,7 +240,12 @@ def test_worker_processes_log_what_one_process_does(tmp_path: Path) -> None:
     def log(turn: ramet.Turn, step: int) -> None:
         turn.log(noise=turn.rng.normal(), gap=math.nan)
 
-    settings: dict[str, Any] = {"strategy": pbt(synchronous=True), "steps": 12, "name": "logged"}
+    settings: dict[str, Any] = {
+        "strategy": pbt(synchronous=True),
+        "steps": 12,
+        "mode": "max",
+        "name": "logged",
+    }
     alone = trained(log, **settings)
     together = trained(log, **settings, store=tmp_path / "runs.db", workers=2)
     assert canonical(together.events) == canonical(alone.events)
@@ -263,7 +269,7 @@ def test_what_is_logged_behind_the_last_step_is_of_that_step() -> None:
             turn.log(loss=7.0, after=2.0)
             turn.report(0.0)
 
-    kept = logged(ramet.run(train, SPACE, pbt(), steps=8, seed=0))[0, 0]
+    kept = logged(ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0))[0, 0]
     assert kept == {"loss": [(1, 0), (2, 1), (3, 2), (4, 7)], "after": [(4, 2.0)]}
 
 
@@ -276,7 +282,7 @@ def test_what_is_logged_before_the_first_step_is_refused() -> None:
             turn.report(0.0)
 
     with pytest.raises(TurnMisused, match=r"turn 0 of member 0 had \['before'\] before it began"):
-        ramet.run(train, SPACE, pbt(), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_what_is_logged_once_its_turn_is_over_is_refused() -> None:
@@ -290,7 +296,7 @@ def test_what_is_logged_once_its_turn_is_over_is_refused() -> None:
             turn.report(0.0)
 
     with pytest.raises(TurnMisused, match="turn 0 of member 0 is; log them within the loop"):
-        ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=8, seed=0)
+        ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=8, mode="max", seed=0)
 
 
 # Ask and tell
@@ -298,7 +304,7 @@ def test_what_is_logged_once_its_turn_is_over_is_refused() -> None:
 
 @pytest.fixture
 def turn() -> Iterator[tuple[ramet.Run, ramet.Turn]]:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
     assert turn.steps == 4

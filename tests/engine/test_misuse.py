@@ -26,7 +26,7 @@ def loop(train: Callable[[ramet.Turn, dict[str, Any]], object]) -> Callable[[ram
 
 
 def run(train: Callable[[ramet.Turn, dict[str, Any]], object], **settings: Any) -> ramet.Result:
-    return ramet.run(loop(train), SPACE, pbt(), steps=24, seed=0, **settings)
+    return ramet.run(loop(train), SPACE, pbt(), steps=24, mode="max", seed=0, **settings)
 
 
 def fixed(turn: ramet.Turn, state: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ def test_a_loop_that_never_asks_how_long_its_turn_is_is_refused() -> None:
 
 
 def test_a_turn_that_was_told_without_asking_how_long_it_is_is_refused() -> None:
-    opened = ramet.open(space=SPACE, strategy=pbt(), steps=24, seed=0)
+    opened = ramet.open(space=SPACE, strategy=pbt(), steps=24, mode="max", seed=0)
     turn = opened.ask()
     assert turn is not None
     with pytest.raises(TurnMisused, match=r"or train turn\.steps steps in a loop of your own"):
@@ -82,7 +82,7 @@ def test_an_attribute_that_a_member_does_not_have_ends_the_run_and_names_the_nea
         member.turn({})  # type: ignore[attr-defined]
 
     with pytest.raises(UnknownAttribute, match=r"a Trainee .* 'turn'; did you mean 'turns'"):
-        ramet.run(train, SPACE, pbt(), steps=24, seed=0)
+        ramet.run(train, SPACE, pbt(), steps=24, mode="max", seed=0)
 
 
 def test_whether_a_turn_has_an_attribute_can_be_asked() -> None:
@@ -100,7 +100,7 @@ def test_an_attribute_missing_from_the_loops_own_things_is_the_members_failure()
 
 
 def test_misuse_that_is_told_as_a_failure_ends_the_run_all_the_same() -> None:
-    opened = ramet.open(space=SPACE, strategy=pbt(), steps=24, seed=0)
+    opened = ramet.open(space=SPACE, strategy=pbt(), steps=24, mode="max", seed=0)
     turn = opened.ask()
     assert turn is not None
     with pytest.raises(UsageError) as misuse:

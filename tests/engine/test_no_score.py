@@ -89,14 +89,16 @@ def test_a_run_in_which_no_turn_has_a_score_says_so(caplog: pytest.LogCaptureFix
             turn.report(None)
 
     with caplog.at_level(logging.WARNING, "ramet"):
-        result = ramet.run(train, SPACE, ramet.PBT(population=5, ready=2), steps=8, seed=0)
+        result = ramet.run(
+            train, SPACE, ramet.PBT(population=5, ready=2), steps=8, mode="max", seed=0
+        )
     assert "some turn must end with a finite score" in caplog.text
     assert (result.population.best, result.population.turns) == (None, 20)
 
 
 def test_it_is_told_as_it_is_reported() -> None:
     run = ramet.open(
-        space=SPACE, strategy=ramet.RandomSearch(population=5, ready=2), steps=2, seed=0
+        space=SPACE, strategy=ramet.RandomSearch(population=5, ready=2), steps=2, mode="max", seed=0
     )
     while (turn := run.ask()) is not None:
         list(turn)
@@ -113,7 +115,7 @@ def test_a_score_forgotten_is_not_a_score_that_is_not_there() -> None:
                 pass
 
     with pytest.raises(MissingScore, match=r"turn.report\(None\) if there is no score yet"):
-        ramet.run(train, SPACE, ramet.PBT(population=5, ready=2), steps=8, seed=0)
+        ramet.run(train, SPACE, ramet.PBT(population=5, ready=2), steps=8, mode="max", seed=0)
 
 
 def test_an_evaluation_that_returns_nothing_is_a_mistake() -> None:
@@ -122,7 +124,7 @@ def test_an_evaluation_that_returns_nothing_is_a_mistake() -> None:
             return None  # type: ignore[return-value]
 
     with pytest.raises(ScoreError, match="evaluate must return the score, but it returned None"):
-        ramet.run(Forgetful(), SPACE, ramet.PBT(population=5, ready=2), steps=8, seed=0)
+        ramet.run(Forgetful(), SPACE, ramet.PBT(population=5, ready=2), steps=8, mode="max", seed=0)
 
 
 def test_fire_needs_every_score() -> None:
@@ -133,7 +135,7 @@ def test_fire_needs_every_score() -> None:
 
     fire = ramet.FIRE(ready=8, evaluate_every=2, size=2, p_stat=0.2)
     with pytest.raises(ScoreError, match=r"a score every 2 steps, but turn 0 .* ramet\.PBT"):
-        ramet.run(train, SPACE, fire, steps=16, seed=0)
+        ramet.run(train, SPACE, fire, steps=16, mode="max", seed=0)
 
 
 def test_a_run_goes_on_from_a_turn_without_a_score(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def loud(member: ramet.Trainee) -> None:
 def test_what_workers_print_carries_the_member_and_is_all_there(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ramet.run(loud, SPACE, STRATEGY, steps=4, seed=0, workers=2)
+    ramet.run(loud, SPACE, STRATEGY, steps=4, mode="max", seed=0, workers=2)
     out, err = capsys.readouterr()
     printed = [line for line in out.splitlines() if "built" not in line]
     expected = [
@@ -149,7 +149,7 @@ SCRIPT = """
 import ramet
 from tests.engine.test_prints import SPACE, STRATEGY, loud
 
-ramet.run(loud, SPACE, STRATEGY, steps=4, seed=0, workers=2, progress=True)
+ramet.run(loud, SPACE, STRATEGY, steps=4, mode="max", seed=0, workers=2, progress=True)
 """
 
 

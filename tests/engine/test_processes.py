@@ -32,10 +32,10 @@ def same(one: ramet.Result, other: ramet.Result) -> bool:
 def test_a_synchronous_run_is_the_same_for_any_number_of_processes(
     workers: int, tmp_path: Path
 ) -> None:
-    alone = ramet.run(Descent(), SPACE, SYNCHRONOUS, steps=40, seed=0)
+    alone = ramet.run(Descent(), SPACE, SYNCHRONOUS, steps=40, mode="max", seed=0)
     store = tmp_path / "runs.db"
     together = ramet.run(
-        Descent(), SPACE, SYNCHRONOUS, steps=40, seed=0, store=store, workers=workers
+        Descent(), SPACE, SYNCHRONOUS, steps=40, mode="max", seed=0, store=store, workers=workers
     )
     assert same(together, alone)
     assert findings_in(store) == []
@@ -45,7 +45,9 @@ def test_a_synchronous_run_is_the_same_for_any_number_of_processes(
 
 def test_asynchronous_processes_end_every_turn_once(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
-    result = ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, store=store, workers=2)
+    result = ramet.run(
+        Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, store=store, workers=2
+    )
     assert ended(result) == [(member, turn) for member in range(6) for turn in range(6)]
     assert findings_in(store) == []
 
@@ -76,8 +78,8 @@ class Called:
 )
 def test_whatever_can_be_called_can_be_trained_in_processes(train: Any) -> None:
     strategy = pbt(population=5, synchronous=True)
-    alone = ramet.run(train, SPACE, strategy, steps=8, seed=0)
-    assert same(ramet.run(train, SPACE, strategy, steps=8, seed=0, workers=1), alone)
+    alone = ramet.run(train, SPACE, strategy, steps=8, mode="max", seed=0)
+    assert same(ramet.run(train, SPACE, strategy, steps=8, mode="max", seed=0, workers=1), alone)
 
 
 def test_a_space_with_code_of_its_own_goes_along() -> None:
@@ -87,12 +89,14 @@ def test_a_space_with_code_of_its_own_goes_along() -> None:
         where=lambda h: h["lr"] + h["decay"] < 1.0,
     )
     strategy = pbt(synchronous=True)
-    alone = ramet.run(Descent(), space, strategy, steps=16, seed=0)
-    assert same(ramet.run(Descent(), space, strategy, steps=16, seed=0, workers=1), alone)
+    alone = ramet.run(Descent(), space, strategy, steps=16, mode="max", seed=0)
+    assert same(
+        ramet.run(Descent(), space, strategy, steps=16, mode="max", seed=0, workers=1), alone
+    )
 
 
 def test_without_a_store_checkpoints_last_as_long_as_the_result() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, workers=1)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, workers=1)
     best = result.best
     folder = best._blobs.path.parent  # type: ignore[attr-defined]  # noqa: SLF001 - nobody else can know where it is
     assert folder.exists()
@@ -106,14 +110,16 @@ def test_without_a_store_checkpoints_last_as_long_as_the_result() -> None:
 
 def test_without_a_store_blobs_of_ones_own_are_written_and_stay(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path / "kept", durability="process")
-    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, workers=1, blobs=blobs)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, workers=1, blobs=blobs)
     assert len(blobs.sizes("run")) == 12
     assert Descent().evaluate(result.best.load()) == result.best.score
 
 
 def test_paths_that_python_passes_over_hinder_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [Path("/nowhere"), *sys.path])
-    assert ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, workers=1).population.done
+    assert ramet.run(
+        Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, workers=1
+    ).population.done
 
 
 def environment_of(member: ramet.Trainee) -> None:
@@ -132,7 +138,7 @@ def test_threads_that_are_asked_for_outdo_the_environment(
     strategy = ramet.RandomSearch(population=1, ready=1)
     space = ramet.Space(lr=ramet.Uniform(0.0, 1.0))
     result = ramet.run(
-        environment_of, space, strategy, steps=1, workers=1, threads_per_worker=asked
+        environment_of, space, strategy, steps=1, mode="max", workers=1, threads_per_worker=asked
     )
     environment = result.best.load()["set"]
     assert (environment["OMP_NUM_THREADS"], environment["MKL_NUM_THREADS"]) == seen
@@ -142,9 +148,9 @@ def test_a_run_that_is_over_starts_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place: dict[str, Any] = {"store": tmp_path / "runs.db"}
-    first = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0, **place)
+    first = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, **place)
     monkeypatch.setattr("ramet.engine.processes.subprocess.Popen", None)
-    again = ramet.run(Descent(), SPACE, pbt(), steps=8, workers=2, **place)
+    again = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", workers=2, **place)
     assert again.events == first.events
 
 
@@ -159,5 +165,5 @@ def test_if_not_all_workers_can_be_started_none_stays(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("ramet.engine.processes.subprocess.Popen", only_once)
     with pytest.raises(OSError, match="no more processes"):
-        ramet.run(Descent(), SPACE, pbt(), steps=4_000, seed=0, workers=2)
+        ramet.run(Descent(), SPACE, pbt(), steps=4_000, mode="max", seed=0, workers=2)
     assert made[0].poll() is not None

@@ -21,12 +21,14 @@ ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, name="bowl", mode="min")
 
 
 def test_nothing_is_shown_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0)
+    ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0)
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_is_shown_says_how_far_the_run_is(capfd: pytest.CaptureFixture[str]) -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0, name="bowl", progress=True)
+    result = ramet.run(
+        Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, name="bowl", progress=True
+    )
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("bowl  6 members  step 24/24 (100%)")
@@ -35,7 +37,7 @@ def test_what_is_shown_says_how_far_the_run_is(capfd: pytest.CaptureFixture[str]
 
 def test_the_time_left_is_known_after_the_first_turn(capfd: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     with Progress("bowl", sign=1, shown=True, seconds=lambda: now[0]) as progress:
         progress(run)
         turn = run.ask()
@@ -56,7 +58,7 @@ def test_a_failing_member_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
             return super().evaluate(state)
 
     strategy = ramet.RandomSearch(population=4, ready=4)
-    ramet.run(Fails(), SPACE, strategy, steps=8, seed=0, progress=True, tolerate=1.0)
+    ramet.run(Fails(), SPACE, strategy, steps=8, mode="max", seed=0, progress=True, tolerate=1.0)
     assert "4 failing" in capfd.readouterr().err
 
 

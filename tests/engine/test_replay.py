@@ -35,7 +35,9 @@ STRATEGIES = {
 
 
 def found(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
-    return ramet.run(Descent(), SPACE, strategy, **{"steps": 48, "seed": 3, **settings})
+    return ramet.run(
+        Descent(), SPACE, strategy, **{"steps": 48, "mode": "max", "seed": 3, **settings}
+    )
 
 
 def exactly(result: ramet.Result, **settings: Any) -> Replayed:
@@ -72,7 +74,7 @@ class Flags(Descent):
 def test_options_that_compare_equal_stay_apart_in_schedules_and_replays() -> None:
     space = ramet.Space(flag=ramet.Choice([1, True, 1.0]))
     explores = ramet.PBT(population=4, ready=1, exploit=None, explore=ramet.Resample())
-    result = ramet.run(Flags(), space, explores, steps=12, seed=0)
+    result = ramet.run(Flags(), space, explores, steps=12, mode="max", seed=0)
     flags, schedule = result.best.load()["flags"], result.schedule()
     kinds = [type(flag) for flag in flags]
     assert set(kinds) == {int, bool, float}
@@ -98,7 +100,7 @@ def test_a_schedule_of_fire_with_a_success_on_its_lineage_is_replayed_exactly() 
     fire = ramet.FIRE(ready=4, evaluate_every=1, size=3, max_eval_steps=8)
     seen = 0
     for seed in range(30):
-        result = ramet.run(Slow(), SPACE, fire, steps=120, seed=seed)
+        result = ramet.run(Slow(), SPACE, fire, steps=120, mode="max", seed=seed)
         edges = [turn.edge for turn in result.lineage().behind(result.best.checkpoint)]
         if "success" in edges:
             seen += 1
@@ -121,7 +123,7 @@ class Slow(Descent):
 @pytest.mark.parametrize("train", [descent_loop, Together()])
 def test_it_is_the_same_in_a_loop_of_ones_own_and_as_one_program(train: Any) -> None:
     strategy = STRATEGIES["pbt"]
-    result = ramet.run(train, SPACE, strategy, steps=48, seed=3)
+    result = ramet.run(train, SPACE, strategy, steps=48, mode="max", seed=3)
     engine: Any = None if train is descent_loop else "vectorized"
     assert exactly(result, train=train, engine=engine).scores == [result.best.score]
 
@@ -170,7 +172,7 @@ def test_a_schedule_that_somebody_wrote_can_be_replayed() -> None:
         Piece(start=0, stop=10, hparams={"lr": 0.5, "decay": 0}),
         Piece(start=10, stop=45, hparams={"lr": 0.1, "decay": 0.5}),
     )
-    replayed = ramet.replay(Descent(), Schedule(pieces), seeds=[0, 1])
+    replayed = ramet.replay(Descent(), Schedule(pieces), seeds=[0, 1], mode="max")
     assert replayed.original is None
     assert replayed.result.schedule(0).pieces == pieces
     turns = [e for e in replayed.result.events if isinstance(e, TurnEnded) and e.member == 0]
@@ -188,15 +190,15 @@ def test_what_was_changed_has_no_draws_to_follow() -> None:
 def test_what_the_task_reads_and_the_schedule_lacks_is_named() -> None:
     lacking = Schedule((Piece(start=0, stop=10, hparams={"lr": 0.5}),))
     with pytest.raises(UnknownHyperparameter, match=r"which has \['lr'\], but 'decay' was"):
-        ramet.replay(Descent(), lacking)
+        ramet.replay(Descent(), lacking, mode="max")
 
 
 def test_what_the_schedule_has_and_the_task_does_not_read_is_named() -> None:
     hparams = {"lr": 0.5, "decay": 0.1, "momentum": 0.9}
     more = Schedule((Piece(start=0, stop=10, hparams=hparams),))
     with pytest.raises(HyperparameterUnread, match="momentum"):
-        ramet.replay(Descent(), more)
-    assert ramet.replay(Descent(), more, strict=False).scores
+        ramet.replay(Descent(), more, mode="max")
+    assert ramet.replay(Descent(), more, mode="max", strict=False).scores
 
 
 def test_another_schedule_is_another_replay(tmp_path: Path) -> None:
@@ -233,7 +235,13 @@ def test_a_turn_that_fails_is_not_left_out_of_a_replay() -> None:
 
 def test_a_turn_of_a_replay_is_given_up_for_nobody() -> None:
     strategy, place = Replay.by(found(STRATEGIES["pbt"]).schedule(), seeds=[0]), memory()
-    settings: dict[str, Any] = {"space": SPACE, "strategy": strategy, "steps": 48, "seed": 0}
+    settings: dict[str, Any] = {
+        "space": SPACE,
+        "strategy": strategy,
+        "steps": 48,
+        "mode": "max",
+        "seed": 0,
+    }
     slow, other = (ramet.open(**place, **settings, worker=name) for name in ("slow", "other"))
     turn = slow.ask()
     assert turn is not None
@@ -268,7 +276,7 @@ def test_a_score_that_is_not_finite_is_left_out_and_said() -> None:
 def test_a_replay_that_is_not_over_says_so() -> None:
     schedule = found(STRATEGIES["pbt"]).schedule()
     strategy = Replay.by(schedule, seeds=[0, 1])
-    run = ramet.open(space=SPACE, strategy=strategy, steps=schedule.steps, seed=0)
+    run = ramet.open(space=SPACE, strategy=strategy, steps=schedule.steps, mode="max", seed=0)
     turn, task = run.ask(), Descent()
     assert turn is not None
     state = task.step(turn.load(task.init), turn.hparams, turn.steps, turn.rng)

@@ -35,7 +35,7 @@ def test_the_schedule_is_what_the_best_weights_were_trained_with(
 ) -> None:
     strategy = pbt(copies=copies, synchronous=synchronous, exploit=ramet.Truncation(0.4))
     for seed in range(5):
-        result = ramet.run(Counts(), SPACE, strategy, steps=40, seed=seed)
+        result = ramet.run(Counts(), SPACE, strategy, steps=40, mode="max", seed=seed)
         schedule, rates = result.schedule(), result.best.load()["rates"]
         assert [schedule(step)["lr"] for step in range(result.best.step)] == rates
         assert [piece.start for piece in schedule.pieces[1:]] == [
@@ -45,7 +45,7 @@ def test_the_schedule_is_what_the_best_weights_were_trained_with(
 
 
 def test_the_best_is_the_best_score_that_any_turn_ended_with() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=40, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=40, mode="max", seed=0)
     ended = [event.points[-1][1] for event in result.events if hasattr(event, "points")]
     assert result.best.score == max(ended)
     assert Descent().evaluate(result.best.load()) == result.best.score
@@ -60,13 +60,13 @@ class Perfect(Descent):
 
 @pytest.mark.parametrize("synchronous", [False, True])
 def test_of_equal_scores_the_latest_is_the_best(*, synchronous: bool) -> None:
-    result = ramet.run(Perfect(), SPACE, pbt(synchronous=synchronous), steps=40, seed=0)
+    result = ramet.run(Perfect(), SPACE, pbt(synchronous=synchronous), steps=40, mode="max", seed=0)
     assert result.best.step == 40
     assert result.best.load()["seen"] == 40
 
 
 def test_a_run_from_before_that_goes_on_with_its_first_best() -> None:
-    now = ramet.run(Perfect(), SPACE, pbt(), steps=4, seed=0).opening
+    now = ramet.run(Perfect(), SPACE, pbt(), steps=4, mode="max", seed=0).opening
     written = msgspec.json.decode(encode(now))
     del written["ties"]
     before = decode(msgspec.json.encode(written))
@@ -75,7 +75,7 @@ def test_a_run_from_before_that_goes_on_with_its_first_best() -> None:
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
     place["store"].open_run(before, worker="an older ramet")
     for steps in (4, 40):
-        result = ramet.run(Perfect(), SPACE, pbt(), steps=steps, extend=True, **place)
+        result = ramet.run(Perfect(), SPACE, pbt(), steps=steps, mode="max", extend=True, **place)
         assert result.best.step == 4
         assert result.best.load()["seen"] == 4
 
@@ -111,7 +111,7 @@ def test_a_member_has_the_score_and_values_of_the_weights_that_it_stands_on(
     copies: Any, *, synchronous: bool
 ) -> None:
     strategy = pbt(copies=copies, synchronous=synchronous, exploit=ramet.Truncation(0.4))
-    run = ramet.open(space=SPACE, strategy=strategy, steps=40, seed=0)
+    run = ramet.open(space=SPACE, strategy=strategy, steps=40, mode="max", seed=0)
     seen = set()
     while (turn := run.ask()) is not None:
         state = turn.load(default=Counts().init)
@@ -130,7 +130,7 @@ def test_a_member_has_the_score_and_values_of_the_weights_that_it_stands_on(
 
 def test_the_final_of_fire_is_of_its_first_sub_population() -> None:
     fire = ramet.FIRE(ready=4, evaluate_every=1, size=3)
-    result = ramet.run(Descent(), SPACE, fire, steps=48, seed=0)
+    result = ramet.run(Descent(), SPACE, fire, steps=48, mode="max", seed=0)
     ranked = [member.id for member in result.population if member.ranked]
     assert len(ranked) < len(result.population)
     assert result.final.member in ranked
@@ -142,7 +142,7 @@ def test_members_without_a_score_are_no_final() -> None:
         def evaluate(self, state: dict[str, Any]) -> float:
             return super().evaluate(state) if state["seen"] < 8 else float("nan")
 
-    result = ramet.run(Fails(), SPACE, pbt(exploit=None), steps=8, seed=0)
+    result = ramet.run(Fails(), SPACE, pbt(exploit=None), steps=8, mode="max", seed=0)
     assert result.best.step == 4
     assert all(math.isnan(member.score) for member in result.members)
     with pytest.raises(NoBest, match="a finite score of its present weights, but no member has"):
@@ -150,7 +150,7 @@ def test_members_without_a_score_are_no_final() -> None:
 
 
 def test_a_member_that_has_ended_no_turn_has_values_and_nothing_to_load() -> None:
-    result = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0).result()
+    result = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0).result()
     member = result.members[3]
     assert (member.step, member.trained) == (0, 0)
     assert member.hparams == result.population[3].hparams
@@ -161,7 +161,7 @@ def test_a_member_that_has_ended_no_turn_has_values_and_nothing_to_load() -> Non
 @pytest.mark.parametrize("keep", ["lineage", "live", "all"])
 def test_members_can_be_loaded_at_the_end(keep: Any) -> None:
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": keep}
-    result = ramet.run(Lucky(), SPACE, pbt(exploit=None), steps=40, seed=0, **place)
+    result = ramet.run(Lucky(), SPACE, pbt(exploit=None), steps=40, mode="max", seed=0, **place)
     for member in result.members:
         assert Lucky().evaluate(member.load()) == member.score
     if keep == "live":
@@ -172,7 +172,7 @@ def test_members_can_be_loaded_at_the_end(keep: Any) -> None:
 
 def test_who_keeps_only_the_best_has_no_members_to_load() -> None:
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": "best"}
-    result = ramet.run(Lucky(), SPACE, pbt(exploit=None), steps=40, seed=0, **place)
+    result = ramet.run(Lucky(), SPACE, pbt(exploit=None), steps=40, mode="max", seed=0, **place)
     assert result.best.load()["seen"] == 8
     with pytest.raises(CheckpointMissing, match=r"only the best, not member 3's: result.best.load"):
         result.members[3].load()
@@ -180,14 +180,14 @@ def test_who_keeps_only_the_best_has_no_members_to_load() -> None:
 
 def test_a_member_of_a_run_that_went_on_is_to_be_read_again() -> None:
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 0}
-    before = ramet.run(Descent(), SPACE, pbt(), steps=4, **place)
-    ramet.run(Descent(), SPACE, pbt(), steps=40, extend=True, **place)
+    before = ramet.run(Descent(), SPACE, pbt(), steps=4, mode="max", **place)
+    ramet.run(Descent(), SPACE, pbt(), steps=40, mode="max", extend=True, **place)
     with pytest.raises(CheckpointMissing, match="gone on since its result was read, open it again"):
         before.members[0].load()
 
 
 def test_a_state_is_loaded_into_the_one_that_is_there() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0)
     state = {"w": np.zeros(3), "seen": 0}
     weights = state["w"]
     assert result.best.load(into=state) is state
@@ -203,7 +203,7 @@ def test_a_state_is_loaded_into_the_one_that_is_there() -> None:
 
 
 def test_what_no_state_can_be_loaded_into_is_refused() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0)
     with pytest.raises(StateError, match=r"\['w', 'seen'\] and the dict \['params'\]"):
         result.best.load(into={"params": np.zeros(3)})
     with pytest.raises(StateError, match=r"what has restore\(tree\), but got a ndarray"):
@@ -211,7 +211,7 @@ def test_what_no_state_can_be_loaded_into_is_refused() -> None:
 
 
 def test_results_of_equal_runs_are_alike_and_short_to_print() -> None:
-    one, other = (ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0) for _ in range(2))
+    one, other = (ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0) for _ in range(2))
     assert one.best == other.best
     assert repr(one) == (
         f"Result('run': 6 members, 12 turns, 0 copies, best {one.best.score:.6g}, seed 0)"
@@ -220,7 +220,7 @@ def test_results_of_equal_runs_are_alike_and_short_to_print() -> None:
 
 
 def test_the_best_state_is_a_copy_to_write_on() -> None:
-    result = ramet.run(Descent(), SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0)
     result.best.load()["w"][:] = 0.0
     assert Descent().evaluate(result.best.load()) == result.best.score
 
@@ -230,7 +230,7 @@ def test_a_run_without_a_finite_score_has_no_best() -> None:
         def evaluate(self, state: dict[str, Any]) -> float:
             return float("nan")
 
-    result = ramet.run(Fails(), SPACE, pbt(), steps=8, seed=0)
+    result = ramet.run(Fails(), SPACE, pbt(), steps=8, mode="max", seed=0)
     with pytest.raises(ramet.RametError, match="a finite score, but none of 12 did"):
         _ = result.best
 
@@ -245,7 +245,7 @@ def test_memory_holds_no_more_checkpoints_than_members_need(
         return made[-1]
 
     monkeypatch.setattr("ramet.places.MemoryBlobs", make)
-    ramet.run(Descent(), SPACE, pbt(), steps=400, seed=0)
+    ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=0)
     # Those of 6 members and the best one, and what came since the last sweep.
     assert 0 < len(made[0].sizes("run")) <= 7 + 8
 
@@ -260,7 +260,7 @@ def test_a_member_trains_with_what_it_explored_after_it_copied() -> None:
             state.update(Descent().step(state, turn.hparams, turn.steps, turn.rng))
             turn.report(Descent().evaluate(state))
 
-    result = ramet.run(train, SPACE, pbt(synchronous=True), steps=24, seed=0)
+    result = ramet.run(train, SPACE, pbt(synchronous=True), steps=24, mode="max", seed=0)
     turn = 0
     copied: dict[int, float] = {}
     explored = 0
@@ -280,7 +280,11 @@ def test_a_member_trains_with_what_it_explored_after_it_copied() -> None:
 
 def test_trained_and_step_part_when_an_asynchronous_member_copies_one_that_is_ahead() -> None:
     run = ramet.open(
-        space=SPACE, strategy=pbt(population=2, exploit=ramet.Truncation(0.5)), steps=80, seed=0
+        space=SPACE,
+        strategy=pbt(population=2, exploit=ramet.Truncation(0.5)),
+        steps=80,
+        mode="max",
+        seed=0,
     )
     behind = run.ask()
     assert behind is not None

@@ -36,7 +36,13 @@ def store() -> Shared:
 
 def opened(store: Store, steps: int = 16) -> ramet.Run:
     return ramet.open(
-        store, space=SPACE, strategy=pbt(), steps=steps, extend=True, blobs=MemoryBlobs()
+        store,
+        space=SPACE,
+        strategy=pbt(),
+        steps=steps,
+        mode="max",
+        extend=True,
+        blobs=MemoryBlobs(),
     )
 
 

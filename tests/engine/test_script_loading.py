@@ -28,7 +28,7 @@ space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
 strategy = ramet.PBT(population=5, ready=4, synchronous=True)
 
 def go(train, workers, **more):
-    return ramet.run(train, space, strategy, steps=8, seed=0, workers=workers, **more)
+    return ramet.run(train, space, strategy, steps=8, mode="max", seed=0, workers=workers, **more)
 
 def came_to(train):
     alone, together = (go(train, workers) for workers in (0, 1))
@@ -204,6 +204,7 @@ def seen():
 def train(member):
     state = {"seen": seen(), "w": np.zeros(1)}
     for turn in member.turns(state):
+        list(turn)
         state["w"] += turn.hparams["lr"]
         turn.report(0.0)
 
@@ -309,7 +310,7 @@ def test_what_cannot_be_pickled_is_told_by_the_variable_that_has_it() -> None:
         member.turns(model)
 
     with pytest.raises(NotPortable, match=r"'guard' of 'model' of the run's train \(lock\)"):
-        ramet.run(train, SPACE, pbt(), steps=4, workers=1)
+        ramet.run(train, SPACE, pbt(), steps=4, mode="max", workers=1)
 
 
 @slow

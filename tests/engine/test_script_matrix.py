@@ -99,7 +99,8 @@ steps = 6
 """
 CALL = """\
 ramet.run(
-    train, space, strategy, steps=steps, seed=0, store=options.store, workers=options.workers
+    train, space, strategy, steps=steps, mode="max", seed=0, store=options.store,
+    workers=options.workers,
 )
 """
 GUARD = 'if __name__ == "__main__":\n'

@@ -54,8 +54,8 @@ space = ramet.Space(
 strategies = {"own": Own(), "pbt": ramet.PBT(population=5, ready=4, synchronous=True)}
 kind, store, workers, steps = sys.argv[1:]
 result = ramet.run(
-    train, space, strategies[kind], steps=int(steps), store=store, workers=int(workers), seed=0,
-    extend=True,
+    train, space, strategies[kind], steps=int(steps), mode="max", store=store,
+    workers=int(workers), seed=0, extend=True,
 )
 print(json.dumps([result.best.score, result.population.turns]))
 """

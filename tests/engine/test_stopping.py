@@ -15,7 +15,7 @@ STRATEGY = pbt(population=5, synchronous=True)
 
 
 def settings(**changes: Any) -> dict[str, Any]:
-    return {"space": SPACE, "strategy": STRATEGY, "steps": 16, "seed": 3, **changes}
+    return {"space": SPACE, "strategy": STRATEGY, "steps": 16, "mode": "max", "seed": 3, **changes}
 
 
 @pytest.fixture

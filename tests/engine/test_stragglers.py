@@ -27,6 +27,7 @@ class Workers:
             "clock": self.clock,
             "space": SPACE,
             "steps": 8,
+            "mode": "max",
             "seed": 0,
             "lease_ttl_s": 1_000.0,
             "strategy": pbt(population=5, synchronous=True),

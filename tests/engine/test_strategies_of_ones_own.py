@@ -37,7 +37,7 @@ class Follow:
 
 
 def test_its_copies_notes_and_groups_are_in_the_log() -> None:
-    result = ramet.run(Descent(), SPACE, Follow(), steps=8, seed=0)
+    result = ramet.run(Descent(), SPACE, Follow(), steps=8, mode="max", seed=0)
     leader, *others = result.population
     assert all(member.checkpoint == leader.checkpoint for member in others)
     assert [member.group for member in result.population] == [0, 1, 0, 1]
@@ -46,7 +46,7 @@ def test_its_copies_notes_and_groups_are_in_the_log() -> None:
 
 
 def test_its_notes_are_as_the_log_gives_them_back() -> None:
-    result = ramet.run(Descent(), SPACE, Follow(), steps=8, seed=0)
+    result = ramet.run(Descent(), SPACE, Follow(), steps=8, mode="max", seed=0)
     notes = [e.data for e in result.events if isinstance(e, Annotated) and e.member is None]
     assert notes == [[0, None], [1, None]]
     assert result.population.data == [1, None]
@@ -55,14 +55,14 @@ def test_its_notes_are_as_the_log_gives_them_back() -> None:
 def test_a_curve_may_be_copied_whole_or_begin_with_its_last_point() -> None:
     for whole, steps in ((False, (8,)), (True, (2, 4, 6, 8))):
         strategy = Follow(evaluate_every=2, copy={"whole_curve": whole})
-        result = ramet.run(Descent(), SPACE, strategy, steps=8, seed=0)
+        result = ramet.run(Descent(), SPACE, strategy, steps=8, mode="max", seed=0)
         assert result.population[3].curve.steps == steps
 
 
 def test_weights_of_a_member_that_has_none_cannot_be_copied() -> None:
     strategy = Follow(synchronous=False, copy={"source": 3})
     with pytest.raises(StrategyError, match="member 3 has not ended a turn"):
-        ramet.run(Descent(), SPACE, strategy, steps=8, seed=0)
+        ramet.run(Descent(), SPACE, strategy, steps=8, mode="max", seed=0)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Rests(Follow):
 
 
 def test_members_that_rest_are_not_trained_and_not_waited_for() -> None:
-    result = ramet.run(Descent(), SPACE, Rests(), steps=10, seed=0)
+    result = ramet.run(Descent(), SPACE, Rests(), steps=10, mode="max", seed=0)
     trained = [(e.member, e.turn) for e in result.events if isinstance(e, TurnEnded)]
     expected = {(id_, turn) for turn in range(4) for id_ in range(4)} - {
         (id_, turn) for turn, resting in enumerate(Rests().resting) for id_ in resting
@@ -105,7 +105,7 @@ def test_members_that_rest_are_not_trained_and_not_waited_for() -> None:
 )
 def test_rests_that_cannot_be_are_refused(strategy: ramet.Strategy, law: str) -> None:
     with pytest.raises(StrategyError, match=law):
-        ramet.run(Descent(), SPACE, strategy, steps=6, seed=0)
+        ramet.run(Descent(), SPACE, strategy, steps=6, mode="max", seed=0)
 
 
 def test_values_outside_the_space_cannot_be_given() -> None:
@@ -114,7 +114,7 @@ def test_values_outside_the_space_cannot_be_given() -> None:
             yield Change(member=1, hparams={"lr": 7.0, "decay": 0.1})
 
     with pytest.raises(SpaceError, match="gives member 1 must lie in the space: 'lr' must be"):
-        ramet.run(Descent(), SPACE, Leaves(), steps=8, seed=0)
+        ramet.run(Descent(), SPACE, Leaves(), steps=8, mode="max", seed=0)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_an_action_that_cannot_be_carried_out_is_refused_and_nothing_is_written(
         def decide(self, *args: Any) -> Iterator[Action]:
             yield action
 
-    run = ramet.open(space=SPACE, strategy=Acts(synchronous=False), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=Acts(synchronous=False), steps=8, mode="max", seed=0)
     turns = [run.ask() for _ in range(2)]
     assert turns[1] is not None
     list(turns[1])

@@ -62,7 +62,7 @@ def test_what_is_swept_and_what_is_needed_is_all_that_turns_left(
 
 
 def test_what_members_left_that_this_run_does_not_have_is_swept() -> None:
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     foreign = f"{len(run.population)}-0-{'0' * 32}"
     assert list(unneeded([foreign], run.population, "lineage")) == [foreign]
     assert list(unneeded([foreign], run.population, "all")) == []
@@ -75,7 +75,15 @@ def test_in_the_end_there_is_what_the_run_keeps_and_nothing_else(
 ) -> None:
     store = tmp_path / "runs.db"
     result = ramet.run(
-        Descent(), SPACE, pbt(), steps=40, seed=0, store=store, keep=keep, workers=workers
+        Descent(),
+        SPACE,
+        pbt(),
+        steps=40,
+        mode="max",
+        seed=0,
+        store=store,
+        keep=keep,
+        workers=workers,
     )
     population = result.population
     live = {member.checkpoint.key for member in population if member.checkpoint}
@@ -88,7 +96,13 @@ def test_in_the_end_there_is_what_the_run_keeps_and_nothing_else(
 
 
 def test_who_asks_what_would_go_deletes_nothing() -> None:
-    settings: dict[str, Any] = {"space": SPACE, "strategy": pbt(), "steps": 8, "seed": 0}
+    settings: dict[str, Any] = {
+        "space": SPACE,
+        "strategy": pbt(),
+        "steps": 8,
+        "mode": "max",
+        "seed": 0,
+    }
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
     ramet.run(Descent(), **settings, **place)
     before = place["blobs"].sizes("run")
@@ -103,7 +117,9 @@ def test_who_asks_what_would_go_deletes_nothing() -> None:
 
 def test_workers_that_live_for_few_turns_sweep_too(tmp_path: Path) -> None:
     for _ in range(12):
-        run = ramet.open(tmp_path / "runs.db", space=SPACE, strategy=pbt(), steps=400, seed=0)
+        run = ramet.open(
+            tmp_path / "runs.db", space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0
+        )
         for _ in range(5):
             turn = run.ask()
             assert turn is not None
@@ -124,7 +140,7 @@ def test_the_best_alone_stays_even_if_the_last_turn_is_lost() -> None:
 
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": blobs, "keep": "best"}
     strategy = pbt(population=3, exploit=None)
-    ramet.run(FailsAtTheEnd(), SPACE, strategy, steps=12, seed=0, tolerate=1.0, **place)
+    ramet.run(FailsAtTheEnd(), SPACE, strategy, steps=12, mode="max", seed=0, tolerate=1.0, **place)
     assert len(blobs.sizes("run")) == 1
 
 
@@ -139,6 +155,7 @@ def test_without_a_best_members_keep_theirs_and_go_on_with_more_steps(tmp_path: 
             SPACE,
             pbt(exploit=None),
             steps=steps,
+            mode="max",
             seed=0,
             keep="best",
             store=tmp_path / "runs.db",
@@ -158,7 +175,13 @@ def test_without_a_best_members_keep_theirs_and_go_on_with_more_steps(tmp_path: 
 
 
 def test_what_a_killed_writer_had_begun_goes_with_any_sweep(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"space": SPACE, "strategy": pbt(), "steps": 8, "seed": 0}
+    settings: dict[str, Any] = {
+        "space": SPACE,
+        "strategy": pbt(),
+        "steps": 8,
+        "mode": "max",
+        "seed": 0,
+    }
     ramet.run(Descent(), **settings, store=tmp_path / "runs.db")
     begun = tmp_path / "runs.db-checkpoints" / "run" / "0123456789abcdef.tmp"
     begun.write_bytes(b"half")
@@ -219,6 +242,7 @@ def test_the_disk_holds_little_more_than_the_members_however_long_a_run_is(
             space=SPACE,
             strategy=strategy,
             steps=rounds,
+            mode="max",
             seed=0,
         )
         work(run, Tiny(), watch)

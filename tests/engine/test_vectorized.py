@@ -31,7 +31,7 @@ PBT = STRATEGIES["pbt"]
 
 
 def train(task: Any, strategy: ramet.Strategy = PBT, **settings: Any) -> ramet.Result:
-    defaults: dict[str, Any] = {"steps": 48, "seed": 0, "engine": "vectorized"}
+    defaults: dict[str, Any] = {"steps": 48, "mode": "max", "seed": 0, "engine": "vectorized"}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
 
 
@@ -95,7 +95,13 @@ def test_states_that_it_holds_are_not_read_again(monkeypatch: pytest.MonkeyPatch
 def test_turns_of_fewer_steps_are_a_group_of_their_own() -> None:
     """As where another worker has taken some members further than the rest."""
     store, blobs = MemoryStore(), MemoryBlobs()
-    settings: dict[str, Any] = {"strategy": pbt(ready=4), "steps": 10, "seed": 0, "name": "run"}
+    settings: dict[str, Any] = {
+        "strategy": pbt(ready=4),
+        "steps": 10,
+        "mode": "max",
+        "seed": 0,
+        "name": "run",
+    }
     with_one = ramet.open(store, blobs=blobs, space=SPACE, **settings)
     task = Descent()
     ahead = [turn for _ in range(6) if (turn := with_one.ask())][:2]
@@ -133,7 +139,14 @@ def test_a_member_that_was_given_up_meanwhile_is_the_only_one_to_lose_its_turn(
     def during(turns: Sequence[ramet.Turn]) -> None:
         if turns[0].number == 2:
             other = ramet.open(
-                store, blobs=blobs, space=SPACE, strategy=PBT, steps=48, name="run", worker="other"
+                store,
+                blobs=blobs,
+                space=SPACE,
+                strategy=PBT,
+                steps=48,
+                mode="max",
+                name="run",
+                worker="other",
             )
             assert other.give_up(3, turn=2, why="straggler")
 
@@ -163,7 +176,7 @@ def test_a_run_told_to_stop_stops_when_its_round_is_over() -> None:
 
     def during(turns: Sequence[ramet.Turn]) -> None:
         if turns[0].number == 4:
-            settings: dict[str, Any] = {"space": SPACE, "strategy": PBT, "steps": 48}
+            settings: dict[str, Any] = {"space": SPACE, "strategy": PBT, "steps": 48, "mode": "max"}
             ramet.open(store, blobs=blobs, name="run", **settings).stop()
 
     stopped = train(Together(during), store=store, blobs=blobs)

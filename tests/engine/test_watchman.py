@@ -29,6 +29,7 @@ class Scene:
             "space": SPACE,
             "strategy": pbt(population=5, synchronous=True),
             "steps": 8,
+            "mode": "max",
             "seed": 0,
             **settings,
         }
@@ -146,8 +147,8 @@ def train(member):
         state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
         turn.report(task.evaluate(state))
 
-ramet.run(train, SPACE, pbt(population=5, synchronous=True), steps=16, seed=0, store="runs.db",
-          workers=2, straggler_timeout_s=0.5)
+ramet.run(train, SPACE, pbt(population=5, synchronous=True), steps=16, mode="max", seed=0,
+          store="runs.db", workers=2, straggler_timeout_s=0.5)
 """
 
 

@@ -64,7 +64,7 @@ def test_an_error_arrives_as_what_it_was_with_the_workers_traceback(
 ) -> None:
     store = tmp_path / "runs.db"
     with pytest.raises(error, match=says) as caught:
-        ramet.run(train, SPACE, strategy, steps=8, seed=0, store=store, workers=1)
+        ramet.run(train, SPACE, strategy, steps=8, mode="max", seed=0, store=store, workers=1)
     assert type(caught.value) is error
     assert where in str(caught.value.__cause__)
     assert {seat.worker for seat in seats_in(store)} == {None}
@@ -88,8 +88,10 @@ class Breaking(Descent):
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_member_that_raises_is_tried_again_and_given_up_as_in_one_process(times: int) -> None:
-    alone = ramet.run(Breaking(times).loop, SPACE, STRATEGY, steps=16, seed=0)
-    result = ramet.run(Breaking(times).loop, SPACE, STRATEGY, steps=16, seed=0, workers=1)
+    alone = ramet.run(Breaking(times).loop, SPACE, STRATEGY, steps=16, mode="max", seed=0)
+    result = ramet.run(
+        Breaking(times).loop, SPACE, STRATEGY, steps=16, mode="max", seed=0, workers=1
+    )
     failed = [event for event in result.events if isinstance(event, AttemptFailed)]
     assert [event.error for event in failed] == ["ZeroDivisionError: the loss exploded"] * times
     assert "in loop" in failed[0].traceback
@@ -107,7 +109,7 @@ def test_what_cannot_be_handed_over_is_said_before_there_is_a_run(tmp_path: Path
 
     store = tmp_path / "runs.db"
     with pytest.raises(NotPortable, match=r"cannot pickle '_thread.lock'.*workers=0"):
-        ramet.run(train, SPACE, STRATEGY, steps=8, store=store, workers=2)
+        ramet.run(train, SPACE, STRATEGY, steps=8, mode="max", store=store, workers=2)
     assert SQLiteStore(store).runs() == []
 
 
@@ -117,7 +119,16 @@ def test_a_share_that_there_is_not_is_said_before_there_is_a_run(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     store = tmp_path / "runs.db"
     with pytest.raises(StrategyError, match="0 GPUs"):
-        ramet.run(Descent(), SPACE, STRATEGY, steps=8, store=store, workers=2, gpus_per_worker=1)
+        ramet.run(
+            Descent(),
+            SPACE,
+            STRATEGY,
+            steps=8,
+            mode="max",
+            store=store,
+            workers=2,
+            gpus_per_worker=1,
+        )
     assert SQLiteStore(store).runs() == []
 
 
@@ -130,7 +141,7 @@ def test_what_lives_in_one_process_is_refused_by_several(where: str, tmp_path: P
         "neither": {"blobs": MemoryBlobs()},
     }[where]
     with pytest.raises(StoreError, match="must share their store and blobs"):
-        ramet.run(Descent(), SPACE, STRATEGY, steps=8, workers=1, **place)
+        ramet.run(Descent(), SPACE, STRATEGY, steps=8, mode="max", workers=1, **place)
 
 
 def test_a_run_of_several_workers_stops_at_once_when_one_raises(tmp_path: Path) -> None:
@@ -141,7 +152,7 @@ def test_a_run_of_several_workers_stops_at_once_when_one_raises(tmp_path: Path) 
             return "good" if state["seen"] == 8 else super().evaluate(state)
 
     with pytest.raises(ramet.errors.ScoreError, match="must be one number, but got 'good'"):
-        ramet.run(Strict(), SPACE, STRATEGY, steps=400, seed=0, store=store, workers=2)
+        ramet.run(Strict(), SPACE, STRATEGY, steps=400, mode="max", seed=0, store=store, workers=2)
     result = result_in(store)
     assert 5 <= result.population.turns < 10
     assert {seat.worker for seat in seats_in(store)} == {None}

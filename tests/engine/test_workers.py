@@ -20,16 +20,18 @@ from tests.engine.loops import SPACE, Descent, pbt
 @pytest.mark.parametrize("workers", [2, 4])
 def test_a_synchronous_run_is_the_same_for_any_number_of_workers(workers: int) -> None:
     strategy = pbt(population=10, synchronous=True, evaluate_every=2)
-    alone = ramet.run(Descent(), SPACE, strategy, steps=40, seed=0)
+    alone = ramet.run(Descent(), SPACE, strategy, steps=40, mode="max", seed=0)
     store, blobs = MemoryStore(), MemoryBlobs()
 
     def train() -> None:
-        run = ramet.open(store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, seed=0)
+        run = ramet.open(
+            store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, mode="max", seed=0
+        )
         work(run, Descent(), lambda run: None)
 
     _together(workers, train)
     together = ramet.open(
-        store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, seed=0
+        store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, mode="max", seed=0
     ).result()
     assert canonical(together.events) == canonical(alone.events)
     assert together.population == alone.population
@@ -40,12 +42,14 @@ def test_asynchronous_workers_end_every_turn_once() -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
 
     def train() -> None:
-        run = ramet.open(store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, seed=0)
+        run = ramet.open(
+            store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, mode="max", seed=0
+        )
         work(run, Descent(), lambda run: None)
 
     _together(4, train)
     result = ramet.open(
-        store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, seed=0
+        store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, mode="max", seed=0
     ).result()
     assert result.population.turns == 100
     assert [standing(member) for member in result.population] == [
@@ -72,7 +76,14 @@ class Interrupted:
 
 def test_a_round_that_two_end_at_once_is_decided_once_by_the_later() -> None:
     strategy = pbt(population=5, synchronous=True)
-    place = {"space": SPACE, "strategy": strategy, "steps": 8, "seed": 0, "blobs": MemoryBlobs()}
+    place = {
+        "space": SPACE,
+        "strategy": strategy,
+        "steps": 8,
+        "mode": "max",
+        "seed": 0,
+        "blobs": MemoryBlobs(),
+    }
     store = Interrupted(MemoryStore())
     one, other = ramet.open(store, **place), ramet.open(store.store, **place)  # type: ignore[arg-type]  # it is one, by delegation
     turns = [one.ask() for _ in range(4)]
@@ -91,7 +102,14 @@ def test_a_round_that_two_end_at_once_is_decided_once_by_the_later() -> None:
 
 def test_a_worker_whose_member_was_taken_over_writes_nothing() -> None:
     clock = FakeClock()
-    place = {"space": SPACE, "strategy": pbt(), "steps": 8, "seed": 0, "blobs": MemoryBlobs()}
+    place = {
+        "space": SPACE,
+        "strategy": pbt(),
+        "steps": 8,
+        "mode": "max",
+        "seed": 0,
+        "blobs": MemoryBlobs(),
+    }
     store = MemoryStore(clock)
     slow, quick = (ramet.open(store, worker=name, **place) for name in ("slow", "quick"))
     lost = slow.ask()
@@ -113,6 +131,7 @@ def test_a_worker_waits_for_a_member_until_its_holder_has_been_silent_too_long()
         "space": SPACE,
         "strategy": pbt(population=1, exploit=None),
         "steps": 8,
+        "mode": "max",
         "seed": 0,
         "blobs": MemoryBlobs(),
         "clock": clock,

@@ -77,7 +77,7 @@ def test_every_step_uses_the_explored_rate_though_the_winners_optimizer_was_rest
     def train(member: ramet.Trainee) -> None:
         falling(member, check, lr_scheduler_type="constant")
 
-    result = ramet.run(train, RATES, pbt(), steps=20, seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(), steps=20, mode="max", seed=0, strict=True)
     assert result.population.copies > 2
     assert max(falls) > 2 * min(falls)
     assert len(falls) == 6 * 20
@@ -90,7 +90,13 @@ def test_a_schedule_goes_by_the_steps_of_its_member() -> None:
         assert fall == pytest.approx(turn.hparams["learning_rate"] * min(1, (turn.step - 1) / 10))
 
     result = ramet.run(
-        lambda member: falling(member, check, **warm), RATES, pbt(), steps=20, seed=0, strict=True
+        lambda member: falling(member, check, **warm),
+        RATES,
+        pbt(),
+        steps=20,
+        mode="max",
+        seed=0,
+        strict=True,
     )
     assert result.population.copies
 
@@ -133,7 +139,7 @@ def test_gradients_are_clipped_at_the_explored_norm() -> None:
         made.add_callback(Watching(turns, check))
         made.train()
 
-    ramet.run(train, space, pbt(), steps=10, seed=0, strict=True)
+    ramet.run(train, space, pbt(), steps=10, mode="max", seed=0, strict=True)
 
 
 def test_each_turn_begins_with_the_weights_that_its_member_has() -> None:
@@ -180,7 +186,7 @@ def test_a_step_is_the_optimizers_and_the_trainer_evaluates_where_a_score_is_due
         made.train()
 
     strategy = ramet.RandomSearch(population=1, ready=4, evaluate_every=2)
-    result = ramet.run(train, RATES, strategy, steps=8, seed=0)
+    result = ramet.run(train, RATES, strategy, steps=8, mode="max", seed=0)
     ended = [event for event in result.events if isinstance(event, TurnEnded)]
     assert [step for event in ended for step, _ in event.points] == [2, 4, 6, 8]
     assert seen == ["batch", "step", "batch", "step", "score"] * 4
@@ -272,6 +278,7 @@ def test_code_that_raises_fails_its_member_and_the_run_goes_on() -> None:
         RATES,
         pbt(),
         steps=10,
+        mode="max",
         seed=0,
     )
     assert raised
@@ -284,4 +291,5 @@ def test_a_trainer_may_have_just_enough_steps() -> None:
         RATES,
         ramet.RandomSearch(population=1, ready=5),
         steps=10,
+        mode="max",
     )

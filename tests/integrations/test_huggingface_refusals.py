@@ -24,6 +24,7 @@ def run_badly(monitor: str = "eval_loss", **settings: Any) -> None:
         RATES,
         STRATEGY,
         steps=10,
+        mode="max",
     )
 
 
@@ -43,7 +44,7 @@ def test_a_trainer_with_nothing_to_evaluate_on_is_refused_before_it_trains() -> 
         made.train()
 
     with pytest.raises(MissingScore, match="no eval_dataset to have 'eval_loss' of; give it one"):
-        ramet.run(train, RATES, STRATEGY, steps=10)
+        ramet.run(train, RATES, STRATEGY, steps=10, mode="max")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,7 @@ def test_a_trainer_of_several_devices_is_refused(
             RATES,
             STRATEGY,
             steps=10,
+            mode="max",
         )
 
 

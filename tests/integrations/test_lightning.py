@@ -71,7 +71,7 @@ def test_every_step_uses_the_explored_rate_though_the_winners_optimizer_was_rest
         falling(member, module := Falling())
         falls.extend(module.falls)
 
-    result = ramet.run(train, RATES, pbt(population=8), steps=40, seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, strict=True)
     assert result.population.copies > 4
     assert max(falls) > 2 * min(falls)
     assert len(falls) == 8 * 40
@@ -89,7 +89,13 @@ def test_the_base_of_a_schedule_is_what_lr_goes_to_and_the_schedule_follows_its_
             assert self.falls[-1] == pytest.approx(expected)
 
     result = ramet.run(
-        lambda member: falling(member, Halving()), RATES, pbt(), steps=20, seed=0, strict=True
+        lambda member: falling(member, Halving()),
+        RATES,
+        pbt(),
+        steps=20,
+        mode="max",
+        seed=0,
+        strict=True,
     )
     assert result.population.copies
 
@@ -115,7 +121,13 @@ def test_a_schedule_that_the_module_steps_itself_is_its_own_affair() -> None:
             assert self.falls[-1] == pytest.approx(expected)
 
     result = ramet.run(
-        lambda member: falling(member, Manual()), RATES, pbt(), steps=20, seed=0, strict=True
+        lambda member: falling(member, Manual()),
+        RATES,
+        pbt(),
+        steps=20,
+        mode="max",
+        seed=0,
+        strict=True,
     )
     assert result.population.copies
 
@@ -195,7 +207,7 @@ def test_a_step_is_the_optimizers_when_gradients_accumulate() -> None:
     def train(member: ramet.Trainee) -> None:
         fit(Accumulating(), Turns(member, "val_loss"), accumulate_grad_batches=2)
 
-    ramet.run(train, RATES, ramet.RandomSearch(population=1, ready=6), steps=12, seed=0)
+    ramet.run(train, RATES, ramet.RandomSearch(population=1, ready=6), steps=12, mode="max", seed=0)
     assert batches == [step for step in range(13) for _ in range(2)][1:-1]
 
 
@@ -207,6 +219,7 @@ def test_lightning_validates_where_a_score_is_due_and_nowhere_else() -> None:
         RATES,
         strategy,
         steps=12,
+        mode="max",
         seed=0,
     )
     ended = [event for event in result.events if isinstance(event, TurnEnded)]
@@ -243,7 +256,7 @@ def test_other_callbacks_meet_the_member_that_was_scored() -> None:
         module.turns = Turns(member, "rate")
         fit(module, module.turns, callbacks=[module.turns, Watching()])
 
-    ramet.run(train, RATES, pbt(), steps=10, seed=0)
+    ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0)
     assert met == [5] * 6 + [10] * 6
 
 
@@ -279,7 +292,12 @@ def test_code_that_raises_fails_its_member_and_the_run_goes_on() -> None:
             return super().training_step(batch, batch_idx)
 
     result = ramet.run(
-        lambda member: fit(Fragile(), Turns(member, "val_loss")), RATES, pbt(), steps=10, seed=0
+        lambda member: fit(Fragile(), Turns(member, "val_loss")),
+        RATES,
+        pbt(),
+        steps=10,
+        mode="max",
+        seed=0,
     )
     assert raised
     assert all(member.step == 10 for member in result.population.members)
@@ -297,6 +315,7 @@ def test_ctrl_c_reaches_who_called_and_can_be_pressed_again() -> None:
             RATES,
             pbt(),
             steps=10,
+            mode="max",
             seed=0,
         )
     assert signal.getsignal(signal.SIGINT) is before

@@ -26,7 +26,11 @@ STRATEGY = ramet.PBT(population=6, ready=5, synchronous=True)
 
 def run_badly(module: Any, monitor: str = "val_loss", **settings: Any) -> None:
     ramet.run(
-        lambda member: fit(module, Turns(member, monitor), **settings), RATES, STRATEGY, steps=10
+        lambda member: fit(module, Turns(member, monitor), **settings),
+        RATES,
+        STRATEGY,
+        steps=10,
+        mode="max",
     )
 
 

@@ -70,7 +70,7 @@ def test_every_update_uses_the_explored_rate_and_no_schedule() -> None:
         turns = Turns(member, score)
         model.learn(total_timesteps=10**9, callback=turns)
 
-    result = ramet.run(train, RATES, pbt(), steps=10, seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0, strict=True)
     assert result.population.copies > 2
     # Two rollouts of 16 timesteps, twice over in batches of 8.
     assert set(updates) == {2 * 2 * 2}
@@ -95,7 +95,7 @@ def test_hyperparameters_go_where_each_update_reads_them() -> None:
         model.turns = Turns(member)
         model.learn(total_timesteps=10**9, callback=model.turns)
 
-    result = ramet.run(train, ALL, pbt(), steps=8, seed=0, strict=True)
+    result = ramet.run(train, ALL, pbt(), steps=8, mode="max", seed=0, strict=True)
     assert result.population.copies
 
 
@@ -122,7 +122,7 @@ def test_each_turn_begins_with_the_weights_and_the_statistics_that_its_member_ha
         model = ppo(env, n_steps=8, seed=member.seed)
         model.learn(total_timesteps=10**9, callback=[turns[-1], Looking()])
 
-    ramet.run(train, RATES, pbt(), steps=8, seed=0)
+    ramet.run(train, RATES, pbt(), steps=8, mode="max", seed=0)
     assert set(began) == {True, False}
 
 
@@ -168,7 +168,7 @@ def test_algorithms_with_a_replay_buffer_are_members_too(
         model.learn(total_timesteps=10**9, callback=turns, log_interval=10**9)
 
     whole = ramet.Space(lr=ramet.LogUniform(1e-4, 1e-2), **space)
-    result = ramet.run(train, whole, pbt(population=5), steps=6, seed=0, strict=True)
+    result = ramet.run(train, whole, pbt(population=5), steps=6, mode="max", seed=0, strict=True)
     assert result.population.copies
 
 
@@ -191,7 +191,7 @@ def test_every_action_explores_at_the_explored_rate() -> None:
         model.learn(total_timesteps=10**9, callback=model.turns, log_interval=10**9)
 
     space = ramet.Space(exploration_rate=ramet.Uniform(0.01, 0.5))
-    result = ramet.run(train, space, pbt(), steps=6, seed=0, strict=True)
+    result = ramet.run(train, space, pbt(), steps=6, mode="max", seed=0, strict=True)
     assert result.population.copies
     assert len(set(acted)) > 6
 
@@ -203,7 +203,7 @@ def test_an_entropy_coefficient_that_is_learned_is_none_to_be_set() -> None:
 
     space = ramet.Space(ent_coef=ramet.LogUniform(0.01, 1.0))
     with pytest.raises(HyperparameterUnread, match="ent_coef"):
-        ramet.run(train, space, pbt(), steps=4, seed=0, strict=True)
+        ramet.run(train, space, pbt(), steps=4, mode="max", seed=0, strict=True)
 
 
 @pytest.mark.slow
@@ -212,7 +212,7 @@ def test_a_run_is_the_same_for_any_number_of_processes(
     tmp_path: Path, train: Callable[[ramet.Trainee], None]
 ) -> None:
     def run(**where: Any) -> ramet.Result:
-        return ramet.run(train, RATES, pbt(), steps=10, seed=0, **where)
+        return ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0, **where)
 
     alone = run()
     assert alone.population.copies
@@ -240,7 +240,7 @@ def test_the_score_is_the_mean_return_of_all_episodes_of_the_turn() -> None:
         model.learn(total_timesteps=10**9, callback=Turns(member))
 
     strategy = ramet.RandomSearch(population=1, ready=2)
-    result = ramet.run(train, RATES, strategy, steps=4, seed=0)
+    result = ramet.run(train, RATES, strategy, steps=4, mode="max", seed=0)
     ended = [event for event in result.events if isinstance(event, TurnEnded)]
     # Two rollouts of 64 episodes of four levers, which is more than logs are of.
     turns = [returns[:128], returns[128:256]]
@@ -250,7 +250,7 @@ def test_the_score_is_the_mean_return_of_all_episodes_of_the_turn() -> None:
 
 
 def test_the_levers_are_learned() -> None:
-    result = ramet.run(learn, RATES, pbt(), steps=20, seed=0)
+    result = ramet.run(learn, RATES, pbt(), steps=20, mode="max", seed=0)
     assert result.best.score > 3
     policy = ppo().policy
     ramet.torch.load_model(policy, result.best.load())
@@ -263,7 +263,7 @@ def run_badly(**settings: Any) -> None:
         model = ppo(settings.pop("env", None))
         model.learn(**{"total_timesteps": 10**9, "callback": Turns(member), **settings})
 
-    ramet.run(train, RATES, pbt(), steps=10)
+    ramet.run(train, RATES, pbt(), steps=10, mode="max")
 
 
 def test_too_few_timesteps_are_refused() -> None:
@@ -287,7 +287,7 @@ def test_a_turn_in_which_no_episode_ends_has_no_score(caplog: pytest.LogCaptureF
         model.learn(total_timesteps=10**9, callback=Turns(member))
 
     with caplog.at_level(logging.WARNING, "ramet"):
-        result = ramet.run(train, RATES, pbt(), steps=10, seed=0)
+        result = ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0)
     assert (result.population.copies, result.population.best) == (0, None)
     assert "no episode had ended after" in caplog.text
     assert "raise ready= or evaluate_every=" in caplog.text
@@ -299,4 +299,4 @@ def test_a_score_function_that_returns_nothing_is_refused() -> None:
         model.learn(total_timesteps=10**9, callback=Turns(member, lambda model: None))
 
     with pytest.raises(ScoreError, match="the function that makes the score must return"):
-        ramet.run(train, RATES, pbt(), steps=10)
+        ramet.run(train, RATES, pbt(), steps=10, mode="max")

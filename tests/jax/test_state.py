@@ -211,7 +211,7 @@ def test_an_explored_rate_is_what_the_next_step_uses() -> None:
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
     strategy = ramet.PBT(population=5, ready=1, synchronous=True)
-    result = ramet.run(train, space, strategy, steps=10, seed=0)
+    result = ramet.run(train, space, strategy, steps=10, mode="max", seed=0)
     assert result.population.copies > 5
 
 
@@ -276,7 +276,7 @@ def test_a_schedule_that_sets_a_hyperparameter_is_named_with_what_to_do() -> Non
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
     strategy = ramet.RandomSearch(population=2, ready=2)
     with pytest.raises(HyperparameterOverwritten, match="was given a schedule for 'learning_rate'"):
-        ramet.run(train, space, strategy, steps=4, seed=0)
+        ramet.run(train, space, strategy, steps=4, mode="max", seed=0)
 
 
 def test_what_others_set_is_not_said_to_be_a_schedule() -> None:

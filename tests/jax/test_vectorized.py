@@ -35,7 +35,7 @@ STRATEGIES = {
 
 def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
     task = settings.pop("task", None) or ramet.jax.Task(Bowl(), chunk=settings.pop("chunk", 4))
-    defaults: dict[str, Any] = {"steps": 64, "seed": 0, "engine": "vectorized"}
+    defaults: dict[str, Any] = {"steps": 64, "mode": "max", "seed": 0, "engine": "vectorized"}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
 
 
@@ -84,7 +84,7 @@ def test_a_choice_of_whole_and_real_numbers_compiles_nothing_either() -> None:
         functions = Bowl()
         task = ramet.jax.Task(functions, chunk=6)
         strategy = pbt(synchronous=True, explore=ramet.Resample(probability=1.0))
-        ramet.run(task, space, strategy, steps=40, seed=0, engine=engine)
+        ramet.run(task, space, strategy, steps=40, mode="max", seed=0, engine=engine)
         assert functions.traced <= 2
 
 
@@ -196,7 +196,7 @@ def test_what_cannot_be_traced_is_named(use: Callable[[Any], Any], name: str, en
     space = ramet.Space(SPACE, n=ramet.Integer(1, 3))
     task = ramet.jax.Task(Untraceable(), chunk=4)
     with pytest.raises(UsageError, match=rf"hyperparameter \['{name}'\] is used as a value"):
-        ramet.run(task, space, STRATEGIES["random"], steps=8, seed=0, engine=engine)
+        ramet.run(task, space, STRATEGIES["random"], steps=8, mode="max", seed=0, engine=engine)
 
 
 @pytest.mark.parametrize("engine", ["vectorized", None])
@@ -248,7 +248,7 @@ def test_what_optax_holds_is_the_tasks_own_in_both_engines() -> None:
     space = ramet.Space(learning_rate=ramet.Uniform(0.1, 0.5))
     task = ramet.jax.Task(Injected(), chunk=4)
     by_engine = [
-        ramet.run(task, space, STRATEGIES["random"], steps=8, seed=0, engine=engine)
+        ramet.run(task, space, STRATEGIES["random"], steps=8, mode="max", seed=0, engine=engine)
         for engine in ("vectorized", None)
     ]
     assert scores(by_engine[0].events) == pytest.approx(scores(by_engine[1].events), rel=1e-5)
@@ -262,6 +262,7 @@ def test_a_hyperparameter_that_is_no_number_is_named() -> None:
             space,
             STRATEGIES["random"],
             steps=8,
+            mode="max",
             engine="vectorized",
         )
 
@@ -300,7 +301,7 @@ strategy = pbt(synchronous=True, evaluate_every=2)
 for shard in (True, False):
     for chunk in (1, 2, "auto"):
         task = ramet.jax.Task(Bowl(), chunk=chunk, shard=shard)
-        result = ramet.run(task, SPACE, strategy, steps=64, seed=0, engine="vectorized")
+        result = ramet.run(task, SPACE, strategy, steps=64, mode="max", seed=0, engine="vectorized")
         print(f"{result.best.score:.4f}", result.population.copies)
 """
 

@@ -64,13 +64,13 @@ def troubled() -> ramet.Result:
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
     strategy = ramet.RandomSearch(population=6, ready=2)
-    return ramet.run(train, space, strategy, steps=24, seed=0)
+    return ramet.run(train, space, strategy, steps=24, mode="max", seed=0)
 
 
 @functools.cache
 def restarted() -> ramet.Result:
     """Return a run that was stopped, and went on an hour later."""
-    result = ramet.run(Descent(), SPACE, pbt(), steps=24, seed=0)
+    result = ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0)
     half = len(result.log) // 2
     result.log[half:] = [replace(logged, at=logged.at + 3_600) for logged in result.log[half:]]
     return result
@@ -79,21 +79,21 @@ def restarted() -> ramet.Result:
 @functools.cache
 def mixed() -> ramet.Result:
     """Return a run with hyperparameters of all kinds."""
-    return ramet.run(Descent(), MIXED, pbt(12), steps=24, seed=0)
+    return ramet.run(Descent(), MIXED, pbt(12), steps=24, mode="max", seed=0)
 
 
 @functools.cache
 def fired() -> ramet.Result:
     """Return a run of FIRE in which evaluators succeeded."""
     strategy = ramet.FIRE.for_workers(22, ready=48, evaluate_every=4)
-    return ramet.run(Quadratic(), QUADRATIC_SPACE, strategy, steps=10 * 48, seed=0)
+    return ramet.run(Quadratic(), QUADRATIC_SPACE, strategy, steps=10 * 48, mode="max", seed=0)
 
 
 @functools.cache
 def alone() -> ramet.Result:
     """Return a run of one member."""
     strategy = ramet.RandomSearch(population=1, ready=4)
-    return ramet.run(Descent(), SPACE, strategy, steps=24, seed=0)
+    return ramet.run(Descent(), SPACE, strategy, steps=24, mode="max", seed=0)
 
 
 @functools.cache
@@ -119,7 +119,7 @@ def measured() -> ramet.Result:
 
 def begun(population: int = 5) -> ramet.Run:
     """Return a run of which no turn has ended."""
-    return ramet.open(space=SPACE, strategy=pbt(population), steps=8, seed=0)
+    return ramet.open(space=SPACE, strategy=pbt(population), steps=8, mode="max", seed=0)
 
 
 # Scores of a member's turns that are at the ends of what a float can be.

@@ -201,7 +201,9 @@ def test_a_turn_that_was_given_up_is_told_of_by_its_attempts_alone() -> None:
                 assert (turn.member, turn.number) != (2, 1)
             turn.report(0.0)
 
-    result = ramet.run(train, SPACE, pbt(synchronous=True), steps=12, seed=0, strict=False)
+    result = ramet.run(
+        train, SPACE, pbt(synchronous=True), steps=12, mode="max", seed=0, strict=False
+    )
     attempts = [stint for stint in stints_of(result)[0] if stint.failed]
     assert [(stint.member, stint.turn) for stint in attempts] == [(2, 1), (2, 1)]
 
@@ -249,7 +251,7 @@ def test_scores_that_are_all_not_finite_are_said() -> None:
 
     space = ramet.Space(lr=ramet.Uniform(0.0, 1.0))
     strategy = ramet.RandomSearch(population=3, ready=2)
-    result = ramet.run(diverge, space, strategy, steps=4, seed=0)
+    result = ramet.run(diverge, space, strategy, steps=4, mode="max", seed=0)
     assert "no score is finite" in texts(plots.scores(result))
     assert any("finite score" in text for text in texts(plots.lineage(result)))
     assert any("finite score" in text for text in texts(plots.parallel(result)))
@@ -267,7 +269,7 @@ def test_a_name_that_would_be_a_formula_is_written_as_it_is(tmp_path: Path) -> N
             turn.report(turn.hparams["l$r"] + len(turn.hparams["_$b"]))
 
     strategy = ramet.RandomSearch(population=3, ready=2)
-    result = ramet.run(train, space, strategy, steps=4, seed=0, name="$10 $20_{")
+    result = ramet.run(train, space, strategy, steps=4, mode="max", seed=0, name="$10 $20_{")
     plots.save(plots.hyperparameter(result, "_$b"), tmp_path / "a.svg")
     plots.save(plots.parallel(result), tmp_path / "b.svg")
     plots.save(plots.lineage(result), tmp_path / "c.svg")

@@ -64,7 +64,7 @@ def test_members_that_do_not_wait_have_their_steps_trained() -> None:
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
     strategy = ramet.PBT(population=5, ready=4, exploit=ramet.BinaryTournament())
-    result = ramet.run(train, space, strategy, steps=40, seed=0)
+    result = ramet.run(train, space, strategy, steps=40, mode="max", seed=0)
     drawn = vertices(lines(plots.metric(result, "lr"))[0])
     assert result.population.copies
     assert sorted(float(x) for path in drawn for x, _ in path) == sorted(5 * list(range(1, 41)))

@@ -56,7 +56,14 @@ def going_on(store: Path | None = None, *, turns: int) -> ramet.Run:
     task = Descent()
     where = {} if store is None else {"store": store}
     run = ramet.open(
-        **where, name="bowl", space=SPACE, strategy=pbt(), steps=24, seed=0, worker="here"
+        **where,
+        name="bowl",
+        space=SPACE,
+        strategy=pbt(),
+        steps=24,
+        mode="max",
+        seed=0,
+        worker="here",
     )
     for _ in range(turns):
         turn = run.ask()
@@ -78,6 +85,7 @@ def hostile(store: Path) -> ramet.Result:
         space=HOSTILE_SPACE,
         strategy=pbt(population=9, initial=[{"lr": 0.005, "$x_{<i>": 0.1, "kind": HOSTILE}]),
         steps=8,
+        mode="max",
         seed=0,
         worker=HOSTILE,
     )

@@ -37,7 +37,7 @@ def test_of_many_metrics_some_are_named_only() -> None:
             turn.report(turn.hparams["lr"], **{f"m{n:02}": n for n in range(15)})
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
-    result = ramet.run(train, space, ramet.PBT(population=5, ready=1), steps=2, seed=0)
+    result = ramet.run(train, space, ramet.PBT(population=5, ready=1), steps=2, mode="max", seed=0)
     text = Read(report.page(result)).text
     assert "m11 of all members over steps." in text
     assert "Not drawn, for room: m12, m13, m14." in text

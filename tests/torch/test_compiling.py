@@ -61,7 +61,7 @@ def run(net: Net, *, population: int = 12, bind: Any = None) -> ramet.Result:
             turn.report(-turn.hparams["dropout"])
 
     strategy = ramet.PBT(population=population, ready=2, synchronous=True)
-    return ramet.run(train, SPACE, strategy, steps=6, seed=0)
+    return ramet.run(train, SPACE, strategy, steps=6, mode="max", seed=0)
 
 
 def test_a_model_whose_dropout_was_replaced_is_compiled_once_for_all_values() -> None:

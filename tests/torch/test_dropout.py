@@ -65,7 +65,7 @@ def test_a_run_sets_dropout_in_recurrent_and_attention_layers() -> None:
             turn.report(-p)
 
     strategy = ramet.PBT(population=8, ready=5, synchronous=True)
-    assert ramet.run(train, space, strategy, steps=20, seed=0).population.copies > 1
+    assert ramet.run(train, space, strategy, steps=20, mode="max", seed=0).population.copies > 1
 
 
 def test_a_layer_that_was_set_to_something_else_is_found() -> None:
@@ -123,7 +123,7 @@ def test_what_is_not_set_is_named_once_for_all_members() -> None:
     strategy = ramet.PBT(population=5, ready=1, synchronous=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        ramet.run(train, space, strategy, steps=2, seed=0)
+        ramet.run(train, space, strategy, steps=2, mode="max", seed=0)
     assert [one.category for one in caught] == [StateWarning]
 
 

@@ -78,7 +78,7 @@ class Reading:
 
     def scores(self, **settings: Any) -> dict[tuple[int, int], float | None]:
         strategy = ramet.PBT(population=2, ready=5, synchronous=True, exploit=ramet.Truncation(0.5))
-        result = ramet.run(self, RATES, strategy, steps=20, seed=0, **settings)
+        result = ramet.run(self, RATES, strategy, steps=20, mode="max", seed=0, **settings)
         return {
             (event.member, event.turn): event.points[-1][1]
             for event in result.events

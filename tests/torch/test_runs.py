@@ -38,7 +38,7 @@ def test_the_next_step_uses_the_explored_rate_though_the_winners_optimizer_was_r
             assert used[-1] == pytest.approx(turn.hparams["lr"], rel=1e-2, abs=1e-6)
             turn.report(turn.hparams["lr"])
 
-    result = ramet.run(train, RATES, pbt(population=8), steps=40, seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, strict=True)
     assert result.population.copies > 4
     assert max(used) > 2 * min(used)
 
@@ -59,7 +59,7 @@ def test_the_next_step_uses_the_explored_dropout() -> None:
             optimizer.step()
             turn.report(-turn.hparams["dropout"])
 
-    result = ramet.run(train, space, pbt(population=8), steps=40, seed=0)
+    result = ramet.run(train, space, pbt(population=8), steps=40, mode="max", seed=0)
     assert result.population.copies > 4
 
 
@@ -79,7 +79,7 @@ def test_the_next_step_uses_the_explored_base_of_a_schedule() -> None:
                 assert before - model.weight.item() == pytest.approx(expected)
             turn.report(turn.hparams["lr"])
 
-    result = ramet.run(train, RATES, pbt(population=8), steps=40, seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, strict=True)
     assert result.population.copies > 4
 
 
@@ -95,7 +95,7 @@ def test_a_schedule_that_nobody_bound_stops_the_run_before_its_first_step() -> N
             turn.report(0.0)
 
     with pytest.raises(HyperparameterOverwritten, match=r"StepLR \(others\[0\]\) sets the optim"):
-        ramet.run(train, RATES, pbt(), steps=10, seed=0)
+        ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0)
     assert steps == []
 
 
@@ -115,7 +115,7 @@ def decay_by_hand(bind: dict[str, None] | None, used: list[tuple[int, float, flo
                 used.append((step, turn.hparams["lr"], before - model.weight.item()))
             turn.report(turn.hparams["lr"])
 
-    ramet.run(train, RATES, pbt(), steps=20, seed=0, strict=True)
+    ramet.run(train, RATES, pbt(), steps=20, mode="max", seed=0, strict=True)
 
 
 def test_a_schedule_in_the_loop_stops_the_run_at_its_first_step_and_the_advice_works() -> None:
@@ -143,7 +143,7 @@ def test_a_state_needs_no_optimizer() -> None:
             turn.report(model[0].weight)
 
     space = ramet.Space(lr=ramet.LogUniform(1e-4, 0.1), dropout=ramet.Uniform(0.0, 0.9))
-    result = ramet.run(train, space, pbt(), steps=40, seed=0, strict=True)
+    result = ramet.run(train, space, pbt(), steps=40, mode="max", seed=0, strict=True)
     weights = result.best.load()["model"]["0.weight"]
     assert weights.item() == pytest.approx(result.best.score)
     with pytest.raises(ramet.RametError, match=r"'lr' is bound to 'lr' and the state has none"):
@@ -152,13 +152,13 @@ def test_a_state_needs_no_optimizer() -> None:
 
 @pytest.fixture
 def alone() -> ramet.Result:
-    return ramet.run(descend, SPACE, pbt(), steps=40, seed=0)
+    return ramet.run(descend, SPACE, pbt(), steps=40, mode="max", seed=0)
 
 
 @pytest.mark.slow
 def test_a_run_is_the_same_for_any_number_of_processes(tmp_path: Path, alone: ramet.Result) -> None:
     together = ramet.run(
-        descend, SPACE, pbt(), steps=40, seed=0, store=tmp_path / "runs.db", workers=2
+        descend, SPACE, pbt(), steps=40, mode="max", seed=0, store=tmp_path / "runs.db", workers=2
     )
     assert canonical(together.events) == canonical(alone.events)
     assert together.population == alone.population
@@ -173,8 +173,8 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
 
     store, cut_off = tmp_path / "runs.db", partial(descend, before=pull_the_plug)
     with pytest.raises(KeyboardInterrupt):
-        ramet.run(cut_off, SPACE, pbt(), steps=40, seed=0, store=store)
-    resumed = ramet.run(descend, SPACE, pbt(), steps=40, seed=0, store=store)
+        ramet.run(cut_off, SPACE, pbt(), steps=40, mode="max", seed=0, store=store)
+    resumed = ramet.run(descend, SPACE, pbt(), steps=40, mode="max", seed=0, store=store)
     assert resumed.population == alone.population
 
 

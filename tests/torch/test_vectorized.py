@@ -70,7 +70,7 @@ def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
     if task is None:
         optimizer = settings.pop("optimizer", ramet.torch.SGD())
         task = ramet.torch.Task(Fit(optimizer), chunk=settings.pop("chunk", 4), device="cpu")
-    defaults: dict[str, Any] = {"steps": 32, "seed": 0, "engine": "vectorized"}
+    defaults: dict[str, Any] = {"steps": 32, "mode": "max", "seed": 0, "engine": "vectorized"}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
 
 
@@ -161,7 +161,7 @@ def test_a_hyperparameter_that_is_no_number_is_named(engine: Any) -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3), decay=ramet.Choice(["low", "high"]))
     task = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=r"must be numbers, but 'decay' may be 'low'"):
-        ramet.run(task, space, STRATEGIES["pbt"], steps=8, engine=engine)
+        ramet.run(task, space, STRATEGIES["pbt"], steps=8, mode="max", engine=engine)
 
 
 @pytest.mark.parametrize("functions", [Fit, object(), None])

@@ -14,7 +14,7 @@ from ramet.space import Space
 from ramet.strategies import Strategy, from_description
 
 # Names by which a module says what to train, and how.
-TRAIN, SPACE, STRATEGY, STEPS = "train", "space", "strategy", "steps"
+TRAIN, SPACE, STRATEGY, STEPS, MODE = "train", "space", "strategy", "steps", "mode"
 
 
 class Target(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ramet.cli.stores import StorePath
-from ramet.cli.target import SPACE, STEPS, STRATEGY, load, space_and_strategy
+from ramet.cli.target import MODE, SPACE, STEPS, STRATEGY, load, space_and_strategy
 from ramet.engine import run as train_run
 from ramet.engine.conditions import settle_threads
 from ramet.engine.failures import Failures
@@ -77,7 +77,9 @@ def run(
     name: Annotated[str | None, typer.Option(help="The run's name; else the module's.")] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = 0,
     seed: Annotated[int | None, typer.Option(help="What all randomness comes from.")] = None,
-    mode: Annotated[Literal["max", "min"], typer.Option(help="Which scores are good.")] = "max",
+    mode: Annotated[
+        Literal["max", "min"] | None, typer.Option(help="Which scores are good; else `mode`.")
+    ] = None,
     enough: Annotated[
         float | None,
         typer.Option(
@@ -127,8 +129,9 @@ def run(
 ) -> None:
     """Train a run, or go on with one that was stopped or killed.
 
-    The module defines a training function or task `train`, a `space`, a `strategy` and how many
-    `steps` each member trains. Ctrl-C stops the run; the same command goes on with it.
+    The module defines a training function or task `train`, a `space`, a `strategy`, how many
+    `steps` each member trains, and in `mode` which scores are good, "max" or "min".
+    Ctrl-C stops the run; the same command goes on with it.
     """
     loaded = load(target, arguments)
     result = train_run(
@@ -140,7 +143,9 @@ def run(
         name=name or loaded.module.__name__.rpartition(".")[2],
         workers=workers,
         seed=seed,
-        mode=mode,
+        mode=loaded.named(MODE, otherwise=" ('max' or 'min') unless --mode is given")
+        if mode is None
+        else mode,
         target=enough,
         keep=keep,
         durability=durability,

@@ -13,7 +13,7 @@ from ramet.clock import Clock
 from ramet.engine.child import Job
 from ramet.engine.conditions import settle_threads
 from ramet.engine.failures import Failures
-from ramet.engine.opening import Settings
+from ramet.engine.opening import Settings, said_mode
 from ramet.engine.options import Options
 from ramet.engine.processes import Share, packed, train_in_processes
 from ramet.engine.progress import Progress
@@ -47,7 +47,7 @@ def run(
     workers: int = 0,
     engine: Engine | None = None,
     seed: int | None = None,
-    mode: Mode = "max",
+    mode: Mode | None = None,
     target: float | None = None,
     keep: Keep | None = None,
     durability: Durability = "power",
@@ -81,7 +81,8 @@ def run(
             ``ramet.jax.Task`` or a ``ramet.torch.Task``; what it raises is everybody's, and ends
             the run. None trains one after the other, or in workers.
         seed: What all randomness comes from; None draws one, which the result names.
-        mode: Whether high scores are good or low ones.
+        mode: Whether high scores are good, "max", or low ones, "min". It has to be said: nothing
+            else tells an accuracy from a loss.
         target: The score that ends the run before its budget, once a turn ended with it or a better
             one: in a synchronous run at the end of that round. A run that goes on with another
             target, or with None, is trained on.
@@ -111,7 +112,7 @@ def run(
         strategy=strategy,
         steps=steps,
         seed=seed,
-        mode=mode,
+        mode=said_mode(mode),
         keep=_keep(keep, store, blobs),
         target=target,
     )
@@ -161,7 +162,7 @@ def open_run(
     steps: int,
     blobs: Blobs | None = None,
     seed: int | None = None,
-    mode: Mode = "max",
+    mode: Mode | None = None,
     target: float | None = None,
     keep: Keep | None = None,
     durability: Durability = "power",
@@ -186,7 +187,7 @@ def open_run(
         strategy=strategy,
         steps=steps,
         seed=seed,
-        mode=mode,
+        mode=said_mode(mode),
         keep=_keep(keep, store, blobs),
         target=target,
     )

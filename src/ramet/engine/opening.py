@@ -29,9 +29,9 @@ class Settings:
     strategy: Strategy
     # The budget of each member.
     steps: int
+    mode: Mode
     # None draws one, or takes that of the run on record.
     seed: int | None = None
-    mode: Mode = "max"
     # None takes that of the run on record, or "lineage".
     keep: Keep | None = None
     # The score that ends the run, as it is reported; None trains to the end of the budget.
@@ -150,6 +150,16 @@ def check_settings(settings: Settings) -> None:
     check_target(settings.target)
     if settings.keep is not None and settings.keep not in get_args(Keep):
         raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {settings.keep!r}")
+
+
+def said_mode(mode: Mode | None) -> Mode:
+    """Return which scores are good, which every call has to say."""
+    if mode is None:
+        raise StrategyError(
+            "a run must say which scores are good, but got no mode; give mode='max' where high "
+            "ones are (an accuracy, a return), or mode='min' where low ones are (a loss)"
+        )
+    return mode
 
 
 def check_target(target: object) -> None:

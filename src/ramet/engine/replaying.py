@@ -44,7 +44,8 @@ def replay(
             nothing else.
         name: The replay's name in its store; None is the run's with ``-replay`` behind it, or with
             ``-replay-exact``.
-        mode: Whether high scores are good; None is as in the run that the schedule is of.
+        mode: Whether high scores are good; None is as in the run that the schedule is of, and must
+            not be left out for a schedule that no run found.
         strict: Whether a hyperparameter of the schedule that the loop never reads is an error.
         settings: Others of ``ramet.run``: ``store=``, ``workers=``, ``engine=``, …
     """
@@ -59,7 +60,7 @@ def replay(
         strategy,
         steps=schedule.steps if steps is None else steps,
         name=name or name_of(schedule, exact=seeds is None),
-        mode=mode or (source.mode if source else "max"),
+        mode=mode or (source.mode if source else None),
         # A member's seed is its own; no draw is by the run's.
         seed=0,
         strict=strict,
