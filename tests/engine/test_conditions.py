@@ -42,6 +42,7 @@ def train(store: Path, *, steps: int, **settings: Any) -> set[float | None]:
         ramet.Space(lr=ramet.Uniform(0.0, 1.0)),
         SEARCH,
         steps=steps,
+        mode="max",
         store=store,
         extend=True,
         **settings,
