@@ -61,3 +61,39 @@ def test_a_loop_that_somebody_else_wrote_trains_a_population(
     assert float(re.findall(r"[\d.]+", said)[0]) > 90
     assert all(line.startswith("from step ") for line in schedule)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "needs", "least"),
+    [
+        ("pytorch_mnist.py", ["torch", "sklearn"], 94),
+        ("ppo_pytorch.py", ["torch", "gymnasium"], 150),
+        ("ppo_jax.py", ["jax", "optax"], 300),
+    ],
+)
+def test_a_public_script_learns_as_a_population(
+    tmp_path: Path, script: str, needs: list[str], least: float
+) -> None:
+    said, *schedule = printed(script, needs, tmp_path)
+    assert float(re.findall(r"[\d.]+", said)[0]) > least
+    assert all(line.startswith("from ") for line in schedule)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_population_of_gpts_learns_to_spell(tmp_path: Path) -> None:
+    said, *_ = printed("char_gpt.py", ["torch"], tmp_path)
+    loss, by_chance = map(float, re.findall(r"\d+\.\d+", said))
+    assert loss < 0.6 * by_chance
+    assert list(tmp_path.iterdir()) == []
+
+
+def printed(script: str, needs: list[str], folder: Path) -> list[str]:
+    """Run an example in a folder; return the lines that it printed."""
+    for needed in needs:
+        framework(needed)
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / script], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.splitlines()
