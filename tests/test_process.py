@@ -119,17 +119,26 @@ def test_a_watched_process_is_gone_when_its_watcher_is(
     assert SystemProcesses().gone(f"{dead}; {watcher}")
 
 
+# Forks in a process of its own: one in which JAX was imported warns of any fork.
+FORKS = """
+import os
+from ramet.process import Process, SystemProcesses
+
+mine = SystemProcesses().this()
+read, write = os.pipe()
+if (child := os.fork()) == 0:
+    os.write(write, str(SystemProcesses().this()).encode())
+    os._exit(0)
+os.waitpid(child, 0)
+theirs = os.read(read, 1000).decode()
+assert (Process.read(theirs).pid, SystemProcesses().this()) == (child, mine)
+assert SystemProcesses().gone(theirs)
+"""
+
+
 @linux
 def test_a_forked_process_has_a_name_of_its_own() -> None:
-    mine = SystemProcesses().this()
-    read, write = os.pipe()
-    if (child := os.fork()) == 0:
-        os.write(write, str(SystemProcesses().this()).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    theirs = os.read(read, 1000).decode()
-    assert (Process.read(theirs).pid, SystemProcesses().this()) == (child, mine)
-    assert SystemProcesses().gone(theirs)
+    subprocess.run([sys.executable, "-c", FORKS], check=True)
 
 
 @pytest.fixture

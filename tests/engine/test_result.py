@@ -66,7 +66,7 @@ def test_of_equal_scores_the_latest_is_the_best(*, synchronous: bool) -> None:
 
 
 def test_a_run_from_before_that_goes_on_with_its_first_best() -> None:
-    now = ramet.run(Perfect(), SPACE, pbt(), steps=4, mode="max", seed=0).opening
+    now = ramet.run(Perfect(), SPACE, pbt(), steps=8, mode="max", seed=0).opening
     written = msgspec.json.decode(encode(now))
     del written["ties"]
     before = decode(msgspec.json.encode(written))
@@ -74,7 +74,7 @@ def test_a_run_from_before_that_goes_on_with_its_first_best() -> None:
 
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
     place["store"].open_run(before, worker="an older ramet")
-    for steps in (4, 40):
+    for steps in (8, 40):
         result = ramet.run(Perfect(), SPACE, pbt(), steps=steps, mode="max", extend=True, **place)
         assert result.best.step == 4
         assert result.best.load()["seen"] == 4
@@ -180,7 +180,7 @@ def test_who_keeps_only_the_best_has_no_members_to_load() -> None:
 
 def test_a_member_of_a_run_that_went_on_is_to_be_read_again() -> None:
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 0}
-    before = ramet.run(Descent(), SPACE, pbt(), steps=4, mode="max", **place)
+    before = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", **place)
     ramet.run(Descent(), SPACE, pbt(), steps=40, mode="max", extend=True, **place)
     with pytest.raises(CheckpointMissing, match="gone on since its result was read, open it again"):
         before.members[0].load()
