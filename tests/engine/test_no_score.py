@@ -96,6 +96,20 @@ def test_a_run_in_which_no_turn_has_a_score_says_so(caplog: pytest.LogCaptureFix
     assert (result.population.best, result.population.turns) == (None, 20)
 
 
+def test_a_run_in_which_most_turns_have_no_score_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            list(turn)
+            turn.report(None if turn.number % 4 else turn.hparams["lr"])
+
+    with caplog.at_level(logging.WARNING, "ramet"):
+        ramet.run(train, SPACE, ramet.PBT(population=5, ready=2), steps=40, mode="max", seed=0)
+    (said,) = [record.message for record in caplog.records if "without one" in record.message]
+    assert "15 of the first 20 here" in said
+
+
 def test_it_is_told_as_it_is_reported() -> None:
     run = ramet.open(
         space=SPACE, strategy=ramet.RandomSearch(population=5, ready=2), steps=2, mode="max", seed=0

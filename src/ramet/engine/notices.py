@@ -1,15 +1,17 @@
 """What a run says of training that cannot have the effect it is meant to have."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from ramet.engine.turn import Turn
 from ramet.errors import HyperparameterUnread, StateError
 from ramet.history.lag import lag
-from ramet.population import Checkpoint, Population
+from ramet.population import Checkpoint, Point, Population, has_final_score
 
 logger = logging.getLogger("ramet")
 
+# Turns of a worker after which most of them should have had a score.
+SCORELESS = 20
 # After so many turns without any change, it is no accident that the state stays as it was.
 UNTRAINED = 3
 
@@ -21,6 +23,7 @@ class Notices:
         self._strict = strict
         self._trained, self._untrained = False, 0
         self._lagged = False
+        self._ended, self._scoreless = 0, 0
 
     def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
         """Say which values reached nothing, unless it was said before; return their names."""
@@ -56,6 +59,22 @@ class Notices:
         if self._strict:
             raise StateError(message)
         logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
+
+    def without_score(self, points: Sequence[Point], step: int) -> None:
+        """Say so if most turns end without a score: their members are left out of the ranking."""
+        self._ended += 1
+        self._scoreless += not has_final_score(points, step)
+        if self._ended != SCORELESS or 2 * self._scoreless <= self._ended:
+            return
+        logger.warning(
+            "most turns should end with a score, but %d of the first %d here were reported without "
+            "one (turn.report(None)), and their members neither copied nor were copied; make turns "
+            "longer (ready=) than the longest episode, or cap episodes and report what they "
+            "returned by then",
+            self._scoreless,
+            self._ended,
+            extra={"turns": self._ended, "scoreless": self._scoreless},
+        )
 
     def lagging(self, population: Population) -> None:
         """Say so if copies take members back as fast as they train.

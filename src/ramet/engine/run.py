@@ -165,6 +165,7 @@ class Run:
         reach("trained")
         kept = self._checkpoints.write(state, member=turn.member, turn=turn.number, step=turn.stop)
         self._notices.training(turn, kept)
+        self._notices.without_score(points, turn.stop)
         ended = TurnEnded(
             member=turn.member,
             turn=turn.number,
