@@ -129,6 +129,12 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return self.curve.scores[self.inherited :]
 
     @property
+    def untried(self) -> bool:
+        """Whether it took weights that it has not trained a turn with yet."""
+        kept = self.checkpoint
+        return kept is not None and (kept.member, kept.turn) != (self.id, self.turn - 1)
+
+    @property
     def weights_score(self) -> float | None:
         """The latest score of its weights, the donor's included, to be shown; None if not finite.
 

@@ -90,6 +90,17 @@ def test_no_member_is_copied_or_replaced_by_a_score_that_it_did_not_earn() -> No
     assert copies > TURNS
 
 
+@pytest.mark.parametrize("population", [5, 20])
+def test_truncation_replaces_no_more_than_its_part_in_whatever_order_members_decide(
+    population: int,
+) -> None:
+    for synchronous in (False, True):
+        strategy = ramet.PBT(population=population, ready=1, synchronous=synchronous)
+        result = ramet.run(Noisy(), SPACE, strategy, steps=TURNS, mode="max", seed=1)
+        copies = result.population.copies
+        assert 0.1 * result.population.turns < copies <= 0.2 * result.population.turns
+
+
 @dataclass(frozen=True)
 class ByWhateverScore(HolderOfTheHighest):
     """A rule that ranks by the score behind the weights, whoever earned it."""

@@ -96,10 +96,11 @@ def train(member):
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5), where=lambda h: h["lr"] * options.scale < 1)
 strategy = ramet.PBT(population=5, ready=2, synchronous=True)
 steps = 6
+mode = "max"
 """
 CALL = """\
 ramet.run(
-    train, space, strategy, steps=steps, mode="max", seed=0, store=options.store,
+    train, space, strategy, steps=steps, mode=mode, seed=0, store=options.store,
     workers=options.workers,
 )
 """
