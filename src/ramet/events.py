@@ -194,6 +194,7 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
     def apply(self, replica: Replica) -> None:
         member, source = replica.members[self.member], replica.members[self.source]
         if self.weights is not None:
+            replica.add("undone", max(member.step - self.weights.checkpoint.step, 0))
             if member.ranked and not source.ranked:
                 _offer(replica, self.weights.points, self.weights.checkpoint)
             replica.change(

@@ -183,6 +183,8 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     # Copies made.
     copies: int = 0
+    # Steps that copies took back: how far the weights given up were ahead of those taken.
+    undone: int = 0
     best: Best | None = None
     ties: Ties = "latest"
     # Hyperparameters that some loop left unread in a whole turn.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import ramet
 from ramet.engine.metrics import MOST_NAMES, MOST_POINTS, Metrics
-from ramet.errors import MetricError, TurnMisused
+from ramet.errors import MetricError, StateError, TurnMisused
 from ramet.events import TurnEnded, canonical, decode, encode
 from tests.engine.loops import SPACE, Descent, pbt
 
@@ -295,7 +295,7 @@ def test_what_is_logged_once_its_turn_is_over_is_refused() -> None:
             last = turn
             turn.report(0.0)
 
-    with pytest.raises(TurnMisused, match="turn 0 of member 0 is; log them within the loop"):
+    with pytest.raises(TurnMisused, match="turn 0 of member 0 is over; do it within the loop"):
         ramet.run(train, SPACE, pbt(population=1, exploit=None), steps=8, mode="max", seed=0)
 
 
@@ -325,6 +325,31 @@ def test_metrics_are_told_as_scores_are(turn: tuple[ramet.Run, ramet.Turn]) -> N
     }
 
 
+def test_a_turn_that_could_not_be_told_is_told_again_with_its_metrics(
+    turn: tuple[ramet.Run, ramet.Turn],
+) -> None:
+    run, asked = turn
+    asked.log(mean=4.0)
+    metrics = {"loss": [(2, 0.1), (4, 0.2)]}
+    with pytest.raises(StateError, match="a state"):
+        run.tell(asked, 0.9, state={"w": object()}, metrics=metrics)
+    run.tell(asked, 0.9, state={"w": np.zeros(3)}, metrics=metrics)
+    assert logged(run.result())[0, 0] == {"mean": [(4, 4.0)], "loss": metrics["loss"]}
+
+
+@pytest.mark.parametrize(
+    "late",
+    [lambda turn: turn.report(1.0), lambda turn: turn.stop_run(), lambda turn: turn.log(a=1)],
+)
+def test_what_comes_after_the_end_of_a_turn_is_refused(
+    turn: tuple[ramet.Run, ramet.Turn], late: Callable[[ramet.Turn], object]
+) -> None:
+    run, asked = turn
+    run.tell(asked, 0.9, state={"w": np.zeros(3)})
+    with pytest.raises(TurnMisused, match="turn 0 of member 0 is over"):
+        late(asked)
+
+
 def test_a_loop_that_does_not_count_its_steps_cannot_log_at_each(
     turn: tuple[ramet.Run, ramet.Turn],
 ) -> None:
@@ -337,10 +362,16 @@ def test_a_loop_that_does_not_count_its_steps_cannot_log_at_each(
 @pytest.mark.parametrize(
     ("metrics", "match"),
     [
-        ({"loss": [(5, 0.1)]}, "of its own steps, 1 to 4, but got 'loss' at step 5"),
-        ({"loss": [(0, 0.1)]}, "of its own steps, 1 to 4, but got 'loss' at step 0"),
-        ({"loss": [(1.5, 0.1)]}, "a whole number, but 'loss' has one at 1.5"),
-        ({"loss": [0.1, 0.2]}, "one number or .step, value. pairs, but 'loss' is"),
+        (
+            {"loss": [(5, 0.1)]},
+            "'loss' must be at the turn's own steps, 1 to 4, .* at step 5",
+        ),
+        (
+            {"loss": [(0, 0.1)]},
+            "'loss' must be at the turn's own steps, 1 to 4, .* at step 0",
+        ),
+        ({"loss": [(1.5, 0.1)]}, "steps of metric 'loss' must be whole numbers, but got 1.5"),
+        ({"loss": [0.1, 0.2]}, "'loss' must be one number or .step, value. pairs, but got"),
         ({"mean": [(2, 0.1)]}, "must not go back, but got 'mean' at step 2 after step 4"),
         (0.5, "must have names, but got 0.5"),
     ],

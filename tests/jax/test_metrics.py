@@ -35,3 +35,12 @@ def test_what_is_logged_within_a_jitted_function_is_refused_at_once() -> None:
 
     with pytest.raises(MetricError, match="must be one number, but 'loss' is"):
         step(1.0)
+
+
+def test_an_array_that_was_donated_before_its_turn_ended_is_named() -> None:
+    metrics = Metrics()
+    weights = jnp.ones(1)
+    metrics.log(1, {"weight": weights})
+    jax.jit(lambda x: x + 1, donate_argnums=0)(weights)
+    with pytest.raises(MetricError, match=r"'weight' could not be read: .*; log float\(weight\)"):
+        metrics.packed()

@@ -1,18 +1,20 @@
 """Metrics: the numbers that a loop logs in a turn beside its score, as many as a log can keep."""
 
+import copy
 import math
-import operator
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from ramet.engine.steps import placed
 from ramet.errors import MetricError
 from ramet.series import Series, pack
 
 # What a turn keeps: of metrics, and of the points of each. Together 90 kB at most.
 MOST_NAMES, MOST_POINTS = 64, 128
 # Such as loss, val/loss and grad_norm.layer-1.
-NAME = re.compile(r"[^\W\d][\w./-]{0,99}")
+NAME = re.compile(r"[^\W\d_][\w./-]{0,99}")
 
 # A number, or one that a device is still to compute.
 Value: TypeAlias = Any
@@ -43,17 +45,17 @@ class Metrics:
                 )
         self.log(step, metrics)
 
-    def record(self, metrics: Mapping[str, Any], *, start: int, stop: int) -> None:
-        """Record numbers at their steps, those after ``start`` up to ``stop``; a lone one at it."""
-        for name, values in _named(metrics):
-            for step, value in _pairs(name, values, stop):
-                if not start < step <= stop:
-                    raise MetricError(
-                        f"a turn's metrics must be of its own steps, {start + 1} to {stop}, but "
-                        f"got {name!r} at step {step}; steps are counted along the lineage, from "
-                        f"turn.start"
-                    )
-                self.log(step, {name: value})
+    def joined(self, told: Mapping[str, Any], *, start: int, stop: int) -> "Metrics":
+        """Return them with others that are told at the turn's end, each one number or pairs."""
+        joined = Metrics()
+        joined._of = {name: copy.copy(points) for name, points in self._of.items()}
+        for name, values in _named(told):
+            what = f"metric {name!r}"
+            for step, value in placed(
+                values, start=start, stop=stop, what=what, refusal=MetricError
+            ):
+                joined.log(step, {name: value})
+        return joined
 
     def packed(self) -> tuple[Series, ...]:
         """Return what is kept, once devices have computed it."""
@@ -101,7 +103,8 @@ class _Points:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._kept: list[tuple[int, Value]] = []
+        # Never written on, so that copies can share it.
+        self._kept: tuple[tuple[int, Value], ...] = ()
         self._last: tuple[int, Value] | None = None
         self._before_last, self._every = 0, 1
 
@@ -117,7 +120,7 @@ class _Points:
         self._last = step, value
 
     def kept(self) -> list[tuple[int, Value]]:
-        return self._kept if self._last is None else [*self._kept, self._last]
+        return [*self._kept] if self._last is None else [*self._kept, self._last]
 
     def _settle(self, point: tuple[int, Value]) -> None:
         """Keep a point for good, or drop it."""
@@ -126,7 +129,7 @@ class _Points:
                 self._kept = self._kept[::2]
                 self._every *= 2
             if self._before_last % self._every == 0:
-                self._kept.append(point)
+                self._kept = (*self._kept, point)
         self._before_last += 1
 
 
@@ -156,6 +159,11 @@ def number(name: str, value: Value) -> float:
         return float(value.item() if getattr(value, "shape", None) else value)
     except (TypeError, ValueError, OverflowError) as error:
         raise _not_a_number(name, value) from error
+    except RuntimeError as error:
+        raise MetricError(
+            f"a metric must still be there when its turn ends, but {name!r} could not be read: "
+            f"{error}; log float({name}) of an array that is donated later"
+        ) from error
 
 
 def _check_size(name: str, value: Any) -> None:
@@ -166,7 +174,7 @@ def _check_size(name: str, value: Any) -> None:
 
 def _not_a_number(name: str, value: object) -> MetricError:
     shape = getattr(value, "shape", None)
-    shown = repr(value) if not shape else f"an array of shape {tuple(shape)}"
+    shown = reprlib.repr(value) if not shape else f"an array of shape {tuple(shape)}"
     return MetricError(
         f"a metric must be one number, but {name!r} is {shown} of type {type(value).__name__}; "
         f"log its mean or its parts, or leave it out where there is none"
@@ -180,25 +188,3 @@ def _named(metrics: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
             f"dict of them"
         )
     return metrics.items()
-
-
-def _pairs(name: str, values: Any, stop: int) -> list[tuple[int, Any]]:
-    """Return told values by their steps, in order; a lone one is that of the last step."""
-    if isinstance(values, Mapping):
-        values = list(values.items())
-    if not isinstance(values, list | tuple):
-        return [(stop, values)]
-    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in values):  # noqa: PLR2004 - a pair
-        raise MetricError(
-            f"a metric must be one number or (step, value) pairs, but {name!r} is {values!r}"
-        )
-    for step, _ in values:
-        if isinstance(step, bool) or not hasattr(step, "__index__"):
-            raise MetricError(
-                f"a metric's step must be a whole number, but {name!r} has one at {step!r}"
-            )
-    return sorted(((operator.index(step), value) for step, value in values), key=_step)
-
-
-def _step(pair: tuple[int, Any]) -> int:
-    return pair[0]

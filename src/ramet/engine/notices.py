@@ -1,7 +1,7 @@
 """What a run says of training that cannot have the effect it is meant to have."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ramet.engine.turn import Turn
 from ramet.errors import HyperparameterUnread, StateError
@@ -10,6 +10,8 @@ from ramet.population import Checkpoint, Point, Population, has_final_score
 
 logger = logging.getLogger("ramet")
 
+# The number of binary digits of the turns a member after which copies are not looked at yet.
+FIRST_LOOK = 4
 # Turns of a worker after which most of them should have had a score.
 SCORELESS = 20
 # After so many turns without any change, it is no accident that the state stays as it was.
@@ -22,7 +24,7 @@ class Notices:
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict
         self._trained, self._untrained = False, 0
-        self._lagged = False
+        self._lagged, self._looks = False, 0
         self._ended, self._scoreless = 0, 0
 
     def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
@@ -76,13 +78,22 @@ class Notices:
             extra={"turns": self._ended, "scoreless": self._scoreless},
         )
 
-    def lagging(self, population: Population) -> None:
-        """Say so if copies take members back as fast as they train.
+    def look(self, turns: int, members: int, population: Callable[[], Population]) -> None:
+        """Look at the run as a whole: once all could have had a score, and at times from then on.
 
-        It looks after 16, 32, 64, … turns a member, so that one worker finds it and few repeat it.
+        The times are after 16, 32, 64, … turns a member, or soon after if another worker ended
+        that very turn.
         """
-        each = population.turns // len(population)
-        if self._lagged or each & (each - 1) or (found := lag(population)) is None:
+        looks = max((turns // members).bit_length(), 0)
+        if looks and not self._looks:
+            self._scores(population())
+        if looks > max(self._looks, FIRST_LOOK):
+            self._lagging(population())
+        self._looks = max(looks, self._looks)
+
+    def _lagging(self, population: Population) -> None:
+        """Say so if copies take members back as fast as they train."""
+        if self._lagged or (found := lag(population)) is None:
             return
         self._lagged = True
         logger.warning(
@@ -93,9 +104,9 @@ class Notices:
             extra={"turns": population.turns, "copies": population.copies},
         )
 
-    def scores(self, population: Population) -> None:
+    def _scores(self, population: Population) -> None:
         """Say so if nobody has had a finite score when all could have had one."""
-        if population.best is None and population.turns == len(population):
+        if population.best is None:
             logger.warning(
                 "some turn must end with a finite score, or there is nobody to copy and no best, "
                 "but none of the first %d did",

@@ -157,15 +157,12 @@ class Run:
                 "got None"
             )
         turn.record(scores)
-        if metrics is not None:
-            turn.record_metrics(metrics)
         points = turn.points()
-        logged = turn.metrics()
+        logged = turn.metrics(metrics)
         unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
         reach("trained")
         kept = self._checkpoints.write(state, member=turn.member, turn=turn.number, step=turn.stop)
         self._notices.training(turn, kept)
-        self._notices.without_score(points, turn.stop)
         ended = TurnEnded(
             member=turn.member,
             turn=turn.number,
@@ -181,9 +178,8 @@ class Run:
         with self._out.ending(turn):
             self._journal.commit(turn.lease, events, over=True, unread=unread)
         self._last = turn.member
-        if self._journal.turns % len(self.opening.births) == 0:
-            self._notices.scores(self.population)
-            self._notices.lagging(self.population)
+        self._notices.without_score(points, turn.stop)
+        self._notices.look(self._journal.turns, len(self.opening.births), lambda: self.population)
         self._sweeping.sweep_if_due()
         return kept
 

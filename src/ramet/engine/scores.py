@@ -1,11 +1,12 @@
 """The scores of one turn, as its training loop reports them."""
 
 import math
-import operator
-from collections.abc import Iterable, Mapping
+import reprlib
+from collections.abc import Iterable
 from typing import Any
 
 from ramet import wording
+from ramet.engine.steps import placed
 from ramet.errors import MissingScore, ScoreError
 from ramet.population import Point
 
@@ -28,17 +29,8 @@ class Scores:
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any, *, start: int, stop: int) -> None:
         """Record (step, score) pairs, or one score at the last step."""
-        recorded: dict[int, float | None] = {}
-        for step, score in _pairs(scores, stop):
-            if isinstance(step, bool) or not hasattr(step, "__index__"):
-                raise ScoreError(f"a score's step must be a whole number, but got {step!r}")
-            if not start < step <= stop:
-                raise ScoreError(
-                    f"a turn's scores must be of its own steps, {start + 1} to {stop}, but got one "
-                    f"at step {step}; steps are counted along the lineage, from turn.start"
-                )
-            recorded[operator.index(step)] = self._signed(score)
-        self._at.update(recorded)
+        pairs = placed(scores, start=start, stop=stop, what="scores", refusal=ScoreError)
+        self._at.update({step: self._signed(score) for step, score in pairs})
 
     def clear(self) -> None:
         """Forget what was reported."""
@@ -65,6 +57,9 @@ class Scores:
             return None
         if isinstance(score, bool | str | bytes):
             raise _not_a_score(score)
+        if callable(detach := getattr(score, "detach", None)):
+            # PyTorch warns of a number that is read off its graph.
+            score = detach()
         try:
             return self._sign * float(score)
         except (TypeError, ValueError, OverflowError):
@@ -93,20 +88,9 @@ def returned_score(score: Any, function: str = "a task's evaluate") -> Any:
     return score
 
 
-def _pairs(scores: Any, stop: int) -> list[tuple[int, Any]]:
-    if isinstance(scores, Mapping):
-        scores = list(scores.items())
-    if not isinstance(scores, list | tuple):
-        return [(stop, scores)]
-    pairs = list(scores)
-    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004 - a pair
-        raise ScoreError(f"scores must be one number or (step, score) pairs, but got {scores!r}")
-    return [(step, score) for step, score in pairs]
-
-
 def _not_a_score(score: object) -> ScoreError:
     return ScoreError(
-        f"a score must be one number, but got {score!r} of type {type(score).__name__}; average "
-        f"several into one, report float('nan') if training has diverged, and None if there is no "
-        f"score yet"
+        f"a score must be one number, but got {reprlib.repr(score)} of type "
+        f"{type(score).__name__}; average several into one, report float('nan') if training has "
+        f"diverged, and None if there is no score yet"
     )

@@ -137,6 +137,7 @@ class Turn:
         ends so leaves its member out of the ranking: it neither copies nor is copied, and goes on.
         Further numbers are metrics, recorded as ``log`` does.
         """
+        self._check_open("scores must be reported")
         self._scores.report(self.step, score)
         if metrics:
             self.log(metrics)
@@ -147,12 +148,7 @@ class Turn:
         A later one of the same name at the same step wins. A turn keeps 64 names, and 128 points of
         each: the first, the last, and some at equal distances between them.
         """
-        if self.over:
-            raise TurnMisused(
-                f"metrics must be logged before their turn is over, but turn {self.number} of "
-                f"member {self.member} is; log them within the loop over member.turns, or before "
-                f"run.tell"
-            )
+        self._check_open("metrics must be logged")
         log = self._metrics.log if self._begun else self._metrics.log_once
         if metrics is not None:
             log(self.step, metrics)
@@ -164,6 +160,7 @@ class Turn:
         The turns of other members end, too: in a synchronous run their round does. It is no error:
         ``ramet.run`` returns, and the same call goes on from there.
         """
+        self._check_open("runs must be asked to stop")
         self.stops_run = True
 
     def load(self, default: Any = None) -> Tree:
@@ -188,13 +185,12 @@ class Turn:
         """
         self._scores.record(scores, start=self.start, stop=self._stop)
 
-    def record_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Record metrics, each one number at the last step or (step, value) pairs."""
-        self._metrics.record(metrics, start=self.start, stop=self._stop)
-
-    def metrics(self) -> tuple[Series, ...]:
-        """Return what is kept of the metrics logged."""
-        return self._metrics.packed()
+    def metrics(self, told: Mapping[str, Any] | None = None) -> tuple[Series, ...]:
+        """Return what is kept of the metrics logged, and of those that are told at the end."""
+        metrics = self._metrics
+        if told is not None:
+            metrics = metrics.joined(told, start=self.start, stop=self._stop)
+        return metrics.packed()
 
     def points(self) -> tuple[Point, ...]:
         """Return the scores reported; refuse a turn not trained, cut short, or without any."""
@@ -218,6 +214,13 @@ class Turn:
             f"Turn({self.number} of member {self.member}, steps {self.start} to {self._stop}, "
             f"{self.hparams})"
         )
+
+    def _check_open(self, law: str) -> None:
+        if self.over:
+            raise TurnMisused(
+                f"{law} before their turn ends, but turn {self.number} of member {self.member} is "
+                f"over; do it within the loop over member.turns, or before run.tell"
+            )
 
     def _begin(self) -> None:
         if self._begun:

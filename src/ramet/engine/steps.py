@@ -1,0 +1,32 @@
+"""Numbers at their steps, as people hand them over: one number, or (step, value) pairs."""
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from ramet.errors import UsageError
+
+
+def placed(
+    values: Any, *, start: int, stop: int, what: str, refusal: type[UsageError]
+) -> list[tuple[int, Any]]:
+    """Return values by their steps in a turn, in order; a lone one is that of the last step."""
+    if isinstance(values, Mapping):
+        values = list(values.items())
+    if not isinstance(values, list | tuple):
+        return [(stop, values)]
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in values):  # noqa: PLR2004 - a pair
+        raise refusal(f"{what} must be one number or (step, value) pairs, but got {values!r}")
+    for step, _ in values:
+        if isinstance(step, bool) or not hasattr(step, "__index__"):
+            raise refusal(f"the steps of {what} must be whole numbers, but got {step!r}")
+        if not start < step <= stop:
+            raise refusal(
+                f"{what} must be at the turn's own steps, {start + 1} to {stop}, but got one at "
+                f"step {step}; steps are counted along the lineage, from turn.start"
+            )
+    return sorted(((operator.index(step), value) for step, value in values), key=_step)
+
+
+def _step(pair: tuple[int, Any]) -> int:
+    return pair[0]
