@@ -93,6 +93,33 @@ def test_a_target_is_of_scores_as_they_are_reported(strategy: ramet.Strategy) ->
     assert canonical(result.events)[1:] == canonical(highest.events)[1:]
 
 
+@pytest.mark.parametrize("strategy", [TOGETHER, EACH], ids=["together", "each"])
+def test_a_loop_of_ones_own_ends_at_the_target_of_its_run(strategy: ramet.Strategy) -> None:
+    task = Descent()
+    run, passes = ramet.open(**settings(strategy, target=TARGET)), 0
+    while not run.over:  # As README has it.
+        assert (passes := passes + 1) < STEPS // 4
+        out = []
+        while (turn := run.ask()) is not None:
+            out.append(turn)
+        for turn in out:
+            w = task.step(turn.load(default=task.init), turn.hparams, turn.steps, turn.rng)
+            run.tell(turn, scores=task.evaluate(w), state=w)
+    assert run.result().population.why_stopped == "target"
+    assert not run.done
+
+
+def test_a_run_that_has_used_its_budget_is_over() -> None:
+    run = ramet.open(**settings(steps=8))
+    task = Descent()
+    while (turn := run.ask()) is not None:
+        assert not run.over
+        w = task.step(turn.load(default=task.init), turn.hparams, turn.steps, turn.rng)
+        run.tell(turn, scores=task.evaluate(w), state=w)
+    assert run.over
+    assert run.done
+
+
 def test_only_the_score_that_a_turn_ends_with_reaches_a_target() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):

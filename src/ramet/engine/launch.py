@@ -135,7 +135,7 @@ def run(
             _say_reached(opened, target)
         elif others := opened.others():
             _say_joined(opened, others)
-        over = opened.done or opened.stopped
+        over = opened.over
         threads = share.default if over else settle_threads(opened, share)
         with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
             watch(opened)
