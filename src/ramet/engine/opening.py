@@ -34,7 +34,7 @@ class Settings:
     seed: int | None = None
     # None takes that of the run on record, or "lineage".
     keep: Keep | None = None
-    # The score that ends the run, as it is reported; None trains to the end of the budget.
+    # The score that ends the run, as it is reported; None sets no target.
     target: float | None = None
 
     def __post_init__(self) -> None:
