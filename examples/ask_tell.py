@@ -42,14 +42,12 @@ if __name__ == "__main__":
     run = ramet.open("ask_tell.db", space=space, strategy=strategy, steps=1_000, mode="max", seed=0)
     with ProcessPoolExecutor(max_workers=2) as pool:
         out = {}
-        while True:
+        while out or not run.over:
             while len(out) < 2 and (turn := run.ask()) is not None:
                 state = turn.load(default=first_weights)
                 seed = int(turn.rng.integers(2**32))
                 values = {name: turn.hparams[name] for name in turn.hparams}
                 out[pool.submit(trained, state, values, turn.steps, seed)] = turn
-            if not out:
-                break  # The run is over, or somebody stopped it.
             for job in wait(out, return_when=FIRST_COMPLETED).done:
                 turn = out.pop(job)
                 try:

@@ -1,6 +1,7 @@
 """The hand-tuned baseline: one relative schedule, over base values of each member's own."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,21 +73,9 @@ def above(low: float) -> Space:
 
 
 def test_base_values_are_drawn_until_where_accepts_the_whole_schedule() -> None:
-    class Train:
-        def init(self, rng: np.random.Generator) -> dict[str, Any]:
-            return {"rates": []}
-
-        def step(
-            self, state: dict[str, Any], hparams: Any, steps: int, rng: np.random.Generator
-        ) -> dict[str, Any]:
-            return {"rates": [*state["rates"], hparams["lr"]]}
-
-        def evaluate(self, state: dict[str, Any]) -> float:
-            return 1.0
-
     strategy = HandTuned(population=8, ready=1, shapes={"lr": Cosine(last=0.02)})
-    free = ramet.run(Train(), above(1e-5), strategy, steps=20, mode="max", seed=0).population
-    result = ramet.run(Train(), above(0.01), strategy, steps=20, mode="max", seed=0)
+    free = ramet.run(Rates(), above(1e-5), strategy, steps=20, mode="max", seed=0).population
+    result = ramet.run(Rates(), above(0.01), strategy, steps=20, mode="max", seed=0)
     assert result.population.done
     assert all(member.hparams["lr"] > 0.01 for member in result.population)
     # Those that it accepts at once are as they would be without it.
@@ -104,7 +93,49 @@ def test_a_schedule_that_where_rejects_is_refused_before_anything_is_trained() -
         given.births(above(0.01), 20, np.random.default_rng(0))
 
 
-def test_a_longer_budget_whose_schedule_where_rejects_is_named_as_such() -> None:
+class Rates:
+    """Keeps the rates that it is trained with."""
+
+    def init(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {"rates": []}
+
+    def step(
+        self, state: dict[str, Any], hparams: Any, steps: int, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        return {"rates": [*state["rates"], hparams["lr"]]}
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return 1.0
+
+
+def extended(store: Path, *, steps: int, strategy: HandTuned, low: float) -> ramet.Result:
+    place: dict[str, Any] = {"mode": "max", "seed": 0, "store": store}
+    ramet.run(Rates(), above(low), strategy, steps=6, **place)
+    return ramet.run(Rates(), above(low), strategy, steps=steps, extend=True, **place)
+
+
+def test_more_steps_whose_schedule_where_rejects_are_refused_before_anything_is_changed(
+    tmp_path: Path,
+) -> None:
+    strategy = HandTuned(population=4, ready=2, shapes={"lr": Cosine()})
+    # The last of three turns keeps 7 % of the base values, and the last of six 2 %.
+    for _ in range(2):
+        with pytest.raises(SpaceError, match=r"steps=12 it rejects .* for member \d, from step 10"):
+            extended(tmp_path / "runs.db", steps=12, strategy=strategy, low=0.012)
+        result = ramet.history.open(tmp_path / "runs.db")
+        assert (result.population.steps, result.population.turns) == (6, 12)
+
+
+def test_more_steps_are_given_to_the_members_that_there_are(tmp_path: Path) -> None:
+    # Of the first half of a longer schedule nothing is trained any more.
+    early = HandTuned(
+        population=4, ready=2, shapes={"lr": lambda part: 0.001 if 0.1 < part < 0.15 else 1.0}
+    )
+    longer = extended(tmp_path / "runs.db", steps=24, strategy=early, low=0.01)
+    assert longer.population.done
+
+
+def test_a_where_that_has_changed_is_named_as_such() -> None:
     member = values.member(0, 1.0, trained=15, data={"lr": 0.1})
     population = values.population([member])
     population = replace(population, space=above(0.03))

@@ -93,6 +93,88 @@ def test_a_target_is_of_scores_as_they_are_reported(strategy: ramet.Strategy) ->
     assert canonical(result.events)[1:] == canonical(highest.events)[1:]
 
 
+@pytest.mark.parametrize("strategy", [TOGETHER, EACH], ids=["together", "each"])
+def test_a_loop_of_ones_own_ends_at_the_target_of_its_run(strategy: ramet.Strategy) -> None:
+    task = Descent()
+    run, passes = ramet.open(**settings(strategy, target=TARGET)), 0
+    while not run.over:  # As README has it.
+        assert (passes := passes + 1) < STEPS // 4
+        out = []
+        while (turn := run.ask()) is not None:
+            out.append(turn)
+        for turn in out:
+            w = task.step(turn.load(default=task.init), turn.hparams, turn.steps, turn.rng)
+            run.tell(turn, scores=task.evaluate(w), state=w)
+    assert run.result().population.why_stopped == "target"
+    assert not run.done
+
+
+@pytest.mark.parametrize("strategy", [TOGETHER, EACH], ids=["together", "each"])
+def test_who_joins_without_a_target_leaves_that_of_a_run_at_work_as_it_is(
+    strategy: ramet.Strategy, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    joined = []
+
+    def train(member: ramet.Trainee) -> None:
+        if not joined:
+            joined.append(ramet.open(store, **settings(strategy)))
+        descent_loop(member)
+
+    result = ramet.run(train, **settings(strategy, target=TARGET), store=store)
+    assert joined
+    assert stops(result) == ["target"]
+    assert not result.population.done
+    assert "target of" not in caplog.text
+
+
+def test_a_run_that_was_stopped_short_of_its_target_keeps_it_without_being_told_again(
+    store: Path,
+) -> None:
+    ramet.open(store, **settings(target=TARGET)).stop()
+    result = ramet.run(Descent(), **settings(), store=store)
+    assert stops(result) == ["asked", "target"]
+
+
+def test_another_target_for_a_run_on_record_is_logged_with_both(
+    store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ramet.open(store, **settings(target=0.25, mode="min"))
+    with caplog.at_level(logging.WARNING, "ramet"):
+        ramet.open(store, **settings(target=0.125, mode="min"))
+    assert "'run' had a target of 0.25, and has one of 0.125 from here on" in caplog.text
+
+
+@pytest.mark.parametrize("strategy", [TOGETHER, EACH], ids=["together", "each"])
+def test_a_stopped_run_that_has_passed_a_new_target_says_that_it_stopped_at_it(
+    strategy: ramet.Strategy, store: Path
+) -> None:
+    def train(member: ramet.Trainee) -> None:
+        for turn in member.turns({"w": 0.0}):
+            list(turn)
+            turn.report(1.0)
+            turn.stop_run()
+
+    before = ramet.run(train, **settings(strategy), store=store)
+    assert before.population.why_stopped == "loop"
+    result = ramet.run(train, **settings(strategy, target=0.5), store=store)
+    assert result.population.turns == before.population.turns
+    assert result.population.why_stopped == "target"
+    assert findings_in(store) == []
+    # And so it goes on without it.
+    assert not ramet.open(store, **settings(strategy)).stopped
+
+
+def test_a_run_that_has_used_its_budget_is_over() -> None:
+    run = ramet.open(**settings(steps=8))
+    task = Descent()
+    while (turn := run.ask()) is not None:
+        assert not run.over
+        w = task.step(turn.load(default=task.init), turn.hparams, turn.steps, turn.rng)
+        run.tell(turn, scores=task.evaluate(w), state=w)
+    assert run.over
+    assert run.done
+
+
 def test_only_the_score_that_a_turn_ends_with_reaches_a_target() -> None:
     def train(member: ramet.Trainee) -> None:
         for turn in member.turns({"w": 0.0}):

@@ -87,6 +87,50 @@ def test_options_that_compare_equal_stay_apart_in_schedules_and_replays() -> Non
     assert len(effects) == sum(changes)
 
 
+class Hidden:
+    """A strategy that the log knows by its name only."""
+
+    def __init__(self, strategy: ramet.PBT) -> None:
+        self.births, self.decide = strategy.births, strategy.decide
+        self.ready, self.evaluate_every = strategy.ready, strategy.evaluate_every
+        self.synchronous = strategy.synchronous
+
+
+def seldom_scored(member: ramet.Trainee) -> None:
+    """Measure with noise whenever it is due, and report each second score."""
+    state = {"w": np.zeros(1)}
+    for turn in member.turns(state):
+        for step in turn:
+            state["w"] += turn.hparams["lr"] + turn.rng.normal()
+            if turn.evaluation_due:
+                measured = state["w"] + turn.rng.normal()
+                turn.report(float(measured[0]) if (step + 1 - turn.start) % 4 == 0 else None)
+
+
+def test_turns_that_report_no_score_in_between_are_replayed_exactly() -> None:
+    strategy = pbt(ready=8, evaluate_every=2, synchronous=True)
+    result = ramet.run(seldom_scored, SPACE, strategy, steps=48, mode="max", seed=3)
+    again = exactly(result, train=seldom_scored, strict=False)
+    assert again.result.best.load()["w"] == result.best.load()["w"]
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["described", "named"])
+def test_scores_at_steps_of_a_loops_own_choosing_are_replayed_exactly(*, wrapped: bool) -> None:
+    def train(member: ramet.Trainee) -> None:
+        state = {"w": np.zeros(1)}
+        for turn in member.turns(state):
+            for number, _ in enumerate(turn, 1):
+                state["w"] += turn.hparams["lr"] + turn.rng.normal()
+                if number in {4, 10}:
+                    turn.report(float(state["w"][0]))
+
+    strategy = pbt(ready=10, synchronous=True)
+    chosen: Any = Hidden(strategy) if wrapped else strategy
+    result = ramet.run(train, SPACE, chosen, steps=40, mode="max", seed=3)
+    again = exactly(result, train=train, strict=False)
+    assert again.result.best.load()["w"] == result.best.load()["w"]
+
+
 def test_a_replay_that_kept_only_its_best_is_given_no_more_steps() -> None:
     schedule = found(STRATEGIES["asynchronous"]).schedule()
     place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": "best"}

@@ -7,7 +7,7 @@ import pytest
 from transformers import TrainingArguments
 
 import ramet
-from ramet.errors import MissingScore, StateError, TurnInterrupted, UsageError
+from ramet.errors import MissingScore, ScoreError, StateError, TurnInterrupted, UsageError
 from ramet.integrations.huggingface import Turns
 from tests.integrations.hugging import Reader, trainer
 
@@ -18,7 +18,7 @@ RATES = ramet.Space(learning_rate=ramet.LogUniform(1e-3, 0.1))
 STRATEGY = ramet.PBT(population=6, ready=5, synchronous=True)
 
 
-def run_badly(monitor: str = "eval_loss", **settings: Any) -> None:
+def run_badly(monitor: Any = "eval_loss", **settings: Any) -> None:
     ramet.run(
         lambda member: trainer(Reader(), Turns(member, monitor), **settings).train(),
         RATES,
@@ -98,3 +98,8 @@ def test_a_schedule_that_goes_by_scores_is_refused() -> None:
             eval_steps=5,
             metric_for_best_model="loss",
         )
+
+
+def test_a_score_function_that_returns_nothing_is_refused_with_advice_that_fits() -> None:
+    with pytest.raises(ScoreError, match=r"the function that monitor= names.* raise evaluate_ev"):
+        run_badly(lambda model: None)

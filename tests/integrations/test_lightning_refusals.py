@@ -10,6 +10,7 @@ import ramet
 from ramet.errors import (
     HyperparameterOverwritten,
     MissingScore,
+    ScoreError,
     StateError,
     TurnInterrupted,
     UsageError,
@@ -24,7 +25,7 @@ RATES = ramet.Space(lr=ramet.LogUniform(1e-3, 0.1))
 STRATEGY = ramet.PBT(population=6, ready=5, synchronous=True)
 
 
-def run_badly(module: Any, monitor: str = "val_loss", **settings: Any) -> None:
+def run_badly(module: Any, monitor: Any = "val_loss", **settings: Any) -> None:
     ramet.run(
         lambda member: fit(module, Turns(member, monitor), **settings),
         RATES,
@@ -136,3 +137,8 @@ def test_a_module_that_sets_the_rate_itself_is_told_so() -> None:
 
     with pytest.raises(HyperparameterOverwritten, match="'lr' must stay as applied"):
         run_badly(Stubborn())
+
+
+def test_a_score_function_that_returns_nothing_is_refused_with_advice_that_fits() -> None:
+    with pytest.raises(ScoreError, match=r"the function that monitor= names.* raise evaluate_ev"):
+        run_badly(Net(), lambda module: None)

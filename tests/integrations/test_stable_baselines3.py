@@ -5,17 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from stable_baselines3 import DQN, PPO, SAC, TD3
+from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import ramet
 import ramet.torch
-from ramet.errors import HyperparameterUnread, MissingScore, ScoreError, TurnInterrupted
+from ramet.errors import HyperparameterUnread, MissingScore, TurnInterrupted
 from ramet.events import TurnEnded, canonical
 from ramet.integrations.stable_baselines3 import Turns
 from tests.integrations.baselines import Dial, Levers, learn, learn_quickly, ppo, small
@@ -293,10 +295,81 @@ def test_a_turn_in_which_no_episode_ends_has_no_score(caplog: pytest.LogCaptureF
     assert "raise ready= or evaluate_every=" in caplog.text
 
 
-def test_a_score_function_that_returns_nothing_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
-        model = ppo(None)
-        model.learn(total_timesteps=10**9, callback=Turns(member, lambda model: None))
+class Lives(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Levers as a game of Atari: each four pulls cost a life, of nine."""
 
-    with pytest.raises(ScoreError, match="the function that makes the score must return"):
-        ramet.run(train, RATES, pbt(), steps=10, mode="max")
+    def __init__(self) -> None:
+        super().__init__(Levers())
+        self.env.unwrapped.ale = self  # type: ignore[attr-defined]  # where Atari has it
+        self.games = 0
+
+    def lives(self) -> int:
+        return self.left
+
+    def reset(self, **given: Any) -> Any:
+        self.left = 9
+        self.games += 1
+        return super().reset(**given)
+
+    def step(self, action: Any) -> Any:
+        seen, reward, lost, *rest = super().step(action)
+        if lost:
+            self.left -= 1
+            seen, _ = super().reset()
+        return seen, reward, self.left == 0, *rest
+
+
+def learn_a_game(member: ramet.Trainee, **settings: Any) -> None:
+    # As make_atari_env() wraps them: Monitor first, and what ends an episode at each lost life.
+    env = DummyVecEnv([lambda: EpisodicLifeEnv(Monitor(Lives()))])
+    model = ppo(env, seed=member.seed, **settings)
+    model.learn(total_timesteps=10**9, callback=Turns(member))
+
+
+def test_where_a_lost_life_ends_an_episode_the_score_is_of_whole_games() -> None:
+    def train(member: ramet.Trainee) -> None:
+        learn_a_game(member, n_steps=256, batch_size=64)
+
+    result = ramet.run(train, RATES, pbt(ready=1), steps=2, mode="max", seed=0)
+    # Of 36 pulls.
+    assert 9 < result.best.score <= 36
+
+
+def test_a_turn_of_lost_lives_and_no_whole_game_has_no_score(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "ramet"):
+        result = ramet.run(learn_a_game, RATES, pbt(ready=1), steps=2, mode="max", seed=0)
+    assert result.population.best is None
+    assert "no episode had ended after" in caplog.text
+
+
+def test_each_turn_begins_with_a_game_of_its_own() -> None:
+    games: list[int] = []
+
+    def train(member: ramet.Trainee) -> None:
+        game = Lives()
+        env = DummyVecEnv([lambda: EpisodicLifeEnv(Monitor(game))])
+
+        def score(model: Any) -> float:
+            games.append(game.games)
+            return 0.0
+
+        ppo(env).learn(total_timesteps=10**9, callback=Turns(member, score))
+
+    strategy = ramet.RandomSearch(population=1, ready=1)
+    ramet.run(train, RATES, strategy, steps=3, mode="max", seed=0)
+    # A turn is sixteen pulls, which is less than a game; learn() itself begins the first.
+    assert games == [2, 3, 4]
+
+
+def test_a_score_function_may_say_that_there_is_no_score() -> None:
+    def train(member: ramet.Trainee) -> None:
+        def score(model: Any) -> float | None:
+            return None if turns.turn.number == 0 else 1.0
+
+        turns = Turns(member, score)
+        ppo(seed=member.seed).learn(total_timesteps=10**9, callback=turns)
+
+    result = ramet.run(train, RATES, pbt(ready=1), steps=2, mode="max", seed=0)
+    assert [row["score"] for row in result.rows("turns")] == [None] * 6 + [1.0] * 6

@@ -53,7 +53,7 @@ class Journal:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody asked for the run to stop."""
+        """Whether the run is to stop: by request, at its target, or because a loop asked for it."""
         return bool(self._replica.get("stopped"))
 
     @property
@@ -81,6 +81,11 @@ class Journal:
     def done(self) -> bool:
         """Whether every member has used its budget."""
         return all(member.trained >= self.steps for member in self._replica.members)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to train: the budget is used, or the run has stopped."""
+        return self.stopped or self.done
 
     def member(self, id_: int) -> Member:
         """Return one member, without making a population of all."""

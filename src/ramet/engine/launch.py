@@ -84,8 +84,8 @@ def run(
         mode: Whether high scores are good, "max", or low ones, "min". It has to be said: nothing
             else tells an accuracy from a loss.
         target: The score that ends the run before its budget, once a turn ended with it or a better
-            one: in a synchronous run at the end of that round. A run that goes on with another
-            target, or with None, is trained on.
+            one: in a synchronous run at the end of that round. None has no target, goes on with a
+            run that stopped at its target, and leaves that of any other run as it is.
         keep: Which checkpoints stay: "lineage", the default, has all members' and the best; "live"
             the members' only; "best", once the run is over, the best only; "all" every one.
         durability: What a turn survives once it is over: a loss of "power", or only of a "process",
@@ -135,7 +135,7 @@ def run(
             _say_reached(opened, target)
         elif others := opened.others():
             _say_joined(opened, others)
-        over = opened.done or opened.stopped
+        over = opened.over
         threads = share.default if over else settle_threads(opened, share)
         with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
             watch(opened)

@@ -17,7 +17,7 @@ from ramet.events import Birth, Extended, Keep, Mode, RunOpened
 from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.store.base import Store
-from ramet.strategies.base import Strategy, check_count, check_pace
+from ramet.strategies.base import ChecksBudget, Strategy, check_count, check_pace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Settings:
     seed: int | None = None
     # None takes that of the run on record, or "lineage".
     keep: Keep | None = None
-    # The score that ends the run, as it is reported; None trains to the end of the budget.
+    # The score that ends the run, as it is reported; None sets no target.
     target: float | None = None
 
     def __post_init__(self) -> None:
@@ -66,10 +66,9 @@ def begin(
     raised = extend and settings.steps > journal.steps
     if raised:
         _check_goes_on(journal)
-        # A strategy may refuse a budget, which it says when it is asked what members start with.
-        make_opening(settings)
     check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
     if raised:
+        _check_budget(journal, settings)
         journal.append(Extended(steps=settings.steps))
     return journal
 
@@ -83,6 +82,15 @@ def _check_goes_on(journal: Journal) -> None:
             f"{opening.name!r} is over and has kept only the best one (keep='best'); train them "
             f"anew under another name, with keep='lineage' if they may be given more steps"
         )
+
+
+def _check_budget(journal: Journal, settings: Settings) -> None:
+    """Have the strategy refuse a greater budget before it is on record."""
+    if isinstance(settings.strategy, ChecksBudget):
+        settings.strategy.check_budget(replace(journal.population, steps=settings.steps))
+    else:
+        # Others say it when they are asked what members start with.
+        make_opening(settings)
 
 
 def make_opening(settings: Settings) -> RunOpened:

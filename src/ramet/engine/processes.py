@@ -309,7 +309,7 @@ def train_in_processes(
                 time.sleep(LOOK_S)
                 gone = list(crew.ended())
                 # Asked for last: those that found it over have ended by right.
-                over = run.done or run.stopped
+                over = run.over
                 watch(run)
                 for ended in gone:
                     if over and ended.report is None:

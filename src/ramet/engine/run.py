@@ -97,6 +97,12 @@ class Run:
         return self._journal.stopped
 
     @property
+    def over(self) -> bool:
+        """Whether there is nothing more to ask for: the run is done, or it has stopped."""
+        self._journal.catch_up()
+        return self._journal.over
+
+    @property
     def threads(self) -> int | None:
         """The threads of each process that the run keeps to, if any are on record."""
         return self._journal.threads
@@ -116,14 +122,15 @@ class Run:
     def ask(self) -> Turn | None:
         """Return a turn to train; None when the run is over, or until a turn that is out is told.
 
-        With none out, None means over or stopped; ``done`` tells in any case. Waits while other
-        workers have all members. Turns that are out stay this worker's for as long as it lives.
+        With none out, None means that the run is over; ``over`` says so in any case. Waits while
+        other workers have all members. Turns that are out stay this worker's for as long as it
+        lives.
         """
         self._out.beat_if_late()
         pause_s, since, round_ = FIRST_POLL_S, self._clock.uptime(), self._journal.round
         while True:
             turn = self._claimed()
-            if turn is not None or self._out or self._journal.done or self._journal.stopped:
+            if turn is not None or self._out or self._journal.over:
                 return turn
             self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, POLL_S)

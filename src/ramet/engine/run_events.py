@@ -22,8 +22,10 @@ def append(store: Store, log: Follower, event: RunEvent, *, worker: str) -> None
 def wanted(event: RunEvent, replica: Replica) -> bool:
     """Say whether an event would change anything."""
     match event:
-        case Stopped():
-            return not replica.get("stopped")
+        case Stopped(why=why):
+            # That a run is at its target is said of one that was stopped before, too.
+            said = replica.get("why_stopped")
+            return not replica.get("stopped") or (why == "target" and said != why)
         case Resumed():
             return bool(replica.get("stopped"))
         case TargetSet(target=target):

@@ -39,17 +39,20 @@ def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
         mode=opening.mode,
         score=-score if score is not None and opening.mode == "min" else score,
         ready=opening.ready,
-        evaluate_every=_every(behind),
+        evaluate_every=_every(opening, behind),
         # What a replay draws by is not its own, and so is not followed once more.
         legs=() if opening.strategy.get("type") == Replay.__name__ else _legs(behind),
     )
 
 
-def _every(behind: Sequence[Trained]) -> int | None:
-    """Return the steps between two scores; None if there are none but at turns' ends."""
+def _every(opening: RunOpened, behind: Sequence[Trained]) -> int | None:
+    """Return the steps between two scores; None if one is due at each turn's end only."""
+    if "evaluate_every" in opening.strategy:
+        every: int | None = opening.strategy["evaluate_every"]
+        return every
+    # A strategy that is described by its name does not say. Turns may lack some of the scores.
     within = [step - turn.start for turn in behind for step, _ in turn.points if step < turn.stop]
-    # Some may be missing: turns may report no score.
-    return math.gcd(*within) or None
+    return math.gcd(*within, opening.ready) if within else None
 
 
 def _legs(behind: Sequence[Trained]) -> tuple[Leg, ...]:

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize, is_vecenv_wrapped
 
 import ramet.torch
 from ramet import wording
@@ -56,7 +58,11 @@ class Turns(BaseCallback):
     environment, 128 timesteps. The score is the mean return of all episodes that ended in the turn,
     which is of the policies that acted in it: none has seen its last update. A turn in which no
     episode ended has no score, so that its member neither copies nor is copied. Or the score is
-    what ``score`` makes of the algorithm as the turn leaves it, by ``evaluate_policy`` perhaps.
+    what ``score`` makes of the algorithm as the turn leaves it, by ``evaluate_policy`` perhaps; it
+    may return None, which is no score.
+
+    Returns are those that ``Monitor`` or ``VecMonitor`` measures. Where a lost life ends an
+    episode, as in ``AtariWrapper``, the return is that of the whole game.
 
     What follows a member: the policy, its optimisers, a learned entropy coefficient, statistics of
     ``VecNormalize``, generators of random numbers, and ``others``, as ``ramet.torch.State`` takes
@@ -93,6 +99,8 @@ class Turns(BaseCallback):
         # The turn that episodes were begun for, and the returns of those that have ended.
         self._of: Turn | None = None
         self._returns: list[float] = []
+        # Whether an episode ever said what it returned, and whether one ended and did not.
+        self._heard = self._unheard = False
         # Whether it was said that no episode ended in a turn.
         self._said = False
 
@@ -113,13 +121,10 @@ class Turns(BaseCallback):
     def _on_step(self) -> bool:
         for info, done in zip(self.locals["infos"], self.locals["dones"], strict=True):
             if "episode" in info:
+                self._heard = True
                 self._returns.append(float(info["episode"]["r"]))
-            elif done and self._score is None:
-                raise MissingScore(
-                    "an environment must say what an episode returned, but one ended and did not; "
-                    "wrap the environments in stable_baselines3's Monitor (or VecMonitor), or give "
-                    "Turns a score= of your own"
-                )
+            elif done:
+                self._unheard = True
         return not self._begun.over
 
     def _on_rollout_end(self) -> None:
@@ -141,15 +146,29 @@ class Turns(BaseCallback):
         if not self._collected:
             return
         self._collected = False
-        if not self._begun.score_due:
-            self._begun.step()
-        elif self._score is not None:
-            self._begun.step(self._score(self.model))
-        elif self._returns:
-            self._begun.step(float(np.mean(self._returns)))
-        else:
-            self._say_that_none_ended()
+        score = self._scored() if self._begun.score_due else None
+        if score is None:
             self._begun.step_without_score()
+        else:
+            self._begun.step(score)
+
+    def _scored(self) -> Any:
+        if self._score is not None:
+            return self._score(self.model)
+        if self._returns:
+            return float(np.mean(self._returns))
+        self._refuse_silent_environments()
+        self._say_that_none_ended()
+        return None
+
+    def _refuse_silent_environments(self) -> None:
+        """Raise if episodes end and nothing will ever say what they returned."""
+        if self._unheard and not self._heard and not _is_monitored(self.training_env):
+            raise MissingScore(
+                "an environment must say what an episode returned, but episodes ended and none "
+                "did; wrap the environments in stable_baselines3's Monitor (or VecMonitor), or "
+                "give Turns a score= of your own"
+            )
 
     def _say_that_none_ended(self) -> None:
         if self._said:
@@ -172,6 +191,9 @@ class Turns(BaseCallback):
         model, env = self.model, self.training_env
         model.action_space.seed(seed)
         env.seed(seed)
+        if any(env.env_is_wrapped(EpisodicLifeEnv)):
+            # It would go on with the game of the turn before.
+            env.env_method("set_wrapper_attr", "was_real_done", True)  # noqa: FBT003 - its value
         model._last_obs = env.reset()  # type: ignore[assignment]  # noqa: SLF001 - as learn() does
         model._last_episode_starts = np.ones(env.num_envs, dtype=bool)  # noqa: SLF001 - SB3 has no other name for it
         if (normalize := model.get_vec_normalize_env()) is not None:
@@ -260,6 +282,11 @@ class Statistics:
         by_key = observed if isinstance(observed, dict) else {"": observed}
         of_observations = {f"observations {key}": one for key, one in by_key.items()}
         return {"returns": self._normalize.ret_rms} | of_observations
+
+
+def _is_monitored(env: VecEnv) -> bool:
+    """Say whether the environments measure what episodes return, as Stable-Baselines3 does it."""
+    return is_vecenv_wrapped(env, VecMonitor) or all(env.env_is_wrapped(Monitor))
 
 
 def _place(model: BaseAlgorithm, optimizers: Sequence[Any], name: str) -> Any:

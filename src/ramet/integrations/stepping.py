@@ -8,10 +8,16 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import ramet.torch
-from ramet.engine.scores import returned_score
 from ramet.engine.turn import Turn
 from ramet.engine.worker import Trainee
-from ramet.errors import MissingScore, StateError, TurnInterrupted, TurnMisused, UsageError
+from ramet.errors import (
+    MissingScore,
+    ScoreError,
+    StateError,
+    TurnInterrupted,
+    TurnMisused,
+    UsageError,
+)
 
 # As ramet.torch.State takes it, or a function of the model that returns it.
 Bind: TypeAlias = Mapping[str, Any] | Callable[[Any], Mapping[str, Any]]
@@ -43,7 +49,7 @@ class Stepping:
     def step(self, score: Any = None) -> None:
         """Count a step that was trained; with its score, if that is due."""
         if self.score_due:
-            self.turn.report(returned_score(score, "the function that makes the score"))
+            self.turn.report(_said(score))
         self._go_on()
 
     def step_without_score(self) -> None:
@@ -95,6 +101,17 @@ def metric_of(metrics: Mapping[str, Any], name: str, remedy: str) -> Any:
             f"{sorted(metrics)}; {remedy}"
         )
     return metrics[name]
+
+
+def _said(score: Any) -> Any:
+    """Return the score, or refuse None: a return that was forgotten."""
+    if score is None:
+        raise ScoreError(
+            "the score must be a number wherever one is due, but it was None; return it from the "
+            "function that monitor= names, and float('nan') if training has diverged; if an "
+            "evaluation needs more steps, raise evaluate_every= or ready="
+        )
+    return score
 
 
 def check_alone(devices: int, remedy: str) -> None:

@@ -110,6 +110,15 @@ class NeedsScores(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksBudget(Protocol):
+    """A strategy that may refuse more steps for members that have begun."""
+
+    def check_budget(self, population: Population) -> None:
+        """Raise if these members cannot be trained to ``population.steps``."""
+        ...
+
+
 def check_count(name: str, value: object, meaning: str, *, least: int = 1) -> None:
     """Refuse what is not a whole number of at least so many."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

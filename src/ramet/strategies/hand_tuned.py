@@ -131,8 +131,7 @@ class HandTuned:
                 f"shapes must be of numeric hyperparameters in the space, but got {unknown}; it "
                 f"has {numbers}"
             )
-        never = "every value will stay as it begins"
-        warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
+        self._warn_if_single_turn(steps)
         births = sampled_births(space, self.population, rng, self.initial)
         bases = [birth.hparams for birth in births]
         if space.restricted:
@@ -152,9 +151,29 @@ class HandTuned:
                 base, space = member.data, population.space
                 hparams = self._values(space, base, member.trained, population.steps)
                 if not space.allows(hparams):
-                    # Births looked at all turns of the budget that the run began with.
+                    # Unless where= has changed, births and check_budget looked at all turns.
                     raise _leaves(base, hparams, member.trained)
                 yield Change(member=id_, hparams=hparams)
+
+    def check_budget(self, population: Population) -> None:
+        """Refuse more steps if ``where`` rejects a turn that is still to be decided on."""
+        self._warn_if_single_turn(population.steps)
+        space, steps = population.space, population.steps
+        for member in population if space.restricted else ():
+            # A member's next turn has its values already.
+            undecided = range(member.trained + self.ready, steps, self.ready)
+            if found := self._first_rejected(space, member.data, undecided, steps):
+                trained, hparams = found
+                raise SpaceError(
+                    f"a greater budget stretches hand-tuned schedules, of which where= must accept "
+                    f"every turn, but with {steps=} it rejects {hparams} for member {member.id}, "
+                    f"from step {trained:,} on, over the base values {member.data}; nothing was "
+                    f"changed; give fewer steps, or begin a new run under another name"
+                )
+
+    def _warn_if_single_turn(self, steps: int) -> None:
+        never = "every value will stay as it begins"
+        warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
 
     def _values(self, space: Space, base: Hparams, trained: int, steps: int) -> Hparams:
         middle = trained + min(self.ready, steps - trained) / 2
@@ -165,10 +184,17 @@ class HandTuned:
 
     def _rejected(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
         """Return the error for base values with a turn that ``where`` rejects, if there is one."""
-        for trained in range(0, steps, self.ready):
+        found = self._first_rejected(space, base, range(0, steps, self.ready), steps)
+        return found and _leaves(base, found[1], found[0])
+
+    def _first_rejected(
+        self, space: Space, base: Hparams, turns: Sequence[int], steps: int
+    ) -> tuple[int, Hparams] | None:
+        """Return where the first turn begins whose values ``where`` rejects, and the values."""
+        for trained in turns:
             hparams = self._values(space, base, trained, steps)
             if not space.allows(hparams):
-                return _leaves(base, hparams, trained)
+                return trained, hparams
         return None
 
     def _redrawn(
