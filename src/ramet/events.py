@@ -345,7 +345,7 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
 class Conditions(Event, frozen=True, kw_only=True, tag=True):
     """What sums of floats depend on beside the settings. The run keeps to it when it goes on.
 
-    Each is recorded once, when it is first known; what is None is not told here.
+    Each is recorded once, when it is first known. A field that this event does not set is None.
     """
 
     # Threads that numerical libraries have in each process.

@@ -8,7 +8,7 @@ import pytest
 
 import ramet
 from ramet.errors import StrategyWarning
-from tests.engine.loops import SPACE, Descent, pbt
+from tests.engine.loops import SPACE, Descent, descent_loop, pbt
 
 FIRE = ramet.FIRE(ready=14, evaluate_every=2, size=2)
 HAND_TUNED = ramet.HandTuned(population=2, ready=14, shapes={"lr": ramet.Cosine()})
@@ -38,6 +38,43 @@ def test_a_budget_without_a_second_turn_is_said_before_anything_is_trained(
     said = rf"two turns or more for {type(strategy).__name__} .* steps={steps} is .* ready=14: "
     with pytest.raises(StrategyWarning, match=f"{said}{never}; raise steps, or lower ready"):
         ramet.run(Untouched(), SPACE, strategy, steps=steps, mode="max", seed=0)
+
+
+T_TEST = pbt(ready=4, exploit=ramet.TTest())
+
+
+def test_a_budget_in_which_a_t_test_never_has_two_scores_is_said_before_training() -> None:
+    said = (
+        r"the 2 scores that TTest needs .* after step 8, and steps=8: only .* raise steps, or lower"
+    )
+    with pytest.raises(StrategyWarning, match=said):
+        ramet.run(Untouched(), SPACE, T_TEST, steps=8, mode="max", seed=0)
+
+
+@pytest.mark.parametrize("changes", [{"ready": 4}, {"ready": 8, "evaluate_every": 4}])
+def test_a_t_test_with_a_turn_after_its_second_scores_copies(changes: dict[str, int]) -> None:
+    strategy = pbt(population=20, exploit=ramet.TTest(alpha=0.4), synchronous=True, **changes)
+    result = ramet.run(descent_loop, SPACE, strategy, steps=12, mode="max", seed=0)
+    assert result.population.copies
+
+
+class Patient:
+    """A rule that needs five scores, and says so."""
+
+    least_scores = 5
+
+    def check(self, population: int) -> None:
+        pass
+
+    def pairs(self, members: Any, ready: Any, rng: Any) -> list[tuple[int, int]]:
+        return []
+
+
+def test_a_rule_of_ones_own_says_how_many_scores_it_needs() -> None:
+    strategy = pbt(ready=4, evaluate_every=2, exploit=Patient())
+    with pytest.raises(StrategyWarning, match=r"the 5 scores that Patient needs .* after step 12,"):
+        ramet.run(Untouched(), SPACE, strategy, steps=12, mode="max", seed=0)
+    ramet.run(descent_loop, SPACE, strategy, steps=13, mode="max", seed=0)
 
 
 def test_what_is_said_of_a_budget_points_at_the_call() -> None:

@@ -1,5 +1,6 @@
 """Runs that are stopped, gone on with and extended."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 import ramet
 from ramet.errors import RunMismatch
-from ramet.events import Extended, Resumed, Stopped, canonical
+from ramet.events import CheckpointLost, Extended, Resumed, Stopped, canonical
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import ended, findings_in, result_in, seats_in
 
@@ -91,10 +92,18 @@ def test_a_run_can_be_given_more_steps(*, over: bool, workers: int, begun: Path)
     assert findings_in(begun) == []
 
 
-def test_who_keeps_only_the_best_goes_on_from_it_when_there_are_more_steps(store: Path) -> None:
+def test_who_keeps_only_the_best_goes_on_from_it_when_there_are_more_steps(
+    store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ramet.run(Descent(), **settings(keep="best"), store=store)
-    result = ramet.run(Descent(), **settings(steps=24, keep="best"), extend=True, store=store)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "ramet"):
+        result = ramet.run(Descent(), **settings(steps=24, keep="best"), extend=True, store=store)
     assert result.population.done
+    (said,) = caplog.messages
+    assert "kept only its best checkpoint (keep='best'): with more steps, all members go" in said
+    lost = [event.error for event in result.events if isinstance(event, CheckpointLost)]
+    assert set(lost) == {"the run was over, and kept only its best checkpoint (keep='best')"}
     assert findings_in(store) == []
 
 

@@ -1,5 +1,6 @@
 """How a run begins, and what it may be gone on with."""
 
+import logging
 import math
 import secrets
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.store.base import Store
 from ramet.strategies.base import ChecksBudget, Strategy, check_count, check_pace
+
+logger = logging.getLogger("ramet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,24 +67,35 @@ def begin(
         store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
     )
     raised = extend and settings.steps > journal.steps
-    if raised:
-        _check_goes_on(journal)
     check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
     if raised:
         _check_budget(journal, settings)
+        if _kept_only_the_best(journal):
+            _go_on_from_the_best(journal)
         journal.append(Extended(steps=settings.steps))
     return journal
 
 
-def _check_goes_on(journal: Journal) -> None:
-    """Refuse more steps where members must go on from their own states, which are not kept."""
-    population, opening = journal.population, journal.opening
-    if opening.keep == "best" and journal.prescribed and population.done and population.best:
+def _kept_only_the_best(journal: Journal) -> bool:
+    population = journal.population
+    return journal.opening.keep == "best" and population.done and population.best is not None
+
+
+def _go_on_from_the_best(journal: Journal) -> None:
+    """Log that members go on from the best; refuse where they must go on from their own states."""
+    name = journal.opening.name
+    if journal.prescribed:
         raise RunMismatch(
             f"networks that are trained on a schedule must go on from their own states, but run "
-            f"{opening.name!r} is over and has kept only the best one (keep='best'); train them "
-            f"anew under another name, with keep='lineage' if they may be given more steps"
+            f"{name!r} is over and has kept only the best one (keep='best'); train them anew under "
+            f"another name, with keep='lineage' if they may be given more steps"
         )
+    logger.warning(
+        "run %(run)r was over, and kept only its best checkpoint (keep='best'): with more steps, "
+        "all members go on from that one; a run with keep='lineage' keeps what each stands on",
+        {"run": name},
+        extra={"run": name},
+    )
 
 
 def _check_budget(journal: Journal, settings: Settings) -> None:

@@ -2,17 +2,20 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ramet.engine.checkpoints import Checkpoints
 from ramet.engine.journal import Journal
-from ramet.errors import LogMoved, StoreError
-from ramet.events import AnyEvent, CheckpointLost, Copied, Weights
+from ramet.errors import CheckpointMissing, LogMoved, StoreError
+from ramet.events import AnyEvent, CheckpointLost, Copied, Extended, Weights
 from ramet.history.lineage import Lineage
 from ramet.population import Checkpoint, Member, Population
+from ramet.replica import Replica
 from ramet.store.base import Lease, Store, standing
 
 logger = logging.getLogger("ramet")
+
+KEPT_THE_BEST = "the run was over, and kept only its best checkpoint (keep='best')"
 
 
 def recover(
@@ -21,19 +24,42 @@ def recover(
     """Have a member go on from something else than its checkpoint, and let go of it."""
     if journal.prescribed:
         raise error  # Other weights have not been trained with what its schedule says.
-    lineage = Lineage(logged.event for logged in store.events(lease.run))
+    log = [logged.event for logged in store.events(lease.run)]
     member = journal.member(lease.member)
-    events = replacement(member, error, journal.population, lineage, readable=checkpoints.readable)
+    missing = isinstance(error, CheckpointMissing) and journal.opening.keep == "best"
+    swept = missing and _was_swept(member.checkpoint, log)
+    events = replacement(
+        member,
+        error,
+        journal.population,
+        Lineage(log),
+        readable=checkpoints.readable,
+        why=KEPT_THE_BEST if swept else str(error),
+    )
     fields = {"member": member.id, "turn": member.turn}
-    logger.warning(
+    logger.log(
+        # Whoever gave the run more steps was warned of it.
+        logging.INFO if swept else logging.WARNING,
         "member %(member)d goes on from another checkpoint, as its own cannot be read: %(error)s",
-        {**fields, "error": error},
+        {**fields, "error": KEPT_THE_BEST if swept else error},
         extra=fields,
     )
     try:
         journal.write_once(lease, events)
     except LogMoved:
         store.release(lease)  # Whoever gets the turn next finds the same.
+
+
+def _was_swept(checkpoint: Checkpoint | None, log: Iterable[AnyEvent]) -> bool:
+    """Say whether a run was over since it had a checkpoint, and then kept only its best."""
+    replica = Replica()
+    for event in log:
+        if isinstance(event, Extended):
+            before = replica.population
+            if before.done and any(member.checkpoint == checkpoint for member in before):
+                return True
+        replica.apply(event)
+    return False
 
 
 def replacement(
@@ -43,6 +69,7 @@ def replacement(
     lineage: Lineage,
     *,
     readable: Callable[[Checkpoint], bool],
+    why: str,
 ) -> list[AnyEvent]:
     """Return how a member goes on whose checkpoint cannot be read.
 
@@ -51,7 +78,7 @@ def replacement(
     """
     if member.checkpoint is None:
         raise error
-    lost = CheckpointLost(member=member.id, key=member.checkpoint.key, error=str(error))
+    lost = CheckpointLost(member=member.id, key=member.checkpoint.key, error=why)
     for turn in reversed(lineage.behind(member.checkpoint)):
         if turn.origin is not None and readable(turn.origin):
             return [lost, _taken(member, member.id, turn.origin, lineage, kind="fallback")]

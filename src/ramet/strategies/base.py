@@ -1,5 +1,6 @@
 """What a strategy is: a frozen value that looks at a population and says what should change."""
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -162,6 +163,23 @@ def warn_if_single_turn(strategy: object, *, ready: int, steps: int, never: str)
     warnings.warn(
         f"a budget must have two turns or more for {type(strategy).__name__} to change anything, "
         f"but {steps=} is one turn of {ready=}: {never}; raise steps, or lower ready",
+        StrategyWarning,
+        stacklevel=level_of_users(),
+    )
+
+
+def warn_if_never_compared(
+    rule: object, *, scores: int, ready: int, evaluate_every: int | None, steps: int
+) -> None:
+    """Warn if members have as many scores as a rule needs only when their budget is spent."""
+    turns = math.ceil(scores / (ready // (evaluate_every or ready)))
+    if not ready < steps <= turns * ready:
+        return
+    warnings.warn(
+        f"a budget must have a turn after members have the {scores} scores that "
+        f"{type(rule).__name__} needs to compare them, but with ({ready=}, {evaluate_every=}) they "
+        f"have these after step {turns * ready:,}, and {steps=}: only members without a finite "
+        f"score will ever copy another; raise steps, or lower ready or evaluate_every",
         StrategyWarning,
         stacklevel=level_of_users(),
     )

@@ -20,6 +20,7 @@ from ramet.strategies.base import (
     check_pace,
     check_rule,
     sampled_births,
+    warn_if_never_compared,
     warn_if_single_turn,
 )
 from ramet.strategies.exploit import Exploit, Truncation
@@ -78,6 +79,13 @@ class PBT:
         never = "no member will ever copy another or explore"
         if self.exploit is not None or self.explore is not None:
             warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
+        warn_if_never_compared(
+            self.exploit,
+            scores=getattr(self.exploit, "least_scores", 1),
+            ready=self.ready,
+            evaluate_every=self.evaluate_every,
+            steps=steps,
+        )
         return sampled_births(space, self.population, rng, self.initial)
 
     def decide(
