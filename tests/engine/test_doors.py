@@ -159,7 +159,7 @@ def test_scores_told_are_at_steps_of_the_turn() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
-    with pytest.raises(ramet.RametError, match="its own steps, 1 to 4, but got one at step 9"):
+    with pytest.raises(ramet.RametError, match="turn's own steps, 1 to 4, but got one at step 9"):
         run.tell(turn, [(4, 0.1), (9, 0.2)], state={})
 
 
