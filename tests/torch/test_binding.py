@@ -293,8 +293,10 @@ def test_a_schedule_that_does_not_follow_its_member_is_named() -> None:
     model = Net()
     scheduler = lr_scheduler.StepLR(optimizer := sgd(model.parameters()), 3)
     bind = {"lr": ramet.torch.base_lr(scheduler)}
-    with pytest.warns(StateWarning, match="base of StepLR is bound and that scheduler is not in"):
+    said = "base of StepLR is bound and that scheduler is not in"
+    with pytest.warns(StateWarning, match=said) as warned:
         ramet.torch.State(model, optimizer, bind=bind)
+    assert warned[0].filename == __file__
 
 
 def test_two_schedulers_of_one_optimizer_have_one_base() -> None:

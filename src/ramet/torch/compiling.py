@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ramet.torch.modules import COMPILED
-from ramet.torch.warned import warn_once
+from ramet.warned import warn_once
 
 # Where PyTorch logs that a function has met the limit, from 2.0 on.
 LOGGER = "torch._dynamo.convert_frame"
@@ -109,7 +109,6 @@ class Recompilations(logging.Filter):
                 f"a compiled function must not be compiled for every new value, but one met "
                 f"PyTorch's limit and runs uncompiled from now on: {function}. "
                 f"{_remedy(constants)}",
-                stacklevel=2,
             )
 
 

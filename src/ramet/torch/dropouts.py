@@ -13,7 +13,7 @@ from ramet.torch.compiling import is_compiled
 from ramet.torch.differences import listed
 from ramet.torch.modules import plain, unwrapped
 from ramet.torch.places import Attributes, Place, Several, numbers_of
-from ramet.torch.warned import warn_once
+from ramet.warned import warn_once
 
 MODULES = (
     nn.AlphaDropout,
@@ -99,9 +99,9 @@ def dropout(model: nn.Module, *, also: Sequence[str | tuple[object, str]] = ()) 
     if not places:
         raise _none_found(model, missed)
     if missed:
-        warn_once(_not_set(missed), stacklevel=2)
+        warn_once(_not_set(missed))
     if (constants := [spot for spot in spots if spot.is_constant]) and is_compiled(model):
-        warn_once(_compiles_anew(constants), stacklevel=2)
+        warn_once(_compiles_anew(constants))
     return place
 
 

@@ -14,7 +14,7 @@ from ramet.errors import StateError
 from ramet.state import Tree
 from ramet.torch.differences import names_differ, numbers_differ
 from ramet.torch.tensors import Arrays, cloned
-from ramet.torch.warned import warn_once
+from ramet.warned import warn_once
 
 # How far an iterator has come: in which pass over the data, and by how many batches.
 Mark: TypeAlias = tuple[object, int]
@@ -83,7 +83,7 @@ class Watch:
             if iterator._persistent_workers and iterator not in LET_GO:  # noqa: SLF001 - there is no other way to know
                 raise _outlives()
         if any(self._goes_on(place, before) for place in self._unfinished):
-            warn_once(_spans(), stacklevel=3)
+            warn_once(_spans())
         places = [place for place, _ in self._marks.values()]
         self._unfinished = [place for place in places if not _is_finished(place)]
 

@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ramet.torch.places import GroupEntry
 from ramet.torch.schedules import BaseLr, all_of
-from ramet.torch.warned import warn_once
+from ramet.warned import warn_once
 
 # What schedulers cycle with cycle_momentum=True.
 MOMENTUM = ("momentum", "betas")
@@ -61,7 +61,7 @@ class Schedulers:
         given, based = _ids(self._schedulers.values()), _ids(place.schedulers)
         missing = [type(one).__name__ for one in place.schedulers if id(one) not in given]
         if missing:
-            _warn(
+            warn_once(
                 f"a schedule must follow its member, but the base of {missing[0]} is bound and "
                 f"that scheduler is not in the state, so that its place in the schedule is not "
                 f"restored; hand it over: State(model, optimizer, scheduler)"
@@ -72,7 +72,7 @@ class Schedulers:
             if one.optimizer is place.optimizer and id(one) not in based
         ]
         if beside:
-            _warn(
+            warn_once(
                 f"base_lr sets the base of the schedulers that it is given, and that of "
                 f"{', '.join(beside)} for the same optimizer stays as it is; to set them all: "
                 f"ramet.torch.base_lr(scheduler, other)"
@@ -129,10 +129,6 @@ class FirstStep:
         if id(optimizer) in self._armed:
             self._armed.remove(id(optimizer))
             self._check()
-
-
-def _warn(message: str) -> None:
-    warn_once(message, stacklevel=4)
 
 
 def _ids(schedulers: Iterable[Any]) -> set[int]:
