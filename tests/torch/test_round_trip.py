@@ -155,7 +155,7 @@ def test_a_state_of_numpys_default_generator_that_is_not_whole_is_refused() -> N
     state = ramet.torch.State(model := Net(), sgd(model.parameters()))
     tree = thaw(state.capture())
     tree["rng"]["numpy"]["state"]["pos"] = 2**28
-    with pytest.raises(ramet.RametError, match="np.random is not whole: state.pos must be from 0"):
+    with pytest.raises(ramet.RametError, match=r"np\.random is not whole: state\.pos must be"):
         state.restore(tree)
 
 
