@@ -156,8 +156,9 @@ def _check_kind(name: str, leaf: Any, saved: Any) -> None:
 
 
 def _kind(part: object) -> str:
-    is_generator = isinstance(part, np.random.Generator)
-    return generators.kind_of(part) if is_generator else type(part).__name__
+    if isinstance(part, np.random.Generator):
+        return generators.kind_of(part)
+    return type(part).__name__
 
 
 def _copied(leaf: Any) -> Any:

@@ -57,10 +57,6 @@ class GroupEntry:
         entries = [group[self.key] for group in self._groups()]
         return entries if self._nth is None else [entry[self._nth] for entry in entries]
 
-    def has(self, key: str) -> bool:
-        """Say whether any of its groups has a setting."""
-        return any(key in group for group in self._groups())
-
     def _groups(self) -> list[dict[str, Any]]:
         groups = self.optimizer.param_groups
         return groups if self._group is None else [groups[self._group]]
