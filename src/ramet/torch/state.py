@@ -108,7 +108,8 @@ class State:
             self._parts[label].restore(tree[label])
 
     def apply(self, hparams: Mapping[str, Value]) -> None:
-        """Put the values where training uses them."""
+        """Put the values where training uses them, at a turn's beginning."""
+        self._begin_turn()
         self._first_steps.disarm()
         for name in self._binding.place(hparams):
             self._refuse_if_overwritten(name)
@@ -124,6 +125,14 @@ class State:
     def explain(self, name: str) -> str:
         """Say who overwrites a hyperparameter, and what to do."""
         return self._schedulers.explain(name, self._binding.entries(name))
+
+    def _begin_turn(self) -> None:
+        """Forget what loaders did between turns, and look at what they did in the first."""
+        for part in self._parts.values():
+            if isinstance(part, Loader):
+                part.let_go_of_workers()
+        if self._watch is not None:
+            self._watch.begin_turn()
 
     def _refuse_if_overwritten(self, name: str) -> None:
         """Refuse what a scheduler will overwrite, before it has."""
