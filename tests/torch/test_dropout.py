@@ -137,6 +137,24 @@ def test_the_remedy_sets_them_and_says_no_more() -> None:
     assert place.read() == [0.5] * 5
 
 
+def test_a_lone_pattern_stands_for_probabilities_alone() -> None:
+    model = blocks()
+    place = ramet.torch.dropout(model, also="*")
+    place.write(0.5)
+    assert [block.dropout for block in model["h"]] == [0.5, 0.5]
+    assert (model["h"][0].n_embd, model["h"][0].drop_after) == (8, 40)
+    with pytest.raises(StateError, match=r"none is named 'h\.0\.n_embd'"):
+        ramet.torch.dropout(blocks(), also="h.0.n_embd")
+
+
+def test_a_private_number_that_looks_like_dropout_is_named_too() -> None:
+    model = nn.Sequential(nn.Dropout(0.1))
+    model._dropout, model._scale = 0.2, 0.3  # noqa: SLF001 - as somebody's own module has it
+    with pytest.warns(StateWarning, match=r"\['_dropout = 0.2'\]; .* also=\['_dropout'\]"):
+        ramet.torch.dropout(model)
+    assert ramet.torch.dropout(model, also=["_dropout"]).read() == [0.1, 0.2]
+
+
 def test_a_model_with_numbers_alone_is_refused_with_their_names() -> None:
     with pytest.raises(StateError, match=r"this DropPath has none; it has .* also=\['p'\]\)"):
         ramet.torch.dropout(DropPath())
@@ -146,7 +164,7 @@ def test_a_model_with_numbers_alone_is_refused_with_their_names() -> None:
 @pytest.mark.parametrize(
     ("also", "match"),
     [
-        ("h.*.drop", r"nothing is named 'h.\*.drop'; these look like dropout: \['h.0.dropout'"),
+        ("h.*.drop", r"none is named 'h.\*.drop'; these look like dropout: \['h.0.dropout'"),
         (3, "or a pair, as in .*, but got 3"),
         ((DropPath(), "q"), r"DropPath has no 'q'; its numbers are \['p'\]"),
     ],
