@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramet.errors import HyperparameterOverwritten, StateError
+import ramet
+from ramet.errors import CheckpointDamaged, HyperparameterOverwritten, StateError
 from ramet.space import Hparams
 from ramet.state import (
     Bound,
@@ -365,6 +366,69 @@ def test_a_generator_goes_on_where_it_was_in_place_and_anew(kind: str) -> None:
     assert np.array_equal(anew["rng"].normal(size=3), expected)
 
 
+@pytest.mark.parametrize("kind", ["PCG64", "MT19937"])
+@pytest.mark.parametrize("entropy", [7, [1, 2**40], None])
+def test_children_of_a_generator_are_those_of_never_having_stopped(
+    kind: str, entropy: int | list[int] | None
+) -> None:
+    seeds = np.random.SeedSequence(entropy, spawn_key=(3,))
+    rng = np.random.Generator(getattr(np.random, kind)(seeds))
+    rng.spawn(2)
+    tree = decode(b"".join(map(bytes, encode({"rng": rng}))))
+    (child,) = rng.spawn(1)
+    expected = child.random()
+
+    live = {"rng": np.random.Generator(getattr(np.random, kind)(0))}
+    restore_into(live, tree)
+    for again in (thaw(tree)["rng"], live["rng"], thaw(freeze(tree))["rng"]):
+        assert again.spawn(1)[0].random() == expected
+
+
+def test_a_checkpoint_from_before_has_no_seeds_to_spawn_from() -> None:
+    rng = thaw({"rng": dict_of("PCG64")})["rng"]
+    assert rng.random() == np.random.Generator(np.random.PCG64(0)).random()
+    with pytest.raises(TypeError, match="spawn"):
+        rng.spawn(1)
+
+
+def test_a_frozen_generator_stays_as_it_was() -> None:
+    rng = np.random.default_rng(0)
+    frozen = freeze({"rng": rng, "again": rng})
+    rng.random()
+    assert frozen["rng"] is frozen["again"]
+    assert frozen["rng"].random() == np.random.default_rng(0).random()
+
+
+class Arcade:
+    """A thing of the user's that keeps a generator, and takes back what it returned."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng, self.total = np.random.default_rng(seed), 0.0
+
+    def capture(self) -> Any:
+        return {"rng": self.rng, "total": self.total}
+
+    def restore(self, tree: Any) -> None:
+        self.rng, self.total = tree["rng"], tree["total"]
+
+
+def test_a_generator_comes_back_as_one_to_an_object_of_the_users() -> None:
+    def train(member: ramet.Trainee) -> None:
+        arcade = Arcade(member.seed)
+        for turn in member.turns(arcade):
+            for _ in turn:
+                arcade.total += arcade.rng.random() * turn.hparams["lr"]
+            turn.report(arcade.total)
+
+    space = ramet.Space(lr=ramet.LogUniform(0.1, 1.0))
+    strategy = ramet.PBT(population=2, ready=2, exploit=ramet.Truncation(0.5))
+    result = ramet.run(train, space, strategy, steps=6, mode="max", seed=0)
+
+    arcade = result.final.load(into=Arcade(0))
+    assert arcade.total == result.final.score
+    assert isinstance(arcade.rng, np.random.Generator)
+
+
 def test_a_generator_of_another_kind_is_replaced() -> None:
     live: dict[str, Any] = {"rng": np.random.Generator(np.random.MT19937(0)), "more": [1]}
     restore_into(live, freeze({"rng": np.random.default_rng(3), "more": np.random.default_rng(4)}))
@@ -372,15 +436,56 @@ def test_a_generator_of_another_kind_is_replaced() -> None:
     assert live["more"].random() == np.random.default_rng(4).random()
 
 
-def test_a_generator_in_a_checkpoint_is_of_numpys_kinds_and_whole() -> None:
-    for state, match in [
-        ({"bit_generator": "SeedSequence"}, "NumPy's own, .* but this is of 'SeedSequence'"),
-        ({"bit_generator": "PCG64", "state": {}}, "must have a whole state, but KeyError"),
-        (3, "but this is of ''"),
-    ]:
-        with pytest.raises(StateError, match=match):
-            thaw({"rng": {"ramet.generator": state}})
+def dict_of(kind: str, **changes: Any) -> dict[str, Any]:
+    """Return a generator's state as a checkpoint holds it, with something in it changed."""
+    state: dict[str, Any] = dict(getattr(np.random, kind)(0).state)
+    return {"ramet.generator": {**state, **changes}}
 
+
+WORDS = np.arange(4, dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("saved", "match"),
+    [
+        (dict_of("PCG64", bit_generator="Own"), "NumPy's own, .* but this is of 'Own'"),
+        ({"ramet.generator": 3}, "but this is of ''"),
+        (dict_of("PCG64", state={}), r"whole state, but state lacks \['state', 'inc'\]"),
+        (dict_of("PCG64", state={"state": -1, "inc": 1}), "state.state must be from 0 to .* is -1"),
+        (dict_of("PCG64", state={"state": 1, "inc": 2**128}), "state.inc must be from 0 to "),
+        (dict_of("PCG64", uinteger=2**32), "uinteger must be from 0 to 4294967295"),
+        (dict_of("PCG64DXSM", has_uint32=2), "has_uint32 must be from 0 to 1, but is 2"),
+        (dict_of("PCG64DXSM", has_uint32="x"), "cannot be interpreted as an integer"),
+        (
+            dict_of("MT19937", state={"key": np.zeros(624, np.uint32), "pos": 2**28}),
+            "state.pos must be from 0 to 624, but is 268435456",
+        ),
+        (
+            dict_of("MT19937", state={"key": np.zeros(3, np.uint32), "pos": 0}),
+            r"state.key must be 624 numbers of uint32, but is uint32\(3,\)",
+        ),
+        (dict_of("Philox", buffer_pos=5), "buffer_pos must be from 0 to 4, but is 5"),
+        (dict_of("Philox", buffer=WORDS[:1]), r"buffer must be 4 .*, but is uint64\(1,\)"),
+        (dict_of("Philox", state={"counter": WORDS, "key": [1]}), "state.key must be 2 numbers"),
+        (dict_of("SFC64", state={"state": WORDS.astype(np.uint8)}), "but is uint8"),
+        (dict_of("PCG64") | {"ramet.seeds": {"entropy": 1}}, "must have a whole state"),
+        (dict_of("PCG64") | {"ramet.seeds": {"pool_size": 2**40}}, "at most 1024 numbers"),
+        (
+            dict_of("PCG64")
+            | {"ramet.seeds": {"entropy": 1, "pool_size": 4, "n_children_spawned": -1}},
+            "must have a whole state",
+        ),
+    ],
+)
+def test_a_generator_in_a_checkpoint_is_of_numpys_kinds_and_whole(saved: Any, match: str) -> None:
+    with pytest.raises(StateError, match=match):
+        thaw({"rng": saved})
+    # A dict like that is in bytes what a generator is.
+    with pytest.raises((StateError, CheckpointDamaged)):
+        decode(b"".join(map(bytes, encode({"rng": saved}))))
+
+
+def test_a_generator_of_ones_own_kind_is_refused() -> None:
     class Own(np.random.PCG64):
         pass
 

@@ -1,5 +1,7 @@
 """Pytrees as states."""
 
+import random
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +13,13 @@ from flax import linen, nnx
 from jax import numpy as jnp
 
 import ramet
-from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
+from ramet import warned
+from ramet.errors import (
+    HyperparameterOverwritten,
+    StateError,
+    StateWarning,
+    UnknownHyperparameter,
+)
 from ramet.jax import State
 from ramet.state.codec import decode, encode
 from ramet.state.tree import Tree
@@ -315,3 +323,69 @@ def test_numbers_of_another_kind_are_refused() -> None:
     tree = State({"w": jnp.ones(2) * 1.7}).capture()
     with pytest.raises(StateError, match="'w' was saved as float32 and is int32 now"):
         State({"w": jnp.ones(2, jnp.int32)}).restore(tree)
+
+
+def test_a_generator_and_text_in_a_pytree_follow_like_its_numbers() -> None:
+    def begun(seed: int, phase: str) -> State:
+        return State({"w": jnp.ones(2), "rng": np.random.default_rng(seed), "phase": phase})
+
+    one, other = begun(1, "trains"), begun(2, "warms up")
+    held = other.value["rng"]
+    other.restore(through_a_file(one.capture()))
+    assert other.value["rng"] is held
+    assert held.random() == one.value["rng"].random()
+    assert other.value["phase"] == "trains"
+
+
+def test_what_was_captured_is_not_drawn_from() -> None:
+    state = State({"rng": np.random.default_rng(1)})
+    captured = state.capture()
+    drawn = state.value["rng"].random()
+    state.restore(captured)
+    assert state.value["rng"].random() == drawn
+
+
+def test_a_part_of_another_kind_is_refused() -> None:
+    tree = State({"rng": np.random.default_rng(1)}).capture()
+    mersenne = np.random.Generator(np.random.MT19937(0))
+    with pytest.raises(StateError, match="'rng' was saved as a PCG64 and is a MT19937 now"):
+        State({"rng": mersenne}).restore(tree)
+    with pytest.raises(StateError, match="'rng' was saved as a PCG64 and is a str now"):
+        State({"rng": "none"}).restore(tree)
+
+
+def test_a_checkpoint_from_before_text_was_saved_still_fits() -> None:
+    tree = State({"w": jnp.zeros(2)}).capture()
+    state = State({"w": jnp.ones(2), "phase": "trains"})
+    state.restore(tree)
+    assert float(state.value["w"][0]) == 0.0
+    assert state.value["phase"] == "trains"
+
+
+@pytest.mark.parametrize("stray", [random.Random(0), np.random.RandomState(0), {1}])  # noqa: S311 - no secret
+def test_what_no_checkpoint_can_hold_is_refused_with_what_to_keep_instead(stray: Any) -> None:
+    said = f"but 'x' is of type {type(stray).__name__}; "
+    with pytest.raises(StateError, match=said):
+        State({"w": jnp.zeros(2), "x": stray})
+    state = State({"w": jnp.zeros(2)})
+    state.value["x"] = stray
+    with pytest.raises(StateError, match=said):
+        state.capture()
+
+
+class Arcade:
+    """A thing that may have a state, which nothing says."""
+
+
+def test_an_object_that_no_checkpoint_holds_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warned, "SAID", set())
+    with pytest.warns(StateWarning, match=r"in no checkpoint, .*\{'env': 'Arcade'\}") as said:
+        State({"w": jnp.zeros(2), "env": Arcade()})
+    assert said[0].filename == __file__
+
+
+def test_functions_and_settings_are_left_out_in_silence() -> None:
+    settings = {"act": jax.nn.relu, "dtype": np.dtype("f4"), "kinds": frozenset({1}), "of": Arcade}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(State({"w": jnp.zeros(2), **settings}).capture()) == ["w"]

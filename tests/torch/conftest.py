@@ -2,7 +2,7 @@
 
 import pytest
 
-from ramet.torch import warned
+from ramet import warned
 
 
 @pytest.fixture(autouse=True)

@@ -174,13 +174,30 @@ def test_a_scheduler_that_would_overwrite_a_rate_is_named_before_training() -> N
     assert "bind={'lr': ramet.torch.base_lr(scheduler)}" in said
 
 
-def test_a_scheduler_that_the_state_was_not_given_is_asked_for_before_training() -> None:
+def test_a_scheduler_that_the_state_was_not_given_is_asked_for_at_the_second_step() -> None:
     training = Training(sgd)
     training.scheduler = lr_scheduler.StepLR(training.optimizer, 1)
-    said = refused(training, lr=0.5)
-    assert "a scheduler that the state was not given was built for its SGD" in said
+    training.state.apply({"lr": 0.5})
+    training.step()
+    with pytest.raises(HyperparameterOverwritten) as raised:
+        training.step()
+    said = str(raised.value)
+    assert "'lr' must stay as applied, 0.5, but at the second step of the optimizer it was" in said
+    assert "or a scheduler that the state was not given" in said
     assert "State(model, optimizer, scheduler, bind={'lr': ramet.torch.base_lr(scheduler)})" in said
     assert "bind={'lr': None}" in said
+
+
+def test_an_optimizer_goes_on_that_a_scheduler_had_before_the_turns() -> None:
+    """As one from a checkpoint of an earlier training, or behind a warm-up."""
+    training = Training(sgd)
+    warm_up = lr_scheduler.LinearLR(training.optimizer, total_iters=1)
+    training.step()
+    warm_up.step()
+    assert "initial_lr" in training.optimizer.param_groups[0]
+    training.state.apply({"lr": 0.5})
+    training.steps(3)
+    assert stays(training.state, lr=0.5) == {"lr"}
 
 
 def test_a_scheduler_that_cycles_momentum_is_named_too() -> None:
@@ -211,8 +228,10 @@ class Decaying:
 def test_a_schedule_of_somebodys_own_is_named_once_it_has_overwritten_a_rate() -> None:
     training = Training(sgd, Decaying)
     training.state.apply({"lr": 0.5})
-    training.steps(2)
-    with pytest.raises(HyperparameterOverwritten, match=r"it was 0.125: the scheduler Decaying"):
+    training.step()
+    with pytest.raises(HyperparameterOverwritten, match=r"it was 0.25: the scheduler Decaying"):
+        training.step()
+    with pytest.raises(HyperparameterOverwritten, match=r"it was 0.25: the scheduler Decaying"):
         stays(training.state, lr=0.5)
 
 
@@ -293,8 +312,10 @@ def test_a_schedule_that_does_not_follow_its_member_is_named() -> None:
     model = Net()
     scheduler = lr_scheduler.StepLR(optimizer := sgd(model.parameters()), 3)
     bind = {"lr": ramet.torch.base_lr(scheduler)}
-    with pytest.warns(StateWarning, match="base of StepLR is bound and that scheduler is not in"):
+    said = "base of StepLR is bound and that scheduler is not in"
+    with pytest.warns(StateWarning, match=said) as warned:
         ramet.torch.State(model, optimizer, bind=bind)
+    assert warned[0].filename == __file__
 
 
 def test_two_schedulers_of_one_optimizer_have_one_base() -> None:

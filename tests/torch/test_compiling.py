@@ -11,7 +11,7 @@ from torch._dynamo.utils import counters
 
 import ramet
 import ramet.torch
-from ramet.errors import StateWarning
+from ramet.errors import StateError, StateWarning
 from ramet.torch.compiling import RECOMPILATIONS
 from tests.torch.training import sgd
 
@@ -157,3 +157,30 @@ def test_dropout_fits_checkpoints_without_it_and_keeps_its_precision() -> None:
     assert place.read()[0].item() == pytest.approx(0.1, rel=1e-7)
     with pytest.raises(ValueError, match="between 0 and 1"):
         ramet.torch.Dropout(1.5)
+
+
+@pytest.mark.parametrize("default", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_probability_is_kept_in_32_bits_whatever_the_default_is(default: torch.dtype) -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        dropout = ramet.torch.Dropout(0.3)
+    finally:
+        torch.set_default_dtype(before)
+    assert dropout.p.dtype is torch.float32
+    assert dropout.p.item() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_dropping_everything_gives_zeros(dtype: torch.dtype) -> None:
+    assert ramet.torch.Dropout(1.0)(torch.ones(8, dtype=dtype)).tolist() == [0.0] * 8
+
+
+def test_a_model_without_dropout_to_replace_is_refused() -> None:
+    for model in (nn.Linear(1, 1), nn.Dropout(0.5)):
+        with pytest.raises(StateError, match=r"in it, but this .* has none; "):
+            ramet.torch.replace_dropout(model)
+    net = Net()
+    ramet.torch.replace_dropout(net)
+    ramet.torch.replace_dropout(net)
+    assert isinstance(net.dropout, ramet.torch.Dropout)

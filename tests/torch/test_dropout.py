@@ -110,7 +110,7 @@ def test_numbers_that_look_like_dropout_and_are_not_set_are_named_with_the_remed
     assert len(place.read()) == 2
 
 
-def test_what_is_not_set_is_named_once_for_all_members() -> None:
+def test_what_is_not_set_is_named_once_in_each_run_for_all_members() -> None:
     def train(member: ramet.Trainee) -> None:
         model = blocks()
         bind = {"dropout": ramet.torch.dropout(model)}
@@ -121,10 +121,11 @@ def test_what_is_not_set_is_named_once_for_all_members() -> None:
 
     space = ramet.Space(dropout=ramet.Uniform(0.0, 0.9))
     strategy = ramet.PBT(population=5, ready=1, synchronous=True)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        ramet.run(train, space, strategy, steps=2, mode="max", seed=0)
-    assert [one.category for one in caught] == [StateWarning]
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ramet.run(train, space, strategy, steps=2, mode="max", seed=0)
+        assert [one.category for one in caught] == [StateWarning]
 
 
 def test_the_remedy_sets_them_and_says_no_more() -> None:
@@ -136,6 +137,24 @@ def test_the_remedy_sets_them_and_says_no_more() -> None:
     assert place.read() == [0.5] * 5
 
 
+def test_a_lone_pattern_stands_for_probabilities_alone() -> None:
+    model = blocks()
+    place = ramet.torch.dropout(model, also="*")
+    place.write(0.5)
+    assert [block.dropout for block in model["h"]] == [0.5, 0.5]
+    assert (model["h"][0].n_embd, model["h"][0].drop_after) == (8, 40)
+    with pytest.raises(StateError, match=r"none is named 'h\.0\.n_embd'"):
+        ramet.torch.dropout(blocks(), also="h.0.n_embd")
+
+
+def test_a_private_number_that_looks_like_dropout_is_named_too() -> None:
+    model = nn.Sequential(nn.Dropout(0.1))
+    model._dropout, model._scale = 0.2, 0.3  # noqa: SLF001 - as somebody's own module has it
+    with pytest.warns(StateWarning, match=r"\['_dropout = 0.2'\]; .* also=\['_dropout'\]"):
+        ramet.torch.dropout(model)
+    assert ramet.torch.dropout(model, also=["_dropout"]).read() == [0.1, 0.2]
+
+
 def test_a_model_with_numbers_alone_is_refused_with_their_names() -> None:
     with pytest.raises(StateError, match=r"this DropPath has none; it has .* also=\['p'\]\)"):
         ramet.torch.dropout(DropPath())
@@ -145,7 +164,7 @@ def test_a_model_with_numbers_alone_is_refused_with_their_names() -> None:
 @pytest.mark.parametrize(
     ("also", "match"),
     [
-        ("h.*.drop", r"nothing is named 'h.\*.drop'; these look like dropout: \['h.0.dropout'"),
+        ("h.*.drop", r"none is named 'h.\*.drop'; these look like dropout: \['h.0.dropout'"),
         (3, "or a pair, as in .*, but got 3"),
         ((DropPath(), "q"), r"DropPath has no 'q'; its numbers are \['p'\]"),
     ],

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler
 
 import ramet
 import ramet.torch
@@ -86,6 +87,30 @@ class Reading:
         }
 
 
+def batched(sampler: Any) -> "DataLoader[torch.Tensor]":
+    return DataLoader(Noisy(), batch_sampler=BatchSampler(sampler, 4, drop_last=False))
+
+
+class Drawing(Sampler[int]):
+    """A sampler of somebody's own, which draws from a generator of NumPy."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(1)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.rng.permutation(12).tolist()
+
+
+class Wrapped(Sampler[list[int]]):
+    """A batch sampler around another, as those that share batches among machines are."""
+
+    def __init__(self, batch_sampler: Sampler[list[int]]) -> None:
+        self.batch_sampler = batch_sampler
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from self.batch_sampler
+
+
 LOADERS: dict[str, Callable[[], "DataLoader[torch.Tensor]"]] = {
     "no workers": shuffled,
     "workers": lambda: shuffled(num_workers=1),
@@ -93,6 +118,12 @@ LOADERS: dict[str, Callable[[], "DataLoader[torch.Tensor]"]] = {
     "a generator": lambda: shuffled(generator=torch.Generator().manual_seed(1)),
     "a sampler's generator": lambda: DataLoader(
         Noisy(), 4, sampler=RandomSampler(Noisy(), generator=torch.Generator().manual_seed(1))
+    ),
+    "a generator of a batch sampler's sampler": lambda: batched(
+        RandomSampler(Noisy(), generator=torch.Generator().manual_seed(1))
+    ),
+    "a generator of a wrapped batch sampler": lambda: DataLoader(
+        Noisy(), batch_sampler=Wrapped(BatchSampler(Drawing(), 4, drop_last=False))
     ),
 }
 
@@ -141,6 +172,50 @@ def test_an_iterator_that_goes_on_from_turn_to_turn_is_named(
 
     with pytest.warns(StateWarning, match=r"goes on from turn to turn.* batches = iter\(loader\)"):
         Reading(make, spans=True).scores()
+
+
+@pytest.mark.parametrize("length", [32, 200])
+def test_an_iterator_without_workers_that_goes_on_is_named_too(length: int) -> None:
+    with pytest.warns(StateWarning, match="goes on from turn to turn"):
+        Reading(lambda: shuffled(length), spans=True, handed_over=False).scores()
+
+
+def test_it_is_named_when_a_process_trains_two_turns() -> None:
+    model, loader = nn.Linear(1, 1), shuffled(200)
+    state, batches = ramet.torch.State(model), iter(loader)
+
+    def train_a_turn() -> None:
+        state.apply({})
+        next(batches)
+        state.capture()
+
+    train_a_turn()
+    with pytest.warns(StateWarning, match="goes on from turn to turn"):
+        train_a_turn()
+
+
+@pytest.mark.parametrize("loader", ["no workers", "a generator"])
+def test_a_loader_without_workers_that_is_begun_in_each_turn_is_not_named(loader: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StateWarning)
+        Reading(LOADERS[loader]).scores()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peeks", ["before the state", "before the turn"])
+def test_batches_that_were_read_before_the_first_turn_change_none_of_it(peeks: str) -> None:
+    def read(*, peeked: bool) -> list[float]:
+        loader = LOADERS["workers that persist"]()
+        if peeked and peeks == "before the state":
+            next(iter(loader))
+        state = ramet.torch.State(nn.Linear(1, 1), None, loader)
+        if peeked and peeks == "before the turn":
+            next(iter(loader))
+        ramet.torch.seed(0)
+        state.apply({})
+        return [batch.sum().item() for batch in loader]
+
+    assert read(peeked=True) == read(peeked=False)
 
 
 @pytest.mark.slow

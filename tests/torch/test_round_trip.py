@@ -10,6 +10,7 @@ import torch
 from torch.optim import lr_scheduler, swa_utils
 
 import ramet.torch
+from ramet.state import thaw
 from tests.torch.training import MakeOptimizer, Net, Training, adamw, sgd, written
 from tests.values import alike
 
@@ -133,6 +134,38 @@ def test_generators_of_numpy_follow_by_themselves_and_in_dicts() -> None:
     state = ramet.torch.State(model := Net(), sgd(model.parameters()), mersenne, {})
     with pytest.raises(ramet.RametError, match=r"others\[0\] was a PCG64 and is a MT19937 here"):
         state.restore(written(one))
+
+
+def test_what_was_loaded_can_be_restored_by_hand() -> None:
+    def make(seed: int) -> tuple[ramet.torch.State, np.random.Generator, dict[str, Any]]:
+        rng, own = np.random.default_rng(seed), {"rng": np.random.default_rng(seed + 1)}
+        model = Net()
+        return ramet.torch.State(model, sgd(model.parameters()), rng, own), rng, own
+
+    one, rng, own = make(1)
+    other, rng_too, own_too = make(5)
+    held = own_too["rng"]
+    other.restore(thaw(written(one)))
+    assert rng_too.random() == rng.random()
+    assert own_too["rng"] is held
+    assert held.spawn(1)[0].random() == own["rng"].spawn(1)[0].random()
+
+
+def test_a_state_of_numpys_default_generator_that_is_not_whole_is_refused() -> None:
+    state = ramet.torch.State(model := Net(), sgd(model.parameters()))
+    tree = thaw(state.capture())
+    tree["rng"]["numpy"]["state"]["pos"] = 2**28
+    with pytest.raises(ramet.RametError, match=r"np\.random is not whole: state\.pos must be"):
+        state.restore(tree)
+
+
+def test_what_was_captured_stays_as_it_was() -> None:
+    rng = np.random.default_rng(1)
+    state = ramet.torch.State(model := Net(), sgd(model.parameters()), rng)
+    captured = state.capture()
+    drawn = rng.random()
+    state.restore(captured)
+    assert rng.random() == drawn
 
 
 def test_a_parameter_that_only_the_optimizer_has_is_kept_with_it() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Never, Protocol, TypeAlias, runtime_check
 
 import numpy as np
 
+from ramet import warned
 from ramet.engine.checkpoints import UNREADABLE
 from ramet.engine.run import Run
 from ramet.engine.scores import returned_score
@@ -163,6 +164,7 @@ def work(
 ) -> None:
     """Train turn after turn until the run is over; give back what is out if that is early."""
     function = as_function(train)
+    warned.forget()
     try:
         turn = run.ask()
         while turn is not None:

@@ -10,7 +10,7 @@ from jax import numpy as jnp
 
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
-from ramet.jax.trees import Pytree, put_back, saved
+from ramet.jax.trees import Pytree, check_held, put_back, saved
 from ramet.state.tree import Tree
 
 
@@ -35,6 +35,8 @@ class State:
         self._applied: dict[str, str] = {}
         self._told: dict[str, Value] = {}
         _check_modules(value)
+        if _nnx_of(value) is None:
+            check_held(value)
         entries = {entry for node in self._injected() for entry in node.hyperparams}
         if missing := sorted(set(self._names.values()) - entries):
             raise StateError(

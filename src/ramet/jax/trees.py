@@ -8,12 +8,16 @@ import numpy as np
 from jax import numpy as jnp
 
 from ramet.errors import StateError
-from ramet.state.tree import Tree
+from ramet.state import generators
+from ramet.state.tree import INSTEAD, Tree
+from ramet.warned import warn_once
 
 # Any pytree: its structure is code, so only its leaves are saved.
 Pytree: TypeAlias = Any
 
 NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
+TEXT = (str, bytes)
+SAVED = (*NUMBERS, *TEXT, np.random.Generator)
 
 
 class Kept:
@@ -30,19 +34,54 @@ class Kept:
 
 
 def saved(pytree: Pytree) -> dict[str, Any]:
-    """Return the numbers of a pytree by their path; what is code, such as a function, stays out.
+    """Return what a pytree holds by its path; what is code, such as a function, stays out.
 
-    >>> saved({"w": jnp.zeros(2), "act": jax.nn.relu})
-    {'w': array([0., 0.], dtype=float32)}
+    >>> saved({"w": jnp.zeros(2), "act": jax.nn.relu, "phase": "warm-up"})
+    {'phase': 'warm-up', 'w': array([0., 0.], dtype=float32)}
     """
-    named = {name: leaf for name, leaf in _named(pytree).items() if isinstance(leaf, NUMBERS)}
+    leaves = _named(pytree)
+    _check_leaves(leaves)
+    named = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, SAVED)}
+    numbers = {name: _plain(leaf) for name, leaf in named.items() if isinstance(leaf, NUMBERS)}
     # All at once: a transfer each would wait for the device each time.
-    arrays = jax.device_get({name: _plain(leaf) for name, leaf in named.items()})
-    return {name: np.asarray(array) for name, array in arrays.items()}
+    arrays = jax.device_get(numbers)
+    return {
+        name: np.asarray(arrays[name]) if name in arrays else _copied(leaf)
+        for name, leaf in named.items()
+    }
+
+
+def check_held(pytree: Pytree) -> None:
+    """Refuse parts that a checkpoint cannot hold, and name those that it leaves out."""
+    _check_leaves(_named(pytree))
+
+
+def _check_leaves(leaves: Mapping[str, Any]) -> None:
+    left = {name: leaf for name, leaf in leaves.items() if _may_be_state(leaf)}
+    for name, leaf in left.items():
+        if (kind := type(leaf).__name__) in INSTEAD:
+            raise StateError(
+                f"a state must be a pytree of numbers, strings, bytes and generators of NumPy, "
+                f"beside functions and settings, but {name!r} is of type {kind}; {INSTEAD[kind]}"
+            )
+    if left:
+        kinds = {name: type(leaf).__name__ for name, leaf in left.items()}
+        warn_once(
+            f"these parts of a state are in no checkpoint, so that they do not follow a member: "
+            f"{kinds}; keep their numbers as arrays in the state, or keep out of it what never "
+            f"changes"
+        )
+
+
+def _may_be_state(leaf: object) -> bool:
+    """Say whether a leaf that is not saved could change: code and what is equal by value cannot."""
+    if isinstance(leaf, (*SAVED, frozenset)) or callable(leaf):
+        return False
+    return type(leaf).__name__ in INSTEAD or type(leaf).__hash__ in {None, object.__hash__}
 
 
 def put_back(pytree: Pytree, tree: Tree) -> Pytree:
-    """Return the pytree with its numbers as they were saved, each where the present one is."""
+    """Return the pytree with what was saved, each where the present one is."""
     check_same(pytree, tree)
     return filled(pytree, tree)
 
@@ -50,7 +89,7 @@ def put_back(pytree: Pytree, tree: Tree) -> Pytree:
 def filled(pytree: Pytree, numbers: Mapping[str, Any]) -> Pytree:
     """Return the pytree with these numbers, of whatever shape, as what the present ones are."""
     leaves = [
-        _like(leaf, numbers[name]) if isinstance(leaf, NUMBERS) else leaf
+        _like(leaf, numbers[name]) if isinstance(leaf, SAVED) and name in numbers else leaf
         for name, leaf in _named(pytree).items()
     ]
     return jax.tree.unflatten(jax.tree.structure(pytree), leaves)
@@ -75,15 +114,20 @@ def differing(pytree: Pytree, other: Pytree) -> str | None:
 
 def check_same(pytree: Pytree, tree: Tree) -> None:
     """Refuse what was saved of another structure, before anything is put back."""
-    live = {name: leaf for name, leaf in _named(pytree).items() if isinstance(leaf, NUMBERS)}
-    if not isinstance(tree, dict) or set(tree) != set(live):
-        names = set(tree) if isinstance(tree, dict) else set()
+    live = {name: leaf for name, leaf in _named(pytree).items() if isinstance(leaf, SAVED)}
+    names = set(tree) if isinstance(tree, dict) else set()
+    # Checkpoints from before have no text in them.
+    live = {n: leaf for n, leaf in live.items() if n in names or not isinstance(leaf, TEXT)}
+    if not isinstance(tree, dict) or names != set(live):
         raise StateError(
             f"a checkpoint must be of the same pytree as the state, but only the checkpoint has "
             f"{sorted(names - set(live))} and only the state has {sorted(set(live) - names)}; "
             f"build the model as it was built, or give the new run another name"
         )
     for name, leaf in live.items():
+        if not isinstance(leaf, NUMBERS):
+            _check_kind(name, leaf, tree[name])
+            continue
         shape, before = np.shape(_plain(leaf)), np.shape(tree[name])
         if shape != before:
             raise StateError(
@@ -98,6 +142,27 @@ def check_same(pytree: Pytree, tree: Tree) -> None:
                 f"{saved_kind} and is {kind} now; build the model as it was built, or give the new "
                 f"run another name"
             )
+
+
+def _check_kind(name: str, leaf: Any, saved: Any) -> None:
+    """Refuse text or a generator where something else was."""
+    was, here = (_kind(part) for part in (saved, leaf))
+    if was != here:
+        raise StateError(
+            f"a checkpoint's parts must be of the state's kinds, but {name!r} was saved as a {was} "
+            f"and is a {here} now; build the model as it was built, or give the new run another "
+            f"name"
+        )
+
+
+def _kind(part: object) -> str:
+    if isinstance(part, np.random.Generator):
+        return generators.kind_of(part)
+    return type(part).__name__
+
+
+def _copied(leaf: Any) -> Any:
+    return generators.copy(leaf) if isinstance(leaf, np.random.Generator) else leaf
 
 
 def _named(pytree: Pytree) -> dict[str, Any]:
@@ -123,7 +188,9 @@ def _plain(leaf: Any) -> Any:
 
 
 def _like(leaf: Any, value: Any) -> Any:
-    """Return a saved number as what the present leaf is."""
+    """Return what was saved as what the present leaf is."""
+    if isinstance(leaf, np.random.Generator):
+        return generators.restore(leaf, value)
     if is_key(leaf):
         return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(leaf))
     if isinstance(leaf, jax.Array):

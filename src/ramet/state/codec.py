@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ramet.digest import Buffer
 from ramet.errors import CheckpointDamaged, StateError
+from ramet.state import generators
 from ramet.state.dtypes import STORED, dtype_named, little_endian, name_of
 from ramet.state.outline import (
     SAFE,
@@ -184,7 +185,8 @@ class _Reading:
             case Listed():
                 return list(map(self.tree, node.parts))
         keys = [unpack(key) if isinstance(key, Packed) else key for key in node.keys]
-        return dict(zip(keys, map(self.tree, node.parts), strict=True))
+        made = dict(zip(keys, map(self.tree, node.parts), strict=True))
+        return generators.made(made) if generators.is_saved(made) else made
 
     def _array(self, tensor: Tensor, name: str) -> NDArray[Any]:
         dtype, shape = dtype_named(name), tensor.shape

@@ -1,4 +1,7 @@
-"""NumPy's generators of random numbers, as parts of a state tree."""
+"""NumPy's generators of random numbers, as parts of a state tree.
+
+In a tree a generator is a generator. Only the bytes of a checkpoint hold a dict of its state.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ramet.errors import StateError
+from ramet.state.bit_generators import checked_state
 
-# The only key of a dict that stands for a generator: its value is the state.
-GENERATOR = "ramet.generator"
+# The keys of a dict that stands for a generator: its state, and what its children are spawned from.
+GENERATOR, SEEDS = "ramet.generator", "ramet.seeds"
 # Looked up by name when a checkpoint is read, and nothing else is.
 KINDS = {
     kind.__name__: kind
@@ -20,48 +24,86 @@ KINDS = {
         np.random.SFC64,
     )
 }
+LARGEST_POOL = 1024
+# Before NumPy 2, a generator cannot be given the seeds of another.
+RESTORES_SEEDS = int(np.__version__.partition(".")[0]) >= 2  # noqa: PLR2004 - said above
 
 
 def saved(rng: np.random.Generator) -> dict[str, Any]:
-    """Return a generator's state as a tree; what it has spawned is not counted.
+    """Return a generator's state as a dict, which names how many children it has spawned.
 
     >>> saved(np.random.default_rng(0))["ramet.generator"]["bit_generator"]
     'PCG64'
     """
-    if (kind := type(rng.bit_generator).__name__) not in KINDS:
+    if (kind := kind_of(rng)) not in KINDS:
         raise StateError(
             f"a state's generator must be one of NumPy's own, {list(KINDS)}, but got a {kind}; "
             f"keep its state as numbers and arrays, or leave it out"
         )
-    return {GENERATOR: dict(rng.bit_generator.state)}
+    state = {GENERATOR: dict(rng.bit_generator.state)}
+    seeds = rng.bit_generator.seed_seq
+    return state if type(seeds) is not np.random.SeedSequence else {**state, SEEDS: seeds.state}
 
 
 def is_saved(tree: object) -> bool:
-    """Say whether a part of a tree is a generator's state."""
+    """Say whether a part of a tree is the dict of a generator's state."""
     return isinstance(tree, dict) and GENERATOR in tree
 
 
 def revived(tree: Mapping[str, Any]) -> np.random.Generator:
     """Return a new generator with a saved state."""
-    kind = KINDS.get(kind_of(tree))
-    if kind is None:
-        raise StateError(
-            f"a saved generator must be one of NumPy's own, {list(KINDS)}, but this is of "
-            f"{kind_of(tree)!r}"
-        )
-    return restore(np.random.Generator(kind()), tree)
-
-
-def restore(rng: np.random.Generator, tree: Mapping[str, Any]) -> np.random.Generator:
-    """Give a generator of the same kind a saved state."""
     try:
-        rng.bit_generator.state = tree[GENERATOR]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateError(f"a saved generator must have a whole state, but {error!r}") from error
+        return made(tree)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise _not_whole(error) from error
+
+
+def made(tree: Mapping[Any, Any]) -> np.random.Generator:
+    """Return a new generator with a saved state, or raise as Python and NumPy do of a bad one."""
+    name = _saved_kind(tree)
+    if (kind := KINDS.get(name)) is None:
+        raise StateError(
+            f"a saved generator must be one of NumPy's own, {list(KINDS)}, but this is of {name!r}"
+        )
+    bits = kind(0)
+    _set(bits, checked_state(tree[GENERATOR]), _seeds(tree[SEEDS]) if SEEDS in tree else None)
+    return np.random.Generator(bits)
+
+
+def restore(rng: np.random.Generator, source: np.random.Generator) -> np.random.Generator:
+    """Give a generator the state of another one of the same kind, which stays as it is."""
+    copied = copy(source).bit_generator
+    _set(rng.bit_generator, copied.state, copied.seed_seq)
     return rng
 
 
-def kind_of(tree: Mapping[str, Any]) -> str:
-    """Return the name of a saved generator's kind."""
+def copy(rng: np.random.Generator) -> np.random.Generator:
+    """Return another generator that draws and spawns the same."""
+    return revived(saved(rng))
+
+
+def kind_of(rng: np.random.Generator) -> str:
+    """Return the name of a generator's kind."""
+    return type(rng.bit_generator).__name__
+
+
+def _set(bits: np.random.BitGenerator, state: Any, seeds: Any) -> None:
+    if RESTORES_SEEDS:
+        bits.__setstate__((state, seeds))  # type: ignore[attr-defined]  # the stubs lack it
+    else:
+        bits.state = state
+
+
+def _seeds(state: Mapping[str, Any]) -> np.random.SeedSequence:
+    if not 0 < state["pool_size"] <= LARGEST_POOL:
+        raise ValueError(f"its pool of seeds must be at most {LARGEST_POOL} numbers")
+    return np.random.SeedSequence(**state)
+
+
+def _saved_kind(tree: Mapping[Any, Any]) -> str:
     state = tree[GENERATOR]
     return str(state.get("bit_generator")) if isinstance(state, dict) else ""
+
+
+def _not_whole(error: Exception) -> StateError:
+    return StateError(f"a saved generator must have a whole state, but {error}")

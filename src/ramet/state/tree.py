@@ -1,6 +1,6 @@
 """State trees: nested dicts, lists and tuples of NumPy arrays of numbers, numbers, text and bytes.
 
-A generator of NumPy's is saved as a dict of its state, and is a generator again when thawed.
+A generator of NumPy's is one too: copied like an array, and restored in place.
 
 A checkpoint holds one. Nothing else can be in it, so nothing in it ever needs to be unpickled. An
 array, dict or list that is at several places of a tree is one object at all of them, and stays so.
@@ -48,16 +48,19 @@ def freeze(tree: Tree) -> Tree:
 numbers, strings, bytes, generators of NumPy and None, but state['layers'][0]['w'] is of type \
 set; keep sorted(it), leave it out, or hand over an object with capture() and restore(tree)
     """
-    return _Rebuilding(_frozen).of(tree)
+    return _Rebuilding(_frozen, generator=_revived).of(tree)
 
 
 def thaw(tree: Tree) -> Tree:
     """Return a copy of a frozen tree that training may write on."""
-    return _Rebuilding(_writable, generator=lambda saved, _: generators.revived(saved)).of(tree)
+    return _Rebuilding(_writable, generator=_revived).of(tree)
 
 
 def checked(tree: Tree) -> Tree:
-    """Return the tree in containers of our own, around its very arrays, or say where it is none."""
+    """Return the tree in containers of our own, around its very arrays, or say where it is none.
+
+    Generators become dicts of their states, as bytes hold them.
+    """
     return _Rebuilding(np.asarray).of(tree)
 
 
@@ -107,13 +110,11 @@ class _Rebuilding:
     def _anew(self, tree: Tree, path: Path) -> Tree:
         kind = type(tree)
         if isinstance(tree, np.random.Generator):
-            return self._anew(generators.saved(tree), path)
+            return self._generator(tree, self._mapped(generators.saved(tree), path))
         if generators.is_saved(tree):
-            state = generators.GENERATOR
-            return self._generator(tree, {state: self.of(tree[state], (*path, state))})
+            return self._generator(tree, self._mapped(tree, path))
         if isinstance(tree, dict):
-            made = {_key(key, path): self.of(part, (*path, key)) for key, part in tree.items()}
-            return self._container(tree, made)
+            return self._container(tree, self._mapped(tree, path))
         if kind is list:
             return self._container(tree, list(self._parts(tree, path)))
         if kind in ARRAYS and is_number(tree.dtype):
@@ -125,6 +126,9 @@ class _Rebuilding:
             f"bytes, generators of NumPy and None, but {_shown(path)} is {what}; {instead}leave it "
             f"out, or hand over an object with capture() and restore(tree)"
         )
+
+    def _mapped(self, tree: dict[Any, Tree], path: Path) -> dict[str | int, Tree]:
+        return {_key(key, path): self.of(part, (*path, key)) for key, part in tree.items()}
 
     def _parts(self, tree: list[Tree] | tuple[Tree, ...], path: Path) -> Iterator[Tree]:
         return (self.of(part, (*path, place)) for place, part in enumerate(tree))
@@ -144,20 +148,16 @@ class _Homes:
             return
         if id(saved) not in self._homes and id(live) not in self._taken:
             self._homes[id(saved)] = self._taken[id(live)] = live
-        if generators.is_saved(saved):
-            return
         if isinstance(saved, dict):
             for key in [key for key in saved if key in live]:
                 self.pair(live[key], saved[key])
-        elif not isinstance(saved, np.ndarray):
+        elif isinstance(saved, list | tuple):
             for mine, theirs in zip(live, saved, strict=False):
                 self.pair(mine, theirs)
 
     def generator(self, saved: Tree, made: Tree) -> np.random.Generator:
-        home = self._homes.get(id(saved))
-        if isinstance(home, np.random.Generator):
-            return generators.restore(home, made)
-        return generators.revived(made)
+        home, source = self._homes.get(id(saved)), generators.revived(made)
+        return source if home is None else generators.restore(home, source)
 
     def array(self, saved: NDArray[Any]) -> NDArray[Any]:
         home: NDArray[Any] | None = self._homes.get(id(saved))
@@ -176,14 +176,16 @@ class _Homes:
 
 
 def _fits(live: Tree, saved: Tree) -> bool:
-    if generators.is_saved(saved):
-        return isinstance(live, np.random.Generator) and (
-            type(live.bit_generator).__name__ == generators.kind_of(saved)
-        )
+    if isinstance(live, np.random.Generator) and isinstance(saved, np.random.Generator):
+        return generators.kind_of(live) == generators.kind_of(saved)
     if isinstance(live, np.ndarray) and isinstance(saved, np.ndarray):
         same = (live.shape, live.dtype) == (saved.shape, saved.dtype)
         return same and live.flags.writeable
     return any(isinstance(live, kind) and isinstance(saved, kind) for kind in (dict, list, tuple))
+
+
+def _revived(_: Tree, made: Tree) -> np.random.Generator:
+    return generators.revived(made)
 
 
 def _writable(array: NDArray[Any]) -> NDArray[Any]:

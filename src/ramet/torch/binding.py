@@ -11,7 +11,7 @@ from ramet.errors import StateError, UnknownHyperparameter
 from ramet.state.adapters import stayed
 from ramet.torch.places import Attributes, GroupEntry, Place, Setter, Several, each, is_constant
 from ramet.torch.schedules import BaseLr
-from ramet.torch.warned import warn_once
+from ramet.warned import warn_once
 
 
 class Binding:
@@ -124,7 +124,6 @@ class Binding:
                 f"alone, and that of {who} stays as it is; to set both, bind={{{name!r}: "
                 f"[{name!r}, ramet.torch.param_group(other, {name!r})]}}; the first alone, "
                 f"bind={{{name!r}: {name!r}}}",
-                stacklevel=2,
             )
 
 

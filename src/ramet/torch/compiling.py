@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from ramet.errors import StateError
 from ramet.torch.modules import COMPILED
-from ramet.torch.warned import warn_once
+from ramet.warned import warn_once
 
 # Where PyTorch logs that a function has met the limit, from 2.0 on.
 LOGGER = "torch._dynamo.convert_frame"
 MET_THE_LIMIT = "hit config."
 # Keeps the scale finite where the probability is 1 and nothing is kept.
-SMALLEST_KEPT = 1e-12
+LARGEST_SCALE = 1e12
 
 
 class Dropout(nn.Dropout):
@@ -35,14 +36,16 @@ class Dropout(nn.Dropout):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:  # noqa: FBT001, FBT002 - as nn.Dropout takes them
         super().__init__(p, inplace)
         del self.p
-        self.register_buffer("p", torch.tensor(float(p)), persistent=False)
+        # In 32 bits whatever the default is: what was applied is read back.
+        self.register_buffer("p", torch.tensor(float(p), dtype=torch.float32), persistent=False)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - as nn.Dropout has it
         if not self.training:
             return input
         # In 32 bits, because in 16 a small probability would be rounded.
         dropped = torch.rand_like(input, dtype=torch.float32) < self.p
-        scale = (1 / (1 - self.p).clamp_min(SMALLEST_KEPT)).to(input.dtype)
+        largest = min(LARGEST_SCALE, torch.finfo(input.dtype).max)
+        scale = (1 / (1 - self.p)).clamp_max(largest).to(input.dtype)
         if self.inplace:
             return input.masked_fill_(dropped, 0).mul_(scale)
         return input.masked_fill(dropped, 0) * scale
@@ -66,6 +69,11 @@ def replace_dropout(model: nn.Module) -> None:
     >>> model[1].p
     tensor(0.2500)
     """
+    if not any(type(module) in {nn.Dropout, Dropout} for module in list(model.modules())[1:]):
+        raise StateError(
+            f"replace_dropout must be of a model that has torch.nn.Dropout in it, but this "
+            f"{type(model).__name__} has none; ramet.torch.Dropout(p) is such a layer by itself"
+        )
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
@@ -109,7 +117,6 @@ class Recompilations(logging.Filter):
                 f"a compiled function must not be compiled for every new value, but one met "
                 f"PyTorch's limit and runs uncompiled from now on: {function}. "
                 f"{_remedy(constants)}",
-                stacklevel=2,
             )
 
 

@@ -12,8 +12,8 @@ from ramet.errors import StateError
 from ramet.torch.compiling import is_compiled
 from ramet.torch.differences import listed
 from ramet.torch.modules import plain, unwrapped
-from ramet.torch.places import Attributes, Place, Several, numbers_of
-from ramet.torch.warned import warn_once
+from ramet.torch.places import Attributes, Place, Several, all_numbers_of
+from ramet.warned import warn_once
 
 MODULES = (
     nn.AlphaDropout,
@@ -70,19 +70,27 @@ class Spot(NamedTuple):
         named = NAMED.search(self.attribute)
         return bool(named or of_kind) and 0 <= float(self.value) <= 1
 
+    @property
+    def may_be_probability(self) -> bool:
+        """Whether it can be one by its value: a whole number is a size unless it is named so."""
+        is_whole = type(self.value) is int or (
+            isinstance(self.value, torch.Tensor) and not self.value.is_floating_point()
+        )
+        return self.is_suspect or (not is_whole and 0 <= float(self.value) <= 1)
+
     def is_among(self, pairs: Sequence[tuple[object, str]]) -> bool:
         return any(
             holder is self.module and attribute == self.attribute for holder, attribute in pairs
         )
 
 
-def dropout(model: nn.Module, *, also: Sequence[str | tuple[object, str]] = ()) -> Place:
+def dropout(model: nn.Module, *, also: str | Sequence[str | tuple[object, str]] = ()) -> Place:
     """Return the probability of every dropout layer that a model has.
 
     These are PyTorch's own: dropout modules, recurrent modules of two layers or more, and
     attention. Whether a number in another module is a probability in use cannot be known: those
-    that look like one are named in a warning. ``also`` binds them, by patterns of their names or
-    as pairs of an object and an attribute.
+    that look like one are named in a warning. ``also`` binds them, by patterns of their names,
+    which stand for numbers from 0 to 1, or as pairs of an object and an attribute.
 
     >>> model = nn.TransformerEncoderLayer(8, 2)
     >>> dropout(model).write(0.25)
@@ -92,23 +100,25 @@ def dropout(model: nn.Module, *, also: Sequence[str | tuple[object, str]] = ()) 
     found = list(_spots(unwrapped(model)))
     spots = [spot for spot in found if spot.is_known and not spot.is_idle]
     others = [spot for spot in found if not spot.is_known]
-    added = [pair for one in also for pair in _named(one, others)]
+    asked = [also] if isinstance(also, str) else also
+    added = [pair for one in asked for pair in _named(one, others)]
     places = [(spot.module, spot.attribute) for spot in spots] + added
     place = Several([Attributes([holder], attribute) for holder, attribute in places])
     missed = [spot for spot in others if spot.is_suspect and not spot.is_among(added)]
     if not places:
         raise _none_found(model, missed)
     if missed:
-        warn_once(_not_set(missed), stacklevel=2)
+        warn_once(_not_set(missed))
     if (constants := [spot for spot in spots if spot.is_constant]) and is_compiled(model):
-        warn_once(_compiles_anew(constants), stacklevel=2)
+        warn_once(_compiles_anew(constants))
     return place
 
 
 def _spots(model: nn.Module) -> Iterator[Spot]:
     for path, module in model.named_modules():
-        for attribute in numbers_of(module):
-            yield Spot(plain(path), module, attribute)
+        for attribute in all_numbers_of(module):
+            if not attribute.startswith("_") or NAMED.search(attribute):
+                yield Spot(plain(path), module, attribute)
 
 
 def _named(one: object, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
@@ -125,12 +135,13 @@ def _named(one: object, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
 
 
 def _matching(pattern: str, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
-    if found := [(one.module, one.attribute) for one in spots if fnmatchcase(one.name, pattern)]:
-        return found
+    found = [one for one in spots if one.may_be_probability and fnmatchcase(one.name, pattern)]
+    if found:
+        return [(one.module, one.attribute) for one in found]
     names = listed([spot.name for spot in spots if spot.is_suspect])
     raise StateError(
-        f"what dropout is bound to also must be a number that a module of the model has, but "
-        f"nothing is named {pattern!r}; these look like dropout: {names}"
+        f"what dropout is bound to also must be a number from 0 to 1 that a module of the model "
+        f"has, but none is named {pattern!r}; these look like dropout: {names}"
     )
 
 

@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ramet.torch.places import GroupEntry
 from ramet.torch.schedules import BaseLr, all_of
-from ramet.torch.warned import warn_once
+from ramet.warned import warn_once
 
 # What schedulers cycle with cycle_momentum=True.
 MOMENTUM = ("momentum", "betas")
@@ -30,16 +30,8 @@ class Schedulers:
 
     def foresee(self, name: str, entry: GroupEntry) -> str | None:
         """Say what will overwrite a hyperparameter once training begins; None if nothing known."""
-        suspects = self._of(entry)
-        if any(isinstance(one, LRScheduler) for one in suspects.values()):
-            return self._explain_known(name, entry)
-        # Every scheduler leaves this in the groups of its optimiser.
-        if entry.key == "lr" and not suspects and entry.has("initial_lr"):
-            return (
-                f"a scheduler that the state was not given was built for its "
-                f"{type(entry.optimizer).__name__}; {_hand_over(name)}; or, {_in_the_loop(name)}"
-            )
-        return None
+        is_known = any(isinstance(one, LRScheduler) for one in self._of(entry).values())
+        return self._explain_known(name, entry) if is_known else None
 
     def explain(self, name: str, entries: Sequence[GroupEntry]) -> str:
         """Say who overwrote a hyperparameter, and what to do."""
@@ -61,7 +53,7 @@ class Schedulers:
         given, based = _ids(self._schedulers.values()), _ids(place.schedulers)
         missing = [type(one).__name__ for one in place.schedulers if id(one) not in given]
         if missing:
-            _warn(
+            warn_once(
                 f"a schedule must follow its member, but the base of {missing[0]} is bound and "
                 f"that scheduler is not in the state, so that its place in the schedule is not "
                 f"restored; hand it over: State(model, optimizer, scheduler)"
@@ -72,7 +64,7 @@ class Schedulers:
             if one.optimizer is place.optimizer and id(one) not in based
         ]
         if beside:
-            _warn(
+            warn_once(
                 f"base_lr sets the base of the schedulers that it is given, and that of "
                 f"{', '.join(beside)} for the same optimizer stays as it is; to set them all: "
                 f"ramet.torch.base_lr(scheduler, other)"
@@ -102,17 +94,21 @@ class Schedulers:
         return None
 
 
-class FirstStep:
-    """Calls a function before the next step of each optimiser, once each time it is armed."""
+class FirstSteps:
+    """Calls a function before the next steps of each optimiser that is armed.
 
-    def __init__(self, check: Callable[[], object]) -> None:
+    A loop that sets a rate does so before the first step, and most schedulers behind it.
+    """
+
+    def __init__(self, check: Callable[[str], object]) -> None:
         self._check = check
-        self._armed: set[int] = set()
+        # By identity, the steps that are still to be checked.
+        self._armed: dict[int, list[str]] = {}
         self._hooked: set[int] = set()
 
     def arm(self, optimizers: Iterable[Optimizer]) -> None:
         for optimizer in optimizers:
-            self._armed.add(id(optimizer))
+            self._armed[id(optimizer)] = ["first", "second"]
             if id(optimizer) not in self._hooked:
                 self._hooked.add(id(optimizer))
                 self._hook(optimizer)
@@ -126,13 +122,8 @@ class FirstStep:
         HOOKS[optimizer] = optimizer.register_step_pre_hook(self._before_step)
 
     def _before_step(self, optimizer: Optimizer, *_: object) -> None:
-        if id(optimizer) in self._armed:
-            self._armed.remove(id(optimizer))
-            self._check()
-
-
-def _warn(message: str) -> None:
-    warn_once(message, stacklevel=4)
+        if steps := self._armed.get(id(optimizer)):
+            self._check(f"at the {steps.pop(0)} step of the optimizer")
 
 
 def _ids(schedulers: Iterable[Any]) -> set[int]:

@@ -128,10 +128,10 @@ class NumpyDraws:
         self._generator, self._label = generator, label
 
     def capture(self, arrays: Arrays) -> Tree:
-        return generators.saved(self._generator)
+        return generators.copy(self._generator)
 
     def differences(self, saved: Tree) -> Iterator[str]:
-        was, here = generators.kind_of(saved), type(self._generator.bit_generator).__name__
+        was, here = generators.kind_of(saved), generators.kind_of(self._generator)
         if was != here:
             yield f"{self._label} was a {was} and is a {here} here"
 

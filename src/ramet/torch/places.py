@@ -57,10 +57,6 @@ class GroupEntry:
         entries = [group[self.key] for group in self._groups()]
         return entries if self._nth is None else [entry[self._nth] for entry in entries]
 
-    def has(self, key: str) -> bool:
-        """Say whether any of its groups has a setting."""
-        return any(key in group for group in self._groups())
-
     def _groups(self) -> list[dict[str, Any]]:
         groups = self.optimizer.param_groups
         return groups if self._group is None else [groups[self._group]]
@@ -153,7 +149,7 @@ def entries_of(group: dict[str, Any]) -> list[str]:
     """
     names: list[str] = []
     for key, value in group.items():
-        if _is_number(key, value):
+        if not key.startswith("_") and _is_number(value):
             names.append(key)
         elif isinstance(value, tuple):
             names += [f"{key}[{nth}]" for nth in range(len(value))]
@@ -161,9 +157,14 @@ def entries_of(group: dict[str, Any]) -> list[str]:
 
 
 def numbers_of(holder: object) -> dict[str, Any]:
-    """Return the attributes of an object that are numbers, a module's buffers among them."""
+    """Return the public attributes of an object that are numbers, a module's buffers among them."""
+    return {key: it for key, it in all_numbers_of(holder).items() if not key.startswith("_")}
+
+
+def all_numbers_of(holder: object) -> dict[str, Any]:
+    """Return the attributes of an object that are numbers, private ones too."""
     attributes = {**vars(holder), **vars(holder).get("_buffers", {})}
-    return {key: value for key, value in attributes.items() if _is_number(key, value)}
+    return {key: value for key, value in attributes.items() if _is_number(value)}
 
 
 def written(now: Any, value: Any) -> Any:
@@ -174,6 +175,6 @@ def written(now: Any, value: Any) -> Any:
     return value
 
 
-def _is_number(key: str, value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     alone = isinstance(value, torch.Tensor) and value.numel() == 1
-    return not key.startswith("_") and (alone or type(value) in {int, float})
+    return alone or type(value) in {int, float}

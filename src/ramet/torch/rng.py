@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ramet.state import Tree
+from ramet.state.bit_generators import checked_state
 from ramet.torch.tensors import Arrays, cloned
 
 
@@ -44,15 +45,24 @@ class Everybodys:
         return state
 
     def differences(self, saved: Tree) -> Iterator[str]:
-        yield from ()
+        try:
+            _numpy_state(saved["numpy"])
+        except (LookupError, TypeError, ValueError) as error:
+            yield f"the state of np.random is not whole: {error}"
 
     def restore(self, saved: Tree) -> None:
         version, words, gauss = saved["python"]
         random.setstate((version, tuple(words.tolist()), gauss))
-        np.random.set_state(saved["numpy"])  # noqa: NPY002 - as above
+        np.random.set_state(_numpy_state(saved["numpy"]))  # noqa: NPY002 - as above
         torch.set_rng_state(cloned(saved["torch"], None))
         # Of the GPUs that there are here.
         for device, state in zip(
             range(torch.cuda.device_count()), saved.get("cuda", ()), strict=False
         ):
             torch.cuda.set_rng_state(cloned(state, None), device)
+
+
+def _numpy_state(saved: Tree) -> dict[str, Any]:
+    """Return the state of np.random; raise where it is not whole, because NumPy does not."""
+    gauss = {"has_gauss": int(saved["has_gauss"]), "gauss": float(saved["gauss"])}
+    return {**checked_state(saved), **gauss}

@@ -19,7 +19,7 @@ from ramet.torch.differences import refuse
 from ramet.torch.loaders import Loader, Watch
 from ramet.torch.modules import Weights
 from ramet.torch.optimizers import Memory
-from ramet.torch.overwriting import FirstStep, Schedulers
+from ramet.torch.overwriting import FirstSteps, Schedulers
 from ramet.torch.parts import Draws, Loadable, Numbers, NumpyDraws, Own, Part
 from ramet.torch.rng import Everybodys
 from ramet.torch.tensors import Arrays
@@ -80,7 +80,7 @@ class State:
         self._binding = Binding(optimizer, bind, optimizers)
         for base in self._binding.bases():
             self._schedulers.warn_of_others(base)
-        self._first_step = FirstStep(self._check_first_step)
+        self._first_steps = FirstSteps(self._check_step)
         self._hparams: Mapping[str, Value] = {}
         self._watch = Watch() if rng and watch_loaders else None
         # The compiled functions that are known to have met PyTorch's limit.
@@ -88,7 +88,7 @@ class State:
 
     def capture(self) -> Tree:
         """Return all of it as a state tree, around the very memory of tensors on the CPU."""
-        self._first_step.disarm()
+        self._first_steps.disarm()
         known, self._uncompiled = self._uncompiled, RECOMPILATIONS.heard()
         RECOMPILATIONS.warn(known, self._binding.constants())
         arrays = Arrays()
@@ -108,14 +108,15 @@ class State:
             self._parts[label].restore(tree[label])
 
     def apply(self, hparams: Mapping[str, Value]) -> None:
-        """Put the values where training uses them."""
-        self._first_step.disarm()
+        """Put the values where training uses them, at a turn's beginning."""
+        self._begin_turn()
+        self._first_steps.disarm()
         for name in self._binding.place(hparams):
             self._refuse_if_overwritten(name)
         self._binding.apply(hparams)
         self._hparams = hparams
         entries = (entry for name in hparams for entry in self._binding.entries(name))
-        self._first_step.arm(entry.optimizer for entry in entries)
+        self._first_steps.arm(entry.optimizer for entry in entries)
 
     def applied(self) -> Mapping[str, Value]:
         """Return the values found there now; what cannot be read back counts as applied."""
@@ -124,6 +125,14 @@ class State:
     def explain(self, name: str) -> str:
         """Say who overwrites a hyperparameter, and what to do."""
         return self._schedulers.explain(name, self._binding.entries(name))
+
+    def _begin_turn(self) -> None:
+        """Forget what loaders did between turns, and look at what they did in the first."""
+        for part in self._parts.values():
+            if isinstance(part, Loader):
+                part.let_go_of_workers()
+        if self._watch is not None:
+            self._watch.begin_turn()
 
     def _refuse_if_overwritten(self, name: str) -> None:
         """Refuse what a scheduler will overwrite, before it has."""
@@ -134,11 +143,11 @@ class State:
                     f"{foreseen}"
                 )
 
-    def _check_first_step(self) -> None:
-        """Refuse what the loop has overwritten, at the first step rather than the turn's end."""
+    def _check_step(self, when: str) -> None:
+        """Refuse what was overwritten, at a step of the optimizer rather than the turn's end."""
         applied = self._binding.applied()
         found = {name: applied[name] for name in applied if self._binding.entries(name)}
-        check_stayed(found, self._hparams, "at the first step of the optimizer", self.explain)
+        check_stayed(found, self._hparams, when, self.explain)
 
     def _part(self, thing: Any, label: str) -> Part:
         for kind, make in PARTS.items():
