@@ -174,6 +174,15 @@ def test_a_scheduler_that_would_overwrite_a_rate_is_named_before_training() -> N
     assert "bind={'lr': ramet.torch.base_lr(scheduler)}" in said
 
 
+def test_who_binds_the_base_of_a_cycle_is_told_where_its_peak_is() -> None:
+    one_cycle = Training(sgd, lambda sgd: lr_scheduler.OneCycleLR(sgd, 0.1, total_steps=9))
+    assert "; the peak of this OneCycleLR is 25 times its base" in refused(one_cycle, lr=0.5)
+    cyclic = Training(sgd, lambda sgd: lr_scheduler.CyclicLR(sgd, 0.01, 0.04))
+    assert "; the peak of this CyclicLR is 4 times its base" in refused(cyclic, lr=0.5)
+    step = Training(sgd, lambda sgd: lr_scheduler.StepLR(sgd, 1))
+    assert "peak" not in refused(step, lr=0.5)
+
+
 def test_a_scheduler_that_the_state_was_not_given_is_asked_for_at_the_second_step() -> None:
     training = Training(sgd)
     training.scheduler = lr_scheduler.StepLR(training.optimizer, 1)

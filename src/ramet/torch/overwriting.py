@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
 from ramet.torch.places import GroupEntry
-from ramet.torch.schedules import BaseLr, all_of
+from ramet.torch.schedules import BaseLr, all_of, peak_of
 from ramet.warned import warn_once
 
 # What schedulers cycle with cycle_momentum=True.
@@ -81,9 +81,10 @@ class Schedulers:
         suspects = self._of(entry)
         if entry.key == "lr" and suspects:
             who = ", ".join(f"{type(one).__name__} ({label})" for label, one in suspects.items())
+            peaks = [peak for one in suspects.values() if (peak := peak_of(one)) is not None]
             return (
                 f"the scheduler {who} sets the optimizer's rate; bind the base of its schedule "
-                f"instead: bind={_base(name)}"
+                f"instead: bind={_base(name)}{''.join(f'; {peak}' for peak in peaks[:1])}"
             )
         cycling = [one for one in suspects.values() if getattr(one, "cycle_momentum", False)]
         if entry.key in MOMENTUM and cycling:

@@ -16,7 +16,9 @@ SCALED = ("lr", "max_lr", "min_lr")
 def base_lr(scheduler: object, *others: object) -> Place:
     """Return the base of a schedule; changing it scales the present rate, and the rest of it.
 
-    Others are further schedulers that set the rate of the same optimiser, as a warm-up may be.
+    It is the rate that the schedule begins with: the peak of a ``OneCycleLR`` is ``div_factor``
+    times that, 25 times unless it says otherwise, and a ``CyclicLR`` goes up from it. Others are
+    further schedulers that set the rate of the same optimiser, as a warm-up may be.
     """
     return BaseLr([scheduler, *others])
 
@@ -90,6 +92,17 @@ def all_of(scheduler: Any) -> Iterator[Any]:
     yield scheduler
     for inner in getattr(scheduler, "_schedulers", ()):
         yield from all_of(inner)
+
+
+def peak_of(scheduler: Any) -> str | None:
+    """Say how far a schedule goes up from its base, if it does."""
+    group = scheduler.optimizer.param_groups[0]
+    peaks = [group["max_lr"]] if "max_lr" in group else getattr(scheduler, "max_lrs", ())
+    bases = getattr(scheduler, "base_lrs", ())
+    if not peaks or not bases or float(bases[0]) == 0:
+        return None
+    times = float(peaks[0]) / float(bases[0])
+    return f"the peak of this {type(scheduler).__name__} is {times:g} times its base"
 
 
 def _rebase(scheduler: Any, nth: int, *, base: float, factor: float, present: Any) -> None:
