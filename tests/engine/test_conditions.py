@@ -133,7 +133,7 @@ def test_another_number_mapped_at_once_is_warned_of(
     monkeypatch.setattr("tests.engine.stacked.CHUNK", 3)
     with caplog.at_level(logging.WARNING, "ramet"):
         ramet.run(Together(), SPACE, pbt(), steps=16, mode="max", extend=True, **place)
-    assert "with 1 members mapped at once and goes on with chunk=3" in caplog.text
+    assert "with 1 member mapped at once and goes on with chunk=3" in caplog.text
     assert recorded(place["store"]) == [
         Conditions(threads=8),
         Conditions(mapped=Mapped(chunk=1)),

@@ -307,6 +307,15 @@ def test_what_a_run_has_on_record_is_not_measured_again() -> None:
     assert [mapped.of for mapped in said] == [64]
 
 
+@pytest.mark.parametrize(("chunk", "warned"), [(3, False), (4, True)])
+def test_a_chunk_that_was_measured_may_be_asked_for_by_its_number(
+    chunk: int, *, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked_for = chunks(chunk)
+    asked_for.keep_to("lm", [Mapped(chunk=3, of=6)], lambda mapped: [mapped])
+    assert ("trained with 3 members mapped at once" in caplog.text) is warned
+
+
 def test_of_two_that_measure_at_once_both_take_what_was_recorded_first() -> None:
     measuring = chunks()
     measuring.keep_to("lm", [], lambda _: [Mapped(chunk=5, of=20)])

@@ -8,6 +8,7 @@ from types import CellType, CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from ramet.engine.definitions import UNSET, found, signature
+from ramet.engine.parts import set_parts
 from ramet.errors import NotPortable
 
 
@@ -65,15 +66,13 @@ def kept(name: str, sign: Any) -> Any:
 
 def finished(thing: Any, state: Any) -> None:
     """Give globals their values, and what was made here all that it has in the parent."""
-    values, plain, inside, finish = state
+    values, parts, inside, finish = state
     vars(sys.modules["__main__"]).update(values)
     if id(thing) in _made:
         if finish is not None:
             finish(thing, inside)
         return
-    for name, value in plain.items():
-        if vars(thing).get(name, UNSET) != value:
-            setattr(thing, name, value)
+    set_parts(thing, parts)
 
 
 def function_of(code: CodeType) -> FunctionType:

@@ -2,7 +2,9 @@
 
 import dis
 import functools
+import pickle
 from collections.abc import Iterator
+from enum import Enum
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
@@ -12,8 +14,6 @@ DEFINED = (FunctionType, type, Cached)
 # Where a decorator or a descriptor keeps the function that it is about.
 KEPT_IN = ("__func__", "__wrapped__", "func", "fget", "fset", "fdel")
 KEPT = (FunctionType, staticmethod, classmethod, Cached)
-# Values that a class may have been given since, and that are easily held against each other.
-PLAIN = (bool, int, float, complex, str, bytes, type(None))
 # What a variable of a closure has before it has any value.
 UNSET = "ramet: this variable has no value yet"
 
@@ -32,10 +32,23 @@ def found(namespace: dict[str, Any], name: str) -> Any:
 
 
 def signature(thing: Any) -> Any:
-    """Return what two definitions of one name are told apart by: their code."""
-    if isinstance(thing, FunctionType):
-        return thing.__code__
-    return tuple(function.__code__ for function in functions_in(thing))
+    """Return what two definitions of one name are told apart by.
+
+    It is their code, and of an enum its members, which cannot be set.
+    """
+    codes = tuple(function.__code__ for function in functions_in(thing))
+    if isinstance(thing, type) and issubclass(thing, Enum):
+        return codes, {name: _identity(member.value) for name, member in thing.__members__.items()}
+    return codes
+
+
+def _identity(value: Any) -> tuple[str, bytes]:
+    """Return what tells the values of an enum's members apart, if they can be pickled."""
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    try:
+        return kind, b"" if type(value) is object else pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever a value's own code raises
+        return kind, b""
 
 
 def functions_in(thing: Any) -> list[FunctionType]:
@@ -66,17 +79,6 @@ def _gather(thing: Any, functions: dict[int, FunctionType]) -> None:
     for part in parts:
         if part is not thing:
             _gather(part, functions)
-
-
-def plain_in(thing: Any) -> dict[str, Any]:
-    """Return the attributes of a class that are simple values."""
-    if not isinstance(thing, type):
-        return {}
-    return {
-        name: value
-        for name, value in vars(thing).items()
-        if type(value) in PLAIN and not name.startswith("__")
-    }
 
 
 def globals_in(code: CodeType) -> set[str]:

@@ -13,6 +13,7 @@ from ramet.errors import UsageError
 from ramet.events import Mapped
 from ramet.space import Space
 from ramet.strategies.base import check_count
+from ramet.wording import count
 
 logger = logging.getLogger("ramet")
 
@@ -106,7 +107,7 @@ class Chunks:
             self._recall(recorded)
         elif not recorded:
             record(Mapped(chunk=self._forced))
-        elif recorded[0] != Mapped(chunk=self._forced):
+        elif recorded[0].chunk != self._forced:
             _say_other(run, recorded[0], self._forced)
 
     def _recall(self, recorded: Sequence[Mapped]) -> None:
@@ -192,11 +193,12 @@ def fastest(most: int, seconds: Callable[[int], float | None]) -> int | None:
 
 
 def _say_other(run: str, recorded: Mapped, chunk: int) -> None:
+    before = count(recorded.chunk, "member")
     fields = {"run": run, "recorded": recorded.chunk, "chunk": chunk}
     logger.warning(
-        "run %(run)r has been trained with %(recorded)d members mapped at once and goes on with "
+        "run %(run)r has been trained with %(before)s mapped at once and goes on with "
         "chunk=%(chunk)d, so that sums may be rounded differently; chunk='auto' keeps to it",
-        fields,
+        {**fields, "before": before},
         extra=fields,
     )
 

@@ -1,16 +1,18 @@
 """What a job takes along to a worker: by reference what the worker's own script has, else by value.
 
-Functions and classes of the script are looked up in the worker by name, and are taken as they are
-there if their code is the same; a closure, or what was defined since, comes along. All of them see
-the worker's own ``__main__``, in which the globals that they use get the values that they have in
-the parent: a value from behind a guard or out of ``main()`` is there as well.
+Functions and classes of the script are looked up in the worker by name. If their code is the same,
+the worker keeps its own, and sets the defaults, cells and attributes that they have in the parent.
+A closure, or what was defined since, comes along. All of them see the worker's own ``__main__``, in
+which the globals that they use get the values that they have in the parent: a value from behind a
+guard or out of ``main()`` is there as well.
 """
 
 import importlib
 import io
+import logging
 import sys
-from collections.abc import Iterable, Iterator
-from types import FunctionType, ModuleType
+from collections.abc import Iterator, Mapping
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -23,6 +25,7 @@ from ramet.engine.arrival import (
     finished,
     function_of,
     kept,
+    own,
 )
 from ramet.engine.definitions import (
     DEFINED,
@@ -32,26 +35,37 @@ from ramet.engine.definitions import (
     functions_in,
     globals_in,
     names_in,
-    plain_in,
     signature,
 )
+from ramet.engine.parts import Left, Part, parts_of, type_name
 from ramet.engine.script import NAMES, check_unchanged, this_script
+
+logger = logging.getLogger("ramet")
 
 # Parts of what the pickle protocol knows of a thing: what makes it, from what, its state, two kinds
 # of items, and what sets the state.
 REDUCED = 6
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Porter(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles for another process, which has run the same script, if it is one that can be."""
 
-    def __init__(self, file: Any, *, left: Iterable[str] = ()) -> None:
+    def __init__(self, file: Any, *, left: Mapping[str, str] = NOTHING) -> None:
         super().__init__(file)
         self._main = vars(sys.modules["__main__"])
-        # Names of __main__ of which the worker is to have its own.
-        self._left = frozenset(left)
-        # Names of __main__ whose things are taken along.
-        self.taken: set[str] = set()
+        # Names of what __main__ has, by identity; a module can be imported.
+        self._globals = {
+            id(value): name
+            for name, value in self._main.items()
+            if not name.startswith("__") and not isinstance(value, ModuleType)
+        }
+        # Names of __main__, and labels of parts, of which the worker is to have its own; and why.
+        self._left = left
+        # Names of __main__ with the things that are taken along.
+        self.taken: dict[str, Any] = {}
+        # The parts of these things by their labels.
+        self.parts: dict[str, Any] = {}
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how to pickle what needs care."""
@@ -62,7 +76,17 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
                 return self._either(thing, _function(thing))
             if getattr(thing, "__module__", None) in NAMES:
                 return self._either(thing, self._by_value(thing))
+        elif name := self._globals.get(id(thing)):
+            self.taken[name] = thing
+            if name in self._left:
+                return own, (name,)
         return super().reducer_override(thing)
+
+    def _name_of(self, thing: Any) -> str | None:
+        """Return the name that a worker, too, finds a function or class by."""
+        if found(self._main, thing.__qualname__) is thing:
+            return str(thing.__qualname__)
+        return self._globals.get(id(thing))
 
     def _by_value(self, thing: Any) -> Any:
         if isinstance(thing, Cached):
@@ -71,18 +95,31 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _either(self, thing: Any, reduced: Any) -> Any:
         """Have the worker take its own, or else make it."""
-        name = thing.__qualname__ if found(self._main, thing.__qualname__) is thing else None
+        name = self._name_of(thing)
+        parts: list[Part] = []
         if name is not None:
-            self.taken.add(name)
-        if name in self._left:
-            inside = (self._values(thing), plain_in(thing), None, None)
+            self.taken[name] = thing
+            parts = self._parts(thing)
+        if name in self._left or any(isinstance(part.value, Left) for part in parts):
+            inside = (self._values(thing), parts, None, None)
             return kept, (name, signature(thing)), inside, None, None, finished
         if not isinstance(reduced, tuple):
             return reduced
         make, arguments, state, _, _, finish = (*reduced, None, None, None, None)[:REDUCED]
-        inside = (self._values(thing), plain_in(thing), state, finish)
+        inside = (self._values(thing), parts, state, finish)
         begun = (name, signature(thing), thing.__qualname__, make, arguments)
         return chosen, begun, inside, None, None, finished
+
+    def _parts(self, thing: Any) -> list[Part]:
+        """Return what a worker's own definition is to have beside its code."""
+        parts = list(parts_of(thing))
+        self.parts.update((part.label, part.value) for part in parts)
+        return [
+            part._replace(value=Left(type_name(part.value), self._left[part.label]))
+            if part.label in self._left
+            else part
+            for part in parts
+        ]
 
     def _values(self, thing: Any) -> dict[str, Any]:
         """Return the globals that code uses, as they are now."""
@@ -94,14 +131,14 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
         }
         values = {
             name: self._main[name]
-            for name in sorted(used - self._left)
+            for name in sorted(used - self._left.keys())
             if name in self._main and not name.startswith("__")
         }
-        self.taken.update(values)
+        self.taken |= values
         return values
 
 
-def dumped(thing: Any, *, left: Iterable[str] = ()) -> bytes:
+def dumped(thing: Any, *, left: Mapping[str, str] = NOTHING) -> bytes:
     """Return a thing as bytes."""
     file = io.BytesIO()
     Porter(file, left=left).dump(thing)
@@ -114,36 +151,55 @@ def dumped_leaving(thing: Any) -> tuple[bytes, dict[str, str]]:
     A worker that runs the script has its own.
     """
     left: dict[str, str] = {}
+    parts: dict[str, str] = {}
     while True:
         file = io.BytesIO()
-        porter = Porter(file, left=left)
+        porter = Porter(file, left=left | parts)
         try:
             porter.dump(thing)
         except Exception:
-            failing = _failing(porter.taken - left.keys(), left) if this_script() else {}
-            if not failing:
+            if not this_script() or not _leave(porter, left, parts):
                 raise
-            left |= failing
         else:
             check_unchanged(left)
+            _say_left(parts)
             return file.getvalue(), left
 
 
-def _failing(names: set[str], left: dict[str, str]) -> dict[str, str]:
-    """Return the values that fail by themselves, or if there are none, the code that does."""
-    things = {name: found(vars(sys.modules["__main__"]), name) for name in sorted(names)}
-    for code in (False, True):
+def _leave(porter: Porter, left: dict[str, str], parts: dict[str, str]) -> bool:
+    """Add what fails by itself: parts, or if there are none, values, or else the code that does."""
+    values, codes = _by_kind(porter.taken)
+    for things, into in ((_by_kind(porter.parts)[0], parts), (values, left), (codes, left)):
+        known = left | parts
         failing = {
             name: why
             for name, thing in things.items()
-            if isinstance(thing, DEFINED) is code and (why := _why_not(thing, left))
+            if name not in known and (why := _why_not(thing, known))
         }
+        into.update(failing)
         if failing:
-            return failing
-    return {}
+            return True
+    return False
 
 
-def _why_not(thing: Any, left: Iterable[str] = ()) -> str | None:
+def _by_kind(things: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values among things, and the functions and classes."""
+    codes = {name: thing for name, thing in things.items() if isinstance(thing, DEFINED)}
+    return {name: thing for name, thing in things.items() if name not in codes}, codes
+
+
+def _say_left(parts: dict[str, str]) -> None:
+    for label, why in parts.items():
+        fields = {"part": label, "why": why}
+        logger.info(
+            "each worker has its own %(part)r, as the script makes it there, because this one "
+            "cannot be pickled: %(why)s",
+            fields,
+            extra=fields,
+        )
+
+
+def _why_not(thing: Any, left: Mapping[str, str] = NOTHING) -> str | None:
     try:
         dumped(thing, left=left)
     except Exception as error:  # noqa: BLE001 - whatever a thing's own code raises
