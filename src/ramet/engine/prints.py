@@ -5,6 +5,7 @@ the output from pipes, which it empties all the time, and prints it where it pri
 """
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -33,8 +34,6 @@ class Announcer:
         self._member: int | None = None
         # The user's code may put something else in their place.
         self._outputs = (os.dup(_OUT), os.dup(_ERR))
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # Python opened it
 
     def begins(self, turn: Turn) -> None:
         """Have what is printed from here on be of a turn's member."""
@@ -46,6 +45,13 @@ class Announcer:
                 stream.flush()
             with contextlib.suppress(OSError):
                 os.write(output, MARK + f"member {turn.member}\n".encode())
+
+
+def buffer_lines() -> None:
+    """Have Python's own outputs write line by line; called before any code of the user's runs."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 class Lines:
