@@ -40,19 +40,20 @@ def go(train=train, workers=2, **more):
 """
 
 
-def python(folder: Path, *words: str) -> tuple[int, str, str]:
+def python(folder: Path, *words: str, given: str = "") -> tuple[int, str, str]:
     """Run Python in a folder and a session of its own, of which nothing is left afterwards."""
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     try:
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(given, timeout=TIMEOUT_S)
     finally:
         end_session(process.pid)
     return process.returncode, out, err

@@ -19,6 +19,7 @@ from ramet.engine.options import Options
 from ramet.engine.processes import Share, packed, train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
+from ramet.engine.script import warn_unless_it_runs_again
 from ramet.engine.vectorized import Vectorizable, work_together
 from ramet.engine.worker import Task, TrainFunction, as_function, work
 from ramet.errors import UsageError
@@ -227,6 +228,7 @@ def _together(train: object, engine: Engine | None, workers: int) -> Vectorizabl
 
 
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:
+    warn_unless_it_runs_again(train)
     return packed(
         Job(
             train=train,

@@ -12,11 +12,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import Never, TypeAlias
 
-from ramet.engine.script import LOADING, NAMES, Script, become, note_globals
+from ramet.engine.script import LOADING, NAMES, Script, become, here, note_globals
 from ramet.errors import UsageError
 from ramet.frames import is_users
 
@@ -266,7 +265,7 @@ def _module_of(script: Script) -> ModuleType:
 @contextlib.contextmanager
 def _as_it_began(script: Script) -> Iterator[None]:
     """Have the arguments and the folder that the script found; put those that it left back."""
-    arguments, folder, environment = sys.argv, Path.cwd(), dict(os.environ)
+    arguments, folder, environment = sys.argv, here(), dict(os.environ)
     sys.argv = list(script.arguments)
     with contextlib.suppress(OSError):  # It is gone: no script can rely on it.
         os.chdir(script.folder)
@@ -274,7 +273,8 @@ def _as_it_began(script: Script) -> Iterator[None]:
         yield
     finally:
         sys.argv = arguments
-        os.chdir(folder)
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
         # The share of the machine that this worker was given among them.
         os.environ.clear()
         os.environ.update(environment)

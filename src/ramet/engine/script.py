@@ -2,20 +2,26 @@
 
 import builtins
 import contextlib
+import logging
 import sys
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from ramet.engine.definitions import found
 from ramet.errors import NotPortable
+
+logger = logging.getLogger("ramet")
 
 # What a worker calls the script while its top level runs, as multiprocessing does.
 LOADING = "__mp_main__"
 NAMES = frozenset({"__main__", LOADING})
 # What starts the code of others, and has nothing of the user's at its own top level.
 LAUNCHERS = frozenset({"IPython", "ipykernel", "ipykernel_launcher", "pytest", "ramet"})
+# The code that execnet (pytest-xdist) starts its workers with.
+EXECNET = "import sys;exec(eval(sys.stdin.readline()))"
 # Options of the interpreter whose value is the rest of the word, or the next one.
 VALUED = "mWX"
 
@@ -24,7 +30,7 @@ VALUED = "mWX"
 class Script:
     """A program as it was started."""
 
-    # As it was when training began, whatever becomes of the file.
+    # As it was when ramet was imported, whatever becomes of the file.
     source: bytes
     # Empty for ``python -c``.
     file: str
@@ -35,11 +41,11 @@ class Script:
     folder: str
 
 
-# Where this process was when ramet was imported.
-_folder = str(Path.cwd())
 # Whether this process is a worker, and the script that it runs if there is one.
 _worker = False
 _script: Script | None = None
+# Whether it was said that the program cannot run again.
+_warned = False
 # What the globals of ``__main__`` were when training first began: a worker may come no further.
 _first: dict[str, int] | None = None
 
@@ -54,12 +60,28 @@ def this_script() -> Script | None:
     module = "" if spec is None or spec.name == "__main__" else str(spec.name)
     if file is None:
         return _command()
-    if _launches(module, Path(file)) or not file.endswith(".py"):
+    source = _source_of(main)
+    if _launches(module, Path(file)) or source is None or not _compiles(source):
         return None
     begun_as = module.removesuffix(".__main__") or "".join(sys.argv[:1])
-    with contextlib.suppress(OSError):
-        return _script_of(Path(file).read_bytes(), begun_as, file=str(file), module=module)
-    return None
+    return _script_of(source, begun_as, file=str(file), module=module)
+
+
+def warn_unless_it_runs_again(train: object) -> None:
+    """Warn once if what is trained belongs to a program that workers cannot run as well."""
+    global _warned  # noqa: PLW0603 - a process has one program
+    interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
+    if _warned or interactive or getattr(train, "__module__", None) not in NAMES or this_script():
+        return
+    _warned = True
+    fields = {"program": " ".join(sys.orig_argv)}
+    logger.warning(
+        "worker processes cannot run this program again (%(program)s): they get its functions and "
+        "values, but not what its top level does besides, such as patching a library or "
+        "registering an environment; start it as `python train.py` or `python -m package.train`",
+        fields,
+        extra=fields,
+    )
 
 
 def become(script: Script | None) -> None:
@@ -107,9 +129,30 @@ def _command() -> Script | None:
     serves = "multiprocessing.process" in sys.modules and (
         sys.modules["multiprocessing.process"].parent_process() is not None
     )
-    if code is None or "stdin" in code or serves or hasattr(builtins, "__IPYTHON__"):
+    if code is None or code == EXECNET or serves or hasattr(builtins, "__IPYTHON__"):
         return None
     return _script_of(code.encode(), code, file="", module="")
+
+
+def _source_of(main: ModuleType) -> bytes | None:
+    """Return the text of a program, as it was when it was first read."""
+    file = str(getattr(main, "__file__", None))
+    if file not in _sources:
+        with contextlib.suppress(OSError):
+            _sources[file] = Path(file).read_bytes()
+    if file not in _sources:
+        # It is in an archive.
+        with contextlib.suppress(AttributeError, ImportError):
+            _sources[file] = main.__spec__.loader.get_source("__main__").encode()  # type: ignore[union-attr]
+    return _sources.get(file)
+
+
+def _compiles(source: bytes) -> bool:
+    try:
+        compile(source, "", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _script_of(source: bytes, begun_as: str, *, file: str, module: str) -> Script:
@@ -147,3 +190,17 @@ def _arguments_behind(begun_as: str) -> list[str]:
     if begun_as not in words:
         return list(sys.argv)
     return [*sys.argv[:1], *words[words.index(begun_as) + 1 :]]
+
+
+def here() -> str:
+    """Return the working directory, or nothing if it was deleted."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # It was deleted.
+        return ""
+
+
+# Where this process was when ramet was imported, and the texts of programs by their files.
+_folder = here()
+_sources: dict[str, bytes] = {}
+_source_of(sys.modules["__main__"])
