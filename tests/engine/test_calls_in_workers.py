@@ -181,6 +181,24 @@ def test_no_code_behind_the_call_runs_in_a_worker(around: str, tmp_path: Path) -
 
 
 @slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_call_in_a_thread_of_the_script_begins_nothing_in_a_worker(
+    workers: int, tmp_path: Path
+) -> None:
+    text = f"""
+import threading
+def outer():
+    print("scored", go(workers={workers}).best.score)
+thread = threading.Thread(target=outer)
+thread.start()
+thread.join()
+go()
+"""
+    out = ran(written(tmp_path, text))
+    assert out.count("scored") == 1
+
+
+@slow
 def test_a_worker_that_ends_at_the_call_leaves_nothing_unwritten(tmp_path: Path) -> None:
     text = """
 import atexit, threading

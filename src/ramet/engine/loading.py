@@ -38,8 +38,11 @@ def end_loading(*, workers: int = 0) -> None:
 
     A worker trains here, inside the call, and ends: no code behind the call runs in it.
     """
-    if _at_call is not None and threading.current_thread() is threading.main_thread():
-        leave(_at_call())
+    if _at_call is not None:
+        if threading.current_thread() is threading.main_thread():
+            leave(_at_call())
+        # Nothing else: the script's top level goes on to its end, or to a call of its own.
+        raise SystemExit
     if _refuse is not None:
         _check_worker(workers, _refuse)
         return

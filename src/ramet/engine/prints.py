@@ -4,6 +4,7 @@ A worker writes a mark into its own output where the turn of another member begi
 the output from pipes, which it empties all the time, and prints it where it prints itself.
 """
 
+import codecs
 import contextlib
 import io
 import os
@@ -69,7 +70,12 @@ class Lines:
             # Of what overwrites itself, only the last can be seen.
             self._pending = self._pending[self._pending.rfind(b"\r") + 1 :]
         if len(self._pending) > LONGEST:
+            # What may go on in the next piece is kept: a mark, or a character of several bytes.
+            shown = _uncut(self._pending) or len(self._pending)
+            kept = self._pending[shown:]
+            self._pending = self._pending[:shown]
             yield from self.end()
+            self._pending = kept
 
     def end(self) -> Iterator[str]:
         """Yield a last line that has no end."""
@@ -84,6 +90,17 @@ class Lines:
             yield f"[{self._of}] {text}\n"
         if mark:
             self._of = member.decode(errors="replace")
+
+
+def _uncut(line: bytes) -> int:
+    """Return how many bytes come before what may be the beginning of a mark or a character."""
+    at = line.rfind(MARK[:1])
+    if at >= 0 and (line.startswith(MARK, at) or MARK.startswith(line[at:])):
+        # Behind a whole mark there is a member's number, which may be cut as well.
+        return at
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    decoder.decode(line)
+    return len(line) - len(decoder.getstate()[0])
 
 
 class Prints:
