@@ -1,20 +1,17 @@
 """How a worker process runs the user's program up to ``ramet.run``, and goes on from there."""
 
-import atexit
 import builtins
 import contextlib
-import gc
 import importlib.util
-import io
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, FunctionType, ModuleType
 from typing import Never, TypeAlias
 
+from ramet.engine.leaving import leave
 from ramet.engine.script import LOADING, NAMES, Script, become, here, note_globals
 from ramet.errors import UsageError
 from ramet.frames import is_users
@@ -100,17 +97,6 @@ def end() -> None:
 def is_loading() -> bool:
     """Say whether this process is a worker that does not train yet."""
     return _at_call is not None
-
-
-def leave(code: int) -> Never:
-    """End this process without unwinding the code that it is in."""
-    with contextlib.suppress(ValueError):  # Not in the main thread.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # What Python does when it ends, as multiprocessing does it in a forked process.
-    for step in (threading._shutdown, atexit._run_exitfuncs, _flush):  # type: ignore[attr-defined]  # noqa: SLF001
-        with contextlib.suppress(Exception):
-            step()
-    os._exit(code)
 
 
 class Reached(BaseException):
@@ -222,14 +208,6 @@ def _end_imports() -> None:
         if spec is not None:
             # Other threads that import it would wait for ever.
             spec._initializing = False  # noqa: SLF001 - as importlib sets it
-
-
-def _flush() -> None:
-    """Write out what open files hold back, which Python does when it deletes them."""
-    for thing in gc.get_objects():
-        if issubclass(type(thing), io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom):
-            with contextlib.suppress(OSError, ValueError):  # It is closed.
-                thing.flush()
 
 
 @contextlib.contextmanager
