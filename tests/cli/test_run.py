@@ -214,6 +214,14 @@ def test_the_line_that_raised_is_told(tmp_path: Path) -> None:
     assert f"({script}, line 2)" in ramet("run", script).stderr
 
 
+def test_a_script_without_the_arguments_that_it_needs_says_where_they_go(tmp_path: Path) -> None:
+    script = tmp_path / "needs_data.py"
+    lines = ["import argparse", "p = argparse.ArgumentParser()", "p.add_argument('data')"]
+    script.write_text("\n".join([*lines, "p.parse_args()"]))
+    refused = ramet("run", script)
+    assert f"({script}, line 4); a script's own arguments go behind --" in refused.stderr
+
+
 def test_a_module_that_what_is_to_be_trained_lacks_is_not_taken_for_it(tmp_path: Path) -> None:
     script = tmp_path / "lacksomething.py"
     script.write_text("import lacks")

@@ -56,6 +56,20 @@ def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
     assert len(lines_of(b"x" * (LONGEST + 1), b"y\n")) == 2
 
 
+@pytest.mark.parametrize("cut", range(1, len(mark(12))))
+def test_a_mark_behind_a_long_line_without_an_end_may_be_cut_anywhere(cut: int) -> None:
+    long, marked = b"x" * (LONGEST + 1), mark(12)
+    printed = lines_of(long + marked[:cut], marked[cut:] + b"next\n")
+    assert printed == [f"[worker 0] {'x' * (LONGEST + 1)}\n", "[member 12] next\n"]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_character_behind_a_long_line_without_an_end_may_be_cut_anywhere(cut: int) -> None:
+    long, character = b"x" * (LONGEST + 1), "🌱".encode()
+    printed = lines_of(long + character[:cut], character[cut:] + b"\n")
+    assert printed == [f"[worker 0] {'x' * (LONGEST + 1)}\n", "[worker 0] 🌱\n"]
+
+
 def test_what_is_no_text_is_shown_all_the_same() -> None:
     assert lines_of(b"\xff\x00\n") == ["[worker 0] \ufffd\x00\n"]
 

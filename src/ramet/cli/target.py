@@ -8,8 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from ramet.engine.loading import importing_up_to_training
 from ramet.errors import RametError, UsageError
 from ramet.events import RunOpened
+from ramet.frames import is_users, place_of
 from ramet.space import Space
 from ramet.strategies import Strategy, from_description
 
@@ -106,19 +108,22 @@ def _script(path: Path) -> ModuleType:
 
 
 def _imported(name: str, told: str) -> ModuleType:
-    """Import a module; raise ModuleNotFoundError only if it is the one that is not there."""
+    """Import a module; raise ModuleNotFoundError only if it is the one that is not there.
+
+    The import ends where the module calls ``ramet.run``, which is for the command to do.
+    """
     try:
-        return importlib.import_module(name)
+        with importing_up_to_training(name) as module:
+            importlib.import_module(name)
+        return module()
     except RametError:
         raise
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             raise
-        frames = [
-            frame
-            for frame in traceback.extract_tb(error.__traceback__)
-            if "importlib" not in frame.filename and frame.filename != __file__
-        ]
-        at = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        file, _, line = place_of(error).rpartition(":")
+        at = f" ({file}, line {line})" if is_users(file) else ""
+        if isinstance(error, SystemExit) and len(sys.argv) == 1:
+            at += "; a script's own arguments go behind --"
         what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
         raise UsageError(f"{told} must be importable, but it raised {what}{at}") from error

@@ -3,6 +3,7 @@
 The parent writes two pickles: the surroundings, and the job, which is read once they are entered.
 """
 
+import functools
 import os
 import pickle
 import select
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -19,10 +21,11 @@ from typing import Any
 import msgspec
 
 from ramet.blobs import Blobs
+from ramet.engine import loading
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
 from ramet.engine.portable import dumped_leaving
-from ramet.engine.prints import Announcer
+from ramet.engine.prints import Announcer, buffer_lines
 from ramet.engine.run import Run
 from ramet.engine.surroundings import Dismissed, Surroundings
 from ramet.engine.worker import work
@@ -68,33 +71,53 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Train; what ends it early is told to the parent in a file."""
-    worker, report = sys.argv[2:4]
+    worker, report = sys.argv[2], Path(sys.argv[3])
     _handle_signals()
+    buffer_lines()
+    sys.exit(_exit_code(functools.partial(_load_and_train, worker, report), report))
+
+
+def _load_and_train(worker: str, report: Path) -> None:
+    first, second = _read(), _read()
+    _follow_parent()
+    surroundings: Surroundings = pickle.loads(first)  # noqa: S301 - our parent wrote it
+    train = functools.partial(_train, surroundings, second, worker)
+    surroundings.enter(
+        at_call=functools.partial(_exit_code, train, report),
+        refuse=functools.partial(_tell, report=report),
+    )
+    train()
+
+
+def _train(surroundings: Surroundings, packed: bytes, worker: str) -> None:
+    """Do the job; begun again if reading it imports a module that calls ``ramet.run``."""
+    surroundings.settle()
+    # The script may have handlers of its own.
+    _handle_signals()
+    surroundings.check()
+    job: Job = pickle.loads(packed)  # noqa: S301 - our parent wrote it
+    loading.end()
+    watched_by(job.watcher)
+    run = Run(
+        job.settings,
+        job.options,
+        store=job.store,
+        blobs=job.blobs,
+        worker=worker,
+        resume=False,
+    )
+    _work(run, job.train)
+
+
+def _exit_code(work: Callable[[], None], report: Path) -> int:
+    """Work; return the exit code of this process, and tell the parent what ended it early."""
     try:
-        first, second = _read(), _read()
-        _follow_parent()
-        surroundings: Surroundings = pickle.loads(first)  # noqa: S301 - our parent wrote it
-        surroundings.enter()
-        # The script may have handlers of its own.
-        _handle_signals()
-        surroundings.check()
-        job: Job = pickle.loads(second)  # noqa: S301 - and this
-        watched_by(job.watcher)
-        run = Run(
-            job.settings,
-            job.options,
-            store=job.store,
-            blobs=job.blobs,
-            worker=worker,
-            resume=False,
-        )
-        _work(run, job.train)
+        work()
     except Dismissed:
-        raise
-    except BaseException as error:  # noqa: BLE001 - it is raised where somebody sees it
-        # The parent says it, traceback and all.
-        _tell(error, Path(report))
-        sys.exit(1)
+        return 0
+    except BaseException as error:  # noqa: BLE001 - the parent raises it, traceback and all
+        return _tell(error, report)
+    return 0
 
 
 def _read() -> bytes:
@@ -125,6 +148,9 @@ def _work(run: Run, train: Any) -> None:
 def _dismiss(_signal: int, _frame: FrameType | None) -> None:
     # Once is enough: what is under way to the exit must not be cut short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if loading.is_loading():
+        # Nothing is held yet, and the script must not clean up behind its call.
+        os._exit(0)
     raise Dismissed(0)
 
 
@@ -151,7 +177,8 @@ def _follow_parent() -> None:
     threading.Thread(target=wait, name="ramet-lifeline", daemon=True).start()
 
 
-def _tell(error: BaseException, report: Path) -> None:
+def _tell(error: BaseException, report: Path) -> int:
+    """Write down an error for the parent; return this process's exit code."""
     # JSON holds no half characters, which a file's name may.
     message, trace = (
         text.encode(errors="replace").decode()
@@ -161,3 +188,4 @@ def _tell(error: BaseException, report: Path) -> None:
     whole = report.with_suffix(".part")
     whole.write_bytes(msgspec.json.encode(told))
     whole.replace(report)
+    return 1

@@ -13,12 +13,13 @@ from ramet.clock import Clock
 from ramet.engine.child import Job
 from ramet.engine.conditions import settle_threads
 from ramet.engine.failures import Failures
+from ramet.engine.loading import end_loading
 from ramet.engine.opening import Settings, said_mode
 from ramet.engine.options import Options
 from ramet.engine.processes import Share, packed, train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
-from ramet.engine.script import end_loading
+from ramet.engine.script import warn_unless_it_runs_again
 from ramet.engine.vectorized import Vectorizable, work_together
 from ramet.engine.worker import Task, TrainFunction, as_function, work
 from ramet.errors import UsageError
@@ -103,7 +104,7 @@ def run(
             one, round robin.
         progress: Whether to show progress; None shows it on a terminal.
     """
-    end_loading()
+    end_loading(workers=workers)
     function = as_function(train)
     together = _together(train, engine, workers)
     settings = Settings(
@@ -227,6 +228,7 @@ def _together(train: object, engine: Engine | None, workers: int) -> Vectorizabl
 
 
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:
+    warn_unless_it_runs_again(train)
     return packed(
         Job(
             train=train,

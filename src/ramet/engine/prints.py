@@ -4,7 +4,9 @@ A worker writes a mark into its own output where the turn of another member begi
 the output from pipes, which it empties all the time, and prints it where it prints itself.
 """
 
+import codecs
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -33,8 +35,6 @@ class Announcer:
         self._member: int | None = None
         # The user's code may put something else in their place.
         self._outputs = (os.dup(_OUT), os.dup(_ERR))
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # Python opened it
 
     def begins(self, turn: Turn) -> None:
         """Have what is printed from here on be of a turn's member."""
@@ -46,6 +46,13 @@ class Announcer:
                 stream.flush()
             with contextlib.suppress(OSError):
                 os.write(output, MARK + f"member {turn.member}\n".encode())
+
+
+def buffer_lines() -> None:
+    """Have Python's own outputs write line by line; called before any code of the user's runs."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 class Lines:
@@ -63,7 +70,12 @@ class Lines:
             # Of what overwrites itself, only the last can be seen.
             self._pending = self._pending[self._pending.rfind(b"\r") + 1 :]
         if len(self._pending) > LONGEST:
+            # What may go on in the next piece is kept: a mark, or a character of several bytes.
+            shown = _uncut(self._pending) or len(self._pending)
+            kept = self._pending[shown:]
+            self._pending = self._pending[:shown]
             yield from self.end()
+            self._pending = kept
 
     def end(self) -> Iterator[str]:
         """Yield a last line that has no end."""
@@ -78,6 +90,17 @@ class Lines:
             yield f"[{self._of}] {text}\n"
         if mark:
             self._of = member.decode(errors="replace")
+
+
+def _uncut(line: bytes) -> int:
+    """Return how many bytes come before what may be the beginning of a mark or a character."""
+    at = line.rfind(MARK[:1])
+    if at >= 0 and (line.startswith(MARK, at) or MARK.startswith(line[at:])):
+        # Behind a whole mark there is a member's number, which may be cut as well.
+        return at
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    decoder.decode(line)
+    return len(line) - len(decoder.getstate()[0])
 
 
 class Prints:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ramet.domains import Choice, Constant, Domain, Integer, Uniform, Value
 from ramet.engine.launch import run
-from ramet.engine.script import end_loading
+from ramet.engine.loading import end_loading
 from ramet.engine.worker import Task, TrainFunction
 from ramet.errors import UsageError
 from ramet.events import Mode

@@ -1,40 +1,36 @@
-"""The program that called ``ramet.run``, whose top level runs in every worker process as well."""
+"""The program that called ``ramet.run``; its top level runs in each worker process, too."""
 
 import builtins
 import contextlib
-import importlib.util
-import os
+import logging
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 
 from ramet.engine.definitions import found
-from ramet.errors import NotPortable, UsageError
+from ramet.errors import NotPortable
+
+logger = logging.getLogger("ramet")
 
 # What a worker calls the script while its top level runs, as multiprocessing does.
 LOADING = "__mp_main__"
 NAMES = frozenset({"__main__", LOADING})
 # What starts the code of others, and has nothing of the user's at its own top level.
 LAUNCHERS = frozenset({"IPython", "ipykernel", "ipykernel_launcher", "pytest", "ramet"})
+# The code that execnet (pytest-xdist) starts its workers with.
+EXECNET = "import sys;exec(eval(sys.stdin.readline()))"
 # Options of the interpreter whose value is the rest of the word, or the next one.
 VALUED = "mWX"
-
-
-class Reached(BaseException):
-    """A worker that loads its script has come to the call that trains; the loading ends there.
-
-    It is no Exception, which scripts may catch.
-    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """A program as it was started."""
 
-    # As it was when training began, whatever becomes of the file.
+    # As it was when ramet was imported, whatever becomes of the file.
     source: bytes
     # Empty for ``python -c``.
     file: str
@@ -45,12 +41,11 @@ class Script:
     folder: str
 
 
-# Where this process was when ramet was imported.
-_folder = str(Path.cwd())
-# Whether this process is a worker, the script that it runs if there is one, and whether the top
-# level of that is still running.
-_worker = _loading = False
+# Whether this process is a worker, and the script that it runs if there is one.
+_worker = False
 _script: Script | None = None
+# Whether it was said that the program cannot run again.
+_warned = False
 # What the globals of ``__main__`` were when training first began: a worker may come no further.
 _first: dict[str, int] | None = None
 
@@ -65,28 +60,41 @@ def this_script() -> Script | None:
     module = "" if spec is None or spec.name == "__main__" else str(spec.name)
     if file is None:
         return _command()
-    if _launches(module, Path(file)) or not file.endswith(".py"):
+    source = _source_of(main)
+    if _launches(module, Path(file)) or source is None or not _compiles(source):
         return None
     begun_as = module.removesuffix(".__main__") or "".join(sys.argv[:1])
-    with contextlib.suppress(OSError):
-        return _script_of(Path(file).read_bytes(), begun_as, file=str(file), module=module)
-    return None
+    return _script_of(source, begun_as, file=str(file), module=module)
 
 
-def end_loading() -> None:
-    """Go no further if this process only loads the script; called before anything is begun."""
+def warn_unless_it_runs_again(train: object) -> None:
+    """Warn once if what is trained belongs to a program that workers cannot run as well."""
+    global _warned  # noqa: PLW0603 - a process has one program
+    interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
+    if _warned or interactive or getattr(train, "__module__", None) not in NAMES or this_script():
+        return
+    _warned = True
+    fields = {"program": " ".join(sys.orig_argv)}
+    logger.warning(
+        "worker processes cannot run this program again (%(program)s): they get its functions and "
+        "values, but not what its top level does besides, such as patching a library or "
+        "registering an environment; start it as `python train.py` or `python -m package.train`",
+        fields,
+        extra=fields,
+    )
+
+
+def become(script: Script | None) -> None:
+    """Have this process be a worker of a script."""
+    global _worker, _script
+    _worker, _script = True, script
+
+
+def note_globals() -> None:
+    """Note what the globals of ``__main__`` are when training first begins."""
     global _first  # noqa: PLW0603 - a process has one program
-    if _loading:
-        raise Reached
     if _first is None:
         _first = {name: id(value) for name, value in vars(sys.modules["__main__"]).items()}
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and getattr(process.current_process(), "_inheriting", False):
-        raise UsageError(
-            "a script must begin its training behind `if __name__ == '__main__':` if it starts "
-            "processes of its own, such as a DataLoader's with 'spawn' or 'forkserver', but one of "
-            "these came to ramet.run while it imported the script; put that call behind the guard"
-        )
 
 
 def check_unchanged(names: Iterable[str]) -> None:
@@ -100,92 +108,6 @@ def check_unchanged(names: Iterable[str]) -> None:
                 f"runs the script has the first; make it inside the training function, or train "
                 f"in this process, workers=0"
             )
-
-
-def load(script: Script | None) -> None:
-    """Run a script's top level up to where it would train, and have it be ``__main__``."""
-    global _worker, _script, _loading  # noqa: PLW0603 - a process has one program
-    _worker, _script = True, script
-    if script is None:
-        # There, what comes from the parent's finds its globals, and can be pickled by name.
-        sys.modules["__main__"] = main = ModuleType("__main__")
-        main.__dict__["__builtins__"] = builtins
-        return
-    module = _module_of(script)
-    sys.modules["__main__"] = sys.modules[LOADING] = module
-    _loading = True
-    try:
-        with contextlib.suppress(Reached), _as_it_began(script):
-            code = compile(script.source, script.file or "<string>", "exec", dont_inherit=True)
-            exec(code, vars(module))  # noqa: S102 - the user's own program
-    finally:
-        _loading = False
-    module.__name__ = "__main__"
-    _name_as_in_parent(module, set())
-
-
-@contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Leave out what is printed, which the parent has printed already."""
-    if sys.stdout is None:
-        yield
-        return
-    sys.stdout.flush()
-    number = sys.__stdout__.fileno() if sys.__stdout__ else 1
-    kept, nothing = os.dup(number), os.open(os.devnull, os.O_WRONLY)
-    # The file and not ``sys.stdout``, which loggers of the script may hold on to.
-    os.dup2(nothing, number)
-    os.close(nothing)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError, AttributeError):  # It was closed, or put away.
-            sys.stdout.flush()
-        os.dup2(kept, number)
-        os.close(kept)
-
-
-def _module_of(script: Script) -> ModuleType:
-    module = ModuleType(LOADING)
-    module.__dict__["__builtins__"] = builtins
-    spec = importlib.util.find_spec(script.module) if script.module else None
-    module.__spec__ = spec
-    if spec is not None:
-        module.__package__, module.__loader__ = spec.parent, spec.loader
-    if script.file:
-        module.__file__ = script.file
-    return module
-
-
-@contextlib.contextmanager
-def _as_it_began(script: Script) -> Iterator[None]:
-    """Have the arguments and the folder that the script found; put those that it left back."""
-    arguments, folder, environment = sys.argv, Path.cwd(), dict(os.environ)
-    sys.argv = list(script.arguments)
-    with contextlib.suppress(OSError):  # It is gone: no script can rely on it.
-        os.chdir(script.folder)
-    try:
-        yield
-    finally:
-        sys.argv = arguments
-        os.chdir(folder)
-        # The share of the machine that this worker was given among them.
-        os.environ.clear()
-        os.environ.update(environment)
-
-
-def _name_as_in_parent(thing: ModuleType | type, seen: set[int]) -> None:
-    """Have functions and classes say that they are of ``__main__``, as the parent's do."""
-    for value in list(vars(thing).values()):
-        inner = getattr(value, "__func__", value)
-        ours = isinstance(inner, FunctionType | type) and inner.__module__ == LOADING
-        if not ours or id(inner) in seen:
-            continue
-        seen.add(id(inner))
-        with contextlib.suppress(AttributeError, TypeError):  # A metaclass may forbid it.
-            inner.__module__ = "__main__"
-        if isinstance(inner, type):
-            _name_as_in_parent(inner, seen)
 
 
 def _launches(module: str, file: Path) -> bool:
@@ -207,9 +129,30 @@ def _command() -> Script | None:
     serves = "multiprocessing.process" in sys.modules and (
         sys.modules["multiprocessing.process"].parent_process() is not None
     )
-    if code is None or "stdin" in code or serves or hasattr(builtins, "__IPYTHON__"):
+    if code is None or code == EXECNET or serves or hasattr(builtins, "__IPYTHON__"):
         return None
     return _script_of(code.encode(), code, file="", module="")
+
+
+def _source_of(main: ModuleType) -> bytes | None:
+    """Return the text of a program, as it was when it was first read."""
+    file = str(getattr(main, "__file__", None))
+    if file not in _sources:
+        with contextlib.suppress(OSError):
+            _sources[file] = Path(file).read_bytes()
+    if file not in _sources:
+        # It is in an archive.
+        with contextlib.suppress(AttributeError, ImportError):
+            _sources[file] = main.__spec__.loader.get_source("__main__").encode()  # type: ignore[union-attr]
+    return _sources.get(file)
+
+
+def _compiles(source: bytes) -> bool:
+    try:
+        compile(source, "", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _script_of(source: bytes, begun_as: str, *, file: str, module: str) -> Script:
@@ -247,3 +190,17 @@ def _arguments_behind(begun_as: str) -> list[str]:
     if begun_as not in words:
         return list(sys.argv)
     return [*sys.argv[:1], *words[words.index(begun_as) + 1 :]]
+
+
+def here() -> str:
+    """Return the working directory, or nothing if it was deleted."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # It was deleted.
+        return ""
+
+
+# Where this process was when ramet was imported, and the texts of programs by their files.
+_folder = here()
+_sources: dict[str, bytes] = {}
+_source_of(sys.modules["__main__"])

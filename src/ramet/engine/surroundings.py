@@ -2,14 +2,16 @@
 
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from ramet.engine import process_settings
 from ramet.engine.arrival import own
+from ramet.engine.loading import AtCall, load
 from ramet.engine.portable import dumped
 from ramet.engine.process_settings import Carried
-from ramet.engine.script import Script, hushed, load, this_script
+from ramet.engine.script import Script, this_script
 from ramet.errors import NotPortable, UsageError
 
 
@@ -39,15 +41,17 @@ class Surroundings:
             left=left,
         )
 
-    def enter(self) -> None:
-        """Become such a process."""
+    def enter(self, at_call: AtCall, refuse: Callable[[UsageError], int]) -> None:
+        """Run the script; if it calls ``ramet.run``, do ``at_call`` there and end the process."""
         try:
-            with hushed():
-                load(self.script)
+            load(self.script, at_call, refuse)
         except Dismissed:
             raise
         except (Exception, SystemExit) as error:
             raise _unloadable(error, self.script) from error
+
+    def settle(self) -> None:
+        """Take over what the parent's settings are when training begins."""
         sys.argv = list(self.arguments)
         process_settings.apply(self.settings)
 
