@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 from ramet.errors import StateError
 from ramet.state.bit_generators import checked_state
@@ -25,8 +26,16 @@ KINDS = {
     )
 }
 LARGEST_POOL = 1024
-# Before NumPy 2, a generator cannot be given the seeds of another.
+# Before NumPy 2, a generator that is there cannot be given the seeds of another.
 RESTORES_SEEDS = int(np.__version__.partition(".")[0]) >= 2  # noqa: PLR2004 - said above
+
+
+class Seedless(ISeedSequence):
+    """Stands for seeds that an older checkpoint does not hold: a generator cannot spawn from it."""
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+        """Return what NumPy begins with, before the saved state takes its place."""
+        return np.zeros(n_words, dtype)
 
 
 def saved(rng: np.random.Generator) -> dict[str, Any]:
@@ -61,19 +70,24 @@ def revived(tree: Mapping[str, Any]) -> np.random.Generator:
 def made(tree: Mapping[Any, Any]) -> np.random.Generator:
     """Return a new generator with a saved state, or raise as Python and NumPy do of a bad one."""
     name = _saved_kind(tree)
-    if (kind := KINDS.get(name)) is None:
+    # NumPy's stubs know fewer seeds than NumPy takes.
+    kind: Any = KINDS.get(name)
+    if kind is None:
         raise StateError(
             f"a saved generator must be one of NumPy's own, {list(KINDS)}, but this is of {name!r}"
         )
-    bits = kind(0)
-    _set(bits, checked_state(tree[GENERATOR]), _seeds(tree[SEEDS]) if SEEDS in tree else None)
+    bits = kind(_seeds(tree[SEEDS]) if SEEDS in tree else Seedless())
+    bits.state = checked_state(tree[GENERATOR])
     return np.random.Generator(bits)
 
 
 def restore(rng: np.random.Generator, source: np.random.Generator) -> np.random.Generator:
     """Give a generator the state of another one of the same kind, which stays as it is."""
-    copied = copy(source).bit_generator
-    _set(rng.bit_generator, copied.state, copied.seed_seq)
+    bits, copied = rng.bit_generator, copy(source).bit_generator
+    if RESTORES_SEEDS:
+        bits.__setstate__((copied.state, copied.seed_seq))  # type: ignore[attr-defined]  # the stubs lack it
+    else:
+        bits.state = copied.state
     return rng
 
 
@@ -85,13 +99,6 @@ def copy(rng: np.random.Generator) -> np.random.Generator:
 def kind_of(rng: np.random.Generator) -> str:
     """Return the name of a generator's kind."""
     return type(rng.bit_generator).__name__
-
-
-def _set(bits: np.random.BitGenerator, state: Any, seeds: Any) -> None:
-    if RESTORES_SEEDS:
-        bits.__setstate__((state, seeds))  # type: ignore[attr-defined]  # the stubs lack it
-    else:
-        bits.state = state
 
 
 def _seeds(state: Mapping[str, Any]) -> np.random.SeedSequence:
