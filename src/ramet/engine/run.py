@@ -56,6 +56,8 @@ class Run:
         self.worker, self.options = worker, options or Options()
         self._store, self._blobs = store, blobs
         self._strategy, self._notices = settings.strategy, Notices(strict=self.options.strict)
+        strategy = self._strategy
+        self._needs_scores = isinstance(strategy, NeedsScores) and strategy.needs_scores
         self._clock = clock or SystemClock()
         self._journal = begin(settings, store, worker=worker, extend=extend, joins=not resume)
         self.opening = self._journal.opening
@@ -319,7 +321,7 @@ class Run:
             draws=self._journal.draws(member),
             mode=self.opening.mode,
             read=self._checkpoints.read,
-            needs_scores=isinstance(self._strategy, NeedsScores) and self._strategy.needs_scores,
+            needs_scores=self._needs_scores,
         )
         self._out.add(turn)
         return turn
