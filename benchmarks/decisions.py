@@ -52,7 +52,6 @@ def population(strategy: ramet.Strategy, members: int) -> Population:
                 trained=200,
                 step=200,
                 turn=20,
-                scored=True,
                 curve=Curve(steps, tuple(rng.normal(size=20).tolist())),
                 checkpoint=Checkpoint(member=id_, turn=19, step=200, digest="d"),
             )

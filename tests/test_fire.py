@@ -99,7 +99,6 @@ class Scene:
                 reborn=self.reborn.get(id_),
                 data=msgspec.to_builtins(data),
                 curve=Curve(tuple(range(last - len(curve) + 1, last + 1)), tuple(curve)),
-                scored=len(curve) > 0,
                 checkpoint=Checkpoint(member=id_, turn=last // READY - 1, step=last, digest="d"),
             )
         )

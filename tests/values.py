@@ -133,7 +133,7 @@ def member(id_: int, *curve: float, trained: int = READY, **fields: Any) -> Memb
     """Return a member with these scores behind it, one a step."""
     points = Curve(steps=tuple(range(1, len(curve) + 1)), scores=curve)
     hparams = fields.pop("hparams", {"lr": id_ / 10})
-    fields = {"scored": len(points) > 0, "turn": int(len(points) > 0)} | fields
+    fields = {"step": len(points), "turn": int(len(points) > 0)} | fields
     return Member(id=id_, hparams=hparams, trained=trained, curve=points, **fields)
 
 

@@ -19,7 +19,6 @@ from ramet.population import (
     Population,
     Ties,
     final_score,
-    has_final_score,
 )
 from ramet.replica import Replica
 from ramet.series import Series
@@ -130,7 +129,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
             trained=self.trained,
             step=self.step,
             curve=before.curve.extended(self.points),
-            scored=has_final_score(self.points, self.step),
+            untried=False,
             checkpoint=checkpoint,
             attempts=0,
             failing=0,
@@ -203,7 +202,7 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
                 step=self.weights.checkpoint.step,
                 curve=Curve().extended(self.weights.points),
                 inherited=len(self.weights.points),
-                scored=False,
+                untried=True,
                 lost=False,
                 reborn=member.trained if self.kind == "rebirth" else member.reborn,
             )

@@ -88,8 +88,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     curve: Curve = Curve()
     # How many of the curve's points came with the weights, from turns of other members.
     inherited: int = 0
-    # Whether its latest turn ended with a score, and its weights are still those of that turn.
-    scored: bool = False
+    # Whether it took weights that it has not ended a turn with yet.
+    untried: bool = False
     # What it goes on from; None before its first turn.
     checkpoint: Checkpoint | None = None
     # Times that its present turn has raised.
@@ -117,7 +117,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.lost:
             return math.nan
-        return self.curve.scores[-1] if self.scored else None
+        steps, scores = self.curve.steps, self.curve.scores
+        return scores[-1] if steps and steps[-1] == self.step and not self.untried else None
 
     @property
     def own_scores(self) -> tuple[float, ...]:
@@ -127,12 +128,6 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         (0.6,)
         """
         return self.curve.scores[self.inherited :]
-
-    @property
-    def untried(self) -> bool:
-        """Whether it took weights that it has not trained a turn with yet."""
-        kept = self.checkpoint
-        return kept is not None and (kept.member, kept.turn) != (self.id, self.turn - 1)
 
     @property
     def weights_score(self) -> float | None:

@@ -84,7 +84,7 @@ class Notices:
         The times are after 16, 32, 64, … turns a member, or soon after if another worker ended
         that very turn.
         """
-        looks = max((turns // members).bit_length(), 0)
+        looks = (turns // members).bit_length()
         if looks and not self._looks:
             self._scores(population())
         if looks > max(self._looks, FIRST_LOOK):
