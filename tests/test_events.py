@@ -391,6 +391,13 @@ def test_a_score_that_came_with_weights_is_the_donors_until_the_next_turn() -> N
     assert trained[1].score == TRAINED[1].score
 
 
+def test_a_member_that_rests_keeps_its_score() -> None:
+    before = TRAINED[1]
+    rested = fold([Rested(member=1, turn=before.turn, trained=before.trained + 5)], TRAINED)
+    assert (rested[1].score, rested[1].untried) == (before.score, False)
+    assert before.score is not None
+
+
 def test_a_copy_of_hyperparameters_alone_leaves_a_member_its_score() -> None:
     copied = fold([values.copied(0, TRAINED[1], weights=False, hparams=True)], TRAINED)
     assert (copied[0].score, copied[0].own_scores) == (TRAINED[0].score, TRAINED[0].own_scores)

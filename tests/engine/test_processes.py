@@ -134,7 +134,7 @@ def test_threads_that_are_asked_for_outdo_the_environment(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    monkeypatch.setattr("ramet.engine.processes.usable_cores", lambda: 1)
+    monkeypatch.setattr("ramet.engine.share.usable_cores", lambda: 1)
     strategy = ramet.RandomSearch(population=1, ready=1)
     space = ramet.Space(lr=ramet.Uniform(0.0, 1.0))
     result = ramet.run(

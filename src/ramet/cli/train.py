@@ -13,9 +13,9 @@ from ramet.engine.failures import Failures
 from ramet.engine.launch import this_worker
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
-from ramet.engine.processes import Share
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
+from ramet.engine.share import Share
 from ramet.engine.worker import as_function, work
 from ramet.errors import NoBest
 from ramet.history import Result

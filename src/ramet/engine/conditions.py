@@ -3,9 +3,9 @@
 import logging
 import os
 
-from ramet.engine.processes import Share
 from ramet.engine.resources import own_threads, usable_cores
 from ramet.engine.run import Run
+from ramet.engine.share import Share
 from ramet.events import Conditions
 from ramet.wording import count
 

@@ -16,10 +16,12 @@ from ramet.engine.failures import Failures
 from ramet.engine.loading import end_loading
 from ramet.engine.opening import Settings, said_mode
 from ramet.engine.options import Options
-from ramet.engine.processes import Share, packed, train_in_processes
+from ramet.engine.packing import packed
+from ramet.engine.processes import train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
 from ramet.engine.script import warn_unless_it_runs_again
+from ramet.engine.share import Share
 from ramet.engine.vectorized import Vectorizable, work_together
 from ramet.engine.worker import Task, TrainFunction, as_function, work
 from ramet.errors import UsageError

@@ -11,31 +11,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import msgspec
 
 from ramet import errors
-from ramet.engine.child import GRACE_S, Job, Report
-from ramet.engine.portable import culprit
+from ramet.engine.child import GRACE_S, Report
 from ramet.engine.prints import Prints
-from ramet.engine.resources import (
-    THREADS,
-    check_gpus,
-    environment_of,
-    own_threads,
-    threads_given,
-    usable_cores,
-    visible_gpus,
-)
 from ramet.engine.run import Run
 from ramet.engine.script import this_script
 from ramet.engine.worker import Watch
-from ramet.errors import NotPortable, RametError, RunFailed, StoreError, StrategyError
+from ramet.errors import RametError, RunFailed, StoreError
 from ramet.faults import VARIABLE
-from ramet.strategies.base import check_count
 
 logger = logging.getLogger("ramet")
 
@@ -57,56 +45,6 @@ RUN_AGAIN = (
     "A script runs again in each worker process, up to ramet.run. If it deletes or moves the "
     "store, put that behind `if __name__ == '__main__':`."
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """How many worker processes, and what each gets of the machine."""
-
-    workers: int
-    threads: int | None = None
-    gpus: float | None = None
-
-    def __post_init__(self) -> None:
-        check_count("workers", self.workers, "worker processes; 0 trains in this one", least=0)
-        if self.threads is not None:
-            check_count("threads_per_worker", self.threads, "threads of each worker process")
-        if self.workers == 0 and (self.threads, self.gpus) != (None, None):
-            raise StrategyError(
-                f"threads_per_worker and gpus_per_worker are for worker processes, but got "
-                f"(workers=0, threads_per_worker={self.threads}, gpus_per_worker={self.gpus}); "
-                f"set workers, or leave them out"
-            )
-
-    def check_gpus(self) -> None:
-        """Refuse a share of GPUs that is more than there is."""
-        check_gpus(visible_gpus(os.environ), workers=self.workers, per_worker=self.gpus)
-
-    @property
-    def asked(self) -> int | None:
-        """The threads of each process that the user asks for, here or for all programs."""
-        return self.threads or threads_given(os.environ)
-
-    @property
-    def default(self) -> int:
-        """The threads of each process where nothing is asked for."""
-        return max(1, usable_cores() // self.workers) if self.workers else own_threads(os.environ)
-
-    def environments(self, threads: int) -> list[dict[str, str]]:
-        """Return the environment of each worker, with so many threads."""
-        gpus = visible_gpus(os.environ)
-        # What is asked for here is meant more than what the environment says for all programs.
-        given = {
-            name: value
-            for name, value in os.environ.items()
-            if not (self.threads and name in THREADS)
-        }
-        return [
-            environment_of(
-                index, threads=threads, gpus=gpus, gpus_per_worker=self.gpus, given=given
-            )
-            for index in range(self.workers)
-        ]
 
 
 class Ended(NamedTuple):
@@ -328,34 +266,6 @@ def train_in_processes(
                 # What ended the crew comes first; the leases run out.
                 logger.warning("could not take back what workers held: %s", error)
     watch(run)
-
-
-def packed(job: Job) -> bytes:
-    """Return a job as bytes, or say what in it cannot be handed over."""
-    try:
-        return job.packed()
-    except NotPortable:
-        raise
-    except Exception as error:
-        raise NotPortable(
-            f"what worker processes train must be something that can be handed to another process, "
-            f"but {_blame(job)} cannot be pickled: {error!r}. Make it inside the training "
-            f"function{_instead()}; or train in this process, workers=0"
-        ) from error
-
-
-def _blame(job: Job) -> str:
-    """Name what cannot be pickled, and the way to it."""
-    for field in ("train", "settings", "store", "blobs"):
-        way = list(culprit(getattr(job, field)))
-        if way:
-            names = " of ".join(repr(name) for name, _ in reversed(way))
-            return f"{names} of the run's {field} ({type(way[-1][1]).__qualname__})"
-    return "what it is made of"
-
-
-def _instead() -> str:
-    return "" if this_script() is None else ", or at the script's top level, which workers run too"
 
 
 def as_raised(report: Report) -> Exception:

@@ -141,7 +141,7 @@ def _source_of(main: ModuleType) -> bytes | None:
         with contextlib.suppress(OSError):
             _sources[file] = Path(file).read_bytes()
     if file not in _sources:
-        # It is in an archive.
+        # It is in an archive; what cannot say its text is caught below, whatever it lacks.
         with contextlib.suppress(AttributeError, ImportError):
             _sources[file] = main.__spec__.loader.get_source("__main__").encode()  # type: ignore[union-attr]
     return _sources.get(file)
