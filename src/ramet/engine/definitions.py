@@ -42,9 +42,14 @@ def signature(thing: Any) -> Any:
     return codes
 
 
+def type_name(value: Any) -> str:
+    """Return the name of a value's type, with its module."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
 def _identity(value: Any) -> tuple[str, bytes]:
     """Return what tells the values of an enum's members apart, if they can be pickled."""
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    kind = type_name(value)
     try:
         return kind, b"" if type(value) is object else pickle.dumps(value)
     except Exception:  # noqa: BLE001 - whatever a value's own code raises

@@ -6,7 +6,7 @@ from enum import Enum
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ramet.engine.definitions import KEPT, KEPT_IN, UNSET, contents, functions_in
+from ramet.engine.definitions import KEPT, KEPT_IN, UNSET, contents, functions_in, type_name
 from ramet.errors import NotPortable
 
 Kind: TypeAlias = Literal["default", "keyword", "attribute", "cell"]
@@ -66,11 +66,6 @@ def set_parts(thing: Any, parts: Iterable[Part]) -> None:
             _check_left(part.label, part.value, _get(owner, part))
         else:
             _set(owner, part)
-
-
-def type_name(value: Any) -> str:
-    """Return the name of a value's type, with its module."""
-    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _may_differ(name: str, value: Any) -> bool:

@@ -36,8 +36,9 @@ from ramet.engine.definitions import (
     globals_in,
     names_in,
     signature,
+    type_name,
 )
-from ramet.engine.parts import Left, Part, parts_of, type_name
+from ramet.engine.parts import Left, Part, parts_of
 from ramet.engine.script import NAMES, check_unchanged, this_script
 
 logger = logging.getLogger("ramet")
