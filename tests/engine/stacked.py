@@ -1,11 +1,15 @@
 """The engine's own task as a program of NumPy: a stack is a list of states."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 import ramet
+from ramet.engine.lanes import Lanes
 from ramet.engine.mapping import Chunk, Chunks
 from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
 from ramet.state.tree import thaw
@@ -21,6 +25,7 @@ class Together(Descent):
 
     def __init__(self, during: Callable[[Sequence[ramet.Turn]], object] = len) -> None:
         self.during = during
+        self.lanes: list[Lanes] = []
 
     def program(self, space: ramet.Space) -> "Rows":
         assert list(space) == ["lr", "decay"]
@@ -47,9 +52,10 @@ class Rows:
         return [states[place] for place in places]
 
     def trained(
-        self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int]
+        self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Stack, list[list[float]]]:
         self.task.during(turns)
+        self.task.lanes.append(lanes)
         stack, scores = list(states), []
         for place, turn in enumerate(turns):
             row = []
@@ -64,6 +70,22 @@ class Rows:
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, MemoryError)
+
+
+@contextlib.contextmanager
+def cut_off(told: int) -> Iterator[None]:
+    """Cut a run off at once when so many turns have been told."""
+    tell, left = ramet.Run.tell, itertools.count(1)
+
+    def cutting(run: ramet.Run, *args: Any, **settings: Any) -> Any:
+        if next(left) > told:
+            raise KeyboardInterrupt
+        return tell(run, *args, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ramet.Run, "tell", cutting)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def decisions(result: ramet.Result) -> list[Any]:

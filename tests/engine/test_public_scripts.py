@@ -14,6 +14,7 @@ import pytest
 
 import ramet
 from ramet.events import AnyEvent, canonical
+from ramet.faults import VARIABLE
 from tests.engine.scripts import (
     ROOT,
     ended,
@@ -63,17 +64,18 @@ class Script:
         processes = [] if self.label == ONE_PROGRAM else ["--workers", str(workers)]
         return ROOT / "examples" / script, [*settings, "--store", str(store), *processes]
 
-    def run(self, store: Path, workers: int) -> str:
+    def run(self, store: Path, workers: int, *, crash_at: str = "", code: int = 0) -> str:
         """Run the script to its end; return what ramet had to say."""
         script, arguments = self.command(store, workers)
         done = subprocess.run(
             [sys.executable, script, *arguments],
             check=False,
             cwd=store.parent,
+            env={**os.environ, VARIABLE: crash_at},
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return done.stderr
 
 
@@ -106,6 +108,16 @@ def test_a_script_killed_whole_goes_on_at_once_as_if_nothing_had_happened(
     assert findings_in(store, script.name) == []
     # No member was held any more by a process that is dead, so there was nothing to wait for.
     assert "hold" not in said
+
+
+@pytest.mark.parametrize("script", [ONE_PROGRAM], indirect=True)
+def test_one_program_killed_before_the_last_turn_of_a_round_is_told_goes_on_to_the_bit(
+    script: Script, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    script.run(store, workers=0, crash_at="committed:9", code=-signal.SIGKILL)
+    script.run(store, workers=0)
+    assert canonical(result_in(store, script.name).events) == script.log
 
 
 def kill_in_a_turn(script: Script, store: Path) -> None:

@@ -18,7 +18,7 @@ from ramet.events import CheckpointLost, Copied, Mapped, TurnEnded, canonical
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in
-from tests.engine.stacked import Rows, Together
+from tests.engine.stacked import Rows, Together, cut_off
 
 STRATEGIES = {
     "pbt": pbt(synchronous=True, evaluate_every=2),
@@ -169,6 +169,27 @@ def test_what_a_program_raises_ends_the_run_and_costs_nobody_anything() -> None:
     assert not any(seat.worker for seat in store.seats("run"))
     result = train(Together(), store=store, blobs=blobs)
     assert canonical(result.events) == canonical(one_by_one().events)
+
+
+@pytest.mark.parametrize("name", ["pbt", "fire"])
+@pytest.mark.parametrize("told", [1, 4, 23, 29])
+def test_what_is_left_of_a_round_that_was_cut_off_is_trained_in_the_lanes_it_had(
+    name: str, told: int
+) -> None:
+    strategy = STRATEGIES[name]
+    undisturbed, first, second = Together(), Together(), Together()
+    whole = train(undisturbed, strategy)
+    store, blobs = MemoryStore(), MemoryBlobs()
+    with cut_off(told):
+        train(first, strategy, store=store, blobs=blobs)
+    result = train(second, strategy, store=store, blobs=blobs)
+    assert canonical(result.events) == canonical(whole.events)
+    rounds = len(undisturbed.lanes)
+    left, *others = second.lanes
+    as_it_was = undisturbed.lanes[rounds - len(second.lanes)]
+    assert len(left.filled) == len(as_it_was.filled)
+    assert left.of == as_it_was.of[-len(left.of) :]
+    assert others == undisturbed.lanes[rounds - len(others) :]
 
 
 def test_a_run_told_to_stop_stops_when_its_round_is_over() -> None:

@@ -12,10 +12,10 @@ from torch.func import functional_call, grad
 import ramet
 import ramet.torch
 from ramet.errors import RametError, StateError, UsageError
-from ramet.events import Conditions, Mapped
+from ramet.events import Conditions, Mapped, canonical
 from tests.engine.loops import pbt
 from tests.engine.scripts import findings_in
-from tests.engine.stacked import decisions, scores
+from tests.engine.stacked import cut_off, decisions, scores
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3), decay=ramet.Uniform(0.0, 0.1))
 X = torch.linspace(-1, 1, 96).reshape(24, 4)
@@ -105,6 +105,18 @@ def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
     mapped = [event.mapped for event in other.events if isinstance(event, Conditions)]
     assert mapped[1:] == [Mapped(chunk=2, of=6)]
     assert scores(other.events).tolist() == scores(same.events).tolist()
+
+
+@pytest.mark.parametrize("told", [2, 5, 9, 17])
+@pytest.mark.parametrize("chunk", [4, 6])
+def test_a_run_that_was_cut_off_within_a_round_goes_on_to_the_bit(
+    told: int, chunk: int, tmp_path: Path
+) -> None:
+    strategy, store = STRATEGIES["pbt"], tmp_path / "runs.db"
+    with cut_off(told):
+        together(strategy, chunk=chunk, steps=24, store=store)
+    result = together(strategy, chunk=chunk, steps=24, store=store)
+    assert canonical(result.events) == canonical(together(strategy, chunk=chunk, steps=24).events)
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 99, "auto"])

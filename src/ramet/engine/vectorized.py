@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from ramet.engine.checkpoints import UNREADABLE
+from ramet.engine.lanes import Lanes, lanes, members_of_round
 from ramet.engine.mapping import Chunks, too_large
 from ramet.engine.run import Run
 from ramet.engine.turn import Turn
@@ -44,9 +45,13 @@ class Program(Protocol[S]):
         ...
 
     def trained(
-        self, states: S, turns: Sequence[Turn], stretches: Sequence[int]
+        self, states: S, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[S, Sequence[Sequence[float]]]:
-        """Return states after a turn, and each member's scores: one a stretch."""
+        """Return states after a turn, and each member's scores: one a stretch.
+
+        Each member is trained in its own lane, so that a turn comes out the same to the bit
+        whichever turns are trained beside it.
+        """
         ...
 
     def captured(self, states: S) -> Sequence[Tree]:
@@ -79,8 +84,12 @@ def work_together(run: Run, task: Vectorizable, watch: Watch) -> None:
     device: _Device[Any] = _Device(program)
     try:
         while turns := list(iter(run.ask, None)):
-            for group in _alike(turns):
-                _train(run, device, group, watch)
+            groups = list(_alike(turns))
+            # Of a round that was cut off, the turns that are left keep to their lanes.
+            whole = run.opening.synchronous and len(groups) == 1
+            members = members_of_round(run.population) if whole else []
+            for group in groups:
+                _train(run, device, group, members, watch)
     except BaseException:
         run.release_all()
         raise
@@ -93,7 +102,13 @@ def _alike(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
         yield list(group)
 
 
-def _train(run: Run, device: "_Device[Any]", group: Sequence[Turn], watch: Watch) -> None:
+def _train(
+    run: Run,
+    device: "_Device[Any]",
+    group: Sequence[Turn],
+    members: Sequence[int],
+    watch: Watch,
+) -> None:
     turns, lost = device.load(group)
     for turn, error in lost:
         recover(run, turn, error)
@@ -102,7 +117,7 @@ def _train(run: Run, device: "_Device[Any]", group: Sequence[Turn], watch: Watch
     reach("loaded")
     # Of equally many steps, they all have the same ones.
     stretches, *_ = [list(turn.stretches()) for turn in turns]
-    scores, trees = device.train(turns, stretches)
+    scores, trees = device.train(turns, stretches, lanes(turns, members))
     kept = []
     for turn, row, tree in zip(turns, scores, trees, strict=True):
         steps = itertools.accumulate(stretches[1:], initial=turn.start + stretches[0])
@@ -157,11 +172,12 @@ class _Device(Generic[S]):
         return there, lost
 
     def train(
-        self, turns: Sequence[Turn], stretches: Sequence[int]
+        self, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Sequence[Sequence[float]], Sequence[Tree]]:
         """Train what was loaded; return the scores, and what is to be saved."""
         with self._room(len(turns)):
-            states, scores = self._program.trained(cast(S, self._states), turns, stretches)
+            loaded = cast(S, self._states)
+            states, scores = self._program.trained(loaded, turns, stretches, lanes)
             self._states = states
             return scores, self._program.captured(states)
 

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
 from ramet.engine import Turn
+from ramet.engine.lanes import Lanes
 from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
 from ramet.jax.task import (
     Functions,
@@ -48,14 +50,15 @@ class Program:
         self._mesh = Mesh(np.array(self._devices), (AXIS,))
         self._blank = blank(functions)
         self.size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._blank))
-        self._begin = jax.jit(jax.vmap(lambda seed: functions.init(first_key(seed))))
+        self._begin = jax.jit(lambda seed: functions.init(first_key(seed)))
         self._take, self._stack = jax.jit(_taken), jax.jit(_stacked)
         self._alone = jax.jit(self._trained_alone, static_argnames="steps")
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def begun(self, turns: Sequence[Turn]) -> Stacked:
-        seeds = np.array([seed_of(turn.init_rng) for turn in turns])
-        return Stacked(self._begin(seeds), len(turns))
+        # One by one, so that first weights are the same however many begin.
+        each = [self._begin(np.array(seed_of(turn.init_rng))) for turn in turns]
+        return Stacked(self._stack(*each), len(turns))
 
     def restored(self, trees: Sequence[Tree]) -> Stacked:
         for tree in trees:
@@ -70,14 +73,16 @@ class Program:
         return Stacked(states, len(places))
 
     def trained(
-        self, states: Stacked, turns: Sequence[Turn], stretches: Sequence[int]
+        self, states: Stacked, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Stacked, Sequence[Sequence[float]]]:
         values = [self._numbers.of(turn.hparams.peek()) for turn in turns]
         hparams = {name: np.stack([each[name] for each in values]) for name in values[0]}
         seeds = np.array([seed_of(turn.rng) for turn in turns])
         members = states.states, hparams, seeds
+        if not lanes.plain:
+            members = self._placed(members, np.array(lanes.filled))
         chunk = self._chunk(members, stretches[0])
-        now, scores = self._padded(members, len(turns), chunk), []
+        now, scores = self._padded(members, len(lanes.filled), chunk), []
         for nth, steps in enumerate(stretches):
             state, score = self.stretch(chunk, now, nth, steps)
             now = state, *now[1:]
@@ -85,10 +90,11 @@ class Program:
         for turn in turns:
             self._traced.read_from(turn)
         check_step(self._blank, jax.tree.map(_one_of, now[0]))
-        rows = np.stack(jax.device_get(scores), axis=1)[: len(turns)].astype(float)
+        own = np.array(lanes.of)
+        rows = np.stack(jax.device_get(scores), axis=1)[own].astype(float)
         after = now[0]
-        if len(seeds) < len(now[2]):
-            after = self._take([after], np.arange(len(turns)))
+        if len(turns) < len(now[2]):
+            after = self._take([after], own)
         return Stacked(after, len(turns)), rows.tolist()
 
     def captured(self, states: Stacked) -> list[Tree]:
@@ -198,14 +204,18 @@ class Program:
         whole = chunk * len(self._devices)
         places = np.arange(-(-count // whole) * whole)
         places[places >= count] = 0
-        states, hparams, seeds = members
         if len(places) > count:
-            states = self._take([states], places)
-            hparams, seeds = {name: each[places] for name, each in hparams.items()}, seeds[places]
+            members = self._placed(members, places)
         if len(self._devices) == 1:
-            return states, hparams, seeds
-        placed: Members = jax.device_put((states, hparams, seeds), NamedSharding(self._mesh, OWN))
-        return placed
+            return members
+        spread: Members = jax.device_put(members, NamedSharding(self._mesh, OWN))
+        return spread
+
+    def _placed(self, members: "Members", places: NDArray[np.int_]) -> "Members":
+        """Return the members at these places."""
+        states, hparams, seeds = members
+        own = {name: each[places] for name, each in hparams.items()}
+        return self._take([states], places), own, seeds[places]
 
 
 # States, hyperparameters by name, and what each one's keys are made of.

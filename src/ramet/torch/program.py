@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ramet.engine import Turn
+from ramet.engine.lanes import Lanes
 from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
 from ramet.engine.scores import returned_score
 from ramet.errors import RametError, UsageError
@@ -61,22 +62,26 @@ class Program:
 
     @torch.no_grad()
     def trained(
-        self, states: Tensors, turns: Sequence[Turn], stretches: Sequence[int]
+        self, states: Tensors, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Tensors, Sequence[Sequence[float]]]:
         hparams = self._stacked([self._numbers.of(turn.hparams.peek()) for turn in turns])
+        if not lanes.plain:
+            states, hparams = placed(states, lanes.filled), placed(hparams, lanes.filled)
         scores = []
         for steps in stretches:
             drawn = self._stacked([draw(self._functions, turn, steps) for turn in turns])
+            if not lanes.plain:
+                drawn = placed(drawn, lanes.filled)
             members = states, hparams, drawn
             trial = functools.partial(self._trial, members, min(steps, MEASURED))
-            chunk = self.chunks.of(len(turns), trial)
+            chunk = self.chunks.of(len(lanes.filled), trial)
             states, score = self.stretch(chunk, *members, steps)
             scores.append(score)
         check_step(self._like, arrays(row(states, 0)))
         for turn in turns:
             self._traced.read_from(turn)
-        rows = torch.stack(scores, dim=1).cpu().double()
-        return states, rows.tolist()
+        rows = torch.stack(scores, dim=1).cpu().double()[lanes.of]
+        return self.taken([states], lanes.of), rows.tolist()
 
     def captured(self, states: Tensors) -> list[Tree]:
         whole = arrays(states)
@@ -197,6 +202,11 @@ class Program:
         except Exception:  # noqa: BLE001 - whatever it is, it cannot
             return False
         return True
+
+
+def placed(stacked: Tensors, places: list[int]) -> Tensors:
+    """Return what is at these places of the first axis."""
+    return mapped(lambda each: each[places], stacked)
 
 
 def row_of_each(stacked: Tensors, nth: int) -> Tensors:
