@@ -59,11 +59,11 @@ class Rows:
 
     def opening(self) -> list[Any]:
         """Return the first event, as ``read_opening`` takes it."""
-        return self._all("first_event", run=self.row.id, most=MOST_BYTES)
+        return self._all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
 
     def events(self, after: int) -> list[Any]:
         """Return the events behind a number, as ``read_log`` takes them."""
-        return self._all("events", run=self.row.id, after=after, most=MOST_BYTES)
+        return self._all("events", run=self.row.id, after=after, most_bytes=MOST_BYTES)
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""

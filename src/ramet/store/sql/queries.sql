@@ -82,7 +82,7 @@ WHERE run = :run AND member = :member;
 -- name: events
 -- The events behind a number; none is read that is larger than any that was written.
 SELECT run, number, at, worker, took_s,
-    CASE WHEN length(event) <= :most THEN CAST(event AS BLOB) END, checksum
+    CASE WHEN length(event) <= :most_bytes THEN CAST(event AS BLOB) END, checksum
 FROM events
 WHERE run = :run AND number > :after
 ORDER BY number;
@@ -90,7 +90,7 @@ ORDER BY number;
 -- name: first_event
 -- The opening of a run.
 SELECT run, number, at, worker, took_s,
-    CASE WHEN length(event) <= :most THEN CAST(event AS BLOB) END, checksum
+    CASE WHEN length(event) <= :most_bytes THEN CAST(event AS BLOB) END, checksum
 FROM events
 WHERE run = :run AND number = 0;
 
