@@ -5,8 +5,9 @@
 
 One worker claims and commits turn after turn, each with one TurnEnded, in an asynchronous run or,
 with ``--sync``, in a synchronous one. ``fold_ms`` is what such an event costs a worker that has it:
-writing it on its replica, where the member's curve has ``--points`` scores. The medians over the
-turns; none may grow with the members.
+writing it on its replica, where the member's curve has ``--points`` scores. ``read_us`` is what
+each event of the log costs that is read from the file. The medians over the turns, and that mean;
+none may grow with the members.
 """
 
 import statistics
@@ -98,6 +99,9 @@ def measure(
         store.commit(lease, events, [after], round=round_ + 1 if last else None)
         commits.append(time.perf_counter() - prepared)
         claims.append(claimed - began)
+    began = time.perf_counter()
+    read = len(store.events("run"))
+    read_us = (time.perf_counter() - began) / read * 1e6
     store.close()
     return {
         "store": "sqlite",
@@ -107,6 +111,7 @@ def measure(
         "turns": turns,
         "commit_ms": statistics.median(commits) * 1e3,
         "claim_ms": statistics.median(claims) * 1e3,
+        "read_us": read_us,
     }
 
 

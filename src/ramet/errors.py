@@ -25,7 +25,8 @@
         ├── RunNotFound              no run of that name in the store
         ├── LeaseLost                somebody else took the member over; nothing was written
         ├── LogMoved                 others committed first; nothing was written, decide again
-        ├── CorruptLog               what should be events is not
+        ├── EventTooLarge            more than an event in the log can be; nothing was written
+        ├── CorruptLog               what should be events is not, or is damaged
         ├── CorruptStore             the file is damaged
         ├── NotAStore                a file that is something else, or no file
         ├── StoreBusy                others kept it locked for longer than we wait
@@ -45,6 +46,7 @@ __all__ = [
     "CheckpointMissing",
     "CorruptLog",
     "CorruptStore",
+    "EventTooLarge",
     "HyperparameterOverwritten",
     "HyperparameterUnread",
     "LeaseLost",
@@ -175,8 +177,12 @@ class LogMoved(StoreError):
     """Others committed since the events that this commit was decided on."""
 
 
+class EventTooLarge(StoreError):
+    """An event is larger or nested deeper than one in the log can be: nothing was written."""
+
+
 class CorruptLog(StoreError):
-    """What should be a log of events is not one."""
+    """What should be a log of events is not one, or is damaged."""
 
 
 class CorruptStore(StoreError):

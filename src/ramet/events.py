@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ramet.errors import CorruptLog, UnknownSchema
+from ramet import nesting
+from ramet.errors import CorruptLog, EventTooLarge, UnknownSchema
 from ramet.population import (
     Best,
     Checkpoint,
@@ -26,6 +27,14 @@ from ramet.space import Hparams, Space
 
 # Raised whenever an event loses or redefines a field, or gains one that has no default.
 SCHEMA = 1
+
+# Of an event's JSON. The largest honest ones open runs: 10,000 members with 30 hyperparameters each
+# are 10 MB. Read, JSON that was made to be large takes 20 times as much memory.
+MOST_BYTES = 16 * 2**20
+# Honest ones are ten deep.
+MOST_DEPTH = 100
+# Bytes of a damaged event that its error shows.
+EXCERPT = 100
 
 Mode: TypeAlias = Literal["max", "min"]
 # Which checkpoints a run keeps; docs/architecture.md says what each promises.
@@ -407,25 +416,34 @@ def fold(events: Iterable[AnyEvent], start: Population | None = None) -> Populat
 
 
 def encode(event: AnyEvent) -> bytes:
-    """Return an event as JSON."""
-    return _encoder.encode(event)
+    """Return an event as JSON, or raise EventTooLarge if no reader would take it."""
+    try:
+        data = _encoder.encode(event)
+    except RecursionError:
+        raise _too_deep(event) from None
+    if len(data) > MOST_BYTES:
+        raise EventTooLarge(
+            f"an event must take at most {MOST_BYTES:,} bytes of the log, but "
+            f"{type(event).__name__} takes {len(data):,}. Nothing was written; report fewer "
+            f"scores and metrics in a turn, note less, or begin with fewer members"
+        )
+    if nesting.deeper_than(data, MOST_DEPTH):
+        raise _too_deep(event)
+    return data
 
 
 def decode(data: bytes) -> AnyEvent:
     """Read an event back, or say which version of the schema wrote it."""
     try:
-        version = _versions.decode(data).v
-    except msgspec.MsgspecError as error:
-        raise CorruptLog(f"an event must be JSON with its schema, but {error}: {data!r}") from error
-    if version != SCHEMA:
-        raise UnknownSchema(
-            f"events of schema {SCHEMA} can be read, but this one is of schema {version}; "
-            f"open the run with the version of ramet that wrote it"
-        )
-    try:
-        return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+        event = _decoder.decode(data)
+    except _NOT_JSON as error:
+        _check_schema(data)
         raise CorruptLog(f"an event must be as schema {SCHEMA} has it, but {error}") from error
+    if event.v != SCHEMA:
+        raise _unknown_schema(event.v)
+    if nesting.deeper_than(data, MOST_DEPTH):
+        raise CorruptLog(f"an event must be nested at most {MOST_DEPTH} deep, but is deeper")
+    return event
 
 
 def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
@@ -447,6 +465,33 @@ def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
     return ordered + sorted(arrivals, key=_place)
 
 
+def _check_schema(data: bytes) -> None:
+    """Refuse what is no event at all, or one of another schema."""
+    try:
+        version = _versions.decode(data).v
+    except _NOT_JSON as error:
+        # An excerpt: what is damaged may be large.
+        raise CorruptLog(
+            f"an event must be JSON with its schema, but {error}: {data[:EXCERPT]!r}"
+        ) from error
+    if version != SCHEMA:
+        raise _unknown_schema(version)
+
+
+def _unknown_schema(version: int) -> UnknownSchema:
+    return UnknownSchema(
+        f"events of schema {SCHEMA} can be read, but this one is of schema {version}; "
+        f"open the run with the version of ramet that wrote it"
+    )
+
+
+def _too_deep(event: AnyEvent) -> EventTooLarge:
+    return EventTooLarge(
+        f"an event must be nested at most {MOST_DEPTH} deep, but {type(event).__name__} is deeper. "
+        f"Nothing was written; keep flatter data in it"
+    )
+
+
 def _place(event: Arrival) -> tuple[int, int, str]:
     return (1, 0, event.name) if isinstance(event, LeftUnread) else (0, event.member, "")
 
@@ -455,6 +500,8 @@ class _Versioned(msgspec.Struct):
     v: int
 
 
+# msgspec goes into nested JSON by recursion.
+_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _encoder = msgspec.json.Encoder()
 _versions = msgspec.json.Decoder(_Versioned)
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -48,8 +48,10 @@ def test_events_of_another_version_are_said_and_nothing_is_written(
 ) -> None:
     with sqlite3.connect(two) as connection:
         connection.execute(
-            "UPDATE events SET event = replace(event, '\"v\":1', '\"v\":99') WHERE number = 3"
+            "UPDATE events SET event = replace(event, '\"v\":1', '\"v\":99'), checksum = NULL "
+            "WHERE number = 3"
         )
+        connection.execute("UPDATE runs SET checked_from = 4, checksum = NULL")
     path = tmp_path / "report.html"
     refused = ramet("report", two, "one", "-o", path)
     assert refused.exit_code == 1

@@ -177,3 +177,33 @@ def test_stopping_by_hand_gives_the_member_back() -> None:
     lease = store.claim("run", worker="next", ttl_s=1.0)
     assert lease is not None
     assert lease.member == 0
+
+
+@pytest.mark.parametrize("size", [10_001, 2_000_000])
+def test_a_log_keeps_head_and_tail_of_a_long_message(size: int) -> None:
+    class Verbose(Breaks):
+        def evaluate(self, state: object) -> float:
+            raise ValueError("the weights were " + "7" * size + ", not finite")
+
+    store, blobs = MemoryStore(), MemoryBlobs()
+    with pytest.raises(RunFailed, match="characters left out") as failed:
+        ramet.run(
+            Verbose(0, times=0).loop,
+            SPACE,
+            pbt(),
+            steps=12,
+            mode="max",
+            seed=0,
+            store=store,
+            blobs=blobs,
+        )
+    assert len(str(failed.value)) < 11_000
+    (name,) = store.runs()
+    events = [logged.event for logged in store.events(name)]
+    first = next(event for event in events if isinstance(event, AttemptFailed))
+    assert first.error.startswith("ValueError: the weights were 777")
+    assert first.error.endswith("777, not finite")
+    assert len(first.error) < 10_100
+    assert len(first.traceback) < 100_100
+    assert first.traceback.startswith("Traceback (most recent call last)")
+    assert first.traceback.rstrip().endswith("777, not finite")

@@ -21,6 +21,7 @@ from ramet.store.statements import queries
 from ramet.testing import FakeClock, FakeProcesses
 from ramet.testing.store import StoreContract
 from ramet.testing.store_steps import TTL_S, begin, claim, end_turn, nobody_is_free, standings
+from tests.store.older import make_older
 from tests.store.soundness import wrong_with
 
 processes = get_context("spawn")
@@ -205,10 +206,7 @@ def test_a_lease_in_an_older_file_that_names_no_process_keeps_its_time(path: Pat
     begin(store, members=1)
     claim(store)
     store.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("ALTER TABLE members DROP COLUMN process")
-        connection.execute("PRAGMA user_version = 2")
-    connection.close()
+    make_older(path, 2)
     processes.die()
     store = SQLiteStore(path, clock=clock, processes=processes)
     assert nobody_is_free(store)
@@ -263,7 +261,10 @@ def test_checking_a_store_finds_members_that_do_not_stand_as_their_events_say(pa
     end_turn(store, claim(store))
     assert wrong_with(store) == []
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE members SET step = 7 WHERE run = 1 AND member = 2")
+        # As in a file without checksums, where nothing else tells.
+        connection.execute(
+            "UPDATE members SET step = 7, checksum = NULL WHERE run = 1 AND member = 2"
+        )
     connection.close()
     (line,) = wrong_with(store)
     assert line.startswith("member 2 stands at Standing(member=2, trained=0, step=7")
@@ -273,13 +274,16 @@ def test_checking_a_store_finds_members_that_do_not_stand_as_their_events_say(pa
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ("DELETE FROM events WHERE number = 1", "event 1 should come next, but it is number 2"),
-        ("UPDATE events SET event = x'7b' WHERE number = 1", "the log cannot be read"),
-        ("DELETE FROM events WHERE number = 0", "the log cannot be read"),
+        (
+            "DELETE FROM events WHERE number = 1",
+            "event 1 of run 'lm' does not: event 2 stands in its place",
+        ),
+        ("UPDATE events SET event = x'7b' WHERE number = 1", "the record cannot be read"),
+        ("DELETE FROM events WHERE number = 0", "the record cannot be read"),
         (
             """UPDATE events SET event = CAST(
             replace(CAST(event AS TEXT), '"member":0', '"member":99') AS BLOB)""",
-            "the log cannot be read",
+            "the record cannot be read",
         ),
     ],
 )

@@ -11,6 +11,8 @@ from ramet.strategies.base import check_count
 
 # Attempts that may at least fail before anybody has ended a turn: then it is the code's fault.
 FIRST_ATTEMPTS = 3
+# Characters that a log keeps of an error and of its traceback, which may quote whole arrays.
+MOST_OF_ERROR, MOST_OF_TRACEBACK = 10_000, 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class Failures:
 
 def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFailed:
     """Return the event that training a turn raised."""
-    trace = "".join(traceback.format_exception(error))
+    trace = _shortened("".join(traceback.format_exception(error)), MOST_OF_TRACEBACK)
     # A log holds no half characters, which a file's name in a traceback may.
     what, trace, where = (
         text.encode(errors="replace").decode() for text in (_named(error), trace, place_of(error))
@@ -72,4 +74,16 @@ def described(error: BaseException) -> str:
 
 
 def _named(error: BaseException) -> str:
-    return "".join(traceback.format_exception_only(error)).strip()
+    return _shortened("".join(traceback.format_exception_only(error)).strip(), MOST_OF_ERROR)
+
+
+def _shortened(text: str, most: int) -> str:
+    r"""Return a text, or its head and its tail if it is longer than this.
+
+    >>> _shortened("ValueError: " + "x" * 90 + " is no rate", 40)
+    'ValueError: xxxxxxxx\n[73 characters left out]\nxxxxxxxxx is no rate'
+    """
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half:,} characters left out]\n{text[-half:]}"

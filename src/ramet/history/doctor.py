@@ -46,7 +46,7 @@ def log_findings(store: Store, run: str) -> list[Finding]:
         seats, log = _at_rest(store, run)
         return [*_numbering(log), *_story(log), *_standings(_folded(log), seats)]
     except StoreError as error:
-        return [Finding(promise="I4", what=f"the log cannot be read: {error}")]
+        return [Finding(promise="I4", what=f"the record cannot be read: {error}")]
 
 
 def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:

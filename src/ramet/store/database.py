@@ -7,9 +7,11 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ramet import events
 from ramet.clock import Clock
 from ramet.process import Processes
 from ramet.store import file_refusals
@@ -24,6 +26,8 @@ _NEEDED = (3, 24, 0)
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1e-4, 2e-3
 # Decides nothing but pauses. Not the module's own generator: training may draw from that.
 _chance = random.SystemRandom()
+# Of a row: more than the largest event, and all that is beside it.
+MOST_BYTES = events.MOST_BYTES + 2**20
 # Writes of this process between two times that the log is copied back; each is some pages.
 COPY_BACK_EVERY = 250
 
@@ -101,6 +105,10 @@ class Database:
                 except sqlite3.Error as error:
                     self._roll_back()
                     raise file_refusals.refusal(error, self.path, self._patience_s) from error
+                except UnicodeDecodeError as error:
+                    # SQLite quotes a schema that is damaged.
+                    self._roll_back()
+                    raise file_refusals.corrupt(self.path, "its schema is not text") from error
                 except BaseException:
                     self._roll_back()
                     raise
@@ -170,6 +178,9 @@ class Database:
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False
         )
+        # What cannot be decoded is found when rows are read, which can say which one it is in.
+        connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
         try:
             self._prepare(connection)
         except BaseException:
@@ -196,7 +207,7 @@ class Database:
         if (mode := _pragma(connection, "journal_mode = WAL")) != "wal":
             raise file_refusals.no_wal(self.path, mode)
         # Queries ask whether who holds a lease still exists.
-        connection.create_function("gone", 1, self._processes.gone)
+        connection.create_function("gone", 1, partial(_gone, self._processes))
         # It is for whoever is through the turnstile to do.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         if version < len(migrations()):
@@ -222,6 +233,10 @@ class Database:
 
 def _pragma(connection: sqlite3.Connection, pragma: str) -> Any:
     return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+
+def _gone(processes: Processes, process: bytes | None) -> bool:
+    return processes.gone(None if process is None else process.decode(errors="replace"))
 
 
 def _make_folder(path: Path) -> None:

@@ -17,6 +17,7 @@ from ramet.errors import (
 # Somebody else is at the file; it passes.
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_TOOBIG}
 _READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
 
 
@@ -43,7 +44,7 @@ def refusal(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
         )
     if code == sqlite3.SQLITE_NOTADB:
         return not_a_store(path, "it is not an SQLite database")
-    if code == sqlite3.SQLITE_CORRUPT:
+    if code in _DAMAGED:
         return corrupt(path, said)
     return StoreError(f"the store {path} must answer, but SQLite says: {said}. Nothing was written")
 

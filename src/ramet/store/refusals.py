@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ramet.errors import LeaseLost, LogMoved, RunNotFound
+from ramet.errors import CorruptLog, LeaseLost, LogMoved, RunNotFound
 from ramet.store.base import Lease, Standing
 
 
@@ -34,4 +34,11 @@ def copied_moved(lease: Lease, source: Standing) -> LogMoved:
         f"a copy must be of what its source has when it is written, but member {source.member} of "
         f"run {lease.run!r} went on from {source.checkpoint}; nothing was written: read on, decide "
         f"again"
+    )
+
+
+def damaged(what: str, why: str) -> CorruptLog:
+    return CorruptLog(
+        f"a store must say what was written to it, but {what} does not: {why}. The disk, or a copy "
+        f"of the file, damaged it; put back a copy of the store that is whole"
     )

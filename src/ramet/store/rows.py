@@ -4,12 +4,21 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from ramet.clock import Clock
-from ramet.events import Logged, RunOpened, decode, fold
-from ramet.store.base import Lease, Seat, Standing
-from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
+from ramet.events import MOST_BYTES, RunOpened, fold
+from ramet.store.base import Lease, Seat, Standing, standing
+from ramet.store.checked import (
+    EventRow,
+    MemberRow,
+    RunRow,
+    checksum,
+    is_text,
+    read_run,
+    read_seats,
+)
+from ramet.store.refusals import copied_moved, damaged, lease_lost, log_moved, run_not_found
 from ramet.store.statements import queries
 
 
@@ -20,10 +29,6 @@ class Free(NamedTuple):
     trained: int
     # The last one given.
     token: int
-
-
-# An event as it is kept: number, at, worker, took_s and JSON.
-EventRow = tuple[int, float, str, float | None, bytes]
 
 
 class Rows:
@@ -45,29 +50,26 @@ class Rows:
         row = self._one("run", name=name)
         if row is None:
             raise run_not_found(name, sorted(names(connection)))
-        self._id: int
-        # The budget of each member.
-        self.steps: int
-        # None in an asynchronous run.
-        self.round: int | None
-        # The number of the last event.
-        self.head: int
-        self._id, self.steps, self.round, self.head = row
+        self.row: RunRow = read_run(row)
 
-    def opening(self) -> bytes:
-        """Return the first event."""
-        (event,) = self._one("first_event", run=self._id)
-        return bytes(event)
+    @property
+    def head(self) -> int:
+        """The number of the last event."""
+        return self.row.head
 
-    def events(self, after: int) -> list[EventRow]:
-        """Return the events behind a number."""
-        return self._all("events", run=self._id, after=after)
+    def opening(self) -> list[Any]:
+        """Return the first event, as ``read_opening`` takes it."""
+        return self._all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
+
+    def events(self, after: int) -> list[Any]:
+        """Return the events behind a number, as ``read_log`` takes them."""
+        return self._all("events", run=self.row.id, after=after, most_bytes=MOST_BYTES)
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
         now = self._clock.uptime()
-        rows = self._all("seats", run=self._id, now=now, boot=self._boot, process=self._process)
-        return [_seat(*row, now=now) for row in rows]
+        rows = self._all("seats", run=self.row.id, now=now, boot=self._boot, process=self._process)
+        return read_seats(self.row, rows, now=now)
 
     def first_free(self, prefer: int | None) -> Free | None:
         """Return the member to claim, if there is one."""
@@ -100,7 +102,7 @@ class Rows:
         held = replace(lease, expires_at=now + ttl_s)
         self._one(
             "lease",
-            run=self._id,
+            run=self.row.id,
             member=held.member,
             token=held.token,
             worker=held.worker,
@@ -113,15 +115,15 @@ class Rows:
 
     def held_by(self, worker: str) -> list[tuple[int, int]]:
         """Return the members that a worker holds, each with its token."""
-        return self._all("held_by", run=self._id, worker=worker)
+        return self._all("held_by", run=self.row.id, worker=worker)
 
     def let_go(self, member: int, token: int) -> None:
         """End a lease, unless another took its place."""
-        self._one("let_go", run=self._id, member=member, token=token)
+        self._one("let_go", run=self.row.id, member=member, token=token)
 
     def check_held(self, lease: Lease) -> None:
         """Raise LeaseLost unless this lease is the last one given, and still is."""
-        worker, token = self._one("holder", run=self._id, member=lease.member)
+        worker, token = self._one("holder", run=self.row.id, member=lease.member)
         if worker is None or token != lease.token:
             raise lease_lost(lease, ago_s=self._clock.uptime() - lease.expires_at, holder=worker)
 
@@ -133,41 +135,41 @@ class Rows:
     def check_copied(self, lease: Lease, copied: Iterable[Standing]) -> None:
         """Raise LogMoved if one of these has another checkpoint by now."""
         for source in copied:
-            (checkpoint,) = self._one("checkpoint", run=self._id, member=source.member)
+            (checkpoint,) = self._one("checkpoint", run=self.row.id, member=source.member)
             if checkpoint != source.checkpoint:
                 raise copied_moved(lease, source)
 
     def write(self, worker: str, events: Sequence[bytes], *, under: Lease | None = None) -> None:
         """Write events behind the last, and how long the lease had been held for them."""
-        at, first = self._clock.now(), self.head + 1
-        took_s = None if under is None else self._clock.uptime() - under.given_at
+        # As SQLite returns them, whatever kind of numbers a clock has.
+        at = float(self._clock.now())
+        took_s = None if under is None else float(self._clock.uptime() - under.given_at)
         rows = [
-            (self._id, number, at, worker, took_s, data)
-            for number, data in enumerate(events, first)
+            EventRow(self.row.id, number, at, worker, took_s, data)
+            for number, data in enumerate(events, self.head + 1)
         ]
-        self._connection.executemany(queries()["add_event"], rows)
-        self.head += len(rows)
+        checked = [(*row, checksum(row)) for row in rows]
+        self._connection.executemany(queries()["add_event"], checked)
+        self.row = self.row._replace(head=self.head + len(rows))
 
     def put(self, standings: Iterable[Standing], *, writer: int) -> None:
         """Record how members stand, and end their leases."""
-        rows = [
-            {
-                **asdict(standing),
-                "run": self._id,
-                "writer": writer,
-                "phase": 0 if self.round is None else standing.turn,
-            }
-            for standing in standings
-        ]
-        self._connection.executemany(queries()["put"], rows)
+        rows = [_member(self.row, after) for after in standings]
+        checked = [{**row._asdict(), "writer": writer, "checksum": checksum(row)} for row in rows]
+        self._connection.executemany(queries()["put"], checked)
 
-    def move_on(self) -> None:
-        """Record the budget, the round and the last event."""
-        self._one("move_on", id=self._id, steps=self.steps, round=self.round, head=self.head)
+    def move_on(self, *, steps: int | None = None, round: int | None = None) -> None:  # noqa: A002 - as in the protocol
+        """Record the last event and, where one is given, another budget or round."""
+        if steps is not None:
+            self.row = self.row._replace(steps=steps)
+        if round is not None:
+            self.row = self.row._replace(round=round)
+        self._one("move_on", **self.row._asdict(), checksum=checksum(self.row))
 
     def _free(self, query: str, **values: Any) -> Free | None:
-        row = self._one(query, run=self._id, steps=self.steps, phase=self.round or 0, **values)
-        return None if row is None else Free(*row)
+        run = self.row
+        row = self._one(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
+        return None if row is None else _whole(Free(*row), run.name)
 
     def _one(self, query: str, **values: Any) -> Any:
         return self._connection.execute(queries()[query], values).fetchone()
@@ -178,44 +180,38 @@ class Rows:
 
 def names(connection: sqlite3.Connection) -> list[str]:
     """Return the names of the runs, in the order in which they were opened."""
-    return [name for (name,) in connection.execute(queries()["names"])]
+    found = [name for (name,) in connection.execute(queries()["names"])]
+    for name in found:
+        if not is_text(name):
+            raise damaged(f"the name of run {name!r}", "it is not text in UTF-8")
+    return found
 
 
 def add_run(connection: sqlite3.Connection, opening: RunOpened) -> None:
     """Begin a run without any event."""
-    round_ = 0 if opening.synchronous else None
-    run = {"name": opening.name, "steps": opening.steps, "round": round_}
-    id_ = connection.execute(queries()["add_run"], run).lastrowid
-    # Some may rest through the first round.
-    members = (
-        (id_, member.id, member.trained, member.turn, member.turn if opening.synchronous else 0)
-        for member in fold([opening])
+    round_, members = 0 if opening.synchronous else None, fold([opening]).members
+    begun = {"name": opening.name, "steps": opening.steps, "round": round_, "members": len(members)}
+    connection.execute(queries()["add_run"], begun)
+    run = read_run(connection.execute(queries()["run"], begun).fetchone())
+    rows = [_member(run, standing(member)) for member in members]
+    connection.executemany(queries()["add_member"], [(*row, checksum(row)) for row in rows])
+
+
+def _member(run: RunRow, after: Standing) -> MemberRow:
+    return MemberRow(
+        run=run.id,
+        member=after.member,
+        trained=after.trained,
+        step=after.step,
+        turn=after.turn,
+        # SQLite knows no negative zero.
+        score=None if after.score is None else after.score + 0.0,
+        checkpoint=after.checkpoint,
+        phase=0 if run.round is None else after.turn,
     )
-    connection.executemany(queries()["add_member"], members)
 
 
-def logged(row: EventRow) -> Logged:
-    """Return an event as it is read."""
-    number, at, worker, took_s, data = row
-    return Logged(number=number, at=at, worker=worker, took_s=took_s, event=decode(data))
-
-
-def _seat(  # noqa: PLR0917 - in the order of the query
-    member: int,
-    trained: int,
-    step: int,
-    turn: int,
-    score: float | None,
-    checkpoint: str | None,
-    worker: str | None,
-    heard_at: float,
-    live: int,
-    *,
-    now: float,
-) -> Seat:
-    standing = Standing(
-        member=member, trained=trained, step=step, turn=turn, score=score, checkpoint=checkpoint
-    )
-    if not live:
-        return Seat(standing=standing)
-    return Seat(standing=standing, worker=worker, silent_s=now - heard_at)
+def _whole(free: Free, run: str) -> Free:
+    if all(isinstance(number, int) for number in free):
+        return free
+    raise damaged(f"the row of member {free.member!r} of run {run!r}", "its numbers are none")

@@ -6,16 +6,17 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
 from ramet.errors import CorruptStore, StoreError
-from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
+from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing
+from ramet.store.checked import read_log, read_opening
 from ramet.store.database import Database
-from ramet.store.rows import Rows, add_run, logged, names
+from ramet.store.rows import Rows, add_run, names
 
 # What commits survive: the machine losing "power", or only the death of any "process".
 Durability = Literal["power", "process"]
@@ -74,13 +75,14 @@ class SQLiteStore:
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         if opening.name not in self.runs():
             self._begin(opening, worker)
+        # Claims go by the members' rows, and are too many to check them.
+        self.seats(opening.name)
         return self.opening(opening.name)
 
     def opening(self, run: str) -> RunOpened:
         with self._reading(run) as rows:
-            data = rows.opening()
-        # The first event of a run always is.
-        return cast(RunOpened, decode(data))
+            found = rows.opening()
+        return read_opening(rows.row, found)
 
     def runs(self) -> list[str]:
         with self._database.reading() as connection:
@@ -138,8 +140,7 @@ class SQLiteStore:
             rows.write(lease.worker, written, under=lease)
             rows.put(standings, writer=lease.member)
             rows.let_go(lease.member, lease.token)
-            rows.round = rows.round if round is None else round
-            rows.move_on()
+            rows.move_on(round=round)
             faults.reach("committing")
         faults.reach("committed")
         return rows.head
@@ -149,14 +150,13 @@ class SQLiteStore:
         with self._writing(run, durable=self._durable) as rows:
             rows.check_head(after)
             rows.write(worker, [written])
-            rows.steps = event.steps if isinstance(event, Extended) else rows.steps
-            rows.move_on()
+            rows.move_on(steps=event.steps if isinstance(event, Extended) else None)
         return rows.head
 
     def events(self, run: str, after: int = -1) -> list[Logged]:
         with self._reading(run) as rows:
             found = rows.events(after)
-        return [logged(row) for row in found]
+        return read_log(rows.row, found, after=after)
 
     def seats(self, run: str) -> list[Seat]:
         with self._reading(run) as rows:

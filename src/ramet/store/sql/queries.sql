@@ -1,18 +1,21 @@
 -- name: add_run
 -- Begins a run.
-INSERT INTO runs (name, steps, round, head) VALUES (:name, :steps, :round, -1);
+INSERT INTO runs (name, steps, round, head, members) VALUES (:name, :steps, :round, -1, :members);
 
 -- name: add_member
 -- Adds a member that has not trained yet.
-INSERT INTO members (run, member, trained, turn, phase) VALUES (?, ?, ?, ?, ?);
+INSERT INTO members (run, member, trained, step, turn, score, checkpoint, phase, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_event
 -- Writes an event.
-INSERT INTO events (run, number, at, worker, took_s, event) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO events (run, number, at, worker, took_s, event, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: run
 -- What verbs need to know of a run.
-SELECT id, steps, round, head FROM runs WHERE name = :name;
+SELECT id, name, steps, round, head, members, checked_from, checksum
+FROM runs WHERE name = :name;
 
 -- name: names
 -- The runs, in the order in which they were opened.
@@ -20,14 +23,14 @@ SELECT name FROM runs ORDER BY id;
 
 -- name: move_on
 -- Records how far the log reaches and what changed with it.
-UPDATE runs SET steps = :steps, round = :round, head = :head WHERE id = :id;
+UPDATE runs SET steps = :steps, round = :round, head = :head, checksum = :checksum WHERE id = :id;
 
 -- name: first_free
 -- The member that trained least, of those that are free to train.
 SELECT member, trained, token FROM members INDEXED BY claims
 WHERE run = :run AND phase = :phase AND trained < :steps
 AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
-    AND NOT (process IS NOT :process AND gone(process)))
+    AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))))
 ORDER BY trained, member
 LIMIT 1;
 
@@ -36,7 +39,7 @@ LIMIT 1;
 SELECT member, trained, token FROM members
 WHERE run = :run AND member = :prefer AND phase = :phase AND trained = :trained
 AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
-    AND NOT (process IS NOT :process AND gone(process)));
+    AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))));
 
 -- name: due
 -- The member, if it may train this turn, whoever holds it.
@@ -72,25 +75,30 @@ SELECT checkpoint FROM members WHERE run = :run AND member = :member;
 -- Records how a member stands and ends its lease; if another wrote this, its token is void too.
 UPDATE members
 SET trained = :trained, step = :step, turn = :turn, score = :score, checkpoint = :checkpoint,
-    phase = :phase, token = token + (member <> :writer),
+    phase = :phase, checksum = :checksum, token = token + (member <> :writer),
     worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL, process = NULL
 WHERE run = :run AND member = :member;
 
 -- name: events
--- The events behind a number.
-SELECT number, at, worker, took_s, event FROM events
+-- The events behind a number; none is read that is larger than any that was written.
+SELECT run, number, at, worker, took_s,
+    CASE WHEN length(event) <= :most_bytes THEN CAST(event AS BLOB) END, checksum
+FROM events
 WHERE run = :run AND number > :after
 ORDER BY number;
 
 -- name: first_event
 -- The opening of a run.
-SELECT event FROM events WHERE run = :run AND number = 0;
+SELECT run, number, at, worker, took_s,
+    CASE WHEN length(event) <= :most_bytes THEN CAST(event AS BLOB) END, checksum
+FROM events
+WHERE run = :run AND number = 0;
 
 -- name: seats
 -- How the members stand, and who holds them.
-SELECT member, trained, step, turn, score, checkpoint, worker, heard_at,
+SELECT run, member, trained, step, turn, score, checkpoint, phase, checksum, worker, heard_at,
     (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
-    AND NOT (process IS NOT :process AND gone(process)))
+    AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))))
 FROM members
 WHERE run = :run
 ORDER BY member;
