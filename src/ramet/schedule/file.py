@@ -36,7 +36,7 @@ def write(
     """Write a schedule; whatever was there is replaced once the new one is whole."""
     document = _Document(pieces=tuple(pieces), space=space, source=source)
     data = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-    files.replace(path, data)
+    files.write(path, data)
 
 
 def read(
