@@ -18,6 +18,21 @@ MAX_LINKS = 40
 DESCRIPTORS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")
 
 
+def impossible(path: str) -> str | None:
+    r"""Say why no file can have a path, if that is so.
+
+    >>> impossible("runs.db"), impossible("a\0b")
+    (None, 'no path can have NUL in it')
+    """
+    if "\0" in path:
+        return "no path can have NUL in it"
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        return f"no path of this system can have {error.object[error.start]!r} in it"
+    return None
+
+
 def write(path: str | PathLike[str], data: bytes) -> int:
     """Write a file that a user named, and return its size in bytes.
 
