@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 import numpy as np
 
 from ramet.randomness import pick
+from ramet.wording import is_text
 
 Value: TypeAlias = float | int | str | bool | None
 
@@ -330,7 +331,7 @@ def _is_whole(value: object) -> TypeGuard[int]:
 def _is_value(value: object) -> TypeGuard[Value]:
     """Say whether a log gives back the same: not so with enumerations, or half a character."""
     if isinstance(value, str):
-        return type(value) is str and not any("\ud800" <= char <= "\udfff" for char in value)
+        return type(value) is str and is_text(value)
     if isinstance(value, int):
         return type(value) in {bool, int} and abs(value) <= LARGEST_INTEGER
     return value is None or _is_real(value)

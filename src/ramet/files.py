@@ -1,30 +1,129 @@
-"""Files that are replaced once the new one is whole."""
+"""Files that a user names: replaced once the new one is whole, or written through."""
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
+import sys
 from os import PathLike
-from pathlib import Path
 
 from ramet.errors import UsageError
 
+# Or Windows ends lines in its own way.
+_BINARY = getattr(os, "O_BINARY", 0)
+# Links that a path may lead through, as on Linux.
+MAX_LINKS = 40
+# Where the paths of this process's descriptors are, by the systems that have them.
+DESCRIPTORS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")
 
-def replace(path: str | PathLike[str], data: bytes) -> None:
-    """Write a file; whatever was there stays until all of it is written."""
-    target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+
+def impossible(path: str) -> str | None:
+    r"""Say why no file can have a path, if that is so.
+
+    >>> impossible("runs.db"), impossible("a\0b")
+    (None, 'no path can have NUL in it')
+    """
+    if "\0" in path:
+        return "no path can have NUL in it"
     try:
-        with unfinished.open("wb") as file:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        return f"no path of this system can have {error.object[error.start]!r} in it"
+    return None
+
+
+def write(path: str | PathLike[str], data: bytes) -> int:
+    """Write a file that a user named, and return its size in bytes.
+
+    A regular file stays as it was until all of the new one is written; its mode and, if permitted,
+    its owner are kept. A symbolic link stays, and its target is written. Anything else, such as a
+    device, a pipe or ``/dev/stdout``, is written through.
+    """
+    name = os.fspath(path)
+    try:
+        if (descriptor := _descriptor(name)) is not None:
+            _write_to_descriptor(descriptor, data)
+        elif (there := _status(name)) is None or stat.S_ISREG(there.st_mode):
+            _replace(os.path.realpath(name), data, there)
+        else:
+            _write_through(name, data, there)
+    except (OSError, ValueError) as error:
+        # A path with half a character or NUL is a ValueError.
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(
+            f"a file must be where one can be written, but {name!r} cannot: {why}; name another, "
+            f"or make its folder"
+        ) from error
+    return len(data)
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Return what a path leads to, or None if there is nothing yet."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _descriptor(path: str) -> int | None:
+    """Return the descriptor of this process that a path such as ``/dev/stdout`` leads to."""
+    folders = {os.path.realpath(folder) for folder in DESCRIPTORS}
+    for _ in range(MAX_LINKS):
+        folder, name = os.path.split(path)
+        folder = os.path.realpath(folder)
+        if folder in folders and name.isdecimal():
+            return int(name)
+        path = os.path.join(folder, name)
+        if not os.path.islink(path):
+            return None
+        path = os.path.join(folder, os.readlink(path))
+    return None
+
+
+def _write_to_descriptor(descriptor: int, data: bytes) -> None:
+    """Write where a descriptor stands: opening its path anew would begin at the file's start."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(data)
+
+
+def _write_through(path: str, data: bytes, there: os.stat_result) -> None:
+    if stat.S_ISDIR(there.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file in it")
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def _replace(target: str, data: bytes, there: os.stat_result | None) -> None:
+    """Put a whole file in the place of what is there, if anything is."""
+    # Not made of the file's own name, which may be as long as names can be.
+    unfinished = os.path.join(os.path.dirname(target), f".ramet-{secrets.token_hex(8)}")
+    mode = 0o666 if there is None else 0o600
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            if there is not None:
+                _take_over(descriptor, there)
             file.flush()
             # Or a loss of power may leave the name, and none of the bytes.
-            os.fsync(file.fileno())
-        os.replace(unfinished, target)  # noqa: PTH105 - the same, and here it is what matters
-    except OSError as error:
-        raise UsageError(
-            f"a file must be where one can be written, but {target} cannot: {error.strerror}; name "
-            f"another, or make its folder"
-        ) from error
+            os.fsync(descriptor)
+        os.replace(unfinished, target)
     finally:
         with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+            os.unlink(unfinished)
+
+
+def _take_over(descriptor: int, before: os.stat_result) -> None:
+    """Give a file the mode and, if permitted, the owner and group of the one that it replaces."""
+    if sys.platform == "win32":
+        return
+    for owner, group in ((-1, before.st_gid), (before.st_uid, -1)):
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, owner, group)
+    # Last, because a change of owner takes some bits away; some file systems have no modes.
+    with contextlib.suppress(PermissionError):
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))

@@ -1,5 +1,6 @@
 """Where a run is kept: from what users write to a store and the blobs beside it."""
 
+import os
 import tempfile
 import weakref
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ Durability: TypeAlias = Literal["power", "process"]
 
 # What every store answers to, also one that passes the verbs on to another.
 VERBS = [name for name in vars(Store) if not name.startswith("_")]
+BLOB_VERBS = [name for name in vars(Blobs) if not name.startswith("_")]
 # Behind the store's file name, as SQLite's own companions are named.
 CHECKPOINTS = "-checkpoints"
 # How the folders of temporary files begin.
@@ -71,8 +73,13 @@ def place(
     ramet.errors.StoreError: a store must be the path of a file, None, or a Store, but got \
 <class 'ramet.store.memory.MemoryStore'>
     """
-    if durability not in {"power", "process"}:
+    if durability not in ("power", "process"):
         raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
+    if blobs is not None and not _answers(blobs, BLOB_VERBS):
+        raise StoreError(
+            f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), or None, but got "
+            f"{blobs!r}"
+        )
     if shared and (isinstance(store, MemoryStore) or isinstance(blobs, MemoryBlobs)):
         alone = store if isinstance(store, MemoryStore) else blobs
         raise StoreError(
@@ -83,7 +90,7 @@ def place(
         return _temporary(blobs) if shared else _in_memory(blobs)
     if isinstance(store, str | PathLike):
         return _in_file(Path(fspath(store)), blobs, durability)
-    if isinstance(store, type) or not all(callable(getattr(store, verb, None)) for verb in VERBS):
+    if not _answers(store, VERBS):
         raise StoreError(f"a store must be the path of a file, None, or a Store, but got {store!r}")
     if blobs is None:
         raise StoreError(
@@ -104,9 +111,16 @@ def file_of(store: Store) -> Path | None:
 
 def existing(path: str | PathLike[str]) -> Place:
     """Open a store that must be there."""
-    if not Path(path).exists():
+    if not os.path.exists(path):  # noqa: PTH110 - Path raises where no file can be
         raise RunNotFound(f"a store must be where it is looked for, but {path} does not exist")
     return place(path)
+
+
+def _answers(thing: object, verbs: list[str]) -> bool:
+    """Say whether a thing, and no mere class, has all of some methods."""
+    return not isinstance(thing, type) and all(
+        callable(getattr(thing, verb, None)) for verb in verbs
+    )
 
 
 def _in_memory(blobs: Blobs | None) -> Place:
@@ -114,9 +128,11 @@ def _in_memory(blobs: Blobs | None) -> Place:
 
 
 def _in_file(path: Path, blobs: Blobs | None, durability: Durability) -> Place:
+    # First, because it refuses "." and other paths that no file can have.
+    store = SQLiteStore(path, durability=durability)
     beside = path.with_name(path.name + CHECKPOINTS)
     return Place(
-        store=SQLiteStore(path, durability=durability),
+        store=store,
         blobs=DirectoryBlobs(beside, durability=durability) if blobs is None else blobs,
         name=str(path),
         ours=True,

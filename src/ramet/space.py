@@ -21,6 +21,7 @@ from ramet.domains import (
 )
 from ramet.errors import RametError, SpaceError
 from ramet.values import Values
+from ramet.wording import is_text
 
 __all__ = ["Hparams", "Space", "Where"]
 
@@ -169,6 +170,11 @@ class Space(Mapping[str, Domain]):
         if not isinstance(name, str) or not all(name.split(".")):
             raise SpaceError(
                 f"a hyperparameter's name must not be empty, and must be text, but got {name!r}"
+            )
+        if not is_text(name):
+            raise SpaceError(
+                f"a hyperparameter's name must be text that a log can hold, but {name!r} has half "
+                f"a character (a lone surrogate) in it; give it another name"
             )
         if isinstance(value, Space):
             prefixed = ((f"{name}.{prefix}", where) for prefix, where in value._predicates)  # noqa: SLF001 - a Space too

@@ -1,10 +1,28 @@
-"""How numbers are told to people, on terminals and on pages."""
+"""How numbers and names are told to people, on terminals and on pages."""
 
 from typing import Any
 
 # Bytes in the next larger unit.
 KILO = 1_000
 MINUTE_S, HOUR_S = 60, 3600
+
+
+def is_text(value: str) -> bool:
+    r"""Say whether files and logs can hold a text: not with half a character in it.
+
+    >>> is_text("naïve"), is_text("\ud83d")
+    (True, False)
+    """
+    return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def encodable(text: str, encoding: str) -> str:
+    r"""Return a text with escapes for what an encoding lacks.
+
+    >>> encodable("naïve", "ascii")
+    'na\\xefve'
+    """
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def count(number: int, thing: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import sys
 from pathlib import Path
 
 import msgspec
@@ -139,3 +140,19 @@ def test_doctor_takes_a_file_that_is_something_else_for_damaged(tmp_path: Path) 
     found = ramet("doctor", tmp_path / "runs.db")
     assert found.exit_code == 1
     assert "not an SQLite database" in found.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_doctor_tells_of_files_whose_names_are_no_text(two: Path) -> None:
+    folder = two.parent / "half \udcff"
+    folder.mkdir()
+    for path in (two, two.with_name(two.name + "-checkpoints")):
+        path.rename(folder / path.name)
+    for kept in folder.rglob("*.safetensors"):
+        kept.write_bytes(kept.read_bytes() + b"more")
+    code, out, err = called("doctor", folder / two.name)
+    assert code == 1, err
+    assert r"half \udcff" in out
+    code, out, err = called("doctor", folder / two.name, "--json")
+    assert code == 1, err
+    assert r"half \udcff" in msgspec.json.decode(out.splitlines()[0])["what"]

@@ -258,3 +258,36 @@ def test_a_log_is_read_once_and_its_copies_are_counted_by_member(
     assert {row["member"]: row["copies"] for row in told["population"]} == {
         member: copied.count(member) for member in range(5)
     }
+
+
+@pytest.mark.parametrize("command", ["runs", "status", "lineage", "schedule"])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_letters_is_shown_escapes(
+    encoding: str, command: str, tmp_path: Path
+) -> None:
+    space = library.Space({"größe": library.LogUniform(1e-3, 1.0)})
+
+    def train(member: library.Trainee) -> None:
+        state = {"x": 0.0}
+        for turn in member.turns(state):
+            state["x"] += turn.hparams["größe"] * len(list(turn))
+            turn.report(state["x"])
+
+    library.run(
+        train, space, quick.strategy, steps=20, mode="max", store=tmp_path / "a.db", name="日本"
+    )
+    poor = {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "TERM": "dumb", "COLUMNS": "100"}
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [EXECUTABLE, command, tmp_path / "a.db"],
+        env=os.environ | poor,
+        stdout=theirs,
+        stderr=theirs,
+        check=False,
+    )
+    os.close(theirs)
+    # Click takes "ascii" for a mistake, and writes UTF-8.
+    shown = os.read(ours, 10_000).decode(encoding, "replace")
+    os.close(ours)
+    assert done.returncode == 0, shown
+    assert "Traceback" not in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ramet as library
-from tests.cli.shell import ramet
+from tests.cli.shell import called, ramet
 from tests.frameworks import framework
 
 framework("matplotlib", "plots")
@@ -75,3 +75,22 @@ def test_without_matplotlib_it_says_how_to_get_it(
     refused = ramet("report", done, "-o", tmp_path / "report.html")
     assert refused.exit_code == 2
     assert "pip install 'ramet[plots]'" in refused.stderr
+
+
+def test_a_report_can_be_printed(done: Path, tmp_path: Path) -> None:
+    code, out, err = called("report", done, "-o", "-", cwd=tmp_path)
+    assert code == 0, err
+    assert out.startswith("<!doctype html>")
+    assert out.rstrip().endswith("</html>")
+    assert err.startswith("/dev/stdout: ")
+    assert not (tmp_path / "-").exists()
+
+
+def test_a_report_leaves_a_link_and_the_mode_of_a_file(done: Path, tmp_path: Path) -> None:
+    real, link = tmp_path / "real.html", tmp_path / "link.html"
+    real.touch(mode=0o600)
+    link.symlink_to(real)
+    assert ramet("report", done, "-o", link).exit_code == 0
+    assert link.is_symlink()
+    assert real.read_text().startswith("<!doctype html>")
+    assert real.stat().st_mode & 0o777 == 0o600

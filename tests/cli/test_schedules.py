@@ -41,6 +41,18 @@ def test_a_schedule_is_saved_smoothed_and_stretched(done: Path, tmp_path: Path) 
     assert (saved.steps, len(saved)) == (90, 1)
 
 
+def test_a_schedule_as_it_is_saved_can_be_printed(done: Path, tmp_path: Path) -> None:
+    path = tmp_path / "schedule.json"
+    assert ramet("schedule", done, "--pieces", "2", "-o", path).exit_code == 0
+    code, out, err = called("schedule", done, "--pieces", "2", "-o", "-", cwd=tmp_path)
+    assert code == 0, err
+    assert out == path.read_text()
+    assert "off by at most" in err
+    both = ramet("schedule", done, "-o", "-", "--python")
+    assert both.exit_code == 2
+    assert "one form of a schedule can be printed, but got -o - with --python" in both.stderr
+
+
 def test_a_schedule_may_be_another_members(done: Path, result: library.Result) -> None:
     printed = ramet("schedule", done, "--member", 3, "--json").stdout.splitlines()
     assert len(printed) == len(result.schedule(3))
@@ -116,6 +128,17 @@ def test_a_table_is_printed_or_written(done: Path, tmp_path: Path, result: libra
     assert written.stderr == f"{path}: 5 rows of members\n"
     assert pl.read_parquet(path)["member"].to_list() == list(range(5))
     assert "written to a file" in ramet("export", done, "--format", "parquet").stderr
+
+
+def test_a_table_can_be_written_to_a_stream(done: Path, tmp_path: Path) -> None:
+    printed = ramet("export", done, "--format", "parquet", "-o", tmp_path / "turns.parquet")
+    assert printed.exit_code == 0
+    csv_printed = ramet("export", done).stdout
+    for name in ("-", "/dev/stdout", "/dev/fd/1"):
+        code, out, err = called("export", done, "-o", name, cwd=tmp_path)
+        assert code == 0, err
+        assert out == csv_printed
+    assert [path.name for path in tmp_path.glob("*") if path.suffix != ".db"] == ["turns.parquet"]
 
 
 @pytest.mark.parametrize("command", ["schedule", "lineage", "export"])

@@ -1,15 +1,17 @@
 """Mistakes, and what each is told."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import ramet
-from ramet.blobs import MemoryBlobs
+from ramet.blobs import DirectoryBlobs, MemoryBlobs
 from ramet.errors import (
     MissingScore,
+    ScheduleError,
     ScoreError,
     SpaceError,
     StateError,
@@ -19,7 +21,7 @@ from ramet.errors import (
     TurnMisused,
     UsageError,
 )
-from ramet.store import MemoryStore
+from ramet.store import MemoryStore, SQLiteStore
 from tests.engine.loops import SPACE, Descent, pbt
 
 
@@ -304,3 +306,76 @@ def test_a_member_begins_with_a_copy_of_the_default_state() -> None:
     assert turn is not None
     turn.load(default)["w"] += 1
     assert default["w"].tolist() == [0.0, 0.0]
+
+
+HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        ({"name": HALF}, r"name must be text that a store can hold, but got '\\ud83d'"),
+        ({"tolerate": "x"}, "tolerate must be a part of the population, from 0 to 1, but got 'x'"),
+        ({"tolerate": True}, "tolerate must be a part of the population"),
+        ({"tolerate": math.nan}, "tolerate must be a part of the population"),
+        ({"lease_ttl_s": "x"}, "lease_ttl_s must be above 0 seconds, as a float, but got 'x'"),
+        ({"lease_ttl_s": math.nan}, "lease_ttl_s must be above 0 seconds"),
+        ({"lease_ttl_s": 10**400}, "lease_ttl_s must be above 0 seconds"),
+        ({"target": 10**400}, "target must be the score that ends the run, a finite number"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_refused_by_name(
+    more: dict[str, Any], match: str
+) -> None:
+    arguments: dict[str, Any] = {"steps": 8, "mode": "max"} | more
+    with pytest.raises(StrategyError, match=match):
+        ramet.run(Descent(), SPACE, pbt(), **arguments)
+
+
+@pytest.mark.parametrize("durability", ["disk", [], 1])
+def test_a_durability_that_is_none_is_refused(durability: Any) -> None:
+    with pytest.raises(StoreError, match="durability must be 'power' or 'process', but got"):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", durability=durability)
+
+
+@pytest.mark.parametrize("blobs", ["checkpoints", Path("checkpoints"), MemoryBlobs, 1])
+def test_blobs_that_are_none_are_refused(blobs: Any) -> None:
+    with pytest.raises(StoreError, match=r"blobs must be Blobs, such as DirectoryBlobs\("):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", blobs=blobs)
+
+
+def test_half_a_character_is_no_name_of_a_worker_or_a_hyperparameter() -> None:
+    with pytest.raises(StrategyError, match="worker must be text that a store can hold"):
+        ramet.open(worker=HALF, space=SPACE, strategy=pbt(), steps=8, mode="max")
+    with pytest.raises(SpaceError, match="has half a character"):
+        ramet.Space({f"lr{HALF}": ramet.Uniform(0.0, 1.0)})
+
+
+@pytest.mark.parametrize("path", [".", "", "/", "a\0b.db", f"{HALF}.db", "x" * 5_000])
+def test_a_store_must_be_where_a_file_can_be(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"store .*must be"):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", store=path)
+    with pytest.raises(StoreError, match=r"store .*must be"):
+        SQLiteStore(path)
+    with pytest.raises(StoreError, match="must be"):
+        ramet.history.open(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["a\0b", HALF])
+def test_checkpoints_must_be_where_a_folder_can_be(path: str) -> None:
+    with pytest.raises(StoreError, match="checkpoints must be in a folder, but"):
+        DirectoryBlobs(path)
+    with pytest.raises(ScheduleError, match="a schedule must be in a file that can be read"):
+        ramet.Schedule.load(path)
+
+
+@pytest.mark.parametrize("ttl_s", [1e18, math.inf])
+def test_a_lease_may_last_for_ever(ttl_s: float, tmp_path: Path) -> None:
+    result = ramet.run(
+        Descent(), SPACE, pbt(), steps=8, mode="max", store=tmp_path / "a.db", lease_ttl_s=ttl_s
+    )
+    assert result.population.done

@@ -1,6 +1,7 @@
 """A run that is dropped in the midst of a turn, in a process that lives on."""
 
 import gc
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from ramet.blobs import MemoryBlobs
 from ramet.errors import StoreFull
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
+from tests.engine.scripts import wait_for
+from tests.engine.test_heartbeat import beating
 
 ALONE: dict[str, Any] = {
     "space": SPACE,
@@ -21,8 +24,13 @@ ALONE: dict[str, Any] = {
     "seed": 0,
     "lease_ttl_s": 0.2,
 }
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists descriptors")
 # Until a test gives up on what it waits for.
 PATIENCE_S = 60.0
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def asked_within_patience(run: ramet.Run) -> list[ramet.Turn | None]:
@@ -40,6 +48,29 @@ def test_nothing_holds_on_to_turns_that_nobody_can_tell(tmp_path: Path) -> None:
     gc.collect()
     (turn,) = asked_within_patience(ramet.open(tmp_path / "runs.db", **ALONE))
     assert turn is not None
+
+
+@linux
+def test_a_run_that_is_dropped_leaves_no_thread_and_no_file_open(tmp_path: Path) -> None:
+    before = beating(), descriptors()
+    # Its heart would beat, and see that it is alone, once in 20 seconds.
+    dropped = ramet.open(tmp_path / "runs.db", **ALONE | {"lease_ttl_s": 60.0})
+    turn = dropped.ask()
+    assert beating() > before[0]
+    del dropped, turn
+    gc.collect()
+    wait_for(lambda: beating() <= before[0])
+    assert descriptors() <= before[1]
+
+
+@linux
+def test_results_that_are_held_hold_no_file_open(tmp_path: Path) -> None:
+    ramet.run(Descent(), **ALONE, store=tmp_path / "runs.db")
+    before = descriptors()
+    held = [ramet.history.open(tmp_path / "runs.db") for _ in range(20)]
+    assert descriptors() <= before
+    # They can still be asked for what is in the file.
+    assert held[-1].store.runs() == ["run"]
 
 
 def test_a_failure_that_cannot_be_written_gives_its_turn_back() -> None:

@@ -1,5 +1,6 @@
 """What worker processes print: line by line, each with its member."""
 
+import io
 import os
 import subprocess
 import sys
@@ -200,3 +201,33 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # How a terminal says that nobody is left.
         return b""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("encoding", "shown"), [("latin-1", b"\xf6"), ("ascii", rb"\xf6")])
+def test_workers_print_in_the_encoding_of_their_parent(
+    encoding: str, shown: bytes, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    program = "import ramet\nfrom tests.engine.test_prints import SPACE, STRATEGY\n"
+    program += "def train(member):\n    for turn in member.turns({}):\n        print('ö', *turn)\n"
+    program += "        turn.report(0.0)\n"
+    program += "ramet.run(train, SPACE, STRATEGY, steps=2, mode='max', workers=1)\n"
+    script.write_text(program, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"] " + shown in done.stdout
+
+
+def test_what_a_worker_prints_is_shown_where_letters_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    prints = Prints("worker 0")
+    writing = os.dup(prints.stdout)
+    prints.show()
+    os.write(writing, "größer\n".encode())
+    os.close(writing)
+    wait_for(lambda: shown.getvalue() == b"[worker 0] gr\\xf6\\xdfer\n")

@@ -17,6 +17,7 @@ from ramet.blobs.refusals import check_digest, missing, unreadable
 from ramet.digest import Buffer, digest
 from ramet.errors import StoreError, StoreFull
 from ramet.faults import reach
+from ramet.files import impossible
 
 if sys.platform != "win32":
     import fcntl
@@ -48,6 +49,8 @@ class DirectoryBlobs:
     ) -> None:
         if durability not in {"power", "process"}:
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
+        if why := impossible(os.fspath(path)):
+            raise StoreError(f"checkpoints must be in a folder, but {path!r} cannot be one: {why}")
         self.path = Path(path).absolute()
         self.durability = durability
         # Folders that were seen to last.

@@ -1,5 +1,6 @@
 """The command line: `ramet run` and what else comes."""
 
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -102,6 +103,9 @@ for _command, _example in (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command."""
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of runs and of hyperparameters may have what a terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(args=arguments)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from ramet import files, wording
 from ramet.cli import screen
-from ramet.cli.stores import AsJson, RunName, StorePath
+from ramet.cli.stores import AsJson, RunName, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Trained
 from ramet.history import open as open_history
@@ -73,7 +73,7 @@ def export_(
         Format, typer.Option("--format", metavar="<kind>", help="csv, jsonl or parquet.")
     ] = "csv",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to write; else it is printed.")
+        Path | None, output_option("The file to write; else, and with -, it is printed.")
     ] = None,
 ) -> None:
     """Write a run as a table: its turns, copies, members, scores or metrics.
@@ -89,7 +89,7 @@ def export_(
         return
     whole = io.BytesIO()
     export(rows, names, whole, format_)
-    files.replace(output, whole.getvalue())
+    files.write(output, whole.getvalue())
     typer.echo(f"{output}: {wording.count(len(rows), 'row')} of {table}", err=True)
 
 

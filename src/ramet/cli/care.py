@@ -17,7 +17,7 @@ from ramet.history.doctor import Finding, examine
 from ramet.history.follower import Follower
 from ramet.places import existing
 from ramet.store import SQLiteStore
-from ramet.wording import count, size
+from ramet.wording import count, encodable, size
 
 
 def stop(store: StorePath, name: RunName = None) -> None:
@@ -70,7 +70,9 @@ def doctor(store: StorePath, name: RunName = None, *, as_json: AsJson = False) -
     for run, finding in _findings(store, name):
         found += 1
         if as_json:
-            told = {"run": run, "promise": finding.promise, "what": finding.what}
+            # JSON holds no half characters, which a file's name may have.
+            what = encodable(finding.what, "utf-8")
+            told = {"run": run, "promise": finding.promise, "what": what}
             typer.echo(msgspec.json.encode(told))
         else:
             typer.echo(f"{run or store}: {finding.what} ({finding.promise})")

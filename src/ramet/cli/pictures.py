@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from ramet.cli.stores import StorePath
+from ramet.cli.stores import StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Result
 from ramet.history import open as open_history
@@ -46,9 +46,7 @@ def plot(
     color: Annotated[
         str, typer.Option(help="What colours the tree: a hyperparameter's name, or score.")
     ] = "score",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The PNG, SVG or PDF; else KIND.png.")
-    ] = None,
+    output: Annotated[Path | None, output_option("The PNG, SVG or PDF; else KIND.png.")] = None,
 ) -> None:
     """Draw a run: its members' scores, their hyperparameters, whose weights live on.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ramet.cli.stores import RunName, StorePath
+from ramet.cli.stores import RunName, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import open as open_history
 from ramet.wording import size
@@ -16,7 +16,7 @@ def report(
     name: RunName = None,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write; one that is there goes.")
+        Path, output_option("The file to write, replacing one that is there; - prints it.")
     ] = Path("report.html"),
 ) -> None:
     """Write a report of a run, over or still going on: one HTML file that needs no network.
@@ -32,5 +32,5 @@ def report(
             f"a report must have Matplotlib to draw with, but {error}; "
             f"run: pip install 'ramet[plots]'"
         ) from None
-    write(result, output)
-    typer.echo(f"{output}: {size(output.stat().st_size)}, run {result.opening.name!r}", err=True)
+    written = write(result, output)
+    typer.echo(f"{output}: {size(written)}, run {result.opening.name!r}", err=True)

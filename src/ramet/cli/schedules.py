@@ -8,10 +8,11 @@ import typer
 
 from ramet import wording
 from ramet.cli import screen
-from ramet.cli.stores import AsJson, RunName, StorePath
+from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StorePath, output_option
 from ramet.cli.target import load
 from ramet.cli.train import OwnArguments, TargetName
 from ramet.engine.replaying import replay as replay_schedule
+from ramet.errors import UsageError
 from ramet.history import open as open_history
 from ramet.schedule import Schedule
 
@@ -31,7 +32,7 @@ def schedule(
         bool, typer.Option("--python", metavar="", help="Print a function to paste into a script.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to save it in, as JSON.")
+        Path | None, output_option("The file to save it in, as JSON; - prints that.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,8 +43,16 @@ def schedule(
         found, deviation = found.smooth(pieces)
     if stretch is not None:
         found = found.stretch(stretch)
+    if output == STANDARD_OUTPUT and (python or as_json):
+        raise UsageError(
+            "one form of a schedule can be printed, but got -o - with "
+            f"{'--python' if python else '--json'}; name a file, or leave one of them out"
+        )
     if output is not None:
         found.save(output)
+    if output == STANDARD_OUTPUT:
+        _say_how_far_off(found, deviation, err=True)
+        return
     if python:
         typer.echo(found.to_python(), nl=False)
     elif as_json:
@@ -114,7 +123,11 @@ def _show(found: Schedule, deviation: dict[str, float]) -> None:
         values = (wording.value(piece.hparams[name]) for name in found.names)
         table.add_row(f"{piece.start:,} to {piece.stop:,}", *values)
     screen.show(table)
+    _say_how_far_off(found, deviation)
+
+
+def _say_how_far_off(found: Schedule, deviation: dict[str, float], *, err: bool = False) -> None:
     for name, part in deviation.items():
         averaged = name in found.averaged()
         told = f"off by at most {part:.2%}" if averaged else f"another at {part:.2%} of the steps"
-        typer.echo(f"{name} is {told}")
+        typer.echo(f"{name} is {told}", err=err)

@@ -1,9 +1,11 @@
 """A worker process: reads from its parent what to train, and trains until the run is over.
 
-The parent writes two pickles: the surroundings, and the job, which is read once they are entered.
+The parent writes the path by which ramet is imported, before this module is, and two pickles: the
+surroundings, and the job, which is read once they are entered.
 """
 
 import functools
+import marshal
 import os
 import pickle
 import select
@@ -27,6 +29,7 @@ from ramet.engine.options import Options
 from ramet.engine.portable import dumped_leaving
 from ramet.engine.prints import Announcer, buffer_lines
 from ramet.engine.run import Run
+from ramet.engine.script import first_path
 from ramet.engine.surroundings import Dismissed, Surroundings
 from ramet.engine.worker import work
 from ramet.process import watched_by
@@ -57,7 +60,8 @@ class Job:
         data, left = dumped_leaving(self)
         surroundings = Surroundings.here(left)
         parts = pickle.dumps(surroundings), data
-        return b"".join(len(part).to_bytes(LENGTH, "big") + part for part in parts)
+        first = marshal.dumps(first_path())
+        return first + b"".join(len(part).to_bytes(LENGTH, "big") + part for part in parts)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Train; what ends it early is told to the parent in a file."""
-    worker, report = sys.argv[2], Path(sys.argv[3])
+    worker, report = sys.argv[1], Path(sys.argv[2])
     _handle_signals()
     buffer_lines()
     sys.exit(_exit_code(functools.partial(_load_and_train, worker, report), report))

@@ -2,6 +2,7 @@
 
 import traceback
 from dataclasses import dataclass
+from numbers import Real
 
 from ramet.errors import RunFailed, StrategyError
 from ramet.events import AttemptFailed
@@ -26,7 +27,7 @@ class Failures:
 
     def __post_init__(self) -> None:
         check_count("retries", self.retries, "how often a turn that raised is tried again", least=0)
-        if not 0 <= self.tolerate <= 1:
+        if not _is_part(self.tolerate):
             raise StrategyError(
                 f"tolerate must be a part of the population, from 0 to 1, but got {self.tolerate!r}"
             )
@@ -55,6 +56,12 @@ class Failures:
                 f"but {failing} of {len(population)} gave up their last turn"
             )
         return None
+
+
+def _is_part(value: object) -> bool:
+    """Say whether a value is a number from 0 to 1."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and 0 <= value <= 1  # type: ignore[operator]  # it is a number
 
 
 def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFailed:

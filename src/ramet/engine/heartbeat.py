@@ -1,6 +1,8 @@
 """A heartbeat: says from a thread that this process is alive, while a turn is out."""
 
+import contextlib
 import logging
+import queue
 import threading
 from collections.abc import Callable
 
@@ -16,6 +18,8 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         # Whether there may be something that the last beat did not see.
         self._started = False
+        # A queue may be put into while garbage is collected, whatever this thread is doing.
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def start(self) -> None:
         """See to it that the heart beats."""
@@ -25,10 +29,14 @@ class Heartbeat:
                 self._thread = threading.Thread(target=self._run, name="ramet-beat", daemon=True)
                 self._thread.start()
 
+    def wake(self) -> None:
+        """Have the next beat come now."""
+        self._woken.put(None)
+
     def _run(self) -> None:
-        # An event that nobody sets: a wait that ends with the process.
-        waiting = threading.Event()
-        while not waiting.wait(self._every_s):
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self._woken.get(timeout=min(self._every_s, threading.TIMEOUT_MAX))
             with self._lock:
                 self._started = False
             try:

@@ -17,7 +17,7 @@ from ramet.engine.loading import end_loading
 from ramet.engine.opening import Settings, said_mode
 from ramet.engine.options import Options
 from ramet.engine.packing import packed
-from ramet.engine.processes import train_in_processes
+from ramet.engine.processes import check_interpreter, train_in_processes
 from ramet.engine.progress import Progress
 from ramet.engine.run import Run
 from ramet.engine.script import warn_unless_it_runs_again
@@ -230,6 +230,7 @@ def _together(train: object, engine: Engine | None, workers: int) -> Vectorizabl
 
 
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:
+    check_interpreter()
     warn_unless_it_runs_again(train)
     return packed(
         Job(

@@ -1,8 +1,8 @@
 """How a run begins, and what it may be gone on with."""
 
 import logging
-import math
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -19,6 +19,7 @@ from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.store.base import Store
 from ramet.strategies.base import ChecksBudget, Strategy, check_count, check_pace
+from ramet.wording import is_text
 
 logger = logging.getLogger("ramet")
 
@@ -152,6 +153,7 @@ def check_settings(settings: Settings) -> None:
     name: object = settings.name
     if not isinstance(name, str) or not name:
         raise StrategyError(f"name must be text that is not empty, but got {name!r}")
+    check_text("name", name)
     space: object = settings.space
     if not isinstance(space, Space):
         raise SpaceError(f"space must be a Space, such as Space(lr=...), but got {space!r}")
@@ -174,6 +176,15 @@ def check_settings(settings: Settings) -> None:
         raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {settings.keep!r}")
 
 
+def check_text(what: str, text: object) -> None:
+    """Refuse what a store cannot hold as text."""
+    if not (isinstance(text, str) and is_text(text)):
+        raise StrategyError(
+            f"{what} must be text that a store can hold, but got {text!r}, which is no text or has "
+            f"half a character (a lone surrogate) in it; give another"
+        )
+
+
 def said_mode(mode: Mode | None) -> Mode:
     """Return which scores are good, which every call has to say."""
     if mode is None:
@@ -187,7 +198,7 @@ def said_mode(mode: Mode | None) -> Mode:
 def check_target(target: object) -> None:
     """Refuse a score that no turn can end with."""
     number = isinstance(target, Real) and not isinstance(target, bool)
-    if target is not None and not (number and math.isfinite(target)):  # type: ignore[arg-type]  # it is a number
+    if target is not None and not (number and abs(target) <= sys.float_info.max):  # type: ignore[arg-type]  # it is a number
         raise StrategyError(
             f"target must be the score that ends the run, a finite number, or None, but got "
             f"{target!r}"

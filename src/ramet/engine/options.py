@@ -1,5 +1,7 @@
 """How a worker goes about a run: what may differ from worker to worker without changing it."""
 
+import math
+import sys
 from dataclasses import dataclass, field
 
 from ramet.engine.failures import Failures
@@ -25,5 +27,10 @@ class Options:
 
 
 def _check_seconds(name: str, seconds: object) -> None:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise StrategyError(f"{name} must be above 0 seconds, but got {seconds!r}")
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        # An integer may be more than any float, which times are.
+        or not (0 < seconds <= sys.float_info.max or seconds == math.inf)
+    ):
+        raise StrategyError(f"{name} must be above 0 seconds, as a float, but got {seconds!r}")

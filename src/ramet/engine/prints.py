@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ramet.engine.turn import Turn
+from ramet.wording import encodable
 
 # Separates records in ASCII, which text has no use for.
 MARK = b"\x1eramet:"
@@ -49,10 +50,14 @@ class Announcer:
 
 
 def buffer_lines() -> None:
-    """Have Python's own outputs write line by line; called before any code of the user's runs."""
+    """Have Python's own outputs write line by line, and as they are read.
+
+    It is called before any code of the user's runs.
+    """
     for stream in (sys.__stdout__, sys.__stderr__):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)
+            # Whatever encoding the parent prints with.
+            stream.reconfigure(encoding="utf-8", errors=stream.errors, line_buffering=True)
 
 
 class Lines:
@@ -159,5 +164,8 @@ def _print(text: str, stream: Literal["stdout", "stderr"]) -> None:
     # Whatever happens to the parent's output, its workers are read from: they would wait for it.
     with _printing, contextlib.suppress(Exception):
         output = getattr(sys, stream)
-        output.write(text)
+        try:
+            output.write(text)
+        except UnicodeEncodeError:
+            output.write(encodable(text, output.encoding))
         output.flush()

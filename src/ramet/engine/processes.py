@@ -1,7 +1,6 @@
 """Worker processes on one machine: started, watched, replaced when they die, stopped."""
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -22,7 +21,7 @@ from ramet.engine.prints import Prints
 from ramet.engine.run import Run
 from ramet.engine.script import this_script
 from ramet.engine.worker import Watch
-from ramet.errors import RametError, RunFailed, StoreError
+from ramet.errors import RametError, RunFailed, StoreError, UsageError
 from ramet.faults import VARIABLE
 
 logger = logging.getLogger("ramet")
@@ -33,10 +32,10 @@ LOOK_S = 0.02
 # a turn's end after which the run stops.
 FATAL, DEAD_IN_A_ROW = 3, 6
 
-# Finds the parent's modules, ramet among them.
+# Until the path is set, the working folder is on it, and only what is built in may be imported.
 CHILD = """\
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
+import marshal, sys
+sys.path[:] = marshal.load(sys.stdin.buffer)
 from ramet.engine.child import main
 main()
 """
@@ -98,12 +97,9 @@ class Crew:
         if self._started[index] > 1:
             # A crash that a test ordered has happened.
             environment.pop(VARIABLE, None)
-        # Paths of other types are there for nobody: Python passes them over, too.
-        places: list[object] = [*sys.path]
-        texts = [place for place in places if isinstance(place, str)]
         # What the interpreter was started with, such as -O, as multiprocessing passes it on.
         options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
-        command = [sys.executable, *options, "-c", CHILD, json.dumps(texts)]
+        command = [sys.executable, *options, "-c", CHILD]
         command += [self.worker(index), str(self._report(index))]
         prints = self._prints[index] = Prints(f"worker {index}")
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -166,6 +162,17 @@ class Crew:
 
     def _report(self, index: int) -> Path:
         return Path(self._folder.name) / f"{self.worker(index)}.json"
+
+
+def check_interpreter() -> None:
+    """Refuse to train in processes if there is nothing that they can be started with."""
+    python: object = sys.executable
+    if not (isinstance(python, str) and os.access(python, os.X_OK)):
+        raise UsageError(
+            f"sys.executable must be the Python that workers are started with, but it is "
+            f"{python!r}, as in a program that Python is embedded in; set it to the path of a "
+            f"Python that has ramet, or train in this process, workers=0"
+        )
 
 
 class Watchman:

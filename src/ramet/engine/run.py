@@ -12,7 +12,7 @@ from ramet.engine.ending import go_on
 from ramet.engine.failures import attempt_failed, described
 from ramet.engine.giving_up import give_up, indispensable, stragglers, turn_lost
 from ramet.engine.notices import Notices
-from ramet.engine.opening import Settings, begin
+from ramet.engine.opening import Settings, begin, check_text
 from ramet.engine.options import Options
 from ramet.engine.recovery import recover
 from ramet.engine.sweeping import Sweeping
@@ -53,6 +53,7 @@ class Run:
         beating: bool = True,
         clock: Clock | None = None,
     ) -> None:
+        check_text("worker", worker)
         self.worker, self.options = worker, options or Options()
         self._store, self._blobs = store, blobs
         self._strategy, self._notices = settings.strategy, Notices(strict=self.options.strict)

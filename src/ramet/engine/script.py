@@ -84,6 +84,20 @@ def warn_unless_it_runs_again(train: object) -> None:
     )
 
 
+def path() -> list[str]:
+    """Return ``sys.path`` without what is no text, which Python passes over."""
+    places: list[object] = [*sys.path]
+    return [str(place) for place in places if isinstance(place, str)]
+
+
+def first_path() -> list[str]:
+    """Return the path that this process imported ramet by, whatever has become of it since.
+
+    A worker imports ramet by this one, and so from where the program did, in whichever folder.
+    """
+    return [str(Path(_folder, place)) for place in _path]
+
+
 def become(script: Script | None) -> None:
     """Have this process be a worker of a script."""
     global _worker, _script
@@ -200,7 +214,8 @@ def here() -> str:
         return ""
 
 
-# Where this process was when ramet was imported, and the texts of programs by their files.
+# Where this process was when ramet was imported, by which path, and the texts of programs by file.
 _folder = here()
+_path = path()
 _sources: dict[str, bytes] = {}
 _source_of(sys.modules["__main__"])

@@ -11,7 +11,7 @@ from ramet.engine.arrival import own
 from ramet.engine.loading import AtCall, load
 from ramet.engine.portable import dumped
 from ramet.engine.process_settings import Carried
-from ramet.engine.script import Script, this_script
+from ramet.engine.script import Script, path, this_script
 from ramet.errors import NotPortable, UsageError
 
 
@@ -27,6 +27,8 @@ class Surroundings:
     script: Script | None
     # ``sys.argv`` as it is when training begins.
     arguments: list[str]
+    # ``sys.path``, the same.
+    path: list[str]
     settings: Carried
     # Globals that could not be pickled, of which the script makes each worker its own; and why.
     left: dict[str, str]
@@ -37,12 +39,14 @@ class Surroundings:
         return cls(
             script=this_script(),
             arguments=list(sys.argv),
+            path=path(),
             settings=process_settings.carried(dumped),
             left=left,
         )
 
     def enter(self, at_call: AtCall, refuse: Callable[[UsageError], int]) -> None:
         """Run the script; if it calls ``ramet.run``, do ``at_call`` there and end the process."""
+        sys.path[:] = self.path
         try:
             load(self.script, at_call, refuse)
         except Dismissed:
@@ -53,6 +57,8 @@ class Surroundings:
     def settle(self) -> None:
         """Take over what the parent's settings are when training begins."""
         sys.argv = list(self.arguments)
+        # The script has added its own once more.
+        sys.path[:] = self.path
         process_settings.apply(self.settings)
 
     def check(self) -> None:

@@ -28,13 +28,7 @@ class TurnsOut:
         self._ttl_s, self._every_s = ttl_s, ttl_s / BEATS
         self._turns: dict[int, Turn] = {}
         self._beat_at = clock.uptime()
-        # Turns whose run was dropped cannot be told any more, and no heart is to beat for them.
-        this = weakref.ref(self)
-        self._heartbeat = (
-            Heartbeat(lambda: (out := this()) is not None and out.beat(), every_s=self._every_s)
-            if beating
-            else None
-        )
+        self._heartbeat = self._heart() if beating else None
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -45,6 +39,16 @@ class TurnsOut:
 
     def __contains__(self, turn: Turn) -> bool:
         return self._turns.get(turn.member) is turn
+
+    def _heart(self) -> Heartbeat:
+        """Return what beats for these turns, until their run is dropped and none can be told."""
+
+        def beat() -> bool:
+            return (out := this()) is not None and out.beat()
+
+        heartbeat = Heartbeat(beat, every_s=self._every_s)
+        this = weakref.ref(self, lambda _: heartbeat.wake())
+        return heartbeat
 
     def add(self, turn: Turn) -> None:
         """Hold on to a turn from now on."""

@@ -26,7 +26,10 @@ def open_result(
     """Return a run on record, going on or over; ``name`` may be left out if it is the only one."""
     where = existing(store) if isinstance(store, str | PathLike) else place(store, MemoryBlobs())
     kept = where.blobs if blobs is None else blobs
-    return Result(store=where.store, blobs=kept, name=where.chosen(name))
+    try:
+        return Result(store=where.store, blobs=kept, name=where.chosen(name))
+    finally:
+        where.close()
 
 
 class Result:

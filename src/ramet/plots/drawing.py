@@ -75,7 +75,7 @@ def save(drawn: Axes | Figure, path: str | PathLike[str]) -> None:
         dated = {date: None} if date else None
         whole.savefig(written, format=out.suffix[1:], dpi=DPI, metadata=dated)
     try:
-        files.replace(out, written.getvalue())
+        files.write(out, written.getvalue())
     except UsageError as error:
         raise UsageError(
             f"a plot must go where it can be written, but {error.__cause__}"

@@ -9,6 +9,9 @@ from ramet.report.page import page
 __all__ = ["page", "write"]
 
 
-def write(result: Result, path: str | PathLike[str]) -> None:
-    """Write a report of a run; whatever was there is replaced once the new one is whole."""
-    files.replace(path, page(result).encode(errors="replace"))
+def write(result: Result, path: str | PathLike[str]) -> int:
+    """Write a report of a run, and return its size in bytes.
+
+    A file that was there is replaced once the new one is whole.
+    """
+    return files.write(path, page(result).encode(errors="replace"))

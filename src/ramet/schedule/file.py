@@ -36,7 +36,7 @@ def write(
     """Write a schedule; whatever was there is replaced once the new one is whole."""
     document = _Document(pieces=tuple(pieces), space=space, source=source)
     data = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-    files.replace(path, data)
+    files.write(path, data)
 
 
 def read(
@@ -45,7 +45,7 @@ def read(
     """Return what a file has of a schedule, or say what is wrong with it."""
     try:
         data = Path(path).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ScheduleError(
             f"a schedule must be in a file that can be read, but {error}; "
             f"result.schedule().save(path) or `ramet schedule STORE NAME -o path` writes one"

@@ -1,6 +1,7 @@
 """What the SQLite store says when its file refuses, and which exception says it."""
 
 import sqlite3
+from os import PathLike, fspath
 from pathlib import Path
 
 from ramet.errors import (
@@ -57,11 +58,17 @@ def store_busy(path: Path, patience_s: float) -> StoreBusy:
     )
 
 
-def not_a_store(path: Path, why: str) -> NotAStore:
+def not_a_store(path: str | PathLike[str], why: str) -> NotAStore:
     return NotAStore(
-        f"a store must be a file that ramet made, or a path where there is none yet, but {path} "
-        f"is neither: {why}. It was left as it is; name another path"
+        f"a store must be a file that ramet made, or a path where there is none yet, but "
+        f"{_shown(path)} is neither: {why}. It was left as it is; name another path"
     )
+
+
+def _shown(path: str | PathLike[str]) -> str:
+    """Return a path, with escapes if it cannot be printed."""
+    text = fspath(path)
+    return text if text.isprintable() else repr(text)
 
 
 def corrupt(path: Path, why: str) -> CorruptStore:

@@ -12,7 +12,9 @@ from ramet import faults
 from ramet.clock import Clock, SystemClock
 from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
+from ramet.files import impossible
 from ramet.process import Processes, SystemProcesses
+from ramet.store import file_refusals
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_log, read_opening
 from ramet.store.database import Database
@@ -40,6 +42,8 @@ class SQLiteStore:
     ) -> None:
         if durability not in get_args(Durability):
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
+        if why := impossible(os.fspath(path)):
+            raise file_refusals.not_a_store(path, why)
         self.path = Path(path).absolute()
         # What another process opens it by.
         self._again = partial(
