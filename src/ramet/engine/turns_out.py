@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ramet.clock import Clock
 from ramet.engine.heartbeat import Heartbeat
+from ramet.engine.leases import lasting_s, say_taken_over
 from ramet.engine.turn import Turn
 from ramet.errors import LeaseLost, TurnMisused
 from ramet.store.base import Store
@@ -51,10 +52,16 @@ class TurnsOut:
         if self._heartbeat is not None:
             self._heartbeat.start()
         self._turns[turn.member] = turn
+        if turn.lease.silent_s is not None:
+            say_taken_over(turn.lease, turn=turn.number, ttl_s=self._ttl_s)
+        if turn.lease.lost:
+            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
+                self.extend(turn)
 
     def extend(self, turn: Turn) -> None:
         """Have its lease last from now on, or raise LeaseLost."""
-        turn.lease = self._store.extend(turn.lease, ttl_s=self._ttl_s)
+        ttl_s = lasting_s(self._ttl_s, lost=turn.lease.lost)
+        turn.lease = self._store.extend(turn.lease, ttl_s=ttl_s)
 
     def beat(self) -> bool:
         """Hold on to all of them; say whether there are any."""
