@@ -52,9 +52,9 @@ def refusal(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
 def store_busy(path: Path, patience_s: float) -> StoreBusy:
     holder = holder_of(path)
     return StoreBusy(
-        f"the store {path} must come free within patience_s={patience_s:g}, but "
+        f"the store {path} must come free within {patience_s:g} s, but "
         f"{holder or 'another process'} kept it locked. Nothing was written; {freed_by(holder)}. "
-        f"Then run again, or raise patience_s"
+        f"Then run again"
     )
 
 

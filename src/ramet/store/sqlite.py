@@ -21,7 +21,7 @@ from ramet.store.rows import Rows, add_run, logged, names
 # What commits survive: the machine losing "power", or only the death of any "process".
 Durability = Literal["power", "process"]
 # How long a lease is worth waiting for that is only given back: without that it runs out.
-GIVE_BACK_S = 5.0
+GIVE_BACK_S = 3.0
 
 
 class SQLiteStore:
