@@ -24,8 +24,6 @@ APPLICATION_ID = 0x726D6574
 _NEEDED = (3, 24, 0)
 # Seconds between attempts: a transaction takes about a tenth of a millisecond.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1e-4, 2e-3
-# The same for a store that others have kept locked for a while.
-_LONG_PAUSE_S = 0.05
 # Decides nothing but pauses. Not the module's own generator: training may draw from that.
 _chance = random.SystemRandom()
 # Writes of this process between two times that the log is copied back; each is some pages.
@@ -100,13 +98,13 @@ class Database:
     ) -> Iterator[sqlite3.Connection]:
         """Read, or write while nobody else writes or copies the write-ahead log back."""
         writing = synced is not None
-        for waited_s in self._attempts(patience_s):
+        for _ in self._attempts(patience_s):
             with self._lock:
                 if writing and not self._turnstile.entered():
                     continue
                 try:
                     if (connection := self._begun(begin, synced=synced)) is not None:
-                        self._waiting.over(waited_s)
+                        self._waiting.over()
                         yield connection
                         connection.execute("COMMIT")
                         if writing:
@@ -129,23 +127,19 @@ class Database:
             with suppress(sqlite3.Error):  # What was committed is, and the next time will do.
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _attempts(self, patience_s: float) -> Iterator[float]:
-        """Try at once, then with pauses; yield the seconds waited so far.
-
-        SQLite's own pauses are too long for transactions so short.
-        """
-        yield 0.0
+    def _attempts(self, patience_s: float) -> Iterator[None]:
+        """Try at once, then with pauses; SQLite's own are too long for transactions so short."""
+        yield
         began, waited_s, pause_s = self._clock.uptime(), 0.0, _FIRST_PAUSE_S
         while waited_s < patience_s:
             # Spread, so that those who wait together do not try together.
             self._clock.sleep(pause_s * _chance.uniform(0.5, 1.5))
             waited_s = self._clock.uptime() - began
-            # Who waits for long may as well wait a little longer.
-            pause_s = min(1.5 * pause_s, max(_LAST_PAUSE_S, min(waited_s / 100, _LONG_PAUSE_S)))
-            yield waited_s
-            if self._waiting.is_long(waited_s):
+            pause_s = min(1.5 * pause_s, _LAST_PAUSE_S)
+            yield
+            if self._waiting.is_due(waited_s):
                 self._check_open()
-                self._waiting.say(waited_s)
+                self._waiting.look()
         raise file_refusals.store_busy(self.path, patience_s)
 
     def _check_open(self) -> None:

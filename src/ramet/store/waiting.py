@@ -6,11 +6,14 @@ from pathlib import Path
 
 from ramet.clock import Clock
 from ramet.store.file_refusals import freed_by
-from ramet.store.holder import holder_of
+from ramet.store.holder import Holder, holder_of
 
 logger = logging.getLogger("ramet")
 
-# Seconds of waiting before it is said, and at most between two times; in between they double.
+# How often it is looked who holds the lock.
+LOOK_EVERY_S = 1.0
+# Seconds that one process is seen to hold it before it is said, and at most between two times; in
+# between they double. Many who write in turn are no reason to say anything.
 FIRST_SAID_S, LAST_SAID_S = 5.0, 600.0
 
 
@@ -19,25 +22,44 @@ class Waiting:
 
     def __init__(self, store: Path, clock: Clock) -> None:
         self._store, self._clock = store, clock
+        self._holder: Holder | None = None
+        # When that one was first seen to hold the lock, and when it was looked last.
+        self._since: float | None = None
+        self._looked_at = 0.0
         self._said_at: float | None = None
 
-    def is_long(self, waited_s: float) -> bool:
-        """Say whether a wait is so long that it is time to say so, or to say it again."""
-        if waited_s < FIRST_SAID_S:
-            return False
-        between_s = min(waited_s / 2, LAST_SAID_S)
-        return self._said_at is None or self._clock.uptime() - self._said_at >= between_s
+    def is_due(self, waited_s: float) -> bool:
+        """Say whether it is time to look who is waited for."""
+        return waited_s >= LOOK_EVERY_S and self._clock.uptime() - self._looked_at >= LOOK_EVERY_S
 
-    def say(self, waited_s: float) -> None:
-        """Warn of the process that holds the lock."""
-        self._said_at = self._clock.uptime()
-        holder = holder_of(self._store)
-        since = time.localtime(self._clock.now() - waited_s)
+    def look(self) -> None:
+        """Look who holds the lock, and warn if it is the same process as long before."""
+        now, holder = self._clock.uptime(), holder_of(self._store)
+        self._looked_at = now
+        if self._since is None or _number(holder) != _number(self._holder):
+            self._since, self._said_at = now, None
+        self._holder = holder
+        held_s = now - self._since
+        again_s = min(held_s / 2, LAST_SAID_S)
+        if held_s >= FIRST_SAID_S and (self._said_at is None or now - self._said_at >= again_s):
+            self._said_at = now
+            self._say(held_s)
+
+    def over(self) -> None:
+        """Say that the wait is over, if anything was said of it."""
+        if self._said_at is not None:
+            fields = {"store": str(self._store)}
+            logger.info("the store %(store)s is free again", fields, extra=fields)
+        self._holder = self._since = self._said_at = None
+
+    def _say(self, held_s: float) -> None:
+        holder = self._holder
+        since = time.localtime(self._clock.now() - held_s)
         fields = {
             "store": str(self._store),
-            "waited_s": waited_s,
-            "pid": holder.pid if holder else None,
-            "stopped": holder.stopped if holder else None,
+            "held_s": held_s,
+            "pid": _number(holder),
+            "stopped": holder is not None and holder.stopped,
         }
         told = {
             "who": str(holder or "another process"),
@@ -45,18 +67,12 @@ class Waiting:
             "remedy": freed_by(holder),
         }
         logger.warning(
-            "the store %(store)s cannot be written: %(who)s has kept it locked for "
-            "%(waited_s).0f s or longer, since %(since)s; %(remedy)s. This process waits, and goes "
-            "on after that",
+            "the store %(store)s cannot be written: %(who)s has kept it locked for %(held_s).0f s "
+            "or longer, since %(since)s; %(remedy)s. This process waits, and goes on after that",
             {**fields, **told},
             extra=fields,
         )
 
-    def over(self, waited_s: float) -> None:
-        """Say that the wait is over, if anything was said of it."""
-        if self._said_at is not None and waited_s >= FIRST_SAID_S:
-            fields = {"store": str(self._store), "waited_s": waited_s}
-            logger.info(
-                "the store %(store)s is free again, after %(waited_s).0f s", fields, extra=fields
-            )
-            self._said_at = None
+
+def _number(holder: Holder | None) -> int | None:
+    return holder.pid if holder else None
