@@ -81,6 +81,23 @@ def test_a_wait_of_a_moment_is_not_said(path: Path, caplog: pytest.LogCaptureFix
     assert not caplog.records
 
 
+def test_a_holder_that_a_look_misses_is_still_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # What Linux lists is now and then short of a lock while many others come and go.
+    seen = itertools.cycle(
+        [None, Holder(8, "waits.py", stopped=False), Holder(7, "", stopped=True)]
+    )
+    monkeypatch.setattr(waiting, "holder_of", lambda store: next(seen))
+    clock = LetsGo(after_s=9.0)
+    store = SQLiteStore(path, clock=clock)
+    begin(store)
+    with locked(path) as clock.other, caplog.at_level(logging.WARNING, "ramet"):
+        claim(store)
+    (warning,) = caplog.records
+    assert vars(warning)["pid"] == 7
+
+
 def test_many_who_write_in_turn_are_no_reason_to_say_anything(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,8 @@ from ramet.store import turnstile
 _PROC = Path("/proc")
 # Bytes of the index of SQLite's write-ahead log: the locks to write, to copy back, to recover.
 WRITE, RECOVER = 120, 122
+# Linux lists locks page by page; one may be missed when others change meanwhile.
+LOOKS = 3
 # Characters of a command line that are shown.
 SHOWN = 60
 
@@ -53,6 +55,13 @@ class Holder(NamedTuple):
 
 def holder_of(store: Path) -> Holder | None:
     """Return the process that keeps others from writing to a store, if it can be seen."""
+    for _ in range(LOOKS):
+        if (found := _found(store)) is not None:
+            return found
+    return None
+
+
+def _found(store: Path) -> Holder | None:
     held = list(_locks())
     # In this order: those who wait hold the turnstile for a moment whenever they try.
     for suffix, bytes_ in (

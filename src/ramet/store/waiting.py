@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ramet.clock import Clock
 from ramet.store.file_refusals import freed_by
-from ramet.store.holder import Holder, holder_of
+from ramet.store.holder import LOOKS, Holder, holder_of
 
 logger = logging.getLogger("ramet")
 
@@ -34,7 +34,7 @@ class Waiting:
 
     def look(self) -> None:
         """Look who holds the lock, and warn if it is the same process as long before."""
-        now, holder = self._clock.uptime(), holder_of(self._store)
+        now, holder = self._clock.uptime(), self._seen()
         self._looked_at = now
         if self._since is None or _number(holder) != _number(self._holder):
             self._since, self._said_at = now, None
@@ -51,6 +51,13 @@ class Waiting:
             fields = {"store": str(self._store)}
             logger.info("the store %(store)s is free again", fields, extra=fields)
         self._holder = self._since = self._said_at = None
+
+    def _seen(self) -> Holder | None:
+        """Return who holds the lock: the same process as before, if it is seen at all."""
+        looks = (holder_of(self._store) for _ in range(LOOKS))
+        found = [holder for holder in looks if holder is not None]
+        same = (holder for holder in found if holder.pid == _number(self._holder))
+        return next(same, found[-1] if found else None)
 
     def _say(self, held_s: float) -> None:
         holder = self._holder
