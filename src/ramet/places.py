@@ -1,5 +1,6 @@
 """Where a run is kept: from what users write to a store and the blobs beside it."""
 
+import math
 import os
 import tempfile
 import weakref
@@ -21,6 +22,8 @@ BLOB_VERBS = [name for name in vars(Blobs) if not name.startswith("_")]
 CHECKPOINTS = "-checkpoints"
 # How the folders of temporary files begin.
 TEMPORARY = "ramet-"
+# How long those who train nothing wait for a store that others keep locked.
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +112,11 @@ def file_of(store: Store) -> Path | None:
     return None if passes else store.path
 
 
-def existing(path: str | PathLike[str]) -> Place:
-    """Open a store that must be there."""
+def existing(path: str | PathLike[str], *, patience_s: float = PATIENCE_S) -> Place:
+    """Open a store that must be there, and wait so long for others that keep it locked."""
     if not os.path.exists(path):  # noqa: PTH110 - Path raises where no file can be
         raise RunNotFound(f"a store must be where it is looked for, but {path} does not exist")
-    return place(path)
+    return _in_file(Path(fspath(path)), None, "power", patience_s=patience_s)
 
 
 def _answers(thing: object, verbs: list[str]) -> bool:
@@ -127,9 +130,11 @@ def _in_memory(blobs: Blobs | None) -> Place:
     return Place(store=MemoryStore(), blobs=MemoryBlobs() if blobs is None else blobs, name=None)
 
 
-def _in_file(path: Path, blobs: Blobs | None, durability: Durability) -> Place:
+def _in_file(
+    path: Path, blobs: Blobs | None, durability: Durability, *, patience_s: float = math.inf
+) -> Place:
     # First, because it refuses "." and other paths that no file can have.
-    store = SQLiteStore(path, durability=durability)
+    store = SQLiteStore(path, durability=durability, patience_s=patience_s)
     beside = path.with_name(path.name + CHECKPOINTS)
     return Place(
         store=store,

@@ -186,6 +186,15 @@ def _stat(pid: int) -> Stat | None:
         return None
 
 
+def is_stopped(pid: int) -> bool:
+    """Say whether a process is there and does not run until a signal or a debugger lets it."""
+    try:
+        stat = _stat(pid)
+    except (OSError, ValueError, IndexError):
+        return False
+    return stat is not None and stat.state in {"T", "t"}
+
+
 def forget() -> None:
     """Have what is known of this process read again."""
     _this.cache_clear()

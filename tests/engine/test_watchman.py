@@ -10,7 +10,7 @@ import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.engine.child import Report
 from ramet.engine.processes import DEAD_IN_A_ROW, FATAL, Ended, Watchman
-from ramet.errors import MissingScore, RunFailed
+from ramet.errors import MissingScore, RunFailed, StoreBusy
 from ramet.events import TurnLost
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
@@ -163,3 +163,34 @@ def test_a_run_ends_without_a_worker_that_never_comes_back(tmp_path: Path) -> No
     lost = [(one.member, one.turn, one.why) for one in result.events if isinstance(one, TurnLost)]
     assert lost == [(2, 1, "straggler")]
     assert {seat.worker for seat in seats_in(store)} == {None}
+
+
+class Locked:
+    """A memory store that is locked the first times that somebody is disowned."""
+
+    def __init__(self, times: int) -> None:
+        self._store, self.times = MemoryStore(), times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def disown(self, run: str, *, worker: str) -> list[int]:
+        self.times -= 1
+        if self.times >= 0:
+            raise StoreBusy("another process keeps it locked")
+        return self._store.disown(run, worker=worker)
+
+
+def test_what_a_dead_worker_held_is_taken_back_once_the_store_is_free() -> None:
+    scene = Scene(store=Locked(times=3))
+    scene.dies()
+    free = scene.hire("next").ask()
+    assert free is not None
+    assert free.member == 0
+
+
+def test_an_error_is_raised_at_once_even_if_the_store_is_locked() -> None:
+    scene = Scene(store=Locked(times=1))
+    report = Report(kind="MissingScore", message="turn 0 has none", traceback="")
+    with pytest.raises(MissingScore, match="turn 0 has none"):
+        scene.watchman.see_to(Ended(place=0, worker="ill", code=1, report=report))

@@ -1,5 +1,6 @@
 """`ramet run` and `ramet worker`: training from the command line."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -189,7 +190,8 @@ def worker(
     Start as many as you like, and kill any of them. A module without a `space` or a `strategy`
     gets those that the run was begun with.
     """
-    where, loaded = existing(store), load(target, arguments)
+    # A worker waits for as long as it takes.
+    where, loaded = existing(store, patience_s=math.inf), load(target, arguments)
     view = Follower(where.store, where.chosen(name))
     its_space, its_strategy = space_and_strategy(
         loaded, view.opening, space=space, strategy=strategy

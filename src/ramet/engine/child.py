@@ -18,12 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Never
 
 import msgspec
 
 from ramet.blobs import Blobs
 from ramet.engine import loading
+from ramet.engine.forks import keep_to_this_process
+from ramet.engine.leaving import leave
 from ramet.engine.opening import Settings
 from ramet.engine.options import Options
 from ramet.engine.portable import dumped_leaving
@@ -73,12 +75,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str
 
 
-def main() -> None:
+def main() -> Never:
     """Train; what ends it early is told to the parent in a file."""
     worker, report = sys.argv[1], Path(sys.argv[2])
     _handle_signals()
+    keep_to_this_process(_dismiss)
     buffer_lines()
-    sys.exit(_exit_code(functools.partial(_load_and_train, worker, report), report))
+    leave(_exit_code(functools.partial(_load_and_train, worker, report), report))
 
 
 def _load_and_train(worker: str, report: Path) -> None:
@@ -170,9 +173,12 @@ def _follow_parent() -> None:
     def wait() -> None:
         # Its end closes the pipe, unless some other child of it has the pipe too.
         while os.getppid() == parent:
-            ready, _, _ = select.select([lifeline], [], [], LOOK_S)
-            if ready and not os.read(lifeline, 1):
-                break
+            try:
+                ready, _, _ = select.select([lifeline], [], [], LOOK_S)
+                if ready and not os.read(lifeline, 1):
+                    break
+            except OSError:  # The user's code closed it.
+                time.sleep(LOOK_S)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE_S)
         # Code that catches everything, or never comes back, has nobody left who would stop it.

@@ -1,9 +1,10 @@
 """Turns that are given up: they fail too often, kill whoever trains them, or hold up a round."""
 
+import contextlib
 import logging
 
 from ramet.engine.journal import Journal
-from ramet.errors import LeaseLost, RunFailed
+from ramet.errors import LeaseLost, RunFailed, StoreBusy
 from ramet.events import TurnLost
 from ramet.population import Member, Population
 from ramet.store.base import Store
@@ -30,7 +31,8 @@ def give_up(
     except LeaseLost:
         return False  # Another worker gave it up meanwhile.
     except BaseException:
-        store.release(lease)
+        with contextlib.suppress(StoreBusy):  # Then it runs out.
+            store.release(lease)
         raise
     return True
 

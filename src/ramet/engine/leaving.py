@@ -1,13 +1,34 @@
-"""How a worker process ends inside the user's code."""
+"""How a worker process ends inside the user's code, whatever that code left running."""
 
 import atexit
 import contextlib
+import ctypes
+import faulthandler
 import gc
 import io
+import logging
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
+from types import FrameType
 from typing import Never
+
+from ramet.frames import is_users
+
+logger = logging.getLogger("ramet")
+
+# How long threads may go on that Python would wait for, and how long each exit handler may take.
+THREADS_S, HANDLER_S = 10.0, 60.0
+# How much longer Python's lock may be held by what can only be ended with the process.
+MARGIN_S = 5.0
+# The descriptor of errors.
+_ERR = 2
+
+
+class _Enough(BaseException):
+    """What was waited for has had its time."""
 
 
 def leave(code: int) -> Never:
@@ -15,15 +36,87 @@ def leave(code: int) -> Never:
     with contextlib.suppress(ValueError):  # Not in the main thread.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # What Python does when it ends, as multiprocessing does it in a forked process.
-    for step in (threading._shutdown, atexit._run_exitfuncs, _flush):  # type: ignore[attr-defined]  # noqa: SLF001
-        with contextlib.suppress(Exception):
-            step()
+    if not _did(_end_threads, within_s=THREADS_S):
+        _say_left()
+    for step in (atexit._run_exitfuncs, _flush):  # noqa: SLF001 - as multiprocessing does
+        _did(step, within_s=HANDLER_S)
     os._exit(code)
 
 
+def _did(step: Callable[[], object], *, within_s: float) -> bool:
+    """Do one step; say whether it came to its end in time."""
+    if threading.current_thread() is not threading.main_thread():
+        # No signal can end a wait here, and the main thread may wait for this one.
+        return step is _end_threads or _tried(step)
+    signal.signal(signal.SIGALRM, _end_wait)
+    # Again and again, because Python goes on with the next exit handler.
+    signal.setitimer(signal.ITIMER_REAL, within_s, within_s)
+    _end_by_force(within_s + MARGIN_S)
+    try:
+        return _tried(step)
+    except _Enough:
+        return False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _tried(step: Callable[[], object]) -> bool:
+    with contextlib.suppress(Exception):
+        step()
+    return True
+
+
+def _end_wait(_signal: int, _frame: FrameType | None) -> Never:
+    _, again_s = signal.getitimer(signal.ITIMER_REAL)
+    _end_by_force(again_s + MARGIN_S)
+    raise _Enough(f"a worker process must end, but this took longer than {again_s:g} s")
+
+
+def _end_by_force(after_s: float) -> None:
+    """Have the process end after so long even if it never comes to run Python again."""
+    with contextlib.suppress(OSError, RuntimeError):  # Errors were closed.
+        faulthandler.dump_traceback_later(after_s, exit=True, file=_ERR)
+
+
+def _end_threads() -> None:
+    """Wait for the threads that are no daemons, having ended those of thread pools."""
+    for end in reversed(getattr(threading, "_threading_atexits", ())):
+        _tried(end)
+    while threads := _waited_for():
+        threads[0].join()
+
+
+def _waited_for() -> list[threading.Thread]:
+    here = {threading.current_thread(), threading.main_thread()}
+    return [one for one in threading.enumerate() if not one.daemon and one not in here]
+
+
+def _say_left() -> None:
+    threads = [f"{one.name!r}{_at(one)}" for one in _waited_for()]
+    fields = {"threads": ", ".join(threads), "seconds": THREADS_S}
+    logger.warning(
+        "training must end the threads that it starts, but %(threads)s still ran %(seconds)g s "
+        "after all was over; the worker process ends without that. Start such threads with "
+        "daemon=True, or end them before the training function returns",
+        fields,
+        extra=fields,
+    )
+
+
+def _at(thread: threading.Thread) -> str:
+    """Return the line of the user's code that a thread is at."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - as faulthandler does
+    while frame is not None:
+        if is_users(frame.f_code.co_filename):
+            return f" (at {frame.f_code.co_filename}:{frame.f_lineno})"
+        frame = frame.f_back
+    return ""
+
+
 def _flush() -> None:
-    """Write out what open files hold back, which Python does when it deletes them."""
+    """Write out what open files hold back, which Python does when it deletes them, and C's too."""
     for thing in gc.get_objects():
         if issubclass(type(thing), io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom):
             with contextlib.suppress(OSError, ValueError):  # It is closed.
                 thing.flush()
+    ctypes.CDLL(None).fflush(None)

@@ -21,7 +21,7 @@ from ramet.engine.prints import Prints
 from ramet.engine.run import Run
 from ramet.engine.script import this_script
 from ramet.engine.worker import Watch
-from ramet.errors import RametError, RunFailed, StoreError, UsageError
+from ramet.errors import RametError, RunFailed, StoreBusy, StoreError, UsageError
 from ramet.faults import VARIABLE
 
 logger = logging.getLogger("ramet")
@@ -189,9 +189,9 @@ class Watchman:
 
     def see_to(self, ended: Ended) -> None:
         """Take from a dead worker what it held; raise what it reported."""
-        members = self._run.disown(ended.worker)
         if ended.report is not None:
             raise as_raised(ended.report) from WorkerTraceback(ended.report.traceback)
+        members = self._taken_back(ended.worker)
         logger.warning(
             "worker %s %s; another takes its place",
             ended.worker,
@@ -209,6 +209,12 @@ class Watchman:
             return False
         self._done_at = self._done_at or time.monotonic()
         return time.monotonic() - self._done_at > limit
+
+    def _taken_back(self, worker: str) -> list[int]:
+        """Take back what a dead worker held, however long others keep the store locked."""
+        while True:
+            with contextlib.suppress(StoreBusy):  # The store says for whom it waits.
+                return self._run.disown(worker)
 
     def _count(self, member: int, code: int) -> None:
         """Give up a turn that kills whoever trains it."""
@@ -272,6 +278,7 @@ def train_in_processes(
             except StoreError as error:
                 # What ended the crew comes first; the leases run out.
                 logger.warning("could not take back what workers held: %s", error)
+                break
     watch(run)
 
 

@@ -18,7 +18,7 @@ from ramet.engine.recovery import recover
 from ramet.engine.sweeping import Sweeping
 from ramet.engine.turn import Turn
 from ramet.engine.turns_out import TurnsOut
-from ramet.errors import StateError, UsageError
+from ramet.errors import StateError, StoreBusy, UsageError
 from ramet.events import AnyEvent, Conditions, Mapped, StopAsked, Stopped, TurnEnded
 from ramet.faults import reach
 from ramet.history.result import Result
@@ -309,7 +309,8 @@ class Run:
                 with contextlib.suppress(Exception):  # Then it runs out; the error comes first.
                     self._store.release(lease)
             raise
-        self._store.release(lease)
+        with contextlib.suppress(StoreBusy):  # Then it runs out.
+            self._store.release(lease)
         return None
 
     def _handed_out(self, lease: Lease) -> Turn:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from ramet.clock import Clock
 from ramet.engine.heartbeat import Heartbeat
+from ramet.engine.leases import lasting_s, say_taken_over
 from ramet.engine.turn import Turn
-from ramet.errors import LeaseLost, TurnMisused
+from ramet.errors import LeaseLost, StoreBusy, TurnMisused
 from ramet.store.base import Store
 
 logger = logging.getLogger("ramet")
@@ -55,10 +56,16 @@ class TurnsOut:
         if self._heartbeat is not None:
             self._heartbeat.start()
         self._turns[turn.member] = turn
+        if turn.lease.silent_s is not None:
+            say_taken_over(turn.lease, turn=turn.number, ttl_s=self._ttl_s)
+        if turn.lease.lost:
+            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
+                self.extend(turn)
 
     def extend(self, turn: Turn) -> None:
         """Have its lease last from now on, or raise LeaseLost."""
-        turn.lease = self._store.extend(turn.lease, ttl_s=self._ttl_s)
+        ttl_s = lasting_s(self._ttl_s, lost=turn.lease.lost)
+        turn.lease = self._store.extend(turn.lease, ttl_s=ttl_s)
 
     def beat(self) -> bool:
         """Hold on to all of them; say whether there are any."""
@@ -90,9 +97,12 @@ class TurnsOut:
         self.let_go(turn)
 
     def release(self, turn: Turn) -> None:
-        """Give a turn back untrained."""
+        """Give a turn back untrained; if the store is busy, its lease runs out instead."""
         self.let_go(turn)
-        self._store.release(turn.lease)
+        try:
+            self._store.release(turn.lease)
+        except StoreBusy as busy:
+            _say_stays_leased(turn, busy)
 
     def release_all(self) -> None:
         """Give back every turn, as far as the store lets it."""
@@ -100,9 +110,7 @@ class TurnsOut:
             try:
                 self.release(turn)
             except Exception as error:  # noqa: BLE001 - whatever it is, another error comes first
-                logger.warning(
-                    "turn %d of member %d stays leased: %s", turn.number, turn.member, error
-                )
+                _say_stays_leased(turn, error)
 
     def check(self, turn: Turn) -> None:
         """Refuse a turn that is not out."""
@@ -116,3 +124,7 @@ class TurnsOut:
             f"lease ran out and the member was handed out again. Nothing was written. If a turn "
             f"can pause for longer than its lease lasts, raise lease_ttl_s"
         )
+
+
+def _say_stays_leased(turn: Turn, error: Exception) -> None:
+    logger.warning("turn %d of member %d stays leased: %s", turn.number, turn.member, error)

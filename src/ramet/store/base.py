@@ -34,6 +34,11 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
     # The number of the last event when it was given: who knows that one need not read on.
     head: int
+    # How many leases of this very turn ran out and were taken over; processes that are known to
+    # be gone do not count.
+    lost: int = 0
+    # Seconds since the worker was last heard of that this lease was taken from, if it was.
+    silent_s: float | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

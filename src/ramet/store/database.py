@@ -1,5 +1,6 @@
 """A store's file: opened, brought up, shared among processes, and left whole whatever happens."""
 
+import math
 import os
 import random
 import sqlite3
@@ -17,6 +18,7 @@ from ramet.process import Processes
 from ramet.store import file_refusals
 from ramet.store.statements import migrations, statements
 from ramet.store.turnstile import Turnstile
+from ramet.store.waiting import Waiting
 
 # "rmet": what tells a store from any other database.
 APPLICATION_ID = 0x726D6574
@@ -46,6 +48,7 @@ class Database:
         self._clock = clock
         self._processes = processes
         self._patience_s = patience_s
+        self._waiting = Waiting(path, clock)
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._turnstile = Turnstile(path)
@@ -60,11 +63,17 @@ class Database:
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """See one snapshot."""
-        return self._transaction("BEGIN", synced=None)
+        return self._transaction("BEGIN", synced=None, patience_s=self._patience_s)
 
-    def writing(self, *, synced: bool) -> AbstractContextManager[sqlite3.Connection]:
-        """Write all or nothing; if ``synced``, it is on the disk in the end."""
-        return self._transaction("BEGIN IMMEDIATE", synced=synced)
+    def writing(
+        self, *, synced: bool, at_most_s: float = math.inf
+    ) -> AbstractContextManager[sqlite3.Connection]:
+        """Write all or nothing; if ``synced``, it is on the disk in the end.
+
+        Waits for others as long as this database has patience, and no longer than ``at_most_s``.
+        """
+        patience_s = min(self._patience_s, at_most_s)
+        return self._transaction("BEGIN IMMEDIATE", synced=synced, patience_s=patience_s)
 
     def close(self) -> None:
         """Close the connection, until it is used again."""
@@ -88,15 +97,18 @@ class Database:
             turnstile.close()
 
     @contextmanager
-    def _transaction(self, begin: str, *, synced: bool | None) -> Iterator[sqlite3.Connection]:
+    def _transaction(
+        self, begin: str, *, synced: bool | None, patience_s: float
+    ) -> Iterator[sqlite3.Connection]:
         """Read, or write while nobody else writes or copies the write-ahead log back."""
         writing = synced is not None
-        for _ in self._attempts():
+        for _ in self._attempts(patience_s):
             with self._lock:
                 if writing and not self._turnstile.entered():
                     continue
                 try:
                     if (connection := self._begun(begin, synced=synced)) is not None:
+                        self._waiting.over()
                         yield connection
                         connection.execute("COMMIT")
                         if writing:
@@ -104,7 +116,7 @@ class Database:
                         return
                 except sqlite3.Error as error:
                     self._roll_back()
-                    raise file_refusals.refusal(error, self.path, self._patience_s) from error
+                    raise file_refusals.refusal(error, self.path, patience_s) from error
                 except UnicodeDecodeError as error:
                     # SQLite quotes a schema that is damaged.
                     self._roll_back()
@@ -123,16 +135,25 @@ class Database:
             with suppress(sqlite3.Error):  # What was committed is, and the next time will do.
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _attempts(self) -> Iterator[None]:
+    def _attempts(self, patience_s: float) -> Iterator[None]:
         """Try at once, then with pauses; SQLite's own are too long for transactions so short."""
         yield
-        until, pause_s = self._clock.uptime() + self._patience_s, _FIRST_PAUSE_S
-        while self._clock.uptime() < until:
+        began, waited_s, pause_s = self._clock.uptime(), 0.0, _FIRST_PAUSE_S
+        while waited_s < patience_s:
             # Spread, so that those who wait together do not try together.
             self._clock.sleep(pause_s * _chance.uniform(0.5, 1.5))
+            waited_s = self._clock.uptime() - began
             pause_s = min(1.5 * pause_s, _LAST_PAUSE_S)
             yield
-        raise file_refusals.store_busy(self.path, self._patience_s)
+            if self._waiting.is_due(waited_s):
+                self._check_open()
+                self._waiting.look()
+        raise file_refusals.store_busy(self.path, patience_s)
+
+    def _check_open(self) -> None:
+        with self._lock:
+            if self._turnstile.is_closed():
+                raise file_refusals.descriptors_closed(self.path)
 
     def _begun(self, begin: str, *, synced: bool | None) -> sqlite3.Connection | None:
         """Begin, and see the snapshot; return None if somebody else is at the file."""

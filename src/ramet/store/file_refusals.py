@@ -14,6 +14,7 @@ from ramet.errors import (
     StoreUnsupported,
     UnknownSchema,
 )
+from ramet.store.holder import Holder, holder_of
 
 # Somebody else is at the file; it passes.
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
@@ -51,10 +52,34 @@ def refusal(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
 
 
 def store_busy(path: Path, patience_s: float) -> StoreBusy:
+    holder = holder_of(path)
     return StoreBusy(
-        f"the store {path} must come free within patience_s={patience_s:g}, but another process "
-        f"kept it locked. Nothing was written; end what holds it (a shell left in a transaction, "
-        f"a backup) and run again, or raise patience_s"
+        f"the store {path} must come free within {patience_s:g} s, but "
+        f"{holder or 'another process'} kept it locked. Nothing was written; {freed_by(holder)}. "
+        f"Then run again"
+    )
+
+
+def freed_by(holder: Holder | None) -> str:
+    """Return what frees a store of the process that holds its lock."""
+    if holder is None:
+        return "end what holds it (a shell left in a transaction, a backup, a stopped process)"
+    if holder.stopped:
+        return (
+            f"that process is stopped: let it go on with `kill -CONT {holder.pid}`, or end it with "
+            f"`kill -9 {holder.pid}`, which undoes what it had not committed"
+        )
+    return (
+        f"if it does not let go by itself (a shell left in a transaction, a backup, a container "
+        f"that is paused), end it with `kill {holder.pid}`"
+    )
+
+
+def descriptors_closed(path: Path) -> StoreError:
+    return StoreError(
+        f"the files of the store {path} must stay open while it is in use, but code in this "
+        f"process closed their descriptors (as os.closerange does). Nothing was written; let "
+        f"code close only what it opened itself"
     )
 
 

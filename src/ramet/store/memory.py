@@ -24,6 +24,8 @@ class _Row:
     heard_at: float = 0.0
     # Which process holds the lease.
     process: str | None = None
+    # How many leases of the present turn ran out and were taken over.
+    lost: int = 0
 
 
 @dataclass(slots=True)
@@ -85,7 +87,9 @@ class MemoryStore:
             if not free:
                 return None
             row = min(free, key=lambda row: _urgency(row, prefer))
-            return self._lease(record, row, worker, ttl_s)
+            silent_s = self._silent_s(row)
+            row.lost += silent_s is not None
+            return self._lease(record, row, worker, ttl_s, silent_s=silent_s)
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
         with self._lock:
@@ -174,7 +178,21 @@ class MemoryStore:
         held = row.lease is not None and row.lease.expires_at > self._clock.uptime()
         return held and not self._processes.gone(row.process)
 
-    def _lease(self, record: _Record, row: _Row, worker: str, ttl_s: float) -> Lease:
+    def _silent_s(self, row: _Row) -> float | None:
+        """Return the seconds since a worker was last heard of that holds a member."""
+        if row.lease is None or self._processes.gone(row.process):
+            return None
+        return self._clock.uptime() - row.heard_at
+
+    def _lease(
+        self,
+        record: _Record,
+        row: _Row,
+        worker: str,
+        ttl_s: float,
+        *,
+        silent_s: float | None = None,
+    ) -> Lease:
         row.token += 1
         row.heard_at, row.process = self._clock.uptime(), self._processes.this()
         row.lease = Lease(
@@ -185,6 +203,8 @@ class MemoryStore:
             given_at=row.heard_at,
             expires_at=row.heard_at + ttl_s,
             head=record.head,
+            lost=row.lost,
+            silent_s=silent_s,
         )
         return row.lease
 
@@ -215,6 +235,8 @@ class MemoryStore:
 
     @staticmethod
     def _put(row: _Row, standing: Standing, *, writer: int) -> None:
+        if standing.turn != row.standing.turn:
+            row.lost = 0
         row.standing = standing
         if standing.member != writer:
             # Whoever is still at work on it works on what is no more.

@@ -29,6 +29,10 @@ class Free(NamedTuple):
     trained: int
     # The last one given.
     token: int
+    # How many leases of this turn ran out and were taken over.
+    lost: int
+    # When the worker was last heard of that fell silent with it.
+    heard_at: float | None
 
 
 class Rows:
@@ -85,14 +89,17 @@ class Rows:
 
     def lease(self, free: Free, worker: str, ttl_s: float) -> Lease:
         """Give a member to a worker."""
+        now, heard_at = self._clock.uptime(), free.heard_at
         lease = Lease(
             run=self.name,
             member=free.member,
             worker=worker,
             token=free.token + 1,
-            given_at=self._clock.uptime(),
+            given_at=now,
             expires_at=0.0,
             head=self.head,
+            lost=free.lost + (heard_at is not None),
+            silent_s=None if heard_at is None else now - heard_at,
         )
         return self.hold(lease, ttl_s)
 
@@ -110,6 +117,7 @@ class Rows:
             expires_at=held.expires_at,
             boot=self._boot,
             process=self._process,
+            lost=held.lost,
         )
         return held
 
@@ -212,6 +220,7 @@ def _member(run: RunRow, after: Standing) -> MemberRow:
 
 
 def _whole(free: Free, run: str) -> Free:
-    if all(isinstance(number, int) for number in free):
+    *numbers, heard_at = free
+    if all(isinstance(number, int) for number in numbers) and isinstance(heard_at, float | None):
         return free
     raise damaged(f"the row of member {free.member!r} of run {run!r}", "its numbers are none")

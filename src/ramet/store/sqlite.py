@@ -1,5 +1,6 @@
 """A store in one file, for all processes of one machine."""
 
+import math
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -22,12 +23,16 @@ from ramet.store.rows import Rows, add_run, names
 
 # What commits survive: the machine losing "power", or only the death of any "process".
 Durability = Literal["power", "process"]
+# How long a lease is worth waiting for that is only given back: without that it runs out.
+GIVE_BACK_S = 3.0
 
 
 class SQLiteStore:
     """Keeps everything in a file, safely for many threads and processes of one machine.
 
     With ``durability="process"`` a power cut may take the last commits along, but not the file.
+    While another process keeps the file locked, this waits, and warnings name that process. Leases
+    are given back within seconds or not at all (StoreBusy): they run out by themselves.
     """
 
     def __init__(
@@ -37,8 +42,8 @@ class SQLiteStore:
         durability: Durability = "power",
         clock: Clock | None = None,
         processes: Processes | None = None,
-        # How long to wait while others write.
-        patience_s: float = 60.0,
+        # How long to wait while others write; then StoreBusy is raised.
+        patience_s: float = math.inf,
     ) -> None:
         if durability not in get_args(Durability):
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
@@ -116,11 +121,11 @@ class SQLiteStore:
             return rows.hold(lease, ttl_s)
 
     def release(self, lease: Lease) -> None:
-        with self._writing(lease.run) as rows:
+        with self._writing(lease.run, at_most_s=GIVE_BACK_S) as rows:
             rows.let_go(lease.member, lease.token)
 
     def disown(self, run: str, *, worker: str) -> list[int]:
-        with self._writing(run) as rows:
+        with self._writing(run, at_most_s=GIVE_BACK_S) as rows:
             held = rows.held_by(worker)
             for member, token in held:
                 rows.let_go(member, token)
@@ -191,8 +196,10 @@ class SQLiteStore:
             yield self._rows(connection, run)
 
     @contextmanager
-    def _writing(self, run: str, *, durable: bool = False) -> Iterator[Rows]:
-        with self._database.writing(synced=durable) as connection:
+    def _writing(
+        self, run: str, *, durable: bool = False, at_most_s: float = math.inf
+    ) -> Iterator[Rows]:
+        with self._database.writing(synced=durable, at_most_s=at_most_s) as connection:
             yield self._rows(connection, run)
 
     def _rows(self, connection: sqlite3.Connection, run: str) -> Rows:

@@ -1,6 +1,7 @@
 """One writer at a time, by a lock on a file beside the store's."""
 
 import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -35,10 +36,21 @@ class Turnstile:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError:
-            # No such file may be made, or there are no locks: SQLite says what is to be said.
-            return True
+        except OSError as error:
+            # No such file may be made, or there are no locks: SQLite says what is to be said. It
+            # does not of a file that was closed under it.
+            return error.errno != errno.EBADF
         return True
+
+    def is_closed(self) -> bool:
+        """Say whether other code of this process closed the file under it."""
+        if self._file is None:
+            return False
+        try:
+            os.fstat(self._file)
+        except OSError:
+            return True
+        return False
 
     def leave(self) -> None:
         """Let others through."""
@@ -49,5 +61,6 @@ class Turnstile:
     def close(self) -> None:
         """Leave, and let go of the file, which must not go through a fork."""
         if self._file is not None:
-            os.close(self._file)
+            with contextlib.suppress(OSError):  # Other code closed it.
+                os.close(self._file)
             self._file = None

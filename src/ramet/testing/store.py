@@ -436,6 +436,56 @@ class StoreContract:
         now = folded(store)[0]
         assert store.commit(lease, [copy], after, copied=[standing(now)]) == 3
 
+    def test_a_lease_says_how_often_workers_fell_silent_in_its_turn(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin(store, members=1)
+        leases = []
+        for worker in ("gpu-17", "gpu-03", "gpu-17"):
+            leases.append(claim(store, worker))
+            clock.sleep(TTL_S + 1)
+        assert [lease.lost for lease in leases] == [0, 1, 2]
+        assert [lease.silent_s for lease in leases] == [None, TTL_S + 1, TTL_S + 1]
+        last = store.extend(leases[-1], ttl_s=TTL_S)
+        assert last.lost == 2
+        end_turn(store, last)
+        assert claim(store).lost == 0
+
+    def test_a_worker_that_gives_its_member_back_has_not_fallen_silent(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin(store, members=1)
+        claim(store, "gpu-17")
+        clock.sleep(TTL_S + 1)
+        lease = claim(store)
+        store.release(lease)
+        clock.sleep(TTL_S + 1)
+        again = claim(store)
+        assert (again.lost, again.silent_s) == (1, None)
+        store.disown("lm", worker=again.worker)
+        assert claim(store).lost == 1
+
+    def test_a_process_that_is_gone_has_not_fallen_silent(
+        self, store: Store, clock: FakeClock, processes: FakeProcesses
+    ) -> None:
+        begin(store, members=1)
+        claim(store, "dies")
+        processes.die()
+        clock.sleep(TTL_S + 1)
+        lease = claim(store)
+        assert (lease.lost, lease.silent_s) == (0, None)
+
+    def test_a_commit_in_the_midst_of_a_turn_forgets_no_silence(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin(store, members=1)
+        claim(store, "gpu-17")
+        clock.sleep(TTL_S + 1)
+        lease = claim(store)
+        note = Annotated(member=0, data={"raised": True})
+        store.commit(lease, [note], [standing_after(store, [note], 0)])
+        assert claim(store).lost == 1
+
     def test_a_seat_tells_who_is_at_work_and_since_when_nothing_was_heard(
         self, store: Store, clock: FakeClock
     ) -> None:

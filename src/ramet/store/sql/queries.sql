@@ -26,8 +26,12 @@ SELECT name FROM runs ORDER BY id;
 UPDATE runs SET steps = :steps, round = :round, head = :head, checksum = :checksum WHERE id = :id;
 
 -- name: first_free
--- The member that trained least, of those that are free to train.
-SELECT member, trained, token FROM members INDEXED BY claims
+-- The member that trained least, of those that are free to train; when its worker was last heard
+-- of, if it fell silent.
+SELECT member, trained, token, lost,
+    CASE WHEN worker IS NOT NULL AND boot = :boot AND heard_at <= :now
+        AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))) THEN heard_at END
+FROM members INDEXED BY claims
 WHERE run = :run AND phase = :phase AND trained < :steps
 AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
     AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))))
@@ -36,14 +40,17 @@ LIMIT 1;
 
 -- name: preferred_free
 -- The preferred member, if it is free and trained as little as that one.
-SELECT member, trained, token FROM members
+SELECT member, trained, token, lost,
+    CASE WHEN worker IS NOT NULL AND boot = :boot AND heard_at <= :now
+        AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))) THEN heard_at END
+FROM members
 WHERE run = :run AND member = :prefer AND phase = :phase AND trained = :trained
 AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
     AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))));
 
 -- name: due
 -- The member, if it may train this turn, whoever holds it.
-SELECT member, trained, token FROM members
+SELECT member, trained, token, lost, NULL FROM members
 WHERE run = :run AND member = :member
 AND phase = :phase AND trained < :steps AND turn = :turn;
 
@@ -51,7 +58,7 @@ AND phase = :phase AND trained < :steps AND turn = :turn;
 -- Gives a member to a worker.
 UPDATE members
 SET token = :token, worker = :worker, heard_at = :now, expires_at = :expires_at, boot = :boot,
-    process = :process
+    process = :process, lost = :lost
 WHERE run = :run AND member = :member;
 
 -- name: holder
@@ -76,6 +83,8 @@ SELECT checkpoint FROM members WHERE run = :run AND member = :member;
 UPDATE members
 SET trained = :trained, step = :step, turn = :turn, score = :score, checkpoint = :checkpoint,
     phase = :phase, checksum = :checksum, token = token + (member <> :writer),
+    -- What stands on the right is as it was before.
+    lost = CASE WHEN turn = :turn THEN lost ELSE 0 END,
     worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL, process = NULL
 WHERE run = :run AND member = :member;
 

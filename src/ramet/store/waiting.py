@@ -1,0 +1,85 @@
+"""What is said of a store that others keep locked, while it is waited for."""
+
+import logging
+import time
+from pathlib import Path
+
+from ramet.clock import Clock
+from ramet.store.file_refusals import freed_by
+from ramet.store.holder import LOOKS, Holder, holder_of
+
+logger = logging.getLogger("ramet")
+
+# How often it is looked who holds the lock.
+LOOK_EVERY_S = 1.0
+# Seconds that one process is seen to hold it before it is said, and at most between two times; in
+# between they double. Many who write in turn are no reason to say anything.
+FIRST_SAID_S, LAST_SAID_S = 5.0, 600.0
+
+
+class Waiting:
+    """Says for all threads of a process whom they wait for: once, then now and then."""
+
+    def __init__(self, store: Path, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._holder: Holder | None = None
+        # When that one was first seen to hold the lock, and when it was looked last.
+        self._since: float | None = None
+        self._looked_at = 0.0
+        self._said_at: float | None = None
+
+    def is_due(self, waited_s: float) -> bool:
+        """Say whether it is time to look who is waited for."""
+        return waited_s >= LOOK_EVERY_S and self._clock.uptime() - self._looked_at >= LOOK_EVERY_S
+
+    def look(self) -> None:
+        """Look who holds the lock, and warn if it is the same process as long before."""
+        now, holder = self._clock.uptime(), self._seen()
+        self._looked_at = now
+        if self._since is None or _number(holder) != _number(self._holder):
+            self._since, self._said_at = now, None
+        self._holder = holder
+        held_s = now - self._since
+        again_s = min(held_s / 2, LAST_SAID_S)
+        if held_s >= FIRST_SAID_S and (self._said_at is None or now - self._said_at >= again_s):
+            self._said_at = now
+            self._say(held_s)
+
+    def over(self) -> None:
+        """Say that the wait is over, if anything was said of it."""
+        if self._said_at is not None:
+            fields = {"store": str(self._store)}
+            logger.info("the store %(store)s is free again", fields, extra=fields)
+        self._holder = self._since = self._said_at = None
+
+    def _seen(self) -> Holder | None:
+        """Return who holds the lock: the same process as before, if it is seen at all."""
+        looks = (holder_of(self._store) for _ in range(LOOKS))
+        found = [holder for holder in looks if holder is not None]
+        same = (holder for holder in found if holder.pid == _number(self._holder))
+        return next(same, found[-1] if found else None)
+
+    def _say(self, held_s: float) -> None:
+        holder = self._holder
+        since = time.localtime(self._clock.now() - held_s)
+        fields = {
+            "store": str(self._store),
+            "held_s": held_s,
+            "pid": _number(holder),
+            "stopped": holder is not None and holder.stopped,
+        }
+        told = {
+            "who": str(holder or "another process"),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S", since),
+            "remedy": freed_by(holder),
+        }
+        logger.warning(
+            "the store %(store)s cannot be written: %(who)s has kept it locked for %(held_s).0f s "
+            "or longer, since %(since)s; %(remedy)s. This process waits, and goes on after that",
+            {**fields, **told},
+            extra=fields,
+        )
+
+
+def _number(holder: Holder | None) -> int | None:
+    return holder.pid if holder else None

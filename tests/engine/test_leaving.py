@@ -1,0 +1,146 @@
+"""Worker processes whose work is over: they end, whatever the user's code left running."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.engine.scripts import findings_in, finished, ran, started
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """\
+import atexit, ctypes, os, queue, signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import ramet
+from ramet.engine import leaving
+from tests.engine.loops import SPACE, Descent, pbt
+
+leaving.THREADS_S = leaving.HANDLER_S = {limit}
+waits_for_ever = threading.Event()
+
+def train(member, reports=True):
+    task, state = Descent(), Descent().init(member.rng)
+    for turn in member.turns(state):
+        state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
+        if reports:
+            turn.report(task.evaluate(state))
+
+def go(function):
+    ramet.run(function, SPACE, pbt(population=5), steps=8, mode="max", seed=0, store="runs.db",
+              workers=2)
+    print("over")
+"""
+
+PREFETCHES = """
+def prefetching(member):
+    batches = queue.Queue(maxsize=1)
+    def produce():
+        while True:
+            batches.put(1)
+    threading.Thread(target=produce, name="prefetch").start()
+    train(member, reports={reports})
+
+go(prefetching)
+"""
+
+
+def written(tmp_path: Path, text: str, *, limit_s: float = 0.2) -> Path:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.format(limit=limit_s) + text)
+    return script
+
+
+def test_a_run_that_is_over_returns_whatever_thread_training_left(tmp_path: Path) -> None:
+    script = written(tmp_path, PREFETCHES.format(reports=True))
+    code, out, err = finished(started(script))
+    assert code == 0, err
+    assert out.splitlines() == ["over"]
+    assert "training must end the threads that it starts, but 'prefetch' (at " in err
+    assert f"{script}:" in err
+    assert findings_in(tmp_path / "runs.db") == []
+
+
+def test_a_loop_that_forgot_to_report_is_named_whatever_thread_it_left(tmp_path: Path) -> None:
+    script = written(tmp_path, PREFETCHES.format(reports=False))
+    code, out, err = finished(started(script))
+    assert (code, out) == (1, "")
+    assert "MissingScore" in err.splitlines()[-1]
+
+
+def test_threads_that_end_by_themselves_are_waited_for(tmp_path: Path) -> None:
+    text = """
+def write_late(member):
+    def late():
+        threading.Event().wait(0.2)
+        Path(f"late-{os.getpid()}").touch()
+    threading.Thread(target=late).start()
+    train(member)
+
+go(write_late)
+"""
+    _, _, err = finished(started(written(tmp_path, text, limit_s=60.0)))
+    assert len(list(tmp_path.glob("late-*"))) >= 1
+    assert "must end the threads" not in err
+
+
+def test_threads_of_a_pool_that_nobody_ended_are_not_waited_for_long(tmp_path: Path) -> None:
+    text = """
+pool = ThreadPoolExecutor(2)
+def pooling(member):
+    pool.submit(int).result()
+    train(member)
+
+go(pooling)
+"""
+    _, out, err = finished(started(written(tmp_path, text, limit_s=1_000.0)))
+    assert out.splitlines() == ["over"]
+    assert "must end the threads" not in err
+
+
+def test_an_exit_handler_that_does_not_return_keeps_no_other_from_running(tmp_path: Path) -> None:
+    text = """
+atexit.register(lambda: Path(f"first-{os.getpid()}").touch())
+def hangs():
+    if "ramet.engine.child" in sys.modules and threading.current_thread().name == "MainThread":
+        Path(f"hangs-{os.getpid()}").touch()
+        waits_for_ever.wait()
+if __name__ == "__mp_main__":
+    atexit.register(hangs)
+go(train)
+"""
+    _, out, err = finished(started(written(tmp_path, text)))
+    assert out.splitlines() == ["over"]
+    assert len(list(tmp_path.glob("hangs-*"))) == 2
+    # The parent's as well.
+    assert len(list(tmp_path.glob("first-*"))) == 3
+    assert "this took longer than 0.2 s" in err
+
+
+def test_what_libraries_in_c_print_is_shown_to_the_last_line(tmp_path: Path) -> None:
+    text = """
+def loud(member):
+    ctypes.CDLL(None).printf(b"from C\\n")
+    train(member)
+
+go(loud)
+"""
+    assert "from C" in ran(written(tmp_path, text), PYTHONUNBUFFERED="")
+
+
+def test_a_process_that_training_forks_ends_on_sigterm_as_in_any_program(tmp_path: Path) -> None:
+    text = """
+def forking(member):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    child = os.fork()
+    if child == 0:
+        ours = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        blocked = signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        os._exit(ours or blocked)
+    assert os.waitpid(child, 0)[1] == 0, "our handler went along"
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    train(member)
+
+go(forking)
+"""
+    ran(written(tmp_path, text))
