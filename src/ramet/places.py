@@ -62,6 +62,7 @@ def place(
     *,
     durability: Durability = "power",
     shared: bool = False,
+    read_only: bool = False,
 ) -> Place:
     """Return where a run is kept; ``shared`` with other processes, if need be in a temporary file.
 
@@ -82,7 +83,7 @@ def place(
     if store is None:
         return _temporary(blobs) if shared else _in_memory(blobs)
     if isinstance(store, str | PathLike):
-        return _in_file(Path(fspath(store)), blobs, durability)
+        return _in_file(Path(fspath(store)), blobs, durability, read_only=read_only)
     if isinstance(store, type) or not all(callable(getattr(store, verb, None)) for verb in VERBS):
         raise StoreError(f"a store must be the path of a file, None, or a Store, but got {store!r}")
     if blobs is None:
@@ -102,21 +103,31 @@ def file_of(store: Store) -> Path | None:
     return None if passes else store.path
 
 
-def existing(path: str | PathLike[str]) -> Place:
-    """Open a store that must be there."""
-    if not Path(path).exists():
-        raise RunNotFound(f"a store must be where it is looked for, but {path} does not exist")
-    return place(path)
+def existing(path: str | PathLike[str], *, read_only: bool = True) -> Place:
+    """Open a store that must be there, to be looked at or else to be written as well."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunNotFound(
+            f"a store must be where it is looked for, but {path} does not exist"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"a store must be open to reading, but {error}") from error
+    # A file that is no store yet does not become one.
+    looked_at = place(path, read_only=True)
+    return looked_at if read_only else place(path)
 
 
 def _in_memory(blobs: Blobs | None) -> Place:
     return Place(store=MemoryStore(), blobs=MemoryBlobs() if blobs is None else blobs, name=None)
 
 
-def _in_file(path: Path, blobs: Blobs | None, durability: Durability) -> Place:
+def _in_file(
+    path: Path, blobs: Blobs | None, durability: Durability, *, read_only: bool = False
+) -> Place:
     beside = path.with_name(path.name + CHECKPOINTS)
     return Place(
-        store=SQLiteStore(path, durability=durability),
+        store=SQLiteStore(path, durability=durability, read_only=read_only),
         blobs=DirectoryBlobs(beside, durability=durability) if blobs is None else blobs,
         name=str(path),
         ours=True,

@@ -189,7 +189,7 @@ def worker(
     Start as many as you like, and kill any of them. A module without a `space` or a `strategy`
     gets those that the run was begun with.
     """
-    where, loaded = existing(store), load(target, arguments)
+    where, loaded = existing(store, read_only=False), load(target, arguments)
     view = Follower(where.store, where.chosen(name))
     its_space, its_strategy = space_and_strategy(
         loaded, view.opening, space=space, strategy=strategy

@@ -2,11 +2,11 @@
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, TypeVar, cast, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
@@ -15,8 +15,10 @@ from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.database import Database
+from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.rows import Rows, add_run, logged, names
 
+T = TypeVar("T")
 # What commits survive: the machine losing "power", or only the death of any "process".
 Durability = Literal["power", "process"]
 
@@ -36,6 +38,8 @@ class SQLiteStore:
         processes: Processes | None = None,
         # How long to wait while others write.
         patience_s: float = 60.0,
+        # Whether it is looked at only: then nothing is written, brought up or made.
+        read_only: bool = False,
     ) -> None:
         if durability not in get_args(Durability):
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
@@ -48,6 +52,7 @@ class SQLiteStore:
             clock=clock,
             processes=processes,
             patience_s=patience_s,
+            read_only=read_only,
         )
         self._durable = durability == "power"
         self._clock = clock or SystemClock()
@@ -55,7 +60,8 @@ class SQLiteStore:
         self._boot = self._clock.boot()
         # Whether the last claim found no member.
         self._in_vain = False
-        self._database = Database(
+        opened = ReadOnlyDatabase if read_only else Database
+        self._database: Database | ReadOnlyDatabase = opened(
             self.path, clock=self._clock, processes=self._processes, patience_s=patience_s
         )
         # What is wrong with the file is better said now.
@@ -77,23 +83,19 @@ class SQLiteStore:
         return self.opening(opening.name)
 
     def opening(self, run: str) -> RunOpened:
-        with self._reading(run) as rows:
-            data = rows.opening()
+        data = self._read(run, Rows.opening)
         # The first event of a run always is.
         return cast(RunOpened, decode(data))
 
     def runs(self) -> list[str]:
-        with self._database.reading() as connection:
-            return names(connection)
+        return self._database.read(names)
 
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
     ) -> Lease | None:
         # Workers without a member ask again and again; that must not hold up those who commit.
-        if self._in_vain:
-            with self._reading(run) as rows:
-                if rows.first_free(prefer) is None:
-                    return None
+        if self._in_vain and self._read(run, lambda rows: rows.first_free(prefer)) is None:
+            return None
         with self._writing(run) as rows:
             free = rows.first_free(prefer)
             self._in_vain = free is None
@@ -154,19 +156,16 @@ class SQLiteStore:
         return rows.head
 
     def events(self, run: str, after: int = -1) -> list[Logged]:
-        with self._reading(run) as rows:
-            found = rows.events(after)
+        found = self._read(run, lambda rows: rows.events(after))
         return [logged(row) for row in found]
 
     def seats(self, run: str) -> list[Seat]:
-        with self._reading(run) as rows:
-            return rows.seats()
+        return self._read(run, Rows.seats)
 
     def check(self) -> list[str]:
         """Say what is wrong with the file; nothing if it is well."""
         try:
-            with self._database.reading() as connection:
-                lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
+            lines = self._database.read(_integrity)
         except CorruptStore as error:
             return [str(error)]
         return [f"the store {self.path} is damaged: {line}" for line in lines if line != "ok"]
@@ -181,10 +180,8 @@ class SQLiteStore:
                 rows.write(worker, [written])
                 rows.move_on()
 
-    @contextmanager
-    def _reading(self, run: str) -> Iterator[Rows]:
-        with self._database.reading() as connection:
-            yield self._rows(connection, run)
+    def _read(self, run: str, query: Callable[[Rows], T]) -> T:
+        return self._database.read(lambda connection: query(self._rows(connection, run)))
 
     @contextmanager
     def _writing(self, run: str, *, durable: bool = False) -> Iterator[Rows]:
@@ -199,3 +196,7 @@ class SQLiteStore:
             boot=self._boot,
             process=self._processes.this(),
         )
+
+
+def _integrity(connection: sqlite3.Connection) -> list[str]:
+    return [line for (line,) in connection.execute("PRAGMA integrity_check")]
