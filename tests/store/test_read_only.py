@@ -1,4 +1,4 @@
-"""Stores that are looked at: on media that cannot be written, by users who may not, and evil ones."""
+"""Stores that are looked at: on read-only media, by users who may not write, and evil ones."""
 
 import os
 import shutil
