@@ -14,6 +14,7 @@ from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing
+from ramet.store.copying import copy
 from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.rows import Rows, add_run, logged, names
@@ -169,6 +170,19 @@ class SQLiteStore:
         except CorruptStore as error:
             return [str(error)]
         return [f"the store {self.path} is damaged: {line}" for line in lines if line != "ok"]
+
+    def copy_to(self, path: Path, *, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Write all as it is at one moment to a file, with every lease ended.
+
+        ``meanwhile`` is called once that moment is fixed.
+        """
+
+        def copied(connection: sqlite3.Connection) -> None:
+            names(connection)
+            meanwhile()
+            copy(connection, path)
+
+        self._database.read(copied)
 
     def _begin(self, opening: RunOpened, worker: str) -> None:
         written = encode(opening)
