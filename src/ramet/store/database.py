@@ -15,7 +15,15 @@ from ramet.process import Processes
 from ramet.store import file_refusals, forking
 from ramet.store.companions import Files
 from ramet.store.hold import Hold
-from ramet.store.schema import check_version, harden, is_old, migrate, pragma, schema_of
+from ramet.store.schema import (
+    check_version,
+    harden,
+    is_old,
+    leave_log,
+    migrate,
+    pragma,
+    schema_of,
+)
 from ramet.store.turnstile import Turnstile
 
 T = TypeVar("T")
@@ -219,6 +227,8 @@ class Database:
         if self._connection is not None:
             if self._log == _identity(self._log_name):
                 self._hold.let_go()
+            else:
+                leave_log(self._connection)
             self._connection.close()
             self._connection = None
         self._hold.close()

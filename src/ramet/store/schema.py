@@ -22,10 +22,21 @@ def harden(connection: sqlite3.Connection) -> None:
     """Give SQL that a file brings along as few means as SQLite allows."""
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
-    # Both are new in Python 3.12.
-    configure = getattr(connection, "setconfig", None)
-    if configure is not None:
-        configure(getattr(sqlite3, "SQLITE_DBCONFIG_DEFENSIVE"), True)  # noqa: B009, FBT003
+    _configure(connection, "SQLITE_DBCONFIG_DEFENSIVE")
+
+
+def leave_log(connection: sqlite3.Connection) -> None:
+    """Have closing a connection not copy its log back, where Python can say so.
+
+    Where it cannot, the hold on the store has the same effect.
+    """
+    _configure(connection, "SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE")
+
+
+def _configure(connection: sqlite3.Connection, option: str) -> None:
+    # New in Python 3.12.
+    if hasattr(connection, "setconfig"):
+        connection.setconfig(getattr(sqlite3, option), True)  # noqa: FBT003 - has no keywords
 
 
 def schema_of(connection: sqlite3.Connection, path: Path) -> int:
