@@ -33,7 +33,7 @@ def train(member):
 
 
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
-strategy = ramet.PBT(population=4, ready=5)
+strategy = ramet.PBT(population=5, ready=5)
 ramet.run(train, space, strategy, steps=10_000_000, mode="min", seed=0, store=path)
 """
 
