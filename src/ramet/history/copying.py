@@ -112,7 +112,17 @@ def _copied(
             # What is missing twice was not there to begin with.
             if missing == before or not missing:
                 break
+    _end_leases(draft)
     return SQLiteStore(draft, read_only=True), copies
+
+
+def _end_leases(draft: Path) -> None:
+    """Let go of all members: who holds them works on the original."""
+    store = SQLiteStore(draft)
+    for run in store.runs():
+        for worker in {seat.worker for seat in store.seats(run) if seat.worker}:
+            store.disown(run, worker=worker)
+    store.close()
 
 
 def _missing(

@@ -5,7 +5,6 @@ from contextlib import closing
 from pathlib import Path
 
 from ramet.errors import StoreError
-from ramet.store.statements import queries
 
 
 def copy(connection: sqlite3.Connection, path: Path) -> None:
@@ -13,7 +12,6 @@ def copy(connection: sqlite3.Connection, path: Path) -> None:
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as copied:
             connection.backup(copied)
-            copied.execute(queries()["end_leases"])
     except sqlite3.Error as error:
         raise StoreError(
             f"a copy of a store must be written whole, but SQLite says of {path}: {error} "

@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from ramet.clock import Clock
-from ramet.errors import StoreBusy
 from ramet.process import Processes
 from ramet.store import file_refusals, forking
 from ramet.store.companions import Files
 from ramet.store.hold import Hold
 from ramet.store.schema import (
     check_version,
-    harden,
     is_old,
     leave_log,
     migrate,
     pragma,
     schema_of,
+    set_up,
 )
 from ramet.store.turnstile import Turnstile
 
@@ -31,6 +30,8 @@ T = TypeVar("T")
 _NEEDED = (3, 24, 0)
 # Seconds between attempts: a transaction takes about a tenth of a millisecond.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1e-4, 2e-3
+# How long a log that was removed may wait for others to end their writes.
+_SAVE_WITHIN_S = 10.0
 # Decides nothing but pauses. Not the module's own generator: training may draw from that.
 _chance = random.SystemRandom()
 # Writes of this process between two times that the log is copied back; each is some pages.
@@ -211,16 +212,18 @@ class Database:
         connection = self._connection
         if connection is None or not self._hold.taken:
             return False
-        try:
-            if any(self._turnstile.entered() for _ in self._attempts()):
-                row = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                if row[0] == 0 and row[1] == row[2]:
-                    # Nothing is left in it.
-                    self._log = None
-                    self._disconnect()
-                    return True
-        except (sqlite3.Error, StoreBusy):
-            pass
+        until = self._clock.uptime() + _SAVE_WITHIN_S
+        while not self._turnstile.entered():
+            if self._clock.uptime() > until:
+                return False
+            self._clock.sleep(_LAST_PAUSE_S)
+        with suppress(sqlite3.Error):
+            busy, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if not busy and pages == copied:
+                # Nothing is left in it.
+                self._log = None
+                self._disconnect()
+                return True
         return False
 
     def _disconnect(self) -> None:
@@ -236,14 +239,12 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Bring the file up, having seen that it is ours or empty."""
-        harden(connection)
+        set_up(connection, self._processes)
         connection.execute("BEGIN")
         version = schema_of(connection, self.path)
         connection.execute("COMMIT")
         if (mode := pragma(connection, "journal_mode = WAL")) != "wal":
             raise file_refusals.no_wal(self.path, mode)
-        # Queries ask whether who holds a lease still exists.
-        connection.create_function("gone", 1, self._processes.gone)
         # It is for whoever is through the turnstile to do.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         if is_old(version):

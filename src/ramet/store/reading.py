@@ -15,11 +15,13 @@ from ramet.clock import Clock
 from ramet.process import Processes
 from ramet.store import file_refusals, forking
 from ramet.store.companions import Files
-from ramet.store.schema import harden, is_old, migrate, schema_of
+from ramet.store.schema import is_old, migrate, schema_of, set_up
 
 T = TypeVar("T")
 # Between attempts, of which more than one is rare.
 PAUSE_S = 0.01
+# At most; who looks is better off with an error than with no answer.
+PATIENCE_S = 60.0
 
 
 class ReadOnlyDatabase:
@@ -29,7 +31,8 @@ class ReadOnlyDatabase:
         self, path: Path, *, clock: Clock, processes: Processes, patience_s: float
     ) -> None:
         self.path = path
-        self._clock, self._processes, self._patience_s = clock, processes, patience_s
+        self._clock, self._processes = clock, processes
+        self._patience_s = min(patience_s, PATIENCE_S)
         self._lock = threading.Lock()
         forking.watch(self)
 
@@ -106,25 +109,19 @@ class ReadOnlyDatabase:
 
     def _asked(self, connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
         """Return what a query finds, in a copy in memory that is brought up if the file is old."""
-        harden(connection)
+        set_up(connection, self._processes)
+        connection.execute("PRAGMA query_only = ON")
         connection.execute("BEGIN")
         version = schema_of(connection, self.path)
         if version == 0:
             raise file_refusals.empty(self.path)
         if not is_old(version):
-            return self._answer(connection, query)
+            return query(connection)
         with closing(_connect(":memory:")) as copy:
             connection.backup(copy)
+            set_up(copy, self._processes)
             migrate(copy, self.path)
-            return self._answer(copy, query)
-
-    def _answer(
-        self, connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]
-    ) -> T:
-        connection.execute("PRAGMA query_only = ON")
-        # Queries ask whether the process that holds a lease still exists.
-        connection.create_function("gone", 1, self._processes.gone)
-        return query(connection)
+            return query(copy)
 
     def _attempts(self) -> Iterator[None]:
         yield
@@ -137,6 +134,9 @@ class ReadOnlyDatabase:
         """Raise what ramet says to what SQLite or the system did."""
         if isinstance(error, sqlite3.Error):
             raise file_refusals.not_read(error, self.path, self._patience_s) from error
+        if isinstance(error, UnicodeDecodeError):
+            # SQLite quotes a schema that is damaged.
+            raise file_refusals.corrupt(self.path, "its schema is not text") from error
         if isinstance(error, OSError):
             raise file_refusals.unreadable(self.path, str(error)) from error
 

@@ -1,4 +1,4 @@
-"""The tables of a store: how they are made and brought up, and how ours are told from others."""
+"""The tables of a store: made, brought up, and told from those of others."""
 
 import functools
 import re
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ramet.process import Processes
 from ramet.store import file_refusals
 from ramet.store.statements import migrations, statements
 
@@ -18,11 +19,13 @@ _COMMENT = re.compile(r"--[^\n]*")
 _SPACES = re.compile(r"\s*([(),])\s*|\s+")
 
 
-def harden(connection: sqlite3.Connection) -> None:
-    """Give SQL that a file brings along as few means as SQLite allows."""
+def set_up(connection: sqlite3.Connection, processes: Processes) -> None:
+    """Have a connection answer our queries, and give SQL that a file brings along few means."""
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     _configure(connection, "SQLITE_DBCONFIG_DEFENSIVE")
+    # Queries ask whether the process that holds a lease still exists.
+    connection.create_function("gone", 1, processes.gone)
 
 
 def leave_log(connection: sqlite3.Connection) -> None:

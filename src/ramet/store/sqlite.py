@@ -172,7 +172,7 @@ class SQLiteStore:
         return [f"the store {self.path} is damaged: {line}" for line in lines if line != "ok"]
 
     def copy_to(self, path: Path, *, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Write all as it is at one moment to a file, with every lease ended.
+        """Write all as it is at one moment to a file.
 
         ``meanwhile`` is called once that moment is fixed.
         """

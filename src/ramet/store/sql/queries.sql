@@ -94,10 +94,3 @@ SELECT member, trained, step, turn, score, checkpoint, worker, heard_at,
 FROM members
 WHERE run = :run
 ORDER BY member;
-
--- name: end_leases
--- Ends all leases, of a copy that nobody works on.
-UPDATE members
-SET token = token + 1, worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL,
-    process = NULL
-WHERE worker IS NOT NULL;
