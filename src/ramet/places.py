@@ -67,6 +67,7 @@ def place(
     *,
     durability: Durability = "power",
     shared: bool = False,
+    read_only: bool = False,
 ) -> Place:
     """Return where a run is kept; ``shared`` with other processes, if need be in a temporary file.
 
@@ -92,7 +93,7 @@ def place(
     if store is None:
         return _temporary(blobs) if shared else _in_memory(blobs)
     if isinstance(store, str | PathLike):
-        return _in_file(Path(fspath(store)), blobs, durability)
+        return _in_file(Path(fspath(store)), blobs, durability, read_only=read_only)
     if not _answers(store, VERBS):
         raise StoreError(f"a store must be the path of a file, None, or a Store, but got {store!r}")
     if blobs is None:
@@ -112,10 +113,25 @@ def file_of(store: Store) -> Path | None:
     return None if passes else store.path
 
 
-def existing(path: str | PathLike[str], *, patience_s: float = PATIENCE_S) -> Place:
-    """Open a store that must be there, and wait so long for others that keep it locked."""
-    if not os.path.exists(path):  # noqa: PTH110 - Path raises where no file can be
+def existing(
+    path: str | PathLike[str], *, read_only: bool = True, patience_s: float = PATIENCE_S
+) -> Place:
+    """Open a store that must be there, to be looked at or else to be written as well.
+
+    Waits so long for others that keep it locked.
+    """
+    try:
+        found = os.path.exists(path)  # noqa: PTH110 - Path raises where no file can be
+        if found:
+            Path(path).stat()
+    except OSError as error:
+        raise StoreError(f"a store must be open to reading, but {error}") from error
+    if not found:
         raise RunNotFound(f"a store must be where it is looked for, but {path} does not exist")
+    # A file that is no store yet does not become one.
+    looked_at = place(path, read_only=True)
+    if read_only:
+        return looked_at
     return _in_file(Path(fspath(path)), None, "power", patience_s=patience_s)
 
 
@@ -131,10 +147,15 @@ def _in_memory(blobs: Blobs | None) -> Place:
 
 
 def _in_file(
-    path: Path, blobs: Blobs | None, durability: Durability, *, patience_s: float = math.inf
+    path: Path,
+    blobs: Blobs | None,
+    durability: Durability,
+    *,
+    patience_s: float = math.inf,
+    read_only: bool = False,
 ) -> Place:
     # First, because it refuses "." and other paths that no file can have.
-    store = SQLiteStore(path, durability=durability, patience_s=patience_s)
+    store = SQLiteStore(path, durability=durability, patience_s=patience_s, read_only=read_only)
     beside = path.with_name(path.name + CHECKPOINTS)
     return Place(
         store=store,

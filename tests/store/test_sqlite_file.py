@@ -290,7 +290,7 @@ def test_an_old_sqlite_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def next_schema(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     scripts = (*migrations(), script)
-    monkeypatch.setattr("ramet.store.database.migrations", lambda: scripts)
+    monkeypatch.setattr("ramet.store.schema.migrations", lambda: scripts)
 
 
 def test_an_old_file_is_brought_up_to_the_present_schema(

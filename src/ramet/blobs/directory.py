@@ -109,6 +109,10 @@ class DirectoryBlobs:
         for unfinished in _listed(self._folder(run), UNFINISHED):
             _remove_unless_written(unfinished.path)
 
+    def path_of(self, run: str, key: str) -> Path:
+        """Return the file that a checkpoint is in, or would be."""
+        return Path(self._file(run, key))
+
     def _folder(self, run: str) -> str:
         return f"{self.path}{os.sep}{_quoted(run)}"
 

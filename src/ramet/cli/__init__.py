@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ramet.cli import ancestry, care, demo, look, pictures, reporting, schedules, train
+from ramet.cli import ancestry, care, copies, demo, look, pictures, reporting, schedules, train
 from ramet.errors import RametError, UsageError
 
 __all__ = ["app", "main"]
@@ -90,6 +90,7 @@ for _command, _example in (
     (care.stop, "ramet stop runs.db digits"),
     (care.sweep, "ramet sweep runs.db --dry-run"),
     (care.doctor, "ramet doctor runs.db"),
+    (copies.backup, "ramet backup runs.db /mnt/archive/runs.db"),
     (demo.demo, "ramet demo --members 40 --seed 1"),
 ):
     app.command(

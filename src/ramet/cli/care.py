@@ -25,7 +25,7 @@ def stop(store: StorePath, name: RunName = None) -> None:
 
     `ramet run`, with what the run was begun with, goes on with it.
     """
-    where = existing(store)
+    where = existing(store, read_only=False)
     view = Follower(where.store, where.chosen(name))
     run = view.opening.name
     if view.population.done:

@@ -191,7 +191,8 @@ def worker(
     gets those that the run was begun with.
     """
     # A worker waits for as long as it takes.
-    where, loaded = existing(store, patience_s=math.inf), load(target, arguments)
+    where = existing(store, read_only=False, patience_s=math.inf)
+    loaded = load(target, arguments)
     view = Follower(where.store, where.chosen(name))
     its_space, its_strategy = space_and_strategy(
         loaded, view.opening, space=space, strategy=strategy

@@ -1,5 +1,6 @@
 """History: what a run's log tells. Reads stores, imports no engine."""
 
+from ramet.history.copying import Backup, backup
 from ramet.history.fire import evaluations
 from ramet.history.lineage import Copy, Effect, Lineage, Trained
 from ramet.history.replayed import Replayed
@@ -7,6 +8,7 @@ from ramet.history.result import Result, open_result
 from ramet.history.snapshot import Snapshot
 
 __all__ = [
+    "Backup",
     "Copy",
     "Effect",
     "Lineage",
@@ -14,6 +16,7 @@ __all__ = [
     "Result",
     "Snapshot",
     "Trained",
+    "backup",
     "evaluations",
 ]
 

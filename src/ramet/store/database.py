@@ -5,31 +5,37 @@ import os
 import random
 import sqlite3
 import threading
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from ramet import events
 from ramet.clock import Clock
 from ramet.process import Processes
-from ramet.store import file_refusals
-from ramet.store.statements import migrations, statements
+from ramet.store import file_refusals, forking
+from ramet.store.companions import Files
+from ramet.store.hold import Hold
+from ramet.store.schema import (
+    check_version,
+    is_old,
+    leave_log,
+    migrate,
+    pragma,
+    schema_of,
+    set_up,
+)
 from ramet.store.turnstile import Turnstile
 from ramet.store.waiting import Waiting
 
-# "rmet": what tells a store from any other database.
-APPLICATION_ID = 0x726D6574
+T = TypeVar("T")
 # Of 2018; the oldest systems that Python 3.11 is packaged for have 3.26.
 _NEEDED = (3, 24, 0)
 # Seconds between attempts: a transaction takes about a tenth of a millisecond.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1e-4, 2e-3
+# How long a log that was removed may wait for others to end their writes.
+_SAVE_WITHIN_S = 10.0
 # Decides nothing but pauses. Not the module's own generator: training may draw from that.
 _chance = random.SystemRandom()
-# Of a row: more than the largest event, and all that is beside it.
-MOST_BYTES = events.MOST_BYTES + 2**20
 # Writes of this process between two times that the log is copied back; each is some pages.
 COPY_BACK_EVERY = 250
 
@@ -52,18 +58,22 @@ class Database:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._turnstile = Turnstile(path)
+        self._hold = Hold()
         self._written = 0
         # Whether commits reach the disk before they return; None if not yet said.
         self._synced: bool | None = None
         # Which file this is, whatever the path leads to by now.
         self._file: tuple[int, int] | None = None
+        # Where its write-ahead log is, and which file that is.
+        self._log_name = ""
+        self._log: tuple[int, int] | None = None
         _make_folder(path)
-        with _forking:
-            _open.add(self)
+        forking.watch(self)
 
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """See one snapshot."""
-        return self._transaction("BEGIN", synced=None, patience_s=self._patience_s)
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what a query finds in one snapshot."""
+        with self._transaction("BEGIN", synced=None, patience_s=self._patience_s) as connection:
+            return query(connection)
 
     def writing(
         self, *, synced: bool, at_most_s: float = math.inf
@@ -90,11 +100,9 @@ class Database:
         self._lock.release()
 
     def __del__(self) -> None:
-        connection = getattr(self, "_connection", None)
-        if connection is not None:
-            connection.close()
-        if (turnstile := getattr(self, "_turnstile", None)) is not None:
-            turnstile.close()
+        # Absent if it was never made.
+        if hasattr(self, "_hold"):
+            self._disconnect()
 
     @contextmanager
     def _transaction(
@@ -161,7 +169,7 @@ class Database:
             connection = self._connected()
             self._sync(connection, synced=synced)
             connection.execute(begin)
-            self._check_version(_pragma(connection, "user_version"))
+            check_version(pragma(connection, "user_version"), self.path)
         except sqlite3.Error as error:
             if not file_refusals.busy(error):
                 raise
@@ -190,74 +198,82 @@ class Database:
         if self._connection is None:
             self._connection = self._connect()
             self._file = _identity(self._name)
+        elif (log := _identity(self._log_name)) != self._log:
+            raise file_refusals.log_lost(self.path, kept=log is None and self._kept())
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
         if os.path.exists(self.path) and not os.path.isfile(self.path):  # noqa: PTH110, PTH113 - no error where Path has one
             raise file_refusals.not_a_store(self.path, "it is no file")
+        # Twice, because others may be closing it and opening it again.
+        if all(Files.of(os.path.realpath(self._name)).lost for _ in range(2)):
+            raise file_refusals.log_missing(self.path)
         # Not isolation_level: Python would begin transactions by itself.
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False
         )
-        # What cannot be decoded is found when rows are read, which can say which one it is in.
-        connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
         try:
             self._prepare(connection)
         except BaseException:
             connection.close()
             raise
         self._synced = None
+        self._take_hold()
         return connection
+
+    def _take_hold(self) -> None:
+        # SQLite keeps its companions beside the file that a link leads to.
+        file = os.path.realpath(self._name)
+        self._log_name = f"{file}-wal"
+        self._log = _identity(self._log_name)
+        self._hold.take(file, f"{file}-shm")
+
+    def _kept(self) -> bool:
+        """Save what is in a write-ahead log that was removed; say whether all of it was.
+
+        It can be copied back as long as there is no other in its place: no one who opened the store
+        since then could have left without it, because of our hold.
+        """
+        connection = self._connection
+        if connection is None or not self._hold.taken:
+            return False
+        until = self._clock.uptime() + _SAVE_WITHIN_S
+        while not self._turnstile.entered():
+            if self._clock.uptime() > until:
+                return False
+            self._clock.sleep(_LAST_PAUSE_S)
+        with suppress(sqlite3.Error):
+            busy, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if not busy and pages == copied:
+                # Nothing is left in it.
+                self._log = None
+                self._disconnect()
+                return True
+        return False
 
     def _disconnect(self) -> None:
         if self._connection is not None:
+            if self._log == _identity(self._log_name):
+                self._hold.let_go()
+            else:
+                leave_log(self._connection)
             self._connection.close()
             self._connection = None
+        self._hold.close()
         self._turnstile.close()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Bring the file up, having seen that it is ours or empty."""
-        version = _pragma(connection, "user_version")
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        # Last, because another process may be making the store right now.
-        ours = _pragma(connection, "application_id") == APPLICATION_ID
-        if (tables or version) and not ours:
-            raise file_refusals.not_a_store(self.path, "it is the database of another program")
-        self._check_version(version)
-        if (mode := _pragma(connection, "journal_mode = WAL")) != "wal":
+        set_up(connection, self._processes)
+        connection.execute("BEGIN")
+        version = schema_of(connection, self.path)
+        connection.execute("COMMIT")
+        if (mode := pragma(connection, "journal_mode = WAL")) != "wal":
             raise file_refusals.no_wal(self.path, mode)
-        # Queries ask whether who holds a lease still exists.
-        connection.create_function("gone", 1, partial(_gone, self._processes))
         # It is for whoever is through the turnstile to do.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-        if version < len(migrations()):
-            self._migrate(connection)
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        # Somebody else may have done it meanwhile.
-        version = _pragma(connection, "user_version")
-        self._check_version(version)
-        for script in migrations()[version:]:
-            for statement in statements(script):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(migrations())}")
-        connection.execute("COMMIT")
-
-    def _check_version(self, version: int) -> None:
-        """Refuse what a newer ramet brought up, before this was opened or since."""
-        if version > len(migrations()):
-            raise file_refusals.newer(self.path, version, len(migrations()))
-
-
-def _pragma(connection: sqlite3.Connection, pragma: str) -> Any:
-    return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
-
-
-def _gone(processes: Processes, process: bytes | None) -> bool:
-    return processes.gone(None if process is None else process.decode(errors="replace"))
+        if is_old(version):
+            migrate(connection, self.path)
 
 
 def _make_folder(path: Path) -> None:
@@ -273,27 +289,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-# A connection that goes through a fork takes its locks along without holding them, and whoever
-# trusts in them breaks the file (sqlite.org/howtocorrupt.html, 2.6); so none goes through one.
-_open: "weakref.WeakSet[Database]" = weakref.WeakSet()
-_forking = threading.Lock()
-_paused: list[Database] = []
-
-
-def _pause_all() -> None:
-    _forking.acquire()
-    for database in list(_open):
-        database.pause()
-        _paused.append(database)
-
-
-def _resume_all() -> None:
-    while _paused:
-        _paused.pop().resume()
-    _forking.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_pause_all, after_in_parent=_resume_all, after_in_child=_resume_all)

@@ -51,6 +51,18 @@ def refusal(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
     return StoreError(f"the store {path} must answer, but SQLite says: {said}. Nothing was written")
 
 
+def unreachable(error: sqlite3.Error) -> bool:
+    """Say whether what is there could not be opened, mapped or locked where it is."""
+    return _code(error) in {*_READ_ONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL}
+
+
+def not_read(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
+    """Return what ramet raises for what SQLite did while the file was looked at."""
+    if _code(error) in _FULL | _READ_ONLY:
+        return unreadable(path, f"SQLite says: {error} ({error.sqlite_errorname})")
+    return refusal(error, path, patience_s)
+
+
 def store_busy(path: Path, patience_s: float) -> StoreBusy:
     holder = holder_of(path)
     return StoreBusy(
@@ -107,6 +119,55 @@ def replaced(path: Path) -> NotAStore:
     return NotAStore(
         f"the store {path} must stay where it is while it is in use, but its file was removed or "
         f"replaced. Nothing was written; put it back, or start again"
+    )
+
+
+def empty(path: Path) -> NotAStore:
+    return NotAStore(
+        f"a store must hold what ramet recorded, but {path} is empty: no run was begun in it yet. "
+        f"It was left as it is; name another path, or begin a run there"
+    )
+
+
+def altered(path: Path, what: str) -> NotAStore:
+    return NotAStore(
+        f"a store must have the tables that ramet makes and nothing else, but {path} has {what}. "
+        f"It was left as it is; if you added it yourself, drop it with `sqlite3 {path}`, and do "
+        f"not trust the file otherwise"
+    )
+
+
+def log_missing(path: Path) -> CorruptStore:
+    return CorruptStore(
+        f"a store must be kept together with its write-ahead log, but {path}-wal was removed: "
+        f"{path}-shm is there alone. What was written last may be missing from {path}. Put the "
+        f"log back, or delete {path}-shm to take the file as it is once no process uses it"
+    )
+
+
+def log_lost(path: Path, *, kept: bool) -> CorruptStore:
+    still = (
+        f"All that was written is in {path}"
+        if kept
+        else f"What was written last may be missing from {path}; `ramet doctor` says if it is whole"
+    )
+    return CorruptStore(
+        f"the write-ahead log {path}-wal must stay where it is while the store is in use, but it "
+        f"was removed or replaced. {still}. Run again to go on, and use `ramet backup` for copies"
+    )
+
+
+def only_read(path: Path) -> StoreReadOnly:
+    return StoreReadOnly(
+        f"a store that is looked at must not be written, but something was to be written to "
+        f"{path}. Nothing was; open it with ramet.run, ramet.open or SQLiteStore(path) to write"
+    )
+
+
+def unreadable(path: Path, why: str) -> StoreError:
+    return StoreError(
+        f"a store must be open to reading, but {path} cannot be read: {why}. Nothing was changed; "
+        f"see to its permissions, those of its folder, and the disk"
     )
 
 

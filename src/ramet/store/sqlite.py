@@ -3,11 +3,11 @@
 import math
 import os
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
@@ -18,9 +18,12 @@ from ramet.process import Processes, SystemProcesses
 from ramet.store import file_refusals
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_log, read_opening
+from ramet.store.copying import copy
 from ramet.store.database import Database
+from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.rows import Rows, add_run, names
 
+T = TypeVar("T")
 # What commits survive: the machine losing "power", or only the death of any "process".
 Durability = Literal["power", "process"]
 # How long a lease is worth waiting for that is only given back: without that it runs out.
@@ -44,6 +47,8 @@ class SQLiteStore:
         processes: Processes | None = None,
         # How long to wait while others write; then StoreBusy is raised.
         patience_s: float = math.inf,
+        # Whether it is looked at only: then nothing is written, brought up or made.
+        read_only: bool = False,
     ) -> None:
         if durability not in get_args(Durability):
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
@@ -58,6 +63,7 @@ class SQLiteStore:
             clock=clock,
             processes=processes,
             patience_s=patience_s,
+            read_only=read_only,
         )
         self._durable = durability == "power"
         self._clock = clock or SystemClock()
@@ -65,7 +71,8 @@ class SQLiteStore:
         self._boot = self._clock.boot()
         # Whether the last claim found no member.
         self._in_vain = False
-        self._database = Database(
+        opened = ReadOnlyDatabase if read_only else Database
+        self._database: Database | ReadOnlyDatabase = opened(
             self.path, clock=self._clock, processes=self._processes, patience_s=patience_s
         )
         # What is wrong with the file is better said now.
@@ -89,22 +96,18 @@ class SQLiteStore:
         return self.opening(opening.name)
 
     def opening(self, run: str) -> RunOpened:
-        with self._reading(run) as rows:
-            found = rows.opening()
-        return read_opening(rows.row, found)
+        row, found = self._read(run, lambda rows: (rows.row, rows.opening()))
+        return read_opening(row, found)
 
     def runs(self) -> list[str]:
-        with self._database.reading() as connection:
-            return names(connection)
+        return self._database.read(names)
 
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
     ) -> Lease | None:
         # Workers without a member ask again and again; that must not hold up those who commit.
-        if self._in_vain:
-            with self._reading(run) as rows:
-                if rows.first_free(prefer) is None:
-                    return None
+        if self._in_vain and self._read(run, lambda rows: rows.first_free(prefer)) is None:
+            return None
         with self._writing(run) as rows:
             free = rows.first_free(prefer)
             self._in_vain = free is None
@@ -163,22 +166,32 @@ class SQLiteStore:
         return rows.head
 
     def events(self, run: str, after: int = -1) -> list[Logged]:
-        with self._reading(run) as rows:
-            found = rows.events(after)
-        return read_log(rows.row, found, after=after)
+        row, found = self._read(run, lambda rows: (rows.row, rows.events(after)))
+        return read_log(row, found, after=after)
 
     def seats(self, run: str) -> list[Seat]:
-        with self._reading(run) as rows:
-            return rows.seats()
+        return self._read(run, Rows.seats)
 
     def check(self) -> list[str]:
         """Say what is wrong with the file; nothing if it is well."""
         try:
-            with self._database.reading() as connection:
-                lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
+            lines = self._database.read(_integrity)
         except CorruptStore as error:
             return [str(error)]
         return [f"the store {self.path} is damaged: {line}" for line in lines if line != "ok"]
+
+    def copy_to(self, path: Path, *, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Write all as it is at one moment to a file.
+
+        ``meanwhile`` is called once that moment is fixed.
+        """
+
+        def copied(connection: sqlite3.Connection) -> None:
+            names(connection)
+            meanwhile()
+            copy(connection, path)
+
+        self._database.read(copied)
 
     def _begin(self, opening: RunOpened, worker: str) -> None:
         written = encode(opening)
@@ -190,10 +203,8 @@ class SQLiteStore:
                 rows.write(worker, [written])
                 rows.move_on()
 
-    @contextmanager
-    def _reading(self, run: str) -> Iterator[Rows]:
-        with self._database.reading() as connection:
-            yield self._rows(connection, run)
+    def _read(self, run: str, query: Callable[[Rows], T]) -> T:
+        return self._database.read(lambda connection: query(self._rows(connection, run)))
 
     @contextmanager
     def _writing(
@@ -210,3 +221,7 @@ class SQLiteStore:
             boot=self._boot,
             process=self._processes.this(),
         )
+
+
+def _integrity(connection: sqlite3.Connection) -> list[str]:
+    return [line for (line,) in connection.execute("PRAGMA integrity_check")]

@@ -1,0 +1,26 @@
+"""`ramet backup`: copies of a store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ramet import history
+from ramet.cli.stores import StorePath
+from ramet.wording import count, size
+
+
+def backup(
+    store: StorePath,
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="The file of the copy, which must not exist.")
+    ],
+) -> None:
+    """Copy a store and its checkpoints, also while runs go on.
+
+    The copy is of one moment, is checked as by `ramet doctor`, and appears once it is whole. On the
+    same file system, checkpoints are links to the same files and take no space of their own.
+    """
+    made = history.backup(store, target)
+    what = f"{count(made.runs, 'run')}, {count(made.checkpoints, 'checkpoint')}"
+    typer.echo(f"{target}: {what}, {size(made.size)}")

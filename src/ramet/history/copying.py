@@ -1,0 +1,190 @@
+"""Copies of stores, with their checkpoints, while runs in them go on."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from ramet.blobs import DirectoryBlobs
+from ramet.blobs.collecting import Collecting, sync
+from ramet.errors import StoreError, UsageError
+from ramet.history.doctor import examine
+from ramet.history.follower import Follower
+from ramet.history.keeping import needed
+from ramet.places import CHECKPOINTS, existing
+from ramet.store import SQLiteStore
+
+# How often a run at work may delete what its record has just named, before that is given up.
+ATTEMPTS = 100
+
+
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy of a store holds."""
+
+    path: str
+    runs: int
+    checkpoints: int
+    # Of the file and the checkpoints, in bytes.
+    size: int
+
+
+def backup(
+    store: str | PathLike[str],
+    target: str | PathLike[str],
+    *,
+    blobs: DirectoryBlobs | None = None,
+) -> Backup:
+    """Copy a store and the checkpoints that its runs need, as they are at one moment.
+
+    Runs may go on meanwhile. The copy is checked as by `ramet doctor`, and there once it is whole.
+    Where it is on the same file system, checkpoints are links to the same files, and take no space
+    until the original is swept.
+
+    Args:
+        store: The file of a store.
+        target: The file of the copy. Its checkpoints are beside it, as those of any store. Neither
+            may exist.
+        blobs: Where the checkpoints are, if not beside the store.
+    """
+    final = Path(target).absolute()
+    _check_free(final)
+    source = existing(store).store
+    kept = DirectoryBlobs(_beside(Path(store).absolute())) if blobs is None else blobs
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with _draft(final) as draft:
+            record, copies = _copied(cast(SQLiteStore, source), kept, draft)
+            _check_whole(record, copies, Path(store))
+            made = _told(record, copies, final)
+            _publish(draft, final)
+    except OSError as error:
+        raise StoreError(
+            f"a backup must be written whole, but {error}. There is none at {final}; free space, "
+            f"see to its folder, or name another place"
+        ) from error
+    return made
+
+
+def _beside(store: Path) -> Path:
+    return store.with_name(store.name + CHECKPOINTS)
+
+
+def _check_free(final: Path) -> None:
+    names = [final, _beside(final), *(Path(f"{final}{suffix}") for suffix in ("-wal", "-shm"))]
+    if taken := [name for name in names if os.path.lexists(name)]:
+        raise UsageError(
+            f"a backup must go where there is nothing yet, but {taken[0]} is there already. It was "
+            f"left as it is; name another file"
+        )
+
+
+@contextmanager
+def _draft(final: Path) -> Iterator[Path]:
+    """Give a path on the same file system, in a folder that is gone afterwards."""
+    folder = tempfile.mkdtemp(prefix=f".{final.name[:100]}.", dir=final.parent)
+    try:
+        yield Path(folder) / final.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copied(
+    source: SQLiteStore, kept: DirectoryBlobs, draft: Path
+) -> tuple[SQLiteStore, DirectoryBlobs]:
+    """Copy the record, and then the checkpoints that it needs; repeat if some are deleted by then.
+
+    Those that are there at the record's moment are held at once, so that this is rare.
+    """
+    copies = DirectoryBlobs(_beside(draft))
+    missing: set[tuple[str, str]] = set()
+    with Collecting(kept, copies) as collecting:
+        for _ in range(ATTEMPTS):
+            before = missing
+            source.copy_to(draft, meanwhile=partial(_hold, collecting, source.runs()))
+            missing = _missing(SQLiteStore(draft, read_only=True), kept, collecting)
+            # What is missing twice was not there to begin with.
+            if missing == before or not missing:
+                break
+    _end_leases(draft)
+    return SQLiteStore(draft, read_only=True), copies
+
+
+def _end_leases(draft: Path) -> None:
+    """Let go of all members: who holds them works on the original."""
+    store = SQLiteStore(draft)
+    for run in store.runs():
+        for worker in {seat.worker for seat in store.seats(run) if seat.worker}:
+            store.disown(run, worker=worker)
+    store.close()
+
+
+def _missing(
+    record: SQLiteStore, kept: DirectoryBlobs, collecting: Collecting
+) -> set[tuple[str, str]]:
+    """Keep what a record needs; return what of it is not there."""
+    return {
+        (run, key)
+        for run in record.runs()
+        for key in collecting.keep(run, _wanted(record, kept, run))
+    }
+
+
+def _hold(collecting: Collecting, runs: list[str]) -> None:
+    for run in runs:
+        collecting.hold(run)
+
+
+def _wanted(record: SQLiteStore, kept: DirectoryBlobs, run: str) -> set[str]:
+    view = Follower(record, run)
+    there = kept.sizes(run).keys() if view.opening.keep == "all" else set()
+    return needed(view.population, view.opening.keep) | there
+
+
+def _check_whole(record: SQLiteStore, copies: DirectoryBlobs, store: Path) -> None:
+    found = [finding.what for run in record.runs() for finding in examine(record, copies, run)]
+    if wrong := [*record.check(), *found]:
+        raise StoreError(
+            f"a backup must be of a store that is whole, but {store} is not: {wrong[0]}. No backup "
+            f"was made; `ramet doctor {store}` lists all that is wrong"
+        )
+
+
+def _told(record: SQLiteStore, copies: DirectoryBlobs, final: Path) -> Backup:
+    runs = record.runs()
+    sizes = [size for run in runs for size in copies.sizes(run).values()]
+    whole = record.path.stat().st_size + sum(sizes)
+    return Backup(path=str(final), runs=len(runs), checkpoints=len(sizes), size=whole)
+
+
+def _publish(draft: Path, final: Path) -> None:
+    """Have the copy appear: its checkpoints first, so that no one finds it without them."""
+    sync(below for below, _, _ in os.walk(draft.parent))
+    there = _beside(draft).exists()
+    if there:
+        _beside(draft).rename(_beside(final))
+    try:
+        _appear(draft, final)
+    except BaseException:
+        if there:
+            _beside(final).rename(_beside(draft))
+        raise
+    sync([final.parent])
+
+
+def _appear(draft: Path, final: Path) -> None:
+    """Give a file its name, which must not have been taken meanwhile."""
+    try:
+        final.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:  # There are no links on this file system.
+        if final.exists():
+            raise
+        draft.rename(final)

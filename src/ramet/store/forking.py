@@ -1,0 +1,50 @@
+"""What forks do to connections: none goes through one.
+
+A connection that goes through a fork takes its locks along without holding them, and whoever
+trusts in them breaks the file (sqlite.org/howtocorrupt.html, 2.6).
+"""
+
+import os
+import threading
+import weakref
+from typing import Protocol
+
+
+class Connected(Protocol):
+    """Something that has connections."""
+
+    def pause(self) -> None:
+        """Close the connection, and let no thread use it until ``resume``."""
+        ...
+
+    def resume(self) -> None:
+        """Let it be used again."""
+        ...
+
+
+_open: "weakref.WeakSet[Connected]" = weakref.WeakSet()
+_forking = threading.Lock()
+_paused: list[Connected] = []
+
+
+def watch(connected: Connected) -> None:
+    """Pause this around every fork."""
+    with _forking:
+        _open.add(connected)
+
+
+def _pause_all() -> None:
+    _forking.acquire()
+    for connected in list(_open):
+        connected.pause()
+        _paused.append(connected)
+
+
+def _resume_all() -> None:
+    while _paused:
+        _paused.pop().resume()
+    _forking.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_pause_all, after_in_parent=_resume_all, after_in_child=_resume_all)
