@@ -104,9 +104,9 @@ def _header(rng: random.Random, data: bytearray) -> bytearray:
         )
         _change(rng, state if _often(rng) else header)
         header["__metadata__"]["ramet.state"] = json.dumps(state)
+        text = json.dumps(header).encode()
     except (ValueError, LookupError, TypeError, RecursionError):
-        return data  # It was changed before, and is no header any more.
-    text = json.dumps(header).encode()
+        return data  # It was changed before, and is no header any more, or is too deep to write.
     text += b" " * (-(8 + len(text)) % 64)
     return bytearray(len(text).to_bytes(8, "little") + text + data[8 + length :])
 
