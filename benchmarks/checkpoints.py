@@ -9,8 +9,9 @@ the arrays; get has read every byte for the digest. The page cache is warm in bo
 benchmark may not drop it: a cold disk would hide what ramet does. ``thaw_ratio`` has the copy that
 training may write on in it, which the plain side does not make.
 ``peak_ratio`` is the most memory that saving and loading took at once beyond the state, over its
-size, in a process of its own. That is memory without a file behind it (RssAnon): the pages of a
-mapped file are the page cache's own, and the kernel takes them back when it needs them.
+size, in a process of its own. That is memory without a file behind it (RssAnon): the page cache is
+the kernel's, which takes it back when it needs it. Loading takes a state's size, because a mapped
+file would end the process where the disk cannot read it.
 ``exploit_ms`` is what the commit that ends a synchronous round takes longer when one of two members
 copies the other: the decision, and a row that names the other's checkpoint, whatever its size.
 Ratios are medians over rounds, in each of which every side has its turn.

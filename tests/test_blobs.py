@@ -1,13 +1,18 @@
 """Blobs keep their promises: in memory, in a directory, on a full disk and when killed."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import pickle
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs
+from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs, reading
+from ramet.blobs.reading import LARGE
 from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError, StoreFull
 from ramet.state import decode, encode
 from ramet.testing import FakeClock
@@ -106,6 +112,170 @@ def test_any_damage_to_a_file_is_seen_and_named(
     with pytest.raises(CheckpointDamaged) as raised:
         blobs.get("lm", key)
     assert all(part in str(raised.value) for part in (key, "'lm'", str(file)))
+
+
+@pytest.fixture
+def file(blobs: DirectoryBlobs) -> Path:
+    """The file of a checkpoint."""
+    key = kept(blobs, *STATE)
+    return blobs.path / "lm" / f"{key}.safetensors"
+
+
+def a_fifo(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def a_folder(file: Path) -> None:
+    file.mkdir()
+
+
+def a_device(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+
+def a_socket(file: Path) -> None:
+    # A socket's own name must be short.
+    with socket.socket(socket.AF_UNIX) as bound, contextlib.chdir(file.parent):
+        bound.bind("socket")
+        Path("socket").rename(file.name)
+
+
+def a_link_to_itself(file: Path) -> None:
+    file.symlink_to(file)
+
+
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [
+        (a_fifo, "it is a FIFO in place of a file"),
+        (a_folder, "it is a folder"),
+        (a_device, "it is a device"),
+        (a_socket, "it is a socket"),
+        (a_link_to_itself, "Too many levels of symbolic links"),
+    ],
+)
+def test_what_is_no_file_is_refused_without_being_opened(
+    blobs: DirectoryBlobs, file: Path, put: Any, said: str
+) -> None:
+    file.unlink()
+    put(file)
+
+    with pytest.raises(CheckpointDamaged, match=said):
+        blobs.get("lm", file.stem)
+    blobs.sizes("lm")
+
+
+@pytest.mark.parametrize("data", [b"".join(STATE), b"", b"\xff" * 8])
+def test_a_file_that_is_huge_is_refused_without_memory_for_it(
+    blobs: DirectoryBlobs, file: Path, data: bytes
+) -> None:
+    file.write_bytes(data)
+    os.truncate(file, 30_000_000_000)
+    tracemalloc.start()
+
+    with pytest.raises(CheckpointDamaged, match=r"its 30,000,000,000 bytes are no checkpoint"):
+        blobs.get("lm", file.stem)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_a_large_state_is_read_whole(blobs: DirectoryBlobs) -> None:
+    tree = {"w": np.zeros(LARGE, "u1"), "b": np.ones(3)}
+    back = decode(blobs.get("lm", kept(blobs, *encode(tree))))
+
+    assert alike(back, tree)
+    # The first array begins where the body does.
+    assert back["b"].ctypes.data % 64 == 0
+
+
+CUT_OFF_LATER = """
+import os, sys
+from pathlib import Path
+from ramet.blobs import DirectoryBlobs
+from ramet.testing.blobs import kept
+blobs = DirectoryBlobs(sys.argv[1])
+held = blobs.get("lm", kept(blobs, bytes(1_000_000)))
+for file in blobs.path.rglob("*.safetensors"):
+    os.truncate(file, 0)
+assert bytes(held) == bytes(1_000_000)
+"""
+
+
+def test_what_was_got_stays_whole_when_its_file_is_cut_off(blobs: DirectoryBlobs) -> None:
+    # In a process of its own, which a mapped file would end.
+    subprocess.run([sys.executable, "-c", CUT_OFF_LATER, os.fspath(blobs.path)], check=True)
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_damaged(
+    blobs: DirectoryBlobs, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shrinks(FileIO):
+        def readinto(self, memory: Any) -> int:
+            os.truncate(file, 10)
+            return super().readinto(memory)
+
+    monkeypatch.setattr(reading, "FileIO", Shrinks)
+    with pytest.raises(CheckpointDamaged, match="10 bytes in"):
+        blobs.get("lm", file.stem)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(errno.EIO, CheckpointDamaged), (errno.ENOMEM, StoreError), (errno.EMFILE, StoreError)],
+)
+def test_what_the_disk_cannot_read_is_damaged_and_what_this_process_cannot_is_not(
+    blobs: DirectoryBlobs,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    expected: type[StoreError],
+) -> None:
+    class Unreadable(FileIO):
+        def readinto(self, memory: Any) -> int:
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(reading, "FileIO", Unreadable)
+    with pytest.raises(StoreError, match=os.strerror(code)) as raised:
+        blobs.get("lm", file.stem)
+    assert type(raised.value) is expected
+
+
+def test_a_folder_that_must_be_there_is_not_made_anew(blobs: DirectoryBlobs) -> None:
+    kept(blobs, b"abc", turn=1)
+    blobs.expect("lm", kept=True)
+    blobs.path.rename(blobs.path.with_name("aside"))
+
+    with pytest.raises(CheckpointMissing, match="'lm' names: No such file or directory"):
+        blobs.expect("lm", kept=True)
+    with pytest.raises(CheckpointMissing, match="moved or deleted just now"):
+        kept(blobs, b"abc", turn=2)
+    assert not blobs.path.exists()
+
+    blobs.path.with_name("aside").rename(blobs.path)
+    blobs.expect("lm", kept=True)
+    kept(blobs, b"abc", turn=2)
+
+
+def test_a_folder_that_takes_its_place_meanwhile_keeps_nothing(blobs: DirectoryBlobs) -> None:
+    kept(blobs, b"abc", turn=1)
+    blobs.expect("lm", kept=True)
+
+    for file in files(blobs):
+        file.unlink()
+    with pytest.raises(CheckpointMissing, match="it is empty, or has other files in it"):
+        kept(blobs, b"abc", turn=2)
+    assert files(blobs) == []
+
+
+def test_a_folder_is_expected_until_its_run_is_another(blobs: DirectoryBlobs) -> None:
+    kept(blobs, b"abc", turn=1)
+    blobs.expect("lm", kept=True)
+    shutil.rmtree(blobs.path)
+
+    blobs.expect("lm", kept=False)
+    kept(blobs, b"abc", turn=1)
+    assert len(files(blobs)) == 1
 
 
 class Fails:

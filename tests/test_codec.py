@@ -16,9 +16,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ramet import layout
 from ramet.digest import digest
 from ramet.errors import CheckpointDamaged, StateError
-from ramet.state import decode, encode, freeze, thaw
+from ramet.state import codec, decode, encode, freeze, thaw
 from ramet.state.dtypes import STORED, dtype_named
 from tests import values
 from tests.values import alike, in_native_order, sharing
@@ -334,6 +335,77 @@ def test_made_up_headers_are_damaged_or_some_tree(tree: Any, a: Any, b: Any, ver
 def test_damage_says_what_it_is(data: bytes, why: str) -> None:
     with pytest.raises(CheckpointDamaged, match=why):
         decode(data)
+
+
+W = {"is": "array", "tensor": "w", "dtype": "float64"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "shape", "why"),
+    [
+        ([W, W], [1], "KeyError: 'w'"),
+        ([{"is": "bytes", "tensor": "w"}] * 2, [1], "KeyError: 'w'"),
+        ([W], [0], "cannot be a tensor"),
+        ([{**W, "dtype": "float32"}], [1], "cannot be a tensor"),
+        ([{"is": "dict", "keys": ["a", "a"], "parts": [1, W]}], [1], "a key twice"),
+        (
+            [
+                {
+                    "is": "dict",
+                    "keys": [{"is": "packed", "of": "float", "value": "AAAAAAAA+H8="}],
+                    "parts": [W],
+                }
+            ],
+            [1],
+            "has the key nan",
+        ),
+    ],
+)
+def test_a_header_that_no_state_has_is_damaged(tree: Any, shape: list[int], why: str) -> None:
+    outline = {"version": 1, "tree": {"is": "list", "parts": tree}}
+    header = {
+        "__metadata__": {"ramet.state": json.dumps(outline)},
+        "w": {"dtype": "F64", "shape": shape, "data_offsets": [0, 8]},
+    }
+    with pytest.raises(CheckpointDamaged, match=why):
+        decode(with_header(header, bytes(8)))
+
+
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else 1
+
+
+def test_a_state_is_read_as_deep_as_one_may_be_and_no_deeper() -> None:
+    deepest = nested(101)
+    assert decode(encoded(deepest)) == deepest
+    with pytest.raises(StateError, match="at most 100 deep"):
+        encode(nested(102))
+
+    deeper: Any = 1
+    for _ in range(102):
+        deeper = {"is": "list", "parts": [deeper]}
+    with pytest.raises(CheckpointDamaged, match="more than 100 deep"):
+        decode(with_outline({"version": 1, "tree": deeper}))
+
+
+def test_a_header_longer_than_any_reader_takes_is_neither_written_nor_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = encoded(list(range(1000)))
+    monkeypatch.setattr(codec, "LONGEST_HEADER", 1000)
+    monkeypatch.setattr(layout, "LONGEST_HEADER", 1000)
+
+    with pytest.raises(StateError, match="keep long lists of numbers as arrays"):
+        encode(list(range(1000)))
+    with pytest.raises(CheckpointDamaged, match="more than 1,000"):
+        decode(data)
+
+
+def test_damage_is_told_in_a_few_words_whatever_is_written_in_it() -> None:
+    outline = {"version": 1, "tree": {"is": "packed", "of": "x" * 1_000_000, "value": ""}}
+    with pytest.raises(CheckpointDamaged) as caught:
+        decode(with_outline(outline))
+    assert len(str(caught.value)) < 1000
 
 
 def test_nothing_that_is_nested_without_end_exhausts_the_stack() -> None:

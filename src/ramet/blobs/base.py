@@ -14,6 +14,11 @@ class Blobs(Protocol):
     """The bytes of checkpoints, kept apart for each run.
 
     They never change, so that a copy is a row and moves no bytes. A key is ``Checkpoint.key``.
+
+    Blobs in a place that can go missing, such as a folder, have a method ``expect(run, kept=...)``
+    as well. It is called before each ``put`` and each turn. With ``kept=True`` the run's log names
+    checkpoints: then it raises CheckpointMissing if there are none, and until it is called with
+    ``kept=False`` no ``put`` makes the run's place anew.
     """
 
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:

@@ -3,19 +3,18 @@
 import contextlib
 import errno
 import functools
-import mmap
 import os
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from ramet.blobs.base import digest_in, is_key
-from ramet.blobs.refusals import check_digest, missing, unreadable
+from ramet.blobs.reading import NotWhole, content
+from ramet.blobs.refusals import check_digest, gone, missing, not_read, unreadable
 from ramet.digest import Buffer, digest
-from ramet.errors import StoreError, StoreFull
+from ramet.errors import CheckpointMissing, StoreError, StoreFull
 from ramet.faults import reach
 from ramet.files import impossible
 
@@ -25,20 +24,22 @@ if sys.platform != "win32":
 KEPT, UNFINISHED = ".safetensors", ".tmp"
 # As many bytes as go to the disk at once where chunks are small.
 BUFFER = 1 << 15
-# Up to as many bytes, reading a file is cheaper than mapping it.
-SMALL = 1 << 18
 # Longer than people's names for runs, and short enough for any file system.
 LONGEST = 100
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# The file is not there, or neither is its folder.
+ABSENT = (FileNotFoundError, NotADirectoryError)
+# These say nothing of a file.
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class DirectoryBlobs:
     """Keeps each checkpoint as a file that any reader of safetensors opens, in a folder a run.
 
     A file is written under another name and renamed when it is whole, so that nobody sees half of
-    one, and is never written on again. What is read is the file itself, mapped into memory, unless
-    it is small.
+    one, and is never written on again. It is read into memory of its own, so that neither a disk
+    that cannot read it nor somebody who cuts it off can do more than have it refused.
 
     ``durability="power"`` keeps what was put through a power cut; ``"process"`` through the end of
     any process, which takes no waiting for the disk.
@@ -55,14 +56,28 @@ class DirectoryBlobs:
         self.durability = durability
         # Folders that were seen to last.
         self._made: set[str] = set()
+        # Folders that must be there, with a checkpoint that was last seen in each.
+        self._expected: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"DirectoryBlobs({str(self.path)!r}, durability={self.durability!r})"
 
+    def expect(self, run: str, *, kept: bool) -> None:
+        """Raise CheckpointMissing if checkpoints of a run were ``kept``, and none is there.
+
+        From then on no ``put`` makes its folder anew, until this is called with ``kept=False``.
+        """
+        folder = self._folder(run)
+        if kept:
+            self._expected[folder] = self._still_there(folder, run)
+        else:
+            self._expected.pop(folder, None)
+
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:
         folder, kept = self._folder(run), self._file(run, key)
-        with _said_if_full(kept):
-            self._make(folder)
+        with _said_if_full(kept), self._said_if_gone(folder, run):
+            if folder not in self._expected:
+                self._make(folder)
             with _unfinished(folder) as (file, unfinished):
                 file.writelines(chunks)
                 file.flush()
@@ -72,6 +87,7 @@ class DirectoryBlobs:
                 if sys.platform == "win32":  # Which renames no open file.
                     file.close()
                 os.replace(unfinished, kept)
+            self._check_not_alone(folder, run, kept)
             if self.durability == "power":
                 _sync_folder(folder)
         reach("blob-kept")
@@ -79,12 +95,17 @@ class DirectoryBlobs:
     def get(self, run: str, key: str) -> Buffer:
         kept = self._file(run, key)
         try:
-            with open(kept, "rb", buffering=0) as file:
-                data = _content(file)
-        except FileNotFoundError:
+            data = content(kept)
+        except ABSENT:
             raise missing(run, key, kept) from None
+        except NotWhole as error:
+            raise unreadable(run, key, kept, str(error)) from None
+        except MemoryError as error:
+            raise not_read(run, key, kept, "there is not enough memory") from error
         except OSError as error:
-            raise unreadable(run, key, kept, error) from error
+            why = error.strerror or str(error)
+            refusal = not_read if error.errno in OURS else unreadable
+            raise refusal(run, key, kept, why) from error
         check_digest(data, run, key, kept)
         return data
 
@@ -92,7 +113,8 @@ class DirectoryBlobs:
         found = {}
         for file in _listed(self._folder(run), KEPT):
             if is_key(key := file.name.removesuffix(KEPT)):
-                with contextlib.suppress(FileNotFoundError):  # Others may be deleting.
+                # Others may be deleting, and links may lead nowhere.
+                with contextlib.suppress(OSError):
                     found[key] = file.stat().st_size
         return found
 
@@ -119,6 +141,30 @@ class DirectoryBlobs:
     def _file(self, run: str, key: str) -> str:
         digest_in(key)
         return f"{self._folder(run)}{os.sep}{key}{KEPT}"
+
+    def _still_there(self, folder: str, run: str, *, beside: str = "") -> str:
+        """Return the path of a checkpoint that is there, or say that none is."""
+        seen = self._expected.get(folder, "")
+        return seen if os.path.exists(seen) else _any_checkpoint(folder, run, beside)
+
+    def _check_not_alone(self, folder: str, run: str, kept: str) -> None:
+        """Take back what went into a folder that replaced the run's own meanwhile."""
+        if folder in self._expected:
+            try:
+                self._still_there(folder, run, beside=kept)
+            except CheckpointMissing:
+                _remove(kept)
+                raise
+            self._expected[folder] = kept
+
+    @contextlib.contextmanager
+    def _said_if_gone(self, folder: str, run: str) -> Iterator[None]:
+        try:
+            yield
+        except ABSENT as error:
+            if folder in self._expected:
+                raise gone(run, folder, "it was moved or deleted just now") from error
+            raise
 
     def _make(self, folder: str) -> None:
         """Make a run's folder in a way that it outlasts what its files do."""
@@ -175,12 +221,24 @@ def _remove_unless_written(path: str) -> None:
         os.unlink(path)
 
 
-def _content(file: FileIO) -> Buffer:
-    """Return a file's bytes, without reading them where they are many."""
-    size = os.fstat(file.fileno()).st_size
-    if size <= SMALL:
-        return file.read(size)
-    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def _any_checkpoint(folder: str, run: str, beside: str) -> str:
+    """Return the path of some checkpoint in a run's folder, or say that there is none.
+
+    The one ``beside`` which there must be others does not count.
+    """
+    try:
+        with os.scandir(folder) as files:
+            paths = (file.path for file in files if _is_checkpoint(file.name))
+            found = next((path for path in paths if path != beside), None)
+    except OSError as error:
+        raise gone(run, folder, error.strerror or str(error)) from None
+    if found is None:
+        raise gone(run, folder, "it is empty, or has other files in it")
+    return found
+
+
+def _is_checkpoint(name: str) -> bool:
+    return name.endswith(KEPT) and is_key(name.removesuffix(KEPT))
 
 
 def _listed(folder: str, suffix: str) -> Iterator[os.DirEntry[str]]:
@@ -188,14 +246,14 @@ def _listed(folder: str, suffix: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as files:
             yield from [file for file in files if file.name.endswith(suffix)]
-    except FileNotFoundError:
+    except ABSENT:
         return
 
 
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
-    except FileNotFoundError:
+    except ABSENT:
         return
     except PermissionError:
         # Windows keeps what somebody has open; it goes with the next sweep.

@@ -2,7 +2,7 @@
 
 from ramet.blobs.base import digest_in
 from ramet.digest import Buffer, digest
-from ramet.errors import CheckpointDamaged, CheckpointMissing
+from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
 
 
 def missing(run: str, key: str, where: str) -> CheckpointMissing:
@@ -14,11 +14,28 @@ def missing(run: str, key: str, where: str) -> CheckpointMissing:
     )
 
 
-def unreadable(run: str, key: str, where: str, error: OSError) -> CheckpointDamaged:
+def gone(run: str, where: str, why: str) -> CheckpointMissing:
+    """Return the error for a run whose checkpoints are no longer there, none of them."""
+    return CheckpointMissing(
+        f"the checkpoints of a run must stay where they were put, but {where} has none of those "
+        f"that the log of run {run!r} names: {why}. Nothing was written. If it was moved, move it "
+        f"back; if its disk is not mounted, mount it; then run again, which goes on as if nothing "
+        f"had happened"
+    )
+
+
+def unreadable(run: str, key: str, where: str, why: str) -> CheckpointDamaged:
     """Return the error for what is there and cannot be read."""
     return CheckpointDamaged(
-        f"a checkpoint must be readable, but {key} of run {run!r} in {where} is not: "
-        f"{error.strerror or error}"
+        f"a checkpoint must be readable, but {key} of run {run!r} in {where} is not: {why}"
+    )
+
+
+def not_read(run: str, key: str, where: str, why: str) -> StoreError:
+    """Return the error for what may well be whole, and could not be read by this process."""
+    return StoreError(
+        f"a process must be able to read its checkpoints, but {key} of run {run!r} in {where} was "
+        f"not read: {why}; nothing is known to be wrong with it: make room, and run again"
     )
 
 

@@ -20,10 +20,23 @@ class Checkpoints:
     def __init__(self, blobs: Blobs, run: str) -> None:
         self._blobs, self._run = blobs, run
 
-    def write(self, state: Tree, *, member: int, turn: int, step: int) -> Checkpoint:
-        """Keep a state, durably before returning."""
+    def expect(self, *, kept: bool) -> None:
+        """Refuse to go on where nothing is left of what was ``kept`` and the log names.
+
+        The place is then not what it was: members that took what comes into it next would lose all
+        that they have learned.
+        """
+        if callable(expect := getattr(self._blobs, "expect", None)):
+            expect(self._run, kept=kept)
+
+    def write(
+        self, state: Tree, *, member: int, turn: int, step: int, others: bool = False
+    ) -> Checkpoint:
+        """Keep a state, durably before returning; with ``others``, that were kept before it."""
         chunks = encode(state)
         kept = Checkpoint(member=member, turn=turn, step=step, digest=digest(chunks))
+        # As late as can be: what was encoded may have been large.
+        self.expect(kept=others)
         self._blobs.put(self._run, kept.key, chunks)
         return kept
 

@@ -52,6 +52,11 @@ class Journal:
         return rounds
 
     @property
+    def names_checkpoints(self) -> bool:
+        """Whether some member goes on from a checkpoint."""
+        return any(member.checkpoint is not None for member in self._replica.members)
+
+    @property
     def stopped(self) -> bool:
         """Whether the run is to stop: by request, at its target, or because a loop asked for it."""
         return bool(self._replica.get("stopped"))

@@ -22,6 +22,7 @@ def recover(
     store: Store, journal: Journal, checkpoints: Checkpoints, lease: Lease, error: StoreError
 ) -> None:
     """Have a member go on from something else than its checkpoint, and let go of it."""
+    checkpoints.expect(kept=True)
     if journal.prescribed:
         raise error  # Other weights have not been trained with what its schedule says.
     log = [logged.event for logged in store.events(lease.run)]

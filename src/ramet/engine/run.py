@@ -130,6 +130,8 @@ class Run:
         lives.
         """
         self._out.beat_if_late()
+        if not self._journal.over:
+            self._checkpoints.expect(kept=self._others_were_kept())
         pause_s, since, round_ = FIRST_POLL_S, self._clock.uptime(), self._journal.round
         while True:
             turn = self._claimed()
@@ -171,7 +173,13 @@ class Run:
         logged = turn.metrics(metrics)
         unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
         reach("trained")
-        kept = self._checkpoints.write(state, member=turn.member, turn=turn.number, step=turn.stop)
+        kept = self._checkpoints.write(
+            state,
+            member=turn.member,
+            turn=turn.number,
+            step=turn.stop,
+            others=self._others_were_kept(),
+        )
         self._notices.training(turn, kept)
         ended = TurnEnded(
             member=turn.member,
@@ -291,6 +299,13 @@ class Run:
     def result(self) -> Result:
         """Return what the run has come to so far."""
         return Result(store=self._store, blobs=self._blobs, name=self.name)
+
+    def _others_were_kept(self) -> bool:
+        """Say whether the log names checkpoints, which must then still be there."""
+        if not self._journal.names_checkpoints:
+            # Others may have ended turns while this worker trained its first.
+            self._journal.catch_up()
+        return self._journal.names_checkpoints
 
     def _claimed(self) -> Turn | None:
         """Return a turn if a member is free to train and the run is not stopped."""

@@ -10,6 +10,7 @@ Dicts of other kinds come back as dicts. Two arrays that are views of one memory
 
 import functools
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,6 +19,16 @@ from numpy.typing import NDArray
 
 from ramet.digest import Buffer
 from ramet.errors import CheckpointDamaged, StateError
+from ramet.layout import (
+    FIRST,
+    LONGEST_HEADER,
+    METADATA,
+    Header,
+    Tensor,
+    check_size,
+    header_end,
+    read_header,
+)
 from ramet.state import generators
 from ramet.state.dtypes import STORED, dtype_named, little_endian, name_of
 from ramet.state.outline import (
@@ -36,25 +47,21 @@ from ramet.state.outline import (
     pack,
     unpack,
 )
-from ramet.state.tree import UNFINISHED, Path, Tree, checked
+from ramet.state.tree import DEPTH, UNFINISHED, Path, Tree, checked
 
 # Raised whenever a reader of the one before would not understand.
 VERSION = 1
-METADATA, OUTLINE = "__metadata__", "ramet.state"
+OUTLINE = "ramet.state"
 # Of the arrays' bytes in a file, so that each array is where its numbers may be.
 ALIGNMENT = 64
 # Longer bytes are a tensor of their own.
 LONG = 1024
+# As much is repeated of what may be written in a damaged one.
+SAID = 300
+# Headers up to as many bytes are remembered.
+SHORT = 1 << 20
 # What comes back as one object from wherever it is in a tree.
 SHARED = {dict, list, np.ndarray}
-
-
-class Tensor(msgspec.Struct, frozen=True):
-    """What the header says of a tensor."""
-
-    dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
 
 
 def encode(tree: Tree, **about: str) -> list[Buffer]:
@@ -79,8 +86,13 @@ def encode(tree: Tree, **about: str) -> list[Buffer]:
     for (name, array), offsets in zip(held.items(), itertools.pairwise(ends), strict=True):
         header[name] = Tensor(STORED[name_of(array.dtype)], _stored_shape(array), offsets)
     text = msgspec.json.encode(header)
-    text += b" " * (-(8 + len(text)) % ALIGNMENT)
-    return [len(text).to_bytes(8, "little") + text, *chunks]
+    text += b" " * (-(FIRST + len(text)) % ALIGNMENT)
+    if len(text) > LONGEST_HEADER:
+        raise StateError(
+            f"what a state holds beside its arrays must fit into {LONGEST_HEADER:,} bytes of JSON, "
+            f"but it takes {len(text):,}; keep long lists of numbers as arrays"
+        )
+    return [len(text).to_bytes(FIRST, "little") + text, *chunks]
 
 
 def decode(data: Buffer) -> Tree:
@@ -93,7 +105,7 @@ def decode(data: Buffer) -> Tree:
     except _DAMAGES as error:
         raise CheckpointDamaged(
             f"the bytes of a checkpoint must be what was written, but reading {len(view):,} of "
-            f"them gave {type(error).__name__}: {error}; go on from another copy of them"
+            f"them gave {type(error).__name__}: {str(error)[:SAID]}; go on from another copy"
         ) from error
 
 
@@ -152,101 +164,100 @@ class _Reading:
     """One pass over an outline that makes its tree."""
 
     def __init__(self, tensors: dict[str, Tensor], body: memoryview) -> None:
-        self._tensors, self._body = tensors, body
+        # Those that no part was made of yet, because each is of one part: the tree is no larger
+        # than its bytes.
+        self._tensors, self._body = dict(tensors), body
         self._begun: list[Tree] = []
 
-    def tree(self, node: Node) -> Tree:
+    def tree(self, node: Node, depth: int = 0) -> Tree:
         match node:
             case Array() | Mapped() | Listed():
                 nth = len(self._begun)
                 self._begun.append(UNFINISHED)
-                made = self._begun[nth] = self._anew(node)
+                made = self._begun[nth] = self._anew(node, depth)
                 return made
             case Same():
                 return self._again(node.nth)
             case Tupled():
-                return tuple(map(self.tree, node.parts))
+                return tuple(self._parts(node.parts, depth))
             case Packed():
                 return unpack(node)
             case Long():
-                begin, end = self._tensors[node.tensor].data_offsets
+                begin, end = self._tensors.pop(node.tensor).data_offsets
                 return bytes(self._body[begin:end])
         return node
+
+    def _parts(self, nodes: list[Node], depth: int) -> list[Tree]:
+        if depth > DEPTH:
+            raise ValueError(f"it is more than {DEPTH} deep")
+        return [self.tree(node, depth + 1) for node in nodes]
 
     def _again(self, nth: int) -> Tree:
         if nth < 0 or self._begun[nth] is UNFINISHED:
             raise ValueError(f"its part {nth} holds itself")
         return self._begun[nth]
 
-    def _anew(self, node: Array | Listed | Mapped) -> Tree:
+    def _anew(self, node: Array | Listed | Mapped, depth: int) -> Tree:
         match node:
             case Array():
-                return self._array(self._tensors[node.tensor], node.dtype)
+                return self._array(self._tensors.pop(node.tensor), node.dtype)
             case Listed():
-                return list(map(self.tree, node.parts))
-        keys = [unpack(key) if isinstance(key, Packed) else key for key in node.keys]
-        made = dict(zip(keys, map(self.tree, node.parts), strict=True))
+                return self._parts(node.parts, depth)
+        keys = list(map(_key, node.keys))
+        made = dict(zip(keys, self._parts(node.parts, depth), strict=True))
+        if len(made) < len(keys):
+            raise ValueError("one of its dicts has a key twice")
         return generators.made(made) if generators.is_saved(made) else made
 
     def _array(self, tensor: Tensor, name: str) -> NDArray[Any]:
         dtype, shape = dtype_named(name), tensor.shape
         paired = dtype.kind == "c"
-        if STORED[name] != tensor.dtype or (paired and shape[-1:] != [2]):
-            raise ValueError(f"an array of {name} cannot be a tensor like {tensor}")
         begin, end = tensor.data_offsets
+        size = math.prod(shape) * dtype.itemsize // (2 if paired else 1)
+        if STORED[name] != tensor.dtype or (paired and shape[-1:] != [2]) or size != end - begin:
+            raise ValueError(f"an array of {name} cannot be a tensor like {tensor}")
         return np.ndarray(shape[:-1] if paired else shape, dtype, self._body[begin:end])
 
 
-_header = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_metadata = msgspec.json.Decoder(dict[str, str])
-_tensor = msgspec.json.Decoder(Tensor)
 _version = msgspec.json.Decoder(Version)
 _outline = msgspec.json.Decoder(Outline)
 
 
 class Layout(NamedTuple):
-    """What a header says."""
+    """What a header says, the outline of the tree included."""
 
-    tensors: dict[str, Tensor]
+    header: Header
     outline: Outline
-    # Of the tensors' bytes.
-    length: int
 
 
 def _decoded(data: memoryview) -> Tree:
-    begin = 8 + int.from_bytes(data[:8], "little")
-    if len(data) < begin:
-        raise ValueError(f"its header ends at byte {begin:,}")
-    layout, body = _layout(bytes(data[8:begin])), data[begin:]
-    if layout.length != len(body):
-        raise ValueError(f"its tensors have {layout.length:,} bytes, but {len(body):,} are there")
-    return _Reading(layout.tensors, body).tree(layout.outline.tree)
+    end = header_end(bytes(data[:FIRST]), len(data))
+    text, body = bytes(data[FIRST:end]), data[end:]
+    header, outline = (_known_layout if len(text) <= SHORT else _layout)(text)
+    check_size(header, len(body))
+    return _Reading(header.tensors, body).tree(outline.tree)
 
 
-# From turn to turn, and from member to member, states are mostly laid out alike.
-@functools.lru_cache(maxsize=4)
 def _layout(text: bytes) -> Layout:
-    header = _header.decode(text)
-    metadata = _metadata.decode(header.pop(METADATA, msgspec.Raw(b"{}")))
-    if OUTLINE not in metadata:
+    header = read_header(text)
+    if OUTLINE not in header.metadata:
         raise ValueError("there is no state in it, as in safetensors that others wrote")
-    outline = metadata[OUTLINE]
+    outline = header.metadata[OUTLINE]
     version = _version.decode(outline).version
     if version != VERSION:
         raise ValueError(f"its format is {version}, and this version of ramet reads {VERSION}")
-    tensors = {name: _tensor.decode(text) for name, text in header.items()}
-    return Layout(tensors, _outline.decode(outline), _length(tensors))
+    return Layout(header, _outline.decode(outline))
 
 
-def _length(tensors: dict[str, Tensor]) -> int:
-    """Return how many bytes tensors have, which must lie one behind the other."""
-    at = 0
-    for tensor in sorted(tensors.values(), key=lambda tensor: tensor.data_offsets):
-        begin, end = tensor.data_offsets
-        if begin != at or end < begin:
-            raise ValueError(f"a tensor begins at byte {begin}, but the one before ends at {at}")
-        at = end
-    return at
+# From turn to turn, and from member to member, states are mostly laid out alike.
+_known_layout = functools.lru_cache(maxsize=4)(_layout)
+
+
+def _key(node: str | int | Packed) -> str | int:
+    key = unpack(node) if isinstance(node, Packed) else node
+    if not isinstance(key, str | int) or type(key) not in {str, int}:
+        raise TypeError(f"one of its dicts has the key {key!r}")
+    return key
 
 
 def _raw(array: NDArray[Any]) -> memoryview:
