@@ -275,11 +275,11 @@ def test_checking_a_store_finds_members_that_do_not_stand_as_their_events_say(pa
     [
         ("DELETE FROM events WHERE number = 1", "event 1 should come next, but it is number 2"),
         ("UPDATE events SET event = x'7b' WHERE number = 1", "the log cannot be read"),
-        ("DELETE FROM events WHERE number = 0", "the log cannot be read"),
+        ("DELETE FROM events WHERE number = 0", "event 0 should come next, but it is number 1"),
         (
             """UPDATE events SET event = CAST(
             replace(CAST(event AS TEXT), '"member":0', '"member":99') AS BLOB)""",
-            "the log cannot be read",
+            "must have a log that a run can have written, but event 1 is not",
         ),
     ],
 )

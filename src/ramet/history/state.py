@@ -1,8 +1,9 @@
 """Whether a run is over, and whether anybody is at work on it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Literal, TypeAlias
 
+from ramet.errors import CorruptLog
 from ramet.population import Population
 from ramet.store.base import Seat
 
@@ -10,10 +11,20 @@ from ramet.store.base import Seat
 State: TypeAlias = Literal["running", "idle", "stopping", "stopped", "done"]
 
 
-def state_of(population: Population, seats: Iterable[Seat]) -> State:
+def state_of(population: Population, seats: Collection[Seat]) -> State:
     """Say how a run stands, from its population and who holds its members."""
+    check_seats(population, seats)
     if population.done:
         return "done"
     if any(seat.worker for seat in seats):
         return "stopping" if population.stopped else "running"
     return "stopped" if population.stopped else "idle"
+
+
+def check_seats(population: Population, seats: Collection[Seat]) -> None:
+    """Refuse a store that has other members than the log."""
+    if len(seats) != len(population):
+        raise CorruptLog(
+            f"a store must have a row for each member, but of {len(population)} members it has "
+            f"{len(seats)}"
+        )
