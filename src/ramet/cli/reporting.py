@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ramet.cli import screen
 from ramet.cli.stores import RunName, StorePath
 from ramet.errors import UsageError
 from ramet.history import open as open_history
@@ -33,4 +34,4 @@ def report(
             f"run: pip install 'ramet[plots]'"
         ) from None
     write(result, output)
-    typer.echo(f"{output}: {size(output.stat().st_size)}, run {result.opening.name!r}", err=True)
+    screen.say(f"{output}: {size(output.stat().st_size)}, run {result.opening.name!r}", err=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ramet.events import Copied, Logged
 from ramet.history.follower import Follower
-from ramet.history.state import State, check_seats, state_of
+from ramet.history.state import State, state_of
 from ramet.store import Seat, Store
 
 
@@ -56,7 +56,6 @@ class View:
     def rows(self) -> list[dict[str, Any]]:
         """Return what is said of each member."""
         members = self.follower.population.members
-        check_seats(self.follower.population, self.seats)
         return [
             {
                 "member": seat.standing.member,

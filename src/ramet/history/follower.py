@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ramet.events import Logged, RunOpened, follow
+from ramet.history.state import check_seats
 from ramet.population import Population
 from ramet.replica import Replica
 from ramet.store.base import Store
@@ -18,6 +19,7 @@ class Follower:
         self.replica = Replica()
         self._store, self._tell = store, tell
         self.catch_up()
+        check_seats(self.population, store.seats(run))
 
     @property
     def population(self) -> Population:

@@ -15,6 +15,7 @@ from ramet.history.keeping import needed
 from ramet.history.lineage import Lineage, Trained
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
+from ramet.history.state import check_seats
 from ramet.places import existing, place
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
@@ -46,6 +47,7 @@ class Result:
         self.log: list[Logged] = store.events(name)
         # At once: what cannot be folded is no log, and all else is read from what can.
         self.population: Population = _folded(self.log, name)
+        check_seats(self.population, store.seats(name))
         # Where the record is, and its checkpoints.
         self.store = store
         self.blobs = blobs

@@ -1,6 +1,6 @@
 """Whether a run is over, and whether anybody is at work on it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Literal, TypeAlias
 
 from ramet.errors import CorruptLog
@@ -11,9 +11,8 @@ from ramet.store.base import Seat
 State: TypeAlias = Literal["running", "idle", "stopping", "stopped", "done"]
 
 
-def state_of(population: Population, seats: Collection[Seat]) -> State:
+def state_of(population: Population, seats: Iterable[Seat]) -> State:
     """Say how a run stands, from its population and who holds its members."""
-    check_seats(population, seats)
     if population.done:
         return "done"
     if any(seat.worker for seat in seats):
