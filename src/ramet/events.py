@@ -492,7 +492,7 @@ def decode(data: bytes) -> AnyEvent:
     """Read an event back, or say which version of the schema wrote it."""
     try:
         version = _versions.decode(data).v
-    except msgspec.MsgspecError as error:
+    except _NOT_JSON as error:
         raise CorruptLog(f"an event must be JSON with its schema, but {error}") from error
     if version != SCHEMA:
         raise UnknownSchema(
@@ -501,7 +501,7 @@ def decode(data: bytes) -> AnyEvent:
         )
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except _NOT_JSON as error:
         raise CorruptLog(f"an event must be as schema {SCHEMA} has it, but {error}") from error
 
 
@@ -532,6 +532,8 @@ class _Versioned(msgspec.Struct):
     v: int
 
 
+# msgspec goes into nested JSON by recursion.
+_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _encoder = msgspec.json.Encoder()
 _versions = msgspec.json.Decoder(_Versioned)
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

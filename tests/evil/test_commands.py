@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import begin
-from tests.cli.shell import PATIENCE_S, ramet
+from tests.cli.shell import EXECUTABLE, PATIENCE_S, ramet
 from tests.evil.stores import IN_THE_LOG, SHOWN, Change
 
 LOOKS: dict[str, list[str]] = {
@@ -105,7 +105,7 @@ def test_what_is_strange_is_drawn(case: str, sound: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("case", ["name full of escapes", "a hundred thousand births"])
 def test_it_takes_seconds_and_little_memory(case: str, sound: Path, tmp_path: Path) -> None:
     store = made((SHOWN | IN_THE_LOG)[case], sound, tmp_path)
-    limited = f"ulimit -v 1500000; exec {shutil.which('ramet')} status {store}"
+    limited = f"ulimit -v 1500000; exec {EXECUTABLE} status {store}"
     shell = ["/bin/sh", "-c", limited]
     done = subprocess.run(shell, check=False, capture_output=True, timeout=PATIENCE_S)
     assert done.returncode == (0 if case in SHOWN else 1), done.stderr

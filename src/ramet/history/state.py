@@ -22,8 +22,9 @@ def state_of(population: Population, seats: Iterable[Seat]) -> State:
 
 def check_seats(population: Population, seats: Collection[Seat]) -> None:
     """Refuse a store that has other members than the log."""
-    if len(seats) != len(population):
+    there = [seat.standing.member for seat in seats]
+    if there != list(range(len(population))):
         raise CorruptLog(
-            f"a store must have a row for each member, but of {len(population)} members it has "
-            f"{len(seats)}"
+            f"a store must have a row for each of the {len(population)} members of a run, but has "
+            f"{len(there)} rows, of members {there[:1]} to {there[-1:]}"
         )

@@ -4,9 +4,11 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec.structs import asdict, replace
 
 from ramet.clock import Clock
+from ramet.errors import CorruptLog
 from ramet.events import Logged, RunOpened, decode, fold
 from ramet.store.base import Lease, Seat, Standing
 from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
@@ -56,8 +58,10 @@ class Rows:
 
     def opening(self) -> bytes:
         """Return the first event."""
-        (event,) = self._one("first_event", run=self._id)
-        return bytes(event)
+        row = self._one("first_event", run=self._id)
+        if row is None or not isinstance(row[0], bytes):
+            raise CorruptLog(f"run {self.name!r} must begin with an event, but has none")
+        return row[0]
 
     def events(self, after: int) -> list[EventRow]:
         """Return the events behind a number."""
@@ -178,7 +182,10 @@ class Rows:
 
 def names(connection: sqlite3.Connection) -> list[str]:
     """Return the names of the runs, in the order in which they were opened."""
-    return [name for (name,) in connection.execute(queries()["names"])]
+    found = [name for (name,) in connection.execute(queries()["names"])]
+    if strange := [name for name in found if not isinstance(name, str)]:
+        raise CorruptLog(f"a run's name must be text, but one is {strange[0]!r}")
+    return found
 
 
 def add_run(connection: sqlite3.Connection, opening: RunOpened) -> None:
@@ -197,6 +204,8 @@ def add_run(connection: sqlite3.Connection, opening: RunOpened) -> None:
 def logged(row: EventRow) -> Logged:
     """Return an event as it is read."""
     number, at, worker, took_s, data = row
+    if not isinstance(data, bytes):
+        raise CorruptLog(f"event {number!r} must be JSON in bytes, but is {type(data).__name__}")
     return Logged(number=number, at=at, worker=worker, took_s=took_s, event=decode(data))
 
 
@@ -213,9 +222,19 @@ def _seat(  # noqa: PLR0917 - in the order of the query
     *,
     now: float,
 ) -> Seat:
-    standing = Standing(
-        member=member, trained=trained, step=step, turn=turn, score=score, checkpoint=checkpoint
-    )
-    if not live:
-        return Seat(standing=standing)
-    return Seat(standing=standing, worker=worker, silent_s=now - heard_at)
+    told = {
+        "standing": {
+            "member": member,
+            "trained": trained,
+            "step": step,
+            "turn": turn,
+            "score": score,
+            "checkpoint": checkpoint,
+        },
+        "worker": worker if live else None,
+        "silent_s": now - heard_at if live else None,
+    }
+    try:
+        return msgspec.convert(told, Seat)
+    except msgspec.ValidationError as error:
+        raise CorruptLog(f"a member's row must say how it stands, but {error}") from error

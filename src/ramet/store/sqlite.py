@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
-from ramet.errors import CorruptStore, StoreError
+from ramet.errors import CorruptLog, CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing
@@ -79,8 +79,11 @@ class SQLiteStore:
     def opening(self, run: str) -> RunOpened:
         with self._reading(run) as rows:
             data = rows.opening()
-        # The first event of a run always is.
-        return cast(RunOpened, decode(data))
+        opening = decode(data)
+        if not isinstance(opening, RunOpened):
+            begins = type(opening).__name__
+            raise CorruptLog(f"run {run!r} must begin with RunOpened, but begins with {begins}")
+        return opening
 
     def runs(self) -> list[str]:
         with self._database.reading() as connection:
