@@ -1,4 +1,4 @@
-"""Some hundred changed stores, the same each time; `python -m benchmarks.fuzz stores` tries more."""
+"""Some changed stores, the same each time; `python -m benchmarks.fuzz stores` tries more."""
 
 import contextlib
 import random
@@ -18,6 +18,6 @@ def test_only_errors_of_ours_come_out_of_a_changed_store(
     for nth in range(60):
         folder = tmp_path / str(nth)
         folder.mkdir()
-        look = stores.trial(random.Random(f"{seed}-{nth}"), folder)
+        look = stores.trial(random.Random(f"{seed}-{nth}"), folder)  # noqa: S311 - nothing is secret
         with contextlib.suppress(RametError):
             look()
