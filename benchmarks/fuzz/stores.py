@@ -22,7 +22,7 @@ from ramet.engine.checkpoints import Checkpoints
 from ramet.errors import RametError
 from ramet.history.doctor import examine
 from ramet.history.effects import payoffs
-from ramet.history.exporting import export
+from ramet.history.exporting import Format, export
 from ramet.history.fire import evaluations
 from ramet.history.follower import Follower
 from ramet.history.frames import Table, columns
@@ -74,12 +74,15 @@ def _looks(store: Path, name: str, *, draws_page: bool) -> Iterator[Callable[[],
         yield lambda: list(evaluations(result.events))
         yield lambda: (result.schedule().to_python(), str(result.schedule().smooth(2)))
         for table in get_args(Table):
-            yield lambda table=table: [  # type: ignore[misc]  # its default says which
-                export(result.rows(table), columns(table, result.opening), io.BytesIO(), kind)
-                for kind in ("csv", "jsonl")
-            ]
+            yield functools.partial(_export, result, table)
         if draws_page:
             yield lambda: page(result)
+
+
+def _export(result: ramet.Result, table: Table) -> None:
+    for kind in get_args(Format):
+        if kind != "parquet":
+            export(result.rows(table), columns(table, result.opening), io.BytesIO(), kind)
 
 
 def _status(view: View) -> object:
@@ -94,7 +97,7 @@ def _whole() -> list[Path]:
         lr=ramet.LogUniform(1e-3, 1.0), n=ramet.Integer(1, 9), kind=ramet.Choice(["flip", "-crop"])
     )
     rule = ramet.Truncation(0.4)
-    strategies = {
+    strategies: dict[str, ramet.Strategy] = {
         "alone": ramet.PBT(population=4, ready=5, exploit=rule),
         "together": ramet.PBT(population=4, ready=5, synchronous=True, exploit=rule),
         "fire": ramet.FIRE(subpopulations=2, size=3, evaluators=2, ready=5, evaluate_every=1),
