@@ -204,8 +204,8 @@ def add_run(connection: sqlite3.Connection, opening: RunOpened) -> None:
 def logged(row: EventRow) -> Logged:
     """Return an event as it is read."""
     number, at, worker, took_s, data = row
-    if not isinstance(data, bytes):
-        raise CorruptLog(f"event {number!r} must be JSON in bytes, but is {type(data).__name__}")
+    if not isinstance(data, bytes | str):
+        raise CorruptLog(f"event {number!r} must be JSON, but is {type(data).__name__}")
     return Logged(number=number, at=at, worker=worker, took_s=took_s, event=decode(data))
 
 
