@@ -65,7 +65,8 @@ def test_a_log_that_is_whole_is_followed() -> None:
         (replace(NEXT, points=((4, 0.5),)), "scores must be of steps 5 to 10"),
         (replace(NEXT, points=((7, 0.5), (7, 0.5))), "each behind the last"),
         (replace(NEXT, points=((11, 0.5),)), "one is of step 11"),
-        (replace(NEXT, member=3), "what the ones before it tell of"),
+        (replace(NEXT, member=3), "0 to 2, but got 3"),
+        (Explored(member=3, hparams={"lr": 0.5}), "what the ones before it tell of"),
         (TurnLost(member=1, turn=0, why="failed", trained=10), "turn 1, but is of turn 0"),
         (TurnLost(member=1, turn=1, why="failed", trained=99), "has 99"),
         (Rested(member=1, turn=2, trained=10), "is of turn 2"),
@@ -198,8 +199,9 @@ def test_seeds_of_any_size_that_a_log_can_hold_are_read_back() -> None:
 
 def test_a_turn_that_is_refused_leaves_a_readers_view_as_it_was() -> None:
     replica = Replica(BEGUN)
+    (logged,) = log_of(replace(ENDED, turn=4))
     with pytest.raises(CorruptLog):
-        replica.apply(replace(ENDED, turn=4))
+        follow([logged], replica, "lm")
     assert replica.population == BEGUN
 
 

@@ -81,6 +81,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
     v: int = SCHEMA
 
+    def check(self, replica: Replica) -> None:
+        """Refuse what cannot come next in a log.
+
+        Only readers ask: a worker may write of a turn that others gave up, which its store refuses.
+        """
+
     def apply(self, replica: Replica) -> None:
         """Write on a replica what the event changes."""
         raise NotImplementedError
@@ -152,13 +158,16 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(member=self.member, turn=self.turn, step=self.step, digest=self.digest)
 
-    def apply(self, replica: Replica) -> None:
-        before, checkpoint = replica.members[self.member], self.checkpoint
+    def check(self, replica: Replica) -> None:
+        before = replica.member(self.member)
         check_turn(self.member, self.turn, before.turn)
         check_trained(before.trained, self.trained, replica.get("steps"))
         if self.step <= before.step:
             raise CorruptLog(f"it must end behind step {before.step}, but ends at {self.step}")
         check_points(self.points, before.step, self.step)
+
+    def apply(self, replica: Replica) -> None:
+        before, checkpoint = replica.members[self.member], self.checkpoint
         replica.change(
             self.member,
             turn=self.turn + 1,
@@ -187,10 +196,11 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
     # The file and line of the user's code that raised; "" in logs older than this field.
     where: str = ""
 
+    def check(self, replica: Replica) -> None:
+        check_turn(self.member, self.turn, replica.member(self.member).turn)
+
     def apply(self, replica: Replica) -> None:
-        before = replica.members[self.member]
-        check_turn(self.member, self.turn, before.turn)
-        replica.change(self.member, attempts=before.attempts + 1)
+        replica.change(self.member, attempts=replica.members[self.member].attempts + 1)
         replica.add("failures")
 
 
@@ -204,16 +214,19 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True):
     # As it stands after it.
     trained: Count
 
-    def apply(self, replica: Replica) -> None:
-        before = replica.members[self.member]
+    def check(self, replica: Replica) -> None:
+        before = replica.member(self.member)
         check_turn(self.member, self.turn, before.turn)
         check_trained(before.trained, self.trained, replica.get("steps"))
+
+    def apply(self, replica: Replica) -> None:
+        failing = replica.members[self.member].failing + 1
         replica.change(
             self.member,
             turn=self.turn + 1,
             trained=self.trained,
             attempts=0,
-            failing=before.failing + 1,
+            failing=failing,
             lost=True,
         )
         replica.add("arrived")
@@ -268,10 +281,12 @@ class Rested(Event, frozen=True, kw_only=True, tag=True):
     # As it stands after it.
     trained: Count
 
-    def apply(self, replica: Replica) -> None:
-        before = replica.members[self.member]
+    def check(self, replica: Replica) -> None:
+        before = replica.member(self.member)
         check_turn(self.member, self.turn, before.turn)
         check_trained(before.trained, self.trained, replica.get("steps"))
+
+    def apply(self, replica: Replica) -> None:
         replica.change(self.member, turn=self.turn + 1, trained=self.trained)
         replica.add("arrived")
 
@@ -335,7 +350,7 @@ class CheckpointLost(Event, frozen=True, kw_only=True, tag=True):
 
     def apply(self, replica: Replica) -> None:
         """Change nothing but for what follows: the copy does."""
-        replica.check_member(self.member)
+        replica.member(self.member)
 
 
 class Extended(Event, frozen=True, kw_only=True, tag=True):
@@ -367,7 +382,7 @@ class StopAsked(Event, frozen=True, kw_only=True, tag=True):
     turn: Count
 
     def apply(self, replica: Replica) -> None:
-        replica.check_member(self.member)
+        replica.member(self.member)
         replica.put(stop_asked=True)
 
 
@@ -467,6 +482,8 @@ def follow(log: Iterable[Logged], replica: Replica, run: str) -> None:
             check_moment(logged.at, logged.took_s)
             if isinstance(logged.event, RunOpened):
                 check_name(logged.event.name, run)
+            if not replica.empty:
+                logged.event.check(replica)
             _write(logged.event, replica)
         except CorruptLog as error:
             raise CorruptLog(

@@ -1,8 +1,8 @@
 """What no run can have written: the laws that a log is held against while it is read.
 
 What one event alone tells is checked when it is decoded, by the types here. What must fit the
-events before it is checked when it is folded, by the functions. So whoever reads a log gets a run
-that could have been, or ``CorruptLog`` if the log is damaged or forged.
+events before it is checked when a reader folds it, by the functions. So whoever reads a log gets a
+run that could have been, or ``CorruptLog`` if the log is damaged or forged.
 """
 
 from collections.abc import Mapping, Sequence

@@ -103,12 +103,13 @@ class Replica:
         """Count something that happened."""
         self.put(**{name: self._fields[name] + count})
 
-    def check_member(self, member: int) -> None:
-        """Refuse a member that the run does not have."""
+    def member(self, member: int) -> Member:
+        """Return a member, or refuse one that the run does not have."""
         if member >= len(self.members):
             raise CorruptLog(
                 f"a member must be one of the run's, 0 to {len(self.members) - 1}, but got {member}"
             )
+        return self.members[member]
 
     def change(self, member: int, **changes: Any) -> None:
         """Change a member."""

@@ -157,9 +157,7 @@ def test_other_formats_hold_the_very_text(formulas: Path, tmp_path: Path) -> Non
     assert [row["hparams.=act"] for row in rows] == FORMULAS
 
 
-def test_a_table_without_escapes_is_printed_as_a_file_holds_it(
-    named: Path, tmp_path: Path
-) -> None:
+def test_a_table_without_escapes_is_printed_as_a_file_holds_it(named: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     assert ramet("export", named, "-o", out).exit_code == 0
     assert ramet("export", named).stdout.encode() == out.read_bytes()
