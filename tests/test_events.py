@@ -55,14 +55,15 @@ def test_a_log_read_in_parts_gives_the_population_of_the_whole(
     assert population == fold(log)
 
 
-@given(order=st.permutations(range(6)))
+@given(order=st.permutations([0, 0, 1, 1, 2, 2]))
 @pytest.mark.parametrize(("ties", "best"), [("first", "0-0"), ("latest", "0-1")])
 def test_the_best_of_equal_scores_is_the_same_in_whichever_order_turns_end(
     ties: Ties, best: str, order: list[int]
 ) -> None:
-    turns = [(member, turn) for turn in (0, 1) for member in (0, 1, 2)]
-    ended = [turn_ended(values.member(id_, turn=turn), 0.5) for id_, turn in turns]
-    found = fold([replace(opening(), ties=ties), *(ended[place] for place in order)]).best
+    population = fold([replace(opening(), ties=ties)])
+    for member in order:
+        population = fold([turn_ended(population[member], 0.5)], population)
+    found = population.best
     assert found is not None
     assert found.checkpoint.key.startswith(best)
 

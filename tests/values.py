@@ -228,23 +228,28 @@ def next_events(
 ) -> st.SearchStrategy[AnyEvent]:
     """Draw something that can happen to a population next."""
     subjects = st.sampled_from(now.members)
+    # Who has used its budget trains no more.
+    going = [member for member in now if not now.finished(member.id)]
     ids = st.integers(0, len(now) - 1)
     latest = st.lists(st.none() | finite, min_size=1, max_size=READY)
     flags = {name: st.booleans() for name in ("weights", "hparams", "whole_curve")}
-    ended = st.builds(lambda before, scores: turn_ended(before, *scores), subjects, latest)
     return st.one_of(
-        ended,
-        ended,
+        *(_turns(st.sampled_from(going), latest) if going else ()),
         st.builds(copied, ids, subjects, **flags),
         st.builds(copied, ids, subjects, **flags),
         st.builds(Explored, member=ids, hparams=hparams),
         st.builds(Annotated, member=st.none() | ids, data=notes),
-        subjects.map(attempt_failed),
-        subjects.map(turn_lost),
-        subjects.map(rested),
-        st.builds(LeftUnread, name=names),
+        st.builds(LeftUnread, name=st.sampled_from(list(now.space))),
         st.just(RoundEnded(round=now.round)),
     )
+
+
+def _turns(
+    going: st.SearchStrategy[Member], latest: st.SearchStrategy[list[float | None]]
+) -> list[st.SearchStrategy[AnyEvent]]:
+    """Return what can become of a turn of a member that has one; most of them end."""
+    ended = st.builds(lambda before, scores: turn_ended(before, *scores), going, latest)
+    return [ended, ended, going.map(attempt_failed), going.map(turn_lost), going.map(rested)]
 
 
 @st.composite

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks.fuzz import checkpoints
+from benchmarks.fuzz import checkpoints, stores
 
 Target: TypeAlias = Callable[[random.Random, Path], Callable[[], object]]
 
-TARGETS: dict[str, Target] = {"checkpoints": checkpoints.trial}
+TARGETS: dict[str, Target] = {"checkpoints": checkpoints.trial, "stores": stores.trial}

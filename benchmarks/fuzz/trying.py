@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def try_out(target: Target, plan: "Plan", folder: Path, at: Any, out: Connection) -> None:
     """Run the trials of a plan, and report what went wrong."""
     guard = Guard()
+    # What a target makes once, it makes here: without a limit, and in no trial's time.
+    target(_rng(plan.seed, plan.first), _emptied(folder))
     _limit_memory(plan.limit_mb)
     number = plan.first
     while not at[2] and number - plan.first != plan.trials:

@@ -84,9 +84,14 @@ def _rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
     inner = {name: _rebuilt(value, kinds) for name, value in data.items() if name != "type"}
     if "type" not in data:
         return inner
-    if data["type"] not in kinds:
+    if not isinstance(data["type"], str) or data["type"] not in kinds:
         raise SpaceError(f"{data['type']} is not one of {sorted(kinds)}")
-    return kinds[data["type"]](**inner)
+    try:
+        return kinds[data["type"]](**inner)
+    except (TypeError, AttributeError, LookupError) as error:
+        raise SpaceError(
+            f"settings must be those of a {data['type']} to be rebuilt, but {error!r}"
+        ) from error
 
 
 def _name(thing: Any) -> str:

@@ -41,6 +41,8 @@ Two warnings are not among them: StrategyWarning, of settings that work but cann
 for, and StateWarning, of parts of a training that ramet sees and does not control.
 """
 
+from ramet.visible import message
+
 __all__ = [
     "CheckpointDamaged",
     "CheckpointMissing",
@@ -82,7 +84,13 @@ __all__ = [
 
 
 class RametError(Exception):
-    """The root of the tree."""
+    """The root of the tree.
+
+    Its text is safe to show whatever it quotes: a terminal acts on nothing in it (`visible.py`).
+    """
+
+    def __str__(self) -> str:
+        return message(super().__str__())
 
 
 class UsageError(RametError):
@@ -134,7 +142,7 @@ class UnknownHyperparameter(UsageError, KeyError):
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which would quote the whole sentence.
-        return str(self.args[0])
+        return message(str(self.args[0]))
 
 
 class HyperparameterUnread(UsageError):

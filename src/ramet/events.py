@@ -11,6 +11,20 @@ import msgspec
 
 from ramet import nesting
 from ramet.errors import CorruptLog, EventTooLarge, UnknownSchema
+from ramet.laws import (
+    Count,
+    Digest,
+    Positive,
+    Seed,
+    check_hparams,
+    check_moment,
+    check_name,
+    check_place,
+    check_points,
+    check_space,
+    check_trained,
+    check_turn,
+)
 from ramet.population import (
     Best,
     Checkpoint,
@@ -23,7 +37,7 @@ from ramet.population import (
 )
 from ramet.replica import Replica
 from ramet.series import Series
-from ramet.space import Hparams, Space
+from ramet.space import Hparams
 
 # Raised whenever an event loses or redefines a field, or gains one that has no default.
 SCHEMA = 1
@@ -59,11 +73,28 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint
     points: tuple[Point, ...]
 
+    def check(self, replica: Replica) -> None:
+        """Refuse weights of a turn that has not ended, and scores of another step than theirs."""
+        taken = self.checkpoint
+        ended = replica.members[taken.member].turn
+        if taken.turn >= ended:
+            raise CorruptLog(
+                f"its weights must be of a turn that has ended, but turn {taken.turn} of member "
+                f"{taken.member} has not"
+            )
+        check_points(self.points, 0, taken.step)
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """Something that happened. ``v`` is the schema it was written by."""
 
     v: int = SCHEMA
+
+    def check(self, replica: Replica) -> None:
+        """Refuse what cannot come next in a log.
+
+        Only readers ask: a worker may write of a turn that others gave up, which its store refuses.
+        """
 
     def apply(self, replica: Replica) -> None:
         """Write on a replica what the event changes."""
@@ -74,14 +105,14 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
     """A run began. The settings are data for people and for comparing, not for running code."""
 
     name: str
-    seed: int
+    seed: Seed
     mode: Mode
     # The budget of each member.
-    steps: int
+    steps: Positive
     # Whether members wait for each other and decide together.
     synchronous: bool
     # Steps in a turn.
-    ready: int
+    ready: Positive
     keep: Keep
     space: dict[str, Any]
     strategy: dict[str, Any]
@@ -90,6 +121,13 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
     ties: Ties = "first"
 
     def apply(self, replica: Replica) -> None:
+        if not replica.empty:
+            raise CorruptLog("a run must be opened once, but this opens it again")
+        if not self.births:
+            raise CorruptLog("a run must have a member, but this opens one without births")
+        space = check_space(self.space)
+        for id_, birth in enumerate(self.births):
+            check_hparams(space, birth.hparams, id_)
         members = tuple(
             Member(
                 id=id_,
@@ -102,7 +140,6 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
             )
             for id_, birth in enumerate(self.births)
         )
-        space = Space.from_description(self.space)
         arrived = sum(birth.rests for birth in self.births)
         replica.become(
             Population(
@@ -114,21 +151,29 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
 class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
     """A member trained for a turn, was scored and checkpointed."""
 
-    member: int
-    turn: int
+    member: Count
+    turn: Count
     # As they stand after it.
-    trained: int
-    step: int
+    trained: Count
+    step: Count
     # The last is that of ``step``, unless the turn was reported without a score.
     points: tuple[Point, ...]
     # What the checkpoint's bytes are stored under.
-    digest: str
+    digest: Digest
     # What the loop logged beside the score. No decision reads it, and no population holds it.
     metrics: tuple[Series, ...] = ()
 
     @property
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(member=self.member, turn=self.turn, step=self.step, digest=self.digest)
+
+    def check(self, replica: Replica) -> None:
+        before = replica.member(self.member)
+        check_turn(self.member, self.turn, before.turn)
+        check_trained(before.trained, self.trained, replica.get("steps"))
+        if self.step <= before.step:
+            raise CorruptLog(f"it must end behind step {before.step}, but ends at {self.step}")
+        check_points(self.points, before.step, self.step)
 
     def apply(self, replica: Replica) -> None:
         before, checkpoint = replica.members[self.member], self.checkpoint
@@ -153,12 +198,15 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
 class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
     """A member's code raised. It goes on from its last checkpoint, as if the turn had not begun."""
 
-    member: int
-    turn: int
+    member: Count
+    turn: Count
     error: str
     traceback: str
     # The file and line of the user's code that raised; "" in logs older than this field.
     where: str = ""
+
+    def check(self, replica: Replica) -> None:
+        check_turn(self.member, self.turn, replica.member(self.member).turn)
 
     def apply(self, replica: Replica) -> None:
         replica.change(self.member, attempts=replica.members[self.member].attempts + 1)
@@ -168,12 +216,17 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
 class TurnLost(Event, frozen=True, kw_only=True, tag=True):
     """A turn was given up: its steps are spent, and its member has no score."""
 
-    member: int
-    turn: int
+    member: Count
+    turn: Count
     # "failed" too often, "straggler" in a round, or "fatal" to the workers that trained it.
     why: str
     # As it stands after it.
-    trained: int
+    trained: Count
+
+    def check(self, replica: Replica) -> None:
+        before = replica.member(self.member)
+        check_turn(self.member, self.turn, before.turn)
+        check_trained(before.trained, self.trained, replica.get("steps"))
 
     def apply(self, replica: Replica) -> None:
         failing = replica.members[self.member].failing + 1
@@ -191,8 +244,8 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True):
 class Copied(Event, frozen=True, kw_only=True, tag=True):
     """A member took another's weights, hyperparameters or both, as they stood when it decided."""
 
-    member: int
-    source: int
+    member: Count
+    source: Count
     # What kind of lineage edge this is: "exploit" is PBT's; "fallback", to what it left earlier,
     # and "rebirth", from another's, are of members whose checkpoint cannot be read.
     kind: str
@@ -202,6 +255,7 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
     def apply(self, replica: Replica) -> None:
         member, source = replica.members[self.member], replica.members[self.source]
         if self.weights is not None:
+            self.weights.check(replica)
             replica.add("undone", max(member.step - self.weights.checkpoint.step, 0))
             if member.ranked and not source.ranked:
                 _offer(replica, self.weights.points, self.weights.checkpoint)
@@ -216,6 +270,7 @@ class Copied(Event, frozen=True, kw_only=True, tag=True):
                 reborn=member.trained if self.kind == "rebirth" else member.reborn,
             )
         if self.hparams is not None:
+            check_hparams(replica.get("space"), self.hparams, self.member)
             replica.change(self.member, hparams=self.hparams)
         replica.add("copies")
 
@@ -230,10 +285,15 @@ def _offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) ->
 class Rested(Event, frozen=True, kw_only=True, tag=True):
     """A member does not train in the round that begins: its steps are spent."""
 
-    member: int
-    turn: int
+    member: Count
+    turn: Count
     # As it stands after it.
-    trained: int
+    trained: Count
+
+    def check(self, replica: Replica) -> None:
+        before = replica.member(self.member)
+        check_turn(self.member, self.turn, before.turn)
+        check_trained(before.trained, self.trained, replica.get("steps"))
 
     def apply(self, replica: Replica) -> None:
         replica.change(self.member, turn=self.turn + 1, trained=self.trained)
@@ -243,17 +303,18 @@ class Rested(Event, frozen=True, kw_only=True, tag=True):
 class Explored(Event, frozen=True, kw_only=True, tag=True):
     """A member's hyperparameters changed."""
 
-    member: int
+    member: Count
     hparams: Hparams
 
     def apply(self, replica: Replica) -> None:
+        check_hparams(replica.get("space"), self.hparams, self.member)
         replica.change(self.member, hparams=self.hparams)
 
 
 class Annotated(Event, frozen=True, kw_only=True, tag=True):
     """A strategy noted something of its own, about a member or, with None, the population."""
 
-    member: int | None
+    member: Count | None
     data: Any
 
     def apply(self, replica: Replica) -> None:
@@ -269,7 +330,9 @@ class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
     name: str
 
     def apply(self, replica: Replica) -> None:
-        unread = replica.get("unread")
+        unread, space = replica.get("unread"), replica.get("space")
+        if self.name not in space:
+            raise CorruptLog(f"it must be of one of {list(space)}, but is of {self.name!r}")
         if self.name not in unread:
             replica.put(unread=(*unread, self.name))
 
@@ -277,9 +340,11 @@ class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
 class RoundEnded(Event, frozen=True, kw_only=True, tag=True):
     """Every member arrived, and the strategy has decided for all of them."""
 
-    round: int
+    round: Count
 
     def apply(self, replica: Replica) -> None:
+        if self.round != replica.get("round"):
+            raise CorruptLog(f"round {replica.get('round')} must end, but round {self.round} does")
         replica.put(round=self.round + 1)
         replica.put(arrived=0)
 
@@ -287,21 +352,25 @@ class RoundEnded(Event, frozen=True, kw_only=True, tag=True):
 class CheckpointLost(Event, frozen=True, kw_only=True, tag=True):
     """What a member was to go on from could not be read; what it goes on from instead follows."""
 
-    member: int
+    member: Count
     # What the checkpoint's bytes were stored under.
     key: str
     error: str
 
     def apply(self, replica: Replica) -> None:
-        """Change nothing: the copy that follows does."""
+        """Change nothing but for what follows: the copy does."""
+        replica.member(self.member)
 
 
 class Extended(Event, frozen=True, kw_only=True, tag=True):
     """The budget of each member was raised."""
 
-    steps: int
+    steps: Positive
 
     def apply(self, replica: Replica) -> None:
+        before = replica.get("steps")
+        if self.steps < before:
+            raise CorruptLog(f"the budget of {before} steps must grow, but becomes {self.steps}")
         replica.put(steps=self.steps)
 
 
@@ -318,10 +387,11 @@ class TargetSet(Event, frozen=True, kw_only=True, tag=True):
 class StopAsked(Event, frozen=True, kw_only=True, tag=True):
     """A member's loop asked for the run to stop, which it does once the round is over."""
 
-    member: int
-    turn: int
+    member: Count
+    turn: Count
 
     def apply(self, replica: Replica) -> None:
+        replica.member(self.member)
         replica.put(stop_asked=True)
 
 
@@ -345,9 +415,9 @@ class Resumed(Event, frozen=True, kw_only=True, tag=True):
 class Mapped(msgspec.Struct, frozen=True, kw_only=True):
     """How many members are mapped at once."""
 
-    chunk: int
+    chunk: Positive
     # Of how many members it was measured to be the fastest; None if it was asked for.
-    of: int | None = None
+    of: Positive | None = None
 
 
 class Conditions(Event, frozen=True, kw_only=True, tag=True):
@@ -357,7 +427,7 @@ class Conditions(Event, frozen=True, kw_only=True, tag=True):
     """
 
     # Threads that numerical libraries have in each process.
-    threads: int | None = None
+    threads: Positive | None = None
     mapped: Mapped | None = None
 
     def apply(self, replica: Replica) -> None:
@@ -409,10 +479,34 @@ def fold(events: Iterable[AnyEvent], start: Population | None = None) -> Populat
     """Return the population that events lead to, from nothing or from an earlier population."""
     replica = Replica(start)
     for event in events:
-        if replica.empty and not isinstance(event, RunOpened):
-            raise CorruptLog(f"a log must begin with RunOpened, but begins with {event}")
-        replica.apply(event)
+        _write(event, replica)
     return replica.population
+
+
+def follow(log: Iterable[Logged], replica: Replica, run: str) -> None:
+    """Write a run's log, or what is new of it, on a replica; an error says which event is wrong."""
+    for logged in log:
+        try:
+            check_place(logged.number, replica.last + 1)
+            check_moment(logged.at, logged.took_s)
+            if isinstance(logged.event, RunOpened):
+                check_name(logged.event.name, run)
+            if not replica.empty:
+                logged.event.check(replica)
+            _write(logged.event, replica)
+        except CorruptLog as error:
+            raise CorruptLog(
+                f"run {run!r} must have a log that a run can have written, but event "
+                f"{logged.number!r} is not: {error}. Put back a copy of the store that is whole"
+            ) from error
+        replica.last = logged.number
+
+
+def _write(event: AnyEvent, replica: Replica) -> None:
+    if replica.empty and not isinstance(event, RunOpened):
+        begins = type(event).__name__
+        raise CorruptLog(f"a log must begin with RunOpened, but begins with {begins}")
+    replica.apply(event)
 
 
 def encode(event: AnyEvent) -> bytes:

@@ -6,10 +6,11 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from ramet.laws import Count, Digest
 from ramet.space import Hparams, Space
 
 # A step, and the score at it; None where the score was not a finite number.
-Point = tuple[int, float | None]
+Point = tuple[Count, float | None]
 # Which of several equal scores is the best of a run: that of the first turn, or of the latest.
 Ties: TypeAlias = Literal["first", "latest"]
 
@@ -61,12 +62,12 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A member's state as a turn left it. Equal contents have equal digests; turns are distinct."""
 
     # Whose turn made it, and which of its turns.
-    member: int
-    turn: int
+    member: Count
+    turn: Count
     # Steps behind its weights.
-    step: int
+    step: Count
     # Of its bytes, which are stored under it.
-    digest: str
+    digest: Digest
 
     @property
     def key(self) -> str:

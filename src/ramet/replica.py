@@ -71,8 +71,8 @@ class Replica:
             event.apply(self)
         except (LookupError, TypeError, AttributeError) as error:
             raise CorruptLog(
-                f"an event must be about what the ones before it tell of, but {event} is not: "
-                f"{error!r}"
+                f"an event must be about what the ones before it tell of, but "
+                f"{type(event).__name__} is not: {error!r}"
             ) from error
 
     @contextmanager
@@ -102,6 +102,14 @@ class Replica:
     def add(self, name: str, count: int = 1) -> None:
         """Count something that happened."""
         self.put(**{name: self._fields[name] + count})
+
+    def member(self, member: int) -> Member:
+        """Return a member, or refuse one that the run does not have."""
+        if member >= len(self.members):
+            raise CorruptLog(
+                f"a member must be one of the run's, 0 to {len(self.members) - 1}, but got {member}"
+            )
+        return self.members[member]
 
     def change(self, member: int, **changes: Any) -> None:
         """Change a member."""

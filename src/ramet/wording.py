@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ramet.visible import label
+
 # Bytes in the next larger unit.
 KILO = 1_000
 MINUTE_S, HOUR_S = 60, 3600
@@ -43,7 +45,7 @@ def number(value: float | None) -> str:
 
 def value(hparam: Any) -> str:
     """Return the value of a hyperparameter as it is read."""
-    return f"{hparam:.4g}" if isinstance(hparam, float) else str(hparam)
+    return f"{hparam:.4g}" if isinstance(hparam, float) else label(str(hparam))
 
 
 def size(bytes_: int) -> str:

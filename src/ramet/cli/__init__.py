@@ -11,7 +11,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ramet.cli import ancestry, care, copies, demo, look, pictures, reporting, schedules, train
+from ramet.cli import (
+    ancestry,
+    care,
+    copies,
+    demo,
+    look,
+    pictures,
+    reporting,
+    schedules,
+    screen,
+    train,
+)
 from ramet.errors import RametError, UsageError
 
 __all__ = ["app", "main"]
@@ -49,7 +60,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except RametError as error:
-            typer.echo(f"ramet: {error}", err=True)
+            screen.say(f"ramet: {error}", err=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
         except Terminated as stopped:
             raise _ended(stopped, signal.SIGTERM) from stopped
@@ -125,7 +136,7 @@ def _ended(stopped: KeyboardInterrupt, number: signal.Signals) -> typer.Exit:
     """Say what a signal cut short and how to go on with it, where there is anything to say."""
     told = str(stopped) if stopped.args else "interrupted"
     if told:
-        typer.echo(f"ramet: {told}", err=True)
+        screen.say(f"ramet: {told}", err=True)
     return typer.Exit(SIGNALLED + number)
 
 

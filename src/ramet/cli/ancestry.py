@@ -2,12 +2,10 @@
 
 import io
 import itertools
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from ramet import files, wording
@@ -20,6 +18,7 @@ from ramet.history.effects import Payoff, payoffs
 from ramet.history.exporting import Format, export
 from ramet.history.frames import Table, columns, sign_of
 from ramet.history.survivors import survivors
+from ramet.visible import label
 
 
 def lineage(
@@ -47,10 +46,10 @@ def lineage(
         behind = tree.behind(result.best.checkpoint if member is None else tree.weights(member))
     if as_json:
         for turn in behind:
-            typer.echo(msgspec.json.encode(_as_json(turn, sign_of(result.opening))))
+            screen.say_json(_as_json(turn, sign_of(result.opening)))
         return
     members = wording.count(len(result.population), "member")
-    typer.echo(f"{result.opening.name}: {members}. {survivors(tree)}\n")
+    screen.say(f"{label(result.opening.name)}: {members}. {survivors(tree)}\n")
     whose = f"member {member} stands on" if member is not None else "did best"
     if no_best:
         typer.echo("No score was finite: there is no best. --member says whose to trace back.")
@@ -84,13 +83,13 @@ def export_(
     if format_ == "parquet" and output is None:
         raise UsageError("parquet must be written to a file, but none is named: -o FILE")
     rows, names = result.rows(table), columns(table, result.opening)
-    if output is None:
-        export(rows, names, sys.stdout.buffer, format_)
-        return
     whole = io.BytesIO()
     export(rows, names, whole, format_)
+    if output is None:
+        screen.say_whole(whole.getvalue().decode())
+        return
     files.write(output, whole.getvalue())
-    typer.echo(f"{output}: {wording.count(len(rows), 'row')} of {table}", err=True)
+    screen.say(f"{output}: {wording.count(len(rows), 'row')} of {table}", err=True)
 
 
 def _path(behind: Sequence[Trained], sign: int) -> Any:
@@ -108,7 +107,7 @@ def _path(behind: Sequence[Trained], sign: int) -> Any:
             str(first.member),
             "" if first.edge == "own" else first.edge,
             wording.number(None if last.score is None else sign * last.score),
-            *(wording.value(value) for value in last.hparams.values()),
+            *(wording.value(last.hparams[name]) for name in names),
         )
     return table
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
+from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.engine import run_events
 from ramet.engine.checkpoints import Checkpoints
@@ -17,6 +17,7 @@ from ramet.history.doctor import Finding, examine
 from ramet.history.follower import Follower
 from ramet.places import existing
 from ramet.store import SQLiteStore
+from ramet.visible import label
 from ramet.wording import count, encodable, size
 
 
@@ -29,12 +30,12 @@ def stop(store: StorePath, name: RunName = None) -> None:
     view = Follower(where.store, where.chosen(name))
     run = view.opening.name
     if view.population.done:
-        typer.echo(f"Run {run!r} is done; there is nothing to stop.")
+        screen.say(f"Run {run!r} is done; there is nothing to stop.")
         return
     run_events.append(where.store, view, Stopped(), worker=this_worker())
     busy = len({seat.worker for seat in where.store.seats(run) if seat.worker})
     ends = f"once the turns of {count(busy, 'worker')} are over" if busy else "now"
-    typer.echo(f"Run {run!r} stops {ends}; `ramet run` goes on with it.")
+    screen.say(f"Run {run!r} stops {ends}; `ramet run` goes on with it.")
 
 
 def sweep(
@@ -57,7 +58,9 @@ def sweep(
         gone = checkpoints.sweep(view.population, view.opening.keep, dry_run=dry_run)
         verb = "would be freed" if dry_run else "freed"
         told = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint')}"
-        typer.echo(f"{run}: {told if gone else 'nothing to sweep'} (keep={view.opening.keep!r})")
+        screen.say(
+            f"{label(run)}: {told if gone else 'nothing to sweep'} (keep={view.opening.keep!r})"
+        )
 
 
 def doctor(store: StorePath, name: RunName = None, *, as_json: AsJson = False) -> None:
@@ -72,15 +75,14 @@ def doctor(store: StorePath, name: RunName = None, *, as_json: AsJson = False) -
         if as_json:
             # JSON holds no half characters, which a file's name may have.
             what = encodable(finding.what, "utf-8")
-            told = {"run": run, "promise": finding.promise, "what": what}
-            typer.echo(msgspec.json.encode(told))
+            screen.say_json({"run": run, "promise": finding.promise, "what": what})
         else:
-            typer.echo(f"{run or store}: {finding.what} ({finding.promise})")
+            screen.say(f"{label(run or str(store))}: {finding.what} ({finding.promise})")
     if found:
         raise typer.Exit(1)
     if not as_json:
         runs = existing(store).store.runs()
-        typer.echo(f"{store}: {count(len(runs) if name is None else 1, 'run')}, nothing wrong")
+        screen.say(f"{store}: {count(len(runs) if name is None else 1, 'run')}, nothing wrong")
 
 
 def _findings(path: Path, name: str | None) -> Iterator[tuple[str | None, Finding]]:

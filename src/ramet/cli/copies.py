@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ramet import history
+from ramet.cli import screen
 from ramet.cli.stores import StorePath
 from ramet.wording import count, size
 
@@ -23,4 +24,4 @@ def backup(
     """
     made = history.backup(store, target)
     what = f"{count(made.runs, 'run')}, {count(made.checkpoints, 'checkpoint')}"
-    typer.echo(f"{target}: {what}, {size(made.size)}")
+    screen.say(f"{target}: {what}, {size(made.size)}")

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -17,6 +16,7 @@ from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.cli.view import View
 from ramet.places import existing
+from ramet.visible import label
 
 # How often a watched table is brought up to date.
 WATCH_S = 0.5
@@ -56,10 +56,10 @@ def runs(store: StorePath, *, as_json: AsJson = False) -> None:
     listed = [View(where.store, name).figures() for name in where.store.runs()]
     if as_json:
         for figures in listed:
-            typer.echo(msgspec.json.encode(figures))
+            screen.say_json(figures)
         return
     if not listed:
-        typer.echo(f"{where.name} has no runs yet")
+        screen.say(f"{where.name} has no runs yet")
         return
     columns = ("run", "state", "members", "steps", "done", "turns", "copies", "best")
     table = screen.table(*columns, left=("run", "state"))
@@ -79,7 +79,7 @@ def shown(view: View, room: int, width: int) -> Group:
 def _show(view: View, *, watch: bool, as_json: bool) -> None:
     if as_json:
         for _ in _followed(view, watch=watch):
-            typer.echo(msgspec.json.encode({**view.figures(), "population": view.rows()}))
+            screen.say_json({**view.figures(), "population": view.rows()})
         return
     console = screen.console()
     if not (watch and console.is_terminal):
@@ -107,7 +107,7 @@ def _heading(figures: dict[str, Any]) -> list[RenderableType]:
         wording.count(figures["copies"], "copy"),
         *([wording.count(figures["failures"], "failed attempt")] if figures["failures"] else []),
     ]
-    return [Text.assemble((figures["run"], "bold"), f": {state}, {best}"), ", ".join(facts)]
+    return [Text.assemble((label(figures["run"]), "bold"), f": {state}, {best}"), ", ".join(facts)]
 
 
 def _members(rows: list[dict[str, Any]], width: int) -> Table:
@@ -119,7 +119,7 @@ def _members(rows: list[dict[str, Any]], width: int) -> Table:
     end = _columns(rows, "worker", "heard of") if at_work else []
     middle: list[list[str]] = []
     for name in rows[0]["hparams"]:
-        column = [name, *(wording.value(row["hparams"][name]) for row in rows)]
+        column = [label(name), *(wording.value(row["hparams"][name]) for row in rows)]
         if _width([*begin, *middle, column, *end]) > width:
             break
         middle.append(column)

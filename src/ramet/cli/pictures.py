@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from ramet.cli import screen
 from ramet.cli.stores import StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Result
@@ -61,12 +62,12 @@ def plot(
     if kind == "best-so-far":
         drawn = plots.best_so_far(_labelled(store, names or []))
         plots.save(drawn, path)
-        typer.echo(f"{path}", err=True)
+        screen.say(f"{path}", err=True)
         return
     result = _only(store, names or [], kind)
     named = {"hyperparameter": hyperparameter, "metric": metric, "color": color}
     plots.save(_drawn(plots, result, kind, **named), path)
-    typer.echo(f"{path}", err=True)
+    screen.say(f"{path}", err=True)
 
 
 def _drawn(

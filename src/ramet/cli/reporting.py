@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from ramet.cli import screen
 from ramet.cli.stores import RunName, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import open as open_history
@@ -33,4 +32,4 @@ def report(
             f"run: pip install 'ramet[plots]'"
         ) from None
     written = write(result, output)
-    typer.echo(f"{output}: {size(written)}, run {result.opening.name!r}", err=True)
+    screen.say(f"{output}: {size(written)}, run {result.opening.name!r}", err=True)

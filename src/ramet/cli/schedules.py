@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from ramet import wording
@@ -15,6 +14,7 @@ from ramet.engine.replaying import replay as replay_schedule
 from ramet.errors import UsageError
 from ramet.history import open as open_history
 from ramet.schedule import Schedule
+from ramet.visible import label
 
 
 def schedule(
@@ -57,11 +57,11 @@ def schedule(
         typer.echo(found.to_python(), nl=False)
     elif as_json:
         for piece in found.pieces:
-            typer.echo(msgspec.json.encode(piece))
+            screen.say_json(piece)
     else:
         _show(found, deviation)
     if output is not None:
-        typer.echo(f"saved in {output}", err=True)
+        screen.say(f"saved in {output}", err=True)
 
 
 def replay(
@@ -108,7 +108,7 @@ def replay(
         store=store,
         workers=workers,
     )
-    typer.echo(str(replayed))
+    screen.say(str(replayed))
 
 
 def _kind(*, exact: bool, last_values: bool) -> str:
@@ -130,4 +130,4 @@ def _say_how_far_off(found: Schedule, deviation: dict[str, float], *, err: bool 
     for name, part in deviation.items():
         averaged = name in found.averaged()
         told = f"off by at most {part:.2%}" if averaged else f"another at {part:.2%} of the steps"
-        typer.echo(f"{name} is {told}", err=err)
+        screen.say(f"{label(name)} is {told}", err=err)

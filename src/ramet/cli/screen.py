@@ -1,10 +1,14 @@
 """How the command line writes to people."""
 
 import sys
+from typing import Any
 
+import msgspec
 import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
+
+from ramet.visible import LABEL, label, message, visible, visible_lines
 
 # Columns of a line in a file, where nothing should be cut off or wrapped.
 UNBOUNDED = 10_000
@@ -20,6 +24,25 @@ def console() -> Console:
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print text, whatever it quotes: a terminal acts on nothing in it."""
+    typer.echo(message(text), err=err)
+
+
+def say_whole(text: str) -> None:
+    """Print text of any length that has its own line ends."""
+    typer.echo(visible_lines(text).encode(), nl=False)
+
+
+def say_json(what: Any) -> None:
+    """Print an object as a line of JSON, in which escapes stand for what cannot be printed."""
+    text = msgspec.json.encode(what).decode()
+    if not text.isprintable():
+        # Such characters are in its texts only, where both mean the same.
+        text = "".join(char if char.isprintable() else _json_escape(char) for char in text)
+    typer.echo(text.encode())
+
+
 def show(what: RenderableType) -> None:
     """Print something, to a file without the blanks that fill up its lines."""
     out = console()
@@ -31,16 +54,33 @@ def show(what: RenderableType) -> None:
     typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
-def table(*columns: str, left: tuple[str, ...] = ()) -> Table:
+class Rows(Table):
+    """A table of texts, each of which is made visible."""
+
+    def add_row(self, *cells: Any, **settings: Any) -> None:
+        super().add_row(*(label(str(cell)) for cell in cells), **settings)
+
+
+def table(*columns: str, left: tuple[str, ...] = ()) -> Rows:
     """Return a table without lines; numbers stand to the right, names may to the left."""
-    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    made = Rows(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for column in columns:
-        made.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+        made.add_column(label(column), justify="left" if column in left else "right", no_wrap=True)
     return made
 
 
 def worker_name(name: str | None) -> str:
     """Return a worker's name, without its beginning if it is long: workers differ in their ends."""
-    if name is None or len(name) <= WORKER_WIDTH:
-        return name or ""
-    return "…" + name[1 - WORKER_WIDTH :]
+    # More of a very long one is not worth making visible.
+    shown = visible((name or "")[-LABEL:])
+    return shown if len(shown) <= WORKER_WIDTH else "…" + shown[1 - WORKER_WIDTH :]
+
+
+def _json_escape(char: str) -> str:
+    r"""Return a character as JSON's escape; those beyond the first plane take two.
+
+    >>> print(_json_escape("\x9b"), _json_escape("\U000e0001"))
+    \u009b \udb40\udc01
+    """
+    pairs = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{pairs[at : at + 4]}" for at in range(0, len(pairs), 4))

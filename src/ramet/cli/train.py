@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ramet.cli import screen
 from ramet.cli.stores import StorePath
 from ramet.cli.target import MODE, SPACE, STEPS, STRATEGY, load, space_and_strategy
 from ramet.engine import run as train_run
@@ -159,7 +160,7 @@ def run(
         threads_per_worker=threads_per_worker,
         gpus_per_worker=gpus_per_worker,
     )
-    typer.echo(outcome(result))
+    screen.say(outcome(result))
 
 
 def worker(
@@ -227,7 +228,7 @@ def worker(
         except KeyboardInterrupt as stopped:
             left = f"this worker left run {name!r}, which others may go on with"
             raise type(stopped)(f"{left}; the same command joins it again") from None
-    typer.echo(outcome(opened.result()))
+    screen.say(outcome(opened.result()))
 
 
 def outcome(result: Result) -> str:

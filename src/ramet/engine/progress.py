@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from ramet.population import Population
+from ramet.visible import label
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -99,7 +100,7 @@ class Progress:
         if failing := sum(member.failing > 0 for member in population):
             parts.insert(1, f"{failing} failing")
         return Text.assemble(
-            (self._name, "bold"), "  ", "  ".join(parts), no_wrap=True, overflow="ellipsis"
+            (label(self._name), "bold"), "  ", "  ".join(parts), no_wrap=True, overflow="ellipsis"
         )
 
 

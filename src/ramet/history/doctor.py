@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ramet.blobs.base import Blobs
-from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
+from ramet.errors import CheckpointDamaged, CheckpointMissing, CorruptLog, StoreError
 from ramet.events import (
     AnyEvent,
     AttemptFailed,
@@ -17,6 +17,7 @@ from ramet.events import (
     TurnEnded,
     TurnLost,
     fold,
+    follow,
 )
 from ramet.history.keeping import needed
 from ramet.population import Population
@@ -44,7 +45,9 @@ def log_findings(store: Store, run: str) -> list[Finding]:
     """Return where the log is not whole, tells what cannot be, or is not how members stand."""
     try:
         seats, log = _at_rest(store, run)
-        return [*_numbering(log), *_story(log), *_standings(_folded(log), seats)]
+        # Each asks of the log what the one before it has found to be so.
+        findings = list(_numbering(log)) or list(_story(run, log))
+        return findings or list(_standings(_folded(log), seats))
     except StoreError as error:
         return [Finding(promise="I4", what=f"the record cannot be read: {error}")]
 
@@ -89,8 +92,8 @@ def _numbering(log: list[Logged]) -> Iterator[Finding]:
             return
 
 
-def _story(log: list[Logged]) -> Iterator[Finding]:
-    """Yield what no run can have written."""
+def _story(run: str, log: list[Logged]) -> Iterator[Finding]:
+    """Yield what no run can have written, up to where nothing can follow."""
     replica = Replica()
     made: set[str] = set()
     for logged in log:
@@ -99,7 +102,12 @@ def _story(log: list[Logged]) -> Iterator[Finding]:
         except LookupError:
             found = []  # What it is about is not there, which applying it says.
         yield from found
-        replica.apply(logged.event)
+        try:
+            follow([logged], replica, run)
+        except CorruptLog as error:
+            if not found:
+                yield Finding(promise="I4", what=str(error))
+            return
         if isinstance(logged.event, TurnEnded):
             made.add(logged.event.checkpoint.key)
 
@@ -132,6 +140,10 @@ def _event(event: AnyEvent, replica: Replica, made: set[str], where: str) -> Ite
 
 
 def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:
+    if len(seats) != len(population):
+        what = f"the store has rows of {len(seats)} members, but the log has {len(population)}"
+        yield Finding(promise="I4", what=what)
+        return
     there = {seat.standing.member: seat.standing for seat in seats}
     for member in population:
         found = there.get(member.id)

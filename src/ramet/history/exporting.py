@@ -10,6 +10,9 @@ import msgspec
 from ramet.errors import UsageError
 from ramet.history.frames import Row
 
+# What a cell begins with that spreadsheets evaluate (OWASP: CSV injection), or our own escape.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
+
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
 
@@ -34,13 +37,17 @@ def as_polars(rows: Sequence[Row], columns: Sequence[str]) -> Any:
 
 
 def export(rows: Sequence[Row], columns: Sequence[str], to: BinaryIO, format_: Format) -> None:
-    """Write rows to a file. Parquet is written by Polars."""
+    """Write rows to a file. Parquet is written by Polars.
+
+    Text in a CSV file that a spreadsheet would take for a formula has an apostrophe in front, and
+    so has text that begins with one, so that taking one away gives back what was there.
+    """
     match format_:
         case "csv":
             text = io.TextIOWrapper(to, encoding="utf-8", newline="", write_through=True)
             writer = csv.DictWriter(text, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+            writer.writerow({name: _harmless(name) for name in columns})
+            writer.writerows({name: _harmless(it) for name, it in row.items()} for row in rows)
             text.detach()
         case "jsonl":
             to.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
@@ -50,6 +57,15 @@ def export(rows: Sequence[Row], columns: Sequence[str], to: BinaryIO, format_: F
             raise UsageError(
                 f"a file's format must be one of {list(get_args(Format))}, but got {format_!r}"
             )
+
+
+def _harmless(cell: Any) -> Any:
+    """Return a cell that no spreadsheet evaluates; numbers stay numbers.
+
+    >>> _harmless("=1+1"), _harmless("'tis"), _harmless("flip"), _harmless(-1.5)
+    ("'=1+1", "''tis", 'flip', -1.5)
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULAS) else cell
 
 
 def _alike(values: list[Any]) -> list[Any]:

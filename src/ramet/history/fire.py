@@ -1,10 +1,11 @@
 """What FIRE noted in a run's log: who was rated how, who was evaluated, and how that ended."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from ramet.errors import CorruptLog
 from ramet.events import Annotated, AnyEvent, TurnEnded
 from ramet.strategies import Evaluation, Rating
 
@@ -29,7 +30,7 @@ def notes(events: Iterable[AnyEvent]) -> Iterator[Note]:
             case TurnEnded(trained=trained):
                 step = max(step, trained)
             case Annotated(member=int(member), data={"type": "Rating" | "Evaluation"} as data):
-                yield Note(step, member, msgspec.convert(data, Rating | Evaluation))
+                yield Note(step, member, _noted(data))
 
 
 def evaluations(events: Iterable[AnyEvent]) -> Iterator[tuple[int, Evaluation]]:
@@ -37,3 +38,12 @@ def evaluations(events: Iterable[AnyEvent]) -> Iterator[tuple[int, Evaluation]]:
     for note in notes(events):
         if isinstance(note.what, Evaluation) and note.what.outcome is not None:
             yield note.member, note.what
+
+
+def _noted(data: Any) -> Rating | Evaluation:
+    try:
+        return msgspec.convert(data, Rating | Evaluation)
+    except msgspec.ValidationError as error:
+        raise CorruptLog(
+            f"a note of FIRE's must be a rating or an evaluation, but {error}"
+        ) from error

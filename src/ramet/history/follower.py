@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from ramet.events import Logged, RunOpened
+from ramet.events import Logged, RunOpened, follow
+from ramet.history.state import check_seats
 from ramet.population import Population
 from ramet.replica import Replica
 from ramet.store.base import Store
@@ -18,6 +19,7 @@ class Follower:
         self.replica = Replica()
         self._store, self._tell = store, tell
         self.catch_up()
+        check_seats(self.population, store.seats(run))
 
     @property
     def population(self) -> Population:
@@ -30,7 +32,6 @@ class Follower:
         if news:
             # An interrupt in the midst must not have part of it read twice.
             with self.replica.attempt() as attempt:
-                self.replica.fold(logged.event for logged in news)
-                self.replica.last = news[-1].number
+                follow(news, self.replica, self.opening.name)
                 attempt.keep()
             self._tell(news)

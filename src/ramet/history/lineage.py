@@ -200,7 +200,8 @@ class Lineage:
     def _read(self, events: Iterator[AnyEvent]) -> RunOpened:
         opening = next(events, None)
         if not isinstance(opening, RunOpened):
-            raise CorruptLog(f"a log must begin with RunOpened, but begins with {opening}")
+            begins = type(opening).__name__
+            raise CorruptLog(f"a log must begin with RunOpened, but begins with {begins}")
         members = [_Reading(birth.hparams) for birth in opening.births]
         self._stood = {id_: [(0, None)] for id_ in range(len(members))}
         for id_, birth in enumerate(opening.births):
@@ -237,6 +238,8 @@ class Lineage:
 
     def _copied(self, event: Copied, member: "_Reading") -> None:
         weights = event.weights.checkpoint if event.weights else None
+        if weights is not None:
+            self._check_left(weights)
         copy = Copy(
             member=event.member,
             source=event.source,
@@ -251,6 +254,15 @@ class Lineage:
             self._stands_on(event.member, member, weights, event.kind)
         if event.hparams is not None:
             member.hparams = event.hparams
+
+    def _check_left(self, checkpoint: Checkpoint) -> None:
+        """Refuse a checkpoint that no turn left: each line must lead back to first weights."""
+        left = self.turns.get((checkpoint.member, checkpoint.turn))
+        if left is None or left.checkpoint != checkpoint:
+            raise CorruptLog(
+                f"copied weights must be what a turn left, but none left checkpoint "
+                f"{checkpoint.key} at step {checkpoint.step}"
+            )
 
     def _stands_on(self, id_: int, member: "_Reading", on: Checkpoint, edge: str) -> None:
         member.origin, member.edge = on, edge

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from ramet import wording
-from ramet.errors import SpaceError, StoreError
+from ramet.errors import StoreError, UsageError
 from ramet.history.frames import sign_of
 from ramet.history.result import Result
 from ramet.schedule import Schedule
@@ -91,10 +91,10 @@ def replays(result: Result) -> list[Replayed]:
     run, store = result.opening.name, result.store
     found = []
     for name in store.runs():
-        strategy = store.opening(name).strategy
-        if strategy.get("type") == Replay.__name__ and strategy.get("of") == run:
-            # One that another version of ramet wrote must not keep the rest from being told.
-            with contextlib.suppress(StoreError, SpaceError):
+        # One that is damaged, or that another version of ramet wrote, must not hide the others.
+        with contextlib.suppress(StoreError, UsageError):
+            strategy = store.opening(name).strategy
+            if strategy.get("type") == Replay.__name__ and strategy.get("of") == run:
                 found.append(_read(Result(store=store, blobs=result.blobs, name=name)))
     return found
 

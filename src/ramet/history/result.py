@@ -1,21 +1,24 @@
 """What a run has come to, read from its log."""
 
 import math
+from collections.abc import Iterable
 from functools import cached_property
 from os import PathLike
 from typing import Any
 
 from ramet.blobs import Blobs, MemoryBlobs
 from ramet.errors import CorruptLog, NoBest
-from ramet.events import AnyEvent, Logged, RunOpened, fold
+from ramet.events import AnyEvent, Logged, RunOpened, follow
 from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.frames import Row, Table, columns, rows, sign_of
 from ramet.history.keeping import needed
 from ramet.history.lineage import Lineage, Trained
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
+from ramet.history.state import check_seats
 from ramet.places import existing, place
 from ramet.population import Checkpoint, Member, Population
+from ramet.replica import Replica
 from ramet.schedule import Schedule
 from ramet.store.base import Store
 
@@ -45,6 +48,9 @@ class Result:
 
     def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
         self.log: list[Logged] = store.events(name)
+        # At once: what cannot be folded is no log, and all else is read from what can.
+        self.population: Population = _folded(self.log, name)
+        check_seats(self.population, store.seats(name))
         # Where the record is, and its checkpoints.
         self.store = store
         self.blobs = blobs
@@ -60,7 +66,7 @@ class Result:
     @property
     def opening(self) -> RunOpened:
         """The run's name, seed and settings."""
-        opening = self.events[0]
+        opening = self.log[0].event if self.log else None
         if not isinstance(opening, RunOpened):
             raise CorruptLog("a log must begin with RunOpened")
         return opening
@@ -72,10 +78,6 @@ class Result:
     @cached_property
     def events(self) -> list[AnyEvent]:
         return [logged.event for logged in self.log]
-
-    @cached_property
-    def population(self) -> Population:
-        return fold(self.events)
 
     @cached_property
     def _lineage(self) -> Lineage:
@@ -185,3 +187,9 @@ class Result:
         if checkpoint is None:
             raise NoBest(f"a schedule takes a turn that ended, but member {member} has ended none")
         return schedule_behind(checkpoint, self._lineage)
+
+
+def _folded(log: Iterable[Logged], run: str) -> Population:
+    replica = Replica()
+    follow(log, replica, run)
+    return replica.population

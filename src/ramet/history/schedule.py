@@ -47,9 +47,11 @@ def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
 
 def _every(opening: RunOpened, behind: Sequence[Trained]) -> int | None:
     """Return the steps between two scores; None if one is due at each turn's end only."""
-    if "evaluate_every" in opening.strategy:
-        every: int | None = opening.strategy["evaluate_every"]
-        return every
+    match opening.strategy:
+        case {"evaluate_every": None}:
+            return None
+        case {"evaluate_every": int(every)} if every > 0 and opening.ready % every == 0:
+            return every
     # A strategy that is described by its name does not say. Turns may lack some of the scores.
     within = [step - turn.start for turn in behind for step, _ in turn.points if step < turn.stop]
     return math.gcd(*within, opening.ready) if within else None

@@ -24,6 +24,7 @@ from matplotlib.transforms import ScaledTranslation
 from ramet import files
 from ramet.errors import UsageError
 from ramet.history import Result
+from ramet.visible import visible
 
 # Of groups of members: grey for those in none, which are FIRE's evaluators.
 COLOURS = ("0.6", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -200,8 +201,11 @@ def opacity(number: int, *, most: float = 0.9, least: float = 0.08, at: int = 40
 
 
 def literal(text: str) -> str:
-    """Return text that Matplotlib shows as it is: dollars begin no formula."""
-    return text.replace("$", r"\$")
+    """Return text that Matplotlib shows as it is: dollars begin no formula.
+
+    What cannot be printed is an escape.
+    """
+    return visible(text).replace("$", r"\$")
 
 
 def shades(best: int = -1) -> Colormap:

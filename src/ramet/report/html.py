@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ramet.visible import visible, visible_lines
+
 # Rows of a table that are kept on one sheet of paper.
 SHORT = 15
 # What an element may hold; None is nothing.
@@ -34,7 +36,7 @@ def escaped(what: Content) -> Markup:
     """
     if isinstance(what, Markup):
         return what
-    return Markup("" if what is None else html.escape(str(what)))
+    return Markup("" if what is None else html.escape(visible_lines(str(what))))
 
 
 def joined(parts: Iterable[Content]) -> Markup:
@@ -98,4 +100,4 @@ def _attribute(key: str, value: Any) -> str:
     name = key.rstrip("_").replace("_", "-")
     if value is True:
         return f" {name}"
-    return "" if value is None else f' {name}="{html.escape(str(value))}"'
+    return "" if value is None else f' {name}="{html.escape(visible(str(value)))}"'

@@ -15,6 +15,7 @@ from ramet.events import (
     Stopped,
     TargetSet,
 )
+from ramet.laws import Count
 from ramet.population import Member
 
 
@@ -44,10 +45,10 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What a store knows of a member beside the log: what claims go by, and what people ask."""
 
-    member: int
-    trained: int = 0
-    step: int = 0
-    turn: int = 0
+    member: Count
+    trained: Count = 0
+    step: Count = 0
+    turn: Count = 0
     # The latest; None before the first, and where it was not finite.
     score: float | None = None
     # What its state is stored under.

@@ -148,9 +148,9 @@ def _changed(columns: tuple[Any, ...], found: object, kind: type[NamedTuple]) ->
     """Say what is wrong with a row; without a checksum, only its types can be."""
     try:
         computed = checksum(columns)
+        # Of rows that were forged as well. As a plain tuple: a row is taken for what it says it is.
+        msgspec.convert(tuple(columns), kind)
         if found is None:
-            # As a plain tuple: a row is taken for what it says that it is.
-            msgspec.convert(tuple(columns), kind)
             return None
     except UnicodeEncodeError:
         return "it has text that is not UTF-8"

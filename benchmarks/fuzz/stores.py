@@ -1,0 +1,238 @@
+"""Stores: sound ones that were changed, under all that looks at a run."""
+
+import contextlib
+import functools
+import io
+import json
+import random
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+import ramet
+from benchmarks.fuzz.checkpoints import _change
+from benchmarks.fuzz.forging import forge
+from ramet import history
+from ramet.cli.view import View
+from ramet.engine.checkpoints import Checkpoints
+from ramet.errors import RametError
+from ramet.history.doctor import examine
+from ramet.history.effects import payoffs
+from ramet.history.exporting import Format, export
+from ramet.history.fire import evaluations
+from ramet.history.follower import Follower
+from ramet.history.frames import Table, columns
+from ramet.history.survivors import survivors
+from ramet.places import existing
+from ramet.report.page import page
+
+FILE = "runs.db"
+TEXTS = ["", "x", "\x1b]0;pwned\x07", "../../x", "=1+1", "\u202e", "a\0b", "lr", "x" * 100_000]
+VALUES = [None, -1, 0, 1, 2**31, 2**62, -(2**63), 1.5, 1e300, float("inf"), b"\xff\x00", *TEXTS]
+KEYS = ["member", "turn", "step", "trained", "points", "hparams", "births", "space", "weights"]
+# The share of changes that checksums do not tell.
+FORGED = 0.8
+# A page takes as long as all else together takes a hundred times.
+PAGES = 0.02
+
+
+def trial(rng: random.Random, folder: Path) -> Callable[[], object]:
+    """Return all looks at a store that was changed."""
+    shutil.copytree(rng.choice(_whole()), folder, dirs_exist_ok=True)
+    store = folder / FILE
+    for _ in range(rng.choice([1, 1, 2, 5])):
+        rng.choice(CHANGES)(rng, store)
+    if rng.random() < FORGED:
+        _write(store, forge)
+    draws_page = rng.random() < PAGES
+    return lambda: _look(store, draws_page=draws_page)
+
+
+def _look(store: Path, *, draws_page: bool) -> None:
+    """Look at a store in each way; an error of ours in one does not spare the others."""
+    with contextlib.suppress(RametError):
+        where = existing(store)
+        for name in where.store.runs():
+            for look in _looks(store, name, draws_page=draws_page):
+                with contextlib.suppress(RametError):
+                    look()
+
+
+def _looks(store: Path, name: str, *, draws_page: bool) -> Iterator[Callable[[], object]]:
+    where = existing(store)
+    yield lambda: [str(finding) for finding in examine(where.store, where.blobs, name)]
+    yield lambda: _status(View(where.store, name))
+    yield lambda: Checkpoints(where.blobs, name).sweep(
+        (view := Follower(where.store, name)).population, view.opening.keep, dry_run=True
+    )
+    with contextlib.suppress(RametError):
+        result = history.open(store, name)
+        yield lambda: [str(it) for it in (result, result.members, result.lineage().copies)]
+        yield lambda: (result.best.load(), result.final.load())
+        yield lambda: survivors(result.lineage())
+        yield lambda: payoffs(result.lineage().effects(), result.opening.space["names"])
+        yield lambda: list(evaluations(result.events))
+        yield lambda: (result.schedule().to_python(), str(result.schedule().smooth(2)))
+        for table in get_args(Table):
+            yield functools.partial(_export, result, table)
+        if draws_page:
+            yield lambda: page(result)
+
+
+def _export(result: ramet.Result, table: Table) -> None:
+    for kind in get_args(Format):
+        if kind != "parquet":
+            export(result.rows(table), columns(table, result.opening), io.BytesIO(), kind)
+
+
+def _status(view: View) -> object:
+    return view.figures(), view.best_rows(3)
+
+
+@functools.cache
+def _whole() -> list[Path]:
+    """Make stores as they should be: of members that decide alone, and together, with notes."""
+    made = Path(tempfile.mkdtemp(prefix="ramet-fuzz-whole-"))
+    space = ramet.Space(
+        lr=ramet.LogUniform(1e-3, 1.0), n=ramet.Integer(1, 9), kind=ramet.Choice(["flip", "-crop"])
+    )
+    rule = ramet.Truncation(0.4)
+    strategies: dict[str, ramet.Strategy] = {
+        "alone": ramet.PBT(population=4, ready=5, exploit=rule),
+        "together": ramet.PBT(population=4, ready=5, synchronous=True, exploit=rule),
+        "fire": ramet.FIRE(subpopulations=2, size=3, evaluators=2, ready=5, evaluate_every=1),
+    }
+    for name, strategy in strategies.items():
+        result = ramet.run(
+            _train,
+            space,
+            strategy,
+            steps=40,
+            mode="max",
+            seed=0,
+            name="a",
+            tolerate=1.0,
+            store=made / name / FILE,
+            durability="process",
+            progress=False,
+        )
+        # What is imported and cached when the first page is drawn is so from here on.
+        page(result)
+        # It keeps the store open.
+        del result
+        _settle(made / name / FILE)
+    return sorted(made.iterdir())
+
+
+def _train(member: ramet.Trainee) -> None:
+    state = {"w": np.zeros(2)}
+    for turn in member.turns(state):
+        for _ in turn:
+            state["w"] += turn.hparams["lr"] * turn.rng.normal(size=2) + 0 * turn.hparams["n"]
+            turn.report(float(state["w"][0]), loss=1.0)
+        if turn.hparams["kind"] == "flip" and turn.number == 1:
+            raise ValueError("no")
+
+
+def _settle(store: Path) -> None:
+    """Have all that was written be in the file itself."""
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def _bit(rng: random.Random, store: Path) -> None:
+    data = bytearray(store.read_bytes())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    store.write_bytes(data)
+
+
+def _cut(rng: random.Random, store: Path) -> None:
+    data = store.read_bytes()
+    store.write_bytes(data[: rng.randrange(len(data) + 1)])
+
+
+def _event(rng: random.Random, store: Path) -> None:
+    """Change a part of an event, somewhere within, and have it be JSON as before."""
+
+    def changed(rows: sqlite3.Connection) -> None:
+        number, event = _chosen(rng, rows)
+        at = rng.choice([key for key in KEYS if key in event] or list(event))
+        if isinstance(event[at], dict | list) and rng.randrange(3):
+            _change(rng, event[at])
+        else:
+            event[at] = rng.choice([it for it in VALUES if not isinstance(it, bytes)])
+        _put(rows, number, event)
+
+    _write(store, changed)
+
+
+def _letter(rng: random.Random, store: Path) -> None:
+    """Change one digit or letter of an event's JSON."""
+
+    def changed(rows: sqlite3.Connection) -> None:
+        number, event = _chosen(rng, rows)
+        text = bytearray(json.dumps(event).encode())
+        text[rng.randrange(len(text))] = rng.choice(b'0123456789-[]{}",:.eE tfn\\')
+        rows.execute("UPDATE events SET event = ? WHERE number = ?", (bytes(text), number))
+
+    _write(store, changed)
+
+
+def _swap(rng: random.Random, store: Path) -> None:
+    """Have one event stand in another's place, or in both, or in none."""
+
+    def changed(rows: sqlite3.Connection) -> None:
+        number, event = _chosen(rng, rows)
+        other, instead = _chosen(rng, rows)
+        _put(rows, other, event)
+        if rng.randrange(2):
+            _put(rows, number, instead)
+        else:
+            rows.execute("DELETE FROM events WHERE number = ?", (number,))
+
+    _write(store, changed)
+
+
+def _column(rng: random.Random, store: Path) -> None:
+    """Put something else into a column, of some rows of a table."""
+
+    def changed(rows: sqlite3.Connection) -> None:
+        tables = rows.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        (table,) = rng.choice(tables)
+        (_, column, *_) = rng.choice(rows.execute(f"PRAGMA table_info({table})").fetchall())
+        value, part = rng.choice(VALUES), rng.choice([1, 2, 7])
+        rows.execute("PRAGMA ignore_check_constraints = 1")
+        rows.execute(
+            f"UPDATE OR IGNORE {table} SET {column} = ? WHERE abs(random()) % {part} = 0",  # noqa: S608 - names of our own tables
+            (value,),
+        )
+
+    _write(store, changed)
+
+
+def _chosen(rng: random.Random, rows: sqlite3.Connection) -> tuple[int, dict[str, Any]]:
+    found = rows.execute("SELECT number, event FROM events").fetchall()
+    # The opening says the most, and the least often if all are chosen alike.
+    number, data = rng.choice([*found, *found[:1] * (len(found) // 4)])
+    event: dict[str, Any] = json.loads(data)
+    return number, event
+
+
+def _put(rows: sqlite3.Connection, number: int, event: dict[str, Any]) -> None:
+    data = json.dumps(event).encode()
+    rows.execute("UPDATE events SET event = ? WHERE number = ?", (data, number))
+
+
+def _write(store: Path, change: Callable[[sqlite3.Connection], object]) -> None:
+    """Change rows, unless an earlier change has left none that can be."""
+    broken = (sqlite3.Error, ValueError, LookupError, TypeError, RecursionError)
+    with contextlib.suppress(*broken), contextlib.closing(sqlite3.connect(store)) as rows, rows:
+        change(rows)
+
+
+CHANGES = [_bit, _cut, _event, _event, _event, _letter, _swap, _column, _column]

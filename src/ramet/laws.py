@@ -1,0 +1,103 @@
+"""What no run can have written: the laws that a log is held against while it is read.
+
+What one event alone tells is checked when it is decoded, by the types here. What must fit the
+events before it is checked when a reader folds it, by the functions. So whoever reads a log gets a
+run that could have been, or ``CorruptLog`` if the log is damaged or forged.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+
+from ramet.errors import CorruptLog, SpaceError
+from ramet.space import Hparams, Space
+
+# What a store's columns hold.
+LARGEST = 2**63 - 1
+# Seconds since the epoch at which the year 10000 begins, beyond which there are no dates.
+LAST_MOMENT = 253_402_300_800
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+# Randomness is keyed by it, however large it is.
+Seed: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+# No part of a path but a plain name: checkpoints are files.
+Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z-]{1,64}\Z")]
+
+
+def check_place(number: object, due: int) -> None:
+    """Refuse an event that is not the next one."""
+    if number != due:
+        raise CorruptLog(f"event {due} must come here")
+
+
+def check_moment(at: object, took_s: object) -> None:
+    """Refuse times that are no dates, and durations that no clock measures."""
+    if not _is_time(at):
+        raise CorruptLog(f"it must be of a time from 1970 to 9999, in seconds, but is of {at!r}")
+    if took_s is not None and not _is_time(took_s):
+        raise CorruptLog(f"it must have taken seconds, 0 or more, but took {took_s!r}")
+
+
+def check_name(name: str, run: str) -> None:
+    """Refuse the opening of another run."""
+    if name != run:
+        raise CorruptLog(f"it must open a run of that name, but opens {name!r}")
+
+
+def check_space(description: Mapping[str, Any]) -> Space:
+    """Return the space that a run was opened with, or refuse what describes none."""
+    try:
+        space = Space.from_description(description)
+        names = description["names"]
+        where = [text for text, _ in description.get("where", ())]
+    except (LookupError, TypeError, ValueError, AttributeError, SpaceError) as error:
+        raise CorruptLog(f"its space must be as ramet describes one, but {error!r}") from error
+    if list(space) != names or not all(isinstance(text, str) for text in where):
+        raise CorruptLog(f"its space must have names, each once, but has {names!r}")
+    return space
+
+
+def check_hparams(space: Space, hparams: Hparams, member: int) -> None:
+    """Refuse values that are not of the space, one for each name."""
+    domains = space.domains
+    if len(hparams) != len(domains):
+        raise CorruptLog(
+            f"member {member} must have the hyperparameters {list(space)}, but has {list(hparams)}"
+        )
+    for name, domain in domains:
+        if name not in hparams or not domain.contains(hparams[name]):
+            raise CorruptLog(
+                f"member {member} must have {name!r} in {domain}, but has {hparams.get(name)!r}"
+            )
+
+
+def check_turn(member: int, turn: int, due: int) -> None:
+    """Refuse a turn that is not the member's next one."""
+    if turn != due:
+        raise CorruptLog(f"it must be of member {member}'s turn {due}, but is of turn {turn}")
+
+
+def check_trained(before: int, after: int, budget: int) -> None:
+    """Refuse steps that are not within the budget, or that are taken back."""
+    if not before <= after <= budget:
+        raise CorruptLog(
+            f"its member must have used {before} to {budget} steps of its budget, but has {after}"
+        )
+
+
+def check_points(points: Sequence[tuple[int, Any]], start: int, stop: int) -> None:
+    """Refuse scores that are not one behind the other, from one step to another."""
+    last = start - 1
+    for step, _ in points:
+        if not last < step <= stop:
+            raise CorruptLog(
+                f"its scores must be of steps {start} to {stop}, each behind the last, but one is "
+                f"of step {step}"
+            )
+        last = step
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < LAST_MOMENT
