@@ -206,6 +206,7 @@ def test_a_lease_in_an_older_file_that_names_no_process_keeps_its_time(path: Pat
     claim(store)
     store.close()
     with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE summaries")
         connection.execute("ALTER TABLE members DROP COLUMN process")
         connection.execute("PRAGMA user_version = 2")
     connection.close()

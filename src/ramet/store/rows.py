@@ -2,15 +2,20 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from msgspec.structs import asdict, replace
 
 from ramet.clock import Clock
+from ramet.digest import digest
+from ramet.errors import CorruptLog
 from ramet.events import Logged, RunOpened, decode, fold
+from ramet.store import summary as summaries
 from ramet.store.base import Lease, Seat, Standing
 from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
 from ramet.store.statements import queries
+from ramet.store.summary import Summary
 
 
 class Free(NamedTuple):
@@ -59,9 +64,32 @@ class Rows:
         (event,) = self._one("first_event", run=self._id)
         return bytes(event)
 
-    def events(self, after: int) -> list[EventRow]:
-        """Return the events behind a number."""
-        return self._all("events", run=self._id, after=after)
+    def events(self, after: int, most: int | None = None) -> list[EventRow]:
+        """Return the events behind a number, or the first of them."""
+        return self._all("events", run=self._id, after=after, most=-1 if most is None else most)
+
+    def summary(self) -> Summary | None:
+        """Return how the run stood some events ago; None if that is not on record, or damaged."""
+        row = self._one("summary", run=self._id)
+        if row is None or row[0] != digest([row[1]]):
+            return None
+        with suppress(CorruptLog):
+            summary = summaries.decode(row[1])
+            return summary if summary.last <= self.head else None
+        return None
+
+    def summary_is_damaged(self) -> bool:
+        """Say whether there is a summary that cannot be read; the log says all that it does."""
+        return self._one("summary", run=self._id) is not None and self.summary() is None
+
+    def sum_up(self) -> None:
+        """Bring the summary up if that is due."""
+        summary = self.summary()
+        if due := summaries.due(summary, self.head):
+            news = self.events(-1 if summary is None else summary.last, due)
+            summary = summaries.summed_up(summary, [logged(row) for row in news])
+            data = summaries.encode(summary)
+            self._one("sum_up", run=self._id, digest=digest([data]), summary=data)
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""

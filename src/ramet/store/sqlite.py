@@ -3,19 +3,21 @@
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
-from ramet.errors import CorruptStore, StoreError
+from ramet.errors import CorruptLog, CorruptStore, StoreError, UnknownSchema
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode
 from ramet.process import Processes, SystemProcesses
+from ramet.store import summary
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.database import Database
 from ramet.store.rows import Rows, add_run, logged, names
+from ramet.store.summary import Summary
 
 # What commits survive: the machine losing "power", or only the death of any "process".
 Durability = Literal["power", "process"]
@@ -140,6 +142,8 @@ class SQLiteStore:
             rows.let_go(lease.member, lease.token)
             rows.round = rows.round if round is None else round
             rows.move_on()
+            if rows.head // summary.EVERY > (rows.head - len(written)) // summary.EVERY:
+                _sum_up(rows)
             faults.reach("committing")
         faults.reach("committed")
         return rows.head
@@ -153,10 +157,14 @@ class SQLiteStore:
             rows.move_on()
         return rows.head
 
-    def events(self, run: str, after: int = -1) -> list[Logged]:
+    def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
         with self._reading(run) as rows:
-            found = rows.events(after)
+            found = rows.events(after, most)
         return [logged(row) for row in found]
+
+    def summary(self, run: str) -> Summary | None:
+        with self._reading(run) as rows:
+            return rows.summary()
 
     def seats(self, run: str) -> list[Seat]:
         with self._reading(run) as rows:
@@ -167,6 +175,11 @@ class SQLiteStore:
         try:
             with self._database.reading() as connection:
                 lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
+                lines += [
+                    f"the summary of run {name!r} cannot be read, so the whole log is read instead"
+                    for name in names(connection)
+                    if self._rows(connection, name).summary_is_damaged()
+                ]
         except CorruptStore as error:
             return [str(error)]
         return [f"the store {self.path} is damaged: {line}" for line in lines if line != "ok"]
@@ -199,3 +212,9 @@ class SQLiteStore:
             boot=self._boot,
             process=self._processes.this(),
         )
+
+
+def _sum_up(rows: Rows) -> None:
+    # A log that leads nowhere must be told of by whoever reads it, not by whoever writes on it.
+    with suppress(CorruptLog, UnknownSchema):
+        rows.sum_up()
