@@ -32,7 +32,7 @@ Mode: TypeAlias = Literal["max", "min"]
 Keep: TypeAlias = Literal["best", "live", "lineage", "all"]
 
 
-class Birth(msgspec.Struct, frozen=True, kw_only=True):
+class Birth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a member starts with."""
 
     hparams: Hparams
@@ -44,14 +44,14 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
 
 
-class Weights(msgspec.Struct, frozen=True, kw_only=True):
+class Weights(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Weights that a copy brings, and the curve they come with."""
 
     checkpoint: Checkpoint
     points: tuple[Point, ...]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", gc=False):
     """Something that happened. ``v`` is the schema it was written by."""
 
     v: int = SCHEMA
@@ -61,7 +61,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
         raise NotImplementedError
 
 
-class RunOpened(Event, frozen=True, kw_only=True, tag=True):
+class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A run began. The settings are data for people and for comparing, not for running code."""
 
     name: str
@@ -102,7 +102,7 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
         )
 
 
-class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
+class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member trained for a turn, was scored and checkpointed."""
 
     member: int
@@ -141,7 +141,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
             _offer(replica, self.points, checkpoint)
 
 
-class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
+class AttemptFailed(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member's code raised. It goes on from its last checkpoint, as if the turn had not begun."""
 
     member: int
@@ -156,7 +156,7 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
         replica.add("failures")
 
 
-class TurnLost(Event, frozen=True, kw_only=True, tag=True):
+class TurnLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A turn was given up: its steps are spent, and its member has no score."""
 
     member: int
@@ -179,7 +179,7 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True):
         replica.add("arrived")
 
 
-class Copied(Event, frozen=True, kw_only=True, tag=True):
+class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member took another's weights, hyperparameters or both, as they stood when it decided."""
 
     member: int
@@ -218,7 +218,7 @@ def _offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) ->
         replica.offer(Best(score=score, checkpoint=checkpoint))
 
 
-class Rested(Event, frozen=True, kw_only=True, tag=True):
+class Rested(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member does not train in the round that begins: its steps are spent."""
 
     member: int
@@ -231,7 +231,7 @@ class Rested(Event, frozen=True, kw_only=True, tag=True):
         replica.add("arrived")
 
 
-class Explored(Event, frozen=True, kw_only=True, tag=True):
+class Explored(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member's hyperparameters changed."""
 
     member: int
@@ -241,7 +241,7 @@ class Explored(Event, frozen=True, kw_only=True, tag=True):
         replica.change(self.member, hparams=self.hparams)
 
 
-class Annotated(Event, frozen=True, kw_only=True, tag=True):
+class Annotated(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A strategy noted something of its own, about a member or, with None, the population."""
 
     member: int | None
@@ -254,7 +254,7 @@ class Annotated(Event, frozen=True, kw_only=True, tag=True):
             replica.change(self.member, data=self.data)
 
 
-class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
+class LeftUnread(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Some loop went through a whole turn without reading this hyperparameter; said once."""
 
     name: str
@@ -265,7 +265,7 @@ class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
             replica.put(unread=(*unread, self.name))
 
 
-class RoundEnded(Event, frozen=True, kw_only=True, tag=True):
+class RoundEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Every member arrived, and the strategy has decided for all of them."""
 
     round: int
@@ -275,7 +275,7 @@ class RoundEnded(Event, frozen=True, kw_only=True, tag=True):
         replica.put(arrived=0)
 
 
-class CheckpointLost(Event, frozen=True, kw_only=True, tag=True):
+class CheckpointLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """What a member was to go on from could not be read; what it goes on from instead follows."""
 
     member: int
@@ -287,7 +287,7 @@ class CheckpointLost(Event, frozen=True, kw_only=True, tag=True):
         """Change nothing: the copy that follows does."""
 
 
-class Extended(Event, frozen=True, kw_only=True, tag=True):
+class Extended(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The budget of each member was raised."""
 
     steps: int
@@ -296,7 +296,7 @@ class Extended(Event, frozen=True, kw_only=True, tag=True):
         replica.put(steps=self.steps)
 
 
-class TargetSet(Event, frozen=True, kw_only=True, tag=True):
+class TargetSet(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """From here on the run ends once a turn ends with this score or a better one; None is never."""
 
     # As scores are maximised.
@@ -306,7 +306,7 @@ class TargetSet(Event, frozen=True, kw_only=True, tag=True):
         replica.put(target=self.target)
 
 
-class StopAsked(Event, frozen=True, kw_only=True, tag=True):
+class StopAsked(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member's loop asked for the run to stop, which it does once the round is over."""
 
     member: int
@@ -316,7 +316,7 @@ class StopAsked(Event, frozen=True, kw_only=True, tag=True):
         replica.put(stop_asked=True)
 
 
-class Stopped(Event, frozen=True, kw_only=True, tag=True):
+class Stopped(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The run's workers are to stop; those at work end their turns."""
 
     # Who asked: "asked" is somebody outside, "loop" a member's loop, "target" the target reached.
@@ -326,14 +326,14 @@ class Stopped(Event, frozen=True, kw_only=True, tag=True):
         replica.put(stopped=True, why_stopped=self.why, stop_asked=False)
 
 
-class Resumed(Event, frozen=True, kw_only=True, tag=True):
+class Resumed(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A stopped run goes on."""
 
     def apply(self, replica: Replica) -> None:
         replica.put(stopped=False, why_stopped=None)
 
 
-class Mapped(msgspec.Struct, frozen=True, kw_only=True):
+class Mapped(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How many members are mapped at once."""
 
     chunk: int
@@ -341,7 +341,7 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
     of: int | None = None
 
 
-class Conditions(Event, frozen=True, kw_only=True, tag=True):
+class Conditions(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """What sums of floats depend on beside the settings. The run keeps to it when it goes on.
 
     Each is recorded once, when it is first known. A field that this event does not set is None.
@@ -383,7 +383,7 @@ AnyEvent: TypeAlias = (
 Arrival: TypeAlias = TurnEnded | AttemptFailed | TurnLost | LeftUnread
 
 
-class Logged(msgspec.Struct, frozen=True, kw_only=True):
+class Logged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event in its place in the log. When and where belong here; they change no decision."""
 
     # Counted from 0 without gaps.

@@ -1,7 +1,8 @@
 """The rows of one run in an SQLite store, as one transaction sees and writes them."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -64,9 +65,10 @@ class Rows:
         (event,) = self._one("first_event", run=self._id)
         return bytes(event)
 
-    def events(self, after: int, most: int | None = None) -> list[EventRow]:
-        """Return the events behind a number, or the first of them."""
-        return self._all("events", run=self._id, after=after, most=-1 if most is None else most)
+    def events(self, after: int, most: int | None = None) -> Iterator[EventRow]:
+        """Yield the events behind a number, or the first of them."""
+        values = {"run": self._id, "after": after, "most": -1 if most is None else most}
+        return self._connection.execute(queries()["events"], values)
 
     def summary(self) -> Summary | None:
         """Return how the run stood some events ago; None if that is not on record, or damaged."""
@@ -225,7 +227,9 @@ def add_run(connection: sqlite3.Connection, opening: RunOpened) -> None:
 def logged(row: EventRow) -> Logged:
     """Return an event as it is read."""
     number, at, worker, took_s, data = row
-    return Logged(number=number, at=at, worker=worker, took_s=took_s, event=decode(data))
+    # A log names few workers, and each very often.
+    its = sys.intern(worker)
+    return Logged(number=number, at=at, worker=its, took_s=took_s, event=decode(data))
 
 
 def _seat(  # noqa: PLR0917 - in the order of the query

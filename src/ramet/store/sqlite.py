@@ -158,9 +158,9 @@ class SQLiteStore:
         return rows.head
 
     def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
+        # One by one, because the rows of a long log take as much memory as what they are read as.
         with self._reading(run) as rows:
-            found = rows.events(after, most)
-        return [logged(row) for row in found]
+            return [logged(row) for row in rows.events(after, most)]
 
     def summary(self, run: str) -> Summary | None:
         with self._reading(run) as rows:
