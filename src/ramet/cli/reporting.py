@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from ramet.cli.reading import whole
 from ramet.cli.stores import RunName, StorePath
 from ramet.errors import UsageError
-from ramet.history import open as open_history
 from ramet.wording import size
 
 
@@ -24,7 +24,6 @@ def report(
     It has what ran, the best score, the schedule and how to replay it, which changes paid off,
     where all weights came from, failures, and the time and disk that it took.
     """
-    result = open_history(store, name)
     try:
         from ramet.report import write  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
@@ -32,5 +31,7 @@ def report(
             f"a report must have Matplotlib to draw with, but {error}; "
             f"run: pip install 'ramet[plots]'"
         ) from None
-    write(result, output)
-    typer.echo(f"{output}: {size(output.stat().st_size)}, run {result.opening.name!r}", err=True)
+    with whole(store, name) as result:
+        write(result, output)
+        run = result.opening.name
+    typer.echo(f"{output}: {size(output.stat().st_size)}, run {run!r}", err=True)

@@ -3,7 +3,8 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from typing import NamedTuple
 
@@ -157,6 +158,42 @@ class Lineage:
                     values = before[changed], turn.hparams[changed]
                     yield Effect(turn.member, turn.number, changed, *values, gain, ahead)
 
+    def thinned(self, keys: Collection[Key]) -> "Lineage":
+        """Return the lineage of some turns, each of which spans those left out in front of it.
+
+        Of the scores in between, it has the lowest and the highest of each turn's span.
+        """
+        found = copy(self)
+        found.turns = {}
+        # Of each turn, the last one on its lineage that is kept.
+        kept: dict[Key, Trained | None] = {}
+        for key, turn in self.turns.items():
+            before = kept[turn.origin.member, turn.origin.turn] if turn.origin else None
+            kept[key] = before
+            if key in keys:
+                kept[key] = found.turns[key] = self._spanning(turn, before)
+        found.copies = []
+        found.__dict__.pop("_founder", None)
+        found.__dict__.pop("_gains", None)
+        return found
+
+    def _spanning(self, turn: Trained, before: Trained | None) -> Trained:
+        """Return a turn that goes on from an earlier one on its lineage; None is fresh weights."""
+        points, edge, passed = [turn.points], turn.edge, turn
+        while passed.origin is not None and not (before and passed.origin == before.checkpoint):
+            passed = self.turns[passed.origin.member, passed.origin.turn]
+            points.append(passed.points)
+            edge = passed.edge if edge == "own" else edge
+        if passed is turn:
+            return turn
+        between = [point for its in reversed(points) for point in its]
+        return turn._replace(
+            start=passed.start,
+            points=_outermost(between),
+            origin=before.checkpoint if before else None,
+            edge=edge,
+        )
+
     @cached_property
     def _founder(self) -> dict[Key, int]:
         """Whose first weights each turn's go back to."""
@@ -237,7 +274,7 @@ class Lineage:
 
     def _copied(self, event: Copied, member: "_Reading") -> None:
         weights = event.weights.checkpoint if event.weights else None
-        copy = Copy(
+        made = Copy(
             member=event.member,
             source=event.source,
             kind=event.kind,
@@ -246,7 +283,7 @@ class Lineage:
             weights=weights,
             hparams=event.hparams,
         )
-        self.copies.append(copy)
+        self.copies.append(made)
         if weights is not None:
             self._stands_on(event.member, member, weights, event.kind)
         if event.hparams is not None:
@@ -255,6 +292,18 @@ class Lineage:
     def _stands_on(self, id_: int, member: "_Reading", on: Checkpoint, edge: str) -> None:
         member.origin, member.edge = on, edge
         self._stood[id_].append((member.trained, on))
+
+
+def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the lowest, the highest and the last of some points, in their order."""
+    finite = [place for place, (_, score) in enumerate(points) if score is not None]
+    places = {len(points) - 1} if points else set()
+    if finite:
+        places |= {
+            min(finite, key=lambda at: points[at][1]),
+            max(finite, key=lambda at: points[at][1]),
+        }
+    return tuple(points[place] for place in sorted(places))
 
 
 class _Reading:
