@@ -4,7 +4,6 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from copy import copy
 from functools import cached_property
 from typing import NamedTuple
 
@@ -163,8 +162,9 @@ class Lineage:
 
         Of the scores in between, it has the lowest and the highest of each turn's span.
         """
-        found = copy(self)
-        found.turns = {}
+        found = object.__new__(Lineage)
+        found.turns, found.copies = {}, []
+        found.opening, found._stood = self.opening, self._stood
         # Of each turn, the last one on its lineage that is kept.
         kept: dict[Key, Trained | None] = {}
         for key, turn in self.turns.items():
@@ -172,9 +172,6 @@ class Lineage:
             kept[key] = before
             if key in keys:
                 kept[key] = found.turns[key] = self._spanning(turn, before)
-        found.copies = []
-        found.__dict__.pop("_founder", None)
-        found.__dict__.pop("_gains", None)
         return found
 
     def _spanning(self, turn: Trained, before: Trained | None) -> Trained:
@@ -193,6 +190,11 @@ class Lineage:
             origin=before.checkpoint if before else None,
             edge=edge,
         )
+
+    @cached_property
+    def ends(self) -> dict[Key, int]:
+        """How many steps of its budget its member had used when each turn ended."""
+        return {key: turn.trained for key, turn in self.turns.items()}
 
     @cached_property
     def _founder(self) -> dict[Key, int]:
@@ -296,13 +298,10 @@ class Lineage:
 
 def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
     """Return the lowest, the highest and the last of some points, in their order."""
-    finite = [place for place, (_, score) in enumerate(points) if score is not None]
+    finite = [(score, place) for place, (_, score) in enumerate(points) if score is not None]
     places = {len(points) - 1} if points else set()
     if finite:
-        places |= {
-            min(finite, key=lambda at: points[at][1]),
-            max(finite, key=lambda at: points[at][1]),
-        }
+        places |= {min(finite)[1], max(finite)[1]}
     return tuple(points[place] for place in sorted(places))
 
 

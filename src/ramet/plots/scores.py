@@ -18,7 +18,6 @@ from ramet.plots.story import (
     behind_best,
     copies_from,
     curve,
-    ends_in,
     ends_of,
     groups_of,
     score_of,
@@ -76,7 +75,7 @@ def _summary(result: Result) -> str:
 def _paths(result: Result) -> dict[int, list[list[Point]]]:
     """Return lines of scores by their members' group."""
     lineage, sign = drawn_of(result), sign_of(result.opening)
-    ends = ends_in(lineage)
+    ends = lineage.ends
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
     for turns in stretches(lineage):
         group = result.opening.births[turns[0].member].group

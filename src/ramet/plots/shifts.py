@@ -102,7 +102,8 @@ def idle_s(stints: Sequence[Stint]) -> tuple[float, float]:
     return there - sum(stop - start for start, stop in busy), there
 
 
-def _without_pauses(stints: Sequence[Stint]) -> tuple[list[Stint], list[Pause]]:
+def _without_pauses(stints: list[Stint]) -> tuple[list[Stint], list[Pause]]:
+    """Move stints to when they would have been; in place, because they are many."""
     busy = spans(stints)
     worth = PAUSE * sum(stop - start for start, stop in busy)
     shift = busy[0][0] if busy else 0.0
@@ -113,14 +114,14 @@ def _without_pauses(stints: Sequence[Stint]) -> tuple[list[Stint], list[Pause]]:
             shift += gap
             pauses.append(Pause(start - shift, gap))
         shifts.append((start, shift))
-    moved, nth = [], 0
-    for stint in stints:
+    nth = 0
+    for place, stint in enumerate(stints):
         while nth + 1 < len(shifts) and stint.start >= shifts[nth + 1][0]:
             nth += 1
         by = shifts[nth][1]
-        worker, start, stop, *which = stint
-        moved.append(Stint(worker, start - by, stop - by, *which))
-    return moved, pauses
+        worker, start, stop, member, turn, failed = stint
+        stints[place] = Stint(worker, start - by, stop - by, member, turn, failed)
+    return stints, pauses
 
 
 def bars_of(stints: Sequence[Stint], row: int, slack: float) -> Iterator[Bar]:

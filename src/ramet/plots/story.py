@@ -50,12 +50,7 @@ def ends_of(result: Result) -> dict[Key, int]:
 
     Where members wait for each other these are the steps behind its weights as well.
     """
-    return ends_in(result.lineage())
-
-
-def ends_in(lineage: Lineage) -> dict[Key, int]:
-    """Return the same of a lineage."""
-    return {key: turn.trained for key, turn in lineage.turns.items()}
+    return result.lineage().ends
 
 
 def curve(

@@ -1,4 +1,4 @@
-"""Which turns of a long run are drawn: as many as a picture can show, of each member at all times."""
+"""Which turns of a long run are drawn: as many as a picture can show."""
 
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
@@ -11,7 +11,7 @@ from ramet.history.lineage import Key
 from ramet.plots import drawing
 
 # Turns that a picture shows: for twenty members, more than it has pixels from left to right.
-MOST = 24_000
+MOST = 20_000
 # Turns of each member, however many members there are.
 LEAST = 8
 

@@ -14,7 +14,7 @@ from ramet.plots import shifts
 from ramet.plots.branches import branches, survivors
 from ramet.plots.hyperparameter import SPREAD
 from ramet.plots.scales import moving, scale_of
-from ramet.plots.story import behind_best, ends_in, ends_of, score_of, start_of
+from ramet.plots.story import behind_best, ends_of, score_of, start_of
 from ramet.plots.thinning import drawn_of
 from ramet.report.html import Markup, data, joined, tag
 from ramet.report.picture import canvas, drawn, placed
@@ -122,7 +122,7 @@ class Figures:
         """Draw where all weights came from."""
         axes = plots.tree(self._result, ax=canvas(5.6))
         lineage = self._drawn
-        paths = branches(lineage, survivors(lineage), ends_in(lineage))
+        paths = branches(lineage, survivors(lineage), lineage.ends)
         points = [paths[turn.key][-1] for turn in self._turns]
         caption = "Each turn leads to the right; copies are branches."
         return self._figure(axes, "Family tree of the weights", caption, self._all(points))
@@ -146,8 +146,8 @@ class Figures:
         """Draw who trained what when."""
         by_worker = shifts.by_worker(self._subject.stints)
         axes = plots.workers(self._result, canvas(min(max(1.9 + 0.34 * len(by_worker), 2.6), 9.0)))
-        every = [(nth, it) for nth, its in enumerate(by_worker.values()) for it in its]
-        told = every[:: max(1, -(-len(every) // MOST))]
+        stride = max(1, -(-len(self._subject.stints) // MOST))
+        told = [(nth, it) for nth, its in enumerate(by_worker.values()) for it in its[::stride]]
         said = Said(
             [((stint.start + stint.stop) / 2, float(row)) for row, stint in told],
             lines=[_stint(stint) for _, stint in told],
