@@ -8,6 +8,7 @@ import typer
 
 from ramet import wording
 from ramet.cli import screen
+from ramet.cli.reading import whole
 from ramet.cli.stores import AsJson, RunName, StorePath
 from ramet.cli.target import load
 from ramet.cli.train import OwnArguments, TargetName
@@ -36,7 +37,8 @@ def schedule(
     as_json: AsJson = False,
 ) -> None:
     """Show the schedule that the best weights were really trained with, along every copy."""
-    found = open_history(store, name).schedule(member)
+    with whole(store, name) as result:
+        found = result.schedule(member)
     deviation: dict[str, float] = {}
     if pieces is not None:
         found, deviation = found.smooth(pieces)
