@@ -32,7 +32,7 @@ from ramet.population import Checkpoint
 READY = 10
 
 
-def log(members: int, turns: int) -> Iterator[AnyEvent]:
+def log(members: int, turns: int, *, synchronous: bool = True) -> Iterator[AnyEvent]:
     """Yield the events of a run."""
     rng = np.random.default_rng(0)
     space = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), decay=ramet.Uniform(0.0, 1.0))
@@ -41,7 +41,7 @@ def log(members: int, turns: int) -> Iterator[AnyEvent]:
         seed=0,
         mode="max",
         steps=READY * turns,
-        synchronous=True,
+        synchronous=synchronous,
         ready=READY,
         keep="lineage",
         space=space.describe(),
@@ -69,7 +69,8 @@ def log(members: int, turns: int) -> Iterator[AnyEvent]:
             yield Copied(member=loser, source=winner, kind="exploit", weights=weights, hparams=None)
             yield Explored(member=loser, hparams=space.sample(rng))
             skill[loser] = skill[winner]
-        yield RoundEnded(round=turn)
+        if synchronous:
+            yield RoundEnded(round=turn)
         skill += 0.1 * rng.random(members)
 
 

@@ -55,7 +55,7 @@ Mode: TypeAlias = Literal["max", "min"]
 Keep: TypeAlias = Literal["best", "live", "lineage", "all"]
 
 
-class Birth(msgspec.Struct, frozen=True, kw_only=True):
+class Birth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a member starts with."""
 
     hparams: Hparams
@@ -67,7 +67,7 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
 
 
-class Weights(msgspec.Struct, frozen=True, kw_only=True):
+class Weights(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Weights that a copy brings, and the curve they come with."""
 
     checkpoint: Checkpoint
@@ -85,7 +85,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
         check_points(self.points, 0, taken.step)
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", gc=False):
     """Something that happened. ``v`` is the schema it was written by."""
 
     v: int = SCHEMA
@@ -101,7 +101,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
         raise NotImplementedError
 
 
-class RunOpened(Event, frozen=True, kw_only=True, tag=True):
+class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A run began. The settings are data for people and for comparing, not for running code."""
 
     name: str
@@ -148,7 +148,7 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True):
         )
 
 
-class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
+class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member trained for a turn, was scored and checkpointed."""
 
     member: Count
@@ -195,7 +195,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True):
             _offer(replica, self.points, checkpoint)
 
 
-class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
+class AttemptFailed(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member's code raised. It goes on from its last checkpoint, as if the turn had not begun."""
 
     member: Count
@@ -213,7 +213,7 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag=True):
         replica.add("failures")
 
 
-class TurnLost(Event, frozen=True, kw_only=True, tag=True):
+class TurnLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A turn was given up: its steps are spent, and its member has no score."""
 
     member: Count
@@ -241,7 +241,7 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True):
         replica.add("arrived")
 
 
-class Copied(Event, frozen=True, kw_only=True, tag=True):
+class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member took another's weights, hyperparameters or both, as they stood when it decided."""
 
     member: Count
@@ -282,7 +282,7 @@ def _offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) ->
         replica.offer(Best(score=score, checkpoint=checkpoint))
 
 
-class Rested(Event, frozen=True, kw_only=True, tag=True):
+class Rested(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member does not train in the round that begins: its steps are spent."""
 
     member: Count
@@ -300,7 +300,7 @@ class Rested(Event, frozen=True, kw_only=True, tag=True):
         replica.add("arrived")
 
 
-class Explored(Event, frozen=True, kw_only=True, tag=True):
+class Explored(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member's hyperparameters changed."""
 
     member: Count
@@ -311,7 +311,7 @@ class Explored(Event, frozen=True, kw_only=True, tag=True):
         replica.change(self.member, hparams=self.hparams)
 
 
-class Annotated(Event, frozen=True, kw_only=True, tag=True):
+class Annotated(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A strategy noted something of its own, about a member or, with None, the population."""
 
     member: Count | None
@@ -324,7 +324,7 @@ class Annotated(Event, frozen=True, kw_only=True, tag=True):
             replica.change(self.member, data=self.data)
 
 
-class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
+class LeftUnread(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Some loop went through a whole turn without reading this hyperparameter; said once."""
 
     name: str
@@ -337,7 +337,7 @@ class LeftUnread(Event, frozen=True, kw_only=True, tag=True):
             replica.put(unread=(*unread, self.name))
 
 
-class RoundEnded(Event, frozen=True, kw_only=True, tag=True):
+class RoundEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Every member arrived, and the strategy has decided for all of them."""
 
     round: Count
@@ -349,7 +349,7 @@ class RoundEnded(Event, frozen=True, kw_only=True, tag=True):
         replica.put(arrived=0)
 
 
-class CheckpointLost(Event, frozen=True, kw_only=True, tag=True):
+class CheckpointLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """What a member was to go on from could not be read; what it goes on from instead follows."""
 
     member: Count
@@ -362,7 +362,7 @@ class CheckpointLost(Event, frozen=True, kw_only=True, tag=True):
         replica.member(self.member)
 
 
-class Extended(Event, frozen=True, kw_only=True, tag=True):
+class Extended(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The budget of each member was raised."""
 
     steps: Positive
@@ -374,7 +374,7 @@ class Extended(Event, frozen=True, kw_only=True, tag=True):
         replica.put(steps=self.steps)
 
 
-class TargetSet(Event, frozen=True, kw_only=True, tag=True):
+class TargetSet(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """From here on the run ends once a turn ends with this score or a better one; None is never."""
 
     # As scores are maximised.
@@ -384,7 +384,7 @@ class TargetSet(Event, frozen=True, kw_only=True, tag=True):
         replica.put(target=self.target)
 
 
-class StopAsked(Event, frozen=True, kw_only=True, tag=True):
+class StopAsked(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A member's loop asked for the run to stop, which it does once the round is over."""
 
     member: Count
@@ -395,7 +395,7 @@ class StopAsked(Event, frozen=True, kw_only=True, tag=True):
         replica.put(stop_asked=True)
 
 
-class Stopped(Event, frozen=True, kw_only=True, tag=True):
+class Stopped(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The run's workers are to stop; those at work end their turns."""
 
     # Who asked: "asked" is somebody outside, "loop" a member's loop, "target" the target reached.
@@ -405,14 +405,14 @@ class Stopped(Event, frozen=True, kw_only=True, tag=True):
         replica.put(stopped=True, why_stopped=self.why, stop_asked=False)
 
 
-class Resumed(Event, frozen=True, kw_only=True, tag=True):
+class Resumed(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A stopped run goes on."""
 
     def apply(self, replica: Replica) -> None:
         replica.put(stopped=False, why_stopped=None)
 
 
-class Mapped(msgspec.Struct, frozen=True, kw_only=True):
+class Mapped(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How many members are mapped at once."""
 
     chunk: Positive
@@ -420,7 +420,7 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
     of: Positive | None = None
 
 
-class Conditions(Event, frozen=True, kw_only=True, tag=True):
+class Conditions(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """What sums of floats depend on beside the settings. The run keeps to it when it goes on.
 
     Each is recorded once, when it is first known. A field that this event does not set is None.
@@ -462,7 +462,7 @@ AnyEvent: TypeAlias = (
 Arrival: TypeAlias = TurnEnded | AttemptFailed | TurnLost | LeftUnread
 
 
-class Logged(msgspec.Struct, frozen=True, kw_only=True):
+class Logged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event in its place in the log. When and where belong here; they change no decision."""
 
     # Counted from 0 without gaps.

@@ -58,7 +58,7 @@ class Curve(msgspec.Struct, frozen=True):
         )
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A member's state as a turn left it. Equal contents have equal digests; turns are distinct."""
 
     # Whose turn made it, and which of its turns.

@@ -245,8 +245,10 @@ def test_a_log_is_read_once_and_its_copies_are_counted_by_member(
     read: list[Logged] = []
     events = SQLiteStore.events
 
-    def noted(store: SQLiteStore, run: str, after: int = -1) -> list[Logged]:
-        news = events(store, run, after)
+    def noted(
+        store: SQLiteStore, run: str, after: int = -1, *, most: int | None = None
+    ) -> list[Logged]:
+        news = events(store, run, after, most=most)
         read.extend(news)
         return news
 

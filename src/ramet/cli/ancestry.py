@@ -10,10 +10,10 @@ import typer
 
 from ramet import files, wording
 from ramet.cli import screen
+from ramet.cli.reading import whole
 from ramet.cli.stores import AsJson, RunName, StorePath, output_option
 from ramet.errors import UsageError
-from ramet.history import Trained
-from ramet.history import open as open_history
+from ramet.history import Result, Trained
 from ramet.history.effects import Payoff, payoffs
 from ramet.history.exporting import Format, export
 from ramet.history.frames import Table, columns, sign_of
@@ -36,7 +36,11 @@ def lineage(
     the turn that followed: "paid off" is the part of them after which it gained more than in the
     others' turns, "ahead" by how much more at the median. A lower loss is a gain.
     """
-    result = open_history(store, name)
+    with whole(store, name) as result:
+        _lineage(result, member, as_json=as_json)
+
+
+def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
     tree = result.lineage()
     # Without a best there may still be changes to tell of.
     no_best = member is None and result.population.best is None and bool(tree.turns)
@@ -79,17 +83,19 @@ def export_(
 
     Parquet is written by Polars, and to a file only.
     """
-    result = open_history(store, name)
     if format_ == "parquet" and output is None:
         raise UsageError("parquet must be written to a file, but none is named: -o FILE")
-    rows, names = result.rows(table), columns(table, result.opening)
-    whole = io.BytesIO()
-    export(rows, names, whole, format_)
+    with whole(store, name) as result:
+        number, names = itertools.count(), columns(table, result.opening)
+        # Counted as they pass: a list of them takes more memory than the run.
+        rows = (row for row, _ in zip(result.each_row(table), number, strict=False))
+        written = io.BytesIO()
+        export(rows, names, written, format_)
     if output is None:
-        screen.say_whole(whole.getvalue().decode())
+        screen.say_whole(written.getvalue().decode())
         return
-    files.write(output, whole.getvalue())
-    screen.say(f"{output}: {wording.count(len(rows), 'row')} of {table}", err=True)
+    files.write(output, written.getvalue())
+    screen.say(f"{output}: {wording.count(next(number), 'row')} of {table}", err=True)
 
 
 def _path(behind: Sequence[Trained], sign: int) -> Any:

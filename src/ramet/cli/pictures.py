@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import typer
 
 from ramet.cli import screen
+from ramet.cli.reading import whole
 from ramet.cli.stores import StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Result
@@ -64,9 +65,9 @@ def plot(
         plots.save(drawn, path)
         screen.say(f"{path}", err=True)
         return
-    result = _only(store, names or [], kind)
     named = {"hyperparameter": hyperparameter, "metric": metric, "color": color}
-    plots.save(_drawn(plots, result, kind, **named), path)
+    with whole(store, _only(names or [], kind)) as result:
+        plots.save(_drawn(plots, result, kind, **named), path)
     screen.say(f"{path}", err=True)
 
 
@@ -117,12 +118,12 @@ def _sole_metric(result: Result) -> str:
     return names[0]
 
 
-def _only(store: Path, names: Sequence[str], kind: Kind) -> Result:
+def _only(names: Sequence[str], kind: Kind) -> str | None:
     if len(names) > 1:
         raise UsageError(
             f"{kind} must be of one run, but got {list(names)}; only best-so-far takes several"
         )
-    return open_history(store, *names)
+    return names[0] if names else None
 
 
 def _labelled(store: Path, names: Sequence[str]) -> dict[str, list[Result]]:

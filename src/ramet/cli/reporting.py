@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from ramet.cli import screen
+from ramet.cli.reading import whole
 from ramet.cli.stores import RunName, StorePath, output_option
 from ramet.errors import UsageError
-from ramet.history import open as open_history
 from ramet.wording import size
 
 
@@ -23,7 +23,6 @@ def report(
     It has what ran, the best score, the schedule and how to replay it, which changes paid off,
     where all weights came from, failures, and the time and disk that it took.
     """
-    result = open_history(store, name)
     try:
         from ramet.report import write  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
@@ -31,5 +30,7 @@ def report(
             f"a report must have Matplotlib to draw with, but {error}; "
             f"run: pip install 'ramet[plots]'"
         ) from None
-    written = write(result, output)
-    screen.say(f"{output}: {size(written)}, run {result.opening.name!r}", err=True)
+    with whole(store, name) as result:
+        written = write(result, output)
+        run = result.opening.name
+    screen.say(f"{output}: {size(written)}, run {run!r}", err=True)

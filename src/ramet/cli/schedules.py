@@ -7,6 +7,7 @@ import typer
 
 from ramet import wording
 from ramet.cli import screen
+from ramet.cli.reading import whole
 from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StorePath, output_option
 from ramet.cli.target import load
 from ramet.cli.train import OwnArguments, TargetName
@@ -37,7 +38,8 @@ def schedule(
     as_json: AsJson = False,
 ) -> None:
     """Show the schedule that the best weights were really trained with, along every copy."""
-    found = open_history(store, name).schedule(member)
+    with whole(store, name) as result:
+        found = result.schedule(member)
     deviation: dict[str, float] = {}
     if pieces is not None:
         found, deviation = found.smooth(pieces)

@@ -1,11 +1,11 @@
 """A run as the command line shows it."""
 
-from collections import Counter
 from typing import Any
 
-from ramet.events import Copied, Logged
-from ramet.history.follower import Follower
+from ramet.events import RunOpened
+from ramet.history.overview import Overview
 from ramet.history.state import State, state_of
+from ramet.population import Population
 from ramet.store import Seat, Store
 
 
@@ -14,19 +14,26 @@ class View:
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
-        self.copies: Counter[int] = Counter()
-        self.follower = Follower(store, name, tell=self._count)
+        self._overview = Overview(store, name)
         self.seats: list[Seat] = store.seats(name)
 
     def catch_up(self) -> None:
         """Read on."""
-        self.follower.catch_up()
-        self.seats = self._store.seats(self.follower.opening.name)
+        self._overview.catch_up()
+        self.seats = self._store.seats(self.opening.name)
+
+    @property
+    def opening(self) -> RunOpened:
+        return self._overview.opening
+
+    @property
+    def population(self) -> Population:
+        return self._overview.population
 
     @property
     def state(self) -> State:
         """Whether the run is done, stopped, being trained, or left alone."""
-        return state_of(self.follower.population, self.seats)
+        return state_of(self.population, self.seats)
 
     @property
     def over(self) -> bool:
@@ -35,7 +42,7 @@ class View:
 
     def figures(self) -> dict[str, Any]:
         """Return what is said of the run as a whole."""
-        population, opening = self.follower.population, self.follower.opening
+        population, opening = self.population, self.opening
         trained = sum(member.trained for member in population)
         return {
             "run": opening.name,
@@ -55,7 +62,7 @@ class View:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what is said of each member."""
-        members = self.follower.population.members
+        members, copies = self.population.members, self._overview.copies
         return [
             {
                 "member": seat.standing.member,
@@ -64,7 +71,7 @@ class View:
                 "trained": seat.standing.trained,
                 "step": seat.standing.step,
                 "score": self._reported(seat.standing.score),
-                "copies": self.copies[seat.standing.member],
+                "copies": copies[seat.standing.member],
                 "worker": seat.worker,
                 "silent_s": seat.silent_s,
                 "hparams": members[seat.standing.member].hparams,
@@ -77,16 +84,11 @@ class View:
         rows = self.rows()
         if len(rows) <= room:
             return rows
-        sign = -1.0 if self.follower.opening.mode == "max" else 1.0
+        sign = -1.0 if self.opening.mode == "max" else 1.0
         return sorted(rows, key=lambda row: (row["score"] is None, sign * (row["score"] or 0.0)))[
             :room
         ]
 
-    def _count(self, news: list[Logged]) -> None:
-        self.copies.update(
-            logged.event.member for logged in news if isinstance(logged.event, Copied)
-        )
-
     def _reported(self, score: float | None) -> float | None:
         """Return a score as it was reported, which the run maximised."""
-        return score if score is None or self.follower.opening.mode == "max" else -score
+        return score if score is None or self.opening.mode == "max" else -score

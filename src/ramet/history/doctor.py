@@ -24,6 +24,7 @@ from ramet.population import Population
 from ramet.replica import Replica
 from ramet.state.codec import decode
 from ramet.store.base import Seat, Store, standing
+from ramet.store.summary import Summary, summed_up
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +45,13 @@ def examine(store: Store, blobs: Blobs, run: str) -> list[Finding]:
 def log_findings(store: Store, run: str) -> list[Finding]:
     """Return where the log is not whole, tells what cannot be, or is not how members stand."""
     try:
+        # First, so that the log has all that it sums up.
+        summary = store.summary(run)
         seats, log = _at_rest(store, run)
         # Each asks of the log what the one before it has found to be so.
         findings = list(_numbering(log)) or list(_story(run, log))
-        return findings or list(_standings(_folded(log), seats))
+        findings = findings or list(_standings(_folded(log), seats))
+        return findings or list(_summed_up(run, summary, log))
     except StoreError as error:
         return [Finding(promise="I4", what=f"the record cannot be read: {error}")]
 
@@ -150,6 +154,12 @@ def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:
         if found != standing(member):
             what = f"member {member.id} stands at {found}, but the log leads to {standing(member)}"
             yield Finding(promise="I4", what=what)
+
+
+def _summed_up(run: str, summary: Summary | None, log: list[Logged]) -> Iterator[Finding]:
+    if summary is not None and summary != summed_up(None, log[: summary.last + 1], run):
+        what = f"the summary of events 0 to {summary.last} is not what these lead to"
+        yield Finding(promise="I4", what=what)
 
 
 def _checkpoint(blobs: Blobs, run: str, key: str) -> Iterator[Finding]:

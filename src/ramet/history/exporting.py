@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, Literal, TypeAlias, get_args
 
 import msgspec
@@ -36,7 +36,7 @@ def as_polars(rows: Sequence[Row], columns: Sequence[str]) -> Any:
     )
 
 
-def export(rows: Sequence[Row], columns: Sequence[str], to: BinaryIO, format_: Format) -> None:
+def export(rows: Iterable[Row], columns: Sequence[str], to: BinaryIO, format_: Format) -> None:
     """Write rows to a file. Parquet is written by Polars.
 
     Text in a CSV file that a spreadsheet would take for a formula has an apostrophe in front, and
@@ -52,7 +52,7 @@ def export(rows: Sequence[Row], columns: Sequence[str], to: BinaryIO, format_: F
         case "jsonl":
             to.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
         case "parquet":
-            as_polars(rows, columns).write_parquet(to)
+            as_polars(list(rows), columns).write_parquet(to)
         case _:
             raise UsageError(
                 f"a file's format must be one of {list(get_args(Format))}, but got {format_!r}"

@@ -21,10 +21,15 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
     member as it stands, ``scores`` for each score, and ``metrics`` for each point of a metric.
     Values of hyperparameters are in columns such as ``hparams.lr``.
     """
+    return list(each_row(table, log, lineage))
+
+
+def each_row(table: Table, log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
+    """Return the same, row by row, because many rows take much memory."""
     of = _TABLES.get(table)
     if of is None:
         raise UsageError(f"a table must be one of {list(get_args(Table))}, but got {table!r}")
-    return list(of(log, lineage))
+    return of(log, lineage)
 
 
 def columns(table: Table, opening: RunOpened) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -157,6 +157,45 @@ class Lineage:
                     values = before[changed], turn.hparams[changed]
                     yield Effect(turn.member, turn.number, changed, *values, gain, ahead)
 
+    def thinned(self, keys: Collection[Key]) -> "Lineage":
+        """Return the lineage of some turns, each of which spans those left out in front of it.
+
+        Of the scores in between, it has the lowest and the highest of each turn's span.
+        """
+        found = object.__new__(Lineage)
+        found.turns, found.copies = {}, []
+        found.opening, found._stood = self.opening, self._stood
+        # Of each turn, the last one on its lineage that is kept.
+        kept: dict[Key, Trained | None] = {}
+        for key, turn in self.turns.items():
+            before = kept[turn.origin.member, turn.origin.turn] if turn.origin else None
+            kept[key] = before
+            if key in keys:
+                kept[key] = found.turns[key] = self._spanning(turn, before)
+        return found
+
+    def _spanning(self, turn: Trained, before: Trained | None) -> Trained:
+        """Return a turn that goes on from an earlier one on its lineage; None is fresh weights."""
+        points, edge, passed = [turn.points], turn.edge, turn
+        while passed.origin is not None and not (before and passed.origin == before.checkpoint):
+            passed = self.turns[passed.origin.member, passed.origin.turn]
+            points.append(passed.points)
+            edge = passed.edge if edge == "own" else edge
+        if passed is turn:
+            return turn
+        between = [point for its in reversed(points) for point in its]
+        return turn._replace(
+            start=passed.start,
+            points=_outermost(between),
+            origin=before.checkpoint if before else None,
+            edge=edge,
+        )
+
+    @cached_property
+    def ends(self) -> dict[Key, int]:
+        """How many steps of its budget its member had used when each turn ended."""
+        return {key: turn.trained for key, turn in self.turns.items()}
+
     @cached_property
     def _founder(self) -> dict[Key, int]:
         """Whose first weights each turn's go back to."""
@@ -240,7 +279,7 @@ class Lineage:
         weights = event.weights.checkpoint if event.weights else None
         if weights is not None:
             self._check_left(weights)
-        copy = Copy(
+        made = Copy(
             member=event.member,
             source=event.source,
             kind=event.kind,
@@ -249,7 +288,7 @@ class Lineage:
             weights=weights,
             hparams=event.hparams,
         )
-        self.copies.append(copy)
+        self.copies.append(made)
         if weights is not None:
             self._stands_on(event.member, member, weights, event.kind)
         if event.hparams is not None:
@@ -267,6 +306,15 @@ class Lineage:
     def _stands_on(self, id_: int, member: "_Reading", on: Checkpoint, edge: str) -> None:
         member.origin, member.edge = on, edge
         self._stood[id_].append((member.trained, on))
+
+
+def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the lowest, the highest and the last of some points, in their order."""
+    finite = [(score, place) for place, (_, score) in enumerate(points) if score is not None]
+    places = {len(points) - 1} if points else set()
+    if finite:
+        places |= {min(finite)[1], max(finite)[1]}
+    return tuple(points[place] for place in sorted(places))
 
 
 class _Reading:

@@ -1,7 +1,7 @@
 """What a run has come to, read from its log."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from os import PathLike
 from typing import Any
@@ -10,7 +10,7 @@ from ramet.blobs import Blobs, MemoryBlobs
 from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, follow
 from ramet.history.exporting import as_pandas, as_polars
-from ramet.history.frames import Row, Table, columns, rows, sign_of
+from ramet.history.frames import Row, Table, columns, each_row, rows, sign_of
 from ramet.history.keeping import needed
 from ramet.history.lineage import Lineage, Trained
 from ramet.history.schedule import schedule_behind
@@ -167,6 +167,10 @@ class Result:
     def rows(self, table: Table = "turns") -> list[Row]:
         """Return a table of the run: its "turns", "copies", "members", "scores" or "metrics"."""
         return rows(table, self.log, self._lineage)
+
+    def each_row(self, table: Table = "turns") -> Iterator[Row]:
+        """Return the rows of a table one by one, which takes less memory where there are many."""
+        return each_row(table, self.log, self._lineage)
 
     def to_pandas(self, table: Table = "turns") -> Any:
         """Return a table as a data frame of pandas."""

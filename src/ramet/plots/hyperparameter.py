@@ -22,6 +22,7 @@ from ramet.plots.story import (
     stretches,
     turns_of,
 )
+from ramet.plots.thinning import drawn_of, left_out
 
 # The part of an option's place that members' lines spread over.
 SPREAD = 0.7
@@ -46,7 +47,7 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
         return drawing.say(axes, "no turn has ended yet")
     places = scale.places(turn.hparams[name] for turn in turns)
     handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
-    handles += _successes(axes, result, scale)
+    handles += [*_successes(axes, result, scale), *left_out(result)]
     scale.set_up(axes, places.min(), places.max())
     drawing.legend(axes, [*handles, *elsewhere([turn.hparams[name] for turn in turns], "values")])
     axes.margins(x=0.02)
@@ -56,7 +57,7 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
 def _members(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
     ends = ends_of(result)
-    for turns in stretches(result.lineage()):
+    for turns in stretches(drawn_of(result)):
         aside = _aside(turns[0].member, len(result.population), scale)
         path = [(step, place + aside) for step, place in stairs(turns, scale, ends)]
         paths[result.opening.births[turns[0].member].group].append(path)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 
+from ramet import wording
 from ramet.history import Result, Trained
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
@@ -20,6 +21,8 @@ Tick = tuple[float, str]
 HEIGHT = 0.62
 # Inches of a row.
 ROW = 0.85
+# Moves from one member to another of which there is room for a line each.
+MOVES = 400
 # Members of which there is room for each one's number.
 NAMED = 40
 
@@ -27,7 +30,7 @@ NAMED = 40
 def lineage(result: Result, ax: Axes | None = None) -> Axes:
     """Draw what is behind the best weights, a row each: members, hyperparameters and the score.
 
-    Dotted lines are where the weights went from one member to another.
+    Dotted lines are where the weights went from one member to another; more than fit are counted.
     """
     drawing.check(result)
     scales = moving(result)
@@ -37,13 +40,15 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     if not behind:
         drawing.entitle(axes, result, "behind the best weights")
         return drawing.say(axes, "no turn has ended with a finite score yet")
-    said = f"behind the best weights, score {shown(result.best.score)}"
-    drawing.entitle(axes, result, said)
     ends = {turn.key: turn.stop for turn in behind}
     top = len(scales) + 1
-    for before, turn in pairwise(behind):
-        if before.member != turn.member:
-            axes.vlines(turn.start, -0.1, top, "0.7", linewidth=0.8, linestyle=":", zorder=1)
+    moved = [turn.start for before, turn in pairwise(behind) if before.member != turn.member]
+    said = f"behind the best weights, score {shown(result.best.score)}"
+    if len(moved) > MOVES:
+        said += f", {wording.count(len(moved), 'move')} between members"
+    else:
+        axes.vlines(moved, -0.1, top, "0.7", linewidth=0.8, linestyle=":", zorder=1)
+    drawing.entitle(axes, result, said)
     ticks = _score(axes, result, behind)
     for row, scale in enumerate(reversed(scales), 1):
         ticks += _row(axes, row, scale, stairs(behind, scale, ends), drawing.COLOURS[1])
@@ -97,9 +102,10 @@ def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
             held[-1] = (turn.member, held[-1][1], turn.stop)
         else:
             held.append((turn.member, turn.start, turn.stop))
-    for nth, (member, start, stop) in enumerate(held):
-        colour = "0.78" if nth % 2 else "0.88"
-        axes.barh(row, stop - start, 0.34, start, align="edge", color=colour, linewidth=0, zorder=2)
+    bars = [(start, stop - start) for _, start, stop in held]
+    for colour, its in (("0.88", bars[::2]), ("0.78", bars[1::2])):
+        axes.broken_barh(its, (row, 0.34), color=colour, linewidth=0, zorder=2)
+    for member, start, stop in held:
         if (stop - start) * NAMED >= behind[-1].stop * (0.5 + 0.5 * len(str(member))):
             axes.text(
                 (start + stop) / 2,

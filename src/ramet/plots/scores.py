@@ -24,9 +24,12 @@ from ramet.plots.story import (
     stretches,
     turns_of,
 )
+from ramet.plots.thinning import drawn_of, left_out
 
 # Scores that are few enough for each to be a dot as well.
 DOTS = 600
+# Copies that there is room for; of more, some are drawn.
+COPIES = 3_000
 # Lines that are fainter than that are thinner.
 FAINT_AT = 0.4
 # Scores that are so many times as far off as the usual ones are spread are left out.
@@ -56,8 +59,9 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     handles = [*members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     reported = [score for turn in turns_of(result) for _, score in turn.points]
-    left_out = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
-    drawing.legend(axes, [*handles, *left_out, *elsewhere(reported, "scores")])
+    beyond = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
+    remarks = [*beyond, *elsewhere(reported, "scores"), *left_out(result)]
+    drawing.legend(axes, [*handles, *remarks])
     return axes
 
 
@@ -70,7 +74,8 @@ def _summary(result: Result) -> str:
 
 def _paths(result: Result) -> dict[int, list[list[Point]]]:
     """Return lines of scores by their members' group."""
-    lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
+    lineage, sign = drawn_of(result), sign_of(result.opening)
+    ends = lineage.ends
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
     for turns in stretches(lineage):
         group = result.opening.births[turns[0].member].group
@@ -101,13 +106,14 @@ def _copies(axes: Axes, result: Result) -> list[Artist]:
     lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
     drops = [
         [(ends[last.key], score_of(last, sign)), (copy.trained, score_of(taken, sign))]
-        for copy, last, taken in copies_from(lineage)
+        for copy, last, taken in copies_from(lineage, COPIES)
     ]
     if not drops:
         return []
     alpha = drawing.opacity(len(drops), most=0.8, least=0.15, at=150)
     drawing.lines(axes, drops, colors=drawing.OTHERS[0], alpha=alpha, linewidths=0.8, zorder=1.5)
-    return [Line2D([], [], color=drawing.OTHERS[0], linewidth=1, label="copies")]
+    of = f" ({len(drops):,} of {len(lineage.copies):,})" if len(lineage.copies) > COPIES else ""
+    return [Line2D([], [], color=drawing.OTHERS[0], linewidth=1, label=f"copies{of}")]
 
 
 def _best(axes: Axes, result: Result) -> list[Artist]:

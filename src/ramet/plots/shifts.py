@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -17,6 +18,10 @@ LANES = 4
 HEIGHT = 0.8
 # Bars are joined to blocks of so many times what can be seen.
 BLOCK = 4
+
+
+# What several plots and a report's sections ask for.
+_read: "WeakKeyDictionary[Result, tuple[list[Stint], list[Pause]]]" = WeakKeyDictionary()
 
 
 class Stint(NamedTuple):
@@ -51,6 +56,13 @@ class Bar(NamedTuple):
 
 def stints_of(result: Result) -> tuple[list[Stint], list[Pause]]:
     """Return all turns by their start, and the pauses between them."""
+    if result not in _read:
+        _read[result] = _without_pauses(_stints(result))
+    return _read[result]
+
+
+def _stints(result: Result) -> list[Stint]:
+    """Return all turns by their start, in seconds since the epoch."""
     told = []
     for logged in result.log:
         event, took = logged.event, logged.took_s
@@ -61,7 +73,7 @@ def stints_of(result: Result) -> tuple[list[Stint], list[Pause]]:
         start = logged.at - took
         told.append(Stint(logged.worker, start, logged.at, event.member, event.turn, failed))
     told.sort(key=lambda stint: (stint.start, stint.stop))
-    return _without_pauses(told)
+    return told
 
 
 def spans(stints: Iterable[Stint]) -> list[tuple[float, float]]:
@@ -90,7 +102,8 @@ def idle_s(stints: Sequence[Stint]) -> tuple[float, float]:
     return there - sum(stop - start for start, stop in busy), there
 
 
-def _without_pauses(stints: Sequence[Stint]) -> tuple[list[Stint], list[Pause]]:
+def _without_pauses(stints: list[Stint]) -> tuple[list[Stint], list[Pause]]:
+    """Move stints to when they would have been; in place, because they are many."""
     busy = spans(stints)
     worth = PAUSE * sum(stop - start for start, stop in busy)
     shift = busy[0][0] if busy else 0.0
@@ -101,13 +114,14 @@ def _without_pauses(stints: Sequence[Stint]) -> tuple[list[Stint], list[Pause]]:
             shift += gap
             pauses.append(Pause(start - shift, gap))
         shifts.append((start, shift))
-    moved, nth = [], 0
-    for stint in stints:
+    nth = 0
+    for place, stint in enumerate(stints):
         while nth + 1 < len(shifts) and stint.start >= shifts[nth + 1][0]:
             nth += 1
         by = shifts[nth][1]
-        moved.append(stint._replace(start=stint.start - by, stop=stint.stop - by))
-    return moved, pauses
+        worker, start, stop, member, turn, failed = stint
+        stints[place] = Stint(worker, start - by, stop - by, member, turn, failed)
+    return stints, pauses
 
 
 def bars_of(stints: Sequence[Stint], row: int, slack: float) -> Iterator[Bar]:

@@ -1,10 +1,10 @@
 """What plots read from a run: stretches of turns, what is behind the best, and scores as shown."""
 
+import sys
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ramet.events import TurnEnded
 from ramet.history import Copy, Lineage, Result, Trained
 from ramet.history.lineage import Key
 from ramet.plots.scales import drawable
@@ -25,10 +25,10 @@ def score_of(turn: Trained, sign: int) -> float:
     return float("nan") if turn.score is None else drawable(sign * turn.score)
 
 
-def behind_best(result: Result) -> list[Trained]:
-    """Return the turns behind the best weights, if there are any."""
+def behind_best(result: Result, lineage: Lineage | None = None) -> list[Trained]:
+    """Return the turns behind the best weights, if there are any: all, or those in a lineage."""
     best = result.population.best
-    return result.lineage().behind(best.checkpoint) if best else []
+    return (lineage or result.lineage()).behind(best.checkpoint) if best else []
 
 
 def stretches(lineage: Lineage) -> list[list[Trained]]:
@@ -50,11 +50,7 @@ def ends_of(result: Result) -> dict[Key, int]:
 
     Where members wait for each other these are the steps behind its weights as well.
     """
-    return {
-        (event.member, event.turn): event.trained
-        for event in result.events
-        if isinstance(event, TurnEnded)
-    }
+    return result.lineage().ends
 
 
 def curve(
@@ -82,13 +78,16 @@ def start_of(turn: Trained, ends: Mapping[Key, int]) -> float:
     return float(ends[turn.key] - (turn.stop - turn.start))
 
 
-def copies_from(lineage: Lineage) -> list[tuple[Copy, Trained, Trained]]:
-    """Return copies of weights, each with the turns whose weights were given up and taken."""
+def copies_from(lineage: Lineage, most: int = sys.maxsize) -> list[tuple[Copy, Trained, Trained]]:
+    """Return copies of weights, each with the turns whose weights were given up and taken.
+
+    Of many, these are some, evenly spaced.
+    """
     numbers: defaultdict[int, list[int]] = defaultdict(list)
     for member, number in lineage.turns:
         numbers[member].append(number)
     found = []
-    for copy in lineage.copies:
+    for copy in lineage.copies[:: max(1, -(-len(lineage.copies) // most))]:
         before = bisect_left(numbers[copy.member], copy.turn)
         if copy.weights is not None and before:
             last = lineage.turns[copy.member, numbers[copy.member][before - 1]]

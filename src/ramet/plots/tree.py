@@ -17,7 +17,8 @@ from ramet.history.lineage import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, branches, survivors
 from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shaded
-from ramet.plots.story import behind_best, ends_of, score_of, turns_of
+from ramet.plots.story import behind_best, score_of, turns_of
+from ramet.plots.thinning import drawn_of, left_out
 
 # What tree colours by unless it is told a hyperparameter.
 SCORE = "score"
@@ -55,12 +56,12 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     drawing.entitle(axes, result, "whose weights live on")
     if not turns_of(result):
         return drawing.say(axes, "no turn has ended yet")
-    lineage = result.lineage()
+    lineage = drawn_of(result)
     standing = survivors(lineage)
-    grown = branches(lineage, standing, ends_of(result))
+    grown = branches(lineage, standing, lineage.ends)
     shading = _shading(result, color)
     _turns(axes, lineage, standing, grown, shading)
-    handles = _best(axes, behind_best(result), grown, shading)
+    handles = _best(axes, behind_best(result, lineage), grown, shading)
     _name_founders(axes, lineage, grown)
     axes.set_ylim(-0.01, 1.01)
     axes.margins(x=0.02)
@@ -69,12 +70,13 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     coloured = [
         turn.score if color == SCORE else turn.hparams[color] for turn in lineage.turns.values()
     ]
-    drawing.legend(axes, [*_strengths(shading), *handles, *elsewhere(coloured, "values")])
+    remarks = [*elsewhere(coloured, "values"), *left_out(result)]
+    drawing.legend(axes, [*_strengths(shading), *handles, *remarks])
     return axes
 
 
 def _shading(result: Result, color: str) -> Shading:
-    turns, sign = turns_of(result), sign_of(result.opening)
+    turns, sign = list(drawn_of(result).turns.values()), sign_of(result.opening)
     extend: Extend = "neither"
     if color == SCORE:
         places = np.array([score_of(turn, sign) for turn in turns])

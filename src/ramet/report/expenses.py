@@ -1,5 +1,6 @@
 """What the run cost: time, by worker, and disk."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from ramet import wording
@@ -71,20 +72,30 @@ def _workers(subject: Subject, figures: Figures) -> list[Markup]:
         return [tag("p", "No worker has ended a turn yet.", class_="missing")]
     columns = [Column("worker", left=True), Column("turns"), Column("failed attempts")]
     more = [Column("members trained"), Column("there"), Column("idle")]
-    rows = [_row(subject, worker, its) for worker, its in list(shifts.items())[:ROWS]]
+    attempts = _attempts(subject.result.log)
+    rows = [_row(worker, its, attempts[worker]) for worker, its in list(shifts.items())[:ROWS]]
     rest = len(shifts) - ROWS
     left_out = [note(f"And {wording.count(rest, 'worker')} that came later.")] if rest > 0 else []
     return [figures.workers(), table([*columns, *more], rows, "Workers"), *left_out]
 
 
-def _row(subject: Subject, worker: str, its: Sequence[Stint]) -> list[Content]:
-    log = [logged for logged in subject.result.log if logged.worker == worker]
+def _attempts(log: Sequence[Logged]) -> dict[str, list[Logged]]:
+    """Return the turns that ended and the attempts that failed, by their worker."""
+    found: defaultdict[str, list[Logged]] = defaultdict(list)
+    for logged in log:
+        if isinstance(logged.event, TurnEnded | AttemptFailed):
+            found[logged.worker].append(logged)
+    return found
+
+
+def _row(worker: str, its: Sequence[Stint], attempts: Sequence[Logged]) -> list[Content]:
     idle, there = idle_s(its)
+    failed = sum(isinstance(logged.event, AttemptFailed) for logged in attempts)
     return [
         worker,
-        f"{sum(isinstance(logged.event, TurnEnded) for logged in log):,}",
-        f"{sum(isinstance(logged.event, AttemptFailed) for logged in log):,}",
-        wording.duration(_trained(log)),
+        f"{len(attempts) - failed:,}",
+        f"{failed:,}",
+        wording.duration(_trained(attempts)),
         wording.duration(there),
         f"{idle / there if there else 0:.0%}",
     ]

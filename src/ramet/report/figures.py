@@ -8,12 +8,14 @@ from matplotlib.collections import LineCollection
 
 from ramet import plots, wording
 from ramet.history import Trained
+from ramet.history.lineage import Key
 from ramet.history.metrics import metric
 from ramet.plots import shifts
 from ramet.plots.branches import branches, survivors
 from ramet.plots.hyperparameter import SPREAD
 from ramet.plots.scales import moving, scale_of
-from ramet.plots.story import ends_of, score_of, start_of
+from ramet.plots.story import behind_best, ends_of, score_of, start_of
+from ramet.plots.thinning import drawn_of
 from ramet.report.html import Markup, data, joined, tag
 from ramet.report.picture import canvas, drawn, placed
 from ramet.report.subject import Subject
@@ -46,15 +48,17 @@ class Figures:
         self._count = 0
         # Where plots over steps have each turn.
         self._ends = ends_of(self._result)
-        every = list(subject.lineage.turns.values())
-        behind = {turn.key for turn in subject.behind}
-        stride = max(1, -(-len(every) // max(1, MOST - len(behind))))
-        self._turns = [
-            turn for nth, turn in enumerate(every) if nth % stride == 0 or turn.key in behind
-        ]
+        # What the tree draws.
+        self._drawn = drawn_of(self._result)
+        every = subject.lineage.turns
+        behind = [turn.key for turn in behind_best(self._result, self._drawn)]
+        told = {*_some(behind, MOST // 2)}
+        told |= {*_some(list(self._drawn.turns), MOST - len(told))}
+        self._turns = [every[key] for key in self._drawn.turns if key in told]
         self._nth = {turn.key: nth for nth, turn in enumerate(self._turns)}
         # What is said of them, where some are left out.
-        self._part = f"{len(self._turns):,} of {len(every):,} turns" if stride > 1 else None
+        part = f"{len(self._turns):,} of {len(every):,} turns"
+        self._part = part if len(self._turns) < len(every) else None
 
     def table(self) -> Markup:
         """Return the turns that pointers are told of, for the page's script."""
@@ -76,7 +80,7 @@ class Figures:
         """Draw the schedule, and who trained it."""
         names = len(moving(self._result))
         axes = plots.lineage(self._result, canvas(min(1.2 + 0.75 * (names + 1.5), 12.0)))
-        behind = self._subject.behind
+        behind = [turn for turn in self._subject.behind if turn.key in self._nth]
         middle = sum(axes.get_ylim()) / 2
         said = Said(
             [((turn.start + turn.stop) / 2, middle) for turn in behind],
@@ -117,8 +121,8 @@ class Figures:
     def tree(self) -> Markup:
         """Draw where all weights came from."""
         axes = plots.tree(self._result, ax=canvas(5.6))
-        lineage = self._subject.lineage
-        paths = branches(lineage, survivors(lineage), self._ends)
+        lineage = self._drawn
+        paths = branches(lineage, survivors(lineage), lineage.ends)
         points = [paths[turn.key][-1] for turn in self._turns]
         caption = "Each turn leads to the right; copies are branches."
         return self._figure(axes, "Family tree of the weights", caption, self._all(points))
@@ -142,8 +146,8 @@ class Figures:
         """Draw who trained what when."""
         by_worker = shifts.by_worker(self._subject.stints)
         axes = plots.workers(self._result, canvas(min(max(1.9 + 0.34 * len(by_worker), 2.6), 9.0)))
-        every = [(nth, it) for nth, its in enumerate(by_worker.values()) for it in its]
-        told = every[:: max(1, -(-len(every) // MOST))]
+        stride = max(1, -(-len(self._subject.stints) // MOST))
+        told = [(nth, it) for nth, its in enumerate(by_worker.values()) for it in its[::stride]]
         said = Said(
             [((stint.start + stint.stop) / 2, float(row)) for row, stint in told],
             lines=[_stint(stint) for _, stint in told],
@@ -194,6 +198,11 @@ class Figures:
             data(told) if said.points else None,
             class_="plot",
         )
+
+
+def _some(keys: Sequence[Key], most: int) -> Sequence[Key]:
+    """Return at most so many keys, evenly spaced."""
+    return keys[:: max(1, -(-len(keys) // max(1, most)))]
 
 
 def _stint(stint: shifts.Stint) -> list[str]:

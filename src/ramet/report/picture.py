@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
@@ -93,8 +94,9 @@ def placed(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
 
 def _thin_out(axes: Axes) -> None:
     for collection in axes.collections:
-        points = sum(np.size(path.vertices) // 2 for path in collection.get_paths())
-        if max(points, np.size(collection.get_offsets()) // 2) > DENSE:
+        points = accumulate(len(path) for path in collection.get_paths())
+        is_dense = any(count > DENSE for count in points)
+        if is_dense or np.size(collection.get_offsets()) // 2 > DENSE:
             collection.set_rasterized(True)
     for line in axes.lines:
         if np.size(line.get_xdata()) > DENSE:

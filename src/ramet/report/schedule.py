@@ -1,5 +1,6 @@
 """The schedule: seen, as a table, as code, and tried again."""
 
+from collections.abc import Iterator
 from itertools import groupby
 
 from ramet import wording
@@ -12,6 +13,8 @@ from ramet.schedule import Piece, Schedule
 
 # Members that are named before the rest are counted.
 NAMED = 6
+# Pieces that a table and code have room for.
+ROWS = 200
 # Pieces beyond which it is said how to have fewer.
 MANY = 12
 
@@ -29,8 +32,7 @@ def section(subject: Subject, figures: Figures) -> Markup:
             ),
             figures.lineage(),
             _pieces(subject, schedule),
-            tag("h3", "To paste into a script"),
-            code(schedule.to_python(), label="The schedule as Python code"),
+            *_python(subject, schedule),
             tag("h3", "To try it on fresh networks"),
             code(_replay(subject), label="How to replay it in Python"),
             code(_commands(subject), label="The same from a shell") if subject.file else None,
@@ -47,15 +49,32 @@ def _pieces(subject: Subject, schedule: Schedule) -> Markup:
             _members(piece, behind),
             *(wording.value(piece.hparams[name]) for name in schedule.names),
         ]
-        for piece in schedule.pieces
+        for piece in schedule.pieces[:ROWS]
     ]
+    rest = note(f"And {wording.count(len(schedule) - ROWS, 'piece')} behind these.")
     fewer = note(
         f"It has {len(schedule):,} pieces; ",
         tag("code", "schedule.smooth(pieces=5)"),
         " is the nearest one of five.",
     )
     shown = table(columns, rows, "The schedule's pieces")
-    return joined([shown, fewer if len(schedule) > MANY else None])
+    return joined(
+        [shown, rest if len(schedule) > ROWS else None, fewer if len(schedule) > MANY else None]
+    )
+
+
+def _python(subject: Subject, schedule: Schedule) -> Iterator[Markup]:
+    """Yield the schedule as code, or how to get that if it is too long for a page."""
+    yield tag("h3", "To paste into a script")
+    if len(schedule) <= ROWS:
+        yield code(schedule.to_python(), label="The schedule as Python code")
+        return
+    source = f"{subject.opened}.schedule()" if subject.file else "result.schedule()"
+    yield note(
+        f"Its {len(schedule):,} pieces are too many for a page: ",
+        tag("code", f"print({source}.to_python())"),
+        " prints them as Python code.",
+    )
 
 
 def _members(piece: Piece, behind: list[Trained]) -> str:

@@ -17,6 +17,7 @@ from ramet.events import (
 )
 from ramet.laws import Count
 from ramet.population import Member
+from ramet.store.summary import Summary
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,8 +149,12 @@ class Store(Protocol):
         """Write an event of the run itself, or raise LogMoved; return its number."""
         ...
 
-    def events(self, run: str, after: int = -1) -> list[Logged]:
-        """Return the events behind a number, in order and without gaps."""
+    def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
+        """Return the events behind a number, or the first of them, in order and without gaps."""
+        ...
+
+    def summary(self, run: str) -> Summary | None:
+        """Return how the run stood some events ago; None if a store keeps no summary of it."""
         ...
 
     def seats(self, run: str) -> list[Seat]:

@@ -1,6 +1,7 @@
 """Rows as they were written: whatever is read is held against its checksum."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -84,10 +85,13 @@ def read_run(columns: tuple[Any, ...]) -> RunRow:
     return row
 
 
-def read_log(run: RunRow, found: Sequence[tuple[Any, ...]], *, after: int) -> list[Logged]:
-    """Return the events behind a number, up to the last, without gaps."""
+def read_log(
+    run: RunRow, found: Iterable[tuple[Any, ...]], *, after: int, most: int | None = None
+) -> list[Logged]:
+    """Return the events behind a number, up to the last or ``most`` of them, without gaps."""
     log = [_logged(run, place, columns) for place, columns in enumerate(found, after + 1)]
-    if (missing := after + 1 + len(log)) <= run.head:
+    last = run.head if most is None else min(run.head, after + most)
+    if (missing := after + 1 + len(log)) <= last:
         raise damaged(_event(run, missing), "it is missing")
     return log
 
@@ -124,7 +128,9 @@ def _logged(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
         raise damaged(_event(run, place), str(error)) from error
     if number == 0 and not (isinstance(event, RunOpened) and event.name == run.name):
         raise damaged(_event(run, place), "it is not how a run of that name begins")
-    return Logged(number=number, at=at, worker=worker, took_s=took_s, event=event)
+    # A log names few workers, and each very often.
+    its = sys.intern(worker)
+    return Logged(number=number, at=at, worker=its, took_s=took_s, event=event)
 
 
 def _seat(run: RunRow, columns: tuple[Any, ...], *, now: float) -> Seat:

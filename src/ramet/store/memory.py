@@ -12,6 +12,7 @@ from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, 
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
 from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
+from ramet.store.summary import Summary
 
 
 @dataclass(slots=True)
@@ -156,13 +157,19 @@ class MemoryStore:
                 record.steps = event.steps
             return record.head
 
-    def events(self, run: str, after: int = -1) -> list[Logged]:
+    def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
+        end = None if most is None else after + 1 + most
         with self._lock:
-            log = self._record(run).log[after + 1 :]
+            log = self._record(run).log[after + 1 : end]
         return [
             Logged(number=number, at=at, worker=worker, took_s=took_s, event=decode(data))
             for number, (at, worker, took_s, data) in enumerate(log, start=after + 1)
         ]
+
+    def summary(self, run: str) -> Summary | None:
+        with self._lock:
+            self._record(run)
+        return None
 
     def seats(self, run: str) -> list[Seat]:
         with self._lock:

@@ -2,12 +2,16 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from ramet.clock import Clock
-from ramet.events import MOST_BYTES, RunOpened, fold
+from ramet.digest import digest
+from ramet.errors import CorruptLog
+from ramet.events import MOST_BYTES, Logged, RunOpened, fold
+from ramet.store import summary as summaries
 from ramet.store.base import Lease, Seat, Standing, standing
 from ramet.store.checked import (
     EventRow,
@@ -15,11 +19,13 @@ from ramet.store.checked import (
     RunRow,
     checksum,
     is_text,
+    read_log,
     read_run,
     read_seats,
 )
 from ramet.store.refusals import copied_moved, damaged, lease_lost, log_moved, run_not_found
 from ramet.store.statements import queries
+from ramet.store.summary import Summary
 
 
 class Free(NamedTuple):
@@ -65,9 +71,41 @@ class Rows:
         """Return the first event, as ``read_opening`` takes it."""
         return self._all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
 
-    def events(self, after: int) -> list[Any]:
-        """Return the events behind a number, as ``read_log`` takes them."""
-        return self._all("events", run=self.row.id, after=after, most_bytes=MOST_BYTES)
+    def events(self, after: int, most: int | None = None) -> list[Logged]:
+        """Return the events behind a number, or the first of them."""
+        found = self._connection.execute(
+            queries()["events"],
+            {
+                "run": self.row.id,
+                "after": after,
+                "most": -1 if most is None else most,
+                "most_bytes": MOST_BYTES,
+            },
+        )
+        # One by one: the rows of a long log take as much memory as what they are read as.
+        return read_log(self.row, found, after=after, most=most)
+
+    def summary(self) -> Summary | None:
+        """Return how the run stood some events ago; None if that is not on record, or damaged."""
+        row = self._one("summary", run=self.row.id)
+        if row is None or row[0] != digest([row[1]]):
+            return None
+        with suppress(CorruptLog):
+            summary = summaries.decode(row[1])
+            return summary if summary.last <= self.head else None
+        return None
+
+    def summary_is_damaged(self) -> bool:
+        """Say whether there is a summary that cannot be read; the log says all that it does."""
+        return self._one("summary", run=self.row.id) is not None and self.summary() is None
+
+    def sum_up(self) -> None:
+        """Bring the summary up if that is due."""
+        summary = self.summary()
+        if due := summaries.due(summary, self.head):
+            news = self.events(-1 if summary is None else summary.last, due)
+            data = summaries.encode(summaries.summed_up(summary, news, self.name))
+            self._one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""

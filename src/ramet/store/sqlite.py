@@ -4,24 +4,25 @@ import math
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
-from ramet.errors import CorruptStore, StoreError
+from ramet.errors import CorruptLog, CorruptStore, StoreError, UnknownSchema
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.files import impossible
 from ramet.process import Processes, SystemProcesses
-from ramet.store import file_refusals
+from ramet.store import file_refusals, summary
 from ramet.store.base import Lease, RunEvent, Seat, Standing
-from ramet.store.checked import read_log, read_opening
+from ramet.store.checked import read_opening
 from ramet.store.copying import copy
 from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.rows import Rows, add_run, names
+from ramet.store.summary import Summary
 
 T = TypeVar("T")
 # What commits survive: the machine losing "power", or only the death of any "process".
@@ -153,6 +154,8 @@ class SQLiteStore:
             rows.put(standings, writer=lease.member)
             rows.let_go(lease.member, lease.token)
             rows.move_on(round=round)
+            if rows.head // summary.EVERY > (rows.head - len(written)) // summary.EVERY:
+                _sum_up(rows)
             faults.reach("committing")
         faults.reach("committed")
         return rows.head
@@ -165,9 +168,11 @@ class SQLiteStore:
             rows.move_on(steps=event.steps if isinstance(event, Extended) else None)
         return rows.head
 
-    def events(self, run: str, after: int = -1) -> list[Logged]:
-        row, found = self._read(run, lambda rows: (rows.row, rows.events(after)))
-        return read_log(row, found, after=after)
+    def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
+        return self._read(run, lambda rows: rows.events(after, most))
+
+    def summary(self, run: str) -> Summary | None:
+        return self._read(run, Rows.summary)
 
     def seats(self, run: str) -> list[Seat]:
         return self._read(run, Rows.seats)
@@ -175,7 +180,7 @@ class SQLiteStore:
     def check(self) -> list[str]:
         """Say what is wrong with the file; nothing if it is well."""
         try:
-            lines = self._database.read(_integrity)
+            lines = self._database.read(self._damages)
         except CorruptStore as error:
             return [str(error)]
         return [f"the store {self.path} is damaged: {line}" for line in lines if line != "ok"]
@@ -206,6 +211,14 @@ class SQLiteStore:
     def _read(self, run: str, query: Callable[[Rows], T]) -> T:
         return self._database.read(lambda connection: query(self._rows(connection, run)))
 
+    def _damages(self, connection: sqlite3.Connection) -> list[str]:
+        lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
+        return lines + [
+            f"the summary of run {name!r} cannot be read, so the whole log is read instead"
+            for name in names(connection)
+            if self._rows(connection, name).summary_is_damaged()
+        ]
+
     @contextmanager
     def _writing(
         self, run: str, *, durable: bool = False, at_most_s: float = math.inf
@@ -223,5 +236,7 @@ class SQLiteStore:
         )
 
 
-def _integrity(connection: sqlite3.Connection) -> list[str]:
-    return [line for (line,) in connection.execute("PRAGMA integrity_check")]
+def _sum_up(rows: Rows) -> None:
+    # A log that leads nowhere must be told of by whoever reads it, not by whoever writes on it.
+    with suppress(CorruptLog, UnknownSchema):
+        rows.sum_up()

@@ -29,6 +29,7 @@ from ramet.events import (
     Weights,
 )
 from ramet.store import Lease, Standing, Store, standing
+from ramet.store.summary import summed_up
 from ramet.testing.clock import FakeClock
 from ramet.testing.processes import FakeProcesses
 from ramet.testing.store_steps import (
@@ -96,6 +97,7 @@ class StoreContract:
             lambda: store.commit(lease, [], []),
             lambda: store.append("lm", Stopped(), worker="cli", after=0),
             lambda: store.events("lm"),
+            lambda: store.summary("lm"),
             lambda: store.seats("lm"),
         ]
         for verb in verbs:
@@ -286,6 +288,25 @@ class StoreContract:
         assert store.events("lm", last) == []
         end_turn(store, claim(store))
         assert [logged.number for logged in store.events("lm", last)] == [last + 1]
+
+    def test_a_part_of_the_log_is_its_first_events(self, store: Store) -> None:
+        begin(store)
+        for _ in range(3):
+            end_turn(store, claim(store))
+        assert [logged.number for logged in store.events("lm", 0, most=2)] == [1, 2]
+        assert [logged.number for logged in store.events("lm", 1, most=5)] == [2, 3]
+        assert store.events("lm", 3, most=5) == []
+
+    def test_a_summary_is_what_the_log_leads_to(self, store: Store) -> None:
+        begin(store)
+        lease = claim(store)
+        note = Annotated(member=lease.member, data="seen")
+        # As many as a run of some hours has.
+        last = store.commit(lease, [note] * 5_000, [])
+        known = store.summary("lm")
+        if known is not None:
+            assert known.last <= last
+            assert known == summed_up(None, store.events("lm", most=known.last + 1), "lm")
 
     def test_a_commit_on_an_old_log_writes_nothing(self, store: Store) -> None:
         begin(store)

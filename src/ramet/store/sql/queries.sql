@@ -94,7 +94,8 @@ SELECT run, number, at, worker, took_s,
     CASE WHEN length(event) <= :most_bytes THEN CAST(event AS BLOB) END, checksum
 FROM events
 WHERE run = :run AND number > :after
-ORDER BY number;
+ORDER BY number
+LIMIT :most;
 
 -- name: first_event
 -- The opening of a run.
@@ -102,6 +103,15 @@ SELECT run, number, at, worker, took_s,
     CASE WHEN length(event) <= :most_bytes THEN CAST(event AS BLOB) END, checksum
 FROM events
 WHERE run = :run AND number = 0;
+
+-- name: summary
+-- How a run stood some events ago.
+SELECT digest, summary FROM summaries
+WHERE run = :run AND typeof(digest) = 'text' AND typeof(summary) = 'blob';
+
+-- name: sum_up
+-- Records how a run stands.
+INSERT OR REPLACE INTO summaries (run, digest, summary) VALUES (:run, :digest, :summary);
 
 -- name: seats
 -- How the members stand, and who holds them.

@@ -1,0 +1,31 @@
+"""Reading a whole log: what commands that draw a run or trace its weights begin with."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ramet.history import Result
+from ramet.history import open as open_history
+
+
+@contextmanager
+def whole(store: Path, name: str | None = None) -> Iterator[Result]:
+    """Provide a run, read in full.
+
+    A long log is millions of objects in no cycle. Python's collector would look at all of them
+    again and again, which takes longer than to read them; here it leaves them alone.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        result = open_history(store, name)
+        result.lineage()
+        gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
+    try:
+        yield result
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,41 @@
+"""How a run stands, read from its store's summary and the events behind that."""
+
+from collections import Counter
+
+from ramet.events import RunOpened
+from ramet.history.state import check_seats
+from ramet.population import Population
+from ramet.store.base import Store
+from ramet.store.summary import Tally
+
+# Events that are in memory at a time.
+PAGE = 1_000
+
+
+class Overview:
+    """A run's counts, best and members, kept up at a cost that does not grow with its log.
+
+    Its population has neither curves nor strategies' notes, and so no scores of members; seats do.
+    """
+
+    def __init__(self, store: Store, run: str) -> None:
+        self.opening: RunOpened = store.opening(run)
+        self._store = store
+        self._tally = Tally(run, store.summary(run))
+        self.catch_up()
+        check_seats(self.population, store.seats(run))
+
+    @property
+    def population(self) -> Population:
+        """The population as the log told when it was last read."""
+        return self._tally.population
+
+    @property
+    def copies(self) -> Counter[int]:
+        """How many copies each member made."""
+        return self._tally.copies
+
+    def catch_up(self) -> None:
+        """Read on."""
+        while news := self._store.events(self.opening.name, self._tally.last, most=PAGE):
+            self._tally.read(news)

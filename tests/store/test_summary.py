@@ -1,0 +1,241 @@
+"""What a store keeps of how a run stands, so that looking at it reads little of a long log."""
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+import ramet
+from ramet.blobs import MemoryBlobs
+from ramet.cli.view import View
+from ramet.events import AnyEvent, Copied, Logged, TurnEnded, fold
+from ramet.history import Result
+from ramet.history.overview import Overview
+from ramet.population import Curve, Population
+from ramet.store import MemoryStore, SQLiteStore, Standing, Store, summary
+from ramet.testing.store_steps import claim, opening
+from tests.engine.loops import SPACE, Descent, pbt
+from tests.store.soundness import wrong_with
+from tests.values import logs
+
+# Events between two summaries, here.
+FEW = 7
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have stores sum up after few events."""
+    monkeypatch.setattr(summary, "EVERY", FEW)
+    monkeypatch.setattr(summary, "EVERY_PER_MEMBER", 1)
+
+
+def logged(events: list[AnyEvent]) -> list[Logged]:
+    return [Logged(number=n, at=0.0, worker="w", event=event) for n, event in enumerate(events)]
+
+
+def without_curves(population: Population) -> Population:
+    """Return what a summary holds of a population."""
+    members = (replace(it, curve=Curve(), inherited=0, data=None) for it in population)
+    return replace(population, members=tuple(members), data=None)
+
+
+def copies(events: list[AnyEvent]) -> Counter[int]:
+    return Counter(event.member for event in events if isinstance(event, Copied))
+
+
+@given(logs(), st.data())
+def test_a_summary_read_on_is_what_the_whole_log_leads_to(
+    events: list[AnyEvent], data: st.DataObject
+) -> None:
+    log, (opening, *_) = logged(events), events
+    run = opening.name
+    cut = data.draw(st.integers(1, len(log)))
+    first = summary.decode(summary.encode(summary.summed_up(None, log[:cut], run)))
+    found = summary.summed_up(first, log[cut:], run)
+    assert found.last == log[-1].number
+    assert without_curves(found.population) == without_curves(fold(events))
+    assert found.copies == copies(events)
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize(
+    ("strategy", "settings"),
+    [
+        (pbt(), {}),
+        (pbt(synchronous=True), {"mode": "min"}),
+        (pbt(synchronous=True), {"target": -0.5}),
+        (ramet.RandomSearch(population=3, ready=4), {}),
+        (ramet.FIRE(ready=4, evaluate_every=1, subpopulations=3, size=4), {}),
+    ],
+    ids=["asynchronous", "synchronous", "target", "random", "fire"],
+)
+@pytest.mark.parametrize("seed", range(2))
+def test_status_is_what_the_log_says(
+    strategy: ramet.Strategy, settings: dict[str, Any], seed: int, tmp_path: Path
+) -> None:
+    store = SQLiteStore(tmp_path / "runs.db", durability="process")
+    settings = {"mode": "max", "steps": 40, "seed": seed, **settings}
+    result = ramet.run(
+        Descent(), SPACE, strategy, store=store, blobs=MemoryBlobs(), name="it", **settings
+    )
+    known = store.summary("it")
+    assert known is not None
+    assert len(result.log) - known.last <= 2 * max(FEW, len(result.population))
+    assert View(store, "it").figures() == View(_without_summaries(result), "it").figures()
+    assert View(store, "it").rows() == View(_without_summaries(result), "it").rows()
+    assert without_curves(Overview(store, "it").population) == without_curves(result.population)
+    assert wrong_with(store) == []
+
+
+class _Unsummed:
+    """A store that keeps no summaries."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def summary(self, run: str) -> None:
+        del run
+
+
+def _without_summaries(result: Result) -> Any:
+    return _Unsummed(result.store)
+
+
+def trained(store: Store, turns: int, *, first: int = 0) -> None:
+    """End turns of a run of one member."""
+    store.open_run(opening(members=1, steps=100_000), worker="w")
+    for turn in range(first, first + turns):
+        step = 10 * (turn + 1)
+        ended = TurnEnded(
+            member=0, turn=turn, trained=step, step=step, points=((step, 0.5),), digest="d"
+        )
+        key = ended.checkpoint.key
+        stands = Standing(
+            member=0, trained=step, step=step, turn=turn + 1, score=0.5, checkpoint=key
+        )
+        store.commit(claim(store), [ended], [stands])
+
+
+def events_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return how many events it takes to see how a run stands."""
+    read: list[Logged] = []
+    events = SQLiteStore.events
+
+    def noted(store: SQLiteStore, *args: Any, **named: Any) -> list[Logged]:
+        news = events(store, *args, **named)
+        read.extend(news)
+        return news
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SQLiteStore, "events", noted)
+        assert View(SQLiteStore(path), "lm").figures()["turns"] > 0
+    return len(read)
+
+
+@pytest.mark.usefixtures("often")
+def test_status_reads_no_more_of_a_log_that_is_ten_times_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for turns in (30, 300):
+        trained(SQLiteStore(tmp_path / f"{turns}.db", durability="process"), turns)
+        assert 0 < events_read(tmp_path / f"{turns}.db", monkeypatch) < FEW
+
+
+@pytest.mark.usefixtures("often")
+def test_a_summary_is_as_large_whatever_the_log(tmp_path: Path) -> None:
+    sizes = []
+    for turns in (30, 300):
+        store = SQLiteStore(tmp_path / f"{turns}.db", durability="process")
+        trained(store, turns)
+        found = store.summary("lm")
+        assert found is not None
+        sizes.append(len(summary.encode(found)))
+    assert sizes[1] < sizes[0] + 20
+
+
+def test_a_log_without_a_summary_is_read_page_by_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramet.history.overview.PAGE", 3)
+    asked = []
+    store = MemoryStore()
+    trained(store, 20)
+    events = store.events
+
+    def noted(run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
+        asked.append(most)
+        return events(run, after, most=most)
+
+    monkeypatch.setattr(store, "events", noted)
+    assert Overview(store, "lm").population.turns == 20
+    assert asked == [3] * 8
+
+
+@pytest.mark.usefixtures("often")
+def test_a_store_from_before_summaries_catches_up_as_its_run_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    store = SQLiteStore(path)
+    trained(store, 100)
+    _execute(path, "DELETE FROM summaries")
+    assert store.summary("lm") is None
+    assert Overview(store, "lm").population.turns == 100
+    trained(store, 60, first=100)
+    known = store.summary("lm")
+    assert known is not None
+    assert known.last >= 160 - 2 * FEW
+    assert wrong_with(store) == []
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE OR IGNORE summaries SET summary = x'00'",
+        "UPDATE OR IGNORE summaries SET summary = 7",
+        "UPDATE OR IGNORE summaries SET digest = NULL || 'x'",
+        "UPDATE OR IGNORE summaries SET digest = x'00'",
+        "UPDATE summaries SET summary = substr(summary, 2)",
+    ],
+)
+def test_a_damaged_summary_is_not_believed(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "runs.db"
+    trained(SQLiteStore(path), 20)
+    _execute(path, damage)
+    store = SQLiteStore(path)
+    assert View(store, "lm").figures()["turns"] == 20
+
+
+@pytest.mark.usefixtures("often")
+def test_the_doctor_finds_a_summary_that_is_damaged_or_says_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    store = SQLiteStore(path)
+    trained(store, 20)
+    assert _about_summaries(store) == []
+    known = store.summary("lm")
+    assert known is not None
+    data = summary.encode(replace(known, copies={0: 5}))
+    _execute(path, "UPDATE summaries SET summary = ?", data)
+    (line,) = _about_summaries(store)
+    assert "the summary of run 'lm' cannot be read" in line
+    _execute(path, "UPDATE summaries SET digest = ?", ramet.digest.digest([data]))
+    (line,) = _about_summaries(store)
+    assert line == f"the summary of events 0 to {known.last} is not what these lead to"
+
+
+def _about_summaries(store: SQLiteStore) -> list[str]:
+    return [line for line in wrong_with(store) if "summary" in line]
+
+
+def _execute(path: Path, statement: str, *values: Any) -> None:
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
