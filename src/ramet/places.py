@@ -1,7 +1,6 @@
 """Where a run is kept: from what users write to a store and the blobs beside it."""
 
 import math
-import os
 import tempfile
 import weakref
 from dataclasses import dataclass
@@ -121,13 +120,13 @@ def existing(
     Waits so long for others that keep it locked.
     """
     try:
-        found = os.path.exists(path)  # noqa: PTH110 - Path raises where no file can be
-        if found:
-            Path(path).stat()
-    except OSError as error:
-        raise StoreError(f"a store must be open to reading, but {error}") from error
-    if not found:
-        raise RunNotFound(f"a store must be where it is looked for, but {path} does not exist")
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunNotFound(
+            f"a store must be where it is looked for, but {path} does not exist"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: no file can have this name.
+        raise StoreError(f"a store must be a file that can be read, but {error}") from error
     # A file that is no store yet does not become one.
     looked_at = place(path, read_only=True)
     if read_only:

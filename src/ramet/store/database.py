@@ -205,8 +205,12 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         if os.path.exists(self.path) and not os.path.isfile(self.path):  # noqa: PTH110, PTH113 - no error where Path has one
             raise file_refusals.not_a_store(self.path, "it is no file")
-        # Twice, because others may be closing it and opening it again.
-        if all(Files.of(os.path.realpath(self._name)).lost for _ in range(2)):
+        try:
+            # Twice, because others may be closing it and opening it again.
+            lost = all(Files.of(os.path.realpath(self._name)).lost for _ in range(2))
+        except OSError as error:
+            raise file_refusals.unreadable(self.path, str(error)) from error
+        if lost:
             raise file_refusals.log_missing(self.path)
         # Not isolation_level: Python would begin transactions by itself.
         connection = sqlite3.connect(
