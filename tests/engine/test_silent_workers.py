@@ -80,8 +80,8 @@ def test_a_warning_names_the_turn_that_a_worker_fell_silent_in(
         asked(ramet.open(**place, worker="other"))
     (warned,) = [record for record in caplog.records if hasattr(record, "silent_s")]
     assert (
-        "turn 0 of member 0 of run 'run' was silent for 42.5 s. Worker 'other' begins the turn "
-        "again, under a lease of 60 s (leases lost in this turn: 1)"
+        "turn 0 of member 0 of run 'run' sent no sign of life for 42.5 s. Worker 'other' trains "
+        "the turn again and holds it for 60 s (leases lost in this turn: 1)"
     ) in warned.getMessage()
     assert "raise lease_ttl_s=30 above the longest call" in warned.getMessage()
 

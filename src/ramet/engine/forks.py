@@ -1,4 +1,4 @@
-"""What processes that the user's code forks in a worker do on SIGTERM: end, as in any program."""
+"""Processes that training forks in a worker end on SIGTERM, as those of any other program do."""
 
 import os
 import signal

@@ -33,11 +33,10 @@ def say_taken_over(lease: Lease, *, turn: int, ttl_s: float) -> None:
         "ttl_s": ttl_s,
     }
     logger.warning(
-        "a worker must be heard of while it trains, but the one that had turn %(turn)d of member "
-        "%(member)d of run %(run)r was silent for %(silent_s).1f s. Worker %(worker)r begins the "
-        "turn again, under a lease of %(lasts_s)g s (leases lost in this turn: %(lost)d). If the "
-        "silent worker lives, raise lease_ttl_s=%(ttl_s)g above the longest call that holds "
-        "Python's lock (GIL)",
+        "the worker that trained turn %(turn)d of member %(member)d of run %(run)r sent no sign of "
+        "life for %(silent_s).1f s. Worker %(worker)r trains the turn again and holds it for "
+        "%(lasts_s)g s (leases lost in this turn: %(lost)d). If the silent worker is alive, raise "
+        "lease_ttl_s=%(ttl_s)g above the longest call that holds Python's lock (GIL)",
         fields,
         extra=fields,
     )
