@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ramet.events import AttemptFailed, TurnEnded
 from ramet.history import Result
 
 # A time in which nobody was at work is a pause if it is this part of all in which somebody was.
@@ -64,14 +63,10 @@ def stints_of(result: Result) -> tuple[list[Stint], list[Pause]]:
 def _stints(result: Result) -> list[Stint]:
     """Return all turns by their start, in seconds since the epoch."""
     told = []
-    for logged in result.log:
-        event, took = logged.event, logged.took_s
-        # A turn that was given up is told of by its last attempt, or by somebody else.
-        if not isinstance(event, TurnEnded | AttemptFailed) or took is None:
-            continue
-        failed = not isinstance(event, TurnEnded)
-        start = logged.at - took
-        told.append(Stint(logged.worker, start, logged.at, event.member, event.turn, failed))
+    # A turn that was given up is told of by its last attempt, or by somebody else.
+    for worker, at, took, member, turn, failed in result.account.attempts:
+        if took is not None:
+            told.append(Stint(worker, at - took, at, member, turn, failed))
     told.sort(key=lambda stint: (stint.start, stint.stop))
     return told
 
