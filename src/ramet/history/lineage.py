@@ -1,9 +1,10 @@
 """Where weights come from: the turns of a run, and the copies between them."""
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -140,7 +141,7 @@ class Lineage:
     def founders(self, trained: int | None = None) -> Counter[int]:
         """Return how many members go back to each of those first weights that survive."""
         return Counter(
-            self._founder[kept.member, kept.turn]
+            self.behind(kept)[0].member
             for member in self._stood
             if (kept := self.weights(member, trained)) is not None
         )
@@ -197,19 +198,10 @@ class Lineage:
             edge=edge,
         )
 
-    @cached_property
-    def ends(self) -> dict[Key, int]:
+    @property
+    def ends(self) -> Mapping[Key, int]:
         """How many steps of its budget its member had used when each turn ended."""
-        return {key: turn.trained for key, turn in self.turns.items()}
-
-    @cached_property
-    def _founder(self) -> dict[Key, int]:
-        """Whose first weights each turn's go back to."""
-        founders: dict[Key, int] = {}
-        for key, turn in self.turns.items():
-            origin = turn.origin
-            founders[key] = founders[origin.member, origin.turn] if origin else turn.member
-        return founders
+        return _Ends(self.turns)
 
     def _ahead(self, turn: Trained, gain: float) -> float | None:
         """Return how far a gain is ahead of the others' at the median; None if there are none."""
@@ -225,13 +217,13 @@ class Lineage:
         return gain - (other((count - 1) // 2) + other(count // 2)) / 2
 
     @cached_property
-    def _gains(self) -> dict[int, list[float]]:
+    def _gains(self) -> "dict[int, array[float]]":
         """What the turns of each number added to scores, in order."""
-        gains: defaultdict[int, list[float]] = defaultdict(list)
+        gains: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         for turn in self.turns.values():
             if (gain := self._gain(turn)) is not None:
                 gains[turn.number].append(gain)
-        return {number: sorted(each) for number, each in gains.items()}
+        return {number: array("d", sorted(each)) for number, each in gains.items()}
 
     def _gain(self, turn: Trained) -> float | None:
         if turn.origin is None:
@@ -292,7 +284,7 @@ class Lineage:
     def _copied(self, event: Copied, member: "_Reading") -> None:
         weights = event.weights.checkpoint if event.weights else None
         if weights is not None:
-            self._check_left(weights)
+            weights = self._left(weights)
         made = Copy(
             member=event.member,
             source=event.source,
@@ -308,14 +300,18 @@ class Lineage:
         if event.hparams is not None:
             member.hparams = event.hparams
 
-    def _check_left(self, checkpoint: Checkpoint) -> None:
-        """Refuse a checkpoint that no turn left: each line must lead back to first weights."""
+    def _left(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Return the checkpoint as its turn left it, or refuse one that no turn left.
+
+        Each line must lead back to first weights.
+        """
         left = self.turns.get((checkpoint.member, checkpoint.turn))
         if left is None or left.checkpoint != checkpoint:
             raise CorruptLog(
                 f"copied weights must be what a turn left, but none left checkpoint "
                 f"{checkpoint.key} at step {checkpoint.step}"
             )
+        return left.checkpoint
 
     def _stands_on(self, id_: int, member: "_Reading", on: Checkpoint, edge: str) -> None:
         member.origin, member.edge = on, edge
@@ -329,6 +325,24 @@ def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
     if finite:
         places |= {min(finite)[1], max(finite)[1]}
     return tuple(points[place] for place in sorted(places))
+
+
+class _Ends(Mapping[Key, int]):
+    """Where turns ended, read from them: a long log's turns are too many for a second table."""
+
+    __slots__ = ("_turns",)
+
+    def __init__(self, turns: Mapping[Key, Trained]) -> None:
+        self._turns = turns
+
+    def __getitem__(self, key: Key) -> int:
+        return self._turns[key].trained
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._turns)
+
+    def __len__(self) -> int:
+        return len(self._turns)
 
 
 class _Stood:

@@ -12,6 +12,7 @@ from ramet.history.lineage import Key
 from ramet.history.metrics import metric
 from ramet.plots import shifts
 from ramet.plots.branches import survivors, tree_of
+from ramet.plots.drawing import figure_of
 from ramet.plots.hyperparameter import SPREAD
 from ramet.plots.scales import moving, scale_of
 from ramet.plots.story import behind_best, ends_of, score_of, start_of
@@ -181,6 +182,8 @@ class Figures:
         svg = drawn(axes, prefix)
         # Not before it is drawn: that is what lays it out.
         where = placed(axes, said.points)
+        # It is in cycles, and so would stay in memory until the collector looks at it.
+        figure_of(axes).clear()
         told = {
             "x": where.x,
             "y": None if said.across else where.y,
