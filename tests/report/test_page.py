@@ -28,6 +28,19 @@ def test_the_answer_is_the_best_score_as_it_was_reported(read: Read, result: ram
     assert "ramet.history.open('runs.db', 'bowl')" in read.text
 
 
+def test_a_page_is_the_same_without_the_logs_events_in_memory(
+    page: str, result: ramet.Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Pages of the log that end in the midst of rounds, and one that ends with it.
+    for events in (7, len(result.log)):
+        monkeypatch.setattr("ramet.history.result.PAGE", events)
+        name = result.opening.name
+        slim = ramet.Result.without_log(store=result.store, blobs=result.blobs, name=name)
+        assert report.page(slim) == page
+        assert "log" not in vars(slim)
+        assert slim.log == result.log
+
+
 def test_the_best_at_the_end_is_beside_the_best_ever() -> None:
     class Lucky(Descent):
         def evaluate(self, state: Any) -> float:

@@ -1,12 +1,13 @@
 """Reading a whole log: what commands that draw a run or trace its weights begin with."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ramet.history import Result
 from ramet.history import open as open_history
+from ramet.history.result import open_without_log
 
 
 @contextmanager
@@ -16,10 +17,23 @@ def whole(store: Path, name: str | None = None) -> Iterator[Result]:
     A long log is millions of objects in no cycle. Python's collector would look at all of them
     again and again, which takes longer than to read them; here it leaves them alone.
     """
+    with _uncollected(lambda: open_history(store, name)) as result:
+        yield result
+
+
+@contextmanager
+def without_log(store: Path, name: str | None = None) -> Iterator[Result]:
+    """Provide a run, read in full, but without the events of its log."""
+    with _uncollected(lambda: open_without_log(store, name)) as result:
+        yield result
+
+
+@contextmanager
+def _uncollected(read: Callable[[], Result]) -> Iterator[Result]:
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        result = open_history(store, name)
+        result = read()
         result.lineage()
         gc.freeze()
     finally:

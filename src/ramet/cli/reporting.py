@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ramet.cli import screen
-from ramet.cli.reading import whole
+from ramet.cli.reading import without_log
 from ramet.cli.stores import RunName, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.wording import size
@@ -30,7 +30,7 @@ def report(
             f"a report must have Matplotlib to draw with, but {error}; "
             f"run: pip install 'ramet[plots]'"
         ) from None
-    with whole(store, name) as result:
+    with without_log(store, name) as result:
         written = write(result, output)
         run = result.opening.name
     screen.say(f"{output}: {size(written)}, run {run!r}", err=True)

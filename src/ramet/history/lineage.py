@@ -1,16 +1,17 @@
 """Where weights come from: the turns of a run, and the copies between them."""
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from ramet.domains import Value, exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
-from ramet.population import Checkpoint, Point, final_score
+from ramet.population import Checkpoint, Point
 from ramet.space import Hparams, same
 
 # Of a turn: whose it was, and which of its turns.
@@ -44,7 +45,9 @@ class Trained(NamedTuple):
     @property
     def score(self) -> float | None:
         """What it ended with; None if that was not finite, or it was reported without a score."""
-        return final_score(self.points, self.stop)
+        # As final_score has it, without its calls: this is asked of each turn, again and again.
+        points = self.points
+        return points[-1][1] if points and points[-1][0] == self.stop else None
 
 
 class Copy(NamedTuple):
@@ -86,9 +89,13 @@ class Lineage:
         self.turns: dict[Key, Trained] = {}
         # In the order in which they were made.
         self.copies: list[Copy] = []
-        # What each member stood on, from which step of its budget on; None is fresh weights.
-        self._stood: dict[int, list[tuple[int, Checkpoint | None]]] = {}
+        # What each member stood on.
+        self._stood: dict[int, _Stood] = {}
+        # Members' steps are the same numbers over and over; each is one object.
+        numbers: dict[int, int] = {}
+        self._one: Callable[[int, int], int] = numbers.setdefault
         self.opening = self._read(iter(events))
+        del self._one
 
     def behind(self, checkpoint: Checkpoint | None) -> list[Trained]:
         """Return the turns that made a checkpoint's weights, the first one first."""
@@ -110,9 +117,9 @@ class Lineage:
             )
         stood = self._stood[member]
         if trained is None:
-            return stood[-1][1]
-        place = bisect_right(stood, trained, key=lambda entry: entry[0])
-        return stood[place - 1][1] if place else None
+            return stood.on[-1]
+        place = bisect_right(stood.trained, trained)
+        return stood.on[place - 1] if place else None
 
     def ancestors(self, member: int, trained: int | None = None) -> list[Trained]:
         """Return the turns behind a member's weights, now or at some step of its budget."""
@@ -134,7 +141,7 @@ class Lineage:
     def founders(self, trained: int | None = None) -> Counter[int]:
         """Return how many members go back to each of those first weights that survive."""
         return Counter(
-            self._founder[kept.member, kept.turn]
+            self.behind(kept)[0].member
             for member in self._stood
             if (kept := self.weights(member, trained)) is not None
         )
@@ -191,19 +198,10 @@ class Lineage:
             edge=edge,
         )
 
-    @cached_property
-    def ends(self) -> dict[Key, int]:
+    @property
+    def ends(self) -> Mapping[Key, int]:
         """How many steps of its budget its member had used when each turn ended."""
-        return {key: turn.trained for key, turn in self.turns.items()}
-
-    @cached_property
-    def _founder(self) -> dict[Key, int]:
-        """Whose first weights each turn's go back to."""
-        founders: dict[Key, int] = {}
-        for key, turn in self.turns.items():
-            origin = turn.origin
-            founders[key] = founders[origin.member, origin.turn] if origin else turn.member
-        return founders
+        return _Ends(self.turns)
 
     def _ahead(self, turn: Trained, gain: float) -> float | None:
         """Return how far a gain is ahead of the others' at the median; None if there are none."""
@@ -219,21 +217,22 @@ class Lineage:
         return gain - (other((count - 1) // 2) + other(count // 2)) / 2
 
     @cached_property
-    def _gains(self) -> dict[int, list[float]]:
+    def _gains(self) -> "dict[int, array[float]]":
         """What the turns of each number added to scores, in order."""
-        gains: defaultdict[int, list[float]] = defaultdict(list)
+        gains: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         for turn in self.turns.values():
             if (gain := self._gain(turn)) is not None:
                 gains[turn.number].append(gain)
-        return {number: sorted(each) for number, each in gains.items()}
+        return {number: array("d", sorted(each)) for number, each in gains.items()}
 
     def _gain(self, turn: Trained) -> float | None:
         if turn.origin is None:
             return None
         before = self.turns[turn.origin.member, turn.origin.turn].score
-        if before is None or turn.score is None:
+        score = turn.score
+        if before is None or score is None:
             return None
-        gain = turn.score - before
+        gain = score - before
         return gain if math.isfinite(gain) else None
 
     def _read(self, events: Iterator[AnyEvent]) -> RunOpened:
@@ -242,7 +241,7 @@ class Lineage:
             begins = type(opening).__name__
             raise CorruptLog(f"a log must begin with RunOpened, but begins with {begins}")
         members = [_Reading(birth.hparams) for birth in opening.births]
-        self._stood = {id_: [(0, None)] for id_ in range(len(members))}
+        self._stood = {id_: _Stood() for id_ in range(len(members))}
         for id_, birth in enumerate(opening.births):
             if birth.rests:
                 members[id_].turn, members[id_].trained = 1, min(opening.ready, opening.steps)
@@ -260,25 +259,32 @@ class Lineage:
         return opening
 
     def _ended(self, event: TurnEnded, member: "_Reading") -> None:
-        self.turns[event.member, event.turn] = Trained(
+        one = self._one
+        number, stop = one(event.turn, event.turn), one(event.step, event.step)
+        trained = one(event.trained, event.trained)
+        checkpoint = Checkpoint(member=event.member, turn=number, step=stop, digest=event.digest)
+        points = event.points
+        if len(points) == 1 and points[0][0] == stop:
+            points = ((stop, points[0][1]),)
+        self.turns[event.member, number] = Trained(
             member=event.member,
-            number=event.turn,
+            number=number,
             start=member.origin.step if member.origin else 0,
-            stop=event.step,
-            trained=event.trained,
+            stop=stop,
+            trained=trained,
             hparams=member.hparams,
-            points=event.points,
-            checkpoint=event.checkpoint,
+            points=points,
+            checkpoint=checkpoint,
             origin=member.origin,
             edge=member.edge,
         )
-        member.turn, member.trained = event.turn + 1, event.trained
-        self._stands_on(event.member, member, event.checkpoint, "own")
+        member.turn, member.trained = number + 1, trained
+        self._stands_on(event.member, member, checkpoint, "own")
 
     def _copied(self, event: Copied, member: "_Reading") -> None:
         weights = event.weights.checkpoint if event.weights else None
         if weights is not None:
-            self._check_left(weights)
+            weights = self._left(weights)
         made = Copy(
             member=event.member,
             source=event.source,
@@ -294,18 +300,22 @@ class Lineage:
         if event.hparams is not None:
             member.hparams = event.hparams
 
-    def _check_left(self, checkpoint: Checkpoint) -> None:
-        """Refuse a checkpoint that no turn left: each line must lead back to first weights."""
+    def _left(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Return the checkpoint as its turn left it, or refuse one that no turn left.
+
+        Each line must lead back to first weights.
+        """
         left = self.turns.get((checkpoint.member, checkpoint.turn))
         if left is None or left.checkpoint != checkpoint:
             raise CorruptLog(
                 f"copied weights must be what a turn left, but none left checkpoint "
                 f"{checkpoint.key} at step {checkpoint.step}"
             )
+        return left.checkpoint
 
     def _stands_on(self, id_: int, member: "_Reading", on: Checkpoint, edge: str) -> None:
         member.origin, member.edge = on, edge
-        self._stood[id_].append((member.trained, on))
+        self._stood[id_].add(member.trained, on)
 
 
 def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
@@ -315,6 +325,38 @@ def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
     if finite:
         places |= {min(finite)[1], max(finite)[1]}
     return tuple(points[place] for place in sorted(places))
+
+
+class _Ends(Mapping[Key, int]):
+    """Where turns ended, read from them: a long log's turns are too many for a second table."""
+
+    __slots__ = ("_turns",)
+
+    def __init__(self, turns: Mapping[Key, Trained]) -> None:
+        self._turns = turns
+
+    def __getitem__(self, key: Key) -> int:
+        return self._turns[key].trained
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._turns)
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+
+class _Stood:
+    """What a member stood on, from which step of its budget on; None is fresh weights."""
+
+    __slots__ = ("on", "trained")
+
+    def __init__(self) -> None:
+        self.trained = [0]
+        self.on: list[Checkpoint | None] = [None]
+
+    def add(self, trained: int, on: Checkpoint) -> None:
+        self.trained.append(trained)
+        self.on.append(on)
 
 
 class _Reading:

@@ -9,6 +9,7 @@ from typing import Any
 from ramet.blobs import Blobs, MemoryBlobs
 from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, follow
+from ramet.history.account import Account
 from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.frames import Row, Table, columns, each_row, rows, sign_of
 from ramet.history.keeping import needed
@@ -22,6 +23,9 @@ from ramet.replica import Replica
 from ramet.schedule import Schedule
 from ramet.store.base import Store
 
+# Events that are read at a time where a log is not kept.
+PAGE = 20_000
+
 
 def open_result(
     store: Store | str | PathLike[str], name: str | None = None, *, blobs: Blobs | None = None
@@ -31,6 +35,15 @@ def open_result(
     kept = where.blobs if blobs is None else blobs
     try:
         return Result(store=where.store, blobs=kept, name=where.chosen(name))
+    finally:
+        where.close()
+
+
+def open_without_log(store: str | PathLike[str], name: str | None = None) -> "Result":
+    """Return a run on record as ``Result.without_log`` has it."""
+    where = existing(store)
+    try:
+        return Result.without_log(store=where.store, blobs=where.blobs, name=where.chosen(name))
     finally:
         where.close()
 
@@ -47,10 +60,28 @@ class Result:
     """
 
     def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
-        self.log: list[Logged] = store.events(name)
+        self.log = store.events(name)
         # At once: what cannot be folded is no log, and all else is read from what can.
         self.population: Population = _folded(self.log, name)
+        self._set_up(store, blobs, name)
+
+    @classmethod
+    def without_log(cls, *, store: Store, blobs: Blobs, name: str) -> "Result":
+        """Return a run that keeps none of its log's events, which takes much less memory.
+
+        Whatever asks for ``log`` or ``events`` reads the log once more.
+        """
+        result = object.__new__(cls)
+        replica, account = Replica(), Account()
+        lineage = Lineage(_paged(store, name, replica, account))
+        vars(result).update(_lineage=lineage, account=account, opening=lineage.opening)
+        result.population = replica.population
+        result._set_up(store, blobs, name)
+        return result
+
+    def _set_up(self, store: Store, blobs: Blobs, name: str) -> None:
         check_seats(self.population, store.seats(name))
+        self._name = name
         # Where the record is, and its checkpoints.
         self.store = store
         self.blobs = blobs
@@ -63,7 +94,17 @@ class Result:
             f"{population.copies} copies, {best}, seed {self.seed})"
         )
 
-    @property
+    @cached_property
+    def log(self) -> list[Logged]:
+        """The events, each with when and by whom it was written."""
+        return self.store.events(self._name, most=self.account.events)
+
+    @cached_property
+    def account(self) -> Account:
+        """What reports say of the log besides its lineage."""
+        return Account(self.log)
+
+    @cached_property
     def opening(self) -> RunOpened:
         """The run's name, seed and settings."""
         opening = self.log[0].event if self.log else None
@@ -197,3 +238,15 @@ def _folded(log: Iterable[Logged], run: str) -> Population:
     replica = Replica()
     follow(log, replica, run)
     return replica.population
+
+
+def _paged(store: Store, run: str, replica: Replica, account: Account) -> Iterator[AnyEvent]:
+    """Yield a run's events, each once it was folded; few are in memory at a time."""
+    last = PAGE
+    while last == PAGE:
+        page = store.events(run, replica.last, most=PAGE)
+        last = len(page)
+        follow(page, replica, run)
+        account.read(page)
+        yield from (logged.event for logged in page)
+        del page

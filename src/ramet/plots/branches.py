@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -26,6 +27,17 @@ class Branch(NamedTuple):
     path: list[Point]
     # Where it ended; from there on it waited for others to go on from it.
     end: Point
+
+
+# What the tree and the places on it ask for.
+_grown: "WeakKeyDictionary[Lineage, dict[Key, Branch]]" = WeakKeyDictionary()
+
+
+def tree_of(lineage: Lineage, standing: Counter[Key]) -> dict[Key, Branch]:
+    """Return the branches of a lineage, each up to when its turn ended."""
+    if lineage not in _grown:
+        _grown[lineage] = branches(lineage, standing, lineage.ends)
+    return _grown[lineage]
 
 
 def branches(

@@ -45,11 +45,14 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
     if not turns:
         axes.set_ylabel(drawing.literal(name))
         return drawing.say(axes, "no turn has ended yet")
-    places = scale.places(turn.hparams[name] for turn in turns)
+    # Turns between two changes share their values.
+    distinct = {id(turn.hparams): turn.hparams for turn in turns}
+    values = [hparams[name] for hparams in distinct.values()]
+    places = scale.places(values)
     handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
     handles += [*_successes(axes, result, scale), *left_out(result)]
     scale.set_up(axes, places.min(), places.max())
-    drawing.legend(axes, [*handles, *elsewhere([turn.hparams[name] for turn in turns], "values")])
+    drawing.legend(axes, [*handles, *elsewhere(values, "values")])
     axes.margins(x=0.02)
     return axes
 

@@ -32,7 +32,7 @@ def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
     drawing.check(result)
     axes = drawing.axes_for(ax)
     axes.set(xlabel="steps trained", ylabel=drawing.literal(name))
-    curves, ends = read(result.events, name), ends_of(result)
+    curves, ends = read(result.account.measured, name), ends_of(result)
     logged = sum(len(values) for _, values in curves.values())
     drawing.entitle(axes, result, f"{name}, {wording.count(logged, 'point')}")
     paths = _paths(result, curves, ends)

@@ -166,7 +166,12 @@ def drawable(number: float) -> float:
 
 def elsewhere(numbers: Iterable[Any], what: str) -> list[Artist]:
     """Return what a legend says if some numbers are beyond what axes can show."""
-    is_there = any(isinstance(number, float) and drawable(number) != number for number in numbers)
+    # Few numbers, if any, fail the first comparison, which takes no call.
+    is_there = any(
+        not SMALLEST < abs(number) < LARGEST and drawable(number) != number
+        for number in numbers
+        if isinstance(number, float)
+    )
     return [remark(f"{what} beyond 1e±100 are drawn there")] if is_there else []
 
 

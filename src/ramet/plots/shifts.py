@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ramet.events import AttemptFailed, TurnEnded
 from ramet.history import Result
 
 # A time in which nobody was at work is a pause if it is this part of all in which somebody was.
@@ -64,27 +65,28 @@ def stints_of(result: Result) -> tuple[list[Stint], list[Pause]]:
 def _stints(result: Result) -> list[Stint]:
     """Return all turns by their start, in seconds since the epoch."""
     told = []
-    for logged in result.log:
-        event, took = logged.event, logged.took_s
-        # A turn that was given up is told of by its last attempt, or by somebody else.
-        if not isinstance(event, TurnEnded | AttemptFailed) or took is None:
-            continue
-        failed = not isinstance(event, TurnEnded)
-        start = logged.at - took
-        told.append(Stint(logged.worker, start, logged.at, event.member, event.turn, failed))
-    told.sort(key=lambda stint: (stint.start, stint.stop))
+    # A turn that was given up is told of by its last attempt, or by somebody else.
+    for worker, at, took, member, turn, failed in result.account.attempts:
+        if took is not None:
+            told.append(Stint(worker, at - took, at, member, turn, failed))
+    # By both, the start first: sorting is stable, and pairs to compare would take memory.
+    told.sort(key=attrgetter("stop"))
+    told.sort(key=attrgetter("start"))
     return told
 
 
-def spans(stints: Iterable[Stint]) -> list[tuple[float, float]]:
-    """Return the times in which any of some turns, by their start, was under way."""
-    found: list[tuple[float, float]] = []
+def spans(stints: Iterable[Stint]) -> Iterator[tuple[float, float]]:
+    """Yield the times in which any of some turns, by their start, was under way."""
+    last: tuple[float, float] | None = None
     for stint in stints:
-        if found and stint.start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], stint.stop))
-        else:
-            found.append((stint.start, stint.stop))
-    return found
+        if last and stint.start <= last[1]:
+            last = (last[0], max(last[1], stint.stop))
+            continue
+        if last:
+            yield last
+        last = (stint.start, stint.stop)
+    if last:
+        yield last
 
 
 def by_worker(stints: Iterable[Stint]) -> dict[str, list[Stint]]:
@@ -97,23 +99,22 @@ def by_worker(stints: Iterable[Stint]) -> dict[str, list[Stint]]:
 
 def idle_s(stints: Sequence[Stint]) -> tuple[float, float]:
     """Return how long a worker was idle from its first turn to its last, and how long that is."""
-    busy = spans(stints)
-    there = busy[-1][1] - busy[0][0]
-    return there - sum(stop - start for start, stop in busy), there
+    there = max(stint.stop for stint in stints) - stints[0].start
+    return there - sum(stop - start for start, stop in spans(stints)), there
 
 
 def _without_pauses(stints: list[Stint]) -> tuple[list[Stint], list[Pause]]:
     """Move stints to when they would have been; in place, because they are many."""
-    busy = spans(stints)
-    worth = PAUSE * sum(stop - start for start, stop in busy)
-    shift = busy[0][0] if busy else 0.0
-    shifts, pauses = [], []
-    for nth, (start, _) in enumerate(busy):
-        gap = start - busy[nth - 1][1] if nth else 0.0
+    worth = PAUSE * sum(stop - start for start, stop in spans(stints))
+    shift = stints[0].start if stints else 0.0
+    # From when on turns are moved, and by how much.
+    shifts, pauses = [(shift, shift)], []
+    for (_, before), (start, _) in pairwise(spans(stints)):
+        gap = start - before
         if gap > worth:
             shift += gap
             pauses.append(Pause(start - shift, gap))
-        shifts.append((start, shift))
+            shifts.append((start, shift))
     nth = 0
     for place, stint in enumerate(stints):
         while nth + 1 < len(shifts) and stint.start >= shifts[nth + 1][0]:
@@ -140,7 +141,7 @@ def bars_of(stints: Sequence[Stint], row: int, slack: float) -> Iterator[Bar]:
 
 def _merged(stints: Sequence[Stint], bottom: float) -> Iterator[Bar]:
     """Return the times in which a worker had turns under way, with how many there were."""
-    times = spans(stints)
+    times = list(spans(stints))
     starts = np.array([start for start, _ in times])
     groups: defaultdict[int, list[Stint]] = defaultdict(list)
     for stint in stints:

@@ -45,7 +45,7 @@ def stretches(lineage: Lineage) -> list[list[Trained]]:
     return found
 
 
-def ends_of(result: Result) -> dict[Key, int]:
+def ends_of(result: Result) -> Mapping[Key, int]:
     """Return how many steps of its budget its member had used when each turn ended.
 
     Where members wait for each other these are the steps behind its weights as well.

@@ -1,10 +1,9 @@
 """What the run cost: time, by worker, and disk."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ramet import wording
-from ramet.events import AttemptFailed, Logged, TurnEnded
+from ramet.history.account import Attempt
 from ramet.plots.shifts import Stint, by_worker, idle_s
 from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, facts, joined, note, table, tag
@@ -18,7 +17,10 @@ def section(subject: Subject, figures: Figures) -> Markup:
     """Return what was spent, and by whom."""
     pairs: list[tuple[str, Content]] = [
         ("From first event to last", _lasted(subject)),
-        ("Members trained", f"{wording.duration(_trained(subject.result.log))}, all together"),
+        (
+            "Members trained",
+            f"{wording.duration(_trained(subject.result.account.attempts))}, all together",
+        ),
         ("Behind the best", _behind(subject)),
         ("Workers were idle", _idle(subject.stints)),
         ("Checkpoints", _kept(subject)),
@@ -34,20 +36,16 @@ def _lasted(subject: Subject) -> str:
     )
 
 
-def _trained(log: Sequence[Logged]) -> float:
-    """Return how long all attempts took, summed over members."""
-    attempts = (it for it in log if isinstance(it.event, TurnEnded | AttemptFailed))
+def _trained(attempts: Iterable[Attempt]) -> float:
+    """Return how long attempts took, summed over members."""
     return sum(attempt.took_s or 0.0 for attempt in attempts)
 
 
 def _behind(subject: Subject) -> str | None:
     """Return how long the turns took that made the best weights."""
     keys = {turn.key for turn in subject.behind}
-    its = [
-        logged
-        for logged in subject.result.log
-        if isinstance(logged.event, TurnEnded) and (logged.event.member, logged.event.turn) in keys
-    ]
+    attempts = subject.result.account.attempts
+    its = [it for it in attempts if not it.failed and (it.member, it.turn) in keys]
     return f"{wording.duration(_trained(its))}, {wording.count(len(its), 'turn')}" if its else None
 
 
@@ -72,30 +70,40 @@ def _workers(subject: Subject, figures: Figures) -> list[Markup]:
         return [tag("p", "No worker has ended a turn yet.", class_="missing")]
     columns = [Column("worker", left=True), Column("turns"), Column("failed attempts")]
     more = [Column("members trained"), Column("there"), Column("idle")]
-    attempts = _attempts(subject.result.log)
-    rows = [_row(worker, its, attempts[worker]) for worker, its in list(shifts.items())[:ROWS]]
+    shown = dict(list(shifts.items())[:ROWS])
+    spent = _spent(subject.result.account.attempts, shown)
+    rows = [_row(worker, its, spent[worker]) for worker, its in shown.items()]
     rest = len(shifts) - ROWS
     left_out = [note(f"And {wording.count(rest, 'worker')} that came later.")] if rest > 0 else []
     return [figures.workers(), table([*columns, *more], rows, "Workers"), *left_out]
 
 
-def _attempts(log: Sequence[Logged]) -> dict[str, list[Logged]]:
-    """Return the turns that ended and the attempts that failed, by their worker."""
-    found: defaultdict[str, list[Logged]] = defaultdict(list)
-    for logged in log:
-        if isinstance(logged.event, TurnEnded | AttemptFailed):
-            found[logged.worker].append(logged)
+class Spent:
+    """What a worker's attempts came to."""
+
+    def __init__(self) -> None:
+        self.ended = self.failed = 0
+        self.trained_s = 0.0
+
+
+def _spent(attempts: Iterable[Attempt], workers: Collection[str]) -> dict[str, Spent]:
+    """Return what the attempts of some workers came to."""
+    found = {worker: Spent() for worker in workers}
+    for attempt in attempts:
+        if (spent := found.get(attempt.worker)) is not None:
+            spent.ended += not attempt.failed
+            spent.failed += attempt.failed
+            spent.trained_s += attempt.took_s or 0.0
     return found
 
 
-def _row(worker: str, its: Sequence[Stint], attempts: Sequence[Logged]) -> list[Content]:
+def _row(worker: str, its: Sequence[Stint], spent: Spent) -> list[Content]:
     idle, there = idle_s(its)
-    failed = sum(isinstance(logged.event, AttemptFailed) for logged in attempts)
     return [
         worker,
-        f"{len(attempts) - failed:,}",
-        f"{failed:,}",
-        wording.duration(_trained(attempts)),
+        f"{spent.ended:,}",
+        f"{spent.failed:,}",
+        wording.duration(spent.trained_s),
         wording.duration(there),
         f"{idle / there if there else 0:.0%}",
     ]

@@ -19,11 +19,7 @@ WHY = {
 
 def section(subject: Subject) -> Markup:
     """Return what went wrong, or that nothing did."""
-    wrong = [
-        logged
-        for logged in subject.result.log
-        if isinstance(logged.event, AttemptFailed | TurnLost | CheckpointLost | LeftUnread)
-    ]
+    wrong = subject.result.account.wrong
     if not wrong:
         return tag("p", "None.")
     columns = [Column("after"), Column("member"), Column("turn"), Column("what", left=True)]

@@ -11,7 +11,8 @@ from ramet.history import Trained
 from ramet.history.lineage import Key
 from ramet.history.metrics import metric
 from ramet.plots import shifts
-from ramet.plots.branches import branches, survivors
+from ramet.plots.branches import survivors, tree_of
+from ramet.plots.drawing import figure_of
 from ramet.plots.hyperparameter import SPREAD
 from ramet.plots.scales import moving, scale_of
 from ramet.plots.story import behind_best, ends_of, score_of, start_of
@@ -111,7 +112,7 @@ class Figures:
     def metric(self, name: str) -> Markup:
         """Draw a metric of all members, told of where each turn ends."""
         axes = plots.metric(self._result, name, canvas(3.6))
-        logged = metric(self._result.events, name)
+        logged = metric(self._result.account.measured, name)
         told = [turn for turn in self._turns if turn.key in logged]
         points = [(float(self._ends[turn.key]), float(logged[turn.key][1][-1])) for turn in told]
         turns = [self._nth[turn.key] for turn in told]
@@ -121,8 +122,7 @@ class Figures:
     def tree(self) -> Markup:
         """Draw where all weights came from."""
         axes = plots.tree(self._result, ax=canvas(5.6))
-        lineage = self._drawn
-        paths = branches(lineage, survivors(lineage), lineage.ends)
+        paths = tree_of(self._drawn, survivors(self._drawn))
         points = [paths[turn.key][-1] for turn in self._turns]
         caption = "Each turn leads to the right; copies are branches."
         return self._figure(axes, "Family tree of the weights", caption, self._all(points))
@@ -182,6 +182,8 @@ class Figures:
         svg = drawn(axes, prefix)
         # Not before it is drawn: that is what lays it out.
         where = placed(axes, said.points)
+        # It is in cycles, and so would stay in memory until the collector looks at it.
+        figure_of(axes).clear()
         told = {
             "x": where.x,
             "y": None if said.across else where.y,

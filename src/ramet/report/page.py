@@ -66,7 +66,7 @@ def _place(section: str) -> str:
 
 
 def _footer(subject: Subject) -> Markup:
-    events = wording.count(len(subject.result.log), "event")
+    events = wording.count(subject.result.account.events, "event")
     return note(
         f"Written by ramet {version('ramet')} from the run's log: {events}, the last one of "
         f"{moment(subject.last)}."

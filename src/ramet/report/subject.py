@@ -35,7 +35,7 @@ class Subject:
     @cached_property
     def metrics(self) -> list[str]:
         """The names of what loops logged beside scores."""
-        return metric_names(self.result.events)
+        return metric_names(self.result.account.measured)
 
     @property
     def name(self) -> str:
@@ -92,12 +92,12 @@ class Subject:
     @property
     def began(self) -> float:
         """Seconds since the epoch."""
-        return self.result.log[0].at
+        return self.result.account.began
 
     @property
     def last(self) -> float:
         """When the last event was written, by the clock of whoever wrote it."""
-        return max(self.began, self.result.log[-1].at)
+        return max(self.began, self.result.account.ended)
 
     @cached_property
     def stints(self) -> list[Stint]:

@@ -1,0 +1,80 @@
+"""What a report says of a log besides its lineage: little of each turn, in columns."""
+
+import math
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ramet.events import AttemptFailed, CheckpointLost, LeftUnread, Logged, TurnEnded, TurnLost
+
+
+class Attempt(NamedTuple):
+    """A turn that ended, or an attempt at one that failed."""
+
+    worker: str
+    # Seconds since the epoch at which it ended.
+    at: float
+    took_s: float | None
+    member: int
+    turn: int
+    failed: bool
+
+
+class Attempts:
+    """All attempts in the order of the log, each in a few bytes."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, int] = {}
+        self._who, self._at, self._took = array("q"), array("d"), array("d")
+        self._member, self._turn, self._failed = array("q"), array("q"), bytearray()
+
+    def __len__(self) -> int:
+        return len(self._who)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        names = list(self._workers)
+        columns = self._who, self._at, self._took, self._member, self._turn, self._failed
+        for who, at, took, member, turn, failed in zip(*columns, strict=True):
+            took_s = None if math.isnan(took) else took
+            yield Attempt(names[who], at, took_s, member, turn, bool(failed))
+
+    def add(self, logged: Logged, event: TurnEnded | AttemptFailed) -> None:
+        """Take in an attempt that a log tells of."""
+        self._who.append(self._workers.setdefault(logged.worker, len(self._workers)))
+        self._at.append(logged.at)
+        self._took.append(math.nan if logged.took_s is None else logged.took_s)
+        self._member.append(event.member)
+        self._turn.append(event.turn)
+        self._failed.append(type(event) is AttemptFailed)
+
+
+class Account:
+    """What a log tells of, without the log."""
+
+    def __init__(self, log: Iterable[Logged] = ()) -> None:
+        # How many there are.
+        self.events = 0
+        # When the first and the last were written, in seconds since the epoch.
+        self.began = self.ended = math.nan
+        self.attempts = Attempts()
+        # What went wrong.
+        self.wrong: list[Logged] = []
+        # The turns that logged metrics.
+        self.measured: list[TurnEnded] = []
+        self.read(log)
+
+    def read(self, log: Iterable[Logged]) -> None:
+        """Take in what is new of the log."""
+        for logged in log:
+            event = logged.event
+            if not self.events:
+                self.began = logged.at
+            self.events += 1
+            self.ended = logged.at
+            if isinstance(event, TurnEnded | AttemptFailed):
+                self.attempts.add(logged, event)
+            if isinstance(event, TurnEnded):
+                if event.metrics:
+                    self.measured.append(event)
+            elif isinstance(event, AttemptFailed | TurnLost | CheckpointLost | LeftUnread):
+                self.wrong.append(logged)
