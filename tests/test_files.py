@@ -1,5 +1,6 @@
 """Files that a user names: which are replaced, which are written through, and what is refused."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -132,6 +133,33 @@ def test_standard_output_is_written_where_it_stands(tmp_path: Path, path: str) -
     piped = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, check=True)
     assert piped.stdout == b"before\nnew\nafter\n"
     assert names_in(tmp_path) == ["link", "log"]
+
+
+def test_a_file_that_is_a_mount_point_is_written_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_paths: str) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    path = tmp_path / "a.html"
+    path.write_text("old and longer")
+    monkeypatch.setattr(os, "replace", busy)
+    with path.open("rb") as still_open:
+        files.write(path, NEW)
+        assert still_open.read() == path.read_bytes() == NEW
+    assert names_in(tmp_path) == ["a.html"]
+    with pytest.raises(UsageError, match="busy"):
+        files.write(tmp_path / "b.html", NEW)
+
+
+@pytest.mark.parametrize("path", ["/dev/fd/{}", "pipe"])
+def test_a_pipe_that_is_read_no_more_is_no_fault_of_the_path(tmp_path: Path, path: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    (tmp_path / "pipe").symlink_to(f"/dev/fd/{writing}")
+    with pytest.raises(BrokenPipeError):
+        files.write(tmp_path / path.format(writing), NEW)
+    os.close(writing)
 
 
 def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def write(path: str | PathLike[str], data: bytes) -> int:
 
     A regular file stays as it was until all of the new one is written; its mode and, if permitted,
     its owner are kept. A symbolic link stays, and its target is written. Anything else, such as a
-    device, a pipe or ``/dev/stdout``, is written through.
+    device, a pipe, a mount point or ``/dev/stdout``, is written through. A pipe that is read no
+    more is a BrokenPipeError, as it is for ``print``.
     """
     name = os.fspath(path)
     try:
@@ -48,6 +49,9 @@ def write(path: str | PathLike[str], data: bytes) -> int:
             _replace(os.path.realpath(name), data, there)
         else:
             _write_through(name, data, there)
+    except BrokenPipeError:
+        # No fault of the path: what read it has enough, as `head` does.
+        raise
     except (OSError, ValueError) as error:
         # A path with half a character or NUL is a ValueError.
         why = error.strerror if isinstance(error, OSError) else str(error)
@@ -111,7 +115,13 @@ def _replace(target: str, data: bytes, there: os.stat_result | None) -> None:
             file.flush()
             # Or a loss of power may leave the name, and none of the bytes.
             os.fsync(descriptor)
-        os.replace(unfinished, target)
+        try:
+            os.replace(unfinished, target)
+        except OSError as error:
+            # A mount point, such as a file that a container has from outside, cannot be replaced.
+            if there is None or error.errno != errno.EBUSY:
+                raise
+            _write_through(target, data, there)
     finally:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)

@@ -86,6 +86,13 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
+def test_standard_output_is_no_file_to_draw_in(logged: Path) -> None:
+    refused = ramet("plot", logged, "one", "scores", "-o", "-")
+    assert refused.exit_code == 2
+    assert "but got -o -, standard output; write -o scores.png" in refused.stderr
+    assert "stdout" not in refused.stderr
+
+
 def test_a_metric_is_drawn_and_exported(logged: Path, tmp_path: Path) -> None:
     path = tmp_path / "kl.svg"
     assert ramet("plot", logged, "both", "metric", "--metric", "kl", "-o", path).exit_code == 0

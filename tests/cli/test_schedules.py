@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import ramet as library
 from ramet.store import SQLiteStore
 from tests.cli import quick
-from tests.cli.shell import QUICK, called, ramet
+from tests.cli.shell import EXECUTABLE, PATIENCE_S, QUICK, called, ramet
 
 
 @pytest.fixture
@@ -139,6 +141,24 @@ def test_a_table_can_be_written_to_a_stream(done: Path, tmp_path: Path) -> None:
         assert code == 0, err
         assert out == csv_printed
     assert [path.name for path in tmp_path.glob("*") if path.suffix != ".db"] == ["turns.parquet"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["export"], ["schedule", "-o", "-"], ["export", "-o", "/dev/fd/1"]]
+)
+def test_a_reader_that_has_enough_is_no_error(done: Path, arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command, *more = arguments
+    ended = subprocess.run(
+        [EXECUTABLE, command, done, *more],
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=PATIENCE_S,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize("command", ["schedule", "lineage", "export"])

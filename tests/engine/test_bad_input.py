@@ -9,6 +9,7 @@ import pytest
 
 import ramet
 from ramet.blobs import DirectoryBlobs, MemoryBlobs
+from ramet.engine.scores import MOST_SCORES
 from ramet.errors import (
     MissingScore,
     ScheduleError,
@@ -21,6 +22,7 @@ from ramet.errors import (
     TurnMisused,
     UsageError,
 )
+from ramet.events import MOST_BYTES, TurnEnded, encode
 from ramet.store import MemoryStore, SQLiteStore
 from tests.engine.loops import SPACE, Descent, pbt
 
@@ -379,3 +381,32 @@ def test_a_lease_may_last_for_ever(ttl_s: float, tmp_path: Path) -> None:
         Descent(), SPACE, pbt(), steps=8, mode="max", store=tmp_path / "a.db", lease_ttl_s=ttl_s
     )
     assert result.population.done
+
+
+def test_scores_of_which_a_turn_has_more_than_its_event_can_hold_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ramet.engine.scores.MOST_SCORES", 3)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
+    turn = run.ask()
+    assert turn is not None
+    for step in turn:
+        if step < turn.start + 3:
+            turn.report(0.0)
+            turn.report(0.5)
+        else:
+            with pytest.raises(ScoreError, match=r"at most 3 scores.* would have 4; report less"):
+                turn.report(0.5)
+    pairs = [(turn.start + 1 + at, 0.5) for at in range(4)]
+    with pytest.raises(ScoreError, match=r"at most 3 scores.* would have 4"):
+        run.tell(turn, pairs, state={"w": 1.0})
+
+
+def test_the_most_scores_that_a_turn_may_have_fit_into_an_event() -> None:
+    first = 10**18
+    points = tuple((first + at, -1.2345678901234567e-300) for at in range(MOST_SCORES))
+    last = first + len(points)
+    event = TurnEnded(
+        member=10**9, turn=10**9, trained=last, step=last, points=points, digest="0" * 32
+    )
+    assert len(encode(event)) < MOST_BYTES - 2**20

@@ -16,7 +16,7 @@ import ramet
 from ramet.engine import leaving
 from tests.engine.loops import SPACE, Descent, pbt
 
-leaving.THREADS_S = leaving.HANDLER_S = {limit}
+leaving.THREADS_S = leaving.HANDLERS_S = {limit}
 waits_for_ever = threading.Event()
 
 def train(member, reports=True):
@@ -98,13 +98,17 @@ go(pooling)
     assert "must end the threads" not in err
 
 
-def test_an_exit_handler_that_does_not_return_keeps_no_other_from_running(tmp_path: Path) -> None:
+def test_an_exit_handler_that_does_not_return_is_named_and_no_other_begins(tmp_path: Path) -> None:
     text = """
 atexit.register(lambda: Path(f"first-{os.getpid()}").touch())
 def hangs():
     if "ramet.engine.child" in sys.modules and threading.current_thread().name == "MainThread":
         Path(f"hangs-{os.getpid()}").touch()
-        waits_for_ever.wait()
+        while True:
+            try:
+                waits_for_ever.wait()
+            except Exception:
+                pass
 if __name__ == "__mp_main__":
     atexit.register(hangs)
 go(train)
@@ -112,9 +116,49 @@ go(train)
     _, out, err = finished(started(written(tmp_path, text)))
     assert out.splitlines() == ["over"]
     assert len(list(tmp_path.glob("hangs-*"))) == 2
-    # The parent's as well.
-    assert len(list(tmp_path.glob("first-*"))) == 3
-    assert "this took longer than 0.2 s" in err
+    # The parent's.
+    assert len(list(tmp_path.glob("first-*"))) == 1
+    assert "must end within 0.2 s together, but 'hangs' (at " in err
+    assert f"{tmp_path / 'train.py'}:" in err
+    assert "Traceback" not in err
+    assert "_Enough" not in err
+
+
+def test_exit_handlers_have_one_limit_together(tmp_path: Path) -> None:
+    text = """
+def hangs(number):
+    Path(f"hangs-{os.getpid()}-{number}").touch()
+    waits_for_ever.wait()
+if __name__ == "__mp_main__":
+    for number in range(5):
+        atexit.register(hangs, number)
+go(train)
+"""
+    code, _, err = finished(started(written(tmp_path, text)))
+    assert code == 0, err
+    assert len(list(tmp_path.glob("hangs-*"))) == 2
+    assert err.count("still ran") == 2
+
+
+def test_processes_that_never_end_are_named(tmp_path: Path) -> None:
+    text = """
+import multiprocessing
+def lasts():
+    Path(f"lasts-{os.getpid()}").touch()
+    os.read(multiprocessing.parent_process().sentinel, 1)
+
+def forking(member):
+    context = multiprocessing.get_context("fork")
+    context.Process(target=lasts, name="lasting").start()
+    train(member)
+
+go(forking)
+"""
+    code, out, err = finished(started(written(tmp_path, text)))
+    assert (code, out) == (0, "over\n"), err
+    assert "but '_exit_function' (at " in err
+    assert "It waits for 'lasting' (process " in err
+    assert "_Enough" not in err
 
 
 def test_what_libraries_in_c_print_is_shown_to_the_last_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fuzz.forging import forge
+from ramet.cli import screen
 from tests.cli.conftest import begin
 from tests.cli.shell import EXECUTABLE, PATIENCE_S, ramet
 from tests.evil.stores import IN_THE_LOG, SHOWN, Change
@@ -21,6 +22,7 @@ LOOKS: dict[str, list[str]] = {
     "doctor": [],
     "doctor --json": ["--json"],
     "export": [],
+    "export turns": ["--format", "jsonl"],
     "export scores": ["--table", "scores", "--format", "jsonl"],
     "export members": ["--table", "members"],
     "lineage": [],
@@ -42,6 +44,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with contextlib.closing(sqlite3.connect(folder / "a.db")) as store:
         store.execute("pragma journal_mode = delete")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have tables printed as on a terminal; a pipe gets the text as it is."""
+    monkeypatch.setattr(screen, "on_terminal", lambda: True)
 
 
 def made(change: Change, sound: Path, folder: Path) -> Path:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import ramet as library
+from ramet.cli import screen
 from ramet.engine.progress import Progress
 from ramet.errors import RametError, RunNotFound, UnknownHyperparameter
 from ramet.visible import cut, label, message, visible
@@ -157,7 +158,60 @@ def test_other_formats_hold_the_very_text(formulas: Path, tmp_path: Path) -> Non
     assert [row["hparams.=act"] for row in rows] == FORMULAS
 
 
-def test_a_table_without_escapes_is_printed_as_a_file_holds_it(named: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.csv"
-    assert ramet("export", named, "-o", out).exit_code == 0
-    assert ramet("export", named).stdout.encode() == out.read_bytes()
+SPACES = "a\u00a0b\u200d\u3000\x1b[2J\x9b31m"
+
+
+@pytest.fixture(scope="module")
+def spaced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a run whose values hold what cannot be printed, and is text all the same."""
+    store = tmp_path_factory.mktemp("spaced") / "runs.db"
+
+    def train(member: library.Trainee) -> None:
+        for turn in member.turns({}):
+            for _ in turn:
+                _ = turn.hparams["act"]
+            turn.report(1.0)
+
+    space = library.Space({"act": library.Choice([SPACES, SPACES + "2"])})
+    random = library.RandomSearch(population=2, ready=1)
+    settings = {"store": store, "durability": "process", "progress": False}
+    library.run(train, space, random, steps=1, mode="max", seed=0, **settings)
+    return store
+
+
+@pytest.mark.parametrize("more", [[], ["-o", "-"]])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_pipe_gets_a_table_as_a_file_holds_it(
+    spaced: Path, tmp_path: Path, kind: str, more: list[str]
+) -> None:
+    out = tmp_path / "out"
+    asked = ("export", spaced, "--table", "members", "--format", kind)
+    assert ramet(*asked, "-o", out).exit_code == 0
+    printed = ramet(*asked, *more)
+    assert printed.stdout_bytes == out.read_bytes()
+    assert SPACES in printed.stdout or kind == "jsonl"
+    if kind == "jsonl":
+        acts = [msgspec.json.decode(line)["hparams.act"] for line in printed.stdout.splitlines()]
+        assert {act.removesuffix("2") for act in acts} == {SPACES}
+
+
+@pytest.mark.parametrize("more", [[], ["-o", "-"]])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_terminal_is_shown_a_table_with_escapes(
+    spaced: Path, monkeypatch: pytest.MonkeyPatch, kind: str, more: list[str]
+) -> None:
+    monkeypatch.setattr(screen, "on_terminal", lambda: True)
+    shown = ramet("export", spaced, "--table", "members", "--format", kind, *more).stdout
+    assert all(line.isprintable() for line in shown.split("\n"))
+    if kind == "csv":
+        assert r"a\xa0b\u200d\u3000\x1b[2J\x9b31m" in shown
+    else:
+        acts = [msgspec.json.decode(line)["hparams.act"] for line in shown.splitlines()]
+        assert {act.removesuffix("2") for act in acts} == {SPACES}
+
+
+def test_parquet_is_printed_on_no_terminal(spaced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "on_terminal", lambda: True)
+    refused = ramet("export", spaced, "--format", "parquet", "-o", "-")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "parquet must be written to a file" in refused.stderr

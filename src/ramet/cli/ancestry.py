@@ -11,7 +11,7 @@ import typer
 from ramet import files, wording
 from ramet.cli import screen
 from ramet.cli.reading import whole
-from ramet.cli.stores import AsJson, RunName, StorePath, output_option
+from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Result, Trained
 from ramet.history.effects import Payoff, payoffs
@@ -81,9 +81,11 @@ def export_(
 ) -> None:
     """Write a run as a table: its turns, copies, members, scores or metrics.
 
-    Parquet is written by Polars, and to a file only.
+    A pipe or a file gets the text as it is, and a terminal escapes for what it would act on.
+    Parquet is written by Polars, and to a file or a pipe only.
     """
-    if format_ == "parquet" and output is None:
+    printed = output is None or output == STANDARD_OUTPUT
+    if format_ == "parquet" and (output is None or (printed and screen.on_terminal())):
         raise UsageError("parquet must be written to a file, but none is named: -o FILE")
     with whole(store, name) as result:
         number, names = itertools.count(), columns(table, result.opening)
@@ -91,8 +93,8 @@ def export_(
         rows = (row for row, _ in zip(result.each_row(table), number, strict=False))
         written = io.BytesIO()
         export(rows, names, written, format_)
-    if output is None:
-        screen.say_whole(written.getvalue().decode())
+    if output is None or (printed and format_ != "parquet"):
+        screen.say_table(written.getvalue(), json=format_ == "jsonl")
         return
     files.write(output, written.getvalue())
     screen.say(f"{output}: {wording.count(next(number), 'row')} of {table}", err=True)

@@ -10,7 +10,7 @@ import typer
 
 from ramet.cli import screen
 from ramet.cli.reading import whole
-from ramet.cli.stores import StorePath, output_option
+from ramet.cli.stores import STANDARD_OUTPUT, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Result
 from ramet.history import open as open_history
@@ -59,6 +59,11 @@ def plot(
         from ramet import plots  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
         raise UsageError(str(error)) from error
+    if output == STANDARD_OUTPUT:
+        raise UsageError(
+            "a plot must go to a file whose name ends with .png, .svg or .pdf, but got -o -, "
+            f"standard output; write -o {kind}.png"
+        )
     path = Path(f"{kind}.png") if output is None else output
     if kind == "best-so-far":
         drawn = plots.best_so_far(_labelled(store, names or []))

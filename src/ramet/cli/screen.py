@@ -29,18 +29,23 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(message(text), err=err)
 
 
-def say_whole(text: str) -> None:
-    """Print text of any length that has its own line ends."""
-    typer.echo(visible_lines(text).encode(), nl=False)
+def on_terminal() -> bool:
+    """Say whether standard output is a terminal, which acts on what is printed."""
+    return sys.stdout.isatty()
+
+
+def say_table(data: bytes, *, json: bool) -> None:
+    """Print a table: to a pipe or a file its very bytes, to a terminal escapes as well."""
+    if on_terminal():
+        text = data.decode()
+        shown = "\n".join(map(_printable, text.split("\n"))) if json else visible_lines(text)
+        data = shown.encode()
+    typer.echo(data, nl=False)
 
 
 def say_json(what: Any) -> None:
     """Print an object as a line of JSON, in which escapes stand for what cannot be printed."""
-    text = msgspec.json.encode(what).decode()
-    if not text.isprintable():
-        # Such characters are in its texts only, where both mean the same.
-        text = "".join(char if char.isprintable() else _json_escape(char) for char in text)
-    typer.echo(text.encode())
+    typer.echo(_printable(msgspec.json.encode(what).decode()).encode())
 
 
 def show(what: RenderableType) -> None:
@@ -74,6 +79,14 @@ def worker_name(name: str | None) -> str:
     # More of a very long one is not worth making visible.
     shown = visible((name or "")[-LABEL:])
     return shown if len(shown) <= WORKER_WIDTH else "…" + shown[1 - WORKER_WIDTH :]
+
+
+def _printable(json: str) -> str:
+    """Return a line of JSON with escapes for what cannot be printed."""
+    if json.isprintable():
+        return json
+    # Such characters are in its texts only, where both mean the same.
+    return "".join(char if char.isprintable() else _json_escape(char) for char in json)
 
 
 def _json_escape(char: str) -> str:

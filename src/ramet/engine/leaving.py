@@ -19,10 +19,12 @@ from ramet.frames import is_users
 
 logger = logging.getLogger("ramet")
 
-# How long threads may go on that Python would wait for, and how long each exit handler may take.
-THREADS_S, HANDLER_S = 10.0, 60.0
-# How much longer Python's lock may be held by what can only be ended with the process.
+# How long threads may go on that Python would wait for, and all exit handlers together.
+THREADS_S, HANDLERS_S = 10.0, 60.0
+# How long after that the process ends by force: Python's lock may be held, or all be caught.
 MARGIN_S = 5.0
+# How often a wait is ended that goes on after it was.
+AGAIN_S = 1.0
 # The descriptor of errors.
 _ERR = 2
 
@@ -38,19 +40,31 @@ def leave(code: int) -> Never:
     # What Python does when it ends, as multiprocessing does it in a forked process.
     if not _did(_end_threads, within_s=THREADS_S):
         _say_left()
-    for step in (atexit._run_exitfuncs, _flush):  # noqa: SLF001 - as multiprocessing does
-        _did(step, within_s=HANDLER_S)
+    _did(_run_handlers, within_s=HANDLERS_S, cut=_cut_handlers)
+    _did(_flush, within_s=HANDLERS_S)
     os._exit(code)
 
 
-def _did(step: Callable[[], object], *, within_s: float) -> bool:
-    """Do one step; say whether it came to its end in time."""
+def _did(
+    step: Callable[[], object],
+    *,
+    within_s: float,
+    cut: Callable[[FrameType | None], None] = lambda _: None,
+) -> bool:
+    """Do one step; say whether it came to its end in time. Where it is cut short is said first."""
     if threading.current_thread() is not threading.main_thread():
         # No signal can end a wait here, and the main thread may wait for this one.
         return step is _end_threads or _tried(step)
-    signal.signal(signal.SIGALRM, _end_wait)
-    # Again and again, because Python goes on with the next exit handler.
-    signal.setitimer(signal.ITIMER_REAL, within_s, within_s)
+    first = [cut]
+
+    def end_wait(_signal: int, frame: FrameType | None) -> Never:
+        while first:
+            first.pop()(frame)
+        raise _Enough
+
+    signal.signal(signal.SIGALRM, end_wait)
+    # Again and again, because code may catch everything.
+    signal.setitimer(signal.ITIMER_REAL, within_s, AGAIN_S)
     _end_by_force(within_s + MARGIN_S)
     try:
         return _tried(step)
@@ -66,16 +80,56 @@ def _tried(step: Callable[[], object]) -> bool:
     return True
 
 
-def _end_wait(_signal: int, _frame: FrameType | None) -> Never:
-    _, again_s = signal.getitimer(signal.ITIMER_REAL)
-    _end_by_force(again_s + MARGIN_S)
-    raise _Enough(f"a worker process must end, but this took longer than {again_s:g} s")
-
-
 def _end_by_force(after_s: float) -> None:
     """Have the process end after so long even if it never comes to run Python again."""
     with contextlib.suppress(OSError, RuntimeError):  # Errors were closed.
         faulthandler.dump_traceback_later(after_s, exit=True, file=_ERR)
+
+
+def _run_handlers() -> None:
+    """Run all exit handlers; Python shows what one raises, but that its time is over is known."""
+    shown = sys.unraisablehook
+
+    def show(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(unraisable.exc_type, _Enough):
+            shown(unraisable)
+
+    sys.unraisablehook = show
+    atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing does
+
+
+def _cut_handlers(frame: FrameType | None) -> None:
+    """Say which exit handler is cut short, and leave out those to come."""
+    atexit._clear()  # noqa: SLF001 - the only way to
+    waits = f" It waits for {children}." if (children := _children()) else ""
+    fields = {"handler": _handler(frame), "seconds": HANDLERS_S, "waits": waits}
+    logger.warning(
+        "exit handlers (atexit) must end within %(seconds)g s together, but %(handler)s still ran; "
+        "the worker process ends without it and without those still to come.%(waits)s End what "
+        "training starts before the training function returns; start processes with daemon=True",
+        fields,
+        extra=fields,
+    )
+
+
+def _handler(frame: FrameType | None) -> str:
+    """Return the exit handler that a frame is in, and the line of it that is at work."""
+    handler, own = None, None
+    while frame is not None and frame.f_code is not _run_handlers.__code__:
+        if own is None and is_users(frame.f_code.co_filename):
+            own = frame
+        handler, frame = frame, frame.f_back
+    if handler is None or frame is None:
+        return "one"
+    at = own or handler
+    return f"{handler.f_code.co_qualname!r} (at {at.f_code.co_filename}:{at.f_lineno})"
+
+
+def _children() -> str:
+    """Return the names of the processes that multiprocessing waits for, if it does."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    children = multiprocessing.active_children() if multiprocessing else []
+    return ", ".join(f"{each.name!r} (process {each.pid})" for each in children)
 
 
 def _end_threads() -> None:

@@ -10,6 +10,9 @@ from ramet.engine.steps import placed
 from ramet.errors import MissingScore, ScoreError
 from ramet.population import Point
 
+# Scores that a turn may have. The longest JSON of one has 47 bytes, and all go into one event.
+MOST_SCORES = 300_000
+
 
 class Scores:
     """What a loop reported in a turn, by step. A later score at the same step wins."""
@@ -25,12 +28,12 @@ class Scores:
 
     def report(self, step: int, score: Any) -> None:
         """Record the score at a step, or None if there is none."""
-        self._at[step] = self._signed(score)
+        self._add({step: self._signed(score)})
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any, *, start: int, stop: int) -> None:
         """Record (step, score) pairs, or one score at the last step."""
         pairs = placed(scores, start=start, stop=stop, what="scores", refusal=ScoreError)
-        self._at.update({step: self._signed(score) for step, score in pairs})
+        self._add({step: self._signed(score) for step, score in pairs})
 
     def clear(self) -> None:
         """Forget what was reported."""
@@ -50,6 +53,17 @@ class Scores:
             for step, score in sorted(self._at.items())
             if score is not None
         )
+
+    def _add(self, scores: dict[int, float | None]) -> None:
+        """Record scores at their steps, unless the log has no room for so many."""
+        count = len(self._at) + sum(step not in self._at for step in scores)
+        if count > MOST_SCORES:
+            raise ScoreError(
+                f"a turn may have at most {MOST_SCORES:,} scores, which the log keeps in one "
+                f"event, but {self._turn} would have {count:,}; report less often, such as when "
+                f"turn.evaluation_due, or make turns shorter with ready="
+            )
+        self._at.update(scores)
 
     def _signed(self, score: Any) -> float | None:
         if score is None:
