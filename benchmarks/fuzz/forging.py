@@ -5,6 +5,7 @@ import sqlite3
 from functools import partial
 from typing import Any
 
+from ramet.digest import digest
 from ramet.store.checked import EventRow, MemberRow, RunRow, checksum
 
 # What has checksums, and the columns that its rows are known by.
@@ -28,3 +29,6 @@ def forge(store: sqlite3.Connection) -> None:
             # Half a character, or a number that is too large: it is refused before its checksum.
             with contextlib.suppress(UnicodeEncodeError, OverflowError):
                 store.execute(update, (checksum(values), *known_by))
+    for run, data in store.execute("SELECT run, summary FROM summaries").fetchall():
+        if isinstance(data, bytes):
+            store.execute("UPDATE summaries SET digest = ? WHERE run IS ?", (digest([data]), run))

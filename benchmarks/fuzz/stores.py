@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
+from unittest.mock import patch
 
 import numpy as np
 
@@ -30,11 +31,14 @@ from ramet.history.frames import Table, columns
 from ramet.history.survivors import survivors
 from ramet.places import existing
 from ramet.report.page import page
+from ramet.store import summary
 
 FILE = "runs.db"
 TEXTS = ["", "x", "\x1b]0;pwned\x07", "../../x", "=1+1", "\u202e", "a\0b", "lr", "x" * 100_000]
 VALUES = [None, -1, 0, 1, 2**31, 2**62, -(2**63), 1.5, 1e300, float("inf"), b"\xff\x00", *TEXTS]
 KEYS = ["member", "turn", "step", "trained", "points", "hparams", "births", "space", "weights"]
+# Events between two summaries of a store, which has few.
+FEW = 20
 # The share of changes that checksums do not tell.
 FORGED = 0.8
 # A page takes as long as all else together takes a hundred times.
@@ -108,19 +112,20 @@ def _whole() -> list[Path]:
         "fire": ramet.FIRE(subpopulations=2, size=3, evaluators=2, ready=5, evaluate_every=1),
     }
     for name, strategy in strategies.items():
-        result = ramet.run(
-            _train,
-            space,
-            strategy,
-            steps=40,
-            mode="max",
-            seed=0,
-            name="a",
-            tolerate=1.0,
-            store=made / name / FILE,
-            durability="process",
-            progress=False,
-        )
+        with patch.multiple(summary, EVERY=FEW, EVERY_PER_MEMBER=1):
+            result = ramet.run(
+                _train,
+                space,
+                strategy,
+                steps=40,
+                mode="max",
+                seed=0,
+                name="a",
+                tolerate=1.0,
+                store=made / name / FILE,
+                durability="process",
+                progress=False,
+            )
         # What is imported and cached when the first page is drawn is so from here on.
         page(result)
         # It keeps the store open.
@@ -198,6 +203,18 @@ def _swap(rng: random.Random, store: Path) -> None:
     _write(store, changed)
 
 
+def _summary(rng: random.Random, store: Path) -> None:
+    """Change a part of a summary, somewhere within, and have it be JSON as before."""
+
+    def changed(rows: sqlite3.Connection) -> None:
+        ((data,),) = rows.execute("SELECT summary FROM summaries").fetchall()
+        known = json.loads(data)
+        _change(rng, rng.choice([known, known["population"], *known["population"]["members"]]))
+        rows.execute("UPDATE summaries SET summary = ?", (json.dumps(known).encode(),))
+
+    _write(store, changed)
+
+
 def _column(rng: random.Random, store: Path) -> None:
     """Put something else into a column, of some rows of a table."""
 
@@ -235,4 +252,4 @@ def _write(store: Path, change: Callable[[sqlite3.Connection], object]) -> None:
         change(rows)
 
 
-CHANGES = [_bit, _cut, _event, _event, _event, _letter, _swap, _column, _column]
+CHANGES = [_bit, _cut, _event, _event, _event, _letter, _swap, _summary, _summary, _column, _column]

@@ -1,7 +1,9 @@
 """What a store keeps of how a run stands, so that looking at it reads little of a long log."""
 
+import json
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from msgspec.structs import replace
 import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.cli.view import View
-from ramet.events import AnyEvent, Copied, Logged, TurnEnded, fold
+from ramet.digest import digest
+from ramet.events import AnyEvent, Copied, Extended, Logged, TurnEnded, fold
 from ramet.history import Result
 from ramet.history.overview import Overview
 from ramet.population import Curve, Population
@@ -221,13 +224,153 @@ def test_the_doctor_finds_a_summary_that_is_damaged_or_says_something_else(tmp_p
     assert _about_summaries(store) == []
     known = store.summary("lm")
     assert known is not None
-    data = summary.encode(replace(known, copies={0: 5}))
+    data = _edited(known, lambda it: it["population"].update(turns=3))
     _execute(path, "UPDATE summaries SET summary = ?", data)
     (line,) = _about_summaries(store)
     assert "the summary of run 'lm' cannot be read" in line
     _execute(path, "UPDATE summaries SET digest = ?", ramet.digest.digest([data]))
     (line,) = _about_summaries(store)
     assert line == f"the summary of events 0 to {known.last} is not what these lead to"
+
+
+def _every_member(**fields: Any) -> Callable[[Any], object]:
+    return lambda it: [member.update(fields) for member in it["population"]["members"]]
+
+
+def _population(**fields: Any) -> Callable[[Any], object]:
+    return lambda it: it["population"].update(fields)
+
+
+def _space(name: str, kind: str, low: float, high: float) -> dict[str, Any]:
+    domain = {"type": kind, "low": low, "high": high, "start": None, "explore": None}
+    return {"names": [name], "domains": {name: domain}}
+
+
+# What no log of the run leads to. Each has the digest of what it says.
+FORGED: dict[str, Callable[[Any], object]] = {
+    "other run": lambda it: it.update(run="other"),
+    "last before the log": lambda it: it.update(last=-5),
+    "last behind the log": lambda it: it.update(last=10**6),
+    "no members": _population(members=[]),
+    "twice the members": lambda it: _population(members=it["population"]["members"] * 2)(it),
+    "member of another id": _every_member(id=77),
+    "member of a negative id": _every_member(id=-9),
+    "other hyperparameters": _every_member(hparams={"zz": "text"}),
+    "hyperparameters outside": _every_member(hparams={"lr": 1e9}),
+    "more trained than the budget": _every_member(trained=10**9),
+    "negative attempts": _every_member(attempts=-4),
+    "turns not ended": _every_member(turn=0),
+    "a curve of no use": _every_member(curve={"steps": [1, 2], "scores": [1.0]}),
+    "other group": _every_member(group=7),
+    "a checkpoint of no member": _every_member(
+        checkpoint={"member": 9, "turn": 0, "step": 1, "digest": "d"}
+    ),
+    "many turns": _population(turns=10**9),
+    "negative copies": _population(copies=-3),
+    "no budget": _population(steps=0),
+    "no space": _population(space={}),
+    "a space of large numbers": _population(space=_space("lr", "LogUniform", 1, 10**400)),
+    "other space": _population(space=_space("a", "Uniform", 0.0, 1.0)),
+    "other ties": _population(ties="latest"),
+    "unread names": _population(unread=["zz"]),
+    "notes": _population(data=[1]),
+    "copies of no member": lambda it: it.update(copies={"99": 5}),
+    "copies that do not add up": lambda it: it.update(copies={"0": 5}),
+}
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("forgery", FORGED)
+def test_a_summary_of_what_cannot_be_is_not_used(tmp_path: Path, forgery: str) -> None:
+    store = SQLiteStore(tmp_path / "runs.db", durability="process")
+    trained(store, 20)
+    before = View(store, "lm").figures(), View(store, "lm").rows()
+    _forge(store, FORGED[forgery])
+    assert store.summary("lm") is None
+    assert (View(store, "lm").figures(), View(store, "lm").rows()) == before
+    (line,) = _about_summaries(store)
+    assert "the summary of run 'lm' cannot be read" in line
+    trained(store, FEW, first=20)
+    assert _about_summaries(store) == []
+
+
+@pytest.mark.usefixtures("often")
+def test_a_log_that_does_not_go_on_from_the_summary_is_read_from_its_beginning(
+    tmp_path: Path,
+) -> None:
+    store = SQLiteStore(tmp_path / "runs.db", durability="process")
+    trained(store, 20)
+    before = View(store, "lm").figures()
+    _forge(store, _every_member(turn=30))
+    assert store.summary("lm") is not None
+    assert View(store, "lm").figures() == before
+    trained(store, FEW, first=20)
+    known = store.summary("lm")
+    assert known is not None
+    assert known == summary.summed_up(None, store.events("lm", most=known.last + 1), "lm")
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("forgery", [lambda it: it.update(v=999), lambda it: it.pop("v")])
+def test_a_summary_of_another_version_is_neither_used_nor_damage(
+    tmp_path: Path, forgery: Callable[[Any], object]
+) -> None:
+    store = SQLiteStore(tmp_path / "runs.db", durability="process")
+    trained(store, 20)
+    _forge(store, forgery)
+    assert store.summary("lm") is None
+    assert _about_summaries(store) == []
+    trained(store, FEW, first=20)
+    assert store.summary("lm") is not None
+
+
+@pytest.mark.usefixtures("often")
+def test_a_summary_from_before_the_budget_was_raised_is_used(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "runs.db", durability="process")
+    trained(store, 20)
+    known = store.summary("lm")
+    store.append("lm", Extended(steps=200_000), worker="cli", after=20)
+    assert known is not None
+    assert store.summary("lm") == known
+    assert View(store, "lm").figures()["steps"] == 200_000
+
+
+@pytest.mark.usefixtures("often")
+def test_no_fault_in_summing_up_ends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(known: summary.Summary) -> bytes:
+        raise KeyError(known.last)
+
+    monkeypatch.setattr(summary, "encode", raising)
+    store = SQLiteStore(tmp_path / "runs.db", durability="process")
+    trained(store, 20)
+    assert store.summary("lm") is None
+    assert View(store, "lm").figures()["turns"] == 20
+
+
+@pytest.mark.parametrize(
+    ("members", "most"), [(1, 4_000), (1_000, 4_000), (2_000, 8_000), (10_000, 20_000)]
+)
+def test_one_commit_reads_few_events_however_many_members_there_are(
+    members: int, most: int
+) -> None:
+    first = opening(members=members)
+    start = Logged(number=0, at=0.0, worker="w", event=first)
+    known = summary.summed_up(None, [start], first.name)
+    assert summary.due(known, 10**7) == most
+
+
+def _forge(store: SQLiteStore, forgery: Callable[[Any], object]) -> None:
+    """Change the summary, and give it the digest of what it then says."""
+    known = store.summary("lm")
+    assert known is not None
+    data = _edited(known, forgery)
+    _execute(store.path, "UPDATE summaries SET summary = ?, digest = ?", data, digest([data]))
+
+
+def _edited(known: summary.Summary, forgery: Callable[[Any], object]) -> bytes:
+    what = json.loads(summary.encode(known))
+    forgery(what)
+    return json.dumps(what).encode()
 
 
 def _about_summaries(store: SQLiteStore) -> list[str]:

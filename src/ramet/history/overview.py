@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from ramet.errors import RametError
 from ramet.events import RunOpened
 from ramet.history.state import check_seats
 from ramet.population import Population
@@ -21,7 +22,10 @@ class Overview:
     def __init__(self, store: Store, run: str) -> None:
         self.opening: RunOpened = store.opening(run)
         self._store = store
-        self._tally = Tally(run, store.summary(run))
+        summary = store.summary(run)
+        self._tally = Tally(run, summary)
+        # Whether all that is known was read from the log itself.
+        self._whole = summary is None
         self.catch_up()
         check_seats(self.population, store.seats(run))
 
@@ -36,6 +40,16 @@ class Overview:
         return self._tally.copies
 
     def catch_up(self) -> None:
-        """Read on."""
-        while news := self._store.events(self.opening.name, self._tally.last, most=PAGE):
-            self._tally.read(news)
+        """Read on; if the log does not go on from the summary, read all of it."""
+        try:
+            self._read_on(self._tally)
+        except RametError:
+            if self._whole:
+                raise
+            whole = Tally(self.opening.name)
+            self._read_on(whole)
+            self._tally, self._whole = whole, True
+
+    def _read_on(self, tally: Tally) -> None:
+        while news := self._store.events(self.opening.name, tally.last, most=PAGE):
+            tally.read(news)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ramet.clock import Clock
 from ramet.digest import digest
-from ramet.errors import CorruptLog
+from ramet.errors import CorruptLog, RametError, UnknownSchema
 from ramet.events import MOST_BYTES, Logged, RunOpened, fold
 from ramet.store import summary as summaries
 from ramet.store.base import Lease, Seat, Standing, standing
@@ -20,6 +20,7 @@ from ramet.store.checked import (
     checksum,
     is_text,
     read_log,
+    read_opening,
     read_run,
     read_seats,
 )
@@ -67,6 +68,11 @@ class Rows:
         """The number of the last event."""
         return self.row.head
 
+    @property
+    def writing(self) -> bool:
+        """Whether the transaction is still under way."""
+        return self._connection.in_transaction
+
     def opening(self) -> list[Any]:
         """Return the first event, as ``read_opening`` takes it."""
         return self._all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
@@ -86,26 +92,34 @@ class Rows:
         return read_log(self.row, found, after=after, most=most)
 
     def summary(self) -> Summary | None:
-        """Return how the run stood some events ago; None if that is not on record, or damaged."""
-        row = self._one("summary", run=self.row.id)
-        if row is None or row[0] != digest([row[1]]):
-            return None
-        with suppress(CorruptLog):
-            summary = summaries.decode(row[1])
-            return summary if summary.last <= self.head else None
+        """Return how the run stood some events ago; None if no usable summary is on record."""
+        with suppress(RametError):
+            return self._summary()
         return None
 
     def summary_is_damaged(self) -> bool:
         """Say whether there is a summary that cannot be read; the log says all that it does."""
-        return self._one("summary", run=self.row.id) is not None and self.summary() is None
+        try:
+            self._summary()
+        except UnknownSchema:
+            # The run goes on with one of this version.
+            return False
+        except RametError:
+            return True
+        return False
 
     def sum_up(self) -> None:
         """Bring the summary up if that is due."""
         summary = self.summary()
-        if due := summaries.due(summary, self.head):
-            news = self.events(-1 if summary is None else summary.last, due)
-            data = summaries.encode(summaries.summed_up(summary, news, self.name))
-            self._one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
+        if not (due := summaries.due(summary, self.head)):
+            return
+        try:
+            self._read_on(summary, due)
+        except RametError:
+            if summary is None:
+                raise
+            # The log does not go on from it, so it is not of this log.
+            self._read_on(None, due)
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
@@ -211,6 +225,25 @@ class Rows:
         if round is not None:
             self.row = self.row._replace(round=round)
         self._one("move_on", **self.row._asdict(), checksum=checksum(self.row))
+
+    def _summary(self) -> Summary | None:
+        """Return the summary, if there is one, and refuse it unless it can be of this run."""
+        row = self._one("summary", run=self.row.id)
+        if row is None:
+            return None
+        found, data = row
+        if found != digest([data]):
+            raise CorruptLog("a summary must be as it was written, but its digest is another")
+        summary = summaries.decode(data)
+        opening = read_opening(self.row, self.opening())
+        summaries.check(summary, opening, head=self.head, steps=self.row.steps)
+        return summary
+
+    def _read_on(self, summary: Summary | None, most: int) -> None:
+        """Record the summary that the next events lead to."""
+        news = self.events(-1 if summary is None else summary.last, most)
+        data = summaries.encode(summaries.summed_up(summary, news, self.name))
+        self._one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
 
     def _free(self, query: str, **values: Any) -> Free | None:
         run = self.row

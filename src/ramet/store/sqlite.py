@@ -4,14 +4,14 @@ import math
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
-from ramet.errors import CorruptLog, CorruptStore, StoreError, UnknownSchema
+from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.files import impossible
 from ramet.process import Processes, SystemProcesses
@@ -237,6 +237,11 @@ class SQLiteStore:
 
 
 def _sum_up(rows: Rows) -> None:
-    # A log that leads nowhere must be told of by whoever reads it, not by whoever writes on it.
-    with suppress(CorruptLog, UnknownSchema):
+    # A log that leads nowhere must be told of by whoever reads it, not by whoever writes on it. A
+    # fault of ours here must not end a run either: all that a summary does is save time.
+    try:
         rows.sum_up()
+    except Exception:
+        # SQLite has undone the commit as well.
+        if not rows.writing:
+            raise

@@ -1,21 +1,26 @@
 """What a store keeps of a run's population, so that looking at it reads little of a long log."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from ramet.errors import CorruptLog, RametError
-from ramet.events import Copied, Logged, follow
-from ramet.population import Curve, Population
+from ramet.errors import CorruptLog, RametError, UnknownSchema
+from ramet.events import Copied, Logged, RunOpened, follow
+from ramet.laws import check_hparams, check_space
+from ramet.population import Checkpoint, Curve, Member, Population
 from ramet.replica import Replica
 from ramet.space import Space
 
 # A summary is due after so many events, and in a large population after so many for each member.
 EVERY, EVERY_PER_MEMBER = 1_000, 4
-# How many times as many one commit reads, in a store without summaries that has a long log.
-CATCH_UP = 4
+# Events that one commit reads at most, in a store without summaries that has a long log: these, or
+# those between two summaries if that is more, up to the second number.
+CATCH_UP, MOST_CATCH_UP = 4_000, 20_000
+# Raised whenever a summary says something else. Summaries of other versions are not used.
+VERSION = 1
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +29,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     It is computed from the log alone. Without a summary, a run only takes longer to read.
     """
 
+    # The version that it was written in.
+    v: int
+    # The name of the run.
+    run: str
     # Of the last event that it includes.
     last: int
     population: Population
@@ -35,7 +44,7 @@ def due(summary: Summary | None, head: int) -> int:
     """Return how many events a new summary reads on; 0 if it is not time for one yet."""
     last, members = (-1, 0) if summary is None else (summary.last, len(summary.population))
     interval = max(EVERY, EVERY_PER_MEMBER * members)
-    return 0 if head - last < interval else CATCH_UP * interval
+    return 0 if head - last < interval else min(max(CATCH_UP, interval), MOST_CATCH_UP)
 
 
 class Tally:
@@ -73,7 +82,13 @@ class Tally:
 
     def summary(self) -> Summary:
         """Return what was read."""
-        return Summary(last=self.last, population=self.population, copies=dict(self.copies))
+        return Summary(
+            v=VERSION,
+            run=self._run,
+            last=self.last,
+            population=self.population,
+            copies=dict(self.copies),
+        )
 
     def _trim(self) -> None:
         """Drop what grows with the log."""
@@ -98,11 +113,74 @@ def encode(summary: Summary) -> bytes:
 
 
 def decode(data: bytes) -> Summary:
-    """Read a summary back, or raise CorruptLog."""
+    """Read a summary back, or raise CorruptLog, or UnknownSchema if it has another version."""
     try:
-        return _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError, RametError) as error:
-        raise CorruptLog(f"a summary must be as it was written, but {error}") from error
+        version = _versions.decode(data).v
+        summary = _decoder.decode(data) if version == VERSION else None
+    except _NO_SUMMARY as error:
+        raise CorruptLog(f"a summary must be as it was written, but {error!r}") from error
+    if summary is None:
+        raise UnknownSchema(f"a summary must have version {VERSION}, but has {version}")
+    return summary
+
+
+def check(summary: Summary, opening: RunOpened, *, head: int, steps: int) -> None:
+    """Refuse a summary that no log can lead to which begins and ends as this run's does.
+
+    ``steps`` is the budget of each member by now. What passes may be wrong all the same.
+    """
+    try:
+        laws = _laws(summary, opening, head, steps)
+        broken = next((law for law, holds in laws if not holds), None)
+        for member in summary.population:
+            check_hparams(summary.population.space, member.hparams, member.id)
+    except _NO_SUMMARY as error:
+        raise CorruptLog(f"a summary must be one of its run, but {error!r}") from error
+    if broken is not None:
+        raise CorruptLog(f"a summary must have {broken}")
+
+
+def _laws(
+    summary: Summary, opening: RunOpened, head: int, steps: int
+) -> Iterator[tuple[str, bool]]:
+    """Yield what must be so, the more basic first, and whether it is."""
+    whole, births, last = summary.population, opening.births, summary.last
+    yield f"the name {opening.name!r}", summary.run == opening.name
+    yield f"a last event from 0 to {head}", 0 <= last <= head
+    yield "the members of the run", [it.id for it in whole] == list(range(len(births)))
+    yield "the space of the run", whole.space == check_space(opening.space)
+    # It may be from before the budget was raised.
+    yield f"a budget of {opening.steps} to {steps}", opening.steps <= whole.steps <= steps
+    yield "the run's way with equal scores", whole.ties == opening.ties
+    events = (whole.round, whole.turns, whole.failures, whole.copies)
+    yield "no more of anything than events", all(0 <= count <= last for count in events)
+    yield "counts of 0 or more", min(whole.arrived, whole.undone, *summary.copies.values(), 0) == 0
+    yield "copies of members of the run", set(summary.copies) <= set(range(len(births)))
+    yield "as many copies as its members", sum(summary.copies.values()) == whole.copies
+    yield "a best that a turn left", whole.best is None or _is_best(whole)
+    yield "names of the space", set(whole.unread) <= set(whole.space)
+    yield "no strategy's notes", whole.data is None
+    for member, birth in zip(whole, births, strict=True):
+        place = (member.group, member.ranked)
+        yield f"member {member.id} in its place", place == (birth.group, birth.ranked)
+        yield f"member {member.id} as a run leaves it", _is_member(member, whole)
+
+
+def _is_best(whole: Population) -> bool:
+    best = whole.best
+    return best is not None and math.isfinite(best.score) and _is_left(best.checkpoint, whole)
+
+
+def _is_member(member: Member, whole: Population) -> bool:
+    counts = (member.step, member.turn, member.attempts, member.failing, member.reborn or 0)
+    bare = (member.curve, member.inherited, member.data) == (Curve(), 0, None)
+    left = member.checkpoint is None or _is_left(member.checkpoint, whole)
+    return bare and left and min(counts) >= 0 and 0 <= member.trained <= whole.steps
+
+
+def _is_left(checkpoint: Checkpoint, whole: Population) -> bool:
+    """Say whether a checkpoint is of a turn that has ended."""
+    return checkpoint.turn < whole.members[checkpoint.member].turn
 
 
 def _described(what: Any) -> Any:
@@ -117,5 +195,22 @@ def _read_back(kind: type, what: Any) -> Any:
     raise NotImplementedError(f"a summary holds no {kind.__name__}")
 
 
+class _Versioned(msgspec.Struct):
+    # The first summaries did not say it.
+    v: int = 0
+
+
+# What comes of reading as a summary what is none.
+_NO_SUMMARY = (
+    RametError,
+    msgspec.MsgspecError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    ArithmeticError,
+    RecursionError,
+)
+_versions = msgspec.json.Decoder(_Versioned)
 _encoder = msgspec.json.Encoder(enc_hook=_described)
 _decoder: msgspec.json.Decoder[Summary] = msgspec.json.Decoder(Summary, dec_hook=_read_back)
