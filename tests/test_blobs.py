@@ -180,6 +180,36 @@ def test_a_file_that_is_huge_is_refused_without_memory_for_it(
     assert peak < 1_000_000
 
 
+def test_a_file_of_holes_with_the_header_of_its_size_is_refused_without_memory_for_it(
+    blobs: DirectoryBlobs, file: Path
+) -> None:
+    size = 2 * LARGE
+    header = b'{"w":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (size, size)
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    os.truncate(file, 8 + len(header) + size)
+    tracemalloc.start()
+
+    with pytest.raises(CheckpointDamaged, match="have the digest"):
+        blobs.get("lm", file.stem)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < LARGE
+
+
+def test_a_large_state_whose_zeros_take_no_room_is_read_whole(blobs: DirectoryBlobs) -> None:
+    tree = {"w": np.zeros(LARGE, "u1")}
+    key = kept(blobs, *encode(tree))
+    (file,) = files(blobs)
+    with file.open("r+b") as written:
+        header = written.read(4096)
+        written.truncate(0)
+        written.seek(0)
+        written.write(header)
+    os.truncate(file, sum(len(chunk) for chunk in encode(tree)))
+
+    assert alike(decode(blobs.get("lm", key)), tree)
+
+
 def test_a_large_state_is_read_whole(blobs: DirectoryBlobs) -> None:
     tree = {"w": np.zeros(LARGE, "u1"), "b": np.ones(3)}
     back = decode(blobs.get("lm", kept(blobs, *encode(tree))))

@@ -181,6 +181,19 @@ def test_what_is_held_may_be_deleted(
     assert bytes(target.get("lm", key)) == data
 
 
+def test_what_is_no_file_is_missing_from_a_copy_on_another_disk(
+    tmp_path: Path, on_other_disks: object
+) -> None:
+    source, target = DirectoryBlobs(tmp_path / "source"), DirectoryBlobs(tmp_path / "target")
+    key = f"0-0-{library.digest.digest([b'weights'])}"
+    source.put("lm", key, [b"weights"])
+    source.path_of("lm", key).unlink()
+    os.mkfifo(source.path_of("lm", key))
+    with Collecting(source, target) as collecting:
+        collecting.hold("lm")
+        assert collecting.keep("lm", [key]) == {key}
+
+
 @pytest.mark.parametrize("command", [*LOOKING, *CHANGING])
 def test_an_empty_file_stays_empty(
     tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch

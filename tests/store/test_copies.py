@@ -1,5 +1,6 @@
 """A store that is copied, looked at and left by others while a process writes it."""
 
+import fcntl
 import shutil
 import sqlite3
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 from ramet.clock import SystemClock
 from ramet.errors import CorruptStore
 from ramet.process import SystemProcesses
-from ramet.store import SQLiteStore
+from ramet.store import SQLiteStore, forking
+from ramet.store.holder import holder_of
 from ramet.store.reading import ReadOnlyDatabase
 from ramet.testing import FakeClock
 from ramet.testing.store_steps import begin, claim, end_turn
@@ -169,3 +171,73 @@ def test_a_read_sees_one_moment_also_if_a_run_goes_on_meanwhile(
 
     first, last = looked_at.read(query)
     assert first == last == 3
+
+
+CLOSED = """
+import os, sys
+from ramet.errors import StoreError
+from ramet.store import SQLiteStore
+from ramet.testing import FakeClock
+store = SQLiteStore(sys.argv[1], clock=FakeClock())
+store.runs()
+os.closerange(3, 64)
+try:
+    store.runs()
+except StoreError as error:
+    print(error)
+if not os.fork():
+    os._exit(0)
+print(store.runs())
+os.closerange(3, 64)
+store.close()
+print("closed")
+"""
+
+
+@on_linux
+def test_a_store_whose_descriptors_were_closed_says_so_and_can_be_opened_again(
+    store: SQLiteStore, path: Path
+) -> None:
+    store.close()
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    refused, *after = done.stdout.splitlines()
+    assert "closed their descriptors" in refused
+    assert after == ["['lm']", "closed"]
+    assert done.stderr == ""
+
+
+class Refuses:
+    """Cannot be paused."""
+
+    def pause(self) -> None:
+        raise OSError("not now")
+
+    def resume(self) -> None:
+        raise AssertionError
+
+
+def test_what_cannot_be_paused_keeps_no_store_locked_after_a_fork(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses = Refuses()
+    with monkeypatch.context() as patch:
+        patch.setattr(forking, "_open", [refuses, store._database, refuses])  # noqa: SLF001
+        with pytest.raises(OSError, match="not now"):
+            forking._pause_all()  # noqa: SLF001 - as a fork does
+        forking._resume_all()  # noqa: SLF001
+    assert store.runs() == ["lm"]
+
+
+def test_a_link_to_a_store_has_the_lock_of_the_store(
+    store: SQLiteStore, path: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    linked = SQLiteStore(link)
+    end_turn(linked, claim(linked))
+    assert not Path(f"{link}-lock").exists()
+    with Path(f"{path}-lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert holder_of(link) == holder_of(path) is not None

@@ -6,14 +6,19 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ramet.errors import CorruptStore, NotAStore, StoreError, StoreReadOnly
+from ramet.clock import SystemClock
+from ramet.errors import CorruptStore, NotAStore, StoreBusy, StoreError, StoreReadOnly
+from ramet.process import SystemProcesses
 from ramet.store import SQLiteStore
+from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.statements import migrations, statements
+from ramet.testing import FakeClock
 from ramet.testing.store_steps import begin, claim, end_turn, standings
 from tests.store.soundness import wrong_with
 
@@ -22,6 +27,7 @@ NOBODY = 65534
 KILLED = """
 import os, sys
 from ramet.store import SQLiteStore
+from ramet.testing import FakeClock
 from ramet.testing.store_steps import claim, end_turn
 store = SQLiteStore(sys.argv[1])
 end_turn(store, claim(store))
@@ -253,3 +259,82 @@ def test_a_damaged_store_is_an_error_at_once(path: Path) -> None:
         file.write(os.urandom(path.stat().st_size - 4096))
     with pytest.raises(CorruptStore):
         SQLiteStore(path, read_only=True).events("lm")
+
+
+class EndsALook(FakeClock):
+    """Lets a look of another thread end once somebody waits."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        super().__init__()
+        self._end = end
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self._end()
+
+
+@pytest.fixture
+def joined(path: Path) -> Iterator[Path]:
+    """A store that another process has open, so that it has a shared memory."""
+    code = KILLED.replace("os._exit(0)", "print(flush=True); sys.stdin.read()")
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield path
+        other.kill()
+
+
+def as_it_is(path: Path) -> ReadOnlyDatabase:
+    return ReadOnlyDatabase(path, clock=SystemClock(), processes=SystemProcesses(), patience_s=60.0)
+
+
+def test_a_process_that_looks_at_a_store_can_join_its_run_meanwhile(joined: Path) -> None:
+    looks = as_it_is(joined)
+    looking, done = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT * FROM runs")
+        looking.set()
+        done.wait(60)
+
+    looker = threading.Thread(target=looks.read, args=(slow,))
+    looker.start()
+    assert looking.wait(60)
+
+    def end() -> None:
+        done.set()
+        looker.join()
+
+    try:
+        store = SQLiteStore(joined, clock=EndsALook(end))
+        end_turn(store, claim(store))
+    finally:
+        end()
+
+
+def test_a_look_of_a_process_that_writes_leaves_it_free_to_open_the_store_again(
+    joined: Path,
+) -> None:
+    store = SQLiteStore(joined)
+    end_turn(store, claim(store))
+    looks = as_it_is(joined)
+
+    def reopened(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT * FROM runs")
+        store.close()
+        end_turn(store, claim(store))
+
+    looks.read(reopened)
+
+
+def test_a_store_is_not_opened_to_write_within_a_look(joined: Path) -> None:
+    looks = as_it_is(joined)
+
+    def opened(_: sqlite3.Connection) -> None:
+        claim(SQLiteStore(joined))
+
+    with pytest.raises(StoreBusy, match="in the midst of a look"):
+        looks.read(opened)

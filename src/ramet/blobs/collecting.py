@@ -4,10 +4,12 @@ import os
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 from ramet.blobs.directory import DirectoryBlobs
+from ramet.blobs.reading import NotWhole, opened
 
 # Files at a time; processes may often have a thousand.
 MOST_OPEN = 256
@@ -22,7 +24,7 @@ class Collecting:
 
     def __init__(self, source: DirectoryBlobs, target: DirectoryBlobs) -> None:
         self._source, self._target = source, target
-        self._open: dict[tuple[str, str], BinaryIO] = {}
+        self._open: dict[tuple[str, str], FileIO] = {}
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
@@ -35,7 +37,7 @@ class Collecting:
         """Hold all that are there now."""
         for key in self._source.sizes(run).keys() - self._target.sizes(run).keys():
             if len(self._open) < MOST_OPEN:
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError, NotWhole):
                     self._hold(run, key)
 
     def keep(self, run: str, keys: Iterable[str]) -> set[str]:
@@ -45,7 +47,7 @@ class Collecting:
         # Those that are held open first, because the others have to be opened.
         absent = wanted - self._target.sizes(run).keys()
         for key in sorted(absent, key=lambda key: (run, key) not in self._open):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotWhole):
                 self._hold(run, key)
                 self._copy(run, key)
         return wanted - self._target.sizes(run).keys()
@@ -60,7 +62,7 @@ class Collecting:
         except FileNotFoundError:
             raise
         except OSError:  # Of another file system, or of one without links.
-            self._open[run, key] = self._files.enter_context(kept.open("rb"))
+            self._open[run, key] = self._files.enter_context(opened(str(kept)))
 
     def _copy(self, run: str, key: str) -> None:
         """Copy what is held open; what is linked is there already."""

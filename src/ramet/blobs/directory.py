@@ -95,7 +95,7 @@ class DirectoryBlobs:
     def get(self, run: str, key: str) -> Buffer:
         kept = self._file(run, key)
         try:
-            data = content(kept)
+            data = content(kept, digest_in(key))
         except ABSENT:
             raise missing(run, key, kept) from None
         except NotWhole as error:

@@ -24,6 +24,7 @@ from ramet.store.schema import (
     schema_of,
     set_up,
 )
+from ramet.store.sharing import sharing
 from ramet.store.turnstile import Turnstile
 from ramet.store.waiting import Waiting
 
@@ -68,6 +69,8 @@ class Database:
         self._log_name = ""
         self._log: tuple[int, int] | None = None
         _make_folder(path)
+        self._sharing = sharing(path)
+        self._sharing.join(self)
         forking.watch(self)
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -93,7 +96,12 @@ class Database:
     def pause(self) -> None:
         """Close the connection, and let nobody use it until ``resume``."""
         self._lock.acquire()
-        self._disconnect()
+        try:
+            self._disconnect()
+        except BaseException:
+            # Who could not be paused is not resumed.
+            self._lock.release()
+            raise
 
     def resume(self) -> None:
         """Let it be used again."""
@@ -165,6 +173,10 @@ class Database:
 
     def _begun(self, begin: str, *, synced: bool | None) -> sqlite3.Connection | None:
         """Begin, and see the snapshot; return None if somebody else is at the file."""
+        if self._connection is None and self._sharing.looked_at:
+            if self._sharing.looked_at_here:
+                raise file_refusals.looking(self.path)
+            return None
         try:
             connection = self._connected()
             self._sync(connection, synced=synced)
@@ -200,6 +212,9 @@ class Database:
             self._file = _identity(self._name)
         elif (log := _identity(self._log_name)) != self._log:
             raise file_refusals.log_lost(self.path, kept=log is None and self._kept())
+        elif self._hold.is_closed():
+            # At once: SQLite tries for ten seconds before it says that it cannot lock.
+            raise file_refusals.descriptors_closed(self.path)
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:

@@ -72,6 +72,13 @@ def store_busy(path: Path, patience_s: float) -> StoreBusy:
     )
 
 
+def looking(path: Path) -> StoreBusy:
+    return StoreBusy(
+        f"a store must be opened to write before or after a look at it, but {path} was to be "
+        f"opened in the midst of a look by the same thread. Nothing was written; end the look first"
+    )
+
+
 def freed_by(holder: Holder | None) -> str:
     """Return what frees a store of the process that holds its lock."""
     if holder is None:

@@ -9,6 +9,8 @@ import threading
 import weakref
 from typing import Protocol
 
+from ramet.store import sharing as _locked_last  # noqa: F401 - see there
+
 
 class Connected(Protocol):
     """Something that has connections."""
@@ -35,9 +37,16 @@ def watch(connected: Connected) -> None:
 
 def _pause_all() -> None:
     _forking.acquire()
+    failed: Exception | None = None
     for connected in list(_open):
-        connected.pause()
-        _paused.append(connected)
+        try:
+            connected.pause()
+        except Exception as error:  # noqa: BLE001 - raised below, once the others are paused
+            failed = error
+        else:
+            _paused.append(connected)
+    if failed is not None:
+        raise failed
 
 
 def _resume_all() -> None:

@@ -48,7 +48,17 @@ class Hold:
         """Close the files, after the connection: this lets go of SQLite's own locks as well."""
         self.taken = False
         while self._files:
-            os.close(self._files.pop())
+            with contextlib.suppress(OSError):  # Other code closed it.
+                os.close(self._files.pop())
+
+    def is_closed(self) -> bool:
+        """Say whether other code of this process closed a file under it."""
+        try:
+            for descriptor in self._files:
+                os.fstat(descriptor)
+        except OSError:
+            return True
+        return False
 
     if sys.platform == "linux":
 

@@ -62,7 +62,7 @@ def holder_of(store: Path) -> Holder | None:
 
 
 def _found(store: Path) -> Holder | None:
-    held = list(_locks())
+    held, name = list(_locks()), os.path.realpath(store)
     # In this order: those who wait hold the turnstile for a moment whenever they try.
     for suffix, bytes_ in (
         ("-shm", range(WRITE, RECOVER + 1)),
@@ -70,7 +70,7 @@ def _found(store: Path) -> Holder | None:
         (turnstile.SUFFIX, None),
     ):
         try:
-            found = os.stat(f"{store}{suffix}")  # noqa: PTH116 - as the store does
+            found = os.stat(f"{name}{suffix}")  # noqa: PTH116 - as the store does
         except OSError:
             continue
         for lock in held:

@@ -16,6 +16,7 @@ from ramet.process import Processes
 from ramet.store import file_refusals, forking
 from ramet.store.companions import Files
 from ramet.store.schema import is_old, migrate, schema_of, set_up
+from ramet.store.sharing import InUse, sharing
 
 T = TypeVar("T")
 # Between attempts, of which more than one is rare.
@@ -34,6 +35,7 @@ class ReadOnlyDatabase:
         self._clock, self._processes = clock, processes
         self._patience_s = min(patience_s, PATIENCE_S)
         self._lock = threading.Lock()
+        self._sharing = sharing(path)
         forking.watch(self)
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -80,7 +82,9 @@ class ReadOnlyDatabase:
             # As is all that others do to it; so it is looked at again afterwards.
             return self._through("immutable=1", query)
         try:
-            return self._through("readonly_shm=1" if files.shared else "", query)
+            with self._sharing.look() as read_only:
+                only = files.shared and read_only
+                return self._through("readonly_shm=1" if only else "", query)
         except sqlite3.Error as error:
             if not file_refusals.unreachable(error):
                 raise
@@ -147,7 +151,7 @@ class _Written(Exception):
 
 def _in_vain(before: Files, after: Files, failure: Exception | None = None) -> bool:
     """Say whether others wrote to what was read as if no one would, or were just at it."""
-    if isinstance(failure, _Written):
+    if isinstance(failure, _Written | InUse):
         return True
     if isinstance(failure, sqlite3.Error) and file_refusals.busy(failure):
         return True

@@ -22,7 +22,8 @@ class Turnstile:
     """
 
     def __init__(self, store: Path) -> None:
-        self._path = f"{store}{SUFFIX}"
+        # Where a link leads to, so that all who use a store are at the same file.
+        self._path = f"{os.path.realpath(store)}{SUFFIX}"
         self._file: int | None = None
 
     def entered(self) -> bool:
