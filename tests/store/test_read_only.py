@@ -8,14 +8,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ramet.clock import SystemClock
 from ramet.errors import CorruptStore, NotAStore, StoreBusy, StoreError, StoreReadOnly
 from ramet.process import SystemProcesses
-from ramet.store import SQLiteStore
+from ramet.store import SQLiteStore, schema
 from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.statements import migrations, statements
 from ramet.testing import FakeClock
@@ -208,6 +210,32 @@ def test_an_old_store_is_looked_at_and_stays_old(folder: Path, schema: int) -> N
     assert (store.runs(), store.events("lm"), store.seats("lm")) == (["lm"], [], [])
     assert contents(folder) == before
     assert SQLiteStore(path).runs() == ["lm"]
+
+
+def test_an_old_store_is_brought_up_in_memory_once_for_all_reads_until_it_changes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, made = folder / "runs.db", []
+    old(path, 2)
+    migrate = schema.migrate
+
+    def counting(*args: Any) -> None:
+        made.append(args)
+        migrate(*args)
+
+    monkeypatch.setattr("ramet.store.reading.migrate", counting)
+    store = SQLiteStore(path, read_only=True)
+    for _ in range(3):
+        assert (store.runs(), store.events("lm")) == (["lm"], [])
+    assert len(made) == 1
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE runs SET name = 'other'")
+    assert store.runs() == ["other"]
+    assert len(made) == 2
+    # No connection goes through a fork.
+    if (child := os.fork()) == 0:
+        os._exit(0 if store.runs() == ["other"] else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 EVIL = {

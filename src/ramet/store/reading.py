@@ -35,6 +35,8 @@ class ReadOnlyDatabase:
         self._clock, self._processes = clock, processes
         self._patience_s = min(patience_s, PATIENCE_S)
         self._lock = threading.Lock()
+        # A copy of a store of an older schema, brought up, and the files that it is of.
+        self._brought_up: tuple[Files, sqlite3.Connection] | None = None
         self._sharing = sharing(path)
         forking.watch(self)
 
@@ -61,11 +63,14 @@ class ReadOnlyDatabase:
         raise file_refusals.only_read(self.path)
 
     def close(self) -> None:
-        """Do nothing: no connection stays open."""
+        """Drop the copy of an older store; no connection to a file stays open."""
+        with self._lock:
+            self._drop()
 
     def pause(self) -> None:
         """Wait for a read that is going on, and let none begin until ``resume``."""
         self._lock.acquire()
+        self._drop()
 
     def resume(self) -> None:
         """Let it be read again."""
@@ -121,11 +126,35 @@ class ReadOnlyDatabase:
             raise file_refusals.empty(self.path)
         if not is_old(version):
             return query(connection)
-        with closing(_connect(":memory:")) as copy:
+        return query(self._copy_of(connection))
+
+    def _copy_of(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Return a copy that is brought up, the same as before if the file did not change."""
+        files = Files.of(os.path.realpath(self.path))
+        if self._brought_up is not None and self._brought_up[0] == files and files.alone:
+            return self._brought_up[1]
+        self._drop()
+        copy = _connect(":memory:")
+        # At once, so that it is closed whatever happens.
+        self._brought_up = files, copy
+        try:
             connection.backup(copy)
             set_up(copy, self._processes)
             migrate(copy, self.path)
-            return query(copy)
+        except BaseException:
+            self._drop()
+            raise
+        return copy
+
+    def _drop(self) -> None:
+        if self._brought_up is not None:
+            self._brought_up[1].close()
+            self._brought_up = None
+
+    def __del__(self) -> None:
+        # Absent if it was never made.
+        if hasattr(self, "_brought_up"):
+            self._drop()
 
     def _attempts(self) -> Iterator[None]:
         yield
