@@ -106,7 +106,9 @@ def read_opening(run: RunRow, found: Sequence[tuple[Any, ...]]) -> RunOpened:
 def read_seats(run: RunRow, found: Sequence[tuple[Any, ...]], *, now: float) -> list[Seat]:
     """Return how all members stand, and who holds them."""
     seats = [_seat(run, columns, now=now) for columns in found]
-    if [seat.standing.member for seat in seats] != list(range(run.members)):
+    there = [seat.standing.member for seat in seats]
+    # Their number first: a forged one may be too large to count up to.
+    if len(there) != run.members or there != list(range(len(there))):
         why = f"it has {run.members} members, but {len(seats)} rows of them"
         raise damaged(f"run {run.name!r}", why)
     return seats
