@@ -184,6 +184,14 @@ def test_what_is_held_may_be_deleted(
 def test_what_is_no_file_is_missing_from_a_copy_on_another_disk(
     tmp_path: Path, on_other_disks: object
 ) -> None:
+    check_that_a_fifo_is_missing(tmp_path)
+
+
+def test_what_is_no_file_is_missing_from_a_copy_on_the_same_disk(tmp_path: Path) -> None:
+    check_that_a_fifo_is_missing(tmp_path)
+
+
+def check_that_a_fifo_is_missing(tmp_path: Path) -> None:
     source, target = DirectoryBlobs(tmp_path / "source"), DirectoryBlobs(tmp_path / "target")
     key = f"0-0-{library.digest.digest([b'weights'])}"
     source.put("lm", key, [b"weights"])

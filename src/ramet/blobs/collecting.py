@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from ramet.blobs.directory import DirectoryBlobs
-from ramet.blobs.reading import NotWhole, opened
+from ramet.blobs.reading import NotWhole, check_regular, opened
 
 # Files at a time; processes may often have a thousand.
 MOST_OPEN = 256
@@ -56,6 +56,7 @@ class Collecting:
         kept, copy = self._source.path_of(run, key), self._target.path_of(run, key)
         if (run, key) in self._open:
             return
+        check_regular(os.stat(kept))  # noqa: PTH116 - as in directory.py
         copy.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(kept, copy)

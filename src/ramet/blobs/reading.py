@@ -53,17 +53,18 @@ def content(path: str, expected: str) -> Buffer:
 def opened(path: str) -> FileIO:
     """Open a regular file, and nothing else, without ever waiting for somebody to write."""
     # Opening some devices does something.
-    _check_regular(os.stat(path))  # noqa: PTH116 - as in directory.py
+    check_regular(os.stat(path))  # noqa: PTH116 - as in directory.py
     file = FileIO(os.open(path, FLAGS))
     try:
-        _check_regular(os.fstat(file.fileno()))
+        check_regular(os.fstat(file.fileno()))
     except NotWhole:
         file.close()
         raise
     return file
 
 
-def _check_regular(status: os.stat_result) -> None:
+def check_regular(status: os.stat_result) -> None:
+    """Refuse what is no regular file."""
     if not stat.S_ISREG(status.st_mode):
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise NotWhole(f"it is {kind} in place of a file")
