@@ -72,11 +72,6 @@ def checksum(row: tuple[Any, ...]) -> bytes:
     return xxhash.xxh3_64_digest(_packed(row))
 
 
-def is_text(value: object) -> bool:
-    """Say whether a value is text, and text that was stored as UTF-8."""
-    return isinstance(value, str) and not any("\ud800" <= mark <= "\udfff" for mark in value)
-
-
 def read_run(columns: tuple[Any, ...]) -> RunRow:
     """Return a run."""
     row = RunRow(*columns[:-1])

@@ -105,14 +105,8 @@ def descriptors_closed(path: Path) -> StoreError:
 def not_a_store(path: str | PathLike[str], why: str) -> NotAStore:
     return NotAStore(
         f"a store must be a file that ramet made, or a path where there is none yet, but "
-        f"{_shown(path)} is neither: {why}. It was left as it is; name another path"
+        f"{fspath(path)} is neither: {why}. It was left as it is; name another path"
     )
-
-
-def _shown(path: str | PathLike[str]) -> str:
-    """Return a path, with escapes if it cannot be printed."""
-    text = fspath(path)
-    return text if text.isprintable() else repr(text)
 
 
 def corrupt(path: Path, why: str) -> CorruptStore:

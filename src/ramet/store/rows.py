@@ -18,7 +18,6 @@ from ramet.store.checked import (
     MemberRow,
     RunRow,
     checksum,
-    is_text,
     read_log,
     read_opening,
     read_run,
@@ -27,6 +26,7 @@ from ramet.store.checked import (
 from ramet.store.refusals import copied_moved, damaged, lease_lost, log_moved, run_not_found
 from ramet.store.statements import queries
 from ramet.store.summary import Summary
+from ramet.wording import is_text
 
 
 class Free(NamedTuple):
@@ -261,7 +261,7 @@ def names(connection: sqlite3.Connection) -> list[str]:
     """Return the names of the runs, in the order in which they were opened."""
     found = [name for (name,) in connection.execute(queries()["names"])]
     for name in found:
-        if not is_text(name):
+        if not (isinstance(name, str) and is_text(name)):
             raise damaged(f"the name of run {name!r}", "it is not text in UTF-8")
     return found
 
