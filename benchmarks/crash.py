@@ -10,7 +10,8 @@ workers, and one for all.
 
 ``lost_turns_beyond_flight`` counts turns that a worker was told were over and that somebody trained
 again, or that are not in the log; ``identical_final_population`` compares bit for bit, checkpoints'
-digests and all; ``doctor_errors`` are what `ramet doctor` finds.
+digests and all; ``doctor_errors`` are what `ramet doctor` finds. ``met_in_one_turn`` counts trials
+that were repeated, because three workers happened to die in the same turn: such a turn is given up.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from typing import Any
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.events import TurnEnded, canonical
+from ramet.events import TurnEnded, TurnLost, canonical
 from ramet.faults import POINTS, VARIABLE
 from ramet.history import Result
 from ramet.history.doctor import examine
@@ -39,6 +40,9 @@ STEPS, TURN_S = 1_200, 0.004
 PAUSES_S = (0.05, 0.6)
 # Kills before some turn must have been begun.
 IN_A_ROW = 3
+
+# What is summed up for each number of workers.
+SUMMED = ("kills", "at_points", "met_in_one_turn", "lost", "different", "doctor_errors")
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0), decay=ramet.Uniform(0.0, 0.5))
 STRATEGIES: dict[str, ramet.Strategy] = {
@@ -220,7 +224,7 @@ def trials(strategy: str, kills: int, seed: int) -> Iterator[dict[str, Any]]:
     reference = unkilled(strategy)
     chance = random.Random(seed)  # noqa: S311 - nobody is to be kept from guessing
     for workers in WORKERS:
-        sums = dict.fromkeys(("kills", "at_points", "lost", "different", "doctor_errors"), 0)
+        sums = dict.fromkeys(SUMMED, 0)
         left = -(-kills // len(WORKERS))
         while left > sums["kills"]:
             with tempfile.TemporaryDirectory() as name:
@@ -231,11 +235,28 @@ def trials(strategy: str, kills: int, seed: int) -> Iterator[dict[str, Any]]:
                 )
                 add(sums, judged(folder, reference))
         for point in POINTS:
-            with tempfile.TemporaryDirectory() as name:
-                kill_at_point(Path(name), strategy, point, workers=workers)
-                add(sums, judged(Path(name), reference))
+            while not (found := at_point(strategy, point, reference, workers=workers)):
+                sums["met_in_one_turn"] += 1
+            add(sums, found)
             sums["at_points"] += 1
         yield {"workers": workers, **sums}
+
+
+def at_point(
+    strategy: str, point: str, reference: Result, *, workers: int
+) -> dict[str, int] | None:
+    """Return what a run has come to whose workers died at a point; None if three met in one turn.
+
+    Then the turn was given up, as a training's own fault is: the run must not be as if nothing had
+    happened.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        kill_at_point(Path(name), strategy, point, workers=workers)
+        found = judged(Path(name), reference)
+        where = place(Path(name) / "runs.db")
+        events = Result(store=where.store, blobs=where.blobs, name="crash").events
+    given_up = any(isinstance(event, TurnLost) and event.why == "fatal" for event in events)
+    return None if given_up and not (found["lost"] or found["doctor_errors"]) else found
 
 
 def add(sums: dict[str, int], more: dict[str, int]) -> None:
