@@ -3,6 +3,9 @@
 import itertools
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +153,64 @@ def test_what_is_no_schedule_is_refused(data: bytes, tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ScheduleError, match=r"in a file that can be read, but .*No such file"):
         Schedule.load(tmp_path / "s.json")
+
+
+def test_a_file_larger_than_any_schedule_is_refused_before_it_is_read_whole(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "s.json"
+    with path.open("wb") as holes:
+        holes.truncate(1 << 30)
+    with pytest.raises(ScheduleError, match=r"at most 67,108,864 bytes, but .*s\.json has more"):
+        Schedule.load(path)
+
+
+def test_a_space_larger_than_any_is_refused_before_there_is_memory_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    lists = b"[" + b"[]," * (6 << 20) + b"[]]"
+    path.write_bytes(DEEP[: DEEP.index(b"[[")] + lists + b"}}")
+    with pytest.raises(ScheduleError, match="a space has at most 16,777,216 bytes, but"):
+        Schedule.load(path)
+
+
+def test_a_schedule_too_large_for_a_file_is_refused_and_the_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text("something else")
+    large = Schedule((Piece(start=0, stop=1, hparams={"text": "x" * (1 << 26)}),))
+    with pytest.raises(ScheduleError, match=r"at most .* but this one would have 67,109,"):
+        large.save(path)
+    assert path.read_text() == "something else"
+
+
+LOADS = """
+import sys
+from ramet.schedule import Schedule
+from ramet.errors import ScheduleError
+try:
+    print(Schedule.load(sys.argv[1]).steps)
+except ScheduleError as error:
+    print(error)
+"""
+
+
+def loaded(path: str | Path, **more: Any) -> str:
+    """Load a schedule in another process, because one that waits for ever must be ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, path], capture_output=True, timeout=60, check=True, **more
+    )
+    return done.stdout.decode()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+def test_a_fifo_in_place_of_a_schedule_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.json")
+    assert "must be a schedule as ramet writes them" in loaded(tmp_path / "s.json")
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="there is no /dev/stdin")
+def test_a_schedule_is_read_from_a_pipe(tmp_path: Path) -> None:
+    DROPS.save(tmp_path / "s.json")
+    assert loaded("/dev/stdin", input=(tmp_path / "s.json").read_bytes()) == "30\n"
 
 
 @given(SCHEDULES, st.integers(1, 400))

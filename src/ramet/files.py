@@ -1,4 +1,4 @@
-"""Files that a user names: replaced once the new one is whole, or written through."""
+"""Files that a user names: read, replaced once the new one is whole, or written through."""
 
 import contextlib
 import errno
@@ -12,6 +12,8 @@ from ramet.errors import UsageError
 
 # Or Windows ends lines in its own way.
 _BINARY = getattr(os, "O_BINARY", 0)
+# Opens a FIFO without waiting for a writer.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 # Links that a path may lead through, as on Linux.
 MAX_LINKS = 40
 # Where the paths of this process's descriptors are, by the systems that have them.
@@ -31,6 +33,24 @@ def impossible(path: str) -> str | None:
     except UnicodeEncodeError as error:
         return f"no path of this system can have {error.object[error.start]!r} in it"
     return None
+
+
+def read(path: str | PathLike[str], at_most: int) -> bytes:
+    """Return the first bytes of a file that a user named.
+
+    Of a FIFO that no process writes to there are none. Raises OSError, or ValueError for a path
+    that no file can have.
+    """
+    with open(path, "rb", opener=_opened_at_once) as file:
+        return file.read(at_most)
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | _AT_ONCE)
+    if _AT_ONCE:
+        # What a writer that is there has yet to write is waited for.
+        os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def write(path: str | PathLike[str], data: bytes) -> int:
