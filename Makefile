@@ -40,6 +40,7 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --doctest-modules src/ramet
 	$(BIN)/python -m tools.snippets README.md docs

@@ -9,6 +9,7 @@ import tempfile
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -33,12 +34,22 @@ config = BertConfig(
 )
 
 
-def lines(number, seed):
-    numbers = torch.randint(10, (number, LENGTH), generator=torch.Generator().manual_seed(seed))
-    return [{"input_ids": line, "labels": int(line[-1] > line[0])} for line in numbers]
+class Lines(Dataset):
+    """Lines of digits, each labelled with whether its last is larger than its first."""
+
+    def __init__(self, number, seed):
+        generator = torch.Generator().manual_seed(seed)
+        self.lines = torch.randint(10, (number, LENGTH), generator=generator)
+
+    def __len__(self):
+        return len(self.lines)
+
+    def __getitem__(self, index):
+        line = self.lines[index]
+        return {"input_ids": line, "labels": int(line[-1] > line[0])}
 
 
-learn, score, test = lines(1_000, seed=0), lines(500, seed=1), lines(500, seed=2)
+learn, score, test = Lines(1_000, seed=0), Lines(500, seed=1), Lines(500, seed=2)
 
 
 def accuracy(predictions):

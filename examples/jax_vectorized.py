@@ -10,8 +10,8 @@ from sklearn.datasets import load_digits
 import ramet
 import ramet.jax
 
-images, labels = load_digits(return_X_y=True)
-images, labels = jnp.asarray(images / 16, jnp.float32), jnp.asarray(labels)
+pixels, digits = load_digits(return_X_y=True)
+images, labels = jnp.asarray(pixels / 16, jnp.float32), jnp.asarray(digits)
 learn, score, test = slice(0, 1_000), slice(1_000, 1_400), slice(1_400, None)
 
 

@@ -12,6 +12,7 @@ import argparse
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.spaces import flatdim
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import nn
 from torch.distributions import Categorical
@@ -76,7 +77,7 @@ class Rollout:
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
         size = (args.num_steps, args.num_envs)
-        self.seen = torch.zeros((*size, *self.envs.single_observation_space.shape))
+        self.seen = torch.zeros((*size, flatdim(self.envs.single_observation_space)))
         self.actions = torch.zeros(size, dtype=torch.long)
         self.log_probs, self.rewards, self.dones, self.values = torch.zeros(4, *size)
 
@@ -136,8 +137,8 @@ def update(args, agent, optimizer, rollout, hparams):
 
 
 def agent_for(args):
-    with gymnasium.make(args.env_id) as env:
-        return Agent(env.observation_space.shape[0], int(env.action_space.n))
+    env = gymnasium.make(args.env_id)
+    return Agent(flatdim(env.observation_space), flatdim(env.action_space))
 
 
 def play(args, agent, episodes=10):
@@ -149,7 +150,7 @@ def play(args, agent, episodes=10):
             while not over:
                 action = int(agent.policy(torch.as_tensor(seen)).probs.argmax())
                 seen, reward, ended, cut_off, _ = env.step(action)
-                total, over = total + reward, ended or cut_off
+                total, over = total + float(reward), ended or cut_off
             returns.append(total)
     return np.mean(returns)
 

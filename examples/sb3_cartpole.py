@@ -8,6 +8,7 @@ timesteps and the update that follows.
 
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import ramet
@@ -38,7 +39,7 @@ def main():
 
     model = algorithm(seed=0)
     ramet.torch.load_model(model.policy, result.best.load())
-    held, _ = evaluate_policy(model, model.get_env(), n_eval_episodes=10)
+    held, _ = evaluate_policy(model, make_vec_env("CartPole-v1", seed=0), n_eval_episodes=10)
     print(f"the pole is held for {held:.0f} of 500 timesteps")
     for step, hparams in result.schedule():
         print(f"from step {step}: {', '.join(f'{k} = {v:.2g}' for k, v in hparams.items())}")

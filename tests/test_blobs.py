@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import pickle
 import shutil
@@ -417,6 +416,7 @@ def test_what_a_writer_is_still_at_work_on_is_no_leftover(blobs: DirectoryBlobs)
 def test_a_file_taken_for_a_leftover_before_it_was_locked_is_begun_again(
     blobs: DirectoryBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="needs the locks of Unix")
     flock, taken = fcntl.flock, []
 
     def too_late(descriptor: Any, operation: int) -> None:
@@ -436,6 +436,8 @@ def test_a_file_taken_for_a_leftover_before_it_was_locked_is_begun_again(
 def test_where_there_are_no_locks_blobs_are_kept_and_leftovers_stay(
     blobs: DirectoryBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="needs the locks of Unix")
+
     def no_locks(*args: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 

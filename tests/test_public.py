@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import ramet
 
 PUBLIC = """
@@ -21,6 +23,22 @@ def test_the_public_names_are_these() -> None:
     assert sorted(ramet.__all__) == sorted(PUBLIC.split())
     # Not among them, or a star import would hide the builtin.
     assert all(hasattr(ramet, name) for name in [*ramet.__all__, "open"])
+
+
+def test_plots_and_reports_are_imported_when_they_are_first_used() -> None:
+    code = (
+        "import sys, ramet; print('ramet.plots' in sys.modules, 'ramet.report' in sys.modules); "
+        "print(callable(ramet.plots.scores), callable(ramet.report.write))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+    assert said.split() == ["False", "False", "True", "True"]
+
+
+def test_a_name_that_ramet_has_not_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'ramet' has no attribute 'plot'"):
+        ramet.plot  # noqa: B018 - looking is what fails
 
 
 def test_importing_ramet_loads_nothing_heavy() -> None:

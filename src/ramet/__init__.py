@@ -1,5 +1,11 @@
 """Population based training on any training loop."""
 
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ramet import errors as errors
+from ramet import history as history
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.engine import Run, Task, Trainee, Turn, replay, run
 
@@ -26,6 +32,20 @@ from ramet.strategies import (
     Truncation,
     TTest,
 )
+
+if TYPE_CHECKING:
+    from ramet import plots as plots
+    from ramet import report as report
+else:  # A type checker finds a wrong name by itself, unless it sees this.
+
+    def __getattr__(name: str) -> Any:
+        """Import the parts that take long to import, or need an extra, when they are first used."""
+        if name in {"plots", "report"}:
+            return importlib.import_module(f"ramet.{name}")
+        raise AttributeError(
+            f"module 'ramet' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+        )
+
 
 __all__ = [
     "FIRE",

@@ -28,7 +28,7 @@ class Explore(Protocol):
     Any domain but a constant may come. What leaves a range is clipped to it.
     """
 
-    def move(self, domain: "Domain", value: Any, rng: np.random.Generator) -> Any:
+    def move(self, domain: "Domain", value: Any, rng: np.random.Generator, /) -> Any:
         """Return a value of the domain."""
         ...
 

@@ -133,7 +133,8 @@ def test_workers_end_with_their_parent_and_the_run_goes_on(
     process = under_way(script, store, "2")
     crew = children(process.pid)
     process.send_signal(how)
-    _, _, err = finished(process)
+    code, _, err = finished(process)
+    assert code == -how
     wait_for(lambda: not any(alive(worker) for worker in crew))
     assert "Traceback" not in err
     assert {seat.worker for seat in seats_in(store)} == {None}

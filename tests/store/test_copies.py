@@ -1,6 +1,5 @@
 """A store that is copied, looked at and left by others while a process writes it."""
 
-import fcntl
 import shutil
 import sqlite3
 import subprocess
@@ -233,6 +232,7 @@ def test_what_cannot_be_paused_keeps_no_store_locked_after_a_fork(
 def test_a_link_to_a_store_has_the_lock_of_the_store(
     store: SQLiteStore, path: Path, tmp_path: Path
 ) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="needs the locks of Unix")
     link = tmp_path / "link.db"
     link.symlink_to(path)
     linked = SQLiteStore(link)

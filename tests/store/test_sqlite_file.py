@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -163,6 +162,7 @@ def test_a_commit_that_finds_the_disk_full_writes_nothing(
 
 
 def test_a_commit_that_the_system_refuses_writes_nothing(store: SQLiteStore) -> None:
+    resource = pytest.importorskip("resource", reason="needs the limits of Unix")
     lease = claim(store)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, limits[1]))

@@ -134,15 +134,15 @@ TrainFunction: TypeAlias = Callable[[Trainee], object]
 class Task(Protocol):
     """Training in three functions of a state, as the PBT paper has it."""
 
-    def init(self, rng: np.random.Generator) -> Tree:
+    def init(self, rng: np.random.Generator, /) -> Tree:
         """Return the state that a member begins with."""
         ...
 
-    def step(self, state: Tree, hparams: Any, steps: int, rng: np.random.Generator) -> Tree:
+    def step(self, state: Tree, hparams: Any, steps: int, rng: np.random.Generator, /) -> Tree:
         """Return the state after some steps with these values, which are read by name."""
         ...
 
-    def evaluate(self, state: Tree) -> Any:
+    def evaluate(self, state: Tree, /) -> Any:
         """Return the score."""
         ...
 

@@ -3,12 +3,16 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any, BinaryIO, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, get_args
 
 import msgspec
 
 from ramet.errors import UsageError
 from ramet.history.frames import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
 # What a cell begins with that spreadsheets evaluate (OWASP: CSV injection), or our own escape.
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
@@ -16,7 +20,7 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
 
-def as_pandas(rows: Sequence[Row], columns: Sequence[str]) -> Any:
+def as_pandas(rows: Sequence[Row], columns: Sequence[str]) -> "pd.DataFrame":
     """Return rows as a data frame of pandas."""
     try:
         import pandas as pd  # noqa: PLC0415 - the user's, and slow to import
@@ -25,7 +29,7 @@ def as_pandas(rows: Sequence[Row], columns: Sequence[str]) -> Any:
     return pd.DataFrame(rows, columns=list(columns))
 
 
-def as_polars(rows: Sequence[Row], columns: Sequence[str]) -> Any:
+def as_polars(rows: Sequence[Row], columns: Sequence[str]) -> "pl.DataFrame":
     """Return rows as a data frame of Polars."""
     try:
         import polars as pl  # noqa: PLC0415 - the user's, and slow to import

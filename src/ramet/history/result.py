@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ramet.blobs import Blobs, MemoryBlobs
 from ramet.errors import CorruptLog, NoBest
@@ -22,6 +22,10 @@ from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
 from ramet.schedule import Schedule
 from ramet.store.base import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
 # Events that are read at a time where a log is not kept.
 PAGE = 20_000
@@ -213,11 +217,11 @@ class Result:
         """Return the rows of a table one by one, which takes less memory where there are many."""
         return each_row(table, self.log, self._lineage)
 
-    def to_pandas(self, table: Table = "turns") -> Any:
+    def to_pandas(self, table: Table = "turns") -> "pd.DataFrame":
         """Return a table as a data frame of pandas."""
         return as_pandas(self.rows(table), columns(table, self.opening))
 
-    def to_polars(self, table: Table = "turns") -> Any:
+    def to_polars(self, table: Table = "turns") -> "pl.DataFrame":
         """Return a table as a data frame of Polars."""
         return as_polars(self.rows(table), columns(table, self.opening))
 

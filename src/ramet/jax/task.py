@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -19,22 +19,20 @@ from ramet.values import Values
 if TYPE_CHECKING:
     from ramet.jax.program import Program
 
-Hparams: TypeAlias = Mapping[str, Any]
-
 
 @runtime_checkable
 class Functions(Protocol):
     """What a task is made of, all of it traceable."""
 
-    def init(self, key: jax.Array) -> Pytree:
+    def init(self, key: jax.Array, /) -> Pytree:
         """Return the state that a member begins with."""
         ...
 
-    def step(self, state: Pytree, hparams: Hparams, steps: int, key: jax.Array) -> Pytree:
+    def step(self, state: Pytree, hparams: Any, steps: int, key: jax.Array, /) -> Pytree:
         """Return the state after so many steps; hyperparameters are traced numbers."""
         ...
 
-    def evaluate(self, state: Pytree) -> Any:
+    def evaluate(self, state: Pytree, /) -> Any:
         """Return the score."""
         ...
 

@@ -20,7 +20,7 @@ class State(Protocol):
         """Return all of it as a state tree."""
         ...
 
-    def restore(self, tree: Tree) -> None:
+    def restore(self, tree: Tree, /) -> None:
         """Become what was captured."""
         ...
 
@@ -29,7 +29,7 @@ class State(Protocol):
 class Bindable(Protocol):
     """A state that hyperparameters can be applied to, and read back from."""
 
-    def apply(self, hparams: Mapping[str, Value]) -> None:
+    def apply(self, hparams: Mapping[str, Value], /) -> None:
         """Put the values where training uses them."""
         ...
 
@@ -42,7 +42,7 @@ class Bindable(Protocol):
 class Explaining(Protocol):
     """A bindable state that may know who overwrites what is applied to it."""
 
-    def explain(self, name: str) -> str | None:
+    def explain(self, name: str, /) -> str | None:
         """Say who sets a hyperparameter to something else, and what to do; None if unknown."""
         ...
 

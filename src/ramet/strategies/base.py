@@ -71,12 +71,12 @@ class Strategy(Protocol):
         """Whether all members decide together, at a round's end."""
         ...
 
-    def births(self, space: Space, steps: int, rng: np.random.Generator) -> Sequence[Birth]:
+    def births(self, space: Space, steps: int, rng: np.random.Generator, /) -> Sequence[Birth]:
         """Return what each member starts with."""
         ...
 
     def decide(
-        self, population: Population, ready: Sequence[int], rng: np.random.Generator
+        self, population: Population, ready: Sequence[int], rng: np.random.Generator, /
     ) -> Iterable[Action]:
         """Return what should change for the members that just ended a turn.
 
@@ -115,7 +115,7 @@ class NeedsScores(Protocol):
 class ChecksBudget(Protocol):
     """A strategy that may refuse more steps for members that have begun."""
 
-    def check_budget(self, population: Population) -> None:
+    def check_budget(self, population: Population, /) -> None:
         """Raise if these members cannot be trained to ``population.steps``."""
         ...
 

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -75,9 +75,6 @@ class FIRE:
     smoother: Smoother | None = None
     initial: Sequence[Mapping[str, Any]] = ()
 
-    synchronous: ClassVar[bool] = True
-    needs_scores: ClassVar[bool] = True
-
     @classmethod
     def for_workers(
         cls, workers: int, *, ready: int, evaluate_every: int, **settings: Any
@@ -117,6 +114,16 @@ class FIRE:
         check_rule("explore", self.explore, "move", "Perturb((0.5, 0.8, 1.25, 2.0))")
         self._check_evaluators()
         self._check_thresholds()
+
+    @property
+    def synchronous(self) -> bool:
+        """Always: members are compared step by step, at the end of a round."""
+        return True
+
+    @property
+    def needs_scores(self) -> bool:
+        """Always: a curve without a point has nothing to compare there."""
+        return True
 
     @property
     def evaluator_count(self) -> int:

@@ -28,7 +28,7 @@ NUMBERS = (Uniform, LogUniform, Integer)
 class Shape(Protocol):
     """A relative schedule: what the base value is multiplied by, at each part of the training."""
 
-    def __call__(self, part: float) -> float:
+    def __call__(self, part: float, /) -> float:
         """Return the factor at a part, from 0 (the beginning) to 1 (the end)."""
         ...
 

@@ -17,7 +17,7 @@ ENTRY = re.compile(r"(?P<key>\w+)(\[(?P<nth>\d+)\])?")
 class Place(Protocol):
     """Where a hyperparameter takes effect."""
 
-    def write(self, value: Value) -> None:
+    def write(self, value: Value, /) -> None:
         """Put a value there."""
         ...
 

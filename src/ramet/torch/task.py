@@ -34,19 +34,19 @@ OF_GRADIENTS = ("require grad", "requires_grad", "backward() called inside")
 class Functions(Protocol):
     """What a task is made of. Nothing in it may change a tensor in place, or draw by itself."""
 
-    def init(self, rng: np.random.Generator) -> Tensors:
+    def init(self, rng: np.random.Generator, /) -> Tensors:
         """Return the state that a member begins with, in nested dicts."""
         ...
 
-    def draw(self, rng: np.random.Generator, steps: int) -> Tree:
+    def draw(self, rng: np.random.Generator, steps: int, /) -> Tree:
         """Return what so many steps leave to chance: nested dicts of arrays, a row a step."""
         ...
 
-    def step(self, state: Tensors, hparams: Mapping[str, Any], drawn: Tensors) -> Tensors:
+    def step(self, state: Tensors, hparams: Any, drawn: Tensors, /) -> Tensors:
         """Return the state after a step, with a row of what was drawn; values are tensors."""
         ...
 
-    def evaluate(self, state: Tensors) -> Any:
+    def evaluate(self, state: Tensors, /) -> Any:
         """Return the score."""
         ...
 
