@@ -13,10 +13,11 @@ A *page* is a Markdown file of docs, or README, SECURITY or CONTRIBUTING. The ru
 - ``participles``: functions and methods of src named by a participle ("begun", "_taken_back").
   The first word of the name counts. Properties, tests, and verbs that equal their participle
   (read, put, set) are left out.
-- ``docstrings``: public objects without one. Public is what an ``__all__`` in src/ramet lists or a
-  module exports by ``import x as x``, and the public methods and properties of such classes. A
-  value that is no class or function has a comment on the line above. A method of a public Protocol
-  is documented there for every class that has all of the Protocol's methods and fields.
+- ``docstrings``: public objects without one. Public is what an ``__all__`` in src/ramet lists, what
+  a module exports by ``import x as x`` and an ``__init__`` by ``x = y``, and the public methods and
+  properties of such classes. A value that is no class or function has a comment on the line above.
+  A method of a public Protocol is documented there for every class that has all of the Protocol's
+  methods and fields.
 - ``arguments``: public objects with an argument or field that is not documented. It is documented
   by an entry in "Args:" or "Attributes:", by standing in the docstring in backticks, or, for a
   field, by a comment above it, on its line, or by a string below it. A comment is about the one

@@ -22,24 +22,26 @@ def find_public(sources: Sequence[Source]) -> list[Public]:
     modules = {source.module: source for source in sources if source.is_python}
     found: dict[tuple[str, int], Public] = {}
     for module in sorted(modules, key=lambda module: (module.count("."), module)):
-        for name in _exports(modules[module].tree):
+        package = modules[module].path.endswith("__init__.py")
+        for name in _exports(modules[module].tree, package=package):
             public = _resolve(modules, module, name, f"{module}.{name}")
             if public is not None:
                 found.setdefault((public.source.path, public.node.lineno), public)
     return list(found.values())
 
 
-def _exports(tree: ast.Module) -> list[str]:
-    """Return the names in ``__all__``, and those of ``import x as x`` and of ``__all__ + [x]``."""
+def _exports(tree: ast.Module, *, package: bool) -> list[str]:
+    """Return the names in ``__all__``, of ``import x as x`` and, in a package, of ``x = y``."""
     names = []
     for statement in _statements(tree.body):
         if isinstance(statement, ast.ImportFrom):
             names += [alias.name for alias in statement.names if alias.asname == alias.name]
-        elif isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign):
-            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-            if isinstance(target, ast.Name) and target.id == "__all__":
+        elif isinstance(statement, Value):
+            if "__all__" in _targets(statement):
                 constants = ast.walk(statement.value) if statement.value else ()
                 names += [str(node.value) for node in constants if isinstance(node, ast.Constant)]
+            elif package and isinstance(statement.value, ast.Name):
+                names += [name for name in _targets(statement) if not name.startswith("_")]
     return names
 
 
