@@ -6,12 +6,13 @@ WHEEL_ENV := .venv-wheel
 FLOOR_ENV := .venv-floors
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel floors format clean
+.PHONY: help demo test check check-code words wheel floors format clean
 
 help:
 	@echo "make demo    install into .venv and train the demo population"
 	@echo "make test    install into .venv and run every test, quick ones first"
-	@echo "make check   formatting, lint, types, layers, doctests, README snippets"
+	@echo "make check   formatting, lint, types, layers, doctests, README snippets, words"
+	@echo "make words   what is left of odd words, missing documentation and overgrown code"
 	@echo "make wheel   build the wheel and run the README's first example on it, alone"
 	@echo "make floors  run the quick tests on the oldest dependencies we accept"
 	@echo "make format  put the code in its format"
@@ -36,14 +37,20 @@ test: .venv/dev
 	$(BIN)/python -m pytest -m "not slow" -n auto
 	$(BIN)/python -m pytest -m slow -n auto
 
-check: .venv/dev
+# The words come last: what is above their limits hides no other failure.
+check: check-code words
+
+check-code: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q --doctest-modules src/ramet
+	$(BIN)/python -m pytest -q --doctest-modules src/ramet tools/words
 	$(BIN)/python -m tools.snippets README.md docs
+
+words: .venv/dev
+	$(BIN)/python -m tools.words
 
 wheel: .venv/dev
 	rm -rf dist $(WHEEL_ENV)
