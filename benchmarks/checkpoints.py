@@ -117,7 +117,7 @@ def exploit_ms(folder: Path, mb: float, times: int) -> float:
         folder / "runs.db",
         space=ramet.Space(lr=ramet.Uniform(0.0, 1.0)),
         strategy=ramet.PBT(
-            population=2, ready=1, synchronous=True, exploit=ramet.BinaryTournament()
+            population=2, turn_steps=1, synchronous=True, exploit=ramet.BinaryTournament()
         ),
         steps=2 * times + 1,
         mode="max",
@@ -142,7 +142,7 @@ def exploit_ms(folder: Path, mb: float, times: int) -> float:
 
     extra = []
     for number in range(times):
-        # To and fro, since every so many turns old checkpoints are swept.
+        # To and fro, since every so many turns old checkpoints are pruned.
         copied_first = number // 2 % 2 == 1
         seconds = {
             copies: round_taking(copies=copies) for copies in (copied_first, not copied_first)

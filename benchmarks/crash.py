@@ -46,8 +46,8 @@ SUMMED = ("kills", "at_points", "met_in_one_turn", "lost", "different", "doctor_
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0), decay=ramet.Uniform(0.0, 0.5))
 STRATEGIES: dict[str, ramet.Strategy] = {
-    "pbt": ramet.PBT(population=8, ready=10, synchronous=True),
-    "fire": ramet.FIRE(ready=10, evaluate_every=1, size=3, evaluators=3),
+    "pbt": ramet.PBT(population=8, turn_steps=10, synchronous=True),
+    "fire": ramet.FIRE(turn_steps=10, evaluate_every=1, size=3, evaluators=3),
 }
 
 
@@ -57,10 +57,10 @@ class Descent:
     def __init__(self, notes: Path | None, turn_s: float) -> None:
         self.notes, self.turn_s = notes, turn_s
 
-    def __call__(self, member: ramet.Trainee) -> None:
-        state = {"w": member.rng.normal(size=64)}
+    def __call__(self, session: ramet.Session) -> None:
+        state = {"w": session.rng.normal(size=64)}
         before: ramet.Turn | None = None
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             # The last turn was told before this one was asked for.
             self.note("over", before)
             self.note("begun", turn)

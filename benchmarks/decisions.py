@@ -28,11 +28,15 @@ SPACE = ramet.Space(
 def strategies(members: int) -> dict[str, ramet.Strategy]:
     """Return each strategy by its name."""
     return {
-        "truncation": ramet.PBT(population=members, ready=10),
-        "tournament": ramet.PBT(population=members, ready=10, exploit=ramet.BinaryTournament()),
-        "t-test": ramet.PBT(population=members, ready=10, exploit=ramet.TTest()),
-        "random search": ramet.RandomSearch(population=members, ready=10),
-        "hand-tuned": ramet.HandTuned(population=members, ready=10, shapes={"lr": ramet.Drops()}),
+        "truncation": ramet.PBT(population=members, turn_steps=10),
+        "tournament": ramet.PBT(
+            population=members, turn_steps=10, exploit=ramet.BinaryTournament()
+        ),
+        "t-test": ramet.PBT(population=members, turn_steps=10, exploit=ramet.TTest()),
+        "random search": ramet.RandomSearch(population=members, turn_steps=10),
+        "hand-tuned": ramet.HandTuned(
+            population=members, turn_steps=10, shapes={"lr": ramet.Drops()}
+        ),
     }
 
 

@@ -75,7 +75,7 @@ def main() -> None:
     chosen = options.parse_args()
     rng = np.random.default_rng(0)
     for workers in chosen.workers:
-        fire = ramet.FIRE.for_workers(workers, ready=READY, evaluate_every=EVERY)
+        fire = ramet.FIRE.for_workers(workers, turn_steps=READY, evaluate_every=EVERY)
         for points in chosen.points:
             seen = [population(fire, points + more, rng) for more in range(chosen.times + 1)]
             first, *rest = [decision_ms(fire, each, seed) for seed, each in enumerate(seen)]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.engine.metrics import MOST_POINTS
+from ramet.engine.run.metrics import MOST_POINTS
 from ramet.events import TurnEnded, decode, encode
 
 # Of which the fastest counts.
@@ -39,7 +39,7 @@ def measure(metrics: int) -> dict[str, float]:
     numbers = {f"loss{nth}": 0.5 for nth in range(metrics)}
     run = ramet.open(
         space=ramet.Space(lr=ramet.Uniform(0.0, 1.0)),
-        strategy=ramet.PBT(population=5, ready=10**9),
+        strategy=ramet.PBT(population=5, turn_steps=10**9),
         steps=10**9,
         mode="max",
         seed=0,

@@ -36,9 +36,9 @@ from ramet.events import TurnEnded, encode
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), momentum=ramet.Uniform(0.0, 0.99))
 
 
-def train(member: ramet.Trainee) -> None:
+def train(session: ramet.Session) -> None:
     state = {"w": np.zeros(4), "progress": 0.0}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         for _ in turn:
             state["progress"] += turn.hparams["lr"] * (1 - turn.hparams["momentum"])
         turn.report(state["progress"])
@@ -48,7 +48,7 @@ def measure(
     *, workers: int, members: int, turns: int, synchronous: bool, durability: Any
 ) -> dict[str, Any]:
     """Train a population, and time it from the call."""
-    strategy = ramet.PBT(population=members, ready=1, synchronous=synchronous)
+    strategy = ramet.PBT(population=members, turn_steps=1, synchronous=synchronous)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "runs.db")
         place = {"store": file, "durability": durability} if workers else {}

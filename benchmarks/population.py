@@ -34,7 +34,7 @@ def opening(members: int, *, synchronous: bool) -> RunOpened:
         mode="max",
         steps=10**9,
         synchronous=synchronous,
-        ready=10,
+        turn_steps=10,
         keep="best",
         space=SPACE.describe(),
         strategy={},

@@ -50,14 +50,14 @@ COSINE = ramet.Cosine()
 
 def random(workers: int, every: int) -> ramet.Strategy:
     return ramet.RandomSearch(
-        population=workers, ready=READY, evaluate_every=every, synchronous=True
+        population=workers, turn_steps=READY, evaluate_every=every, synchronous=True
     )
 
 
 def hand(workers: int, every: int, shape: Shape = COSINE) -> ramet.Strategy:
     return ramet.HandTuned(
         population=workers,
-        ready=READY,
+        turn_steps=READY,
         shapes={"lr": shape},
         evaluate_every=every,
         synchronous=True,
@@ -67,7 +67,7 @@ def hand(workers: int, every: int, shape: Shape = COSINE) -> ramet.Strategy:
 def pbt(workers: int, every: int, factors: Sequence[float] = FIRES) -> ramet.Strategy:
     return ramet.PBT(
         population=workers,
-        ready=READY,
+        turn_steps=READY,
         exploit=ramet.Truncation(0.25),
         explore=ramet.Perturb(factors),
         evaluate_every=every,
@@ -76,7 +76,7 @@ def pbt(workers: int, every: int, factors: Sequence[float] = FIRES) -> ramet.Str
 
 
 def fire(workers: int, every: int) -> ramet.Strategy:
-    return ramet.FIRE.for_workers(workers, ready=READY, evaluate_every=every)
+    return ramet.FIRE.for_workers(workers, turn_steps=READY, evaluate_every=every)
 
 
 # What makes the strategy, of workers and steps between two scores; and for how many workers.
@@ -162,8 +162,8 @@ def main() -> None:
     task = SampledQuadratic(**settings) if chosen.sampled else exact
     methods = chosen.methods or [*TRAINED, *EXACT]
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
-    optimum = best_schedule(exact, rounds=chosen.rounds, ready=READY)
-    limit = final_loss(exact, optimum, ready=READY)
+    optimum = best_schedule(exact, rounds=chosen.rounds, turn_steps=READY)
+    limit = final_loss(exact, optimum, turn_steps=READY)
 
     trials = [
         Trial(
@@ -188,8 +188,8 @@ def main() -> None:
             report(summary(trial.method, trial.workers, losses, limit), as_json=chosen.json)
     for method in methods:
         if method in EXACT:
-            schedule = EXACT[method](exact, rounds=chosen.rounds, ready=READY)
-            loss = final_loss(exact, schedule, ready=READY)
+            schedule = EXACT[method](exact, rounds=chosen.rounds, turn_steps=READY)
+            loss = final_loss(exact, schedule, turn_steps=READY)
             report(summary(method, None, [loss], limit), as_json=chosen.json)
     if chosen.figure:
         # Those with more workers find much the same.

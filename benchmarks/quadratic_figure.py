@@ -12,14 +12,14 @@ from ramet.plots.drawing import OTHERS, figure
 from ramet.testing.quadratic import Floats
 
 
-def draw(optimum: Floats, ready: int, results: dict[str, ramet.Result], out: Path) -> None:
+def draw(optimum: Floats, turn_steps: int, results: dict[str, ramet.Result], out: Path) -> None:
     """Draw what each method found beside the best there is, a rate for each round of so many steps.
 
     On the right are all members of the last method.
     """
     with figure(out, size=(9, 4.4)) as drawn:
         left, right = drawn.subplots(1, 2, sharey=True)
-        draw_schedules(left, optimum, ready, results)
+        draw_schedules(left, optimum, turn_steps, results)
         left.legend(loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=2, fontsize="small")
         left.set(xlabel="step", title="schedules found")
         name, last = list(results.items())[-1]
@@ -27,14 +27,14 @@ def draw(optimum: Floats, ready: int, results: dict[str, ramet.Result], out: Pat
         right.set_title("", loc="left")
         right.set(ylabel="", title=f"all members of {name}")
         for axes in (left, right):
-            axes.set_xlim(0, len(optimum) * ready)
+            axes.set_xlim(0, len(optimum) * turn_steps)
 
 
 def draw_schedules(
-    axes: Axes, optimum: Floats, ready: int, results: dict[str, ramet.Result]
+    axes: Axes, optimum: Floats, turn_steps: int, results: dict[str, ramet.Result]
 ) -> None:
     """Draw the schedules behind the best of each run, and the best that there is."""
-    edges = [round_ * ready for round_ in range(len(optimum) + 1)]
+    edges = [round_ * turn_steps for round_ in range(len(optimum) + 1)]
     axes.stairs(optimum, edges, baseline=None, label="the best there is", color="0.85", linewidth=5)
     *others, last = results
     for name, colour in zip(others, cycle(OTHERS), strict=False):

@@ -27,10 +27,10 @@ def measure_state(*, megabytes: int, durability: Any) -> dict[str, Any]:
     """Train nothing but a little, and time all else; beside it, plain saving and loading."""
     trained_s: list[float] = []
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         net = model(megabytes)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-        for turn in member.turns(ramet.torch.State(net, optimizer)):
+        for turn in session.turns(ramet.torch.State(net, optimizer)):
             list(turn)
             began = time.perf_counter()
             with torch.no_grad():
@@ -40,7 +40,7 @@ def measure_state(*, megabytes: int, durability: Any) -> dict[str, Any]:
             trained_s.append(time.perf_counter() - began)
 
     with tempfile.TemporaryDirectory() as folder:
-        strategy = ramet.PBT(population=MEMBERS, ready=1, synchronous=True)
+        strategy = ramet.PBT(population=MEMBERS, turn_steps=1, synchronous=True)
         result = ramet.run(
             train,
             SPACE,

@@ -84,17 +84,19 @@ class Timed:
         program.stretch = noting
         return program
 
-    def __call__(self, member: ramet.Trainee) -> None:
-        self._task(member)
+    def __call__(self, session: ramet.Session) -> None:
+        self._task(session)
 
 
 def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float, float, float]:
     """Return the steps a second of a run, and when what was timed of it began and ended."""
     ready = READY.get(shape, READY_CONV)
     rounds = max(ROUNDS, -(-TIMED.get(shape, TIMED_CONV) // (members * ready)))
-    strategy: ramet.Strategy = ramet.RandomSearch(population=members, ready=ready, synchronous=True)
+    strategy: ramet.Strategy = ramet.RandomSearch(
+        population=members, turn_steps=ready, synchronous=True
+    )
     if members >= 5:  # noqa: PLR2004 - the fewest that truncation takes
-        strategy = ramet.PBT(population=members, ready=ready, synchronous=True)
+        strategy = ramet.PBT(population=members, turn_steps=ready, synchronous=True)
     with tempfile.TemporaryDirectory() as folder:
         result = ramet.run(
             timed,

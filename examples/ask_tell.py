@@ -18,7 +18,7 @@ images = images / images.max()
 learn, score = slice(0, 1_200), slice(1_200, None)
 
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 10.0), decay=ramet.LogUniform(1e-6, 0.1))
-strategy = ramet.PBT(population=8, ready=100)
+strategy = ramet.PBT(population=8, turn_steps=100)
 
 
 def first_weights(rng):

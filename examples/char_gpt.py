@@ -144,8 +144,8 @@ def lr_at(iteration, peak):
     return peak * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
 
 
-def train(member):
-    ramet.torch.seed(member.seed)
+def train(session):
+    ramet.torch.seed(session.seed)
     model = GPT()
     matrices = [weights for weights in model.parameters() if weights.dim() >= 2]
     others = [weights for weights in model.parameters() if weights.dim() < 2]
@@ -162,7 +162,7 @@ def train(member):
             "dropout": ramet.torch.dropout(model),
         },
     )
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         # Iterations are counted along the lineage, so that the rate is right after a copy.
         for iteration in turn:
             for group in optimizer.param_groups:
@@ -188,7 +188,7 @@ if __name__ == "__main__":
     result = ramet.run(
         train,
         space,
-        ramet.PBT(population=config.population, ready=config.eval_interval, synchronous=True),
+        ramet.PBT(population=config.population, turn_steps=config.eval_interval, synchronous=True),
         steps=config.max_iters,
         mode="min",
         seed=config.seed,

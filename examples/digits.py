@@ -24,20 +24,22 @@ space = ramet.Space(
     momentum=ramet.Uniform(0.0, 0.99),
     dropout=ramet.Uniform(0.0, 0.6),
 )
-strategy = ramet.PBT(population=16, ready=100, explore=ramet.Perturb((0.8, 1.25)), synchronous=True)
+strategy = ramet.PBT(
+    population=16, turn_steps=100, explore=ramet.Perturb((0.8, 1.25)), synchronous=True
+)
 steps = 2_000
 mode = "max"
 
 
-def train(member):
+def train(session):
     pixels, digits = images.shape[1], 10
     state = {
-        "in": member.rng.normal(size=(pixels, HIDDEN)) / np.sqrt(pixels),
-        "out": member.rng.normal(size=(HIDDEN, digits)) / np.sqrt(HIDDEN),
+        "in": session.rng.normal(size=(pixels, HIDDEN)) / np.sqrt(pixels),
+        "out": session.rng.normal(size=(HIDDEN, digits)) / np.sqrt(HIDDEN),
     }
     # The optimiser's memory follows a member too.
     state |= {f"{name} velocity": np.zeros_like(weights) for name, weights in state.items()}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         for _ in turn:
             batch = turn.rng.choice(learn, size=32)
             keep = turn.rng.random(HIDDEN) >= turn.hparams["dropout"]

@@ -80,14 +80,14 @@ def trainer(model, folder, callbacks=None, **settings):
     return made
 
 
-def train(member):
-    ramet.torch.seed(member.seed)
+def train(session):
+    ramet.torch.seed(session.seed)
     with tempfile.TemporaryDirectory() as folder:
         trainer(
             BertForSequenceClassification(config),
             folder,
-            callbacks=[Turns(member, monitor="eval_accuracy")],
-            seed=member.seed,
+            callbacks=[Turns(session, monitor="eval_accuracy")],
+            seed=session.seed,
             max_steps=1_000_000_000,  # the callback stops it
             lr_scheduler_type="constant",  # the population finds the schedule
         ).train()
@@ -99,7 +99,7 @@ def main():
         weight_decay=ramet.LogUniform(1e-4, 0.1),
         adam_beta1=ramet.Uniform(0.5, 0.95),
     )
-    strategy = ramet.PBT(population=5, ready=25, synchronous=True)
+    strategy = ramet.PBT(population=5, turn_steps=25, synchronous=True)
     result = ramet.run(train, space, strategy, steps=200, mode="max", seed=0)
 
     model = BertForSequenceClassification(config)

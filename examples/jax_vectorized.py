@@ -54,7 +54,7 @@ class Digits:
 
 
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5), dropout=ramet.Uniform(0.0, 0.6))
-strategy = ramet.FIRE.for_workers(22, ready=40, evaluate_every=4)
+strategy = ramet.FIRE.for_workers(22, turn_steps=40, evaluate_every=4)
 
 if __name__ == "__main__":
     result = ramet.run(

@@ -49,10 +49,10 @@ class Reader(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
 
 
-def train(member):
-    ramet.torch.seed(member.seed)
+def train(session):
+    ramet.torch.seed(session.seed)
     reader = Reader()
-    turns = Turns(member, monitor="val_acc", bind={"dropout": ramet.torch.dropout(reader)})
+    turns = Turns(session, monitor="val_acc", bind={"dropout": ramet.torch.dropout(reader)})
     trainer = lightning.Trainer(
         max_epochs=-1,  # the callback stops it
         callbacks=[turns],
@@ -75,7 +75,7 @@ def main():
         momentum=ramet.Uniform(0.0, 0.99),
         dropout=ramet.Uniform(0.0, 0.6),
     )
-    strategy = ramet.PBT(population=8, ready=50, synchronous=True)
+    strategy = ramet.PBT(population=8, turn_steps=50, synchronous=True)
     result = ramet.run(train, space, strategy, steps=500, mode="max", seed=0)
 
     reader = Reader().eval()

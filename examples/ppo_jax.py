@@ -191,7 +191,7 @@ if __name__ == "__main__":
             clip=ramet.Uniform(0.05, 0.4),
             gamma=ramet.Uniform(0.9, 0.999),
         ),
-        ramet.PBT(population=args.population, ready=6, synchronous=True),
+        ramet.PBT(population=args.population, turn_steps=6, synchronous=True),
         steps=args.updates,
         mode="max",
         seed=args.seed,

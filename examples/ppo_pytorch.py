@@ -159,12 +159,12 @@ if __name__ == "__main__":
     args = parsed()
     torch.set_num_threads(1)  # Networks this small are no faster on several.
 
-    def train(member):
-        ramet.torch.seed(member.seed)
+    def train(session):
+        ramet.torch.seed(session.seed)
         agent = agent_for(args)
         optimizer = torch.optim.Adam(agent.parameters(), eps=1e-5)
         rollout = Rollout(args, agent)
-        for turn in member.turns(ramet.torch.State(agent, optimizer)):
+        for turn in session.turns(ramet.torch.State(agent, optimizer)):
             # The next turn may be another member's, or another process's.
             rollout.reset(seed=int(turn.rng.integers(2**31)))
             for _ in turn:
@@ -180,7 +180,7 @@ if __name__ == "__main__":
             clip_coef=ramet.Uniform(0.05, 0.4),
             gamma=ramet.Uniform(0.9, 0.999),
         ),
-        ramet.PBT(population=args.population, ready=args.updates_per_turn, synchronous=True),
+        ramet.PBT(population=args.population, turn_steps=args.updates_per_turn, synchronous=True),
         steps=args.num_updates,
         mode="max",
         seed=args.seed,

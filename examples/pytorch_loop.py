@@ -30,12 +30,12 @@ def network():
     return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10))
 
 
-def train(member):
-    ramet.torch.seed(member.seed)
+def train(session):
+    ramet.torch.seed(session.seed)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     state = ramet.torch.State(model, optimizer, bind={"dropout": ramet.torch.dropout(model)})
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         for _ in turn:
             batch = learn[torch.randint(len(learn), (32,))]
             loss = nn.functional.cross_entropy(model(images[batch]), labels[batch])
@@ -52,7 +52,7 @@ space = ramet.Space(
     weight_decay=ramet.LogUniform(1e-6, 1e-2),
     dropout=ramet.Uniform(0.0, 0.6),
 )
-strategy = ramet.PBT(population=8, ready=50, synchronous=True)
+strategy = ramet.PBT(population=8, turn_steps=50, synchronous=True)
 steps = 1_000
 mode = "max"
 

@@ -81,8 +81,8 @@ def main():
 
     training, validation, testing = datasets()
 
-    def train(member):
-        ramet.torch.seed(member.seed)
+    def train(session):
+        ramet.torch.seed(session.seed)
         model = Net()
         optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.7)
@@ -98,7 +98,7 @@ def main():
                 "dropout2": (model.dropout2, "p"),
             },
         )
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             for _ in turn:
                 train_epoch(model, loader, optimizer)
                 scheduler.step()
@@ -113,7 +113,7 @@ def main():
             dropout1=ramet.Uniform(0.0, 0.5),
             dropout2=ramet.Uniform(0.0, 0.7),
         ),
-        ramet.PBT(population=args.population, ready=1, synchronous=True),
+        ramet.PBT(population=args.population, turn_steps=1, synchronous=True),
         steps=args.epochs,
         mode="min",
         seed=args.seed,

@@ -22,9 +22,9 @@ def algorithm(seed):
     )
 
 
-def train(member):
-    model = algorithm(seed=member.seed)
-    model.learn(total_timesteps=1_000_000_000, callback=Turns(member))  # the callback stops it
+def train(session):
+    model = algorithm(seed=session.seed)
+    model.learn(total_timesteps=1_000_000_000, callback=Turns(session))  # the callback stops it
 
 
 def main():
@@ -34,7 +34,7 @@ def main():
         ent_coef=ramet.LogUniform(1e-5, 0.1),
         n_epochs=ramet.Integer(2, 10),
     )
-    strategy = ramet.PBT(population=5, ready=8, synchronous=True)
+    strategy = ramet.PBT(population=5, turn_steps=8, synchronous=True)
     result = ramet.run(train, space, strategy, steps=32, mode="max", seed=0)
 
     model = algorithm(seed=0)

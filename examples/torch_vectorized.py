@@ -54,7 +54,7 @@ class Digits:
 
 
 space = ramet.Space(lr=ramet.LogUniform(1e-4, 1e-1), weight_decay=ramet.LogUniform(1e-4, 1.0))
-strategy = ramet.PBT(population=16, ready=50, synchronous=True)
+strategy = ramet.PBT(population=16, turn_steps=50, synchronous=True)
 
 if __name__ == "__main__":
     digits = Digits()

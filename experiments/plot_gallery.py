@@ -50,7 +50,7 @@ class Slow:
 def pbt(workers: int) -> ramet.PBT:
     return ramet.PBT(
         population=workers,
-        ready=READY,
+        turn_steps=READY,
         exploit=ramet.Truncation(0.25),
         explore=ramet.Perturb((0.5, 0.8, 1.25, 2.0)),
         synchronous=True,
@@ -58,7 +58,7 @@ def pbt(workers: int) -> ramet.PBT:
 
 
 def fire(workers: int) -> ramet.FIRE:
-    return ramet.FIRE.for_workers(workers, ready=READY, evaluate_every=4)
+    return ramet.FIRE.for_workers(workers, turn_steps=READY, evaluate_every=4)
 
 
 def trained(
@@ -73,9 +73,9 @@ def trained(
 def logged() -> ramet.Result:
     """Train a bowl whose loop logs its loss at each step."""
 
-    def train(member: ramet.Trainee) -> None:
-        state = {"w": 3 * member.rng.normal(size=10)}
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        state = {"w": 3 * session.rng.normal(size=10)}
+        for turn in session.turns(state):
             for _ in turn:
                 state["w"] -= turn.hparams["lr"] * (state["w"] + 0.3 * turn.rng.normal(size=10))
                 turn.log(loss=state["w"] @ state["w"])
@@ -86,7 +86,7 @@ def logged() -> ramet.Result:
 
 
 def slowly() -> ramet.Result:
-    strategy = ramet.PBT(population=12, ready=5, synchronous=True)
+    strategy = ramet.PBT(population=12, turn_steps=5, synchronous=True)
     settings: dict[str, Any] = {"mode": "min", "seed": 0, "name": "bowl", "workers": 3}
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "runs.db"

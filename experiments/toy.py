@@ -35,7 +35,7 @@ def strategies(copies: Copies) -> dict[str, ramet.Strategy]:
     def pbt(exploit: ramet.Truncation | None, explore: Drift | None) -> ramet.PBT:
         return ramet.PBT(
             population=2,
-            ready=READY,
+            turn_steps=READY,
             exploit=exploit,
             explore=explore,
             copies=copies,
@@ -47,7 +47,7 @@ def strategies(copies: Copies) -> dict[str, ramet.Strategy]:
         "PBT": pbt(ramet.Truncation(0.5), Drift()),
         "exploit only": pbt(ramet.Truncation(0.5), None),
         "explore only": pbt(None, Drift()),
-        "grid": ramet.Grid(TOY_START, ready=READY, synchronous=True),
+        "grid": ramet.Grid(TOY_START, turn_steps=READY, synchronous=True),
     }
 
 

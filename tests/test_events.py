@@ -410,3 +410,17 @@ def test_weights_from_elsewhere_come_without_a_score_whatever_brings_them(kind: 
         values.copied(0, TRAINED[1], weights=True, hparams=False), kind=kind
     )
     assert fold([copy], TRAINED)[0].score is None
+
+
+def test_a_log_from_before_turn_steps_had_that_name_is_the_same_run() -> None:
+    strategy = {"type": "PBT", "population": 3, "turn_steps": READY}
+    now = replace(opening(), strategy=strategy)
+    before = encode(now).replace(b'"turn_steps":', b'"ready":')
+    assert before != encode(now)
+    assert decode(before) == now
+
+
+def test_a_setting_called_ready_beside_turn_steps_is_left_alone() -> None:
+    own = replace(opening(), strategy={"type": "Own", "ready": 1, "turn_steps": READY})
+    assert decode(encode(own)) == own
+    assert own.strategy["ready"] == 1

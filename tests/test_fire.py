@@ -27,7 +27,7 @@ def raw(curve: np.ndarray) -> np.ndarray:
 
 def fire(**settings: Any) -> FIRE:
     defaults = {"size": 4, "evaluators": 2, "smoother": raw, "explore": Perturb((2.0,))}
-    return FIRE(**{"ready": READY, "evaluate_every": 1, **defaults, **settings})
+    return FIRE(**{"turn_steps": READY, "evaluate_every": 1, **defaults, **settings})
 
 
 def line(start: float, slope: float, points: int = 11) -> list[float]:

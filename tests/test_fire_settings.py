@@ -16,31 +16,31 @@ SPACE = Space(lr=LogUniform(1e-6, 1e6))
 
 
 def fire(**settings: Any) -> FIRE:
-    return FIRE(**{"ready": 10, "evaluate_every": 1, "size": 4, "evaluators": 2, **settings})
+    return FIRE(**{"turn_steps": 10, "evaluate_every": 1, "size": 4, "evaluators": 2, **settings})
 
 
 def test_the_papers_splits() -> None:
     splits = {
-        workers: FIRE.for_workers(workers, ready=48, evaluate_every=4)
+        workers: FIRE.for_workers(workers, turn_steps=48, evaluate_every=4)
         for workers in (22, 36, 50, 64)
     }
     assert [
         (split.subpopulations, split.size, split.evaluator_count) for split in splits.values()
     ] == [(2, 8, 6), (3, 8, 12), (4, 8, 18), (5, 8, 24)]
     assert all(split.workers == workers for workers, split in splits.items())
-    assert FIRE(ready=48, evaluate_every=4, size=18).workers == 50
+    assert FIRE(turn_steps=48, evaluate_every=4, size=18).workers == 50
 
 
 @pytest.mark.parametrize("workers", range(6, 90))
 def test_of_any_number_of_workers_hardly_one_is_left_out(workers: int) -> None:
-    split = FIRE.for_workers(workers, ready=48, evaluate_every=4)
+    split = FIRE.for_workers(workers, turn_steps=48, evaluate_every=4)
     # 7 are too few for more than 2, 2 and 2; likewise 10, 13 and 16.
     assert split.workers == workers - (workers in {7, 10, 13, 16})
     assert split.evaluator_count >= 0.6 * (split.subpopulations - 1) * split.size
 
 
 def test_without_parents_there_are_no_evaluators() -> None:
-    assert FIRE(ready=48, evaluate_every=4, subpopulations=1).workers == 8
+    assert FIRE(turn_steps=48, evaluate_every=4, subpopulations=1).workers == 8
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message
 
 def test_too_few_workers_are_refused() -> None:
     with pytest.raises(StrategyError, match="workers must be a whole number, at least 6"):
-        FIRE.for_workers(5, ready=48, evaluate_every=4)
+        FIRE.for_workers(5, turn_steps=48, evaluate_every=4)
 
 
 def test_a_threshold_that_no_evaluator_can_reach_is_warned_of() -> None:
     with pytest.warns(StrategyWarning, match=r"must win 7 .* there are 6 .* evaluate_every=6"):
-        FIRE(ready=48, evaluate_every=24)
+        FIRE(turn_steps=48, evaluate_every=24)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        FIRE(ready=48, evaluate_every=16)
+        FIRE(turn_steps=48, evaluate_every=16)
 
 
 def test_scores_must_be_evenly_spaced() -> None:
     with pytest.raises(StrategyError, match="steps must be a multiple of evaluate_every"):
-        FIRE(ready=48, evaluate_every=4).births(SPACE, 1_001, np.random.default_rng(0))
+        FIRE(turn_steps=48, evaluate_every=4).births(SPACE, 1_001, np.random.default_rng(0))
     member = Member(id=3, hparams={"lr": 1.0}, group=1, curve=Curve((1, 2, 3, 5), (0, 0, 0, 0)))
     population = Population(space=SPACE, steps=100, members=(member,))
     with pytest.raises(StrategyError, match="member 3 has them at steps … 2, 3, 5"):
@@ -93,7 +93,7 @@ def test_scores_must_be_evenly_spaced() -> None:
 
 def test_a_split_that_is_given_twice_is_refused() -> None:
     with pytest.raises(StrategyError, match=r"must follow from workers, but got \['size'\]"):
-        FIRE.for_workers(22, ready=48, evaluate_every=4, size=4)
+        FIRE.for_workers(22, turn_steps=48, evaluate_every=4, size=4)
 
 
 def test_a_description_makes_the_strategy_again() -> None:

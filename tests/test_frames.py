@@ -113,8 +113,8 @@ def test_a_choice_of_several_kinds_is_text_in_a_data_frame() -> None:
 
 @pytest.fixture(scope="module")
 def measured() -> ramet.Result:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": np.zeros(1)}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": np.zeros(1)}):
             for step in turn:
                 turn.log(loss=step if step % 2 else math.nan)
             turn.report(turn.hparams["lr"] + turn.hparams["decay"], worst=-math.inf)

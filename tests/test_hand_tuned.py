@@ -15,11 +15,11 @@ from ramet.strategies import Change
 from tests import values
 from tests.values import READY, STEPS
 
-PACE: dict[str, Any] = {"population": 5, "ready": READY}
+PACE: dict[str, Any] = {"population": 5, "turn_steps": READY}
 
 
 def tuned(**shapes: Any) -> HandTuned:
-    return HandTuned(population=1, ready=READY, shapes=shapes, initial=[{"lr": 0.8}])
+    return HandTuned(population=1, turn_steps=READY, shapes=shapes, initial=[{"lr": 0.8}])
 
 
 def test_a_member_is_born_with_the_middle_of_its_first_turn() -> None:
@@ -60,7 +60,7 @@ def test_a_schedule_is_relative_to_what_each_member_was_born_with() -> None:
 
 def test_a_scheduled_integer_stays_whole() -> None:
     strategy = HandTuned(
-        population=1, ready=READY, shapes={"n": lambda _: 0.3}, initial=[{"n": 9, "lr": 0.1}]
+        population=1, turn_steps=READY, shapes={"n": lambda _: 0.3}, initial=[{"n": 9, "lr": 0.1}]
     )
 
     assert values.born(strategy, Space(n=Integer(1, 9), lr=LogUniform(0.1, 1.0))) == [
@@ -73,7 +73,7 @@ def above(low: float) -> Space:
 
 
 def test_base_values_are_drawn_until_where_accepts_the_whole_schedule() -> None:
-    strategy = HandTuned(population=8, ready=1, shapes={"lr": Cosine(last=0.02)})
+    strategy = HandTuned(population=8, turn_steps=1, shapes={"lr": Cosine(last=0.02)})
     free = ramet.run(Rates(), above(1e-5), strategy, steps=20, mode="max", seed=0).population
     result = ramet.run(Rates(), above(0.01), strategy, steps=20, mode="max", seed=0)
     assert result.population.done
@@ -85,10 +85,10 @@ def test_base_values_are_drawn_until_where_accepts_the_whole_schedule() -> None:
 
 
 def test_a_schedule_that_where_rejects_is_refused_before_anything_is_trained() -> None:
-    ending = HandTuned(population=3, ready=1, shapes={"lr": Cosine()})
+    ending = HandTuned(population=3, turn_steps=1, shapes={"lr": Cosine()})
     with pytest.raises(SpaceError, match=r"1,000 base values .* every turn .*Cosine\(last=0.1\)"):
         ending.births(above(0.01), 20, np.random.default_rng(0))
-    given = HandTuned(population=1, ready=1, shapes={"lr": Cosine()}, initial=[{"lr": 0.8}])
+    given = HandTuned(population=1, turn_steps=1, shapes={"lr": Cosine()}, initial=[{"lr": 0.8}])
     with pytest.raises(SpaceError, match=r"{'lr': 0.8} it rejects {'lr': 0.00.*}, from step 19 on"):
         given.births(above(0.01), 20, np.random.default_rng(0))
 
@@ -117,19 +117,19 @@ def extended(store: Path, *, steps: int, strategy: HandTuned, low: float) -> ram
 def test_more_steps_whose_schedule_where_rejects_are_refused_before_anything_is_changed(
     tmp_path: Path,
 ) -> None:
-    strategy = HandTuned(population=4, ready=2, shapes={"lr": Cosine()})
+    strategy = HandTuned(population=4, turn_steps=2, shapes={"lr": Cosine()})
     # The last of three turns keeps 7 % of the base values, and the last of six 2 %.
     for _ in range(2):
         with pytest.raises(SpaceError, match=r"steps=12 it rejects .* for member \d, from step 10"):
             extended(tmp_path / "runs.db", steps=12, strategy=strategy, low=0.012)
-        result = ramet.history.open(tmp_path / "runs.db")
+        result = ramet.history.load(tmp_path / "runs.db")
         assert (result.population.steps, result.population.turns) == (6, 12)
 
 
 def test_more_steps_are_given_to_the_members_that_there_are(tmp_path: Path) -> None:
     # Of the first half of a longer schedule nothing is trained any more.
     early = HandTuned(
-        population=4, ready=2, shapes={"lr": lambda part: 0.001 if 0.1 < part < 0.15 else 1.0}
+        population=4, turn_steps=2, shapes={"lr": lambda part: 0.001 if 0.1 < part < 0.15 else 1.0}
     )
     longer = extended(tmp_path / "runs.db", steps=24, strategy=early, low=0.01)
     assert longer.population.done

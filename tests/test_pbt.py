@@ -26,12 +26,12 @@ from ramet.strategies import Change, Copy, product
 from tests import values
 from tests.values import READY, STEPS
 
-PACE: dict[str, Any] = {"population": 5, "ready": READY}
+PACE: dict[str, Any] = {"population": 5, "turn_steps": READY}
 STRATEGIES = [
     PBT(**PACE),
     PBT(**PACE, exploit=None),
     RandomSearch(**PACE),
-    Grid([{"lr": 0.5}], ready=READY),
+    Grid([{"lr": 0.5}], turn_steps=READY),
     HandTuned(**PACE, shapes={"lr": Cosine()}),
 ]
 copies = st.sampled_from(["both", "weights", "hparams"])
@@ -96,7 +96,7 @@ def test_explorations_start_from_sources_as_they_were_before_the_event(
     population = values.population(values.with_scores(latest))
     pbt = PBT(
         population=len(population),
-        ready=READY,
+        turn_steps=READY,
         exploit=Truncation(0.5),
         explore=Perturb((1.0,)),
         copies=taken,
@@ -121,7 +121,7 @@ def test_members_are_only_ever_given_values_of_the_space(
     taken: Literal["both", "weights", "hparams"],
     seed: int,
 ) -> None:
-    pbt = PBT(population=len(latest), ready=READY, exploit=Truncation(0.5), copies=taken)
+    pbt = PBT(population=len(latest), turn_steps=READY, exploit=Truncation(0.5), copies=taken)
     population = values.population(
         [
             values.member(id_, *([] if score is None else [score]), hparams=hparams)
@@ -198,7 +198,7 @@ def test_more_starting_points_than_members_are_refused() -> None:
 
 def test_a_grid_has_a_member_for_each_point() -> None:
     space = Space(lr=Uniform(0.0, 1.0), augment=Space(n=Integer(1, 9)))
-    grid = Grid(product({"lr": [0.1, 0.2], "augment.n": [1, 2]}), ready=READY)
+    grid = Grid(product({"lr": [0.1, 0.2], "augment.n": [1, 2]}), turn_steps=READY)
 
     assert values.born(grid, space) == [
         {"lr": 0.1, "augment.n": 1},
@@ -210,20 +210,20 @@ def test_a_grid_has_a_member_for_each_point() -> None:
 
 def test_a_grid_outside_the_space_is_refused() -> None:
     with pytest.raises(SpaceError, match="'lr' must be in"):
-        values.born(Grid([{"lr": 0.1}, {"lr": 2.0}], ready=READY))
+        values.born(Grid([{"lr": 0.1}, {"lr": 2.0}], turn_steps=READY))
 
 
 @pytest.mark.parametrize(
     ("settings", "law"),
     [
-        ({"ready": 0}, "ready must be a whole number, at least 1, but got 0"),
-        ({"ready": -5}, "ready must be .* but got -5"),
-        ({"ready": True}, "ready must be .* but got True"),
-        ({"ready": 2.5}, r"ready must be .* but got 2\.5"),
+        ({"turn_steps": 0}, "turn_steps must be a whole number, at least 1, but got 0"),
+        ({"turn_steps": -5}, "turn_steps must be .* but got -5"),
+        ({"turn_steps": True}, "turn_steps must be .* but got True"),
+        ({"turn_steps": 2.5}, r"turn_steps must be .* but got 2\.5"),
         ({"evaluate_every": 0}, "evaluate_every must be .* but got 0"),
         ({"evaluate_every": True}, "evaluate_every must be .* but got True"),
-        ({"evaluate_every": 2}, "must divide ready.*ready=6 would do"),
-        ({"evaluate_every": 10}, "must divide ready.*ready=10"),
+        ({"evaluate_every": 2}, "must divide turn_steps.*turn_steps=6 would do"),
+        ({"evaluate_every": 10}, "must divide turn_steps.*turn_steps=10"),
         ({"population": 0}, "population must be .* but got 0"),
         ({"population": True}, "population must be .* but got True"),
         ({"population": 2}, r"0\.2 of 2 members is less than one.*Truncation\(1 / 2\)"),
@@ -236,7 +236,7 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], law: st
 
 
 def test_half_of_two_members_is_one() -> None:
-    assert PBT(population=2, ready=READY, exploit=Truncation(0.5)).population == 2
+    assert PBT(population=2, turn_steps=READY, exploit=Truncation(0.5)).population == 2
 
 
 @pytest.mark.parametrize("evaluate_every", [None, 1, READY])
@@ -246,7 +246,7 @@ def test_evaluations_that_divide_a_turn_are_accepted(evaluate_every: int | None)
 
 def test_a_grid_without_points_is_refused() -> None:
     with pytest.raises(StrategyError, match="at least one point"):
-        Grid([], ready=READY)
+        Grid([], turn_steps=READY)
 
 
 def test_a_loser_without_a_finite_score_takes_weights_whatever_the_ablation() -> None:

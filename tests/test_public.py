@@ -10,7 +10,7 @@ import ramet
 PUBLIC = """
 FIRE PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Grid HandTuned Integer LogUniform
 Member Perturb Population RametError RandomSearch Replayed Resample Result Run Schedule Space State
-Strategy TTest Task Trainee Truncation Turn Uniform replay run
+Strategy TTest Task Session Truncation Turn Uniform replay run
 """
 
 HEAVY = """

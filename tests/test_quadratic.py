@@ -25,7 +25,7 @@ from ramet.testing.quadratic_optimum import (
 
 Task: TypeAlias = Quadratic | SampledQuadratic
 
-RANDOM_SEARCH = ramet.RandomSearch(population=3, ready=48, synchronous=True, evaluate_every=4)
+RANDOM_SEARCH = ramet.RandomSearch(population=3, turn_steps=48, synchronous=True, evaluate_every=4)
 
 both = pytest.mark.parametrize("task", [Quadratic(), SampledQuadratic()], ids=["exact", "sampled"])
 
@@ -109,19 +109,19 @@ def test_the_loss_of_a_schedule_is_that_of_training_with_it() -> None:
     state = task.init(rng)
     for rate in schedule:
         state = task.step(state, {"lr": rate}, 10, rng)
-    assert final_loss(task, schedule, ready=10) == pytest.approx(task.loss(state), rel=1e-12)
+    assert final_loss(task, schedule, turn_steps=10) == pytest.approx(task.loss(state), rel=1e-12)
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0, 30.0])
 def test_derivatives_are_what_small_changes_make(noise: float) -> None:
     task, size = Quadratic(dim=20, noise=noise), 1e-5
     schedule = np.array([1.9, 1.0, 0.3, 1.5, 1e-4, 0.02])
-    loss, slopes = sensitivity(task, schedule, ready=6)
+    loss, slopes = sensitivity(task, schedule, turn_steps=6)
     changed = [
-        [final_loss(task, schedule * np.exp(size * sign * unit), ready=6) for sign in (1, -1)]
+        [final_loss(task, schedule * np.exp(size * sign * unit), turn_steps=6) for sign in (1, -1)]
         for unit in np.eye(len(schedule))
     ]
-    assert loss == pytest.approx(final_loss(task, schedule, ready=6), rel=1e-12)
+    assert loss == pytest.approx(final_loss(task, schedule, turn_steps=6), rel=1e-12)
     np.testing.assert_allclose(
         slopes, [(up - down) / (2 * size) for up, down in changed], rtol=1e-5, atol=1e-9
     )
@@ -145,27 +145,27 @@ def test_the_headline_figures(schedule: Callable[[Quadratic], Floats], loss: flo
 
 def test_looking_ahead_a_single_step_is_worse_still() -> None:
     task = Quadratic()
-    schedule = greedy(task, rounds=40 * 48, ready=1)
-    assert final_loss(task, schedule, ready=1) == pytest.approx(0.1784, rel=1e-3)
+    schedule = greedy(task, rounds=40 * 48, turn_steps=1)
+    assert final_loss(task, schedule, turn_steps=1) == pytest.approx(0.1784, rel=1e-3)
 
 
 def test_a_step_ahead_the_best_rate_is_that_of_a_parabola() -> None:
     task = Quadratic(dim=10)
     h = task.curvatures
-    assert greedy(task, rounds=1, ready=1)[0] == pytest.approx(sum(h**2) / sum(h**3 + h**2))
+    assert greedy(task, rounds=1, turn_steps=1)[0] == pytest.approx(sum(h**2) / sum(h**3 + h**2))
 
 
 def test_no_change_of_the_best_schedule_is_an_improvement() -> None:
     task, rng = Quadratic(dim=10), np.random.default_rng(0)
-    best = best_schedule(task, rounds=8, ready=6)
+    best = best_schedule(task, rounds=8, turn_steps=6)
     for size in (1e-3, 0.1, 1.0):
         changed = np.clip(best * np.exp(size * rng.normal(size=8)), 1e-4, 1.9)
-        assert final_loss(task, changed, ready=6) > final_loss(task, best, ready=6)
+        assert final_loss(task, changed, turn_steps=6) > final_loss(task, best, turn_steps=6)
 
 
 def test_the_best_cosine_is_one_that_members_can_follow() -> None:
     task = Quadratic(dim=10)
-    rates = best_cosine(task, rounds=4, ready=6, last=0.1)
+    rates = best_cosine(task, rounds=4, turn_steps=6, last=0.1)
     shape = ramet.Cosine(last=0.1)
     peak = rates[0] / shape(1 / 8)
     np.testing.assert_allclose(rates, [peak * shape((turn + 0.5) / 4) for turn in range(4)])

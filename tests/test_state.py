@@ -415,15 +415,15 @@ class Arcade:
 
 
 def test_a_generator_comes_back_as_one_to_an_object_of_the_users() -> None:
-    def train(member: ramet.Trainee) -> None:
-        arcade = Arcade(member.seed)
-        for turn in member.turns(arcade):
+    def train(session: ramet.Session) -> None:
+        arcade = Arcade(session.seed)
+        for turn in session.turns(arcade):
             for _ in turn:
                 arcade.total += arcade.rng.random() * turn.hparams["lr"]
             turn.report(arcade.total)
 
     space = ramet.Space(lr=ramet.LogUniform(0.1, 1.0))
-    strategy = ramet.PBT(population=2, ready=2, exploit=ramet.Truncation(0.5))
+    strategy = ramet.PBT(population=2, turn_steps=2, exploit=ramet.Truncation(0.5))
     result = ramet.run(train, space, strategy, steps=6, mode="max", seed=0)
 
     arcade = result.final.load(into=Arcade(0))

@@ -202,6 +202,14 @@ def test_an_export_is_followed_through_packages_and_aliases_and_counted_once() -
     assert find("docstrings", files) == ["src/ramet/room/a.py:1: ramet.open"]
 
 
+def test_a_package_may_export_its_own_modules() -> None:
+    files = [
+        ("src/ramet/__init__.py", "from ramet import room as room\n"),
+        ("src/ramet/room/__init__.py", "__all__ = ['f']\n\ndef f(): ...\n"),
+    ]
+    assert find("docstrings", files) == ["src/ramet/room/__init__.py:3: ramet.room.f"]
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md"):

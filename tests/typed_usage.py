@@ -78,7 +78,7 @@ class CopyTheFirst:
     """A strategy of one's own."""
 
     population: int
-    ready: int = 10
+    turn_steps: int = 10
     evaluate_every: int | None = None
     synchronous: bool = True
 
@@ -91,9 +91,9 @@ class CopyTheFirst:
         return [Copy(member=id_, source=0) for id_ in ended if id_ > 0]
 
 
-def train(member: ramet.Trainee) -> None:
-    state = {"w": member.rng.normal(size=3)}
-    for turn in member.turns(state):
+def train(session: ramet.Session) -> None:
+    state = {"w": session.rng.normal(size=3)}
+    for turn in session.turns(state):
         assert_type(turn, ramet.Turn)
         assert_type(turn.rng, np.random.Generator)
         for step in turn:
@@ -102,22 +102,22 @@ def train(member: ramet.Trainee) -> None:
         turn.report(-float(state["w"] @ state["w"]), norm=float(np.linalg.norm(state["w"])))
 
 
-def train_vector(member: ramet.Trainee) -> None:
+def train_vector(session: ramet.Session) -> None:
     vector = Vector()
-    for turn in member.turns(vector):
+    for turn in session.turns(vector):
         for steps in turn.stretches():
             assert_type(steps, int)
             vector.w = vector.w * (1 - turn.hparams["lr"]) ** steps
             turn.report(-float(vector.w @ vector.w))
 
 
-def train_network(member: ramet.Trainee) -> None:
-    ramet.torch.seed(member.seed)
+def train_network(session: ramet.Session) -> None:
+    ramet.torch.seed(session.seed)
     model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Dropout())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
     bind = {"lr": ramet.torch.base_lr(scheduler), "p": ramet.torch.dropout(model)}
-    for turn in member.turns(ramet.torch.State(model, optimizer, scheduler, bind=bind)):
+    for turn in session.turns(ramet.torch.State(model, optimizer, scheduler, bind=bind)):
         list(turn)
         turn.report(model(torch.ones(1)).mean())
 
@@ -125,14 +125,14 @@ def train_network(member: ramet.Trainee) -> None:
 space = ramet.Space(
     lr=ramet.LogUniform(1e-3, 1.0), n=ramet.Choice([1, 2]), where=lambda h: h["lr"] < 0.9
 )
-pbt = ramet.PBT(population=5, ready=5, explore=ramet.Resample(0.2, otherwise=ramet.Perturb()))
+pbt = ramet.PBT(population=5, turn_steps=5, explore=ramet.Resample(0.2, otherwise=ramet.Perturb()))
 strategies: list[ramet.Strategy] = [
     pbt,
-    ramet.FIRE(ready=10, evaluate_every=5),
-    ramet.FIRE.for_workers(22, ready=10, evaluate_every=5),
-    ramet.Grid([{"lr": 0.1, "n": 1}], ready=5),
-    ramet.HandTuned(population=5, ready=5, shapes={"lr": ramet.Cosine()}),
-    ramet.RandomSearch(population=5, ready=5),
+    ramet.FIRE(turn_steps=10, evaluate_every=5),
+    ramet.FIRE.for_workers(22, turn_steps=10, evaluate_every=5),
+    ramet.Grid([{"lr": 0.1, "n": 1}], turn_steps=5),
+    ramet.HandTuned(population=5, turn_steps=5, shapes={"lr": ramet.Cosine()}),
+    ramet.RandomSearch(population=5, turn_steps=5),
     CopyTheFirst(population=5),
 ]
 tasks = (Line(), ramet.jax.Task(JaxLine()), ramet.torch.Task(TorchLine()))
@@ -172,7 +172,7 @@ while (turn := run.ask()) is not None:
 assert_type(run.result(), ramet.Result)
 
 try:
-    assert_type(ramet.history.open("runs.db", "lm"), ramet.Result)
+    assert_type(ramet.history.load("runs.db", "lm"), ramet.Result)
 except ramet.errors.StoreError as error:
     assert_type(error, ramet.errors.StoreError)
 

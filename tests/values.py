@@ -160,7 +160,7 @@ def opening(space: Space = UNIT, births: Sequence[Birth] | None = None) -> RunOp
         mode="max",
         steps=STEPS,
         synchronous=False,
-        ready=READY,
+        turn_steps=READY,
         keep="lineage",
         space=space.describe(),
         strategy={},

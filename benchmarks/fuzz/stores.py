@@ -20,7 +20,7 @@ from benchmarks.fuzz.checkpoints import _change
 from benchmarks.fuzz.forging import forge
 from ramet import history
 from ramet.cli.view import View
-from ramet.engine.checkpoints import Checkpoints
+from ramet.engine.run.checkpoints import Checkpoints
 from ramet.errors import RametError
 from ramet.history.doctor import examine
 from ramet.history.effects import payoffs
@@ -28,7 +28,7 @@ from ramet.history.exporting import Format, export
 from ramet.history.fire import evaluations
 from ramet.history.follower import Follower
 from ramet.history.frames import Table, columns
-from ramet.history.survivors import survivors
+from ramet.history.survivors import describe_survivors
 from ramet.places import existing
 from ramet.report.page import page
 from ramet.store import summary
@@ -71,14 +71,14 @@ def _looks(store: Path, name: str, *, draws_page: bool) -> Iterator[Callable[[],
     where = existing(store)
     yield lambda: [str(finding) for finding in examine(where.store, where.blobs, name)]
     yield lambda: _status(View(where.store, name))
-    yield lambda: Checkpoints(where.blobs, name).sweep(
+    yield lambda: Checkpoints(where.blobs, name).prune(
         (view := Follower(where.store, name)).population, view.opening.keep, dry_run=True
     )
     with contextlib.suppress(RametError):
-        result = history.open(store, name)
+        result = history.load(store, name)
         yield lambda: [str(it) for it in (result, result.members, result.lineage().copies)]
         yield lambda: (result.best.load(), result.final.load())
-        yield lambda: survivors(result.lineage())
+        yield lambda: describe_survivors(result.lineage())
         yield lambda: payoffs(result.lineage().effects(), result.opening.space["names"])
         yield lambda: list(evaluations(result.events))
         yield lambda: (result.schedule().to_python(), str(result.schedule().smooth(2)))
@@ -107,9 +107,9 @@ def _whole() -> list[Path]:
     )
     rule = ramet.Truncation(0.4)
     strategies: dict[str, ramet.Strategy] = {
-        "alone": ramet.PBT(population=4, ready=5, exploit=rule),
-        "together": ramet.PBT(population=4, ready=5, synchronous=True, exploit=rule),
-        "fire": ramet.FIRE(subpopulations=2, size=3, evaluators=2, ready=5, evaluate_every=1),
+        "alone": ramet.PBT(population=4, turn_steps=5, exploit=rule),
+        "together": ramet.PBT(population=4, turn_steps=5, synchronous=True, exploit=rule),
+        "fire": ramet.FIRE(subpopulations=2, size=3, evaluators=2, turn_steps=5, evaluate_every=1),
     }
     for name, strategy in strategies.items():
         with patch.multiple(summary, EVERY=FEW, EVERY_PER_MEMBER=1):
@@ -134,9 +134,9 @@ def _whole() -> list[Path]:
     return sorted(made.iterdir())
 
 
-def _train(member: ramet.Trainee) -> None:
+def _train(session: ramet.Session) -> None:
     state = {"w": np.zeros(2)}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         for _ in turn:
             state["w"] += turn.hparams["lr"] * turn.rng.normal(size=2) + 0 * turn.hparams["n"]
             turn.report(float(state["w"][0]), loss=1.0)

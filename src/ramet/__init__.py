@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 from ramet import errors as errors
 from ramet import history as history
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
-from ramet.engine import Run, Task, Trainee, Turn, replay, run
 
 # Exported so, and not in __all__, where a star import would hide the builtin.
-from ramet.engine import open as open  # noqa: A004 - ramet.open(...) is what users read
+from ramet.engine.launch import open as open  # noqa: A004 - ramet.open(...) is what users read
+from ramet.engine.launch import run
+from ramet.engine.replaying import replay
+from ramet.engine.run.run import Run
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.loop import Task
+from ramet.engine.workers.session import Session
 from ramet.errors import RametError
 from ramet.history import Replayed, Result
 from ramet.population import Curve, Member, Population
@@ -71,12 +76,12 @@ __all__ = [
     "Result",
     "Run",
     "Schedule",
+    "Session",
     "Space",
     "State",
     "Strategy",
     "TTest",
     "Task",
-    "Trainee",
     "Truncation",
     "Turn",
     "Uniform",

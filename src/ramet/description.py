@@ -52,8 +52,8 @@ def rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
 def differences(before: Any, now: Any, at: str = "") -> Iterator[str]:
     """Yield one line for each place where two descriptions differ.
 
-    >>> list(differences({"ready": 5, "q": 0.2}, {"ready": 10, "q": 0.2}, "strategy"))
-    ['strategy.ready: 5 -> 10']
+    >>> list(differences({"turn_steps": 5, "q": 0.2}, {"turn_steps": 10, "q": 0.2}, "strategy"))
+    ['strategy.turn_steps: 5 -> 10']
     """
     if isinstance(before, dict) and isinstance(now, dict):
         for name in before | now:

@@ -111,14 +111,23 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     steps: Positive
     # Whether members wait for each other and decide together.
     synchronous: bool
-    # Steps in a turn.
-    ready: Positive
+    # Logs name it as its first version did.
+    turn_steps: Positive = msgspec.field(name="ready")
     keep: Keep
     space: dict[str, Any]
     strategy: dict[str, Any]
     births: tuple[Birth, ...]
-    # Logs from before this was a setting have "first", and their sweeps have kept that checkpoint.
+    # Logs from before this was a setting have "first", and their prunes have kept that checkpoint.
     ties: Ties = "first"
+
+    def __post_init__(self) -> None:
+        """Rename the one setting that strategies of older logs have under another name."""
+        if "ready" in self.strategy and "turn_steps" not in self.strategy:
+            renamed = {
+                "turn_steps" if name == "ready" else name: value
+                for name, value in self.strategy.items()
+            }
+            msgspec.structs.force_setattr(self, "strategy", renamed)
 
     def apply(self, replica: Replica) -> None:
         if not replica.empty:
@@ -136,7 +145,7 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
                 ranked=birth.ranked,
                 data=birth.data,
                 turn=int(birth.rests),
-                trained=min(self.ready, self.steps) if birth.rests else 0,
+                trained=min(self.turn_steps, self.steps) if birth.rests else 0,
             )
             for id_, birth in enumerate(self.births)
         )

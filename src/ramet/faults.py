@@ -12,7 +12,7 @@ POINTS = (
     "blob-kept",  # its checkpoint is in its place, and no event names it
     "committing",  # its events are written, and not committed
     "committed",  # its turn is over
-    "sweeping",  # some of the checkpoints that nobody needs are deleted
+    "pruning",  # some of the checkpoints that nobody needs are deleted
 )
 
 # "point", or "point:3" for the third time that it is reached.
@@ -36,7 +36,7 @@ def arm(setting: str) -> None:
     Traceback (most recent call last):
         ...
     ValueError: RAMET_CRASH_AT must be one of claimed, loaded, trained, blob-written, blob-kept, \
-committing, committed, sweeping, with or without a count as in 'claimed:3', but got 'nowhere'
+committing, committed, pruning, with or without a count as in 'claimed:3', but got 'nowhere'
     """
     point, _, count = setting.partition(":")
     if point not in POINTS or not (count or "1").isdecimal():

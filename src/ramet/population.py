@@ -80,7 +80,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     hparams: Hparams
-    # Steps of its budget that it has run, or spent without: what `ready` counts.
+    # Steps of its budget that it has run, or spent without: what `turn_steps` counts.
     trained: int = 0
     # Steps behind its present weights, along the lineage: what curves and schedules are keyed on.
     step: int = 0

@@ -11,14 +11,14 @@ import ramet
 PAUSE_S = float(os.environ.get("QUICK_PAUSE_S", "0"))
 
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
-strategy = ramet.PBT(population=5, ready=10)
+strategy = ramet.PBT(population=5, turn_steps=10)
 steps = 40
 mode = "max"
 
 
-def train(member: ramet.Trainee) -> None:
+def train(session: ramet.Session) -> None:
     state = {"x": np.zeros(1)}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         for _ in turn:
             state["x"] += turn.hparams["lr"]
         time.sleep(PAUSE_S)

@@ -1,4 +1,4 @@
-"""`ramet stop`, `ramet sweep` and `ramet doctor`."""
+"""`ramet stop`, `ramet prune` and `ramet doctor`."""
 
 import contextlib
 import sqlite3
@@ -64,16 +64,16 @@ def _left_behind(store: Path) -> int:
     return len(data)
 
 
-def test_sweep_frees_what_it_says_that_it_would(two: Path) -> None:
+def test_prune_frees_what_it_says_that_it_would(two: Path) -> None:
     before = _checkpoints(two)
     size = _left_behind(two)
-    told = ramet("sweep", two, "--dry-run").output.splitlines()
+    told = ramet("prune", two, "--dry-run").output.splitlines()
     assert told == [
         f"one: {size} bytes would be freed, 1 checkpoint (keep='lineage')",
-        "other: nothing to sweep (keep='lineage')",
+        "other: nothing to prune (keep='lineage')",
     ]
     assert len(_checkpoints(two)) == len(before) + 1
-    code, out, err = called("sweep", two, "one")
+    code, out, err = called("prune", two, "one")
     assert (code, err) == (0, "")
     assert out == f"one: {size} bytes freed, 1 checkpoint (keep='lineage')\n"
     assert _checkpoints(two) == before

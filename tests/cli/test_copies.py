@@ -20,7 +20,7 @@ LOOKING = {
     "lineage": [],
     "export": ["--table", "turns"],
     "doctor": [],
-    "sweep": ["--dry-run"],
+    "prune": ["--dry-run"],
 }
 CHANGING = {"stop": [], "worker": ["quick", QUICK], "backup": ["copy.db"]}
 
@@ -50,7 +50,7 @@ def test_a_backup_is_the_same_run(two: Path, tmp_path: Path) -> None:
     assert out.startswith(f"{target}: 2 runs, ")
     assert called("doctor", target) == (0, f"{target}: 2 runs, nothing wrong\n", "")
     for run in ("one", "other"):
-        original, copy = (library.history.open(store, run) for store in (two, target))
+        original, copy = (library.history.load(store, run) for store in (two, target))
         assert copy.log == original.log
         assert copy.best.load()["x"] == original.best.load()["x"]
     kept = sorted(path.name for path in target.parent.iterdir())
@@ -68,7 +68,7 @@ def test_a_backup_on_another_disk_is_the_same_run(done: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_backups_are_whole_while_a_run_writes_and_sweeps(tmp_path: Path, workers: int) -> None:
+def test_backups_are_whole_while_a_run_writes_and_prunes(tmp_path: Path, workers: int) -> None:
     store, copies = tmp_path / "runs.db", [tmp_path / f"{number}.db" for number in range(8)]
     run = started("run", QUICK, "--store", store, "--workers", workers, "--steps", 1_000_000)
     until(lambda: trains(store))
@@ -76,11 +76,11 @@ def test_backups_are_whole_while_a_run_writes_and_sweeps(tmp_path: Path, workers
         library.history.backup(store, copy)
     run.terminate()
     ended(run)
-    log = library.history.open(store).log
+    log = library.history.load(store).log
     turns = []
     for copy in copies:
         assert ramet("doctor", copy).output == f"{copy}: 1 run, nothing wrong\n"
-        copied = library.history.open(copy)
+        copied = library.history.load(copy)
         assert copied.log == log[: len(copied.log)]
         turns.append(copied.population.turns)
     assert turns == sorted(turns)

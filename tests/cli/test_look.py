@@ -77,7 +77,7 @@ def test_status_in_json_is_an_object_of_a_stable_shape(
 
 
 def test_a_round_is_told_of_a_synchronous_run(tmp_path: Path) -> None:
-    strategy = library.PBT(population=5, ready=10, synchronous=True)
+    strategy = library.PBT(population=5, turn_steps=10, synchronous=True)
     library.run(
         quick.train, quick.space, strategy, steps=20, mode="max", store=tmp_path / "runs.db"
     )
@@ -106,7 +106,7 @@ def _stopped(run: library.Run) -> None:
 
 
 def test_a_watched_table_is_renewed_in_place_and_fits_the_terminal(tmp_path: Path) -> None:
-    strategy = library.RandomSearch(population=60, ready=10)
+    strategy = library.RandomSearch(population=60, turn_steps=10)
     store = tmp_path / "runs.db"
     run = library.open(store, space=quick.space, strategy=strategy, steps=10, mode="max", seed=0)
     run.stop()
@@ -195,7 +195,7 @@ def test_a_run_that_is_not_there_is_told_with_those_that_are(two: Path) -> None:
     assert "'one', 'other'" in refused.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "runs", "stop", "sweep", "doctor"])
+@pytest.mark.parametrize("command", ["status", "runs", "stop", "prune", "doctor"])
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, command: str) -> None:
     refused = ramet(command, tmp_path / "runs.db")
     assert refused.exit_code == 1
@@ -269,9 +269,9 @@ def test_a_terminal_that_lacks_letters_is_shown_escapes(
 ) -> None:
     space = library.Space({"größe": library.LogUniform(1e-3, 1.0)})
 
-    def train(member: library.Trainee) -> None:
+    def train(session: library.Session) -> None:
         state = {"x": 0.0}
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             state["x"] += turn.hparams["größe"] * len(list(turn))
             turn.report(state["x"])
 

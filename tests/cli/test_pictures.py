@@ -70,8 +70,8 @@ def test_what_cannot_be_drawn_is_said(two: Path, tmp_path: Path) -> None:
 def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a run whose loop logs one metric, and one whose loop logs two."""
 
-    def train(member: library.Trainee) -> None:
-        for turn in member.turns({"x": np.zeros(1)}):
+    def train(session: library.Session) -> None:
+        for turn in session.turns({"x": np.zeros(1)}):
             list(turn)
             turn.log({"val/loss": turn.number})
             if turn.hparams["both"]:
@@ -81,7 +81,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("logged") / "runs.db"
     for name, both in (("one", False), ("both", True)):
         space = library.Space(lr=library.LogUniform(1e-3, 1.0), both=library.Constant(both))
-        strategy = library.PBT(population=5, ready=1)
+        strategy = library.PBT(population=5, turn_steps=1)
         library.run(train, space, strategy, steps=3, mode="max", seed=0, store=store, name=name)
     return store
 

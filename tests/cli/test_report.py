@@ -19,7 +19,7 @@ def test_a_report_is_written_where_it_is_told_to_be(done: Path, tmp_path: Path) 
     assert written.exit_code == 0, written.output
     assert written.stdout == ""
     assert written.stderr.startswith(f"{path}: ")
-    best = library.history.open(done).best.score
+    best = library.history.load(done).best.score
     assert f"{best:.6g}" in path.read_text()
 
 

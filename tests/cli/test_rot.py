@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import begin
 from tests.cli.shell import called, ramet
 
-LOOKING = ("status", "runs", "schedule", "lineage", "export", "report", "plot", "doctor", "sweep")
+LOOKING = ("status", "runs", "schedule", "lineage", "export", "report", "plot", "doctor", "prune")
 ASIDE = {"report": ("-o", "page.html"), "plot": ("scores", "-o", "plot.png")}
 
 

@@ -125,7 +125,7 @@ def test_the_best_at_the_end_is_told_where_it_is_not_the_best_ever(tmp_path: Pat
     store = tmp_path / "runs.db"
     # Members climb, so that what is to be low is best in the first turn.
     done = ramet("run", QUICK, "--store", store, "--mode", "min")
-    result = library.history.open(store)
+    result = library.history.load(store)
     assert result.final.score > result.best.score
     said = f"best {result.best.score:.6g} ({result.final.score:.6g} at the end), seed"
     assert said in " ".join(done.output.split())

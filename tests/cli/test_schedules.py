@@ -19,7 +19,7 @@ from tests.cli.shell import EXECUTABLE, PATIENCE_S, QUICK, called, ramet
 
 @pytest.fixture
 def result(done: Path) -> library.Result:
-    return library.history.open(done)
+    return library.history.load(done)
 
 
 def test_a_schedule_is_printed_as_a_table_code_or_json(done: Path, result: library.Result) -> None:
@@ -67,7 +67,7 @@ def test_a_schedule_is_replayed_with_fresh_networks(done: Path, tmp_path: Path) 
     code, out, err = called("replay", store, "quick", QUICK, "--seeds", 3)
     assert (code, err) == (0, "")
     # Nothing in this training is left to chance.
-    best = library.history.open(done).best.score
+    best = library.history.load(done).best.score
     assert out == f"replayed: {best:.6g} ± 0 (3 seeds), the original {best:.6g}\n"
     assert SQLiteStore(store).runs() == ["quick", "quick-replay"]
 
@@ -77,7 +77,7 @@ def test_a_schedule_is_replayed_exactly_or_as_constants_or_from_a_file(
 ) -> None:
     store = tmp_path / "runs.db"
     store.write_bytes(done.read_bytes())
-    best = library.history.open(done).best.score
+    best = library.history.load(done).best.score
     assert f"{best:.6g} (1 seed)" in ramet("replay", store, "quick", QUICK, "--exact").stdout
     ramet("replay", store, "quick", QUICK, "--last-values", "--seeds", 2)
     ramet("schedule", store, "quick", "-o", tmp_path / "s.json")
@@ -106,8 +106,8 @@ def test_lineage_shows_who_trained_what_and_whose_weights_survive(
 
 
 def test_lineage_without_a_finite_score_has_no_best_to_trace_back(tmp_path: Path) -> None:
-    def train(member: library.Trainee) -> None:
-        for turn in member.turns({"x": np.zeros(1)}):
+    def train(session: library.Session) -> None:
+        for turn in session.turns({"x": np.zeros(1)}):
             for _ in turn:
                 turn.hparams["lr"]
             turn.report(float("nan"))

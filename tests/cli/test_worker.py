@@ -85,7 +85,7 @@ def test_a_worker_says_when_it_needs_the_code_of_a_strategy(tmp_path: Path) -> N
         """A strategy of somebody's own."""
 
     store = tmp_path / "runs.db"
-    _begun(store, strategy=Own(population=5, ready=10))
+    _begun(store, strategy=Own(population=5, turn_steps=10))
     refused = ramet("worker", store, "quick", _without(tmp_path, "strategy"))
     assert refused.exit_code == 2
     assert "must define them as 'space' and 'strategy'" in refused.stderr
@@ -93,7 +93,7 @@ def test_a_worker_says_when_it_needs_the_code_of_a_strategy(tmp_path: Path) -> N
 
 def test_a_worker_refuses_other_settings_than_the_run_was_begun_with(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
-    _begun(store, strategy=library.PBT(population=6, ready=10))
+    _begun(store, strategy=library.PBT(population=6, turn_steps=10))
     refused = ramet("worker", store, "quick", QUICK)
     assert refused.exit_code == 2
     assert "5" in refused.stderr

@@ -22,7 +22,7 @@ class Chaos:
     """Decides on anything that a strategy may."""
 
     synchronous: bool
-    ready: int = 2
+    turn_steps: int = 2
     evaluate_every: int | None = 1
 
     def births(self, space: ramet.Space, steps: int, rng: np.random.Generator) -> list[Birth]:

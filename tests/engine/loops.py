@@ -29,11 +29,11 @@ class Descent:
         return -float(state["w"] @ state["w"])
 
 
-def descent_loop(member: ramet.Trainee) -> None:
+def descent_loop(session: ramet.Session) -> None:
     """Train as `Descent` does, in a loop of one's own."""
     task = Descent()
-    state = task.init(member.rng)
-    for turn in member.turns(state):
+    state = task.init(session.rng)
+    for turn in session.turns(state):
         for _ in turn:
             state.update(task.step(state, turn.hparams, 1, turn.rng))
             if turn.evaluation_due:
@@ -42,7 +42,7 @@ def descent_loop(member: ramet.Trainee) -> None:
 
 def pbt(population: int = 6, **settings: Any) -> ramet.PBT:
     """Return PBT with short turns."""
-    return ramet.PBT(**{"population": population, "ready": 4, **settings})
+    return ramet.PBT(**{"population": population, "turn_steps": 4, **settings})
 
 
 def by_hand(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import ramet
-from ramet.engine.lanes import Lanes
-from ramet.engine.mapping import Chunk, Chunks
+from ramet.engine.workers.lanes import Lanes
 from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
+from ramet.mapping import Chunk, Chunks
 from ramet.state.tree import thaw
 from tests.engine.loops import Descent
 

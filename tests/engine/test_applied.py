@@ -38,8 +38,8 @@ class WithSettings:
         self.optimizer.lr, self.optimizer.decay = tree["lr"], tree["decay"]
 
 
-def reads_lr_only(member: ramet.Trainee) -> None:
-    for turn in member.turns({"w": 0.0}):
+def reads_lr_only(session: ramet.Session) -> None:
+    for turn in session.turns({"w": 0.0}):
         list(turn)
         turn.report(turn.hparams["lr"])
 
@@ -63,9 +63,9 @@ def test_a_hyperparameter_never_read_is_an_error_when_strict() -> None:
 def test_all_that_a_loop_reads_counts_as_read() -> None:
     space = ramet.Space(lr=ramet.Uniform(0, 1), aug=ramet.Space(p=ramet.Uniform(0, 1)))
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         state = {"w": 0.0}
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             list(turn)
             state["w"] += turn.hparams["lr"] + turn.hparams["aug"]["p"]
             turn.report(state["w"])
@@ -74,9 +74,9 @@ def test_all_that_a_loop_reads_counts_as_read() -> None:
 
 
 def test_unpacking_reads_everything() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         state = {"w": 0.0}
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             list(turn)
             state["w"] += sum(dict(**turn.hparams).values())
             turn.report(state["w"])
@@ -85,8 +85,8 @@ def test_unpacking_reads_everything() -> None:
 
 
 def test_an_unknown_name_is_refused_with_what_was_meant() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(turn.hparams["learning_rte"])
 
@@ -96,12 +96,12 @@ def test_an_unknown_name_is_refused_with_what_was_meant() -> None:
 
 
 def test_bound_hyperparameters_are_applied_after_every_restore() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         optimizer, net = Optimizer(), {"w": 0.0}
         state = ramet.Bound(
             WithSettings(net, optimizer), lr=(optimizer, "lr"), decay=(optimizer, "decay")
         )
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             list(turn)
             assert optimizer.lr == turn.hparams["lr"]
             assert optimizer.decay == turn.hparams["decay"]
@@ -122,8 +122,8 @@ def test_a_bound_hyperparameter_that_did_not_take_is_refused_at_the_start() -> N
         def lr(self, value: float) -> None:
             pass
 
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns(ramet.Bound({"w": 0.0}, lr=(Stubborn(), "lr"))):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns(ramet.Bound({"w": 0.0}, lr=(Stubborn(), "lr"))):
             list(turn)
             turn.report(0.0)
 
@@ -132,9 +132,9 @@ def test_a_bound_hyperparameter_that_did_not_take_is_refused_at_the_start() -> N
 
 
 def test_a_scheduler_that_overwrites_a_hyperparameter_is_named_at_the_end_of_the_turn() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         optimizer = Optimizer()
-        for turn in member.turns(ramet.Bound({"w": 0.0}, lr=(optimizer, "lr"))):
+        for turn in session.turns(ramet.Bound({"w": 0.0}, lr=(optimizer, "lr"))):
             for _ in turn:
                 optimizer.lr *= 0.9
             turn.report(turn.hparams["decay"])
@@ -149,8 +149,8 @@ def test_binding_to_an_attribute_that_does_not_exist_is_refused() -> None:
 
 
 def test_asking_whether_a_name_is_there_is_not_reading_it() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             assert "lr" in turn.hparams
             assert "lrr" not in turn.hparams
@@ -161,8 +161,8 @@ def test_asking_whether_a_name_is_there_is_not_reading_it() -> None:
 
 
 def test_a_default_does_not_hide_an_unknown_name() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(turn.hparams.get("lrr", 0.1))
 
@@ -170,9 +170,9 @@ def test_a_default_does_not_hide_an_unknown_name() -> None:
         ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0)
 
 
-def rebinds(member: ramet.Trainee) -> None:
+def rebinds(session: ramet.Session) -> None:
     w = 1.0
-    for turn in member.turns({"w": w}):
+    for turn in session.turns({"w": w}):
         list(turn)
         w = w * (1 - turn.hparams["lr"]) - turn.hparams["decay"]
         turn.report(w)
@@ -192,9 +192,9 @@ def test_a_state_that_no_turn_changes_is_an_error_when_strict() -> None:
 def test_a_turn_that_changes_nothing_among_others_is_no_mistake(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         state = {"w": 0}
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             list(turn)
             state["w"] += turn.number < 3
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])

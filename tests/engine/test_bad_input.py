@@ -9,7 +9,7 @@ import pytest
 
 import ramet
 from ramet.blobs import DirectoryBlobs, MemoryBlobs
-from ramet.engine.scores import MOST_SCORES
+from ramet.engine.run.scores import MOST_SCORES
 from ramet.errors import (
     MissingScore,
     ScheduleError,
@@ -28,8 +28,8 @@ from tests.engine.loops import SPACE, Descent, pbt
 
 
 def train_reporting(score: object) -> Any:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(score)
 
@@ -50,8 +50,8 @@ def test_a_score_that_is_a_number_is_taken(score: object) -> None:
 
 
 def test_a_turn_without_a_score_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             for _ in turn:
                 pass
 
@@ -60,8 +60,8 @@ def test_a_turn_without_a_score_is_refused() -> None:
 
 
 def test_a_loop_that_leaves_its_turn_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             for _ in turn:
                 turn.report(0.0)
                 break
@@ -71,8 +71,8 @@ def test_a_loop_that_leaves_its_turn_is_refused() -> None:
 
 
 def test_a_function_that_leaves_its_loop_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             if turn.number == 1:
                 return
@@ -83,13 +83,13 @@ def test_a_function_that_leaves_its_loop_is_refused() -> None:
 
 
 def test_a_function_that_never_loops_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"must loop over member\.turns"):
+    with pytest.raises(UsageError, match=r"must loop over session\.turns"):
         ramet.run(lambda member: None, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
 def test_a_turn_trained_twice_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             for _ in [*turn, *turn]:
                 turn.report(0.0)
@@ -160,7 +160,7 @@ def test_a_starting_point_outside_the_space_is_refused() -> None:
 @pytest.mark.parametrize("shape", [lambda _: 0.1, lambda _: math.nan])
 def test_a_schedule_that_begins_outside_the_space_is_refused(shape: Any) -> None:
     space = ramet.Space(lr=ramet.Uniform(0.0, 1.0), where=lambda h: h["lr"] > 0.5)
-    strategy = ramet.HandTuned(population=2, ready=4, shapes={"lr": shape})
+    strategy = ramet.HandTuned(population=2, turn_steps=4, shapes={"lr": shape})
     with pytest.raises(SpaceError, match=r"must accept every turn .* from step 0 on"):
         ramet.run(Descent(), space, strategy, steps=8, mode="max")
 
@@ -239,8 +239,8 @@ def test_scores_may_be_told_as_a_number_a_dict_or_pairs(scores: Any) -> None:
 
 
 def test_a_turn_whose_last_score_is_not_that_of_its_last_step_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             for step in turn:
                 if step % 4 == 2:
                     turn.report(0.0)
@@ -250,8 +250,8 @@ def test_a_turn_whose_last_score_is_not_that_of_its_last_step_is_refused() -> No
 
 
 def test_a_score_from_before_the_first_step_is_not_the_turns() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             turn.report(0.0)
             for _ in turn:
                 pass
@@ -363,7 +363,7 @@ def test_a_store_must_be_where_a_file_can_be(
     with pytest.raises(StoreError, match=r"store .*must be"):
         SQLiteStore(path)
     with pytest.raises(StoreError, match="must be"):
-        ramet.history.open(path)
+        ramet.history.load(path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -386,7 +386,7 @@ def test_a_lease_may_last_for_ever(ttl_s: float, tmp_path: Path) -> None:
 def test_scores_of_which_a_turn_has_more_than_its_event_can_hold_are_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ramet.engine.scores.MOST_SCORES", 3)
+    monkeypatch.setattr("ramet.engine.run.scores.MOST_SCORES", 3)
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None

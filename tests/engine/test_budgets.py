@@ -10,8 +10,8 @@ import ramet
 from ramet.errors import StrategyWarning
 from tests.engine.loops import SPACE, Descent, descent_loop, pbt
 
-FIRE = ramet.FIRE(ready=14, evaluate_every=2, size=2)
-HAND_TUNED = ramet.HandTuned(population=2, ready=14, shapes={"lr": ramet.Cosine()})
+FIRE = ramet.FIRE(turn_steps=14, evaluate_every=2, size=2)
+HAND_TUNED = ramet.HandTuned(population=2, turn_steps=14, shapes={"lr": ramet.Cosine()})
 
 
 class Untouched(Descent):
@@ -25,8 +25,8 @@ class Untouched(Descent):
 @pytest.mark.parametrize(
     ("strategy", "never"),
     [
-        (pbt(ready=14), "no member will ever copy another or explore"),
-        (pbt(ready=14, exploit=None), "no member will ever copy another or explore"),
+        (pbt(turn_steps=14), "no member will ever copy another or explore"),
+        (pbt(turn_steps=14, exploit=None), "no member will ever copy another or explore"),
         (FIRE, "no member will ever copy another or be evaluated"),
         (HAND_TUNED, "every value will stay as it begins"),
     ],
@@ -35,12 +35,14 @@ class Untouched(Descent):
 def test_a_budget_without_a_second_turn_is_said_before_anything_is_trained(
     strategy: ramet.Strategy, never: str, steps: int
 ) -> None:
-    said = rf"two turns or more for {type(strategy).__name__} .* steps={steps} is .* ready=14: "
-    with pytest.raises(StrategyWarning, match=f"{said}{never}; raise steps, or lower ready"):
+    said = (
+        rf"two turns or more for {type(strategy).__name__} .* steps={steps} is .* turn_steps=14: "
+    )
+    with pytest.raises(StrategyWarning, match=f"{said}{never}; raise steps, or lower turn_steps"):
         ramet.run(Untouched(), SPACE, strategy, steps=steps, mode="max", seed=0)
 
 
-T_TEST = pbt(ready=4, exploit=ramet.TTest())
+T_TEST = pbt(turn_steps=4, exploit=ramet.TTest())
 
 
 def test_a_budget_in_which_a_t_test_never_has_two_scores_is_said_before_training() -> None:
@@ -51,7 +53,7 @@ def test_a_budget_in_which_a_t_test_never_has_two_scores_is_said_before_training
         ramet.run(Untouched(), SPACE, T_TEST, steps=8, mode="max", seed=0)
 
 
-@pytest.mark.parametrize("changes", [{"ready": 4}, {"ready": 8, "evaluate_every": 4}])
+@pytest.mark.parametrize("changes", [{"turn_steps": 4}, {"turn_steps": 8, "evaluate_every": 4}])
 def test_a_t_test_with_a_turn_after_its_second_scores_copies(changes: dict[str, int]) -> None:
     strategy = pbt(population=20, exploit=ramet.TTest(alpha=0.4), synchronous=True, **changes)
     result = ramet.run(descent_loop, SPACE, strategy, steps=12, mode="max", seed=0)
@@ -71,7 +73,7 @@ class Patient:
 
 
 def test_a_rule_of_ones_own_says_how_many_scores_it_needs() -> None:
-    strategy = pbt(ready=4, evaluate_every=2, exploit=Patient())
+    strategy = pbt(turn_steps=4, evaluate_every=2, exploit=Patient())
     with pytest.raises(StrategyWarning, match=r"the 5 scores that Patient needs .* after step 12,"):
         ramet.run(Untouched(), SPACE, strategy, steps=12, mode="max", seed=0)
     ramet.run(descent_loop, SPACE, strategy, steps=13, mode="max", seed=0)
@@ -85,7 +87,7 @@ def test_what_is_said_of_a_budget_points_at_the_call() -> None:
 
 @pytest.mark.parametrize(
     "strategy",
-    [ramet.RandomSearch(population=2, ready=8), pbt(ready=8, exploit=None, explore=None)],
+    [ramet.RandomSearch(population=2, turn_steps=8), pbt(turn_steps=8, exploit=None, explore=None)],
     ids=["random search", "PBT of which all is left out"],
 )
 def test_one_turn_is_enough_where_nothing_is_to_change(strategy: ramet.Strategy) -> None:

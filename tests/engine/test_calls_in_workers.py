@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ramet.engine import loading
+from ramet.engine.processes import loading
 from tests.engine.scripts import ROOT, alive, ran
 
 slow = pytest.mark.slow
@@ -23,12 +23,12 @@ import ramet
 
 print("top level", file=sys.stderr)
 space = ramet.Space(lr=ramet.Uniform(0, 1))
-strategy = ramet.PBT(population=5, ready=2, synchronous=True)
+strategy = ramet.PBT(population=5, turn_steps=2, synchronous=True)
 steps, mode = 4, "max"
 
-def train(member):
+def train(session):
     state = {"w": np.zeros(1)}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         for _ in turn:
             state["w"] += turn.hparams["lr"]
         turn.report(float(state["w"][0]))
@@ -131,9 +131,9 @@ def test_a_worker_starts_no_workers_of_its_own(tmp_path: Path) -> None:
 @slow
 def test_a_worker_may_train_a_run_in_its_own_process(tmp_path: Path) -> None:
     text = """
-def outer(member):
+def outer(session):
     state = {"w": np.zeros(1)}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         state["w"] += sum(1 for _ in turn)
         turn.report(go(workers=0).best.score)
 print(go(outer).best.score == go(workers=0).best.score)

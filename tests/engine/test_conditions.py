@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 import ramet
-from ramet.engine.resources import THREADS
+from ramet.engine.processes.resources import THREADS
 from ramet.events import Conditions, Mapped, canonical
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import result_in
 from tests.engine.stacked import Together
 
-SEARCH = ramet.RandomSearch(population=2, ready=1)
+SEARCH = ramet.RandomSearch(population=2, turn_steps=1)
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +24,11 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    for module in ("share", "resources", "conditions"):
-        monkeypatch.setattr(f"ramet.engine.{module}.usable_cores", lambda: 8)
+    monkeypatch.setattr("ramet.engine.processes.resources.usable_cores", lambda: 8)
 
 
-def note_threads(member: ramet.Trainee) -> None:
-    for turn in member.turns({"threads": "0"}):
+def note_threads(session: ramet.Session) -> None:
+    for turn in session.turns({"threads": "0"}):
         list(turn)
         assert turn.hparams["lr"] >= 0.0
         turn.report(float(os.environ.get("OMP_NUM_THREADS", "0")))

@@ -19,9 +19,9 @@ path = sys.argv[1]
 ended = set()
 
 
-def train(member):
-    state = {"w": member.rng.normal(size=8)}
-    for turn in member.turns(state):
+def train(session):
+    state = {"w": session.rng.normal(size=8)}
+    for turn in session.turns(state):
         with open(f"{path}.ended", "w") as file:
             file.write(str(len(ended)))
         for suffix in ("", "-wal", "-shm"):
@@ -33,7 +33,7 @@ def train(member):
 
 
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
-strategy = ramet.PBT(population=5, ready=5)
+strategy = ramet.PBT(population=5, turn_steps=5)
 ramet.run(train, space, strategy, steps=10_000_000, mode="min", seed=0, store=path)
 """
 
@@ -59,4 +59,4 @@ def test_no_ended_turn_is_lost_when_a_run_that_copies_its_store_is_killed(tmp_pa
     # The last turn that was reported may have been about to be committed.
     assert figures(store)["turns"] >= ended(store) - 1
     assert called("doctor", store)[0] == 0
-    assert len(ramet.history.open(store).log) > 1
+    assert len(ramet.history.load(store).log) > 1

@@ -24,9 +24,9 @@ from pathlib import Path
 import ramet
 from tests.engine.loops import SPACE, Descent, pbt
 
-def train(member):
-    task, state = Descent(), Descent().init(member.rng)
-    for turn in member.turns(state):
+def train(session):
+    task, state = Descent(), Descent().init(session.rng)
+    for turn in session.turns(state):
         if turn.number == 2 and not Path("go").exists():
             Path(f"holds-{os.getpid()}").touch()
             threading.Event().wait()

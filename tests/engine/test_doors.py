@@ -23,7 +23,7 @@ def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
 
 
 def test_every_member_begins_with_weights_of_its_own() -> None:
-    strategy = ramet.RandomSearch(population=6, ready=4)
+    strategy = ramet.RandomSearch(population=6, turn_steps=4)
     result = ramet.run(Descent(), SPACE, strategy, steps=4, mode="max", seed=0)
     digests = {event.digest for event in result.events if isinstance(event, TurnEnded)}
     assert len(digests) == 6
@@ -32,9 +32,9 @@ def test_every_member_begins_with_weights_of_its_own() -> None:
 def test_a_training_function_is_called_anew_only_for_fresh_members() -> None:
     calls: list[int] = []
 
-    def train(member: ramet.Trainee) -> None:
-        calls.append(member.id)
-        descent_loop(member)
+    def train(session: ramet.Session) -> None:
+        calls.append(session.member)
+        descent_loop(session)
 
     ramet.run(train, SPACE, pbt(), steps=40, mode="max", seed=0)
     assert calls == [0, 1, 2, 3, 4, 5]
@@ -43,8 +43,8 @@ def test_a_training_function_is_called_anew_only_for_fresh_members() -> None:
 def test_a_turn_says_where_it_is() -> None:
     seen: list[tuple[int, int, bool]] = []
 
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             assert (turn.start, turn.stop, turn.steps) == (turn.number * 4, turn.trained + 4, 4)
             for step in turn:
                 seen.append((step, turn.step, turn.evaluation_due))
@@ -64,9 +64,9 @@ def test_the_last_turn_is_as_short_as_the_budget() -> None:
 
 
 def test_a_loop_of_ones_own_may_run_the_steps_without_iterating() -> None:
-    def train(member: ramet.Trainee) -> None:
-        task, state = Descent(), Descent().init(member.rng)
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        task, state = Descent(), Descent().init(session.rng)
+        for turn in session.turns(state):
             state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
             turn.report(task.evaluate(state))
 
@@ -76,13 +76,13 @@ def test_a_loop_of_ones_own_may_run_the_steps_without_iterating() -> None:
 
 
 def test_the_last_report_at_a_step_counts() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             for _ in turn:
                 turn.report(1.0)
             turn.report(2.0)
 
-    strategy = ramet.RandomSearch(population=1, ready=4)
+    strategy = ramet.RandomSearch(population=1, turn_steps=4)
     result = ramet.run(train, SPACE, strategy, steps=4, mode="max", seed=0)
     assert result.population[0].curve.scores == (1.0, 1.0, 1.0, 2.0)
 
@@ -98,12 +98,12 @@ def test_a_state_of_ones_own_is_captured_and_restored() -> None:
         def restore(self, tree: dict[str, float]) -> None:
             self.w = tree["w"]
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         net = Net()
-        for turn in member.turns(net):
+        for turn in session.turns(net):
             list(turn)
             before = net.w
-            net.w += member.id + 1 if turn.fresh else 1
+            net.w += session.member + 1 if turn.fresh else 1
             turn.report(before)
 
     result = ramet.run(train, SPACE, pbt(exploit=None), steps=12, mode="max", seed=0)
@@ -111,10 +111,10 @@ def test_a_state_of_ones_own_is_captured_and_restored() -> None:
 
 
 def test_arrays_held_elsewhere_follow_the_member() -> None:
-    def train(member: ramet.Trainee) -> None:
-        state = {"w": np.full(2, float(member.id))}
+    def train(session: ramet.Session) -> None:
+        state = {"w": np.full(2, float(session.member))}
         view = state["w"]
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             list(turn)
             assert view[0] == turn.member
             turn.report(float(view[0]))
@@ -181,8 +181,8 @@ def test_low_scores_win_when_the_mode_says_so() -> None:
 
 @pytest.mark.parametrize("state", [None, 3, [1.0]])
 def test_a_state_that_cannot_be_restored_is_refused(state: object) -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns(state):  # type: ignore[arg-type]  # the point
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns(state):  # type: ignore[arg-type]  # the point
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"capture\(\) and restore"):
@@ -190,8 +190,8 @@ def test_a_state_that_cannot_be_restored_is_refused(state: object) -> None:
 
 
 def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"layers": [object()]}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"layers": [object()]}):
             list(turn)
             turn.report(0.0)
 

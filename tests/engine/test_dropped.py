@@ -67,7 +67,7 @@ def test_a_run_that_is_dropped_leaves_no_thread_and_no_file_open(tmp_path: Path)
 def test_results_that_are_held_hold_no_file_open(tmp_path: Path) -> None:
     ramet.run(Descent(), **ALONE, store=tmp_path / "runs.db")
     before = descriptors()
-    held = [ramet.history.open(tmp_path / "runs.db") for _ in range(20)]
+    held = [ramet.history.load(tmp_path / "runs.db") for _ in range(20)]
     assert descriptors() <= before
     # They can still be asked for what is in the file.
     assert held[-1].store.runs() == ["run"]

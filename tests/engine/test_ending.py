@@ -115,10 +115,10 @@ def test_who_joins_without_a_target_leaves_that_of_a_run_at_work_as_it_is(
 ) -> None:
     joined = []
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         if not joined:
             joined.append(ramet.open(store, **settings(strategy)))
-        descent_loop(member)
+        descent_loop(session)
 
     result = ramet.run(train, **settings(strategy, target=TARGET), store=store)
     assert joined
@@ -148,8 +148,8 @@ def test_another_target_for_a_run_on_record_is_logged_with_both(
 def test_a_stopped_run_that_has_passed_a_new_target_says_that_it_stopped_at_it(
     strategy: ramet.Strategy, store: Path
 ) -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(1.0)
             turn.stop_run()
@@ -176,8 +176,8 @@ def test_a_run_that_has_used_its_budget_is_over() -> None:
 
 
 def test_only_the_score_that_a_turn_ends_with_reaches_a_target() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             for step in turn:
                 turn.report(1.0 if step % 4 == 1 else 0.0)
 
@@ -185,7 +185,7 @@ def test_only_the_score_that_a_turn_ends_with_reaches_a_target() -> None:
 
 
 def test_a_run_of_fire_ends_with_the_scores_that_count_for_its_best() -> None:
-    fire = ramet.FIRE(ready=14, evaluate_every=2, size=2)
+    fire = ramet.FIRE(turn_steps=14, evaluate_every=2, size=2)
     whole = ramet.run(Descent(), SPACE, fire, steps=112, mode="max", seed=0)
     result = ramet.run(Descent(), SPACE, fire, steps=112, mode="max", seed=0, target=-0.01)
     assert result.best.score >= -0.01
@@ -267,13 +267,13 @@ def test_a_target_that_no_score_can_reach_is_refused(target: Any) -> None:
         ramet.run(Descent(), **settings(target=target))
 
 
-def asking(when: Callable[[ramet.Turn], bool]) -> Callable[[ramet.Trainee], None]:
+def asking(when: Callable[[ramet.Turn], bool]) -> Callable[[ramet.Session], None]:
     """Return the loop of `Descent`, which asks for the run to stop in some turns."""
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         task = Descent()
-        state = task.init(member.rng)
-        for turn in member.turns(state):
+        state = task.init(session.rng)
+        for turn in session.turns(state):
             for step in turn:
                 state.update(task.step(state, turn.hparams, 1, turn.rng))
                 if when(turn) and step % 4 == 1:
@@ -331,8 +331,8 @@ def test_a_stop_that_a_loop_asked_for_outlives_its_process(store: Path) -> None:
 
 
 def test_a_loop_that_leaves_its_turn_after_having_asked_for_a_stop_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(0.0)
             turn.stop_run()
@@ -342,8 +342,8 @@ def test_a_loop_that_leaves_its_turn_after_having_asked_for_a_stop_is_refused() 
         ramet.run(train, **settings())
 
 
-def leaving(member: ramet.Trainee) -> None:
-    for turn in member.turns({"w": 0.0}):
+def leaving(session: ramet.Session) -> None:
+    for turn in session.turns({"w": 0.0}):
         list(turn)
         turn.report(0.0)
         if turn.number == 1:

@@ -22,9 +22,9 @@ class Breaks(Descent):
         self.member, self.times, self.score = member, times, score
         self.calls = 0
 
-    def loop(self, member: ramet.Trainee) -> None:
-        state = self.init(member.rng)
-        for turn in member.turns(state):
+    def loop(self, session: ramet.Session) -> None:
+        state = self.init(session.rng)
+        for turn in session.turns(state):
             state.update(self.step(state, turn.hparams, turn.steps, turn.rng))
             if turn.member == self.member and turn.number >= 1 and self.calls < self.times:
                 self.calls += 1
@@ -84,9 +84,9 @@ def raises_in_a_library(state: dict[str, Any]) -> None:
 
 
 def test_a_failed_attempt_shows_the_users_file_and_line(caplog: pytest.LogCaptureFixture) -> None:
-    def train(member: ramet.Trainee) -> None:
-        state = Descent().init(member.rng)
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        state = Descent().init(session.rng)
+        for turn in session.turns(state):
             list(turn)
             if (turn.member, turn.number) == (2, 1):
                 raises_in_a_library(state)
@@ -100,8 +100,8 @@ def test_a_failed_attempt_shows_the_users_file_and_line(caplog: pytest.LogCaptur
 
 
 def test_an_end_for_too_many_failures_shows_the_users_file_and_line() -> None:
-    def train(member: ramet.Trainee) -> None:
-        raise MemoryError(member.id)
+    def train(session: ramet.Session) -> None:
+        raise MemoryError(session.member)
 
     with pytest.raises(RunFailed, match=rf"The last error: .* \({__file__}:\d+\)\. Mend"):
         ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
@@ -123,7 +123,7 @@ def test_a_turn_that_keeps_raising_is_given_up_and_its_member_reborn_by_copy(
 
 
 def test_without_copies_a_failing_member_is_tried_at_every_turn_and_the_others_go_on() -> None:
-    strategy = ramet.RandomSearch(population=4, ready=4)
+    strategy = ramet.RandomSearch(population=4, turn_steps=4)
     result = ramet.run(Breaks(1, times=10_000).loop, SPACE, strategy, steps=16, mode="max", seed=0)
     assert [member.failing for member in result.population] == [0, 3, 0, 0]
     assert result.population.done
@@ -137,7 +137,7 @@ def test_more_retries_are_a_setting() -> None:
 
 
 def test_code_that_never_works_stops_the_run_at_once() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         raise NameError("name 'optimiser' is not defined")
 
     with pytest.raises(RunFailed, match=r"before 3 attempts fail.*'optimiser'") as caught:
@@ -146,9 +146,9 @@ def test_code_that_never_works_stops_the_run_at_once() -> None:
 
 
 def test_too_many_failing_members_stop_the_run_which_can_be_resumed() -> None:
-    def breaks(member: ramet.Trainee) -> None:
-        state = Descent().init(member.rng)
-        for turn in member.turns(state):
+    def breaks(session: ramet.Session) -> None:
+        state = Descent().init(session.rng)
+        for turn in session.turns(state):
             if turn.number >= 2:
                 raise MemoryError("CUDA out of memory")
             state.update(Descent().step(state, turn.hparams, turn.steps, turn.rng))
@@ -164,8 +164,8 @@ def test_too_many_failing_members_stop_the_run_which_can_be_resumed() -> None:
 
 
 def test_stopping_by_hand_gives_the_member_back() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             if turn.number == 1:
                 raise KeyboardInterrupt

@@ -9,7 +9,7 @@ import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.engine.worker import work
+from ramet.engine.workers.loop import work
 from ramet.errors import StrategyError
 from ramet.events import AttemptFailed, TurnEnded, canonical
 from ramet.store import MemoryStore
@@ -90,9 +90,9 @@ def test_a_strategy_that_raises_stops_the_run_in_its_own_name() -> None:
 
 
 def test_what_is_raised_behind_the_loop_is_raised_to_the_caller() -> None:
-    def train(member: ramet.Trainee) -> None:
-        descent_loop(member)
-        if member.id == 2:
+    def train(session: ramet.Session) -> None:
+        descent_loop(session)
+        if session.member == 2:
             raise OSError("saving failed")
 
     store, blobs = MemoryStore(), MemoryBlobs()
@@ -104,11 +104,11 @@ def test_what_is_raised_behind_the_loop_is_raised_to_the_caller() -> None:
 def test_what_is_raised_before_the_loop_is_the_members_failure() -> None:
     calls: list[int] = []
 
-    def train(member: ramet.Trainee) -> None:
-        calls.append(member.id)
+    def train(session: ramet.Session) -> None:
+        calls.append(session.member)
         if calls == [0, 1]:
             raise MemoryError("no room for the model")
-        descent_loop(member)
+        descent_loop(session)
 
     result = ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
     failed = [event.member for event in result.events if isinstance(event, AttemptFailed)]
@@ -130,9 +130,9 @@ def test_a_worker_that_lost_its_lease_goes_on_with_other_turns(
     }
     slept: list[float] = []
 
-    def train(member: ramet.Trainee) -> None:
-        state = Descent().init(member.rng)
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        state = Descent().init(session.rng)
+        for turn in session.turns(state):
             state.update(Descent().step(state, turn.hparams, turn.steps, turn.rng))
             turn.report(Descent().evaluate(state))
             if not slept:
@@ -162,7 +162,7 @@ def test_a_checkpoint_is_kept_before_any_event_names_it() -> None:
     ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, store=store, blobs=blobs)
 
 
-def test_the_sweep_keeps_what_turns_under_way_go_on_from() -> None:
+def test_the_prune_keeps_what_turns_under_way_go_on_from() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
     held = None
     while (turn := run.ask()) is not None:
@@ -181,7 +181,7 @@ def test_a_store_without_the_blobs_that_belong_to_it_is_refused() -> None:
         ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", store=MemoryStore())
 
 
-def test_blobs_of_ones_own_are_never_swept() -> None:
+def test_blobs_of_ones_own_are_never_pruned() -> None:
     blobs = MemoryBlobs()
     first = ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=0, blobs=blobs)
     ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=1, blobs=blobs)

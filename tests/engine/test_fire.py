@@ -23,7 +23,7 @@ from ramet.testing.quadratic_optimum import final_loss
 from tests.engine.scripts import findings_in, seats_in
 
 TASK = Quadratic(dim=20)
-STRATEGY = ramet.FIRE(ready=12, evaluate_every=1, subpopulations=3, size=4)
+STRATEGY = ramet.FIRE(turn_steps=12, evaluate_every=1, subpopulations=3, size=4)
 STEPS = 12 * 16
 RUN: dict[str, Any] = {"steps": STEPS, "mode": "max", "seed": 3}
 
@@ -81,7 +81,7 @@ def test_the_schedule_goes_through_evaluators_and_leads_to_the_best_weights(
     schedule = whole.schedule()
     rates = [values["lr"] for step in range(0, whole.best.step, 12) for values in [schedule(step)]]
     assert len(set(rates)) > 3
-    assert final_loss(TASK, np.array(rates), ready=12) == pytest.approx(
+    assert final_loss(TASK, np.array(rates), turn_steps=12) == pytest.approx(
         TASK.loss(whole.best.load()), rel=1e-12
     )
 
@@ -207,9 +207,9 @@ def test_members_whose_training_diverges_are_replaced() -> None:
 
 @pytest.mark.parametrize("group", [1, 2, 0])
 def test_a_member_that_fails_has_others_go_on(group: int) -> None:
-    def train(member: ramet.Trainee) -> None:
-        state = TASK.init(member.rng)
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        state = TASK.init(session.rng)
+        for turn in session.turns(state):
             if turn.number == 5 and turn.member in {1: (0,), 2: (5, 6), 0: (13,)}[group]:
                 raise OSError("the disk is gone")
             for count in turn.stretches():
@@ -224,9 +224,9 @@ def test_a_member_that_fails_has_others_go_on(group: int) -> None:
 
 
 def test_scores_at_other_steps_are_refused_with_what_to_do() -> None:
-    def train(member: ramet.Trainee) -> None:
-        state = TASK.init(member.rng)
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        state = TASK.init(session.rng)
+        for turn in session.turns(state):
             state.update(TASK.step(state, turn.hparams, turn.steps, turn.rng))
             turn.report(TASK.evaluate(state))
 
@@ -247,10 +247,10 @@ def test_minimising_is_one_sign(whole: ramet.Result) -> None:
 @pytest.mark.parametrize(
     "strategy",
     [
-        ramet.FIRE(ready=12, evaluate_every=1, subpopulations=1),
-        ramet.FIRE(ready=12, evaluate_every=1, size=2),
-        ramet.FIRE(ready=12, evaluate_every=1, size=4, min_steps_before_eval=60),
-        ramet.FIRE(ready=12, evaluate_every=1, size=4, initial=[{"lr": 0.1}], smoother=abs),
+        ramet.FIRE(turn_steps=12, evaluate_every=1, subpopulations=1),
+        ramet.FIRE(turn_steps=12, evaluate_every=1, size=2),
+        ramet.FIRE(turn_steps=12, evaluate_every=1, size=4, min_steps_before_eval=60),
+        ramet.FIRE(turn_steps=12, evaluate_every=1, size=4, initial=[{"lr": 0.1}], smoother=abs),
     ],
     ids=["greedy", "smallest", "patient", "own smoother"],
 )

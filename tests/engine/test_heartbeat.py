@@ -11,7 +11,7 @@ import pytest
 import ramet
 from benchmarks.crash import children
 from ramet.blobs import DirectoryBlobs
-from ramet.engine.heartbeat import Heartbeat
+from ramet.engine.run.leases import Heartbeat
 from ramet.errors import LeaseLost
 from ramet.store import SQLiteStore
 from tests.engine.loops import SPACE, pbt
@@ -113,9 +113,9 @@ from pathlib import Path
 import ramet
 from tests.engine.loops import SPACE, Descent, pbt
 
-def train(member):
-    task, state = Descent(), Descent().init(member.rng)
-    for turn in member.turns(state):
+def train(session):
+    task, state = Descent(), Descent().init(session.rng)
+    for turn in session.turns(state):
         while turn.member == 0 and turn.number == 1 and Path("wait").exists():
             Path("waiting").touch()
             time.sleep(0.01)

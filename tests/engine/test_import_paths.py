@@ -66,8 +66,8 @@ def seen():
     words = [word for word in child.split() if not word.endswith("_THREADS")]
     return "|".join([repr(sys.path), repr(sys.flags.safe_path), *words])
 
-def train(member):
-    for turn in member.turns({"seen": seen()}):
+def train(session):
+    for turn in session.turns({"seen": seen()}):
         list(turn)
         turn.report(1.0)
 

@@ -29,7 +29,8 @@ SCRIPT = """\
 import os, signal, sys, time
 from pathlib import Path
 import ramet
-from ramet.engine import child, processes
+from ramet.engine.processes import child
+from ramet.engine.processes import pool as processes
 from tests.engine.loops import SPACE, Descent, pbt
 
 store, workers, stubborn = Path(sys.argv[1]), int(sys.argv[2]), len(sys.argv) > 3
@@ -40,14 +41,14 @@ class Slow(Descent):
         time.sleep(0.01)
         return super().step(*args)
 
-def stuck(member):
+def stuck(session):
     # What catches everything, and will not hear.
     child.GRACE_S = 0.1
-    for turn in member.turns({"w": 0.0}):
+    for turn in session.turns({"w": 0.0}):
         list(turn)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         store.with_name(f"stuck-{os.getpid()}").touch()
-        while member.id == 0:
+        while session.member == 0:
             time.sleep(1.0)
         turn.report(turn.hparams["lr"] + turn.hparams["decay"])
 

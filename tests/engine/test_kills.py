@@ -25,9 +25,9 @@ When = Callable[[ramet.Turn], bool]
 def dies(when: When, how: Callable[[], Any] = lambda: os.kill(os.getpid(), signal.SIGKILL)) -> Any:
     """Return a loop as `Descent` has it, whose process dies in some turns."""
 
-    def train(member: ramet.Trainee) -> None:
-        task, state = Descent(), Descent().init(member.rng)
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        task, state = Descent(), Descent().init(session.rng)
+        for turn in session.turns(state):
             if when(turn):
                 how()
             state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
@@ -88,7 +88,7 @@ def test_two_turns_that_kill_in_one_round_are_both_given_up() -> None:
 @pytest.mark.slow
 def test_a_member_that_always_kills_fails_like_one_that_always_raises() -> None:
     train = dies(lambda turn: turn.member < 2 and turn.number > 0)
-    strategy = ramet.RandomSearch(population=3, ready=4)
+    strategy = ramet.RandomSearch(population=3, turn_steps=4)
     with pytest.raises(RunFailed, match=r"50%.* 2 of 3 gave up .* was killed by SIGKILL in turn 1"):
         ramet.run(train, SPACE, strategy, steps=16, mode="max", seed=0, workers=1)
 
@@ -142,11 +142,11 @@ def test_what_a_worker_had_started_is_gone_once_the_crew_was_stopped(
     *, obeys: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not obeys:
-        monkeypatch.setattr("ramet.engine.processes.GRACE_S", 0.1)
+        monkeypatch.setattr("ramet.engine.processes.pool.GRACE_S", 0.1)
     started = tmp_path / "started"
 
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             if turn.member == 0:
                 loader = subprocess.Popen(["/bin/sleep", "600"])

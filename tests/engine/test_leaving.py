@@ -13,15 +13,15 @@ import atexit, ctypes, os, queue, signal, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import ramet
-from ramet.engine import leaving
+from ramet.engine.processes import leaving
 from tests.engine.loops import SPACE, Descent, pbt
 
 leaving.THREADS_S = leaving.HANDLERS_S = {limit}
 waits_for_ever = threading.Event()
 
-def train(member, reports=True):
-    task, state = Descent(), Descent().init(member.rng)
-    for turn in member.turns(state):
+def train(session, reports=True):
+    task, state = Descent(), Descent().init(session.rng)
+    for turn in session.turns(state):
         state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
         if reports:
             turn.report(task.evaluate(state))
@@ -102,7 +102,8 @@ def test_an_exit_handler_that_does_not_return_is_named_and_no_other_begins(tmp_p
     text = """
 atexit.register(lambda: Path(f"first-{os.getpid()}").touch())
 def hangs():
-    if "ramet.engine.child" in sys.modules and threading.current_thread().name == "MainThread":
+    worker = "ramet.engine.processes.child" in sys.modules
+    if worker and threading.current_thread().name == "MainThread":
         Path(f"hangs-{os.getpid()}").touch()
         while True:
             try:

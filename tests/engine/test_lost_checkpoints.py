@@ -122,7 +122,7 @@ def test_without_one_of_its_own_it_is_born_again_from_the_best(
     changes: dict[str, Any] = {"strategy": strategy}
     run = begun(store, turns=10, **changes)
     # What is not needed is gone, so that there is nothing to fall back to.
-    run.sweep()
+    run.prune()
     best = run.result().best.checkpoint
     member = next(one for one in run.population if one.id != best.member)
     cut(file_of(store, member.checkpoint))
@@ -178,7 +178,7 @@ def test_by_hand_it_is_the_turn_that_fails(tmp_path: Path) -> None:
     cut(file_of(store, turn.checkpoint))
     with pytest.raises(CheckpointDamaged) as caught:
         turn.load()
-    run.fail(turn, caught.value)
+    run.recover(turn, caught.value)
     again = run.ask()
     assert again is not None
     assert (again.member, again.number) == (turn.member, turn.number)
@@ -203,7 +203,7 @@ def test_who_lost_its_member_as_well_lets_go_of_the_turn() -> None:
     assert held is not None
     clock.sleep(61.0)
     trained(quick)
-    quick.sweep()
+    quick.prune()
     with pytest.raises(CheckpointMissing) as caught:
         held.load()
     with pytest.raises(LeaseLost):

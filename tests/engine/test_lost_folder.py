@@ -77,14 +77,14 @@ def undisturbed() -> ramet.Population:
     return ramet.run(descent_loop, **settings(None)).population  # type: ignore[arg-type]  # in memory
 
 
-def losing(store: Path, lose: Callable[[Path, Path], None]) -> Callable[[ramet.Trainee], None]:
+def losing(store: Path, lose: Callable[[Path, Path], None]) -> Callable[[ramet.Session], None]:
     """Return a loop, one of whose turns loses the folder once every member has a checkpoint."""
     folder, aside = folder_of(store), store.with_name("aside")
 
-    def loop(member: ramet.Trainee) -> None:
+    def loop(session: ramet.Session) -> None:
         task = Descent()
-        state = task.init(member.rng)
-        for turn in member.turns(state):
+        state = task.init(session.rng)
+        for turn in session.turns(state):
             for _ in turn:
                 state.update(task.step(state, turn.hparams, 1, turn.rng))
             turn.report(task.evaluate(state))

@@ -41,7 +41,7 @@ class Workers(RuleBasedStateMachine):
         self.store, self.blobs = MemoryStore(self.clock), MemoryBlobs()
         self.strategy: ramet.Strategy = ramet.PBT(
             population=4,
-            ready=2,
+            turn_steps=2,
             exploit=exploit,
             copies=copies,
             synchronous=synchronous,
@@ -86,10 +86,10 @@ class Workers(RuleBasedStateMachine):
                 assert SPACE[name].contains(out.hparams[name])
         try:
             state = out.load(default={"seen": 0})
-        except CheckpointMissing as swept:
+        except CheckpointMissing as pruned:
             # Only what a lost turn was to go on from may be gone.
             with pytest.raises(LeaseLost):
-                run.fail(out, swept)
+                run.recover(out, pruned)
             return
         scores = {out.start + 1: early, out.stop: last}
         try:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ramet
-from ramet.engine.metrics import MOST_NAMES, MOST_POINTS, Metrics
+from ramet.engine.run.metrics import MOST_NAMES, MOST_POINTS, Metrics
 from ramet.errors import MetricError, StateError, TurnMisused
 from ramet.events import TurnEnded, canonical, decode, encode
 from tests.engine.loops import SPACE, Descent, pbt
@@ -40,13 +40,13 @@ def logged(result: ramet.Result) -> dict[tuple[int, int], dict[str, Points]]:
 def trained(log: Callable[[ramet.Turn, int], object], **settings: Any) -> ramet.Result:
     """Train a loop that logs something at each step."""
 
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": np.zeros(1)}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": np.zeros(1)}):
             for step in turn:
                 log(turn, step)
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])
 
-    strategy = ramet.RandomSearch(population=6, ready=4)
+    strategy = ramet.RandomSearch(population=6, turn_steps=4)
     settings = {"steps": 4, "mode": "max", "seed": 0, "strategy": strategy, **settings}
     return ramet.run(train, SPACE, settings.pop("strategy"), **settings)
 
@@ -67,8 +67,8 @@ def test_numbers_are_kept_with_their_turn_at_their_steps() -> None:
 
 
 def test_a_score_may_bring_others_along() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": np.zeros(1)}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": np.zeros(1)}):
             for step in turn:
                 if turn.evaluation_due:
                     turn.report(-float(step), accuracy=0.1 * step, loss=2 * step)
@@ -144,7 +144,7 @@ def test_an_array_that_is_written_on_later_leaves_what_was_logged() -> None:
         total[...] = step
         turn.log(total=total)
 
-    kept = logged(trained(log, strategy=ramet.RandomSearch(population=1, ready=4)))[0, 0]
+    kept = logged(trained(log, strategy=ramet.RandomSearch(population=1, turn_steps=4)))[0, 0]
     assert kept["total"] == [(1, 0.0), (2, 1.0), (3, 2.0), (4, 3.0)]
 
 
@@ -157,7 +157,7 @@ def test_more_metrics_than_can_be_kept_are_refused() -> None:
 
 
 def test_more_points_than_can_be_kept_are_thinned_out_evenly() -> None:
-    strategy = ramet.RandomSearch(population=1, ready=1_000)
+    strategy = ramet.RandomSearch(population=1, turn_steps=1_000)
     result = trained(lambda turn, step: turn.log(loss=step), steps=1_000, strategy=strategy)
     kept = logged(result)[0, 0]["loss"]
     assert kept == [*((step, step - 1) for step in range(1, 1_000, 8)), (1_000, 999)]
@@ -182,7 +182,7 @@ def test_a_turn_logs_no_more_than_its_bound() -> None:
     def log(turn: ramet.Turn, step: int) -> None:
         turn.log({f"layer{n}": step + n for n in range(MOST_NAMES)})
 
-    strategy = ramet.RandomSearch(population=1, ready=500)
+    strategy = ramet.RandomSearch(population=1, turn_steps=500)
     result = trained(log, steps=500, strategy=strategy)
     assert all(len(encode(event)) < 95_000 for event in result.events)
 
@@ -191,7 +191,7 @@ def test_the_same_seed_logs_the_same_bytes() -> None:
     def log(turn: ramet.Turn, step: int) -> None:
         turn.log(noise=turn.rng.normal(), gap=math.nan)
 
-    strategy = pbt(ready=300)
+    strategy = pbt(turn_steps=300)
     once, again = (trained(log, steps=900, strategy=strategy) for _ in range(2))
     assert [encode(event) for event in once.events] == [encode(event) for event in again.events]
 
@@ -221,7 +221,7 @@ def test_a_run_that_goes_on_logs_what_one_that_never_stopped_does(tmp_path: Path
             raise KeyboardInterrupt
 
     settings: dict[str, Any] = {
-        "strategy": pbt(ready=200, synchronous=True),
+        "strategy": pbt(turn_steps=200, synchronous=True),
         "steps": 800,
         "mode": "max",
         "name": "on",
@@ -262,8 +262,8 @@ def test_events_that_were_written_before_there_were_metrics_are_read() -> None:
 
 
 def test_what_is_logged_behind_the_last_step_is_of_that_step() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": np.zeros(1)}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": np.zeros(1)}):
             for step in turn:
                 turn.log(loss=step)
             turn.log(loss=7.0, after=2.0)
@@ -274,8 +274,8 @@ def test_what_is_logged_behind_the_last_step_is_of_that_step() -> None:
 
 
 def test_what_is_logged_before_the_first_step_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": np.zeros(1)}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": np.zeros(1)}):
             turn.log(before=1.0)
             for _ in turn:
                 pass
@@ -286,9 +286,9 @@ def test_what_is_logged_before_the_first_step_is_refused() -> None:
 
 
 def test_what_is_logged_once_its_turn_is_over_is_refused() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         last = None
-        for turn in member.turns({"w": np.zeros(1)}):
+        for turn in session.turns({"w": np.zeros(1)}):
             list(turn)
             if last is not None:
                 last.log(late=1.0)

@@ -13,12 +13,12 @@ from tests.engine.loops import SPACE, Descent, pbt
 TASK = Descent()
 
 
-def loop(train: Callable[[ramet.Turn, dict[str, Any]], object]) -> Callable[[ramet.Trainee], None]:
+def loop(train: Callable[[ramet.Turn, dict[str, Any]], object]) -> Callable[[ramet.Session], None]:
     """Return a training function whose turns are trained by another function."""
 
-    def whole(member: ramet.Trainee) -> None:
-        state = TASK.init(member.rng)
-        for turn in member.turns(state):
+    def whole(session: ramet.Session) -> None:
+        state = TASK.init(session.rng)
+        for turn in session.turns(state):
             train(turn, state)
             turn.report(TASK.evaluate(state))
 
@@ -78,10 +78,10 @@ def test_an_attribute_that_a_turn_does_not_have_ends_the_run_and_names_the_neare
 
 
 def test_an_attribute_that_a_member_does_not_have_ends_the_run_and_names_the_nearest() -> None:
-    def train(member: ramet.Trainee) -> None:
-        member.turn({})  # type: ignore[attr-defined]
+    def train(session: ramet.Session) -> None:
+        session.turn({})  # type: ignore[attr-defined]
 
-    with pytest.raises(UnknownAttribute, match=r"a Trainee .* 'turn'; did you mean 'turns'"):
+    with pytest.raises(UnknownAttribute, match=r"a Session .* 'turn'; did you mean 'turns'"):
         ramet.run(train, SPACE, pbt(), steps=24, mode="max", seed=0)
 
 
@@ -116,5 +116,5 @@ def test_misuse_in_a_worker_process_is_not_tried_again(tmp_path: Any) -> None:
     store = tmp_path / "runs.db"
     with pytest.raises(UnknownAttribute, match="did you mean 'hparams'"):
         run(lambda turn, state: turn.hparam, workers=2, store=store)  # type: ignore[attr-defined]
-    events = ramet.history.open(store).events
+    events = ramet.history.load(store).events
     assert not [event for event in events if isinstance(event, AttemptFailed)]

@@ -17,11 +17,11 @@ SILENT = 0
 RULES = [ramet.Truncation(), ramet.BinaryTournament(), ramet.TTest()]
 
 
-def train_silent(score: float) -> Callable[[ramet.Trainee], None]:
+def train_silent(score: float) -> Callable[[ramet.Session], None]:
     """Return a loop in which members score by their number, and one of them not always."""
 
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             if turn.member != SILENT:
                 turn.report(turn.member + turn.stop / 1_000)
@@ -32,7 +32,7 @@ def train_silent(score: float) -> Callable[[ramet.Trainee], None]:
 
 
 def run(score: float, exploit: Exploit, *, synchronous: bool) -> ramet.Result:
-    strategy = ramet.PBT(population=5, ready=2, exploit=exploit, synchronous=synchronous)
+    strategy = ramet.PBT(population=5, turn_steps=2, exploit=exploit, synchronous=synchronous)
     return ramet.run(train_silent(score), SPACE, strategy, steps=40, seed=1, mode="max", keep="all")
 
 
@@ -69,12 +69,12 @@ def test_the_best_is_of_weights_that_were_scored() -> None:
 
 
 def test_a_score_in_the_middle_of_a_turn_does_not_stand_for_its_end() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             for _ in turn.stretches():
                 turn.report(None if turn.step == turn.stop else turn.step)
 
-    strategy = ramet.PBT(population=5, ready=4, evaluate_every=2)
+    strategy = ramet.PBT(population=5, turn_steps=4, evaluate_every=2)
     result = ramet.run(train, SPACE, strategy, steps=8, seed=0, mode="max")
     assert result.population.best is None
     assert result.population[0].curve.steps == (2, 6)
@@ -83,14 +83,14 @@ def test_a_score_in_the_middle_of_a_turn_does_not_stand_for_its_end() -> None:
 
 
 def test_a_run_in_which_no_turn_has_a_score_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(None)
 
     with caplog.at_level(logging.WARNING, "ramet"):
         result = ramet.run(
-            train, SPACE, ramet.PBT(population=5, ready=2), steps=8, mode="max", seed=0
+            train, SPACE, ramet.PBT(population=5, turn_steps=2), steps=8, mode="max", seed=0
         )
     assert "some turn must end with a finite score" in caplog.text
     assert (result.population.best, result.population.turns) == (None, 20)
@@ -99,20 +99,24 @@ def test_a_run_in_which_no_turn_has_a_score_says_so(caplog: pytest.LogCaptureFix
 def test_a_run_in_which_most_turns_have_no_score_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(None if turn.number % 4 else turn.hparams["lr"])
 
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.run(train, SPACE, ramet.PBT(population=5, ready=2), steps=40, mode="max", seed=0)
+        ramet.run(train, SPACE, ramet.PBT(population=5, turn_steps=2), steps=40, mode="max", seed=0)
     (said,) = [record.message for record in caplog.records if "without one" in record.message]
     assert "15 of the first 20 here" in said
 
 
 def test_it_is_told_as_it_is_reported() -> None:
     run = ramet.open(
-        space=SPACE, strategy=ramet.RandomSearch(population=5, ready=2), steps=2, mode="max", seed=0
+        space=SPACE,
+        strategy=ramet.RandomSearch(population=5, turn_steps=2),
+        steps=2,
+        mode="max",
+        seed=0,
     )
     while (turn := run.ask()) is not None:
         list(turn)
@@ -122,14 +126,14 @@ def test_it_is_told_as_it_is_reported() -> None:
 
 
 def test_a_score_forgotten_is_not_a_score_that_is_not_there() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             turn.report(None)
             for _ in turn:
                 pass
 
     with pytest.raises(MissingScore, match=r"turn.report\(None\) if there is no score yet"):
-        ramet.run(train, SPACE, ramet.PBT(population=5, ready=2), steps=8, mode="max", seed=0)
+        ramet.run(train, SPACE, ramet.PBT(population=5, turn_steps=2), steps=8, mode="max", seed=0)
 
 
 def test_an_evaluation_that_returns_nothing_is_a_mistake() -> None:
@@ -138,27 +142,29 @@ def test_an_evaluation_that_returns_nothing_is_a_mistake() -> None:
             return None  # type: ignore[return-value]
 
     with pytest.raises(ScoreError, match="evaluate must return the score, but it returned None"):
-        ramet.run(Forgetful(), SPACE, ramet.PBT(population=5, ready=2), steps=8, mode="max", seed=0)
+        ramet.run(
+            Forgetful(), SPACE, ramet.PBT(population=5, turn_steps=2), steps=8, mode="max", seed=0
+        )
 
 
 def test_fire_needs_every_score() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             for _ in turn.stretches():
                 turn.report(None if turn.step == 6 else 0.5)
 
-    fire = ramet.FIRE(ready=8, evaluate_every=2, size=2, p_stat=0.2)
+    fire = ramet.FIRE(turn_steps=8, evaluate_every=2, size=2, p_stat=0.2)
     with pytest.raises(ScoreError, match=r"a score every 2 steps, but turn 0 .* ramet\.PBT"):
         ramet.run(train, SPACE, fire, steps=16, mode="max", seed=0)
 
 
 def test_a_run_goes_on_from_a_turn_without_a_score(tmp_path: Path) -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(None if turn.number == 1 else turn.member + turn.number)
 
-    strategy = ramet.PBT(population=5, ready=2)
+    strategy = ramet.PBT(population=5, turn_steps=2)
     whole = ramet.run(train, SPACE, strategy, steps=8, seed=0, mode="max")
     for steps in (4, 8):
         resumed = ramet.run(

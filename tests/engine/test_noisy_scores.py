@@ -58,7 +58,7 @@ class HolderOfTheHighest:
 
 
 def train(exploit: Exploit, **settings: Any) -> ramet.Result:
-    strategy = ramet.PBT(population=20, ready=1, exploit=exploit)
+    strategy = ramet.PBT(population=20, turn_steps=1, exploit=exploit)
     return ramet.run(Noisy(), SPACE, strategy, steps=TURNS, seed=0, mode="max", **settings)
 
 
@@ -96,7 +96,7 @@ def test_truncation_replaces_no_more_than_its_part_in_whatever_order_members_dec
     population: int,
 ) -> None:
     for synchronous in (False, True):
-        strategy = ramet.PBT(population=population, ready=1, synchronous=synchronous)
+        strategy = ramet.PBT(population=population, turn_steps=1, synchronous=synchronous)
         result = ramet.run(Noisy(), SPACE, strategy, steps=TURNS, mode="max", seed=1)
         copies = result.population.copies
         assert 0.1 * result.population.turns < copies <= 0.2 * result.population.turns
@@ -134,7 +134,7 @@ def test_turns_that_were_given_up_are_not_taken_for_copies(
             return super().step(state, hparams, steps, rng)
 
     with caplog.at_level(logging.WARNING, "ramet"):
-        strategy = ramet.RandomSearch(population=5, ready=1)
+        strategy = ramet.RandomSearch(population=5, turn_steps=1)
         ramet.run(
             Flaky(), SPACE, strategy, steps=TURNS, seed=0, mode="max", retries=0, tolerate=1.0
         )

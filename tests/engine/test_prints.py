@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import ramet
-from ramet.engine.prints import LONGEST, MARK, Lines, Prints
+from ramet.engine.processes.printing import LONGEST, MARK, Lines, Prints
 from tests.engine.loops import SPACE
 from tests.engine.scripts import ROOT, wait_for
 
-STRATEGY = ramet.RandomSearch(population=4, ready=2)
+STRATEGY = ramet.RandomSearch(population=4, turn_steps=2)
 
 
 def lines_of(*pieces: bytes) -> list[str]:
@@ -121,7 +121,7 @@ def test_a_process_prints_on_when_its_parents_output_is_closed(
 def test_a_process_that_leaves_one_behind_is_not_waited_for_long(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("ramet.engine.prints.LAST_S", 0.1)
+    monkeypatch.setattr("ramet.engine.processes.printing.LAST_S", 0.1)
     number = tmp_path / "number"
     code = "import subprocess, sys; print('here'); sys.stdout.flush(); "
     code += "left = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE); "
@@ -131,9 +131,9 @@ def test_a_process_that_leaves_one_behind_is_not_waited_for_long(
     assert wait_for(number.exists)
 
 
-def loud(member: ramet.Trainee) -> None:
+def loud(session: ramet.Session) -> None:
     print("built")  # noqa: T201 - prints are what is tested
-    for turn in member.turns({"w": 0.0}):
+    for turn in session.turns({"w": 0.0}):
         for step in turn:
             print(f"step {step} of {turn.member}")  # noqa: T201 - as above
         print(f"scored {turn.member}", file=sys.stderr)  # noqa: T201 - as above
@@ -210,7 +210,9 @@ def test_workers_print_in_the_encoding_of_their_parent(
 ) -> None:
     script = tmp_path / "train.py"
     program = "import ramet\nfrom tests.engine.test_prints import SPACE, STRATEGY\n"
-    program += "def train(member):\n    for turn in member.turns({}):\n        print('ö', *turn)\n"
+    program += (
+        "def train(session):\n    for turn in session.turns({}):\n        print('ö', *turn)\n"
+    )
     program += "        turn.report(0.0)\n"
     program += "ramet.run(train, SPACE, STRATEGY, steps=2, mode='max', workers=1)\n"
     script.write_text(program, encoding="utf-8")

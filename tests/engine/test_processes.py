@@ -53,8 +53,8 @@ def test_asynchronous_processes_end_every_turn_once(tmp_path: Path) -> None:
 
 
 def offset_by(offset: float) -> Any:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(turn.hparams["lr"] + turn.hparams["decay"] + offset)
 
@@ -67,8 +67,8 @@ class Called:
     def __init__(self, offset: float) -> None:
         self.offset = offset
 
-    def __call__(self, member: ramet.Trainee) -> None:
-        offset_by(self.offset)(member)
+    def __call__(self, session: ramet.Session) -> None:
+        offset_by(self.offset)(session)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_paths_that_python_passes_over_hinder_nobody(monkeypatch: pytest.MonkeyP
     ).population.done
 
 
-def environment_of(member: ramet.Trainee) -> None:
-    for turn in member.turns({"set": {**os.environ}}):
+def environment_of(session: ramet.Session) -> None:
+    for turn in session.turns({"set": {**os.environ}}):
         list(turn)
         turn.report(turn.hparams["lr"])
 
@@ -134,8 +134,8 @@ def test_threads_that_are_asked_for_outdo_the_environment(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    monkeypatch.setattr("ramet.engine.share.usable_cores", lambda: 1)
-    strategy = ramet.RandomSearch(population=1, ready=1)
+    monkeypatch.setattr("ramet.engine.processes.resources.usable_cores", lambda: 1)
+    strategy = ramet.RandomSearch(population=1, turn_steps=1)
     space = ramet.Space(lr=ramet.Uniform(0.0, 1.0))
     result = ramet.run(
         environment_of, space, strategy, steps=1, mode="max", workers=1, threads_per_worker=asked
@@ -149,7 +149,7 @@ def test_a_run_that_is_over_starts_no_process(
 ) -> None:
     place: dict[str, Any] = {"store": tmp_path / "runs.db"}
     first = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, **place)
-    monkeypatch.setattr("ramet.engine.processes.subprocess.Popen", None)
+    monkeypatch.setattr("ramet.engine.processes.pool.subprocess.Popen", None)
     again = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", workers=2, **place)
     assert again.events == first.events
 
@@ -163,7 +163,7 @@ def test_if_not_all_workers_can_be_started_none_stays(monkeypatch: pytest.Monkey
         made.append(start(*args, **named))
         return made[0]
 
-    monkeypatch.setattr("ramet.engine.processes.subprocess.Popen", only_once)
+    monkeypatch.setattr("ramet.engine.processes.pool.subprocess.Popen", only_once)
     with pytest.raises(OSError, match="no more processes"):
         ramet.run(Descent(), SPACE, pbt(), steps=4_000, mode="max", seed=0, workers=2)
     assert made[0].poll() is not None

@@ -15,9 +15,9 @@ PROGRAM = (
     + """
 import json
 json.GAIN = 9.0
-def patched(member):
+def patched(session):
     state = {"w": np.zeros(1)}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         state["w"] += sum(1 for _ in turn)
         turn.report(getattr(json, "GAIN", -1.0))
 """

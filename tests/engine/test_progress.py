@@ -57,7 +57,7 @@ def test_a_failing_member_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
                 raise MemoryError
             return super().evaluate(state)
 
-    strategy = ramet.RandomSearch(population=4, ready=4)
+    strategy = ramet.RandomSearch(population=4, turn_steps=4)
     ramet.run(Fails(), SPACE, strategy, steps=8, mode="max", seed=0, progress=True, tolerate=1.0)
     assert "4 failing" in capfd.readouterr().err
 

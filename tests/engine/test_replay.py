@@ -29,7 +29,7 @@ from tests.engine.stacked import Together
 STRATEGIES = {
     "pbt": pbt(synchronous=True, evaluate_every=2),
     "asynchronous": pbt(),
-    "short last turns": pbt(synchronous=True, ready=5),
+    "short last turns": pbt(synchronous=True, turn_steps=5),
     "of weights": pbt(synchronous=True, copies="weights"),
 }
 
@@ -73,7 +73,7 @@ class Flags(Descent):
 
 def test_options_that_compare_equal_stay_apart_in_schedules_and_replays() -> None:
     space = ramet.Space(flag=ramet.Choice([1, True, 1.0]))
-    explores = ramet.PBT(population=4, ready=1, exploit=None, explore=ramet.Resample())
+    explores = ramet.PBT(population=4, turn_steps=1, exploit=None, explore=ramet.Resample())
     result = ramet.run(Flags(), space, explores, steps=12, mode="max", seed=0)
     flags, schedule = result.best.load()["flags"], result.schedule()
     kinds = [type(flag) for flag in flags]
@@ -92,14 +92,14 @@ class Hidden:
 
     def __init__(self, strategy: ramet.PBT) -> None:
         self.births, self.decide = strategy.births, strategy.decide
-        self.ready, self.evaluate_every = strategy.ready, strategy.evaluate_every
+        self.turn_steps, self.evaluate_every = strategy.turn_steps, strategy.evaluate_every
         self.synchronous = strategy.synchronous
 
 
-def seldom_scored(member: ramet.Trainee) -> None:
+def seldom_scored(session: ramet.Session) -> None:
     """Measure with noise whenever it is due, and report each second score."""
     state = {"w": np.zeros(1)}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         for step in turn:
             state["w"] += turn.hparams["lr"] + turn.rng.normal()
             if turn.evaluation_due:
@@ -108,7 +108,7 @@ def seldom_scored(member: ramet.Trainee) -> None:
 
 
 def test_turns_that_report_no_score_in_between_are_replayed_exactly() -> None:
-    strategy = pbt(ready=8, evaluate_every=2, synchronous=True)
+    strategy = pbt(turn_steps=8, evaluate_every=2, synchronous=True)
     result = ramet.run(seldom_scored, SPACE, strategy, steps=48, mode="max", seed=3)
     again = exactly(result, train=seldom_scored, strict=False)
     assert again.result.best.load()["w"] == result.best.load()["w"]
@@ -116,15 +116,15 @@ def test_turns_that_report_no_score_in_between_are_replayed_exactly() -> None:
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["described", "named"])
 def test_scores_at_steps_of_a_loops_own_choosing_are_replayed_exactly(*, wrapped: bool) -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         state = {"w": np.zeros(1)}
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             for number, _ in enumerate(turn, 1):
                 state["w"] += turn.hparams["lr"] + turn.rng.normal()
                 if number in {4, 10}:
                     turn.report(float(state["w"][0]))
 
-    strategy = pbt(ready=10, synchronous=True)
+    strategy = pbt(turn_steps=10, synchronous=True)
     chosen: Any = Hidden(strategy) if wrapped else strategy
     result = ramet.run(train, SPACE, chosen, steps=40, mode="max", seed=3)
     again = exactly(result, train=train, strict=False)
@@ -141,7 +141,7 @@ def test_a_replay_that_kept_only_its_best_is_given_no_more_steps() -> None:
 
 
 def test_a_schedule_of_fire_with_a_success_on_its_lineage_is_replayed_exactly() -> None:
-    fire = ramet.FIRE(ready=4, evaluate_every=1, size=3, max_eval_steps=8)
+    fire = ramet.FIRE(turn_steps=4, evaluate_every=1, size=3, max_eval_steps=8)
     seen = 0
     for seed in range(30):
         result = ramet.run(Slow(), SPACE, fire, steps=120, mode="max", seed=seed)
@@ -340,7 +340,7 @@ def test_replays_of_a_run_are_found_whatever_their_name(tmp_path: Path) -> None:
     result = found(STRATEGIES["pbt"], **place)
     exactly(result, **place)
     ramet.replay(Descent(), result.schedule(), seeds=[1], name="mine", **place)
-    ramet.replay(Descent(), ramet.history.open(**place, name="mine").schedule(), **place)
+    ramet.replay(Descent(), ramet.history.load(**place, name="mine").schedule(), **place)
     names = [one.result.opening.name for one in replays(result)]
     assert names == ["run-replay-exact", "mine"]
 

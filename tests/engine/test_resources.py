@@ -2,8 +2,14 @@
 
 import pytest
 
-from ramet.engine.resources import THREADS, check_gpus, environment_of, share, visible_gpus
-from ramet.engine.share import Share
+from ramet.engine.processes.resources import (
+    THREADS,
+    Share,
+    check_gpus,
+    environment_of,
+    share,
+    visible_gpus,
+)
 from ramet.errors import StrategyError
 
 
@@ -52,7 +58,7 @@ def test_what_the_user_set_for_all_libraries_is_overridden_for_none(
 def test_workers_share_the_cores_out(
     cores: int, workers: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ramet.engine.share.usable_cores", lambda: cores)
+    monkeypatch.setattr("ramet.engine.processes.resources.usable_cores", lambda: cores)
     assert Share(workers=workers).default == threads
 
 

@@ -129,7 +129,7 @@ def test_a_member_has_the_score_and_values_of_the_weights_that_it_stands_on(
 
 
 def test_the_final_of_fire_is_of_its_first_sub_population() -> None:
-    fire = ramet.FIRE(ready=4, evaluate_every=1, size=3)
+    fire = ramet.FIRE(turn_steps=4, evaluate_every=1, size=3)
     result = ramet.run(Descent(), SPACE, fire, steps=48, mode="max", seed=0)
     ranked = [member.id for member in result.population if member.ranked]
     assert len(ranked) < len(result.population)
@@ -246,16 +246,16 @@ def test_memory_holds_no_more_checkpoints_than_members_need(
 
     monkeypatch.setattr("ramet.places.MemoryBlobs", make)
     ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=0)
-    # Those of 6 members and the best one, and what came since the last sweep.
+    # Those of 6 members and the best one, and what came since the last pruning.
     assert 0 < len(made[0].sizes("run")) <= 7 + 8
 
 
 def test_a_member_trains_with_what_it_explored_after_it_copied() -> None:
     used: dict[tuple[int, int], float] = {}
 
-    def train(member: ramet.Trainee) -> None:
-        state = Descent().init(member.rng)
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        state = Descent().init(session.rng)
+        for turn in session.turns(state):
             used[turn.member, turn.number] = turn.hparams["lr"]
             state.update(Descent().step(state, turn.hparams, turn.steps, turn.rng))
             turn.report(Descent().evaluate(state))

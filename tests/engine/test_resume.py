@@ -63,7 +63,7 @@ def test_changed_settings_are_refused_with_all_that_changed() -> None:
 def test_options_that_compare_equal_are_other_settings() -> None:
     def opened(options: list[Any]) -> ramet.Run:
         space = ramet.Space(flag=ramet.Choice(options))
-        strategy = ramet.RandomSearch(population=2, ready=1)
+        strategy = ramet.RandomSearch(population=2, turn_steps=1)
         return ramet.open(store, blobs=blobs, space=space, strategy=strategy, steps=4, mode="max")
 
     store, blobs = MemoryStore(), MemoryBlobs()

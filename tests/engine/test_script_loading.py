@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import ramet
-from ramet.engine import process_settings
-from ramet.engine.portable import dumped
+from ramet.engine.processes import settings as process_settings
+from ramet.engine.processes.portable import dumped
 from ramet.errors import NotPortable, StrategyWarning
 from tests.engine.loops import SPACE, pbt
 from tests.engine.scripts import finished, ran, started
@@ -25,7 +25,7 @@ import numpy as np
 import ramet
 
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
-strategy = ramet.PBT(population=5, ready=4, synchronous=True)
+strategy = ramet.PBT(population=5, turn_steps=4, synchronous=True)
 
 def go(train, workers, **more):
     return ramet.run(train, space, strategy, steps=8, mode="max", seed=0, workers=workers, **more)
@@ -37,9 +37,9 @@ def came_to(train):
     ]
 """
 LOOP = """
-def train(member):
-    state = {"w": member.rng.normal(size=3)}
-    for turn in member.turns(state):
+def train(session):
+    state = {"w": session.rng.normal(size=3)}
+    for turn in session.turns(state):
         for _ in turn:
             state["w"] = state["w"] * (1 - turn.hparams["lr"]) + OFFSET
         turn.report(float(state["w"].sum()))
@@ -79,9 +79,9 @@ def step(w, lr): return w * (1 - lr) + OFFSET
 class Net:
     gain = 1.0
     def out(self, w): return float(w.sum()) * self.gain
-def train(member):
-    state = {{"w": member.rng.normal(size=3)}}
-    for turn in member.turns(state):
+def train(session):
+    state = {{"w": session.rng.normal(size=3)}}
+    for turn in session.turns(state):
         for _ in turn:
             state["w"] = step(state["w"], turn.hparams["lr"])
         turn.report(Net().out(state["w"]))
@@ -201,9 +201,9 @@ def seen():
     places = ("cuda.matmul", "cudnn", "cudnn.conv", "cudnn.rnn", "mkldnn", "mkldnn.matmul")
     return {place: read(place) for place in [*kinds, *(f"{one}.fp32_precision" for one in places)]}
 
-def train(member):
+def train(session):
     state = {"seen": seen(), "w": np.zeros(1)}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         list(turn)
         state["w"] += turn.hparams["lr"]
         turn.report(0.0)
@@ -260,11 +260,11 @@ os.chdir("data")
 os.environ["CUDA_VISIBLE_DEVICES"] = "4,5"
 os.environ["MINE"] = os.environ.get("MINE", "") + "once"
 assert sys.argv.pop() == "taken away"
-def train(member):
+def train(session):
     seen = {"cwd": os.getcwd(), "gpus": os.environ["CUDA_VISIBLE_DEVICES"], "debug": __debug__}
     seen |= {"mine": os.environ["MINE"], "arguments": len(sys.argv)}
     state = {"seen": seen, "w": np.zeros(1)}
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         list(turn)
         state["w"] += 1.0
         turn.report(0.0)
@@ -306,8 +306,8 @@ def test_what_cannot_be_pickled_is_told_by_the_variable_that_has_it() -> None:
 
     model = Model()
 
-    def train(member: ramet.Trainee) -> None:
-        member.turns(model)
+    def train(session: ramet.Session) -> None:
+        session.turns(model)
 
     with pytest.raises(NotPortable, match=r"'guard' of 'model' of the run's train \(lock\)"):
         ramet.run(train, SPACE, pbt(), steps=4, mode="max", workers=1)

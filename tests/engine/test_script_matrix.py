@@ -73,14 +73,14 @@ def seen(net):
         "the module's name": sum(parameter.numel() for parameter in net.parameters()),
     }
 
-def train(member):
+def train(session):
     torch.backends.cudnn.benchmark = True
-    ramet.torch.seed(member.seed)
+    ramet.torch.seed(session.seed)
     net = Net()
     env = gymnasium.make("Drift-v0", disable_env_checker=True)
     env.reset()
-    state = {"w": member.rng.normal(size=3), "seen": seen(net)}
-    for turn in member.turns(state):
+    state = {"w": session.rng.normal(size=3), "seen": seen(net)}
+    for turn in session.turns(state):
         with torch.no_grad():
             torch.manual_seed(int(turn.rng.integers(1000)))
             for parameter in net.parameters():
@@ -94,7 +94,7 @@ def train(member):
         turn.report(float(state["w"].sum()))
 
 space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5), where=lambda h: h["lr"] * options.scale < 1)
-strategy = ramet.PBT(population=5, ready=2, synchronous=True)
+strategy = ramet.PBT(population=5, turn_steps=2, synchronous=True)
 steps = 6
 mode = "max"
 """

@@ -15,7 +15,7 @@ import ramet
 
 def go(train, workers):
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
-    strategy = ramet.PBT(population=5, ready=4, synchronous=True)
+    strategy = ramet.PBT(population=5, turn_steps=4, synchronous=True)
     result = ramet.run(train, space, strategy, steps=8, mode="max", seed=0, workers=workers)
     return [float(member.score).hex() for member in result.population]
 
@@ -27,8 +27,8 @@ def show(train):
 # Each trains by OFFSET, an expression that the case is about.
 LOOP = """
 def train(member{parameters}):
-    state = {{"w": member.rng.normal(size=3)}}
-    for turn in member.turns(state):
+    state = {{"w": session.rng.normal(size=3)}}
+    for turn in session.turns(state):
         for _ in turn:
             state["w"] = state["w"] * (1 - turn.hparams["lr"]) + {offset}
         turn.report(float(state["w"].sum()))

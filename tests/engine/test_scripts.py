@@ -22,7 +22,7 @@ SHRINK = 0.5
 @dataclasses.dataclass(frozen=True)
 class Own:
     '''Everybody below the best copies it.'''
-    ready: int = 4
+    turn_steps: int = 4
     evaluate_every: int | None = None
     synchronous: bool = True
 
@@ -41,9 +41,9 @@ class Shrink:
     def move(self, domain, value, rng):
         return domain.clip(value * SHRINK)
 
-def train(member):
-    state = {"w": member.rng.normal(size=3)}
-    for turn in member.turns(state):
+def train(session):
+    state = {"w": session.rng.normal(size=3)}
+    for turn in session.turns(state):
         for _ in turn:
             state["w"] -= turn.hparams["lr"] * state["w"] + 0.01 * turn.rng.normal(size=3)
         turn.report(-float(state["w"] @ state["w"]))
@@ -51,7 +51,7 @@ def train(member):
 space = ramet.Space(
     lr=ramet.LogUniform(1e-3, 1.0, explore=Shrink()), where=lambda h: h["lr"] < 2 * SHRINK
 )
-strategies = {"own": Own(), "pbt": ramet.PBT(population=5, ready=4, synchronous=True)}
+strategies = {"own": Own(), "pbt": ramet.PBT(population=5, turn_steps=4, synchronous=True)}
 kind, store, workers, steps = sys.argv[1:]
 result = ramet.run(
     train, space, strategies[kind], steps=int(steps), mode="max", store=store,

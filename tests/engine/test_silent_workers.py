@@ -28,7 +28,7 @@ def place(clock: FakeClock) -> dict[str, Any]:
         "store": MemoryStore(clock),
         "blobs": MemoryBlobs(),
         "space": SPACE,
-        "strategy": ramet.RandomSearch(population=1, ready=4),
+        "strategy": ramet.RandomSearch(population=1, turn_steps=4),
         "steps": 8,
         "mode": "max",
         "seed": 0,
@@ -92,9 +92,9 @@ import ctypes
 import ramet
 from tests.engine.loops import SPACE, Descent, pbt
 
-def train(member):
-    task, state = Descent(), Descent().init(member.rng)
-    for turn in member.turns(state):
+def train(session):
+    task, state = Descent(), Descent().init(session.rng)
+    for turn in session.turns(state):
         state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
         if (turn.member, turn.number) == (2, 1):
             ctypes.PyDLL(None).usleep(900_000)

@@ -51,7 +51,7 @@ def trained(run: ramet.Run, task: Descent) -> None:
         ({"keep": "all"}, ["keep: 'lineage' -> 'all'"]),
         ({"strategy": pbt(population=6, synchronous=True)}, ["strategy.population: 5 -> 6"]),
         ({"strategy": pbt(population=5)}, ["strategy.synchronous: True -> False"]),
-        ({"strategy": ramet.RandomSearch(population=5, ready=4)}, ["PBT", "RandomSearch"]),
+        ({"strategy": ramet.RandomSearch(population=5, turn_steps=4)}, ["PBT", "RandomSearch"]),
         ({"space": ramet.Space(lr=SPACE["lr"])}, ["space.domains.decay"]),
         ({"seed": 4, "mode": "min", "steps": 20}, ["seed: 3 -> 4", "mode: ", "steps: 16 -> 20"]),
     ],

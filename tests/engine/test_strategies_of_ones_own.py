@@ -18,7 +18,7 @@ from tests.engine.loops import SPACE, Descent
 class Follow:
     """Everybody copies member 0, and counts how often."""
 
-    ready: int = 4
+    turn_steps: int = 4
     evaluate_every: int | None = None
     synchronous: bool = True
     copy: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def test_weights_of_a_member_that_has_none_cannot_be_copied() -> None:
 class Rests(Follow):
     """Some members rest in each round."""
 
-    ready: int = 3
+    turn_steps: int = 3
     resting: tuple[tuple[int, ...], ...] = ((3,), (0, 1), (), (0, 1, 2))
 
     def births(self, space: ramet.Space, steps: int, rng: np.random.Generator) -> list[Birth]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ramet
 from ramet.blobs import DirectoryBlobs, MemoryBlobs
 from ramet.digest import digest
-from ramet.engine.worker import work
+from ramet.engine.workers.loop import work
 from ramet.events import AnyEvent, CheckpointLost, TurnEnded, fold
 from ramet.history.keeping import needed, unneeded
 from ramet.store import MemoryStore, SQLiteStore
@@ -51,7 +51,7 @@ def test_what_is_unneeded_is_never_needed_later_nor_a_turn_that_has_not_ended(
 
 
 @given(log=logs(), keep=st.sampled_from(KEEPS))
-def test_what_is_swept_and_what_is_needed_is_all_that_turns_left(
+def test_what_is_pruned_and_what_is_needed_is_all_that_turns_left(
     log: list[AnyEvent], keep: Any
 ) -> None:
     population = fold(log)
@@ -61,7 +61,7 @@ def test_what_is_swept_and_what_is_needed_is_all_that_turns_left(
     assert not gone & needed(population, keep)
 
 
-def test_what_members_left_that_this_run_does_not_have_is_swept() -> None:
+def test_what_members_left_that_this_run_does_not_have_is_pruned() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     foreign = f"{len(run.population)}-0-{'0' * 32}"
     assert list(unneeded([foreign], run.population, "lineage")) == [foreign]
@@ -109,13 +109,13 @@ def test_who_asks_what_would_go_deletes_nothing() -> None:
     superseded = f"0-0-{digest([b'old'])}"
     place["blobs"].put("run", superseded, [b"old"])
     run = ramet.open(**settings, **place)
-    assert run.sweep(dry_run=True) == {superseded: 3}
+    assert run.prune(dry_run=True) == {superseded: 3}
     assert place["blobs"].sizes("run") == {**before, superseded: 3}
-    assert run.sweep() == {superseded: 3}
+    assert run.prune() == {superseded: 3}
     assert place["blobs"].sizes("run") == before
 
 
-def test_workers_that_live_for_few_turns_sweep_too(tmp_path: Path) -> None:
+def test_workers_that_live_for_few_turns_prune_too(tmp_path: Path) -> None:
     for _ in range(12):
         run = ramet.open(
             tmp_path / "runs.db", space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0
@@ -174,7 +174,7 @@ def test_without_a_best_members_keep_theirs_and_go_on_with_more_steps(tmp_path: 
     assert findings_in(tmp_path / "runs.db") == []
 
 
-def test_what_a_killed_writer_had_begun_goes_with_any_sweep(tmp_path: Path) -> None:
+def test_what_a_killed_writer_had_begun_goes_with_any_prune(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "space": SPACE,
         "strategy": pbt(),
@@ -186,9 +186,9 @@ def test_what_a_killed_writer_had_begun_goes_with_any_sweep(tmp_path: Path) -> N
     begun = tmp_path / "runs.db-checkpoints" / "run" / "0123456789abcdef.tmp"
     begun.write_bytes(b"half")
     run = ramet.open(tmp_path / "runs.db", **settings)
-    run.sweep(dry_run=True)
+    run.prune(dry_run=True)
     assert begun.exists()
-    assert run.sweep() == {}
+    assert run.prune() == {}
     assert not begun.exists()
 
 
@@ -232,7 +232,7 @@ class Watch:
 def test_the_disk_holds_little_more_than_the_members_however_long_a_run_is(
     members: int, rounds: int, *, synchronous: bool, tmp_path: Path
 ) -> None:
-    strategy = ramet.PBT(population=members, ready=1, synchronous=synchronous)
+    strategy = ramet.PBT(population=members, turn_steps=1, synchronous=synchronous)
     watch = Watch(tmp_path / "blobs" / "run")
 
     def train() -> None:

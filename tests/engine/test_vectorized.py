@@ -12,9 +12,9 @@ import pytest
 import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.domains import Domain
-from ramet.engine.mapping import Chunks, Numbers, fastest
 from ramet.errors import UsageError
 from ramet.events import CheckpointLost, Copied, Mapped, TurnEnded, canonical
+from ramet.mapping import Chunks, SpaceArrays, fastest
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in
@@ -23,9 +23,9 @@ from tests.engine.stacked import Rows, Together, cut_off
 STRATEGIES = {
     "pbt": pbt(synchronous=True, evaluate_every=2),
     "of hyperparameters": pbt(synchronous=True, copies="hparams"),
-    "fire": ramet.FIRE(ready=4, evaluate_every=1, size=3),
-    "uneven": pbt(synchronous=True, ready=5),
-    "random": ramet.RandomSearch(population=4, ready=4, synchronous=True),
+    "fire": ramet.FIRE(turn_steps=4, evaluate_every=1, size=3),
+    "uneven": pbt(synchronous=True, turn_steps=5),
+    "random": ramet.RandomSearch(population=4, turn_steps=4, synchronous=True),
 }
 PBT = STRATEGIES["pbt"]
 
@@ -96,7 +96,7 @@ def test_turns_of_fewer_steps_are_a_group_of_their_own() -> None:
     """As where another worker has taken some members further than the rest."""
     store, blobs = MemoryStore(), MemoryBlobs()
     settings: dict[str, Any] = {
-        "strategy": pbt(ready=4),
+        "strategy": pbt(turn_steps=4),
         "steps": 10,
         "mode": "max",
         "seed": 0,
@@ -116,7 +116,7 @@ def test_turns_of_fewer_steps_are_a_group_of_their_own() -> None:
     def note(turns: Sequence[ramet.Turn]) -> None:
         groups.append([turn.steps for turn in turns])
 
-    result = train(Together(note), pbt(ready=4), steps=10, store=store, blobs=blobs)
+    result = train(Together(note), pbt(turn_steps=4), steps=10, store=store, blobs=blobs)
     assert result.population.done
     assert all(len(set(steps)) == 1 for steps in groups)
     assert [2, 2] in groups
@@ -387,7 +387,7 @@ def test_values_are_always_of_the_same_kind() -> None:
     )
     first = {"rate": 1.0, "mixed": 0, "layers": 2, "flag": True, "same": 3}
     for values in (first, {**first, "mixed": 0.5}):
-        arrays = Numbers(space).of(values)
+        arrays = SpaceArrays(space).of(values)
         kinds = {name: array.dtype.type for name, array in arrays.items()}
         assert kinds == {
             "rate": np.float32,
@@ -409,4 +409,4 @@ def test_values_are_always_of_the_same_kind() -> None:
 )
 def test_what_cannot_be_mapped_over_is_named(domain: Domain, law: str) -> None:
     with pytest.raises(UsageError, match=law):
-        Numbers(ramet.Space(x=domain))
+        SpaceArrays(ramet.Space(x=domain))

@@ -8,8 +8,8 @@ import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.engine.child import Report
-from ramet.engine.processes import DEAD_IN_A_ROW, FATAL, Ended, Watchman
+from ramet.engine.processes.child import Report
+from ramet.engine.processes.pool import DEAD_IN_A_ROW, FATAL, Ended, Watchman
 from ramet.errors import MissingScore, RunFailed, StoreBusy
 from ramet.events import TurnLost
 from ramet.store import MemoryStore
@@ -139,9 +139,9 @@ from pathlib import Path
 import ramet
 from tests.engine.loops import SPACE, Descent, pbt
 
-def train(member):
-    task, state = Descent(), Descent().init(member.rng)
-    for turn in member.turns(state):
+def train(session):
+    task, state = Descent(), Descent().init(session.rng)
+    for turn in session.turns(state):
         while (turn.member, turn.number) == (2, 1):
             time.sleep(0.1)
         state.update(task.step(state, turn.hparams, turn.steps, turn.rng))

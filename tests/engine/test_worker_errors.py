@@ -18,25 +18,25 @@ from tests.engine.scripts import result_in, seats_in
 STRATEGY = pbt(population=5, synchronous=True)
 
 
-def no_score(member: ramet.Trainee) -> None:
-    for turn in member.turns({"w": 0.0}):
+def no_score(session: ramet.Session) -> None:
+    for turn in session.turns({"w": 0.0}):
         list(turn)
 
 
-def no_state(member: ramet.Trainee) -> None:
-    for turn in member.turns(None):  # type: ignore[arg-type]  # the point
+def no_state(session: ramet.Session) -> None:
+    for turn in session.turns(None):  # type: ignore[arg-type]  # the point
         turn.report(0.0)
 
 
-def never_works(member: ramet.Trainee) -> None:
+def never_works(session: ramet.Session) -> None:
     raise NameError("name 'optimiser' is not defined")
 
 
-def half_a_character(member: ramet.Trainee) -> None:
+def half_a_character(session: ramet.Session) -> None:
     raise RuntimeError("\ud800") from None
 
 
-def leaves(member: ramet.Trainee) -> None:
+def leaves(session: ramet.Session) -> None:
     raise SystemExit(4)
 
 
@@ -76,9 +76,9 @@ class Breaking(Descent):
     def __init__(self, times: int) -> None:
         self.left = times
 
-    def loop(self, member: ramet.Trainee) -> None:
-        state = self.init(member.rng)
-        for turn in member.turns(state):
+    def loop(self, session: ramet.Session) -> None:
+        state = self.init(session.rng)
+        for turn in session.turns(state):
             if (turn.member, turn.number) == (2, 1) and self.left:
                 self.left -= 1
                 raise ZeroDivisionError("the loss exploded")
@@ -103,7 +103,7 @@ def test_a_member_that_raises_is_tried_again_and_given_up_as_in_one_process(time
 def test_what_cannot_be_handed_over_is_said_before_there_is_a_run(tmp_path: Path) -> None:
     lock = threading.Lock()
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         with lock:
             raise AssertionError
 

@@ -9,7 +9,7 @@ import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.engine.worker import work
+from ramet.engine.workers.loop import work
 from ramet.errors import LeaseLost
 from ramet.events import canonical
 from ramet.store import MemoryStore, standing

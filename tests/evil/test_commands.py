@@ -27,8 +27,8 @@ LOOKS: dict[str, list[str]] = {
     "export members": ["--table", "members"],
     "lineage": [],
     "schedule": ["--python"],
-    "sweep --dry-run": ["--dry-run"],
-    "sweep": [],
+    "prune --dry-run": ["--dry-run"],
+    "prune": [],
 }
 # What a terminal acts on: control characters but tabs and line ends, and marks of direction.
 ACTS = {*map(chr, range(32)), *map(chr, range(127, 160)), *"\u202a\u202b\u202c\u202d\u202e"} - {

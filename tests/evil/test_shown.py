@@ -55,7 +55,7 @@ def test_what_is_cut_has_its_beginning_and_its_end(most: int) -> None:
     assert "0123456789x".endswith(tail)
 
 
-@pytest.mark.parametrize("command", ["runs", "status", "lineage", "doctor", "sweep"])
+@pytest.mark.parametrize("command", ["runs", "status", "lineage", "doctor", "prune"])
 def test_a_name_reaches_no_terminal_as_it_is(named: Path, command: str) -> None:
     done = ramet(command, named)
     assert done.exit_code == 0, done.output
@@ -103,7 +103,7 @@ def test_log_records_are_shown_so_and_their_fields_are_kept(
 def test_the_progress_display_shows_a_name_so(
     named: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = library.history.open(named)
+    result = library.history.load(named)
     with Progress(ESCAPES, sign=1, shown=True, seconds=lambda: 0.0) as watch:
         watch(result)
     err = capsys.readouterr().err
@@ -116,8 +116,8 @@ def formulas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a run whose values a spreadsheet would evaluate."""
     store = tmp_path_factory.mktemp("formulas") / "runs.db"
 
-    def train(member: library.Trainee) -> None:
-        for turn in member.turns({}):
+    def train(session: library.Session) -> None:
+        for turn in session.turns({}):
             for _ in turn:
                 _ = turn.hparams["=act"], turn.hparams["low"]
             turn.report(-1.5)
@@ -126,7 +126,7 @@ def formulas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library.run(
         train,
         library.Space({"=act": library.Choice(FORMULAS), "low": library.Uniform(-1.0, 0.0)}),
-        library.RandomSearch(population=len(FORMULAS), ready=1, initial=choices),
+        library.RandomSearch(population=len(FORMULAS), turn_steps=1, initial=choices),
         steps=1,
         mode="max",
         seed=0,
@@ -166,14 +166,14 @@ def spaced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a run whose values hold what cannot be printed, and is text all the same."""
     store = tmp_path_factory.mktemp("spaced") / "runs.db"
 
-    def train(member: library.Trainee) -> None:
-        for turn in member.turns({}):
+    def train(session: library.Session) -> None:
+        for turn in session.turns({}):
             for _ in turn:
                 _ = turn.hparams["act"]
             turn.report(1.0)
 
     space = library.Space({"act": library.Choice([SPACES, SPACES + "2"])})
-    random = library.RandomSearch(population=2, ready=1)
+    random = library.RandomSearch(population=2, turn_steps=1)
     settings = {"store": store, "durability": "process", "progress": False}
     library.run(train, space, random, steps=1, mode="max", seed=0, **settings)
     return store

@@ -51,12 +51,12 @@ def small() -> dict[str, Any]:
     return {"policy_kwargs": {"net_arch": [8]}, "device": "cpu"}
 
 
-def learn(member: ramet.Trainee) -> None:
+def learn(session: ramet.Session) -> None:
     torch.set_num_threads(1)
-    ppo(seed=member.seed).learn(total_timesteps=10**9, callback=Turns(member))
+    ppo(seed=session.seed).learn(total_timesteps=10**9, callback=Turns(session))
 
 
-def learn_quickly(member: ramet.Trainee) -> None:
+def learn_quickly(session: ramet.Session) -> None:
     torch.set_num_threads(1)
-    model = A2C("MlpPolicy", Levers(), seed=member.seed, n_steps=16, **small())
-    model.learn(total_timesteps=10**9, callback=Turns(member))
+    model = A2C("MlpPolicy", Levers(), seed=session.seed, n_steps=16, **small())
+    model.learn(total_timesteps=10**9, callback=Turns(session))

@@ -17,7 +17,7 @@ def frozen() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have what the Trainer writes go where it is swept away."""
+    """Have what the Trainer writes go where it is pruned away."""
     monkeypatch.chdir(tmp_path)
 
 

@@ -46,7 +46,7 @@ def trainer(
     return made
 
 
-def descend(member: ramet.Trainee) -> None:
+def descend(session: ramet.Session) -> None:
     torch.set_num_threads(1)
-    ramet.torch.seed(member.seed)
-    trainer(Reader(), Turns(member, "eval_loss"), seed=member.seed).train()
+    ramet.torch.seed(session.seed)
+    trainer(Reader(), Turns(session, "eval_loss"), seed=session.seed).train()

@@ -59,11 +59,11 @@ def trainer(turns: Turns, **settings: Any) -> lightning.Trainer:
     )
 
 
-def descend(member: ramet.Trainee) -> None:
+def descend(session: ramet.Session) -> None:
     torch.set_num_threads(1)
-    ramet.torch.seed(member.seed)
+    ramet.torch.seed(session.seed)
     net = Net()
-    turns = Turns(member, monitor="val_loss", bind={"dropout": (net.dropout, "p")})
+    turns = Turns(session, monitor="val_loss", bind={"dropout": (net.dropout, "p")})
     trainer(turns).fit(
         net, DataLoader(SUMS, batch_size=16, sampler=Drawn()), DataLoader(SUMS, batch_size=64)
     )

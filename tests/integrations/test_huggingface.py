@@ -30,8 +30,8 @@ ALL = ramet.Space(
 )
 
 
-def pbt(population: int = 6, ready: int = 5) -> ramet.PBT:
-    return ramet.PBT(population=population, ready=ready, synchronous=True)
+def pbt(population: int = 6, turn_steps: int = 5) -> ramet.PBT:
+    return ramet.PBT(population=population, turn_steps=turn_steps, synchronous=True)
 
 
 class Falling(nn.Module):
@@ -59,7 +59,7 @@ class Watching(TrainerCallback):
 
 
 def falling(
-    member: ramet.Trainee, check: Callable[[ramet.Turn, float, Any], None], **settings: Any
+    member: ramet.Session, check: Callable[[ramet.Turn, float, Any], None], **settings: Any
 ) -> None:
     turns = Turns(member, lambda model: turns.turn.hparams["learning_rate"])
     made = trainer(Falling(), turns, optim="sgd", max_grad_norm=0.0, **settings)
@@ -74,8 +74,8 @@ def test_every_step_uses_the_explored_rate_though_the_winners_optimizer_was_rest
         assert fall == pytest.approx(turn.hparams["learning_rate"])
         falls.append(fall)
 
-    def train(member: ramet.Trainee) -> None:
-        falling(member, check, lr_scheduler_type="constant")
+    def train(session: ramet.Session) -> None:
+        falling(session, check, lr_scheduler_type="constant")
 
     result = ramet.run(train, RATES, pbt(), steps=20, mode="max", seed=0, strict=True)
     assert result.population.copies > 2
@@ -116,8 +116,8 @@ def test_arguments_go_where_the_trainer_reads_them() -> None:
 
     turns: list[Turns] = []
 
-    def train(member: ramet.Trainee) -> None:
-        turns.append(Turns(member, "eval_loss"))
+    def train(session: ramet.Session) -> None:
+        turns.append(Turns(session, "eval_loss"))
         made = trainer(Reader(), turns[-1], lr_scheduler_type="constant")
         made.add_callback(Looking())
         made.train()
@@ -128,11 +128,11 @@ def test_arguments_go_where_the_trainer_reads_them() -> None:
 def test_gradients_are_clipped_at_the_explored_norm() -> None:
     space = ramet.Space(max_grad_norm=ramet.LogUniform(0.01, 0.5))
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         def check(turn: ramet.Turn, fall: float, at: Any) -> None:
             assert fall == pytest.approx(0.5 * turn.hparams["max_grad_norm"], rel=1e-4)
 
-        turns = Turns(member, lambda model: turns.turn.hparams["max_grad_norm"])
+        turns = Turns(session, lambda model: turns.turn.hparams["max_grad_norm"])
         made = trainer(
             Falling(), turns, optim="sgd", learning_rate=0.5, lr_scheduler_type="constant"
         )
@@ -156,9 +156,9 @@ def test_each_turn_begins_with_the_weights_that_its_member_has() -> None:
 
     turns: list[Turns] = []
 
-    def train(member: ramet.Trainee) -> None:
-        turns.append(Turns(member, "eval_loss"))
-        made = trainer(Reader(), turns[-1], seed=member.seed)
+    def train(session: ramet.Session) -> None:
+        turns.append(Turns(session, "eval_loss"))
+        made = trainer(Reader(), turns[-1], seed=session.seed)
         made.add_callback(Looking())
         made.train()
 
@@ -179,13 +179,13 @@ def test_a_step_is_the_optimizers_and_the_trainer_evaluates_where_a_score_is_due
         def on_evaluate(self, args: Any, state: Any, control: Any, **at: Any) -> None:
             seen.append("score")
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         halves = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
-        made = trainer(Reader(), Turns(member, "eval_loss"), **halves)
+        made = trainer(Reader(), Turns(session, "eval_loss"), **halves)
         made.add_callback(Counting())
         made.train()
 
-    strategy = ramet.RandomSearch(population=1, ready=4, evaluate_every=2)
+    strategy = ramet.RandomSearch(population=1, turn_steps=4, evaluate_every=2)
     result = ramet.run(train, RATES, strategy, steps=8, mode="max", seed=0)
     ended = [event for event in result.events if isinstance(event, TurnEnded)]
     assert [step for event in ended for step, _ in event.points] == [2, 4, 6, 8]
@@ -202,9 +202,9 @@ def test_all_datasets_are_evaluated_on_one_member_whichever_has_the_metric(monit
 
     turns: list[Turns] = []
 
-    def train(member: ramet.Trainee) -> None:
-        turns.append(Turns(member, f"eval_{monitored}_loss"))
-        made = trainer(Reader(), turns[-1], seed=member.seed)
+    def train(session: ramet.Session) -> None:
+        turns.append(Turns(session, f"eval_{monitored}_loss"))
+        made = trainer(Reader(), turns[-1], seed=session.seed)
         made.eval_dataset = {"first": SENTENCES, "second": SENTENCES}
         made.add_callback(Looking())
         made.train()
@@ -219,8 +219,8 @@ def test_a_trainer_that_evaluates_by_itself_may_need_no_dataset() -> None:
         def get_eval_dataloader(self, *given: Any) -> DataLoader[Any]:
             return self.get_test_dataloader(SENTENCES)
 
-    def train(member: ramet.Trainee) -> None:
-        made = trainer(Reader(), Turns(member, "eval_loss"), kind=Own, seed=member.seed)
+    def train(session: ramet.Session) -> None:
+        made = trainer(Reader(), Turns(session, "eval_loss"), kind=Own, seed=session.seed)
         made.eval_dataset = None
         made.train()
 
@@ -233,8 +233,8 @@ def test_a_trainer_may_evaluate_on_fewer_datasets_than_it_has() -> None:
         def evaluate(self, *given: Any, **named: Any) -> Any:
             return super().evaluate(self.eval_dataset["second"])
 
-    def train(member: ramet.Trainee) -> None:
-        made = trainer(Reader(), Turns(member, "eval_loss"), kind=Own, seed=member.seed)
+    def train(session: ramet.Session) -> None:
+        made = trainer(Reader(), Turns(session, "eval_loss"), kind=Own, seed=session.seed)
         made.eval_dataset = {"first": SENTENCES, "second": SENTENCES}
         made.train()
 
@@ -289,7 +289,7 @@ def test_a_trainer_may_have_just_enough_steps() -> None:
     ramet.run(
         lambda member: trainer(Reader(), Turns(member, "eval_loss"), max_steps=10).train(),
         RATES,
-        ramet.RandomSearch(population=1, ready=5),
+        ramet.RandomSearch(population=1, turn_steps=5),
         steps=10,
         mode="max",
     )

@@ -15,7 +15,7 @@ from tests.integrations.hugging import Reader, trainer
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 RATES = ramet.Space(learning_rate=ramet.LogUniform(1e-3, 0.1))
-STRATEGY = ramet.PBT(population=6, ready=5, synchronous=True)
+STRATEGY = ramet.PBT(population=6, turn_steps=5, synchronous=True)
 
 
 def run_badly(monitor: Any = "eval_loss", **settings: Any) -> None:
@@ -38,8 +38,8 @@ def test_a_trainer_with_nothing_to_evaluate_on_is_refused_before_it_trains() -> 
         def forward(self, input_ids: Any, labels: Any) -> Any:
             pytest.fail("it trains")
 
-    def train(member: ramet.Trainee) -> None:
-        made = trainer(Untouched(), Turns(member, "eval_loss"))
+    def train(session: ramet.Session) -> None:
+        made = trainer(Untouched(), Turns(session, "eval_loss"))
         made.eval_dataset = None
         made.train()
 

@@ -23,8 +23,8 @@ RATES = ramet.Space(lr=ramet.LogUniform(1e-3, 0.1))
 BOTH = ramet.Space(lr=ramet.LogUniform(1e-3, 0.1), dropout=ramet.Uniform(0.0, 0.5))
 
 
-def pbt(population: int = 6, ready: int = 5, **settings: Any) -> ramet.PBT:
-    return ramet.PBT(population=population, ready=ready, synchronous=True, **settings)
+def pbt(population: int = 6, turn_steps: int = 5, **settings: Any) -> ramet.PBT:
+    return ramet.PBT(population=population, turn_steps=turn_steps, synchronous=True, **settings)
 
 
 class Falling(Net):
@@ -59,16 +59,16 @@ class Falling(Net):
         return torch.optim.SGD([self.weight], lr=0.1)
 
 
-def falling(member: ramet.Trainee, module: Falling, **settings: Any) -> None:
-    module.turns = Turns(member, monitor="rate")
+def falling(session: ramet.Session, module: Falling, **settings: Any) -> None:
+    module.turns = Turns(session, monitor="rate")
     fit(module, module.turns, **settings)
 
 
 def test_every_step_uses_the_explored_rate_though_the_winners_optimizer_was_restored() -> None:
     falls: list[float] = []
 
-    def train(member: ramet.Trainee) -> None:
-        falling(member, module := Falling())
+    def train(session: ramet.Session) -> None:
+        falling(session, module := Falling())
         falls.extend(module.falls)
 
     result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, strict=True)
@@ -162,8 +162,8 @@ def test_several_optimizers_are_one_step_together_and_each_has_a_rate() -> None:
 
     turns: list[Turns] = []
 
-    def train(member: ramet.Trainee) -> None:
-        turns.append(Turns(member, "val_loss", bind=bind))
+    def train(session: ramet.Session) -> None:
+        turns.append(Turns(session, "val_loss", bind=bind))
         fit(Rivals(), turns[-1])
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.1), rival=ramet.LogUniform(1e-3, 0.1))
@@ -185,11 +185,11 @@ def test_each_turn_begins_with_the_weights_that_its_member_has() -> None:
                 assert all((saved[k] == v.numpy()).all() for k, v in self.state_dict().items())
                 began.append(turn.checkpoint.member != turn.member)
 
-    def train(member: ramet.Trainee) -> None:
-        ramet.torch.seed(member.seed)
+    def train(session: ramet.Session) -> None:
+        ramet.torch.seed(session.seed)
         net = Watched()
         net.turns = Turns(
-            member, "val_loss", bind=lambda module: {"dropout": (module.dropout, "p")}
+            session, "val_loss", bind=lambda module: {"dropout": (module.dropout, "p")}
         )
         fit(net, net.turns)
 
@@ -204,16 +204,18 @@ def test_a_step_is_the_optimizers_when_gradients_accumulate() -> None:
         def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
             batches.append(self.trainer.global_step)
 
-    def train(member: ramet.Trainee) -> None:
-        fit(Accumulating(), Turns(member, "val_loss"), accumulate_grad_batches=2)
+    def train(session: ramet.Session) -> None:
+        fit(Accumulating(), Turns(session, "val_loss"), accumulate_grad_batches=2)
 
-    ramet.run(train, RATES, ramet.RandomSearch(population=1, ready=6), steps=12, mode="max", seed=0)
+    ramet.run(
+        train, RATES, ramet.RandomSearch(population=1, turn_steps=6), steps=12, mode="max", seed=0
+    )
     assert batches == [step for step in range(13) for _ in range(2)][1:-1]
 
 
 def test_lightning_validates_where_a_score_is_due_and_nowhere_else() -> None:
     module = Falling()
-    strategy = ramet.RandomSearch(population=1, ready=6, evaluate_every=3)
+    strategy = ramet.RandomSearch(population=1, turn_steps=6, evaluate_every=3)
     result = ramet.run(
         lambda member: falling(member, module, num_sanity_val_steps=0),
         RATES,
@@ -234,9 +236,9 @@ def test_a_function_of_the_module_can_be_the_score_and_sees_it_without_dropout()
         x, y = SUMS.tensors
         return float(nn.functional.mse_loss(module.layers(x), y))
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         net = Net()
-        trainer(Turns(member, score)).fit(net, DataLoader(SUMS, batch_size=16))
+        trainer(Turns(session, score)).fit(net, DataLoader(SUMS, batch_size=16))
         assert net.dropout.training
 
     result = ramet.run(train, RATES, pbt(), steps=40, seed=0, mode="min")
@@ -251,9 +253,9 @@ def test_other_callbacks_meet_the_member_that_was_scored() -> None:
             if not trainer.sanity_checking:
                 met.append(pl_module.turns.turn.step)
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         module = Falling()
-        module.turns = Turns(member, "rate")
+        module.turns = Turns(session, "rate")
         fit(module, module.turns, callbacks=[module.turns, Watching()])
 
     ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0)

@@ -22,7 +22,7 @@ from tests.integrations.lit import Net, fit
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 RATES = ramet.Space(lr=ramet.LogUniform(1e-3, 0.1))
-STRATEGY = ramet.PBT(population=6, ready=5, synchronous=True)
+STRATEGY = ramet.PBT(population=6, turn_steps=5, synchronous=True)
 
 
 def run_badly(module: Any, monitor: Any = "val_loss", **settings: Any) -> None:

@@ -38,8 +38,8 @@ ALL = ramet.Space(
 )
 
 
-def pbt(population: int = 6, ready: int = 2) -> ramet.PBT:
-    return ramet.PBT(population=population, ready=ready, synchronous=True)
+def pbt(population: int = 6, turn_steps: int = 2) -> ramet.PBT:
+    return ramet.PBT(population=population, turn_steps=turn_steps, synchronous=True)
 
 
 class Used(torch.optim.SGD):
@@ -55,7 +55,7 @@ class Used(torch.optim.SGD):
 def test_every_update_uses_the_explored_rate_and_no_schedule() -> None:
     updates: list[int] = []
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         kwargs = {"optimizer_class": Used, "net_arch": [8]}
         model = ppo(policy_kwargs=kwargs, learning_rate=lambda left: 0.3 * left)
         optimizer: Any = model.policy.optimizer
@@ -69,7 +69,7 @@ def test_every_update_uses_the_explored_rate_and_no_schedule() -> None:
             optimizer.rates.clear()
             return rate
 
-        turns = Turns(member, score)
+        turns = Turns(session, score)
         model.learn(total_timesteps=10**9, callback=turns)
 
     result = ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0, strict=True)
@@ -92,9 +92,9 @@ def test_hyperparameters_go_where_each_update_reads_them() -> None:
             for name in ("gamma", "gae_lambda"):
                 assert getattr(self, name) == getattr(self.rollout_buffer, name) == values[name]
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = Looking("MlpPolicy", Levers(), n_steps=16, batch_size=8, **small())
-        model.turns = Turns(member)
+        model.turns = Turns(session)
         model.learn(total_timesteps=10**9, callback=model.turns)
 
     result = ramet.run(train, ALL, pbt(), steps=8, mode="max", seed=0, strict=True)
@@ -118,10 +118,10 @@ def test_each_turn_begins_with_the_weights_and_the_statistics_that_its_member_ha
 
     turns: list[Turns] = []
 
-    def train(member: ramet.Trainee) -> None:
-        turns.append(Turns(member))
+    def train(session: ramet.Session) -> None:
+        turns.append(Turns(session))
         env = VecNormalize(DummyVecEnv([monitored, monitored]))
-        model = ppo(env, n_steps=8, seed=member.seed)
+        model = ppo(env, n_steps=8, seed=session.seed)
         model.learn(total_timesteps=10**9, callback=[turns[-1], Looking()])
 
     ramet.run(train, RATES, pbt(), steps=8, mode="max", seed=0)
@@ -144,7 +144,7 @@ def monitored() -> Any:
 def test_algorithms_with_a_replay_buffer_are_members_too(
     algorithm: Callable[..., Any], space: dict[str, Any]
 ) -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         settings = {"ent_coef": 0.1} if "ent_coef" in space else {}
         env = Levers() if algorithm is DQN else Dial()
         model = algorithm(
@@ -166,7 +166,7 @@ def test_algorithms_with_a_replay_buffer_are_members_too(
                 assert used == pytest.approx(turns.turn.hparams["ent_coef"])
             return float(np.mean(rates))
 
-        turns = Turns(member, score)
+        turns = Turns(session, score)
         model.learn(total_timesteps=10**9, callback=turns, log_interval=10**9)
 
     whole = ramet.Space(lr=ramet.LogUniform(1e-4, 1e-2), **space)
@@ -185,11 +185,11 @@ def test_every_action_explores_at_the_explored_rate() -> None:
             acted.append(self.exploration_rate)
             return super().predict(*given, **named)
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = Acting(
             "MlpPolicy", Levers(), train_freq=8, learning_starts=0, buffer_size=99, **small()
         )
-        model.turns = Turns(member)
+        model.turns = Turns(session)
         model.learn(total_timesteps=10**9, callback=model.turns, log_interval=10**9)
 
     space = ramet.Space(exploration_rate=ramet.Uniform(0.01, 0.5))
@@ -199,9 +199,9 @@ def test_every_action_explores_at_the_explored_rate() -> None:
 
 
 def test_an_entropy_coefficient_that_is_learned_is_none_to_be_set() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = SAC("MlpPolicy", Dial(), train_freq=8, learning_starts=4, buffer_size=99, **small())
-        model.learn(total_timesteps=10**9, callback=Turns(member))
+        model.learn(total_timesteps=10**9, callback=Turns(session))
 
     space = ramet.Space(ent_coef=ramet.LogUniform(0.01, 1.0))
     with pytest.raises(HyperparameterUnread, match="ent_coef"):
@@ -211,7 +211,7 @@ def test_an_entropy_coefficient_that_is_learned_is_none_to_be_set() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("train", [learn, learn_quickly])
 def test_a_run_is_the_same_for_any_number_of_processes(
-    tmp_path: Path, train: Callable[[ramet.Trainee], None]
+    tmp_path: Path, train: Callable[[ramet.Session], None]
 ) -> None:
     def run(**where: Any) -> ramet.Result:
         return ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0, **where)
@@ -237,11 +237,11 @@ def test_the_score_is_the_mean_return_of_all_episodes_of_the_turn() -> None:
                 returns.append(self.pulled)
             return seen, reward, ended, *rest
 
-    def train(member: ramet.Trainee) -> None:
-        model = ppo(Noting(), n_steps=256, batch_size=64, seed=member.seed)
-        model.learn(total_timesteps=10**9, callback=Turns(member))
+    def train(session: ramet.Session) -> None:
+        model = ppo(Noting(), n_steps=256, batch_size=64, seed=session.seed)
+        model.learn(total_timesteps=10**9, callback=Turns(session))
 
-    strategy = ramet.RandomSearch(population=1, ready=2)
+    strategy = ramet.RandomSearch(population=1, turn_steps=2)
     result = ramet.run(train, RATES, strategy, steps=4, mode="max", seed=0)
     ended = [event for event in result.events if isinstance(event, TurnEnded)]
     # Two rollouts of 64 episodes of four levers, which is more than logs are of.
@@ -261,9 +261,9 @@ def test_the_levers_are_learned() -> None:
 
 
 def run_badly(**settings: Any) -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = ppo(settings.pop("env", None))
-        model.learn(**{"total_timesteps": 10**9, "callback": Turns(member), **settings})
+        model.learn(**{"total_timesteps": 10**9, "callback": Turns(session), **settings})
 
     ramet.run(train, RATES, pbt(), steps=10, mode="max")
 
@@ -284,15 +284,15 @@ def test_a_turn_in_which_no_episode_ends_has_no_score(caplog: pytest.LogCaptureF
             seen, reward, _, *rest = super().step(action)
             return seen, reward, False, *rest
 
-    def train(member: ramet.Trainee) -> None:
-        model = ppo(Endless(), seed=member.seed)
-        model.learn(total_timesteps=10**9, callback=Turns(member))
+    def train(session: ramet.Session) -> None:
+        model = ppo(Endless(), seed=session.seed)
+        model.learn(total_timesteps=10**9, callback=Turns(session))
 
     with caplog.at_level(logging.WARNING, "ramet"):
         result = ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0)
     assert (result.population.copies, result.population.best) == (0, None)
     assert "no episode had ended after" in caplog.text
-    assert "raise ready= or evaluate_every=" in caplog.text
+    assert "raise turn_steps= or evaluate_every=" in caplog.text
 
 
 class Lives(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -319,18 +319,18 @@ class Lives(gymnasium.Wrapper[Any, Any, Any, Any]):
         return seen, reward, self.left == 0, *rest
 
 
-def learn_a_game(member: ramet.Trainee, **settings: Any) -> None:
+def learn_a_game(session: ramet.Session, **settings: Any) -> None:
     # As make_atari_env() wraps them: Monitor first, and what ends an episode at each lost life.
     env = DummyVecEnv([lambda: EpisodicLifeEnv(Monitor(Lives()))])
-    model = ppo(env, seed=member.seed, **settings)
-    model.learn(total_timesteps=10**9, callback=Turns(member))
+    model = ppo(env, seed=session.seed, **settings)
+    model.learn(total_timesteps=10**9, callback=Turns(session))
 
 
 def test_where_a_lost_life_ends_an_episode_the_score_is_of_whole_games() -> None:
-    def train(member: ramet.Trainee) -> None:
-        learn_a_game(member, n_steps=256, batch_size=64)
+    def train(session: ramet.Session) -> None:
+        learn_a_game(session, n_steps=256, batch_size=64)
 
-    result = ramet.run(train, RATES, pbt(ready=1), steps=2, mode="max", seed=0)
+    result = ramet.run(train, RATES, pbt(turn_steps=1), steps=2, mode="max", seed=0)
     # Of 36 pulls.
     assert 9 < result.best.score <= 36
 
@@ -339,7 +339,7 @@ def test_a_turn_of_lost_lives_and_no_whole_game_has_no_score(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "ramet"):
-        result = ramet.run(learn_a_game, RATES, pbt(ready=1), steps=2, mode="max", seed=0)
+        result = ramet.run(learn_a_game, RATES, pbt(turn_steps=1), steps=2, mode="max", seed=0)
     assert result.population.best is None
     assert "no episode had ended after" in caplog.text
 
@@ -347,7 +347,7 @@ def test_a_turn_of_lost_lives_and_no_whole_game_has_no_score(
 def test_each_turn_begins_with_a_game_of_its_own() -> None:
     games: list[int] = []
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         game = Lives()
         env = DummyVecEnv([lambda: EpisodicLifeEnv(Monitor(game))])
 
@@ -355,21 +355,21 @@ def test_each_turn_begins_with_a_game_of_its_own() -> None:
             games.append(game.games)
             return 0.0
 
-        ppo(env).learn(total_timesteps=10**9, callback=Turns(member, score))
+        ppo(env).learn(total_timesteps=10**9, callback=Turns(session, score))
 
-    strategy = ramet.RandomSearch(population=1, ready=1)
+    strategy = ramet.RandomSearch(population=1, turn_steps=1)
     ramet.run(train, RATES, strategy, steps=3, mode="max", seed=0)
     # A turn is sixteen pulls, which is less than a game; learn() itself begins the first.
     assert games == [2, 3, 4]
 
 
 def test_a_score_function_may_say_that_there_is_no_score() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         def score(model: Any) -> float | None:
             return None if turns.turn.number == 0 else 1.0
 
-        turns = Turns(member, score)
-        ppo(seed=member.seed).learn(total_timesteps=10**9, callback=turns)
+        turns = Turns(session, score)
+        ppo(seed=session.seed).learn(total_timesteps=10**9, callback=turns)
 
-    result = ramet.run(train, RATES, pbt(ready=1), steps=2, mode="max", seed=0)
+    result = ramet.run(train, RATES, pbt(turn_steps=1), steps=2, mode="max", seed=0)
     assert [row["score"] for row in result.rows("turns")] == [None] * 6 + [1.0] * 6

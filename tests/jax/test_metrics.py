@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ramet.engine.metrics import Metrics
+from ramet.engine.run.metrics import Metrics
 from ramet.errors import MetricError
 
 

@@ -114,9 +114,9 @@ def test_the_best_of_a_run_is_loaded_into_a_state_built_as_for_training() -> Non
     def loss(params: Any) -> jax.Array:
         return jnp.mean((X @ params["w"] - Y) ** 2)
 
-    def train(member: ramet.Trainee) -> None:
-        state = built(member.seed)
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        state = built(session.seed)
+        for turn in session.turns(state):
             for _ in turn:
                 params, opt = state.value
                 updates, opt = optimizer.update(jax.grad(loss)(params), opt)
@@ -124,7 +124,7 @@ def test_the_best_of_a_run_is_loaded_into_a_state_built_as_for_training() -> Non
                 state.value = optax.apply_updates(params, updates), opt
             turn.report(loss(state.value[0]))
 
-    strategy = ramet.RandomSearch(population=2, ready=4)
+    strategy = ramet.RandomSearch(population=2, turn_steps=4)
     space = ramet.Space(by=ramet.Uniform(0.5, 2.0))
     result = ramet.run(train, space, strategy, steps=8, mode="min", seed=0)
     params, opt = result.best.load(into=built(99)).value
@@ -206,10 +206,10 @@ def test_an_explored_rate_is_what_the_next_step_uses() -> None:
     """Which a restored optimizer state would undo, where values are not applied behind it."""
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         w = {"w": jnp.ones(())}
         state = State({"w": w, "opt": optimizer.init(w)}, bind={"lr": "learning_rate"})
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             list(turn)
             at = float(state.value["w"]["w"])
             updates, opt = optimizer.update({"w": jnp.ones(())}, state.value["opt"])
@@ -218,7 +218,7 @@ def test_an_explored_rate_is_what_the_next_step_uses() -> None:
             turn.report(-float(state.value["w"]["w"]))
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
-    strategy = ramet.PBT(population=5, ready=1, synchronous=True)
+    strategy = ramet.PBT(population=5, turn_steps=1, synchronous=True)
     result = ramet.run(train, space, strategy, steps=10, mode="max", seed=0)
     assert result.population.copies > 5
 
@@ -273,16 +273,16 @@ def test_a_schedule_that_sets_a_hyperparameter_is_named_with_what_to_do() -> Non
     schedule = optax.cosine_decay_schedule(0.1, 10)
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=schedule)
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         w = jnp.ones(2)
         state = State({"w": w, "opt": optimizer.init(w)}, bind={"lr": "learning_rate"})
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             for _ in turn:
                 _, state.value["opt"] = optimizer.update(w, state.value["opt"])
             turn.report(0.0)
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
-    strategy = ramet.RandomSearch(population=2, ready=2)
+    strategy = ramet.RandomSearch(population=2, turn_steps=2)
     with pytest.raises(HyperparameterOverwritten, match="was given a schedule for 'learning_rate'"):
         ramet.run(train, space, strategy, steps=4, mode="max", seed=0)
 

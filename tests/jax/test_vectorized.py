@@ -24,12 +24,12 @@ from tests.engine.scripts import findings_in
 from tests.engine.stacked import cut_off, decisions, scores
 from tests.jax.tasks import SPACE, Bowl
 
-FIRE = ramet.FIRE(ready=8, evaluate_every=1, size=3)
+FIRE = ramet.FIRE(turn_steps=8, evaluate_every=1, size=3)
 STRATEGIES = {
     "synchronous": pbt(synchronous=True, evaluate_every=2),
     "asynchronous": pbt(),
     "fire": FIRE,
-    "random": ramet.RandomSearch(population=4, ready=4),
+    "random": ramet.RandomSearch(population=4, turn_steps=4),
 }
 
 
@@ -101,9 +101,9 @@ def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
     results = []
     for chunk in (2, 6):
         place: dict[str, Any] = {"task": task, "store": tmp_path / f"{chunk}.db", "extend": True}
-        monkeypatch.setattr("ramet.engine.mapping.fastest", lambda *_: 2)
+        monkeypatch.setattr("ramet.mapping.fastest", lambda *_: 2)
         together(strategy, steps=16, **place)
-        monkeypatch.setattr("ramet.engine.mapping.fastest", lambda *_, chunk=chunk: chunk)
+        monkeypatch.setattr("ramet.mapping.fastest", lambda *_, chunk=chunk: chunk)
         results.append(together(strategy, **place))
     same, other = results
     mapped = [event.mapped for event in other.events if isinstance(event, Conditions)]

@@ -36,9 +36,9 @@ def descended(mode: Literal["max", "min"] = "max", seed: int = 0) -> ramet.Resul
 def loosely() -> ramet.Result:
     """Return a run whose losses span orders of magnitude, and whose members do not wait."""
 
-    def loss(member: ramet.Trainee) -> None:
+    def loss(session: ramet.Session) -> None:
         state = {"x": np.ones(1)}
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             for _ in turn:
                 state["x"] *= 1 - turn.hparams["lr"]
             turn.report(float(state["x"][0]) + 1e-9)
@@ -51,9 +51,9 @@ def loosely() -> ramet.Result:
 def troubled() -> ramet.Result:
     """Return a run with a score that is far off, and a turn that raised."""
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         state = {"x": np.zeros(1)}
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             for _ in turn:
                 state["x"] += turn.hparams["lr"]
             odd = turn.member == 1 and turn.number == 1
@@ -63,7 +63,7 @@ def troubled() -> ramet.Result:
             turn.report(-1e9 if odd else state["x"][0])
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
-    strategy = ramet.RandomSearch(population=6, ready=2)
+    strategy = ramet.RandomSearch(population=6, turn_steps=2)
     return ramet.run(train, space, strategy, steps=24, mode="max", seed=0)
 
 
@@ -85,14 +85,14 @@ def mixed() -> ramet.Result:
 @functools.cache
 def fired() -> ramet.Result:
     """Return a run of FIRE in which evaluators succeeded."""
-    strategy = ramet.FIRE.for_workers(22, ready=48, evaluate_every=4)
+    strategy = ramet.FIRE.for_workers(22, turn_steps=48, evaluate_every=4)
     return ramet.run(Quadratic(), QUADRATIC_SPACE, strategy, steps=10 * 48, mode="max", seed=0)
 
 
 @functools.cache
 def alone() -> ramet.Result:
     """Return a run of one member."""
-    strategy = ramet.RandomSearch(population=1, ready=4)
+    strategy = ramet.RandomSearch(population=1, turn_steps=4)
     return ramet.run(Descent(), SPACE, strategy, steps=24, mode="max", seed=0)
 
 
@@ -100,9 +100,9 @@ def alone() -> ramet.Result:
 def measured() -> ramet.Result:
     """Return a run whose loop logs a loss, and numbers of all kinds."""
 
-    def train(member: ramet.Trainee) -> None:
-        state = {"x": 50 + 50 * member.rng.uniform(size=1)}
-        for turn in member.turns(state):
+    def train(session: ramet.Session) -> None:
+        state = {"x": 50 + 50 * session.rng.uniform(size=1)}
+        for turn in session.turns(state):
             for _ in turn:
                 state["x"] *= 1 - turn.hparams["lr"]
                 turn.log(loss=state["x"][0], fraction=1 / (1 + state["x"][0]))
@@ -113,7 +113,7 @@ def measured() -> ramet.Result:
             turn.log(nothing=-np.inf, same=0.0, **{"val/x": turn.number})
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
-    strategy = pbt(8, ready=8, synchronous=True)
+    strategy = pbt(8, turn_steps=8, synchronous=True)
     return ramet.run(train, space, strategy, steps=64, seed=0, mode="min")
 
 
@@ -135,8 +135,8 @@ EXTREMES: dict[str, Callable[[int, int], float]] = {
 def extreme(scores: str, mode: Literal["max", "min"] = "min") -> ramet.Result:
     """Return a run of such scores, with domains that are as wide as floats."""
 
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"n": 0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"n": 0}):
             for _ in turn:
                 pass
             turn.report(EXTREMES[scores](turn.member, turn.number))
@@ -146,5 +146,7 @@ def extreme(scores: str, mode: Literal["max", "min"] = "min") -> ramet.Result:
         wide=ramet.Uniform(-LARGEST / 2, LARGEST / 2),
         tiny=ramet.Uniform(0.0, 5e-324),
     )
-    strategy = ramet.PBT(population=6, ready=1, synchronous=True, exploit=ramet.Truncation(0.3))
+    strategy = ramet.PBT(
+        population=6, turn_steps=1, synchronous=True, exploit=ramet.Truncation(0.3)
+    )
     return ramet.run(train, space, strategy, steps=5, mode=mode, seed=0)

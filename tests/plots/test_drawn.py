@@ -195,8 +195,8 @@ def test_a_time_in_which_nobody_was_at_work_is_left_out() -> None:
 
 
 def test_a_turn_that_was_given_up_is_told_of_by_its_attempts_alone() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": np.ones(1)}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": np.ones(1)}):
             for _ in turn:
                 assert (turn.member, turn.number) != (2, 1)
             turn.report(0.0)
@@ -243,14 +243,14 @@ def test_a_run_that_has_ended_no_turn_says_so(plot: Any) -> None:
 
 
 def test_scores_that_are_all_not_finite_are_said() -> None:
-    def diverge(member: ramet.Trainee) -> None:
-        for turn in member.turns({"x": np.zeros(1)}):
+    def diverge(session: ramet.Session) -> None:
+        for turn in session.turns({"x": np.zeros(1)}):
             for _ in turn:
                 pass
             turn.report(math.nan)
 
     space = ramet.Space(lr=ramet.Uniform(0.0, 1.0))
-    strategy = ramet.RandomSearch(population=3, ready=2)
+    strategy = ramet.RandomSearch(population=3, turn_steps=2)
     result = ramet.run(diverge, space, strategy, steps=4, mode="max", seed=0)
     assert "no score is finite" in texts(plots.scores(result))
     assert any("finite score" in text for text in texts(plots.lineage(result)))
@@ -262,13 +262,13 @@ def test_scores_that_are_all_not_finite_are_said() -> None:
 def test_a_name_that_would_be_a_formula_is_written_as_it_is(tmp_path: Path) -> None:
     space = ramet.Space({"l$r": ramet.Uniform(0.0, 1.0), "_$b": ramet.Choice(["$a", "$\\b"])})
 
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"x": np.zeros(1)}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"x": np.zeros(1)}):
             for _ in turn:
                 pass
             turn.report(turn.hparams["l$r"] + len(turn.hparams["_$b"]))
 
-    strategy = ramet.RandomSearch(population=3, ready=2)
+    strategy = ramet.RandomSearch(population=3, turn_steps=2)
     result = ramet.run(train, space, strategy, steps=4, mode="max", seed=0, name="$10 $20_{")
     plots.save(plots.hyperparameter(result, "_$b"), tmp_path / "a.svg")
     plots.save(plots.parallel(result), tmp_path / "b.svg")

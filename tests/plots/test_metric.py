@@ -56,14 +56,14 @@ def test_what_led_to_the_best_weights_is_black() -> None:
 
 
 def test_members_that_do_not_wait_have_their_steps_trained() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             for _ in turn:
                 turn.log(lr=turn.hparams["lr"])
             turn.report(turn.hparams["lr"])
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
-    strategy = ramet.PBT(population=5, ready=4, exploit=ramet.BinaryTournament())
+    strategy = ramet.PBT(population=5, turn_steps=4, exploit=ramet.BinaryTournament())
     result = ramet.run(train, space, strategy, steps=40, mode="max", seed=0)
     drawn = vertices(lines(plots.metric(result, "lr"))[0])
     assert result.population.copies

@@ -31,13 +31,15 @@ def test_a_run_without_metrics_has_no_such_section() -> None:
 
 
 def test_of_many_metrics_some_are_named_only() -> None:
-    def train(member: ramet.Trainee) -> None:
-        for turn in member.turns({"w": 0.0}):
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
             list(turn)
             turn.report(turn.hparams["lr"], **{f"m{n:02}": n for n in range(15)})
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
-    result = ramet.run(train, space, ramet.PBT(population=5, ready=1), steps=2, mode="max", seed=0)
+    result = ramet.run(
+        train, space, ramet.PBT(population=5, turn_steps=1), steps=2, mode="max", seed=0
+    )
     text = Read(report.page(result)).text
     assert "m11 of all members over steps." in text
     assert "Not drawn, for room: m12, m13, m14." in text

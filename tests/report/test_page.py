@@ -25,7 +25,7 @@ def test_the_answer_is_the_best_score_as_it_was_reported(read: Read, result: ram
     best = result.best
     assert f"{best.score:.6g}best score, lower is better" in read.text
     assert best.checkpoint.key in read.text
-    assert "ramet.history.open('runs.db', 'bowl')" in read.text
+    assert "ramet.history.load('runs.db', 'bowl')" in read.text
 
 
 def test_a_page_is_the_same_without_the_logs_events_in_memory(
@@ -76,7 +76,7 @@ def test_what_ran_can_be_read(read: Read) -> None:
     assert "PBT on 6 members, 24 steps each · done" in read.text
     assert "lower is better (mode='min')" in read.text
     assert "0.001 to 1.0, on a log scale" in read.text
-    assert "PBT(population=6, ready=4, " in read.text
+    assert "PBT(population=6, turn_steps=4, " in read.text
 
 
 def test_replays_stand_beside_the_original(read: Read, result: ramet.Result) -> None:

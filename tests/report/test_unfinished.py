@@ -19,17 +19,17 @@ def text_of(result: ramet.Result) -> str:
 def test_a_run_at_work_is_told_as_it_stands(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     run = going_on(store, turns=13)
-    text = text_of(ramet.history.open(store))
+    text = text_of(ramet.history.load(store))
     assert "going on, 36% of all steps are used" in text
     assert "13 turns ended" in text
     assert run.result().schedule().to_python() in text
     run.release_all()
-    assert "not over, 36% of all steps are used, and nobody" in text_of(ramet.history.open(store))
+    assert "not over, 36% of all steps are used, and nobody" in text_of(ramet.history.load(store))
 
 
 def test_a_run_before_its_first_turn_has_ended_has_no_answer_yet(tmp_path: Path) -> None:
     going_on(tmp_path / "runs.db", turns=0)
-    text = text_of(ramet.history.open(tmp_path / "runs.db"))
+    text = text_of(ramet.history.load(tmp_path / "runs.db"))
     assert text.count("No turn has ended yet: there is no best, and no schedule.") == 2
     assert "No turn was trained with values that had been changed." in text
     assert "No worker has ended a turn yet." in text
@@ -67,7 +67,7 @@ def test_a_run_in_which_all_fail_says_so(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     with pytest.raises(RunFailed):
         finished(Failing(), space=space, strategy=pbt(population=8), store=store)
-    text = text_of(ramet.history.open(store))
+    text = text_of(ramet.history.load(store))
     assert "No turn has ended, and 3 attempts failed" in text
     assert "3 failed attempts" in text
 
@@ -80,7 +80,7 @@ def test_what_no_loop_has_read_is_told() -> None:
 
 
 def test_a_single_member_has_nobody_to_be_compared_with() -> None:
-    alone = ramet.HandTuned(population=1, ready=4, shapes={"lr": ramet.Drops()})
+    alone = ramet.HandTuned(population=1, turn_steps=4, shapes={"lr": ramet.Drops()})
     space = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), decay=ramet.Constant(0.0))
     text = text_of(finished(space=space, strategy=alone))
     assert "With one member there are no others that its changes could be held against." in text

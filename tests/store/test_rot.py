@@ -116,9 +116,9 @@ def sample(values: list[object], most: int, chance: random.Random) -> list[objec
     return chance.sample(values, min(len(values), most))
 
 
-def train(member: ramet.Trainee) -> None:
-    state = {"w": member.rng.normal(size=2)}
-    for turn in member.turns(state):
+def train(session: ramet.Session) -> None:
+    state = {"w": session.rng.normal(size=2)}
+    for turn in session.turns(state):
         for _ in turn:
             state["w"] *= 1 - turn.hparams["lr"]
         turn.report(float(abs(state["w"]).sum()))
@@ -132,7 +132,7 @@ def trained(tmp_path: Path) -> Path:
         ramet.run(
             train,
             ramet.Space(lr=ramet.LogUniform(1e-3, 1.0)),
-            ramet.PBT(population=5, ready=5, synchronous=synchronous),
+            ramet.PBT(population=5, turn_steps=5, synchronous=synchronous),
             steps=10,
             mode="min",
             seed=0,

@@ -106,7 +106,7 @@ class Stores(RuleBasedStateMachine):
     @rule(data=st.data(), ttl_s=SECONDS)
     def extend(self, data: st.DataObject, ttl_s: float) -> None:
         lease = self.lease(data)
-        self.remember(self.both(lambda store: store.extend(lease, ttl_s=ttl_s)))
+        self.remember(self.both(lambda store: store.renew(lease, ttl_s=ttl_s)))
 
     @leased
     @rule(data=st.data())
@@ -195,7 +195,7 @@ class Stores(RuleBasedStateMachine):
             self.both(lambda store: store.commit(lease, [Stopped(), note], []))
 
     def lives(self, lease: Lease) -> bool:
-        return self.both(lambda store: store.extend(lease, ttl_s=30.0)) != "LeaseLost"
+        return self.both(lambda store: store.renew(lease, ttl_s=30.0)) != "LeaseLost"
 
     def commit(
         self,

@@ -72,8 +72,8 @@ def test_a_summary_read_on_is_what_the_whole_log_leads_to(
         (pbt(), {}),
         (pbt(synchronous=True), {"mode": "min"}),
         (pbt(synchronous=True), {"target": -0.5}),
-        (ramet.RandomSearch(population=3, ready=4), {}),
-        (ramet.FIRE(ready=4, evaluate_every=1, subpopulations=3, size=4), {}),
+        (ramet.RandomSearch(population=3, turn_steps=4), {}),
+        (ramet.FIRE(turn_steps=4, evaluate_every=1, subpopulations=3, size=4), {}),
     ],
     ids=["asynchronous", "synchronous", "target", "random", "fire"],
 )

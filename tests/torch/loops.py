@@ -11,23 +11,23 @@ import ramet.torch
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 0.1), dropout=ramet.Uniform(0.0, 0.5))
 
 
-def pbt(population: int = 6, ready: int = 5) -> ramet.PBT:
-    return ramet.PBT(population=population, ready=ready, synchronous=True)
+def pbt(population: int = 6, turn_steps: int = 5) -> ramet.PBT:
+    return ramet.PBT(population=population, turn_steps=turn_steps, synchronous=True)
 
 
 def descend(
-    member: ramet.Trainee, before: Callable[[ramet.Turn], None] = lambda turn: None
+    session: ramet.Session, before: Callable[[ramet.Turn], None] = lambda turn: None
 ) -> None:
     """Learn a sum, with dropout and draws of PyTorch's own."""
     torch.set_num_threads(1)
-    ramet.torch.seed(member.seed)
+    ramet.torch.seed(session.seed)
     dropout = nn.Dropout()
     model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), dropout, nn.Linear(16, 1))
     optimizer = torch.optim.AdamW(model.parameters())
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40)
     bind = {"lr": ramet.torch.base_lr(scheduler), "dropout": (dropout, "p")}
     state = ramet.torch.State(model, optimizer, scheduler, bind=bind)
-    for turn in member.turns(state):
+    for turn in session.turns(state):
         before(turn)
         for _ in turn:
             x = torch.randn(16, 4)

@@ -51,16 +51,16 @@ def run(net: Net, *, population: int = 12, bind: Any = None) -> ramet.Result:
     compiled = torch.compile(net, backend="aot_eager")
     optimizer = sgd(net.parameters())
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         places = bind or {"dropout": ramet.torch.dropout(net)}
-        for turn in member.turns(ramet.torch.State(compiled, optimizer, bind=places)):
+        for turn in session.turns(ramet.torch.State(compiled, optimizer, bind=places)):
             for _ in turn:
                 optimizer.zero_grad()
                 compiled(torch.ones(16, 4)).square().mean().backward()
                 optimizer.step()
             turn.report(-turn.hparams["dropout"])
 
-    strategy = ramet.PBT(population=population, ready=2, synchronous=True)
+    strategy = ramet.PBT(population=population, turn_steps=2, synchronous=True)
     return ramet.run(train, SPACE, strategy, steps=6, mode="max", seed=0)
 
 

@@ -52,19 +52,19 @@ def test_a_run_sets_dropout_in_recurrent_and_attention_layers() -> None:
     """Reads what PyTorch's functions are called with, as users' layers call them."""
     space = ramet.Space(dropout=ramet.Uniform(0.0, 0.9))
 
-    def train(member: ramet.Trainee) -> None:
-        ramet.torch.seed(member.seed)
+    def train(session: ramet.Session) -> None:
+        ramet.torch.seed(session.seed)
         lstm, attention = nn.LSTM(2, 2, 2), nn.TransformerEncoderLayer(2, 1, 2)
         model = nn.Sequential(lstm, attention)
         bind = {"dropout": ramet.torch.dropout(model)}
-        for turn in member.turns(ramet.torch.State(model, sgd(model.parameters()), bind=bind)):
+        for turn in session.turns(ramet.torch.State(model, sgd(model.parameters()), bind=bind)):
             p = turn.hparams["dropout"]
             assert (lstm.dropout, attention.self_attn.dropout, attention.dropout1.p) == (p, p, p)
             for _ in turn:
                 pass
             turn.report(-p)
 
-    strategy = ramet.PBT(population=8, ready=5, synchronous=True)
+    strategy = ramet.PBT(population=8, turn_steps=5, synchronous=True)
     assert ramet.run(train, space, strategy, steps=20, mode="max", seed=0).population.copies > 1
 
 
@@ -111,16 +111,16 @@ def test_numbers_that_look_like_dropout_and_are_not_set_are_named_with_the_remed
 
 
 def test_what_is_not_set_is_named_once_in_each_run_for_all_members() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = blocks()
         bind = {"dropout": ramet.torch.dropout(model)}
-        for turn in member.turns(ramet.torch.State(model, bind=bind)):
+        for turn in session.turns(ramet.torch.State(model, bind=bind)):
             for _ in turn:
                 pass
             turn.report(turn.hparams["dropout"])
 
     space = ramet.Space(dropout=ramet.Uniform(0.0, 0.9))
-    strategy = ramet.PBT(population=5, ready=1, synchronous=True)
+    strategy = ramet.PBT(population=5, turn_steps=1, synchronous=True)
     for _ in range(2):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

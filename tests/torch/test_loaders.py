@@ -62,14 +62,14 @@ class Reading:
         self.settings = settings
         self.cut_off: tuple[int, int] | None = None
 
-    def __call__(self, member: ramet.Trainee) -> None:
-        ramet.torch.seed(member.seed)
+    def __call__(self, session: ramet.Session) -> None:
+        ramet.torch.seed(session.seed)
         model, loader = nn.Linear(1, 1), self.make()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         others = [loader] if self.handed_over else []
         state = ramet.torch.State(model, optimizer, *others, **self.settings)
         batches = begin_anew(loader)
-        for turn in member.turns(state):
+        for turn in session.turns(state):
             if (turn.member, turn.number) == self.cut_off:
                 raise KeyboardInterrupt
             if not self.spans:
@@ -78,7 +78,9 @@ class Reading:
             turn.report(sum(read))
 
     def scores(self, **settings: Any) -> dict[tuple[int, int], float | None]:
-        strategy = ramet.PBT(population=2, ready=5, synchronous=True, exploit=ramet.Truncation(0.5))
+        strategy = ramet.PBT(
+            population=2, turn_steps=5, synchronous=True, exploit=ramet.Truncation(0.5)
+        )
         result = ramet.run(self, RATES, strategy, steps=20, mode="max", seed=0, **settings)
         return {
             (event.member, event.turn): event.points[-1][1]

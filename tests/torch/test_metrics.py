@@ -7,7 +7,7 @@ import torch
 
 import ramet
 import ramet.torch
-from ramet.engine.metrics import Metrics, held
+from ramet.engine.run.metrics import Metrics, held
 from ramet.errors import MetricError
 from tests.engine.loops import pbt
 
@@ -17,11 +17,11 @@ def kept(metrics: Metrics) -> dict[str, list[float]]:
 
 
 def test_a_loss_with_its_graph_can_be_logged() -> None:
-    def train(member: ramet.Trainee) -> None:
-        ramet.torch.seed(member.seed)
+    def train(session: ramet.Session) -> None:
+        ramet.torch.seed(session.seed)
         model = torch.nn.Linear(2, 1)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        for turn in member.turns(ramet.torch.State(model, optimizer)):
+        for turn in session.turns(ramet.torch.State(model, optimizer)):
             for _ in turn:
                 loss = model(torch.ones(2)).square().sum()
                 optimizer.zero_grad()

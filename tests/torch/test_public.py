@@ -3,7 +3,7 @@
 import ramet.torch
 
 PUBLIC = (
-    "AdamW Dropout Place SGD State Task base_lr dropout load_model param_group replace_dropout seed"
+    "AdamW Dropout Slot SGD State Task base_lr dropout load_model param_group replace_dropout seed"
 )
 
 

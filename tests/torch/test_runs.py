@@ -26,10 +26,10 @@ def test_the_next_step_uses_the_explored_rate_though_the_winners_optimizer_was_r
     """Where an optimiser's state brings its rate along, a member would train with the winner's."""
     used: list[float] = []
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = nn.Linear(1, 1, bias=False)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        for turn in member.turns(ramet.torch.State(model, optimizer)):
+        for turn in session.turns(ramet.torch.State(model, optimizer)):
             list(turn)
             before = model.weight.item()
             slope(model, torch.ones(1))
@@ -46,11 +46,11 @@ def test_the_next_step_uses_the_explored_rate_though_the_winners_optimizer_was_r
 def test_the_next_step_uses_the_explored_dropout() -> None:
     space = ramet.Space(dropout=ramet.Uniform(0.0, 0.9))
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = nn.Sequential(nn.Linear(1, 1), nn.Dropout())
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         bind = {"dropout": ramet.torch.dropout(model)}
-        for turn in member.turns(ramet.torch.State(model, optimizer, bind=bind)):
+        for turn in session.turns(ramet.torch.State(model, optimizer, bind=bind)):
             list(turn)
             # What is kept is scaled by one over the probability to be kept.
             kept = model[1](torch.ones(1_000)).max().item()
@@ -64,12 +64,12 @@ def test_the_next_step_uses_the_explored_dropout() -> None:
 
 
 def test_the_next_step_uses_the_explored_base_of_a_schedule() -> None:
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = nn.Linear(1, 1, bias=False).double()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         halving = torch.optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.5)
         bind = {"lr": ramet.torch.base_lr(halving)}
-        for turn in member.turns(ramet.torch.State(model, optimizer, halving, bind=bind)):
+        for turn in session.turns(ramet.torch.State(model, optimizer, halving, bind=bind)):
             for step in turn:
                 before = model.weight.item()
                 slope(model, torch.ones(1, dtype=torch.float64))
@@ -86,11 +86,11 @@ def test_the_next_step_uses_the_explored_base_of_a_schedule() -> None:
 def test_a_schedule_that_nobody_bound_stops_the_run_before_its_first_step() -> None:
     steps: list[int] = []
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = nn.Linear(1, 1)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100)
-        for turn in member.turns(ramet.torch.State(model, optimizer, scheduler)):
+        for turn in session.turns(ramet.torch.State(model, optimizer, scheduler)):
             steps.extend(turn)
             turn.report(0.0)
 
@@ -102,10 +102,10 @@ def test_a_schedule_that_nobody_bound_stops_the_run_before_its_first_step() -> N
 def decay_by_hand(bind: dict[str, None] | None, used: list[tuple[int, float, float]]) -> None:
     """Train with a schedule that the loop writes into the optimiser itself."""
 
-    def train(member: ramet.Trainee) -> None:
+    def train(session: ramet.Session) -> None:
         model = nn.Linear(1, 1, bias=False).double()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        for turn in member.turns(ramet.torch.State(model, optimizer, bind=bind)):
+        for turn in session.turns(ramet.torch.State(model, optimizer, bind=bind)):
             for step in turn:
                 for group in optimizer.param_groups:
                     group["lr"] = turn.hparams["lr"] * 0.5 ** (step + 1)
@@ -132,11 +132,11 @@ def test_a_schedule_in_the_loop_stops_the_run_at_its_first_step_and_the_advice_w
 
 
 def test_a_state_needs_no_optimizer() -> None:
-    def train(member: ramet.Trainee) -> None:
-        ramet.torch.seed(member.seed)
+    def train(session: ramet.Session) -> None:
+        ramet.torch.seed(session.seed)
         model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Dropout())
         bind = {"dropout": ramet.torch.dropout(model)}
-        for turn in member.turns(ramet.torch.State(model, bind=bind)):
+        for turn in session.turns(ramet.torch.State(model, bind=bind)):
             for _ in turn:
                 with torch.no_grad():
                     model[0].weight += turn.hparams["lr"]

@@ -50,6 +50,8 @@ def _resolve(modules: Mapping[str, Source], module: str, name: str, public: str)
     for statement in _statements(modules[module].tree.body if module in modules else []):
         if isinstance(statement, ast.ImportFrom):
             for alias in statement.names:
+                if f"{statement.module}.{alias.name}" in modules and alias.name == name:
+                    return None
                 if (alias.asname or alias.name) == name:
                     return _resolve(modules, statement.module or "", alias.name, public)
         elif isinstance(statement, Definition) and statement.name == name:

@@ -256,7 +256,7 @@ def _remove(path: str) -> None:
     except ABSENT:
         return
     except PermissionError:
-        # Windows keeps what somebody has open; it goes with the next sweep.
+        # Windows keeps what somebody has open; it goes with the next pruning.
         if sys.platform != "win32":
             raise
 

@@ -99,7 +99,7 @@ for _command, _example in (
     (ancestry.export_, "ramet export runs.db digits --table turns --format csv"),
     (pictures.plot, "ramet plot runs.db digits tree -o tree.png"),
     (care.stop, "ramet stop runs.db digits"),
-    (care.sweep, "ramet sweep runs.db --dry-run"),
+    (care.prune, "ramet prune runs.db --dry-run"),
     (care.doctor, "ramet doctor runs.db"),
     (copies.backup, "ramet backup runs.db /mnt/archive/runs.db"),
     (demo.demo, "ramet demo --members 40 --seed 1"),

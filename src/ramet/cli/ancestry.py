@@ -17,7 +17,7 @@ from ramet.history import Result, Trained
 from ramet.history.effects import Payoff, payoffs
 from ramet.history.exporting import Format, export
 from ramet.history.frames import Table, columns, sign_of
-from ramet.history.survivors import survivors
+from ramet.history.survivors import describe_survivors
 from ramet.visible import label
 
 
@@ -53,7 +53,7 @@ def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
             screen.say_json(_as_json(turn, sign_of(result.opening)))
         return
     members = wording.count(len(result.population), "member")
-    screen.say(f"{label(result.opening.name)}: {members}. {survivors(tree)}\n")
+    screen.say(f"{label(result.opening.name)}: {members}. {describe_survivors(tree)}\n")
     whose = f"member {member} stands on" if member is not None else "did best"
     if no_best:
         typer.echo("No score was finite: there is no best. --member says whose to trace back.")

@@ -1,4 +1,4 @@
-"""`ramet stop`, `ramet sweep` and `ramet doctor`: looking after a store."""
+"""`ramet stop`, `ramet prune` and `ramet doctor`: looking after a store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +8,9 @@ import typer
 
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
-from ramet.engine import run_events
-from ramet.engine.checkpoints import Checkpoints
 from ramet.engine.launch import this_worker
+from ramet.engine.run import run_events
+from ramet.engine.run.checkpoints import Checkpoints
 from ramet.errors import CorruptLog, CorruptStore, NotAStore
 from ramet.events import Stopped
 from ramet.history.doctor import Finding, examine
@@ -38,7 +38,7 @@ def stop(store: StorePath, name: RunName = None) -> None:
     screen.say(f"Run {run!r} stops {ends}; `ramet run` goes on with it.")
 
 
-def sweep(
+def prune(
     store: StorePath,
     name: RunName = None,
     *,
@@ -55,11 +55,11 @@ def sweep(
     for run in where.store.runs() if name is None else [where.chosen(name)]:
         view = Follower(where.store, run)
         checkpoints = Checkpoints(where.blobs, run)
-        gone = checkpoints.sweep(view.population, view.opening.keep, dry_run=dry_run)
+        gone = checkpoints.prune(view.population, view.opening.keep, dry_run=dry_run)
         verb = "would be freed" if dry_run else "freed"
         told = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint')}"
         screen.say(
-            f"{label(run)}: {told if gone else 'nothing to sweep'} (keep={view.opening.keep!r})"
+            f"{label(run)}: {told if gone else 'nothing to prune'} (keep={view.opening.keep!r})"
         )
 
 

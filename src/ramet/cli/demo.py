@@ -95,10 +95,10 @@ def strategies(members: int) -> dict[str, Strategy]:
     """Return those that compete, each with as many members."""
     explore = Perturb((0.8, 1.25))
     return {
-        "FIRE": FIRE.for_workers(members, ready=READY, evaluate_every=EVALUATE_EVERY),
+        "FIRE": FIRE.for_workers(members, turn_steps=READY, evaluate_every=EVALUATE_EVERY),
         # Each round compares networks that have all trained equally long.
-        "PBT": PBT(population=members, ready=READY, explore=explore, synchronous=True),
-        "random": RandomSearch(population=members, ready=READY, synchronous=True),
+        "PBT": PBT(population=members, turn_steps=READY, explore=explore, synchronous=True),
+        "random": RandomSearch(population=members, turn_steps=READY, synchronous=True),
     }
 
 

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 
 import ramet.torch
 from ramet.domains import LogUniform
-from ramet.engine import Trainee, run
+from ramet.engine.launch import run
+from ramet.engine.workers.session import Session
 from ramet.history import Result
 from ramet.schedule import Schedule
 from ramet.space import Space
@@ -100,14 +101,14 @@ def best_of(result: Result, digits: Digits) -> Found:
     return Found(winner.score, recognised(winner.load(), digits.test), result.schedule())
 
 
-def train(digits: Digits, member: Trainee) -> None:
+def train(digits: Digits, session: Session) -> None:
     """Train in an ordinary loop, of which the member, its turns and its state are ramet's."""
     torch.set_num_threads(1)
-    torch.manual_seed(member.seed)
+    torch.manual_seed(session.seed)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     images, labels = moved(digits.train)
-    for turn in member.turns(ramet.torch.State(model, optimizer)):
+    for turn in session.turns(ramet.torch.State(model, optimizer)):
         for _ in turn:
             batch = torch.randint(len(labels), (BATCH,))
             optimizer.zero_grad()

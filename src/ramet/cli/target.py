@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from ramet.engine.loading import importing_up_to_training
+from ramet.engine.processes.loading import importing_up_to_training
 from ramet.errors import RametError, UsageError
 from ramet.events import RunOpened
 from ramet.frames import is_users, place_of

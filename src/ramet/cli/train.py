@@ -9,16 +9,15 @@ import typer
 from ramet.cli import screen
 from ramet.cli.stores import StorePath
 from ramet.cli.target import MODE, SPACE, STEPS, STRATEGY, load, space_and_strategy
-from ramet.engine import run as train_run
-from ramet.engine.conditions import settle_threads
-from ramet.engine.failures import Failures
+from ramet.engine.launch import run as train_run
 from ramet.engine.launch import this_worker
-from ramet.engine.opening import Settings
-from ramet.engine.options import Options
+from ramet.engine.processes.resources import Share, settle_threads
 from ramet.engine.progress import Progress
-from ramet.engine.run import Run
-from ramet.engine.share import Share
-from ramet.engine.worker import as_function, work
+from ramet.engine.run.opening import Settings
+from ramet.engine.run.options import Options
+from ramet.engine.run.run import Run
+from ramet.engine.run.unfinished import Failures
+from ramet.engine.workers.loop import as_function, work
 from ramet.errors import NoBest
 from ramet.history import Result
 from ramet.history.follower import Follower

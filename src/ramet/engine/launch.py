@@ -10,20 +10,20 @@ from typing import Literal, TypeAlias
 
 from ramet.blobs import Blobs
 from ramet.clock import Clock
-from ramet.engine.child import Job
-from ramet.engine.conditions import settle_threads
-from ramet.engine.failures import Failures
-from ramet.engine.loading import end_loading
-from ramet.engine.opening import Settings, said_mode
-from ramet.engine.options import Options
-from ramet.engine.packing import packed
-from ramet.engine.processes import check_interpreter, train_in_processes
+from ramet.engine.processes.child import Job
+from ramet.engine.processes.loading import end_loading
+from ramet.engine.processes.packing import packed
+from ramet.engine.processes.pool import check_interpreter, train_in_processes
+from ramet.engine.processes.resources import Share, settle_threads
+from ramet.engine.processes.script import warn_unless_it_runs_again
 from ramet.engine.progress import Progress
-from ramet.engine.run import Run
-from ramet.engine.script import warn_unless_it_runs_again
-from ramet.engine.share import Share
-from ramet.engine.vectorized import Vectorizable, work_together
-from ramet.engine.worker import Task, TrainFunction, as_function, work
+from ramet.engine.run.opening import Settings, said_mode
+from ramet.engine.run.options import Options
+from ramet.engine.run.run import Run
+from ramet.engine.run.unfinished import Failures
+from ramet.engine.workers.loop import Task, as_function, work
+from ramet.engine.workers.session import TrainFunction
+from ramet.engine.workers.vectorized import Vectorizable, work_together
 from ramet.errors import UsageError
 from ramet.events import Keep, Mode
 from ramet.history.result import Result
@@ -70,7 +70,7 @@ def run(
     stopped; called in several processes at once, they share its members.
 
     Args:
-        train: A function of a member that loops over ``member.turns(state)``, or a ``Task``.
+        train: A function of a member that loops over ``session.turns(state)``, or a ``Task``.
         space: The hyperparameters.
         strategy: Who copies whom and how hyperparameters change: ``PBT(...)``, ``Grid(...)``, …
         steps: The budget of each member.
@@ -156,7 +156,7 @@ def run(
         where.close()
 
 
-def open_run(
+def open(  # noqa: A001 - ramet.open(...) is what users read
     store: Store | str | PathLike[str] | None = None,
     *,
     name: str = "run",

@@ -5,8 +5,9 @@ from typing import Any
 
 from ramet.domains import Choice, Constant, Domain, Integer, Uniform, Value
 from ramet.engine.launch import run
-from ramet.engine.loading import end_loading
-from ramet.engine.worker import Task, TrainFunction
+from ramet.engine.processes.loading import end_loading
+from ramet.engine.workers.loop import Task
+from ramet.engine.workers.session import TrainFunction
 from ramet.errors import UsageError
 from ramet.events import Mode
 from ramet.history.replayed import Replayed

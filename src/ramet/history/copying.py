@@ -45,7 +45,7 @@ def backup(
 
     Runs may go on meanwhile. The copy is checked as by `ramet doctor`, and there once it is whole.
     Where it is on the same file system, checkpoints are links to the same files, and take no space
-    until the original is swept.
+    until the original is pruned.
 
     Args:
         store: The file of a store.

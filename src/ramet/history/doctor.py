@@ -68,7 +68,7 @@ def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:
         for key in sorted(needed(population, keep))
         for finding in _checkpoint(blobs, run, key)
     ]
-    # What a run at work has swept meanwhile is nobody's loss.
+    # What a run at work has pruned meanwhile is nobody's loss.
     still = needed(_folded(store.events(run)), keep)
     return [finding for finding in findings if finding.key in still]
 

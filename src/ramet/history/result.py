@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PAGE = 20_000
 
 
-def open_result(
+def load(
     store: Store | str | PathLike[str], name: str | None = None, *, blobs: Blobs | None = None
 ) -> "Result":
     """Return a run on record, going on or over; ``name`` may be left out if it is the only one."""

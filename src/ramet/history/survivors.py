@@ -6,7 +6,7 @@ from ramet.history.lineage import Lineage
 NAMED = 8
 
 
-def survivors(lineage: Lineage) -> str:
+def describe_survivors(lineage: Lineage) -> str:
     """Say whose first weights survive, in how many members, and how far back all meet."""
     founders = lineage.founders().most_common()
     if not founders:

@@ -22,8 +22,8 @@ import torch
 from torch.optim import Optimizer
 
 import ramet.torch
-from ramet.engine.turn import Turn
-from ramet.engine.worker import Trainee
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.session import Session
 from ramet.errors import MissingScore, UsageError
 from ramet.integrations.stepping import (
     Bind,
@@ -44,17 +44,17 @@ class Turns(TrainerCallback):
 
     ::
 
-        def train(member):
-            ramet.torch.seed(member.seed)
+        def train(session):
+            ramet.torch.seed(session.seed)
             arguments = TrainingArguments(
                 "out",
                 max_steps=10**9,
                 lr_scheduler_type="constant",
                 save_strategy="no",
-                seed=member.seed,
+                seed=session.seed,
             )
             data = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
-            Trainer(model(), arguments, callbacks=[Turns(member, "eval_accuracy")], **data).train()
+            Trainer(model(), arguments, callbacks=[Turns(session, "eval_accuracy")], **data).train()
 
     A step is one of the optimiser, of ``gradient_accumulation_steps`` batches. The Trainer
     evaluates where a score is due; ``monitor`` is a metric that this yields, or a function of the
@@ -80,7 +80,7 @@ class Turns(TrainerCallback):
 
     def __init__(
         self,
-        member: Trainee,
+        member: Session,
         monitor: str | Callable[[Any], Any],
         *,
         bind: Bind | None = None,

@@ -17,8 +17,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 
 import ramet.torch
-from ramet.engine.turn import Turn
-from ramet.engine.worker import Trainee
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.session import Session
 from ramet.errors import MissingScore, StateError, UsageError
 from ramet.integrations.stepping import (
     Bind,
@@ -36,9 +36,9 @@ class Turns(Checkpoint):
 
     ::
 
-        def train(member):
-            ramet.torch.seed(member.seed)
-            turns = Turns(member, monitor="val_acc")
+        def train(session):
+            ramet.torch.seed(session.seed)
+            turns = Turns(session, monitor="val_acc")
             trainer = lightning.Trainer(max_epochs=-1, devices=1, callbacks=[turns], logger=False)
             trainer.fit(Model(), train_loader, val_loader)
 
@@ -65,7 +65,7 @@ class Turns(Checkpoint):
 
     def __init__(
         self,
-        member: Trainee,
+        member: Session,
         monitor: str | Callable[[Any], Any],
         *,
         bind: Bind | None = None,

@@ -21,8 +21,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize, i
 
 import ramet.torch
 from ramet import wording
-from ramet.engine.turn import Turn
-from ramet.engine.worker import Trainee
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.session import Session
 from ramet.errors import MissingScore, UsageError
 from ramet.integrations.stepping import Bind, Stepping, bindings
 from ramet.state import Tree
@@ -50,9 +50,9 @@ class Turns(BaseCallback):
 
     ::
 
-        def train(member):
-            model = PPO("MlpPolicy", "CartPole-v1", seed=member.seed, device="cpu")
-            model.learn(total_timesteps=10**9, callback=Turns(member))
+        def train(session):
+            model = PPO("MlpPolicy", "CartPole-v1", seed=session.seed, device="cpu")
+            model.learn(total_timesteps=10**9, callback=Turns(session))
 
     A step is a rollout and the update that follows it: with ``PPO(n_steps=128)`` and one
     environment, 128 timesteps. The score is the mean return of all episodes that ended in the turn,
@@ -81,7 +81,7 @@ class Turns(BaseCallback):
 
     def __init__(
         self,
-        member: Trainee,
+        member: Session,
         score: Callable[[Any], Any] | None = None,
         *,
         bind: Bind | None = None,
@@ -178,7 +178,7 @@ class Turns(BaseCallback):
         logger.warning(
             "a turn should be several episodes long, because environments are reset when it "
             "begins, but no episode had ended after %s of turn %d of member %d, where a score was "
-            "due; there is none now; raise ready= or evaluate_every=, or n_steps",
+            "due; there is none now; raise turn_steps= or evaluate_every=, or n_steps",
             wording.count(turn.step - turn.start, "rollout"),
             turn.number,
             turn.member,

@@ -8,8 +8,8 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import ramet.torch
-from ramet.engine.turn import Turn
-from ramet.engine.worker import Trainee
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.session import Session
 from ramet.errors import (
     MissingScore,
     ScoreError,
@@ -26,8 +26,8 @@ Bind: TypeAlias = Mapping[str, Any] | Callable[[Any], Mapping[str, Any]]
 class Stepping:
     """Turn after turn of a member, each begun where the last step of the one before is counted."""
 
-    def __init__(self, member: Trainee, state: ramet.torch.State) -> None:
-        self._turns = member.turns(state)
+    def __init__(self, session: Session, state: ramet.torch.State) -> None:
+        self._turns = session.turns(state)
         self._steps: Iterator[int] = iter(())
         self._turn: Turn | None = None
         # Whether there is nothing left to train here, so that the loop is to stop.
@@ -78,7 +78,7 @@ class Stepping:
 
 
 def bindings(
-    member: Trainee,
+    member: Session,
     place: Callable[[str], Any],
     bind: Bind | None,
     model: object,
@@ -109,7 +109,7 @@ def _said(score: Any) -> Any:
         raise ScoreError(
             "the score must be a number wherever one is due, but it was None; return it from the "
             "function that monitor= names, and float('nan') if training has diverged; if an "
-            "evaluation needs more steps, raise evaluate_every= or ready="
+            "evaluation needs more steps, raise evaluate_every= or turn_steps="
         )
     return score
 

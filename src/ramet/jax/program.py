@@ -10,9 +10,8 @@ from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
-from ramet.engine import Turn
-from ramet.engine.lanes import Lanes
-from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.lanes import Lanes
 from ramet.jax.task import (
     Functions,
     Traced,
@@ -23,6 +22,7 @@ from ramet.jax.task import (
     seed_of,
 )
 from ramet.jax.trees import Pytree, check_same, filled, saved
+from ramet.mapping import MEASURED, Chunk, Chunks, SpaceArrays
 from ramet.state.tree import Tree
 
 AXIS = "members"
@@ -41,7 +41,7 @@ class Program:
     """Trains stacks of states. A copy is a gather, and exploring compiles nothing."""
 
     def __init__(
-        self, functions: Functions, numbers: Numbers, *, chunk: Chunk, shard: bool
+        self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, shard: bool
     ) -> None:
         self._traced = Traced(functions)
         self._numbers = numbers

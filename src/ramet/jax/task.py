@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from ramet.engine import Trainee, Turn
-from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
-from ramet.engine.scores import returned_score
+from ramet.engine.run.scores import returned_score
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.session import Session
 from ramet.errors import UsageError
 from ramet.jax.trees import Kept, Pytree, differing, put_back
+from ramet.mapping import Chunk, SpaceArrays, check_task, step_changed
 from ramet.space import Space
 from ramet.state.tree import Tree
 from ramet.values import Values
@@ -50,12 +51,12 @@ class Task:
         check_task(functions, Functions, "init, step and evaluate", chunk)
         self.functions, self.chunk, self.shard = functions, chunk, shard
 
-    def __call__(self, member: Trainee) -> None:
-        """Train one member, turn after turn."""
+    def __call__(self, session: Session) -> None:
+        """Train one session, turn after turn."""
         traced, begin, step = self._compiled
-        numbers, like = Numbers(member.space), blank(self.functions)
-        state = Kept(begin(first_key(seed_of(member.rng))) if member.fresh else like)
-        for turn in member.turns(state):
+        numbers, like = SpaceArrays(session.space), blank(self.functions)
+        state = Kept(begin(first_key(seed_of(session.rng))) if session.fresh else like)
+        for turn in session.turns(state):
             hparams, seed = numbers.of(turn.hparams.peek()), seed_of(turn.rng)
             for nth, steps in enumerate(turn.stretches()):
                 args = state.value, hparams, seed, np.uint32(nth)
@@ -88,7 +89,7 @@ class Task:
         """Return what trains many members at once, with values of a space."""
         from ramet.jax.program import Program  # noqa: PLC0415 - which needs this module
 
-        return Program(self.functions, Numbers(space), chunk=self.chunk, shard=self.shard)
+        return Program(self.functions, SpaceArrays(space), chunk=self.chunk, shard=self.shard)
 
 
 class Traced:

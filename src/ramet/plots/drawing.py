@@ -117,7 +117,7 @@ def check(result: Result) -> None:
     """Refuse what is no result."""
     if not isinstance(result, Result):
         raise UsageError(
-            f"a plot must be of a Result, as ramet.run and ramet.history.open return, but got "
+            f"a plot must be of a Result, as ramet.run and ramet.history.load return, but got "
             f"{type(result).__name__}"
         )
 

@@ -30,7 +30,7 @@ def what_ran(subject: Subject) -> Markup:
     opening, population = subject.opening, subject.population
     pairs: list[tuple[str, Content]] = [
         ("Members", f"{len(population):,}{_groups(subject)}"),
-        ("Steps each", f"{population.steps:,}, in turns of {opening.ready:,}"),
+        ("Steps each", f"{population.steps:,}, in turns of {opening.turn_steps:,}"),
         ("Turns, copies", f"{population.turns:,} turns ended, {population.copies:,} copies"),
         ("Scores", f"{subject.better} (mode={opening.mode!r})"),
         ("Seed", str(opening.seed)),

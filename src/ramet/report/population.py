@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ramet import wording
 from ramet.history.lag import lag
-from ramet.history.survivors import survivors
+from ramet.history.survivors import describe_survivors
 from ramet.population import Member
 from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, joined, note, table, tag
@@ -24,7 +24,7 @@ def tree(subject: Subject, figures: Figures) -> Markup:
         return note("There is one member, whose weights are its own.")
     behind = lag(subject.population)
     lagging = None if behind is None else note(f"Much training was thrown away: {behind}.")
-    return joined([lagging, note(survivors(subject.lineage)), figures.tree()])
+    return joined([lagging, note(describe_survivors(subject.lineage)), figures.tree()])
 
 
 def scores(subject: Subject, figures: Figures) -> Markup:

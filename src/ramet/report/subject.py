@@ -131,7 +131,7 @@ class Subject:
     @property
     def opened(self) -> str:
         """How the run is opened in Python."""
-        return f"ramet.history.open({self.file!r}, {self.name!r})"
+        return f"ramet.history.load({self.file!r}, {self.name!r})"
 
     def command(self, *words: str) -> str:
         """Return a command on the run as a shell takes it; the run must be in a file."""
@@ -159,8 +159,8 @@ LISTED = 8
 def told(description: Any) -> str:
     """Return a described setting as code that would make it, less what is None.
 
-    >>> told({"type": "PBT", "ready": 5, "explore": {"type": "Perturb", "factors": [0.8, 1.2]}})
-    'PBT(ready=5, explore=Perturb(factors=(0.8, 1.2)))'
+    >>> told({"type": "PBT", "turn_steps": 5, "explore": {"type": "Resample", "p": 0.2}})
+    'PBT(turn_steps=5, explore=Resample(p=0.2))'
     """
     match description:
         case {"code": str(name)}:

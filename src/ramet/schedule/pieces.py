@@ -39,7 +39,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Of the weights, as it was reported.
     score: float | None
     # Steps between two decisions, and between two scores.
-    ready: int
+    turn_steps: int
     evaluate_every: int | None = None
     # All turns behind the weights; none once the schedule is no longer the one that they had.
     legs: tuple[Leg, ...] = ()
@@ -102,10 +102,10 @@ def check_legs(legs: Sequence[Leg], steps: int) -> None:
 def check_source(source: Source) -> None:
     """Refuse numbers that no run has."""
     every = 1 if source.evaluate_every is None else source.evaluate_every
-    if source.seed < 0 or source.ready < 1 or every < 1 or source.ready % every:
+    if source.seed < 0 or source.turn_steps < 1 or every < 1 or source.turn_steps % every:
         raise ScheduleError(
             f"the source of a schedule must have a seed from 0 on, and turns of some steps that "
-            f"evaluations divide, but got (seed={source.seed}, ready={source.ready}, "
+            f"evaluations divide, but got (seed={source.seed}, turn_steps={source.turn_steps}, "
             f"evaluate_every={source.evaluate_every})"
         )
 

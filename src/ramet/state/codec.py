@@ -160,7 +160,7 @@ class _Gathering:
         return name
 
 
-class _Reading:
+class _TreeBuilder:
     """One pass over an outline that makes its tree."""
 
     def __init__(self, tensors: dict[str, Tensor], body: memoryview) -> None:
@@ -235,7 +235,7 @@ def _decoded(data: memoryview) -> Tree:
     text, body = bytes(data[FIRST:end]), data[end:]
     header, outline = (_known_layout if len(text) <= SHORT else _layout)(text)
     check_size(header, len(body))
-    return _Reading(header.tensors, body).tree(outline.tree)
+    return _TreeBuilder(header.tensors, body).tree(outline.tree)
 
 
 def _layout(text: bytes) -> Layout:

@@ -114,7 +114,7 @@ class Store(Protocol):
         """Lease a member that has not yet ended this turn, whoever holds it; None if it has."""
         ...
 
-    def extend(self, lease: Lease, *, ttl_s: float) -> Lease:
+    def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
         """Hold on to a member for longer, or raise LeaseLost."""
         ...
 

@@ -100,7 +100,7 @@ class MemoryStore:
                 return None
             return self._lease(record, row, worker, ttl_s)
 
-    def extend(self, lease: Lease, *, ttl_s: float) -> Lease:
+    def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
         with self._lock:
             row = self._held(lease)
             row.heard_at, row.process = self._clock.uptime(), self._processes.this()

@@ -119,7 +119,7 @@ class SQLiteStore:
             due = rows.due(member, turn)
             return None if due is None else rows.lease(due, worker, ttl_s)
 
-    def extend(self, lease: Lease, *, ttl_s: float) -> Lease:
+    def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
         with self._writing(lease.run) as rows:
             rows.check_held(lease)
             return rows.hold(lease, ttl_s)

@@ -57,7 +57,7 @@ class Strategy(Protocol):
     """What an engine asks of a strategy: answers that depend on nothing but the arguments."""
 
     @property
-    def ready(self) -> int:
+    def turn_steps(self) -> int:
         """Steps in a turn."""
         ...
 
@@ -142,44 +142,44 @@ def check_points(name: str, points: object) -> None:
         )
 
 
-def check_pace(*, ready: int, evaluate_every: int | None) -> None:
+def check_pace(*, turn_steps: int, evaluate_every: int | None) -> None:
     """Refuse a turn without steps, or one that its evaluations do not divide."""
-    check_count("ready", ready, "how many steps a member trains between two decisions")
+    check_count("turn_steps", turn_steps, "how many steps a member trains between two decisions")
     if evaluate_every is None:
         return
     check_count("evaluate_every", evaluate_every, "how many steps lie between two scores")
-    if ready % evaluate_every:
-        below = ready - ready % evaluate_every
+    if turn_steps % evaluate_every:
+        below = turn_steps - turn_steps % evaluate_every
         raise StrategyError(
-            f"evaluate_every must divide ready, so that every turn ends with a score, but got "
-            f"({ready=}, {evaluate_every=}); ready={below + evaluate_every} would do"
+            f"evaluate_every must divide turn_steps, so that every turn ends with a score, but got "
+            f"({turn_steps=}, {evaluate_every=}); turn_steps={below + evaluate_every} would do"
         )
 
 
-def warn_if_single_turn(strategy: object, *, ready: int, steps: int, never: str) -> None:
+def warn_if_single_turn(strategy: object, *, turn_steps: int, steps: int, never: str) -> None:
     """Warn if a budget has no turn after the first: decisions take effect between turns only."""
-    if steps > ready:
+    if steps > turn_steps:
         return
     warnings.warn(
         f"a budget must have two turns or more for {type(strategy).__name__} to change anything, "
-        f"but {steps=} is one turn of {ready=}: {never}; raise steps, or lower ready",
+        f"but {steps=} is one turn of {turn_steps=}: {never}; raise steps, or lower turn_steps",
         StrategyWarning,
         stacklevel=level_of_users(),
     )
 
 
 def warn_if_never_compared(
-    rule: object, *, scores: int, ready: int, evaluate_every: int | None, steps: int
+    rule: object, *, scores: int, turn_steps: int, evaluate_every: int | None, steps: int
 ) -> None:
     """Warn if members have as many scores as a rule needs only when their budget is spent."""
-    turns = math.ceil(scores / (ready // (evaluate_every or ready)))
-    if not ready < steps <= turns * ready:
+    turns = math.ceil(scores / (turn_steps // (evaluate_every or turn_steps)))
+    if not turn_steps < steps <= turns * turn_steps:
         return
     warnings.warn(
         f"a budget must have a turn after members have the {scores} scores that "
-        f"{type(rule).__name__} needs to compare them, but with ({ready=}, {evaluate_every=}) they "
-        f"have these after step {turns * ready:,}, and {steps=}: only members without a finite "
-        f"score will ever copy another; raise steps, or lower ready or evaluate_every",
+        f"{type(rule).__name__} needs to compare them, but with ({turn_steps=}, {evaluate_every=}) "
+        f"they have these after step {turns * turn_steps:,}, and {steps=}: only members without a "
+        f"finite score will ever copy another; raise steps, or lower turn_steps or evaluate_every",
         StrategyWarning,
         stacklevel=level_of_users(),
     )

@@ -42,7 +42,7 @@ class FIRE:
     of P1. docs/fire.md shows how, and says what to set.
 
     Args:
-        ready: Steps in a turn, after which all members decide together.
+        turn_steps: Steps in a turn, after which all members decide together.
         evaluate_every: Steps between two scores; 8 to 12 scores a turn are good.
         subpopulations: How many there are.
         size: How many members each of them has.
@@ -57,12 +57,12 @@ class FIRE:
         smoother: What smooths curves before they are compared; None is ``ramet.curves.smooth``.
         initial: Where the first members of each sub-population start; the others are drawn.
 
-    >>> FIRE.for_workers(36, ready=48, evaluate_every=4).subpopulations
+    >>> FIRE.for_workers(36, turn_steps=48, evaluate_every=4).subpopulations
     3
     """
 
     _: KW_ONLY
-    ready: int
+    turn_steps: int
     evaluate_every: int
     subpopulations: int = 2
     size: int = 8
@@ -77,7 +77,7 @@ class FIRE:
 
     @classmethod
     def for_workers(
-        cls, workers: int, *, ready: int, evaluate_every: int, **settings: Any
+        cls, workers: int, *, turn_steps: int, evaluate_every: int, **settings: Any
     ) -> "FIRE":
         """Return the paper's split of so many workers, or the nearest to it.
 
@@ -96,7 +96,7 @@ class FIRE:
         while _needed(parents, size + 1) <= workers:
             size += 1
         return cls(
-            ready=ready,
+            turn_steps=turn_steps,
             evaluate_every=evaluate_every,
             subpopulations=parents + 1,
             size=size,
@@ -106,7 +106,7 @@ class FIRE:
 
     def __post_init__(self) -> None:
         check_count("evaluate_every", self.evaluate_every, "how many steps lie between two scores")
-        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_count("subpopulations", self.subpopulations, "how many groups evolve by themselves")
         check_count("size", self.size, "how many members each of them has; one must lose", least=2)
         check_points("initial", self.initial)
@@ -140,7 +140,7 @@ class FIRE:
     @property
     def patience(self) -> int:
         """Steps that an evaluator may train before it must have proved better."""
-        return 3 * self.ready if self.max_eval_steps is None else self.max_eval_steps
+        return 3 * self.turn_steps if self.max_eval_steps is None else self.max_eval_steps
 
     def first_evaluation(self, group: int) -> int:
         """Return the step from which on a sub-population's members are evaluated."""
@@ -155,7 +155,7 @@ class FIRE:
                 f"by point, but got ({steps=}, evaluate_every={self.evaluate_every})"
             )
         never = "no member will ever copy another or be evaluated"
-        warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
+        warn_if_single_turn(self, turn_steps=self.turn_steps, steps=steps, never=never)
         return [
             *self._subpopulations(space, rng),
             *(
@@ -224,9 +224,11 @@ class FIRE:
         """Warn if an evaluator has to stop before it can have won often enough."""
         needed = math.floor(-math.log2(self.p_stat)) + 1
         there = self.patience // self.evaluate_every
-        most = max(1, self.ready // needed)
+        most = max(1, self.turn_steps // needed)
         if self.subpopulations > 1 and there < needed:
-            often = max(n for n in range(1, self.ready + 1) if self.ready % n == 0 and n <= most)
+            often = max(
+                n for n in range(1, self.turn_steps + 1) if self.turn_steps % n == 0 and n <= most
+            )
             warnings.warn(
                 f"an evaluator must win {needed} comparisons or more to pass p_stat={self.p_stat}, "
                 f"but there are {there} scores until max_eval_steps={self.patience}, so that "

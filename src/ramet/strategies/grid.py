@@ -20,23 +20,23 @@ class Grid:
 
     Args:
         points: The hyperparameters of each member; ``ramet.strategies.product`` lists combinations.
-        ready: Steps in a turn.
+        turn_steps: Steps in a turn.
         synchronous: Whether all members wait for each other.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
 
-    >>> grid = Grid(product({"lr": [0.1, 0.01], "dropout": [0.0, 0.5]}), ready=10)
+    >>> grid = Grid(product({"lr": [0.1, 0.01], "dropout": [0.0, 0.5]}), turn_steps=10)
     >>> len(grid.points)
     4
     """
 
     points: Sequence[Mapping[str, Any]]
     _: KW_ONLY
-    ready: int
+    turn_steps: int
     synchronous: bool = False
     evaluate_every: int | None = None
 
     def __post_init__(self) -> None:
-        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_points("points", self.points)
         if not self.points:
             raise StrategyError("a grid must have at least one point, but got none")

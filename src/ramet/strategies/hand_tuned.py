@@ -92,7 +92,7 @@ class HandTuned:
 
     Args:
         population: How many members train.
-        ready: Steps in a turn.
+        turn_steps: Steps in a turn.
         shapes: The relative schedule of each hyperparameter that has one: Drops, Cosine, or any
             function of the part of the training, from 0 to 1.
         synchronous: Whether all members wait for each other.
@@ -102,14 +102,14 @@ class HandTuned:
 
     _: KW_ONLY
     population: int
-    ready: int
+    turn_steps: int
     shapes: Mapping[str, Shape]
     synchronous: bool = False
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
-        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_members(self.population, self.initial)
         if not isinstance(self.shapes, Mapping):
             raise StrategyError(
@@ -161,7 +161,7 @@ class HandTuned:
         space, steps = population.space, population.steps
         for member in population if space.restricted else ():
             # A member's next turn has its values already.
-            undecided = range(member.trained + self.ready, steps, self.ready)
+            undecided = range(member.trained + self.turn_steps, steps, self.turn_steps)
             if found := self._first_rejected(space, member.data, undecided, steps):
                 trained, hparams = found
                 raise SpaceError(
@@ -173,10 +173,10 @@ class HandTuned:
 
     def _warn_if_single_turn(self, steps: int) -> None:
         never = "every value will stay as it begins"
-        warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
+        warn_if_single_turn(self, turn_steps=self.turn_steps, steps=steps, never=never)
 
     def _values(self, space: Space, base: Hparams, trained: int, steps: int) -> Hparams:
-        middle = trained + min(self.ready, steps - trained) / 2
+        middle = trained + min(self.turn_steps, steps - trained) / 2
         values = dict(base)
         for name, shape in self.shapes.items():
             values[name] = space[name].clip(base[name] * shape(middle / steps))  # type: ignore[operator]  # births lets only numbers through
@@ -184,7 +184,7 @@ class HandTuned:
 
     def _rejected(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
         """Return the error for base values with a turn that ``where`` rejects, if there is one."""
-        found = self._first_rejected(space, base, range(0, steps, self.ready), steps)
+        found = self._first_rejected(space, base, range(0, steps, self.turn_steps), steps)
         return found and _leaves(base, found[1], found[0])
 
     def _first_rejected(

@@ -37,7 +37,7 @@ class PBT:
 
     Args:
         population: How many members train.
-        ready: Steps in a turn, after which a member decides.
+        turn_steps: Steps in a turn, after which a member decides.
         exploit: Who copies whom: Truncation, BinaryTournament, TTest, or a rule of yours.
         explore: How copied hyperparameters move: Perturb, Resample, or a rule of yours.
         copies: What a loser takes: "both", "weights" or "hparams".
@@ -45,7 +45,7 @@ class PBT:
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
         initial: Where the first members start; the others are drawn from the space.
 
-    >>> PBT(population=2, ready=5)
+    >>> PBT(population=2, turn_steps=5)
     Traceback (most recent call last):
         ...
     ramet.errors.StrategyError: truncation must leave at least one member at each end, but 0.2 of \
@@ -54,7 +54,7 @@ class PBT:
 
     _: KW_ONLY
     population: int
-    ready: int
+    turn_steps: int
     exploit: Exploit | None = field(default_factory=Truncation)
     explore: Explore | None = field(default_factory=Perturb)
     copies: Literal["both", "weights", "hparams"] = "both"
@@ -63,7 +63,7 @@ class PBT:
     initial: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
-        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_members(self.population, self.initial)
         if self.copies not in {"both", "weights", "hparams"}:
             raise StrategyError(
@@ -78,11 +78,11 @@ class PBT:
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
         never = "no member will ever copy another or explore"
         if self.exploit is not None or self.explore is not None:
-            warn_if_single_turn(self, ready=self.ready, steps=steps, never=never)
+            warn_if_single_turn(self, turn_steps=self.turn_steps, steps=steps, never=never)
         warn_if_never_compared(
             self.exploit,
             scores=getattr(self.exploit, "least_scores", 1),
-            ready=self.ready,
+            turn_steps=self.turn_steps,
             evaluate_every=self.evaluate_every,
             steps=steps,
         )

@@ -23,7 +23,7 @@ class RandomSearch:
 
     Args:
         population: How many members train.
-        ready: Steps in a turn.
+        turn_steps: Steps in a turn.
         synchronous: Whether all members wait for each other.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
         initial: Where the first members start; the others are drawn from the space.
@@ -31,13 +31,13 @@ class RandomSearch:
 
     _: KW_ONLY
     population: int
-    ready: int
+    turn_steps: int
     synchronous: bool = False
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
-        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_members(self.population, self.initial)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:

@@ -26,7 +26,7 @@ class Replay:
     Args:
         pieces: What each step is trained with; behind their end, the last values hold.
         seeds: What each member draws by.
-        ready: Steps in a turn at most; turns also end where pieces do.
+        turn_steps: Steps in a turn at most; turns also end where pieces do.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
         of: The run that the schedule was found by, if it was.
         legs: Turns of that run, whose draws a member is to draw again. It then comes to the very
@@ -40,13 +40,13 @@ class Replay:
     pieces: Sequence[Piece]
     _: KW_ONLY
     seeds: Sequence[int]
-    ready: int
+    turn_steps: int
     evaluate_every: int | None = None
     of: str | None = None
     legs: Sequence[Leg] = ()
 
     def __post_init__(self) -> None:
-        check_pace(ready=self.ready, evaluate_every=self.evaluate_every)
+        check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         if not isinstance(self.seeds, Iterable):
             raise StrategyError(f"seeds must be a list, such as [0, 1, 2], but got {self.seeds!r}")
         for name in ("pieces", "seeds", "legs"):
@@ -67,11 +67,11 @@ class Replay:
                 f"Schedule.load('s.json'), but got {schedule!r}"
             )
         source = schedule.source
-        ready = max(1, schedule.steps // TURNS) if source is None else source.ready
+        ready = max(1, schedule.steps // TURNS) if source is None else source.turn_steps
         every = None if source is None else source.evaluate_every
         run = None if source is None else source.run
         if seeds is not None:
-            return cls(schedule.pieces, seeds=seeds, ready=ready, evaluate_every=every, of=run)
+            return cls(schedule.pieces, seeds=seeds, turn_steps=ready, evaluate_every=every, of=run)
         if source is None or not source.legs:
             raise StrategyError(
                 "a schedule must be as a run found it to be replayed with that run's draws, but "
@@ -81,7 +81,7 @@ class Replay:
         return cls(
             schedule.pieces,
             seeds=(source.seed,),
-            ready=ready,
+            turn_steps=ready,
             evaluate_every=every,
             of=run,
             legs=source.legs,
@@ -111,7 +111,7 @@ class Replay:
             leg = self.legs[nth]
             return Prescribed(leg.stop - member.trained, Draws(seed, leg.member, leg.turn))
         piece = piece_at(self.pieces, member.trained)
-        left = self.ready - (member.trained - piece.start) % self.ready
+        left = self.turn_steps - (member.trained - piece.start) % self.turn_steps
         if member.trained < piece.stop:
             left = min(left, piece.stop - member.trained)
         return Prescribed(left, Draws(seed, 0, member.turn))

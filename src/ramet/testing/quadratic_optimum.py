@@ -1,7 +1,7 @@
 """What is optimal on the noisy quadratic, computed exactly.
 
-A schedule is an array of learning rates, one a round, each held for ``ready`` steps. Rates stay
-within ``QUADRATIC_SPACE``, as those that strategies try do.
+A schedule is an array of learning rates, one a round, each held for ``turn_steps`` steps. Rates
+stay within ``QUADRATIC_SPACE``, as those that strategies try do.
 """
 
 import math
@@ -17,23 +17,23 @@ LOWEST, HIGHEST = LEARNING_RATE.low, LEARNING_RATE.high
 LOG_RATES = (math.log(LOWEST), math.log(HIGHEST))
 
 
-def final_loss(task: Quadratic, schedule: Floats, *, ready: int = 48) -> float:
+def final_loss(task: Quadratic, schedule: Floats, *, turn_steps: int = 48) -> float:
     """Return the loss that a schedule ends with, in expectation."""
     moments = np.ones(task.dim)
-    for kept, added in zip(*task.effect(schedule, ready), strict=True):
+    for kept, added in zip(*task.effect(schedule, turn_steps), strict=True):
         moments = kept * moments + added
     return float(task.curvatures @ moments) / 2
 
 
-def sensitivity(task: Quadratic, schedule: Floats, *, ready: int = 48) -> tuple[float, Floats]:
+def sensitivity(task: Quadratic, schedule: Floats, *, turn_steps: int = 48) -> tuple[float, Floats]:
     """Return the final loss, and its derivative by the logarithm of each rate.
 
     Rates must be below 2.
     """
-    kept, added = task.effect(schedule, ready)
+    kept, added = task.effect(schedule, turn_steps)
     scaled = np.multiply.outer(schedule, task.curvatures)
     left = 2 - scaled
-    kept_slope = -2 * ready * scaled * (1 - scaled) ** (2 * ready - 1)
+    kept_slope = -2 * turn_steps * scaled * (1 - scaled) ** (2 * turn_steps - 1)
     added_slope = (
         task.noise / task.curvatures * (2 * scaled * (1 - kept) / left - scaled * kept_slope) / left
     )
@@ -50,15 +50,15 @@ def sensitivity(task: Quadratic, schedule: Floats, *, ready: int = 48) -> tuple[
     return loss, slopes
 
 
-def best_schedule(task: Quadratic, *, rounds: int = 40, ready: int = 48) -> Floats:
+def best_schedule(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) -> Floats:
     """Return the best schedule there is: the limit of whatever chooses a rate a round."""
     starts = (
         np.geomspace(1.0, 0.01, rounds),
-        best_constant(task, rounds=rounds, ready=ready),
-        best_cosine(task, rounds=rounds, ready=ready),
+        best_constant(task, rounds=rounds, turn_steps=turn_steps),
+        best_cosine(task, rounds=rounds, turn_steps=turn_steps),
     )
     logs = _descend(
-        lambda logs: sensitivity(task, np.exp(logs), ready=ready),
+        lambda logs: sensitivity(task, np.exp(logs), turn_steps=turn_steps),
         starts=[np.log(start) for start in starts],
         bounds=[LOG_RATES] * rounds,
     )
@@ -66,7 +66,7 @@ def best_schedule(task: Quadratic, *, rounds: int = 40, ready: int = 48) -> Floa
 
 
 def best_cosine(
-    task: Quadratic, *, rounds: int = 40, ready: int = 48, last: float | None = None
+    task: Quadratic, *, rounds: int = 40, turn_steps: int = 48, last: float | None = None
 ) -> Floats:
     """Return the best half cosine down to a last factor of its peak; None tunes that factor too.
 
@@ -80,7 +80,7 @@ def best_cosine(
 
     def loss(place: Floats) -> tuple[float, Floats]:
         rates, peak = schedule(place), np.exp(place[0])
-        found, slopes = sensitivity(task, rates, ready=ready)
+        found, slopes = sensitivity(task, rates, turn_steps=turn_steps)
         # A rate at a bound stays there.
         slopes = np.where((rates > LOWEST) & (rates < HIGHEST), slopes, 0.0)
         return found, np.array([slopes.sum(), slopes @ (peak * (1 - cosine) / rates)])
@@ -94,20 +94,20 @@ def best_cosine(
     return schedule(tuned)
 
 
-def best_constant(task: Quadratic, *, rounds: int = 40, ready: int = 48) -> Floats:
+def best_constant(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) -> Floats:
     """Return the best rate to hold throughout: one greedy choice for all steps."""
-    return np.repeat(greedy(task, rounds=1, ready=rounds * ready), rounds)
+    return np.repeat(greedy(task, rounds=1, turn_steps=rounds * turn_steps), rounds)
 
 
-def greedy(task: Quadratic, *, rounds: int = 40, ready: int = 48) -> Floats:
+def greedy(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) -> Floats:
     """Return the schedule whose every rate leaves the least loss at the end of its own round.
 
-    With as many rounds as steps, ``ready=1``, it looks ahead a single step.
+    With as many rounds as steps, ``turn_steps=1``, it looks ahead a single step.
     """
     moments, chosen = np.ones(task.dim), []
     for _ in range(rounds):
-        rate = _least(partial(_losses_after, task, moments, steps=ready))
-        kept, added = task.effect(rate, ready)
+        rate = _least(partial(_losses_after, task, moments, steps=turn_steps))
+        kept, added = task.effect(rate, turn_steps)
         moments = kept * moments + added
         chosen.append(rate)
     return np.array(chosen)

@@ -91,7 +91,7 @@ class StoreContract:
             lambda: store.opening("lm"),
             lambda: store.claim("lm", worker="gpu-03", ttl_s=TTL_S),
             lambda: store.seize("lm", 0, turn=0, worker="gpu-03", ttl_s=TTL_S),
-            lambda: store.extend(lease, ttl_s=TTL_S),
+            lambda: store.renew(lease, ttl_s=TTL_S),
             lambda: store.release(lease),
             lambda: store.disown("lm", worker="gpu-03"),
             lambda: store.commit(lease, [], []),
@@ -172,7 +172,7 @@ class StoreContract:
         begin(store, members=1)
         lease = claim(store)
         clock.sleep(TTL_S - 1)
-        lease = store.extend(lease, ttl_s=TTL_S)
+        lease = store.renew(lease, ttl_s=TTL_S)
         clock.sleep(TTL_S - 1)
         assert nobody_is_free(store)
         end_turn(store, lease)
@@ -183,7 +183,7 @@ class StoreContract:
         begin(store, members=1)
         lease = claim(store)
         clock.sleep(TTL_S - 1)
-        lease = store.extend(lease, ttl_s=TTL_S)
+        lease = store.renew(lease, ttl_s=TTL_S)
         clock.sleep(5)
         end_turn(store, lease)
         opened, ended = store.events("lm")
@@ -260,7 +260,7 @@ class StoreContract:
         begin(store, members=1)
         lease = claim(store)
         processes.switch()
-        lease = store.extend(lease, ttl_s=TTL_S)
+        lease = store.renew(lease, ttl_s=TTL_S)
         processes.switch()
         assert nobody_is_free(store)
         end_turn(store, lease)
@@ -371,7 +371,7 @@ class StoreContract:
         taken = claim(store, "gpu-03")
         store.release(lost)
         with pytest.raises(LeaseLost):
-            store.extend(lost, ttl_s=TTL_S)
+            store.renew(lost, ttl_s=TTL_S)
         assert nobody_is_free(store)
         end_turn(store, taken)
 
@@ -467,7 +467,7 @@ class StoreContract:
             clock.sleep(TTL_S + 1)
         assert [lease.lost for lease in leases] == [0, 1, 2]
         assert [lease.silent_s for lease in leases] == [None, TTL_S + 1, TTL_S + 1]
-        last = store.extend(leases[-1], ttl_s=TTL_S)
+        last = store.renew(leases[-1], ttl_s=TTL_S)
         assert last.lost == 2
         end_turn(store, last)
         assert claim(store).lost == 0
@@ -515,7 +515,7 @@ class StoreContract:
         clock.sleep(10)
         assert store.seats("lm")[0].worker == "gpu-17"
         assert store.seats("lm")[0].silent_s == 10
-        store.extend(lease, ttl_s=TTL_S)
+        store.renew(lease, ttl_s=TTL_S)
         assert store.seats("lm")[0].silent_s == 0
         clock.sleep(TTL_S + 1)
         assert store.seats("lm")[0].worker is None

@@ -22,7 +22,7 @@ def opening(
         mode="max",
         steps=steps,
         synchronous=synchronous,
-        ready=10,
+        turn_steps=10,
         keep="lineage",
         space=Space(lr=Uniform(0.0, 1.0)).describe(),
         strategy={},

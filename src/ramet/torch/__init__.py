@@ -11,7 +11,7 @@ from ramet.torch.compiling import Dropout, replace_dropout
 from ramet.torch.dropouts import dropout
 from ramet.torch.functional import SGD, AdamW
 from ramet.torch.modules import load_model
-from ramet.torch.places import Place, param_group
+from ramet.torch.places import Slot, param_group
 from ramet.torch.rng import seed
 from ramet.torch.schedules import base_lr
 from ramet.torch.state import State
@@ -21,7 +21,7 @@ __all__ = [
     "SGD",
     "AdamW",
     "Dropout",
-    "Place",
+    "Slot",
     "State",
     "Task",
     "base_lr",

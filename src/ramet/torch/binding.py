@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
 from ramet.state.adapters import stayed
-from ramet.torch.places import Attributes, GroupEntry, Place, Setter, Several, each, is_constant
+from ramet.torch.places import Attributes, GroupEntry, Setter, Several, Slot, each, is_constant
 from ramet.torch.schedules import BaseLr
 from ramet.warned import warn_once
 
@@ -27,15 +27,15 @@ class Binding:
         # Optimisers that nothing is bound to by name alone.
         self._others = others or {}
         # None where the loop itself is to read a hyperparameter.
-        self._told: dict[str, Place | None] = {
+        self._told: dict[str, Slot | None] = {
             name: place_of(optimizer, name, where) for name, where in (bind or {}).items()
         }
         self._by_name = bind is None or len(bind) > 0
         self._uneven = _uneven(self._groups())
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, Slot] = {}
         self._values: dict[str, Value] = {}
 
-    def place(self, hparams: Mapping[str, Value]) -> Mapping[str, Place]:
+    def place(self, hparams: Mapping[str, Value]) -> Mapping[str, Slot]:
         """Find the place of each value that has one."""
         if unknown := [name for name in self._told if name not in hparams]:
             raise UnknownHyperparameter(
@@ -127,7 +127,7 @@ class Binding:
             )
 
 
-def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Place | None:
+def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Slot | None:
     """Return the place that somebody described."""
     match where:
         case None:
@@ -143,7 +143,7 @@ def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Place | None
             return Attributes([holder], attribute)
         case list():
             return Several([_one_of_several(optimizer, name, one) for one in where])
-        case Place():
+        case Slot():
             return where
         case _ if callable(where) and not isinstance(where, Module):
             return Setter(where)
@@ -154,7 +154,7 @@ def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Place | None
     )
 
 
-def _one_of_several(optimizer: Optimizer | None, name: str, where: Any) -> Place:
+def _one_of_several(optimizer: Optimizer | None, name: str, where: Any) -> Slot:
     place = place_of(optimizer, name, where)
     if place is None:
         raise StateError(

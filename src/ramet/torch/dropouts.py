@@ -12,7 +12,7 @@ from ramet.errors import StateError
 from ramet.torch.compiling import is_compiled
 from ramet.torch.differences import listed
 from ramet.torch.modules import plain, unwrapped
-from ramet.torch.places import Attributes, Place, Several, all_numbers_of
+from ramet.torch.places import Attributes, Several, Slot, all_numbers_of
 from ramet.warned import warn_once
 
 MODULES = (
@@ -84,7 +84,7 @@ class Spot(NamedTuple):
         )
 
 
-def dropout(model: nn.Module, *, also: str | Sequence[str | tuple[object, str]] = ()) -> Place:
+def dropout(model: nn.Module, *, also: str | Sequence[str | tuple[object, str]] = ()) -> Slot:
     """Return the probability of every dropout layer that a model has.
 
     These are PyTorch's own: dropout modules, recurrent modules of two layers or more, and

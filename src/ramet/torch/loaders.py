@@ -14,7 +14,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from ramet.errors import StateError
 from ramet.state import Tree
 from ramet.torch.differences import names_differ
-from ramet.torch.parts import Draws, NumpyDraws
+from ramet.torch.parts import GeneratorPart, NumpyDraws
 from ramet.torch.tensors import Arrays
 from ramet.warned import warn_once
 
@@ -58,14 +58,14 @@ class Loader:
             LET_GO.add(iterator)
             self._loader._iterator = None  # noqa: SLF001 - where PyTorch keeps those that persist
 
-    def _generators(self) -> dict[str, "Draws | NumpyDraws"]:
+    def _generators(self) -> dict[str, "GeneratorPart | NumpyDraws"]:
         """Return the generators of the loader and its samplers, by where they are."""
-        found: dict[str, Draws | NumpyDraws] = {}
+        found: dict[str, GeneratorPart | NumpyDraws] = {}
         for path, holder in _sources(self._loader):
             for name, value in vars(holder).items():
                 label = f"{self._label}.{path}{name}"
                 if isinstance(value, torch.Generator):
-                    found[f"{path}{name}"] = Draws(value, label)
+                    found[f"{path}{name}"] = GeneratorPart(value, label)
                 elif isinstance(value, np.random.Generator):
                     found[f"{path}{name}"] = NumpyDraws(value, label)
         return found
@@ -159,5 +159,5 @@ def _spans() -> str:
     return (
         "an iterator over a DataLoader goes on from turn to turn, so that members share its "
         "batches and a resumed run gets others; begin one in each turn: for turn in "
-        "member.turns(state): batches = iter(loader)"
+        "session.turns(state): batches = iter(loader)"
     )

@@ -16,7 +16,7 @@ from ramet.torch.tensors import Arrays, borrowed, cloned, revived
 COMPILED = "_orig_mod"
 
 
-class Weights:
+class ModulePart:
     """A module's parameters, buffers and extra state, named as if it were not wrapped."""
 
     kind = "Module"
@@ -73,7 +73,7 @@ class Weights:
 
 def load_model(model: torch.nn.Module, state: Tree) -> None:
     """Put the weights of a state into a model: those of ``result.best.load()``, for instance."""
-    weights = Weights(model, "model")
+    weights = ModulePart(model, "model")
     saved = state.get("model") if isinstance(state, dict) else None
     if not isinstance(saved, dict):
         raise StateError(

@@ -83,7 +83,7 @@ class Own:
         self._state.restore(saved)
 
 
-class Numbers:
+class TensorPart:
     """A lone tensor, a parameter perhaps that no module has."""
 
     kind, may_refuse = "Tensor", False
@@ -101,7 +101,7 @@ class Numbers:
         self.tensor.copy_(borrowed(saved))
 
 
-class Draws:
+class GeneratorPart:
     """A generator of random numbers."""
 
     kind, may_refuse = "Generator", False

@@ -14,7 +14,7 @@ ENTRY = re.compile(r"(?P<key>\w+)(\[(?P<nth>\d+)\])?")
 
 
 @runtime_checkable
-class Place(Protocol):
+class Slot(Protocol):
     """Where a hyperparameter takes effect."""
 
     def write(self, value: Value, /) -> None:
@@ -109,7 +109,7 @@ class Setter:
 class Several:
     """Several places that take the same value."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[Slot]) -> None:
         self.places = places
 
     def write(self, value: Value) -> None:
@@ -120,13 +120,13 @@ class Several:
         return [value for place in self.places for value in place.read()]
 
 
-def each(place: Place) -> Iterator[Place]:
+def each(place: Slot) -> Iterator[Slot]:
     """Yield the places that a place is made of, or the place alone."""
     for one in place.places if isinstance(place, Several) else [place]:
         yield from each(one) if isinstance(one, Several) else [one]
 
 
-def is_constant(place: Place) -> bool:
+def is_constant(place: Slot) -> bool:
     """Say whether a place is a number in a module, which torch.compile takes for a constant."""
     return any(
         isinstance(holder, torch.nn.Module) and not isinstance(found, torch.Tensor)
@@ -136,7 +136,7 @@ def is_constant(place: Place) -> bool:
     )
 
 
-def param_group(optimizer: Optimizer, entry: str, *, group: int | None = None) -> Place:
+def param_group(optimizer: Optimizer, entry: str, *, group: int | None = None) -> Slot:
     """Return an entry of one param group, or of all, of any optimiser."""
     return GroupEntry(optimizer, entry, group)
 

@@ -7,11 +7,11 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from ramet.engine import Turn
-from ramet.engine.lanes import Lanes
-from ramet.engine.mapping import MEASURED, Chunk, Chunks, Numbers
-from ramet.engine.scores import returned_score
+from ramet.engine.run.scores import returned_score
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.lanes import Lanes
 from ramet.errors import RametError, UsageError
+from ramet.mapping import MEASURED, Chunk, Chunks, SpaceArrays
 from ramet.state.tree import Tree
 from ramet.torch.task import (
     Functions,
@@ -36,7 +36,7 @@ class Program:
     """Trains states stacked on a device: each tensor has one more axis, the first."""
 
     def __init__(
-        self, functions: Functions, numbers: Numbers, *, chunk: Chunk, device: str
+        self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, device: str
     ) -> None:
         self._functions, self._numbers, self._device = functions, numbers, device
         self._traced = Traced(functions)

@@ -7,13 +7,13 @@ import torch
 from torch.optim import Optimizer
 
 from ramet.errors import StateError
-from ramet.torch.places import Place, written
+from ramet.torch.places import Slot, written
 
 # Of a parameter group: what goes up and down with the base, the present rate and a cycle's bounds.
 SCALED = ("lr", "max_lr", "min_lr")
 
 
-def base_lr(scheduler: object, *others: object) -> Place:
+def base_lr(scheduler: object, *others: object) -> Slot:
     """Return the base of a schedule; changing it scales the present rate, and the rest of it.
 
     It is the rate that the schedule begins with: the peak of a ``OneCycleLR`` is ``div_factor``

@@ -17,19 +17,19 @@ from ramet.torch.binding import Binding
 from ramet.torch.compiling import RECOMPILATIONS
 from ramet.torch.differences import refuse
 from ramet.torch.loaders import Loader, Watch
-from ramet.torch.modules import Weights
+from ramet.torch.modules import ModulePart
 from ramet.torch.optimizers import Memory
 from ramet.torch.overwriting import FirstSteps, Schedulers
-from ramet.torch.parts import Draws, Loadable, Numbers, NumpyDraws, Own, Part
+from ramet.torch.parts import GeneratorPart, Loadable, NumpyDraws, Own, Part, TensorPart
 from ramet.torch.rng import Everybodys
 from ramet.torch.tensors import Arrays
 
 KINDS = "kinds"
 PARTS: dict[type, Callable[[Any, str], Part]] = {
-    torch.nn.Module: Weights,
-    torch.Generator: Draws,
+    torch.nn.Module: ModulePart,
+    torch.Generator: GeneratorPart,
     np.random.Generator: NumpyDraws,
-    torch.Tensor: Numbers,
+    torch.Tensor: TensorPart,
 }
 
 
@@ -171,9 +171,9 @@ class State:
         """Return the names of all parameters that are in the state, by identity."""
         names: dict[int, str] = {}
         for label, part in self._parts.items():
-            if isinstance(part, Numbers):
+            if isinstance(part, TensorPart):
                 names.setdefault(id(part.tensor), label)
-            elif isinstance(part, Weights):
+            elif isinstance(part, ModulePart):
                 for name, param in part.names():
                     names.setdefault(id(param), name if label == "model" else f"{label}.{name}")
         return names

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import torch
 
-from ramet.engine import Trainee, Turn
-from ramet.engine.mapping import Chunk, Numbers, check_task, step_changed
-from ramet.engine.scores import returned_score
+from ramet.engine.run.scores import returned_score
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.session import Session
 from ramet.errors import StateError, UsageError
+from ramet.mapping import Chunk, SpaceArrays, check_task, step_changed
 from ramet.space import Space
 from ramet.state.adapters import Held
 from ramet.state.tree import Tree
@@ -68,12 +69,12 @@ class Task:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.no_grad()
-    def __call__(self, member: Trainee) -> None:
-        """Train one member, turn after turn."""
-        traced, numbers = Traced(self.functions), Numbers(member.space)
-        begun = begin(self.functions, member.rng)
-        held = Held(begun if member.fresh else None)
-        for turn in member.turns(held):
+    def __call__(self, session: Session) -> None:
+        """Train one session, turn after turn."""
+        traced, numbers = Traced(self.functions), SpaceArrays(session.space)
+        begun = begin(self.functions, session.rng)
+        held = Held(begun if session.fresh else None)
+        for turn in session.turns(held):
             check_same(begun, held.value)
             state = tensors(held.value, self.device)
             hparams = tensors(numbers.of(turn.hparams.peek()), self.device)
@@ -97,7 +98,7 @@ class Task:
         """Return what trains many members at once, with values of a space."""
         from ramet.torch.program import Program  # noqa: PLC0415 - which needs this module
 
-        return Program(self.functions, Numbers(space), chunk=self.chunk, device=self.device)
+        return Program(self.functions, SpaceArrays(space), chunk=self.chunk, device=self.device)
 
 
 class Traced:

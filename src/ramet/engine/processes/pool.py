@@ -1,0 +1,301 @@
+"""Worker processes on one machine: started, watched, replaced when they die, stopped."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import msgspec
+
+from ramet import errors
+from ramet.engine.processes.child import GRACE_S, Report
+from ramet.engine.processes.printing import Prints
+from ramet.engine.processes.script import this_script
+from ramet.engine.run.run import Run
+from ramet.engine.workers.session import Watch
+from ramet.errors import RametError, RunFailed, StoreBusy, StoreError, UsageError
+from ramet.faults import VARIABLE
+
+logger = logging.getLogger("ramet")
+
+# How often the processes are looked after.
+LOOK_S = 0.02
+# Deaths in one turn after which it is taken to be the cause, and at least so many in a row without
+# a turn's end after which the run stops.
+FATAL, DEAD_IN_A_ROW = 3, 6
+
+# Until the path is set, the working folder is on it, and only what is built in may be imported.
+CHILD = """\
+import marshal, sys
+sys.path[:] = marshal.load(sys.stdin.buffer)
+from ramet.engine.processes.child import main
+main()
+"""
+# Beside what a store raises before any turn has ended.
+RUN_AGAIN = (
+    "A script runs again in each worker process, up to ramet.run. If it deletes or moves the "
+    "store, put that behind `if __name__ == '__main__':`."
+)
+
+
+class Ended(NamedTuple):
+    """A worker process that is no more."""
+
+    # Which place it had.
+    place: int
+    worker: str
+    # Negative is the signal that killed it.
+    code: int
+    report: Report | None
+
+
+class Crew:
+    """The worker processes of a run, as long as the block lasts."""
+
+    def __init__(self, job: bytes, environments: list[dict[str, str]], *, name: str) -> None:
+        self._job, self._environments, self._name = job, environments, name
+        self._folder = tempfile.TemporaryDirectory(prefix="ramet-crew-")
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._prints: dict[int, Prints] = {}
+        # How many there have been in each place.
+        self._started: Counter[int] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            self.kill()
+            self._folder.cleanup()
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    def worker(self, index: int) -> str:
+        """Return the name of the present worker in a place."""
+        return f"{self._name}-{index}.{self._started[index]}"
+
+    def start_all(self) -> None:
+        """Start a worker in each place."""
+        for index in range(len(self._environments)):
+            self.start(index)
+
+    def start(self, index: int) -> None:
+        """Start a worker in its place."""
+        self._started[index] += 1
+        environment = dict(self._environments[index])
+        if self._started[index] > 1:
+            # A crash that a test ordered has happened.
+            environment.pop(VARIABLE, None)
+        # What the interpreter was started with, such as -O, as multiprocessing passes it on.
+        options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+        command = [sys.executable, *options, "-c", CHILD]
+        command += [self.worker(index), str(self._report(index))]
+        prints = self._prints[index] = Prints(f"worker {index}")
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            command,
+            stdin=subprocess.PIPE,
+            stdout=prints.stdout,
+            stderr=prints.stderr,
+            pass_fds=prints.held,
+            env=environment,
+            process_group=0,
+        )
+        prints.show()
+        self._processes[index] = process
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # It died; that is seen to in its turn.
+                process.stdin.write(self._job)
+                process.stdin.flush()
+
+    def ended(self) -> Iterator[Ended]:
+        """Yield each worker that ended since the last call."""
+        for index, process in list(self._processes.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            self._kill(index)
+            report = self._report(index)
+            told = (
+                msgspec.json.decode(report.read_bytes(), type=Report) if report.exists() else None
+            )
+            yield Ended(index, self.worker(index), code, told)
+
+    def stop(self) -> None:
+        """Have all workers give back their turns and end; kill those that do not."""
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        until = time.monotonic() + GRACE_S
+        for index, process in list(self._processes.items()):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+            self._kill(index)
+
+    def kill(self) -> None:
+        """Kill all workers and whatever they started."""
+        for index in list(self._processes):
+            self._kill(index)
+
+    def _kill(self, index: int) -> None:
+        """Have nothing be left of a worker, whether or not it has ended."""
+        process = self._processes[index]
+        # What it had started, such as loaders of data, has nobody left to work for.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        self._prints.pop(index).end()
+        del self._processes[index]
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+
+    def _report(self, index: int) -> Path:
+        return Path(self._folder.name) / f"{self.worker(index)}.json"
+
+
+def check_interpreter() -> None:
+    """Refuse to train in processes if there is nothing that they can be started with."""
+    python: object = sys.executable
+    if not (isinstance(python, str) and os.access(python, os.X_OK)):
+        raise UsageError(
+            f"sys.executable must be the Python that workers are started with, but it is "
+            f"{python!r}, as in a program that Python is embedded in; set it to the path of a "
+            f"Python that has ramet, or train in this process, workers=0"
+        )
+
+
+class Watchman:
+    """Sees to what dead workers leave behind, and stops a run that they keep dying of."""
+
+    def __init__(self, run: Run, *, workers: int) -> None:
+        self._run = run
+        # One blow to the machine may take each of them along, and those that come after.
+        self._bearable = max(DEAD_IN_A_ROW, 2 * workers)
+        self._deaths: Counter[tuple[int, int]] = Counter()
+        self._in_a_row = 0
+        self._turns = run.population.turns
+        self._done_at: float | None = None
+
+    def see_to(self, ended: Ended) -> None:
+        """Take from a dead worker what it held; raise what it reported."""
+        if ended.report is not None:
+            raise as_raised(ended.report) from WorkerTraceback(ended.report.traceback)
+        members = self._taken_back(ended.worker)
+        logger.warning(
+            "worker %s %s; another takes its place",
+            ended.worker,
+            _how(ended.code),
+            extra={"worker": ended.worker, "code": ended.code},
+        )
+        for member in members:
+            self._count(member, ended.code)
+        self._check(ended)
+
+    def waited_long(self) -> bool:
+        """Say whether all is over but for stragglers, and they have had their time."""
+        limit = self._run.options.straggler_timeout_s
+        if limit is None or not self._run.done:
+            return False
+        self._done_at = self._done_at or time.monotonic()
+        return time.monotonic() - self._done_at > limit
+
+    def _taken_back(self, worker: str) -> list[int]:
+        """Take back what a dead worker held, however long others keep the store locked."""
+        while True:
+            with contextlib.suppress(StoreBusy):  # The store says for whom it waits.
+                return self._run.disown(worker)
+
+    def _count(self, member: int, code: int) -> None:
+        """Give up a turn that kills whoever trains it."""
+        turn = self._run.population[member].turn
+        self._deaths[member, turn] += 1
+        if self._deaths[member, turn] < FATAL:
+            return
+        if self._run.give_up(member, turn=turn, why="fatal") and self._run.population.turns:
+            # Where turns do end, one that is over is one death less to worry about.
+            self._in_a_row = 0
+            error = RunFailed(f"a worker process {_how(code)} in turn {turn} of member {member}")
+            self._run.options.failures.check(self._run.population, error, failed_here=0)
+
+    def _check(self, ended: Ended) -> None:
+        turns = self._run.population.turns
+        self._in_a_row = self._in_a_row + 1 if turns == self._turns else 1
+        self._turns = turns
+        if self._in_a_row >= self._bearable:
+            raise RunFailed(
+                f"worker processes must live to end a turn, but {self._in_a_row} in a row did not; "
+                f"the last {_how(ended.code)}. What they printed is above; memory, too, may have "
+                f"run out. Nothing that was told is lost: the same call goes on"
+            )
+
+
+class WorkerTraceback(Exception):
+    """The traceback of an error in a worker process."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def train_in_processes(
+    run: Run, job: bytes, environments: list[dict[str, str]], *, watch: Watch
+) -> None:
+    """Train a run in worker processes, one in each environment, until it is over or stopped."""
+    watchman = Watchman(run, workers=len(environments))
+    crew = Crew(job, environments, name=run.worker)
+    try:
+        with crew:
+            crew.start_all()
+            while len(crew) and not watchman.waited_long():
+                time.sleep(LOOK_S)
+                gone = list(crew.ended())
+                # Asked for last: those that found it over have ended by right.
+                over = run.over
+                watch(run)
+                for ended in gone:
+                    if over and ended.report is None:
+                        continue
+                    watchman.see_to(ended)
+                    crew.start(ended.place)
+    except StoreError as error:
+        if this_script() is not None and not run.population.turns:
+            error.add_note(RUN_AGAIN)
+        raise
+    finally:
+        for index in range(len(environments)):
+            try:
+                run.disown(crew.worker(index))
+            except StoreError as error:
+                # What ended the crew comes first; the leases run out.
+                logger.warning("could not take back what workers held: %s", error)
+                break
+    watch(run)
+
+
+def as_raised(report: Report) -> Exception:
+    """Return the error of a worker process as it would be raised in this one."""
+    kind = getattr(errors, report.kind, None)
+    if isinstance(kind, type) and issubclass(kind, RametError):
+        return kind(report.message)
+    remedy = "; to stop a run, call turn.stop_run() and let the loop end its turn"
+    leaves = report.kind in {"SystemExit", "KeyboardInterrupt"}
+    return RunFailed(
+        f"a worker process ended with {report.kind}: {report.message}{remedy if leaves else ''}"
+    )
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

@@ -1,0 +1,227 @@
+"""The share of the machine that each worker process gets: its threads and its GPUs."""
+
+import itertools
+import logging
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ramet.engine.run.run import Run
+from ramet.errors import StrategyError
+from ramet.events import Conditions
+from ramet.strategies.base import check_count
+from ramet.wording import count
+
+logger = logging.getLogger("ramet")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How many worker processes, and what each gets of the machine."""
+
+    workers: int
+    threads: int | None = None
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        check_count("workers", self.workers, "worker processes; 0 trains in this one", least=0)
+        if self.threads is not None:
+            check_count("threads_per_worker", self.threads, "threads of each worker process")
+        if self.workers == 0 and (self.threads, self.gpus) != (None, None):
+            raise StrategyError(
+                f"threads_per_worker and gpus_per_worker are for worker processes, but got "
+                f"(workers=0, threads_per_worker={self.threads}, gpus_per_worker={self.gpus}); "
+                f"set workers, or leave them out"
+            )
+
+    def check_gpus(self) -> None:
+        """Refuse a share of GPUs that is more than there is."""
+        check_gpus(visible_gpus(os.environ), workers=self.workers, per_worker=self.gpus)
+
+    @property
+    def asked(self) -> int | None:
+        """The threads of each process that the user asks for, here or for all programs."""
+        return self.threads or threads_given(os.environ)
+
+    @property
+    def default(self) -> int:
+        """The threads of each process where nothing is asked for."""
+        return max(1, usable_cores() // self.workers) if self.workers else own_threads(os.environ)
+
+    def environments(self, threads: int) -> list[dict[str, str]]:
+        """Return the environment of each worker, with so many threads."""
+        gpus = visible_gpus(os.environ)
+        # What is asked for here is meant more than what the environment says for all programs.
+        given = {
+            name: value
+            for name, value in os.environ.items()
+            if not (self.threads and name in THREADS)
+        }
+        return [
+            environment_of(
+                index, threads=threads, gpus=gpus, gpus_per_worker=self.gpus, given=given
+            )
+            for index in range(self.workers)
+        ]
+
+
+def settle_threads(run: Run, share: Share) -> int:
+    """Return the threads of each process: what is asked for, else what the run has on record.
+
+    What a new run is trained with is recorded. A difference from the record is warned of.
+    """
+    wanted = share.asked if share.workers else own_threads(os.environ)
+    run.keep_to(Conditions(threads=wanted or share.default))
+    recorded = run.threads or share.default
+    threads = wanted or recorded
+    if threads != recorded:
+        _say_other(run, threads, recorded)
+    elif threads * share.workers > max(usable_cores(), share.workers) and not wanted:
+        _say_many(run, threads, share.workers)
+    return threads
+
+
+def _say_other(run: Run, threads: int, recorded: int) -> None:
+    fields = {"run": run.name, "threads": threads, "recorded": recorded}
+    before = count(recorded, "thread")
+    logger.warning(
+        "run %(run)r has been trained with %(before)s a process and goes on with "
+        "%(threads)d, so that sums may be rounded differently; to keep to it, set "
+        "OMP_NUM_THREADS=%(recorded)d (or torch.set_num_threads), or with workers "
+        "threads_per_worker=%(recorded)d",
+        {**fields, "before": before},
+        extra=fields,
+    )
+
+
+def _say_many(run: Run, threads: int, workers: int) -> None:
+    fields = {"run": run.name, "threads": threads, "workers": workers, "cores": usable_cores()}
+    logger.warning(
+        "run %(run)r keeps to the %(threads)d threads a process that it was begun with, which for "
+        "%(workers)d workers is more than %(cores)d cores; threads_per_worker= may be faster, but "
+        "sums may then be rounded differently",
+        fields,
+        extra=fields,
+    )
+
+
+# Where the libraries that training calls look up how many threads to start.
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+# The one that libraries fall back to, most of them behind a variable of their own.
+ALL_LIBRARIES = "OMP_NUM_THREADS"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Where Linux says how much of the machine a container gets.
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+
+
+def environment_of(
+    worker: int,
+    *,
+    threads: int,
+    gpus: Sequence[str],
+    gpus_per_worker: float | None,
+    given: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the environment of a worker with so many threads; what the user set stays as it is.
+
+    >>> environment_of(1, threads=4, gpus=["0", "1"], gpus_per_worker=None, given={})
+    {'OMP_NUM_THREADS': '4', 'OPENBLAS_NUM_THREADS': '4', 'MKL_NUM_THREADS': '4', \
+'NUMEXPR_NUM_THREADS': '4', 'VECLIB_MAXIMUM_THREADS': '4', 'CUDA_VISIBLE_DEVICES': '1'}
+    """
+    environment = {**dict.fromkeys(THREADS, str(threads)), **given}
+    if gpus:
+        environment[VISIBLE] = ",".join(share(worker, gpus, gpus_per_worker))
+    return environment
+
+
+def share(worker: int, gpus: Sequence[str], per_worker: float | None) -> Sequence[str]:
+    """Return the GPUs that a worker sees: whole ones of its own, or a part of one.
+
+    >>> [share(worker, ["0", "1"], 0.5) for worker in range(4)]
+    [['0'], ['0'], ['1'], ['1']]
+    """
+    if per_worker is None:
+        return [gpus[worker % len(gpus)]]
+    if per_worker < 1:
+        return [gpus[worker // int(1 / per_worker)]]
+    first = worker * int(per_worker)
+    return gpus[first : first + int(per_worker)]
+
+
+def check_gpus(gpus: Sequence[str], *, workers: int, per_worker: float | None) -> None:
+    """Refuse a share that is no share, or more than there is."""
+    if per_worker is None:
+        return
+    if not 0 < per_worker < math.inf or (per_worker > 1 and per_worker != int(per_worker)):
+        raise StrategyError(
+            f"gpus_per_worker must be a whole number, or a part of one GPU above 0, but got "
+            f"{per_worker!r}"
+        )
+    # A part of a GPU lies on one.
+    needed = workers * per_worker if per_worker >= 1 else -(-workers // int(1 / per_worker))
+    if needed > len(gpus):
+        raise StrategyError(
+            f"workers x gpus_per_worker must not be more than the GPUs there are, but got "
+            f"({workers=}, gpus_per_worker={per_worker}) and {len(gpus)} GPUs; {VISIBLE} names "
+            f"them where they are not found"
+        )
+
+
+def visible_gpus(given: Mapping[str, str]) -> list[str]:
+    """Return the GPUs that this process may use, by the names that the driver knows them by."""
+    if VISIBLE in given:
+        names = [name.strip() for name in given[VISIBLE].split(",")]
+        # The driver looks no further than the first that is none.
+        return list(itertools.takewhile(lambda name: name not in {"", "-1"}, names))
+    asked = shutil.which("nvidia-smi")
+    if asked is None:
+        return []
+    command = [asked, "--query-gpu=index", "--format=csv,noheader"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no input of anybody's
+    return found.stdout.split() if found.returncode == 0 else []
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _quota(CPU_MAX.read_text()) if CPU_MAX.exists() else math.inf
+    return int(max(1, min(cores or 1, quota)))
+
+
+def threads_given(given: Mapping[str, str]) -> int | None:
+    """Return the threads that the user sets for all libraries, if any.
+
+    >>> threads_given({"OMP_NUM_THREADS": "4,2"}), threads_given({"MKL_NUM_THREADS": "4"})
+    (4, None)
+    """
+    # A number for each level of nesting.
+    outermost, *_ = given.get(ALL_LIBRARIES, "").split(",")
+    return int(outermost) if outermost.strip().isdecimal() and int(outermost) else None
+
+
+def own_threads(given: Mapping[str, str]) -> int:
+    """Return the threads that numerical libraries have in this process."""
+    # The only one of them that says so, where the training script has loaded it.
+    asked = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    return threads_given(given) or usable_cores() if asked is None else int(asked())
+
+
+def _quota(cpu_max: str) -> float:
+    """Return how many cores' time a container may use, if that is limited.
+
+    >>> _quota("150000 100000"), _quota("max 100000")
+    (1.5, inf)
+    """
+    allowed, period = cpu_max.split()
+    return math.inf if allowed == "max" else int(allowed) / int(period)

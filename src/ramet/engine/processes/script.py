@@ -1,0 +1,221 @@
+"""The program that called ``ramet.run``; its top level runs in each worker process, too."""
+
+import builtins
+import contextlib
+import logging
+import sys
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ramet.engine.processes.definitions import found
+from ramet.errors import NotPortable
+
+logger = logging.getLogger("ramet")
+
+# What a worker calls the script while its top level runs, as multiprocessing does.
+LOADING = "__mp_main__"
+NAMES = frozenset({"__main__", LOADING})
+# What starts the code of others, and has nothing of the user's at its own top level.
+LAUNCHERS = frozenset({"IPython", "ipykernel", "ipykernel_launcher", "pytest", "ramet"})
+# The code that execnet (pytest-xdist) starts its workers with.
+EXECNET = "import sys;exec(eval(sys.stdin.readline()))"
+# Options of the interpreter whose value is the rest of the word, or the next one.
+VALUED = "mWX"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A program as it was started."""
+
+    # As it was when ramet was imported, whatever becomes of the file.
+    source: bytes
+    # Empty for ``python -c``.
+    file: str
+    # The name that ``python -m`` gave it, if it did.
+    module: str
+    # ``sys.argv`` and the working directory as the program found them.
+    arguments: list[str]
+    folder: str
+
+
+# Whether this process is a worker, and the script that it runs if there is one.
+_worker = False
+_script: Script | None = None
+# Whether it was said that the program cannot run again.
+_warned = False
+# What the globals of ``__main__`` were when training first began: a worker may come no further.
+_first: dict[str, int] | None = None
+
+
+def this_script() -> Script | None:
+    """Return the program of this process, if it is one that a worker can run as well."""
+    if _worker:
+        return _script
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    # A folder or an archive that is run has a spec of that name, and is no module.
+    module = "" if spec is None or spec.name == "__main__" else str(spec.name)
+    if file is None:
+        return _command()
+    source = _source_of(main)
+    if _launches(module, Path(file)) or source is None or not _compiles(source):
+        return None
+    begun_as = module.removesuffix(".__main__") or "".join(sys.argv[:1])
+    return _script_of(source, begun_as, file=str(file), module=module)
+
+
+def warn_unless_it_runs_again(train: object) -> None:
+    """Warn once if what is trained belongs to a program that workers cannot run as well."""
+    global _warned  # noqa: PLW0603 - a process has one program
+    interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
+    if _warned or interactive or getattr(train, "__module__", None) not in NAMES or this_script():
+        return
+    _warned = True
+    fields = {"program": " ".join(sys.orig_argv)}
+    logger.warning(
+        "worker processes cannot run this program again (%(program)s): they get its functions and "
+        "values, but not what its top level does besides, such as patching a library or "
+        "registering an environment; start it as `python train.py` or `python -m package.train`",
+        fields,
+        extra=fields,
+    )
+
+
+def path() -> list[str]:
+    """Return ``sys.path`` without what is no text, which Python passes over."""
+    places: list[object] = [*sys.path]
+    return [str(place) for place in places if isinstance(place, str)]
+
+
+def first_path() -> list[str]:
+    """Return the path that this process imported ramet by, whatever has become of it since.
+
+    A worker imports ramet by this one, and so from where the program did, in whichever folder.
+    """
+    return [str(Path(_folder, place)) for place in _path]
+
+
+def become(script: Script | None) -> None:
+    """Have this process be a worker of a script."""
+    global _worker, _script
+    _worker, _script = True, script
+
+
+def note_globals() -> None:
+    """Note what the globals of ``__main__`` are when training first begins."""
+    global _first  # noqa: PLW0603 - a process has one program
+    if _first is None:
+        _first = {name: id(value) for name, value in vars(sys.modules["__main__"]).items()}
+
+
+def check_unchanged(names: Iterable[str]) -> None:
+    """Refuse that a worker has its own of what was bound since training first began."""
+    for name in names:
+        value = found(vars(sys.modules["__main__"]), name)
+        if _first is not None and "." not in name and _first.get(name) != id(value):
+            raise NotPortable(
+                f"what changes between one ramet.run and the next must be something that can be "
+                f"pickled, but {name!r} ({type(value).__qualname__}) cannot, and a worker that "
+                f"runs the script has the first; make it inside the training function, or train "
+                f"in this process, workers=0"
+            )
+
+
+def _launches(module: str, file: Path) -> bool:
+    """Say whether a program is one that runs the code of others."""
+    scripts = {Path(sysconfig.get_path("scripts")), Path(sys.executable).parent}
+    python_s_own = Path(sysconfig.get_path("stdlib")) in file.parents
+    installed = "site-packages" in file.parts
+    return (
+        module.partition(".")[0] in LAUNCHERS
+        or (python_s_own and not installed)
+        or file.parent in scripts
+    )
+
+
+def _command() -> Script | None:
+    """Return the code of ``python -c``, unless it starts the code of others."""
+    code = _code_in(sys.orig_argv[1:])
+    # Those who start processes send them code that reads what to do.
+    serves = "multiprocessing.process" in sys.modules and (
+        sys.modules["multiprocessing.process"].parent_process() is not None
+    )
+    if code is None or code == EXECNET or serves or hasattr(builtins, "__IPYTHON__"):
+        return None
+    return _script_of(code.encode(), code, file="", module="")
+
+
+def _source_of(main: ModuleType) -> bytes | None:
+    """Return the text of a program, as it was when it was first read."""
+    file = str(getattr(main, "__file__", None))
+    if file not in _sources:
+        with contextlib.suppress(OSError):
+            _sources[file] = Path(file).read_bytes()
+    if file not in _sources:
+        # It is in an archive; what cannot say its text is caught below, whatever it lacks.
+        with contextlib.suppress(AttributeError, ImportError):
+            _sources[file] = main.__spec__.loader.get_source("__main__").encode()  # type: ignore[union-attr]
+    return _sources.get(file)
+
+
+def _compiles(source: bytes) -> bool:
+    try:
+        compile(source, "", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _script_of(source: bytes, begun_as: str, *, file: str, module: str) -> Script:
+    arguments = _arguments_behind(begun_as)
+    return Script(source=source, file=file, module=module, arguments=arguments, folder=_folder)
+
+
+def _code_in(words: list[str]) -> str | None:
+    """Return what stands behind -c in an interpreter's command line.
+
+    >>> _code_in(["-Xdev", "-W", "error", "-Ic", "print()", "-c"]), _code_in(["a.py", "-c", "b"])
+    ('print()', None)
+    """
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-") or word == "-":
+            return None
+        if word.startswith("--"):
+            continue
+        for place, letter in enumerate(word[1:], 2):
+            if letter == "c":
+                return word[place:] or next(rest, None)
+            if letter in VALUED:
+                if letter == "m":
+                    return None
+                if not word[place:]:
+                    next(rest, None)
+                break
+    return None
+
+
+def _arguments_behind(begun_as: str) -> list[str]:
+    """Return ``sys.argv`` as it was in the beginning, or as it is where that cannot be found."""
+    words = sys.orig_argv
+    if begun_as not in words:
+        return list(sys.argv)
+    return [*sys.argv[:1], *words[words.index(begun_as) + 1 :]]
+
+
+def here() -> str:
+    """Return the working directory, or nothing if it was deleted."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # It was deleted.
+        return ""
+
+
+# Where this process was when ramet was imported, by which path, and the texts of programs by file.
+_folder = here()
+_path = path()
+_sources: dict[str, bytes] = {}
+_source_of(sys.modules["__main__"])

@@ -1,0 +1,159 @@
+"""What follows from a turn, in events: the one place where a strategy's actions are carried out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ramet.errors import RametError, StrategyError
+from ramet.events import Annotated, AnyEvent, Copied, Explored, Rested, RoundEnded, Stopped, Weights
+from ramet.population import Member, Population
+from ramet.randomness import Purpose, generator
+from ramet.replica import Replica
+from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
+
+
+def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int) -> list[AnyEvent]:
+    """Return what follows from a member's having just ended a turn.
+
+    In an asynchronous run it decides about itself. In a synchronous one nothing follows until the
+    last arrives, who decides for all.
+    """
+    if not strategy.synchronous:
+        rng = generator(seed, Purpose.DECISION, member, replica.members[member].turn)
+        return carried_out(strategy, replica.population, (member,), rng)
+    if replica.get("arrived") < len(replica.members):
+        return []
+    round_ = replica.get("round")
+    rng = generator(seed, Purpose.ROUND, round_)
+    everybody = range(len(replica.members))
+    follows = carried_out(strategy, replica.population, everybody, rng)
+    # What is decided belongs to the round that ends; who rests, to the one that begins.
+    rests = [event for event in follows if isinstance(event, Rested)]
+    decided = [event for event in follows if not isinstance(event, Rested)]
+    return [*decided, RoundEnded(round=round_), *rests]
+
+
+def early_end(replica: Replica) -> list[AnyEvent]:
+    """Return that the run stops before its budget, if it is to, once all has been decided."""
+    if replica.get("stopped"):
+        return []
+    if replica.get("stop_asked"):
+        return [Stopped(why="loop")]
+    return [Stopped(why="target")] if replica.at_target else []
+
+
+def carried_out(
+    strategy: Strategy, population: Population, ready: Sequence[int], rng: np.random.Generator
+) -> list[AnyEvent]:
+    """Return the event of each action decided on, its sources as they are in the population."""
+    actions = decided(strategy, population, ready, rng)
+    _check_rests(strategy, population, [action for action in actions if isinstance(action, Rest)])
+    return [_carried_out(strategy, population, action, ready) for action in actions]
+
+
+def decided(
+    strategy: Strategy, population: Population, ready: Sequence[int], rng: np.random.Generator
+) -> list[Action]:
+    """Return a strategy's decision; what it raises is its own fault, not the training's."""
+    try:
+        return list(strategy.decide(population, ready, rng))
+    except RametError:
+        raise
+    except Exception as error:
+        raise StrategyError(
+            f"a strategy must decide whatever the scores, but {type(strategy).__name__} raised for "
+            f"members {list(ready)}: {error!r}; a score is None before the first, and NaN where it "
+            f"was not finite"
+        ) from error
+
+
+def _carried_out(
+    strategy: Strategy, population: Population, action: Action, ready: Sequence[int]
+) -> AnyEvent:
+    match action:
+        case Copy():
+            _check_member(action.member, ready)
+            _check_member(action.source, range(len(population)))
+            return _copied(action, population[action.source])
+        case Change():
+            _check_member(action.member, ready)
+            whose = f"the values that a strategy gives member {action.member}"
+            hparams = population.space.adopt(action.hparams, whose)
+            return Explored(member=action.member, hparams=hparams)
+        case Rest():
+            _check_member(action.member, ready)
+            return _rested(population[action.member], population.steps, strategy.turn_steps)
+        case Annotate():
+            if action.member is not None:
+                _check_member(action.member, ready)
+            return Annotated(member=action.member, data=as_logged(action.data))
+        case _:
+            raise StrategyError(
+                f"a strategy's actions must be Copy, Change, Rest or Annotate, but got {action!r}"
+            )
+
+
+def _copied(copy: Copy, source: Member) -> Copied:
+    return Copied(
+        member=copy.member,
+        source=copy.source,
+        kind=copy.kind,
+        weights=_weights(copy, source) if copy.weights else None,
+        hparams=source.hparams if copy.hparams else None,
+    )
+
+
+def _rested(member: Member, steps: int, turn_steps: int) -> Rested:
+    trained = member.trained + min(turn_steps, steps - member.trained)
+    return Rested(member=member.id, turn=member.turn, trained=trained)
+
+
+def _weights(copy: Copy, source: Member) -> Weights:
+    if source.checkpoint is None:
+        raise StrategyError(
+            f"a strategy must copy weights from a member that has some, but member {source.id} has "
+            f"not ended a turn"
+        )
+    points = source.curve.points()
+    return Weights(checkpoint=source.checkpoint, points=points if copy.whole_curve else points[-1:])
+
+
+def _check_rests(strategy: Strategy, population: Population, rests: Sequence[Rest]) -> None:
+    """Refuse rests that nobody waits for, or that nobody ends."""
+    if not rests:
+        return
+    resting = [rest.member for rest in rests]
+    name = type(strategy).__name__
+    if not strategy.synchronous:
+        raise StrategyError(
+            f"members may rest only in synchronous runs, which have rounds, but {name} has members "
+            f"{resting} rest in an asynchronous one"
+        )
+    if len(set(resting)) < len(resting) or any(map(population.finished, resting)):
+        raise StrategyError(
+            f"a member may rest once a round, while it has budget left, but {name} has members "
+            f"{resting} rest"
+        )
+    if all(id_ in resting for id_ in range(len(population)) if not population.finished(id_)):
+        raise StrategyError(
+            f"somebody must train in each round, but {name} has all members rest: {resting}"
+        )
+
+
+def _check_member(member: int, allowed: Sequence[int]) -> None:
+    """Refuse a member that is not there, or that is still training while others decide."""
+    if type(member) is not int or member not in allowed:
+        raise StrategyError(
+            f"a strategy may act on the members that are ready, and copy any, but of "
+            f"{list(allowed)} it chose {member!r}; in an asynchronous run each decides about itself"
+        )
+
+
+def as_logged(data: Any) -> Any:
+    """Return data as the log will give it back, tuples being lists."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(data))
+    except (TypeError, ValueError) as error:
+        raise StrategyError(f"a strategy's notes must be plain data, but {error}") from error

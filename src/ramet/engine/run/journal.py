@@ -1,0 +1,199 @@
+"""A worker's hold on a run's log: it reads on, decides what follows a turn, and writes."""
+
+from collections.abc import Iterable, Sequence
+
+from ramet.engine.run import run_events
+from ramet.engine.run.consequences import consequences, early_end
+from ramet.errors import LogMoved
+from ramet.events import AnyEvent, Copied, LeftUnread, Mapped, RunOpened
+from ramet.history.follower import Follower
+from ramet.population import Member, Population
+from ramet.randomness import Draws
+from ramet.space import Space
+from ramet.store.base import Lease, RunEvent, Standing, Store, standing
+from ramet.strategies.base import Prescribing, Strategy
+
+
+class Journal:
+    """Keeps a replica of the population, so that nobody reads more of a log than what is new."""
+
+    def __init__(
+        self, store: Store, opening: RunOpened, *, strategy: Strategy, space: Space, worker: str
+    ) -> None:
+        self.opening, self.worker = opening, worker
+        self._store, self._strategy = store, strategy
+        self._prescribing = strategy if isinstance(strategy, Prescribing) else None
+        self._log = Follower(store, opening.name)
+        self._replica = self._log.replica
+        # The log's own population knows the space's domains; this one has its code as well.
+        self._replica.put(space=space)
+
+    @property
+    def population(self) -> Population:
+        """The population as it was when the log was last read or written."""
+        return self._replica.population
+
+    @property
+    def turns(self) -> int:
+        """Turns ended in all."""
+        turns: int = self._replica.get("turns")
+        return turns
+
+    @property
+    def steps(self) -> int:
+        """The budget of each member."""
+        steps: int = self._replica.get("steps")
+        return steps
+
+    @property
+    def round(self) -> int:
+        """Rounds ended."""
+        rounds: int = self._replica.get("round")
+        return rounds
+
+    @property
+    def names_checkpoints(self) -> bool:
+        """Whether some member goes on from a checkpoint."""
+        return any(member.checkpoint is not None for member in self._replica.members)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run is to stop: by request, at its target, or because a loop asked for it."""
+        return bool(self._replica.get("stopped"))
+
+    @property
+    def between_rounds(self) -> bool:
+        """Whether no member has arrived at the end of the round; members that rest have."""
+        return not self._strategy.synchronous or self._replica.get("arrived") == 0
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Hyperparameters that some loop left unread."""
+        names: tuple[str, ...] = self._replica.get("unread")
+        return names
+
+    @property
+    def threads(self) -> int | None:
+        """The threads of each process on record, if any are."""
+        return self._replica.threads
+
+    @property
+    def mapped(self) -> tuple[Mapped, ...]:
+        """How many members at once are on record, in the order in which it was recorded."""
+        return self._replica.mapped
+
+    @property
+    def done(self) -> bool:
+        """Whether every member has used its budget."""
+        return all(member.trained >= self.steps for member in self._replica.members)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to train: the budget is used, or the run has stopped."""
+        return self.stopped or self.done
+
+    def member(self, id_: int) -> Member:
+        """Return one member, without making a population of all."""
+        return self._replica.members[id_]
+
+    def turn_steps(self, member: Member) -> int:
+        """Return how many steps a member's next turn has."""
+        prescribing, left = self._prescribing, self.steps - member.trained
+        turn = (
+            self._strategy.turn_steps
+            if prescribing is None
+            else prescribing.prescribed(member).steps
+        )
+        return min(turn, left)
+
+    @property
+    def prescribed(self) -> bool:
+        """Whether turns are settled beforehand, so that none may be missing."""
+        return self._prescribing is not None
+
+    def draws(self, member: Member) -> Draws:
+        """Return what a member's next turn draws by."""
+        if self._prescribing is None:
+            return Draws(self.opening.seed, member.id, member.turn)
+        return self._prescribing.prescribed(member).draws
+
+    def catch_up(self, head: int | None = None) -> None:
+        """Read what others wrote, if anything is known to be new or nothing is known."""
+        if head is None or head > self._replica.last:
+            self._log.catch_up()
+
+    def commit(
+        self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str] = ()
+    ) -> None:
+        """Write what happened in a turn and, if it is over, what follows."""
+        while True:
+            self.catch_up()
+            try:
+                self._attempt(lease, events, over=over, unread=unread)
+            except LogMoved:
+                continue
+            return
+
+    def write_once(self, lease: Lease, events: Sequence[AnyEvent]) -> None:
+        """Write what was decided on the population as it is, or raise LogMoved."""
+        self._attempt(lease, events, over=False, unread=())
+
+    def append(self, event: RunEvent) -> None:
+        """Write an event of the run itself, unless it would change nothing."""
+        run_events.append(self._store, self._log, event, worker=self.worker)
+
+    def _attempt(
+        self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str]
+    ) -> None:
+        replica = self._replica
+        round_ = replica.get("round")
+        news = [LeftUnread(name=name) for name in unread if name not in self.unread]
+        written: list[AnyEvent] = [*news, *events]
+        with replica.attempt() as attempt:
+            copied = _copied(written, replica.members)
+            replica.fold(written)
+            if over:
+                follows = consequences(
+                    self._strategy, replica, lease.member, seed=self.opening.seed
+                )
+                copied += _copied(follows, replica.members)
+                replica.fold(follows)
+                written += follows
+                if not self._strategy.synchronous or replica.get("round") > round_:
+                    ends = early_end(replica)
+                    replica.fold(ends)
+                    written += ends
+            synchronous = self._strategy.synchronous
+            last = self._store.commit(
+                lease,
+                written,
+                [standing(replica.members[id_]) for id_ in touched(written)],
+                # In a synchronous run the log's last number says it all.
+                copied=() if synchronous else copied,
+                round=replica.get("round") if replica.get("round") > round_ else None,
+                after=self._replica.last if synchronous else None,
+            )
+            if last == self._replica.last + len(written):
+                self._replica.last = last
+                attempt.keep()
+        if not attempt.kept:
+            # Others wrote in between, and theirs comes first.
+            self.catch_up()
+
+
+def touched(events: Iterable[AnyEvent]) -> list[int]:
+    """Return the members that events are about."""
+    ids = {id_ for event in events if (id_ := getattr(event, "member", None)) is not None}
+    return sorted(ids)
+
+
+def _copied(events: Iterable[AnyEvent], members: Sequence[Member]) -> list[Standing]:
+    """Return how those stand whose present weights others take."""
+    return [
+        standing(members[event.source])
+        for event in events
+        if isinstance(event, Copied)
+        and event.weights is not None
+        and event.source != event.member
+        and event.weights.checkpoint == members[event.source].checkpoint
+    ]

@@ -1,0 +1,115 @@
+"""What a run says of training that cannot have the effect it is meant to have."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+from ramet.engine.run.turn import Turn
+from ramet.errors import HyperparameterUnread, StateError
+from ramet.history.lag import lag
+from ramet.population import Checkpoint, Point, Population, has_final_score
+
+logger = logging.getLogger("ramet")
+
+# The number of binary digits of the turns a member after which copies are not looked at yet.
+FIRST_LOOK = 4
+# Turns of a worker after which most of them should have had a score.
+SCORELESS = 20
+# After so many turns without any change, it is no accident that the state stays as it was.
+UNTRAINED = 3
+
+
+class Notices:
+    """Says each thing once: as a warning or, when strict, as an error."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+        self._trained, self._untrained = False, 0
+        self._lagged, self._looks = False, 0
+        self._ended, self._scoreless = 0, 0
+
+    def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
+        """Say which values reached nothing, unless it was said before; return their names."""
+        known = {*applied} if self._strict else {*applied, *said}
+        names = [name for name in turn.hparams.unread() if name not in known]
+        if not names:
+            return []
+        message = (
+            f"every hyperparameter must reach the training, but turn {turn.number} of member "
+            f"{turn.member} never read {names}: exploring them changes nothing; read "
+            f"turn.hparams[...] in the loop, bind them to the state, or take them out of the space"
+        )
+        if self._strict:
+            raise HyperparameterUnread(message)
+        logger.warning("%s", message, extra={"member": turn.member, "names": names})
+        return names
+
+    def training(self, turn: Turn, left: Checkpoint) -> None:
+        """Say so if, from the first, no turn changes the state: then it is not what is trained."""
+        if turn.checkpoint is None:
+            return
+        changed = turn.checkpoint.digest != left.digest
+        self._trained = self._trained or changed
+        self._untrained += not changed
+        if self._trained or self._untrained != UNTRAINED:
+            return
+        message = (
+            f"training must change the state that it hands over, but {UNTRAINED} turns, the last "
+            f"turn {turn.number} of member {turn.member}, left it bit for bit as it was; write "
+            f"into the state's arrays, or put new ones into the state: a variable that is bound "
+            f"anew is not the state"
+        )
+        if self._strict:
+            raise StateError(message)
+        logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
+
+    def without_score(self, points: Sequence[Point], step: int) -> None:
+        """Say so if most turns end without a score: their members are left out of the ranking."""
+        self._ended += 1
+        self._scoreless += not has_final_score(points, step)
+        if self._ended != SCORELESS or 2 * self._scoreless <= self._ended:
+            return
+        logger.warning(
+            "most turns should end with a score, but %d of the first %d here were reported without "
+            "one (turn.report(None)), and their members neither copied nor were copied; make turns "
+            "longer (turn_steps=) than the longest episode, or cap episodes and report what they "
+            "returned by then",
+            self._scoreless,
+            self._ended,
+            extra={"turns": self._ended, "scoreless": self._scoreless},
+        )
+
+    def look(self, turns: int, members: int, population: Callable[[], Population]) -> None:
+        """Look at the run as a whole: once all could have had a score, and at times from then on.
+
+        The times are after 16, 32, 64, … turns a member, or soon after if another worker ended
+        that very turn.
+        """
+        looks = (turns // members).bit_length()
+        if looks and not self._looks:
+            self._scores(population())
+        if looks > max(self._looks, FIRST_LOOK):
+            self._lagging(population())
+        self._looks = max(looks, self._looks)
+
+    def _lagging(self, population: Population) -> None:
+        """Say so if copies take members back as fast as they train."""
+        if self._lagged or (found := lag(population)) is None:
+            return
+        self._lagged = True
+        logger.warning(
+            "a member's weights should get further as it trains, but %s; let the rule rank only "
+            "members whose score is not None, average scores over more data, or compare several "
+            "(ramet.TTest)",
+            found,
+            extra={"turns": population.turns, "copies": population.copies},
+        )
+
+    def _scores(self, population: Population) -> None:
+        """Say so if nobody has had a finite score when all could have had one."""
+        if population.best is None:
+            logger.warning(
+                "some turn must end with a finite score, or there is nobody to copy and no best, "
+                "but none of the first %d did",
+                population.turns,
+                extra={"turns": population.turns},
+            )

@@ -1,0 +1,221 @@
+"""How a run begins, and what it may be gone on with."""
+
+import logging
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import get_args
+
+from msgspec.structs import replace
+
+from ramet.description import describe, differences
+from ramet.engine.run.consequences import as_logged
+from ramet.engine.run.journal import Journal
+from ramet.errors import RunMismatch, RunNotFound, SpaceError, StrategyError
+from ramet.events import Birth, Extended, Keep, Mode, RunOpened
+from ramet.randomness import Purpose, generator
+from ramet.space import Space
+from ramet.store.base import Store
+from ramet.strategies.base import ChecksBudget, Strategy, check_count, check_pace
+from ramet.wording import is_text
+
+logger = logging.getLogger("ramet")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What makes a run this run, for whoever begins it or goes on with it."""
+
+    name: str
+    space: Space
+    strategy: Strategy
+    # The budget of each member.
+    steps: int
+    mode: Mode
+    # None draws one, or takes that of the run on record.
+    seed: int | None = None
+    # None takes that of the run on record, or "lineage".
+    keep: Keep | None = None
+    # The score that ends the run, as it is reported; None sets no target.
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def maximised_target(self) -> float | None:
+        """The target as scores are maximised."""
+        if self.target is None:
+            return None
+        return float(self.target) if self.mode == "max" else -float(self.target)
+
+
+def begin(
+    settings: Settings, store: Store, *, worker: str, extend: bool = False, joins: bool = False
+) -> Journal:
+    """Open a run in its store, new or to go on with.
+
+    Who ``joins`` others at work on it takes its budget as it is, which somebody may have raised.
+    """
+    try:
+        on_record = store.opening(settings.name)
+    except RunNotFound:
+        # Whoever comes second finds the first one's on record.
+        on_record = store.open_run(make_opening(settings), worker=worker)
+    journal = Journal(
+        store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
+    )
+    raised = extend and settings.steps > journal.steps
+    check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
+    if raised:
+        _check_budget(journal, settings)
+        if _kept_only_the_best(journal):
+            _go_on_from_the_best(journal)
+        journal.append(Extended(steps=settings.steps))
+    return journal
+
+
+def _kept_only_the_best(journal: Journal) -> bool:
+    population = journal.population
+    return journal.opening.keep == "best" and population.done and population.best is not None
+
+
+def _go_on_from_the_best(journal: Journal) -> None:
+    """Log that members go on from the best; refuse where they must go on from their own states."""
+    name = journal.opening.name
+    if journal.prescribed:
+        raise RunMismatch(
+            f"networks that are trained on a schedule must go on from their own states, but run "
+            f"{name!r} is over and has kept only the best one (keep='best'); train them anew under "
+            f"another name, with keep='lineage' if they may be given more steps"
+        )
+    logger.warning(
+        "run %(run)r was over, and kept only its best checkpoint (keep='best'): with more steps, "
+        "all members go on from that one; a run with keep='lineage' keeps what each stands on",
+        {"run": name},
+        extra={"run": name},
+    )
+
+
+def _check_budget(journal: Journal, settings: Settings) -> None:
+    """Have the strategy refuse a greater budget before it is on record."""
+    if isinstance(settings.strategy, ChecksBudget):
+        settings.strategy.check_budget(replace(journal.population, steps=settings.steps))
+    else:
+        # Others say it when they are asked what members start with.
+        make_opening(settings)
+
+
+def make_opening(settings: Settings) -> RunOpened:
+    """Return what the log of a new run begins with; draw a seed where none is given."""
+    seed = secrets.randbits(48) if settings.seed is None else settings.seed
+    space, strategy = settings.space, settings.strategy
+    births = strategy.births(space, settings.steps, generator(seed, Purpose.BIRTHS))
+    return RunOpened(
+        name=settings.name,
+        seed=seed,
+        mode=settings.mode,
+        steps=settings.steps,
+        synchronous=strategy.synchronous,
+        turn_steps=strategy.turn_steps,
+        keep=settings.keep or "lineage",
+        space=space.describe(),
+        strategy=describe(strategy),
+        births=tuple(_checked(space, births, synchronous=strategy.synchronous)),
+        ties="latest",
+    )
+
+
+def check_same(before: RunOpened, now: Settings, *, steps: int) -> None:
+    """Refuse to go on with a run under other settings than it was begun with."""
+    pairs = {
+        "mode": (before.mode, now.mode),
+        "steps": (steps, now.steps),
+        "space": (before.space, now.space.describe()),
+        "strategy": (before.strategy, describe(now.strategy)),
+        "seed": (before.seed, before.seed if now.seed is None else now.seed),
+        "keep": (before.keep, now.keep or before.keep),
+    }
+    changes = [line for name, pair in pairs.items() for line in differences(*pair, name)]
+    if changes:
+        listed = "".join(f"\n  {line}" for line in changes)
+        remedy = "; steps may be raised with extend=True (--extend)" if now.steps > steps else ""
+        raise RunMismatch(
+            f"run {before.name!r} must go on with the settings it was begun with, but these differ "
+            f"(before -> now):{listed}\nPut them back, or give the new run another name{remedy}"
+        )
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse settings of the wrong kind or out of range, by name."""
+    name: object = settings.name
+    if not isinstance(name, str) or not name:
+        raise StrategyError(f"name must be text that is not empty, but got {name!r}")
+    check_text("name", name)
+    space: object = settings.space
+    if not isinstance(space, Space):
+        raise SpaceError(f"space must be a Space, such as Space(lr=...), but got {space!r}")
+    strategy: object = settings.strategy
+    if isinstance(strategy, type) or not isinstance(strategy, Strategy):
+        raise StrategyError(
+            f"strategy must be a value such as PBT(population=20, turn_steps=100), with births, "
+            f"decide, turn_steps, evaluate_every and synchronous, but got {strategy!r}"
+        )
+    check_pace(turn_steps=strategy.turn_steps, evaluate_every=strategy.evaluate_every)
+    if not isinstance(strategy.synchronous, bool):
+        raise StrategyError(f"synchronous must be True or False, but got {strategy.synchronous!r}")
+    check_count("steps", settings.steps, "how many steps each member trains in all")
+    if settings.seed is not None:
+        check_count("seed", settings.seed, "what all the run's randomness comes from", least=0)
+    if settings.mode not in get_args(Mode):
+        raise StrategyError(f"mode must be 'max' or 'min', but got {settings.mode!r}")
+    check_target(settings.target)
+    if settings.keep is not None and settings.keep not in get_args(Keep):
+        raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {settings.keep!r}")
+
+
+def check_text(what: str, text: object) -> None:
+    """Refuse what a store cannot hold as text."""
+    if not (isinstance(text, str) and is_text(text)):
+        raise StrategyError(
+            f"{what} must be text that a store can hold, but got {text!r}, which is no text or has "
+            f"half a character (a lone surrogate) in it; give another"
+        )
+
+
+def said_mode(mode: Mode | None) -> Mode:
+    """Return which scores are good, which every call has to say."""
+    if mode is None:
+        raise StrategyError(
+            "a run must say which scores are good, but got no mode; give mode='max' where high "
+            "ones are (an accuracy, a return), or mode='min' where low ones are (a loss)"
+        )
+    return mode
+
+
+def check_target(target: object) -> None:
+    """Refuse a score that no turn can end with."""
+    number = isinstance(target, Real) and not isinstance(target, bool)
+    if target is not None and not (number and abs(target) <= sys.float_info.max):  # type: ignore[arg-type]  # it is a number
+        raise StrategyError(
+            f"target must be the score that ends the run, a finite number, or None, but got "
+            f"{target!r}"
+        )
+
+
+def _checked(space: Space, births: Sequence[Birth], *, synchronous: bool) -> Iterator[Birth]:
+    if not births:
+        raise StrategyError("a population must have at least one member, but got no births")
+    for member, birth in enumerate(births):
+        if not isinstance(birth, Birth):
+            raise StrategyError(f"births must be of type Birth, but member {member}'s is {birth!r}")
+        hparams = space.adopt(birth.hparams, f"what member {member} begins with")
+        yield replace(birth, hparams=hparams, data=as_logged(birth.data))
+    if any(birth.rests for birth in births) and not synchronous:
+        raise StrategyError(
+            "members may rest only in synchronous runs, which have rounds, but some births do"
+        )
+    if all(birth.rests for birth in births):
+        raise StrategyError("somebody must train in the first round, but all births rest")

@@ -1,0 +1,110 @@
+"""The scores of one turn, as its training loop reports them."""
+
+import math
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+from ramet import wording
+from ramet.engine.run.steps import placed
+from ramet.errors import MissingScore, ScoreError
+from ramet.population import Point
+
+# Scores that a turn may have. The longest JSON of one has 47 bytes, and all go into one event.
+MOST_SCORES = 300_000
+
+
+class Scores:
+    """What a loop reported in a turn, by step. A later score at the same step wins."""
+
+    def __init__(self, turn: str, *, sign: int, every: int, needed: bool) -> None:
+        # As errors name it, such as "turn 3 of member 2".
+        self._turn = turn
+        self._sign = sign
+        # Steps between two scores, and whether the strategy takes no turn without them.
+        self._every, self._needed = every, needed
+        # As the run maximises them; None where the loop said that there is none.
+        self._at: dict[int, float | None] = {}
+
+    def report(self, step: int, score: Any) -> None:
+        """Record the score at a step, or None if there is none."""
+        self._add({step: self._signed(score)})
+
+    def record(self, scores: Iterable[tuple[int, Any]] | Any, *, start: int, stop: int) -> None:
+        """Record (step, score) pairs, or one score at the last step."""
+        pairs = placed(scores, start=start, stop=stop, what="scores", refusal=ScoreError)
+        self._add({step: self._signed(score) for step, score in pairs})
+
+    def clear(self) -> None:
+        """Forget what was reported."""
+        self._at.clear()
+
+    def points(self, start: int, stop: int) -> tuple[Point, ...]:
+        """Return the scores there are, or refuse a turn that ends without any report."""
+        if stop not in self._at:
+            last = f"the last at step {max(self._at)}" if self._at else "none"
+            raise MissingScore(
+                f"every turn must end with a score, that of the weights it leaves, but "
+                f"{self._turn} (steps {start} to {stop}) reported {last}; call turn.report(score) "
+                f"when turn.evaluation_due, and turn.report(None) if there is no score yet"
+            )
+        return tuple(
+            (step, score if math.isfinite(score) else None)
+            for step, score in sorted(self._at.items())
+            if score is not None
+        )
+
+    def _add(self, scores: dict[int, float | None]) -> None:
+        """Record scores at their steps, unless the log has no room for so many."""
+        count = len(self._at) + sum(step not in self._at for step in scores)
+        if count > MOST_SCORES:
+            raise ScoreError(
+                f"a turn may have at most {MOST_SCORES:,} scores, which the log keeps in one "
+                f"event, but {self._turn} would have {count:,}; report less often, such as when "
+                f"turn.evaluation_due, or make turns shorter with turn_steps="
+            )
+        self._at.update(scores)
+
+    def _signed(self, score: Any) -> float | None:
+        if score is None:
+            self._check_may_lack()
+            return None
+        if isinstance(score, bool | str | bytes):
+            raise _not_a_score(score)
+        if callable(detach := getattr(score, "detach", None)):
+            # PyTorch warns of a number that is read off its graph.
+            score = detach()
+        try:
+            return self._sign * float(score)
+        except (TypeError, ValueError, OverflowError):
+            raise _not_a_score(score) from None
+
+    def _check_may_lack(self) -> None:
+        if self._needed:
+            raise ScoreError(
+                f"this strategy compares curves point by point and needs a score every "
+                f"{wording.count(self._every, 'step')}, but {self._turn} reported None; report "
+                f"the latest score again, make turns long enough to have one (turn_steps= and "
+                f"evaluate_every=), or take ramet.PBT, which does without"
+            )
+
+
+def returned_score(score: Any, function: str = "a task's evaluate") -> Any:
+    """Return what a function of the user's returned, or refuse None: a return that was forgotten.
+
+    A training function says that there is no score by ``turn.report(None)``.
+    """
+    if score is None:
+        raise ScoreError(
+            f"{function} must return the score, but it returned None; where there is none yet, "
+            f"write a training function, which can call turn.report(None)"
+        )
+    return score
+
+
+def _not_a_score(score: object) -> ScoreError:
+    return ScoreError(
+        f"a score must be one number, but got {reprlib.repr(score)} of type "
+        f"{type(score).__name__}; average several into one, report float('nan') if training has "
+        f"diverged, and None if there is no score yet"
+    )

@@ -1,0 +1,254 @@
+"""A turn: one member's training between two decisions, as the training loop sees it."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Never
+
+import numpy as np
+
+from ramet.engine.run.metrics import Metrics
+from ramet.engine.run.scores import Scores
+from ramet.errors import TurnInterrupted, TurnMisused, UnknownAttribute
+from ramet.events import Mode
+from ramet.population import Checkpoint, Member, Point
+from ramet.randomness import Draws
+from ramet.series import Series
+from ramet.state.tree import Tree, freeze, thaw
+from ramet.store.base import Lease
+from ramet.values import Values
+
+
+class Turn:
+    """One member's next steps.
+
+    Iterate over it to go step by step, or over ``stretches()`` to go from score to score, or run
+    ``turn.steps`` steps in a loop of your own; report the score whenever ``evaluation_due``.
+    """
+
+    def __init__(
+        self,
+        *,
+        member: Member,
+        lease: Lease,
+        steps: int,
+        evaluate_every: int | None,
+        draws: Draws,
+        mode: Mode,
+        read: Callable[[Checkpoint], Tree],
+        needs_scores: bool = False,
+    ) -> None:
+        self.member = member.id
+        self.number = member.turn
+        # Steps that the member has itself run, and steps behind its weights.
+        self.trained = member.trained
+        self.start = member.step
+        self._steps = steps
+        self._stop = member.step + steps
+        self.hparams = Values(member.hparams)
+        self.checkpoint: Checkpoint | None = member.checkpoint
+        self.lease = lease
+        # Told, failed or given back.
+        self.over = False
+        # Whether the loop asked for the run to stop.
+        self.stops_run = False
+        self._draws = draws
+        self._every = evaluate_every or steps
+        self._read = read
+        self._rng: np.random.Generator | None = None
+        self._scores = Scores(
+            f"turn {member.turn} of member {member.id}",
+            sign=1 if mode == "max" else -1,
+            every=self._every,
+            needed=needs_scores,
+        )
+        self._metrics = Metrics()
+        # The step that a score reported now belongs to: without iteration, the last.
+        self._at: int | None = None
+        self._begun = False
+        # Whether the loop asked how long the turn is, without which it cannot have trained it.
+        self._measured = False
+
+    if not TYPE_CHECKING:  # A type checker finds a wrong name by itself, unless it sees this.
+
+        def __getattr__(self, name: str) -> Never:
+            raise_unknown(self, name)
+
+    @property
+    def steps(self) -> int:
+        """How many steps to train, for a loop of your own."""
+        self._measured = True
+        return self._steps
+
+    @property
+    def stop(self) -> int:
+        """Steps behind the weights at the turn's end, counted along the lineage."""
+        self._measured = True
+        return self._stop
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the member begins, with weights of its own making."""
+        return self.checkpoint is None
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The turn's own generator: the same draws whoever trains it, however often."""
+        if self._rng is None:
+            self._rng = self._draws.training()
+        return self._rng
+
+    @property
+    def init_rng(self) -> np.random.Generator:
+        """The generator that a fresh member makes its first weights with."""
+        return self._draws.first_weights()
+
+    @property
+    def step(self) -> int:
+        """Steps behind the weights once the present iteration is done."""
+        return self._stop if self._at is None else self._at
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the present step wants a score."""
+        done = self.step - self.start
+        return done == self._steps or done % self._every == 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the number of each step, counted along the lineage from 0."""
+        self._begin()
+        for step in range(self.start, self._stop):
+            self._at = step + 1
+            yield step
+        self._at = None
+
+    def stretches(self) -> Iterator[int]:
+        """Yield how many steps to run before each score is due."""
+        self._begin()
+        for done in range(0, self._steps, self._every):
+            stretch = min(self._every, self._steps - done)
+            self._at = self.start + done + stretch
+            yield stretch
+        self._at = None
+
+    def report(self, score: Any, **metrics: Any) -> None:
+        """Record the score of the weights as they are now; a later one at the same step wins.
+
+        ``report(None)`` says that there is none, because no episode has ended, say. A turn that
+        ends so leaves its member out of the ranking: it neither copies nor is copied, and goes on.
+        Further numbers are metrics, recorded as ``log`` does.
+        """
+        self._check_open("scores must be reported")
+        self._scores.report(self.step, score)
+        if metrics:
+            self.log(metrics)
+
+    def log(self, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Record numbers at the present step that no member is compared by, such as ``loss=0.3``.
+
+        A later one of the same name at the same step wins. A turn keeps 64 names, and 128 points of
+        each: the first, the last, and some at equal distances between them.
+        """
+        self._check_open("metrics must be logged")
+        log = self._metrics.log if self._begun else self._metrics.log_once
+        if metrics is not None:
+            log(self.step, metrics)
+        log(self.step, named)
+
+    def stop_run(self) -> None:
+        """Have the run stop once this turn is over; train and report it to its end all the same.
+
+        The turns of other members end, too: in a synchronous run their round does. It is no error:
+        ``ramet.run`` returns, and the same call goes on from there.
+        """
+        self._check_open("runs must be asked to stop")
+        self.stops_run = True
+
+    def load(self, default: Any = None) -> Tree:
+        """Return the state to go on from: the member's own copy, to write on.
+
+        A fresh member gets ``default``; if that is a function, what it makes of ``init_rng``.
+        """
+        if self.checkpoint is None:
+            return default(self.init_rng) if callable(default) else thaw(freeze(default))
+        return thaw(self.saved())
+
+    def saved(self) -> Tree:
+        """Return the checkpoint that a member with one goes on from, not to be written on."""
+        if self.checkpoint is None:
+            raise TurnMisused(f"member {self.member} has no checkpoint before its first turn")
+        return self._read(self.checkpoint)
+
+    def record(self, scores: Iterable[tuple[int, Any]] | Any) -> None:
+        """Record scores at their steps along the lineage; a lone one is that of the last step.
+
+        None is no score, as for ``report``.
+        """
+        self._scores.record(scores, start=self.start, stop=self._stop)
+
+    def metrics(self, told: Mapping[str, Any] | None = None) -> tuple[Series, ...]:
+        """Return what is kept of the metrics logged, and of those that are told at the end."""
+        metrics = self._metrics
+        if told is not None:
+            metrics = metrics.joined(told, start=self.start, stop=self._stop)
+        return metrics.packed()
+
+    def points(self) -> tuple[Point, ...]:
+        """Return the scores reported; refuse a turn not trained, cut short, or without any."""
+        if not self._measured:
+            raise TurnMisused(
+                f"a turn must be trained for its {self._steps} steps, but the loop never asked "
+                f"turn {self.number} of member {self.member} how many they are, and whatever it "
+                f"trained would count as {self._steps}; loop over the turn or over "
+                f"turn.stretches(), or train turn.steps steps in a loop of your own"
+            )
+        if self.step != self._stop:
+            raise TurnInterrupted(
+                f"a turn must be trained to its last step, {self._stop}, but turn {self.number} of "
+                f"member {self.member} was left at step {self.step}; for fewer steps lower "
+                f"steps= or turn_steps=, and to stop the run call turn.stop_run() and end the turn"
+            )
+        return self._scores.points(self.start, self._stop)
+
+    def __repr__(self) -> str:
+        return (
+            f"Turn({self.number} of member {self.member}, steps {self.start} to {self._stop}, "
+            f"{self.hparams})"
+        )
+
+    def _check_open(self, law: str) -> None:
+        if self.over:
+            raise TurnMisused(
+                f"{law} before their turn ends, but turn {self.number} of member {self.member} is "
+                f"over; do it within the loop over session.turns, or before run.tell"
+            )
+
+    def _begin(self) -> None:
+        if self._begun:
+            raise TurnMisused(
+                f"a turn can be trained once, but turn {self.number} of member {self.member} was "
+                f"begun already; the next one comes from session.turns or run.ask"
+            )
+        if self._metrics:
+            raise TurnMisused(
+                f"metrics must be logged at a step of their turn, but turn {self.number} of member "
+                f"{self.member} had {list(self._metrics)} before it began; log them within "
+                f"the loop over its steps"
+            )
+        self._begun = self._measured = True
+        # Whatever was reported before was of weights that the turn had not trained.
+        self._scores.clear()
+
+
+def raise_unknown(thing: object, name: str) -> Never:
+    """Raise that an object of ours has no attribute of that name, and name the nearest."""
+    kind = type(thing).__name__
+    public = [each for each in dir(thing) if not each.startswith("_")]
+    if name.startswith("_"):
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=thing)
+    close = difflib.get_close_matches(name, public, n=1)
+    raise UnknownAttribute(
+        f"a {kind} has no attribute {name!r}"
+        + (f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(public)}"),
+        name=name,
+        obj=thing,
+    )

@@ -1,0 +1,274 @@
+"""Turns that do not end: they are retried, given up, or continued from another checkpoint."""
+
+import contextlib
+import logging
+import math
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from numbers import Real
+
+from ramet.engine.run.checkpoints import Checkpoints
+from ramet.engine.run.journal import Journal
+from ramet.errors import (
+    CheckpointMissing,
+    LeaseLost,
+    LogMoved,
+    RunFailed,
+    StoreBusy,
+    StoreError,
+    StrategyError,
+)
+from ramet.events import (
+    AnyEvent,
+    AttemptFailed,
+    CheckpointLost,
+    Copied,
+    Extended,
+    TurnLost,
+    Weights,
+)
+from ramet.frames import place_of
+from ramet.history.lineage import Lineage
+from ramet.population import Checkpoint, Member, Population
+from ramet.replica import Replica
+from ramet.store.base import Lease, Store, standing
+from ramet.strategies.base import check_count
+
+logger = logging.getLogger("ramet")
+
+# Attempts that may at least fail before anybody has ended a turn: then it is the code's fault.
+FIRST_ATTEMPTS = 3
+# Characters that a log keeps of an error and of its traceback, which may quote whole arrays.
+MOST_OF_ERROR, MOST_OF_TRACEBACK = 10_000, 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """How much failing a run bears."""
+
+    # Attempts after the first, each from the member's last checkpoint.
+    retries: int = 1
+    # The part of the population that may be without an ended turn.
+    tolerate: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_count("retries", self.retries, "how often a turn that raised is tried again", least=0)
+        if not _is_part(self.tolerate):
+            raise StrategyError(
+                f"tolerate must be a part of the population, from 0 to 1, but got {self.tolerate!r}"
+            )
+
+    def given_up(self, attempts: int) -> bool:
+        """Say whether a turn that raised this often is given up."""
+        return attempts > self.retries
+
+    def check(self, population: Population, error: BaseException, *, failed_here: int) -> None:
+        """Refuse to go on when too many fail; ``error`` is what the last one raised."""
+        if problem := self._problem(population, failed_here):
+            raise RunFailed(
+                f"{problem}. The last error: {described(error)}. Mend the code and run again: a "
+                f"run in a store of yours goes on where it stopped, and has every traceback "
+                f"(AttemptFailed)"
+            ) from error
+
+    def _problem(self, population: Population, failed_here: int) -> str | None:
+        allowed = max(FIRST_ATTEMPTS, self.retries + 1)
+        if population.turns == 0 and failed_here >= allowed:
+            return f"some turn must end before {allowed} attempts fail, but none did"
+        failing = sum(member.failing > 0 for member in population)
+        if failing > self.tolerate * len(population):
+            return (
+                f"at most {self.tolerate:.0%} of the members may fail (tolerate={self.tolerate}), "
+                f"but {failing} of {len(population)} gave up their last turn"
+            )
+        return None
+
+
+def _is_part(value: object) -> bool:
+    """Say whether a value is a number from 0 to 1."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and 0 <= value <= 1  # type: ignore[operator]  # it is a number
+
+
+def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFailed:
+    """Return the event that training a turn raised."""
+    trace = _shortened("".join(traceback.format_exception(error)), MOST_OF_TRACEBACK)
+    # A log holds no half characters, which a file's name in a traceback may.
+    what, trace, where = (
+        text.encode(errors="replace").decode() for text in (_named(error), trace, place_of(error))
+    )
+    return AttemptFailed(member=member, turn=turn, error=what, traceback=trace, where=where)
+
+
+def described(error: BaseException) -> str:
+    """Return an error with the line of the user's code that raised it."""
+    where = place_of(error)
+    return f"{_named(error)} ({where})" if where else _named(error)
+
+
+def _named(error: BaseException) -> str:
+    return _shortened("".join(traceback.format_exception_only(error)).strip(), MOST_OF_ERROR)
+
+
+def _shortened(text: str, most: int) -> str:
+    r"""Return a text, or its head and its tail if it is longer than this.
+
+    >>> _shortened("ValueError: " + "x" * 90 + " is no rate", 40)
+    'ValueError: xxxxxxxx\n[73 characters left out]\nxxxxxxxxx is no rate'
+    """
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half:,} characters left out]\n{text[-half:]}"
+
+
+def give_up(
+    store: Store, journal: Journal, member: int, *, turn: int, why: str, ttl_s: float
+) -> bool:
+    """Give up a turn that another worker has or had; say whether it was not over yet."""
+    if journal.prescribed:
+        raise indispensable(member, turn, why)
+    run = journal.opening.name
+    lease = store.seize(run, member, turn=turn, worker=journal.worker, ttl_s=ttl_s)
+    if lease is None:
+        return False
+    journal.catch_up()
+    lost = turn_lost(journal, member, why)
+    fields = {"member": member, "turn": turn, "why": why}
+    logger.warning("turn %(turn)d of member %(member)d is given up: %(why)s", fields, extra=fields)
+    try:
+        journal.commit(lease, [lost], over=True)
+    except LeaseLost:
+        return False  # Another worker gave it up meanwhile.
+    except BaseException:
+        with contextlib.suppress(StoreBusy):  # Then it runs out.
+            store.release(lease)
+        raise
+    return True
+
+
+def turn_lost(journal: Journal, member: int, why: str) -> TurnLost:
+    """Return the event that a member's present turn is given up: its steps are spent."""
+    before = journal.member(member)
+    trained = before.trained + journal.turn_steps(before)
+    return TurnLost(member=member, turn=before.turn, trained=trained, why=why)
+
+
+def indispensable(member: int, turn: int, why: str) -> RunFailed:
+    """Return the error for a turn that a replay would have to give up."""
+    return RunFailed(
+        f"a replay must train every step of its schedule, but turn {turn} of member {member} would "
+        f"have to be given up: {why}. It was not: mend the code and run again, and it goes on from "
+        f"there"
+    )
+
+
+def stragglers(population: Population) -> list[Member]:
+    """Return the members that a synchronous round still waits for."""
+    return [
+        member
+        for member in population
+        if member.turn == population.round and not population.finished(member.id)
+    ]
+
+
+KEPT_THE_BEST = "the run was over, and kept only its best checkpoint (keep='best')"
+
+
+def recover(
+    store: Store, journal: Journal, checkpoints: Checkpoints, lease: Lease, error: StoreError
+) -> None:
+    """Have a member go on from something else than its checkpoint, and let go of it."""
+    checkpoints.expect(kept=True)
+    if journal.prescribed:
+        raise error  # Other weights have not been trained with what its schedule says.
+    log = [logged.event for logged in store.events(lease.run)]
+    member = journal.member(lease.member)
+    missing = isinstance(error, CheckpointMissing) and journal.opening.keep == "best"
+    pruned = missing and _was_pruned(member.checkpoint, log)
+    events = replacement(
+        member,
+        error,
+        journal.population,
+        Lineage(log),
+        readable=checkpoints.readable,
+        why=KEPT_THE_BEST if pruned else str(error),
+    )
+    fields = {"member": member.id, "turn": member.turn}
+    logger.log(
+        # Whoever gave the run more steps was warned of it.
+        logging.INFO if pruned else logging.WARNING,
+        "member %(member)d goes on from another checkpoint, as its own cannot be read: %(error)s",
+        {**fields, "error": KEPT_THE_BEST if pruned else error},
+        extra=fields,
+    )
+    try:
+        journal.write_once(lease, events)
+    except LogMoved:
+        store.release(lease)  # Whoever gets the turn next finds the same.
+
+
+def _was_pruned(checkpoint: Checkpoint | None, log: Iterable[AnyEvent]) -> bool:
+    """Say whether a run was over since it had a checkpoint, and then kept only its best."""
+    replica = Replica()
+    for event in log:
+        if isinstance(event, Extended):
+            before = replica.population
+            if before.done and any(member.checkpoint == checkpoint for member in before):
+                return True
+        replica.apply(event)
+    return False
+
+
+def replacement(
+    member: Member,
+    error: StoreError,
+    population: Population,
+    lineage: Lineage,
+    *,
+    readable: Callable[[Checkpoint], bool],
+    why: str,
+) -> list[AnyEvent]:
+    """Return how a member goes on whose checkpoint cannot be read.
+
+    It falls back to the latest one on its own lineage that can, or else takes the weights of the
+    best member that has some: of its own sub-population, if there is one.
+    """
+    if member.checkpoint is None:
+        raise error
+    lost = CheckpointLost(member=member.id, key=member.checkpoint.key, error=why)
+    for turn in reversed(lineage.behind(member.checkpoint)):
+        if turn.origin is not None and readable(turn.origin):
+            return [lost, _taken(member, member.id, turn.origin, lineage, kind="fallback")]
+    for source in _others(member, population):
+        if readable(source):
+            return [lost, _taken(member, source.member, source, lineage, kind="rebirth")]
+    raise error
+
+
+def _others(member: Member, population: Population) -> Iterator[Checkpoint]:
+    """Yield what a member may take in place of its own weights, the best first."""
+    others = [other for other in population if other.id != member.id]
+    kin = [other for other in others if other.group == member.group]
+    best = [population.best.checkpoint] if population.best is not None else []
+    if member.ranked:
+        yield from best
+    for group in (kin, others):
+        for other in sorted(group, key=_worth, reverse=True):
+            if other.checkpoint is not None:
+                yield other.checkpoint
+    yield from best
+
+
+def _worth(member: Member) -> tuple[float, int]:
+    score = standing(member).score
+    return -math.inf if score is None else score, -member.id
+
+
+def _taken(
+    member: Member, source: int, checkpoint: Checkpoint, lineage: Lineage, *, kind: str
+) -> Copied:
+    points = lineage.turns[checkpoint.member, checkpoint.turn].points
+    weights = Weights(checkpoint=checkpoint, points=points[-1:])
+    return Copied(member=member.id, source=source, kind=kind, weights=weights, hparams=None)

@@ -1,0 +1,1 @@
+"""What trains turns in this process: a training loop, or all free members as one program."""

@@ -1,0 +1,48 @@
+"""Where each member stands among those mapped at once: rounding may depend on it."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ramet.engine.run.turn import Turn
+from ramet.population import Member, Population
+
+
+class Lanes(NamedTuple):
+    """Lanes of a program that trains several members at once, one member in each."""
+
+    # For each lane, the place of its turn among those at hand. A spare lane trains the first again.
+    filled: list[int]
+    # For each turn at hand, its lane.
+    of: list[int]
+
+    @property
+    def plain(self) -> bool:
+        """Whether the lanes are the turns in their order, with none to spare."""
+        return self.filled == list(range(len(self.of)))
+
+
+def lanes(turns: Sequence[Turn], members: Iterable[int]) -> Lanes:
+    """Return a lane for each of the members, of which some have no turn at hand.
+
+    >>> from types import SimpleNamespace
+    >>> lanes([SimpleNamespace(member=2), SimpleNamespace(member=4)], [0, 2, 4])
+    Lanes(filled=[0, 0, 1], of=[1, 2])
+    """
+    places = {turn.member: place for place, turn in enumerate(turns)}
+    order = sorted({*places, *members})
+    lane = {member: nth for nth, member in enumerate(order)}
+    return Lanes([places.get(member, 0) for member in order], [lane[m] for m in places])
+
+
+def members_of_round(population: Population) -> list[int]:
+    """Return the members that train in the present round, also those that have arrived already.
+
+    A run that was killed while the turns of a round were told goes on with those that are left.
+    """
+    return [member.id for member in population if _trains(member, population.round)]
+
+
+def _trains(member: Member, round_: int) -> bool:
+    kept = member.checkpoint
+    ended = kept is not None and (kept.member, kept.turn) == (member.id, member.turn - 1)
+    return member.turn <= round_ or ended or member.lost

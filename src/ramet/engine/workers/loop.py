@@ -1,0 +1,134 @@
+"""A worker: calls the user's training loop and feeds it turns until the run is over."""
+
+import logging
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ramet import warned
+from ramet.engine.run.run import Run
+from ramet.engine.run.scores import returned_score
+from ramet.engine.run.turn import Turn
+from ramet.engine.workers.session import Begins, Session, TrainFunction, Watch
+from ramet.errors import (
+    LeaseLost,
+    RametError,
+    StateError,
+    UsageError,
+)
+from ramet.frames import place_of
+from ramet.state.adapters import Held
+from ramet.state.tree import Tree
+
+logger = logging.getLogger("ramet")
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Training in three functions of a state, as the PBT paper has it."""
+
+    def init(self, rng: np.random.Generator, /) -> Tree:
+        """Return the state that a member begins with."""
+        ...
+
+    def step(self, state: Tree, hparams: Any, steps: int, rng: np.random.Generator, /) -> Tree:
+        """Return the state after some steps with these values, which are read by name."""
+        ...
+
+    def evaluate(self, state: Tree, /) -> Any:
+        """Return the score."""
+        ...
+
+
+def work(
+    run: Run,
+    train: TrainFunction | Task,
+    watch: Watch,
+    *,
+    begins: Begins = lambda _: None,
+) -> None:
+    """Train turn after turn until the run is over; give back what is out if that is early."""
+    function = as_function(train)
+    warned.forget()
+    try:
+        turn = run.ask()
+        while turn is not None:
+            begins(turn)
+            turn = _trained(run, Session(run, turn, watch, begins), function, watch)
+    except BaseException:
+        run.release_all()
+        raise
+
+
+def _trained(run: Run, session: Session, function: TrainFunction, watch: Watch) -> Turn | None:
+    """Call a training function; return the turn to call it for next."""
+    try:
+        function(session)
+        session.returned()
+    except Exception as error:  # noqa: BLE001 - what a loop raises is its member's failure
+        return _after(error, run, session, watch)
+    except SystemExit as leaves:
+        # Ours, of a process that is to end, are of classes of their own.
+        if type(leaves) is SystemExit:
+            _say_exit(leaves, run)
+        raise
+    return session.next
+
+
+def _say_exit(leaves: SystemExit, run: Run) -> None:
+    fields = {"run": run.name, "code": leaves.code, "where": place_of(leaves)}
+    logger.warning(
+        "a training loop must not end its process, but sys.exit(%(code)r) was called at %(where)s: "
+        "run %(run)r is left as it stands, and the same call goes on with it; to stop a run, call "
+        "turn.stop_run() and let the loop end its turn",
+        fields,
+        extra=fields,
+    )
+
+
+def _after(error: Exception, run: Run, session: Session, watch: Watch) -> Turn | None:
+    """Return the turn to go on with after the user's code raised; let anything else through."""
+    at_fault = session.training
+    if isinstance(error, RametError) or at_fault is None:
+        raise error
+    try:
+        run.fail(at_fault, error)
+    except LeaseLost as lost:
+        logger.warning("%s", lost, extra={"member": at_fault.member, "turn": at_fault.number})
+    watch(run)
+    return run.ask()
+
+
+def as_function(train: object) -> TrainFunction:
+    """Return the training loop of a task, or a training function as it is."""
+    if isinstance(train, type):
+        raise UsageError(
+            f"what to train must be a function or a task, but got the class {train.__name__}; "
+            f"make one: {train.__name__}()"
+        )
+    if isinstance(train, Task):
+        return _loop(train)
+    if callable(train):
+        return train
+    raise UsageError(
+        f"what to train must be a function of a member, or an object with the methods init, step "
+        f"and evaluate, but got {train!r}"
+    )
+
+
+def _loop(task: Task) -> TrainFunction:
+    def train(session: Session) -> None:
+        held = Held(_given("init", task.init(session.rng)) if session.fresh else None)
+        for turn in session.turns(held):
+            for steps in turn.stretches():
+                after = task.step(held.value, turn.hparams, steps, turn.rng)
+                held.value = _given("step", after)
+                turn.report(returned_score(task.evaluate(held.value)))
+
+    return train
+
+
+def _given(function: str, state: Tree) -> Tree:
+    if state is None:
+        raise StateError(f"a task's {function} must return the state, but it returned None")
+    return state
