@@ -2,10 +2,11 @@
 
 from ramet.history.copying import Backup, backup
 from ramet.history.fire import evaluations
-from ramet.history.lineage import Copy, Effect, Lineage, Trained
+from ramet.history.lineage import Copy, Effect, Lineage
 from ramet.history.replayed import Replayed
 from ramet.history.result import Result, open_result
 from ramet.history.snapshot import Snapshot
+from ramet.history.turns import Trained
 
 __all__ = [
     "Backup",
