@@ -114,7 +114,7 @@ def log(*events: Any, births: int = 3, mode: Any = "max") -> list[Any]:
         mode=mode,
         steps=40,
         synchronous=False,
-        ready=10,
+        turn_steps=10,
         keep="all",
         space=ramet.Space(lr=ramet.Uniform(0.0, 1.0)).describe(),
         strategy={},

@@ -4,7 +4,7 @@ from ramet.history.copying import Backup, backup
 from ramet.history.fire import evaluations
 from ramet.history.lineage import Copy, Effect, Lineage
 from ramet.history.replayed import Replayed
-from ramet.history.result import Result, open_result
+from ramet.history.result import Result, load_result
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
 
@@ -22,4 +22,4 @@ __all__ = [
 ]
 
 # Not in __all__, where a star import would hide the builtin.
-open = open_result  # noqa: A001 - history.open(...) is what users read
+open = load_result  # noqa: A001 - history.load(...) is what users read

@@ -186,7 +186,7 @@ class Lineage:
         self._stood = {id_: _Stood(self.turns) for id_ in range(len(members))}
         for id_, birth in enumerate(opening.births):
             if birth.rests:
-                members[id_].turn, members[id_].trained = 1, min(opening.ready, opening.steps)
+                members[id_].turn, members[id_].trained = 1, min(opening.turn_steps, opening.steps)
         for event in events:
             match event:
                 case TurnEnded():

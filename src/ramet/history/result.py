@@ -28,7 +28,7 @@ from ramet.store.base import Store
 PAGE = 4_000
 
 
-def open_result(
+def load_result(
     store: Store | str | PathLike[str], name: str | None = None, *, blobs: Blobs | None = None
 ) -> "Result":
     """Return a run on record, going on or over; ``name`` may be left out if it is the only one."""

@@ -39,7 +39,7 @@ def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
         seed=opening.seed,
         mode=opening.mode,
         score=-score if score is not None and opening.mode == "min" else score,
-        ready=opening.ready,
+        turn_steps=opening.turn_steps,
         evaluate_every=_every(opening, behind),
         # What a replay draws by is not its own, and so is not followed once more.
         legs=() if opening.strategy.get("type") == Replay.__name__ else _legs(behind),
@@ -51,11 +51,11 @@ def _every(opening: RunOpened, behind: Sequence[Trained]) -> int | None:
     match opening.strategy:
         case {"evaluate_every": None}:
             return None
-        case {"evaluate_every": int(every)} if every > 0 and opening.ready % every == 0:
+        case {"evaluate_every": int(every)} if every > 0 and opening.turn_steps % every == 0:
             return every
     # A strategy that is described by its name does not say. Turns may lack some of the scores.
     within = [step - turn.start for turn in behind for step, _ in turn.points if step < turn.stop]
-    return math.gcd(*within, opening.ready) if within else None
+    return math.gcd(*within, opening.turn_steps) if within else None
 
 
 def _legs(behind: Sequence[Trained]) -> tuple[Leg, ...]:

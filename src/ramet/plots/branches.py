@@ -13,7 +13,7 @@ from ramet.history.turns import Key
 from ramet.plots.story import Point
 
 
-def survivors(lineage: Lineage) -> Counter[Key]:
+def count_descendants(lineage: Lineage) -> Counter[Key]:
     """Return how many members now stand on what each turn led to, where there are any."""
     standing: Counter[Key] = Counter()
     for member in range(len(lineage.opening.births)):

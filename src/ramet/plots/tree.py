@@ -15,7 +15,7 @@ from ramet.history import Lineage, Result, Trained
 from ramet.history.frames import sign_of
 from ramet.history.turns import Key
 from ramet.plots import drawing
-from ramet.plots.branches import Branch, survivors, tree_of
+from ramet.plots.branches import Branch, count_descendants, tree_of
 from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shaded
 from ramet.plots.story import behind_best, score_of
 from ramet.plots.thinning import drawn_of, left_out
@@ -57,7 +57,7 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     if not result.lineage().turns:
         return drawing.say(axes, "no turn has ended yet")
     lineage = drawn_of(result)
-    standing = survivors(lineage)
+    standing = count_descendants(lineage)
     grown = tree_of(lineage, standing)
     shading = _shading(result, color)
     _turns(axes, lineage, standing, grown, shading)

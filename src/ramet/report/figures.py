@@ -11,7 +11,7 @@ from ramet.history import Trained
 from ramet.history.metrics import metric
 from ramet.history.turns import Key
 from ramet.plots import shifts
-from ramet.plots.branches import survivors, tree_of
+from ramet.plots.branches import count_descendants, tree_of
 from ramet.plots.drawing import figure_of
 from ramet.plots.hyperparameter import SPREAD
 from ramet.plots.scales import moving, scale_of
@@ -122,7 +122,7 @@ class Figures:
     def tree(self) -> Markup:
         """Draw where all weights came from."""
         axes = plots.tree(self._result, ax=canvas(5.6))
-        paths = tree_of(self._drawn, survivors(self._drawn))
+        paths = tree_of(self._drawn, count_descendants(self._drawn))
         points = [paths[turn.key][-1] for turn in self._turns]
         caption = "Each turn leads to the right; copies are branches."
         return self._figure(axes, "Family tree of the weights", caption, self._all(points))
