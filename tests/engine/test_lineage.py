@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import ramet
 from ramet.blobs import MemoryBlobs
@@ -208,3 +209,30 @@ def test_a_log_must_begin_at_its_beginning() -> None:
         Lineage(FAMILY[1:])
     with pytest.raises(CorruptLog, match="must begin with RunOpened"):
         Lineage([])
+
+
+def test_turns_are_looked_up_by_their_key_and_read_in_either_direction() -> None:
+    turns = Lineage(FAMILY).turns
+    keys = list(turns)
+    assert [turn.key for turn in turns.values()] == keys
+    assert [turn.key for turn in reversed(turns.values())] == list(reversed(turns)) == keys[::-1]
+    assert all(key in turns and turns[key].key == key for key in keys)
+    assert (99, 0) not in turns
+    assert (0, 99) not in turns
+    assert turns.get((0, 99)) is None
+
+
+def test_a_turn_has_the_points_that_it_reported_whatever_they_are() -> None:
+    reported: list[Any] = [((10, 0.5),), ((20, None),), (), ((35, 0.1), (40, 0.2)), ((45, 0.7),)]
+    each = (
+        replace(ended(0, nth, 10 * (nth + 1), None), points=its) for nth, its in enumerate(reported)
+    )
+    turns = Lineage(log(*each)).turns
+    assert [turn.points for turn in turns.values()] == reported
+    assert [turn.score for turn in turns.values()] == [0.5, None, None, 0.2, None]
+    assert list(turns.reported()) == [0.5, None, 0.1, 0.2, 0.7]
+
+
+def test_turns_of_a_member_must_end_in_order() -> None:
+    with pytest.raises(CorruptLog, match="turn 0 of member 0 comes behind turn 0"):
+        Lineage(log(ended(0, 0, 10, 1.0), ended(0, 0, 10, 1.0)))

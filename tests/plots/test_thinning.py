@@ -10,7 +10,8 @@ from ramet import plots, report
 from ramet.blobs import MemoryBlobs
 from ramet.events import RunOpened
 from ramet.history import Result
-from ramet.history.lineage import Key, Lineage
+from ramet.history.lineage import Lineage
+from ramet.history.turns import Key
 from ramet.plots import thinning
 from ramet.plots.thinning import drawn_of
 from ramet.store import MemoryStore

@@ -13,7 +13,7 @@ from ramet.cli.reading import whole
 from ramet.cli.stores import STANDARD_OUTPUT, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Result
-from ramet.history import open as open_history
+from ramet.history import load as load_result
 from ramet.history.metrics import metric_names
 from ramet.places import existing
 
@@ -139,6 +139,6 @@ def _labelled(store: Path, names: Sequence[str]) -> dict[str, list[Result]]:
     for name in chosen:
         labelled[re.sub(r"[-_ .]?\d+$", "", name) or name].append(name)
     return {
-        label if len(its) > 1 else its[0]: [open_history(store, name) for name in its]
+        label if len(its) > 1 else its[0]: [load_result(store, name) for name in its]
         for label, its in labelled.items()
     }

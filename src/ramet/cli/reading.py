@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ramet.history import Result
-from ramet.history import open as open_history
+from ramet.history import load as load_result
 from ramet.history.result import open_without_log
 
 
@@ -17,7 +17,7 @@ def whole(store: Path, name: str | None = None) -> Iterator[Result]:
     A long log is millions of objects in no cycle. Python's collector would look at all of them
     again and again, which takes longer than to read them; here it leaves them alone.
     """
-    with _uncollected(lambda: open_history(store, name)) as result:
+    with _uncollected(lambda: load_result(store, name)) as result:
         yield result
 
 

@@ -13,7 +13,7 @@ from ramet.cli.target import load
 from ramet.cli.train import OwnArguments, TargetName
 from ramet.engine.replaying import replay as replay_schedule
 from ramet.errors import UsageError
-from ramet.history import open as open_history
+from ramet.history import load as load_result
 from ramet.schedule import Schedule
 from ramet.visible import label
 
@@ -95,7 +95,7 @@ def replay(
 
     The replay is a run of its own in the same store. TARGET is what the run was trained with.
     """
-    result = open_history(store, name)
+    result = load_result(store, name)
     found = result.schedule() if schedule_file is None else Schedule.load(schedule_file)
     if last_values:
         found = found.last_values()

@@ -2,10 +2,11 @@
 
 from ramet.history.copying import Backup, backup
 from ramet.history.fire import evaluations
-from ramet.history.lineage import Copy, Effect, Lineage, Trained
+from ramet.history.lineage import Copy, Effect, Lineage
 from ramet.history.replayed import Replayed
 from ramet.history.result import Result, load
 from ramet.history.snapshot import Snapshot
+from ramet.history.turns import Trained
 
 __all__ = [
     "Backup",
@@ -20,6 +21,3 @@ __all__ = [
     "evaluations",
     "load",
 ]
-
-# Not in __all__, where a star import would hide the builtin.
-open = load  # noqa: A001 - history.load(...) is what users read

@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from ramet.events import AttemptFailed, CheckpointLost, LeftUnread, Logged, TurnEnded, TurnLost
@@ -37,6 +37,18 @@ class Attempts:
         for who, at, took, member, turn, failed in zip(*columns, strict=True):
             took_s = None if math.isnan(took) else took
             yield Attempt(names[who], at, took_s, member, turn, bool(failed))
+
+    @property
+    def trained_s(self) -> float:
+        """How long all of them took, as far as is known."""
+        return sum(took for took in self._took if not math.isnan(took))
+
+    def ended(self, keys: Collection[tuple[int, int]]) -> Iterator[float]:
+        """Yield how long each of some members' turns took, of those that ended; 0 is unknown."""
+        columns = self._member, self._turn, self._took, self._failed
+        for member, turn, took, failed in zip(*columns, strict=True):
+            if not failed and (member, turn) in keys:
+                yield 0.0 if math.isnan(took) else took
 
     def add(self, logged: Logged, event: TurnEnded | AttemptFailed) -> None:
         """Take in an attempt that a log tells of."""

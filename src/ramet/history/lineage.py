@@ -4,50 +4,17 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
 from ramet.domains import Value, exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
-from ramet.population import Checkpoint, Point
+from ramet.history.thinning import thinned
+from ramet.history.turns import FRESH, Ends, Key, Trained, Turns
+from ramet.population import Checkpoint
 from ramet.space import Hparams, same
-
-# Of a turn: whose it was, and which of its turns.
-Key = tuple[int, int]
-
-
-class Trained(NamedTuple):
-    """A turn that ended: the steps that it added to its weights, and what with."""
-
-    member: int
-    number: int
-    # Along the lineage, up to, not including, ``stop``.
-    start: int
-    stop: int
-    # Steps of its budget that the member had used at the end.
-    trained: int
-    hparams: Hparams
-    # As the run maximised them.
-    points: tuple[Point, ...]
-    # What it left.
-    checkpoint: Checkpoint
-    # What it went on from; None if its weights were fresh.
-    origin: Checkpoint | None
-    # How it came by that: "own", or the kind of the copy that brought it.
-    edge: str
-
-    @property
-    def key(self) -> Key:
-        return self.member, self.number
-
-    @property
-    def score(self) -> float | None:
-        """What it ended with; None if that was not finite, or it was reported without a score."""
-        # As final_score has it, without its calls: this is asked of each turn, again and again.
-        points = self.points
-        return points[-1][1] if points and points[-1][0] == self.stop else None
 
 
 class Copy(NamedTuple):
@@ -86,25 +53,18 @@ class Lineage:
 
     def __init__(self, events: Iterable[AnyEvent]) -> None:
         # In the order in which they ended.
-        self.turns: dict[Key, Trained] = {}
+        self.turns = Turns()
         # In the order in which they were made.
         self.copies: list[Copy] = []
         # What each member stood on.
         self._stood: dict[int, _Stood] = {}
-        # Members' steps are the same numbers over and over; each is one object.
-        numbers: dict[int, int] = {}
-        self._one: Callable[[int, int], int] = numbers.setdefault
         self.opening = self._read(iter(events))
-        del self._one
 
     def behind(self, checkpoint: Checkpoint | None) -> list[Trained]:
         """Return the turns that made a checkpoint's weights, the first one first."""
-        turns = []
-        while checkpoint is not None:
-            turn = self.turns[checkpoint.member, checkpoint.turn]
-            turns.append(turn)
-            checkpoint = turn.origin
-        return turns[::-1]
+        if checkpoint is None:
+            return []
+        return [self.turns.at(place) for place in self._path(checkpoint)]
 
     def weights(self, member: int, trained: int | None = None) -> Checkpoint | None:
         """Return what a member stood on when it had used so many steps of its budget; None is now.
@@ -115,11 +75,7 @@ class Lineage:
             raise UsageError(
                 f"a member must be one of the run's, 0 to {len(self._stood) - 1}, but got {member}"
             )
-        stood = self._stood[member]
-        if trained is None:
-            return stood.on[-1]
-        place = bisect_right(stood.trained, trained)
-        return stood.on[place - 1] if place else None
+        return self._stood[member].at(trained)
 
     def ancestors(self, member: int, trained: int | None = None) -> list[Trained]:
         """Return the turns behind a member's weights, now or at some step of its budget."""
@@ -130,18 +86,19 @@ class Lineage:
 
         Without members, of all.
         """
-        paths = [self.ancestors(member, trained) for member in members or self._stood]
-        common: Trained | None = None
-        for turns in zip(*paths, strict=False):
-            if any(turn.key != turns[0].key for turn in turns):
+        kept = [self.weights(member, trained) for member in members or self._stood]
+        paths = [self._path(checkpoint) if checkpoint else array("q") for checkpoint in kept]
+        common: int | None = None
+        for places in zip(*paths, strict=False):
+            if any(place != places[0] for place in places):
                 break
-            common = turns[0]
-        return common
+            common = places[0]
+        return None if common is None else self.turns.at(common)
 
     def founders(self, trained: int | None = None) -> Counter[int]:
         """Return how many members go back to each of those first weights that survive."""
         return Counter(
-            self.behind(kept)[0].member
+            self.turns.members[self._path(kept)[0]]
             for member in self._stood
             if (kept := self.weights(member, trained)) is not None
         )
@@ -151,18 +108,19 @@ class Lineage:
         names = self.opening.space["names"]
         if name is not None and name not in names:
             raise UnknownHyperparameter(f"the run's hyperparameters are {names}, but got {name!r}")
-        for turn in self.turns.values():
-            if turn.origin is None:
+        turns = self.turns
+        for place, origin in enumerate(turns.origins):
+            if origin == FRESH:
                 continue
-            before = self.turns[turn.origin.member, turn.origin.turn].hparams
-            if same(before, turn.hparams):
+            before, after = turns.hparams[origin], turns.hparams[place]
+            if same(before, after):
                 continue
-            gain = self._gain(turn)
-            ahead = None if gain is None else self._ahead(turn, gain)
+            member, number, gain = turns.members[place], turns.numbers[place], self._gain(place)
+            ahead = None if gain is None else self._ahead(number, gain)
             for changed in [name] if name else names:
-                if exact(before[changed]) != exact(turn.hparams[changed]):
-                    values = before[changed], turn.hparams[changed]
-                    yield Effect(turn.member, turn.number, changed, *values, gain, ahead)
+                if exact(before[changed]) != exact(after[changed]):
+                    values = before[changed], after[changed]
+                    yield Effect(member, number, changed, *values, gain, ahead)
 
     def thinned(self, keys: Collection[Key]) -> "Lineage":
         """Return the lineage of some turns, each of which spans those left out in front of it.
@@ -170,42 +128,27 @@ class Lineage:
         Of the scores in between, it has the lowest and the highest of each turn's span.
         """
         found = object.__new__(Lineage)
-        found.turns, found.copies = {}, []
+        found.turns, found.copies = thinned(self.turns, keys), []
         found.opening, found._stood = self.opening, self._stood
-        # Of each turn, the last one on its lineage that is kept.
-        kept: dict[Key, Trained | None] = {}
-        for key, turn in self.turns.items():
-            before = kept[turn.origin.member, turn.origin.turn] if turn.origin else None
-            kept[key] = before
-            if key in keys:
-                kept[key] = found.turns[key] = self._spanning(turn, before)
         return found
-
-    def _spanning(self, turn: Trained, before: Trained | None) -> Trained:
-        """Return a turn that goes on from an earlier one on its lineage; None is fresh weights."""
-        points, edge, passed = [turn.points], turn.edge, turn
-        while passed.origin is not None and not (before and passed.origin == before.checkpoint):
-            passed = self.turns[passed.origin.member, passed.origin.turn]
-            points.append(passed.points)
-            edge = passed.edge if edge == "own" else edge
-        if passed is turn:
-            return turn
-        between = [point for its in reversed(points) for point in its]
-        return turn._replace(
-            start=passed.start,
-            points=_outermost(between),
-            origin=before.checkpoint if before else None,
-            edge=edge,
-        )
 
     @property
     def ends(self) -> Mapping[Key, int]:
         """How many steps of its budget its member had used when each turn ended."""
-        return _Ends(self.turns)
+        return Ends(self.turns)
 
-    def _ahead(self, turn: Trained, gain: float) -> float | None:
+    def _path(self, checkpoint: Checkpoint) -> "array[int]":
+        """Return the places of the turns that made a checkpoint's weights, the first one first."""
+        places, place = array("q"), self.turns.place((checkpoint.member, checkpoint.turn))
+        while place != FRESH:
+            places.append(place)
+            place = self.turns.origins[place]
+        places.reverse()
+        return places
+
+    def _ahead(self, number: int, gain: float) -> float | None:
         """Return how far a gain is ahead of the others' at the median; None if there are none."""
-        gains = self._gains[turn.number]
+        gains = self._gains[number]
         place = bisect_left(gains, gain)
         count = len(gains) - 1
 
@@ -220,19 +163,18 @@ class Lineage:
     def _gains(self) -> "dict[int, array[float]]":
         """What the turns of each number added to scores, in order."""
         gains: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
-        for turn in self.turns.values():
-            if (gain := self._gain(turn)) is not None:
-                gains[turn.number].append(gain)
+        for place, number in enumerate(self.turns.numbers):
+            if (gain := self._gain(place)) is not None:
+                gains[number].append(gain)
         return {number: array("d", sorted(each)) for number, each in gains.items()}
 
-    def _gain(self, turn: Trained) -> float | None:
-        if turn.origin is None:
+    def _gain(self, place: int) -> float | None:
+        """Return what the turn at a place added to the score."""
+        origin, scores = self.turns.origins[place], self.turns.scores
+        if origin == FRESH:
             return None
-        before = self.turns[turn.origin.member, turn.origin.turn].score
-        score = turn.score
-        if before is None or score is None:
-            return None
-        gain = score - before
+        # NaN where either is none.
+        gain = scores[place] - scores[origin]
         return gain if math.isfinite(gain) else None
 
     def _read(self, events: Iterator[AnyEvent]) -> RunOpened:
@@ -241,7 +183,7 @@ class Lineage:
             begins = type(opening).__name__
             raise CorruptLog(f"a log must begin with RunOpened, but begins with {begins}")
         members = [_Reading(birth.hparams) for birth in opening.births]
-        self._stood = {id_: _Stood() for id_ in range(len(members))}
+        self._stood = {id_: _Stood(self.turns) for id_ in range(len(members))}
         for id_, birth in enumerate(opening.births):
             if birth.rests:
                 members[id_].turn, members[id_].trained = 1, min(opening.turn_steps, opening.steps)
@@ -253,110 +195,86 @@ class Lineage:
                     reading = members[event.member]
                     reading.turn, reading.trained = event.turn + 1, event.trained
                 case Copied():
-                    self._copied(event, members[event.member])
+                    self._copied(event, members[event.member], members[event.source])
                 case Explored():
                     members[event.member].hparams = event.hparams
         return opening
 
     def _ended(self, event: TurnEnded, member: "_Reading") -> None:
-        one = self._one
-        number, stop = one(event.turn, event.turn), one(event.step, event.step)
-        trained = one(event.trained, event.trained)
-        checkpoint = Checkpoint(member=event.member, turn=number, step=stop, digest=event.digest)
-        points = event.points
-        if len(points) == 1 and points[0][0] == stop:
-            points = ((stop, points[0][1]),)
-        self.turns[event.member, number] = Trained(
+        origin = member.origin
+        place = self.turns.add(
             member=event.member,
-            number=number,
-            start=member.origin.step if member.origin else 0,
-            stop=stop,
-            trained=trained,
+            number=event.turn,
+            start=0 if origin == FRESH else self.turns.stops[origin],
+            stop=event.step,
+            trained=event.trained,
             hparams=member.hparams,
-            points=points,
-            checkpoint=checkpoint,
-            origin=member.origin,
+            points=event.points,
+            digest=event.digest,
+            origin=origin,
             edge=member.edge,
         )
-        member.turn, member.trained = number + 1, trained
-        self._stands_on(event.member, member, checkpoint, "own")
+        member.turn, member.trained = event.turn + 1, event.trained
+        self._stands_on(event.member, member, place, "own")
 
-    def _copied(self, event: Copied, member: "_Reading") -> None:
-        weights = event.weights.checkpoint if event.weights else None
-        if weights is not None:
-            weights = self._left(weights)
+    def _copied(self, event: Copied, member: "_Reading", source: "_Reading") -> None:
+        place = self._left(event.weights.checkpoint) if event.weights else FRESH
+        # A copy of the source's values is one object with them.
+        hparams = event.hparams
+        if hparams is not None and same(hparams, source.hparams):
+            hparams = source.hparams
         made = Copy(
             member=event.member,
             source=event.source,
             kind=event.kind,
             turn=member.turn,
             trained=member.trained,
-            weights=weights,
-            hparams=event.hparams,
+            weights=self.turns.checkpoint(place) if event.weights else None,
+            hparams=hparams,
         )
         self.copies.append(made)
-        if weights is not None:
-            self._stands_on(event.member, member, weights, event.kind)
-        if event.hparams is not None:
-            member.hparams = event.hparams
+        if event.weights:
+            self._stands_on(event.member, member, place, event.kind)
+        if hparams is not None:
+            member.hparams = hparams
 
-    def _left(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Return the checkpoint as its turn left it, or refuse one that no turn left.
+    def _left(self, checkpoint: Checkpoint) -> int:
+        """Return the place of the turn that left a checkpoint, or refuse one that no turn left.
 
         Each line must lead back to first weights.
         """
-        left = self.turns.get((checkpoint.member, checkpoint.turn))
-        if left is None or left.checkpoint != checkpoint:
+        key = checkpoint.member, checkpoint.turn
+        place = self.turns.place(key) if key in self.turns else FRESH
+        if place == FRESH or self.turns.checkpoint(place) != checkpoint:
             raise CorruptLog(
                 f"copied weights must be what a turn left, but none left checkpoint "
                 f"{checkpoint.key} at step {checkpoint.step}"
             )
-        return left.checkpoint
+        return place
 
-    def _stands_on(self, id_: int, member: "_Reading", on: Checkpoint, edge: str) -> None:
-        member.origin, member.edge = on, edge
-        self._stood[id_].add(member.trained, on)
-
-
-def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
-    """Return the lowest, the highest and the last of some points, in their order."""
-    finite = [(score, place) for place, (_, score) in enumerate(points) if score is not None]
-    places = {len(points) - 1} if points else set()
-    if finite:
-        places |= {min(finite)[1], max(finite)[1]}
-    return tuple(points[place] for place in sorted(places))
-
-
-class _Ends(Mapping[Key, int]):
-    """Where turns ended, read from them: a long log's turns are too many for a second table."""
-
-    __slots__ = ("_turns",)
-
-    def __init__(self, turns: Mapping[Key, Trained]) -> None:
-        self._turns = turns
-
-    def __getitem__(self, key: Key) -> int:
-        return self._turns[key].trained
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._turns)
-
-    def __len__(self) -> int:
-        return len(self._turns)
+    def _stands_on(self, id_: int, member: "_Reading", place: int, edge: str) -> None:
+        member.origin, member.edge = place, edge
+        self._stood[id_].add(member.trained, place)
 
 
 class _Stood:
-    """What a member stood on, from which step of its budget on; None is fresh weights."""
+    """What a member stood on, from which step of its budget on: the places of turns."""
 
-    __slots__ = ("on", "trained")
+    __slots__ = ("_on", "_trained", "_turns")
 
-    def __init__(self) -> None:
-        self.trained = [0]
-        self.on: list[Checkpoint | None] = [None]
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._trained, self._on = array("q", [0]), array("q", [FRESH])
 
-    def add(self, trained: int, on: Checkpoint) -> None:
-        self.trained.append(trained)
-        self.on.append(on)
+    def add(self, trained: int, place: int) -> None:
+        self._trained.append(trained)
+        self._on.append(place)
+
+    def at(self, trained: int | None) -> Checkpoint | None:
+        """Return what it was when so many steps were used; None is now."""
+        nth = len(self._on) if trained is None else bisect_right(self._trained, trained)
+        place = self._on[nth - 1] if nth else FRESH
+        return None if place == FRESH else self._turns.checkpoint(place)
 
 
 class _Reading:
@@ -366,7 +284,8 @@ class _Reading:
 
     def __init__(self, hparams: Hparams) -> None:
         self.hparams = hparams
-        self.origin: Checkpoint | None = None
+        # The place of the turn that left its weights.
+        self.origin = FRESH
         self.edge = "fresh"
         self.turn = 0
         self.trained = 0

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from ramet.errors import UsageError
 from ramet.events import AnyEvent, TurnEnded
-from ramet.history.lineage import Key
+from ramet.history.turns import Key
 from ramet.series import Numbers, Steps
 
 

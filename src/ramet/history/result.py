@@ -13,10 +13,11 @@ from ramet.history.account import Account
 from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.frames import Row, Table, columns, each_row, rows, sign_of
 from ramet.history.keeping import needed
-from ramet.history.lineage import Lineage, Trained
+from ramet.history.lineage import Lineage
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.state import check_seats
+from ramet.history.turns import Trained
 from ramet.places import existing, place
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Events that are read at a time where a log is not kept.
-PAGE = 20_000
+PAGE = 4_000
 
 
 def load(

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from ramet.events import RunOpened
-from ramet.history.lineage import Lineage, Trained
+from ramet.history.lineage import Lineage
+from ramet.history.turns import Trained
 from ramet.population import Checkpoint
 from ramet.schedule import Leg, Piece, Schedule, Source
 from ramet.space import same

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ramet.history import Lineage, Trained
-from ramet.history.lineage import Key
+from ramet.history.turns import Key
 from ramet.plots.story import Point
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ramet.history import Result, Trained
-from ramet.history.lineage import Key
+from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.scales import Scale, elsewhere, scale_of
 from ramet.plots.story import (
@@ -20,7 +20,6 @@ from ramet.plots.story import (
     groups_of,
     start_of,
     stretches,
-    turns_of,
 )
 from ramet.plots.thinning import drawn_of, left_out
 
@@ -41,12 +40,12 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
     axes = drawing.axes_for(ax)
     axes.set_xlabel("steps trained")
     drawing.entitle(axes, result, name)
-    turns = turns_of(result)
+    turns = result.lineage().turns
     if not turns:
         axes.set_ylabel(drawing.literal(name))
         return drawing.say(axes, "no turn has ended yet")
     # Turns between two changes share their values.
-    distinct = {id(turn.hparams): turn.hparams for turn in turns}
+    distinct = {id(hparams): hparams for hparams in turns.hparams}
     values = [hparams[name] for hparams in distinct.values()]
     places = scale.places(values)
     handles = [*_members(axes, result, scale), *_best(axes, result, scale)]

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from ramet import wording
 from ramet.history import Result, Trained
-from ramet.history.lineage import Key
 from ramet.history.metrics import metric as read
+from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.scales import WIDE, Floats, Scale, drawable, elsewhere
 from ramet.plots.scores import best, limit, members

@@ -69,8 +69,7 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
 
 def _last_turns(result: Result) -> list[Trained]:
     """Return the last turn of each member that has a score, the best one last."""
-    last = {turn.member: turn for turn in result.lineage().turns.values()}.values()
-    scored = [turn for turn in last if turn.score is not None]
+    scored = [turn for turn in result.lineage().turns.last() if turn.score is not None]
     return sorted(scored, key=lambda turn: (turn.score, -turn.member))
 
 

@@ -22,7 +22,6 @@ from ramet.plots.story import (
     groups_of,
     score_of,
     stretches,
-    turns_of,
 )
 from ramet.plots.thinning import drawn_of, left_out
 
@@ -48,7 +47,7 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     axes = drawing.axes_for(ax)
     axes.set(xlabel="steps trained", ylabel="score")
     drawing.entitle(axes, result, _summary(result))
-    if not turns_of(result):
+    if not result.lineage().turns:
         return drawing.say(axes, "no turn has ended yet")
     paths = _paths(result)
     shown = np.array([y for each in paths.values() for path in each for _, y in path])
@@ -58,7 +57,7 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     scale = scale_of_scores(shown, sign)
     handles = [*members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
-    reported = [score for turn in turns_of(result) for _, score in turn.points]
+    reported = result.lineage().turns.reported()
     beyond = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
     remarks = [*beyond, *elsewhere(reported, "scores"), *left_out(result)]
     drawing.legend(axes, [*handles, *remarks])

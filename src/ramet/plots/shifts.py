@@ -154,24 +154,31 @@ def _merged(stints: Sequence[Stint], bottom: float) -> Iterator[Bar]:
 
 def seen(bars: Iterable[Bar], least: float) -> Iterator[Bar]:
     """Join what is too short to be seen apart; no bar of what failed is joined to any other."""
+    # The first and the last of those that are joined, and when the longest of them stops.
+    first: Bar | None = None
     last: Bar | None = None
+    stop = 0.0
     for bar in bars:
-        if last and _too_short(last, bar, least):
-            last = last._replace(stop=max(last.stop, bar.stop), turn=bar.turn, text="")
+        if first and _too_short(first, stop, bar, least):
+            last, stop = bar, max(stop, bar.stop)
             continue
-        if last:
-            yield last
-        last = bar
-    if last:
-        yield last
+        if first and last:
+            yield _joined(first, last, stop)
+        first, last, stop = bar, bar, bar.stop
+    if first and last:
+        yield _joined(first, last, stop)
 
 
-def _too_short(last: Bar, bar: Bar, least: float) -> bool:
+def _joined(first: Bar, last: Bar, stop: float) -> Bar:
+    return first if first is last else first._replace(stop=stop, turn=last.turn, text="")
+
+
+def _too_short(first: Bar, stop: float, bar: Bar, least: float) -> bool:
     return (
-        bar.bottom == last.bottom
-        and bar.failed == last.failed
-        and bar.start - last.stop < least
-        and last.stop - last.start < BLOCK * least
+        bar.bottom == first.bottom
+        and bar.failed == first.failed
+        and bar.start - stop < least
+        and stop - first.start < BLOCK * least
         and bar.stop - bar.start < BLOCK * least
     )
 

@@ -2,22 +2,16 @@
 
 import sys
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ramet.history import Copy, Lineage, Result, Trained
-from ramet.history.lineage import Key
+from ramet.history.turns import Key
 from ramet.plots.scales import drawable
 
 # What FIRE's members without a sub-population are called.
 EVALUATORS = "evaluators"
 
 Point = tuple[float, float]
-
-
-def turns_of(result: Result) -> list[Trained]:
-    """Return all turns that ended, in the order of their ends."""
-    return list(result.lineage().turns.values())
 
 
 def score_of(turn: Trained, sign: int) -> float:
@@ -83,14 +77,12 @@ def copies_from(lineage: Lineage, most: int = sys.maxsize) -> list[tuple[Copy, T
 
     Of many, these are some, evenly spaced.
     """
-    numbers: defaultdict[int, list[int]] = defaultdict(list)
-    for member, number in lineage.turns:
-        numbers[member].append(number)
     found = []
     for copy in lineage.copies[:: max(1, -(-len(lineage.copies) // most))]:
-        before = bisect_left(numbers[copy.member], copy.turn)
+        numbers = lineage.turns.numbers_of(copy.member)
+        before = bisect_left(numbers, copy.turn)
         if copy.weights is not None and before:
-            last = lineage.turns[copy.member, numbers[copy.member][before - 1]]
+            last = lineage.turns[copy.member, numbers[before - 1]]
             taken = lineage.turns[copy.weights.member, copy.weights.turn]
             found.append((copy, last, taken))
     return found

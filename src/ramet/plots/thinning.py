@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 
 from ramet import wording
 from ramet.history import Lineage, Result
-from ramet.history.lineage import Key
+from ramet.history.turns import Key
 from ramet.plots import drawing
 
 # Turns that a picture shows: for twenty members, more than it has pixels from left to right.
@@ -48,6 +48,7 @@ def left_out(result: Result) -> list[Artist]:
 def _spaced(lineage: Lineage) -> Iterator[tuple[Key, Key]]:
     """Yield turns by their member and the part of the run in which they ended, the last last."""
     parts = max(LEAST, MOST // len(lineage.opening.births))
-    end = max(turn.trained for turn in lineage.turns.values())
-    for key, turn in lineage.turns.items():
-        yield (turn.member, turn.trained * parts // (end + 1)), key
+    turns = lineage.turns
+    end = max(turns.trained)
+    for (member, number), trained in zip(turns, turns.trained, strict=True):
+        yield (member, trained * parts // (end + 1)), (member, number)

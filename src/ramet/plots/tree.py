@@ -13,11 +13,11 @@ from matplotlib.lines import Line2D
 
 from ramet.history import Lineage, Result, Trained
 from ramet.history.frames import sign_of
-from ramet.history.lineage import Key
+from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, count_descendants, tree_of
 from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shaded
-from ramet.plots.story import behind_best, score_of, turns_of
+from ramet.plots.story import behind_best, score_of
 from ramet.plots.thinning import drawn_of, left_out
 
 # What tree colours by unless it is told a hyperparameter.
@@ -54,7 +54,7 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     axes = drawing.axes_for(ax, size=SIZE)
     axes.set(xlabel="steps trained", yticks=[])
     drawing.entitle(axes, result, "whose weights live on")
-    if not turns_of(result):
+    if not result.lineage().turns:
         return drawing.say(axes, "no turn has ended yet")
     lineage = drawn_of(result)
     standing = count_descendants(lineage)

@@ -19,7 +19,7 @@ def section(subject: Subject, figures: Figures) -> Markup:
         ("From first event to last", _lasted(subject)),
         (
             "Members trained",
-            f"{wording.duration(_trained(subject.result.account.attempts))}, all together",
+            f"{wording.duration(subject.result.account.attempts.trained_s)}, all together",
         ),
         ("Behind the best", _behind(subject)),
         ("Workers were idle", _idle(subject.stints)),
@@ -36,17 +36,11 @@ def _lasted(subject: Subject) -> str:
     )
 
 
-def _trained(attempts: Iterable[Attempt]) -> float:
-    """Return how long attempts took, summed over members."""
-    return sum(attempt.took_s or 0.0 for attempt in attempts)
-
-
 def _behind(subject: Subject) -> str | None:
     """Return how long the turns took that made the best weights."""
     keys = {turn.key for turn in subject.behind}
-    attempts = subject.result.account.attempts
-    its = [it for it in attempts if not it.failed and (it.member, it.turn) in keys]
-    return f"{wording.duration(_trained(its))}, {wording.count(len(its), 'turn')}" if its else None
+    its = list(subject.result.account.attempts.ended(keys))
+    return f"{wording.duration(sum(its))}, {wording.count(len(its), 'turn')}" if its else None
 
 
 def _kept(subject: Subject) -> str:

@@ -1,6 +1,6 @@
 """The page's pictures: plots, each with what a pointer on it is told."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -8,8 +8,8 @@ from matplotlib.collections import LineCollection
 
 from ramet import plots, wording
 from ramet.history import Trained
-from ramet.history.lineage import Key
 from ramet.history.metrics import metric
+from ramet.history.turns import Key
 from ramet.plots import shifts
 from ramet.plots.branches import count_descendants, tree_of
 from ramet.plots.drawing import figure_of
@@ -130,7 +130,7 @@ class Figures:
     def parallel(self) -> Markup:
         """Draw all members at once, through all hyperparameters."""
         axes = plots.parallel(self._result, canvas(4.6))
-        last = list({turn.member: turn for turn in self._every}.values())
+        last = self._subject.lineage.turns.last()
         scored = [turn for turn in last if turn.score is not None]
         scored.sort(key=lambda turn: (turn.score, -turn.member))
         paths = [it for it in axes.collections if isinstance(it, LineCollection)][-1:]
@@ -155,10 +155,6 @@ class Figures:
             tall=shifts.HEIGHT / 2,
         )
         return self._figure(axes, "Workers", "Who trained which member when.", said)
-
-    @property
-    def _every(self) -> Iterable[Trained]:
-        return self._subject.lineage.turns.values()
 
     def _all(self, points: Sequence[Point]) -> Said:
         return Said(points, list(range(len(points))))
