@@ -26,7 +26,7 @@ def show(train):
 
 # Each trains by OFFSET, an expression that the case is about.
 LOOP = """
-def train(member{parameters}):
+def train(session{parameters}):
     state = {{"w": session.rng.normal(size=3)}}
     for turn in session.turns(state):
         for _ in turn:
@@ -67,7 +67,7 @@ CASES = {
 def scaled(by):
     def wrap(function):
         @functools.wraps(function)
-        def inner(member): return function(member, by)
+        def inner(session): return function(session, by)
         return inner
     return wrap
 
@@ -77,9 +77,9 @@ def scaled(by):
     "a cell beside a lock": """
 def guarded(by):
     lock = threading.Lock()
-    def inner(member):
+    def inner(session):
         with lock:
-            return loop(member, by)
+            return loop(session, by)
     return inner
 """
     + LOOP.replace("def train", "def loop").format(parameters=", by", offset="by")
@@ -115,19 +115,21 @@ def test_workers_train_with_the_values_of_the_first_process(text: str, tmp_path:
 HELD = """
 class Trainer:
     def __init__(self): self.lock, self.offset = threading.Lock(), OFFSET
-    def __call__(self, member):
-        with self.lock: return loop(member, self.offset)
+    def __call__(self, session):
+        with self.lock: return loop(session, self.offset)
 
 class Holder:
     def __init__(self, trainer): self.trainer = trainer
-    def __call__(self, member): return self.trainer(member)
+    def __call__(self, session): return self.trainer(session)
 
 OFFSET = 0.5
 trainer = Trainer()
 """ + LOOP.replace("def train", "def loop").format(parameters=", by", offset="by")
 
 
-@pytest.mark.parametrize("train", ["trainer", "Holder(trainer)", "lambda member: trainer(member)"])
+@pytest.mark.parametrize(
+    "train", ["trainer", "Holder(trainer)", "lambda session: trainer(session)"]
+)
 def test_each_worker_has_its_own_of_an_object_that_cannot_be_pickled(
     train: str, tmp_path: Path
 ) -> None:
