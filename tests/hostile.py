@@ -24,6 +24,14 @@ def raising(rng: random.Random, folder: Path) -> Look:
     return lambda: {}["nothing"]
 
 
+def talkative(rng: random.Random, folder: Path) -> Look:
+    def look() -> None:
+        # More than a pipe holds.
+        raise KeyError("x" * 300_000)
+
+    return look
+
+
 def greedy(rng: random.Random, folder: Path) -> Look:
     return lambda: bytearray(5_000_000_000)
 

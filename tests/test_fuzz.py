@@ -54,3 +54,10 @@ def test_a_trial_without_end_is_counted_and_the_next_one_is_tried() -> None:
     tally = fuzz("hostile", hostile.hanging, Plan(seed=0, trials=2, limit_s=1.0))
 
     assert (tally.hangs, tally.trials) == (2, 2)
+
+
+@pytest.mark.slow
+def test_however_much_is_reported_no_trial_waits_until_it_is_read() -> None:
+    tally = fuzz("hostile", hostile.talkative, Plan(seed=0, trials=5, limit_s=20.0))
+
+    assert (tally.hangs, tally.crashes, tally.trials) == (0, 5, 5)

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +80,14 @@ def _watched(tally: Tally, target: Target, plan: Plan, until: float, folder: Pat
     theirs.close()
     hung = False
     while process.is_alive():
-        process.join(LOOK_S)
+        # Before its pipe is full: a trial would wait until it is read.
+        _take_in(tally, ours, wait_s=LOOK_S)
         at[2] = time.monotonic() > until
         if hung := time.monotonic() - at[1] > plan.limit_s:
             process.kill()
             process.join()
     number = int(at[0])
-    try:
-        while True:
-            _count(tally, *ours.recv())
-    except EOFError:
-        pass
+    _take_in(tally, ours)
     if hung:
         tally.hangs += 1
         tally.say(f"trial {number} of seed {plan.seed} took longer than {plan.limit_s:g} s")
@@ -101,6 +99,17 @@ def _watched(tally: Tally, target: Target, plan: Plan, until: float, folder: Pat
     tally.trials += number + 1 - plan.first
     left = None if plan.trials is None else plan.trials - (number + 1 - plan.first)
     return replace(plan, first=number + 1, trials=left) if left != 0 else None
+
+
+def _take_in(tally: Tally, reports: Connection, *, wait_s: float = 0.0) -> None:
+    """Take in what was reported; wait for as long for the first of it, or for the end."""
+    try:
+        while reports.poll(wait_s):
+            _count(tally, *reports.recv())
+            wait_s = 0.0
+    except (EOFError, OSError):
+        # All was reported, or the last report was cut off. Its process is about to end.
+        time.sleep(wait_s)
 
 
 def _count(tally: Tally, name: str, value: float, said: str) -> None:
