@@ -189,3 +189,66 @@ def forking(member):
 go(forking)
 """
     ran(written(tmp_path, text))
+
+
+def test_an_exit_handler_that_catches_everything_is_named_once_and_ended(tmp_path: Path) -> None:
+    text = """
+def stubborn():
+    for _ in range(3):
+        try:
+            waits_for_ever.wait()
+        except BaseException:
+            pass
+if __name__ == "__mp_main__":
+    leaving.AGAIN_S = 0.1
+    atexit.register(stubborn)
+go(train)
+"""
+    code, out, err = finished(started(written(tmp_path, text)))
+    assert (code, out) == (0, "over\n"), err
+    assert err.count("still ran") == 2
+    # Not by force, which shows where all threads are.
+    assert "Timeout" not in err
+
+
+def test_an_exit_handler_that_holds_the_lock_of_python_is_ended_by_force(tmp_path: Path) -> None:
+    text = """
+if __name__ == "__mp_main__":
+    leaving.MARGIN_S = 0.2
+    # Locked twice, it is waited for for ever; no signal ends that.
+    mutex = ctypes.create_string_buffer(64)
+    for _ in range(2):
+        atexit.register(ctypes.PyDLL(None).pthread_mutex_lock, mutex)
+go(train)
+"""
+    _, out, err = finished(started(written(tmp_path, text)))
+    assert out == "over\n"
+    assert "Timeout" in err
+
+
+def test_what_open_files_hold_back_is_written_out(tmp_path: Path) -> None:
+    text = """
+def logs(session):
+    sys.log = open(f"log-{os.getpid()}", "w")
+    sys.log.write("to the last line")
+    train(session)
+
+go(logs)
+"""
+    ran(written(tmp_path, text))
+    logs = list(tmp_path.glob("log-*"))
+    assert len(logs) >= 1
+    assert {log.read_text() for log in logs} == {"to the last line"}
+
+
+def test_a_signal_to_end_cuts_no_exit_handler_short(tmp_path: Path) -> None:
+    text = """
+def last():
+    os.kill(os.getpid(), signal.SIGTERM)
+    Path(f"last-{os.getpid()}").touch()
+if __name__ == "__mp_main__":
+    atexit.register(last)
+go(train)
+"""
+    _, _, err = finished(started(written(tmp_path, text)))
+    assert len(list(tmp_path.glob("last-*"))) == 2, err

@@ -225,8 +225,26 @@ def test_what_cannot_be_paused_keeps_no_store_locked_after_a_fork(
         patch.setattr(forking, "_open", [refuses, store._database, refuses])  # noqa: SLF001
         with pytest.raises(OSError, match="not now"):
             forking._pause_all()  # noqa: SLF001 - as a fork does
+        # No connection of the others goes through the fork.
+        assert store._database._connection is None  # noqa: SLF001 - nothing else shows it
         forking._resume_all()  # noqa: SLF001
     assert store.runs() == ["lm"]
+
+
+def test_a_store_that_could_not_be_paused_can_be_used_after_the_fork(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError("not now")
+
+    database = store._database  # noqa: SLF001 - no file refuses to be closed
+    with monkeypatch.context() as patch:
+        patch.setattr(forking, "_open", [database])
+        patch.setattr(database, "_disconnect", refuse)
+        with pytest.raises(OSError, match="not now"):
+            forking._pause_all()  # noqa: SLF001 - as a fork does
+        forking._resume_all()  # noqa: SLF001
+    assert not database._lock.locked()  # noqa: SLF001 - or it would be waited for for ever
 
 
 def test_a_link_to_a_store_has_the_lock_of_the_store(

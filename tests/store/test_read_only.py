@@ -18,6 +18,7 @@ from ramet.clock import SystemClock
 from ramet.errors import CorruptStore, NotAStore, StoreBusy, StoreError, StoreReadOnly
 from ramet.process import SystemProcesses
 from ramet.store import SQLiteStore, schema
+from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.statements import migrations, statements
 from ramet.testing import FakeClock
@@ -356,6 +357,52 @@ def test_a_look_of_a_process_that_writes_leaves_it_free_to_open_the_store_again(
         end_turn(store, claim(store))
 
     looks.read(reopened)
+
+
+def test_a_look_of_a_process_that_will_write_again_leaves_it_free_to(joined: Path) -> None:
+    store = SQLiteStore(joined)
+    store.close()
+    as_it_is(joined).read(lambda _: end_turn(store, claim(store)))
+
+
+def test_a_look_through_a_link_leaves_who_writes_free_as_well(joined: Path) -> None:
+    link = joined.with_name("link.db")
+    link.symlink_to(joined)
+    store = SQLiteStore(joined)
+    store.close()
+    as_it_is(link).read(lambda _: end_turn(store, claim(store)))
+
+
+def test_a_look_that_begins_while_another_keeps_a_writer_out_waits_for_its_end(
+    joined: Path,
+) -> None:
+    looking, done = threading.Event(), threading.Event()
+
+    def slow(_: sqlite3.Connection) -> None:
+        looking.set()
+        done.wait(60)
+
+    looker = threading.Thread(target=as_it_is(joined).read, args=(slow,))
+    looker.start()
+    assert looking.wait(60)
+
+    def end() -> None:
+        done.set()
+        looker.join()
+
+    writer = Database(joined, clock=FakeClock(), processes=SystemProcesses(), patience_s=0.5)
+    second = ReadOnlyDatabase(
+        joined, clock=EndsALook(end), processes=SystemProcesses(), patience_s=60.0
+    )
+
+    def write(_: sqlite3.Connection) -> None:
+        with writer.writing(synced=False) as connection:
+            connection.execute("UPDATE runs SET steps = steps")
+
+    try:
+        second.read(write)
+    finally:
+        end()
 
 
 def test_a_store_is_not_opened_to_write_within_a_look(joined: Path) -> None:
