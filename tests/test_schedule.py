@@ -318,3 +318,15 @@ def test_arithmetic_alone_says_the_rate_of_a_step(some: Schedule) -> None:
     assert [rate(step) for step in range(some.steps + 3)] == [
         some(step)["lr"] for step in range(some.steps + 3)
     ]
+
+
+def test_a_schedule_that_an_earlier_version_saved_is_read_and_saved_alike(tmp_path: Path) -> None:
+    found = {"run": "lm", "seed": 1, "mode": "max", "score": 0.5, "ready": 5, "legs": []}
+    pieces = [{"start": 0, "stop": 10, "hparams": {"lr": 0.1}}]
+    saved = {"format": "ramet schedule", "version": 1, "pieces": pieces, "source": found}
+    (tmp_path / "before.json").write_text(json.dumps(saved))
+    schedule = Schedule.load(tmp_path / "before.json")
+    assert schedule.source is not None
+    assert schedule.source.turn_steps == 5
+    schedule.save(tmp_path / "after.json")
+    assert json.loads((tmp_path / "after.json").read_text())["source"]["ready"] == 5

@@ -38,8 +38,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mode: Literal["max", "min"]
     # Of the weights, as it was reported.
     score: float | None
-    # Steps between two decisions, and between two scores.
-    turn_steps: int
+    # Steps between two decisions, and between two scores. Files name the first "ready".
+    turn_steps: int = msgspec.field(name="ready")
     evaluate_every: int | None = None
     # All turns behind the weights; none once the schedule is no longer the one that they had.
     legs: tuple[Leg, ...] = ()
