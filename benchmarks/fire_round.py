@@ -20,7 +20,7 @@ from ramet.population import Checkpoint, Curve, Member, Population
 from ramet.strategies import Annotate, Evaluation, Rating
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-5, 1.0))
-READY, EVERY = 48, 4
+TURN_STEPS, EVERY = 48, 4
 
 
 def population(fire: ramet.FIRE, points: int, rng: np.random.Generator) -> Population:
@@ -48,7 +48,7 @@ def population(fire: ramet.FIRE, points: int, rng: np.random.Generator) -> Popul
                 data=data,
                 trained=stop,
                 step=stop,
-                turn=stop // READY,
+                turn=stop // TURN_STEPS,
                 curve=Curve(steps, tuple(scores.tolist())),
                 checkpoint=Checkpoint(member=id_, turn=0, step=stop, digest="d"),
             )
@@ -75,7 +75,7 @@ def main() -> None:
     chosen = options.parse_args()
     rng = np.random.default_rng(0)
     for workers in chosen.workers:
-        fire = ramet.FIRE.for_workers(workers, turn_steps=READY, evaluate_every=EVERY)
+        fire = ramet.FIRE.for_workers(workers, turn_steps=TURN_STEPS, evaluate_every=EVERY)
         for points in chosen.points:
             seen = [population(fire, points + more, rng) for more in range(chosen.times + 1)]
             first, *rest = [decision_ms(fire, each, seed) for seed, each in enumerate(seen)]

@@ -29,7 +29,7 @@ from ramet.history.lineage import Lineage
 from ramet.history.schedule import schedule_behind
 from ramet.population import Checkpoint
 
-READY = 10
+TURN_STEPS = 10
 
 
 def log(members: int, turns: int, *, synchronous: bool = True) -> Iterator[AnyEvent]:
@@ -40,9 +40,9 @@ def log(members: int, turns: int, *, synchronous: bool = True) -> Iterator[AnyEv
         name="run",
         seed=0,
         mode="max",
-        steps=READY * turns,
+        steps=TURN_STEPS * turns,
         synchronous=synchronous,
-        turn_steps=READY,
+        turn_steps=TURN_STEPS,
         keep="lineage",
         space=space.describe(),
         strategy={},
@@ -50,7 +50,7 @@ def log(members: int, turns: int, *, synchronous: bool = True) -> Iterator[AnyEv
     )
     skill = rng.random(members)
     for turn in range(turns):
-        step = READY * (turn + 1)
+        step = TURN_STEPS * (turn + 1)
         kept = [Checkpoint(member=m, turn=turn, step=step, digest="0" * 32) for m in range(members)]
         for member in range(members):
             yield TurnEnded(

@@ -39,7 +39,7 @@ from ramet.testing.quadratic_optimum import (
 if TYPE_CHECKING:
     pass
 
-READY = 48
+TURN_STEPS = 48
 EVALUATE_EVERY = 4
 SIZES = (22, 36, 50)
 FEW = (6, 9, 15)
@@ -50,14 +50,14 @@ COSINE = ramet.Cosine()
 
 def random(workers: int, every: int) -> ramet.Strategy:
     return ramet.RandomSearch(
-        population=workers, turn_steps=READY, evaluate_every=every, synchronous=True
+        population=workers, turn_steps=TURN_STEPS, evaluate_every=every, synchronous=True
     )
 
 
 def hand(workers: int, every: int, shape: Shape = COSINE) -> ramet.Strategy:
     return ramet.HandTuned(
         population=workers,
-        turn_steps=READY,
+        turn_steps=TURN_STEPS,
         shapes={"lr": shape},
         evaluate_every=every,
         synchronous=True,
@@ -67,7 +67,7 @@ def hand(workers: int, every: int, shape: Shape = COSINE) -> ramet.Strategy:
 def pbt(workers: int, every: int, factors: Sequence[float] = FIRES) -> ramet.Strategy:
     return ramet.PBT(
         population=workers,
-        turn_steps=READY,
+        turn_steps=TURN_STEPS,
         exploit=ramet.Truncation(0.25),
         explore=ramet.Perturb(factors),
         evaluate_every=every,
@@ -76,7 +76,7 @@ def pbt(workers: int, every: int, factors: Sequence[float] = FIRES) -> ramet.Str
 
 
 def fire(workers: int, every: int) -> ramet.Strategy:
-    return ramet.FIRE.for_workers(workers, turn_steps=READY, evaluate_every=every)
+    return ramet.FIRE.for_workers(workers, turn_steps=TURN_STEPS, evaluate_every=every)
 
 
 # What makes the strategy, of workers and steps between two scores; and for how many workers.
@@ -117,7 +117,7 @@ class Trial:
             self.task,
             QUADRATIC_SPACE,
             make(self.workers, self.evaluate_every),
-            steps=self.rounds * READY,
+            steps=self.rounds * TURN_STEPS,
             mode="max",
             seed=seed,
             progress=False,
@@ -150,7 +150,7 @@ def main() -> None:
     options.add_argument("--noise", type=float, default=1.0, help="in curvatures")
     options.add_argument("--deviation", type=float, default=0.02, help="of a score's error")
     options.add_argument("--evaluate-every", type=int, default=EVALUATE_EVERY, metavar="STEPS")
-    options.add_argument("--rounds", type=int, default=40, help=f"of {READY} steps")
+    options.add_argument("--rounds", type=int, default=40, help=f"of {TURN_STEPS} steps")
     options.add_argument("--sampled", action="store_true", help="train weights, not expectations")
     options.add_argument("--methods", nargs="+", choices=[*TRAINED, *EXACT], metavar="METHOD")
     options.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to run in")
@@ -162,8 +162,8 @@ def main() -> None:
     task = SampledQuadratic(**settings) if chosen.sampled else exact
     methods = chosen.methods or [*TRAINED, *EXACT]
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
-    optimum = best_schedule(exact, rounds=chosen.rounds, turn_steps=READY)
-    limit = final_loss(exact, optimum, turn_steps=READY)
+    optimum = best_schedule(exact, rounds=chosen.rounds, turn_steps=TURN_STEPS)
+    limit = final_loss(exact, optimum, turn_steps=TURN_STEPS)
 
     trials = [
         Trial(
@@ -188,8 +188,8 @@ def main() -> None:
             report(summary(trial.method, trial.workers, losses, limit), as_json=chosen.json)
     for method in methods:
         if method in EXACT:
-            schedule = EXACT[method](exact, rounds=chosen.rounds, turn_steps=READY)
-            loss = final_loss(exact, schedule, turn_steps=READY)
+            schedule = EXACT[method](exact, rounds=chosen.rounds, turn_steps=TURN_STEPS)
+            loss = final_loss(exact, schedule, turn_steps=TURN_STEPS)
             report(summary(method, None, [loss], limit), as_json=chosen.json)
     if chosen.figure:
         # Those with more workers find much the same.
@@ -197,7 +197,7 @@ def main() -> None:
         drawn = {m: fewest[m].run(medians[fewest[m]]) for m in methods if m in fewest}
         from benchmarks.quadratic_figure import draw  # noqa: PLC0415 - takes an extra
 
-        draw(optimum, READY, drawn, chosen.figure)
+        draw(optimum, TURN_STEPS, drawn, chosen.figure)
 
 
 if __name__ == "__main__":

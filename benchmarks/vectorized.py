@@ -28,8 +28,8 @@ from ramet.events import RoundEnded
 Shape = tuple[str, str]
 
 # Steps in a turn: of a few hundredths of a second for one member, of a tenth or two in PyTorch.
-READY = {("jax", "mlp"): 2_000, ("torch", "mlp"): 500}
-READY_CONV = 20
+TURN_STEPS = {("jax", "mlp"): 2_000, ("torch", "mlp"): 500}
+TURN_STEPS_CONV = 20
 # Rounds that are not timed, and that are at least.
 WARM, ROUNDS = 2, 4
 # Steps of all members that are timed at least: a few seconds.
@@ -90,19 +90,19 @@ class Timed:
 
 def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float, float, float]:
     """Return the steps a second of a run, and when what was timed of it began and ended."""
-    ready = READY.get(shape, READY_CONV)
-    rounds = max(ROUNDS, -(-TIMED.get(shape, TIMED_CONV) // (members * ready)))
+    turn_steps = TURN_STEPS.get(shape, TURN_STEPS_CONV)
+    rounds = max(ROUNDS, -(-TIMED.get(shape, TIMED_CONV) // (members * turn_steps)))
     strategy: ramet.Strategy = ramet.RandomSearch(
-        population=members, turn_steps=ready, synchronous=True
+        population=members, turn_steps=turn_steps, synchronous=True
     )
     if members >= 5:  # noqa: PLR2004 - the fewest that truncation takes
-        strategy = ramet.PBT(population=members, turn_steps=ready, synchronous=True)
+        strategy = ramet.PBT(population=members, turn_steps=turn_steps, synchronous=True)
     with tempfile.TemporaryDirectory() as folder:
         result = ramet.run(
             timed,
             SPACE,
             strategy,
-            steps=ready * (WARM + rounds),
+            steps=turn_steps * (WARM + rounds),
             mode="max",
             seed=0,
             store=Path(folder) / "runs.db",
@@ -112,7 +112,7 @@ def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float
         )
     ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
     taken_s = ends[-1] - ends[WARM - 1]
-    return members * ready * rounds / taken_s, ends[WARM - 1], ends[-1]
+    return members * turn_steps * rounds / taken_s, ends[WARM - 1], ends[-1]
 
 
 def measured(framework: str, net: str, members: int) -> dict[str, Any]:

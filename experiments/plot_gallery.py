@@ -15,7 +15,7 @@ import ramet
 from ramet import plots
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 
-READY, ROUNDS = 48, 40
+TURN_STEPS, ROUNDS = 48, 40
 SEEDS = 5
 # Of the run whose workers are shown.
 PAUSES_S = 0.02, 0.12
@@ -50,7 +50,7 @@ class Slow:
 def pbt(workers: int) -> ramet.PBT:
     return ramet.PBT(
         population=workers,
-        turn_steps=READY,
+        turn_steps=TURN_STEPS,
         exploit=ramet.Truncation(0.25),
         explore=ramet.Perturb((0.5, 0.8, 1.25, 2.0)),
         synchronous=True,
@@ -58,13 +58,13 @@ def pbt(workers: int) -> ramet.PBT:
 
 
 def fire(workers: int) -> ramet.FIRE:
-    return ramet.FIRE.for_workers(workers, turn_steps=READY, evaluate_every=4)
+    return ramet.FIRE.for_workers(workers, turn_steps=TURN_STEPS, evaluate_every=4)
 
 
 def trained(
     strategy: ramet.Strategy, name: str, seed: int = 0, rounds: int = ROUNDS
 ) -> ramet.Result:
-    steps = rounds * READY
+    steps = rounds * TURN_STEPS
     return ramet.run(
         Quadratic(), QUADRATIC_SPACE, strategy, steps=steps, mode="max", seed=seed, name=name
     )
@@ -82,7 +82,7 @@ def logged() -> ramet.Result:
             turn.report(state["w"] @ state["w"])
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
-    return ramet.run(train, space, pbt(12), steps=8 * READY, seed=0, mode="min", name="bowl")
+    return ramet.run(train, space, pbt(12), steps=8 * TURN_STEPS, seed=0, mode="min", name="bowl")
 
 
 def slowly() -> ramet.Result:

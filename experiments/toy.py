@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STEPS = 200
-READY = 5
+TURN_STEPS = 5
 COLOURS = ("#0072b2", "#d55e00")
 
 Copies = Literal["both", "weights", "hparams"]
@@ -35,7 +35,7 @@ def strategies(copies: Copies) -> dict[str, ramet.Strategy]:
     def pbt(exploit: ramet.Truncation | None, explore: Drift | None) -> ramet.PBT:
         return ramet.PBT(
             population=2,
-            turn_steps=READY,
+            turn_steps=TURN_STEPS,
             exploit=exploit,
             explore=explore,
             copies=copies,
@@ -47,7 +47,7 @@ def strategies(copies: Copies) -> dict[str, ramet.Strategy]:
         "PBT": pbt(ramet.Truncation(0.5), Drift()),
         "exploit only": pbt(ramet.Truncation(0.5), None),
         "explore only": pbt(None, Drift()),
-        "grid": ramet.Grid(TOY_START, turn_steps=READY, synchronous=True),
+        "grid": ramet.Grid(TOY_START, turn_steps=TURN_STEPS, synchronous=True),
     }
 
 
@@ -70,7 +70,7 @@ def paths(result: ramet.Result) -> Iterator[list[tuple[int, np.ndarray]]]:
         match event:
             case TurnEnded(member=member):
                 line = [(member, at[member])]
-                for _ in range(event.trained - (event.turn * READY)):
+                for _ in range(event.trained - (event.turn * TURN_STEPS)):
                     at[member] = Toy().step(at[member], hparams[member], 1, np.random.default_rng())
                     line.append((member, at[member]))
                 left[member, event.turn] = at[member]

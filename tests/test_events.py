@@ -30,7 +30,7 @@ from ramet.events import (
 )
 from ramet.population import Checkpoint, Curve, Population, Ties
 from tests import values
-from tests.values import READY, attempt_failed, copied, opening, turn_ended, turn_lost
+from tests.values import TURN_STEPS, attempt_failed, copied, opening, turn_ended, turn_lost
 
 
 def happened(*events: AnyEvent) -> Population:
@@ -263,7 +263,7 @@ def test_who_rests_spends_its_steps_and_is_not_waited_for() -> None:
 def test_who_rests_from_birth_has_a_turn_behind_it() -> None:
     births = [Birth(hparams={"lr": 0.1}), Birth(hparams={"lr": 0.2}, rests=True)]
     population = fold([opening(births=births)])
-    assert [(m.turn, m.trained) for m in population] == [(0, 0), (1, READY)]
+    assert [(m.turn, m.trained) for m in population] == [(0, 0), (1, TURN_STEPS)]
     assert population.arrived == 1
 
 
@@ -413,7 +413,7 @@ def test_weights_from_elsewhere_come_without_a_score_whatever_brings_them(kind: 
 
 
 def test_a_log_from_before_turn_steps_had_that_name_is_the_same_run() -> None:
-    strategy = {"type": "PBT", "population": 3, "turn_steps": READY}
+    strategy = {"type": "PBT", "population": 3, "turn_steps": TURN_STEPS}
     now = replace(opening(), strategy=strategy)
     before = encode(now).replace(b'"turn_steps":', b'"ready":')
     assert before != encode(now)
@@ -421,6 +421,6 @@ def test_a_log_from_before_turn_steps_had_that_name_is_the_same_run() -> None:
 
 
 def test_a_setting_called_ready_beside_turn_steps_is_left_alone() -> None:
-    own = replace(opening(), strategy={"type": "Own", "ready": 1, "turn_steps": READY})
+    own = replace(opening(), strategy={"type": "Own", "ready": 1, "turn_steps": TURN_STEPS})
     assert decode(encode(own)) == own
     assert own.strategy["ready"] == 1

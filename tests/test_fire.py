@@ -16,7 +16,7 @@ from ramet import FIRE, LogUniform, Perturb, Population, Space
 from ramet.population import Checkpoint, Curve, Member
 from ramet.strategies import Action, Annotate, Change, Copy, Evaluation, Rating, Rest
 
-READY = 10
+TURN_STEPS = 10
 SPACE = Space(lr=LogUniform(1e-6, 1e6))
 FLAT = [0.0] * 11
 
@@ -27,7 +27,7 @@ def raw(curve: np.ndarray) -> np.ndarray:
 
 def fire(**settings: Any) -> FIRE:
     defaults = {"size": 4, "evaluators": 2, "smoother": raw, "explore": Perturb((2.0,))}
-    return FIRE(**{"turn_steps": READY, "evaluate_every": 1, **defaults, **settings})
+    return FIRE(**{"turn_steps": TURN_STEPS, "evaluate_every": 1, **defaults, **settings})
 
 
 def line(start: float, slope: float, points: int = 11) -> list[float]:
@@ -93,13 +93,15 @@ class Scene:
                 hparams={"lr": 10.0**-id_},
                 trained=last,
                 step=last,
-                turn=last // READY,
+                turn=last // TURN_STEPS,
                 group=group,
                 ranked=group == 1,
                 reborn=self.reborn.get(id_),
                 data=msgspec.to_builtins(data),
                 curve=Curve(tuple(range(last - len(curve) + 1, last + 1)), tuple(curve)),
-                checkpoint=Checkpoint(member=id_, turn=last // READY - 1, step=last, digest="d"),
+                checkpoint=Checkpoint(
+                    member=id_, turn=last // TURN_STEPS - 1, step=last, digest="d"
+                ),
             )
         )
 
@@ -414,7 +416,7 @@ def test_f_failed_training_rates_nobody_and_is_no_success() -> None:
 
 def test_f_an_evaluation_that_lost_a_turn_has_failed() -> None:
     evaluation, curve = evaluating(4, 0, line(0, 2))
-    early = msgspec.structs.replace(evaluation, since=evaluation.since - READY)
+    early = msgspec.structs.replace(evaluation, since=evaluation.since - TURN_STEPS)
     scene = Scene([line(0, 1), *level(3, at=-9)], level(), evaluators=[(early, curve), None])
     assert scene.outcomes() == {8: "failed"}
 

@@ -13,13 +13,13 @@ from ramet import Choice, Cosine, Drops, HandTuned, Integer, LogUniform, Space, 
 from ramet.errors import SpaceError, StrategyError
 from ramet.strategies import Change
 from tests import values
-from tests.values import READY, STEPS
+from tests.values import STEPS, TURN_STEPS
 
-PACE: dict[str, Any] = {"population": 5, "turn_steps": READY}
+PACE: dict[str, Any] = {"population": 5, "turn_steps": TURN_STEPS}
 
 
 def tuned(**shapes: Any) -> HandTuned:
-    return HandTuned(population=1, turn_steps=READY, shapes=shapes, initial=[{"lr": 0.8}])
+    return HandTuned(population=1, turn_steps=TURN_STEPS, shapes=shapes, initial=[{"lr": 0.8}])
 
 
 def test_a_member_is_born_with_the_middle_of_its_first_turn() -> None:
@@ -60,7 +60,10 @@ def test_a_schedule_is_relative_to_what_each_member_was_born_with() -> None:
 
 def test_a_scheduled_integer_stays_whole() -> None:
     strategy = HandTuned(
-        population=1, turn_steps=READY, shapes={"n": lambda _: 0.3}, initial=[{"n": 9, "lr": 0.1}]
+        population=1,
+        turn_steps=TURN_STEPS,
+        shapes={"n": lambda _: 0.3},
+        initial=[{"n": 9, "lr": 0.1}],
     )
 
     assert values.born(strategy, Space(n=Integer(1, 9), lr=LogUniform(0.1, 1.0))) == [

@@ -24,14 +24,14 @@ from ramet import (
 from ramet.errors import SpaceError, StrategyError
 from ramet.strategies import Change, Copy, product
 from tests import values
-from tests.values import READY, STEPS
+from tests.values import STEPS, TURN_STEPS
 
-PACE: dict[str, Any] = {"population": 5, "turn_steps": READY}
+PACE: dict[str, Any] = {"population": 5, "turn_steps": TURN_STEPS}
 STRATEGIES = [
     PBT(**PACE),
     PBT(**PACE, exploit=None),
     RandomSearch(**PACE),
-    Grid([{"lr": 0.5}], turn_steps=READY),
+    Grid([{"lr": 0.5}], turn_steps=TURN_STEPS),
     HandTuned(**PACE, shapes={"lr": Cosine()}),
 ]
 copies = st.sampled_from(["both", "weights", "hparams"])
@@ -96,7 +96,7 @@ def test_explorations_start_from_sources_as_they_were_before_the_event(
     population = values.population(values.with_scores(latest))
     pbt = PBT(
         population=len(population),
-        turn_steps=READY,
+        turn_steps=TURN_STEPS,
         exploit=Truncation(0.5),
         explore=Perturb((1.0,)),
         copies=taken,
@@ -121,7 +121,7 @@ def test_members_are_only_ever_given_values_of_the_space(
     taken: Literal["both", "weights", "hparams"],
     seed: int,
 ) -> None:
-    pbt = PBT(population=len(latest), turn_steps=READY, exploit=Truncation(0.5), copies=taken)
+    pbt = PBT(population=len(latest), turn_steps=TURN_STEPS, exploit=Truncation(0.5), copies=taken)
     population = values.population(
         [
             values.member(id_, *([] if score is None else [score]), hparams=hparams)
@@ -198,7 +198,7 @@ def test_more_starting_points_than_members_are_refused() -> None:
 
 def test_a_grid_has_a_member_for_each_point() -> None:
     space = Space(lr=Uniform(0.0, 1.0), augment=Space(n=Integer(1, 9)))
-    grid = Grid(product({"lr": [0.1, 0.2], "augment.n": [1, 2]}), turn_steps=READY)
+    grid = Grid(product({"lr": [0.1, 0.2], "augment.n": [1, 2]}), turn_steps=TURN_STEPS)
 
     assert values.born(grid, space) == [
         {"lr": 0.1, "augment.n": 1},
@@ -210,7 +210,7 @@ def test_a_grid_has_a_member_for_each_point() -> None:
 
 def test_a_grid_outside_the_space_is_refused() -> None:
     with pytest.raises(SpaceError, match="'lr' must be in"):
-        values.born(Grid([{"lr": 0.1}, {"lr": 2.0}], turn_steps=READY))
+        values.born(Grid([{"lr": 0.1}, {"lr": 2.0}], turn_steps=TURN_STEPS))
 
 
 @pytest.mark.parametrize(
@@ -236,17 +236,17 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], law: st
 
 
 def test_half_of_two_members_is_one() -> None:
-    assert PBT(population=2, turn_steps=READY, exploit=Truncation(0.5)).population == 2
+    assert PBT(population=2, turn_steps=TURN_STEPS, exploit=Truncation(0.5)).population == 2
 
 
-@pytest.mark.parametrize("evaluate_every", [None, 1, READY])
+@pytest.mark.parametrize("evaluate_every", [None, 1, TURN_STEPS])
 def test_evaluations_that_divide_a_turn_are_accepted(evaluate_every: int | None) -> None:
     assert PBT(**PACE, evaluate_every=evaluate_every).evaluate_every == evaluate_every
 
 
 def test_a_grid_without_points_is_refused() -> None:
     with pytest.raises(StrategyError, match="at least one point"):
-        Grid([], turn_steps=READY)
+        Grid([], turn_steps=TURN_STEPS)
 
 
 def test_a_loser_without_a_finite_score_takes_weights_whatever_the_ablation() -> None:

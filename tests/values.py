@@ -31,7 +31,7 @@ from ramet.strategies import Action, Strategy
 
 Draw: TypeAlias = Callable[..., Any]
 
-READY = 5
+TURN_STEPS = 5
 STEPS = 20
 UNIT = Space(lr=Uniform(0.0, 1.0))
 
@@ -129,7 +129,7 @@ scores = (
 score_vectors = st.lists(scores, min_size=2, max_size=10)
 
 
-def member(id_: int, *curve: float, trained: int = READY, **fields: Any) -> Member:
+def member(id_: int, *curve: float, trained: int = TURN_STEPS, **fields: Any) -> Member:
     """Return a member with these scores behind it, one a step."""
     points = Curve(steps=tuple(range(1, len(curve) + 1)), scores=curve)
     hparams = fields.pop("hparams", {"lr": id_ / 10})
@@ -160,7 +160,7 @@ def opening(space: Space = UNIT, births: Sequence[Birth] | None = None) -> RunOp
         mode="max",
         steps=STEPS,
         synchronous=False,
-        turn_steps=READY,
+        turn_steps=TURN_STEPS,
         keep="lineage",
         space=space.describe(),
         strategy={},
@@ -173,10 +173,10 @@ def turn_ended(before: Member, *latest: float | None) -> TurnEnded:
     return TurnEnded(
         member=before.id,
         turn=before.turn,
-        trained=before.trained + READY,
-        step=before.step + READY,
+        trained=before.trained + TURN_STEPS,
+        step=before.step + TURN_STEPS,
         points=tuple(
-            (before.step + READY * place // len(latest), score)
+            (before.step + TURN_STEPS * place // len(latest), score)
             for place, score in enumerate(latest, start=1)
         ),
         digest=f"{before.id}-{before.turn}",
@@ -196,12 +196,12 @@ def born(strategy: Strategy, space: Space = UNIT, seed: int = 0) -> list[dict[st
 
 
 def turn_lost(before: Member) -> TurnLost:
-    trained = before.trained + READY
+    trained = before.trained + TURN_STEPS
     return TurnLost(member=before.id, turn=before.turn, trained=trained, why="failed")
 
 
 def rested(before: Member) -> Rested:
-    return Rested(member=before.id, turn=before.turn, trained=before.trained + READY)
+    return Rested(member=before.id, turn=before.turn, trained=before.trained + TURN_STEPS)
 
 
 def attempt_failed(before: Member) -> AttemptFailed:
@@ -231,7 +231,7 @@ def next_events(
     # Who has used its budget trains no more.
     going = [member for member in now if not now.finished(member.id)]
     ids = st.integers(0, len(now) - 1)
-    latest = st.lists(st.none() | finite, min_size=1, max_size=READY)
+    latest = st.lists(st.none() | finite, min_size=1, max_size=TURN_STEPS)
     flags = {name: st.booleans() for name in ("weights", "hparams", "whole_curve")}
     return st.one_of(
         *(_turns(st.sampled_from(going), latest) if going else ()),

@@ -111,17 +111,17 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     steps: Positive
     # Whether members wait for each other and decide together.
     synchronous: bool
-    # Logs name it as its first version did.
+    # Steps in a turn. Logs name them as the first version did.
     turn_steps: Positive = msgspec.field(name="ready")
     keep: Keep
     space: dict[str, Any]
     strategy: dict[str, Any]
     births: tuple[Birth, ...]
-    # Logs from before this was a setting have "first", and their prunes have kept that checkpoint.
+    # Logs from before this was a setting have "first", and pruning has kept that checkpoint.
     ties: Ties = "first"
 
     def __post_init__(self) -> None:
-        """Rename the one setting that strategies of older logs have under another name."""
+        """Read the strategy of an older log, which names its ``turn_steps`` "ready"."""
         if "ready" in self.strategy and "turn_steps" not in self.strategy:
             renamed = {
                 "turn_steps" if name == "ready" else name: value

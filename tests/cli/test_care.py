@@ -64,7 +64,7 @@ def _left_behind(store: Path) -> int:
     return len(data)
 
 
-def test_prune_frees_what_it_says_that_it_would(two: Path) -> None:
+def test_pruning_frees_what_it_says_that_it_would(two: Path) -> None:
     before = _checkpoints(two)
     size = _left_behind(two)
     told = ramet("prune", two, "--dry-run").output.splitlines()

@@ -162,7 +162,7 @@ def test_a_checkpoint_is_kept_before_any_event_names_it() -> None:
     ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, store=store, blobs=blobs)
 
 
-def test_the_prune_keeps_what_turns_under_way_go_on_from() -> None:
+def test_pruning_keeps_what_turns_under_way_go_on_from() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
     held = None
     while (turn := run.ask()) is not None:

@@ -207,7 +207,7 @@ def test_who_lost_its_member_as_well_lets_go_of_the_turn() -> None:
     with pytest.raises(CheckpointMissing) as caught:
         held.load()
     with pytest.raises(LeaseLost):
-        slow.fail(held, caught.value)
+        slow.recover(held, caught.value)
     assert not slow.holds(held)
     assert not losses(slow.result().events)
     following = slow.ask()

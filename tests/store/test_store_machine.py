@@ -104,7 +104,7 @@ class Stores(RuleBasedStateMachine):
 
     @leased
     @rule(data=st.data(), ttl_s=SECONDS)
-    def extend(self, data: st.DataObject, ttl_s: float) -> None:
+    def renew(self, data: st.DataObject, ttl_s: float) -> None:
         lease = self.lease(data)
         self.remember(self.both(lambda store: store.renew(lease, ttl_s=ttl_s)))
 

@@ -13,7 +13,7 @@ IRREGULAR = frozenset(
     dealt done drawn driven eaten fallen fed felt fled forbidden forgotten fought found
     frozen given gone got gotten ground grown heard held hidden hung kept known laid lain led left
     lent lit lost made meant met mistaken paid proven ridden risen said sat seen sent shaken shot
-    shown slept slid sold sought spent spoken spun stolen stood struck stuck sung sunk sworn pruned
+    shown slept slid sold sought spent spoken spun stolen stood struck stuck sung sunk sworn swept
     swum swung taken taught thought thrown told torn understood withdrawn woken won worn wound woven
     written
     """.split()  # noqa: SIM905 - words read best as text

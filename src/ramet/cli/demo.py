@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MEMBERS, STEPS, WORKERS = 22, 2_400, 2
 # Steps in a turn, and between two scores: FIRE wants about ten scores a turn.
-READY, EVALUATE_EVERY = 60, 6
+TURN_STEPS, EVALUATE_EVERY = 60, 6
 # The smallest FIRE: two sub-populations of two, and two evaluators.
 FEWEST = 6
 REPORT = Path("ramet-demo-report.html")
@@ -95,10 +95,10 @@ def strategies(members: int) -> dict[str, Strategy]:
     """Return those that compete, each with as many members."""
     explore = Perturb((0.8, 1.25))
     return {
-        "FIRE": FIRE.for_workers(members, turn_steps=READY, evaluate_every=EVALUATE_EVERY),
+        "FIRE": FIRE.for_workers(members, turn_steps=TURN_STEPS, evaluate_every=EVALUATE_EVERY),
         # Each round compares networks that have all trained equally long.
-        "PBT": PBT(population=members, turn_steps=READY, explore=explore, synchronous=True),
-        "random": RandomSearch(population=members, turn_steps=READY, synchronous=True),
+        "PBT": PBT(population=members, turn_steps=TURN_STEPS, explore=explore, synchronous=True),
+        "random": RandomSearch(population=members, turn_steps=TURN_STEPS, synchronous=True),
     }
 
 

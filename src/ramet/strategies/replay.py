@@ -67,11 +67,13 @@ class Replay:
                 f"Schedule.load('s.json'), but got {schedule!r}"
             )
         source = schedule.source
-        ready = max(1, schedule.steps // TURNS) if source is None else source.turn_steps
+        turn_steps = max(1, schedule.steps // TURNS) if source is None else source.turn_steps
         every = None if source is None else source.evaluate_every
         run = None if source is None else source.run
         if seeds is not None:
-            return cls(schedule.pieces, seeds=seeds, turn_steps=ready, evaluate_every=every, of=run)
+            return cls(
+                schedule.pieces, seeds=seeds, turn_steps=turn_steps, evaluate_every=every, of=run
+            )
         if source is None or not source.legs:
             raise StrategyError(
                 "a schedule must be as a run found it to be replayed with that run's draws, but "
@@ -81,7 +83,7 @@ class Replay:
         return cls(
             schedule.pieces,
             seeds=(source.seed,),
-            turn_steps=ready,
+            turn_steps=turn_steps,
             evaluate_every=every,
             of=run,
             legs=source.legs,

@@ -166,7 +166,7 @@ class StoreContract:
         clock.sleep(10 * TTL_S)
         assert end_turn(store, lease) == 1
 
-    def test_a_lease_that_was_extended_is_not_taken_over(
+    def test_a_lease_that_was_renewed_is_not_taken_over(
         self, store: Store, clock: FakeClock
     ) -> None:
         begin(store, members=1)
@@ -254,7 +254,7 @@ class StoreContract:
         assert nobody_is_free(store)
         end_turn(store, lease)
 
-    def test_a_lease_is_held_by_the_process_that_last_extended_it(
+    def test_a_lease_is_held_by_the_process_that_last_renewed_it(
         self, store: Store, processes: FakeProcesses
     ) -> None:
         begin(store, members=1)
@@ -362,7 +362,7 @@ class StoreContract:
         assert len(store.events("lm")) == 1
         end_turn(store, lease)
 
-    def test_releasing_or_extending_a_lost_lease_does_not_touch_the_one_that_took_over(
+    def test_releasing_or_renewing_a_lost_lease_does_not_touch_the_one_that_took_over(
         self, store: Store, clock: FakeClock
     ) -> None:
         begin(store, members=1)

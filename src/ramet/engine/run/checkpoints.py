@@ -16,7 +16,10 @@ from ramet.state.tree import Tree
 
 logger = logging.getLogger("ramet")
 
-# What a reader is told that cannot have what it asked for.
+# A worker prunes when at least 8 turns, and as many as a quarter of the members, have ended since.
+PRUNE_AFTER_TURNS, PRUNE_AFTER_MEMBERS_OVER = 8, 4
+
+# Errors for checkpoints that cannot be read.
 UNREADABLE = (CheckpointDamaged, CheckpointMissing)
 
 
@@ -72,10 +75,6 @@ class Checkpoints:
         return doomed
 
 
-# Pruning comes whenever this part of the members, and so many turns, have left checkpoints behind.
-PART, TURNS = 4, 8
-
-
 class Pruning:
     """Prunes a run's checkpoints when it is time."""
 
@@ -85,14 +84,17 @@ class Pruning:
         self._pruned_at: int | None = None
 
     def prune_if_due(self) -> None:
-        """Drop the checkpoints that nobody needs, every so many turns and at the end."""
+        """Delete the checkpoints that are no longer needed, now and then and at the end."""
         turns, opening = self._journal.turns, self._journal.opening
         since = math.inf if self._pruned_at is None else turns - self._pruned_at
-        if since < max(TURNS, len(opening.births) // PART) and not self._journal.done:
+        if (
+            since < max(PRUNE_AFTER_TURNS, len(opening.births) // PRUNE_AFTER_MEMBERS_OVER)
+            and not self._journal.done
+        ):
             return
         self._pruned_at = turns
         try:
             self._checkpoints.prune(self._journal.population, opening.keep)
         except (StoreError, OSError) as error:
-            # The turn is over all the same, and the next pruning comes.
+            # The turn has ended all the same, and the worker prunes again later.
             logger.warning("could not delete what nobody needs: %s", error)

@@ -14,7 +14,7 @@ from ramet.store.base import Lease, Store
 
 logger = logging.getLogger("ramet")
 
-# Times that a lease is extended before it would run out.
+# Times that a lease is renewed before it would run out.
 BEATS = 3
 # A worker that is certainly dead but cannot be seen to be, as in another container, keeps its
 # member for at most 2 ** 6 leases.

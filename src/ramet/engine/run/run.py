@@ -211,6 +211,7 @@ class Run:
 
         The member is tried again from its last checkpoint, and after too many attempts its turn is
         given up: it then counts as having no finite score, so that the strategy replaces it.
+        If the checkpoint cannot be read, call ``recover`` instead, which continues from another.
         Misuse of ramet, a ``UsageError``, is no failure of the member: it is raised again.
         """
         self._out.check(turn)
