@@ -117,7 +117,7 @@ def test_code_to_paste_says_where_it_is_from_and_holds_whatever_values_are() -> 
         (lambda d: d["source"]["legs"].pop(), "must end where its pieces do, at step 30, but"),
         (lambda d: d["source"]["legs"][1].update(start=9), "at step 10, but starts at 9"),
         (lambda d: d["source"].update(mode="up"), "invalid enum value 'up'"),
-        (lambda d: d["source"].update(turn_steps=0), "a seed from 0 on, and turns of some steps"),
+        (lambda d: d["source"].update(ready=0), "a seed from 0 on, and turns of some steps"),
         (lambda d: d["source"].update(seed=-1), "a seed from 0 on, and turns of some steps"),
         (lambda d: d["source"]["legs"][0].update(member=-1), "leg 0 of a schedule must have"),
         (lambda d: d["source"]["legs"][1].update(stop=10), "leg 1 of a schedule must have"),
