@@ -255,7 +255,7 @@ def test_a_worker_says_where_its_script_hangs(caplog: pytest.LogCaptureFixture) 
             return True
 
     caplog.handler.addFilter(Said())
-    with loading.said_when_late(0.0):
+    with loading.warn_when_late(0.0):
         assert said.wait(TIMEOUT_S)
     assert "has not reached ramet.run yet" in caplog.text
     assert f"{Path(__file__).name}:" in caplog.text

@@ -357,7 +357,7 @@ def test_a_loop_that_ends_its_process_says_how_to_stop_a_run(
         ramet.run(leaving, **settings(), store=store)
     assert leaves.value.code == 0
     where = f"{__file__}:{leaving.__code__.co_firstlineno + 5}"
-    assert f"sys.exit(0) was called at {where}: run 'run' is left as it stands" in caplog.text
+    assert f"sys.exit(0) was called at {where}: run 'run' is left as it is" in caplog.text
     assert "call turn.stop_run()" in caplog.text
     assert {seat.worker for seat in seats_in(store)} == {None}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ramet
-from ramet.engine.processes.printing import LONGEST, MARK, Lines, Prints
+from ramet.engine.processes.printing import LONGEST_BYTES, MARK, Lines, Prints
 from tests.engine.loops import SPACE
 from tests.engine.scripts import ROOT, wait_for
 
@@ -52,23 +52,23 @@ def test_of_a_line_that_overwrites_itself_the_last_is_shown() -> None:
 
 
 def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
-    bar = [b"%d%%\r" % at + b" " * LONGEST for at in range(5)]
+    bar = [b"%d%%\r" % at + b" " * LONGEST_BYTES for at in range(5)]
     assert len(lines_of(*bar, b"\rdone\n")) == 1
-    assert len(lines_of(b"x" * (LONGEST + 1), b"y\n")) == 2
+    assert len(lines_of(b"x" * (LONGEST_BYTES + 1), b"y\n")) == 2
 
 
 @pytest.mark.parametrize("cut", range(1, len(mark(12))))
 def test_a_mark_behind_a_long_line_without_an_end_may_be_cut_anywhere(cut: int) -> None:
-    long, marked = b"x" * (LONGEST + 1), mark(12)
+    long, marked = b"x" * (LONGEST_BYTES + 1), mark(12)
     printed = lines_of(long + marked[:cut], marked[cut:] + b"next\n")
-    assert printed == [f"[worker 0] {'x' * (LONGEST + 1)}\n", "[member 12] next\n"]
+    assert printed == [f"[worker 0] {'x' * (LONGEST_BYTES + 1)}\n", "[member 12] next\n"]
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_a_character_behind_a_long_line_without_an_end_may_be_cut_anywhere(cut: int) -> None:
-    long, character = b"x" * (LONGEST + 1), "🌱".encode()
+    long, character = b"x" * (LONGEST_BYTES + 1), "🌱".encode()
     printed = lines_of(long + character[:cut], character[cut:] + b"\n")
-    assert printed == [f"[worker 0] {'x' * (LONGEST + 1)}\n", "[worker 0] 🌱\n"]
+    assert printed == [f"[worker 0] {'x' * (LONGEST_BYTES + 1)}\n", "[worker 0] 🌱\n"]
 
 
 def test_what_is_no_text_is_shown_all_the_same() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import ramet
 from ramet.engine.processes import settings as process_settings
-from ramet.engine.processes.portable import dumped
+from ramet.engine.processes.portable import dump
 from ramet.errors import NotPortable, StrategyWarning
 from tests.engine.loops import SPACE, pbt
 from tests.engine.scripts import finished, ran, started
@@ -320,7 +320,7 @@ def test_an_environment_that_cannot_be_pickled_is_told_where_it_is_missing() -> 
 
     lock = threading.Lock()
     gymnasium.register("Locked-v0", entry_point=lambda: lock)
-    settings = process_settings.carried(dumped)
+    settings = process_settings.collect(dump)
     del gymnasium.registry["Locked-v0"]
     assert settings["gymnasium"] == {"Locked-v0": None}
     with pytest.warns(StrategyWarning, match="'Locked-v0' of gymnasium cannot be set there"):
@@ -340,6 +340,6 @@ def test_settings_follow_a_library_that_is_imported_later(
     library = process_settings.Library(lambda sums: {"precise": sums.precise}, put)
     monkeypatch.setitem(process_settings.LIBRARIES, "sums", library)
     with warnings.catch_warnings():
-        process_settings.apply({"sums": {"precise": dumped(1)}})
+        process_settings.apply({"sums": {"precise": dump(1)}})
         import sums  # type: ignore[import-not-found]  # noqa: PLC0415 - written above
     assert sums.precise

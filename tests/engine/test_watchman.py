@@ -9,7 +9,7 @@ import pytest
 import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.engine.processes.child import Report
-from ramet.engine.processes.pool import DEAD_IN_A_ROW, FATAL, Ended, Watchman
+from ramet.engine.processes.pool import DEATHS_IN_A_ROW, FATAL_DEATHS, Ended, Watchman
 from ramet.errors import MissingScore, RunFailed, StoreBusy
 from ramet.events import TurnLost
 from ramet.store import MemoryStore
@@ -71,7 +71,7 @@ def test_the_member_of_a_dead_worker_is_free_at_once(caplog: pytest.LogCaptureFi
 def test_a_turn_is_given_up_when_it_has_killed_often_enough() -> None:
     scene = Scene()
     scene.train(2)
-    for _ in range(FATAL - 1):
+    for _ in range(FATAL_DEATHS - 1):
         scene.dies()
     assert scene.lost == []
     scene.dies()
@@ -82,10 +82,10 @@ def test_a_turn_is_given_up_when_it_has_killed_often_enough() -> None:
 def test_deaths_in_one_turn_say_nothing_of_the_next() -> None:
     scene = Scene()
     scene.train(4)
-    for _ in range(FATAL - 1):
+    for _ in range(FATAL_DEATHS - 1):
         scene.dies()
     scene.train(5)
-    for _ in range(FATAL - 1):
+    for _ in range(FATAL_DEATHS - 1):
         scene.dies()
     assert scene.lost == []
 
@@ -93,10 +93,10 @@ def test_deaths_in_one_turn_say_nothing_of_the_next() -> None:
 def test_deaths_without_the_end_of_any_turn_stop_the_run() -> None:
     scene = Scene()
     scene.train(1)
-    for _ in range(DEAD_IN_A_ROW - 1):
+    for _ in range(DEATHS_IN_A_ROW - 1):
         scene.dies(holding=False)
     scene.train(1)
-    for _ in range(DEAD_IN_A_ROW - 1):
+    for _ in range(DEATHS_IN_A_ROW - 1):
         scene.dies(holding=False)
     with pytest.raises(RunFailed, match=r"6 in a row did not; the last was killed by SIGKILL"):
         scene.dies(holding=False)
@@ -113,7 +113,7 @@ def test_one_blow_to_many_workers_is_borne() -> None:
 def test_more_members_that_kill_than_may_fail_stop_the_run() -> None:
     scene = Scene(tolerate=0.2)
     scene.train(2)
-    for _ in range(2 * FATAL - 1):
+    for _ in range(2 * FATAL_DEATHS - 1):
         scene.dies()
     with pytest.raises(RunFailed, match=r"20%.* 2 of 5 .*SIGKILL in turn 0 of member 3"):
         scene.dies()

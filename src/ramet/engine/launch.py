@@ -12,7 +12,7 @@ from ramet.blobs import Blobs
 from ramet.clock import Clock
 from ramet.engine.processes.child import Job
 from ramet.engine.processes.loading import end_loading
-from ramet.engine.processes.packing import packed
+from ramet.engine.processes.packing import pack
 from ramet.engine.processes.pool import check_interpreter, train_in_processes
 from ramet.engine.processes.resources import Share, settle_threads
 from ramet.engine.processes.script import warn_unless_it_runs_again
@@ -232,7 +232,7 @@ def _together(train: object, engine: Engine | None, workers: int) -> Vectorizabl
 def _job(train: object, settings: Settings, options: Options, where: Place) -> bytes:
     check_interpreter()
     warn_unless_it_runs_again(train)
-    return packed(
+    return pack(
         Job(
             train=train,
             settings=settings,

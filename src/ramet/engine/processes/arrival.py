@@ -1,4 +1,7 @@
-"""How a worker takes what comes from its parent: its own where it has it, or else made anew."""
+"""How a worker receives functions, classes and values from its parent.
+
+It uses its own definition where its script has the same code, and otherwise makes a new one.
+"""
 
 import functools
 import importlib
@@ -7,13 +10,13 @@ from collections.abc import Callable
 from types import CellType, CodeType, FunctionType
 from typing import Any, NamedTuple
 
-from ramet.engine.processes.definitions import UNSET, found, signature
+from ramet.engine.processes.definitions import UNSET, look_up, signature
 from ramet.engine.processes.parts import set_parts
 from ramet.errors import NotPortable
 
 
 class Inside(NamedTuple):
-    """All that a function consists of but its code."""
+    """Everything that a function consists of except its code."""
 
     name: str
     qualname: str
@@ -28,20 +31,20 @@ class Inside(NamedTuple):
     submodules: tuple[str, ...]
 
 
-# What was made here while a job is read, by its id.
+# What this process made while it read a job, by id.
 _made: dict[int, Any] = {}
 
 
-def own(name: str) -> Any:
-    """Return what this worker's script has under a qualified name."""
-    return found(vars(sys.modules["__main__"]), name)
+def find_own(name: str) -> Any:
+    """Return what a qualified name means in this worker's script, or None."""
+    return look_up(vars(sys.modules["__main__"]), name)
 
 
-def chosen(
+def choose(
     name: str | None, sign: Any, qualname: str, make: Callable[..., Any], arguments: Any
 ) -> Any:
-    """Return this worker's own of that name if its code is the same, or else make it."""
-    mine = None if name is None else own(name)
+    """Return this worker's definition of a name if it has the same code; otherwise make it."""
+    mine = None if name is None else find_own(name)
     if mine is not None and signature(mine) == sign:
         return mine
     made = make(*arguments)
@@ -52,20 +55,20 @@ def chosen(
     return made
 
 
-def kept(name: str, sign: Any) -> Any:
-    """Return this worker's own of that name, which must have the same code."""
-    mine = own(name)
+def take_own(name: str, sign: Any) -> Any:
+    """Return this worker's definition of a name; refuse one with other code."""
+    mine = find_own(name)
     if mine is None or signature(mine) != sign:
         raise NotPortable(
             f"what cannot be pickled must be defined at the script's top level, before the first "
-            f"ramet.run, and outside of `if __name__ == '__main__':`, but {name!r} is not there in "
-            f"a worker, or is another; define it there, or train in this process, workers=0"
+            f"ramet.run, and outside of `if __name__ == '__main__':`, but a worker does not have "
+            f"{name!r}, or has another one; define it there, or train in this process, workers=0"
         )
     return mine
 
 
-def finished(thing: Any, state: Any) -> None:
-    """Give globals their values, and what was made here all that it has in the parent."""
+def finish_definition(thing: Any, state: Any) -> None:
+    """Set the globals that a definition uses, and complete the definition as in the parent."""
     values, parts, inside, finish = state
     vars(sys.modules["__main__"]).update(values)
     if id(thing) in _made:
@@ -75,14 +78,14 @@ def finished(thing: Any, state: Any) -> None:
     set_parts(thing, parts)
 
 
-def function_of(code: CodeType) -> FunctionType:
-    """Return a function that sees this worker's ``__main__``."""
+def make_function(code: CodeType) -> FunctionType:
+    """Return a function with this worker's ``__main__`` as its globals."""
     cells = tuple(CellType() for _ in code.co_freevars)
     return FunctionType(code, vars(sys.modules["__main__"]), code.co_name, None, cells)
 
 
 def finish_function(function: FunctionType, inside: Inside) -> None:
-    """Give a function the rest of what it consists of."""
+    """Set everything but the code of a function."""
     for name in inside.submodules:
         importlib.import_module(name)
     function.__name__, function.__qualname__ = inside.name, inside.qualname
@@ -95,6 +98,6 @@ def finish_function(function: FunctionType, inside: Inside) -> None:
             cell.cell_contents = value
 
 
-def cached_of(function: FunctionType, parameters: dict[str, Any]) -> Any:
+def make_cached(function: FunctionType, parameters: dict[str, Any]) -> Any:
     """Return a function that remembers what it returned."""
     return functools.lru_cache(**parameters)(function)

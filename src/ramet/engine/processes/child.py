@@ -1,7 +1,7 @@
-"""A worker process: reads from its parent what to train, and trains until the run is over.
+"""The program of a worker process: read a job from the parent, and train until the run is over.
 
-The parent writes the path by which ramet is imported, before this module is, and two pickles: the
-surroundings, and the job, which is read once they are entered.
+The parent first writes the path that ramet is imported by, then two pickles: the surroundings, and
+the job. The job is read only once the surroundings are set up.
 """
 
 import functools
@@ -25,7 +25,7 @@ import msgspec
 from ramet.blobs import Blobs
 from ramet.engine.processes import loading
 from ramet.engine.processes.leaving import keep_to_this_process, leave
-from ramet.engine.processes.portable import dumped_leaving
+from ramet.engine.processes.portable import dump_without_unpicklable
 from ramet.engine.processes.printing import Announcer, buffer_lines
 from ramet.engine.processes.script import first_path
 from ramet.engine.processes.surroundings import Dismissed, Surroundings
@@ -36,29 +36,29 @@ from ramet.engine.workers.loop import work
 from ramet.process import watched_by
 from ramet.store import Store
 
-# How many bytes say how long what follows is.
+# Bytes of the number in front of each pickle, which is its length.
 LENGTH = 8
-# How long a process has to give back its turn when it is stopped.
+# Time that a stopped process has to give its turn back.
 GRACE_S = 5.0
-# How often it is looked whether the parent is still there.
+# Time between two checks that the parent is alive.
 LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """All that a worker process needs; handed from parent to child, and never kept anywhere."""
+    """Everything that a worker process needs; it is sent through a pipe and never stored."""
 
     train: Any
     settings: Settings
     options: Options
     store: Store
     blobs: Blobs
-    # The process that sees to what this one leaves behind when it dies.
+    # The process that cleans up after this one if it dies.
     watcher: str | None = None
 
-    def packed(self) -> bytes:
-        """Return it as its child reads it."""
-        data, left = dumped_leaving(self)
+    def pack(self) -> bytes:
+        """Return the bytes that the worker reads."""
+        data, left = dump_without_unpicklable(self)
         surroundings = Surroundings.here(left)
         parts = pickle.dumps(surroundings), data
         first = marshal.dumps(first_path())
@@ -66,7 +66,7 @@ class Job:
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker process says of the error that ended it."""
+    """How a worker process reports the error that ended it."""
 
     # The name of the exception's class.
     kind: str
@@ -75,7 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main() -> Never:
-    """Train; what ends it early is told to the parent in a file."""
+    """Train; write an error that ends this process early to a file, which the parent reads."""
     worker, report = sys.argv[1], Path(sys.argv[2])
     _handle_signals()
     keep_to_this_process(_dismiss)
@@ -90,13 +90,13 @@ def _load_and_train(worker: str, report: Path) -> None:
     train = functools.partial(_train, surroundings, second, worker)
     surroundings.enter(
         at_call=functools.partial(_exit_code, train, report),
-        refuse=functools.partial(_tell, report=report),
+        refuse=functools.partial(_report, report=report),
     )
     train()
 
 
 def _train(surroundings: Surroundings, packed: bytes, worker: str) -> None:
-    """Do the job; begun again if reading it imports a module that calls ``ramet.run``."""
+    """Do the job; it starts again if reading it imports a module that calls ``ramet.run``."""
     surroundings.settle()
     # The script may have handlers of its own.
     _handle_signals()
@@ -116,18 +116,18 @@ def _train(surroundings: Surroundings, packed: bytes, worker: str) -> None:
 
 
 def _exit_code(work: Callable[[], None], report: Path) -> int:
-    """Work; return the exit code of this process, and tell the parent what ended it early."""
+    """Work; return this process's exit code, and report to the parent what ended it early."""
     try:
         work()
     except Dismissed:
         return 0
     except BaseException as error:  # noqa: BLE001 - the parent raises it, traceback and all
-        return _tell(error, report)
+        return _report(error, report)
     return 0
 
 
 def _read() -> bytes:
-    """Read what the parent wrote, or end if it is no more."""
+    """Read one pickle from the parent; end this process if the parent is gone."""
     incoming = sys.stdin.buffer
     length = int.from_bytes(incoming.read(LENGTH), "big")
     data = incoming.read(length)
@@ -146,22 +146,22 @@ def _work(run: Run, train: Any) -> None:
     try:
         work(run, train, watch=lambda _: None, begins=Announcer().begins)
     except Dismissed:
-        # It may have come between a member's claim and its turn; nobody else has this name.
+        # The signal may have come after the claim of a member; only this worker has this name.
         run.disown(run.worker)
         raise
 
 
 def _dismiss(_signal: int, _frame: FrameType | None) -> None:
-    # Once is enough: what is under way to the exit must not be cut short.
+    # A second signal must not interrupt the exit that the first began.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if loading.is_loading():
-        # Nothing is held yet, and the script must not clean up behind its call.
+        # No turn is held yet, and code behind the call of ramet.run must not run.
         os._exit(0)
     raise Dismissed(0)
 
 
 def _follow_parent() -> None:
-    """See to it that this process ends when its parent does, and leave the user's code no input."""
+    """End this process when its parent ends; give the user's code an empty stdin."""
     lifeline = os.dup(sys.stdin.fileno())
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
@@ -170,31 +170,31 @@ def _follow_parent() -> None:
     parent = os.getppid()
 
     def wait() -> None:
-        # Its end closes the pipe, unless some other child of it has the pipe too.
+        # The end of the parent closes the pipe, unless another child holds it open.
         while os.getppid() == parent:
             try:
                 ready, _, _ = select.select([lifeline], [], [], LOOK_S)
                 if ready and not os.read(lifeline, 1):
                     break
-            except OSError:  # The user's code closed it.
+            except OSError:  # The user's code closed the descriptor.
                 time.sleep(LOOK_S)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE_S)
-        # Code that catches everything, or never comes back, has nobody left who would stop it.
+        # Code that catches every exception, or never returns, can be stopped in no other way.
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, name="ramet-lifeline", daemon=True).start()
 
 
-def _tell(error: BaseException, report: Path) -> int:
-    """Write down an error for the parent; return this process's exit code."""
-    # JSON holds no half characters, which a file's name may.
+def _report(error: BaseException, report: Path) -> int:
+    """Write an error to a file for the parent; return this process's exit code."""
+    # JSON cannot hold lone surrogates, which a file's name may contain.
     message, trace = (
         text.encode(errors="replace").decode()
         for text in (str(error), "".join(traceback.format_exception(error)))
     )
-    told = Report(kind=type(error).__name__, message=message, traceback=trace)
+    written = Report(kind=type(error).__name__, message=message, traceback=trace)
     whole = report.with_suffix(".part")
-    whole.write_bytes(msgspec.json.encode(told))
+    whole.write_bytes(msgspec.json.encode(written))
     whole.replace(report)
     return 1

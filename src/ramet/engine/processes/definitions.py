@@ -1,4 +1,4 @@
-"""What functions and classes are made of: their code, and the globals that it uses."""
+"""The parts of functions and classes: their code, and the globals that it uses."""
 
 import dis
 import functools
@@ -11,17 +11,17 @@ from typing import Any
 # What ``functools.cache`` makes of a function.
 Cached = type(functools.cache(lambda: None))
 DEFINED = (FunctionType, type, Cached)
-# Where a decorator or a descriptor keeps the function that it is about.
+# Attributes in which decorators and descriptors keep the function that they wrap.
 KEPT_IN = ("__func__", "__wrapped__", "func", "fget", "fset", "fdel")
 KEPT = (FunctionType, staticmethod, classmethod, Cached)
-# What a variable of a closure has before it has any value.
+# Stands for the value of a closure's variable that has none yet.
 UNSET = "ramet: this variable has no value yet"
 
 
-def found(namespace: dict[str, Any], name: str) -> Any:
+def look_up(namespace: dict[str, Any], name: str) -> Any:
     """Return what a qualified name means in a namespace, if anything.
 
-    >>> found({"int": int}, "int.from_bytes") == int.from_bytes, found({}, "f.<locals>.g")
+    >>> look_up({"int": int}, "int.from_bytes") == int.from_bytes, look_up({}, "f.<locals>.g")
     (True, None)
     """
     first, *rest = name.split(".")
@@ -32,9 +32,9 @@ def found(namespace: dict[str, Any], name: str) -> Any:
 
 
 def signature(thing: Any) -> Any:
-    """Return what two definitions of one name are told apart by.
+    """Return what shows whether two definitions of one name are the same.
 
-    It is their code, and of an enum its members, which cannot be set.
+    It is their code and, for an enum, its members, which cannot be set.
     """
     codes = tuple(function.__code__ for function in functions_in(thing))
     if isinstance(thing, type) and issubclass(thing, Enum):
@@ -48,7 +48,7 @@ def type_name(value: Any) -> str:
 
 
 def _identity(value: Any) -> tuple[str, bytes]:
-    """Return what tells the values of an enum's members apart, if they can be pickled."""
+    """Return the type of an enum member's value, and the value pickled if that is possible."""
     kind = type_name(value)
     try:
         return kind, b"" if type(value) is object else pickle.dumps(value)
@@ -57,7 +57,7 @@ def _identity(value: Any) -> tuple[str, bytes]:
 
 
 def functions_in(thing: Any) -> list[FunctionType]:
-    """Return the functions that a class is made of, or that something wraps.
+    """Return the functions of a class, or those that an object wraps.
 
     >>> def twice(function):
     ...     return lambda x: function(function(x))
@@ -87,7 +87,7 @@ def _gather(thing: Any, functions: dict[int, FunctionType]) -> None:
 
 
 def globals_in(code: CodeType) -> set[str]:
-    """Return the names of globals that code uses.
+    """Return the names of the globals that code uses.
 
     >>> sorted(globals_in((lambda x: [print(x.real, y) for y in x]).__code__))
     ['print']
@@ -101,12 +101,12 @@ def globals_in(code: CodeType) -> set[str]:
 
 
 def names_in(code: CodeType) -> set[str]:
-    """Return all names that code uses, attributes among them."""
+    """Return all names that code uses, including attributes."""
     return set(code.co_names).union(*map(names_in, _inner(code)))
 
 
 def contents(cell: CellType) -> Any:
-    """Return what a variable of a closure has, or that it has nothing."""
+    """Return the value of a closure's variable, or UNSET."""
     try:
         return cell.cell_contents
     except ValueError:

@@ -1,4 +1,4 @@
-"""How a worker process runs the user's program up to ``ramet.run``, and goes on from there."""
+"""How a worker process runs the user's program up to ``ramet.run``, and trains from there."""
 
 import builtins
 import contextlib
@@ -18,27 +18,27 @@ from ramet.frames import is_users
 
 logger = logging.getLogger("ramet")
 
-# What a process does at a call of ramet.run that begins nothing; returns the process's exit code.
+# What a worker does at the script's call of ramet.run; returns the process's exit code.
 AtCall: TypeAlias = Callable[[], int]
 
 # Seconds after which a worker that still runs the script's top level says so.
 LATE_S = 30.0
 
-# What this process does when it reaches ramet.run, while it only loads code.
+# What this process does when it reaches ramet.run, while it is loading code.
 _at_call: AtCall | None = None
-# Set in a worker process: says what is wrong, and returns the exit code.
+# Set in a worker process: reports a misuse, and returns the exit code.
 _refuse: Callable[[UsageError], int] | None = None
 
 
 def end_loading(*, workers: int = 0) -> None:
-    """Go no further if this process only loads code; called before anything is begun.
+    """Train and end here if this process is a worker that is loading code.
 
-    A worker trains here, inside the call, and ends: no code behind the call runs in it.
+    ``ramet.run`` calls this first. In a worker, no code after that call runs.
     """
     if _at_call is not None:
         if threading.current_thread() is threading.main_thread():
             leave(_at_call())
-        # Nothing else: the script's top level goes on to its end, or to a call of its own.
+        # Only this thread ends: the script's top level goes on to its end, or to a call of its own.
         raise SystemExit
     if _refuse is not None:
         _check_worker(workers, _refuse)
@@ -49,20 +49,20 @@ def end_loading(*, workers: int = 0) -> None:
         raise UsageError(
             "a script must begin its training behind `if __name__ == '__main__':` if it starts "
             "processes of its own, such as a DataLoader's with 'spawn' or 'forkserver', but one of "
-            "these came to ramet.run while it imported the script; put that call behind the guard"
+            "these reached ramet.run while it imported the script; put that call behind the guard"
         )
 
 
 def load(script: Script | None, at_call: AtCall, refuse: Callable[[UsageError], int]) -> None:
-    """Run a script's top level and have it be ``__main__``.
+    """Run a script's top level as ``__main__``.
 
-    Where the script calls ``ramet.run``, ``at_call`` is done instead and the process ends.
+    Where the script calls ``ramet.run``, run ``at_call`` instead and end the process.
     """
     global _at_call, _refuse  # noqa: PLW0603 - a process has one program
     _at_call, _refuse = at_call, refuse
     become(script)
     if script is None:
-        # There, what comes from the parent's finds its globals, and can be pickled by name.
+        # Functions from the parent find their globals in it, and can be pickled by name.
         sys.modules["__main__"] = main = ModuleType("__main__")
         main.__dict__["__builtins__"] = builtins
         return
@@ -70,9 +70,9 @@ def load(script: Script | None, at_call: AtCall, refuse: Callable[[UsageError], 
     sys.modules["__main__"] = sys.modules[LOADING] = module
     with contextlib.ExitStack() as loading:
         loading.callback(_name_main, module)
-        loading.enter_context(_hushed())
-        loading.enter_context(_as_it_began(script))
-        loading.enter_context(said_when_late(LATE_S))
+        loading.enter_context(_silence_output())
+        loading.enter_context(_restore_start(script))
+        loading.enter_context(warn_when_late(LATE_S))
 
         def arrive() -> int:
             global _at_call  # noqa: PLW0603 - as above
@@ -88,19 +88,19 @@ def load(script: Script | None, at_call: AtCall, refuse: Callable[[UsageError], 
 
 
 def end() -> None:
-    """Have calls of ramet.run train from here on."""
+    """Let calls of ramet.run train from now on."""
     global _at_call  # noqa: PLW0603 - as above
     _end_imports()
     _at_call = None
 
 
 def is_loading() -> bool:
-    """Say whether this process is a worker that does not train yet."""
+    """Return whether this process is a worker that is still loading code."""
     return _at_call is not None
 
 
 class Reached(BaseException):
-    """The import of a module has come to the call that trains, and ends there.
+    """Ends the import of a module at its call of ramet.run.
 
     It is no Exception, because scripts may catch those.
     """
@@ -108,9 +108,9 @@ class Reached(BaseException):
 
 @contextlib.contextmanager
 def importing_up_to_training(name: str) -> Iterator[Callable[[], ModuleType]]:
-    """Import a module in the block, at most up to where its top level calls ``ramet.run``.
+    """End the import of a module in this block where its top level calls ``ramet.run``.
 
-    Yields what returns the module. Other modules must not come to that call.
+    Yield a function that returns the module. Other modules must not reach that call.
     """
     global _at_call  # noqa: PLW0603 - as above
     reached: list[ModuleType] = []
@@ -118,7 +118,7 @@ def importing_up_to_training(name: str) -> Iterator[Callable[[], ModuleType]]:
     def stop() -> Never:
         frame = next(filter(_is_import, _frames(sys._getframe(1))))  # noqa: SLF001 - as above
         if frame.f_globals["__name__"] != name:
-            raise _unguarded(frame)
+            raise _make_guard_error(frame)
         reached.append(sys.modules[name])
         raise Reached
 
@@ -134,8 +134,8 @@ def importing_up_to_training(name: str) -> Iterator[Callable[[], ModuleType]]:
 
 
 @contextlib.contextmanager
-def said_when_late(after_s: float) -> Iterator[None]:
-    """Warn if the block takes long, with the line that it is at."""
+def warn_when_late(after_s: float) -> Iterator[None]:
+    """Warn if the block takes long, and name the line that it has reached."""
     timer = threading.Timer(after_s, _say_late, (threading.get_ident(), after_s))
     timer.daemon = True
     timer.start()
@@ -151,18 +151,18 @@ def _say_late(thread: int, after_s: float) -> None:
     fields = {"seconds": after_s, "at": lines[0] if lines else "an unknown line"}
     logger.warning(
         "a worker process has run the script's top level for %(seconds)g s, is at %(at)s, and has "
-        "not reached ramet.run yet; if it waits for what the first process holds, such as the lock "
-        "of a file, put that behind `if __name__ == '__main__':`",
+        "not reached ramet.run yet; if it waits for something that the first process holds, such "
+        "as the lock of a file, put that behind `if __name__ == '__main__':`",
         fields,
         extra=fields,
     )
 
 
 def _check_worker(workers: int, refuse: Callable[[UsageError], int]) -> None:
-    """Refuse, in a worker that trains, what would train again in each worker."""
+    """Refuse calls of ramet.run in a worker that would train again in each worker."""
     module = next((frame for frame in _job_frames() if _is_import(frame)), None)
     if module is not None:
-        leave(refuse(_unguarded(module)))
+        leave(refuse(_make_guard_error(module)))
     if workers:
         raise UsageError(
             f"a worker process must not start workers of its own, but ramet.run was called in one "
@@ -170,17 +170,17 @@ def _check_worker(workers: int, refuse: Callable[[UsageError], int]) -> None:
         )
 
 
-def _unguarded(module: FrameType) -> UsageError:
+def _make_guard_error(module: FrameType) -> UsageError:
     name, file = module.f_globals["__name__"], module.f_code.co_filename
     return UsageError(
         f"a module that is imported must call ramet.run behind `if __name__ == '__main__':`, but "
-        f"{name!r} came to that call when it was imported ({file}:{module.f_lineno}); put the call "
+        f"{name!r} reached that call when it was imported ({file}:{module.f_lineno}); put the call "
         f"behind the guard"
     )
 
 
 def _job_frames() -> Iterator[FrameType]:
-    """Yield the frames of this call as far as they belong to the job that the worker trains."""
+    """Yield the frames of this call that belong to the job that the worker trains."""
     for frame in _frames(sys._getframe(1)):  # noqa: SLF001 - as `warnings` does
         if frame.f_globals.get("__name__") == "ramet.engine.processes.child":
             return
@@ -202,30 +202,30 @@ def _is_import(frame: FrameType) -> bool:
 
 
 def _end_imports() -> None:
-    """Have modules whose import ended at ramet.run count as imported, in all threads."""
+    """Mark modules as imported if their import ended at ramet.run."""
     for frame in filter(_is_import, _frames(sys._getframe(1))):  # noqa: SLF001 - as above
         spec = frame.f_globals.get("__spec__")
         if spec is not None:
-            # Other threads that import it would wait for ever.
+            # Otherwise other threads that import it would wait for ever.
             spec._initializing = False  # noqa: SLF001 - as importlib sets it
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Leave out what is printed, which the parent has printed already."""
+def _silence_output() -> Iterator[None]:
+    """Discard what is printed; the parent has printed it already."""
     if sys.stdout is None:
         yield
         return
     sys.stdout.flush()
     number = sys.__stdout__.fileno() if sys.__stdout__ else 1
     kept, nothing = os.dup(number), os.open(os.devnull, os.O_WRONLY)
-    # The file and not ``sys.stdout``, which loggers of the script may hold on to.
+    # The descriptor, not ``sys.stdout``: loggers of the script may keep a reference to that.
     os.dup2(nothing, number)
     os.close(nothing)
     try:
         yield
     finally:
-        with contextlib.suppress(Exception):  # It was closed, or is the script's own.
+        with contextlib.suppress(Exception):  # It was closed, or replaced by the script.
             sys.stdout.flush()
         os.dup2(kept, number)
         os.close(kept)
@@ -244,11 +244,11 @@ def _module_of(script: Script) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _as_it_began(script: Script) -> Iterator[None]:
-    """Have the arguments and the folder that the script found; put those that it left back."""
+def _restore_start(script: Script) -> Iterator[None]:
+    """Give the script the arguments and folder that it was started with, then restore ours."""
     arguments, folder, environment = sys.argv, here(), dict(os.environ)
     sys.argv = list(script.arguments)
-    with contextlib.suppress(OSError):  # It is gone: no script can rely on it.
+    with contextlib.suppress(OSError):  # The folder is gone, so no script can rely on it.
         os.chdir(script.folder)
     try:
         yield
@@ -256,7 +256,7 @@ def _as_it_began(script: Script) -> Iterator[None]:
         sys.argv = arguments
         with contextlib.suppress(OSError):
             os.chdir(folder)
-        # The share of the machine that this worker was given among them.
+        # They include this worker's share of the machine.
         os.environ.clear()
         os.environ.update(environment)
 
@@ -267,7 +267,7 @@ def _name_main(module: ModuleType) -> None:
 
 
 def _name_as_in_parent(thing: ModuleType | type, seen: set[int]) -> None:
-    """Have functions and classes say that they are of ``__main__``, as the parent's do."""
+    """Set the module of functions and classes to ``__main__``, as in the parent."""
     for value in list(vars(thing).values()):
         inner = getattr(value, "__func__", value)
         ours = isinstance(inner, FunctionType | type) and inner.__module__ == LOADING

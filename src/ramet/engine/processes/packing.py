@@ -1,4 +1,4 @@
-"""A job as the bytes that its worker processes read, or what in it cannot be pickled."""
+"""Pickle a job for worker processes, or name the part of it that cannot be pickled."""
 
 from ramet.engine.processes.child import Job
 from ramet.engine.processes.portable import culprit
@@ -6,28 +6,28 @@ from ramet.engine.processes.script import this_script
 from ramet.errors import NotPortable
 
 
-def packed(job: Job) -> bytes:
-    """Return a job as bytes, or say what in it cannot be handed over."""
+def pack(job: Job) -> bytes:
+    """Return a job as bytes; refuse one that cannot be pickled, and name the part at fault."""
     try:
-        return job.packed()
+        return job.pack()
     except NotPortable:
         raise
     except Exception as error:
         raise NotPortable(
-            f"what worker processes train must be something that can be handed to another process, "
+            f"what worker processes train must be something that can be sent to another process, "
             f"but {_blame(job)} cannot be pickled: {error!r}. Make it inside the training "
             f"function{_instead()}; or train in this process, workers=0"
         ) from error
 
 
 def _blame(job: Job) -> str:
-    """Name what cannot be pickled, and the way to it."""
+    """Name the part that cannot be pickled, and the path to it."""
     for field in ("train", "settings", "store", "blobs"):
         way = list(culprit(getattr(job, field)))
         if way:
             names = " of ".join(repr(name) for name, _ in reversed(way))
             return f"{names} of the run's {field} ({type(way[-1][1]).__qualname__})"
-    return "what it is made of"
+    return "the training function or one of its values"
 
 
 def _instead() -> str:

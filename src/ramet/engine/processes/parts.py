@@ -1,4 +1,4 @@
-"""What definitions with the same code may differ in: their defaults, cells and attributes."""
+"""The values in which definitions with the same code may differ: defaults, cells, attributes."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from ramet.errors import NotPortable
 
 Kind: TypeAlias = Literal["default", "keyword", "attribute", "cell"]
 
-# What Python itself keeps in a class that has slots or subclasses.
+# Descriptors that Python itself adds to a class with slots or subclasses.
 PYTHONS_OWN = (GetSetDescriptorType, MemberDescriptorType)
 
 
@@ -28,24 +28,24 @@ class Part(NamedTuple):
     # Which of ``functions_in`` it belongs to; None is the class itself.
     owner: int | None
     kind: Kind
-    # A default is found by its place from the end, a cell by its place, the others by name.
+    # The index of a default from the end, the index of a cell, or the name of any other.
     key: int | str
-    # How messages call it.
+    # Its name in messages.
     label: str
     value: Any
 
 
 class Left(NamedTuple):
-    """The value of a part that cannot be pickled. The worker keeps its own, of the same type."""
+    """Stands for a value that cannot be pickled: the worker keeps its own, of the same type."""
 
     type_name: str
     why: str
 
 
 def parts_of(thing: Any) -> Iterator[Part]:
-    """Yield what a function or class has beside its code.
+    """Yield the values of a function or class besides its code.
 
-    >>> def train(member, data=(1, 2), *, gain=1.0): ...
+    >>> def train(session, data=(1, 2), *, gain=1.0): ...
     >>> [part.label for part in parts_of(train)]
     []
     >>> class Task:
@@ -63,7 +63,7 @@ def parts_of(thing: Any) -> Iterator[Part]:
 
 
 def set_parts(thing: Any, parts: Iterable[Part]) -> None:
-    """Give this process's own definition the parts that it has in the parent."""
+    """Set the parts of this process's definition to the parent's values."""
     functions = functions_in(thing)
     owners: dict[int | None, Any] = dict(enumerate(functions))
     owners[None] = thing
@@ -76,7 +76,7 @@ def set_parts(thing: Any, parts: Iterable[Part]) -> None:
 
 
 def _may_differ(name: str, value: Any) -> bool:
-    """Say whether a class attribute is data, and not code or a matter of Python's or an enum's."""
+    """Return whether a class attribute is data, not code or something of Python's own."""
     if name == "_abc_impl" or (name.startswith("_") and name.endswith("_")):
         return False
     return isinstance(value, type) or not (isinstance(value, PYTHONS_OWN) or functions_in(value))
@@ -99,7 +99,7 @@ def _of_function(owner: int, function: FunctionType) -> Iterator[Part]:
     for place, (variable, cell) in enumerate(cells):
         value = contents(cell)
         unset = isinstance(value, str) and value == UNSET
-        # A library compares its bare objects by identity.
+        # Libraries use bare objects as markers, and compare them by identity.
         marker = not ours and type(value) is object
         if not (unset or marker or isinstance(value, KEPT)):
             yield Part(owner, "cell", place, f"{name}'s variable {variable}", value)
@@ -128,7 +128,7 @@ def _set(owner: Any, part: Part) -> None:
         case "keyword":
             owner.__kwdefaults__ = {**(owner.__kwdefaults__ or {}), str(part.key): part.value}
         case "attribute" if vars(owner).get(str(part.key), UNSET) is not part.value:
-            # A metaclass may forbid setting, but this is what the class has in the parent.
+            # A metaclass may forbid it, but the class has this value in the parent.
             put = type.__setattr__ if isinstance(owner, type) else setattr
             put(owner, str(part.key), part.value)
         case "cell":
@@ -136,7 +136,7 @@ def _set(owner: Any, part: Part) -> None:
 
 
 def _check_left(label: str, left: Left, mine: Any) -> None:
-    """Refuse that a worker keeps something that is not what its parent has."""
+    """Refuse a worker's own value if its type differs from the parent's."""
     if type_name(mine) != left.type_name:
         raise NotPortable(
             f"what training uses must be something that can be pickled, or that the script's top "

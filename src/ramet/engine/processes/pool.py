@@ -1,4 +1,4 @@
-"""Worker processes on one machine: started, watched, replaced when they die, stopped."""
+"""Worker processes on one machine: start, watch, replace and stop them."""
 
 import contextlib
 import logging
@@ -26,20 +26,21 @@ from ramet.faults import VARIABLE
 
 logger = logging.getLogger("ramet")
 
-# How often the processes are looked after.
+# Time between two checks of the processes.
 LOOK_S = 0.02
-# Deaths in one turn after which it is taken to be the cause, and at least so many in a row without
-# a turn's end after which the run stops.
-FATAL, DEAD_IN_A_ROW = 3, 6
+# Deaths of workers in one turn after which that turn is given up.
+FATAL_DEATHS = 3
+# Deaths in a row, with no turn ended between them, after which the run stops, at the least.
+DEATHS_IN_A_ROW = 6
 
-# Until the path is set, the working folder is on it, and only what is built in may be imported.
+# The working directory is on the path until we set it; before that, import built-in modules only.
 CHILD = """\
 import marshal, sys
 sys.path[:] = marshal.load(sys.stdin.buffer)
 from ramet.engine.processes.child import main
 main()
 """
-# Beside what a store raises before any turn has ended.
+# A note for errors that a store raises before any turn has ended.
 RUN_AGAIN = (
     "A script runs again in each worker process, up to ramet.run. If it deletes or moves the "
     "store, put that behind `if __name__ == '__main__':`."
@@ -47,25 +48,25 @@ RUN_AGAIN = (
 
 
 class Ended(NamedTuple):
-    """A worker process that is no more."""
+    """A worker process that has ended."""
 
-    # Which place it had.
+    # Its place among the workers.
     place: int
     worker: str
-    # Negative is the signal that killed it.
+    # The exit code; if negative, the signal that killed it.
     code: int
     report: Report | None
 
 
 class Crew:
-    """The worker processes of a run, as long as the block lasts."""
+    """The worker processes of a run; they end with the ``with`` block."""
 
     def __init__(self, job: bytes, environments: list[dict[str, str]], *, name: str) -> None:
         self._job, self._environments, self._name = job, environments, name
         self._folder = tempfile.TemporaryDirectory(prefix="ramet-crew-")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._prints: dict[int, Prints] = {}
-        # How many there have been in each place.
+        # The number of processes started in each place so far.
         self._started: Counter[int] = Counter()
 
     def __enter__(self) -> Self:
@@ -82,7 +83,7 @@ class Crew:
         return len(self._processes)
 
     def worker(self, index: int) -> str:
-        """Return the name of the present worker in a place."""
+        """Return the name of the current worker in a place."""
         return f"{self._name}-{index}.{self._started[index]}"
 
     def start_all(self) -> None:
@@ -95,9 +96,9 @@ class Crew:
         self._started[index] += 1
         environment = dict(self._environments[index])
         if self._started[index] > 1:
-            # A crash that a test ordered has happened.
+            # The crash that a test asked for has happened.
             environment.pop(VARIABLE, None)
-        # What the interpreter was started with, such as -O, as multiprocessing passes it on.
+        # Options of this interpreter, such as -O; multiprocessing passes them on in the same way.
         options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
         command = [sys.executable, *options, "-c", CHILD]
         command += [self.worker(index), str(self._report(index))]
@@ -114,11 +115,11 @@ class Crew:
         prints.show()
         self._processes[index] = process
         if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # It died; that is seen to in its turn.
+            with contextlib.suppress(BrokenPipeError):  # It died; ``reap`` finds out.
                 process.stdin.write(self._job)
                 process.stdin.flush()
 
-    def ended(self) -> Iterator[Ended]:
+    def reap(self) -> Iterator[Ended]:
         """Yield each worker that ended since the last call."""
         for index, process in list(self._processes.items()):
             code = process.poll()
@@ -126,13 +127,12 @@ class Crew:
                 continue
             self._kill(index)
             report = self._report(index)
-            told = (
-                msgspec.json.decode(report.read_bytes(), type=Report) if report.exists() else None
-            )
-            yield Ended(index, self.worker(index), code, told)
+            written = report.read_bytes() if report.exists() else None
+            error = None if written is None else msgspec.json.decode(written, type=Report)
+            yield Ended(index, self.worker(index), code, error)
 
     def stop(self) -> None:
-        """Have all workers give back their turns and end; kill those that do not."""
+        """Ask all workers to give back their turns and end; kill those that do not."""
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -143,14 +143,14 @@ class Crew:
             self._kill(index)
 
     def kill(self) -> None:
-        """Kill all workers and whatever they started."""
+        """Kill all workers and every process that they started."""
         for index in list(self._processes):
             self._kill(index)
 
     def _kill(self, index: int) -> None:
-        """Have nothing be left of a worker, whether or not it has ended."""
+        """Kill a worker and all that it started, whether or not it has ended."""
         process = self._processes[index]
-        # What it had started, such as loaders of data, has nobody left to work for.
+        # Processes that it started, such as data loaders, have no more use.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -165,7 +165,7 @@ class Crew:
 
 
 def check_interpreter() -> None:
-    """Refuse to train in processes if there is nothing that they can be started with."""
+    """Refuse to train in processes if there is no interpreter to start them with."""
     python: object = sys.executable
     if not (isinstance(python, str) and os.access(python, os.X_OK)):
         raise UsageError(
@@ -176,22 +176,22 @@ def check_interpreter() -> None:
 
 
 class Watchman:
-    """Sees to what dead workers leave behind, and stops a run that they keep dying of."""
+    """Takes back the turns of dead workers, and stops a run if its workers keep dying."""
 
     def __init__(self, run: Run, *, workers: int) -> None:
         self._run = run
-        # One blow to the machine may take each of them along, and those that come after.
-        self._bearable = max(DEAD_IN_A_ROW, 2 * workers)
+        # One fault of the machine may kill all workers at once, and then their replacements.
+        self._bearable = max(DEATHS_IN_A_ROW, 2 * workers)
         self._deaths: Counter[tuple[int, int]] = Counter()
         self._in_a_row = 0
         self._turns = run.population.turns
         self._done_at: float | None = None
 
     def see_to(self, ended: Ended) -> None:
-        """Take from a dead worker what it held; raise what it reported."""
+        """Take back the turn of a dead worker; raise the error that it reported."""
         if ended.report is not None:
             raise as_raised(ended.report) from WorkerTraceback(ended.report.traceback)
-        members = self._taken_back(ended.worker)
+        members = self._take_back(ended.worker)
         logger.warning(
             "worker %s %s; another takes its place",
             ended.worker,
@@ -202,28 +202,28 @@ class Watchman:
             self._count(member, ended.code)
         self._check(ended)
 
-    def waited_long(self) -> bool:
-        """Say whether all is over but for stragglers, and they have had their time."""
+    def is_out_of_patience(self) -> bool:
+        """Return whether only stragglers still train, and their time is over."""
         limit = self._run.options.straggler_timeout_s
         if limit is None or not self._run.done:
             return False
         self._done_at = self._done_at or time.monotonic()
         return time.monotonic() - self._done_at > limit
 
-    def _taken_back(self, worker: str) -> list[int]:
-        """Take back what a dead worker held, however long others keep the store locked."""
+    def _take_back(self, worker: str) -> list[int]:
+        """Take back a dead worker's turn, however long others keep the store locked."""
         while True:
-            with contextlib.suppress(StoreBusy):  # The store says for whom it waits.
+            with contextlib.suppress(StoreBusy):  # The store logs which process it waits for.
                 return self._run.disown(worker)
 
     def _count(self, member: int, code: int) -> None:
-        """Give up a turn that kills whoever trains it."""
+        """Give up a turn that has killed several workers."""
         turn = self._run.population[member].turn
         self._deaths[member, turn] += 1
-        if self._deaths[member, turn] < FATAL:
+        if self._deaths[member, turn] < FATAL_DEATHS:
             return
         if self._run.give_up(member, turn=turn, why="fatal") and self._run.population.turns:
-            # Where turns do end, one that is over is one death less to worry about.
+            # Other turns do end, so this turn was the cause, and the row of deaths ends with it.
             self._in_a_row = 0
             error = RunFailed(f"a worker process {_how(code)} in turn {turn} of member {member}")
             self._run.options.failures.check(self._run.population, error, failed_here=0)
@@ -235,8 +235,8 @@ class Watchman:
         if self._in_a_row >= self._bearable:
             raise RunFailed(
                 f"worker processes must live to end a turn, but {self._in_a_row} in a row did not; "
-                f"the last {_how(ended.code)}. What they printed is above; memory, too, may have "
-                f"run out. Nothing that was told is lost: the same call goes on"
+                f"the last {_how(ended.code)}. What they printed is above; the machine may also "
+                f"have run out of memory. No ended turn is lost: the same call resumes the run"
             )
 
 
@@ -256,10 +256,10 @@ def train_in_processes(
     try:
         with crew:
             crew.start_all()
-            while len(crew) and not watchman.waited_long():
+            while len(crew) and not watchman.is_out_of_patience():
                 time.sleep(LOOK_S)
-                gone = list(crew.ended())
-                # Asked for last: those that found it over have ended by right.
+                gone = list(crew.reap())
+                # Read after ``reap``: a worker that found the run over was right to end.
                 over = run.over
                 watch(run)
                 for ended in gone:
@@ -276,14 +276,14 @@ def train_in_processes(
             try:
                 run.disown(crew.worker(index))
             except StoreError as error:
-                # What ended the crew comes first; the leases run out.
-                logger.warning("could not take back what workers held: %s", error)
+                # The first error matters more; the leases expire by themselves.
+                logger.warning("could not take back the turns of workers: %s", error)
                 break
     watch(run)
 
 
 def as_raised(report: Report) -> Exception:
-    """Return the error of a worker process as it would be raised in this one."""
+    """Return a worker's error as an exception of this process."""
     kind = getattr(errors, report.kind, None)
     if isinstance(kind, type) and issubclass(kind, RametError):
         return kind(report.message)

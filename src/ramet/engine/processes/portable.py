@@ -1,10 +1,10 @@
-"""What a job takes along to a worker: by reference what the worker's own script has, else by value.
+"""Pickle a job for a worker: by reference what the worker's own script defines, else by value.
 
-Functions and classes of the script are looked up in the worker by name. If their code is the same,
-the worker keeps its own, and sets the defaults, cells and attributes that they have in the parent.
-A closure, or what was defined since, comes along. All of them see the worker's own ``__main__``, in
-which the globals that they use get the values that they have in the parent: a value from behind a
-guard or out of ``main()`` is there as well.
+The worker looks up the script's functions and classes by name. If their code is the same, it keeps
+its own, and sets their defaults, cells and attributes to the parent's values. Closures, and
+whatever the script defined later, are sent by value. All of them use the worker's own ``__main__``,
+in which the globals that they need are set to the parent's values, including those that were
+defined behind a guard or in ``main()``.
 """
 
 import importlib
@@ -19,21 +19,21 @@ import cloudpickle
 
 from ramet.engine.processes.arrival import (
     Inside,
-    cached_of,
-    chosen,
+    choose,
+    find_own,
+    finish_definition,
     finish_function,
-    finished,
-    function_of,
-    kept,
-    own,
+    make_cached,
+    make_function,
+    take_own,
 )
 from ramet.engine.processes.definitions import (
     DEFINED,
     Cached,
     contents,
-    found,
     functions_in,
     globals_in,
+    look_up,
     names_in,
     signature,
     type_name,
@@ -43,33 +43,33 @@ from ramet.engine.processes.script import NAMES, check_unchanged, this_script
 
 logger = logging.getLogger("ramet")
 
-# Parts of what the pickle protocol knows of a thing: what makes it, from what, its state, two kinds
-# of items, and what sets the state.
-REDUCED = 6
+# The length of the longest tuple in which pickle describes an object: the function that makes it,
+# arguments, state, items, dict items, and the function that sets the state.
+REDUCED_LENGTH = 6
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Porter(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles for another process, which has run the same script, if it is one that can be."""
+    """Pickles for a process that has run the same script, if the script can run again."""
 
     def __init__(self, file: Any, *, left: Mapping[str, str] = NOTHING) -> None:
         super().__init__(file)
         self._main = vars(sys.modules["__main__"])
-        # Names of what __main__ has, by identity; a module can be imported.
+        # Names of the globals of __main__ by identity, without modules, which can be imported.
         self._globals = {
             id(value): name
             for name, value in self._main.items()
             if not name.startswith("__") and not isinstance(value, ModuleType)
         }
-        # Names of __main__, and labels of parts, of which the worker is to have its own; and why.
+        # Globals of __main__ and labels of parts that the worker has its own of, with the reason.
         self._left = left
-        # Names of __main__ with the things that are taken along.
+        # Globals of __main__ that are pickled, by name.
         self.taken: dict[str, Any] = {}
-        # The parts of these things by their labels.
+        # The parts of these by label.
         self.parts: dict[str, Any] = {}
 
     def reducer_override(self, thing: Any) -> Any:
-        """Return how to pickle what needs care."""
+        """Return how to pickle an object, where the default does not do."""
         if isinstance(thing, ModuleType) and type(thing) is not ModuleType:
             return _module(thing)
         if isinstance(thing, DEFINED):
@@ -80,22 +80,22 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
         elif name := self._globals.get(id(thing)):
             self.taken[name] = thing
             if name in self._left:
-                return own, (name,)
+                return find_own, (name,)
         return super().reducer_override(thing)
 
     def _name_of(self, thing: Any) -> str | None:
-        """Return the name that a worker, too, finds a function or class by."""
-        if found(self._main, thing.__qualname__) is thing:
+        """Return the name by which a worker finds a function or class, or None."""
+        if look_up(self._main, thing.__qualname__) is thing:
             return str(thing.__qualname__)
         return self._globals.get(id(thing))
 
     def _by_value(self, thing: Any) -> Any:
         if isinstance(thing, Cached):
-            return cached_of, (thing.__wrapped__, thing.cache_parameters())
+            return make_cached, (thing.__wrapped__, thing.cache_parameters())
         return super().reducer_override(thing)
 
     def _either(self, thing: Any, reduced: Any) -> Any:
-        """Have the worker take its own, or else make it."""
+        """Make the worker take its own definition, or else a new one."""
         name = self._name_of(thing)
         parts: list[Part] = []
         if name is not None:
@@ -103,16 +103,16 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
             parts = self._parts(thing)
         if name in self._left or any(isinstance(part.value, Left) for part in parts):
             inside = (self._values(thing), parts, None, None)
-            return kept, (name, signature(thing)), inside, None, None, finished
+            return take_own, (name, signature(thing)), inside, None, None, finish_definition
         if not isinstance(reduced, tuple):
             return reduced
-        make, arguments, state, _, _, finish = (*reduced, None, None, None, None)[:REDUCED]
+        make, arguments, state, _, _, finish = (*reduced, None, None, None, None)[:REDUCED_LENGTH]
         inside = (self._values(thing), parts, state, finish)
         begun = (name, signature(thing), thing.__qualname__, make, arguments)
-        return chosen, begun, inside, None, None, finished
+        return choose, begun, inside, None, None, finish_definition
 
     def _parts(self, thing: Any) -> list[Part]:
-        """Return what a worker's own definition is to have beside its code."""
+        """Return the values that the worker sets on its own definition."""
         parts = list(parts_of(thing))
         self.parts.update((part.label, part.value) for part in parts)
         return [
@@ -123,7 +123,7 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
         ]
 
     def _values(self, thing: Any) -> dict[str, Any]:
-        """Return the globals that code uses, as they are now."""
+        """Return the current values of the globals that code uses."""
         used = {
             name
             for function in functions_in(thing)
@@ -139,17 +139,17 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
         return values
 
 
-def dumped(thing: Any, *, left: Mapping[str, str] = NOTHING) -> bytes:
-    """Return a thing as bytes."""
+def dump(thing: Any, *, left: Mapping[str, str] = NOTHING) -> bytes:
+    """Return an object as bytes."""
     file = io.BytesIO()
     Porter(file, left=left).dump(thing)
     return file.getvalue()
 
 
-def dumped_leaving(thing: Any) -> tuple[bytes, dict[str, str]]:
-    """Return a thing as bytes, and the globals that cannot be pickled and were left out, with why.
+def dump_without_unpicklable(thing: Any) -> tuple[bytes, dict[str, str]]:
+    """Return an object as bytes, and the globals that cannot be pickled, with the reasons.
 
-    A worker that runs the script has its own.
+    A worker that runs the script has its own of these.
     """
     left: dict[str, str] = {}
     parts: dict[str, str] = {}
@@ -168,7 +168,7 @@ def dumped_leaving(thing: Any) -> tuple[bytes, dict[str, str]]:
 
 
 def _leave(porter: Porter, left: dict[str, str], parts: dict[str, str]) -> bool:
-    """Add what fails by itself: parts, or if there are none, values, or else the code that does."""
+    """Add the parts that cannot be pickled; if there are none, values, or else code."""
     values, codes = _by_kind(porter.taken)
     for things, into in ((_by_kind(porter.parts)[0], parts), (values, left), (codes, left)):
         known = left | parts
@@ -184,7 +184,7 @@ def _leave(porter: Porter, left: dict[str, str], parts: dict[str, str]) -> bool:
 
 
 def _by_kind(things: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values among things, and the functions and classes."""
+    """Divide globals into values, and functions with classes."""
     codes = {name: thing for name, thing in things.items() if isinstance(thing, DEFINED)}
     return {name: thing for name, thing in things.items() if name not in codes}, codes
 
@@ -202,14 +202,14 @@ def _say_left(parts: dict[str, str]) -> None:
 
 def _why_not(thing: Any, left: Mapping[str, str] = NOTHING) -> str | None:
     try:
-        dumped(thing, left=left)
-    except Exception as error:  # noqa: BLE001 - whatever a thing's own code raises
+        dump(thing, left=left)
+    except Exception as error:  # noqa: BLE001 - whatever an object's own code raises
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def culprit(thing: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the way to what cannot be pickled: the name of each part, and the part."""
+    """Yield the path to what cannot be pickled: each part with its name."""
     seen: set[int] = set()
     while id(thing) not in seen:
         seen.add(id(thing))
@@ -239,13 +239,13 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _module(module: ModuleType) -> Any:
-    """Return how to find a module that has properties, such as torch.backends.cudnn."""
+    """Return how to import a module of a class of its own, such as torch.backends.cudnn."""
     names = [name for name, one in list(sys.modules.items()) if one is module]
     return (importlib.import_module, (names[0],)) if names else NotImplemented
 
 
 def _function(function: FunctionType) -> Any:
-    """Return how a function is made anew, with the worker's globals."""
+    """Return how to make a function with the worker's globals."""
     inside = Inside(
         name=function.__name__,
         qualname=function.__qualname__,
@@ -258,11 +258,11 @@ def _function(function: FunctionType) -> Any:
         closure=tuple(map(contents, function.__closure__ or ())),
         submodules=tuple(_submodules(function)),
     )
-    return function_of, (function.__code__,), inside, None, None, finish_function
+    return make_function, (function.__code__,), inside, None, None, finish_function
 
 
 def _submodules(function: FunctionType) -> Iterator[str]:
-    """Yield the modules that a function reaches by way of others."""
+    """Yield the submodules that a function reaches through modules that it names."""
     names = names_in(function.__code__)
     space = function.__globals__
     used = [space[name] for name in globals_in(function.__code__) if name in space]

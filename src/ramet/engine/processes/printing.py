@@ -1,7 +1,7 @@
-"""What worker processes print: shown by their parent, line by line, each with its member.
+"""Print the output of worker processes line by line, each line with its member in front.
 
-A worker writes a mark into its own output where the turn of another member begins. Its parent reads
-the output from pipes, which it empties all the time, and prints it where it prints itself.
+A worker writes a mark into its output where the turn of another member begins. The parent keeps
+reading the output from pipes, and prints it to its own stdout and stderr.
 """
 
 import codecs
@@ -16,12 +16,13 @@ from typing import Literal
 from ramet.engine.run.turn import Turn
 from ramet.wording import encodable
 
-# Separates records in ASCII, which text has no use for.
+# ASCII's record separator, which text does not contain.
 MARK = b"\x1eramet:"
-CHUNK = 1 << 16
-# Bytes of a line without an end, such as that of a progress bar, before it is shortened or shown.
-LONGEST = 1 << 14
-# How long is waited for the last lines of a worker that has ended: what it started may print on.
+# Bytes to read at a time.
+READ_BYTES = 1 << 16
+# Bytes of an unfinished line, such as a progress bar, after which it is shortened or shown.
+LONGEST_BYTES = 1 << 14
+# Time to wait for the last lines of a worker that has ended; its children may still print.
 LAST_S = 1.0
 
 _OUT, _ERR = 1, 2
@@ -30,15 +31,15 @@ _printing = threading.Lock()
 
 
 class Announcer:
-    """In a worker process, says in its output whose turn begins."""
+    """Marks in a worker's output which member's turn begins."""
 
     def __init__(self) -> None:
         self._member: int | None = None
-        # The user's code may put something else in their place.
+        # Copies, because the user's code may redirect the descriptors.
         self._outputs = (os.dup(_OUT), os.dup(_ERR))
 
     def begins(self, turn: Turn) -> None:
-        """Have what is printed from here on be of a turn's member."""
+        """Mark the beginning of a turn, so that lines from here on carry its member."""
         if turn.member == self._member:
             return
         self._member = turn.member
@@ -50,32 +51,32 @@ class Announcer:
 
 
 def buffer_lines() -> None:
-    """Have Python's own outputs write line by line, and as they are read.
+    """Make stdout and stderr line-buffered and UTF-8, as the parent reads them.
 
-    It is called before any code of the user's runs.
+    Call it before any of the user's code runs.
     """
     for stream in (sys.__stdout__, sys.__stderr__):
         if isinstance(stream, io.TextIOWrapper):
-            # Whatever encoding the parent prints with.
+            # The parent decodes UTF-8, whatever encoding it prints with.
             stream.reconfigure(encoding="utf-8", errors=stream.errors, line_buffering=True)
 
 
 class Lines:
-    """Makes lines, each with what it is of in front, from bytes in pieces of any length."""
+    """Splits chunks of bytes into lines, and puts the member in front of each."""
 
     def __init__(self, of: str) -> None:
         self._of, self._pending = of, b""
 
     def feed(self, chunk: bytes) -> Iterator[str]:
-        """Yield the lines that end in a piece."""
+        """Yield the lines that end in a chunk."""
         *whole, self._pending = (self._pending + chunk).split(b"\n")
         for line in whole:
             yield from self._line(line)
-        if len(self._pending) > LONGEST:
-            # Of what overwrites itself, only the last can be seen.
+        if len(self._pending) > LONGEST_BYTES:
+            # A line that overwrites itself with \r shows only its last text.
             self._pending = self._pending[self._pending.rfind(b"\r") + 1 :]
-        if len(self._pending) > LONGEST:
-            # What may go on in the next piece is kept: a mark, or a character of several bytes.
+        if len(self._pending) > LONGEST_BYTES:
+            # Keep what the next chunk may continue: a mark, or a character of several bytes.
             shown = _uncut(self._pending) or len(self._pending)
             kept = self._pending[shown:]
             self._pending = self._pending[:shown]
@@ -83,25 +84,25 @@ class Lines:
             self._pending = kept
 
     def end(self) -> Iterator[str]:
-        """Yield a last line that has no end."""
+        """Yield the last line, if it is unfinished."""
         pending, self._pending = self._pending, b""
         if pending:
             yield from self._line(pending)
 
     def _line(self, line: bytes) -> Iterator[str]:
-        said, mark, member = line.partition(MARK)
-        if said or not mark:
-            text = said.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
+        before, mark, member = line.partition(MARK)
+        if before or not mark:
+            text = before.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
             yield f"[{self._of}] {text}\n"
         if mark:
             self._of = member.decode(errors="replace")
 
 
 def _uncut(line: bytes) -> int:
-    """Return how many bytes come before what may be the beginning of a mark or a character."""
+    """Return the number of bytes before an unfinished mark or character at the end of a line."""
     at = line.rfind(MARK[:1])
     if at >= 0 and (line.startswith(MARK, at) or MARK.startswith(line[at:])):
-        # Behind a whole mark there is a member's number, which may be cut as well.
+        # The number of the member behind a whole mark may be unfinished, too.
         return at
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     decoder.decode(line)
@@ -118,25 +119,25 @@ class Prints:
 
     @property
     def stdout(self) -> int:
-        """What the process is to write its output to."""
+        """The descriptor that the process writes its stdout to."""
         return self._pipes["stdout"][1]
 
     @property
     def stderr(self) -> int:
-        """What the process is to write its errors to."""
+        """The descriptor that the process writes its stderr to."""
         return self._pipes["stderr"][1]
 
     @property
     def held(self) -> tuple[int, int]:
-        """The ends to read from, which the process is to hold open as well.
+        """The reading ends of the pipes, which the process also holds open.
 
-        So it never fails for having printed when its parent was killed: that would be taken for a
-        failure of the member.
+        Otherwise printing would fail after the parent was killed, and count as a failure of the
+        member.
         """
         return self._pipes["stdout"][0], self._pipes["stderr"][0]
 
     def show(self) -> None:
-        """Print from now on what the process prints, until it and what it started have ended."""
+        """Start to print the output of the process, until it and its children have ended."""
         streams: tuple[Literal["stdout", "stderr"], ...] = ("stdout", "stderr")
         for stream in streams:
             reading, writing = self._pipes[stream]
@@ -148,20 +149,20 @@ class Prints:
             self._readers.append(reader)
 
     def end(self) -> None:
-        """Wait until the last lines of a process that has ended are printed."""
+        """Wait until the last lines of an ended process are printed."""
         for reader in self._readers:
             reader.join(LAST_S)
 
 
 def _show(reading: int, stream: Literal["stdout", "stderr"], lines: Lines) -> None:
     with open(reading, "rb", buffering=0) as pipe:
-        while chunk := pipe.read(CHUNK):
+        while chunk := pipe.read(READ_BYTES):
             _print("".join(lines.feed(chunk)), stream)
     _print("".join(lines.end()), stream)
 
 
 def _print(text: str, stream: Literal["stdout", "stderr"]) -> None:
-    # Whatever happens to the parent's output, its workers are read from: they would wait for it.
+    # Go on reading even if the parent cannot print: full pipes would block its workers.
     with _printing, contextlib.suppress(Exception):
         output = getattr(sys, stream)
         try:

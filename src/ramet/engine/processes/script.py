@@ -10,53 +10,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from ramet.engine.processes.definitions import found
+from ramet.engine.processes.definitions import look_up
 from ramet.errors import NotPortable
 
 logger = logging.getLogger("ramet")
 
-# What a worker calls the script while its top level runs, as multiprocessing does.
+# The name of the script's module in a worker while its top level runs, as in multiprocessing.
 LOADING = "__mp_main__"
 NAMES = frozenset({"__main__", LOADING})
-# What starts the code of others, and has nothing of the user's at its own top level.
+# Programs that run other people's code, and have nothing of the user's at their own top level.
 LAUNCHERS = frozenset({"IPython", "ipykernel", "ipykernel_launcher", "pytest", "ramet"})
 # The code that execnet (pytest-xdist) starts its workers with.
 EXECNET = "import sys;exec(eval(sys.stdin.readline()))"
-# Options of the interpreter whose value is the rest of the word, or the next one.
-VALUED = "mWX"
+# Options of the interpreter that take a value: the rest of the word, or the next word.
+OPTIONS_WITH_VALUE = "mWX"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """A program as it was started."""
 
-    # As it was when ramet was imported, whatever becomes of the file.
+    # Its text when ramet was imported, even if the file has changed since.
     source: bytes
     # Empty for ``python -c``.
     file: str
-    # The name that ``python -m`` gave it, if it did.
+    # Its name if it was started with ``python -m``, or empty.
     module: str
-    # ``sys.argv`` and the working directory as the program found them.
+    # ``sys.argv`` and the working directory at the start of the program.
     arguments: list[str]
     folder: str
 
 
-# Whether this process is a worker, and the script that it runs if there is one.
+# Whether this process is a worker, and the script that it runs, if any.
 _worker = False
 _script: Script | None = None
-# Whether it was said that the program cannot run again.
+# Whether a warning has said that the program cannot run again.
 _warned = False
-# What the globals of ``__main__`` were when training first began: a worker may come no further.
+# Ids of the globals of ``__main__`` when training first began. A worker runs no further.
 _first: dict[str, int] | None = None
 
 
 def this_script() -> Script | None:
-    """Return the program of this process, if it is one that a worker can run as well."""
+    """Return the program of this process, or None if a worker cannot run it."""
     if _worker:
         return _script
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    # A folder or an archive that is run has a spec of that name, and is no module.
+    # A folder or an archive has a spec of that name, but is no module.
     module = "" if spec is None or spec.name == "__main__" else str(spec.name)
     if file is None:
         return _command()
@@ -68,7 +68,7 @@ def this_script() -> Script | None:
 
 
 def warn_unless_it_runs_again(train: object) -> None:
-    """Warn once if what is trained belongs to a program that workers cannot run as well."""
+    """Warn once if the training function belongs to a program that workers cannot run."""
     global _warned  # noqa: PLW0603 - a process has one program
     interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
     if _warned or interactive or getattr(train, "__module__", None) not in NAMES or this_script():
@@ -85,36 +85,36 @@ def warn_unless_it_runs_again(train: object) -> None:
 
 
 def path() -> list[str]:
-    """Return ``sys.path`` without what is no text, which Python passes over."""
+    """Return the strings of ``sys.path``; Python ignores anything else in it."""
     places: list[object] = [*sys.path]
     return [str(place) for place in places if isinstance(place, str)]
 
 
 def first_path() -> list[str]:
-    """Return the path that this process imported ramet by, whatever has become of it since.
+    """Return ``sys.path`` as it was when this process imported ramet.
 
-    A worker imports ramet by this one, and so from where the program did, in whichever folder.
+    A worker imports ramet by this path, so that both import it from the same place.
     """
     return [str(Path(_folder, place)) for place in _path]
 
 
 def become(script: Script | None) -> None:
-    """Have this process be a worker of a script."""
+    """Note that this process is a worker, and its script."""
     global _worker, _script
     _worker, _script = True, script
 
 
 def note_globals() -> None:
-    """Note what the globals of ``__main__`` are when training first begins."""
+    """Note the globals of ``__main__`` when training first begins."""
     global _first  # noqa: PLW0603 - a process has one program
     if _first is None:
         _first = {name: id(value) for name, value in vars(sys.modules["__main__"]).items()}
 
 
 def check_unchanged(names: Iterable[str]) -> None:
-    """Refuse that a worker has its own of what was bound since training first began."""
+    """Refuse globals that cannot be pickled and have changed since training first began."""
     for name in names:
-        value = found(vars(sys.modules["__main__"]), name)
+        value = look_up(vars(sys.modules["__main__"]), name)
         if _first is not None and "." not in name and _first.get(name) != id(value):
             raise NotPortable(
                 f"what changes between one ramet.run and the next must be something that can be "
@@ -125,21 +125,21 @@ def check_unchanged(names: Iterable[str]) -> None:
 
 
 def _launches(module: str, file: Path) -> bool:
-    """Say whether a program is one that runs the code of others."""
+    """Return whether a program is one that runs other people's code."""
     scripts = {Path(sysconfig.get_path("scripts")), Path(sys.executable).parent}
-    python_s_own = Path(sysconfig.get_path("stdlib")) in file.parents
+    standard_library = Path(sysconfig.get_path("stdlib")) in file.parents
     installed = "site-packages" in file.parts
     return (
         module.partition(".")[0] in LAUNCHERS
-        or (python_s_own and not installed)
+        or (standard_library and not installed)
         or file.parent in scripts
     )
 
 
 def _command() -> Script | None:
-    """Return the code of ``python -c``, unless it starts the code of others."""
+    """Return the code of ``python -c``, unless it runs other people's code."""
     code = _code_in(sys.orig_argv[1:])
-    # Those who start processes send them code that reads what to do.
+    # Processes of multiprocessing are started with code that reads what to run.
     serves = "multiprocessing.process" in sys.modules and (
         sys.modules["multiprocessing.process"].parent_process() is not None
     )
@@ -149,13 +149,13 @@ def _command() -> Script | None:
 
 
 def _source_of(main: ModuleType) -> bytes | None:
-    """Return the text of a program, as it was when it was first read."""
+    """Return the text of a program as it was at the first call."""
     file = str(getattr(main, "__file__", None))
     if file not in _sources:
         with contextlib.suppress(OSError):
             _sources[file] = Path(file).read_bytes()
     if file not in _sources:
-        # It is in an archive; what cannot say its text is caught below, whatever it lacks.
+        # It is in an archive. A loader that has no source is not an error.
         with contextlib.suppress(AttributeError, ImportError):
             _sources[file] = main.__spec__.loader.get_source("__main__").encode()  # type: ignore[union-attr]
     return _sources.get(file)
@@ -175,7 +175,7 @@ def _script_of(source: bytes, begun_as: str, *, file: str, module: str) -> Scrip
 
 
 def _code_in(words: list[str]) -> str | None:
-    """Return what stands behind -c in an interpreter's command line.
+    """Return the code behind -c in an interpreter's command line.
 
     >>> _code_in(["-Xdev", "-W", "error", "-Ic", "print()", "-c"]), _code_in(["a.py", "-c", "b"])
     ('print()', None)
@@ -189,7 +189,7 @@ def _code_in(words: list[str]) -> str | None:
         for place, letter in enumerate(word[1:], 2):
             if letter == "c":
                 return word[place:] or next(rest, None)
-            if letter in VALUED:
+            if letter in OPTIONS_WITH_VALUE:
                 if letter == "m":
                     return None
                 if not word[place:]:
@@ -199,7 +199,7 @@ def _code_in(words: list[str]) -> str | None:
 
 
 def _arguments_behind(begun_as: str) -> list[str]:
-    """Return ``sys.argv`` as it was in the beginning, or as it is where that cannot be found."""
+    """Return ``sys.argv`` as it was at the start, or as it is now if that is unknown."""
     words = sys.orig_argv
     if begun_as not in words:
         return list(sys.argv)
@@ -207,14 +207,14 @@ def _arguments_behind(begun_as: str) -> list[str]:
 
 
 def here() -> str:
-    """Return the working directory, or nothing if it was deleted."""
+    """Return the working directory, or an empty text if it was deleted."""
     try:
         return str(Path.cwd())
     except FileNotFoundError:  # It was deleted.
         return ""
 
 
-# Where this process was when ramet was imported, by which path, and the texts of programs by file.
+# The working directory and sys.path when ramet was imported, and texts of programs by file.
 _folder = here()
 _path = path()
 _sources: dict[str, bytes] = {}

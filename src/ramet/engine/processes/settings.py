@@ -1,8 +1,8 @@
-"""Settings of a process that training depends on, and that a worker gets from its parent.
+"""Settings of libraries that training depends on, copied from the parent to its workers.
 
-A script's own are made again by running it; these are for what was set in a notebook, behind a
-guard or inside of ``main()``. Of libraries that the parent has imported; a worker is given each
-one's as soon as it has imported it, too.
+A worker that runs the script makes the script's settings again. These copies cover what was set in
+a notebook, behind a guard or inside ``main()``, in libraries that the parent has imported. A worker
+applies them as soon as it has imported the library.
 """
 
 import importlib.util
@@ -19,37 +19,37 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ramet.errors import StrategyWarning
 
-# The settings of a library by their names; of a library by its name.
+# The settings of a library by name; pickled settings by library and name.
 Values: TypeAlias = dict[str, Any]
 Carried: TypeAlias = dict[str, dict[str, bytes | None]]
 
 
 class Library(NamedTuple):
-    """How the settings of a library are read, and how one of them is set."""
+    """How to read the settings of a library, and how to set one."""
 
     read: Callable[[Any], Values]
     set: Callable[[Any, str, Any], None]
 
 
-def carried(dumps: Callable[[Any], bytes]) -> Carried:
-    """Return the settings of this process; what cannot be pickled is there without a value."""
+def collect(dumps: Callable[[Any], bytes]) -> Carried:
+    """Return the settings of this process, with None for values that cannot be pickled."""
     return {
-        name: {setting: _dumped(value, dumps) for setting, value in values.items()}
+        name: {setting: _dump(value, dumps) for setting, value in values.items()}
         for name, library in LIBRARIES.items()
         if (module := sys.modules.get(name)) is not None and (values := _read(library.read, module))
     }
 
 
 def apply(settings: Carried) -> None:
-    """Set what differs, of libraries that are imported, and of others once they are."""
+    """Apply settings to libraries now, or as soon as they are imported."""
     waiting = {name: values for name, values in settings.items() if name not in sys.modules}
     for name in settings.keys() - waiting.keys():
         _set(sys.modules[name], LIBRARIES[name], settings[name])
-    sys.meta_path.insert(0, Awaited(waiting))
+    sys.meta_path.insert(0, ApplyOnImport(waiting))
 
 
-class Awaited(MetaPathFinder):
-    """Sets what libraries are to have once they are imported."""
+class ApplyOnImport(MetaPathFinder):
+    """Applies the settings of libraries as soon as they are imported."""
 
     def __init__(self, settings: Carried) -> None:
         self._settings = settings
@@ -60,7 +60,7 @@ class Awaited(MetaPathFinder):
         path: Sequence[str] | None,  # noqa: ARG002 - the protocol's
         target: ModuleType | None = None,  # noqa: ARG002 - the same
     ) -> ModuleSpec | None:
-        """Find a module as everybody does, and see to it that it is followed by its settings."""
+        """Find a module in the ordinary way, and apply its settings after its import."""
         values = self._settings.pop(fullname, None)
         spec = None if values is None else importlib.util.find_spec(fullname)
         if values is None or spec is None or spec.loader is None:
@@ -75,7 +75,7 @@ class Awaited(MetaPathFinder):
         return spec
 
 
-def _dumped(value: Any, dumps: Callable[[Any], bytes]) -> bytes | None:
+def _dump(value: Any, dumps: Callable[[Any], bytes]) -> bytes | None:
     try:
         return dumps(value)
     except Exception:  # noqa: BLE001 - whatever a value's own code raises
@@ -88,7 +88,7 @@ def _set(module: ModuleType, library: Library, values: dict[str, bytes | None]) 
         try:
             if data is None:
                 if name not in here:
-                    raise TypeError("it cannot be pickled")  # noqa: TRY301 - told as any other
+                    raise TypeError("it cannot be pickled")  # noqa: TRY301 - reported like any other
                 continue
             value = pickle.loads(data)  # noqa: S301 - from the parent's pipe, never kept
             if name not in here or here[name] != value:
@@ -111,7 +111,7 @@ def _set_jax(jax: Any, name: str, value: Any) -> None:
     jax.config.update(name, value)
 
 
-# How to read and how to set it.
+# For each setting of PyTorch, how to read it and how to set it.
 TORCH: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
     "default dtype": (
         lambda torch: torch.get_default_dtype(),
@@ -133,7 +133,7 @@ TORCH: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
         lambda torch, value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
     ),
 }
-# Where PyTorch has switches, behind torch.backends.
+# Switches of PyTorch behind torch.backends.
 BACKENDS = {
     "cudnn": ("enabled", "benchmark", "deterministic", "allow_tf32"),
     "cuda.matmul": (
@@ -145,7 +145,8 @@ BACKENDS = {
 }
 
 
-# What newer versions have in place of some of these. Who has used it cannot read the others.
+# Newer versions have these in place of some of the above. After one is set, reading the old ones
+# fails.
 PRECISIONS = [
     f"backends.{place}fp32_precision"
     for place in (
@@ -174,7 +175,7 @@ def _torch(torch: Any) -> Values:
     if any(values[name] is None for name in REPLACED):
         values |= {name: _read(partial(_at, place=name), torch) for name in PRECISIONS}
     elif _read(partial(_at, place="backends.mkldnn.matmul.fp32_precision"), torch) == "none":
-        # It was not set: what is read follows from that of CUDA, and setting it would set more.
+        # It was not set. Its value follows from that of CUDA, and setting it would change more.
         del values["float32 matmul precision"]
     return {name: value for name, value in values.items() if value is not None}
 
@@ -185,13 +186,13 @@ def _set_torch(torch: Any, name: str, value: Any) -> None:
         name,
         (partial(_at, place=name), lambda torch, value: setattr(_at(torch, place), switch, value)),
     )
-    # Another setting may have brought it along.
+    # Another setting may have set it already.
     if _read(read, torch) != value:
         put(torch, value)
 
 
 def _read(read: Callable[[Any], Any], library: Any) -> Any:
-    """Return settings, or nothing where a version does not have them, or not in that way."""
+    """Return settings, or None in versions that do not have them in this form."""
     try:
         return read(library)
     except (AttributeError, RuntimeError):
@@ -205,7 +206,7 @@ def _at(thing: Any, place: str) -> Any:
 
 
 def _gymnasium(gymnasium: Any) -> Values:
-    """Return the environments that are not the library's own."""
+    """Return the registered environments that are not part of the library."""
     return {
         name: spec
         for name, spec in gymnasium.registry.items()
@@ -236,7 +237,7 @@ def _set_multiprocessing(module: Any, _: str, value: Any) -> None:
 
 
 def _logging(module: Any) -> Values:
-    """Return the levels of loggers, and the streams that the root's handlers write to."""
+    """Return the levels of loggers, and the streams of the root logger's handlers."""
     levels = {
         name: logger.level
         for name, logger in list(module.root.manager.loggerDict.items())
@@ -250,9 +251,9 @@ def _streams(root: logging.Logger) -> Iterator[tuple[str, int, str | None, str |
         stream = getattr(handler, "stream", None)
         formatter = handler.formatter
         if type(handler) is logging.StreamHandler and stream in (sys.stderr, sys.stdout):
-            told = "stderr" if stream is sys.stderr else "stdout"
+            name = "stderr" if stream is sys.stderr else "stdout"
             plain = formatter if type(formatter) is logging.Formatter else logging.Formatter()
-            yield told, handler.level, plain._fmt, plain.datefmt  # noqa: SLF001 - nothing else says it
+            yield name, handler.level, plain._fmt, plain.datefmt  # noqa: SLF001 - nothing else says it
 
 
 def _set_logging(module: Any, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a worker process has in common with its parent before it is told what to train."""
+"""What a worker process sets up, so that it is like its parent, before it reads its job."""
 
 import sys
 import traceback
@@ -7,45 +7,45 @@ from dataclasses import dataclass
 from typing import Self
 
 from ramet.engine.processes import settings as process_settings
-from ramet.engine.processes.arrival import own
+from ramet.engine.processes.arrival import find_own
 from ramet.engine.processes.loading import AtCall, load
-from ramet.engine.processes.portable import dumped
+from ramet.engine.processes.portable import dump
 from ramet.engine.processes.script import Script, path, this_script
 from ramet.engine.processes.settings import Carried
 from ramet.errors import NotPortable, UsageError
 
 
 class Dismissed(SystemExit):
-    """The parent wants this process to end, or is no more."""
+    """The parent wants this process to end, or is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a process is to be like in which a job is done."""
+    """The script, arguments, path and settings that a job needs in its process."""
 
-    # Nothing in notebooks, and under programs that run the code of others.
+    # None in notebooks, and in programs that run other people's code.
     script: Script | None
     # ``sys.argv`` as it is when training begins.
     arguments: list[str]
-    # ``sys.path``, the same.
+    # ``sys.path`` as it is when training begins.
     path: list[str]
     settings: Carried
-    # Globals that could not be pickled, of which the script makes each worker its own; and why.
+    # Globals that cannot be pickled, with the reasons; the script defines them in each worker.
     left: dict[str, str]
 
     @classmethod
     def here(cls, left: dict[str, str]) -> Self:
-        """Return what this process is like."""
+        """Return the surroundings of this process."""
         return cls(
             script=this_script(),
             arguments=list(sys.argv),
             path=path(),
-            settings=process_settings.carried(dumped),
+            settings=process_settings.collect(dump),
             left=left,
         )
 
     def enter(self, at_call: AtCall, refuse: Callable[[UsageError], int]) -> None:
-        """Run the script; if it calls ``ramet.run``, do ``at_call`` there and end the process."""
+        """Run the script; if it calls ``ramet.run``, run ``at_call`` there and end the process."""
         sys.path[:] = self.path
         try:
             load(self.script, at_call, refuse)
@@ -55,16 +55,16 @@ class Surroundings:
             raise _unloadable(error, self.script) from error
 
     def settle(self) -> None:
-        """Take over what the parent's settings are when training begins."""
+        """Apply the parent's arguments, path and settings."""
         sys.argv = list(self.arguments)
-        # The script has added its own once more.
+        # The script may have extended it again.
         sys.path[:] = self.path
         process_settings.apply(self.settings)
 
     def check(self) -> None:
-        """Refuse to train without what could not be sent, if the script does not define it."""
+        """Refuse to train if a global could not be sent and the script does not define it."""
         for name, why in self.left.items():
-            if own(name) is None:
+            if find_own(name) is None:
                 raise NotPortable(
                     f"what training uses must be something that can be pickled, or that the "
                     f"script's top level defines in each worker, but {name!r} is neither: {why}. "
@@ -74,7 +74,7 @@ class Surroundings:
 
 
 def _unloadable(error: BaseException, program: Script | None) -> UsageError:
-    """Say where a script failed in a worker that did not in its parent."""
+    """Return an error that says where a script failed in a worker."""
     file = (program.file if program else "") or "<string>"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)]
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]

@@ -1,4 +1,4 @@
-"""Where each member stands among those mapped at once: rounding may depend on it."""
+"""The lane of each member in a program that trains several at once; rounding may depend on it."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -8,21 +8,21 @@ from ramet.population import Member, Population
 
 
 class Lanes(NamedTuple):
-    """Lanes of a program that trains several members at once, one member in each."""
+    """Lanes of a program that trains several members at once, one per lane."""
 
-    # For each lane, the place of its turn among those at hand. A spare lane trains the first again.
+    # For each lane, the index of its turn. A spare lane trains the first turn again.
     filled: list[int]
-    # For each turn at hand, its lane.
+    # For each turn, its lane.
     of: list[int]
 
     @property
     def plain(self) -> bool:
-        """Whether the lanes are the turns in their order, with none to spare."""
+        """Whether each turn has the lane of its own index, with none to spare."""
         return self.filled == list(range(len(self.of)))
 
 
 def lanes(turns: Sequence[Turn], members: Iterable[int]) -> Lanes:
-    """Return a lane for each of the members, of which some have no turn at hand.
+    """Return a lane for each member; members without a turn leave a spare lane.
 
     >>> from types import SimpleNamespace
     >>> lanes([SimpleNamespace(member=2), SimpleNamespace(member=4)], [0, 2, 4])
@@ -35,9 +35,9 @@ def lanes(turns: Sequence[Turn], members: Iterable[int]) -> Lanes:
 
 
 def members_of_round(population: Population) -> list[int]:
-    """Return the members that train in the present round, also those that have arrived already.
+    """Return the members that train in the current round, including those that have finished it.
 
-    A run that was killed while the turns of a round were told goes on with those that are left.
+    A run that was killed while a round was being recorded resumes with the turns that are left.
     """
     return [member.id for member in population if _trains(member, population.round)]
 

@@ -1,4 +1,4 @@
-"""A worker: calls the user's training loop and feeds it turns until the run is over."""
+"""A worker: call the user's training function, and give it turns until the run is over."""
 
 import logging
 from typing import Any, Protocol, runtime_checkable
@@ -25,18 +25,33 @@ logger = logging.getLogger("ramet")
 
 @runtime_checkable
 class Task(Protocol):
-    """Training in three functions of a state, as the PBT paper has it."""
+    """A training in three functions of a state, as in the PBT paper."""
 
     def init(self, rng: np.random.Generator, /) -> Tree:
-        """Return the state that a member begins with."""
+        """Return the state that a member begins with.
+
+        Args:
+            rng: The member's generator for first weights.
+        """
         ...
 
     def step(self, state: Tree, hparams: Any, steps: int, rng: np.random.Generator, /) -> Tree:
-        """Return the state after some steps with these values, which are read by name."""
+        """Return the state after more steps of training.
+
+        Args:
+            state: What ``init`` or the last ``step`` returned.
+            hparams: The hyperparameters, by name: ``hparams.lr``.
+            steps: The number of steps to train.
+            rng: The turn's generator.
+        """
         ...
 
     def evaluate(self, state: Tree, /) -> Any:
-        """Return the score."""
+        """Return the score.
+
+        Args:
+            state: What the last ``step`` returned.
+        """
         ...
 
 
@@ -47,28 +62,28 @@ def work(
     *,
     begins: Begins = lambda _: None,
 ) -> None:
-    """Train turn after turn until the run is over; give back what is out if that is early."""
+    """Train turns until the run is over; on an error, give back the turn that is out."""
     function = as_function(train)
     warned.forget()
     try:
         turn = run.ask()
         while turn is not None:
             begins(turn)
-            turn = _trained(run, Session(run, turn, watch, begins), function, watch)
+            turn = _call(run, Session(run, turn, watch, begins), function, watch)
     except BaseException:
         run.release_all()
         raise
 
 
-def _trained(run: Run, session: Session, function: TrainFunction, watch: Watch) -> Turn | None:
-    """Call a training function; return the turn to call it for next."""
+def _call(run: Run, session: Session, function: TrainFunction, watch: Watch) -> Turn | None:
+    """Call a training function; return the turn to call it with next."""
     try:
         function(session)
-        session.returned()
+        session.check_return()
     except Exception as error:  # noqa: BLE001 - what a loop raises is its member's failure
         return _after(error, run, session, watch)
     except SystemExit as leaves:
-        # Ours, of a process that is to end, are of classes of their own.
+        # Our own, which end a worker process, are subclasses.
         if type(leaves) is SystemExit:
             _say_exit(leaves, run)
         raise
@@ -79,7 +94,7 @@ def _say_exit(leaves: SystemExit, run: Run) -> None:
     fields = {"run": run.name, "code": leaves.code, "where": place_of(leaves)}
     logger.warning(
         "a training loop must not end its process, but sys.exit(%(code)r) was called at %(where)s: "
-        "run %(run)r is left as it stands, and the same call goes on with it; to stop a run, call "
+        "run %(run)r is left as it is, and the same call resumes it; to stop a run, call "
         "turn.stop_run() and let the loop end its turn",
         fields,
         extra=fields,
@@ -87,7 +102,7 @@ def _say_exit(leaves: SystemExit, run: Run) -> None:
 
 
 def _after(error: Exception, run: Run, session: Session, watch: Watch) -> Turn | None:
-    """Return the turn to go on with after the user's code raised; let anything else through."""
+    """Record a failure of the user's code and return the next turn; raise anything else."""
     at_fault = session.training
     if isinstance(error, RametError) or at_fault is None:
         raise error
@@ -111,24 +126,24 @@ def as_function(train: object) -> TrainFunction:
     if callable(train):
         return train
     raise UsageError(
-        f"what to train must be a function of a member, or an object with the methods init, step "
+        f"what to train must be a function of a session, or an object with the methods init, step "
         f"and evaluate, but got {train!r}"
     )
 
 
 def _loop(task: Task) -> TrainFunction:
     def train(session: Session) -> None:
-        held = Held(_given("init", task.init(session.rng)) if session.fresh else None)
+        held = Held(_require_state("init", task.init(session.rng)) if session.fresh else None)
         for turn in session.turns(held):
             for steps in turn.stretches():
                 after = task.step(held.value, turn.hparams, steps, turn.rng)
-                held.value = _given("step", after)
+                held.value = _require_state("step", after)
                 turn.report(returned_score(task.evaluate(held.value)))
 
     return train
 
 
-def _given(function: str, state: Tree) -> Tree:
+def _require_state(function: str, state: Tree) -> Tree:
     if state is None:
         raise StateError(f"a task's {function} must return the state, but it returned None")
     return state

@@ -16,34 +16,34 @@ from ramet.state.adapters import Bindable, State, adapt, check_applied
 
 logger = logging.getLogger("ramet")
 
-# Called after every turn; looks at the run's population when it has something to show.
+# Called with the run after every turn, such as to show progress.
 Watch: TypeAlias = Callable[[Run], None]
-# Called before the user's code is at work on a turn.
+# Called before the user's code starts on a turn.
 Begins: TypeAlias = Callable[[Turn], None]
 
 
 class Session:
-    """What a training function is called with: the member it begins for, and the turns to train.
+    """The argument of a training function: the member that it begins with, and the turns to train.
 
-    The function builds its model and loops over ``turns(state)``. The first turn is this member's.
-    With more members than workers later ones may be others', so whatever should follow a member
-    belongs into the state; ``turn.member`` says whose turn it is.
+    The function builds its model and loops over ``turns(state)``. The first turn is of
+    ``session.member``. With more members than workers, later turns may be of other members
+    (``turn.member``), so everything that belongs to a member must be in the state.
     """
 
-    def __init__(self, run: Run, first: Turn, watch: Watch, begins: Begins) -> None:
+    def __init__(self, run: Run, turn: Turn, watch: Watch, begins: Begins) -> None:
         self._run = run
         self._watch, self._begins = watch, begins
         self._begun = False
-        # The turn that the user's code is at; None while the worker's own is.
-        self.training: Turn | None = first
-        # The turn to train next; when the function has returned, the one to call it for.
-        self.next: Turn | None = first
-        self.member = first.member
-        self.fresh = first.fresh
+        # The turn that the user's code is training; None while our own code runs.
+        self.training: Turn | None = turn
+        # The turn to train next, in this call of the function or, once it has returned, in another.
+        self.next: Turn | None = turn
+        self.member = turn.member
+        self.fresh = turn.fresh
         self.space = run.population.space
-        # What to make first weights with: the same for this member in whichever worker.
-        self.rng: np.random.Generator = first.init_rng
-        self.seed = int(first.init_rng.integers(2**32))
+        # For first weights: the same for this member in every worker.
+        self.rng: np.random.Generator = turn.init_rng
+        self.seed = int(turn.init_rng.integers(2**32))
 
     if not TYPE_CHECKING:  # As of a turn.
 
@@ -51,7 +51,12 @@ class Session:
             raise_unknown(self, name)
 
     def turns(self, state: State | dict[str, Any]) -> Iterator[Turn]:
-        """Yield turns to train, with the state restored and hyperparameters applied."""
+        """Yield turns to train, with the state restored and hyperparameters applied.
+
+        Args:
+            state: Everything that a member's training changes: a state such as
+                ``ramet.torch.State(model=model)``, or a dict of arrays and numbers.
+        """
         if self._begun:
             raise UsageError(
                 "a training function can loop over session.turns once, but began again"
@@ -83,14 +88,14 @@ class Session:
                 return
 
     def _begins_anew(self) -> bool:
-        """Ask for the next turn; say whether its weights come from a fresh call of the function."""
+        """Ask for the next turn; return whether it needs a fresh call of the training function."""
         self.next = None
         self.next = self._run.ask()
         return self.next is not None and self.next.fresh
 
     def _leave(self, turn: Turn, state: State, bindable: Bindable | None) -> Checkpoint | None:
-        """End a turn; return what the state was kept as, which is nothing if the turn was lost."""
-        turn.points()  # Refuses a turn that is not over, before anything else is looked at.
+        """End a turn; return its checkpoint, or None if the lease was lost."""
+        turn.points()  # Refuses a turn that is not over, before any other check.
         applied: frozenset[str] = frozenset()
         if bindable is not None:
             applied = check_applied(bindable, turn.hparams.peek(), "at the end of the turn")
@@ -104,8 +109,8 @@ class Session:
         self._watch(self._run)
         return kept
 
-    def returned(self) -> None:
-        """Refuse a function that returned without having trained its turn."""
+    def check_return(self) -> None:
+        """Refuse a training function that returned without finishing its turn."""
         if not self._begun:
             raise UsageError(
                 "a training function must loop over session.turns(state), but it returned without"
@@ -122,7 +127,7 @@ TrainFunction: TypeAlias = Callable[[Session], object]
 
 
 def recover(run: Run, turn: Turn, error: StoreError) -> None:
-    """Have a member go on whose checkpoint cannot be read."""
+    """Let a member go on after its checkpoint could not be read."""
     try:
         run.recover(turn, error)
     except LeaseLost as lost:
