@@ -273,7 +273,7 @@ def test_a_turn_told_without_a_state_is_refused() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
-    with pytest.raises(StateError, match="told with the state it left"):
+    with pytest.raises(StateError, match="a turn must end with its state"):
         run.tell(turn, 0.5, state=None)
 
 

@@ -151,7 +151,7 @@ def test_a_turn_told_twice_is_refused() -> None:
     assert turn is not None
     list(turn)
     run.tell(turn, 0.5, state={})
-    with pytest.raises(TurnMisused, match="told once"):
+    with pytest.raises(TurnMisused, match="a turn must end once"):
         run.tell(turn, 0.5, state={})
 
 

@@ -141,7 +141,7 @@ def test_another_target_for_a_run_on_record_is_logged_with_both(
     ramet.open(store, **settings(target=0.25, mode="min"))
     with caplog.at_level(logging.WARNING, "ramet"):
         ramet.open(store, **settings(target=0.125, mode="min"))
-    assert "'run' had a target of 0.25, and has one of 0.125 from here on" in caplog.text
+    assert "'run' had a target of 0.25; from now on it has one of 0.125" in caplog.text
 
 
 @pytest.mark.parametrize("strategy", [TOGETHER, EACH], ids=["together", "each"])

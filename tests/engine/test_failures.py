@@ -103,7 +103,7 @@ def test_an_end_for_too_many_failures_shows_the_users_file_and_line() -> None:
     def train(session: ramet.Session) -> None:
         raise MemoryError(session.member)
 
-    with pytest.raises(RunFailed, match=rf"The last error: .* \({__file__}:\d+\)\. Mend"):
+    with pytest.raises(RunFailed, match=rf"The last error: .* \({__file__}:\d+\)\. Correct"):
         ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 

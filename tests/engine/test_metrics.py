@@ -170,7 +170,7 @@ def test_the_first_and_the_last_point_are_kept_and_the_others_are_at_equal_dista
     metrics = Metrics()
     for step in range(1, count + 1):
         metrics.log(step, {"loss": float(step)})
-    (kept,) = points(metrics.packed()).values()
+    (kept,) = points(metrics.pack()).values()
     steps = [step for step, _ in kept]
     assert (steps[0], steps[-1]) == (1, count)
     assert min(count, MOST_POINTS // 2) <= len(steps) <= MOST_POINTS

@@ -149,7 +149,7 @@ def test_each_turn_begins_with_the_weights_that_its_member_has() -> None:
         def on_step_begin(self, args: Any, state: Any, control: Any, **at: Any) -> None:
             turn = turns[-1].turn
             if turn.step == turn.start + 1 and turn.checkpoint is not None:
-                saved, live = turn.saved()["model"], at["model"].state_dict()
+                saved, live = turn.read_checkpoint()["model"], at["model"].state_dict()
                 assert saved.keys() == live.keys()
                 assert all((saved[name] == value.numpy()).all() for name, value in live.items())
                 began.append(turn.checkpoint.member != turn.member)

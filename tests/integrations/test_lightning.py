@@ -180,7 +180,7 @@ def test_each_turn_begins_with_the_weights_that_its_member_has() -> None:
         def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
             turn = self.turns.turn
             if turn.step == turn.start + 1 and turn.checkpoint is not None:
-                saved = turn.saved()["model"]
+                saved = turn.read_checkpoint()["model"]
                 assert saved.keys() == self.state_dict().keys()
                 assert all((saved[k] == v.numpy()).all() for k, v in self.state_dict().items())
                 began.append(turn.checkpoint.member != turn.member)

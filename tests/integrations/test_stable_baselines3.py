@@ -108,7 +108,7 @@ def test_each_turn_begins_with_the_weights_and_the_statistics_that_its_member_ha
         def _on_rollout_start(self) -> None:
             turn = turns[-1].turn
             if turn.step == turn.start + 1 and turn.checkpoint is not None:
-                saved, live = turn.saved(), self.model.policy.state_dict()
+                saved, live = turn.read_checkpoint(), self.model.policy.state_dict()
                 assert all((saved["model"][name] == live[name].numpy()).all() for name in live)
                 assert saved["others[0]"]["returns"]["count"] > 16
                 began.append(turn.checkpoint.member != turn.member)

@@ -9,7 +9,7 @@ from ramet.errors import MetricError
 
 
 def kept(metrics: Metrics) -> dict[str, list[float]]:
-    return {name: values.tolist() for it in metrics.packed() for name, _, values in it.curves()}
+    return {name: values.tolist() for it in metrics.pack() for name, _, values in it.curves()}
 
 
 def test_arrays_are_numbers_once_the_turn_is_over() -> None:
@@ -43,4 +43,4 @@ def test_an_array_that_was_donated_before_its_turn_ended_is_named() -> None:
     metrics.log(1, {"weight": weights})
     jax.jit(lambda x: x + 1, donate_argnums=0)(weights)
     with pytest.raises(MetricError, match=r"'weight' could not be read: .*; log float\(weight\)"):
-        metrics.packed()
+        metrics.pack()

@@ -13,7 +13,7 @@ from tests.engine.loops import pbt
 
 
 def kept(metrics: Metrics) -> dict[str, list[float]]:
-    return {name: values.tolist() for it in metrics.packed() for name, _, values in it.curves()}
+    return {name: values.tolist() for it in metrics.pack() for name, _, values in it.curves()}
 
 
 def test_a_loss_with_its_graph_can_be_logged() -> None:

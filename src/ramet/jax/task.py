@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from ramet.engine.run.scores import returned_score
+from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.session import Session
 from ramet.errors import UsageError
@@ -107,7 +107,7 @@ class Traced:
         state = self.functions.step(state, Values(hparams, read=self._read), steps, key)
         if state is None:
             raise UsageError("a task's step must return the state, but it returned None")
-        return state, returned_score(self.functions.evaluate(state))
+        return state, require_score(self.functions.evaluate(state))
 
     def read_from(self, turn: Turn) -> None:
         """Have a turn know what the functions read, which they tell only while they are traced."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from ramet.engine.run.scores import returned_score
+from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
 from ramet.errors import RametError, UsageError
@@ -127,7 +127,7 @@ class Program:
             for nth in range(1, steps):
                 state = self._traced.step(state, values, row(own, nth))
             each.append(state)
-            score = returned_score(self._functions.evaluate(state))
+            score = require_score(self._functions.evaluate(state))
             scores.append(torch.as_tensor(score, device=self._device))
         return mapped(lambda *parts: torch.stack(parts), *each), one_each(torch.stack(scores))
 

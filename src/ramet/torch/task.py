@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import torch
 
-from ramet.engine.run.scores import returned_score
+from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.session import Session
 from ramet.errors import StateError, UsageError
@@ -84,7 +84,7 @@ class Task:
                     state = traced.step(state, hparams, row(drawn, 0))
                 for nth in range(1, steps):
                     state = traced.step(state, hparams, row(drawn, nth))
-                turn.report(returned_score(self.functions.evaluate(state)))
+                turn.report(require_score(self.functions.evaluate(state)))
             held.value = arrays(state)
             check_step(begun, held.value)
             traced.read_from(turn)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: written before any event names them, read back, pruned."""
+"""The checkpoints of a run: write them before any event names them, read and prune them."""
 
 import logging
 import math
@@ -24,16 +24,15 @@ UNREADABLE = (CheckpointDamaged, CheckpointMissing)
 
 
 class Checkpoints:
-    """The states of one run's members, as bytes by their key."""
+    """The saved states of one run's members."""
 
     def __init__(self, blobs: Blobs, run: str) -> None:
         self._blobs, self._run = blobs, run
 
     def expect(self, *, kept: bool) -> None:
-        """Refuse to go on where nothing is left of what was ``kept`` and the log names.
+        """Refuse to go on if checkpoints were ``kept`` but none is left.
 
-        The place is then not what it was: members that took what comes into it next would lose all
-        that they have learned.
+        Their folder was then moved or deleted, and members would lose all that they have learned.
         """
         if callable(expect := getattr(self._blobs, "expect", None)):
             expect(self._run, kept=kept)
@@ -41,20 +40,20 @@ class Checkpoints:
     def write(
         self, state: Tree, *, member: int, turn: int, step: int, others: bool = False
     ) -> Checkpoint:
-        """Keep a state, durably before returning; with ``others``, that were kept before it."""
+        """Write a state durably; ``others`` says whether the run has checkpoints already."""
         chunks = encode(state)
         kept = Checkpoint(member=member, turn=turn, step=step, digest=digest(chunks))
-        # As late as can be: what was encoded may have been large.
+        # As late as possible: encoding may have taken long.
         self.expect(kept=others)
         self._blobs.put(self._run, kept.key, chunks)
         return kept
 
     def read(self, checkpoint: Checkpoint) -> Tree:
-        """Return a state, not to be written on."""
+        """Return a state as read-only arrays."""
         return decode(self._blobs.get(self._run, checkpoint.key))
 
     def readable(self, checkpoint: Checkpoint) -> bool:
-        """Say whether a state is there, as it was written."""
+        """Return whether a checkpoint exists and is undamaged."""
         try:
             self.read(checkpoint)
         except UNREADABLE:
@@ -62,7 +61,7 @@ class Checkpoints:
         return True
 
     def prune(self, population: Population, keep: Keep, *, dry_run: bool = False) -> dict[str, int]:
-        """Delete what is not to be kept; return the size of each that went, or that would go."""
+        """Delete checkpoints that are no longer needed; return their sizes in bytes by key."""
         sizes = self._blobs.sizes(self._run)
         doomed = {key: sizes[key] for key in unneeded(sizes, population, keep)}
         if doomed and not dry_run:
@@ -76,15 +75,15 @@ class Checkpoints:
 
 
 class Pruning:
-    """Prunes a run's checkpoints when it is time."""
+    """Prunes a run's checkpoints from time to time."""
 
     def __init__(self, journal: Journal, checkpoints: Checkpoints) -> None:
         self._journal, self._checkpoints = journal, checkpoints
-        # Turns ended when this worker last pruned; its first turn looks what others left.
+        # The run's ended turns when this worker last pruned; None makes it prune after its first.
         self._pruned_at: int | None = None
 
     def prune_if_due(self) -> None:
-        """Delete the checkpoints that are no longer needed, now and then and at the end."""
+        """Prune if enough turns have ended since the last time, or the run is done."""
         turns, opening = self._journal.turns, self._journal.opening
         since = math.inf if self._pruned_at is None else turns - self._pruned_at
         if (
@@ -96,5 +95,5 @@ class Pruning:
         try:
             self._checkpoints.prune(self._journal.population, opening.keep)
         except (StoreError, OSError) as error:
-            # The turn has ended all the same, and the worker prunes again later.
-            logger.warning("could not delete what nobody needs: %s", error)
+            # The turn has ended in any case, and the worker prunes again later.
+            logger.warning("could not delete checkpoints that are no longer needed: %s", error)

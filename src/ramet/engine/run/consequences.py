@@ -1,4 +1,4 @@
-"""What follows from a turn, in events: the one place where a strategy's actions are carried out."""
+"""What follows from a turn, as events: only here are a strategy's actions carried out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,28 +15,28 @@ from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
 
 
 def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int) -> list[AnyEvent]:
-    """Return what follows from a member's having just ended a turn.
+    """Return the events that follow after a member has ended a turn.
 
-    In an asynchronous run it decides about itself. In a synchronous one nothing follows until the
-    last arrives, who decides for all.
+    In an asynchronous run the member decides about itself. In a synchronous run nothing follows
+    until the last member of the round ends its turn; then all are decided about.
     """
     if not strategy.synchronous:
         rng = generator(seed, Purpose.DECISION, member, replica.members[member].turn)
-        return carried_out(strategy, replica.population, (member,), rng)
+        return carry_out(strategy, replica.population, (member,), rng)
     if replica.get("arrived") < len(replica.members):
         return []
     round_ = replica.get("round")
     rng = generator(seed, Purpose.ROUND, round_)
     everybody = range(len(replica.members))
-    follows = carried_out(strategy, replica.population, everybody, rng)
-    # What is decided belongs to the round that ends; who rests, to the one that begins.
+    follows = carry_out(strategy, replica.population, everybody, rng)
+    # Decisions belong to the round that ends, rests to the round that begins.
     rests = [event for event in follows if isinstance(event, Rested)]
     decided = [event for event in follows if not isinstance(event, Rested)]
     return [*decided, RoundEnded(round=round_), *rests]
 
 
 def early_end(replica: Replica) -> list[AnyEvent]:
-    """Return that the run stops before its budget, if it is to, once all has been decided."""
+    """Return the event that stops the run before its budget, if it must stop."""
     if replica.get("stopped"):
         return []
     if replica.get("stop_asked"):
@@ -44,19 +44,19 @@ def early_end(replica: Replica) -> list[AnyEvent]:
     return [Stopped(why="target")] if replica.at_target else []
 
 
-def carried_out(
+def carry_out(
     strategy: Strategy, population: Population, ready: Sequence[int], rng: np.random.Generator
 ) -> list[AnyEvent]:
-    """Return the event of each action decided on, its sources as they are in the population."""
-    actions = decided(strategy, population, ready, rng)
+    """Return an event for each action of a strategy, with sources as they are in the population."""
+    actions = decide(strategy, population, ready, rng)
     _check_rests(strategy, population, [action for action in actions if isinstance(action, Rest)])
-    return [_carried_out(strategy, population, action, ready) for action in actions]
+    return [_make_event(strategy, population, action, ready) for action in actions]
 
 
-def decided(
+def decide(
     strategy: Strategy, population: Population, ready: Sequence[int], rng: np.random.Generator
 ) -> list[Action]:
-    """Return a strategy's decision; what it raises is its own fault, not the training's."""
+    """Return a strategy's decision; blame what it raises on the strategy, not on the training."""
     try:
         return list(strategy.decide(population, ready, rng))
     except RametError:
@@ -69,22 +69,22 @@ def decided(
         ) from error
 
 
-def _carried_out(
+def _make_event(
     strategy: Strategy, population: Population, action: Action, ready: Sequence[int]
 ) -> AnyEvent:
     match action:
         case Copy():
             _check_member(action.member, ready)
             _check_member(action.source, range(len(population)))
-            return _copied(action, population[action.source])
+            return _make_copied(action, population[action.source])
         case Change():
             _check_member(action.member, ready)
-            whose = f"the values that a strategy gives member {action.member}"
-            hparams = population.space.adopt(action.hparams, whose)
+            what = f"the values that a strategy gives member {action.member}"
+            hparams = population.space.adopt(action.hparams, what)
             return Explored(member=action.member, hparams=hparams)
         case Rest():
             _check_member(action.member, ready)
-            return _rested(population[action.member], population.steps, strategy.turn_steps)
+            return _make_rested(population[action.member], population.steps, strategy.turn_steps)
         case Annotate():
             if action.member is not None:
                 _check_member(action.member, ready)
@@ -95,7 +95,7 @@ def _carried_out(
             )
 
 
-def _copied(copy: Copy, source: Member) -> Copied:
+def _make_copied(copy: Copy, source: Member) -> Copied:
     return Copied(
         member=copy.member,
         source=copy.source,
@@ -105,7 +105,7 @@ def _copied(copy: Copy, source: Member) -> Copied:
     )
 
 
-def _rested(member: Member, steps: int, turn_steps: int) -> Rested:
+def _make_rested(member: Member, steps: int, turn_steps: int) -> Rested:
     trained = member.trained + min(turn_steps, steps - member.trained)
     return Rested(member=member.id, turn=member.turn, trained=trained)
 
@@ -121,7 +121,7 @@ def _weights(copy: Copy, source: Member) -> Weights:
 
 
 def _check_rests(strategy: Strategy, population: Population, rests: Sequence[Rest]) -> None:
-    """Refuse rests that nobody waits for, or that nobody ends."""
+    """Refuse rests in an asynchronous run, repeated rests, and rounds that no member trains in."""
     if not rests:
         return
     resting = [rest.member for rest in rests]
@@ -138,12 +138,12 @@ def _check_rests(strategy: Strategy, population: Population, rests: Sequence[Res
         )
     if all(id_ in resting for id_ in range(len(population)) if not population.finished(id_)):
         raise StrategyError(
-            f"somebody must train in each round, but {name} has all members rest: {resting}"
+            f"at least one member must train in each round, but {name} has all rest: {resting}"
         )
 
 
 def _check_member(member: int, allowed: Sequence[int]) -> None:
-    """Refuse a member that is not there, or that is still training while others decide."""
+    """Refuse a member that does not exist, or that is still training."""
     if type(member) is not int or member not in allowed:
         raise StrategyError(
             f"a strategy may act on the members that are ready, and copy any, but of "
@@ -152,7 +152,7 @@ def _check_member(member: int, allowed: Sequence[int]) -> None:
 
 
 def as_logged(data: Any) -> Any:
-    """Return data as the log will give it back, tuples being lists."""
+    """Return data as the log will return it, with tuples as lists."""
     try:
         return msgspec.json.decode(msgspec.json.encode(data))
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""How a run ends before its budget: at its target, or because a member's loop asked for it."""
+"""How a run ends before its budget: at its target, or because a training loop asked for it."""
 
 import logging
 
@@ -9,14 +9,14 @@ logger = logging.getLogger("ramet")
 
 
 def go_on(journal: Journal, *, target: float | None) -> None:
-    """Aim a run at a target, and have it go on if it was stopped short of that.
+    """Set a run's target, and resume the run if it was stopped before reaching it.
 
-    Without a target, the one on record stays, unless the run has stopped at it.
+    With None, the target on record stays, unless the run has stopped at it.
     """
     if target is not None:
         _say_changed(journal, target)
         journal.append(TargetSet(target=target))
-    elif _stopped_at_target(journal):
+    elif _is_stopped_at_target(journal):
         journal.append(TargetSet(target=None))
     population = journal.population
     if not population.at_target:
@@ -24,26 +24,26 @@ def go_on(journal: Journal, *, target: float | None) -> None:
     elif journal.between_rounds:
         journal.append(Stopped(why="target"))
     elif population.why_stopped != "target":
-        # A round is always trained to its end, so that it is the same for any number of workers.
+        # A round is always trained to its end: the result is the same for any number of workers.
         journal.append(Resumed())
 
 
-def _stopped_at_target(journal: Journal) -> bool:
+def _is_stopped_at_target(journal: Journal) -> bool:
     population = journal.population
     at_target = population.at_target and journal.between_rounds
     return population.stopped and (population.why_stopped == "target" or at_target)
 
 
 def _say_changed(journal: Journal, target: float) -> None:
-    """Log that a run on record gets another target, which counts for all who work on it."""
+    """Warn that a run on record gets another target, which counts for all its workers."""
     before, opening = journal.population.target, journal.opening
     if before in {None, target}:
         return
     sign = 1 if opening.mode == "max" else -1
     fields = {"run": opening.name, "before": sign * before, "target": sign * target}
     logger.warning(
-        "run %(run)r had a target of %(before)s, and has one of %(target)s from here on, for all "
-        "its workers",
+        "run %(run)r had a target of %(before)s; from now on it has one of %(target)s, for all its "
+        "workers",
         fields,
         extra=fields,
     )

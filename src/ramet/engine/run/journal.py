@@ -1,4 +1,4 @@
-"""A worker's hold on a run's log: it reads on, decides what follows a turn, and writes."""
+"""A worker's connection to a run's log: read new events, decide what follows a turn, write."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,7 +15,7 @@ from ramet.strategies.base import Prescribing, Strategy
 
 
 class Journal:
-    """Keeps a replica of the population, so that nobody reads more of a log than what is new."""
+    """Keeps a replica of the population, so that only new events have to be read."""
 
     def __init__(
         self, store: Store, opening: RunOpened, *, strategy: Strategy, space: Space, worker: str
@@ -25,7 +25,7 @@ class Journal:
         self._prescribing = strategy if isinstance(strategy, Prescribing) else None
         self._log = Follower(store, opening.name)
         self._replica = self._log.replica
-        # The log's own population knows the space's domains; this one has its code as well.
+        # The log describes the space's domains; the space itself has the user's conditions as well.
         self._replica.put(space=space)
 
     @property
@@ -35,7 +35,7 @@ class Journal:
 
     @property
     def turns(self) -> int:
-        """Turns ended in all."""
+        """The number of turns ended in all."""
         turns: int = self._replica.get("turns")
         return turns
 
@@ -47,13 +47,13 @@ class Journal:
 
     @property
     def round(self) -> int:
-        """Rounds ended."""
+        """The number of rounds ended."""
         rounds: int = self._replica.get("round")
         return rounds
 
     @property
     def names_checkpoints(self) -> bool:
-        """Whether some member goes on from a checkpoint."""
+        """Whether any member has a checkpoint."""
         return any(member.checkpoint is not None for member in self._replica.members)
 
     @property
@@ -63,23 +63,23 @@ class Journal:
 
     @property
     def between_rounds(self) -> bool:
-        """Whether no member has arrived at the end of the round; members that rest have."""
+        """Whether no member has ended its turn of this round; resting members count as ended."""
         return not self._strategy.synchronous or self._replica.get("arrived") == 0
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """Hyperparameters that some loop left unread."""
+        """The hyperparameters that a training loop has left unread."""
         names: tuple[str, ...] = self._replica.get("unread")
         return names
 
     @property
     def threads(self) -> int | None:
-        """The threads of each process on record, if any are."""
+        """The threads of each process on record, or None."""
         return self._replica.threads
 
     @property
     def mapped(self) -> tuple[Mapped, ...]:
-        """How many members at once are on record, in the order in which it was recorded."""
+        """The numbers of members trained at once on record, in the order of their recording."""
         return self._replica.mapped
 
     @property
@@ -97,7 +97,7 @@ class Journal:
         return self._replica.members[id_]
 
     def turn_steps(self, member: Member) -> int:
-        """Return how many steps a member's next turn has."""
+        """Return the number of steps in a member's next turn."""
         prescribing, left = self._prescribing, self.steps - member.trained
         turn = (
             self._strategy.turn_steps
@@ -108,24 +108,24 @@ class Journal:
 
     @property
     def prescribed(self) -> bool:
-        """Whether turns are settled beforehand, so that none may be missing."""
+        """Whether the strategy prescribes all turns beforehand, so that none may be given up."""
         return self._prescribing is not None
 
     def draws(self, member: Member) -> Draws:
-        """Return what a member's next turn draws by."""
+        """Return the source of random draws for a member's next turn."""
         if self._prescribing is None:
             return Draws(self.opening.seed, member.id, member.turn)
         return self._prescribing.prescribed(member).draws
 
     def catch_up(self, head: int | None = None) -> None:
-        """Read what others wrote, if anything is known to be new or nothing is known."""
+        """Read new events; with the number of the log's last event, only if that is new."""
         if head is None or head > self._replica.last:
             self._log.catch_up()
 
     def commit(
         self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str] = ()
     ) -> None:
-        """Write what happened in a turn and, if it is over, what follows."""
+        """Write the events of a turn and, if it is over, what follows from it."""
         while True:
             self.catch_up()
             try:
@@ -135,7 +135,7 @@ class Journal:
             return
 
     def write_once(self, lease: Lease, events: Sequence[AnyEvent]) -> None:
-        """Write what was decided on the population as it is, or raise LogMoved."""
+        """Write events that were decided on the current population, or raise LogMoved."""
         self._attempt(lease, events, over=False, unread=())
 
     def append(self, event: RunEvent) -> None:
@@ -150,13 +150,13 @@ class Journal:
         news = [LeftUnread(name=name) for name in unread if name not in self.unread]
         written: list[AnyEvent] = [*news, *events]
         with replica.attempt() as attempt:
-            copied = _copied(written, replica.members)
+            copied = _find_sources(written, replica.members)
             replica.fold(written)
             if over:
                 follows = consequences(
                     self._strategy, replica, lease.member, seed=self.opening.seed
                 )
-                copied += _copied(follows, replica.members)
+                copied += _find_sources(follows, replica.members)
                 replica.fold(follows)
                 written += follows
                 if not self._strategy.synchronous or replica.get("round") > round_:
@@ -167,8 +167,8 @@ class Journal:
             last = self._store.commit(
                 lease,
                 written,
-                [standing(replica.members[id_]) for id_ in touched(written)],
-                # In a synchronous run the log's last number says it all.
+                [standing(replica.members[id_]) for id_ in find_members(written)],
+                # In a synchronous run, comparing the log's last number is enough.
                 copied=() if synchronous else copied,
                 round=replica.get("round") if replica.get("round") > round_ else None,
                 after=self._replica.last if synchronous else None,
@@ -177,18 +177,18 @@ class Journal:
                 self._replica.last = last
                 attempt.keep()
         if not attempt.kept:
-            # Others wrote in between, and theirs comes first.
+            # Other workers wrote in between; read their events first.
             self.catch_up()
 
 
-def touched(events: Iterable[AnyEvent]) -> list[int]:
-    """Return the members that events are about."""
+def find_members(events: Iterable[AnyEvent]) -> list[int]:
+    """Return the ids of the members that events are about."""
     ids = {id_ for event in events if (id_ := getattr(event, "member", None)) is not None}
     return sorted(ids)
 
 
-def _copied(events: Iterable[AnyEvent], members: Sequence[Member]) -> list[Standing]:
-    """Return how those stand whose present weights others take."""
+def _find_sources(events: Iterable[AnyEvent], members: Sequence[Member]) -> list[Standing]:
+    """Return how the members stand that others copy their current weights from."""
     return [
         standing(members[event.source])
         for event in events

@@ -1,4 +1,4 @@
-"""The leases of the turns that a worker trains: renewed while it lives, released when it stops."""
+"""The leases of a worker's turns: renew them while it lives, release them when it stops."""
 
 import contextlib
 import logging
@@ -14,15 +14,15 @@ from ramet.store.base import Lease, Store
 
 logger = logging.getLogger("ramet")
 
-# Times that a lease is renewed before it would run out.
-BEATS = 3
+# A lease is renewed this often within its time.
+RENEWALS_PER_LEASE = 3
 # A worker that is certainly dead but cannot be seen to be, as in another container, keeps its
 # member for at most 2 ** 6 leases.
 MOST_DOUBLINGS = 6
 
 
 def lasting_s(ttl_s: float, *, lost: int) -> float:
-    """Return how long a lease lasts: twice as long after each loss in the same turn.
+    """Return the seconds that a lease lasts, doubled after each loss in the same turn.
 
     >>> [lasting_s(60.0, lost=lost) for lost in (0, 1, 2, 6, 7)]
     [60.0, 120.0, 240.0, 3840.0, 3840.0]
@@ -31,7 +31,7 @@ def lasting_s(ttl_s: float, *, lost: int) -> float:
 
 
 def say_taken_over(lease: Lease, *, turn: int, ttl_s: float) -> None:
-    """Warn that a member is taken from a worker that fell silent."""
+    """Warn that a turn was taken from a worker that fell silent."""
     fields = {
         "run": lease.run,
         "worker": lease.worker,
@@ -53,19 +53,19 @@ def say_taken_over(lease: Lease, *, turn: int, ttl_s: float) -> None:
 
 
 class Heartbeat:
-    """Beats every so many seconds until a beat says that there is nothing to beat for."""
+    """Calls a function at regular times, from a thread, until it returns False."""
 
     def __init__(self, beat: Callable[[], bool], *, every_s: float) -> None:
         self._beat, self._every_s = beat, every_s
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        # Whether there may be something that the last beat did not see.
+        # Whether ``start`` was called since the last call of the function began.
         self._started = False
-        # A queue may be put into while garbage is collected, whatever this thread is doing.
+        # A simple queue can be put into during garbage collection, whatever this thread is doing.
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """See to it that the heart beats."""
+        """Start the thread, unless it runs already."""
         with self._lock:
             self._started = True
             if self._thread is None:
@@ -73,7 +73,7 @@ class Heartbeat:
                 self._thread.start()
 
     def wake(self) -> None:
-        """Have the next beat come now."""
+        """Make the next call now."""
         self._woken.put(None)
 
     def _run(self) -> None:
@@ -84,9 +84,9 @@ class Heartbeat:
                 self._started = False
             try:
                 needed = self._beat()
-            except Exception as error:  # noqa: BLE001 - stores of one's own raise what they like
-                # The store may be back before the lease runs out.
-                logger.warning("could not hold on to the turns that are out: %s", error)
+            except Exception as error:  # noqa: BLE001 - other people's stores may raise anything
+                # The store may work again before the lease expires.
+                logger.warning("could not renew the leases of the turns that are out: %s", error)
                 continue
             with self._lock:
                 if not needed and not self._started:
@@ -96,30 +96,30 @@ class Heartbeat:
 
 
 class TurnsOut:
-    """Turns by member, and the heart that beats for them."""
+    """A worker's turns by member, and the heartbeat that renews their leases."""
 
     def __init__(
         self, store: Store, *, run: str, worker: str, ttl_s: float, beating: bool, clock: Clock
     ) -> None:
         self._store, self._clock = store, clock
         self._run, self._worker = run, worker
-        self._ttl_s, self._every_s = ttl_s, ttl_s / BEATS
+        self._ttl_s, self._every_s = ttl_s, ttl_s / RENEWALS_PER_LEASE
         self._turns: dict[int, Turn] = {}
         self._beat_at = clock.uptime()
-        self._heartbeat = self._heart() if beating else None
+        self._heartbeat = self._make_heartbeat() if beating else None
 
     def __len__(self) -> int:
         return len(self._turns)
 
     def __iter__(self) -> Iterator[Turn]:
-        # Others may be told meanwhile.
+        # A copy, because other turns may end meanwhile.
         return iter(list(self._turns.values()))
 
     def __contains__(self, turn: Turn) -> bool:
         return self._turns.get(turn.member) is turn
 
-    def _heart(self) -> Heartbeat:
-        """Return what beats for these turns, until their run is dropped and none can be told."""
+    def _make_heartbeat(self) -> Heartbeat:
+        """Return a heartbeat for these turns; it ends once this object is garbage."""
 
         def beat() -> bool:
             return (out := this()) is not None and out.beat()
@@ -129,43 +129,43 @@ class TurnsOut:
         return heartbeat
 
     def add(self, turn: Turn) -> None:
-        """Hold on to a turn from now on."""
+        """Add a turn, and renew its lease from now on."""
         if self._heartbeat is not None:
             self._heartbeat.start()
         self._turns[turn.member] = turn
         if turn.lease.silent_s is not None:
             say_taken_over(turn.lease, turn=turn.number, ttl_s=self._ttl_s)
         if turn.lease.lost:
-            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
+            with contextlib.suppress(LeaseLost):  # ``tell`` will raise it.
                 self.renew(turn)
 
     def renew(self, turn: Turn) -> None:
-        """Have its lease last from now on, or raise LeaseLost."""
+        """Renew the lease of a turn, or raise LeaseLost."""
         ttl_s = lasting_s(self._ttl_s, lost=turn.lease.lost)
         turn.lease = self._store.renew(turn.lease, ttl_s=ttl_s)
 
     def beat(self) -> bool:
-        """Hold on to all of them; say whether there are any."""
+        """Renew all leases; return whether there are any."""
         self._beat_at = self._clock.uptime()
         for turn in self:
-            with contextlib.suppress(LeaseLost):  # Telling the turn will say so.
+            with contextlib.suppress(LeaseLost):  # ``tell`` will raise it.
                 self.renew(turn)
         return bool(self._turns)
 
     def beat_if_late(self) -> None:
-        """Beat where there is no heart, or the machine slept."""
+        """Renew all leases if that is late: there is no heartbeat, or the machine slept."""
         if self._clock.uptime() - self._beat_at > self._every_s:
             self.beat()
 
     def let_go(self, turn: Turn) -> None:
-        """Be done with a turn, told or lost."""
+        """Remove a turn that has ended or lost its lease."""
         turn.over = True
         if turn in self:
             del self._turns[turn.member]
 
     @contextlib.contextmanager
     def ending(self, turn: Turn) -> Iterator[None]:
-        """Be done with a turn once the block has ended it, or found that its lease is lost."""
+        """Remove a turn once the block has ended it, or has found that its lease is lost."""
         try:
             yield
         except LeaseLost:
@@ -174,7 +174,7 @@ class TurnsOut:
         self.let_go(turn)
 
     def release(self, turn: Turn) -> None:
-        """Give a turn back untrained; if the store is busy, its lease runs out instead."""
+        """Give a turn back untrained; if the store is busy, its lease expires instead."""
         self.let_go(turn)
         try:
             self._store.release(turn.lease)
@@ -182,11 +182,11 @@ class TurnsOut:
             _say_stays_leased(turn, busy)
 
     def release_all(self) -> None:
-        """Give back every turn, as far as the store lets it."""
+        """Give back every turn; log those that the store does not take."""
         for turn in self:
             try:
                 self.release(turn)
-            except Exception as error:  # noqa: BLE001 - whatever it is, another error comes first
+            except Exception as error:  # noqa: BLE001 - the error that ends the run comes first
                 _say_stays_leased(turn, error)
 
     def check(self, turn: Turn) -> None:
@@ -195,10 +195,10 @@ class TurnsOut:
             return
         which = f"turn {turn.number} of member {turn.member} of run {self._run!r}"
         if turn.over:
-            raise TurnMisused(f"a turn must be told once, but {which} is over already")
+            raise TurnMisused(f"a turn must end once (run.tell), but {which} is over already")
         raise LeaseLost(
             f"worker {self._worker!r} does not hold {which}: it was asked for elsewhere, or its "
-            f"lease ran out and the member was handed out again. Nothing was written. If a turn "
+            f"lease expired and another worker got the member. Nothing was written. If a turn "
             f"can pause for longer than its lease lasts, raise lease_ttl_s"
         )
 

@@ -1,4 +1,4 @@
-"""Metrics: the numbers that a loop logs in a turn beside its score, as many as a log can keep."""
+"""Metrics: the numbers that a loop logs in a turn beside its score."""
 
 import copy
 import math
@@ -7,36 +7,36 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from ramet.engine.run.steps import placed
+from ramet.engine.run.steps import place_at_steps
 from ramet.errors import MetricError
 from ramet.series import Series, pack
 
-# What a turn keeps: of metrics, and of the points of each. Together 90 kB at most.
+# Metrics in a turn, and points of each: at most 90 kB together.
 MOST_NAMES, MOST_POINTS = 64, 128
 # Such as loss, val/loss and grad_norm.layer-1.
 NAME = re.compile(r"[^\W\d_][\w./-]{0,99}")
 
-# A number, or one that a device is still to compute.
+# A number, possibly one that a device is still computing.
 Value: TypeAlias = Any
 
 
 class Metrics:
-    """What was logged in a turn, by name."""
+    """The metrics of a turn by name."""
 
     def __init__(self) -> None:
         self._of: dict[str, _Points] = {}
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Record numbers at a step, which must not be before those of the same names."""
-        for name, value in _named(metrics):
+        """Record numbers at a step, which must not be before earlier steps of the same metric."""
+        for name, value in _items(metrics):
             points = self._of.get(name)
             if points is None:
                 points = self._begin(name)
-            points.add(step, held(name, value))
+            points.add(step, hold_value(name, value))
 
     def log_once(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Record numbers of a turn whose steps are not counted, so that a name can have one."""
-        for name, _ in _named(metrics):
+        """Record numbers in a turn that does not count its steps: one for each name."""
+        for name, _ in _items(metrics):
             if name in self._of:
                 raise MetricError(
                     f"a turn must count its steps to have several values of a metric, but "
@@ -45,25 +45,25 @@ class Metrics:
                 )
         self.log(step, metrics)
 
-    def joined(self, told: Mapping[str, Any], *, start: int, stop: int) -> "Metrics":
-        """Return them with others that are told at the turn's end, each one number or pairs."""
+    def join(self, others: Mapping[str, Any], *, start: int, stop: int) -> "Metrics":
+        """Return these metrics and others that are given at the turn's end."""
         joined = Metrics()
         joined._of = {name: copy.copy(points) for name, points in self._of.items()}
-        for name, values in _named(told):
+        for name, values in _items(others):
             what = f"metric {name!r}"
-            for step, value in placed(
+            for step, value in place_at_steps(
                 values, start=start, stop=stop, what=what, refusal=MetricError
             ):
                 joined.log(step, {name: value})
         return joined
 
-    def packed(self) -> tuple[Series, ...]:
-        """Return what is kept, once devices have computed it."""
+    def pack(self) -> tuple[Series, ...]:
+        """Return the kept points as bytes; wait for devices to compute them."""
         if not self._of:
             return ()
         return pack(
             {
-                name: [(step, number(name, value)) for step, value in points.kept()]
+                name: [(step, number(name, value)) for step, value in points.list_kept()]
                 for name, points in self._of.items()
             }
         )
@@ -97,13 +97,13 @@ class Metrics:
 class _Points:
     """The points of one metric: the first, the last, and every nth between them.
 
-    n is 1, and doubles whenever there are more points than are kept. Which ones are kept thus
-    depends on nothing but how many there were, and no more are ever held.
+    n begins at 1, and doubles whenever there are too many points. So the points that are kept
+    depend only on how many there were, and no more than that are ever in memory.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        # Never written on, so that copies can share it.
+        # Immutable, so that copies can share it.
         self._kept: tuple[tuple[int, Value], ...] = ()
         self._last: tuple[int, Value] | None = None
         self._before_last, self._every = 0, 1
@@ -119,7 +119,7 @@ class _Points:
                 self._settle(self._last)
         self._last = step, value
 
-    def kept(self) -> list[tuple[int, Value]]:
+    def list_kept(self) -> list[tuple[int, Value]]:
         return [*self._kept] if self._last is None else [*self._kept, self._last]
 
     def _settle(self, point: tuple[int, Value]) -> None:
@@ -133,11 +133,11 @@ class _Points:
         self._before_last += 1
 
 
-def held(name: str, value: Any) -> Value:
-    """Return a value that no later write changes, without waiting for a device to compute it.
+def hold_value(name: str, value: Any) -> Value:
+    """Return a value that no later write can change, without waiting for a device.
 
-    What PyTorch has on a device is copied there, off its graph; what JAX computes is immutable.
-    Both become numbers when they are packed. Anything else becomes one at once.
+    A tensor of PyTorch on a device is detached and copied there; arrays of JAX are immutable. Both
+    become numbers in ``pack``. Anything else becomes a number at once.
     """
     on_cpu = getattr(value, "is_cpu", None)
     if on_cpu is not None:
@@ -149,7 +149,7 @@ def held(name: str, value: Any) -> Value:
 
 
 def number(name: str, value: Value) -> float:
-    """Return a value as a float, or say that it is none."""
+    """Return a value as a float; refuse anything but one number."""
     if type(value) is float:
         return value
     if value is None or isinstance(value, str | bytes):
@@ -161,13 +161,13 @@ def number(name: str, value: Value) -> float:
         raise _not_a_number(name, value) from error
     except RuntimeError as error:
         raise MetricError(
-            f"a metric must still be there when its turn ends, but {name!r} could not be read: "
+            f"a metric must still be readable when its turn ends, but {name!r} could not be read: "
             f"{error}; log float({name}) of an array that is donated later"
         ) from error
 
 
 def _check_size(name: str, value: Any) -> None:
-    """Refuse several numbers, by their shape, which is known before they are."""
+    """Refuse several numbers, by their shape, which is known before the numbers are."""
     if math.prod(getattr(value, "shape", None) or ()) != 1:
         raise _not_a_number(name, value)
 
@@ -181,7 +181,7 @@ def _not_a_number(name: str, value: object) -> MetricError:
     )
 
 
-def _named(metrics: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+def _items(metrics: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     if not isinstance(metrics, Mapping):
         raise MetricError(
             f"metrics must have names, but got {metrics!r}; write turn.log(loss=...), or give a "

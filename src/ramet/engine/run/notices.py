@@ -1,4 +1,4 @@
-"""What a run says of training that cannot have the effect it is meant to have."""
+"""Warnings about training that cannot have its intended effect."""
 
 import logging
 from collections.abc import Callable, Collection, Sequence
@@ -10,16 +10,16 @@ from ramet.population import Checkpoint, Point, Population, has_final_score
 
 logger = logging.getLogger("ramet")
 
-# The number of binary digits of the turns a member after which copies are not looked at yet.
-FIRST_LOOK = 4
-# Turns of a worker after which most of them should have had a score.
-SCORELESS = 20
-# After so many turns without any change, it is no accident that the state stays as it was.
-UNTRAINED = 3
+# Copies are first looked at after 2 ** 4 turns a member.
+FIRST_LOOK_LOG2 = 4
+# Turns of a worker after which most should have had a score.
+TURNS_BEFORE_SCORELESS = 20
+# Turns without any change of the state after which it is no accident.
+UNCHANGED_TURNS = 3
 
 
 class Notices:
-    """Says each thing once: as a warning or, when strict, as an error."""
+    """Gives each warning once; when strict, raises some as errors."""
 
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict
@@ -28,7 +28,7 @@ class Notices:
         self._ended, self._scoreless = 0, 0
 
     def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
-        """Say which values reached nothing, unless it was said before; return their names."""
+        """Warn of values that the loop never read, unless already ``said``; return their names."""
         known = {*applied} if self._strict else {*applied, *said}
         names = [name for name in turn.hparams.unread() if name not in known]
         if not names:
@@ -44,29 +44,29 @@ class Notices:
         return names
 
     def training(self, turn: Turn, left: Checkpoint) -> None:
-        """Say so if, from the first, no turn changes the state: then it is not what is trained."""
+        """Warn if the first turns all leave the state unchanged: they train something else."""
         if turn.checkpoint is None:
             return
         changed = turn.checkpoint.digest != left.digest
         self._trained = self._trained or changed
         self._untrained += not changed
-        if self._trained or self._untrained != UNTRAINED:
+        if self._trained or self._untrained != UNCHANGED_TURNS:
             return
         message = (
-            f"training must change the state that it hands over, but {UNTRAINED} turns, the last "
-            f"turn {turn.number} of member {turn.member}, left it bit for bit as it was; write "
-            f"into the state's arrays, or put new ones into the state: a variable that is bound "
-            f"anew is not the state"
+            f"training must change the state given to session.turns, but {UNCHANGED_TURNS} turns, "
+            f"the last turn {turn.number} of member {turn.member}, left it bit for bit as it was; "
+            f"write into the state's arrays, or put new arrays into the state: assigning to a "
+            f"variable does not change the state"
         )
         if self._strict:
             raise StateError(message)
         logger.warning("%s", message, extra={"member": turn.member, "turn": turn.number})
 
     def without_score(self, points: Sequence[Point], step: int) -> None:
-        """Say so if most turns end without a score: their members are left out of the ranking."""
+        """Warn if most turns end without a score: their members are left out of the ranking."""
         self._ended += 1
         self._scoreless += not has_final_score(points, step)
-        if self._ended != SCORELESS or 2 * self._scoreless <= self._ended:
+        if self._ended != TURNS_BEFORE_SCORELESS or 2 * self._scoreless <= self._ended:
             return
         logger.warning(
             "most turns should end with a score, but %d of the first %d here were reported without "
@@ -79,20 +79,20 @@ class Notices:
         )
 
     def look(self, turns: int, members: int, population: Callable[[], Population]) -> None:
-        """Look at the run as a whole: once all could have had a score, and at times from then on.
+        """Check the run as a whole: once all members could have a score, and then ever less often.
 
-        The times are after 16, 32, 64, … turns a member, or soon after if another worker ended
-        that very turn.
+        It does so after 16, 32, 64, … turns a member, or soon after if another worker ended that
+        very turn.
         """
         looks = (turns // members).bit_length()
         if looks and not self._looks:
             self._scores(population())
-        if looks > max(self._looks, FIRST_LOOK):
+        if looks > max(self._looks, FIRST_LOOK_LOG2):
             self._lagging(population())
         self._looks = max(looks, self._looks)
 
     def _lagging(self, population: Population) -> None:
-        """Say so if copies take members back as fast as they train."""
+        """Warn if copies take members back as fast as they train."""
         if self._lagged or (found := lag(population)) is None:
             return
         self._lagged = True
@@ -105,11 +105,11 @@ class Notices:
         )
 
     def _scores(self, population: Population) -> None:
-        """Say so if nobody has had a finite score when all could have had one."""
+        """Warn if no member has a finite score yet although all could."""
         if population.best is None:
             logger.warning(
-                "some turn must end with a finite score, or there is nobody to copy and no best, "
-                "but none of the first %d did",
+                "some turn must end with a finite score, or there is no best and no member to "
+                "copy, but none of the first %d did",
                 population.turns,
                 extra={"turns": population.turns},
             )

@@ -1,29 +1,58 @@
-"""Events of a run itself: stopped, goes on, has a target, a greater budget, conditions to keep."""
+"""The events of an ended turn; and of a run itself, such as its target, appended once."""
 
 import contextlib
 
+from ramet.engine.run.turn import Turn
 from ramet.errors import LogMoved
-from ramet.events import Conditions, Extended, Mapped, Resumed, Stopped, TargetSet
+from ramet.events import (
+    AnyEvent,
+    Conditions,
+    Extended,
+    Mapped,
+    Resumed,
+    StopAsked,
+    Stopped,
+    TargetSet,
+    TurnEnded,
+)
 from ramet.history.follower import Follower
+from ramet.population import Point
 from ramet.replica import Replica
+from ramet.series import Series
 from ramet.store.base import RunEvent, Store
 
 
+def turn_ended(
+    turn: Turn, *, digest: str, points: tuple[Point, ...], metrics: tuple[Series, ...]
+) -> list[AnyEvent]:
+    """Return the events of a turn that was trained to its end."""
+    ended = TurnEnded(
+        member=turn.member,
+        turn=turn.number,
+        trained=turn.trained + turn.steps,
+        step=turn.stop,
+        points=points,
+        digest=digest,
+        metrics=metrics,
+    )
+    return [ended, StopAsked(member=turn.member, turn=turn.number)] if turn.stops_run else [ended]
+
+
 def append(store: Store, log: Follower, event: RunEvent, *, worker: str) -> None:
-    """Write an event of the run once, for as long as it is wanted: others may write the same."""
+    """Write an event of the run, unless it would change nothing: others may write the same."""
     written = False
-    while not written and wanted(event, log.replica):
-        with contextlib.suppress(LogMoved):  # Then it is read on, and looked at again.
+    while not written and would_change(event, log.replica):
+        with contextlib.suppress(LogMoved):  # Then read the new events, and check again.
             store.append(log.opening.name, event, worker=worker, after=log.replica.last)
             written = True
         log.catch_up()
 
 
-def wanted(event: RunEvent, replica: Replica) -> bool:
-    """Say whether an event would change anything."""
+def would_change(event: RunEvent, replica: Replica) -> bool:
+    """Return whether an event would change anything."""
     match event:
         case Stopped(why=why):
-            # That a run is at its target is said of one that was stopped before, too.
+            # A run that was stopped before may still reach its target, which is recorded.
             said = replica.get("why_stopped")
             return not replica.get("stopped") or (why == "target" and said != why)
         case Resumed():
@@ -37,5 +66,5 @@ def wanted(event: RunEvent, replica: Replica) -> bool:
 
 
 def _is_new(mapped: Mapped | None, replica: Replica) -> bool:
-    """Say whether nothing is on record of as many members."""
+    """Return whether nothing is on record for this number of members."""
     return mapped is not None and mapped.of not in {known.of for known in replica.mapped}

@@ -1,4 +1,4 @@
-"""The scores of one turn, as its training loop reports them."""
+"""The scores that a training loop reports in one turn."""
 
 import math
 import reprlib
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ramet import wording
-from ramet.engine.run.steps import placed
+from ramet.engine.run.steps import place_at_steps
 from ramet.errors import MissingScore, ScoreError
 from ramet.population import Point
 
@@ -15,32 +15,32 @@ MOST_SCORES = 300_000
 
 
 class Scores:
-    """What a loop reported in a turn, by step. A later score at the same step wins."""
+    """The scores of a turn by step. A later score at the same step replaces the first."""
 
     def __init__(self, turn: str, *, sign: int, every: int, needed: bool) -> None:
-        # As errors name it, such as "turn 3 of member 2".
+        # Its name in errors, such as "turn 3 of member 2".
         self._turn = turn
         self._sign = sign
         # Steps between two scores, and whether the strategy takes no turn without them.
         self._every, self._needed = every, needed
-        # As the run maximises them; None where the loop said that there is none.
+        # Scores as the run maximises them; None where the loop reported None.
         self._at: dict[int, float | None] = {}
 
     def report(self, step: int, score: Any) -> None:
         """Record the score at a step, or None if there is none."""
-        self._add({step: self._signed(score)})
+        self._add({step: self._convert(score)})
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any, *, start: int, stop: int) -> None:
         """Record (step, score) pairs, or one score at the last step."""
-        pairs = placed(scores, start=start, stop=stop, what="scores", refusal=ScoreError)
-        self._add({step: self._signed(score) for step, score in pairs})
+        pairs = place_at_steps(scores, start=start, stop=stop, what="scores", refusal=ScoreError)
+        self._add({step: self._convert(score) for step, score in pairs})
 
     def clear(self) -> None:
-        """Forget what was reported."""
+        """Forget all scores."""
         self._at.clear()
 
     def points(self, start: int, stop: int) -> tuple[Point, ...]:
-        """Return the scores there are, or refuse a turn that ends without any report."""
+        """Return the scores; refuse a turn without a report at its last step."""
         if stop not in self._at:
             last = f"the last at step {max(self._at)}" if self._at else "none"
             raise MissingScore(
@@ -55,7 +55,7 @@ class Scores:
         )
 
     def _add(self, scores: dict[int, float | None]) -> None:
-        """Record scores at their steps, unless the log has no room for so many."""
+        """Record scores at their steps; refuse more than an event can hold."""
         count = len(self._at) + sum(step not in self._at for step in scores)
         if count > MOST_SCORES:
             raise ScoreError(
@@ -65,14 +65,14 @@ class Scores:
             )
         self._at.update(scores)
 
-    def _signed(self, score: Any) -> float | None:
+    def _convert(self, score: Any) -> float | None:
         if score is None:
             self._check_may_lack()
             return None
         if isinstance(score, bool | str | bytes):
             raise _not_a_score(score)
         if callable(detach := getattr(score, "detach", None)):
-            # PyTorch warns of a number that is read off its graph.
+            # PyTorch warns if a number is read from a tensor with a gradient.
             score = detach()
         try:
             return self._sign * float(score)
@@ -85,14 +85,14 @@ class Scores:
                 f"this strategy compares curves point by point and needs a score every "
                 f"{wording.count(self._every, 'step')}, but {self._turn} reported None; report "
                 f"the latest score again, make turns long enough to have one (turn_steps= and "
-                f"evaluate_every=), or take ramet.PBT, which does without"
+                f"evaluate_every=), or use ramet.PBT, which does not need them"
             )
 
 
-def returned_score(score: Any, function: str = "a task's evaluate") -> Any:
-    """Return what a function of the user's returned, or refuse None: a return that was forgotten.
+def require_score(score: Any, function: str = "a task's evaluate") -> Any:
+    """Return what a user's function returned; refuse None, as from a forgotten ``return``.
 
-    A training function says that there is no score by ``turn.report(None)``.
+    A training function reports that there is no score with ``turn.report(None)``.
     """
     if score is None:
         raise ScoreError(

@@ -1,4 +1,4 @@
-"""Numbers at their steps, as people hand them over: one number, or (step, value) pairs."""
+"""Read numbers with their steps: one number, or (step, value) pairs."""
 
 import operator
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from typing import Any
 from ramet.errors import UsageError
 
 
-def placed(
+def place_at_steps(
     values: Any, *, start: int, stop: int, what: str, refusal: type[UsageError]
 ) -> list[tuple[int, Any]]:
-    """Return values by their steps in a turn, in order; a lone one is that of the last step."""
+    """Return (step, value) pairs in order; a single value belongs to the turn's last step."""
     if isinstance(values, Mapping):
         values = list(values.items())
     if not isinstance(values, list | tuple):

@@ -37,9 +37,21 @@ class Turn:
         read: Callable[[Checkpoint], Tree],
         needs_scores: bool = False,
     ) -> None:
+        """Make a turn, as ``Run.ask`` does.
+
+        Args:
+            member: The member before the turn.
+            lease: What the store gave this worker for it.
+            steps: The number of steps to train.
+            evaluate_every: Steps between two scores; None has one score at the end.
+            draws: The source of random draws.
+            mode: Which scores are good.
+            read: Returns the state in a checkpoint.
+            needs_scores: Whether the strategy needs a score wherever one is due.
+        """
         self.member = member.id
         self.number = member.turn
-        # Steps that the member has itself run, and steps behind its weights.
+        # Steps of the budget that the member has used, and steps behind its weights.
         self.trained = member.trained
         self.start = member.step
         self._steps = steps
@@ -47,9 +59,9 @@ class Turn:
         self.hparams = Values(member.hparams)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
-        # Told, failed or given back.
+        # Whether the turn was told, failed or given back.
         self.over = False
-        # Whether the loop asked for the run to stop.
+        # Whether the loop has called ``stop_run``.
         self.stops_run = False
         self._draws = draws
         self._every = evaluate_every or steps
@@ -62,10 +74,10 @@ class Turn:
             needed=needs_scores,
         )
         self._metrics = Metrics()
-        # The step that a score reported now belongs to: without iteration, the last.
+        # The step of a score that is reported now; None is the last step.
         self._at: int | None = None
         self._begun = False
-        # Whether the loop asked how long the turn is, without which it cannot have trained it.
+        # Whether the loop has read the length of the turn; otherwise it cannot have trained it.
         self._measured = False
 
     if not TYPE_CHECKING:  # A type checker finds a wrong name by itself, unless it sees this.
@@ -75,41 +87,41 @@ class Turn:
 
     @property
     def steps(self) -> int:
-        """How many steps to train, for a loop of your own."""
+        """The number of steps to train, for a loop of your own."""
         self._measured = True
         return self._steps
 
     @property
     def stop(self) -> int:
-        """Steps behind the weights at the turn's end, counted along the lineage."""
+        """The steps behind the weights at the turn's end, counted along the lineage."""
         self._measured = True
         return self._stop
 
     @property
     def fresh(self) -> bool:
-        """Whether the member begins, with weights of its own making."""
+        """Whether the member begins with first weights: it has no checkpoint yet."""
         return self.checkpoint is None
 
     @property
     def rng(self) -> np.random.Generator:
-        """The turn's own generator: the same draws whoever trains it, however often."""
+        """The turn's generator: the same draws in every worker, however often the turn is tried."""
         if self._rng is None:
             self._rng = self._draws.training()
         return self._rng
 
     @property
     def init_rng(self) -> np.random.Generator:
-        """The generator that a fresh member makes its first weights with."""
+        """The generator for a fresh member's first weights."""
         return self._draws.first_weights()
 
     @property
     def step(self) -> int:
-        """Steps behind the weights once the present iteration is done."""
+        """The steps behind the weights at the end of the current iteration."""
         return self._stop if self._at is None else self._at
 
     @property
     def evaluation_due(self) -> bool:
-        """Whether the present step wants a score."""
+        """Whether a score is due at the current step."""
         done = self.step - self.start
         return done == self._steps or done % self._every == 0
 
@@ -122,7 +134,7 @@ class Turn:
         self._at = None
 
     def stretches(self) -> Iterator[int]:
-        """Yield how many steps to run before each score is due."""
+        """Yield the number of steps to train before each score is due."""
         self._begin()
         for done in range(0, self._steps, self._every):
             stretch = min(self._every, self._steps - done)
@@ -131,11 +143,15 @@ class Turn:
         self._at = None
 
     def report(self, score: Any, **metrics: Any) -> None:
-        """Record the score of the weights as they are now; a later one at the same step wins.
+        """Record the score of the current weights; a later one at the same step replaces it.
 
-        ``report(None)`` says that there is none, because no episode has ended, say. A turn that
-        ends so leaves its member out of the ranking: it neither copies nor is copied, and goes on.
-        Further numbers are metrics, recorded as ``log`` does.
+        ``report(None)`` says that there is no score, for example because no episode has ended. A
+        turn that ends without a score leaves its member out of the ranking: it neither copies nor
+        is copied, and goes on.
+
+        Args:
+            score: One number, or None.
+            metrics: Further numbers by name, recorded as by ``log``.
         """
         self._check_open("scores must be reported")
         self._scores.report(self.step, score)
@@ -143,10 +159,14 @@ class Turn:
             self.log(metrics)
 
     def log(self, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
-        """Record numbers at the present step that no member is compared by, such as ``loss=0.3``.
+        """Record numbers at the current step that members are not compared by: ``log(loss=0.3)``.
 
-        A later one of the same name at the same step wins. A turn keeps 64 names, and 128 points of
-        each: the first, the last, and some at equal distances between them.
+        A later number of the same name at the same step replaces the first. A turn keeps 64 names,
+        and 128 points of each: the first, the last, and points at equal distances between them.
+
+        Args:
+            metrics: Numbers by name, for names that are no Python identifiers.
+            named: Numbers by name, as keyword arguments.
         """
         self._check_open("metrics must be logged")
         log = self._metrics.log if self._begun else self._metrics.log_once
@@ -155,45 +175,52 @@ class Turn:
         log(self.step, named)
 
     def stop_run(self) -> None:
-        """Have the run stop once this turn is over; train and report it to its end all the same.
+        """Ask the run to stop after this turn, which must still be trained and reported to its end.
 
-        The turns of other members end, too: in a synchronous run their round does. It is no error:
-        ``ramet.run`` returns, and the same call goes on from there.
+        Turns of other members end first; in a synchronous run, their round does. This is no error:
+        ``ramet.run`` returns, and the same call resumes the run.
         """
         self._check_open("runs must be asked to stop")
         self.stops_run = True
 
     def load(self, default: Any = None) -> Tree:
-        """Return the state to go on from: the member's own copy, to write on.
+        """Return the state to go on from, as a copy that may be changed.
 
-        A fresh member gets ``default``; if that is a function, what it makes of ``init_rng``.
+        Args:
+            default: The state of a fresh member, or a function that makes it from ``init_rng``.
         """
         if self.checkpoint is None:
             return default(self.init_rng) if callable(default) else thaw(freeze(default))
-        return thaw(self.saved())
+        return thaw(self.read_checkpoint())
 
-    def saved(self) -> Tree:
-        """Return the checkpoint that a member with one goes on from, not to be written on."""
+    def read_checkpoint(self) -> Tree:
+        """Return the state in the member's checkpoint, as read-only arrays."""
         if self.checkpoint is None:
             raise TurnMisused(f"member {self.member} has no checkpoint before its first turn")
         return self._read(self.checkpoint)
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any) -> None:
-        """Record scores at their steps along the lineage; a lone one is that of the last step.
+        """Record scores at their steps; None is no score, as for ``report``.
 
-        None is no score, as for ``report``.
+        Args:
+            scores: (step, score) pairs with steps counted along the lineage, or one score of the
+                last step.
         """
         self._scores.record(scores, start=self.start, stop=self._stop)
 
-    def metrics(self, told: Mapping[str, Any] | None = None) -> tuple[Series, ...]:
-        """Return what is kept of the metrics logged, and of those that are told at the end."""
+    def metrics(self, others: Mapping[str, Any] | None = None) -> tuple[Series, ...]:
+        """Return the metrics to keep: those logged, and those given at the end.
+
+        Args:
+            others: Numbers by name, each one number or (step, value) pairs.
+        """
         metrics = self._metrics
-        if told is not None:
-            metrics = metrics.joined(told, start=self.start, stop=self._stop)
-        return metrics.packed()
+        if others is not None:
+            metrics = metrics.join(others, start=self.start, stop=self._stop)
+        return metrics.pack()
 
     def points(self) -> tuple[Point, ...]:
-        """Return the scores reported; refuse a turn not trained, cut short, or without any."""
+        """Return the scores; refuse a turn that was not trained, was cut short, or has none."""
         if not self._measured:
             raise TurnMisused(
                 f"a turn must be trained for its {self._steps} steps, but the loop never asked "
@@ -235,12 +262,12 @@ class Turn:
                 f"the loop over its steps"
             )
         self._begun = self._measured = True
-        # Whatever was reported before was of weights that the turn had not trained.
+        # Scores reported before belong to weights that the turn had not trained.
         self._scores.clear()
 
 
 def raise_unknown(thing: object, name: str) -> Never:
-    """Raise that an object of ours has no attribute of that name, and name the nearest."""
+    """Raise an error that an object has no attribute of that name, and suggest the nearest."""
     kind = type(thing).__name__
     public = [each for each in dir(thing) if not each.startswith("_")]
     if name.startswith("_"):

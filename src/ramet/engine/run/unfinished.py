@@ -37,9 +37,9 @@ from ramet.strategies.base import check_count
 
 logger = logging.getLogger("ramet")
 
-# Attempts that may at least fail before anybody has ended a turn: then it is the code's fault.
+# Failed attempts after which a run stops if no turn has ended yet: the code is at fault.
 FIRST_ATTEMPTS = 3
-# Characters that a log keeps of an error and of its traceback, which may quote whole arrays.
+# Characters that a log keeps of an error and of its traceback, which may quote arrays.
 MOST_OF_ERROR, MOST_OF_TRACEBACK = 10_000, 100_000
 
 
@@ -67,8 +67,8 @@ class Failures:
         """Refuse to go on when too many fail; ``error`` is what the last one raised."""
         if problem := self._problem(population, failed_here):
             raise RunFailed(
-                f"{problem}. The last error: {described(error)}. Mend the code and run again: a "
-                f"run in a store of yours goes on where it stopped, and has every traceback "
+                f"{problem}. The last error: {describe_error(error)}. Correct the code and run "
+                f"again: a run in a file resumes where it stopped, and has every traceback "
                 f"(AttemptFailed)"
             ) from error
 
@@ -86,35 +86,46 @@ class Failures:
 
 
 def _is_part(value: object) -> bool:
-    """Say whether a value is a number from 0 to 1."""
+    """Return whether a value is a number from 0 to 1."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     return number and 0 <= value <= 1  # type: ignore[operator]  # it is a number
 
 
 def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFailed:
-    """Return the event that training a turn raised."""
-    trace = _shortened("".join(traceback.format_exception(error)), MOST_OF_TRACEBACK)
-    # A log holds no half characters, which a file's name in a traceback may.
+    """Return the event for an error that training a turn raised."""
+    trace = _shorten("".join(traceback.format_exception(error)), MOST_OF_TRACEBACK)
+    # A log cannot hold lone surrogates, which a file's name in a traceback may contain.
     what, trace, where = (
-        text.encode(errors="replace").decode() for text in (_named(error), trace, place_of(error))
+        text.encode(errors="replace").decode()
+        for text in (_name_error(error), trace, place_of(error))
     )
     return AttemptFailed(member=member, turn=turn, error=what, traceback=trace, where=where)
 
 
-def described(error: BaseException) -> str:
+def warn_failed(error: BaseException, *, member: int, turn: int, attempt: int) -> None:
+    """Warn that training a turn raised."""
+    fields = {"member": member, "turn": turn, "attempt": attempt}
+    logger.warning(
+        "member %(member)d raised in turn %(turn)d: %(error)s",
+        {**fields, "error": describe_error(error)},
+        extra=fields,
+    )
+
+
+def describe_error(error: BaseException) -> str:
     """Return an error with the line of the user's code that raised it."""
     where = place_of(error)
-    return f"{_named(error)} ({where})" if where else _named(error)
+    return f"{_name_error(error)} ({where})" if where else _name_error(error)
 
 
-def _named(error: BaseException) -> str:
-    return _shortened("".join(traceback.format_exception_only(error)).strip(), MOST_OF_ERROR)
+def _name_error(error: BaseException) -> str:
+    return _shorten("".join(traceback.format_exception_only(error)).strip(), MOST_OF_ERROR)
 
 
-def _shortened(text: str, most: int) -> str:
-    r"""Return a text, or its head and its tail if it is longer than this.
+def _shorten(text: str, most: int) -> str:
+    r"""Return a text, or its head and its tail if it is longer than ``most``.
 
-    >>> _shortened("ValueError: " + "x" * 90 + " is no rate", 40)
+    >>> _shorten("ValueError: " + "x" * 90 + " is no rate", 40)
     'ValueError: xxxxxxxx\n[73 characters left out]\nxxxxxxxxx is no rate'
     """
     if len(text) <= most:
@@ -126,7 +137,7 @@ def _shortened(text: str, most: int) -> str:
 def give_up(
     store: Store, journal: Journal, member: int, *, turn: int, why: str, ttl_s: float
 ) -> bool:
-    """Give up a turn that another worker has or had; say whether it was not over yet."""
+    """Give up another worker's turn; return whether it was not over yet."""
     if journal.prescribed:
         raise indispensable(member, turn, why)
     run = journal.opening.name
@@ -142,14 +153,14 @@ def give_up(
     except LeaseLost:
         return False  # Another worker gave it up meanwhile.
     except BaseException:
-        with contextlib.suppress(StoreBusy):  # Then it runs out.
+        with contextlib.suppress(StoreBusy):  # Then the lease expires.
             store.release(lease)
         raise
     return True
 
 
 def turn_lost(journal: Journal, member: int, why: str) -> TurnLost:
-    """Return the event that a member's present turn is given up: its steps are spent."""
+    """Return the event that gives up a member's current turn; its steps count as used."""
     before = journal.member(member)
     trained = before.trained + journal.turn_steps(before)
     return TurnLost(member=member, turn=before.turn, trained=trained, why=why)
@@ -159,13 +170,13 @@ def indispensable(member: int, turn: int, why: str) -> RunFailed:
     """Return the error for a turn that a replay would have to give up."""
     return RunFailed(
         f"a replay must train every step of its schedule, but turn {turn} of member {member} would "
-        f"have to be given up: {why}. It was not: mend the code and run again, and it goes on from "
-        f"there"
+        f"have to be given up: {why}. It was not given up: correct the code and run again, and the "
+        f"replay resumes there"
     )
 
 
 def stragglers(population: Population) -> list[Member]:
-    """Return the members that a synchronous round still waits for."""
+    """Return the members that a synchronous round is waiting for."""
     return [
         member
         for member in population
@@ -179,10 +190,10 @@ KEPT_THE_BEST = "the run was over, and kept only its best checkpoint (keep='best
 def recover(
     store: Store, journal: Journal, checkpoints: Checkpoints, lease: Lease, error: StoreError
 ) -> None:
-    """Have a member go on from something else than its checkpoint, and let go of it."""
+    """Let a member go on from another checkpoint than its own, and give its turn back."""
     checkpoints.expect(kept=True)
     if journal.prescribed:
-        raise error  # Other weights have not been trained with what its schedule says.
+        raise error  # Other weights were not trained on its schedule.
     log = [logged.event for logged in store.events(lease.run)]
     member = journal.member(lease.member)
     missing = isinstance(error, CheckpointMissing) and journal.opening.keep == "best"
@@ -197,7 +208,7 @@ def recover(
     )
     fields = {"member": member.id, "turn": member.turn}
     logger.log(
-        # Whoever gave the run more steps was warned of it.
+        # A warning said so when the run was given more steps.
         logging.INFO if pruned else logging.WARNING,
         "member %(member)d goes on from another checkpoint, as its own cannot be read: %(error)s",
         {**fields, "error": KEPT_THE_BEST if pruned else error},
@@ -206,11 +217,11 @@ def recover(
     try:
         journal.write_once(lease, events)
     except LogMoved:
-        store.release(lease)  # Whoever gets the turn next finds the same.
+        store.release(lease)  # The next worker that claims the member finds the same.
 
 
 def _was_pruned(checkpoint: Checkpoint | None, log: Iterable[AnyEvent]) -> bool:
-    """Say whether a run was over since it had a checkpoint, and then kept only its best."""
+    """Return whether the run was over since this checkpoint, and then kept only its best."""
     replica = Replica()
     for event in log:
         if isinstance(event, Extended):
@@ -230,25 +241,25 @@ def replacement(
     readable: Callable[[Checkpoint], bool],
     why: str,
 ) -> list[AnyEvent]:
-    """Return how a member goes on whose checkpoint cannot be read.
+    """Return the events by which a member goes on if its checkpoint cannot be read.
 
-    It falls back to the latest one on its own lineage that can, or else takes the weights of the
-    best member that has some: of its own sub-population, if there is one.
+    It falls back to the latest readable checkpoint on its own lineage. If there is none, it takes
+    the weights of the best member that has some, first from its own sub-population.
     """
     if member.checkpoint is None:
         raise error
     lost = CheckpointLost(member=member.id, key=member.checkpoint.key, error=why)
     for turn in reversed(lineage.behind(member.checkpoint)):
         if turn.origin is not None and readable(turn.origin):
-            return [lost, _taken(member, member.id, turn.origin, lineage, kind="fallback")]
+            return [lost, _make_copied(member, member.id, turn.origin, lineage, kind="fallback")]
     for source in _others(member, population):
         if readable(source):
-            return [lost, _taken(member, source.member, source, lineage, kind="rebirth")]
+            return [lost, _make_copied(member, source.member, source, lineage, kind="rebirth")]
     raise error
 
 
 def _others(member: Member, population: Population) -> Iterator[Checkpoint]:
-    """Yield what a member may take in place of its own weights, the best first."""
+    """Yield the checkpoints of others that a member may take, the best first."""
     others = [other for other in population if other.id != member.id]
     kin = [other for other in others if other.group == member.group]
     best = [population.best.checkpoint] if population.best is not None else []
@@ -266,7 +277,7 @@ def _worth(member: Member) -> tuple[float, int]:
     return -math.inf if score is None else score, -member.id
 
 
-def _taken(
+def _make_copied(
     member: Member, source: int, checkpoint: Checkpoint, lineage: Lineage, *, kind: str
 ) -> Copied:
     points = lineage.turns[checkpoint.member, checkpoint.turn].points

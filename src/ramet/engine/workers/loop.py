@@ -7,7 +7,7 @@ import numpy as np
 
 from ramet import warned
 from ramet.engine.run.run import Run
-from ramet.engine.run.scores import returned_score
+from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.session import Begins, Session, TrainFunction, Watch
 from ramet.errors import (
@@ -138,7 +138,7 @@ def _loop(task: Task) -> TrainFunction:
             for steps in turn.stretches():
                 after = task.step(held.value, turn.hparams, steps, turn.rng)
                 held.value = _require_state("step", after)
-                turn.report(returned_score(task.evaluate(held.value)))
+                turn.report(require_score(task.evaluate(held.value)))
 
     return train
 

@@ -68,7 +68,7 @@ class Session:
             self.training = None
             stale = turn.checkpoint is not None and turn.checkpoint != held
             try:
-                saved = turn.saved() if stale else None
+                saved = turn.read_checkpoint() if stale else None
             except UNREADABLE as error:
                 recover(self._run, turn, error)
                 if self._begins_anew():

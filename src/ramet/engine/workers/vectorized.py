@@ -204,7 +204,7 @@ def _read(
     lost: list[tuple[Turn, StoreError]] = []
     for turn in turns:
         try:
-            saved.append((turn, turn.saved()))
+            saved.append((turn, turn.read_checkpoint()))
         except UNREADABLE as error:
             lost.append((turn, error))
     return saved, lost
