@@ -4,7 +4,8 @@
     python -m benchmarks.device --json --out figures --small   # tries the script on a CPU
 
 Each part runs in a process of its own, so that one that fails or hangs costs no other, and writes
-each figure to ``device.jsonl`` at once. Without a GPU everything is measured on the CPU.
+each figure to ``device.jsonl`` at once. What parts say goes to ``device.log``. Without a GPU
+everything is measured on the CPU.
 """
 
 import contextlib
@@ -64,7 +65,9 @@ def in_a_process(name: str, limit_s: float, out: Path) -> dict[str, object]:
     """Measure a part in a process, and return how that ended."""
     own = ["--only", name, "--limit-s", f"{limit_s:.0f}"]
     command = [sys.executable, "-m", "benchmarks.device", *sys.argv[1:], *own]
-    with (out / f"{name}.log").open("w") as log:
+    with (out / "device.log").open("a") as log:
+        log.write(f"---- {name}\n")
+        log.flush()
         # In a session of its own, so that what it started can be ended with it.
         part = subprocess.Popen(command, stderr=log, start_new_session=True)  # noqa: S603 - our own
         try:
