@@ -42,18 +42,17 @@ def device() -> str:
 def population(net: str, members: int, steps: int) -> tuple[Any, Any, Any]:
     """Return the states of members, their hyperparameters and what they draw."""
     import torch  # noqa: PLC0415 - as above
-
-    from ramet.torch.task import mapped  # noqa: PLC0415 - as above
+    from torch.utils._pytree import tree_map  # noqa: PLC0415 - as above
 
     functions, on = InTorch(net, device()), device()
     rngs = [np.random.default_rng(member) for member in range(members)]
 
     def stacked(trees: list[Any]) -> Any:
-        return mapped(lambda *each: torch.stack(each).to(on), *trees)
+        return tree_map(lambda *each: torch.stack(each).to(on), *trees)
 
     states = stacked([functions.init(rng) for rng in rngs])
     drawn = stacked(
-        [mapped(torch.as_tensor, functions.draw(rng, steps)) for rng in rngs],
+        [tree_map(torch.as_tensor, functions.draw(rng, steps)) for rng in rngs],
     )
     lr, decay = torch.linspace(1e-3, 0.1, members), torch.linspace(1e-6, 1e-2, members)
     return states, {"lr": lr.to(on), "weight_decay": decay.to(on)}, drawn

@@ -5,9 +5,10 @@ from typing import Any, TypeAlias
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_map
 
-from ramet.torch.task import Tensors, mapped
-
+# Nested dicts of tensors.
+Tensors: TypeAlias = Any
 # From states, hyperparameters and a row of what was drawn for each member, the states after.
 Step: TypeAlias = Callable[[Tensors, Tensors, Tensors], Tensors]
 # From states, one score a member.
@@ -56,7 +57,7 @@ class Replayed:
         compiled: bool,
         record: Record,
     ) -> None:
-        self._states, self._hparams, self._drawn = (mapped(torch.clone, part) for part in members)
+        self._states, self._hparams, self._drawn = (tree_map(torch.clone, part) for part in members)
         first = _first_leaf(self._drawn or self._states)
         self._nth = torch.zeros(1, dtype=torch.int64, device=first.device)
         self._advance = record(self._advancing(step, compiled=compiled), self._nth.zero_)
@@ -67,25 +68,25 @@ class Replayed:
         self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
     ) -> tuple[Tensors, torch.Tensor]:
         """Return the states after so many steps, and the scores."""
-        mapped(_write, self._states, states)
-        mapped(_write, self._hparams, hparams)
-        mapped(lambda buffer, new: buffer[:, : new.shape[1]].copy_(new), self._drawn, drawn)
+        tree_map(_write, self._states, states)
+        tree_map(_write, self._hparams, hparams)
+        tree_map(lambda buffer, new: buffer[:, : new.shape[1]].copy_(new), self._drawn, drawn)
         self._nth.zero_()
         for _ in range(steps):
             self._advance()
         self._score()
-        return mapped(torch.clone, self._states), self._scores.clone()
+        return tree_map(torch.clone, self._states), self._scores.clone()
 
     def _advancing(self, step: Step, *, compiled: bool) -> Callable[[], None]:
         def one(states: Tensors, hparams: Tensors, drawn: Tensors, nth: torch.Tensor) -> Tensors:
-            now = mapped(lambda each: each.index_select(1, nth).squeeze(1), drawn)
+            now = tree_map(lambda each: each.index_select(1, nth).squeeze(1), drawn)
             return step(states, hparams, now)
 
         buffers = self._states, self._hparams, self._drawn, self._nth
         program = traced(one, *buffers, compiled=compiled)
 
         def advance() -> None:
-            mapped(_write, self._states, program(*buffers))
+            tree_map(_write, self._states, program(*buffers))
             self._nth.add_(1)
 
         return advance
