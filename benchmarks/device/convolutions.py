@@ -158,7 +158,7 @@ def in_torch(convolve: Any, members: int, batch: int) -> dict[str, Any]:
     import torch  # noqa: PLC0415 - as above
     from torch.func import grad  # noqa: PLC0415 - as above
 
-    from ramet.torch.graphs import in_cuda_graph, traced  # noqa: PLC0415 - as above
+    from ramet.torch.graphs import capture_in_cuda_graph, trace  # noqa: PLC0415 - as above
 
     def loss(filters: Any, images: Any) -> Any:
         hidden = torch.relu(convolve(images, filters["f1"]))
@@ -172,12 +172,12 @@ def in_torch(convolve: Any, members: int, batch: int) -> dict[str, Any]:
         torch.as_tensor(images).to(on),
     )
     with torch.no_grad():
-        program = traced(torch.vmap(grad(loss)), *given, compiled=False)
+        program = trace(torch.vmap(grad(loss)), *given, compiled=False)
         total = float(program(*given)["f1"].abs().sum())
         if on == "cpu":
             taken_s = seconds(lambda: program(*given), lambda made: made)
         else:
-            replay = in_cuda_graph(lambda: program(*given) and None, lambda: None)
+            replay = capture_in_cuda_graph(lambda: program(*given) and None, lambda: None)
             taken_s = seconds(replay, lambda _: torch.cuda.synchronize())
     return {"ms": 1_000 * taken_s, "sum": total}
 

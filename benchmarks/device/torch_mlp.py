@@ -62,19 +62,20 @@ def rate(net: str, members: int, how: str, steps: int) -> dict[str, Any]:
     """Return the steps a second of all members, and how far weights are from those of eager."""
     import torch  # noqa: PLC0415 - as above
 
-    from ramet.torch.graphs import Replayed, in_cuda_graph, uncaptured  # noqa: PLC0415 - as above
+    from ramet.torch.graphs import Replayed, capture_in_cuda_graph  # noqa: PLC0415 - as above
 
     functions, own = InTorch(net, device()), population(net, members, steps)
     step, evaluate = torch.vmap(functions.step), torch.vmap(functions.evaluate)
     each = 10 if how.endswith("of 10") else 1
 
-    def record(run: Any, rewind: Any) -> Any:
+    def capture(run: Any, rewind: Any) -> Any:
         def run_each() -> None:
             for _ in range(each):
                 run()
 
-        capture = in_cuda_graph if device() == "cuda" and "graph" in how else uncaptured
-        return capture(run_each, rewind)
+        if device() == "cuda" and "graph" in how:
+            return capture_in_cuda_graph(run_each, rewind)
+        return run_each
 
     def eager(states: Any, hparams: Any, drawn: Any, times: int) -> Any:
         for nth in range(times):
@@ -87,7 +88,7 @@ def rate(net: str, members: int, how: str, steps: int) -> dict[str, Any]:
         trained: Any = eager
         if how != "eager":
             compiled = how.startswith("compiled")
-            trained = Replayed(step, evaluate, own, compiled=compiled, record=record)
+            trained = Replayed(step, evaluate, own, compiled=compiled, capture=capture)
         got = trained(*own, few // each)[0]
         off = max(
             float((got["params"][name] - weight).abs().max())
