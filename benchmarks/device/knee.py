@@ -1,0 +1,47 @@
+"""The knee: the largest population that takes at most twice as long as one member."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.device import jax_mlp, torch_mlp
+from benchmarks.device.writing import Part
+
+JAX_STEPS, TORCH_STEPS = 200, 50
+TWICE, MOST = 2.0, 65_536
+
+
+def measure(part: Part) -> None:
+    steps = (5, 5) if part.small else (JAX_STEPS, TORCH_STEPS)
+    for net in ("mlp", "conv"):
+        for framework, timed in (
+            ("jax", functools.partial(jax_round_s, net, steps[0])),
+            ("torch", functools.partial(torch_round_s, net, steps[1])),
+        ):
+            find = functools.partial(find_knee, part, timed, most=4 if part.small else MOST)
+            part.measure(find, net=net, framework=framework, needs_s=8)
+
+
+def jax_round_s(net: str, steps: int, members: int) -> float:
+    return float(jax_mlp.bare_rate(net, members, steps)["round_s"])
+
+
+def torch_round_s(net: str, steps: int, members: int) -> float:
+    return float(torch_mlp.rate(net, members, "graph", steps)["us_per_step"]) * steps / 1e6
+
+
+def find_knee(part: Part, round_s: Callable[[int], float], *, most: int) -> dict[str, Any]:
+    """Return the largest power of two within twice one member's time, and all times."""
+    taken_s = {1: round_s(1)}
+
+    def within(members: int) -> bool:
+        taken_s[members] = round_s(members)
+        return taken_s[members] <= TWICE * taken_s[1]
+
+    knee, members = 1, 4
+    while members <= most and part.left_s > 0 and within(members):
+        knee, members = members, 4 * members
+    # Between the last that was within and the first that was not there is one more power of two.
+    if members <= most and part.left_s > 0 and within(members // 2):
+        knee = members // 2
+    return {"knee": knee, "round_s": taken_s}

@@ -1,0 +1,138 @@
+"""PPO on CartPole in JAX: environment steps a second, bare and through ramet.
+
+The agent is that of ``examples/ppo_jax.py``, with its own environment, and with gymnax's where that
+is installed.
+"""
+
+import functools
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ramet
+from benchmarks.device.writing import Part, seconds
+from ramet.events import RoundEnded
+
+UPDATES, ROUNDS, WARM = 20, 3, 2
+SPACE = ramet.Space(
+    lr=ramet.LogUniform(1e-4, 1e-2),
+    entropy=ramet.LogUniform(1e-4, 0.1),
+    clip=ramet.Uniform(0.05, 0.4),
+    gamma=ramet.Uniform(0.9, 0.999),
+)
+
+
+def measure(part: Part) -> None:
+    environment = "gymnax"
+    try:
+        import gymnax  # type: ignore[import-not-found,unused-ignore]  # noqa: F401, PLC0415 - no dependency of ours
+    except ImportError as missing:
+        part.write(environment="gymnax", skipped=str(missing))
+        environment = "own"
+    updates = 1 if part.small else UPDATES
+    for members in [1, 2] if part.small else [1, 2_048, 256]:
+        # One member is what the others are compared with; a run of one says nothing.
+        ways = {"jit(vmap)": bare_rate} | ({"ramet": through_ramet} if members > 1 else {})
+        for how, measured in ways.items():
+            part.measure(
+                functools.partial(measured, environment, members, updates),
+                environment=environment,
+                members=members,
+                how=how,
+                needs_s=8,
+            )
+
+
+def example() -> Any:
+    """Import the example, which is a script."""
+    folder = str(Path(__file__).parents[2] / "examples")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    import ppo_jax  # type: ignore[import-not-found]  # noqa: PLC0415 - needs JAX and optax
+
+    return ppo_jax
+
+
+def agent(environment: str) -> Any:
+    """Return the agent of the example, playing in this environment."""
+    script = example()
+    if environment == "gymnax":
+        _play_gymnax(script)
+    return script.PPO()
+
+
+def _play_gymnax(script: Any) -> None:
+    """Put gymnax's CartPole in the place of the example's own."""
+    import gymnax  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - as above
+    from jax import numpy as jnp  # noqa: PLC0415 - as above
+
+    game, settings = gymnax.make("CartPole-v1")
+
+    def reset(key: Any) -> Any:
+        seen, state = game.reset(key, settings)
+        return {"at": seen, "age": jnp.zeros((), jnp.int32), "state": state}
+
+    def tick(cart: Any, action: Any, key: Any) -> Any:
+        seen, state, _, over, *_ = game.step(key, cart["state"], action, settings)
+        over = over.astype(bool)
+        age = jnp.where(over, 0, cart["age"] + 1)
+        return {"at": seen, "age": age, "state": state}, over
+
+    script.reset, script.tick = reset, tick
+
+
+def bare_rate(environment: str, members: int, updates: int) -> dict[str, Any]:
+    """Return the environment steps a second of all agents in a program that does nothing else."""
+    import jax  # noqa: PLC0415 - as above
+
+    functions, rng = agent(environment), np.random.default_rng(0)
+    values = [SPACE.sample(rng) for _ in range(members)]
+    hparams = {name: np.array([each[name] for each in values], np.float32) for name in values[0]}
+    seeds = np.arange(members, dtype=np.uint32)
+    states = jax.jit(jax.vmap(lambda seed: functions.init(jax.random.key(seed))))(seeds)
+
+    def one(state: Any, hparams: Any, seed: Any) -> Any:
+        state = functions.step(state, hparams, updates, jax.random.key(seed))
+        return state, functions.evaluate(state)
+
+    program = jax.jit(jax.vmap(one))
+    taken_s = seconds(lambda: program(states, hparams, seeds), jax.block_until_ready)
+    return {"steps_per_s": members * updates * _ticks() / taken_s, "round_s": taken_s}
+
+
+def through_ramet(environment: str, members: int, updates: int) -> dict[str, Any]:
+    """Return the environment steps a second of a whole run, from its second round on."""
+    import ramet.jax  # noqa: PLC0415 - as above
+
+    began = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        result = ramet.run(
+            ramet.jax.Task(agent(environment), chunk=members),
+            SPACE,
+            ramet.RandomSearch(population=members, turn_steps=updates, synchronous=True),
+            steps=(WARM + ROUNDS) * updates,
+            mode="max",
+            seed=0,
+            store=Path(folder) / "runs.db",
+            durability="process",
+            progress=False,
+            engine="vectorized",
+        )
+    ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
+    round_s = (ends[-1] - ends[WARM - 1]) / ROUNDS
+    compiled_s = ends[0] - began
+    return {
+        "steps_per_s": members * updates * _ticks() / round_s,
+        "round_s": round_s,
+        "first_round_s": compiled_s,
+    }
+
+
+def _ticks() -> int:
+    """Return the environment steps of an update."""
+    script = example()
+    return int(script.ENVS * script.LENGTH)
