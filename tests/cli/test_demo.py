@@ -21,7 +21,7 @@ from ramet.cli.digits import (
     compete,
     load,
     loss,
-    moved,
+    shift_images,
     network,
 )
 from ramet.schedule import Piece, Schedule
@@ -63,7 +63,7 @@ def test_the_demo_says_where_its_report_is(shown: str) -> None:
 def test_a_report_that_cannot_be_written_is_said_before_anything_is_trained() -> None:
     refused = CliRunner().invoke(app, ["demo", "--report", "nowhere/report.html"])
     assert refused.exit_code == 2
-    assert "in a folder that is there, but got nowhere/report.html" in refused.output
+    assert "in a folder that exists, but got nowhere/report.html" in refused.output
 
 
 def test_the_demo_fits_on_80_columns(shown: str) -> None:
@@ -160,7 +160,7 @@ def test_the_seed_says_which_digits_are_in_what_part(digits: Digits) -> None:
 
 
 def test_images_are_moved_nine_ways_and_keep_their_digits(digits: Digits) -> None:
-    images, labels = moved(digits.train)
+    images, labels = shift_images(digits.train)
     assert torch.equal(labels.view(9, -1), digits.train.labels.expand(9, -1))
     copies = images.view(9, -1, 64)
     # Not at all, which is the fifth of the nine, and up by one.

@@ -95,14 +95,14 @@ def test_lineage_shows_who_trained_what_and_whose_weights_survive(
 ) -> None:
     shown = ramet("lineage", done).stdout
     assert shown.startswith("quick: 5 members. First weights that survive, ")
-    assert "Behind the weights that did best:" in shown
+    assert "The history of the weights with the best score:" in shown
     assert "hyperparameter  changes  paid off" in shown
     turns = [json.loads(line) for line in ramet("lineage", done, "--json").stdout.splitlines()]
     behind = result.lineage().behind(result.best.checkpoint)
     assert [(turn["member"], turn["turn"]) for turn in turns] == [turn.key for turn in behind]
     assert turns[-1]["score"] == result.best.score
     other = ramet("lineage", done, "--member", 0).stdout
-    assert "Behind the weights that member 0 stands on:" in other
+    assert "The history of the weights of member 0:" in other
 
 
 def test_lineage_without_a_finite_score_has_no_best_to_trace_back(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_lineage_without_a_finite_score_has_no_best_to_trace_back(tmp_path: Path
     library.run(train, quick.space, quick.strategy, steps=20, mode="max", store=store, seed=0)
     shown = ramet("lineage", store)
     assert shown.exit_code == 0
-    assert "No score was finite: there is no best." in shown.stdout
-    assert "stands on:" in ramet("lineage", store, "--member", 1).stdout
+    assert "No score was finite, so there is no best." in shown.stdout
+    assert "weights of member 1:" in ramet("lineage", store, "--member", 1).stdout
 
 
 def test_a_table_is_printed_or_written(done: Path, tmp_path: Path, result: library.Result) -> None:

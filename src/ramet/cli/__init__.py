@@ -1,4 +1,4 @@
-"""The command line: `ramet run` and what else comes."""
+"""The command line: `ramet run` and the other commands."""
 
 import io
 import signal
@@ -27,30 +27,30 @@ from ramet.errors import RametError, UsageError
 
 __all__ = ["app", "main"]
 
-# What shells expect of a command that a signal ended, beside the signal's number.
-SIGNALLED = 128
+# Shells expect this exit code plus the number of the signal that ended a command.
+SIGNAL_EXIT = 128
 
 
 class Command(TyperCommand):
-    """A command, whose help lists --help as it lists any other switch."""
+    """A command that lists --help like any other switch."""
 
     def get_help_option(self, ctx: Any) -> Any:
         return _as_switch(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Read a command line; what a script is to find stands behind ``--``, or is a mistake."""
-        told = "--" in args
+        """Read a command line; refuse arguments for a script that are not behind ``--``."""
+        separated = "--" in args
         rest = super().parse_args(ctx, args)
-        if (more := ctx.params.get("arguments")) and not told:
+        if (more := ctx.params.get("arguments")) and not separated:
             raise typer.BadParameter(
-                f"what TARGET is to find in sys.argv must stand behind --, but got "
+                f"the arguments of TARGET must stand behind --, but got "
                 f"{' '.join(more)}; write -- {' '.join(more)}"
             )
         return rest
 
 
 class Commands(TyperGroup):
-    """All commands; what is wrong with one is told in a sentence, not in a traceback."""
+    """All commands; errors are printed as a sentence, without a traceback."""
 
     def get_help_option(self, ctx: Any) -> Any:
         return _as_switch(super().get_help_option(ctx))
@@ -63,23 +63,24 @@ class Commands(TyperGroup):
             screen.say(f"ramet: {error}", err=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
         except Terminated as stopped:
-            raise _ended(stopped, signal.SIGTERM) from stopped
+            raise _make_exit(stopped, signal.SIGTERM) from stopped
         except KeyboardInterrupt as stopped:
-            raise _ended(stopped, signal.SIGINT) from stopped
+            raise _make_exit(stopped, signal.SIGINT) from stopped
         finally:
-            # What is trained has its own meanwhile.
+            # The script that is trained had its own.
             sys.argv = arguments
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody other than the keyboard wants this process to end."""
+    """SIGTERM asks this process to end."""
 
 
 def _paragraphs(docstring: str) -> str:
-    """Return a docstring as a terminal of any width wraps it."""
+    """Return a docstring with one line a paragraph, which terminals wrap."""
     return "\n\n".join(" ".join(part.split()) for part in docstring.split("\n\n"))
 
 
+#: The Typer application of all commands.
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -113,16 +114,20 @@ for _command, _example in (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command."""
+    """Run a command.
+
+    Args:
+        arguments: The words of the command line; None takes them from ``sys.argv``.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of runs and of hyperparameters may have what a terminal cannot show.
+        # Names of runs and hyperparameters may have characters that a terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
     app(args=arguments)
 
 
 def _as_switch(option: Any) -> Any:
-    """Return an option that takes no value, and says so."""
+    """Return an option without a value in its help."""
     if option is not None:
         option.metavar = ""
     return option
@@ -132,12 +137,12 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def _ended(stopped: KeyboardInterrupt, number: signal.Signals) -> typer.Exit:
-    """Say what a signal cut short and how to go on with it, where there is anything to say."""
-    told = str(stopped) if stopped.args else "interrupted"
-    if told:
-        screen.say(f"ramet: {told}", err=True)
-    return typer.Exit(SIGNALLED + number)
+def _make_exit(stopped: KeyboardInterrupt, number: signal.Signals) -> typer.Exit:
+    """Print what a signal interrupted and how to resume it; return the exit code."""
+    text = str(stopped) if stopped.args else "interrupted"
+    if text:
+        screen.say(f"ramet: {text}", err=True)
+    return typer.Exit(SIGNAL_EXIT + number)
 
 
 def _show_version(*, asked: bool) -> None:
@@ -146,7 +151,7 @@ def _show_version(*, asked: bool) -> None:
         raise typer.Exit
 
 
-# A typer app without a callback makes its only command the whole app.
+# Without a callback, Typer would make a single command the whole app.
 @app.callback(epilog="Example: ramet run train.py --workers 4")
 def _ramet(
     *,

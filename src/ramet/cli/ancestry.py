@@ -1,4 +1,4 @@
-"""`ramet lineage` and `ramet export`: what a log has to tell, for people and for other programs."""
+"""`ramet lineage` and `ramet export`: the contents of a log, for people and for programs."""
 
 import io
 import itertools
@@ -26,15 +26,15 @@ def lineage(
     name: RunName = None,
     *,
     member: Annotated[
-        int | None, typer.Option(help="Whose weights to trace back; else the best.")
+        int | None, typer.Option(help="The member to trace weights back from; else the best.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show where weights come from: who trained them, with what, and how they were passed on.
+    """Show where weights come from: which members trained them, with which values.
 
-    Also whose first weights survive, and what changes of each hyperparameter did to the score in
-    the turn that followed: "paid off" is the part of them after which it gained more than in the
-    others' turns, "ahead" by how much more at the median. A lower loss is a gain.
+    Also show which members' first weights survive, and what changes of each hyperparameter did to
+    the score in the next turn. "paid off" is the share of changes after which the score gained more
+    than in turns without a change, "ahead" by how much more at the median. A lower loss is a gain.
     """
     with whole(store, name) as result:
         _lineage(result, member, as_json=as_json)
@@ -42,7 +42,7 @@ def lineage(
 
 def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
     tree = result.lineage()
-    # Without a best there may still be changes to tell of.
+    # Without a best there may still be changes to show.
     no_best = member is None and result.population.best is None and bool(tree.turns)
     if no_best and not as_json:
         behind = []
@@ -54,11 +54,13 @@ def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
         return
     members = wording.count(len(result.population), "member")
     screen.say(f"{label(result.opening.name)}: {members}. {describe_survivors(tree)}\n")
-    whose = f"member {member} stands on" if member is not None else "did best"
+    which = f"of member {member}" if member is not None else "with the best score"
     if no_best:
-        typer.echo("No score was finite: there is no best. --member says whose to trace back.")
+        typer.echo(
+            "No score was finite, so there is no best. Name a member to trace back: --member."
+        )
     else:
-        typer.echo(f"Behind the weights that {whose}:")
+        typer.echo(f"The history of the weights {which}:")
         screen.show(_path(behind, sign_of(result.opening)))
     if effects := list(tree.effects()):
         typer.echo("\nWhat changes did to the score in the turn that followed:")
@@ -76,20 +78,20 @@ def export_(
         Format, typer.Option("--format", metavar="<kind>", help="csv, jsonl or parquet.")
     ] = "csv",
     output: Annotated[
-        Path | None, output_option("The file to write; else, and with -, it is printed.")
+        Path | None, output_option("The file to write; without it, or with -, print the table.")
     ] = None,
 ) -> None:
     """Write a run as a table: its turns, copies, members, scores or metrics.
 
-    A pipe or a file gets the text as it is, and a terminal escapes for what it would act on.
-    Parquet is written by Polars, and to a file or a pipe only.
+    A pipe or a file gets the text unchanged; a terminal gets escapes for control characters.
+    Parquet needs Polars, and a file or a pipe to write to.
     """
     printed = output is None or output == STANDARD_OUTPUT
     if format_ == "parquet" and (output is None or (printed and screen.on_terminal())):
-        raise UsageError("parquet must be written to a file, but none is named: -o FILE")
+        raise UsageError("parquet must be written to a file, but none is named; add -o FILE")
     with whole(store, name) as result:
         number, names = itertools.count(), columns(table, result.opening)
-        # Counted as they pass: a list of them takes more memory than the run.
+        # Count rows as they pass: a list of them takes more memory than the run.
         rows = (row for row, _ in zip(result.each_row(table), number, strict=False))
         written = io.BytesIO()
         export(rows, names, written, format_)
@@ -120,9 +122,9 @@ def _path(behind: Sequence[Trained], sign: int) -> Any:
     return table
 
 
-def _payoffs(told: Iterable[Payoff]) -> Any:
+def _payoffs(found: Iterable[Payoff]) -> Any:
     table = screen.table("hyperparameter", "changes", "paid off", "ahead", left=("hyperparameter",))
-    for payoff in told:
+    for payoff in found:
         if payoff.ahead is not None:
             table.add_row(
                 payoff.name,

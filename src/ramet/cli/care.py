@@ -1,4 +1,4 @@
-"""`ramet stop`, `ramet prune` and `ramet doctor`: looking after a store."""
+"""`ramet stop`, `ramet prune` and `ramet doctor`: maintenance of a store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +22,9 @@ from ramet.wording import count, encodable, size
 
 
 def stop(store: StorePath, name: RunName = None) -> None:
-    """Have all workers of a run stop once their turns are over.
+    """Stop a run: its workers end after their current turns.
 
-    `ramet run`, with what the run was begun with, goes on with it.
+    The same `ramet run` as before resumes it.
     """
     where = existing(store, read_only=False)
     view = Follower(where.store, where.chosen(name))
@@ -35,7 +35,7 @@ def stop(store: StorePath, name: RunName = None) -> None:
     run_events.append(where.store, view, Stopped(), worker=this_worker())
     busy = len({seat.worker for seat in where.store.seats(run) if seat.worker})
     ends = f"once the turns of {count(busy, 'worker')} are over" if busy else "now"
-    screen.say(f"Run {run!r} stops {ends}; `ramet run` goes on with it.")
+    screen.say(f"Run {run!r} stops {ends}; `ramet run` resumes it.")
 
 
 def prune(
@@ -43,13 +43,13 @@ def prune(
     name: RunName = None,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Say what would go, and leave it.")
+        bool, typer.Option("--dry-run", metavar="", help="Only print what would be deleted.")
     ] = False,
 ) -> None:
-    """Delete the checkpoints that nobody needs any more.
+    """Delete checkpoints that are no longer needed.
 
-    Runs do so themselves as they go; what they keep was said with --keep. This is for what a
-    run that was killed has left behind. Without NAME, for all runs.
+    Runs do this themselves as they go; --keep of `ramet run` says which checkpoints stay. This
+    command deletes what a killed run has left. Without NAME, it does so for all runs.
     """
     where = existing(store)
     for run in where.store.runs() if name is None else [where.chosen(name)]:
@@ -57,23 +57,23 @@ def prune(
         checkpoints = Checkpoints(where.blobs, run)
         gone = checkpoints.prune(view.population, view.opening.keep, dry_run=dry_run)
         verb = "would be freed" if dry_run else "freed"
-        told = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint')}"
+        freed = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint')}"
         screen.say(
-            f"{label(run)}: {told if gone else 'nothing to prune'} (keep={view.opening.keep!r})"
+            f"{label(run)}: {freed if gone else 'nothing to prune'} (keep={view.opening.keep!r})"
         )
 
 
 def doctor(store: StorePath, name: RunName = None, *, as_json: AsJson = False) -> None:
-    """Check that a store is whole, down to each checkpoint that is needed.
+    """Check that a store is undamaged, including every checkpoint that is needed.
 
-    Exits with 1 if anything is wrong. docs/architecture.md numbers the promises that it checks.
-    Without NAME, for all runs.
+    The exit code is 1 if anything is wrong. Each finding names the promise of the store that is
+    broken. Without NAME, check all runs.
     """
     found = 0
     for run, finding in _findings(store, name):
         found += 1
         if as_json:
-            # JSON holds no half characters, which a file's name may have.
+            # JSON cannot hold lone surrogates, which a file's name may contain.
             what = encodable(finding.what, "utf-8")
             screen.say_json({"run": run, "promise": finding.promise, "what": what})
         else:
@@ -86,7 +86,7 @@ def doctor(store: StorePath, name: RunName = None, *, as_json: AsJson = False) -
 
 
 def _findings(path: Path, name: str | None) -> Iterator[tuple[str | None, Finding]]:
-    """Yield what is wrong, with the run that it is wrong with; with the file itself, None."""
+    """Yield each finding with its run, or with None if it is about the file itself."""
     try:
         where = existing(path)
         if isinstance(where.store, SQLiteStore):

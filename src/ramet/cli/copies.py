@@ -14,13 +14,15 @@ from ramet.wording import count, size
 def backup(
     store: StorePath,
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="The file of the copy, which must not exist.")
+        Path,
+        typer.Argument(metavar="TARGET", help="The file of the copy, which must not exist yet."),
     ],
 ) -> None:
-    """Copy a store and its checkpoints, also while runs go on.
+    """Copy a store and its checkpoints, even while runs go on.
 
-    The copy is of one moment, is checked as by `ramet doctor`, and appears once it is whole. On the
-    same file system, checkpoints are links to the same files and take no space of their own.
+    The copy shows the store at one moment. It is checked as by `ramet doctor`, and appears only
+    when it is complete. On the same file system, checkpoints are hard links to the same files and
+    take no extra space.
     """
     made = history.backup(store, target)
     what = f"{count(made.runs, 'run')}, {count(made.checkpoints, 'checkpoint')}"

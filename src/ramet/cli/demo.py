@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from ramet.cli.digits import Digits, Found
 
 MEMBERS, STEPS, WORKERS = 22, 2_400, 2
-# Steps in a turn, and between two scores: FIRE wants about ten scores a turn.
+# Steps in a turn, and between two scores: FIRE needs about ten scores a turn.
 TURN_STEPS, EVALUATE_EVERY = 60, 6
-# The smallest FIRE: two sub-populations of two, and two evaluators.
-FEWEST = 6
+# The smallest population of FIRE: two sub-populations of two, and two evaluators.
+FEWEST_MEMBERS = 6
 REPORT = Path("ramet-demo-report.html")
-# The learning rate that has no bar, and how many characters each tenfold of it is long.
-NO_BAR, DECADE = 1e-4, 10
+# The learning rate at which a bar is empty, and the characters of a bar for a factor of ten.
+BAR_START, BAR_CHARACTERS = 1e-4, 10
 
 
 def demo(
     *,
     members: Annotated[
-        int, typer.Option(min=FEWEST, help="Networks in each of the runs.")
+        int, typer.Option(min=FEWEST_MEMBERS, help="Networks in each of the runs.")
     ] = MEMBERS,
-    steps: Annotated[int, typer.Option(help="Updates that each network gets.")] = STEPS,
+    steps: Annotated[int, typer.Option(help="Steps that each network trains.")] = STEPS,
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = WORKERS,
     seed: Annotated[int, typer.Option(help="What all randomness comes from.")] = 0,
     store: Annotated[
@@ -47,12 +47,13 @@ def demo(
 ) -> None:
     """Train small networks on handwritten digits: FIRE PBT, plain PBT and random search.
 
-    Each has as many networks, which begin with the same weights and learning rates and get the
-    same steps. The network with the lowest validation loss of each is then tested on images that
-    none has seen, the schedule that FIRE found is printed, and its run is written as a report.
+    Each trains the same number of networks, from the same weights and learning rates, for the same
+    number of steps. Then each strategy's network with the lowest validation loss is tested on
+    images that it has not seen. The command prints the schedule that FIRE found, and writes a
+    report of its run.
 
-    Takes about a minute on two cores. The extra "demo" installs PyTorch, scikit-learn, which the
-    data comes with, and Matplotlib.
+    It takes about a minute on two cores. The extra "demo" installs PyTorch, scikit-learn, which
+    contains the data, and Matplotlib.
     """
     began = time.monotonic()
     competitors = strategies(members)
@@ -63,11 +64,11 @@ def demo(
         data = digits.load(seed)
     except ImportError as error:
         raise UsageError(
-            f"the demo must have PyTorch to train with, scikit-learn for its data, and Matplotlib "
-            f"for its report, but {error}; run: pip install 'ramet[demo]'"
+            f"the demo needs PyTorch to train with, scikit-learn for its data, and Matplotlib for "
+            f"its report, but {error}; run: pip install 'ramet[demo]'"
         ) from None
     if not report.parent.is_dir():
-        raise UsageError(f"a report must be written in a folder that is there, but got {report}")
+        raise UsageError(f"a report must be written in a folder that exists, but got {report}")
     console = Console(highlight=False)
     console.print(introduction(data, members, steps, workers), end="\n\n")
     found, results = {}, {}
@@ -92,7 +93,7 @@ def demo(
 
 
 def strategies(members: int) -> dict[str, Strategy]:
-    """Return those that compete, each with as many members."""
+    """Return the strategies to compare, each with the same number of members."""
     explore = Perturb((0.8, 1.25))
     return {
         "FIRE": FIRE.for_workers(members, turn_steps=TURN_STEPS, evaluate_every=EVALUATE_EVERY),
@@ -103,18 +104,18 @@ def strategies(members: int) -> dict[str, Strategy]:
 
 
 def introduction(digits: "Digits", members: int, steps: int, workers: int) -> str:
-    """Say what is about to be trained on what."""
+    """Return a paragraph about the data and the training."""
     train, validation, test = (len(part.labels) for part in digits)
     where = f"by {count(workers, 'worker')}" if workers else "in this process"
     return (
-        f"Handwritten digits: {train} to learn from, {validation} to score by, {test} to test "
-        f"with at the end. FIRE, PBT and random search each train {members} networks for "
+        f"Handwritten digits: {train} for training, {validation} for scores, {test} for the test "
+        f"at the end. FIRE, PBT and random search each train {members} networks for "
         f"{steps:,} steps {where}, and choose their learning rates."
     )
 
 
 def comparison_table(found: Mapping[str, "Found"], total: int) -> Table:
-    """Return what each strategy's best network can do, and what it was trained with."""
+    """Return a table of each strategy's best network: its scores and learning rates."""
     table = Table("", box=box.SIMPLE_HEAD)
     for name in found:
         table.add_column(name, justify="right")
@@ -125,7 +126,7 @@ def comparison_table(found: Mapping[str, "Found"], total: int) -> Table:
 
 
 def schedule_table(schedule: Schedule) -> Table:
-    """Return what FIRE's best network was trained with, from its first step."""
+    """Return a table of the schedule of FIRE's best network."""
     title = Text("The schedule that FIRE found", "bold")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("steps", "learning rate"):
@@ -137,7 +138,7 @@ def schedule_table(schedule: Schedule) -> Table:
 
 
 def verdict(found: Mapping[str, "Found"], total: int) -> str:
-    """Say how it ended, whoever won."""
+    """Return a sentence with the result."""
     most = max(one.recognised for one in found.values())
     first = [name for name, one in found.items() if one.recognised == most]
     counts = " and ".join(
@@ -159,4 +160,4 @@ def _rates(schedule: Schedule) -> list[float]:
 
 
 def _bar(rate: float) -> str:
-    return "━" * max(1, round(DECADE * math.log10(rate / NO_BAR)))
+    return "━" * max(1, round(BAR_CHARACTERS * math.log10(rate / BAR_START)))

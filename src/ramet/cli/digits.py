@@ -1,4 +1,4 @@
-"""What `ramet demo` trains: a small PyTorch network on scikit-learn's handwritten digits."""
+"""The training of `ramet demo`: a small PyTorch network on scikit-learn's handwritten digits."""
 
 import itertools
 from functools import partial
@@ -21,26 +21,26 @@ from ramet.state import Tree
 from ramet.strategies import Strategy
 
 SIDE, HIDDEN, CLASSES = 8, 64, 10
-# So few images a step are noise, which a lower learning rate rids the score of at once: what greed
-# falls for, and pays for later.
+# A batch this small makes noisy steps. A lower learning rate improves the score at once, but
+# slows learning: greedy strategies lower it too early.
 BATCH = 8
 MOMENTUM, WEIGHT_DECAY = 0.9, 3e-3
 
 TRAIN, VALIDATION = 600, 600
 
-# Members start far on either side of the best constant, which would be about 0.02.
+# Members start far above and below the best constant, which is about 0.02.
 SPACE = Space(lr=LogUniform(1e-4, 1.0, start=(1e-3, 0.3)))
 
 
 class Labelled(NamedTuple):
-    """Images, a row each with values from 0 to 1, and the digits they show."""
+    """Images as rows of values from 0 to 1, and the digits that they show."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
 
 class Digits(NamedTuple):
-    """The data set in three parts: to learn from, to score by, and to look at once, at the end."""
+    """The data set in three parts: for training, for scores, and for one test at the end."""
 
     train: Labelled
     validation: Labelled
@@ -48,17 +48,17 @@ class Digits(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The best that a strategy came to."""
+    """The best network that a strategy found."""
 
-    # The mean cross entropy of the images that members are scored by.
+    # The mean cross entropy on the validation images.
     loss: float
-    # How many of the test images are recognised.
+    # The number of test images that it recognises.
     recognised: int
     schedule: Schedule
 
 
 def load(seed: int) -> Digits:
-    """Return scikit-learn's digits, of which the seed says which are in what part."""
+    """Return scikit-learn's digits, divided into parts at random by the seed."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 - slow, and no worker needs it
 
     images, labels = load_digits(return_X_y=True)
@@ -81,7 +81,7 @@ def compete(
     workers: int = 0,
     store: Path | None = None,
 ) -> Result:
-    """Train a population; one seed gives every strategy the same first weights."""
+    """Train a population; with the same seed, all strategies get the same first weights."""
     return run(
         partial(train, digits),
         SPACE,
@@ -96,18 +96,18 @@ def compete(
 
 
 def best_of(result: Result, digits: Digits) -> Found:
-    """Return what the network with the lowest validation loss can do, and was trained with."""
+    """Test the network with the lowest validation loss, and return it with its schedule."""
     winner = result.best
-    return Found(winner.score, recognised(winner.load(), digits.test), result.schedule())
+    return Found(winner.score, count_recognised(winner.load(), digits.test), result.schedule())
 
 
 def train(digits: Digits, session: Session) -> None:
-    """Train in an ordinary loop, of which the member, its turns and its state are ramet's."""
+    """Train in an ordinary loop; ramet provides the turns and keeps the state."""
     torch.set_num_threads(1)
     torch.manual_seed(session.seed)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
-    images, labels = moved(digits.train)
+    images, labels = shift_images(digits.train)
     for turn in session.turns(ramet.torch.State(model, optimizer)):
         for _ in turn:
             batch = torch.randint(len(labels), (BATCH,))
@@ -119,8 +119,8 @@ def train(digits: Digits, session: Session) -> None:
                 turn.report(loss(model, digits.validation))
 
 
-def moved(part: Labelled) -> Labelled:
-    """Return nine copies of each image, moved by up to a pixel each way."""
+def shift_images(part: Labelled) -> Labelled:
+    """Return nine copies of each image, shifted by up to one pixel."""
     framed = nn.functional.pad(part.images.reshape(-1, SIDE, SIDE), (1, 1, 1, 1))
     ways = list(itertools.product(range(3), repeat=2))
     copies = [framed[:, y : y + SIDE, x : x + SIDE].flatten(1) for y, x in ways]
@@ -134,13 +134,13 @@ def network() -> nn.Module:
 
 @torch.no_grad()
 def loss(model: nn.Module, part: Labelled) -> float:
-    """Return the mean cross entropy, which is not finite where weights overflowed."""
+    """Return the mean cross entropy; it is not finite if weights overflowed."""
     return cross_entropy(model(part.images), part.labels).item()
 
 
 @torch.no_grad()
-def recognised(saved: Tree, part: Labelled) -> int:
-    """Return how many images a trained network gives their own digit."""
+def count_recognised(saved: Tree, part: Labelled) -> int:
+    """Return the number of images that a trained network recognises."""
     model = network()
     ramet.torch.load_model(model, saved)
     return int((model(part.images).argmax(dim=1) == part.labels).sum())

@@ -18,12 +18,12 @@ from ramet.cli.view import View
 from ramet.places import existing
 from ramet.visible import label
 
-# How often a watched table is brought up to date.
+# Time between two updates of a watched table.
 WATCH_S = 0.5
-# Members that a table has room for, where it is not watched on a terminal.
+# Members in a table that is not watched on a terminal.
 ROWS = 40
-# Lines of a terminal that a watched table leaves: what is above it and below, and the cursor's.
-AROUND = 6
+# Lines of a terminal around a watched table: the heading, the line below, and the cursor's.
+LINES_AROUND = 6
 
 
 def status(
@@ -32,22 +32,23 @@ def status(
     *,
     watch: Annotated[
         bool,
-        typer.Option("--watch", metavar="", help="Go on showing it until the run is over."),
+        typer.Option("--watch", metavar="", help="Keep showing it until the run is over."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a run is doing: its members, their scores and who trains them.
+    """Show how a run is doing: its members, their scores, and the workers that train them.
 
-    "trained" counts the steps of its budget that a member has used, "step" those behind its
-    present weights, which may be another's. "group" is its sub-population, where there are several:
-    FIRE's evaluators are group 0. "heard of" is when its worker last gave a sign of life.
+    "trained" is the number of steps of its budget that a member has used, "step" the number of
+    steps behind its current weights, which may be copied. "group" is its sub-population, if there
+    are several; FIRE's evaluators are group 0. "heard of" is the time since its worker last renewed
+    the lease.
     """
     where = existing(store)
     view = View(where.store, where.chosen(name))
     try:
         _show(view, watch=watch, as_json=as_json)
     except KeyboardInterrupt as enough:
-        raise type(enough)("") from None  # Whoever only looks on has nothing to be told.
+        raise type(enough)("") from None  # Nothing was interrupted, so there is no message.
 
 
 def runs(store: StorePath, *, as_json: AsJson = False) -> None:
@@ -68,8 +69,8 @@ def runs(store: StorePath, *, as_json: AsJson = False) -> None:
     screen.show(table)
 
 
-def shown(view: View, room: int, width: int) -> Group:
-    """Return a run: what is said of it as a whole, and a table of as many members as fit."""
+def make_screen(view: View, room: int, width: int) -> Group:
+    """Return a heading for the run, and a table of as many members as fit."""
     rows = view.best_rows(room)
     left_out = len(view.seats) - len(rows)
     more = [f"and {wording.count(left_out, 'member')} that scored less"] if left_out else []
@@ -78,22 +79,22 @@ def shown(view: View, room: int, width: int) -> Group:
 
 def _show(view: View, *, watch: bool, as_json: bool) -> None:
     if as_json:
-        for _ in _followed(view, watch=watch):
+        for _ in _follow(view, watch=watch):
             screen.say_json({**view.figures(), "population": view.rows()})
         return
     console = screen.console()
     if not (watch and console.is_terminal):
-        for _ in _followed(view, watch=watch):
+        for _ in _follow(view, watch=watch):
             pass
-        screen.show(shown(view, ROWS, console.width))
+        screen.show(make_screen(view, ROWS, console.width))
         return
     with Live(console=console, auto_refresh=False) as live:
-        for _ in _followed(view, watch=True):
+        for _ in _follow(view, watch=True):
             live.update(_fitting(view, console), refresh=True)
 
 
 def _fitting(view: View, console: Console) -> Group:
-    return shown(view, max(1, min(ROWS, console.height - AROUND)), console.width)
+    return make_screen(view, max(1, min(ROWS, console.height - LINES_AROUND)), console.width)
 
 
 def _heading(figures: dict[str, Any]) -> list[RenderableType]:
@@ -111,7 +112,7 @@ def _heading(figures: dict[str, Any]) -> list[RenderableType]:
 
 
 def _members(rows: list[dict[str, Any]], width: int) -> Table:
-    """Return the members, with as many hyperparameters of each as there is room for."""
+    """Return a table of members, with as many hyperparameters as there is room for."""
     grouped = len({row["group"] for row in rows}) > 1
     names = ["member", *(["group"] if grouped else []), "trained", "step", "score", "copies"]
     begin = _columns(rows, *names)
@@ -134,11 +135,11 @@ def _columns(rows: list[dict[str, Any]], *names: str) -> list[list[str]]:
     return [[name, *(_CELLS[name](row) for row in rows)] for name in names]
 
 
-def _heard_of(silent_s: float | None) -> str:
+def _format_silence(silent_s: float | None) -> str:
     return "" if silent_s is None else f"{silent_s:.0f} s ago"
 
 
-# What stands under each heading.
+# The text of a cell under each heading.
 _CELLS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run": lambda row: str(row["run"]),
     "state": lambda row: str(row["state"]),
@@ -154,17 +155,17 @@ _CELLS: dict[str, Callable[[dict[str, Any]], str]] = {
     "step": lambda row: f"{row['step']:,}",
     "score": lambda row: wording.number(row["score"]),
     "worker": lambda row: screen.worker_name(row["worker"]),
-    "heard of": lambda row: _heard_of(row["silent_s"]),
+    "heard of": lambda row: _format_silence(row["silent_s"]),
 }
 
 
 def _width(columns: list[list[str]]) -> int:
-    """Return how wide a table of these columns is."""
+    """Return the width of a table of these columns, in cells."""
     return sum(max(map(cell_len, column)) + screen.GAP for column in columns)
 
 
-def _followed(view: View, *, watch: bool) -> Iterator[None]:
-    """Yield whenever the view was brought up to date: once, or until the run is over."""
+def _follow(view: View, *, watch: bool) -> Iterator[None]:
+    """Yield after each update of the view: once, or until the run is over."""
     yield
     while watch and not view.over:
         time.sleep(WATCH_S)

@@ -28,7 +28,7 @@ def plot(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="The run; may be left out where there is one only. best-so-far takes several.",
+            help="The run; may be left out if there is only one. best-so-far takes several.",
         ),
     ] = None,
     *,
@@ -40,20 +40,20 @@ def plot(
         ),
     ],
     hyperparameter: Annotated[
-        str | None, typer.Option(help="Whose values to show; else those of the only one.")
+        str | None, typer.Option(help="The hyperparameter to show; else the only one.")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Which metric to show; else the only one.")
+        str | None, typer.Option(help="The metric to show; else the only one.")
     ] = None,
     color: Annotated[
         str, typer.Option(help="What colours the tree: a hyperparameter's name, or score.")
     ] = "score",
     output: Annotated[Path | None, output_option("The PNG, SVG or PDF; else KIND.png.")] = None,
 ) -> None:
-    """Draw a run: its members' scores, their hyperparameters, whose weights live on.
+    """Draw a run: scores, hyperparameters, metrics, copies between members, or workers.
 
-    For best-so-far, runs whose names differ in nothing but a number at their ends are one line,
-    their median.
+    In best-so-far, runs with names that differ only in a number at the end are one line: their
+    median.
     """
     try:
         from ramet import plots  # noqa: PLC0415 - an extra, and slow to import
@@ -61,22 +61,22 @@ def plot(
         raise UsageError(str(error)) from error
     if output == STANDARD_OUTPUT:
         raise UsageError(
-            "a plot must go to a file whose name ends with .png, .svg or .pdf, but got -o -, "
+            "a plot must go to a file with a name that ends with .png, .svg or .pdf, but got -o -, "
             f"standard output; write -o {kind}.png"
         )
     path = Path(f"{kind}.png") if output is None else output
     if kind == "best-so-far":
-        drawn = plots.best_so_far(_labelled(store, names or []))
+        drawn = plots.best_so_far(_group_by_label(store, names or []))
         plots.save(drawn, path)
         screen.say(f"{path}", err=True)
         return
     named = {"hyperparameter": hyperparameter, "metric": metric, "color": color}
     with whole(store, _only(names or [], kind)) as result:
-        plots.save(_drawn(plots, result, kind, **named), path)
+        plots.save(_draw(plots, result, kind, **named), path)
     screen.say(f"{path}", err=True)
 
 
-def _drawn(
+def _draw(
     plots: Any,
     result: Result,
     kind: Kind,
@@ -131,8 +131,8 @@ def _only(names: Sequence[str], kind: Kind) -> str | None:
     return names[0] if names else None
 
 
-def _labelled(store: Path, names: Sequence[str]) -> dict[str, list[Result]]:
-    """Return runs by what their names are without a number at the end, if there are several."""
+def _group_by_label(store: Path, names: Sequence[str]) -> dict[str, list[Result]]:
+    """Return runs by label: names that differ only in a number at the end share one."""
     where = existing(store)
     chosen = [where.chosen(name) for name in names] or where.store.runs()
     labelled: defaultdict[str, list[str]] = defaultdict(list)

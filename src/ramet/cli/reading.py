@@ -1,4 +1,4 @@
-"""Reading a whole log: what commands that draw a run or trace its weights begin with."""
+"""Read a whole log, for commands that draw a run or trace its weights."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -14,22 +14,22 @@ from ramet.history.result import open_without_log
 def whole(store: Path, name: str | None = None) -> Iterator[Result]:
     """Provide a run, read in full.
 
-    A long log is millions of objects in no cycle. Python's collector would look at all of them
-    again and again, which takes longer than to read them; here it leaves them alone.
+    A long log is millions of objects without cycles. Python's garbage collector would examine all
+    of them again and again, which takes longer than reading, so it is off meanwhile.
     """
-    with _uncollected(lambda: load_result(store, name)) as result:
+    with _without_collector(lambda: load_result(store, name)) as result:
         yield result
 
 
 @contextmanager
 def without_log(store: Path, name: str | None = None) -> Iterator[Result]:
     """Provide a run, read in full, but without the events of its log."""
-    with _uncollected(lambda: open_without_log(store, name)) as result:
+    with _without_collector(lambda: open_without_log(store, name)) as result:
         yield result
 
 
 @contextmanager
-def _uncollected(read: Callable[[], Result]) -> Iterator[Result]:
+def _without_collector(read: Callable[[], Result]) -> Iterator[Result]:
     was_enabled = gc.isenabled()
     gc.disable()
     try:

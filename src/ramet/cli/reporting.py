@@ -14,21 +14,20 @@ def report(
     store: StorePath,
     name: RunName = None,
     *,
-    output: Annotated[
-        Path, output_option("The file to write, replacing one that is there; - prints it.")
-    ] = Path("report.html"),
+    output: Annotated[Path, output_option("The file to write or replace; - prints it.")] = Path(
+        "report.html"
+    ),
 ) -> None:
-    """Write a report of a run, over or still going on: one HTML file that needs no network.
+    """Write a report of a run, finished or not, as one HTML file that needs no network.
 
-    It has what ran, the best score, the schedule and how to replay it, which changes paid off,
-    where all weights came from, failures, and the time and disk that it took.
+    It shows the settings, the best score, the schedule and how to replay it, which changes paid
+    off, where all weights came from, failures, and the time and disk space that the run took.
     """
     try:
         from ramet.report import write  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
         raise UsageError(
-            f"a report must have Matplotlib to draw with, but {error}; "
-            f"run: pip install 'ramet[plots]'"
+            f"a report needs Matplotlib to draw with, but {error}; run: pip install 'ramet[plots]'"
         ) from None
     with without_log(store, name) as result:
         written = write(result, output)

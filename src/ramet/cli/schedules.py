@@ -1,4 +1,4 @@
-"""`ramet schedule` and `ramet replay`: what a run found, taken away and tried again."""
+"""`ramet schedule` and `ramet replay`: export the schedule that a run found, and train on it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,21 +23,22 @@ def schedule(
     name: RunName = None,
     *,
     member: Annotated[
-        int | None, typer.Option(help="Whose weights to trace back; else the best.")
+        int | None, typer.Option(help="The member to trace weights back from; else the best.")
     ] = None,
     pieces: Annotated[
-        int | None, typer.Option(help="Smooth it to so many pieces, and say how far off it is.")
+        int | None,
+        typer.Option(help="Approximate it by this number of pieces, and print the error."),
     ] = None,
-    stretch: Annotated[int | None, typer.Option(help="Stretch it to so many steps.")] = None,
+    stretch: Annotated[int | None, typer.Option(help="Stretch it to this number of steps.")] = None,
     python: Annotated[
-        bool, typer.Option("--python", metavar="", help="Print a function to paste into a script.")
+        bool, typer.Option("--python", metavar="", help="Print a Python function for a script.")
     ] = False,
     output: Annotated[
-        Path | None, output_option("The file to save it in, as JSON; - prints that.")
+        Path | None, output_option("The file to save it in as JSON; - prints it.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the schedule that the best weights were really trained with, along every copy."""
+    """Show the schedule that the best weights were trained on, across all copies."""
     with whole(store, name) as result:
         found = result.schedule(member)
     deviation: dict[str, float] = {}
@@ -47,7 +48,7 @@ def schedule(
         found = found.stretch(stretch)
     if output == STANDARD_OUTPUT and (python or as_json):
         raise UsageError(
-            "one form of a schedule can be printed, but got -o - with "
+            "only one form of a schedule can be printed, but got -o - with "
             f"{'--python' if python else '--json'}; name a file, or leave one of them out"
         )
     if output is not None:
@@ -68,7 +69,7 @@ def schedule(
 
 def replay(
     store: StorePath,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The run whose schedule it is.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The run that found the schedule.")],
     target: TargetName,
     arguments: OwnArguments = None,
     *,
@@ -76,24 +77,27 @@ def replay(
     exact: Annotated[
         bool,
         typer.Option(
-            "--exact", metavar="", help="One network, by the very draws behind the best weights."
+            "--exact",
+            metavar="",
+            help="One network, with the same random draws as the best weights.",
         ),
     ] = False,
     last_values: Annotated[
-        bool, typer.Option("--last-values", metavar="", help="Its last values as constants.")
+        bool,
+        typer.Option("--last-values", metavar="", help="Use only its last values, as constants."),
     ] = False,
     schedule_file: Annotated[
         Path | None, typer.Option("--schedule", help="A saved schedule instead of the run's best.")
     ] = None,
-    stretch: Annotated[int | None, typer.Option(help="Stretch it to so many steps.")] = None,
+    stretch: Annotated[int | None, typer.Option(help="Stretch it to this number of steps.")] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = 0,
     as_name: Annotated[
-        str | None, typer.Option("--as", help="The replay's own name; else NAME-replay.")
+        str | None, typer.Option("--as", help="The name of the replay; else NAME-replay.")
     ] = None,
 ) -> None:
-    """Train fresh networks on the schedule that a run found, and compare how they fare.
+    """Train new networks on the schedule that a run found, and compare their scores.
 
-    The replay is a run of its own in the same store. TARGET is what the run was trained with.
+    The replay is a run of its own in the same store. TARGET is the script of the first run.
     """
     result = load_result(store, name)
     found = result.schedule() if schedule_file is None else Schedule.load(schedule_file)
@@ -131,5 +135,7 @@ def _show(found: Schedule, deviation: dict[str, float]) -> None:
 def _say_how_far_off(found: Schedule, deviation: dict[str, float], *, err: bool = False) -> None:
     for name, part in deviation.items():
         averaged = name in found.averaged()
-        told = f"off by at most {part:.2%}" if averaged else f"another at {part:.2%} of the steps"
-        screen.say(f"{label(name)} is {told}", err=err)
+        error = (
+            f"off by at most {part:.2%}" if averaged else f"different at {part:.2%} of the steps"
+        )
+        screen.say(f"{label(name)} is {error}", err=err)

@@ -1,4 +1,4 @@
-"""How the command line writes to people."""
+"""How the command line prints text, tables and JSON."""
 
 import sys
 from typing import Any
@@ -10,32 +10,32 @@ from rich.table import Table
 
 from ramet.visible import LABEL, label, message, visible, visible_lines
 
-# Columns of a line in a file, where nothing should be cut off or wrapped.
+# Columns of a line in a file, where no text should be cut off or wrapped.
 UNBOUNDED = 10_000
-# Characters of a worker's name that there is room for.
+# Characters of a worker's name in a table.
 WORKER_WIDTH = 28
 # Spaces between two columns of a table.
 GAP = 2
 
 
 def console() -> Console:
-    """Return standard output: as wide as the terminal, or as a file needs it, and as it is told."""
+    """Return a console for standard output: as wide as a terminal, without limit for a file."""
     width = None if sys.stdout.isatty() else UNBOUNDED
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print text, whatever it quotes: a terminal acts on nothing in it."""
+    """Print text; escape everything in it that a terminal would act on."""
     typer.echo(message(text), err=err)
 
 
 def on_terminal() -> bool:
-    """Say whether standard output is a terminal, which acts on what is printed."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def say_table(data: bytes, *, json: bool) -> None:
-    """Print a table: to a pipe or a file its very bytes, to a terminal escapes as well."""
+    """Print a table: unchanged to a pipe or a file, with escapes to a terminal."""
     if on_terminal():
         text = data.decode()
         shown = "\n".join(map(_printable, text.split("\n"))) if json else visible_lines(text)
@@ -44,12 +44,12 @@ def say_table(data: bytes, *, json: bool) -> None:
 
 
 def say_json(what: Any) -> None:
-    """Print an object as a line of JSON, in which escapes stand for what cannot be printed."""
+    """Print an object as a line of JSON, with escapes for characters that cannot be printed."""
     typer.echo(_printable(msgspec.json.encode(what).decode()).encode())
 
 
 def show(what: RenderableType) -> None:
-    """Print something, to a file without the blanks that fill up its lines."""
+    """Print something; leave out blanks at the ends of lines if it goes to a file."""
     out = console()
     if out.is_terminal:
         out.print(what)
@@ -60,14 +60,14 @@ def show(what: RenderableType) -> None:
 
 
 class Rows(Table):
-    """A table of texts, each of which is made visible."""
+    """A table of texts, with escapes for characters that cannot be printed."""
 
     def add_row(self, *cells: Any, **settings: Any) -> None:
         super().add_row(*(label(str(cell)) for cell in cells), **settings)
 
 
 def table(*columns: str, left: tuple[str, ...] = ()) -> Rows:
-    """Return a table without lines; numbers stand to the right, names may to the left."""
+    """Return a table without lines; columns align to the right, except those in ``left``."""
     made = Rows(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for column in columns:
         made.add_column(label(column), justify="left" if column in left else "right", no_wrap=True)
@@ -75,8 +75,8 @@ def table(*columns: str, left: tuple[str, ...] = ()) -> Rows:
 
 
 def worker_name(name: str | None) -> str:
-    """Return a worker's name, without its beginning if it is long: workers differ in their ends."""
-    # More of a very long one is not worth making visible.
+    """Return a worker's name, without its beginning if it is long: the ends of names differ."""
+    # The rest of a very long name would be cut off anyway.
     shown = visible((name or "")[-LABEL:])
     return shown if len(shown) <= WORKER_WIDTH else "…" + shown[1 - WORKER_WIDTH :]
 
@@ -85,12 +85,12 @@ def _printable(json: str) -> str:
     """Return a line of JSON with escapes for what cannot be printed."""
     if json.isprintable():
         return json
-    # Such characters are in its texts only, where both mean the same.
+    # Such characters occur in its strings only, where an escape means the same.
     return "".join(char if char.isprintable() else _json_escape(char) for char in json)
 
 
 def _json_escape(char: str) -> str:
-    r"""Return a character as JSON's escape; those beyond the first plane take two.
+    r"""Return a character as an escape of JSON; those beyond the first plane take two.
 
     >>> print(_json_escape("\x9b"), _json_escape("\U000e0001"))
     \u009b \udb40\udc01

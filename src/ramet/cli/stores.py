@@ -1,16 +1,16 @@
-"""How commands name a store, the run in it, and the file that they write."""
+"""Arguments and options that commands share: the store, the run, the file to write."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-# What a file is called that is no file: standard output, as other commands name it.
+# The name of standard output in place of a file, as in other commands.
 PRINTED, STANDARD_OUTPUT = "-", Path("/dev/stdout")
 
 
 def output_file(named: str | Path) -> Path:
-    """Return the file that a command is to write; ``-`` is standard output.
+    """Return the file that a command writes; ``-`` is standard output.
 
     >>> output_file("-").name, output_file("./-").name
     ('stdout', '-')
@@ -28,9 +28,9 @@ StorePath = Annotated[
 ]
 RunName = Annotated[
     str | None,
-    typer.Argument(metavar="NAME", help="The run; may be left out where there is one only."),
+    typer.Argument(metavar="NAME", help="The run; may be left out if there is only one."),
 ]
 AsJson = Annotated[
     bool,
-    typer.Option("--json", metavar="", help="Print JSON, an object a line, and nothing else."),
+    typer.Option("--json", metavar="", help="Print only JSON, one object a line."),
 ]

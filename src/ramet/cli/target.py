@@ -1,4 +1,4 @@
-"""What the command line is to train: a module or a script, and the names in it."""
+"""Find what to train: a module or a script, and names in it."""
 
 import importlib
 import sys
@@ -15,7 +15,7 @@ from ramet.frames import is_users, place_of
 from ramet.space import Space
 from ramet.strategies import Strategy, from_description
 
-# Names by which a module says what to train, and how.
+# Names in a module that say what to train, and how.
 TRAIN, SPACE, STRATEGY, STEPS, MODE = "train", "space", "strategy", "steps", "mode"
 
 
@@ -25,8 +25,8 @@ class Target(NamedTuple):
     module: ModuleType
     train: Any
 
-    def named(self, name: str, *, otherwise: str = "") -> Any:
-        """Return what the module has under a name, which must be there."""
+    def find(self, name: str, *, otherwise: str = "") -> Any:
+        """Return what the module defines under a name; refuse a name that it lacks."""
         if hasattr(self.module, name):
             return getattr(self.module, name)
         there = [name for name in vars(self.module) if not name.startswith("_")]
@@ -37,24 +37,25 @@ class Target(NamedTuple):
 
 
 def load(target: str, arguments: Sequence[str] | None) -> Target:
-    """Import what is to be trained: "package.module:function", or "folder/script.py:function".
+    """Import what to train: "package.module:function", or "folder/script.py:function".
 
-    It finds its own arguments in ``sys.argv``, as if it had been started by itself.
+    The module finds its own arguments in ``sys.argv``, as if it had been started itself.
     """
     where, _, name = target.partition(":")
     sys.argv = [where, *(arguments or ())]
     module = _script(Path(where)) if where.endswith(".py") else _module(where)
-    return Target(module, Target(module, None).named(name or TRAIN))
+    return Target(module, Target(module, None).find(name or TRAIN))
 
 
 def space_and_strategy(
     target: Target, opening: RunOpened, *, space: str | None, strategy: str | None
 ) -> tuple[Space, Strategy]:
-    """Return those of a run on record: the module's, or else what the record describes in full.
+    """Return the space and strategy of a run: the module's, or else those that its log describes.
 
-    ``space`` and ``strategy`` are the names that they must have in the module, if any.
+    ``space`` and ``strategy`` are their names in the module; None uses the usual names, which the
+    module need not define.
     """
-    one, other = _given(target, space, SPACE), _given(target, strategy, STRATEGY)
+    one, other = _find_optional(target, space, SPACE), _find_optional(target, strategy, STRATEGY)
     try:
         return (
             _space(opening) if one is None else one,
@@ -62,14 +63,14 @@ def space_and_strategy(
         )
     except (RametError, LookupError, TypeError) as error:
         raise UsageError(
-            f"what is code in a run's space or strategy is not in its store, so "
+            f"a store does not contain the code in a run's space or strategy, so "
             f"{target.module.__name__} must define them as 'space' and 'strategy', but does not: "
             f"{error}"
         ) from error
 
 
-def _given(target: Target, name: str | None, usual: str) -> Any:
-    return getattr(target.module, usual, None) if name is None else target.named(name)
+def _find_optional(target: Target, name: str | None, usual: str) -> Any:
+    return getattr(target.module, usual, None) if name is None else target.find(name)
 
 
 def _space(opening: RunOpened) -> Space:
@@ -83,7 +84,7 @@ def _module(name: str) -> ModuleType:
     # As `python -m` does.
     sys.path.insert(0, "")
     try:
-        return _imported(name, repr(name))
+        return _import(name, repr(name))
     except ModuleNotFoundError as error:
         raise UsageError(
             f"what to train must be package.module:function or script.py:function, but there is "
@@ -92,11 +93,11 @@ def _module(name: str) -> ModuleType:
 
 
 def _script(path: Path) -> ModuleType:
-    """Import a script by its name, so that worker processes can import it too."""
+    """Import a script by its name, so that worker processes can import it, too."""
     if not path.is_file():
         raise UsageError(f"what to train must be in a file that exists, but {path} does not")
     sys.path.insert(0, str(path.parent.resolve()))
-    module = _imported(path.stem, str(path)) if "." not in path.stem else None
+    module = _import(path.stem, str(path)) if "." not in path.stem else None
     there = getattr(module, "__file__", None)
     if module is None or there is None or not path.samefile(there):
         raise UsageError(
@@ -107,10 +108,10 @@ def _script(path: Path) -> ModuleType:
     return module
 
 
-def _imported(name: str, told: str) -> ModuleType:
-    """Import a module; raise ModuleNotFoundError only if it is the one that is not there.
+def _import(name: str, shown: str) -> ModuleType:
+    """Import a module; raise ModuleNotFoundError only if this very module does not exist.
 
-    The import ends where the module calls ``ramet.run``, which is for the command to do.
+    The import ends where the module calls ``ramet.run``: the command calls that itself.
     """
     try:
         with importing_up_to_training(name) as module:
@@ -126,4 +127,4 @@ def _imported(name: str, told: str) -> ModuleType:
         if isinstance(error, SystemExit) and len(sys.argv) == 1:
             at += "; a script's own arguments go behind --"
         what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-        raise UsageError(f"{told} must be importable, but it raised {what}{at}") from error
+        raise UsageError(f"{shown} must be importable, but it raised {what}{at}") from error

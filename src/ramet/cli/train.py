@@ -137,14 +137,14 @@ def run(
     loaded = load(target, arguments)
     result = train_run(
         loaded.train,
-        loaded.named(space),
-        loaded.named(strategy),
-        steps=loaded.named(STEPS, otherwise=" unless --steps is given") if steps is None else steps,
+        loaded.find(space),
+        loaded.find(strategy),
+        steps=loaded.find(STEPS, otherwise=" unless --steps is given") if steps is None else steps,
         store=store,
         name=name or loaded.module.__name__.rpartition(".")[2],
         workers=workers,
         seed=seed,
-        mode=loaded.named(MODE, otherwise=" ('max' or 'min') unless --mode is given")
+        mode=loaded.find(MODE, otherwise=" ('max' or 'min') unless --mode is given")
         if mode is None
         else mode,
         target=enough,

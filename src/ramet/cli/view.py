@@ -10,7 +10,7 @@ from ramet.store import Seat, Store
 
 
 class View:
-    """A run, kept up as its log grows."""
+    """A run, updated as its log grows."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
@@ -18,7 +18,7 @@ class View:
         self.seats: list[Seat] = store.seats(name)
 
     def catch_up(self) -> None:
-        """Read on."""
+        """Read what is new."""
         self._overview.catch_up()
         self.seats = self._store.seats(self.opening.name)
 
@@ -32,16 +32,16 @@ class View:
 
     @property
     def state(self) -> State:
-        """Whether the run is done, stopped, being trained, or left alone."""
+        """Whether the run is done, stopped, in training, or without workers."""
         return state_of(self.population, self.seats)
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen unless somebody goes on with the run."""
+        """Whether the run is done or stopped, so that nothing more will happen."""
         return self.state in {"done", "stopped"}
 
     def figures(self) -> dict[str, Any]:
-        """Return what is said of the run as a whole."""
+        """Return the figures of the run as a whole."""
         population, opening = self.population, self.opening
         trained = sum(member.trained for member in population)
         return {
@@ -61,7 +61,7 @@ class View:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return what is said of each member."""
+        """Return the figures of each member."""
         members, copies = self.population.members, self._overview.copies
         return [
             {
@@ -80,7 +80,7 @@ class View:
         ]
 
     def best_rows(self, room: int) -> list[dict[str, Any]]:
-        """Return all members in their order, or the best of them if there is not room for all."""
+        """Return all members in their order, or the best if there is no room for all."""
         rows = self.rows()
         if len(rows) <= room:
             return rows
