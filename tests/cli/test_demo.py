@@ -21,8 +21,8 @@ from ramet.cli.digits import (
     compete,
     load,
     loss,
-    shift_images,
     network,
+    shift_images,
 )
 from ramet.schedule import Piece, Schedule
 
