@@ -43,7 +43,7 @@ def standings(store: Store, name: str = "lm") -> list[Standing]:
     return [seat.standing for seat in store.seats(name)]
 
 
-def folded(store: Store, name: str = "lm") -> Population:
+def read_population(store: Store, name: str = "lm") -> Population:
     """Return what the log of a run leads to."""
     return fold(logged.event for logged in store.events(name))
 
@@ -61,7 +61,7 @@ def claims(store: Store) -> Iterator[Lease]:
         yield lease
 
 
-def nobody_is_free(store: Store) -> bool:
+def none_is_free(store: Store) -> bool:
     """Say whether there is no member to claim."""
     return store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None
 
@@ -92,7 +92,7 @@ def turn_of(store: Store, lease: Lease, *, score: float | None = 0.5) -> TurnEnd
 
 def standing_after(store: Store, events: list[AnyEvent], member: int) -> Standing:
     """Return how a member stands once the events are written behind those that are."""
-    return standing(fold(events, folded(store))[member])
+    return standing(fold(events, read_population(store))[member])
 
 
 def at_once(work: Callable[[], None]) -> None:
