@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs, reading
-from ramet.blobs.reading import LARGE
+from ramet.blobs.reading import LARGE_BYTES
 from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError, StoreFull
 from ramet.state import decode, encode
 from ramet.testing import FakeClock
@@ -182,7 +182,7 @@ def test_a_file_that_is_huge_is_refused_without_memory_for_it(
 def test_a_file_of_holes_with_the_header_of_its_size_is_refused_without_memory_for_it(
     blobs: DirectoryBlobs, file: Path
 ) -> None:
-    size = 2 * LARGE
+    size = 2 * LARGE_BYTES
     header = b'{"w":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (size, size)
     file.write_bytes(len(header).to_bytes(8, "little") + header)
     os.truncate(file, 8 + len(header) + size)
@@ -192,11 +192,11 @@ def test_a_file_of_holes_with_the_header_of_its_size_is_refused_without_memory_f
         blobs.get("lm", file.stem)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < LARGE
+    assert peak < LARGE_BYTES
 
 
 def test_a_large_state_whose_zeros_take_no_room_is_read_whole(blobs: DirectoryBlobs) -> None:
-    tree = {"w": np.zeros(LARGE, "u1")}
+    tree = {"w": np.zeros(LARGE_BYTES, "u1")}
     key = kept(blobs, *encode(tree))
     (file,) = files(blobs)
     with file.open("r+b") as written:
@@ -210,7 +210,7 @@ def test_a_large_state_whose_zeros_take_no_room_is_read_whole(blobs: DirectoryBl
 
 
 def test_a_large_state_is_read_whole(blobs: DirectoryBlobs) -> None:
-    tree = {"w": np.zeros(LARGE, "u1"), "b": np.ones(3)}
+    tree = {"w": np.zeros(LARGE_BYTES, "u1"), "b": np.ones(3)}
     back = decode(blobs.get("lm", kept(blobs, *encode(tree))))
 
     assert alike(back, tree)
