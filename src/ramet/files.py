@@ -41,11 +41,11 @@ def read(path: str | PathLike[str], at_most: int) -> bytes:
     Of a FIFO that no process writes to there are none. Raises OSError, or ValueError for a path
     that no file can have.
     """
-    with open(path, "rb", opener=_opened_at_once) as file:
+    with open(path, "rb", opener=_open_at_once) as file:
         return file.read(at_most)
 
 
-def _opened_at_once(path: str, flags: int) -> int:
+def _open_at_once(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | _AT_ONCE)
     if _AT_ONCE:
         # What a writer that is there has yet to write is waited for.

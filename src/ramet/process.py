@@ -28,7 +28,7 @@ class Processes(Protocol):
         """Return the name of this process, or None where there is no telling processes apart."""
         ...
 
-    def gone(self, name: str | None) -> bool:
+    def is_gone(self, name: str | None) -> bool:
         """Say whether the process of this name certainly exists no more."""
         ...
 
@@ -100,7 +100,7 @@ class SystemProcesses:
     def this(self) -> str | None:
         return _this(os.getpid(), _watcher)
 
-    def gone(self, name: str | None) -> bool:
+    def is_gone(self, name: str | None) -> bool:
         if name is None or name == self.this():
             return False
         if name in self._gone:
@@ -108,7 +108,7 @@ class SystemProcesses:
         now = time.monotonic()
         if now - self._seen_at.get(name, -LOOK_EVERY_S) < LOOK_EVERY_S:
             return False
-        if all(map(_gone, name.split(_AND))):
+        if all(map(_is_gone, name.split(_AND))):
             self._gone.add(name)
             return True
         self._seen_at[name] = now
@@ -119,7 +119,7 @@ class SystemProcesses:
 _watcher: str | None = None
 
 
-def watched_by(name: str | None) -> None:
+def set_watcher(name: str | None) -> None:
     """Record that another process looks after this one, and sees to what it leaves behind.
 
     As long as that one exists, what this one holds is not taken for abandoned: the other takes it
@@ -169,7 +169,7 @@ def _hides(mounts: str) -> bool:
     return any(fields[1] == str(_PROC) and "hidepid=" in fields[3] for fields in lines)
 
 
-def _gone(name: str) -> bool:
+def _is_gone(name: str) -> bool:
     here = _process(os.getpid())
     try:
         holder = Process.read(name)

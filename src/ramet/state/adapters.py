@@ -164,7 +164,7 @@ def check_stayed(
 ) -> None:
     """Refuse a value that is not what it was set to."""
     for name, value in found.items():
-        if not stayed(hparams[name], value):
+        if not is_unchanged(hparams[name], value):
             explained = explain(name) if explain is not None else None
             raise HyperparameterOverwritten(
                 f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it "
@@ -172,7 +172,7 @@ def check_stayed(
             )
 
 
-def stayed(wanted: Value, found: Any) -> bool:
+def is_unchanged(wanted: Value, found: Any) -> bool:
     """Say whether a value is still there, as itself or as what a framework makes of it."""
     if isinstance(wanted, str | bool | None) or isinstance(found, str):
         return bool(found == wanted)

@@ -47,7 +47,7 @@ from ramet.state.outline import (
     pack,
     unpack,
 )
-from ramet.state.tree import DEPTH, UNFINISHED, Path, Tree, checked
+from ramet.state.tree import DEPTH, UNFINISHED, Path, Tree, check_tree
 
 # Raised whenever a reader of the one before would not understand.
 VERSION = 1
@@ -75,7 +75,7 @@ def encode(tree: Tree, **about: str) -> list[Buffer]:
     (0, 16)
     """
     gathering = _Gathering()
-    outline = Outline(VERSION, gathering.node(checked(tree), ()))
+    outline = Outline(VERSION, gathering.node(check_tree(tree), ()))
     metadata = {name: _printable(text) for name, text in about.items()}
     metadata[OUTLINE] = msgspec.json.encode(outline).decode()
     header: dict[str, Any] = {METADATA: metadata}
@@ -84,7 +84,7 @@ def encode(tree: Tree, **about: str) -> list[Buffer]:
     chunks: list[Buffer] = [_raw(array) for array in held.values()]
     ends = list(itertools.accumulate(map(len, chunks), initial=0))
     for (name, array), offsets in zip(held.items(), itertools.pairwise(ends), strict=True):
-        header[name] = Tensor(STORED[name_of(array.dtype)], _stored_shape(array), offsets)
+        header[name] = Tensor(STORED[name_of(array.dtype)], _shape_in_file(array), offsets)
     text = msgspec.json.encode(header)
     text += b" " * (-(FIRST + len(text)) % ALIGNMENT)
     if len(text) > LONGEST_HEADER:
@@ -99,7 +99,7 @@ def decode(data: Buffer) -> Tree:
     """Return the tree that bytes hold, its arrays read-only and in the bytes' own memory."""
     view = memoryview(data).toreadonly().cast("B")
     try:
-        return _decoded(view)
+        return _decode(view)
     except StateError:  # It is whole, and this machine lacks what it takes.
         raise
     except _DAMAGES as error:
@@ -130,14 +130,14 @@ class _Gathering:
     def node(self, tree: Tree, path: Path) -> Node:
         kind = type(tree)
         if kind in SHARED:
-            return self._shared(tree, path)
+            return self._share(tree, path)
         if kind is tuple:
             return Tupled(self._nodes(tree, path))
         if kind is bytes and len(tree) > LONG:
             return Long(self._hold(np.frombuffer(tree, np.uint8), path))
         return tree if is_plain(tree) else pack(tree)
 
-    def _shared(self, tree: Tree, path: Path) -> Node:
+    def _share(self, tree: Tree, path: Path) -> Node:
         if id(tree) in self._begun:
             return Same(self._begun[id(tree)])
         self._begun[id(tree)] = len(self._begun)
@@ -207,7 +207,7 @@ class _TreeBuilder:
         made = dict(zip(keys, self._parts(node.parts, depth), strict=True))
         if len(made) < len(keys):
             raise ValueError("one of its dicts has a key twice")
-        return generators.made(made) if generators.is_saved(made) else made
+        return generators.make(made) if generators.is_saved(made) else made
 
     def _array(self, tensor: Tensor, name: str) -> NDArray[Any]:
         dtype, shape = dtype_named(name), tensor.shape
@@ -230,7 +230,7 @@ class Layout(NamedTuple):
     outline: Outline
 
 
-def _decoded(data: memoryview) -> Tree:
+def _decode(data: memoryview) -> Tree:
     end = header_end(bytes(data[:FIRST]), len(data))
     text, body = bytes(data[FIRST:end]), data[end:]
     header, outline = (_known_layout if len(text) <= SHORT else _layout)(text)
@@ -266,7 +266,7 @@ def _raw(array: NDArray[Any]) -> memoryview:
     return in_order.reshape(-1).view(np.uint8).data
 
 
-def _stored_shape(array: NDArray[Any]) -> list[int]:
+def _shape_in_file(array: NDArray[Any]) -> list[int]:
     return [*array.shape, 2] if array.dtype.kind == "c" else list(array.shape)
 
 

@@ -10,7 +10,7 @@ import xxhash
 from ramet.errors import CorruptLog
 from ramet.events import MOST_BYTES, Logged, RunOpened, decode
 from ramet.store.base import Seat, Standing
-from ramet.store.refusals import damaged
+from ramet.store.refusals import damage
 
 
 class RunRow(NamedTuple):
@@ -75,8 +75,8 @@ def checksum(row: tuple[Any, ...]) -> bytes:
 def read_run(columns: tuple[Any, ...]) -> RunRow:
     """Return a run."""
     row = RunRow(*columns[:-1])
-    if (why := _changed(row, columns[-1], RunRow)) is not None:
-        raise damaged(f"the row of run {row.name!r}", why)
+    if (why := _find_fault(row, columns[-1], RunRow)) is not None:
+        raise damage(f"the row of run {row.name!r}", why)
     return row
 
 
@@ -84,17 +84,17 @@ def read_log(
     run: RunRow, found: Iterable[tuple[Any, ...]], *, after: int, most: int | None = None
 ) -> list[Logged]:
     """Return the events behind a number, up to the last or ``most`` of them, without gaps."""
-    log = [_logged(run, place, columns) for place, columns in enumerate(found, after + 1)]
+    log = [_read_event(run, place, columns) for place, columns in enumerate(found, after + 1)]
     last = run.head if most is None else min(run.head, after + most)
     if (missing := after + 1 + len(log)) <= last:
-        raise damaged(_event(run, missing), "it is missing")
+        raise damage(_event(run, missing), "it is missing")
     return log
 
 
 def read_opening(run: RunRow, found: Sequence[tuple[Any, ...]]) -> RunOpened:
     """Return the first event, which a run begins with."""
     (logged,) = read_log(run._replace(head=0), found, after=-1)
-    assert isinstance(logged.event, RunOpened)  # noqa: S101 - _logged has seen to it
+    assert isinstance(logged.event, RunOpened)  # noqa: S101 - _read_event has seen to it
     return logged.event
 
 
@@ -105,26 +105,26 @@ def read_seats(run: RunRow, found: Sequence[tuple[Any, ...]], *, now: float) -> 
     # Their number first: a forged one may be too large to count up to.
     if len(there) != run.members or there != list(range(len(there))):
         why = f"it has {run.members} members, but {len(seats)} rows of them"
-        raise damaged(f"run {run.name!r}", why)
+        raise damage(f"run {run.name!r}", why)
     return seats
 
 
-def _logged(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
+def _read_event(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
     _, number, at, worker, took_s, data, found = columns
     if number != place:
-        raise damaged(_event(run, place), f"event {number!r} stands in its place")
+        raise damage(_event(run, place), f"event {number!r} stands in its place")
     if data is None:
-        raise damaged(_event(run, place), f"it is not JSON of at most {MOST_BYTES:,} bytes")
+        raise damage(_event(run, place), f"it is not JSON of at most {MOST_BYTES:,} bytes")
     if found is None and number >= run.checked_from:
-        raise damaged(_event(run, place), "its checksum is missing")
-    if (why := _changed(columns[:-1], found, EventRow)) is not None:
-        raise damaged(_event(run, place), why)
+        raise damage(_event(run, place), "its checksum is missing")
+    if (why := _find_fault(columns[:-1], found, EventRow)) is not None:
+        raise damage(_event(run, place), why)
     try:
         event = decode(data)
     except CorruptLog as error:
-        raise damaged(_event(run, place), str(error)) from error
+        raise damage(_event(run, place), str(error)) from error
     if number == 0 and not (isinstance(event, RunOpened) and event.name == run.name):
-        raise damaged(_event(run, place), "it is not how a run of that name begins")
+        raise damage(_event(run, place), "it is not how a run of that name begins")
     # A log names few workers, and each very often.
     its = sys.intern(worker)
     return Logged(number=number, at=at, worker=its, took_s=took_s, event=event)
@@ -133,12 +133,12 @@ def _logged(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
 def _seat(run: RunRow, columns: tuple[Any, ...], *, now: float) -> Seat:
     *_, found, worker, heard_at, live = columns
     row, lease = columns[:-4], (worker, heard_at)
-    why = _changed(row, found, MemberRow)
+    why = _find_fault(row, found, MemberRow)
     if why is None and lease != (None, None):
-        why = _changed(lease, None, LeaseRow)
+        why = _find_fault(lease, None, LeaseRow)
     _, member, trained, step, turn, score, checkpoint, _ = row
     if why is not None:
-        raise damaged(f"the row of member {member!r} of run {run.name!r}", why)
+        raise damage(f"the row of member {member!r} of run {run.name!r}", why)
     standing = Standing(
         member=member, trained=trained, step=step, turn=turn, score=score, checkpoint=checkpoint
     )
@@ -147,7 +147,7 @@ def _seat(run: RunRow, columns: tuple[Any, ...], *, now: float) -> Seat:
     return Seat(standing=standing, worker=worker, silent_s=now - heard_at)
 
 
-def _changed(columns: tuple[Any, ...], found: object, kind: type[NamedTuple]) -> str | None:
+def _find_fault(columns: tuple[Any, ...], found: object, kind: type[NamedTuple]) -> str | None:
     """Say what is wrong with a row; without a checksum, only its types can be."""
     try:
         computed = checksum(columns)

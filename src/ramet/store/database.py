@@ -120,10 +120,10 @@ class Database:
         writing = synced is not None
         for _ in self._attempts(patience_s):
             with self._lock:
-                if writing and not self._turnstile.entered():
+                if writing and not self._turnstile.enter():
                     continue
                 try:
-                    if (connection := self._begun(begin, synced=synced)) is not None:
+                    if (connection := self._try_begin(begin, synced=synced)) is not None:
                         self._waiting.over()
                         yield connection
                         connection.execute("COMMIT")
@@ -171,14 +171,14 @@ class Database:
             if self._turnstile.is_closed():
                 raise file_refusals.descriptors_closed(self.path)
 
-    def _begun(self, begin: str, *, synced: bool | None) -> sqlite3.Connection | None:
+    def _try_begin(self, begin: str, *, synced: bool | None) -> sqlite3.Connection | None:
         """Begin, and see the snapshot; return None if somebody else is at the file."""
         if self._connection is None and self._sharing.looked_at:
             if self._sharing.looked_at_here:
                 raise file_refusals.looking(self.path)
             return None
         try:
-            connection = self._connected()
+            connection = self._open()
             self._sync(connection, synced=synced)
             connection.execute(begin)
             check_version(pragma(connection, "user_version"), self.path)
@@ -204,14 +204,14 @@ class Database:
             # Closing undoes it too.
             self._disconnect()
 
-    def _connected(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         if self._file is not None and _identity(self._name) != self._file:
-            raise file_refusals.replaced(self.path)
+            raise file_refusals.file_replaced(self.path)
         if self._connection is None:
             self._connection = self._connect()
             self._file = _identity(self._name)
         elif (log := _identity(self._log_name)) != self._log:
-            raise file_refusals.log_lost(self.path, kept=log is None and self._kept())
+            raise file_refusals.log_lost(self.path, kept=log is None and self._save_log())
         elif self._hold.is_closed():
             # At once: SQLite tries for ten seconds before it says that it cannot lock.
             raise file_refusals.descriptors_closed(self.path)
@@ -247,7 +247,7 @@ class Database:
         self._log = _identity(self._log_name)
         self._hold.take(file, f"{file}-shm")
 
-    def _kept(self) -> bool:
+    def _save_log(self) -> bool:
         """Save what is in a write-ahead log that was removed; say whether all of it was.
 
         It can be copied back as long as there is no other in its place: no one who opened the store
@@ -257,7 +257,7 @@ class Database:
         if connection is None or not self._hold.taken:
             return False
         until = self._clock.uptime() + _SAVE_WITHIN_S
-        while not self._turnstile.entered():
+        while not self._turnstile.enter():
             if self._clock.uptime() > until:
                 return False
             self._clock.sleep(_LAST_PAUSE_S)

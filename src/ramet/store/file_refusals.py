@@ -67,7 +67,7 @@ def store_busy(path: Path, patience_s: float) -> StoreBusy:
     holder = holder_of(path)
     return StoreBusy(
         f"the store {path} must come free within {patience_s:g} s, but "
-        f"{holder or 'another process'} kept it locked. Nothing was written; {freed_by(holder)}. "
+        f"{holder or 'another process'} kept it locked. Nothing was written; {remedy_for(holder)}. "
         f"Then run again"
     )
 
@@ -79,7 +79,7 @@ def looking(path: Path) -> StoreBusy:
     )
 
 
-def freed_by(holder: Holder | None) -> str:
+def remedy_for(holder: Holder | None) -> str:
     """Return what frees a store of the process that holds its lock."""
     if holder is None:
         return "end what holds it (a shell left in a transaction, a backup, a stopped process)"
@@ -116,7 +116,7 @@ def corrupt(path: Path, why: str) -> CorruptStore:
     )
 
 
-def replaced(path: Path) -> NotAStore:
+def file_replaced(path: Path) -> NotAStore:
     return NotAStore(
         f"the store {path} must stay where it is while it is in use, but its file was removed or "
         f"replaced. Nothing was written; put it back, or start again"
@@ -130,7 +130,7 @@ def empty(path: Path) -> NotAStore:
     )
 
 
-def altered(path: Path, what: str) -> NotAStore:
+def schema_altered(path: Path, what: str) -> NotAStore:
     return NotAStore(
         f"a store must have the tables that ramet makes and nothing else, but {path} has {what}. "
         f"It was left as it is; if you added it yourself, drop it with `sqlite3 {path}`, and do "

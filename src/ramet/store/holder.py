@@ -56,12 +56,12 @@ class Holder(NamedTuple):
 def holder_of(store: Path) -> Holder | None:
     """Return the process that keeps others from writing to a store, if it can be seen."""
     for _ in range(LOOKS):
-        if (found := _found(store)) is not None:
+        if (found := _find(store)) is not None:
             return found
     return None
 
 
-def _found(store: Path) -> Holder | None:
+def _find(store: Path) -> Holder | None:
     held, name = list(_locks()), os.path.realpath(store)
     # In this order: those who wait hold the turnstile for a moment whenever they try.
     for suffix, bytes_ in (

@@ -11,7 +11,7 @@ from ramet.clock import Clock, SystemClock
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, fold
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
-from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
+from ramet.store.refusals import lease_lost, log_moved, run_not_found, source_moved
 from ramet.store.summary import Summary
 
 
@@ -102,7 +102,7 @@ class MemoryStore:
 
     def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
         with self._lock:
-            row = self._held(lease)
+            row = self._check_held(lease)
             row.heard_at, row.process = self._clock.uptime(), self._processes.this()
             row.lease = replace(lease, expires_at=row.heard_at + ttl_s)
             return row.lease
@@ -134,12 +134,12 @@ class MemoryStore:
     ) -> int:
         with self._lock:
             record = self._record(lease.run)
-            self._held(lease)
+            self._check_held(lease)
             if after is not None and after != record.head:
                 raise log_moved(lease.run, after, record.head)
             for source in copied:
                 if record.rows[source.member].standing.checkpoint != source.checkpoint:
-                    raise copied_moved(lease, source)
+                    raise source_moved(lease, source)
             self._write(record, lease.worker, events, took_s=self._clock.uptime() - lease.given_at)
             for after_it in standings:
                 self._put(record.rows[after_it.member], after_it, writer=lease.member)
@@ -183,11 +183,11 @@ class MemoryStore:
 
     def _live(self, row: _Row) -> bool:
         held = row.lease is not None and row.lease.expires_at > self._clock.uptime()
-        return held and not self._processes.gone(row.process)
+        return held and not self._processes.is_gone(row.process)
 
     def _silent_s(self, row: _Row) -> float | None:
         """Return the seconds since a worker was last heard of that holds a member."""
-        if row.lease is None or self._processes.gone(row.process):
+        if row.lease is None or self._processes.is_gone(row.process):
             return None
         return self._clock.uptime() - row.heard_at
 
@@ -215,7 +215,7 @@ class MemoryStore:
         )
         return row.lease
 
-    def _held(self, lease: Lease) -> _Row:
+    def _check_held(self, lease: Lease) -> _Row:
         row = self._record(lease.run).rows[lease.member]
         if row.token == lease.token and row.lease is not None:
             return row

@@ -48,7 +48,7 @@ class ReadOnlyDatabase:
             before = Files.of(name)
             try:
                 with self._lock:
-                    found = self._found(before, query)
+                    found = self._look(before, query)
             except Exception as error:
                 if not _in_vain(before, Files.of(name), error):
                     self._refuse(error)
@@ -76,7 +76,7 @@ class ReadOnlyDatabase:
         """Let it be read again."""
         self._lock.release()
 
-    def _found(self, files: Files, query: Callable[[sqlite3.Connection], T]) -> T:
+    def _look(self, files: Files, query: Callable[[sqlite3.Connection], T]) -> T:
         """Open the file in the way that leaves it as it is."""
         if not self.path.is_file():
             why = "it is no file" if self.path.exists() else "there is none"
@@ -98,7 +98,7 @@ class ReadOnlyDatabase:
     def _through(self, options: str, query: Callable[[sqlite3.Connection], T]) -> T:
         uri = f"{Path(os.path.realpath(self.path)).as_uri()}?mode=ro&{options}"
         with closing(_connect(uri)) as connection:
-            return self._asked(connection, query)
+            return self._ask(connection, query)
 
     def _aside(self, files: Files, query: Callable[[sqlite3.Connection], T]) -> T:
         """Read a copy, where the log cannot be read in its place because nothing may be made there.
@@ -114,9 +114,9 @@ class ReadOnlyDatabase:
             if Files.of(source) != files:
                 raise _Written
             with closing(_connect(copy.as_uri())) as connection:
-                return self._asked(connection, query)
+                return self._ask(connection, query)
 
-    def _asked(self, connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
+    def _ask(self, connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
         """Return what a query finds, in a copy in memory that is brought up if the file is old."""
         set_up(connection, self._processes)
         connection.execute("PRAGMA query_only = ON")

@@ -23,7 +23,7 @@ from ramet.store.checked import (
     read_run,
     read_seats,
 )
-from ramet.store.refusals import copied_moved, damaged, lease_lost, log_moved, run_not_found
+from ramet.store.refusals import damage, lease_lost, log_moved, run_not_found, source_moved
 from ramet.store.statements import queries
 from ramet.store.summary import Summary
 from ramet.wording import is_text
@@ -173,7 +173,7 @@ class Rows:
         )
         return held
 
-    def held_by(self, worker: str) -> list[tuple[int, int]]:
+    def find_held(self, worker: str) -> list[tuple[int, int]]:
         """Return the members that a worker holds, each with its token."""
         return self._all("held_by", run=self.row.id, worker=worker)
 
@@ -197,7 +197,7 @@ class Rows:
         for source in copied:
             (checkpoint,) = self._one("checkpoint", run=self.row.id, member=source.member)
             if checkpoint != source.checkpoint:
-                raise copied_moved(lease, source)
+                raise source_moved(lease, source)
 
     def write(self, worker: str, events: Sequence[bytes], *, under: Lease | None = None) -> None:
         """Write events behind the last, and how long the lease had been held for them."""
@@ -242,7 +242,7 @@ class Rows:
     def _read_on(self, summary: Summary | None, most: int) -> None:
         """Record the summary that the next events lead to."""
         news = self.events(-1 if summary is None else summary.last, most)
-        data = summaries.encode(summaries.summed_up(summary, news, self.name))
+        data = summaries.encode(summaries.summarize(summary, news, self.name))
         self._one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
 
     def _free(self, query: str, **values: Any) -> Free | None:
@@ -262,7 +262,7 @@ def names(connection: sqlite3.Connection) -> list[str]:
     found = [name for (name,) in connection.execute(queries()["names"])]
     for name in found:
         if not (isinstance(name, str) and is_text(name)):
-            raise damaged(f"the name of run {name!r}", "it is not text in UTF-8")
+            raise damage(f"the name of run {name!r}", "it is not text in UTF-8")
     return found
 
 
@@ -294,4 +294,4 @@ def _whole(free: Free, run: str) -> Free:
     *numbers, heard_at = free
     if all(isinstance(number, int) for number in numbers) and isinstance(heard_at, float | None):
         return free
-    raise damaged(f"the row of member {free.member!r} of run {run!r}", "its numbers are none")
+    raise damage(f"the row of member {free.member!r} of run {run!r}", "its numbers are none")

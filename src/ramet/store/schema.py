@@ -31,11 +31,11 @@ def set_up(connection: sqlite3.Connection, processes: Processes) -> None:
     connection.text_factory = functools.partial(str, encoding="utf-8", errors="surrogateescape")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
     # Queries ask whether the process that holds a lease still exists.
-    connection.create_function("gone", 1, functools.partial(_gone, processes))
+    connection.create_function("gone", 1, functools.partial(_is_gone, processes))
 
 
-def _gone(processes: Processes, process: bytes | None) -> bool:
-    return processes.gone(None if process is None else process.decode(errors="replace"))
+def _is_gone(processes: Processes, process: bytes | None) -> bool:
+    return processes.is_gone(None if process is None else process.decode(errors="replace"))
 
 
 def leave_log(connection: sqlite3.Connection) -> None:
@@ -62,15 +62,15 @@ def schema_of(connection: sqlite3.Connection, path: Path) -> int:
     if (found or version) and pragma(connection, "application_id") != APPLICATION_ID:
         raise file_refusals.not_a_store(path, "it is the database of another program")
     check_version(version, path)
-    if altered := _altered(found, dict(_made(migrations()[:version]))):
-        raise file_refusals.altered(path, altered)
+    if altered := _find_difference(found, dict(_make(migrations()[:version]))):
+        raise file_refusals.schema_altered(path, altered)
     return version
 
 
 def check_version(version: int, path: Path) -> None:
     """Refuse what a newer ramet brought up, or no ramet."""
     if version < 0:
-        raise file_refusals.altered(path, f"the schema number {version}")
+        raise file_refusals.schema_altered(path, f"the schema number {version}")
     if version > len(migrations()):
         raise file_refusals.newer(path, version, len(migrations()))
 
@@ -100,7 +100,7 @@ def pragma(connection: sqlite3.Connection, name: str) -> Any:
 
 
 @functools.cache
-def _made(scripts: tuple[str, ...]) -> tuple[tuple[Any, str], ...]:
+def _make(scripts: tuple[str, ...]) -> tuple[tuple[Any, str], ...]:
     """Return what the database holds once these migrations were applied."""
     connection = sqlite3.connect(":memory:")
     for script in scripts:
@@ -124,7 +124,7 @@ def _plain(sql: object) -> str:
     return _SPACES.sub(lambda found: found[1] or " ", _COMMENT.sub("", str(sql))).strip()
 
 
-def _altered(found: dict[Any, str], made: dict[Any, str]) -> str:
+def _find_difference(found: dict[Any, str], made: dict[Any, str]) -> str:
     """Name what is not as it was made, up to the first; nothing if all is."""
     return next(_differences(found, made), "")
 

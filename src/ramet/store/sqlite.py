@@ -130,7 +130,7 @@ class SQLiteStore:
 
     def disown(self, run: str, *, worker: str) -> list[int]:
         with self._writing(run, at_most_s=GIVE_BACK_S) as rows:
-            held = rows.held_by(worker)
+            held = rows.find_held(worker)
             for member, token in held:
                 rows.let_go(member, token)
         return [member for member, _ in held]
@@ -191,12 +191,12 @@ class SQLiteStore:
         ``meanwhile`` is called once that moment is fixed.
         """
 
-        def copied(connection: sqlite3.Connection) -> None:
+        def write_copy(connection: sqlite3.Connection) -> None:
             names(connection)
             meanwhile()
             copy(connection, path)
 
-        self._database.read(copied)
+        self._database.read(write_copy)
 
     def _begin(self, opening: RunOpened, worker: str) -> None:
         written = encode(opening)

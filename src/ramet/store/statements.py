@@ -12,7 +12,7 @@ _SQL = files("ramet.store") / "sql"
 def queries() -> Mapping[str, str]:
     """Return each query by its name."""
     _, *named = (_SQL / "queries.sql").read_text("utf-8").split("-- name: ")
-    return dict(_named(text) for text in named)
+    return dict(_split_name(text) for text in named)
 
 
 @functools.cache
@@ -36,6 +36,6 @@ def statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _named(text: str) -> tuple[str, str]:
+def _split_name(text: str) -> tuple[str, str]:
     name, _, query = text.split("\n", 2)
     return name, query.strip()

@@ -99,7 +99,7 @@ class Tally:
             self._replica.put(data=None)
 
 
-def summed_up(summary: Summary | None, news: Sequence[Logged], run: str) -> Summary:
+def summarize(summary: Summary | None, news: Sequence[Logged], run: str) -> Summary:
     """Return the summary that events lead to, from nothing or from an earlier one."""
     tally = Tally(run, summary)
     for first in range(0, len(news), EVERY):
@@ -183,7 +183,7 @@ def _is_left(checkpoint: Checkpoint, whole: Population) -> bool:
     return checkpoint.turn < whole.members[checkpoint.member].turn
 
 
-def _described(what: Any) -> Any:
+def _describe(what: Any) -> Any:
     if isinstance(what, Space):
         return what.describe()
     raise NotImplementedError(f"a summary holds no {type(what).__name__}")
@@ -212,5 +212,5 @@ _NO_SUMMARY = (
     RecursionError,
 )
 _versions = msgspec.json.Decoder(_Versioned)
-_encoder = msgspec.json.Encoder(enc_hook=_described)
+_encoder = msgspec.json.Encoder(enc_hook=_describe)
 _decoder: msgspec.json.Decoder[Summary] = msgspec.json.Decoder(Summary, dec_hook=_read_back)

@@ -26,7 +26,7 @@ class Turnstile:
         self._path = f"{os.path.realpath(store)}{SUFFIX}"
         self._file: int | None = None
 
-    def entered(self) -> bool:
+    def enter(self) -> bool:
         """Go through, unless somebody else is; say whether it worked."""
         if sys.platform == "win32":  # Which has other locks; SQLite's own must do.
             return True

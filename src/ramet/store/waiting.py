@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from ramet.clock import Clock
-from ramet.store.file_refusals import freed_by
+from ramet.store.file_refusals import remedy_for
 from ramet.store.holder import LOOKS, Holder, holder_of
 
 logger = logging.getLogger("ramet")
@@ -34,7 +34,7 @@ class Waiting:
 
     def look(self) -> None:
         """Look who holds the lock, and warn if it is the same process as long before."""
-        now, holder = self._clock.uptime(), self._seen()
+        now, holder = self._clock.uptime(), self._find_holder()
         self._looked_at = now
         if self._since is None or _number(holder) != _number(self._holder):
             self._since, self._said_at = now, None
@@ -52,7 +52,7 @@ class Waiting:
             logger.info("the store %(store)s is free again", fields, extra=fields)
         self._holder = self._since = self._said_at = None
 
-    def _seen(self) -> Holder | None:
+    def _find_holder(self) -> Holder | None:
         """Return who holds the lock: the same process as before, if it is seen at all."""
         looks = (holder_of(self._store) for _ in range(LOOKS))
         found = [holder for holder in looks if holder is not None]
@@ -71,7 +71,7 @@ class Waiting:
         told = {
             "who": str(holder or "another process"),
             "since": time.strftime("%Y-%m-%d %H:%M:%S", since),
-            "remedy": freed_by(holder),
+            "remedy": remedy_for(holder),
         }
         logger.warning(
             "the store %(store)s cannot be written: %(who)s has kept it locked for %(held_s).0f s "

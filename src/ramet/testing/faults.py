@@ -38,7 +38,7 @@ def full(blobs: T) -> T:
     return _around(blobs, _refuse_put)
 
 
-def torn(blobs: Blobs, *, at: int, how: Literal["cut", "flip"] = "cut") -> Blobs:
+def corrupting(blobs: Blobs, *, at: int, how: Literal["cut", "flip"] = "cut") -> Blobs:
     """Return blobs whose nth put keeps bytes that are cut off in the middle, or one bit flipped."""
     return cast("Blobs", _Torn(blobs, at, how))
 

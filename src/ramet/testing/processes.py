@@ -11,7 +11,7 @@ class FakeProcesses:
     def this(self) -> str:
         return f"process {self._number}"
 
-    def gone(self, name: str | None) -> bool:
+    def is_gone(self, name: str | None) -> bool:
         return name in self._gone
 
     def switch(self) -> None:

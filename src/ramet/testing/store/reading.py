@@ -2,7 +2,7 @@
 
 from ramet.events import Annotated
 from ramet.store import Standing, Store, standing
-from ramet.store.summary import summed_up
+from ramet.store.summary import summarize
 from ramet.testing.clock import FakeClock
 from ramet.testing.store_steps import (
     TTL_S,
@@ -73,7 +73,7 @@ class Reading:
         known = store.summary("lm")
         if known is not None:
             assert known.last <= last
-            assert known == summed_up(None, store.events("lm", most=known.last + 1), "lm")
+            assert known == summarize(None, store.events("lm", most=known.last + 1), "lm")
 
     def test_a_seat_tells_who_is_at_work_and_since_when_nothing_was_heard(
         self, store: Store, clock: FakeClock
