@@ -1,6 +1,6 @@
-"""The state that each kind of NumPy's bit generators has.
+"""The fields in the state of each of NumPy's bit generators.
 
-NumPy does not check all of it: a place beyond the end of a buffer reads foreign memory.
+NumPy does not check all of them: a position beyond the end of a buffer reads other memory.
 """
 
 import operator

@@ -1,6 +1,6 @@
-"""NumPy's generators of random numbers, as parts of a state tree.
+"""NumPy's random generators as parts of a state tree.
 
-In a tree a generator is a generator. Only the bytes of a checkpoint hold a dict of its state.
+A tree holds the generator itself; the bytes of a checkpoint hold a dict of its state.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from ramet.state.bit_generators import check_state
 
 # The keys of a dict that stands for a generator: its state, and what its children are spawned from.
 GENERATOR, SEEDS = "ramet.generator", "ramet.seeds"
-# Looked up by name when a checkpoint is read, and nothing else is.
+# The only classes that a checkpoint can name.
 KINDS = {
     kind.__name__: kind
     for kind in (
@@ -31,10 +31,10 @@ RESTORES_SEEDS = int(np.__version__.partition(".")[0]) >= 2  # noqa: PLR2004 - s
 
 
 class Seedless(ISeedSequence):
-    """Stands for seeds that an older checkpoint does not hold: a generator cannot spawn from it."""
+    """Replaces the seeds that older checkpoints lack; generators cannot spawn from it."""
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
-        """Return what NumPy begins with, before the saved state takes its place."""
+        """Return zeros, which the saved state replaces."""
         return np.zeros(n_words, dtype)
 
 
@@ -68,7 +68,7 @@ def revive(tree: Mapping[str, Any]) -> np.random.Generator:
 
 
 def make(tree: Mapping[Any, Any]) -> np.random.Generator:
-    """Return a new generator with a saved state, or raise as Python and NumPy do of a bad one."""
+    """Return a new generator with a saved state; a bad one raises errors of Python and NumPy."""
     name = _kind_in(tree)
     # NumPy's stubs know fewer seeds than NumPy takes.
     kind: Any = KINDS.get(name)

@@ -16,7 +16,7 @@ from ramet.errors import StateError
 from ramet.state import generators
 from ramet.state.dtypes import is_number
 
-# The whole truth is in the module's docstring; a recursive alias would help no reader.
+# See the module's docstring; a recursive alias would help no reader.
 Tree: TypeAlias = Any
 # The keys and places that lead to a part of a tree.
 Path: TypeAlias = tuple[str | int, ...]
@@ -39,7 +39,7 @@ UNFINISHED = object()
 
 
 def freeze(tree: Tree) -> Tree:
-    """Return a copy that later training cannot touch, or say where something is not of a tree.
+    """Return a read-only copy of ``tree``; raise StateError if something in it is not allowed.
 
     >>> freeze({"layers": [{"w": {1, 2}}]})
     Traceback (most recent call last):
@@ -52,12 +52,12 @@ set; keep sorted(it), leave it out, or hand over an object with capture() and re
 
 
 def thaw(tree: Tree) -> Tree:
-    """Return a copy of a frozen tree that training may write on."""
+    """Return a writable copy of a frozen ``tree``."""
     return _Rebuilding(_writable, generator=_revive).of(tree)
 
 
 def check_tree(tree: Tree) -> Tree:
-    """Return the tree in containers of our own, around its very arrays, or say where it is none.
+    """Return the tree with new containers and the same arrays, or raise StateError.
 
     Generators become dicts of their states, as bytes hold them.
     """
@@ -79,7 +79,7 @@ def restore_into(live: dict[Any, Any], saved: dict[Any, Any]) -> None:
 
 
 class _Rebuilding:
-    """One pass over a tree that makes it anew, and whatever it shares only once."""
+    """Rebuilds a tree in one pass, and each shared object only once."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class _Rebuilding:
 
 
 class _Homes:
-    """Which live object each saved one is restored into: each of either has at most one other."""
+    """Which live object each saved object is restored into, one to one."""
 
     def __init__(self) -> None:
         self._homes: dict[int, Tree] = {}
@@ -143,7 +143,7 @@ class _Homes:
         self._taken: dict[int, Tree] = {}
 
     def pair(self, live: Tree, saved: Tree) -> None:
-        """Give what is saved the live objects at its places, the first that will do."""
+        """Pair saved objects with the first live object at their places that fits."""
         if not _fits(live, saved):
             return
         if id(saved) not in self._homes and id(live) not in self._taken:

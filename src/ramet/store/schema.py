@@ -1,4 +1,4 @@
-"""The tables of a store: made, brought up, and told from those of others."""
+"""The tables of a store: created, migrated, and distinguished from those of other programs."""
 
 import functools
 import re

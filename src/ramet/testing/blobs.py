@@ -19,12 +19,12 @@ from ramet.digest import Buffer, digest
 from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
 from ramet.population import Checkpoint
 
-# All that a run may be called, and what a careless store takes for the same or for a path.
+# Names that a run may have, which careless blobs confuse with each other or with paths.
 NAMES = ("lm", "LM", "l/m", "../lm", "..", ".", "lm.", "", "con", "%", "ä", "\ud800", "x" * 300)
 
 
 def key_of(*chunks: Buffer, member: int = 3, turn: int = 17) -> str:
-    """Return the key that a run puts bytes under."""
+    """Return the key that a run gives to these bytes."""
     return Checkpoint(member=member, turn=turn, step=0, digest=digest(chunks)).key
 
 
@@ -36,7 +36,7 @@ def keep(blobs: Blobs, *chunks: Buffer, run: str = "lm", turn: int = 17) -> str:
 
 
 class BlobsContract:
-    """The tests. All blobs pass all of them."""
+    """All tests that blobs must pass."""
 
     @pytest.fixture
     def blobs(self) -> Blobs:

@@ -39,5 +39,5 @@ class StoreContract(Runs, Claims, Leases, Commits, Reading):
 
     @pytest.fixture
     def store(self, clock: FakeClock, processes: FakeProcesses) -> Store:
-        """Return the store under test."""
+        """Return the store under test, made with ``clock`` and ``processes``."""
         raise NotImplementedError("give the class a store fixture")
