@@ -1,4 +1,4 @@
-"""Rows as they were written: whatever is read is held against its checksum."""
+"""Reads rows, and compares each with its checksum."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from ramet.store.refusals import damage
 
 
 class RunRow(NamedTuple):
-    """A run as it is kept."""
+    """The row of a run."""
 
     id: int
     name: str
@@ -24,14 +24,14 @@ class RunRow(NamedTuple):
     round: int | None
     # The number of the last event.
     head: int
-    # How many there are.
+    # The number of members.
     members: int
     # The number of the first event that has a checksum.
     checked_from: int
 
 
 class EventRow(NamedTuple):
-    """An event as it is kept."""
+    """The row of an event."""
 
     run: int
     number: int
@@ -43,7 +43,7 @@ class EventRow(NamedTuple):
 
 
 class MemberRow(NamedTuple):
-    """How a member stands, as it is kept."""
+    """The row of a member, which says how it stands."""
 
     run: int
     member: int
@@ -56,14 +56,14 @@ class MemberRow(NamedTuple):
 
 
 class LeaseRow(NamedTuple):
-    """Who holds a member, as it is kept; it has no checksum."""
+    """The columns of a member's lease, which have no checksum."""
 
     worker: str | None
     heard_at: float | None
 
 
 def checksum(row: tuple[Any, ...]) -> bytes:
-    """Return what tells a row from what it may turn into by damage; forgery is another matter.
+    """Return the checksum of a row. It detects damage, but not forgery.
 
     >>> row = EventRow(1, 7, 1.5, "gpu-17", None, b"{}")
     >>> checksum(row) == checksum(row._replace(worker="gpu-16"))
@@ -83,7 +83,7 @@ def read_run(columns: tuple[Any, ...]) -> RunRow:
 def read_log(
     run: RunRow, found: Iterable[tuple[Any, ...]], *, after: int, most: int | None = None
 ) -> list[Logged]:
-    """Return the events behind a number, up to the last or ``most`` of them, without gaps."""
+    """Return the events behind a number, at most ``most``; raise CorruptLog if one is missing."""
     log = [_read_event(run, place, columns) for place, columns in enumerate(found, after + 1)]
     last = run.head if most is None else min(run.head, after + most)
     if (missing := after + 1 + len(log)) <= last:
@@ -92,17 +92,17 @@ def read_log(
 
 
 def read_opening(run: RunRow, found: Sequence[tuple[Any, ...]]) -> RunOpened:
-    """Return the first event, which a run begins with."""
+    """Return the first event of a run."""
     (logged,) = read_log(run._replace(head=0), found, after=-1)
     assert isinstance(logged.event, RunOpened)  # noqa: S101 - _read_event has seen to it
     return logged.event
 
 
 def read_seats(run: RunRow, found: Sequence[tuple[Any, ...]], *, now: float) -> list[Seat]:
-    """Return how all members stand, and who holds them."""
+    """Return how all members stand, and which workers hold them."""
     seats = [_seat(run, columns, now=now) for columns in found]
     there = [seat.standing.member for seat in seats]
-    # Their number first: a forged one may be too large to count up to.
+    # The number first: a forged one may be too large for a range.
     if len(there) != run.members or there != list(range(len(there))):
         why = f"it has {run.members} members, but {len(seats)} rows of them"
         raise damage(f"run {run.name!r}", why)
@@ -125,7 +125,7 @@ def _read_event(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
         raise damage(_event(run, place), str(error)) from error
     if number == 0 and not (isinstance(event, RunOpened) and event.name == run.name):
         raise damage(_event(run, place), "it is not how a run of that name begins")
-    # A log names few workers, and each very often.
+    # A log has few names of workers, each very often.
     its = sys.intern(worker)
     return Logged(number=number, at=at, worker=its, took_s=took_s, event=event)
 
@@ -148,10 +148,10 @@ def _seat(run: RunRow, columns: tuple[Any, ...], *, now: float) -> Seat:
 
 
 def _find_fault(columns: tuple[Any, ...], found: object, kind: type[NamedTuple]) -> str | None:
-    """Say what is wrong with a row; without a checksum, only its types can be."""
+    """Say what is wrong with a row; without a checksum, only its types are checked."""
     try:
         computed = checksum(columns)
-        # Of rows that were forged as well. As a plain tuple: a row is taken for what it says it is.
+        # The types too, because a row may be forged. A plain tuple, or msgspec checks nothing.
         msgspec.convert(tuple(columns), kind)
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""A store for one process, and the model that the durable ones are tested against."""
+"""A store in memory, which is also the model that other stores are tested against."""
 
 import threading
 from collections.abc import Collection, Sequence
@@ -17,7 +17,7 @@ from ramet.store.summary import Summary
 
 @dataclass(slots=True)
 class _Row:
-    """A member's row: how it stands, and who holds it."""
+    """A member: how it stands, and which worker holds it."""
 
     standing: Standing
     token: int = 0
@@ -31,7 +31,7 @@ class _Row:
 
 @dataclass(slots=True)
 class _Record:
-    """One run's rows. Events are kept as bytes, so that reading gives values, as from a file."""
+    """A run. Its events are kept as bytes, so that each read returns new values, as from a file."""
 
     opening: RunOpened
     rows: list[_Row]
@@ -51,7 +51,7 @@ class _Record:
 
 
 class MemoryStore:
-    """Keeps everything in memory, safely for many threads."""
+    """Keeps everything in memory, for many threads of one process."""
 
     def __init__(self, clock: Clock | None = None, processes: Processes | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -64,7 +64,7 @@ class MemoryStore:
             if opening.name not in self._records:
                 rows = [_Row(standing(member)) for member in fold([opening])]
                 round_ = 0 if opening.synchronous else None
-                # What others read, who find a list where this worker may have had a tuple.
+                # As other workers read it: with lists where this worker may have had tuples.
                 read = cast(RunOpened, decode(encode(opening)))
                 record = _Record(read, rows, opening.steps, round_)
                 self._write(record, worker, [read])
@@ -186,7 +186,7 @@ class MemoryStore:
         return held and not self._processes.is_gone(row.process)
 
     def _silent_s(self, row: _Row) -> float | None:
-        """Return the seconds since a worker was last heard of that holds a member."""
+        """Return the seconds since the worker that holds a member was last heard of."""
         if row.lease is None or self._processes.is_gone(row.process):
             return None
         return self._clock.uptime() - row.heard_at
@@ -246,7 +246,7 @@ class MemoryStore:
             row.lost = 0
         row.standing = standing
         if standing.member != writer:
-            # Whoever is still at work on it works on what is no more.
+            # A worker that still trains it does so from an outdated state.
             row.token += 1
             row.lease = None
 

@@ -1,4 +1,4 @@
-"""What stores say when they refuse: one wording for all of them."""
+"""The errors of stores, worded alike for all of them."""
 
 from collections.abc import Sequence
 

@@ -39,9 +39,9 @@ def _is_gone(processes: Processes, process: bytes | None) -> bool:
 
 
 def leave_log(connection: sqlite3.Connection) -> None:
-    """Have closing a connection not copy its log back, where Python can say so.
+    """Keep SQLite from copying the log back when the connection is closed.
 
-    Where it cannot, the hold on the store has the same effect.
+    Python before 3.12 cannot set this; there, the hold on the store has the same effect.
     """
     _configure(connection, "SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE")
 
@@ -53,7 +53,7 @@ def _configure(connection: sqlite3.Connection, option: str) -> None:
 
 
 def schema_of(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the schema that a store has, 0 if the file is empty; refuse what is no store.
+    """Return the version of a store's schema, 0 if the file is empty; raise if it is no store.
 
     Reads several things, so the caller has begun a transaction.
     """
@@ -68,7 +68,7 @@ def schema_of(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def check_version(version: int, path: Path) -> None:
-    """Refuse what a newer ramet brought up, or no ramet."""
+    """Raise an error for a schema that this version of ramet does not know."""
     if version < 0:
         raise file_refusals.schema_altered(path, f"the schema number {version}")
     if version > len(migrations()):
@@ -81,7 +81,7 @@ def is_old(version: int) -> bool:
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring a store up, or make one in an empty file."""
+    """Apply the missing migrations, all of them to an empty file."""
     connection.execute("BEGIN IMMEDIATE")
     # Another process may have done it meanwhile.
     version = pragma(connection, "user_version")
@@ -101,7 +101,7 @@ def pragma(connection: sqlite3.Connection, name: str) -> Any:
 
 @functools.cache
 def _make(scripts: tuple[str, ...]) -> tuple[tuple[Any, str], ...]:
-    """Return what the database holds once these migrations were applied."""
+    """Return the objects of a database after these migrations."""
     connection = sqlite3.connect(":memory:")
     for script in scripts:
         connection.executescript(script)
@@ -125,7 +125,7 @@ def _plain(sql: object) -> str:
 
 
 def _find_difference(found: dict[Any, str], made: dict[Any, str]) -> str:
-    """Name what is not as it was made, up to the first; nothing if all is."""
+    """Describe the first difference from the schema as it was made; empty if there is none."""
     return next(_differences(found, made), "")
 
 

@@ -1,4 +1,4 @@
-"""The SQL of the SQLite store, which is in ``sql/``."""
+"""Reads the SQL of the SQLite store from ``sql/``."""
 
 import functools
 import sqlite3
@@ -17,13 +17,13 @@ def queries() -> Mapping[str, str]:
 
 @functools.cache
 def migrations() -> tuple[str, ...]:
-    """Return the scripts that bring a file up, one schema a script."""
+    """Return the migrations in order: one script for each version of the schema."""
     scripts = sorted((_SQL / "schema").iterdir(), key=lambda script: script.name)
     return tuple(script.read_text("utf-8") for script in scripts)
 
 
 def statements(script: str) -> Iterator[str]:
-    r"""Split a script at the ends of statements; ``executescript`` would commit what is open.
+    r"""Split a script into statements; ``executescript`` would commit an open transaction.
 
     >>> list(statements("SELECT 1;\nSELECT\n2;\n"))
     ['SELECT 1;\n', 'SELECT\n2;\n']
