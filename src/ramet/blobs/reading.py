@@ -71,7 +71,7 @@ def check_regular(status: os.stat_result) -> None:
 
 
 def _check_header(file: FileIO, size: int) -> None:
-    """Refuse a file whose size is not what its header says, or that has no header."""
+    """Raise NotWhole unless the file has a header that gives its size."""
     try:
         first = file.read(FIRST) or b""
         end = header_end(first, size)

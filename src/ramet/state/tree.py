@@ -88,7 +88,7 @@ class _Rebuilding:
         generator: Callable[[Tree, Tree], Tree] = lambda _, made: made,
     ) -> None:
         self._array, self._container, self._generator = array, container, generator
-        # By identity; beside the original, whose identity another could have once it is gone.
+        # By identity, with the original, so that no later object can get the same identity.
         self._made: dict[int, tuple[Tree, Tree]] = {}
 
     def of(self, tree: Tree, path: Path = ()) -> Tree:
