@@ -2,6 +2,9 @@
 
 import contextlib
 import signal
+from typing import Any
+
+import pytest
 
 # A shell without job control has its background jobs ignore SIGINT, and processes inherit that.
 # SIGHUP stays as it is: no test sends it, and tests under nohup must outlive their terminal.
@@ -12,6 +15,18 @@ DISPOSITIONS = {
     "SIGALRM": signal.SIG_DFL,
     "SIGTSTP": signal.SIG_DFL,
 }
+
+
+def named(*names: str) -> list[Any]:
+    """Return parameters of a test: signals, each skipped where the system does not have it."""
+    return [
+        pytest.param(
+            getattr(signal, name, None),
+            id=name,
+            marks=pytest.mark.skipif(not hasattr(signal, name), reason=f"there is no {name}"),
+        )
+        for name in names
+    ]
 
 
 def restore() -> None:

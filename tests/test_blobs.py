@@ -21,12 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs, reading
-from ramet.blobs.reading import LARGE
+from ramet.blobs.reading import LARGE_BYTES
 from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError, StoreFull
 from ramet.state import decode, encode
 from ramet.testing import FakeClock
-from ramet.testing.blobs import NAMES, BlobsContract, kept, key_of
-from ramet.testing.faults import flaky, full, slow, torn
+from ramet.testing.blobs import NAMES, BlobsContract, keep, key_of
+from ramet.testing.faults import corrupting, flaky, full, slow
 from tests.values import alike
 
 
@@ -54,14 +54,14 @@ def files(blobs: DirectoryBlobs) -> list[Path]:
 def test_a_state_comes_back_from_a_file_as_it_was(blobs: DirectoryBlobs) -> None:
     tree = {"w": np.ones((2, 3), "f4"), "steps": [1, 2]}
 
-    key = kept(blobs, *encode(tree))
+    key = keep(blobs, *encode(tree))
 
     assert alike(decode(blobs.get("lm", key)), tree)
     assert files(blobs) == [blobs.path / "lm" / f"{key}.safetensors"]
 
 
 def test_what_was_put_is_there_for_others(blobs: DirectoryBlobs) -> None:
-    key = kept(blobs, b"abc")
+    key = keep(blobs, b"abc")
 
     assert bytes(DirectoryBlobs(os.fspath(blobs.path)).get("lm", key)) == b"abc"
 
@@ -70,7 +70,7 @@ def test_names_of_runs_are_names_of_files_that_no_file_system_takes_for_another(
     blobs: DirectoryBlobs,
 ) -> None:
     for run in NAMES:
-        kept(blobs, b"abc", run=run)
+        keep(blobs, b"abc", run=run)
 
     folders = {path.name for path in blobs.path.iterdir()}
     assert len({name.lower() for name in folders}) == len(NAMES)
@@ -78,7 +78,7 @@ def test_names_of_runs_are_names_of_files_that_no_file_system_takes_for_another(
 
 
 def test_other_files_beside_checkpoints_are_not_counted(blobs: DirectoryBlobs) -> None:
-    key = kept(blobs, b"abc")
+    key = keep(blobs, b"abc")
     for name in ("notes.txt", "model.safetensors", "0123456789abcdef.tmp"):
         (blobs.path / "lm" / name).write_bytes(b"mine")
 
@@ -98,7 +98,7 @@ def test_any_damage_to_a_file_is_seen_and_named(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     blobs = DirectoryBlobs(tmp_path_factory.mktemp("blobs"), durability="process")
-    key = kept(blobs, *STATE)
+    key = keep(blobs, *STATE)
     (file,) = files(blobs)
     whole = bytearray(file.read_bytes())
     at = data.draw(st.integers(0, len(whole) - 1))
@@ -116,7 +116,7 @@ def test_any_damage_to_a_file_is_seen_and_named(
 @pytest.fixture
 def file(blobs: DirectoryBlobs) -> Path:
     """The file of a checkpoint."""
-    key = kept(blobs, *STATE)
+    key = keep(blobs, *STATE)
     return blobs.path / "lm" / f"{key}.safetensors"
 
 
@@ -182,7 +182,7 @@ def test_a_file_that_is_huge_is_refused_without_memory_for_it(
 def test_a_file_of_holes_with_the_header_of_its_size_is_refused_without_memory_for_it(
     blobs: DirectoryBlobs, file: Path
 ) -> None:
-    size = 2 * LARGE
+    size = 2 * LARGE_BYTES
     header = b'{"w":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (size, size)
     file.write_bytes(len(header).to_bytes(8, "little") + header)
     os.truncate(file, 8 + len(header) + size)
@@ -192,12 +192,12 @@ def test_a_file_of_holes_with_the_header_of_its_size_is_refused_without_memory_f
         blobs.get("lm", file.stem)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < LARGE
+    assert peak < LARGE_BYTES
 
 
 def test_a_large_state_whose_zeros_take_no_room_is_read_whole(blobs: DirectoryBlobs) -> None:
-    tree = {"w": np.zeros(LARGE, "u1")}
-    key = kept(blobs, *encode(tree))
+    tree = {"w": np.zeros(LARGE_BYTES, "u1")}
+    key = keep(blobs, *encode(tree))
     (file,) = files(blobs)
     with file.open("r+b") as written:
         header = written.read(4096)
@@ -210,8 +210,8 @@ def test_a_large_state_whose_zeros_take_no_room_is_read_whole(blobs: DirectoryBl
 
 
 def test_a_large_state_is_read_whole(blobs: DirectoryBlobs) -> None:
-    tree = {"w": np.zeros(LARGE, "u1"), "b": np.ones(3)}
-    back = decode(blobs.get("lm", kept(blobs, *encode(tree))))
+    tree = {"w": np.zeros(LARGE_BYTES, "u1"), "b": np.ones(3)}
+    back = decode(blobs.get("lm", keep(blobs, *encode(tree))))
 
     assert alike(back, tree)
     # The first array begins where the body does.
@@ -222,9 +222,9 @@ CUT_OFF_LATER = """
 import os, sys
 from pathlib import Path
 from ramet.blobs import DirectoryBlobs
-from ramet.testing.blobs import kept
+from ramet.testing.blobs import keep
 blobs = DirectoryBlobs(sys.argv[1])
-held = blobs.get("lm", kept(blobs, bytes(1_000_000)))
+held = blobs.get("lm", keep(blobs, bytes(1_000_000)))
 for file in blobs.path.rglob("*.safetensors"):
     os.truncate(file, 0)
 assert bytes(held) == bytes(1_000_000)
@@ -271,39 +271,39 @@ def test_what_the_disk_cannot_read_is_damaged_and_what_this_process_cannot_is_no
 
 
 def test_a_folder_that_must_be_there_is_not_made_anew(blobs: DirectoryBlobs) -> None:
-    kept(blobs, b"abc", turn=1)
+    keep(blobs, b"abc", turn=1)
     blobs.expect("lm", kept=True)
     blobs.path.rename(blobs.path.with_name("aside"))
 
     with pytest.raises(CheckpointMissing, match="'lm' names: No such file or directory"):
         blobs.expect("lm", kept=True)
     with pytest.raises(CheckpointMissing, match="moved or deleted just now"):
-        kept(blobs, b"abc", turn=2)
+        keep(blobs, b"abc", turn=2)
     assert not blobs.path.exists()
 
     blobs.path.with_name("aside").rename(blobs.path)
     blobs.expect("lm", kept=True)
-    kept(blobs, b"abc", turn=2)
+    keep(blobs, b"abc", turn=2)
 
 
 def test_a_folder_that_takes_its_place_meanwhile_keeps_nothing(blobs: DirectoryBlobs) -> None:
-    kept(blobs, b"abc", turn=1)
+    keep(blobs, b"abc", turn=1)
     blobs.expect("lm", kept=True)
 
     for file in files(blobs):
         file.unlink()
     with pytest.raises(CheckpointMissing, match="it is empty, or has other files in it"):
-        kept(blobs, b"abc", turn=2)
+        keep(blobs, b"abc", turn=2)
     assert files(blobs) == []
 
 
 def test_a_folder_is_expected_until_its_run_is_another(blobs: DirectoryBlobs) -> None:
-    kept(blobs, b"abc", turn=1)
+    keep(blobs, b"abc", turn=1)
     blobs.expect("lm", kept=True)
     shutil.rmtree(blobs.path)
 
     blobs.expect("lm", kept=False)
-    kept(blobs, b"abc", turn=1)
+    keep(blobs, b"abc", turn=1)
     assert len(files(blobs)) == 1
 
 
@@ -326,7 +326,7 @@ class Fails:
 def test_a_full_disk_leaves_nothing_and_says_what_to_do(
     blobs: DirectoryBlobs, monkeypatch: pytest.MonkeyPatch, code: int, at: str
 ) -> None:
-    before = kept(blobs, b"before")
+    before = keep(blobs, b"before")
     fails, chunks = Fails(code), [b"after"]
     if at == "sync":
         monkeypatch.setattr(os, "fdatasync", fails)
@@ -338,7 +338,7 @@ def test_a_full_disk_leaves_nothing_and_says_what_to_do(
 
     assert [file.name for file in files(blobs)] == [f"{before}.safetensors"]
     monkeypatch.undo()
-    kept(blobs, *chunks)
+    keep(blobs, *chunks)
 
 
 @pytest.fixture
@@ -355,10 +355,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("chunk", [1_000, 3_000_000])
 def test_a_disk_that_is_full_in_earnest_leaves_nothing(small_disk: Path, chunk: int) -> None:
     blobs = DirectoryBlobs(small_disk)
-    before = kept(blobs, b"before")
+    before = keep(blobs, b"before")
 
     with pytest.raises(StoreFull, match="No space left on device"):
-        kept(blobs, *[bytes(chunk)] * (3_000_000 // chunk))
+        keep(blobs, *[bytes(chunk)] * (3_000_000 // chunk))
 
     assert [file.name for file in files(blobs)] == [f"{before}.safetensors"]
     assert bytes(blobs.get("lm", before)) == b"before"
@@ -373,9 +373,9 @@ def test_another_fault_of_the_disk_is_told_as_it_is(blobs: DirectoryBlobs) -> No
 WRITER = """
 import sys
 from ramet.blobs import DirectoryBlobs
-from ramet.testing.blobs import kept
+from ramet.testing.blobs import keep
 for turn in range(3):
-    kept(DirectoryBlobs(sys.argv[1]), bytes(5_000_000), turn=turn)
+    keep(DirectoryBlobs(sys.argv[1]), bytes(5_000_000), turn=turn)
 """
 
 
@@ -426,7 +426,7 @@ def test_a_file_taken_for_a_leftover_before_it_was_locked_is_begun_again(
         flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", too_late)
-    key = kept(blobs, b"abc")
+    key = keep(blobs, b"abc")
 
     assert len(taken) == 1
     assert bytes(blobs.get("lm", key)) == b"abc"
@@ -442,7 +442,7 @@ def test_where_there_are_no_locks_blobs_are_kept_and_leftovers_stay(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    kept(blobs, b"abc")
+    keep(blobs, b"abc")
     leftover = blobs.path / "lm" / "0123456789abcdef.tmp"
     leftover.touch()
     blobs.delete_leftovers("lm")
@@ -456,7 +456,7 @@ def test_there_are_no_leftovers_where_there_is_no_run(blobs: DirectoryBlobs) -> 
 
 def test_every_so_many_calls_of_flaky_blobs_raise() -> None:
     blobs = flaky(MemoryBlobs(), every=2)
-    key = kept(blobs, b"abc")
+    key = keep(blobs, b"abc")
     with pytest.raises(OSError, match="call 2, get, fails"):
         blobs.get("lm", key)
     assert blobs.get("lm", key) == b"abc"
@@ -464,8 +464,8 @@ def test_every_so_many_calls_of_flaky_blobs_raise() -> None:
 
 @pytest.mark.parametrize("how", ["cut", "flip"])
 def test_what_was_torn_is_damaged(how: Any) -> None:
-    blobs = torn(MemoryBlobs(), at=2, how=how)
-    whole, damaged = kept(blobs, b"abc", turn=1), kept(blobs, b"abc", turn=2)
+    blobs = corrupting(MemoryBlobs(), at=2, how=how)
+    whole, damaged = keep(blobs, b"abc", turn=1), keep(blobs, b"abc", turn=2)
     assert blobs.get("lm", whole) == b"abc"
     with pytest.raises(CheckpointDamaged):
         blobs.get("lm", damaged)
@@ -473,15 +473,15 @@ def test_what_was_torn_is_damaged(how: Any) -> None:
 
 def test_slow_blobs_take_their_time() -> None:
     clock = FakeClock(now=0.0)
-    kept(slow(MemoryBlobs(), seconds=3.0, clock=clock), b"abc")
+    keep(slow(MemoryBlobs(), seconds=3.0, clock=clock), b"abc")
     assert clock.now() == 3.0
 
 
 def test_full_blobs_keep_nothing_and_give_what_they_have() -> None:
     blobs = MemoryBlobs()
-    key = kept(blobs, b"abc")
+    key = keep(blobs, b"abc")
     with pytest.raises(StoreFull):
-        kept(full(blobs), b"abc", turn=2)
+        keep(full(blobs), b"abc", turn=2)
     assert full(blobs).sizes("lm") == {key: 3}
 
 

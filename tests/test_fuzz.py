@@ -1,6 +1,7 @@
 """The fuzzer finds nothing in what ramet reads, and everything in what goes wrong."""
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,10 @@ import pytest
 from benchmarks.fuzz.targets import TARGETS
 from benchmarks.fuzz.watching import Plan, fuzz
 from tests import hostile
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux limits and measures the memory of a process so"
+)
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_a_name_leads_back_to_its_process() -> None:
 
 @pytest.mark.parametrize("name", [None, "", "nonsense", "a b c d", "a b 1 2 3", "; "])
 def test_what_is_no_name_says_nothing(name: str | None) -> None:
-    assert not SystemProcesses().gone(name)
+    assert not SystemProcesses().is_gone(name)
 
 
 @pytest.fixture
@@ -87,12 +87,12 @@ def test_a_killed_process_is_gone_with_or_without_its_entry(
     sleeper: "subprocess.Popen[str]",
 ) -> None:
     name = name_of(sleeper)
-    assert not SystemProcesses().gone(name)
+    assert not SystemProcesses().is_gone(name)
     sleeper.kill()
     ended(sleeper)
-    assert SystemProcesses().gone(name)
+    assert SystemProcesses().is_gone(name)
     sleeper.wait()
-    assert SystemProcesses().gone(name)
+    assert SystemProcesses().is_gone(name)
 
 
 @linux
@@ -100,7 +100,7 @@ def test_a_stopped_process_is_not_gone(sleeper: "subprocess.Popen[str]") -> None
     name = name_of(sleeper)
     sleeper.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
-    assert not SystemProcesses().gone(name)
+    assert not SystemProcesses().is_gone(name)
 
 
 @linux
@@ -110,13 +110,13 @@ def test_a_watched_process_is_gone_when_its_watcher_is(
     monkeypatch.setattr(process, "_watcher", None)
     watcher = name_of(sleeper)
     dead = Process.read(watcher)._replace(started=1).name
-    process.watched_by(watcher)
+    process.set_watcher(watcher)
     assert str(SystemProcesses().this()).endswith(f"; {watcher}")
-    assert SystemProcesses().gone(dead)
-    assert not SystemProcesses().gone(f"{dead}; {watcher}")
+    assert SystemProcesses().is_gone(dead)
+    assert not SystemProcesses().is_gone(f"{dead}; {watcher}")
     sleeper.kill()
     sleeper.wait()
-    assert SystemProcesses().gone(f"{dead}; {watcher}")
+    assert SystemProcesses().is_gone(f"{dead}; {watcher}")
 
 
 # Forks in a process of its own: one in which JAX was imported warns of any fork.
@@ -132,7 +132,7 @@ if (child := os.fork()) == 0:
 os.waitpid(child, 0)
 theirs = os.read(read, 1000).decode()
 assert (Process.read(theirs).pid, SystemProcesses().this()) == (child, mine)
-assert SystemProcesses().gone(theirs)
+assert SystemProcesses().is_gone(theirs)
 """
 
 
@@ -172,7 +172,7 @@ def test_only_a_proc_that_shows_all_processes_is_believed(
     for pid in {number, os.getpid()}:
         (tmp_path / str(pid)).symlink_to(f"/proc/{os.getpid()}")
     assert (SystemProcesses().this() is not None) == told
-    assert SystemProcesses().gone(dead) == told
+    assert SystemProcesses().is_gone(dead) == told
 
 
 @pytest.mark.usefixtures("forgetful")
@@ -181,4 +181,4 @@ def test_without_proc_no_process_is_taken_for_gone(
 ) -> None:
     monkeypatch.setattr(process, "_PROC", tmp_path)
     assert SystemProcesses().this() is None
-    assert not SystemProcesses().gone(HOLDER.name)
+    assert not SystemProcesses().is_gone(HOLDER.name)

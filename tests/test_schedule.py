@@ -1,11 +1,13 @@
 """Schedules: made, changed, kept in files and handed to frameworks."""
 
+import contextlib
 import itertools
 import json
 import math
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -161,29 +163,97 @@ def test_a_file_larger_than_any_schedule_is_refused_before_it_is_read_whole(
     path = tmp_path / "s.json"
     with path.open("wb") as holes:
         holes.truncate(1 << 30)
-    with pytest.raises(ScheduleError, match=r"at most 67,108,864 bytes, but .*s\.json has more"):
+    with pytest.raises(ScheduleError, match=r"at most 16,777,216 bytes, .* has more, in .*s\.json"):
         Schedule.load(path)
 
 
 def test_a_space_larger_than_any_is_refused_before_there_is_memory_for_it(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
-    lists = b"[" + b"[]," * (6 << 20) + b"[]]"
-    path.write_bytes(DEEP[: DEEP.index(b"[[")] + lists + b"}}")
-    with pytest.raises(ScheduleError, match="a space has at most 16,777,216 bytes, but"):
+    path.write_bytes(DEEP[: DEEP.index(b"[[")] + b'"%s"}}' % (b"x" * (1 << 20)))
+    with pytest.raises(ScheduleError, match=r"space of .* at most 1,048,576 bytes as JSON, but"):
         Schedule.load(path)
+
+
+def filled(template: str, item: str, size: int) -> bytes:
+    """Return a document with an item as often as it fits; # in it is a number of its own."""
+    count = size // (len(item.replace("#", "000000")) + 1)
+    items = (item.replace("#", f"{number:06x}") for number in range(count))
+    return template.replace("...", ",".join(items)).encode()
+
+
+PIECES = '{"format": "ramet schedule", "version": 1, "pieces": [...]}'
+NAMES = PIECES.replace("...", '{"start": 0, "stop": 1, "hparams": {...}}')
+SPACE_OF_LISTS = NAMES.replace("...", '"a": 1').replace("]}", '], "space": {"x": [...]}}')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("template", "item", "size_mb"),
+    [
+        (PIECES, '{"start":0,"stop":1,"hparams":{"a":1}}', 60),
+        (NAMES, '"#":1.5', 60),
+        # As many as a file may have.
+        (NAMES, '"#":1.5', 7),
+        (SPACE_OF_LISTS, "[]", 15),
+        # Text with one such character takes four bytes for each.
+        (NAMES.replace("...", '"a": "\U0001f331..."'), "x" * 1000, 60),
+        (NAMES.replace("...", '"a": "\U0001f331..."'), "x" * 1000, 15),
+    ],
+    ids=["pieces", "names", "names, accepted", "space", "text", "text, accepted"],
+)
+def test_no_file_takes_200_mb_to_load(
+    template: str, item: str, size_mb: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.json"
+    path.write_bytes(filled(template, item, size_mb << 20))
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ScheduleError):
+            Schedule.load(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 200e6
 
 
 def test_a_schedule_too_large_for_a_file_is_refused_and_the_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_text("something else")
-    large = Schedule((Piece(start=0, stop=1, hparams={"text": "x" * (1 << 26)}),))
-    with pytest.raises(ScheduleError, match=r"at most .* but this one would have 67,109,"):
+    large = Schedule((Piece(start=0, stop=1, hparams={"text": "x" * (1 << 24)}),))
+    with pytest.raises(
+        ScheduleError, match=r"at most 16,777,216 bytes, but this one has more; sch"
+    ):
         large.save(path)
     assert path.read_text() == "something else"
 
 
+@pytest.mark.parametrize(
+    ("schedule", "law"),
+    [
+        (
+            Schedule((Piece(start=0, stop=1, hparams={"text": "," * 600_001}),)),
+            r"at most 600,000 values, but this one has 600,",
+        ),
+        (
+            Schedule(
+                (Piece(start=0, stop=1, hparams={"text": "x"}),),
+                space=ramet.Space(text=ramet.Choice(["x", "y" * (1 << 20)])).describe(),
+            ),
+            r"space of a schedule has at most 1,048,576 bytes as JSON, .* with space=None can",
+        ),
+    ],
+)
+def test_a_schedule_that_no_file_would_be_read_with_is_not_saved(
+    schedule: Schedule, law: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ScheduleError, match=law):
+        schedule.save(tmp_path / "s.json")
+    assert not (tmp_path / "s.json").exists()
+
+
 LOADS = """
 import sys
+import tracemalloc
 from ramet.schedule import Schedule
 from ramet.errors import ScheduleError
 try:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -241,3 +243,15 @@ def test_programs_get_json(root: Path, capsys: pytest.CaptureFixture[str]) -> No
     place = {"path": "README.md", "line": 1, "what": "As told."}
     assert found["told"] == {"count": 1, "limit": 10, "places": [place]}
     assert found["words"]["count"] == 1
+
+
+@pytest.mark.parametrize("options", [("--json",), ("--list", "told"), ()])
+def test_a_reader_that_has_enough_ends_it_quietly(root: Path, options: tuple[str, ...]) -> None:
+    (root / "src/a.py").write_text("# told\n" * 20_000)
+    command = [sys.executable, "-m", "tools.words", "--root", str(root), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

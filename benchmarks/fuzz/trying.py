@@ -1,7 +1,6 @@
 """The process that tries: trial after trial, under a limit of memory and a guard."""
 
 import random
-import resource
 import shutil
 import time
 import traceback
@@ -67,6 +66,8 @@ def _emptied(folder: Path) -> Path:
 
 
 def _limit_memory(mb: int) -> None:
+    import resource  # noqa: PLC0415 - only Unix has it
+
     limit = int((_status_mb("VmSize") + mb) * 1e6)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 

@@ -1,31 +1,31 @@
-"""Time as an argument, so that tests need not wait for it."""
+"""Clocks, which are passed as arguments so that tests need not wait."""
 
 import time
 from pathlib import Path
 from typing import Protocol
 
-# Goes on through sleep, and is never set; where there is none, the next best.
+# Advances while the machine sleeps, and is never set; the next best elsewhere.
 _UPTIME = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
-    """What tells the time and waits."""
+    """The time, and a way to wait."""
 
     def now(self) -> float:
-        """Return the seconds since the epoch, which jump whenever the clock is set."""
+        """Return the seconds since the epoch, which jump when the clock is set."""
         ...
 
     def uptime(self) -> float:
-        """Return seconds that never jump, the same ones for all processes of this machine."""
+        """Return seconds that never jump, and are the same for all processes of this machine."""
         ...
 
     def boot(self) -> str:
-        """Return what tells this start of the machine, and with it ``uptime``, from others."""
+        """Return a name of this start of the machine, in which ``uptime`` counts."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for ``seconds``."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The name that bytes have by their content."""
+"""Names bytes by their content."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -9,9 +9,9 @@ Buffer: TypeAlias = bytes | memoryview
 
 
 def digest(chunks: Iterable[Buffer]) -> str:
-    """Return a name that tells bytes from all others, however they are cut.
+    """Return a hash of bytes, which does not depend on how they are split into chunks.
 
-    It guards against damage, not against forgery, and hashes as fast as memory is read.
+    It detects damage, but not forgery, and is as fast as memory.
 
     >>> digest([b"ab", b"c"]) == digest([b"abc"])
     True

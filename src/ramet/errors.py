@@ -3,7 +3,7 @@
 ::
 
     RametError
-    ├── UsageError                   what was written cannot work; the run stops at once
+    ├── UsageError                   ramet is used in a way that cannot work; the run stops at once
     │   ├── SpaceError               a domain, a space or a starting point that makes no sense
     │   ├── StrategyError            settings of a strategy or a run that cannot work together
     │   ├── ScheduleError            a schedule that makes no sense, in a file or anywhere
@@ -12,33 +12,33 @@
     │   ├── MissingScore             a turn that ended without a score
     │   ├── MetricError              a metric that is not a number, or one too many
     │   ├── TurnInterrupted          a loop that left its turn before the last step
-    │   ├── TurnMisused              a turn told twice, not trained, or asked for when there is none
+    │   ├── TurnMisused              a turn ended twice, not trained, or used when there is none
     │   ├── UnknownAttribute         a name that an object of ramet's does not have
     │   ├── UnknownHyperparameter    a name that the space does not have
     │   ├── HyperparameterUnread     a value that the loop never used (only with ``strict=True``)
     │   ├── HyperparameterOverwritten  a value that was applied and did not stay
-    │   ├── NotPortable              what cannot be handed to another process
+    │   ├── NotPortable              something that cannot be sent to another process
     │   └── RunMismatch              a run reopened with other settings than it was begun with
     ├── NoBest                       no turn has ended with a finite score
     ├── RunFailed                    too many members fail; the traceback of one is in the message
     └── StoreError                   the record of a run cannot be read or written
         ├── RunNotFound              no run of that name in the store
-        ├── LeaseLost                somebody else took the member over; nothing was written
+        ├── LeaseLost                another worker took the member over; nothing was written
         ├── LogMoved                 others committed first; nothing was written, decide again
         ├── EventTooLarge            more than an event in the log can be; nothing was written
-        ├── CorruptLog               what should be events is not, or is damaged
+        ├── CorruptLog               the events of a run are invalid or damaged
         ├── CorruptStore             the file is damaged
         ├── NotAStore                a file that is something else, or no file
-        ├── StoreBusy                others kept it locked for longer than we wait
+        ├── StoreBusy                other processes kept it locked for too long
         ├── StoreFull                no room left to write; nothing was written
-        ├── StoreReadOnly            a file or folder that we may not write
+        ├── StoreReadOnly            a file or folder without permission to write
         ├── StoreUnsupported         this machine or file system cannot keep such a store
         ├── UnknownSchema            an event or a store written by another version of ramet
         ├── CheckpointDamaged        the bytes of a checkpoint are not what was written
         └── CheckpointMissing        no checkpoint of that name
 
-Two warnings are not among them: StrategyWarning, of settings that work but cannot do what they are
-for, and StateWarning, of parts of a training that ramet sees and does not control.
+There are two warnings: StrategyWarning, for settings that work but cannot have their purpose, and
+StateWarning, for parts of a training that ramet does not control.
 """
 
 from ramet.visible import message
@@ -94,7 +94,7 @@ class RametError(Exception):
 
 
 class UsageError(RametError):
-    """What was written cannot work; retrying would not help."""
+    """Something is used in a way that cannot work; retrying would not help."""
 
 
 class SpaceError(UsageError, ValueError):
@@ -130,11 +130,11 @@ class TurnInterrupted(UsageError):
 
 
 class TurnMisused(UsageError):
-    """A turn was told twice, never trained, or asked for when there is none."""
+    """A turn was ended twice, not trained, or asked for when there is none."""
 
 
 class UnknownAttribute(UsageError, AttributeError):
-    """An object of ramet's has no attribute of that name."""
+    """An object of ramet has no attribute of that name."""
 
 
 class UnknownHyperparameter(UsageError, KeyError):
@@ -154,7 +154,7 @@ class HyperparameterOverwritten(UsageError):
 
 
 class NotPortable(UsageError):
-    """What worker processes should train cannot be handed to them."""
+    """A training function or one of its values cannot be sent to worker processes."""
 
 
 class RunMismatch(UsageError):
@@ -178,7 +178,7 @@ class RunNotFound(StoreError):
 
 
 class LeaseLost(StoreError):
-    """The lease ran out and somebody else took the member over."""
+    """The lease ran out and another worker took the member over."""
 
 
 class LogMoved(StoreError):
@@ -190,7 +190,7 @@ class EventTooLarge(StoreError):
 
 
 class CorruptLog(StoreError):
-    """What should be a log of events is not one, or is damaged."""
+    """The log of a run is not valid, or is damaged."""
 
 
 class CorruptStore(StoreError):
@@ -198,11 +198,11 @@ class CorruptStore(StoreError):
 
 
 class NotAStore(StoreError):
-    """What should be the file of a store is something else."""
+    """The file is not a store."""
 
 
 class StoreBusy(StoreError):
-    """Others kept the store locked for longer than this one waits."""
+    """Other processes kept the store locked for longer than this one waits."""
 
 
 class StoreFull(StoreError):
@@ -230,8 +230,8 @@ class CheckpointMissing(StoreError):
 
 
 class StrategyWarning(UserWarning):
-    """A strategy will run as it is set, but cannot do what it is for."""
+    """A strategy can run with its settings, but cannot have its purpose."""
 
 
 class StateWarning(UserWarning):
-    """Something in a training is neither set by a hyperparameter nor kept in its checkpoints."""
+    """Something in a training is neither set by a hyperparameter nor kept in checkpoints."""

@@ -1,4 +1,4 @@
-"""Points of a turn at which a test can have its process killed."""
+"""Points of a turn at which tests can kill the process."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ POINTS = (
     "blob-kept",  # its checkpoint is in its place, and no event names it
     "committing",  # its events are written, and not committed
     "committed",  # its turn is over
-    "pruning",  # some of the checkpoints that nobody needs are deleted
+    "pruning",  # some of the checkpoints that are no longer needed are deleted
 )
 
 # "point", or "point:3" for the third time that it is reached.
@@ -22,7 +22,7 @@ _left: dict[str, int] = {}
 
 
 def reach(point: str) -> None:
-    """Kill this process, as `kill -9` does, if the environment says so of this point."""
+    """Kill this process, as `kill -9` does, if a test armed this point."""
     if point in _left:
         _left[point] -= 1
         if _left[point] == 0:
@@ -30,7 +30,7 @@ def reach(point: str) -> None:
 
 
 def arm(setting: str) -> None:
-    """Have the process killed at a point, as the variable RAMET_CRASH_AT does.
+    """Let the process be killed at a point, as the variable RAMET_CRASH_AT does.
 
     >>> arm("nowhere")
     Traceback (most recent call last):

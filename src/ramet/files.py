@@ -1,4 +1,4 @@
-"""Files that a user names: read, replaced once the new one is whole, or written through."""
+"""Reads and writes files that users name."""
 
 import contextlib
 import errno
@@ -10,13 +10,13 @@ from os import PathLike
 
 from ramet.errors import UsageError
 
-# Or Windows ends lines in its own way.
+# Without it, Windows changes the ends of lines.
 _BINARY = getattr(os, "O_BINARY", 0)
 # Opens a FIFO without waiting for a writer.
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)
-# Links that a path may lead through, as on Linux.
+# How many links a path may lead through, as on Linux.
 MAX_LINKS = 40
-# Where the paths of this process's descriptors are, by the systems that have them.
+# Folders with the paths of this process's descriptors, on systems that have them.
 DESCRIPTORS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")
 
 
@@ -38,17 +38,16 @@ def impossible(path: str) -> str | None:
 def read(path: str | PathLike[str], at_most: int) -> bytes:
     """Return the first bytes of a file that a user named.
 
-    Of a FIFO that no process writes to there are none. Raises OSError, or ValueError for a path
-    that no file can have.
+    A FIFO without a writer has none. Raises OSError, or ValueError for an impossible path.
     """
-    with open(path, "rb", opener=_opened_at_once) as file:
+    with open(path, "rb", opener=_open_at_once) as file:
         return file.read(at_most)
 
 
-def _opened_at_once(path: str, flags: int) -> int:
+def _open_at_once(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | _AT_ONCE)
     if _AT_ONCE:
-        # What a writer that is there has yet to write is waited for.
+        # A FIFO with a writer is read to its end.
         os.set_blocking(descriptor, True)
     return descriptor
 
@@ -56,10 +55,10 @@ def _opened_at_once(path: str, flags: int) -> int:
 def write(path: str | PathLike[str], data: bytes) -> int:
     """Write a file that a user named, and return its size in bytes.
 
-    A regular file stays as it was until all of the new one is written; its mode and, if permitted,
-    its owner are kept. A symbolic link stays, and its target is written. Anything else, such as a
-    device, a pipe, a mount point or ``/dev/stdout``, is written through. A pipe that is read no
-    more is a BrokenPipeError, as it is for ``print``.
+    A regular file is replaced once the new one is complete; its mode and, if permitted, its owner
+    are kept. A symbolic link stays, and its target is written. Anything else, such as a device, a
+    pipe, a mount point or ``/dev/stdout``, is written to directly. A pipe without a reader raises
+    BrokenPipeError, as ``print`` does.
     """
     name = os.fspath(path)
     try:
@@ -70,10 +69,10 @@ def write(path: str | PathLike[str], data: bytes) -> int:
         else:
             _write_through(name, data, there)
     except BrokenPipeError:
-        # No fault of the path: what read it has enough, as `head` does.
+        # Not an error in the path: the reader has enough, as `head` does.
         raise
     except (OSError, ValueError) as error:
-        # A path with half a character or NUL is a ValueError.
+        # A path with a lone surrogate or NUL is a ValueError.
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(
             f"a file must be where one can be written, but {name!r} cannot: {why}; name another, "
@@ -106,7 +105,7 @@ def _descriptor(path: str) -> int | None:
 
 
 def _write_to_descriptor(descriptor: int, data: bytes) -> None:
-    """Write where a descriptor stands: opening its path anew would begin at the file's start."""
+    """Write at a descriptor's position; opening its path would begin at the file's start."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -122,8 +121,8 @@ def _write_through(path: str, data: bytes, there: os.stat_result) -> None:
 
 
 def _replace(target: str, data: bytes, there: os.stat_result | None) -> None:
-    """Put a whole file in the place of what is there, if anything is."""
-    # Not made of the file's own name, which may be as long as names can be.
+    """Write a complete file, and put it in the place of ``target``."""
+    # Not derived from the file's name, which may have the greatest possible length.
     unfinished = os.path.join(os.path.dirname(target), f".ramet-{secrets.token_hex(8)}")
     mode = 0o666 if there is None else 0o600
     try:
@@ -133,7 +132,7 @@ def _replace(target: str, data: bytes, there: os.stat_result | None) -> None:
             if there is not None:
                 _take_over(descriptor, there)
             file.flush()
-            # Or a loss of power may leave the name, and none of the bytes.
+            # Without this, a loss of power may leave an empty file.
             os.fsync(descriptor)
         try:
             os.replace(unfinished, target)

@@ -1,4 +1,4 @@
-"""The layout of safetensors: what the first bytes of a file say about all of them.
+"""The layout of safetensors: how the first bytes of a file describe the rest.
 
 Eight bytes give the length of a header, the header is JSON, and the bytes of the tensors follow
 without holes. https://huggingface.co/docs/safetensors
@@ -38,7 +38,7 @@ _tensor = msgspec.json.Decoder(Tensor)
 
 
 def header_end(first: bytes, size: int) -> int:
-    """Return where the header of a file ends; raise ValueError where it cannot end.
+    """Return the offset at which a file's header ends; raise ValueError if it is impossible.
 
     >>> header_end((56).to_bytes(8, "little"), size=1000)
     64
@@ -52,7 +52,7 @@ def header_end(first: bytes, size: int) -> int:
 
 
 def read_header(text: bytes) -> Header:
-    """Return what a header says; raise ValueError or MsgspecError where it says nothing."""
+    """Return what a header says; raise ValueError or MsgspecError if it is invalid."""
     parts = _parts.decode(text)
     metadata = _metadata.decode(parts.pop(METADATA, msgspec.Raw(b"{}")))
     tensors = {name: _tensor.decode(part) for name, part in parts.items()}
@@ -60,13 +60,13 @@ def read_header(text: bytes) -> Header:
 
 
 def check_size(header: Header, length: int) -> None:
-    """Refuse a file whose tensors have another length than its header says."""
+    """Raise ValueError unless the tensors are as long as the header says."""
     if header.length != length:
         raise ValueError(f"its tensors have {header.length:,} bytes, but {length:,} are there")
 
 
 def _length(tensors: dict[str, Tensor]) -> int:
-    """Return how many bytes tensors have, which must lie one behind the other."""
+    """Return the number of bytes in all tensors, which must follow each other without gaps."""
     at = 0
     for tensor in sorted(tensors.values(), key=lambda tensor: tensor.data_offsets):
         begin, end = tensor.data_offsets

@@ -15,7 +15,7 @@ def deeper_than(data: bytes, levels: int) -> bool:
     """
     if len(data) <= 2 * levels or data.count(b"[") + data.count(b"{") <= levels:
         return False
-    # Without escapes, every quotation mark begins or ends a text.
+    # Without escapes, every quotation mark begins or ends a string.
     plain = data.replace(rb"\\", b"").replace(rb"\"", b"")
     brackets = _TEXT.sub(b"", plain).translate(_AS_LISTS, _OTHERS)
     for _ in range(levels):

@@ -1,9 +1,9 @@
-"""Which process this is, and whether another one of this machine still exists.
+"""Names this process, and says whether another process of this machine still exists.
 
-A name has all that tells a process from every other: the start of the machine, the namespaces in
-which numbers and times mean the same, the process's number and when it started. Numbers are used
-again and containers count from one, so that none of these says enough alone. All of it is read from
-/proc; no process is ever sent a signal. Where /proc does not say enough, a process counts as there.
+The name of a process has four parts, which together are unique: the start of the machine, the
+namespaces of process numbers and of time, the process's number, and when it started. Numbers alone
+are used again, and each container counts from one. All parts are read from /proc; no process is
+ever sent a signal. If /proc does not say enough, a process counts as running.
 """
 
 import functools
@@ -12,33 +12,33 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-# How long a process that was there is taken to be there still.
+# How long a running process is assumed to run without another look.
 LOOK_EVERY_S = 0.1
-# Between a process and the one that watches it.
+# Separates the names of a process and of the one that watches it.
 _AND = "; "
-# Where Linux tells of processes.
+# Where Linux lists processes.
 _PROC = Path("/proc")
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
 
 
 class Processes(Protocol):
-    """What tells processes apart, so that tests need not end any."""
+    """What names processes; tests replace it, so that they need not end any."""
 
     def this(self) -> str | None:
-        """Return the name of this process, or None where there is no telling processes apart."""
+        """Return the name of this process, or None if processes cannot be named here."""
         ...
 
-    def gone(self, name: str | None) -> bool:
-        """Say whether the process of this name certainly exists no more."""
+    def is_gone(self, name: str | None) -> bool:
+        """Say whether the process ``name`` is known to have ended."""
         ...
 
 
 class Process(NamedTuple):
-    """What a process is known by."""
+    """The parts of a process's name."""
 
-    # Which start of the machine it is of.
+    # The start of the machine that it belongs to.
     boot: str
-    # Where its number is counted and its time is told.
+    # The namespaces of its number and of its time.
     namespaces: str
     pid: int
     # Ticks between the machine's start and its own.
@@ -76,7 +76,7 @@ class Stat(NamedTuple):
 
 
 def is_gone(holder: Process, here: Process, stat: Stat | None) -> bool:
-    """Say whether a process has ended, by what was read where it should be; None is nothing.
+    """Say whether a process has ended, by the line that /proc has for its number, if any.
 
     >>> here = Process("boot", "pid:[1]", 7, 100)
     >>> is_gone(here._replace(pid=9), here, None)
@@ -100,7 +100,7 @@ class SystemProcesses:
     def this(self) -> str | None:
         return _this(os.getpid(), _watcher)
 
-    def gone(self, name: str | None) -> bool:
+    def is_gone(self, name: str | None) -> bool:
         if name is None or name == self.this():
             return False
         if name in self._gone:
@@ -108,22 +108,22 @@ class SystemProcesses:
         now = time.monotonic()
         if now - self._seen_at.get(name, -LOOK_EVERY_S) < LOOK_EVERY_S:
             return False
-        if all(map(_gone, name.split(_AND))):
+        if all(map(_is_gone, name.split(_AND))):
             self._gone.add(name)
             return True
         self._seen_at[name] = now
         return False
 
 
-# The process that looks after this one.
+# The name of the process that watches this one.
 _watcher: str | None = None
 
 
-def watched_by(name: str | None) -> None:
-    """Record that another process looks after this one, and sees to what it leaves behind.
+def set_watcher(name: str | None) -> None:
+    """Record the process that watches this one and takes back what it leaves behind.
 
-    As long as that one exists, what this one holds is not taken for abandoned: the other takes it
-    back, and counts how often a turn was the death of its process.
+    While the watcher exists, leases of this process are not treated as abandoned: the watcher takes
+    them back, and counts how many processes died in the same turn.
     """
     global _watcher  # noqa: PLW0603 - a process is watched as a whole
     _watcher = name
@@ -137,7 +137,7 @@ def _this(pid: int, watcher: str | None) -> str | None:
 
 @functools.cache
 def _process(pid: int) -> Process | None:
-    """Return this process, if /proc tells the truth about it and hides none of the others."""
+    """Return this process, if /proc belongs to its namespace and shows all processes."""
     try:
         ours = (_PROC / "self").readlink() == Path(str(pid))
         seen = ours and not _hides((_PROC / "mounts").read_text())
@@ -152,13 +152,13 @@ def _process(pid: int) -> Process | None:
 
 def _namespaces() -> str:
     folder = _PROC / "self/ns"
-    # Starts of processes are told in the reader's time, which kernels before 5.6 have one of.
+    # Start times depend on the reader's time namespace; kernels before 5.6 have only one.
     kinds = ["pid", *(["time"] if (folder / "time").is_symlink() else [])]
     return ",".join(str((folder / kind).readlink()) for kind in kinds)
 
 
 def _hides(mounts: str) -> bool:
-    """Say whether /proc shows each user no more than some of the processes.
+    """Say whether /proc hides the processes of other users.
 
     >>> _hides("proc /proc proc rw,relatime,hidepid=invisible 0 0")
     True
@@ -169,7 +169,7 @@ def _hides(mounts: str) -> bool:
     return any(fields[1] == str(_PROC) and "hidepid=" in fields[3] for fields in lines)
 
 
-def _gone(name: str) -> bool:
+def _is_gone(name: str) -> bool:
     here = _process(os.getpid())
     try:
         holder = Process.read(name)
@@ -179,7 +179,7 @@ def _gone(name: str) -> bool:
 
 
 def _stat(pid: int) -> Stat | None:
-    """Return what is said of the process of a number; None if none has it."""
+    """Return the line of a process, by its number; None if no process has it."""
     try:
         return Stat.read((_PROC / str(pid) / "stat").read_text(errors="replace"))
     except (FileNotFoundError, ProcessLookupError):
@@ -187,7 +187,7 @@ def _stat(pid: int) -> Stat | None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Say whether a process is there and does not run until a signal or a debugger lets it."""
+    """Say whether a process is stopped by a signal or a debugger."""
     try:
         stat = _stat(pid)
     except (OSError, ValueError, IndexError):
@@ -196,7 +196,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def forget() -> None:
-    """Have what is known of this process read again."""
+    """Forget the cached name of this process."""
     _this.cache_clear()
     _process.cache_clear()
 

@@ -1,7 +1,6 @@
 """`ramet status` and `ramet runs`."""
 
 import os
-import pty
 import signal
 import subprocess
 from pathlib import Path
@@ -131,6 +130,7 @@ def test_watching_ends_quietly_with_ctrl_c(at_work: library.Run, tmp_path: Path)
 
 def _on_a_terminal(*arguments: str, lines: int) -> str:
     """Return what a command writes to a terminal of so many lines."""
+    pty = pytest.importorskip("pty", reason="needs the terminals of Unix")
     ours, its = pty.openpty()
     environment = {**os.environ, "COLUMNS": "100", "LINES": str(lines), "TERM": "xterm"}
     with subprocess.Popen([str(EXECUTABLE), *arguments], stdout=its, env=environment) as process:
@@ -279,6 +279,7 @@ def test_a_terminal_that_lacks_letters_is_shown_escapes(
         train, space, quick.strategy, steps=20, mode="max", store=tmp_path / "a.db", name="日本"
     )
     poor = {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "TERM": "dumb", "COLUMNS": "100"}
+    pty = pytest.importorskip("pty", reason="needs the terminals of Unix")
     ours, theirs = pty.openpty()
     done = subprocess.run(
         [EXECUTABLE, command, tmp_path / "a.db"],

@@ -14,6 +14,7 @@ from ramet.blobs import DirectoryBlobs
 from ramet.engine.run.leases import Heartbeat
 from ramet.errors import LeaseLost
 from ramet.store import SQLiteStore
+from tests import signals
 from tests.engine.loops import SPACE, pbt
 from tests.engine.scripts import finished, seats_in, started, wait_for
 
@@ -128,7 +129,7 @@ ramet.run(train, SPACE, pbt(population=5), steps=16, mode="max", seed=0, store="
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL], ids=["stopped", "killed"])
+@pytest.mark.parametrize("how", signals.named("SIGSTOP", "SIGKILL"))
 def test_a_member_is_taken_over_from_a_process_that_is_silent(
     how: signal.Signals, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import ramet
 from benchmarks.crash import children
 from ramet.events import canonical
+from tests import signals
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import (
     alive,
@@ -127,7 +128,7 @@ def test_a_second_interrupt_waits_for_nobody(script: Path, store: Path) -> None:
     assert {seat.worker for seat in seats_in(store)} == {None}
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
+@pytest.mark.parametrize("how", signals.named("SIGKILL", "SIGTERM"))
 def test_workers_end_with_their_parent_and_the_run_goes_on(
     how: signal.Signals, script: Path, store: Path
 ) -> None:

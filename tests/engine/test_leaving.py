@@ -1,5 +1,7 @@
 """Worker processes whose work is over: they end, whatever the user's code left running."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -252,3 +254,27 @@ go(train)
 """
     _, _, err = finished(started(written(tmp_path, text)))
     assert len(list(tmp_path.glob("last-*"))) == 2, err
+
+
+LEAVES_IN_A_THREAD = """
+import atexit, threading
+from ramet.engine.processes.leaving import leave
+
+atexit.register(print, "the exit handlers ran")
+threading.Thread(target=threading.Event().wait, name="goes on for ever").start()
+leaves = threading.Thread(target=leave, args=(7,))
+leaves.start()
+leaves.join()
+print("the process goes on")
+"""
+
+
+def test_a_thread_ends_the_process_without_waiting_for_others() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES_IN_A_THREAD],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "the exit handlers ran\n", "")

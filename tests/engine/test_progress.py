@@ -1,7 +1,6 @@
 """What is shown while a run goes."""
 
 import os
-import pty
 import subprocess
 import sys
 from typing import Any
@@ -63,6 +62,7 @@ def test_a_failing_member_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_on_a_terminal_progress_is_shown_with_scores_as_they_were_reported() -> None:
+    pty = pytest.importorskip("pty", reason="needs the terminals of Unix")
     controller, terminal = pty.openpty()
     command = [sys.executable, "-c", SCRIPT]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal) as process:

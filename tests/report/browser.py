@@ -1,7 +1,6 @@
 """Headless Chromium, driven through a pipe: what a page shows, complains of and asks for."""
 
 import base64
-import fcntl
 import json
 import os
 import subprocess
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 # How long anything may take on a machine that is busy.
 PATIENCE_S = 60.0
@@ -131,6 +132,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 @contextmanager
 def opened(executable: str, profile: Path) -> Iterator[Page]:
     """Start a browser with a profile of its own."""
+    fcntl = pytest.importorskip("fcntl", reason="needs the pipes of Unix")
     it_reads, we_write = os.pipe()
     we_read, it_writes = os.pipe()
     # Out of the way of 3 and 4, which it reads from and writes to.

@@ -207,6 +207,80 @@ def test_a_store_whose_descriptors_were_closed_says_so_and_can_be_opened_again(
     assert done.stderr == ""
 
 
+CLOSED_WHILE_WAITING = """
+import fcntl, os, sys
+from ramet.errors import StoreError
+from ramet.store import SQLiteStore
+from ramet.testing import FakeClock
+from ramet.testing.store_steps import claim
+
+class Closes(FakeClock):
+    def sleep(self, seconds):
+        super().sleep(seconds)
+        os.closerange(3, 64)
+
+store = SQLiteStore(sys.argv[1], clock=Closes(), patience_s=5.0)
+store.release(claim(store))
+# Out of reach of what closes the others.
+other = os.dup2(os.open(sys.argv[1] + "-lock", os.O_RDONLY), 100)
+fcntl.flock(other, fcntl.LOCK_EX)
+try:
+    claim(store)
+except StoreError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@on_linux
+def test_a_store_whose_descriptors_were_closed_while_it_waits_to_write_waits_no_longer(
+    store: SQLiteStore, path: Path
+) -> None:
+    store.close()
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_WHILE_WAITING, path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "closed their descriptors" in done.stdout
+
+
+# Of the hooks of a fork, those registered first run last before it: here, once all locks are held.
+FORKED_MEANWHILE = """
+import os, threading, warnings
+from pathlib import Path
+warnings.simplefilter("ignore", DeprecationWarning)
+os.register_at_fork(before=lambda: meanwhile())
+from ramet.store import sharing
+
+def meanwhile():
+    # Another thread that uses a store just then, and holds the lock when the process forks.
+    thread = threading.Thread(target=sharing._lock.acquire, args=(False,))
+    thread.start()
+    thread.join()
+
+if (child := os.fork()) == 0:
+    finds = threading.Thread(target=sharing.sharing, args=(Path("runs.db"),), daemon=True)
+    finds.start()
+    finds.join(5)
+    os._exit(int(finds.is_alive()))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@on_linux
+def test_a_fork_while_another_thread_opens_a_store_leaves_the_child_free_to_open_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED_MEANWHILE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 class Refuses:
     """Cannot be paused."""
 

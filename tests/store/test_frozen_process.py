@@ -19,6 +19,7 @@ from ramet.store import SQLiteStore, waiting
 from ramet.store.holder import Holder, holder_of
 from ramet.testing import FakeClock
 from ramet.testing.store_steps import begin, claim, end_turn, standings
+from tests import signals
 from tests.cli import shell
 from tests.engine.scripts import started, wait_for
 from tests.store.soundness import wrong_with
@@ -182,7 +183,7 @@ def frozen(path: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 @on_linux
 @pytest.mark.slow
-@pytest.mark.parametrize("freed_by", [signal.SIGCONT, signal.SIGKILL])
+@pytest.mark.parametrize("freed_by", signals.named("SIGCONT", "SIGKILL"))
 def test_a_process_that_is_stopped_in_a_commit_holds_others_up_until_it_is_freed_and_no_longer(
     freed_by: signal.Signals,
     frozen: subprocess.Popen[str],

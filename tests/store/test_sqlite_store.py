@@ -20,7 +20,7 @@ from ramet.store import Durability, SQLiteStore, Store
 from ramet.store.statements import queries
 from ramet.testing import FakeClock, FakeProcesses
 from ramet.testing.store import StoreContract
-from ramet.testing.store_steps import TTL_S, begin, claim, end_turn, nobody_is_free, standings
+from ramet.testing.store_steps import TTL_S, begin, claim, end_turn, none_is_free, standings
 from tests.store.older import make_older
 from tests.store.soundness import wrong_with
 
@@ -209,7 +209,7 @@ def test_a_lease_in_an_older_file_that_names_no_process_keeps_its_time(path: Pat
     make_older(path, 2)
     processes.die()
     store = SQLiteStore(path, clock=clock, processes=processes)
-    assert nobody_is_free(store)
+    assert none_is_free(store)
     clock.sleep(TTL_S + 1)
     assert claim(store).member == 0
 

@@ -58,8 +58,8 @@ def test_a_summary_read_on_is_what_the_whole_log_leads_to(
     log, (opening, *_) = logged(events), events
     run = opening.name
     cut = data.draw(st.integers(1, len(log)))
-    first = summary.decode(summary.encode(summary.summed_up(None, log[:cut], run)))
-    found = summary.summed_up(first, log[cut:], run)
+    first = summary.decode(summary.encode(summary.summarize(None, log[:cut], run)))
+    found = summary.summarize(first, log[cut:], run)
     assert found.last == log[-1].number
     assert without_curves(found.population) == without_curves(fold(events))
     assert found.copies == copies(events)
@@ -307,7 +307,7 @@ def test_a_log_that_does_not_go_on_from_the_summary_is_read_from_its_beginning(
     trained(store, FEW, first=20)
     known = store.summary("lm")
     assert known is not None
-    assert known == summary.summed_up(None, store.events("lm", most=known.last + 1), "lm")
+    assert known == summary.summarize(None, store.events("lm", most=known.last + 1), "lm")
 
 
 @pytest.mark.usefixtures("often")
@@ -355,7 +355,7 @@ def test_one_commit_reads_few_events_however_many_members_there_are(
 ) -> None:
     first = opening(members=members)
     start = Logged(number=0, at=0.0, worker="w", event=first)
-    known = summary.summed_up(None, [start], first.name)
+    known = summary.summarize(None, [start], first.name)
     assert summary.due(known, 10**7) == most
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -47,12 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [options.list] if options.list else list(RULES)
     found = {name: RULES[name].find(sources) for name in chosen}
     if options.json:
-        print(json.dumps({name: as_data(name, found[name]) for name in chosen}, indent=1))
+        show(json.dumps({name: as_data(name, found[name]) for name in chosen}, indent=1))
     elif options.list:
-        print(*found[options.list], sep="\n")
+        show("\n".join(map(str, found[options.list])))
     else:
-        print(*(as_line(name, len(found[name])) for name in chosen), sep="\n")
+        show("\n".join(as_line(name, len(found[name])) for name in chosen))
     return int(any(len(places) > RULES[name].limit for name, places in found.items()))
+
+
+def show(text: str) -> None:
+    """Print, until the reader of a pipe has enough."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Or Python fails when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def as_data(name: str, places: Sequence[Place]) -> dict[str, object]:

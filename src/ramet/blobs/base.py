@@ -1,4 +1,4 @@
-"""Where the bytes of checkpoints are."""
+"""Where the bytes of checkpoints are kept."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,35 +13,46 @@ _KEY = re.compile(r"\d{1,18}-\d{1,18}-([0-9a-f]{32})", re.ASCII)
 class Blobs(Protocol):
     """The bytes of checkpoints, kept apart for each run.
 
-    They never change, so that a copy is a row and moves no bytes. A key is ``Checkpoint.key``.
+    They never change, so copying a member moves no bytes. A key is ``Checkpoint.key``.
 
-    Blobs in a place that can go missing, such as a folder, have a method ``expect(run, kept=...)``
-    as well. It is called before each ``put`` and each turn. With ``kept=True`` the run's log names
-    checkpoints: then it raises CheckpointMissing if there are none, and until it is called with
-    ``kept=False`` no ``put`` makes the run's place anew.
+    Blobs in a place that can disappear, such as a folder, also have a method
+    ``expect(run, kept=...)``, which is called before each ``put`` and each turn. ``kept=True``
+    means that the run's log names checkpoints: the method raises CheckpointMissing if none is
+    there, and from then on ``put`` does not create the run's place again, until the method is
+    called with ``kept=False``.
     """
 
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:
-        """Keep bytes, durably before returning. Putting a key again is no error."""
+        """Keep bytes, durably before returning. The same key can be put again.
+
+        Args:
+            run: The name of the run.
+            key: The key of the checkpoint.
+            chunks: The bytes, in parts that follow each other.
+        """
         ...
 
     def get(self, run: str, key: str) -> Buffer:
-        """Return what was kept, not to be written on; raise CheckpointMissing or CheckpointDamaged.
+        """Return the bytes of ``key``, read-only; raise CheckpointMissing or CheckpointDamaged.
 
-        It is held against the digest that its key ends with.
+        They are compared with the digest that the key ends with.
+
+        Args:
+            run: The name of the run.
+            key: The key of the checkpoint.
         """
         ...
 
     def sizes(self, run: str) -> dict[str, int]:
-        """Return the size in bytes of each key that is there."""
+        """Return the size in bytes of each checkpoint of ``run``, by its key."""
         ...
 
     def delete(self, run: str, keys: Iterable[str]) -> None:
-        """Delete what is there of these."""
+        """Delete those of ``keys`` that ``run`` has."""
         ...
 
     def delete_leftovers(self, run: str) -> None:
-        """Delete what writers that were killed had begun, and nothing of those still at work."""
+        """Delete what killed writers of ``run`` left unfinished, and nothing else."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Copies of the checkpoints of a run that may be at work, and delete them meanwhile."""
+"""Copies checkpoints of runs that may prune them meanwhile."""
 
 import os
 import shutil
@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Self
 
 from ramet.blobs.directory import DirectoryBlobs
-from ramet.blobs.reading import NotWhole, check_regular, opened
+from ramet.blobs.reading import NotWhole, check_regular, open_regular
 
-# Files at a time; processes may often have a thousand.
+# Files held open at a time; the limit of a process is often a thousand.
 MOST_OPEN = 256
 
 
 class Collecting:
-    """Keeps checkpoints of one folder in another: as the same files, or else as copies.
+    """Collects checkpoints of one folder in another, as hard links or as copies.
 
-    What is ``held`` stays at hand, whatever is deleted in the first folder afterwards. It is linked
-    where both folders are on one file system, and held open elsewhere.
+    Checkpoints that were passed to ``hold`` can be kept even if they are deleted in the first
+    folder afterwards: they are linked if both folders are on one file system, and else held open.
     """
 
     def __init__(self, source: DirectoryBlobs, target: DirectoryBlobs) -> None:
@@ -34,17 +34,17 @@ class Collecting:
         self._files.close()
 
     def hold(self, run: str) -> None:
-        """Hold all that are there now."""
+        """Hold all checkpoints that the run has now."""
         for key in self._source.sizes(run).keys() - self._target.sizes(run).keys():
             if len(self._open) < MOST_OPEN:
                 with suppress(FileNotFoundError, NotWhole):
                     self._hold(run, key)
 
     def keep(self, run: str, keys: Iterable[str]) -> set[str]:
-        """Keep these, and no others; return those that are missing."""
+        """Keep these checkpoints and no others; return the keys of those that are missing."""
         wanted = set(keys)
         self._target.delete(run, self._target.sizes(run).keys() - wanted)
-        # Those that are held open first, because the others have to be opened.
+        # Those held open come first, because each of the others needs a descriptor.
         absent = wanted - self._target.sizes(run).keys()
         for key in sorted(absent, key=lambda key: (run, key) not in self._open):
             with suppress(FileNotFoundError, NotWhole):
@@ -62,11 +62,11 @@ class Collecting:
             os.link(kept, copy)
         except FileNotFoundError:
             raise
-        except OSError:  # Of another file system, or of one without links.
-            self._open[run, key] = self._files.enter_context(opened(str(kept)))
+        except OSError:  # Another file system, or one without links.
+            self._open[run, key] = self._files.enter_context(open_regular(str(kept)))
 
     def _copy(self, run: str, key: str) -> None:
-        """Copy what is held open; what is linked is there already."""
+        """Copy a checkpoint that is held open; a linked one is there already."""
         if (file := self._open.pop((run, key), None)) is None:
             return
         copy = self._target.path_of(run, key)
@@ -77,8 +77,8 @@ class Collecting:
 
 
 def sync(folders: Iterable[str | Path]) -> None:
-    """Have the names in folders outlast a loss of power."""
-    if os.name == "nt":  # Which opens no folders, and keeps their names by itself.
+    """Wait until the names in folders are on the disk."""
+    if os.name == "nt":  # Windows cannot open folders, and keeps names by itself.
         return
     for folder in folders:
         descriptor = os.open(folder, os.O_RDONLY)

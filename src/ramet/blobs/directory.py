@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from ramet.blobs.base import digest_in, is_key
-from ramet.blobs.reading import NotWhole, content
-from ramet.blobs.refusals import check_digest, gone, missing, not_read, unreadable
+from ramet.blobs.reading import NotWhole, read_content
+from ramet.blobs.refusals import absent, check_digest, missing, not_read, unreadable
 from ramet.digest import Buffer, digest
 from ramet.errors import CheckpointMissing, StoreError, StoreFull
 from ramet.faults import reach
@@ -22,27 +22,29 @@ if sys.platform != "win32":
     import fcntl
 
 KEPT, UNFINISHED = ".safetensors", ".tmp"
-# As many bytes as go to the disk at once where chunks are small.
-BUFFER = 1 << 15
-# Longer than people's names for runs, and short enough for any file system.
-LONGEST = 100
+# Bytes that small chunks are gathered to before they are written.
+BUFFER_BYTES = 1 << 15
+# Of a folder's name: more than names of runs have, and few enough for any file system.
+MOST_CHARACTERS = 100
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# The file is not there, or neither is its folder.
+# The file or its folder does not exist.
 ABSENT = (FileNotFoundError, NotADirectoryError)
-# These say nothing of a file.
+# Errors of this process that say nothing about a file.
 OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class DirectoryBlobs:
-    """Keeps each checkpoint as a file that any reader of safetensors opens, in a folder a run.
+    """Keeps each checkpoint as a file in safetensors' layout, with a folder for each run.
 
-    A file is written under another name and renamed when it is whole, so that nobody sees half of
-    one, and is never written on again. It is read into memory of its own, so that neither a disk
-    that cannot read it nor somebody who cuts it off can do more than have it refused.
+    A file is written under another name and renamed once it is complete, so no reader sees an
+    incomplete file. After that it never changes. Files are read, not mapped into memory: if the
+    disk cannot read one, or another program truncates it, that is an error and not a crash.
 
-    ``durability="power"`` keeps what was put through a power cut; ``"process"`` through the end of
-    any process, which takes no waiting for the disk.
+    Args:
+        path: The folder. It is created when the first checkpoint is put.
+        durability: What a checkpoint survives once it is put: a loss of ``"power"``, or only the
+            end of any ``"process"``, which needs no waiting for the disk.
     """
 
     def __init__(
@@ -54,31 +56,34 @@ class DirectoryBlobs:
             raise StoreError(f"checkpoints must be in a folder, but {path!r} cannot be one: {why}")
         self.path = Path(path).absolute()
         self.durability = durability
-        # Folders that were seen to last.
+        # Folders that exist and are durable.
         self._made: set[str] = set()
-        # Folders that must be there, with a checkpoint that was last seen in each.
+        # Folders that must exist, and the checkpoint last seen in each.
         self._expected: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"DirectoryBlobs({str(self.path)!r}, durability={self.durability!r})"
 
     def expect(self, run: str, *, kept: bool) -> None:
-        """Raise CheckpointMissing if checkpoints of a run were ``kept``, and none is there.
+        """Raise CheckpointMissing if ``run`` should have checkpoints, but has none.
 
-        From then on no ``put`` makes its folder anew, until this is called with ``kept=False``.
+        Args:
+            run: The name of the run.
+            kept: Whether it should have checkpoints. If so, ``put`` does not create the run's
+                folder again, until this is called with ``kept=False``.
         """
         folder = self._folder(run)
         if kept:
-            self._expected[folder] = self._still_there(folder, run)
+            self._expected[folder] = self._find_expected(folder, run)
         else:
             self._expected.pop(folder, None)
 
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:
         folder, kept = self._folder(run), self._file(run, key)
-        with _said_if_full(kept), self._said_if_gone(folder, run):
+        with _explain_failure(kept), self._explain_absence(folder, run):
             if folder not in self._expected:
                 self._make(folder)
-            with _unfinished(folder) as (file, unfinished):
+            with _write_aside(folder) as (file, unfinished):
                 file.writelines(chunks)
                 file.flush()
                 if self.durability == "power":
@@ -95,7 +100,7 @@ class DirectoryBlobs:
     def get(self, run: str, key: str) -> Buffer:
         kept = self._file(run, key)
         try:
-            data = content(kept, digest_in(key))
+            data = read_content(kept, digest_in(key))
         except ABSENT:
             raise missing(run, key, kept) from None
         except NotWhole as error:
@@ -111,7 +116,7 @@ class DirectoryBlobs:
 
     def sizes(self, run: str) -> dict[str, int]:
         found = {}
-        for file in _listed(self._folder(run), KEPT):
+        for file in _list_files(self._folder(run), KEPT):
             if is_key(key := file.name.removesuffix(KEPT)):
                 # Others may be deleting, and links may lead nowhere.
                 with contextlib.suppress(OSError):
@@ -123,51 +128,51 @@ class DirectoryBlobs:
             _remove(self._file(run, key))
 
     def delete_leftovers(self, run: str) -> None:
-        """Delete what writers that were killed had begun.
+        """Delete the unfinished files of killed writers.
 
-        A writer holds a lock on its file, which ends with it and needs no clock, so that the files
-        of those still at work stay. Where a file system has no locks, all stay.
+        A writer locks its file, and the lock ends with the process. So files that are being
+        written stay. On a file system without locks all unfinished files stay.
         """
-        for unfinished in _listed(self._folder(run), UNFINISHED):
+        for unfinished in _list_files(self._folder(run), UNFINISHED):
             _remove_unless_written(unfinished.path)
 
     def path_of(self, run: str, key: str) -> Path:
-        """Return the file that a checkpoint is in, or would be."""
+        """Return the path of the file for the checkpoint ``key`` of ``run``."""
         return Path(self._file(run, key))
 
     def _folder(self, run: str) -> str:
-        return f"{self.path}{os.sep}{_quoted(run)}"
+        return f"{self.path}{os.sep}{_quote(run)}"
 
     def _file(self, run: str, key: str) -> str:
         digest_in(key)
         return f"{self._folder(run)}{os.sep}{key}{KEPT}"
 
-    def _still_there(self, folder: str, run: str, *, beside: str = "") -> str:
-        """Return the path of a checkpoint that is there, or say that none is."""
+    def _find_expected(self, folder: str, run: str, *, beside: str = "") -> str:
+        """Return the path of a checkpoint that exists, or raise CheckpointMissing."""
         seen = self._expected.get(folder, "")
-        return seen if os.path.exists(seen) else _any_checkpoint(folder, run, beside)
+        return seen if os.path.exists(seen) else _find_checkpoint(folder, run, beside)
 
     def _check_not_alone(self, folder: str, run: str, kept: str) -> None:
-        """Take back what went into a folder that replaced the run's own meanwhile."""
+        """Remove the new checkpoint if the run's folder was replaced by another meanwhile."""
         if folder in self._expected:
             try:
-                self._still_there(folder, run, beside=kept)
+                self._find_expected(folder, run, beside=kept)
             except CheckpointMissing:
                 _remove(kept)
                 raise
             self._expected[folder] = kept
 
     @contextlib.contextmanager
-    def _said_if_gone(self, folder: str, run: str) -> Iterator[None]:
+    def _explain_absence(self, folder: str, run: str) -> Iterator[None]:
         try:
             yield
         except ABSENT as error:
             if folder in self._expected:
-                raise gone(run, folder, "it was moved or deleted just now") from error
+                raise absent(run, folder, "it was moved or deleted just now") from error
             raise
 
     def _make(self, folder: str) -> None:
-        """Make a run's folder in a way that it outlasts what its files do."""
+        """Make a run's folder, as durable as its files."""
         if folder in self._made and os.path.isdir(folder):
             return
         new = [parent for parent in Path(folder).parents if not parent.exists()]
@@ -179,9 +184,9 @@ class DirectoryBlobs:
 
 
 @contextlib.contextmanager
-def _unfinished(folder: str) -> Iterator[tuple[BinaryIO, str]]:
-    """Open a file of a new name, which is to be renamed, and is gone if that fails."""
-    file, path = _begun(folder)
+def _write_aside(folder: str) -> Iterator[tuple[BinaryIO, str]]:
+    """Open a file of a new name, and delete it if an error keeps it from being renamed."""
+    file, path = _create(folder)
     try:
         with file:
             yield file, path
@@ -191,49 +196,49 @@ def _unfinished(folder: str) -> Iterator[tuple[BinaryIO, str]]:
         raise
 
 
-def _begun(folder: str) -> tuple[BinaryIO, str]:
-    """Open a file of a new name, and lock it for as long as this process writes it."""
+def _create(folder: str) -> tuple[BinaryIO, str]:
+    """Create a file of a new name, locked while this process writes it."""
     while True:
         path = f"{folder}{os.sep}{secrets.token_hex(8)}{UNFINISHED}"
-        file = open(path, "xb", buffering=BUFFER)  # noqa: SIM115 - closed by the caller
+        file = open(path, "xb", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed by the caller
         _lock(file)
         if os.path.exists(path):
             return file, path
-        # Taken for a leftover before it was locked.
+        # Another process deleted it as a leftover before it was locked.
         file.close()
 
 
 def _lock(file: BinaryIO) -> None:
     """Lock a file until it is closed, where there are locks."""
-    if sys.platform != "win32":  # Which lets nobody remove an open file anyway.
+    if sys.platform != "win32":  # There, no process can remove an open file.
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _remove_unless_written(path: str) -> None:
-    """Delete a file that nobody holds a lock on."""
+    """Delete a file unless another process has locked it."""
     if sys.platform == "win32":
         _remove(path)
         return
-    # It is gone already, or locked, or there are no locks to tell by.
+    # It is deleted or locked already, or the file system has no locks.
     with contextlib.suppress(OSError), open(path, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.unlink(path)
 
 
-def _any_checkpoint(folder: str, run: str, beside: str) -> str:
-    """Return the path of some checkpoint in a run's folder, or say that there is none.
+def _find_checkpoint(folder: str, run: str, beside: str) -> str:
+    """Return the path of a checkpoint in a run's folder, other than the one named ``beside``.
 
-    The one ``beside`` which there must be others does not count.
+    Raises CheckpointMissing if there is none.
     """
     try:
         with os.scandir(folder) as files:
             paths = (file.path for file in files if _is_checkpoint(file.name))
             found = next((path for path in paths if path != beside), None)
     except OSError as error:
-        raise gone(run, folder, error.strerror or str(error)) from None
+        raise absent(run, folder, error.strerror or str(error)) from None
     if found is None:
-        raise gone(run, folder, "it is empty, or has other files in it")
+        raise absent(run, folder, "it is empty, or has other files in it")
     return found
 
 
@@ -241,8 +246,8 @@ def _is_checkpoint(name: str) -> bool:
     return name.endswith(KEPT) and is_key(name.removesuffix(KEPT))
 
 
-def _listed(folder: str, suffix: str) -> Iterator[os.DirEntry[str]]:
-    """Yield the files of a folder that end so."""
+def _list_files(folder: str, suffix: str) -> Iterator[os.DirEntry[str]]:
+    """Yield the files of a folder with this suffix."""
     try:
         with os.scandir(folder) as files:
             yield from [file for file in files if file.name.endswith(suffix)]
@@ -256,19 +261,19 @@ def _remove(path: str) -> None:
     except ABSENT:
         return
     except PermissionError:
-        # Windows keeps what somebody has open; it goes with the next pruning.
+        # Windows keeps open files; the next pruning deletes them.
         if sys.platform != "win32":
             raise
 
 
 def _sync_data(descriptor: int) -> None:
-    # Its size and bytes; macOS and Windows have only the one that waits for its times as well.
+    # Without the file's times; macOS and Windows can only write these as well.
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def _sync_folder(folder: str | Path) -> None:
     """Wait until the names in a folder are on the disk."""
-    if sys.platform == "win32":  # Which opens no folders, and keeps their names by itself.
+    if sys.platform == "win32":  # It cannot open folders, and keeps names by itself.
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -278,7 +283,7 @@ def _sync_folder(folder: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def _said_if_full(file: str) -> Iterator[None]:
+def _explain_failure(file: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -296,12 +301,16 @@ def _said_if_full(file: str) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=256)
-def _quoted(name: str) -> str:
-    """Return a name as one of a folder, on any file system, whatever it makes of case and dots.
+def _quote(name: str) -> str:
+    """Return a name for a folder, which no file system confuses with another by case or dots.
 
-    >>> _quoted("lm-2"), _quoted("LM"), _quoted("../x")
+    >>> _quote("lm-2"), _quote("LM"), _quote("../x")
     ('lm-2', '%4c%4d', '%2e%2e%2fx')
     """
     text = name.encode("utf-8", "surrogatepass")
     quoted = "".join(chr(byte) if byte in PLAIN else f"%{byte:02x}" for byte in text)
-    return quoted if 0 < len(quoted) <= LONGEST else f"{quoted[:LONGEST]}%%{digest([text])}"
+    return (
+        quoted
+        if 0 < len(quoted) <= MOST_CHARACTERS
+        else f"{quoted[:MOST_CHARACTERS]}%%{digest([text])}"
+    )

@@ -9,7 +9,7 @@ from ramet.digest import Buffer
 
 
 class MemoryBlobs:
-    """Keeps bytes for as long as its process lives."""
+    """Keeps bytes in memory until the process ends."""
 
     def __init__(self) -> None:
         self._runs: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
@@ -36,4 +36,4 @@ class MemoryBlobs:
             self._runs[run].pop(key, None)
 
     def delete_leftovers(self, run: str) -> None:
-        """Do nothing: whoever is killed here takes all of it along."""
+        """Do nothing: nothing in memory outlives its writer."""

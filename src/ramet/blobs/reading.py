@@ -1,4 +1,4 @@
-"""The bytes of a file, whatever stands in its place."""
+"""The bytes of a checkpoint's file, or an error if something else is in its place."""
 
 import os
 import stat
@@ -11,14 +11,14 @@ import numpy as np
 from ramet.digest import Buffer, digest
 from ramet.layout import FIRST, check_size, header_end, read_header
 
-# What is read begins at a multiple of it, as the arrays in it do.
+# Bytes. The data begins at a multiple of this, as the arrays in it do.
 ALIGNMENT = 64
-# From this size on, the header is held against a file's size before there is memory for all of it.
-LARGE = 1 << 26
-# What ``st_blocks`` counts, whatever the file system has.
-BLOCK = 512
-# Read at once where the bytes are not kept.
-PIECE = 1 << 20
+# From this size on, a file's size must match its header before memory is allocated.
+LARGE_BYTES = 1 << 26
+# The unit of ``st_blocks`` on all file systems.
+BLOCK_BYTES = 512
+# Read at once while computing a digest.
+PIECE_BYTES = 1 << 20
 # Opens a FIFO without waiting for a writer; regular files are read as without it.
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 KINDS = {
@@ -31,28 +31,28 @@ KINDS = {
 
 
 class NotWhole(Exception):
-    """What is there cannot be what was written, and why; nothing was read of it."""
+    """What is in the file's place cannot be a checkpoint; the message says why."""
 
 
-def content(path: str, expected: str) -> Buffer:
-    """Return the bytes of a regular file, read into memory of our own.
+def read_content(path: str, expected: str) -> Buffer:
+    """Return the bytes of a regular file.
 
-    Not mapped: what the disk cannot read would end the process, and so would a file that is cut
-    off later. Raises OSError, or NotWhole. A file that takes little room on its disk must have the
-    ``expected`` digest before there is memory for it.
+    It is read, not mapped: if the disk could not read a mapped file, or if it were truncated later,
+    the process would crash. Raises OSError or NotWhole. A sparse file must have the ``expected``
+    digest before memory is allocated for it.
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         status = os.fstat(file.fileno())
-        if status.st_size >= LARGE:
+        if status.st_size >= LARGE_BYTES:
             _check_header(file, status.st_size)
             if _is_sparse(status):
                 _check_digest(file, status.st_size, expected)
         return _read(file, status.st_size)
 
 
-def opened(path: str) -> FileIO:
-    """Open a regular file, and nothing else, without ever waiting for somebody to write."""
-    # Opening some devices does something.
+def open_regular(path: str) -> FileIO:
+    """Open a regular file and nothing else, without waiting for a writer."""
+    # Opening some devices has effects.
     check_regular(os.stat(path))  # noqa: PTH116 - as in directory.py
     file = FileIO(os.open(path, FLAGS))
     try:
@@ -64,14 +64,14 @@ def opened(path: str) -> FileIO:
 
 
 def check_regular(status: os.stat_result) -> None:
-    """Refuse what is no regular file."""
+    """Raise NotWhole for anything but a regular file."""
     if not stat.S_ISREG(status.st_mode):
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise NotWhole(f"it is {kind} in place of a file")
 
 
 def _check_header(file: FileIO, size: int) -> None:
-    """Refuse a file whose size is not what its header says, or that has no header."""
+    """Raise NotWhole unless the file has a header that gives its size."""
     try:
         first = file.read(FIRST) or b""
         end = header_end(first, size)
@@ -84,11 +84,11 @@ def _check_header(file: FileIO, size: int) -> None:
 def _is_sparse(status: os.stat_result) -> bool:
     """Say whether a file takes far less room than its size: it has holes, or is compressed."""
     blocks: int | None = getattr(status, "st_blocks", None)
-    return blocks is not None and blocks * BLOCK < status.st_size / 2
+    return blocks is not None and blocks * BLOCK_BYTES < status.st_size / 2
 
 
 def _check_digest(file: FileIO, size: int, expected: str) -> None:
-    """Refuse other bytes than those expected, before there is memory for all of them."""
+    """Refuse bytes without the expected digest, before memory is allocated for all of them."""
     if (found := digest(_pieces(file))) != expected:
         raise NotWhole(
             f"its {size:,} bytes, most of which its disk does not keep, have the digest {found}"
@@ -97,14 +97,14 @@ def _check_digest(file: FileIO, size: int, expected: str) -> None:
 
 
 def _pieces(file: FileIO) -> Iterator[Buffer]:
-    memory = memoryview(bytearray(PIECE))
+    memory = memoryview(bytearray(PIECE_BYTES))
     while count := file.readinto(memory):
         yield memory[:count]
 
 
 def _read(file: FileIO, size: int) -> Buffer:
     """Return a file's first bytes, fewer if it was cut off meanwhile."""
-    # Not a bytearray, which is filled with zeros first.
+    # A bytearray would be filled with zeros first.
     memory = np.empty(size + ALIGNMENT, np.uint8)
     begin = -memory.__array_interface__["data"][0] % ALIGNMENT
     held, at = memory.data[begin : begin + size], 0

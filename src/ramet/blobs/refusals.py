@@ -1,4 +1,4 @@
-"""What blobs say when they cannot give bytes back: one wording for all of them."""
+"""Errors for checkpoints that cannot be read, worded alike for all blobs."""
 
 from ramet.blobs.base import digest_in
 from ramet.digest import Buffer, digest
@@ -6,7 +6,7 @@ from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
 
 
 def missing(run: str, key: str, where: str) -> CheckpointMissing:
-    """Return the error for what is not there."""
+    """Return the error for a checkpoint that does not exist."""
     return CheckpointMissing(
         f"a checkpoint must be where its run's were put, but {key} of run {run!r} is not in "
         f"{where}: go on with a run with the blobs= it was begun with, and look for no more than "
@@ -14,8 +14,8 @@ def missing(run: str, key: str, where: str) -> CheckpointMissing:
     )
 
 
-def gone(run: str, where: str, why: str) -> CheckpointMissing:
-    """Return the error for a run whose checkpoints are no longer there, none of them."""
+def absent(run: str, where: str, why: str) -> CheckpointMissing:
+    """Return the error for a run that has none of its checkpoints any more."""
     return CheckpointMissing(
         f"the checkpoints of a run must stay where they were put, but {where} has none of those "
         f"that the log of run {run!r} names: {why}. Nothing was written. If it was moved, move it "
@@ -25,14 +25,14 @@ def gone(run: str, where: str, why: str) -> CheckpointMissing:
 
 
 def unreadable(run: str, key: str, where: str, why: str) -> CheckpointDamaged:
-    """Return the error for what is there and cannot be read."""
+    """Return the error for a checkpoint that exists and cannot be read."""
     return CheckpointDamaged(
         f"a checkpoint must be readable, but {key} of run {run!r} in {where} is not: {why}"
     )
 
 
 def not_read(run: str, key: str, where: str, why: str) -> StoreError:
-    """Return the error for what may well be whole, and could not be read by this process."""
+    """Return the error for a checkpoint that this process could not read; it may be whole."""
     return StoreError(
         f"a process must be able to read its checkpoints, but {key} of run {run!r} in {where} was "
         f"not read: {why}; nothing is known to be wrong with it: make room, and run again"
@@ -40,12 +40,12 @@ def not_read(run: str, key: str, where: str, why: str) -> StoreError:
 
 
 def check_digest(data: Buffer, run: str, key: str, where: str) -> None:
-    """Refuse bytes that are not those which were put."""
+    """Refuse bytes that are not those that were put."""
     found = digest([data])
     if found != digest_in(key):
         raise CheckpointDamaged(
             f"a checkpoint's bytes must be those that were written, but {key} of run {run!r}, "
-            f"{len(data):,} bytes in {where}, now have the digest {found}: the disk or whoever "
-            f"copied them damaged them; put back a copy that is whole, or go on in a run of "
+            f"{len(data):,} bytes in {where}, now have the digest {found}: the disk or a "
+            f"copy damaged them; put back a copy that is whole, or go on in a run of "
             f"another name"
         )

@@ -24,7 +24,7 @@ from ramet.population import Population
 from ramet.replica import Replica
 from ramet.state.codec import decode
 from ramet.store.base import Seat, Store, standing
-from ramet.store.summary import Summary, summed_up
+from ramet.store.summary import Summary, summarize
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +157,7 @@ def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:
 
 
 def _summed_up(run: str, summary: Summary | None, log: list[Logged]) -> Iterator[Finding]:
-    if summary is not None and summary != summed_up(None, log[: summary.last + 1], run):
+    if summary is not None and summary != summarize(None, log[: summary.last + 1], run):
         what = f"the summary of events 0 to {summary.last} is not what these lead to"
         yield Finding(promise="I4", what=what)
 

@@ -1,4 +1,4 @@
-"""What a training loop hands over as its state, and how values are applied to it."""
+"""States as training loops pass them, and how hyperparameters are applied to them."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,14 +14,14 @@ ROUNDING = 1e-6
 
 @runtime_checkable
 class State(Protocol):
-    """Whatever should follow a member from turn to turn: weights, optimiser, counters."""
+    """What a member keeps from turn to turn: weights, optimiser, counters."""
 
     def capture(self) -> Tree:
-        """Return all of it as a state tree."""
+        """Return the whole state as a tree."""
         ...
 
     def restore(self, tree: Tree, /) -> None:
-        """Become what was captured."""
+        """Put back a captured ``tree``."""
         ...
 
 
@@ -30,25 +30,29 @@ class Bindable(Protocol):
     """A state that hyperparameters can be applied to, and read back from."""
 
     def apply(self, hparams: Mapping[str, Value], /) -> None:
-        """Put the values where training uses them."""
+        """Set the values of ``hparams`` where training uses them."""
         ...
 
     def applied(self) -> Mapping[str, Value]:
-        """Return the values found there now, of the hyperparameters that have a place."""
+        """Return the present values of the hyperparameters that are bound to a place."""
         ...
 
 
 @runtime_checkable
 class Explaining(Protocol):
-    """A bindable state that may know who overwrites what is applied to it."""
+    """A bindable state that may know what overwrites an applied value."""
 
     def explain(self, name: str, /) -> str | None:
-        """Say who sets a hyperparameter to something else, and what to do; None if unknown."""
+        """Say what overwrites the hyperparameter ``name``, and the remedy; None if unknown."""
         ...
 
 
 class Variables:
-    """A dict of arrays and numbers, restored in place."""
+    """A dict of arrays and numbers, restored in place.
+
+    Args:
+        variables: The dict.
+    """
 
     def __init__(self, variables: dict[str, Any]) -> None:
         self._variables = variables
@@ -61,7 +65,11 @@ class Variables:
 
 
 class Held:
-    """A state that is passed from call to call rather than changed in place."""
+    """A state that is passed from call to call rather than changed in place.
+
+    Args:
+        value: The tree.
+    """
 
     def __init__(self, value: Tree) -> None:
         self.value = value
@@ -74,10 +82,15 @@ class Held:
 
 
 class Bound:
-    """A state, and the attribute of some object that each of these hyperparameters goes to.
+    """A state with hyperparameters bound to attributes of objects.
 
-    Values are applied after every restore, and must still be there when the turn ends. What the
-    state itself binds stays bound, unless it is bound here.
+    Values are set after every restore, and must be unchanged when the turn ends. Bindings of the
+    state itself are kept, unless the same hyperparameter is bound here.
+
+    Args:
+        state: The state: a dict of arrays, or an object with ``capture`` and ``restore``.
+        places: The object and the name of its attribute, for each hyperparameter.
+        named: The same as keyword arguments.
 
     >>> class Optimizer:
     ...     lr = 0.0
@@ -138,7 +151,7 @@ class Bound:
 
 
 def adapt(state: object) -> State:
-    """Return what can capture and restore the given object."""
+    """Return an object that captures and restores ``state``."""
     if isinstance(state, State):
         return state
     if isinstance(state, dict):
@@ -150,7 +163,13 @@ def adapt(state: object) -> State:
 
 
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
-    """Return the names that are applied; refuse a value that is not what it was set to."""
+    """Return the names of the bound hyperparameters; raise if a value is not as it was set.
+
+    Args:
+        state: The state that the values were applied to.
+        hparams: The values that were applied.
+        when: When they are checked, for the error.
+    """
     found = state.applied()
     check_stayed(found, hparams, when, state.explain if isinstance(state, Explaining) else None)
     return frozenset(found)
@@ -162,9 +181,16 @@ def check_stayed(
     when: str,
     explain: Callable[[str], str | None] | None = None,
 ) -> None:
-    """Refuse a value that is not what it was set to."""
+    """Raise HyperparameterOverwritten if a value is not as it was set.
+
+    Args:
+        found: The present values.
+        hparams: The values that were applied.
+        when: When they are checked, for the error.
+        explain: Returns what overwrites a hyperparameter, and the remedy, if that is known.
+    """
     for name, value in found.items():
-        if not stayed(hparams[name], value):
+        if not is_unchanged(hparams[name], value):
             explained = explain(name) if explain is not None else None
             raise HyperparameterOverwritten(
                 f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it "
@@ -172,8 +198,8 @@ def check_stayed(
             )
 
 
-def stayed(wanted: Value, found: Any) -> bool:
-    """Say whether a value is still there, as itself or as what a framework makes of it."""
+def is_unchanged(wanted: Value, found: Any) -> bool:
+    """Say whether a value is as it was set, up to what a framework rounds it to."""
     if isinstance(wanted, str | bool | None) or isinstance(found, str):
         return bool(found == wanted)
     try:

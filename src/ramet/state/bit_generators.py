@@ -1,6 +1,6 @@
-"""The state that each kind of NumPy's bit generators has.
+"""The fields in the state of each of NumPy's bit generators.
 
-NumPy does not check all of it: a place beyond the end of a buffer reads foreign memory.
+NumPy does not check all of them: a position beyond the end of a buffer reads other memory.
 """
 
 import operator
@@ -16,7 +16,7 @@ class Whole(NamedTuple):
 
     below: int
 
-    def checked(self, value: Any, name: str) -> int:
+    def check(self, value: Any, name: str) -> int:
         number = operator.index(value)
         if not 0 <= number < self.below:
             raise ValueError(f"{name} must be from 0 to {self.below - 1}, but is {number}")
@@ -29,7 +29,7 @@ class Words(NamedTuple):
     length: int
     dtype: type[np.unsignedinteger[Any]] = np.uint64
 
-    def checked(self, value: Any, name: str) -> NDArray[Any]:
+    def check(self, value: Any, name: str) -> NDArray[Any]:
         array = np.asarray(value)
         if array.shape != (self.length,) or array.dtype != self.dtype:
             raise ValueError(
@@ -57,29 +57,29 @@ FIELDS: Mapping[str, Fields] = {
 }
 
 
-def checked_state(state: Any) -> dict[str, Any]:
+def check_state(state: Any) -> dict[str, Any]:
     """Return a bit generator's state; raise ValueError or TypeError where it is not whole.
 
-    >>> checked_state({"bit_generator": "MT19937", "state": {"key": np.zeros(3), "pos": 0}})
+    >>> check_state({"bit_generator": "MT19937", "state": {"key": np.zeros(3), "pos": 0}})
     Traceback (most recent call last):
         ...
     ValueError: state.key must be 624 numbers of uint32, but is float64(3,)
     """
     kind = state["bit_generator"]
-    return {"bit_generator": kind, **_checked(state, FIELDS[kind], "")}
+    return {"bit_generator": kind, **_check_fields(state, FIELDS[kind], "")}
 
 
-def _checked(state: Any, fields: Fields, path: str) -> dict[str, Any]:
+def _check_fields(state: Any, fields: Fields, path: str) -> dict[str, Any]:
     missing = [name for name in fields if not isinstance(state, Mapping) or name not in state]
     if missing:
         raise ValueError(f"{path or 'it'} lacks {missing}")
     return {
-        name: _checked(state[name], field, _joined(path, name))
+        name: _check_fields(state[name], field, _join(path, name))
         if isinstance(field, Mapping)
-        else field.checked(state[name], _joined(path, name))
+        else field.check(state[name], _join(path, name))
         for name, field in fields.items()
     }
 
 
-def _joined(path: str, name: str) -> str:
+def _join(path: str, name: str) -> str:
     return f"{path}.{name}".removeprefix(".")

@@ -47,20 +47,20 @@ from ramet.state.outline import (
     pack,
     unpack,
 )
-from ramet.state.tree import DEPTH, UNFINISHED, Path, Tree, checked
+from ramet.state.tree import DEPTH, UNFINISHED, Path, Tree, check_tree
 
-# Raised whenever a reader of the one before would not understand.
+# Incremented when readers of the previous version could not read the new one.
 VERSION = 1
 OUTLINE = "ramet.state"
-# Of the arrays' bytes in a file, so that each array is where its numbers may be.
+# Of the arrays in a file, in bytes.
 ALIGNMENT = 64
-# Longer bytes are a tensor of their own.
-LONG = 1024
-# As much is repeated of what may be written in a damaged one.
-SAID = 300
-# Headers up to as many bytes are remembered.
-SHORT = 1 << 20
-# What comes back as one object from wherever it is in a tree.
+# Longer bytes become a tensor of their own.
+LONG_BYTES = 1024
+# Of an error about damaged bytes, which may quote them.
+SHOWN_CHARACTERS = 300
+# Longer headers are not cached.
+CACHED_BYTES = 1 << 20
+# Types of objects that stay one object, however often they are in a tree.
 SHARED = {dict, list, np.ndarray}
 
 
@@ -75,7 +75,7 @@ def encode(tree: Tree, **about: str) -> list[Buffer]:
     (0, 16)
     """
     gathering = _Gathering()
-    outline = Outline(VERSION, gathering.node(checked(tree), ()))
+    outline = Outline(VERSION, gathering.node(check_tree(tree), ()))
     metadata = {name: _printable(text) for name, text in about.items()}
     metadata[OUTLINE] = msgspec.json.encode(outline).decode()
     header: dict[str, Any] = {METADATA: metadata}
@@ -84,7 +84,7 @@ def encode(tree: Tree, **about: str) -> list[Buffer]:
     chunks: list[Buffer] = [_raw(array) for array in held.values()]
     ends = list(itertools.accumulate(map(len, chunks), initial=0))
     for (name, array), offsets in zip(held.items(), itertools.pairwise(ends), strict=True):
-        header[name] = Tensor(STORED[name_of(array.dtype)], _stored_shape(array), offsets)
+        header[name] = Tensor(STORED[name_of(array.dtype)], _shape_in_file(array), offsets)
     text = msgspec.json.encode(header)
     text += b" " * (-(FIRST + len(text)) % ALIGNMENT)
     if len(text) > LONGEST_HEADER:
@@ -96,20 +96,21 @@ def encode(tree: Tree, **about: str) -> list[Buffer]:
 
 
 def decode(data: Buffer) -> Tree:
-    """Return the tree that bytes hold, its arrays read-only and in the bytes' own memory."""
+    """Return the tree in ``data``; its arrays are read-only and share the memory of ``data``."""
     view = memoryview(data).toreadonly().cast("B")
     try:
-        return _decoded(view)
-    except StateError:  # It is whole, and this machine lacks what it takes.
+        return _decode(view)
+    except StateError:  # The bytes are whole, but a package is missing.
         raise
     except _DAMAGES as error:
         raise CheckpointDamaged(
             f"the bytes of a checkpoint must be what was written, but reading {len(view):,} of "
-            f"them gave {type(error).__name__}: {str(error)[:SAID]}; go on from another copy"
+            f"them gave {type(error).__name__}: {str(error)[:SHOWN_CHARACTERS]}; "
+            f"go on from another copy"
         ) from error
 
 
-# All that reading can raise of bytes that were never written, or not so.
+# Everything that decoding damaged or foreign bytes can raise.
 _DAMAGES = (
     msgspec.MsgspecError,
     ValueError,
@@ -130,14 +131,14 @@ class _Gathering:
     def node(self, tree: Tree, path: Path) -> Node:
         kind = type(tree)
         if kind in SHARED:
-            return self._shared(tree, path)
+            return self._share(tree, path)
         if kind is tuple:
             return Tupled(self._nodes(tree, path))
-        if kind is bytes and len(tree) > LONG:
+        if kind is bytes and len(tree) > LONG_BYTES:
             return Long(self._hold(np.frombuffer(tree, np.uint8), path))
         return tree if is_plain(tree) else pack(tree)
 
-    def _shared(self, tree: Tree, path: Path) -> Node:
+    def _share(self, tree: Tree, path: Path) -> Node:
         if id(tree) in self._begun:
             return Same(self._begun[id(tree)])
         self._begun[id(tree)] = len(self._begun)
@@ -207,7 +208,7 @@ class _TreeBuilder:
         made = dict(zip(keys, self._parts(node.parts, depth), strict=True))
         if len(made) < len(keys):
             raise ValueError("one of its dicts has a key twice")
-        return generators.made(made) if generators.is_saved(made) else made
+        return generators.make(made) if generators.is_saved(made) else made
 
     def _array(self, tensor: Tensor, name: str) -> NDArray[Any]:
         dtype, shape = dtype_named(name), tensor.shape
@@ -230,10 +231,10 @@ class Layout(NamedTuple):
     outline: Outline
 
 
-def _decoded(data: memoryview) -> Tree:
+def _decode(data: memoryview) -> Tree:
     end = header_end(bytes(data[:FIRST]), len(data))
     text, body = bytes(data[FIRST:end]), data[end:]
-    header, outline = (_known_layout if len(text) <= SHORT else _layout)(text)
+    header, outline = (_known_layout if len(text) <= CACHED_BYTES else _layout)(text)
     check_size(header, len(body))
     return _TreeBuilder(header.tensors, body).tree(outline.tree)
 
@@ -266,7 +267,7 @@ def _raw(array: NDArray[Any]) -> memoryview:
     return in_order.reshape(-1).view(np.uint8).data
 
 
-def _stored_shape(array: NDArray[Any]) -> list[int]:
+def _shape_in_file(array: NDArray[Any]) -> list[int]:
     return [*array.shape, 2] if array.dtype.kind == "c" else list(array.shape)
 
 
@@ -278,5 +279,5 @@ def _label(part: str | int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text that is valid in any encoding, which half of a character is not."""
+    """Return text without lone surrogates, so that it can be encoded."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

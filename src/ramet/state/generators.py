@@ -1,6 +1,6 @@
-"""NumPy's generators of random numbers, as parts of a state tree.
+"""NumPy's random generators as parts of a state tree.
 
-In a tree a generator is a generator. Only the bytes of a checkpoint hold a dict of its state.
+A tree holds the generator itself; the bytes of a checkpoint hold a dict of its state.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
 from ramet.errors import StateError
-from ramet.state.bit_generators import checked_state
+from ramet.state.bit_generators import check_state
 
 # The keys of a dict that stands for a generator: its state, and what its children are spawned from.
 GENERATOR, SEEDS = "ramet.generator", "ramet.seeds"
-# Looked up by name when a checkpoint is read, and nothing else is.
+# The only classes that a checkpoint can name.
 KINDS = {
     kind.__name__: kind
     for kind in (
@@ -31,17 +31,17 @@ RESTORES_SEEDS = int(np.__version__.partition(".")[0]) >= 2  # noqa: PLR2004 - s
 
 
 class Seedless(ISeedSequence):
-    """Stands for seeds that an older checkpoint does not hold: a generator cannot spawn from it."""
+    """Replaces the seeds that older checkpoints lack; generators cannot spawn from it."""
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
-        """Return what NumPy begins with, before the saved state takes its place."""
+        """Return zeros, which the saved state replaces."""
         return np.zeros(n_words, dtype)
 
 
-def saved(rng: np.random.Generator) -> dict[str, Any]:
+def save(rng: np.random.Generator) -> dict[str, Any]:
     """Return a generator's state as a dict, which names how many children it has spawned.
 
-    >>> saved(np.random.default_rng(0))["ramet.generator"]["bit_generator"]
+    >>> save(np.random.default_rng(0))["ramet.generator"]["bit_generator"]
     'PCG64'
     """
     if (kind := kind_of(rng)) not in KINDS:
@@ -59,17 +59,17 @@ def is_saved(tree: object) -> bool:
     return isinstance(tree, dict) and GENERATOR in tree
 
 
-def revived(tree: Mapping[str, Any]) -> np.random.Generator:
+def revive(tree: Mapping[str, Any]) -> np.random.Generator:
     """Return a new generator with a saved state."""
     try:
-        return made(tree)
+        return make(tree)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise _not_whole(error) from error
 
 
-def made(tree: Mapping[Any, Any]) -> np.random.Generator:
-    """Return a new generator with a saved state, or raise as Python and NumPy do of a bad one."""
-    name = _saved_kind(tree)
+def make(tree: Mapping[Any, Any]) -> np.random.Generator:
+    """Return a new generator with a saved state; a bad one raises errors of Python and NumPy."""
+    name = _kind_in(tree)
     # NumPy's stubs know fewer seeds than NumPy takes.
     kind: Any = KINDS.get(name)
     if kind is None:
@@ -77,7 +77,7 @@ def made(tree: Mapping[Any, Any]) -> np.random.Generator:
             f"a saved generator must be one of NumPy's own, {list(KINDS)}, but this is of {name!r}"
         )
     bits = kind(_seeds(tree[SEEDS]) if SEEDS in tree else Seedless())
-    bits.state = checked_state(tree[GENERATOR])
+    bits.state = check_state(tree[GENERATOR])
     return np.random.Generator(bits)
 
 
@@ -93,7 +93,7 @@ def restore(rng: np.random.Generator, source: np.random.Generator) -> np.random.
 
 def copy(rng: np.random.Generator) -> np.random.Generator:
     """Return another generator that draws and spawns the same."""
-    return revived(saved(rng))
+    return revive(save(rng))
 
 
 def kind_of(rng: np.random.Generator) -> str:
@@ -107,7 +107,7 @@ def _seeds(state: Mapping[str, Any]) -> np.random.SeedSequence:
     return np.random.SeedSequence(**state)
 
 
-def _saved_kind(tree: Mapping[Any, Any]) -> str:
+def _kind_in(tree: Mapping[Any, Any]) -> str:
     state = tree[GENERATOR]
     return str(state.get("bit_generator")) if isinstance(state, dict) else ""
 

@@ -1,4 +1,4 @@
-"""What a state tree looks like without the numbers in its arrays, as JSON."""
+"""The outline of a state tree, which has all but the arrays' numbers, as JSON."""
 
 import math
 from typing import Any, TypeAlias
@@ -9,12 +9,12 @@ import numpy as np
 from ramet.state.dtypes import dtype_named, name_of
 from ramet.state.tree import Tree
 
-# Beyond these, readers of JSON in other languages would round.
+# Integers that JSON readers in other languages do not round.
 SAFE = range(-(2**53), 2**53 + 1)
 
 
 class _Node(msgspec.Struct, frozen=True, tag_field="is"):
-    """A part of a tree that JSON has no word for."""
+    """A part of a tree that JSON has no type for."""
 
 
 class Array(_Node, frozen=True, tag="array"):
@@ -25,7 +25,7 @@ class Array(_Node, frozen=True, tag="array"):
 
 
 class Long(_Node, frozen=True, tag="bytes"):
-    """Bytes too many to stand here, by the name of their tensor."""
+    """Many bytes, by the name of their tensor."""
 
     tensor: str
 
@@ -75,7 +75,7 @@ class Outline(msgspec.Struct, frozen=True):
 
 
 class Version(msgspec.Struct, frozen=True):
-    """What is read before all else, whatever a later version puts beside it."""
+    """The version alone, which is read first; later versions may have other fields."""
 
     version: int
 
@@ -84,7 +84,7 @@ def is_plain(value: Tree) -> bool:
     """Say whether JSON gives a value back as it is."""
     kind = type(value)
     if kind is str:
-        # Half of a character, as file names may have, is none that JSON can hold.
+        # A lone surrogate, as file names may have, is not valid in JSON.
         return bool(value.isascii() or value.encode(errors="ignore").decode() == value)
     if kind is float:
         return math.isfinite(value)

@@ -16,7 +16,7 @@ from ramet.errors import StateError
 from ramet.state import generators
 from ramet.state.dtypes import is_number
 
-# The whole truth is in the module's docstring; a recursive alias would help no reader.
+# See the module's docstring; a recursive alias would help no reader.
 Tree: TypeAlias = Any
 # The keys and places that lead to a part of a tree.
 Path: TypeAlias = tuple[str | int, ...]
@@ -39,7 +39,7 @@ UNFINISHED = object()
 
 
 def freeze(tree: Tree) -> Tree:
-    """Return a copy that later training cannot touch, or say where something is not of a tree.
+    """Return a read-only copy of ``tree``; raise StateError if something in it is not allowed.
 
     >>> freeze({"layers": [{"w": {1, 2}}]})
     Traceback (most recent call last):
@@ -48,16 +48,16 @@ def freeze(tree: Tree) -> Tree:
 numbers, strings, bytes, generators of NumPy and None, but state['layers'][0]['w'] is of type \
 set; keep sorted(it), leave it out, or hand over an object with capture() and restore(tree)
     """
-    return _Rebuilding(_frozen, generator=_revived).of(tree)
+    return _Rebuilding(_freeze_array, generator=_revive).of(tree)
 
 
 def thaw(tree: Tree) -> Tree:
-    """Return a copy of a frozen tree that training may write on."""
-    return _Rebuilding(_writable, generator=_revived).of(tree)
+    """Return a writable copy of a frozen ``tree``."""
+    return _Rebuilding(_writable, generator=_revive).of(tree)
 
 
-def checked(tree: Tree) -> Tree:
-    """Return the tree in containers of our own, around its very arrays, or say where it is none.
+def check_tree(tree: Tree) -> Tree:
+    """Return the tree with new containers and the same arrays, or raise StateError.
 
     Generators become dicts of their states, as bytes hold them.
     """
@@ -79,7 +79,7 @@ def restore_into(live: dict[Any, Any], saved: dict[Any, Any]) -> None:
 
 
 class _Rebuilding:
-    """One pass over a tree that makes it anew, and whatever it shares only once."""
+    """Rebuilds a tree in one pass, and each shared object only once."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class _Rebuilding:
         generator: Callable[[Tree, Tree], Tree] = lambda _, made: made,
     ) -> None:
         self._array, self._container, self._generator = array, container, generator
-        # By identity; beside the original, whose identity another could have once it is gone.
+        # By identity, with the original, so that no later object can get the same identity.
         self._made: dict[int, tuple[Tree, Tree]] = {}
 
     def of(self, tree: Tree, path: Path = ()) -> Tree:
@@ -96,25 +96,25 @@ class _Rebuilding:
         if kind in LEAVES or (isinstance(tree, np.generic) and is_number(tree.dtype)):
             return tree
         if len(path) > DEPTH:
-            raise StateError(f"a state must be at most {DEPTH} deep, but {_shown(path)} is deeper")
+            raise StateError(f"a state must be at most {DEPTH} deep, but {_show(path)} is deeper")
         if kind is tuple:
             return tuple(self._parts(tree, path))
         if id(tree) not in self._made:
             self._made[id(tree)] = tree, UNFINISHED
-            self._made[id(tree)] = tree, self._anew(tree, path)
+            self._made[id(tree)] = tree, self._rebuild(tree, path)
         _, made = self._made[id(tree)]
         if made is UNFINISHED:
-            raise StateError(f"a state must be a tree, but {_shown(path)} holds itself")
+            raise StateError(f"a state must be a tree, but {_show(path)} holds itself")
         return made
 
-    def _anew(self, tree: Tree, path: Path) -> Tree:
+    def _rebuild(self, tree: Tree, path: Path) -> Tree:
         kind = type(tree)
         if isinstance(tree, np.random.Generator):
-            return self._generator(tree, self._mapped(generators.saved(tree), path))
+            return self._generator(tree, self._rebuild_dict(generators.save(tree), path))
         if generators.is_saved(tree):
-            return self._generator(tree, self._mapped(tree, path))
+            return self._generator(tree, self._rebuild_dict(tree, path))
         if isinstance(tree, dict):
-            return self._container(tree, self._mapped(tree, path))
+            return self._container(tree, self._rebuild_dict(tree, path))
         if kind is list:
             return self._container(tree, list(self._parts(tree, path)))
         if kind in ARRAYS and is_number(tree.dtype):
@@ -123,11 +123,11 @@ class _Rebuilding:
         instead = f"{INSTEAD[kind.__name__]}, " if kind.__name__ in INSTEAD else ""
         raise StateError(
             f"a state must be made of dicts, lists, tuples, arrays of numbers, numbers, strings, "
-            f"bytes, generators of NumPy and None, but {_shown(path)} is {what}; {instead}leave it "
+            f"bytes, generators of NumPy and None, but {_show(path)} is {what}; {instead}leave it "
             f"out, or hand over an object with capture() and restore(tree)"
         )
 
-    def _mapped(self, tree: dict[Any, Tree], path: Path) -> dict[str | int, Tree]:
+    def _rebuild_dict(self, tree: dict[Any, Tree], path: Path) -> dict[str | int, Tree]:
         return {_key(key, path): self.of(part, (*path, key)) for key, part in tree.items()}
 
     def _parts(self, tree: list[Tree] | tuple[Tree, ...], path: Path) -> Iterator[Tree]:
@@ -135,7 +135,7 @@ class _Rebuilding:
 
 
 class _Homes:
-    """Which live object each saved one is restored into: each of either has at most one other."""
+    """Which live object each saved object is restored into, one to one."""
 
     def __init__(self) -> None:
         self._homes: dict[int, Tree] = {}
@@ -143,7 +143,7 @@ class _Homes:
         self._taken: dict[int, Tree] = {}
 
     def pair(self, live: Tree, saved: Tree) -> None:
-        """Give what is saved the live objects at its places, the first that will do."""
+        """Pair saved objects with the first live object at their places that fits."""
         if not _fits(live, saved):
             return
         if id(saved) not in self._homes and id(live) not in self._taken:
@@ -156,7 +156,7 @@ class _Homes:
                 self.pair(mine, theirs)
 
     def generator(self, saved: Tree, made: Tree) -> np.random.Generator:
-        home, source = self._homes.get(id(saved)), generators.revived(made)
+        home, source = self._homes.get(id(saved)), generators.revive(made)
         return source if home is None else generators.restore(home, source)
 
     def array(self, saved: NDArray[Any]) -> NDArray[Any]:
@@ -184,15 +184,15 @@ def _fits(live: Tree, saved: Tree) -> bool:
     return any(isinstance(live, kind) and isinstance(saved, kind) for kind in (dict, list, tuple))
 
 
-def _revived(_: Tree, made: Tree) -> np.random.Generator:
-    return generators.revived(made)
+def _revive(_: Tree, made: Tree) -> np.random.Generator:
+    return generators.revive(made)
 
 
 def _writable(array: NDArray[Any]) -> NDArray[Any]:
     return np.array(array, order="C", subok=False)
 
 
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+def _freeze_array(array: NDArray[Any]) -> NDArray[Any]:
     copy = _writable(array)
     copy.flags.writeable = False
     return copy
@@ -202,10 +202,9 @@ def _key(key: object, path: Path) -> str | int:
     if isinstance(key, str | int) and type(key) in {str, int}:
         return key
     raise StateError(
-        f"a state's dicts must have strings or whole numbers as keys, but {_shown(path)} has "
-        f"{key!r}"
+        f"a state's dicts must have strings or whole numbers as keys, but {_show(path)} has {key!r}"
     )
 
 
-def _shown(path: Path) -> str:
+def _show(path: Path) -> str:
     return "state" + "".join(f"[{part!r}]" for part in path)

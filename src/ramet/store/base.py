@@ -21,52 +21,61 @@ from ramet.store.summary import Summary
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The right of one worker to one member, until another worker takes it over.
+    """The exclusive right of a worker to train a member.
 
-    That is possible once it has run out, or the process that holds it is known to be gone.
+    Another worker can take the member over once the lease has run out, or once the process that
+    holds it is known to be gone.
     """
 
+    # The name of the run.
     run: str
+    # The number of the member.
     member: int
+    # The name of the worker that holds the lease.
     worker: str
-    # Grows whenever the member changes hands; the older one writes nothing any more.
+    # Grows with each lease of the member; commits under an older lease are refused.
     token: int
-    # Seconds, by a clock of the store that never jumps.
+    # When the lease was given, in seconds, by a clock of the store that never jumps.
     given_at: float
+    # When it runs out, by the same clock.
     expires_at: float
-    # The number of the last event when it was given: who knows that one need not read on.
+    # The number of the last event when it was given. A worker that has read this one is up to date.
     head: int
-    # How many leases of this very turn ran out and were taken over; processes that are known to
-    # be gone do not count.
+    # How many leases of this turn ran out and were taken over, without those of processes that
+    # are known to be gone.
     lost: int = 0
-    # Seconds since the worker was last heard of that this lease was taken from, if it was.
+    # Seconds since the previous worker was last heard of, if the lease was taken over from one.
     silent_s: float | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store knows of a member beside the log: what claims go by, and what people ask."""
+    """What a store knows of a member beside the log, for claims and for people who ask."""
 
+    # The number of the member.
     member: Count
+    # The steps of its budget that are spent.
     trained: Count = 0
+    # The steps behind its present weights.
     step: Count = 0
+    # How many turns it has ended.
     turn: Count = 0
-    # The latest; None before the first, and where it was not finite.
+    # The latest score; None before the first, and if it was not finite.
     score: float | None = None
-    # What its state is stored under.
+    # The key of its checkpoint.
     checkpoint: str | None = None
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's standing, and who is at work on it."""
+    """A member's standing, and the worker that trains it."""
 
     standing: Standing
-    # Who holds a live lease.
+    # The worker that holds a live lease of it.
     worker: str | None = None
-    # Seconds since that one was last heard of.
+    # Seconds since that worker was last heard of.
     silent_s: float | None = None
 
 
-# What belongs to a run and to no member.
+# Events of a run that belong to no member.
 RunEvent = Extended | TargetSet | Stopped | Resumed | Conditions
 
 
@@ -84,14 +93,19 @@ def standing(member: Member) -> Standing:
 
 @runtime_checkable
 class Store(Protocol):
-    """The record of runs: their events, and who is at work on which member."""
+    """The record of runs: their events, and which worker trains which member."""
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
-        """Begin a run, unless one of that name exists; return the opening on record."""
+        """Begin a run, unless one of that name exists; return the opening on record.
+
+        Args:
+            opening: The run's first event.
+            worker: The name of the worker that opens it.
+        """
         ...
 
     def opening(self, run: str) -> RunOpened:
-        """Return the opening on record, or raise RunNotFound."""
+        """Return the opening of ``run``, or raise RunNotFound."""
         ...
 
     def runs(self) -> list[str]:
@@ -101,29 +115,48 @@ class Store(Protocol):
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
     ) -> Lease | None:
-        """Lease the member that has trained least among those free to train, if there is one.
+        """Lease the free member that has trained least, or return None if no member is free.
 
-        Free is a member that nobody holds a live lease on, that has budget left and, in a
-        synchronous run, that has not yet ended its turn of the present round. Among those that
-        trained equally little it is the preferred one, or else the first. A lease is live until it
-        runs out, or its process certainly exists no more.
+        A member is free if it has no live lease, has budget left and, in a synchronous run, has
+        not ended its turn of the present round. A lease is live until it runs out or its process
+        is known to be gone.
+
+        Args:
+            run: The name of the run.
+            worker: The name of the worker that will hold the lease.
+            ttl_s: Seconds until the lease runs out, unless it is renewed.
+            prefer: The member to choose among those that have trained equally little. Without
+                it, or if it is not among them, the first is chosen.
         """
         ...
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
-        """Lease a member that has not yet ended this turn, whoever holds it; None if it has."""
+        """Lease a member even if another worker holds it; None if it has ended this turn.
+
+        Args:
+            run: The name of the run.
+            member: The number of the member.
+            turn: The turn that it must not have ended.
+            worker: The name of the worker that will hold the lease.
+            ttl_s: Seconds until the lease runs out, unless it is renewed.
+        """
         ...
 
     def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
-        """Hold on to a member for longer, or raise LeaseLost."""
+        """Return the lease, now running out in ``ttl_s`` seconds; raise LeaseLost if it is lost."""
         ...
 
     def release(self, lease: Lease) -> None:
-        """Let go of a member without writing anything; a lease already lost is no error."""
+        """Free a member without writing anything; does nothing if the lease is lost."""
         ...
 
     def disown(self, run: str, *, worker: str) -> list[int]:
-        """Let go of all that a worker held which is known to be dead; return the members."""
+        """Free all members that a dead worker held; return their numbers.
+
+        Args:
+            run: The name of the run.
+            worker: The name of the worker, which is known to be dead.
+        """
         ...
 
     def commit(
@@ -136,27 +169,40 @@ class Store(Protocol):
         round: int | None = None,  # noqa: A002 - it is the round of every other place
         after: int | None = None,
     ) -> int:
-        """Write events and how members stand after them, and release: all or nothing.
+        """Write events and release the lease: all or nothing. Return the last event's number.
 
-        ``copied`` are members whose checkpoints the events copy: if one has another by now, raise
-        LogMoved. ``round`` begins that round. ``after`` is the number of the last event that was
-        known when this was decided: if others wrote since, raise LogMoved. Return the last number
-        written. The lease of every other member in ``standings`` is revoked.
+        Args:
+            lease: The lease of the member that the commit is made for.
+            events: The events, in order.
+            standings: How the members that the events change stand afterwards. The leases of all
+                but the lease's own member are revoked.
+            copied: How the members stood that the events copy from. If one has another checkpoint
+                by now, LogMoved is raised.
+            round: The round that begins with this commit, if one does.
+            after: The number of the last event that the decision took into account. If others
+                have written since then, LogMoved is raised.
         """
         ...
 
     def append(self, run: str, event: RunEvent, *, worker: str, after: int) -> int:
-        """Write an event of the run itself, or raise LogMoved; return its number."""
+        """Write an event of the run itself; return its number.
+
+        Args:
+            run: The name of the run.
+            event: The event.
+            worker: The name of what writes it.
+            after: The number of the last event. If there are later ones, LogMoved is raised.
+        """
         ...
 
     def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
-        """Return the events behind a number, or the first of them, in order and without gaps."""
+        """Return the events of ``run`` behind the number ``after``, in order; at most ``most``."""
         ...
 
     def summary(self, run: str) -> Summary | None:
-        """Return how the run stood some events ago; None if a store keeps no summary of it."""
+        """Return how ``run`` stood some events ago; None if the store keeps no summary of it."""
         ...
 
     def seats(self, run: str) -> list[Seat]:
-        """Return how the members stand as the last commits left them, and who holds them."""
+        """Return how the members of ``run`` stand after the last commit, and who holds them."""
         ...

@@ -1,4 +1,4 @@
-"""Rows as they were written: whatever is read is held against its checksum."""
+"""Reads rows, and compares each with its checksum."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,11 +10,11 @@ import xxhash
 from ramet.errors import CorruptLog
 from ramet.events import MOST_BYTES, Logged, RunOpened, decode
 from ramet.store.base import Seat, Standing
-from ramet.store.refusals import damaged
+from ramet.store.refusals import damage
 
 
 class RunRow(NamedTuple):
-    """A run as it is kept."""
+    """The row of a run."""
 
     id: int
     name: str
@@ -24,14 +24,14 @@ class RunRow(NamedTuple):
     round: int | None
     # The number of the last event.
     head: int
-    # How many there are.
+    # The number of members.
     members: int
     # The number of the first event that has a checksum.
     checked_from: int
 
 
 class EventRow(NamedTuple):
-    """An event as it is kept."""
+    """The row of an event."""
 
     run: int
     number: int
@@ -43,7 +43,7 @@ class EventRow(NamedTuple):
 
 
 class MemberRow(NamedTuple):
-    """How a member stands, as it is kept."""
+    """The row of a member, which says how it stands."""
 
     run: int
     member: int
@@ -56,14 +56,14 @@ class MemberRow(NamedTuple):
 
 
 class LeaseRow(NamedTuple):
-    """Who holds a member, as it is kept; it has no checksum."""
+    """The columns of a member's lease, which have no checksum."""
 
     worker: str | None
     heard_at: float | None
 
 
 def checksum(row: tuple[Any, ...]) -> bytes:
-    """Return what tells a row from what it may turn into by damage; forgery is another matter.
+    """Return the checksum of a row. It detects damage, but not forgery.
 
     >>> row = EventRow(1, 7, 1.5, "gpu-17", None, b"{}")
     >>> checksum(row) == checksum(row._replace(worker="gpu-16"))
@@ -75,57 +75,57 @@ def checksum(row: tuple[Any, ...]) -> bytes:
 def read_run(columns: tuple[Any, ...]) -> RunRow:
     """Return a run."""
     row = RunRow(*columns[:-1])
-    if (why := _changed(row, columns[-1], RunRow)) is not None:
-        raise damaged(f"the row of run {row.name!r}", why)
+    if (why := _find_fault(row, columns[-1], RunRow)) is not None:
+        raise damage(f"the row of run {row.name!r}", why)
     return row
 
 
 def read_log(
     run: RunRow, found: Iterable[tuple[Any, ...]], *, after: int, most: int | None = None
 ) -> list[Logged]:
-    """Return the events behind a number, up to the last or ``most`` of them, without gaps."""
-    log = [_logged(run, place, columns) for place, columns in enumerate(found, after + 1)]
+    """Return the events behind a number, at most ``most``; raise CorruptLog if one is missing."""
+    log = [_read_event(run, place, columns) for place, columns in enumerate(found, after + 1)]
     last = run.head if most is None else min(run.head, after + most)
     if (missing := after + 1 + len(log)) <= last:
-        raise damaged(_event(run, missing), "it is missing")
+        raise damage(_event(run, missing), "it is missing")
     return log
 
 
 def read_opening(run: RunRow, found: Sequence[tuple[Any, ...]]) -> RunOpened:
-    """Return the first event, which a run begins with."""
+    """Return the first event of a run."""
     (logged,) = read_log(run._replace(head=0), found, after=-1)
-    assert isinstance(logged.event, RunOpened)  # noqa: S101 - _logged has seen to it
+    assert isinstance(logged.event, RunOpened)  # noqa: S101 - _read_event has seen to it
     return logged.event
 
 
 def read_seats(run: RunRow, found: Sequence[tuple[Any, ...]], *, now: float) -> list[Seat]:
-    """Return how all members stand, and who holds them."""
+    """Return how all members stand, and which workers hold them."""
     seats = [_seat(run, columns, now=now) for columns in found]
     there = [seat.standing.member for seat in seats]
-    # Their number first: a forged one may be too large to count up to.
+    # The number first: a forged one may be too large for a range.
     if len(there) != run.members or there != list(range(len(there))):
         why = f"it has {run.members} members, but {len(seats)} rows of them"
-        raise damaged(f"run {run.name!r}", why)
+        raise damage(f"run {run.name!r}", why)
     return seats
 
 
-def _logged(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
+def _read_event(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
     _, number, at, worker, took_s, data, found = columns
     if number != place:
-        raise damaged(_event(run, place), f"event {number!r} stands in its place")
+        raise damage(_event(run, place), f"event {number!r} stands in its place")
     if data is None:
-        raise damaged(_event(run, place), f"it is not JSON of at most {MOST_BYTES:,} bytes")
+        raise damage(_event(run, place), f"it is not JSON of at most {MOST_BYTES:,} bytes")
     if found is None and number >= run.checked_from:
-        raise damaged(_event(run, place), "its checksum is missing")
-    if (why := _changed(columns[:-1], found, EventRow)) is not None:
-        raise damaged(_event(run, place), why)
+        raise damage(_event(run, place), "its checksum is missing")
+    if (why := _find_fault(columns[:-1], found, EventRow)) is not None:
+        raise damage(_event(run, place), why)
     try:
         event = decode(data)
     except CorruptLog as error:
-        raise damaged(_event(run, place), str(error)) from error
+        raise damage(_event(run, place), str(error)) from error
     if number == 0 and not (isinstance(event, RunOpened) and event.name == run.name):
-        raise damaged(_event(run, place), "it is not how a run of that name begins")
-    # A log names few workers, and each very often.
+        raise damage(_event(run, place), "it is not how a run of that name begins")
+    # A log has few names of workers, each very often.
     its = sys.intern(worker)
     return Logged(number=number, at=at, worker=its, took_s=took_s, event=event)
 
@@ -133,12 +133,12 @@ def _logged(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
 def _seat(run: RunRow, columns: tuple[Any, ...], *, now: float) -> Seat:
     *_, found, worker, heard_at, live = columns
     row, lease = columns[:-4], (worker, heard_at)
-    why = _changed(row, found, MemberRow)
+    why = _find_fault(row, found, MemberRow)
     if why is None and lease != (None, None):
-        why = _changed(lease, None, LeaseRow)
+        why = _find_fault(lease, None, LeaseRow)
     _, member, trained, step, turn, score, checkpoint, _ = row
     if why is not None:
-        raise damaged(f"the row of member {member!r} of run {run.name!r}", why)
+        raise damage(f"the row of member {member!r} of run {run.name!r}", why)
     standing = Standing(
         member=member, trained=trained, step=step, turn=turn, score=score, checkpoint=checkpoint
     )
@@ -147,11 +147,11 @@ def _seat(run: RunRow, columns: tuple[Any, ...], *, now: float) -> Seat:
     return Seat(standing=standing, worker=worker, silent_s=now - heard_at)
 
 
-def _changed(columns: tuple[Any, ...], found: object, kind: type[NamedTuple]) -> str | None:
-    """Say what is wrong with a row; without a checksum, only its types can be."""
+def _find_fault(columns: tuple[Any, ...], found: object, kind: type[NamedTuple]) -> str | None:
+    """Say what is wrong with a row; without a checksum, only its types are checked."""
     try:
         computed = checksum(columns)
-        # Of rows that were forged as well. As a plain tuple: a row is taken for what it says it is.
+        # The types too, because a row may be forged. A plain tuple, or msgspec checks nothing.
         msgspec.convert(tuple(columns), kind)
         if found is None:
             return None

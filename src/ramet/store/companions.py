@@ -1,39 +1,39 @@
-"""The files that a store is made of, as they are on the disk."""
+"""The files of a store, as they are on the disk."""
 
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-# Device, inode, size and time of change; None if there is no such file to be seen.
+# Device, inode, size and time of change; None if the file does not exist or cannot be seen.
 Stat = tuple[int, int, int, int] | None
 
 
 class Files(NamedTuple):
-    """What is there, by which it is seen how a store can be read and whether others wrote."""
+    """The state of a store's files: how it can be read, and whether others wrote to it."""
 
     store: Stat
     # The write-ahead log.
     log: Stat
-    # Whether there is the memory that those who have it open share.
+    # Whether the shared memory of open connections exists.
     shared: bool
-    # Whether there is a rollback journal, which other programs may leave.
+    # Whether there is a rollback journal, which other programs may leave behind.
     journal: bool
 
     @classmethod
     def of(cls, store: str) -> "Files":
         """Look at the disk."""
         shared, journal = Path(f"{store}-shm").exists(), Path(f"{store}-journal").exists()
-        # The log last: SQLite makes it before the shared memory, and removes it behind.
+        # The log last: SQLite creates it before the shared memory, and removes it afterwards.
         return cls(_stat(store), _stat(f"{store}-wal"), shared, journal)
 
     @property
     def alone(self) -> bool:
-        """Whether all there is to be read is in the store's file itself."""
+        """Whether all data is in the store's file itself."""
         return not self.journal and (self.log is None or self.log[2] == 0)
 
     @property
     def lost(self) -> bool:
-        """Whether the write-ahead log was removed: SQLite never leaves its index without it."""
+        """Whether the write-ahead log was removed: SQLite never leaves shared memory without it."""
         return self.shared and self.log is None
 
     @property

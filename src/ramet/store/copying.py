@@ -8,7 +8,7 @@ from ramet.errors import StoreError
 
 
 def copy(connection: sqlite3.Connection, path: Path) -> None:
-    """Write what a connection reads to a file, which is on the disk in the end."""
+    """Copy a store to a file, and wait until it is on the disk."""
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as copied:
             connection.backup(copied)

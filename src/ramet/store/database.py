@@ -1,4 +1,4 @@
-"""A store's file: opened, brought up, shared among processes, and left whole whatever happens."""
+"""The file of a store that is written to: opened, migrated, shared among processes."""
 
 import math
 import os
@@ -42,7 +42,7 @@ COPY_BACK_EVERY = 250
 
 
 class Database:
-    """One connection, used by one thread at a time, and opened again when it is needed."""
+    """One connection, used by one thread at a time and opened when it is needed."""
 
     def __init__(
         self, path: Path, *, clock: Clock, processes: Processes, patience_s: float
@@ -50,7 +50,7 @@ class Database:
         if sqlite3.sqlite_version_info < _NEEDED:
             raise file_refusals.old_library(_NEEDED)
         self.path = path
-        # What the system calls take, once in every transaction.
+        # For the system calls in every transaction.
         self._name = os.fspath(path)
         self._clock = clock
         self._processes = processes
@@ -61,11 +61,11 @@ class Database:
         self._turnstile = Turnstile(path)
         self._hold = Hold()
         self._written = 0
-        # Whether commits reach the disk before they return; None if not yet said.
+        # Whether commits reach the disk before they return; None if not yet set.
         self._synced: bool | None = None
-        # Which file this is, whatever the path leads to by now.
+        # The identity of the file that was opened; the path may lead to another by now.
         self._file: tuple[int, int] | None = None
-        # Where its write-ahead log is, and which file that is.
+        # The path and the identity of its write-ahead log.
         self._log_name = ""
         self._log: tuple[int, int] | None = None
         _make_folder(path)
@@ -74,37 +74,37 @@ class Database:
         forking.watch(self)
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what a query finds in one snapshot."""
+        """Return the result of a query of one snapshot."""
         with self._transaction("BEGIN", synced=None, patience_s=self._patience_s) as connection:
             return query(connection)
 
     def writing(
         self, *, synced: bool, at_most_s: float = math.inf
     ) -> AbstractContextManager[sqlite3.Connection]:
-        """Write all or nothing; if ``synced``, it is on the disk in the end.
+        """Write all or nothing; if ``synced``, wait until it is on the disk.
 
-        Waits for others as long as this database has patience, and no longer than ``at_most_s``.
+        Waits for other writers up to the patience of this database, and at most ``at_most_s``.
         """
         patience_s = min(self._patience_s, at_most_s)
         return self._transaction("BEGIN IMMEDIATE", synced=synced, patience_s=patience_s)
 
     def close(self) -> None:
-        """Close the connection, until it is used again."""
+        """Close the connection; the next use opens it again."""
         with self._lock:
             self._disconnect()
 
     def pause(self) -> None:
-        """Close the connection, and let nobody use it until ``resume``."""
+        """Close the connection, and keep it closed until ``resume``."""
         self._lock.acquire()
         try:
             self._disconnect()
         except BaseException:
-            # Who could not be paused is not resumed.
+            # What could not be paused is not resumed.
             self._lock.release()
             raise
 
     def resume(self) -> None:
-        """Let it be used again."""
+        """Let the connection be used again."""
         self._lock.release()
 
     def __del__(self) -> None:
@@ -116,14 +116,14 @@ class Database:
     def _transaction(
         self, begin: str, *, synced: bool | None, patience_s: float
     ) -> Iterator[sqlite3.Connection]:
-        """Read, or write while nobody else writes or copies the write-ahead log back."""
+        """Read, or write while no other process writes or copies the write-ahead log back."""
         writing = synced is not None
         for _ in self._attempts(patience_s):
             with self._lock:
-                if writing and not self._turnstile.entered():
+                if writing and not self._turnstile.enter():
                     continue
                 try:
-                    if (connection := self._begun(begin, synced=synced)) is not None:
+                    if (connection := self._try_begin(begin, synced=synced)) is not None:
                         self._waiting.over()
                         yield connection
                         connection.execute("COMMIT")
@@ -134,7 +134,7 @@ class Database:
                     self._roll_back()
                     raise file_refusals.refusal(error, self.path, patience_s) from error
                 except UnicodeDecodeError as error:
-                    # SQLite quotes a schema that is damaged.
+                    # SQLite quotes a damaged schema.
                     self._roll_back()
                     raise file_refusals.corrupt(self.path, "its schema is not text") from error
                 except BaseException:
@@ -145,18 +145,18 @@ class Database:
                         self._turnstile.leave()
 
     def _copy_back(self, connection: sqlite3.Connection) -> None:
-        """Copy the write-ahead log back into the file, every so many writes."""
+        """Copy the write-ahead log back into the file, once in ``COPY_BACK_EVERY`` writes."""
         self._written += 1
         if self._written % COPY_BACK_EVERY == 0:
-            with suppress(sqlite3.Error):  # What was committed is, and the next time will do.
+            with suppress(sqlite3.Error):  # The commit is done, and the next copy will do.
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _attempts(self, patience_s: float) -> Iterator[None]:
-        """Try at once, then with pauses; SQLite's own are too long for transactions so short."""
+        """Try at once, then with pauses; SQLite's own are too long for such short transactions."""
         yield
         began, waited_s, pause_s = self._clock.uptime(), 0.0, _FIRST_PAUSE_S
         while waited_s < patience_s:
-            # Spread, so that those who wait together do not try together.
+            # Random, so that processes that wait together do not try together.
             self._clock.sleep(pause_s * _chance.uniform(0.5, 1.5))
             waited_s = self._clock.uptime() - began
             pause_s = min(1.5 * pause_s, _LAST_PAUSE_S)
@@ -171,14 +171,14 @@ class Database:
             if self._turnstile.is_closed():
                 raise file_refusals.descriptors_closed(self.path)
 
-    def _begun(self, begin: str, *, synced: bool | None) -> sqlite3.Connection | None:
-        """Begin, and see the snapshot; return None if somebody else is at the file."""
+    def _try_begin(self, begin: str, *, synced: bool | None) -> sqlite3.Connection | None:
+        """Begin, and fix the snapshot; return None if another process has locked the file."""
         if self._connection is None and self._sharing.looked_at:
             if self._sharing.looked_at_here:
                 raise file_refusals.looking(self.path)
             return None
         try:
-            connection = self._connected()
+            connection = self._open()
             self._sync(connection, synced=synced)
             connection.execute(begin)
             check_version(pragma(connection, "user_version"), self.path)
@@ -204,14 +204,14 @@ class Database:
             # Closing undoes it too.
             self._disconnect()
 
-    def _connected(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         if self._file is not None and _identity(self._name) != self._file:
-            raise file_refusals.replaced(self.path)
+            raise file_refusals.file_replaced(self.path)
         if self._connection is None:
             self._connection = self._connect()
             self._file = _identity(self._name)
         elif (log := _identity(self._log_name)) != self._log:
-            raise file_refusals.log_lost(self.path, kept=log is None and self._kept())
+            raise file_refusals.log_lost(self.path, kept=log is None and self._save_log())
         elif self._hold.is_closed():
             # At once: SQLite tries for ten seconds before it says that it cannot lock.
             raise file_refusals.descriptors_closed(self.path)
@@ -247,17 +247,17 @@ class Database:
         self._log = _identity(self._log_name)
         self._hold.take(file, f"{file}-shm")
 
-    def _kept(self) -> bool:
-        """Save what is in a write-ahead log that was removed; say whether all of it was.
+    def _save_log(self) -> bool:
+        """Copy a removed write-ahead log back into the file; say whether all of it was copied.
 
-        It can be copied back as long as there is no other in its place: no one who opened the store
-        since then could have left without it, because of our hold.
+        That is safe while no other log is in its place. Because of our hold, no process that has
+        opened the store since then can have deleted its log.
         """
         connection = self._connection
         if connection is None or not self._hold.taken:
             return False
         until = self._clock.uptime() + _SAVE_WITHIN_S
-        while not self._turnstile.entered():
+        while not self._turnstile.enter():
             if self._clock.uptime() > until:
                 return False
             self._clock.sleep(_LAST_PAUSE_S)
@@ -282,14 +282,14 @@ class Database:
         self._turnstile.close()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Bring the file up, having seen that it is ours or empty."""
+        """Migrate the file, after checking that it is ours or empty."""
         set_up(connection, self._processes)
         connection.execute("BEGIN")
         version = schema_of(connection, self.path)
         connection.execute("COMMIT")
         if (mode := pragma(connection, "journal_mode = WAL")) != "wal":
             raise file_refusals.no_wal(self.path, mode)
-        # It is for whoever is through the turnstile to do.
+        # Only the process that is through the turnstile copies it back.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         if is_old(version):
             migrate(connection, self.path)

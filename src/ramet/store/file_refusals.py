@@ -1,4 +1,4 @@
-"""What the SQLite store says when its file refuses, and which exception says it."""
+"""The errors of the SQLite store about its file."""
 
 import sqlite3
 from os import PathLike, fspath
@@ -16,7 +16,7 @@ from ramet.errors import (
 )
 from ramet.store.holder import Holder, holder_of
 
-# Somebody else is at the file; it passes.
+# Another process uses the file; trying again helps.
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_TOOBIG}
@@ -29,7 +29,7 @@ def busy(error: sqlite3.Error) -> bool:
 
 
 def refusal(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
-    """Return what ramet raises for what SQLite did."""
+    """Return ramet's error for an error of SQLite."""
     code, said = _code(error), f"{error} ({getattr(error, 'sqlite_errorname', 'no code')})"
     if code in _BUSY:
         return store_busy(path, patience_s)
@@ -52,12 +52,12 @@ def refusal(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
 
 
 def unreachable(error: sqlite3.Error) -> bool:
-    """Say whether what is there could not be opened, mapped or locked where it is."""
+    """Say whether the file could not be opened, mapped or locked in its place."""
     return _code(error) in {*_READ_ONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL}
 
 
 def not_read(error: sqlite3.Error, path: Path, patience_s: float) -> StoreError:
-    """Return what ramet raises for what SQLite did while the file was looked at."""
+    """Return ramet's error for an error of SQLite during a read."""
     if _code(error) in _FULL | _READ_ONLY:
         return unreadable(path, f"SQLite says: {error} ({error.sqlite_errorname})")
     return refusal(error, path, patience_s)
@@ -67,7 +67,7 @@ def store_busy(path: Path, patience_s: float) -> StoreBusy:
     holder = holder_of(path)
     return StoreBusy(
         f"the store {path} must come free within {patience_s:g} s, but "
-        f"{holder or 'another process'} kept it locked. Nothing was written; {freed_by(holder)}. "
+        f"{holder or 'another process'} kept it locked. Nothing was written; {remedy_for(holder)}. "
         f"Then run again"
     )
 
@@ -79,8 +79,8 @@ def looking(path: Path) -> StoreBusy:
     )
 
 
-def freed_by(holder: Holder | None) -> str:
-    """Return what frees a store of the process that holds its lock."""
+def remedy_for(holder: Holder | None) -> str:
+    """Return how to free a store of the process that holds its lock."""
     if holder is None:
         return "end what holds it (a shell left in a transaction, a backup, a stopped process)"
     if holder.stopped:
@@ -116,7 +116,7 @@ def corrupt(path: Path, why: str) -> CorruptStore:
     )
 
 
-def replaced(path: Path) -> NotAStore:
+def file_replaced(path: Path) -> NotAStore:
     return NotAStore(
         f"the store {path} must stay where it is while it is in use, but its file was removed or "
         f"replaced. Nothing was written; put it back, or start again"
@@ -130,7 +130,7 @@ def empty(path: Path) -> NotAStore:
     )
 
 
-def altered(path: Path, what: str) -> NotAStore:
+def schema_altered(path: Path, what: str) -> NotAStore:
     return NotAStore(
         f"a store must have the tables that ramet makes and nothing else, but {path} has {what}. "
         f"It was left as it is; if you added it yourself, drop it with `sqlite3 {path}`, and do "
@@ -202,6 +202,6 @@ def old_library(needed: tuple[int, ...]) -> StoreUnsupported:
 
 
 def _code(error: sqlite3.Error) -> int | None:
-    # What Python itself finds wrong has none.
+    # Errors of Python's own module have none.
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

@@ -1,7 +1,7 @@
-"""What forks do to connections: none goes through one.
+"""Closes connections around forks.
 
-A connection that goes through a fork takes its locks along without holding them, and whoever
-trusts in them breaks the file (sqlite.org/howtocorrupt.html, 2.6).
+A forked process would inherit a connection without its locks, and using it could damage the file
+(sqlite.org/howtocorrupt.html, 2.6).
 """
 
 import os
@@ -20,7 +20,7 @@ class Connected(Protocol):
         ...
 
     def resume(self) -> None:
-        """Let it be used again."""
+        """Let the connection be used again."""
         ...
 
 

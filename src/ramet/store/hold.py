@@ -1,4 +1,4 @@
-"""Locks by which everyone sees that a store is in use, also where SQLite's own were lost."""
+"""Locks that show that a store is in use, even if SQLite's own were lost."""
 
 import contextlib
 import os
@@ -15,21 +15,21 @@ _IN_SHARED_MEMORY = (128, 1)
 
 
 class Hold:
-    """Keeps other processes from taking themselves for the only one that has a store open.
+    """Shows other processes that they are not the only one that has a store open.
 
-    SQLite's locks are of the process: closing any descriptor of the file lets go of them, as a copy
-    of the file does that is taken in the training code (sqlite.org/howtocorrupt.html, 2.2). The
-    next process that closes the store would then delete the write-ahead log. Locks of an open
-    file description on the same bytes are let go of by us alone, and SQLite respects them.
+    SQLite's locks belong to the process: closing any descriptor of the file releases them, for
+    example after training code copied the file (sqlite.org/howtocorrupt.html, 2.2). The next
+    process that closes the store would then delete the write-ahead log. Only we can release locks
+    of an open file description on the same bytes, and SQLite respects them.
     """
 
     def __init__(self) -> None:
         self._files: list[int] = []
-        # Whether all locks are there; elsewhere than on Linux, SQLite's own must do.
+        # Whether all locks are held; other systems than Linux have only SQLite's own.
         self.taken = False
 
     def take(self, file: str, shared_memory: str) -> None:
-        """Lock, beside a connection that has the store open."""
+        """Lock the files of a store that a connection has open."""
         if sys.platform == "linux":
             with contextlib.suppress(OSError):
                 self._lock(file, *_IN_FILE)
@@ -37,7 +37,7 @@ class Hold:
                 self.taken = True
 
     def let_go(self) -> None:
-        """Unlock, so that the connection can find out whether it is the last; then close it."""
+        """Unlock before the connection closes, so that it can see whether it is the last."""
         self.taken = False
         if sys.platform == "linux":
             for descriptor in self._files:
@@ -45,14 +45,14 @@ class Hold:
                     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, 0, 0))
 
     def close(self) -> None:
-        """Close the files, after the connection: this lets go of SQLite's own locks as well."""
+        """Close the files after the connection, because this releases SQLite's locks as well."""
         self.taken = False
         while self._files:
             with contextlib.suppress(OSError):  # Other code closed it.
                 os.close(self._files.pop())
 
     def is_closed(self) -> bool:
-        """Say whether other code of this process closed a file under it."""
+        """Say whether other code of this process closed one of the files."""
         try:
             for descriptor in self._files:
                 os.fstat(descriptor)

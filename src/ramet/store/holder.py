@@ -1,4 +1,4 @@
-"""Which process holds the lock that a store's writers wait for, where Linux tells."""
+"""Finds the process that holds a store's lock, on Linux."""
 
 import os
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from ramet.store import turnstile
 _PROC = Path("/proc")
 # Bytes of the index of SQLite's write-ahead log: the locks to write, to copy back, to recover.
 WRITE, RECOVER = 120, 122
-# Linux lists locks page by page; one may be missed when others change meanwhile.
+# Linux lists locks page by page, and one may be missed if others change meanwhile.
 LOOKS = 3
 # Characters of a command line that are shown.
 SHOWN = 60
 
 
 class Lock(NamedTuple):
-    """A lock as /proc/locks has it."""
+    """A line of /proc/locks."""
 
     pid: int
     device: int
@@ -27,7 +27,7 @@ class Lock(NamedTuple):
 
     @classmethod
     def read(cls, line: str) -> "Lock | None":
-        """Return a lock that keeps others out; None for one that is shared or waited for.
+        """Return an exclusive lock; None for one that is shared or waited for.
 
         >>> Lock.read("7: FLOCK  ADVISORY  WRITE 998 fe:00:2181 0 EOF")
         Lock(pid=998, device=65024, inode=2181, first=0)
@@ -54,16 +54,16 @@ class Holder(NamedTuple):
 
 
 def holder_of(store: Path) -> Holder | None:
-    """Return the process that keeps others from writing to a store, if it can be seen."""
+    """Return the process that keeps others from writing to a store, if it is visible."""
     for _ in range(LOOKS):
-        if (found := _found(store)) is not None:
+        if (found := _find(store)) is not None:
             return found
     return None
 
 
-def _found(store: Path) -> Holder | None:
+def _find(store: Path) -> Holder | None:
     held, name = list(_locks()), os.path.realpath(store)
-    # In this order: those who wait hold the turnstile for a moment whenever they try.
+    # In this order, because waiting processes hold the turnstile for a moment at each attempt.
     for suffix, bytes_ in (
         ("-shm", range(WRITE, RECOVER + 1)),
         ("", None),
@@ -88,7 +88,7 @@ def _locks() -> Iterator[Lock]:
     for line in lines:
         try:
             lock = Lock.read(line)
-        except ValueError:  # Of a kind that this does not know.
+        except ValueError:  # A line of an unknown kind.
             continue
         if lock is not None:
             yield lock
@@ -99,7 +99,7 @@ def _program(pid: int) -> str:
         words = (_PROC / str(pid) / "cmdline").read_text(errors="replace").rstrip("\0").split("\0")
     except OSError:
         return ""
-    # Without the folders, which would leave no room for what tells one program from another.
+    # Without folders, to leave room for what distinguishes programs.
     names = [Path(word).name if word.startswith("/") else word for word in words]
     line = " ".join(names)
     line = "".join(one if one.isprintable() else "?" for one in line)

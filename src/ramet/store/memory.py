@@ -1,4 +1,4 @@
-"""A store for one process, and the model that the durable ones are tested against."""
+"""A store in memory, which is also the model that other stores are tested against."""
 
 import threading
 from collections.abc import Collection, Sequence
@@ -11,13 +11,13 @@ from ramet.clock import Clock, SystemClock
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, fold
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
-from ramet.store.refusals import copied_moved, lease_lost, log_moved, run_not_found
+from ramet.store.refusals import lease_lost, log_moved, run_not_found, source_moved
 from ramet.store.summary import Summary
 
 
 @dataclass(slots=True)
 class _Row:
-    """A member's row: how it stands, and who holds it."""
+    """A member: how it stands, and which worker holds it."""
 
     standing: Standing
     token: int = 0
@@ -31,7 +31,7 @@ class _Row:
 
 @dataclass(slots=True)
 class _Record:
-    """One run's rows. Events are kept as bytes, so that reading gives values, as from a file."""
+    """A run. Its events are kept as bytes, so that each read returns new values, as from a file."""
 
     opening: RunOpened
     rows: list[_Row]
@@ -51,7 +51,7 @@ class _Record:
 
 
 class MemoryStore:
-    """Keeps everything in memory, safely for many threads."""
+    """Keeps everything in memory, for many threads of one process."""
 
     def __init__(self, clock: Clock | None = None, processes: Processes | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -64,7 +64,7 @@ class MemoryStore:
             if opening.name not in self._records:
                 rows = [_Row(standing(member)) for member in fold([opening])]
                 round_ = 0 if opening.synchronous else None
-                # What others read, who find a list where this worker may have had a tuple.
+                # As other workers read it: with lists where this worker may have had tuples.
                 read = cast(RunOpened, decode(encode(opening)))
                 record = _Record(read, rows, opening.steps, round_)
                 self._write(record, worker, [read])
@@ -102,7 +102,7 @@ class MemoryStore:
 
     def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
         with self._lock:
-            row = self._held(lease)
+            row = self._check_held(lease)
             row.heard_at, row.process = self._clock.uptime(), self._processes.this()
             row.lease = replace(lease, expires_at=row.heard_at + ttl_s)
             return row.lease
@@ -134,12 +134,12 @@ class MemoryStore:
     ) -> int:
         with self._lock:
             record = self._record(lease.run)
-            self._held(lease)
+            self._check_held(lease)
             if after is not None and after != record.head:
                 raise log_moved(lease.run, after, record.head)
             for source in copied:
                 if record.rows[source.member].standing.checkpoint != source.checkpoint:
-                    raise copied_moved(lease, source)
+                    raise source_moved(lease, source)
             self._write(record, lease.worker, events, took_s=self._clock.uptime() - lease.given_at)
             for after_it in standings:
                 self._put(record.rows[after_it.member], after_it, writer=lease.member)
@@ -183,11 +183,11 @@ class MemoryStore:
 
     def _live(self, row: _Row) -> bool:
         held = row.lease is not None and row.lease.expires_at > self._clock.uptime()
-        return held and not self._processes.gone(row.process)
+        return held and not self._processes.is_gone(row.process)
 
     def _silent_s(self, row: _Row) -> float | None:
-        """Return the seconds since a worker was last heard of that holds a member."""
-        if row.lease is None or self._processes.gone(row.process):
+        """Return the seconds since the worker that holds a member was last heard of."""
+        if row.lease is None or self._processes.is_gone(row.process):
             return None
         return self._clock.uptime() - row.heard_at
 
@@ -215,7 +215,7 @@ class MemoryStore:
         )
         return row.lease
 
-    def _held(self, lease: Lease) -> _Row:
+    def _check_held(self, lease: Lease) -> _Row:
         row = self._record(lease.run).rows[lease.member]
         if row.token == lease.token and row.lease is not None:
             return row
@@ -246,7 +246,7 @@ class MemoryStore:
             row.lost = 0
         row.standing = standing
         if standing.member != writer:
-            # Whoever is still at work on it works on what is no more.
+            # A worker that still trains it does so from an outdated state.
             row.token += 1
             row.lease = None
 

@@ -1,4 +1,4 @@
-"""A store's file as it is looked at: nothing is written, brought up, copied back or deleted."""
+"""The file of a store that is only read: nothing in it or beside it is changed."""
 
 import contextlib
 import os
@@ -19,14 +19,14 @@ from ramet.store.schema import is_old, migrate, schema_of, set_up
 from ramet.store.sharing import InUse, sharing
 
 T = TypeVar("T")
-# Between attempts, of which more than one is rare.
+# Between attempts; more than one is rare.
 PAUSE_S = 0.01
-# At most; who looks is better off with an error than with no answer.
+# At most: an error is better than no answer.
 PATIENCE_S = 60.0
 
 
 class ReadOnlyDatabase:
-    """Opens the file anew for each read, so that nothing is held in between."""
+    """Opens the file for each read, and holds nothing in between."""
 
     def __init__(
         self, path: Path, *, clock: Clock, processes: Processes, patience_s: float
@@ -35,20 +35,20 @@ class ReadOnlyDatabase:
         self._clock, self._processes = clock, processes
         self._patience_s = min(patience_s, PATIENCE_S)
         self._lock = threading.Lock()
-        # A copy of a store of an older schema, brought up, and the files that it is of.
+        # A migrated copy of a store with an older schema, and the files that it was made from.
         self._brought_up: tuple[Files, sqlite3.Connection] | None = None
         self._sharing = sharing(path)
         forking.watch(self)
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what a query finds in one snapshot."""
+        """Return the result of a query of one snapshot."""
         # SQLite keeps the log beside the file that a link leads to.
         name = os.path.realpath(self.path)
         for _ in self._attempts():
             before = Files.of(name)
             try:
                 with self._lock:
-                    found = self._found(before, query)
+                    found = self._look(before, query)
             except Exception as error:
                 if not _in_vain(before, Files.of(name), error):
                     self._refuse(error)
@@ -59,32 +59,32 @@ class ReadOnlyDatabase:
         raise file_refusals.store_busy(self.path, self._patience_s)
 
     def writing(self, **_: float) -> AbstractContextManager[sqlite3.Connection]:
-        """Refuse, whatever the settings are."""
+        """Raise StoreReadOnly."""
         raise file_refusals.only_read(self.path)
 
     def close(self) -> None:
-        """Drop the copy of an older store; no connection to a file stays open."""
+        """Drop the copy of an older store. No connection to a file is open between reads."""
         with self._lock:
             self._drop()
 
     def pause(self) -> None:
-        """Wait for a read that is going on, and let none begin until ``resume``."""
+        """Wait for a running read, and let none begin until ``resume``."""
         self._lock.acquire()
         self._drop()
 
     def resume(self) -> None:
-        """Let it be read again."""
+        """Let reads begin again."""
         self._lock.release()
 
-    def _found(self, files: Files, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Open the file in the way that leaves it as it is."""
+    def _look(self, files: Files, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Open the file in the way that leaves it unchanged."""
         if not self.path.is_file():
             why = "it is no file" if self.path.exists() else "there is none"
             raise file_refusals.not_a_store(self.path, why)
         if files.lost:
             raise file_refusals.log_missing(self.path)
         if files.alone:
-            # As is all that others do to it; so it is looked at again afterwards.
+            # SQLite ignores changes by others then, so the caller compares the files afterwards.
             return self._through("immutable=1", query)
         try:
             with self._sharing.look() as read_only:
@@ -98,12 +98,13 @@ class ReadOnlyDatabase:
     def _through(self, options: str, query: Callable[[sqlite3.Connection], T]) -> T:
         uri = f"{Path(os.path.realpath(self.path)).as_uri()}?mode=ro&{options}"
         with closing(_connect(uri)) as connection:
-            return self._asked(connection, query)
+            return self._ask(connection, query)
 
     def _aside(self, files: Files, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Read a copy, where the log cannot be read in its place because nothing may be made there.
+        """Read a copy, if the log cannot be read in its place.
 
-        A killed run has left it, and then the disk or the folder became read-only.
+        Reading it there needs shared memory, which cannot be created on a read-only disk or in a
+        folder without write permission.
         """
         source = os.path.realpath(self.path)
         with tempfile.TemporaryDirectory(prefix="ramet-look-") as folder:
@@ -114,10 +115,10 @@ class ReadOnlyDatabase:
             if Files.of(source) != files:
                 raise _Written
             with closing(_connect(copy.as_uri())) as connection:
-                return self._asked(connection, query)
+                return self._ask(connection, query)
 
-    def _asked(self, connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what a query finds, in a copy in memory that is brought up if the file is old."""
+    def _ask(self, connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Return the result of a query, of a migrated copy in memory if the schema is old."""
         set_up(connection, self._processes)
         connection.execute("PRAGMA query_only = ON")
         connection.execute("BEGIN")
@@ -129,7 +130,7 @@ class ReadOnlyDatabase:
         return query(self._copy_of(connection))
 
     def _copy_of(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """Return a copy that is brought up, the same as before if the file did not change."""
+        """Return a migrated copy, the same as before if the file did not change."""
         files = Files.of(os.path.realpath(self.path))
         if self._brought_up is not None and self._brought_up[0] == files and files.alone:
             return self._brought_up[1]
@@ -164,7 +165,7 @@ class ReadOnlyDatabase:
             yield
 
     def _refuse(self, error: Exception) -> None:
-        """Raise what ramet says to what SQLite or the system did."""
+        """Raise ramet's error for an error of SQLite or the system."""
         if isinstance(error, sqlite3.Error):
             raise file_refusals.not_read(error, self.path, self._patience_s) from error
         if isinstance(error, UnicodeDecodeError):
@@ -179,7 +180,7 @@ class _Written(Exception):
 
 
 def _in_vain(before: Files, after: Files, failure: Exception | None = None) -> bool:
-    """Say whether others wrote to what was read as if no one would, or were just at it."""
+    """Say whether a read must be tried again because other processes wrote meanwhile."""
     if isinstance(failure, _Written | InUse):
         return True
     if isinstance(failure, sqlite3.Error) and file_refusals.busy(failure):

@@ -1,4 +1,4 @@
-"""What stores say when they refuse: one wording for all of them."""
+"""The errors of stores, worded alike for all of them."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def log_moved(run: str, after: int, head: int) -> LogMoved:
     )
 
 
-def copied_moved(lease: Lease, source: Standing) -> LogMoved:
+def source_moved(lease: Lease, source: Standing) -> LogMoved:
     return LogMoved(
         f"a copy must be of what its source has when it is written, but member {source.member} of "
         f"run {lease.run!r} went on from {source.checkpoint}; nothing was written: read on, decide "
@@ -37,7 +37,7 @@ def copied_moved(lease: Lease, source: Standing) -> LogMoved:
     )
 
 
-def damaged(what: str, why: str) -> CorruptLog:
+def damage(what: str, why: str) -> CorruptLog:
     return CorruptLog(
         f"a store must say what was written to it, but {what} does not: {why}. The disk, or a copy "
         f"of the file, damaged it; put back a copy of the store that is whole"

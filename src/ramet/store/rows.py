@@ -23,22 +23,22 @@ from ramet.store.checked import (
     read_run,
     read_seats,
 )
-from ramet.store.refusals import copied_moved, damaged, lease_lost, log_moved, run_not_found
+from ramet.store.refusals import damage, lease_lost, log_moved, run_not_found, source_moved
 from ramet.store.statements import queries
 from ramet.store.summary import Summary
 from ramet.wording import is_text
 
 
 class Free(NamedTuple):
-    """A member that may be leased."""
+    """A member that can be leased."""
 
     member: int
     trained: int
-    # The last one given.
+    # The token of its last lease.
     token: int
     # How many leases of this turn ran out and were taken over.
     lost: int
-    # When the worker was last heard of that fell silent with it.
+    # When the worker that fell silent with it was last heard of.
     heard_at: float | None
 
 
@@ -78,7 +78,7 @@ class Rows:
         return self._all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
 
     def events(self, after: int, most: int | None = None) -> list[Logged]:
-        """Return the events behind a number, or the first of them."""
+        """Return the events behind a number, at most ``most``."""
         found = self._connection.execute(
             queries()["events"],
             {
@@ -88,28 +88,28 @@ class Rows:
                 "most_bytes": MOST_BYTES,
             },
         )
-        # One by one: the rows of a long log take as much memory as what they are read as.
+        # One by one, because the rows of a long log take as much memory as its events.
         return read_log(self.row, found, after=after, most=most)
 
     def summary(self) -> Summary | None:
-        """Return how the run stood some events ago; None if no usable summary is on record."""
+        """Return how the run stood some events ago; None if there is no usable summary."""
         with suppress(RametError):
             return self._summary()
         return None
 
     def summary_is_damaged(self) -> bool:
-        """Say whether there is a summary that cannot be read; the log says all that it does."""
+        """Say whether there is a summary that cannot be read."""
         try:
             self._summary()
         except UnknownSchema:
-            # The run goes on with one of this version.
+            # A summary of this version will replace it.
             return False
         except RametError:
             return True
         return False
 
     def sum_up(self) -> None:
-        """Bring the summary up if that is due."""
+        """Write a new summary if one is due."""
         summary = self.summary()
         if not (due := summaries.due(summary, self.head)):
             return
@@ -118,7 +118,7 @@ class Rows:
         except RametError:
             if summary is None:
                 raise
-            # The log does not go on from it, so it is not of this log.
+            # The log does not follow from this summary, so it belongs to another log.
             self._read_on(None, due)
 
     def seats(self) -> list[Seat]:
@@ -136,7 +136,7 @@ class Rows:
         return self._free("preferred_free", prefer=prefer, trained=first.trained, **moment) or first
 
     def due(self, member: int, turn: int) -> Free | None:
-        """Return a member if it may train this turn, whoever holds it."""
+        """Return a member if it can train this turn, even if it is leased."""
         return self._free("due", member=member, turn=turn)
 
     def lease(self, free: Free, worker: str, ttl_s: float) -> Lease:
@@ -156,7 +156,7 @@ class Rows:
         return self.hold(lease, ttl_s)
 
     def hold(self, lease: Lease, ttl_s: float) -> Lease:
-        """Have a lease last from now on."""
+        """Let a lease last for ``ttl_s`` seconds from now."""
         now = self._clock.uptime()
         held = replace(lease, expires_at=now + ttl_s)
         self._one(
@@ -173,7 +173,7 @@ class Rows:
         )
         return held
 
-    def held_by(self, worker: str) -> list[tuple[int, int]]:
+    def find_held(self, worker: str) -> list[tuple[int, int]]:
         """Return the members that a worker holds, each with its token."""
         return self._all("held_by", run=self.row.id, worker=worker)
 
@@ -182,26 +182,26 @@ class Rows:
         self._one("let_go", run=self.row.id, member=member, token=token)
 
     def check_held(self, lease: Lease) -> None:
-        """Raise LeaseLost unless this lease is the last one given, and still is."""
+        """Raise LeaseLost unless this is the member's last lease, and it was not released."""
         worker, token = self._one("holder", run=self.row.id, member=lease.member)
         if worker is None or token != lease.token:
             raise lease_lost(lease, ago_s=self._clock.uptime() - lease.expires_at, holder=worker)
 
     def check_head(self, after: int | None) -> None:
-        """Raise LogMoved if others wrote behind this event."""
+        """Raise LogMoved if there are events behind this one."""
         if after not in {None, self.head}:
             raise log_moved(self.name, after, self.head)
 
     def check_copied(self, lease: Lease, copied: Iterable[Standing]) -> None:
-        """Raise LogMoved if one of these has another checkpoint by now."""
+        """Raise LogMoved if one of these members has another checkpoint by now."""
         for source in copied:
             (checkpoint,) = self._one("checkpoint", run=self.row.id, member=source.member)
             if checkpoint != source.checkpoint:
-                raise copied_moved(lease, source)
+                raise source_moved(lease, source)
 
     def write(self, worker: str, events: Sequence[bytes], *, under: Lease | None = None) -> None:
-        """Write events behind the last, and how long the lease had been held for them."""
-        # As SQLite returns them, whatever kind of numbers a clock has.
+        """Write events behind the last, with the time that the lease was held."""
+        # Floats, as SQLite returns them; a clock may have other numbers.
         at = float(self._clock.now())
         took_s = None if under is None else float(self._clock.uptime() - under.given_at)
         rows = [
@@ -219,7 +219,7 @@ class Rows:
         self._connection.executemany(queries()["put"], checked)
 
     def move_on(self, *, steps: int | None = None, round: int | None = None) -> None:  # noqa: A002 - as in the protocol
-        """Record the last event and, where one is given, another budget or round."""
+        """Record the last event and, if given, a new budget or round."""
         if steps is not None:
             self.row = self.row._replace(steps=steps)
         if round is not None:
@@ -227,7 +227,7 @@ class Rows:
         self._one("move_on", **self.row._asdict(), checksum=checksum(self.row))
 
     def _summary(self) -> Summary | None:
-        """Return the summary, if there is one, and refuse it unless it can be of this run."""
+        """Return the summary, if there is one; raise if it is damaged or of another run."""
         row = self._one("summary", run=self.row.id)
         if row is None:
             return None
@@ -240,9 +240,9 @@ class Rows:
         return summary
 
     def _read_on(self, summary: Summary | None, most: int) -> None:
-        """Record the summary that the next events lead to."""
+        """Write the summary after the next events."""
         news = self.events(-1 if summary is None else summary.last, most)
-        data = summaries.encode(summaries.summed_up(summary, news, self.name))
+        data = summaries.encode(summaries.summarize(summary, news, self.name))
         self._one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
 
     def _free(self, query: str, **values: Any) -> Free | None:
@@ -262,7 +262,7 @@ def names(connection: sqlite3.Connection) -> list[str]:
     found = [name for (name,) in connection.execute(queries()["names"])]
     for name in found:
         if not (isinstance(name, str) and is_text(name)):
-            raise damaged(f"the name of run {name!r}", "it is not text in UTF-8")
+            raise damage(f"the name of run {name!r}", "it is not text in UTF-8")
     return found
 
 
@@ -294,4 +294,4 @@ def _whole(free: Free, run: str) -> Free:
     *numbers, heard_at = free
     if all(isinstance(number, int) for number in numbers) and isinstance(heard_at, float | None):
         return free
-    raise damaged(f"the row of member {free.member!r} of run {run!r}", "its numbers are none")
+    raise damage(f"the row of member {free.member!r} of run {run!r}", "its numbers are none")

@@ -1,4 +1,4 @@
-"""The tables of a store: made, brought up, and told from those of others."""
+"""The tables of a store: created, migrated, and distinguished from those of other programs."""
 
 import functools
 import re
@@ -31,17 +31,17 @@ def set_up(connection: sqlite3.Connection, processes: Processes) -> None:
     connection.text_factory = functools.partial(str, encoding="utf-8", errors="surrogateescape")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
     # Queries ask whether the process that holds a lease still exists.
-    connection.create_function("gone", 1, functools.partial(_gone, processes))
+    connection.create_function("gone", 1, functools.partial(_is_gone, processes))
 
 
-def _gone(processes: Processes, process: bytes | None) -> bool:
-    return processes.gone(None if process is None else process.decode(errors="replace"))
+def _is_gone(processes: Processes, process: bytes | None) -> bool:
+    return processes.is_gone(None if process is None else process.decode(errors="replace"))
 
 
 def leave_log(connection: sqlite3.Connection) -> None:
-    """Have closing a connection not copy its log back, where Python can say so.
+    """Keep SQLite from copying the log back when the connection is closed.
 
-    Where it cannot, the hold on the store has the same effect.
+    Python before 3.12 cannot set this; there, the hold on the store has the same effect.
     """
     _configure(connection, "SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE")
 
@@ -53,7 +53,7 @@ def _configure(connection: sqlite3.Connection, option: str) -> None:
 
 
 def schema_of(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the schema that a store has, 0 if the file is empty; refuse what is no store.
+    """Return the version of a store's schema, 0 if the file is empty; raise if it is no store.
 
     Reads several things, so the caller has begun a transaction.
     """
@@ -62,15 +62,15 @@ def schema_of(connection: sqlite3.Connection, path: Path) -> int:
     if (found or version) and pragma(connection, "application_id") != APPLICATION_ID:
         raise file_refusals.not_a_store(path, "it is the database of another program")
     check_version(version, path)
-    if altered := _altered(found, dict(_made(migrations()[:version]))):
-        raise file_refusals.altered(path, altered)
+    if altered := _find_difference(found, dict(_make(migrations()[:version]))):
+        raise file_refusals.schema_altered(path, altered)
     return version
 
 
 def check_version(version: int, path: Path) -> None:
-    """Refuse what a newer ramet brought up, or no ramet."""
+    """Raise an error for a schema that this version of ramet does not know."""
     if version < 0:
-        raise file_refusals.altered(path, f"the schema number {version}")
+        raise file_refusals.schema_altered(path, f"the schema number {version}")
     if version > len(migrations()):
         raise file_refusals.newer(path, version, len(migrations()))
 
@@ -81,7 +81,7 @@ def is_old(version: int) -> bool:
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring a store up, or make one in an empty file."""
+    """Apply the missing migrations, all of them to an empty file."""
     connection.execute("BEGIN IMMEDIATE")
     # Another process may have done it meanwhile.
     version = pragma(connection, "user_version")
@@ -100,8 +100,8 @@ def pragma(connection: sqlite3.Connection, name: str) -> Any:
 
 
 @functools.cache
-def _made(scripts: tuple[str, ...]) -> tuple[tuple[Any, str], ...]:
-    """Return what the database holds once these migrations were applied."""
+def _make(scripts: tuple[str, ...]) -> tuple[tuple[Any, str], ...]:
+    """Return the objects of a database after these migrations."""
     connection = sqlite3.connect(":memory:")
     for script in scripts:
         connection.executescript(script)
@@ -124,8 +124,8 @@ def _plain(sql: object) -> str:
     return _SPACES.sub(lambda found: found[1] or " ", _COMMENT.sub("", str(sql))).strip()
 
 
-def _altered(found: dict[Any, str], made: dict[Any, str]) -> str:
-    """Name what is not as it was made, up to the first; nothing if all is."""
+def _find_difference(found: dict[Any, str], made: dict[Any, str]) -> str:
+    """Describe the first difference from the schema as it was made; empty if there is none."""
     return next(_differences(found, made), "")
 
 

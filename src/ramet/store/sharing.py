@@ -1,8 +1,8 @@
-"""Who looks at a store and who writes to it, within one process.
+"""Coordinates the readers and writers of a store within one process.
 
-SQLite has one shared memory for each file and process. Opened for a look, it can only be read, and
-it stays so until all who have it closed it (sqlite.org/src/file/src/os_unix.c): a connection that
-joins meanwhile cannot write.
+SQLite has one shared memory for each file and process. If a reader opened it, it is read-only until
+all connections that use it are closed (sqlite.org/src/file/src/os_unix.c), so a connection that is
+opened meanwhile cannot write.
 """
 
 import os
@@ -14,15 +14,15 @@ from weakref import WeakSet, WeakValueDictionary
 
 
 class InUse(Exception):
-    """Looks that keep the shared memory from being written have to end first."""
+    """Reads that keep the shared memory read-only have to end first."""
 
 
 class Sharing:
-    """Keeps writers of a file from opening it during a look, and such looks from beginning."""
+    """Keeps writers from opening a file during a look, and looks from beginning at wrong times."""
 
     def __init__(self) -> None:
         self._writers: WeakSet[object] = WeakSet()
-        # The threads at it.
+        # The threads that are looking.
         self._looks: list[int] = []
 
     def join(self, writer: object) -> None:
@@ -32,19 +32,19 @@ class Sharing:
 
     @property
     def looked_at(self) -> bool:
-        """Whether who opens the file now could not write to it."""
+        """Whether a connection that is opened now could not write."""
         return bool(self._looks)
 
     @property
     def looked_at_here(self) -> bool:
-        """Whether this thread is in such a look itself, so that waiting for its end is in vain."""
+        """Whether this thread is looking itself, so that waiting would never end."""
         return threading.get_ident() in self._looks
 
     @contextmanager
     def look(self) -> Iterator[bool]:
-        """Yield whether the shared memory must be opened to be read only.
+        """Yield whether the shared memory must be opened read-only.
 
-        Where this process has writers, it must not; they open it to write in any case.
+        If this process has writers, it must not: they need to write to it.
         """
         with _lock:
             read_only = not self._writers
@@ -66,7 +66,7 @@ _shared: "WeakValueDictionary[str, Sharing]" = WeakValueDictionary()
 
 
 def sharing(store: Path) -> Sharing:
-    """Return what all who use a store in this process have in common."""
+    """Return the object that all users of a store in this process share."""
     name = os.path.realpath(store)
     with _lock:
         return _shared.setdefault(name, Sharing())

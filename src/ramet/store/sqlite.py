@@ -27,16 +27,26 @@ from ramet.store.summary import Summary
 T = TypeVar("T")
 # What commits survive: the machine losing "power", or only the death of any "process".
 Durability = Literal["power", "process"]
-# How long a lease is worth waiting for that is only given back: without that it runs out.
+# How long to wait to give a lease back; it runs out without that.
 GIVE_BACK_S = 3.0
 
 
 class SQLiteStore:
-    """Keeps everything in a file, safely for many threads and processes of one machine.
+    """Keeps everything in one file, for many threads and processes of one machine.
 
-    With ``durability="process"`` a power cut may take the last commits along, but not the file.
-    While another process keeps the file locked, this waits, and warnings name that process. Leases
-    are given back within seconds or not at all (StoreBusy): they run out by themselves.
+    While another process keeps the file locked, calls wait, and warnings name that process.
+    ``release`` and ``disown`` wait for seconds only, and then raise StoreBusy: leases run out by
+    themselves.
+
+    Args:
+        path: The file. It is created if it does not exist.
+        durability: What commits survive: a loss of ``"power"``, or only the end of any
+            ``"process"``. In the second case a loss of power may undo the last commits, but does
+            not damage the file.
+        clock: Where the time comes from.
+        processes: What tells whether the process that holds a lease still exists.
+        patience_s: Seconds to wait while others write, before StoreBusy is raised.
+        read_only: Whether nothing is written to the file, created or migrated.
     """
 
     def __init__(
@@ -46,9 +56,7 @@ class SQLiteStore:
         durability: Durability = "power",
         clock: Clock | None = None,
         processes: Processes | None = None,
-        # How long to wait while others write; then StoreBusy is raised.
         patience_s: float = math.inf,
-        # Whether it is looked at only: then nothing is written, brought up or made.
         read_only: bool = False,
     ) -> None:
         if durability not in get_args(Durability):
@@ -56,7 +64,7 @@ class SQLiteStore:
         if why := impossible(os.fspath(path)):
             raise file_refusals.not_a_store(path, why)
         self.path = Path(path).absolute()
-        # What another process opens it by.
+        # Opens the store in another process.
         self._again = partial(
             SQLiteStore,
             self.path,
@@ -76,7 +84,7 @@ class SQLiteStore:
         self._database: Database | ReadOnlyDatabase = opened(
             self.path, clock=self._clock, processes=self._processes, patience_s=patience_s
         )
-        # What is wrong with the file is better said now.
+        # An error in the file is better raised now.
         self.runs()
 
     def __repr__(self) -> str:
@@ -86,13 +94,13 @@ class SQLiteStore:
         return self._again, ()
 
     def close(self) -> None:
-        """Close the file, which is opened again if it is needed."""
+        """Close the file; the next call opens it again."""
         self._database.close()
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         if opening.name not in self.runs():
             self._begin(opening, worker)
-        # Claims go by the members' rows, and are too many to check them.
+        # Claims use the members' rows, and are too frequent to check them each time.
         self.seats(opening.name)
         return self.opening(opening.name)
 
@@ -106,7 +114,7 @@ class SQLiteStore:
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
     ) -> Lease | None:
-        # Workers without a member ask again and again; that must not hold up those who commit.
+        # Workers without a member ask often; that must not delay those that commit.
         if self._in_vain and self._read(run, lambda rows: rows.first_free(prefer)) is None:
             return None
         with self._writing(run) as rows:
@@ -130,7 +138,7 @@ class SQLiteStore:
 
     def disown(self, run: str, *, worker: str) -> list[int]:
         with self._writing(run, at_most_s=GIVE_BACK_S) as rows:
-            held = rows.held_by(worker)
+            held = rows.find_held(worker)
             for member, token in held:
                 rows.let_go(member, token)
         return [member for member, _ in held]
@@ -178,7 +186,7 @@ class SQLiteStore:
         return self._read(run, Rows.seats)
 
     def check(self) -> list[str]:
-        """Say what is wrong with the file; nothing if it is well."""
+        """Return what is wrong with the file, one line for each fault."""
         try:
             lines = self._database.read(self._damages)
         except CorruptStore as error:
@@ -186,22 +194,24 @@ class SQLiteStore:
         return [f"the store {self.path} is damaged: {line}" for line in lines if line != "ok"]
 
     def copy_to(self, path: Path, *, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Write all as it is at one moment to a file.
+        """Copy the store, as it is at one moment, to another file.
 
-        ``meanwhile`` is called once that moment is fixed.
+        Args:
+            path: The file of the copy.
+            meanwhile: Called once that moment is fixed.
         """
 
-        def copied(connection: sqlite3.Connection) -> None:
+        def write_copy(connection: sqlite3.Connection) -> None:
             names(connection)
             meanwhile()
             copy(connection, path)
 
-        self._database.read(copied)
+        self._database.read(write_copy)
 
     def _begin(self, opening: RunOpened, worker: str) -> None:
         written = encode(opening)
         with self._database.writing(synced=self._durable) as connection:
-            # Somebody else may have done it meanwhile.
+            # Another worker may have begun it meanwhile.
             if opening.name not in names(connection):
                 add_run(connection, opening)
                 rows = self._rows(connection, opening.name)
@@ -237,11 +247,11 @@ class SQLiteStore:
 
 
 def _sum_up(rows: Rows) -> None:
-    # A log that leads nowhere must be told of by whoever reads it, not by whoever writes on it. A
-    # fault of ours here must not end a run either: all that a summary does is save time.
+    # A log that breaks the laws is an error for those who read it, not for those who write to it.
+    # An error of ours must not end a run either: all that a summary does is save time.
     try:
         rows.sum_up()
     except Exception:
-        # SQLite has undone the commit as well.
+        # SQLite has rolled the commit back as well.
         if not rows.writing:
             raise

@@ -1,4 +1,4 @@
-"""The SQL of the SQLite store, which is in ``sql/``."""
+"""Reads the SQL of the SQLite store from ``sql/``."""
 
 import functools
 import sqlite3
@@ -12,18 +12,18 @@ _SQL = files("ramet.store") / "sql"
 def queries() -> Mapping[str, str]:
     """Return each query by its name."""
     _, *named = (_SQL / "queries.sql").read_text("utf-8").split("-- name: ")
-    return dict(_named(text) for text in named)
+    return dict(_split_name(text) for text in named)
 
 
 @functools.cache
 def migrations() -> tuple[str, ...]:
-    """Return the scripts that bring a file up, one schema a script."""
+    """Return the migrations in order: one script for each version of the schema."""
     scripts = sorted((_SQL / "schema").iterdir(), key=lambda script: script.name)
     return tuple(script.read_text("utf-8") for script in scripts)
 
 
 def statements(script: str) -> Iterator[str]:
-    r"""Split a script at the ends of statements; ``executescript`` would commit what is open.
+    r"""Split a script into statements; ``executescript`` would commit an open transaction.
 
     >>> list(statements("SELECT 1;\nSELECT\n2;\n"))
     ['SELECT 1;\n', 'SELECT\n2;\n']
@@ -36,6 +36,6 @@ def statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _named(text: str) -> tuple[str, str]:
+def _split_name(text: str) -> tuple[str, str]:
     name, _, query = text.split("\n", 2)
     return name, query.strip()

@@ -1,4 +1,4 @@
-"""What a store keeps of a run's population, so that looking at it reads little of a long log."""
+"""Summaries of a run's population, which save reading the whole of a long log."""
 
 import math
 from collections import Counter
@@ -14,17 +14,18 @@ from ramet.population import Checkpoint, Curve, Member, Population
 from ramet.replica import Replica
 from ramet.space import Space
 
-# A summary is due after so many events, and in a large population after so many for each member.
+# The number of events between two summaries: the larger of the first, and the second for each
+# member.
 EVERY, EVERY_PER_MEMBER = 1_000, 4
 # Events that one commit reads at most, in a store without summaries that has a long log: these, or
 # those between two summaries if that is more, up to the second number.
 CATCH_UP, MOST_CATCH_UP = 4_000, 20_000
-# Raised whenever a summary says something else. Summaries of other versions are not used.
+# Incremented when the contents change. Summaries of other versions are not used.
 VERSION = 1
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A population as the events up to a number left it, without curves and strategies' notes.
+    """The population after the events up to ``last``, without curves and strategies' notes.
 
     It is computed from the log alone. Without a summary, a run only takes longer to read.
     """
@@ -33,7 +34,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     v: int
     # The name of the run.
     run: str
-    # Of the last event that it includes.
+    # The number of the last event that it includes.
     last: int
     population: Population
     # The copies that each member made.
@@ -41,14 +42,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def due(summary: Summary | None, head: int) -> int:
-    """Return how many events a new summary reads on; 0 if it is not time for one yet."""
+    """Return how many events a new summary adds; 0 if none is due yet."""
     last, members = (-1, 0) if summary is None else (summary.last, len(summary.population))
     interval = max(EVERY, EVERY_PER_MEMBER * members)
     return 0 if head - last < interval else min(max(CATCH_UP, interval), MOST_CATCH_UP)
 
 
 class Tally:
-    """Reads a log on from a summary, and sums it up; it takes no more memory for a longer log."""
+    """Continues a summary with later events. Its memory does not grow with the log."""
 
     def __init__(self, run: str, summary: Summary | None = None) -> None:
         self._run = run
@@ -71,7 +72,7 @@ class Tally:
 
     def read(self, news: Sequence[Logged]) -> None:
         """Read the events behind the last."""
-        # An interrupt in the midst must not have part of it read twice.
+        # After an interrupt, no part may be read twice.
         copies = self.copies.copy()
         with self._replica.attempt() as attempt:
             follow(news, self._replica, self._run)
@@ -81,7 +82,7 @@ class Tally:
         self._trim()
 
     def summary(self) -> Summary:
-        """Return what was read."""
+        """Return the summary of the events that were read."""
         return Summary(
             v=VERSION,
             run=self._run,
@@ -99,8 +100,8 @@ class Tally:
             self._replica.put(data=None)
 
 
-def summed_up(summary: Summary | None, news: Sequence[Logged], run: str) -> Summary:
-    """Return the summary that events lead to, from nothing or from an earlier one."""
+def summarize(summary: Summary | None, news: Sequence[Logged], run: str) -> Summary:
+    """Return the summary after these events, from the beginning or from an earlier summary."""
     tally = Tally(run, summary)
     for first in range(0, len(news), EVERY):
         tally.read(news[first : first + EVERY])
@@ -125,9 +126,9 @@ def decode(data: bytes) -> Summary:
 
 
 def check(summary: Summary, opening: RunOpened, *, head: int, steps: int) -> None:
-    """Refuse a summary that no log can lead to which begins and ends as this run's does.
+    """Raise CorruptLog for a summary that is impossible in this run.
 
-    ``steps`` is the budget of each member by now. What passes may be wrong all the same.
+    ``steps`` is the present budget of each member. A summary that passes may still be wrong.
     """
     try:
         laws = _laws(summary, opening, head, steps)
@@ -143,7 +144,7 @@ def check(summary: Summary, opening: RunOpened, *, head: int, steps: int) -> Non
 def _laws(
     summary: Summary, opening: RunOpened, head: int, steps: int
 ) -> Iterator[tuple[str, bool]]:
-    """Yield what must be so, the more basic first, and whether it is."""
+    """Yield each law, the more basic first, and whether it holds."""
     whole, births, last = summary.population, opening.births, summary.last
     yield f"the name {opening.name!r}", summary.run == opening.name
     yield f"a last event from 0 to {head}", 0 <= last <= head
@@ -183,7 +184,7 @@ def _is_left(checkpoint: Checkpoint, whole: Population) -> bool:
     return checkpoint.turn < whole.members[checkpoint.member].turn
 
 
-def _described(what: Any) -> Any:
+def _describe(what: Any) -> Any:
     if isinstance(what, Space):
         return what.describe()
     raise NotImplementedError(f"a summary holds no {type(what).__name__}")
@@ -200,7 +201,7 @@ class _Versioned(msgspec.Struct):
     v: int = 0
 
 
-# What comes of reading as a summary what is none.
+# Everything that reading an invalid summary can raise.
 _NO_SUMMARY = (
     RametError,
     msgspec.MsgspecError,
@@ -212,5 +213,5 @@ _NO_SUMMARY = (
     RecursionError,
 )
 _versions = msgspec.json.Decoder(_Versioned)
-_encoder = msgspec.json.Encoder(enc_hook=_described)
+_encoder = msgspec.json.Encoder(enc_hook=_describe)
 _decoder: msgspec.json.Decoder[Summary] = msgspec.json.Decoder(Summary, dec_hook=_read_back)

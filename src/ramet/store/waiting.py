@@ -1,40 +1,40 @@
-"""What is said of a store that others keep locked, while it is waited for."""
+"""Warnings about a store that another process keeps locked."""
 
 import logging
 import time
 from pathlib import Path
 
 from ramet.clock import Clock
-from ramet.store.file_refusals import freed_by
+from ramet.store.file_refusals import remedy_for
 from ramet.store.holder import LOOKS, Holder, holder_of
 
 logger = logging.getLogger("ramet")
 
-# How often it is looked who holds the lock.
+# How often to look for the process that holds the lock.
 LOOK_EVERY_S = 1.0
-# Seconds that one process is seen to hold it before it is said, and at most between two times; in
-# between they double. Many who write in turn are no reason to say anything.
+# Seconds that one process holds the lock before the first warning, and at most between two
+# warnings; in between they double. Many processes that write in turn are no reason to warn.
 FIRST_SAID_S, LAST_SAID_S = 5.0, 600.0
 
 
 class Waiting:
-    """Says for all threads of a process whom they wait for: once, then now and then."""
+    """Warns, for all threads of this process, which process they wait for."""
 
     def __init__(self, store: Path, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._holder: Holder | None = None
-        # When that one was first seen to hold the lock, and when it was looked last.
+        # When that process was first seen to hold the lock, and the time of the last look.
         self._since: float | None = None
         self._looked_at = 0.0
         self._said_at: float | None = None
 
     def is_due(self, waited_s: float) -> bool:
-        """Say whether it is time to look who is waited for."""
+        """Say whether it is time to look for the process that holds the lock."""
         return waited_s >= LOOK_EVERY_S and self._clock.uptime() - self._looked_at >= LOOK_EVERY_S
 
     def look(self) -> None:
-        """Look who holds the lock, and warn if it is the same process as long before."""
-        now, holder = self._clock.uptime(), self._seen()
+        """Find the process that holds the lock; warn if it has held it for long."""
+        now, holder = self._clock.uptime(), self._find_holder()
         self._looked_at = now
         if self._since is None or _number(holder) != _number(self._holder):
             self._since, self._said_at = now, None
@@ -46,14 +46,14 @@ class Waiting:
             self._say(held_s)
 
     def over(self) -> None:
-        """Say that the wait is over, if anything was said of it."""
+        """Log that the wait is over, if there was a warning."""
         if self._said_at is not None:
             fields = {"store": str(self._store)}
             logger.info("the store %(store)s is free again", fields, extra=fields)
         self._holder = self._since = self._said_at = None
 
-    def _seen(self) -> Holder | None:
-        """Return who holds the lock: the same process as before, if it is seen at all."""
+    def _find_holder(self) -> Holder | None:
+        """Return the process that holds the lock, preferably the same as before."""
         looks = (holder_of(self._store) for _ in range(LOOKS))
         found = [holder for holder in looks if holder is not None]
         same = (holder for holder in found if holder.pid == _number(self._holder))
@@ -68,15 +68,15 @@ class Waiting:
             "pid": _number(holder),
             "stopped": holder is not None and holder.stopped,
         }
-        told = {
+        words = {
             "who": str(holder or "another process"),
             "since": time.strftime("%Y-%m-%d %H:%M:%S", since),
-            "remedy": freed_by(holder),
+            "remedy": remedy_for(holder),
         }
         logger.warning(
             "the store %(store)s cannot be written: %(who)s has kept it locked for %(held_s).0f s "
             "or longer, since %(since)s; %(remedy)s. This process waits, and goes on after that",
-            {**fields, **told},
+            {**fields, **words},
             extra=fields,
         )
 

@@ -1,6 +1,7 @@
-"""What tests of ramet, and of what is built on it, are written with.
+"""Tools for tests of ramet, and of stores, blobs and strategies of your own.
 
-``ramet.testing.store`` holds the contract that every store passes; it needs pytest.
+``ramet.testing.store.StoreContract`` and ``ramet.testing.blobs.BlobsContract`` are the tests that
+every store and all blobs must pass. They need pytest.
 """
 
 from ramet.testing.clock import FakeClock

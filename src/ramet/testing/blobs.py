@@ -19,16 +19,16 @@ from ramet.digest import Buffer, digest
 from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
 from ramet.population import Checkpoint
 
-# All that a run may be called, and what a careless store takes for the same or for a path.
+# Names that a run may have, which careless blobs confuse with each other or with paths.
 NAMES = ("lm", "LM", "l/m", "../lm", "..", ".", "lm.", "", "con", "%", "ä", "\ud800", "x" * 300)
 
 
 def key_of(*chunks: Buffer, member: int = 3, turn: int = 17) -> str:
-    """Return the key that a run puts bytes under."""
+    """Return the key that a run gives to these bytes."""
     return Checkpoint(member=member, turn=turn, step=0, digest=digest(chunks)).key
 
 
-def kept(blobs: Blobs, *chunks: Buffer, run: str = "lm", turn: int = 17) -> str:
+def keep(blobs: Blobs, *chunks: Buffer, run: str = "lm", turn: int = 17) -> str:
     """Put bytes; return their key."""
     key = key_of(*chunks, turn=turn)
     blobs.put(run, key, chunks)
@@ -36,7 +36,7 @@ def kept(blobs: Blobs, *chunks: Buffer, run: str = "lm", turn: int = 17) -> str:
 
 
 class BlobsContract:
-    """The tests. All blobs pass all of them."""
+    """All tests that blobs must pass."""
 
     @pytest.fixture
     def blobs(self) -> Blobs:
@@ -50,25 +50,25 @@ class BlobsContract:
     def test_what_was_put_is_got_back_whatever_its_chunks(
         self, blobs: Blobs, chunks: Sequence[Buffer]
     ) -> None:
-        assert bytes(blobs.get("lm", kept(blobs, *chunks))) == b"".join(chunks)
+        assert bytes(blobs.get("lm", keep(blobs, *chunks))) == b"".join(chunks)
 
     def test_what_was_got_cannot_be_written_on(self, blobs: Blobs) -> None:
-        assert memoryview(blobs.get("lm", kept(blobs, b"abc"))).readonly
+        assert memoryview(blobs.get("lm", keep(blobs, b"abc"))).readonly
 
     def test_what_was_put_does_not_follow_the_memory_it_came_from(self, blobs: Blobs) -> None:
         weights = np.zeros(1000, np.uint8)
-        key = kept(blobs, weights.data)
+        key = keep(blobs, weights.data)
         weights += 1
         assert bytes(blobs.get("lm", key)) == bytes(1000)
 
     def test_what_was_got_stays_whole_when_it_is_deleted(self, blobs: Blobs) -> None:
-        key = kept(blobs, b"x" * 10_000)
+        key = keep(blobs, b"x" * 10_000)
         held = blobs.get("lm", key)
         blobs.delete("lm", [key])
         assert bytes(held) == b"x" * 10_000
 
     def test_what_was_never_put_is_missing(self, blobs: Blobs) -> None:
-        kept(blobs, b"abc")
+        keep(blobs, b"abc")
         with pytest.raises(CheckpointMissing, match=f"{key_of(b'other')} of run 'lm' is not in"):
             blobs.get("lm", key_of(b"other"))
 
@@ -86,11 +86,11 @@ class BlobsContract:
 
     def test_sizes_are_of_all_that_is_there(self, blobs: Blobs) -> None:
         assert blobs.sizes("lm") == {}
-        keys = [kept(blobs, bytes(size), turn=size) for size in (0, 1, 5000)]
+        keys = [keep(blobs, bytes(size), turn=size) for size in (0, 1, 5000)]
         assert blobs.sizes("lm") == dict(zip(keys, (0, 1, 5000), strict=True))
 
     def test_only_what_is_named_is_deleted(self, blobs: Blobs) -> None:
-        gone, stays = kept(blobs, b"abc", turn=1), kept(blobs, b"abc", turn=2)
+        gone, stays = keep(blobs, b"abc", turn=1), keep(blobs, b"abc", turn=2)
         blobs.delete("lm", [gone, key_of(b"never put")])
         assert blobs.sizes("lm") == {stays: 3}
         with pytest.raises(CheckpointMissing):
@@ -98,7 +98,7 @@ class BlobsContract:
 
     def test_runs_are_kept_apart_whatever_they_are_called(self, blobs: Blobs) -> None:
         for size, run in enumerate(NAMES):
-            kept(blobs, bytes(size), run=run)
+            keep(blobs, bytes(size), run=run)
         assert [[*blobs.sizes(run).values()] for run in NAMES] == [[n] for n in range(len(NAMES))]
         blobs.delete("lm", blobs.sizes("lm"))
         assert [len(blobs.sizes(run)) for run in NAMES] == [0] + [1] * (len(NAMES) - 1)
@@ -114,7 +114,7 @@ class BlobsContract:
         keys: list[str] = []
 
         def put(turn: int) -> None:
-            keys.extend(kept(blobs, bytes([member]) * 9999, turn=turn) for member in range(5))
+            keys.extend(keep(blobs, bytes([member]) * 9999, turn=turn) for member in range(5))
 
         threads = [threading.Thread(target=put, args=(turn // 2,)) for turn in range(8)]
         for thread in threads:

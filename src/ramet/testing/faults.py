@@ -1,4 +1,4 @@
-"""Stores and blobs that go wrong, around ones that do not."""
+"""Stores and blobs that fail on purpose."""
 
 import errno
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def flaky(target: T, *, every: int) -> T:
-    """Return a store or blobs every nth call of which raises OSError and does nothing.
+    """Return a store or blobs of which every nth call raises OSError and does nothing.
 
     >>> from ramet.blobs import MemoryBlobs
     >>> blobs = flaky(MemoryBlobs(), every=2)
@@ -29,17 +29,23 @@ def flaky(target: T, *, every: int) -> T:
 
 
 def slow(target: T, *, seconds: float, clock: Clock) -> T:
-    """Return a store or blobs each call of which takes so long."""
+    """Return a store or blobs of which each call first sleeps."""
     return _around(target, _Wait(seconds, clock))
 
 
 def full(blobs: T) -> T:
-    """Return blobs on a full disk: what is there can be read and deleted."""
+    """Return blobs on a full disk: checkpoints can be read and deleted, but not put."""
     return _around(blobs, _refuse_put)
 
 
-def torn(blobs: Blobs, *, at: int, how: Literal["cut", "flip"] = "cut") -> Blobs:
-    """Return blobs whose nth put keeps bytes that are cut off in the middle, or one bit flipped."""
+def corrupting(blobs: Blobs, *, at: int, how: Literal["cut", "flip"] = "cut") -> Blobs:
+    """Return blobs that damage the bytes of one put: cut off in the middle, or a bit flipped.
+
+    Args:
+        blobs: Where the bytes are kept.
+        at: Which put is damaged, counted from 1.
+        how: Whether the bytes are cut off or a bit is flipped.
+    """
     return cast("Blobs", _Torn(blobs, at, how))
 
 

@@ -1,24 +1,26 @@
-"""Processes that tests end."""
+"""Processes that tests control."""
 
 
 class FakeProcesses:
-    """Takes itself for one process after another; those before it are there until they die."""
+    """One process after another, each of which exists until the test lets it die."""
 
     def __init__(self) -> None:
         self._number = 1
         self._gone: set[str] = set()
 
     def this(self) -> str:
+        """Return the name of the present process."""
         return f"process {self._number}"
 
-    def gone(self, name: str | None) -> bool:
+    def is_gone(self, name: str | None) -> bool:
+        """Say whether the process ``name`` has died."""
         return name in self._gone
 
     def switch(self) -> None:
-        """Go on as another process, while the one so far stays there."""
+        """Become another process, while the present one keeps running."""
         self._number += 1
 
     def die(self) -> None:
-        """Go on as another process, because the one so far is no more."""
+        """Become another process, because the present one dies."""
         self._gone.add(self.this())
         self.switch()

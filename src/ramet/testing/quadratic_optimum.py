@@ -1,4 +1,4 @@
-"""What is optimal on the noisy quadratic, computed exactly.
+"""The optimal schedules of the noisy quadratic, computed exactly.
 
 A schedule is an array of learning rates, one a round, each held for ``turn_steps`` steps. Rates
 stay within ``QUADRATIC_SPACE``, as those that strategies try do.
@@ -51,7 +51,7 @@ def sensitivity(task: Quadratic, schedule: Floats, *, turn_steps: int = 48) -> t
 
 
 def best_schedule(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) -> Floats:
-    """Return the best schedule there is: the limit of whatever chooses a rate a round."""
+    """Return the best schedule of one rate a round."""
     starts = (
         np.geomspace(1.0, 0.01, rounds),
         best_constant(task, rounds=rounds, turn_steps=turn_steps),
@@ -62,7 +62,7 @@ def best_schedule(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) ->
         starts=[np.log(start) for start in starts],
         bounds=[LOG_RATES] * rounds,
     )
-    return _allowed(np.exp(logs))
+    return _clip(np.exp(logs))
 
 
 def best_cosine(
@@ -76,7 +76,7 @@ def best_cosine(
 
     def schedule(place: Floats) -> Floats:
         log_peak, last = place
-        return _allowed(np.exp(log_peak) * (cosine + last * (1 - cosine)))
+        return _clip(np.exp(log_peak) * (cosine + last * (1 - cosine)))
 
     def loss(place: Floats) -> tuple[float, Floats]:
         rates, peak = schedule(place), np.exp(place[0])
@@ -100,7 +100,7 @@ def best_constant(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) ->
 
 
 def greedy(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) -> Floats:
-    """Return the schedule whose every rate leaves the least loss at the end of its own round.
+    """Return the schedule in which each rate minimises the loss at the end of its own round.
 
     With as many rounds as steps, ``turn_steps=1``, it looks ahead a single step.
     """
@@ -119,7 +119,7 @@ def _losses_after(task: Quadratic, moments: Floats, rates: Floats, steps: int) -
 
 
 def _least(losses: Callable[[Floats], Floats]) -> float:
-    """Return the rate of the least loss: look ever closer around the best of a few."""
+    """Return the rate with the least loss, by searching ever closer around the best of a grid."""
     low, high = LOG_RATES
     while True:
         logs = np.linspace(low, high, 33)
@@ -127,7 +127,7 @@ def _least(losses: Callable[[Floats], Floats]) -> float:
         low, high = logs[max(best - 1, 0)], logs[min(best + 1, 32)]
         # The loss is flat where it is least.
         if high - low < 1e-5:  # noqa: PLR2004 - as said
-            return float(_allowed(np.exp(logs[best])))
+            return float(_clip(np.exp(logs[best])))
 
 
 def _descend(
@@ -155,5 +155,5 @@ def _descend(
     return place
 
 
-def _allowed(rates: Floats) -> Floats:
+def _clip(rates: Floats) -> Floats:
     return np.clip(rates, LOWEST, HIGHEST)

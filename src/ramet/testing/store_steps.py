@@ -1,4 +1,4 @@
-"""Steps of a small run in any store, which tests of stores are written in."""
+"""The steps of a small run in any store, for tests of stores."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -43,26 +43,26 @@ def standings(store: Store, name: str = "lm") -> list[Standing]:
     return [seat.standing for seat in store.seats(name)]
 
 
-def folded(store: Store, name: str = "lm") -> Population:
-    """Return what the log of a run leads to."""
+def read_population(store: Store, name: str = "lm") -> Population:
+    """Return the population that the log of a run leads to."""
     return fold(logged.event for logged in store.events(name))
 
 
 def claim(store: Store, worker: str = "gpu-03", *, prefer: int | None = None) -> Lease:
-    """Claim a member that must be there."""
+    """Claim a member; at least one must be free."""
     lease = store.claim("lm", worker=worker, ttl_s=TTL_S, prefer=prefer)
     assert lease is not None
     return lease
 
 
 def claims(store: Store) -> Iterator[Lease]:
-    """Claim members for as long as there is one to claim."""
+    """Claim members until none is free."""
     while (lease := store.claim("lm", worker="gpu-03", ttl_s=TTL_S)) is not None:
         yield lease
 
 
-def nobody_is_free(store: Store) -> bool:
-    """Say whether there is no member to claim."""
+def none_is_free(store: Store) -> bool:
+    """Say whether no member is free."""
     return store.claim("lm", worker="gpu-05", ttl_s=TTL_S) is None
 
 
@@ -91,12 +91,12 @@ def turn_of(store: Store, lease: Lease, *, score: float | None = 0.5) -> TurnEnd
 
 
 def standing_after(store: Store, events: list[AnyEvent], member: int) -> Standing:
-    """Return how a member stands once the events are written behind those that are."""
-    return standing(fold(events, folded(store))[member])
+    """Return how a member stands after these events are added to the log."""
+    return standing(fold(events, read_population(store))[member])
 
 
 def at_once(work: Callable[[], None]) -> None:
-    """Do the same in four threads."""
+    """Run ``work`` in four threads at once."""
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -12,10 +12,13 @@ from ramet.space import Space
 
 @dataclass(frozen=True, slots=True)
 class Toy:
-    """The PBT paper's two parameters (its figure 2).
+    """The toy problem of the PBT paper (its figure 2), with two parameters.
 
-    The objective is Q = 1.2 - (x² + y²), but training ascends 1.2 - (h0·x² + h1·y²): with one of
-    the two hyperparameters at 0, half of the problem stays invisible.
+    The score is 1.2 - (x² + y²), but training ascends 1.2 - (h0·x² + h1·y²). While one of the two
+    hyperparameters is 0, its parameter is not trained.
+
+    Args:
+        learning_rate: The rate of the gradient ascent.
     """
 
     learning_rate: float = 0.01
@@ -41,7 +44,11 @@ class Toy:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Explore by adding a normal deviate, as the public reproductions of the toy do."""
+    """Explore by adding normal noise, as public reproductions of the toy problem do.
+
+    Args:
+        deviation: The standard deviation of the noise.
+    """
 
     deviation: float = 0.1
 
@@ -49,6 +56,7 @@ class Drift:
         return domain.clip(value + rng.normal(0.0, self.deviation))
 
 
-# A negative weight would diverge; nothing else bounds it, so the upper end is out of reach.
+# A negative value would diverge; the upper bound is too high to be reached.
 TOY_SPACE = Space(h0=Uniform(0.0, 10.0), h1=Uniform(0.0, 10.0))
+# Where the two members begin, each with one hyperparameter at 0.
 TOY_START = ({"h0": 1.0, "h1": 0.0}, {"h0": 0.0, "h1": 1.0})

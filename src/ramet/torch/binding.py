@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
-from ramet.state.adapters import stayed
+from ramet.state.adapters import is_unchanged
 from ramet.torch.places import Attributes, GroupEntry, Setter, Several, Slot, each, is_constant
 from ramet.torch.schedules import BaseLr
 from ramet.warned import warn_once
@@ -64,7 +64,7 @@ class Binding:
         """Return the values found, of several the first that is not what was put there."""
         return {
             name: next(
-                (found for found in place.read() if not stayed(self._values[name], found)),
+                (found for found in place.read() if not is_unchanged(self._values[name], found)),
                 self._values[name],
             )
             for name, place in self._places.items()

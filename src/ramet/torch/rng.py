@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ramet.state import Tree
-from ramet.state.bit_generators import checked_state
+from ramet.state.bit_generators import check_state
 from ramet.torch.tensors import Arrays, cloned
 
 
@@ -65,4 +65,4 @@ class Everybodys:
 def _numpy_state(saved: Tree) -> dict[str, Any]:
     """Return the state of np.random; raise where it is not whole, because NumPy does not."""
     gauss = {"has_gauss": int(saved["has_gauss"]), "gauss": float(saved["gauss"])}
-    return {**checked_state(saved), **gauss}
+    return {**check_state(saved), **gauss}

@@ -33,7 +33,7 @@ from ramet.engine.run.opening import Settings
 from ramet.engine.run.options import Options
 from ramet.engine.run.run import Run
 from ramet.engine.workers.loop import work
-from ramet.process import watched_by
+from ramet.process import set_watcher
 from ramet.store import Store
 
 # Bytes of the number in front of each pickle, which is its length.
@@ -103,7 +103,7 @@ def _train(surroundings: Surroundings, packed: bytes, worker: str) -> None:
     surroundings.check()
     job: Job = pickle.loads(packed)  # noqa: S301 - our parent wrote it
     loading.end()
-    watched_by(job.watcher)
+    set_watcher(job.watcher)
     run = Run(
         job.settings,
         job.options,
