@@ -57,8 +57,8 @@ class Strategy(Protocol):
     """What an engine asks of a strategy: answers that depend on nothing but the arguments."""
 
     @property
-    def turn_steps(self) -> int:
-        """Steps in a turn."""
+    def turn_steps(self) -> int | None:
+        """Steps in a turn; None leaves them to ``fit(steps)``, which then must be there."""
         ...
 
     @property
@@ -142,13 +142,15 @@ def check_points(name: str, points: object) -> None:
         )
 
 
-def check_pace(*, turn_steps: int, evaluate_every: int | None) -> None:
+def check_pace(*, turn_steps: int | None, evaluate_every: int | None) -> None:
     """Refuse a turn without steps, or one that its evaluations do not divide."""
-    check_count("turn_steps", turn_steps, "how many steps a member trains between two decisions")
+    if turn_steps is not None:
+        meaning = "how many steps a member trains between two decisions"
+        check_count("turn_steps", turn_steps, meaning)
     if evaluate_every is None:
         return
     check_count("evaluate_every", evaluate_every, "how many steps lie between two scores")
-    if turn_steps % evaluate_every:
+    if turn_steps is not None and turn_steps % evaluate_every:
         below = turn_steps - turn_steps % evaluate_every
         raise StrategyError(
             f"evaluate_every must divide turn_steps, so that every turn ends with a score, but got "

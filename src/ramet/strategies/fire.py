@@ -3,15 +3,16 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ramet.curves import Smoother
+from ramet.curves import Smoother, smooth
 from ramet.domains import Explore
 from ramet.errors import StrategyError, StrategyWarning
 from ramet.events import Birth
+from ramet.frames import level_of_users
 from ramet.population import Population
 from ramet.space import Space
 from ramet.strategies.base import (
@@ -24,7 +25,8 @@ from ramet.strategies.base import (
     warn_if_single_turn,
 )
 from ramet.strategies.explore import Perturb
-from ramet.strategies.fire_round import FireRound
+from ramet.strategies.fire_round import FireRound, FireRules
+from ramet.strategies.pace import fire_pace, known_turn_steps, unknown_pace
 
 # Evaluators for each member that can have one: about a quarter have just lost, and must train.
 EVALUATED = 0.75
@@ -42,8 +44,10 @@ class FIRE:
     of P1. docs/fire.md shows how, and says what to set.
 
     Args:
-        turn_steps: Steps in a turn, after which all members decide together.
-        evaluate_every: Steps between two scores; 8 to 12 scores a turn are good.
+        turn_steps: Steps in a turn, after which all members decide together; None is about a
+            twentieth of the budget, and at least 8 steps.
+        evaluate_every: Steps between two scores; None gives a turn 8 to 12 scores, which are good,
+            or up to 24 where no fewer divide a turn_steps that you give.
         subpopulations: How many there are.
         size: How many members each of them has.
         evaluators: How many there are; None has three for every four members of P2 and up.
@@ -57,13 +61,15 @@ class FIRE:
         smoother: What smooths curves before they are compared; None is ``ramet.curves.smooth``.
         initial: Where the first members of each sub-population start; the others are drawn.
 
+    >>> FIRE().fit(1_920).evaluate_every  # what a run with steps=1_920 does
+    8
     >>> FIRE.for_workers(36, turn_steps=48, evaluate_every=4).subpopulations
     3
     """
 
     _: KW_ONLY
-    turn_steps: int
-    evaluate_every: int
+    turn_steps: int | None = None
+    evaluate_every: int | None = None
     subpopulations: int = 2
     size: int = 8
     evaluators: int | None = None
@@ -77,7 +83,12 @@ class FIRE:
 
     @classmethod
     def for_workers(
-        cls, workers: int, *, turn_steps: int, evaluate_every: int, **settings: Any
+        cls,
+        workers: int,
+        *,
+        turn_steps: int | None = None,
+        evaluate_every: int | None = None,
+        **settings: Any,
     ) -> "FIRE":
         """Return the paper's split of so many workers, or the nearest to it.
 
@@ -105,7 +116,6 @@ class FIRE:
         )
 
     def __post_init__(self) -> None:
-        check_count("evaluate_every", self.evaluate_every, "how many steps lie between two scores")
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_count("subpopulations", self.subpopulations, "how many groups evolve by themselves")
         check_count("size", self.size, "how many members each of them has; one must lose", least=2)
@@ -140,7 +150,7 @@ class FIRE:
     @property
     def patience(self) -> int:
         """Steps that an evaluator may train before it must have proved better."""
-        return 3 * self.turn_steps if self.max_eval_steps is None else self.max_eval_steps
+        return 3 * known_turn_steps(self) if self.max_eval_steps is None else self.max_eval_steps
 
     def first_evaluation(self, group: int) -> int:
         """Return the step from which on a sub-population's members are evaluated."""
@@ -148,7 +158,16 @@ class FIRE:
             return self.min_steps_before_eval[group - 2]
         return self.min_steps_before_eval
 
+    def fit(self, steps: int) -> "FIRE":
+        """Return the strategy with the turns and scores it has for this budget."""
+        if self.turn_steps is not None and self.evaluate_every is not None:
+            return self
+        turn_steps, every = fire_pace(steps, self.turn_steps, self.evaluate_every)
+        return replace(self, turn_steps=turn_steps, evaluate_every=every)
+
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        if self.turn_steps is None or self.evaluate_every is None:
+            return self.fit(steps).births(space, steps, rng)
         if steps % self.evaluate_every:
             raise StrategyError(
                 f"steps must be a multiple of evaluate_every, because FIRE compares curves point "
@@ -168,7 +187,22 @@ class FIRE:
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
     ) -> list[Action]:
         """Decide for everybody, once all have trained a turn."""
-        return FireRound(self, population, rng).decided()
+        return FireRound(self._rules(), population, rng).decide()
+
+    def _rules(self) -> FireRules:
+        if self.evaluate_every is None:
+            raise unknown_pace(self)
+        groups = range(2, self.subpopulations + 1)
+        return FireRules(
+            evaluate_every=self.evaluate_every,
+            subpopulations=self.subpopulations,
+            quantile=self.quantile,
+            p_stat=self.p_stat,
+            patience=self.patience,
+            first_evaluations={group: self.first_evaluation(group) for group in groups},
+            explore=self.explore,
+            smoother=self.smoother or smooth,
+        )
 
     def _subpopulations(self, space: Space, rng: np.random.Generator) -> Iterator[Birth]:
         for group in range(1, self.subpopulations + 1):
@@ -222,6 +256,8 @@ class FIRE:
 
     def _warn_if_unreachable(self) -> None:
         """Warn if an evaluator has to stop before it can have won often enough."""
+        if self.turn_steps is None or self.evaluate_every is None:
+            return  # Until the budget is known; ``fit`` comes here again.
         needed = math.floor(-math.log2(self.p_stat)) + 1
         there = self.patience // self.evaluate_every
         most = max(1, self.turn_steps // needed)
@@ -236,7 +272,7 @@ class FIRE:
                 f"turn, as with evaluate_every={often}, or raise max_eval_steps to "
                 f"{needed * self.evaluate_every}",
                 StrategyWarning,
-                stacklevel=5,
+                stacklevel=level_of_users(),
             )
 
 

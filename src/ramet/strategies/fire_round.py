@@ -5,24 +5,22 @@ assignment. In between, everybody trains.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from ramet.curves import Floats, best_score_diff, binomial_test, dominates, smooth
+from ramet.curves import Floats, Smoother, best_score_diff, binomial_test, dominates
+from ramet.domains import Explore
 from ramet.errors import StrategyError
 from ramet.population import Member, Population
 from ramet.randomness import pick
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
 from ramet.strategies.exploit import part_of
 from ramet.strategies.explore import explored
-
-if TYPE_CHECKING:
-    from ramet.strategies.fire import FIRE
 
 # How an evaluation ends: its weights proved better and were handed on; its parent or its target
 # lost, or both, the parent counting; they proved no better in time, or never came near; or its
@@ -56,16 +54,34 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     p: float | None = None
 
 
+class FireRules(NamedTuple):
+    """What a round of FIRE is decided by."""
+
+    # Steps between two scores.
+    evaluate_every: int
+    subpopulations: int
+    # The part of a sub-population that loses at each turn, and that is copied.
+    quantile: float
+    # The threshold that an evaluator's lead must pass to be a success.
+    p_stat: float
+    # Steps that an evaluator may train before it must have proved better.
+    patience: int
+    # The step from which on members are evaluated, by sub-population.
+    first_evaluations: Mapping[int, int]
+    explore: Explore
+    smoother: Smoother
+
+
 class FireRound:
     """One round's decision. Members are named by their ids."""
 
-    def __init__(self, fire: "FIRE", population: Population, rng: np.random.Generator) -> None:
-        self.fire, self.population, self.rng = fire, population, rng
+    def __init__(self, rules: FireRules, population: Population, rng: np.random.Generator) -> None:
+        self.rules, self.population, self.rng = rules, population, rng
         self.actions: list[Action] = []
         # The step that the round ended at.
         self.now = max(member.trained for member in population)
         for member in population:
-            _check_spacing(member, fire.evaluate_every)
+            _check_spacing(member, rules.evaluate_every)
         # How things stand, as decisions are made.
         self.curves = {member.id: np.array(member.curve.scores) for member in population}
         # Whose weights each has, of those that there were when the round ended.
@@ -79,7 +95,7 @@ class FireRound:
         self.evaluators = [member.id for member in evaluators]
         self._smoothed: dict[bytes, Floats] = {}
 
-    def decided(self) -> list[Action]:
+    def decide(self) -> list[Action]:
         """Return everything that follows."""
         self._give_up()
         self._rate()
@@ -98,7 +114,7 @@ class FireRound:
         """End the evaluations that failed, before anybody is rated by them."""
         for evaluator, evaluation in list(self.evaluations.items()):
             # With a turn lost, or weights, it is not about what it was begun for.
-            points = 1 + (self.now - evaluation.since) // self.fire.evaluate_every
+            points = 1 + (self.now - evaluation.since) // self.rules.evaluate_every
             is_whole = len(self.curves[evaluator]) == points and self._scores(evaluator)
             reborn = self.population[evaluation.parent].reborn
             if not is_whole or (reborn is not None and reborn >= evaluation.since):
@@ -111,7 +127,7 @@ class FireRound:
         for member in self._group(1):
             if self._scores(member):
                 self.fitness[member] = float(self.curves[member][-1])
-        for group in range(2, self.fire.subpopulations + 1):
+        for group in range(2, self.rules.subpopulations + 1):
             self._compare(group)
         for parent in self.ratings:
             self._note(parent, fitness=self.fitness.get(parent))
@@ -130,13 +146,13 @@ class FireRound:
 
     def _evolve(self) -> None:
         """Run PBT within each sub-population."""
-        for group in range(1, self.fire.subpopulations + 1):
+        for group in range(1, self.rules.subpopulations + 1):
             members = self._group(group)
             ranked = sorted(
                 (member for member in members if member in self.fitness and self._scores(member)),
                 key=lambda member: (self.fitness[member], -member),
             )
-            count = min(max(1, part_of(len(members), self.fire.quantile)), len(ranked) // 2)
+            count = min(max(1, part_of(len(members), self.rules.quantile)), len(ranked) // 2)
             # Beside those, who cannot go on is replaced whatever its fitness, as in PBT, and though
             # nobody is rated.
             broken = [member for member in members if not self._scores(member)]
@@ -149,7 +165,7 @@ class FireRound:
 
     def _lose(self, loser: int, donor: int) -> None:
         hparams = self.population[donor].hparams
-        moved = explored(self.population.space, hparams, self.fire.explore, self.rng)
+        moved = explored(self.population.space, hparams, self.rules.explore, self.rng)
         self.actions += [Copy(member=loser, source=donor), Change(member=loser, hparams=moved)]
         self.weights[loser] = donor
         self.fitness.pop(loser, None)
@@ -184,15 +200,15 @@ class FireRound:
         lead = self._lead(evaluator, target)
         p = binomial_test(curve, standard, smoother=self._smooth)
         dominating = p is None and dominates(curve, standard, smoother=self._smooth)
-        spent = (self.now - evaluation.since) / self.fire.patience
-        better = dominating or (p is not None and p < self.fire.p_stat)
+        spent = (self.now - evaluation.since) / self.rules.patience
+        better = dominating or (p is not None and p < self.rules.p_stat)
         if better and lead > 0:
             self._succeed(evaluator, target)
             self._end(evaluator, "success", lead=lead, p=p)
         elif p is None:
             if not dominating and spent > 1:
                 self._end(evaluator, "no overlap", lead=lead, p=p)
-        elif p > self.fire.p_stat + max(0.0, 1 - spent):
+        elif p > self.rules.p_stat + max(0.0, 1 - spent):
             self._end(evaluator, "no better", lead=lead, p=p)
 
     def _succeed(self, evaluator: int, target: int) -> None:
@@ -235,7 +251,7 @@ class FireRound:
             parent
             for parent in self.ratings
             if parent not in taken
-            and self.now >= self.fire.first_evaluation(self.population[parent].group)
+            and self.now >= self.rules.first_evaluations[self.population[parent].group]
             and self._has_weights(parent)
         ]
         self.rng.shuffle(eligible)
@@ -282,7 +298,7 @@ class FireRound:
         """Smooth each curve but once, however often it is compared."""
         key = curve.tobytes()
         if key not in self._smoothed:
-            self._smoothed[key] = (self.fire.smoother or smooth)(curve)
+            self._smoothed[key] = self.rules.smoother(curve)
         return self._smoothed[key]
 
     def _note(self, member: int, **changes: float | None) -> None:

@@ -12,6 +12,7 @@ from ramet.events import Birth
 from ramet.population import Population
 from ramet.space import Space
 from ramet.strategies.base import Action, check_pace, check_points, sampled_births
+from ramet.strategies.pace import fit_turn_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Grid:
 
     Args:
         points: The hyperparameters of each member; ``ramet.strategies.product`` lists combinations.
-        turn_steps: Steps in a turn.
+        turn_steps: Steps in a turn; None is a twentieth of the budget.
         synchronous: Whether all members wait for each other.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
 
@@ -31,7 +32,7 @@ class Grid:
 
     points: Sequence[Mapping[str, Any]]
     _: KW_ONLY
-    turn_steps: int
+    turn_steps: int | None = None
     synchronous: bool = False
     evaluate_every: int | None = None
 
@@ -40,6 +41,10 @@ class Grid:
         check_points("points", self.points)
         if not self.points:
             raise StrategyError("a grid must have at least one point, but got none")
+
+    def fit(self, steps: int) -> "Grid":
+        """Return the strategy with a twentieth of this budget as its turn, if it has none."""
+        return fit_turn_steps(self, steps)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
         return sampled_births(space, len(self.points), rng, self.points)

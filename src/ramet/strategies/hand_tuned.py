@@ -21,6 +21,7 @@ from ramet.strategies.base import (
     sampled_births,
     warn_if_single_turn,
 )
+from ramet.strategies.pace import fit_turn_steps, known_turn_steps
 
 NUMBERS = (Uniform, LogUniform, Integer)
 
@@ -92,7 +93,7 @@ class HandTuned:
 
     Args:
         population: How many members train.
-        turn_steps: Steps in a turn.
+        turn_steps: Steps in a turn; None is a twentieth of the budget.
         shapes: The relative schedule of each hyperparameter that has one: Drops, Cosine, or any
             function of the part of the training, from 0 to 1.
         synchronous: Whether all members wait for each other.
@@ -102,7 +103,7 @@ class HandTuned:
 
     _: KW_ONLY
     population: int
-    turn_steps: int
+    turn_steps: int | None = None
     shapes: Mapping[str, Shape]
     synchronous: bool = False
     evaluate_every: int | None = None
@@ -124,7 +125,13 @@ class HandTuned:
                 "this is RandomSearch"
             )
 
+    def fit(self, steps: int) -> "HandTuned":
+        """Return the strategy with a twentieth of this budget as its turn, if it has none."""
+        return fit_turn_steps(self, steps)
+
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        if self.turn_steps is None:
+            return self.fit(steps).births(space, steps, rng)
         numbers = [name for name, domain in space.items() if isinstance(domain, NUMBERS)]
         if unknown := [name for name in self.shapes if name not in numbers]:
             raise StrategyError(
@@ -159,9 +166,10 @@ class HandTuned:
         """Refuse more steps if ``where`` rejects a turn that is still to be decided on."""
         self._warn_if_single_turn(population.steps)
         space, steps = population.space, population.steps
+        turn_steps = known_turn_steps(self)
         for member in population if space.restricted else ():
             # A member's next turn has its values already.
-            undecided = range(member.trained + self.turn_steps, steps, self.turn_steps)
+            undecided = range(member.trained + turn_steps, steps, turn_steps)
             if found := self._first_rejected(space, member.data, undecided, steps):
                 trained, hparams = found
                 raise SpaceError(
@@ -173,10 +181,10 @@ class HandTuned:
 
     def _warn_if_single_turn(self, steps: int) -> None:
         never = "every value will stay as it begins"
-        warn_if_single_turn(self, turn_steps=self.turn_steps, steps=steps, never=never)
+        warn_if_single_turn(self, turn_steps=known_turn_steps(self), steps=steps, never=never)
 
     def _values(self, space: Space, base: Hparams, trained: int, steps: int) -> Hparams:
-        middle = trained + min(self.turn_steps, steps - trained) / 2
+        middle = trained + min(known_turn_steps(self), steps - trained) / 2
         values = dict(base)
         for name, shape in self.shapes.items():
             values[name] = space[name].clip(base[name] * shape(middle / steps))  # type: ignore[operator]  # births lets only numbers through
@@ -184,7 +192,7 @@ class HandTuned:
 
     def _rejected(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
         """Return the error for base values with a turn that ``where`` rejects, if there is one."""
-        found = self._first_rejected(space, base, range(0, steps, self.turn_steps), steps)
+        found = self._first_rejected(space, base, range(0, steps, known_turn_steps(self)), steps)
         return found and _leaves(base, found[1], found[0])
 
     def _first_rejected(

@@ -25,6 +25,7 @@ from ramet.strategies.base import (
 )
 from ramet.strategies.exploit import Exploit, Truncation
 from ramet.strategies.explore import Perturb, explored
+from ramet.strategies.pace import fit_turn_steps, known_turn_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class PBT:
 
     Args:
         population: How many members train.
-        turn_steps: Steps in a turn, after which a member decides.
+        turn_steps: Steps in a turn, after which a member decides; None is a twentieth of the
+            budget.
         exploit: Who copies whom: Truncation, BinaryTournament, TTest, or a rule of yours.
         explore: How copied hyperparameters move: Perturb, Resample, or a rule of yours.
         copies: What a loser takes: "both", "weights" or "hparams".
@@ -45,6 +47,8 @@ class PBT:
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
         initial: Where the first members start; the others are drawn from the space.
 
+    >>> PBT(population=20).fit(2_000).turn_steps  # what a run with steps=2_000 does
+    100
     >>> PBT(population=2, turn_steps=5)
     Traceback (most recent call last):
         ...
@@ -54,7 +58,7 @@ class PBT:
 
     _: KW_ONLY
     population: int
-    turn_steps: int
+    turn_steps: int | None = None
     exploit: Exploit | None = field(default_factory=Truncation)
     explore: Explore | None = field(default_factory=Perturb)
     copies: Literal["both", "weights", "hparams"] = "both"
@@ -75,14 +79,19 @@ class PBT:
             check_rule("exploit", self.exploit, "pairs", "Truncation(0.2), or None")
             self.exploit.check(self.population)
 
+    def fit(self, steps: int) -> "PBT":
+        """Return the strategy with a twentieth of this budget as its turn, if it has none."""
+        return fit_turn_steps(self, steps)
+
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        turn_steps = known_turn_steps(self.fit(steps))
         never = "no member will ever copy another or explore"
         if self.exploit is not None or self.explore is not None:
-            warn_if_single_turn(self, turn_steps=self.turn_steps, steps=steps, never=never)
+            warn_if_single_turn(self, turn_steps=turn_steps, steps=steps, never=never)
         warn_if_never_compared(
             self.exploit,
             scores=getattr(self.exploit, "least_scores", 1),
-            turn_steps=self.turn_steps,
+            turn_steps=turn_steps,
             evaluate_every=self.evaluate_every,
             steps=steps,
         )

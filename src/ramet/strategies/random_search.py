@@ -15,6 +15,7 @@ from ramet.strategies.base import (
     check_pace,
     sampled_births,
 )
+from ramet.strategies.pace import fit_turn_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class RandomSearch:
 
     Args:
         population: How many members train.
-        turn_steps: Steps in a turn.
+        turn_steps: Steps in a turn; None is a twentieth of the budget.
         synchronous: Whether all members wait for each other.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
         initial: Where the first members start; the others are drawn from the space.
@@ -31,7 +32,7 @@ class RandomSearch:
 
     _: KW_ONLY
     population: int
-    turn_steps: int
+    turn_steps: int | None = None
     synchronous: bool = False
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
@@ -39,6 +40,10 @@ class RandomSearch:
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_members(self.population, self.initial)
+
+    def fit(self, steps: int) -> "RandomSearch":
+        """Return the strategy with a twentieth of this budget as its turn, if it has none."""
+        return fit_turn_steps(self, steps)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
         return sampled_births(space, self.population, rng, self.initial)

@@ -12,6 +12,7 @@ from ramet.randomness import Draws
 from ramet.space import Space
 from ramet.store.base import Lease, RunEvent, Standing, Store, standing
 from ramet.strategies.base import Prescribing, Strategy
+from ramet.strategies.pace import known_turn_steps
 
 
 class Journal:
@@ -100,7 +101,7 @@ class Journal:
         """Return how many steps a member's next turn has."""
         prescribing, left = self._prescribing, self.steps - member.trained
         turn = (
-            self._strategy.turn_steps
+            known_turn_steps(self._strategy)
             if prescribing is None
             else prescribing.prescribed(member).steps
         )
