@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,11 +19,12 @@ from ramet.domains import (
     exact,
     plain,
 )
+from ramet.domains.answers import suggest
 from ramet.errors import RametError, SpaceError
 from ramet.values import Values
 from ramet.wording import is_text
 
-__all__ = ["Hparams", "Space", "Where"]
+__all__ = ["Hparams", "Space", "SpaceLike", "Where"]
 
 # The values of all hyperparameters by name. Treated as immutable everywhere.
 Hparams = dict[str, Value]
@@ -98,6 +99,22 @@ class Space(Mapping[str, Domain]):
     def __repr__(self) -> str:
         return f"Space({', '.join(f'{name}={domain}' for name, domain in self.items())})"
 
+    @classmethod
+    def of(cls, space: "SpaceLike") -> "Space":
+        """Return a space, made from a dict of domains if it is none yet; dicts may be nested.
+
+        >>> Space.of({"lr": LogUniform(1e-4, 1.0), "augment": {"p": Uniform(0.0, 1.0)}})
+        Space(lr=LogUniform(low=0.0001, high=1.0), augment.p=Uniform(low=0.0, high=1.0))
+        """
+        if isinstance(space, Space):
+            return space
+        if not isinstance(space, Mapping):
+            raise SpaceError(
+                f"space must be a Space, such as Space(lr=...), or a dict, such as {{'lr': ...}}, "
+                f"but got {space!r}"
+            )
+        return cls(space)
+
     def sample(self, rng: np.random.Generator) -> Hparams:
         """Draw the values a member starts with."""
         hparams: Hparams = {}
@@ -164,7 +181,7 @@ class Space(Mapping[str, Domain]):
     def from_description(cls, data: Mapping[str, Any]) -> "Space":
         """Rebuild the domains of a described space; code (``where``, ``explore``) stays behind."""
         kinds = {kind.__name__: kind for kind in DOMAINS}
-        return cls({name: _rebuilt(kinds, data["domains"][name]) for name in data["names"]})
+        return cls({name: _rebuild(kinds, data["domains"][name]) for name in data["names"]})
 
     def _add(self, name: Any, value: Any) -> None:
         if not isinstance(name, str) or not all(name.split(".")):
@@ -183,23 +200,34 @@ class Space(Mapping[str, Domain]):
             for inner, domain in value.items():
                 self._add(f"{name}.{inner}", domain)
             return
-        if not isinstance(value, DOMAINS):
-            remedy = f"; write Constant({value!r})" if Constant(value).problem() is None else ""
-            raise SpaceError(
-                f"hyperparameter {name!r} must be a domain, such as Uniform(0.0, 1.0), but got "
-                f"{value!r}{remedy}"
-            )
+        _check_domain(name, value)
         if name in self._domains:
             raise SpaceError(f"hyperparameter names must be distinct, but got {name!r} twice")
-        if problem := value.problem():
-            raise SpaceError(f"hyperparameter {name!r}: {problem}")
-        rule: object = value.explore
-        if rule is not None and (isinstance(rule, type) or not isinstance(rule, Explore)):
-            raise SpaceError(
-                f"hyperparameter {name!r}: explore= must be a rule such as Perturb(), but got "
-                f"{rule!r}"
-            )
         self._domains[name] = value
+
+
+# What a run takes for a space: domains by name, in groups or not.
+SpaceLike: TypeAlias = Space | Mapping[str, "Domain | SpaceLike"]
+
+
+def _check_domain(name: str, value: Any) -> None:
+    """Refuse what is no domain, and a domain that holds nothing."""
+    if not isinstance(value, DOMAINS):
+        meant = suggest(value)
+        if meant is None and Constant(value).problem() is None:
+            meant = f"Constant({value!r})"
+        remedy = f"; write {meant}" if meant else ""
+        raise SpaceError(
+            f"hyperparameter {name!r} must be a domain, such as Uniform(0.0, 1.0), but got "
+            f"{value!r}{remedy}"
+        )
+    if problem := value.problem():
+        raise SpaceError(f"hyperparameter {name!r}: {problem}")
+    rule: object = value.explore
+    if rule is not None and (isinstance(rule, type) or not isinstance(rule, Explore)):
+        raise SpaceError(
+            f"hyperparameter {name!r}: explore= must be a rule such as Perturb(), but got {rule!r}"
+        )
 
 
 def _check_names(domains: Mapping[str, Domain]) -> None:
@@ -216,7 +244,11 @@ def _check_names(domains: Mapping[str, Domain]) -> None:
 
 
 def _without_code(space: Space) -> list[tuple[str, Domain]]:
-    return [(name, dataclasses.replace(domain, explore=None)) for name, domain in space.domains]
+    return [(name, _explore_as_usual(domain)) for name, domain in space.domains]
+
+
+def _explore_as_usual(domain: Domain) -> Domain:
+    return dataclasses.replace(domain, explore=None)  # type: ignore[type-var]  # a dataclass
 
 
 def _accepts(predicate: Where, values: Values) -> bool:
@@ -248,10 +280,11 @@ def _as_declared(domain: Domain | None, value: Any) -> Any:
     return value
 
 
-def _rebuilt(kinds: Mapping[str, type[Domain]], data: Mapping[str, Any]) -> Domain:
+def _rebuild(kinds: Mapping[str, Any], data: Mapping[str, Any]) -> Domain:
     kind = kinds[data["type"]]
     fields = {field.name for field in dataclasses.fields(kind)} - {"explore"}
     given = {name: value for name, value in data.items() if name in fields}
     if given.get("start") is not None:
         given["start"] = tuple(given["start"])
-    return kind(**given)
+    domain: Domain = kind(**given)
+    return domain
