@@ -280,7 +280,8 @@ def test_a_turn_told_without_a_state_is_refused() -> None:
 @pytest.mark.parametrize(
     ("space", "strategy", "message"),
     [
-        ({"lr": ramet.Uniform(0, 1)}, pbt(), "space must be a Space"),
+        (3, pbt(), "space must be a Space"),
+        ({"lr": 0.1}, pbt(), "hyperparameter 'lr' must be a domain"),
         (pbt(), SPACE, "space must be a Space"),
         (SPACE, ramet.PBT, "strategy must be a value such as PBT"),
         (SPACE, "pbt", "strategy must be a value such as PBT"),
