@@ -66,7 +66,7 @@ def test_a_log_that_is_whole_is_followed() -> None:
         (replace(NEXT, points=((7, 0.5), (7, 0.5))), "each behind the last"),
         (replace(NEXT, points=((11, 0.5),)), "one is of step 11"),
         (replace(NEXT, member=3), "0 to 2, but got 3"),
-        (Explored(member=3, hparams={"lr": 0.5}), "what the ones before it tell of"),
+        (Explored(member=3, hparams={"lr": 0.5}), "what the events before it describe"),
         (TurnLost(member=1, turn=0, why="failed", trained=10), "turn 1, but is of turn 0"),
         (TurnLost(member=1, turn=1, why="failed", trained=99), "has 99"),
         (Rested(member=1, turn=2, trained=10), "is of turn 2"),

@@ -179,7 +179,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     def check(self, replica: Replica) -> None:
         before = replica.member(self.member)
         check_turn(self.member, self.turn, before.turn)
-        check_trained(before.trained, self.trained, replica.get("steps"))
+        check_trained(before.trained, self.trained, replica.steps)
         if self.step <= before.step:
             raise CorruptLog(f"it must end behind step {before.step}, but ends at {self.step}")
         check_points(self.points, before.step, self.step)
@@ -198,8 +198,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
             failing=0,
             lost=False,
         )
-        replica.add("turns")
-        replica.add("arrived")
+        replica.turns += 1
+        replica.arrived += 1
         if before.ranked:
             _offer(replica, self.points, checkpoint)
 
@@ -219,7 +219,7 @@ class AttemptFailed(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def apply(self, replica: Replica) -> None:
         replica.change(self.member, attempts=replica.members[self.member].attempts + 1)
-        replica.add("failures")
+        replica.failures += 1
 
 
 class TurnLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -235,7 +235,7 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
     def check(self, replica: Replica) -> None:
         before = replica.member(self.member)
         check_turn(self.member, self.turn, before.turn)
-        check_trained(before.trained, self.trained, replica.get("steps"))
+        check_trained(before.trained, self.trained, replica.steps)
 
     def apply(self, replica: Replica) -> None:
         failing = replica.members[self.member].failing + 1
@@ -247,7 +247,7 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
             failing=failing,
             lost=True,
         )
-        replica.add("arrived")
+        replica.arrived += 1
 
 
 class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -265,7 +265,7 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
         member, source = replica.members[self.member], replica.members[self.source]
         if self.weights is not None:
             self.weights.check(replica)
-            replica.add("undone", max(member.step - self.weights.checkpoint.step, 0))
+            replica.undone += max(member.step - self.weights.checkpoint.step, 0)
             if member.ranked and not source.ranked:
                 _offer(replica, self.weights.points, self.weights.checkpoint)
             replica.change(
@@ -279,9 +279,9 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
                 reborn=member.trained if self.kind == "rebirth" else member.reborn,
             )
         if self.hparams is not None:
-            check_hparams(replica.get("space"), self.hparams, self.member)
+            check_hparams(replica.space, self.hparams, self.member)
             replica.change(self.member, hparams=self.hparams)
-        replica.add("copies")
+        replica.copies += 1
 
 
 def _offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) -> None:
@@ -302,11 +302,11 @@ class Rested(Event, frozen=True, kw_only=True, tag=True, gc=False):
     def check(self, replica: Replica) -> None:
         before = replica.member(self.member)
         check_turn(self.member, self.turn, before.turn)
-        check_trained(before.trained, self.trained, replica.get("steps"))
+        check_trained(before.trained, self.trained, replica.steps)
 
     def apply(self, replica: Replica) -> None:
         replica.change(self.member, turn=self.turn + 1, trained=self.trained)
-        replica.add("arrived")
+        replica.arrived += 1
 
 
 class Explored(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -316,7 +316,7 @@ class Explored(Event, frozen=True, kw_only=True, tag=True, gc=False):
     hparams: Hparams
 
     def apply(self, replica: Replica) -> None:
-        check_hparams(replica.get("space"), self.hparams, self.member)
+        check_hparams(replica.space, self.hparams, self.member)
         replica.change(self.member, hparams=self.hparams)
 
 
@@ -328,7 +328,7 @@ class Annotated(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def apply(self, replica: Replica) -> None:
         if self.member is None:
-            replica.put(data=self.data)
+            replica.data = self.data
         else:
             replica.change(self.member, data=self.data)
 
@@ -339,11 +339,11 @@ class LeftUnread(Event, frozen=True, kw_only=True, tag=True, gc=False):
     name: str
 
     def apply(self, replica: Replica) -> None:
-        unread, space = replica.get("unread"), replica.get("space")
+        unread, space = replica.unread, replica.space
         if self.name not in space:
             raise CorruptLog(f"it must be of one of {list(space)}, but is of {self.name!r}")
         if self.name not in unread:
-            replica.put(unread=(*unread, self.name))
+            replica.unread = (*unread, self.name)
 
 
 class RoundEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -352,10 +352,10 @@ class RoundEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     round: Count
 
     def apply(self, replica: Replica) -> None:
-        if self.round != replica.get("round"):
-            raise CorruptLog(f"round {replica.get('round')} must end, but round {self.round} does")
-        replica.put(round=self.round + 1)
-        replica.put(arrived=0)
+        if self.round != replica.round:
+            raise CorruptLog(f"round {replica.round} must end, but round {self.round} does")
+        replica.round = self.round + 1
+        replica.arrived = 0
 
 
 class CheckpointLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -377,10 +377,10 @@ class Extended(Event, frozen=True, kw_only=True, tag=True, gc=False):
     steps: Positive
 
     def apply(self, replica: Replica) -> None:
-        before = replica.get("steps")
+        before = replica.steps
         if self.steps < before:
             raise CorruptLog(f"the budget of {before} steps must grow, but becomes {self.steps}")
-        replica.put(steps=self.steps)
+        replica.steps = self.steps
 
 
 class TargetSet(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -390,7 +390,7 @@ class TargetSet(Event, frozen=True, kw_only=True, tag=True, gc=False):
     target: float | None
 
     def apply(self, replica: Replica) -> None:
-        replica.put(target=self.target)
+        replica.target = self.target
 
 
 class StopAsked(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -401,7 +401,7 @@ class StopAsked(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def apply(self, replica: Replica) -> None:
         replica.member(self.member)
-        replica.put(stop_asked=True)
+        replica.stop_asked = True
 
 
 class Stopped(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -411,14 +411,14 @@ class Stopped(Event, frozen=True, kw_only=True, tag=True, gc=False):
     why: str = "asked"
 
     def apply(self, replica: Replica) -> None:
-        replica.put(stopped=True, why_stopped=self.why, stop_asked=False)
+        replica.stopped, replica.why_stopped, replica.stop_asked = True, self.why, False
 
 
 class Resumed(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A stopped run goes on."""
 
     def apply(self, replica: Replica) -> None:
-        replica.put(stopped=False, why_stopped=None)
+        replica.stopped, replica.why_stopped = False, None
 
 
 class Mapped(msgspec.Struct, frozen=True, kw_only=True, gc=False):

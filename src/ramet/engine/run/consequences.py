@@ -24,9 +24,9 @@ def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int
     if not strategy.synchronous:
         rng = generator(seed, Purpose.DECISION, member, replica.members[member].turn)
         return carried_out(strategy, replica.population, (member,), rng)
-    if replica.get("arrived") < len(replica.members):
+    if replica.arrived < len(replica.members):
         return []
-    round_ = replica.get("round")
+    round_ = replica.round
     rng = generator(seed, Purpose.ROUND, round_)
     everybody = range(len(replica.members))
     follows = carried_out(strategy, replica.population, everybody, rng)
@@ -38,9 +38,9 @@ def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int
 
 def early_end(replica: Replica) -> list[AnyEvent]:
     """Return that the run stops before its budget, if it is to, once all has been decided."""
-    if replica.get("stopped"):
+    if replica.stopped:
         return []
-    if replica.get("stop_asked"):
+    if replica.stop_asked:
         return [Stopped(why="loop")]
     return [Stopped(why="target")] if replica.at_target else []
 

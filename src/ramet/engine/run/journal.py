@@ -27,7 +27,7 @@ class Journal:
         self._log = Follower(store, opening.name)
         self._replica = self._log.replica
         # The log's own population knows the space's domains; this one has its code as well.
-        self._replica.put(space=space)
+        self._replica.use_space(space)
 
     @property
     def population(self) -> Population:
@@ -37,20 +37,17 @@ class Journal:
     @property
     def turns(self) -> int:
         """Turns ended in all."""
-        turns: int = self._replica.get("turns")
-        return turns
+        return self._replica.turns
 
     @property
     def steps(self) -> int:
         """The budget of each member."""
-        steps: int = self._replica.get("steps")
-        return steps
+        return self._replica.steps
 
     @property
     def round(self) -> int:
         """Rounds ended."""
-        rounds: int = self._replica.get("round")
-        return rounds
+        return self._replica.round
 
     @property
     def names_checkpoints(self) -> bool:
@@ -60,18 +57,17 @@ class Journal:
     @property
     def stopped(self) -> bool:
         """Whether the run is to stop: by request, at its target, or because a loop asked for it."""
-        return bool(self._replica.get("stopped"))
+        return self._replica.stopped
 
     @property
     def between_rounds(self) -> bool:
         """Whether no member has arrived at the end of the round; members that rest have."""
-        return not self._strategy.synchronous or self._replica.get("arrived") == 0
+        return not self._strategy.synchronous or self._replica.arrived == 0
 
     @property
     def unread(self) -> tuple[str, ...]:
         """Hyperparameters that some loop left unread."""
-        names: tuple[str, ...] = self._replica.get("unread")
-        return names
+        return self._replica.unread
 
     @property
     def threads(self) -> int | None:
@@ -147,7 +143,7 @@ class Journal:
         self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str]
     ) -> None:
         replica = self._replica
-        round_ = replica.get("round")
+        round_ = replica.round
         news = [LeftUnread(name=name) for name in unread if name not in self.unread]
         written: list[AnyEvent] = [*news, *events]
         with replica.attempt() as attempt:
@@ -160,7 +156,7 @@ class Journal:
                 copied += _copied(follows, replica.members)
                 replica.fold(follows)
                 written += follows
-                if not self._strategy.synchronous or replica.get("round") > round_:
+                if not self._strategy.synchronous or replica.round > round_:
                     ends = early_end(replica)
                     replica.fold(ends)
                     written += ends
@@ -171,7 +167,7 @@ class Journal:
                 [standing(replica.members[id_]) for id_ in touched(written)],
                 # In a synchronous run the log's last number says it all.
                 copied=() if synchronous else copied,
-                round=replica.get("round") if replica.get("round") > round_ else None,
+                round=replica.round if replica.round > round_ else None,
                 after=self._replica.last if synchronous else None,
             )
             if last == self._replica.last + len(written):
