@@ -36,14 +36,14 @@ def describe(value: Any) -> Any:
     return {"type": _name(type(value)), **{name: describe(inner) for name, inner in fields.items()}}
 
 
-def rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
+def rebuild(data: Any, kinds: Mapping[str, type]) -> Any:
     """Return the setting that was described so, if it is made of these kinds and of no code.
 
     >>> from ramet.domains import Uniform
-    >>> rebuilt(describe(Uniform(0.0, 1.0)), {"Uniform": Uniform})
+    >>> rebuild(describe(Uniform(0.0, 1.0)), {"Uniform": Uniform})
     Uniform(low=0.0, high=1.0)
     """
-    setting = _rebuilt(data, kinds)
+    setting = _rebuild(data, kinds)
     if describe(setting) != data:
         raise SpaceError(f"settings must be described in full to be rebuilt, but got {data!r}")
     return setting
@@ -76,12 +76,12 @@ def _same(before: Any, now: Any) -> bool:
             return type(before) is type(now) and bool(before == now)
 
 
-def _rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
+def _rebuild(data: Any, kinds: Mapping[str, type]) -> Any:
     if isinstance(data, list):
-        return tuple(_rebuilt(inner, kinds) for inner in data)
+        return tuple(_rebuild(inner, kinds) for inner in data)
     if not isinstance(data, dict):
         return data
-    inner = {name: _rebuilt(value, kinds) for name, value in data.items() if name != "type"}
+    inner = {name: _rebuild(value, kinds) for name, value in data.items() if name != "type"}
     if "type" not in data:
         return inner
     if not isinstance(data["type"], str) or data["type"] not in kinds:

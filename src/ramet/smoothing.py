@@ -57,7 +57,7 @@ def smooth(scores: ArrayLike) -> Floats:
     if len(given) < FEWEST or given.min() == given.max():
         return given
     if len(given) > MOST:
-        return _thinned(given)
+        return _smooth_long(given)
     # Neither a shift nor a scale changes which hyperparameters are the likeliest.
     size = np.abs(given).max()
     centre = (given / size).mean()
@@ -67,7 +67,7 @@ def smooth(scores: ArrayLike) -> Floats:
     return mean
 
 
-def _thinned(curve: Floats) -> Floats:
+def _smooth_long(curve: Floats) -> Floats:
     """Smooth both ends, and in between the means of neighbours with straight lines between them."""
     places = np.arange(len(curve))
     starts = places[:: math.ceil(len(curve) / MOST)]
@@ -84,7 +84,7 @@ def _likeliest(curve: Floats) -> "_Fit":
     """Return the fit of the highest likelihood: a search on the grid, from coarse to fine."""
     gains = _gains()
     rows = int(np.searchsorted(LENGTHSCALES, LONGEST * len(curve), side="right"))
-    differenced = [_differenced(curve, recursion) for recursion in gains.recursions[:rows]]
+    differenced = [_difference(curve, recursion) for recursion in gains.recursions[:rows]]
     fits: dict[Cell, _Fit] = {}
 
     def loss(cell: Cell) -> float:
@@ -127,14 +127,14 @@ class _Fit:
     def mean(self) -> Floats:
         """Return the posterior mean: the curve without what the noise explains of it."""
         solved = self._gains.solve(self._factor, self._white, "T")
-        return self._curve - self._noise * _transposed(solved, self._recursion)
+        return self._curve - self._noise * _difference_transposed(solved, self._recursion)
 
 
 # A process of three states obeys a recursion over three points. What remains of a curve that is
 # differenced by it depends on four surprises only, its own and the last three: hence a band.
 
 
-def _differenced(curve: Floats, recursion: Floats) -> Floats:
+def _difference(curve: Floats, recursion: Floats) -> Floats:
     """Take from each point what the three before it say; the first three stay."""
     out = curve.copy()
     for lag, part in enumerate(recursion, start=1):
@@ -142,7 +142,7 @@ def _differenced(curve: Floats, recursion: Floats) -> Floats:
     return out
 
 
-def _transposed(curve: Floats, recursion: Floats) -> Floats:
+def _difference_transposed(curve: Floats, recursion: Floats) -> Floats:
     """Do the transposed of differencing."""
     out = curve.copy()
     for lag, part in enumerate(recursion, start=1):

@@ -130,6 +130,6 @@ def _show(found: Schedule, deviation: dict[str, float]) -> None:
 
 def _say_how_far_off(found: Schedule, deviation: dict[str, float], *, err: bool = False) -> None:
     for name, part in deviation.items():
-        averaged = name in found.averaged()
+        averaged = name in found.names_to_average()
         told = f"off by at most {part:.2%}" if averaged else f"another at {part:.2%} of the steps"
         screen.say(f"{label(name)} is {told}", err=err)

@@ -36,10 +36,10 @@ def _factor(numbers: Numbers, base: float, step: int) -> float:
     return next((one for one in near if one * base == value), factor)
 
 
-def traced(numbers: Numbers) -> Callable[[Any], Any]:
+def as_arithmetic(numbers: Numbers) -> Callable[[Any], Any]:
     """Return a function of the step that says with arithmetic alone which piece it is in.
 
-    >>> rate = traced([(10, 0.5), (30, 0.25)])
+    >>> rate = as_arithmetic([(10, 0.5), (30, 0.25)])
     >>> [rate(step) for step in (0, 9, 10, 29, 99)]
     [0.5, 0.5, 0.25, 0.25, 0.25]
     """

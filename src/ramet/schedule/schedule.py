@@ -21,7 +21,7 @@ from ramet.schedule.pieces import (
     is_number,
     piece_at,
 )
-from ramet.schedule.segments import deviations, merged, segmented
+from ramet.schedule.segments import deviations, merge, segment
 from ramet.space import Space
 
 
@@ -94,7 +94,7 @@ class Schedule(msgspec.Struct, frozen=True):
         """
         return "\n".join(
             f"steps {piece.start:,} to {piece.stop:,}: "
-            + " ".join(f"{name}={_shown(value)}" for name, value in piece.hparams.items())
+            + " ".join(f"{name}={_show(value)}" for name, value in piece.hparams.items())
             for piece in self.pieces
         )
 
@@ -119,7 +119,7 @@ class Schedule(msgspec.Struct, frozen=True):
         _check_count(steps, "how many steps the schedule is made for")
         scaled = [round(piece.stop * steps / self.steps) for piece in self.pieces]
         starts = [0, *scaled[:-1]]
-        return self._changed(
+        return self._replace_pieces(
             Piece(start=start, stop=stop, hparams=piece.hparams)
             for start, stop, piece in zip(starts, scaled, self.pieces, strict=True)
             if start < stop
@@ -134,14 +134,14 @@ class Schedule(msgspec.Struct, frozen=True):
         _check_count(pieces, "how many pieces the schedule may have")
         if pieces >= len(self):
             return Smoothed(self, dict.fromkeys(self.names, 0.0))
-        numbers = self.averaged()
-        schedule = self._changed(segmented(self.pieces, pieces, numbers))
+        numbers = self.names_to_average()
+        schedule = self._replace_pieces(segment(self.pieces, pieces, numbers))
         return Smoothed(schedule, deviations(self.pieces, schedule.pieces, numbers))
 
     def last_values(self) -> "Schedule":
         """Return the values of the last piece as constants, as those do who report a point."""
         last = self.pieces[-1]
-        return self._changed([Piece(start=0, stop=last.stop, hparams=last.hparams)])
+        return self._replace_pieces([Piece(start=0, stop=last.stop, hparams=last.hparams)])
 
     def to_python(self) -> str:
         """Return a function of the step as Python code, which depends on nothing."""
@@ -157,7 +157,7 @@ class Schedule(msgspec.Struct, frozen=True):
 
     def as_optax(self, name: str) -> Callable[[Any], Any]:
         """Return a schedule for optax: a function of the step, which may be traced."""
-        return rates.traced(self._numbers(name))
+        return rates.as_arithmetic(self._numbers(name))
 
     def _numbers(self, name: str) -> rates.Numbers:
         if name not in self.names:
@@ -170,7 +170,7 @@ class Schedule(msgspec.Struct, frozen=True):
             numbers.append((piece.stop, float(value)))
         return numbers
 
-    def averaged(self) -> set[str]:
+    def names_to_average(self) -> set[str]:
         """Return the hyperparameters that have an average: numbers, but none that are chosen."""
         domains = {} if self.space is None else Space.from_description(self.space)
         return {
@@ -180,10 +180,10 @@ class Schedule(msgspec.Struct, frozen=True):
             and all(is_number(piece.hparams[name]) for piece in self.pieces)
         }
 
-    def _changed(self, pieces: Iterable[Piece]) -> "Schedule":
+    def _replace_pieces(self, pieces: Iterable[Piece]) -> "Schedule":
         """Return another schedule of the same source, whose weights were not trained with it."""
         source = replace(self.source, legs=()) if self.source else None
-        return Schedule(merged(pieces), _without_code(self.space), source)
+        return Schedule(merge(pieces), _without_code(self.space), source)
 
 
 def _without_code(space: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -196,5 +196,5 @@ def _check_count(value: object, meaning: str) -> None:
         raise ScheduleError(f"{meaning} must be a whole number, at least 1, but got {value!r}")
 
 
-def _shown(value: Value) -> str:
+def _show(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -15,7 +15,7 @@ from ramet.space import same
 Costs = NDArray[np.float64]
 
 
-def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+def merge(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     """Return pieces with neighbours of the same values as one."""
     whole: list[Piece] = []
     for piece in pieces:
@@ -26,7 +26,7 @@ def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     return tuple(whole)
 
 
-def segmented(pieces: Sequence[Piece], most: int, numbers: Collection[str]) -> Iterator[Piece]:
+def segment(pieces: Sequence[Piece], most: int, numbers: Collection[str]) -> Iterator[Piece]:
     """Yield at most so many pieces, those that are nearest to the given ones step by step.
 
     ``numbers`` are the hyperparameters that have an average.
@@ -74,7 +74,7 @@ def _costs(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Costs:
     weights = np.array([piece.stop - piece.start for piece in pieces], float)
     total = _spans(weights)
     if averaged:
-        scaled = _scaled(pieces, name)
+        scaled = _scale(pieces, name)
         first, second = _spans(weights * scaled), _spans(weights * scaled**2)
         costs = second - first**2 / np.where(total > 0, total, 1)
     else:
@@ -108,10 +108,10 @@ def _cut(costs: Costs, most: int) -> list[tuple[int, int]]:
         # Where one part more is not better, the fewer parts before it stand.
         begins.append(np.where(better, begin, -1))
         cheapest = np.where(better, least, cheapest)
-    return _traced(begins, count)
+    return _trace(begins, count)
 
 
-def _traced(begins: Sequence[NDArray[np.int_]], count: int) -> list[tuple[int, int]]:
+def _trace(begins: Sequence[NDArray[np.int_]], count: int) -> list[tuple[int, int]]:
     parts: list[tuple[int, int]] = []
     last, level = count - 1, len(begins) - 1
     while last >= 0:
@@ -123,7 +123,7 @@ def _traced(begins: Sequence[NDArray[np.int_]], count: int) -> list[tuple[int, i
     return parts[::-1]
 
 
-def _scaled(pieces: Sequence[Piece], name: str) -> Costs:
+def _scale(pieces: Sequence[Piece], name: str) -> Costs:
     """Return numbers on the scale that they are averaged on, as parts of their range."""
     values = _on_scale(np.array([piece.hparams[name] for piece in pieces], float))
     width = values.max() - values.min()

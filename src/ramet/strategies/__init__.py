@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ramet.description import rebuilt
+from ramet.description import rebuild
 from ramet.domains import Explore
 from ramet.events import Birth
 from ramet.schedule import Leg, Piece
@@ -30,7 +30,7 @@ KINDS = {
 
 def from_description(data: dict[str, Any]) -> Strategy:
     """Rebuild a strategy that a log describes, or raise SpaceError if some of it is code."""
-    strategy: Strategy = rebuilt(data, KINDS)
+    strategy: Strategy = rebuild(data, KINDS)
     return strategy
 
 

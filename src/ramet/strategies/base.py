@@ -96,7 +96,7 @@ class Prescribed(NamedTuple):
 class Prescribing(Protocol):
     """A strategy that knows beforehand how long a turn is, and what it draws by."""
 
-    def prescribed(self, member: Member) -> Prescribed:
+    def prescribe(self, member: Member) -> Prescribed:
         """Return a member's next turn."""
         ...
 
@@ -193,7 +193,7 @@ def check_members(population: int, initial: object) -> None:
     check_points("initial", initial)
 
 
-def sampled_births(
+def sample_births(
     space: Space,
     population: int,
     rng: np.random.Generator,

@@ -74,7 +74,9 @@ class Resample:
         return value if self.otherwise is None else self.otherwise.move(domain, value, rng)
 
 
-def explored(space: Space, hparams: Hparams, explore: Explore, rng: np.random.Generator) -> Hparams:
+def explore_from(
+    space: Space, hparams: Hparams, explore: Explore, rng: np.random.Generator
+) -> Hparams:
     """Move each hyperparameter by its own rule, or by this one; what leaves a range is clipped.
 
     Moves that ``where`` rejects are drawn again; if it rejects them all, nothing moves.

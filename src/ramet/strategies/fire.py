@@ -21,12 +21,12 @@ from ramet.strategies.base import (
     check_pace,
     check_points,
     check_rule,
-    sampled_births,
+    sample_births,
     warn_if_single_turn,
 )
 from ramet.strategies.explore import Perturb
 from ramet.strategies.fire_round import FireRound, FireRules
-from ramet.strategies.pace import fire_pace, known_turn_steps, unknown_pace
+from ramet.strategies.pace import fire_pace, require_turn_steps, pace_error
 
 # Evaluators for each member that can have one: about a quarter have just lost, and must train.
 EVALUATED = 0.75
@@ -104,7 +104,7 @@ class FIRE:
             )
         parents = max(1, (workers - 8) // 14)
         size = 2
-        while _needed(parents, size + 1) <= workers:
+        while _count_workers(parents, size + 1) <= workers:
             size += 1
         return cls(
             turn_steps=turn_steps,
@@ -150,7 +150,7 @@ class FIRE:
     @property
     def patience(self) -> int:
         """Steps that an evaluator may train before it must have proved better."""
-        return 3 * known_turn_steps(self) if self.max_eval_steps is None else self.max_eval_steps
+        return 3 * require_turn_steps(self) if self.max_eval_steps is None else self.max_eval_steps
 
     def first_evaluation(self, group: int) -> int:
         """Return the step from which on a sub-population's members are evaluated."""
@@ -179,7 +179,7 @@ class FIRE:
             *self._subpopulations(space, rng),
             *(
                 Birth(hparams=birth.hparams, group=EVALUATORS, ranked=False, rests=True)
-                for birth in sampled_births(space, self.evaluator_count, rng)
+                for birth in sample_births(space, self.evaluator_count, rng)
             ),
         ]
 
@@ -191,7 +191,7 @@ class FIRE:
 
     def _rules(self) -> FireRules:
         if self.evaluate_every is None:
-            raise unknown_pace(self)
+            raise pace_error(self)
         groups = range(2, self.subpopulations + 1)
         return FireRules(
             evaluate_every=self.evaluate_every,
@@ -206,7 +206,7 @@ class FIRE:
 
     def _subpopulations(self, space: Space, rng: np.random.Generator) -> Iterator[Birth]:
         for group in range(1, self.subpopulations + 1):
-            for birth in sampled_births(space, self.size, rng, self.initial):
+            for birth in sample_births(space, self.size, rng, self.initial):
                 yield Birth(hparams=birth.hparams, group=group, ranked=group == 1)
 
     def _check_evaluators(self) -> None:
@@ -287,10 +287,10 @@ def _evaluators(parents: int, size: int) -> int:
     return max(2, math.floor(EVALUATED * parents * size + 0.5)) if parents else 0
 
 
-def _needed(parents: int, size: int) -> int:
+def _count_workers(parents: int, size: int) -> int:
     """Return how many workers so many sub-populations behind the first take in all."""
     return (parents + 1) * size + _evaluators(parents, size)
 
 
 # Two sub-populations of two, and two evaluators.
-SMALLEST = _needed(1, 2)
+SMALLEST = _count_workers(1, 2)

@@ -20,7 +20,7 @@ from ramet.population import Member, Population
 from ramet.randomness import pick
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
 from ramet.strategies.exploit import part_of
-from ramet.strategies.explore import explored
+from ramet.strategies.explore import explore_from
 
 # How an evaluation ends: its weights proved better and were handed on; its parent or its target
 # lost, or both, the parent counting; they proved no better in time, or never came near; or its
@@ -89,8 +89,8 @@ class FireRound:
         self.fitness: dict[int, float] = {}
         self.lost: set[int] = set()
         evaluators = [member for member in population if not member.group]
-        self.ratings = {m.id: _noted(m, Rating) or Rating() for m in population if m.group > 1}
-        notes = {member.id: _noted(member, Evaluation) for member in evaluators}
+        self.ratings = {m.id: _read_note(m, Rating) or Rating() for m in population if m.group > 1}
+        notes = {member.id: _read_note(member, Evaluation) for member in evaluators}
         self.evaluations = {id_: note for id_, note in notes.items() if note and not note.outcome}
         self.evaluators = [member.id for member in evaluators]
         self._smoothed: dict[bytes, Floats] = {}
@@ -165,7 +165,7 @@ class FireRound:
 
     def _lose(self, loser: int, donor: int) -> None:
         hparams = self.population[donor].hparams
-        moved = explored(self.population.space, hparams, self.rules.explore, self.rng)
+        moved = explore_from(self.population.space, hparams, self.rules.explore, self.rng)
         self.actions += [Copy(member=loser, source=donor), Change(member=loser, hparams=moved)]
         self.weights[loser] = donor
         self.fitness.pop(loser, None)
@@ -233,7 +233,7 @@ class FireRound:
     def _assign(self) -> None:
         """Give each idle evaluator the parent that was seen the longest ago."""
         idle = (id_ for id_ in self.evaluators if id_ not in self.evaluations)
-        for evaluator, (parent, target) in zip(idle, self._unseen(), strict=False):
+        for evaluator, (parent, target) in zip(idle, self._find_parents(), strict=False):
             evaluation = Evaluation(parent=parent, target=target, since=self.now)
             self.actions += [
                 Copy(
@@ -244,7 +244,7 @@ class FireRound:
             ]
             self.evaluations[evaluator] = evaluation
 
-    def _unseen(self) -> Iterator[tuple[int, int]]:
+    def _find_parents(self) -> Iterator[tuple[int, int]]:
         """Yield the parents to evaluate, each with its target, in the order of their turn."""
         taken = {evaluation.parent for evaluation in self.evaluations.values()}
         eligible = [
@@ -312,7 +312,7 @@ class FireRound:
 Note = TypeVar("Note", Rating, Evaluation)
 
 
-def _noted(member: Member, kind: type[Note]) -> Note | None:
+def _read_note(member: Member, kind: type[Note]) -> Note | None:
     return None if member.data is None else msgspec.convert(member.data, kind)
 
 

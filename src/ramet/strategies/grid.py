@@ -11,7 +11,7 @@ from ramet.errors import StrategyError
 from ramet.events import Birth
 from ramet.population import Population
 from ramet.space import Space
-from ramet.strategies.base import Action, check_pace, check_points, sampled_births
+from ramet.strategies.base import Action, check_pace, check_points, sample_births
 from ramet.strategies.pace import fit_turn_steps
 
 
@@ -47,7 +47,7 @@ class Grid:
         return fit_turn_steps(self, steps)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
-        return sampled_births(space, len(self.points), rng, self.points)
+        return sample_births(space, len(self.points), rng, self.points)
 
     def decide(
         self, population: Population, ready: Sequence[int], rng: np.random.Generator

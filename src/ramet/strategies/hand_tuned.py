@@ -18,10 +18,10 @@ from ramet.strategies.base import (
     check_members,
     check_pace,
     check_rule,
-    sampled_births,
+    sample_births,
     warn_if_single_turn,
 )
-from ramet.strategies.pace import fit_turn_steps, known_turn_steps
+from ramet.strategies.pace import fit_turn_steps, require_turn_steps
 
 NUMBERS = (Uniform, LogUniform, Integer)
 
@@ -139,14 +139,14 @@ class HandTuned:
                 f"has {numbers}"
             )
         self._warn_if_single_turn(steps)
-        births = sampled_births(space, self.population, rng, self.initial)
+        births = sample_births(space, self.population, rng, self.initial)
         bases = [birth.hparams for birth in births]
         if space.restricted:
             given = len(self.initial)
             for base in bases[:given]:
-                if rejected := self._rejected(space, base, steps):
+                if rejected := self._check_base(space, base, steps):
                     raise rejected
-            bases[given:] = [self._redrawn(space, base, steps, rng) for base in bases[given:]]
+            bases[given:] = [self._redraw(space, base, steps, rng) for base in bases[given:]]
         return [Birth(hparams=self._values(space, base, 0, steps), data=base) for base in bases]
 
     def decide(
@@ -166,7 +166,7 @@ class HandTuned:
         """Refuse more steps if ``where`` rejects a turn that is still to be decided on."""
         self._warn_if_single_turn(population.steps)
         space, steps = population.space, population.steps
-        turn_steps = known_turn_steps(self)
+        turn_steps = require_turn_steps(self)
         for member in population if space.restricted else ():
             # A member's next turn has its values already.
             undecided = range(member.trained + turn_steps, steps, turn_steps)
@@ -181,18 +181,18 @@ class HandTuned:
 
     def _warn_if_single_turn(self, steps: int) -> None:
         never = "every value will stay as it begins"
-        warn_if_single_turn(self, turn_steps=known_turn_steps(self), steps=steps, never=never)
+        warn_if_single_turn(self, turn_steps=require_turn_steps(self), steps=steps, never=never)
 
     def _values(self, space: Space, base: Hparams, trained: int, steps: int) -> Hparams:
-        middle = trained + min(known_turn_steps(self), steps - trained) / 2
+        middle = trained + min(require_turn_steps(self), steps - trained) / 2
         values = dict(base)
         for name, shape in self.shapes.items():
             values[name] = space[name].clip(base[name] * shape(middle / steps))  # type: ignore[operator]  # births lets only numbers through
         return values
 
-    def _rejected(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
+    def _check_base(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
         """Return the error for base values with a turn that ``where`` rejects, if there is one."""
-        found = self._first_rejected(space, base, range(0, steps, known_turn_steps(self)), steps)
+        found = self._first_rejected(space, base, range(0, steps, require_turn_steps(self)), steps)
         return found and _leaves(base, found[1], found[0])
 
     def _first_rejected(
@@ -205,16 +205,14 @@ class HandTuned:
                 return trained, hparams
         return None
 
-    def _redrawn(
-        self, space: Space, base: Hparams, steps: int, rng: np.random.Generator
-    ) -> Hparams:
+    def _redraw(self, space: Space, base: Hparams, steps: int, rng: np.random.Generator) -> Hparams:
         """Return base values with a schedule that ``where`` accepts: these, or others drawn."""
-        rejected = self._rejected(space, base, steps)
+        rejected = self._check_base(space, base, steps)
         for _ in range(REDRAWS):
             if rejected is None:
                 return base
             base = space.sample(rng)
-            rejected = self._rejected(space, base, steps)
+            rejected = self._check_base(space, base, steps)
         raise SpaceError(f"{REDRAWS:,} base values were drawn, but none would do: {rejected}")
 
 

@@ -60,21 +60,21 @@ def fire_pace(steps: int, turn_steps: int | None, evaluate_every: int | None) ->
     """
     aim = max(FEWEST_SCORES, math.ceil(steps / TURNS_PER_BUDGET))
     if evaluate_every is None and turn_steps is None:
-        return _paced(steps, aim)
+        return _choose_pace(steps, aim)
     if evaluate_every is None and turn_steps is not None:
         return turn_steps, _evaluate_every_for(steps, turn_steps)
     every = evaluate_every or 1
     return turn_steps or every * max(FEWEST_SCORES, round(aim / every)), every
 
 
-def known_turn_steps(strategy: Strategy) -> int:
+def require_turn_steps(strategy: Strategy) -> int:
     """Return the steps in a turn of a strategy that is fitted to a budget."""
     if strategy.turn_steps is None:
-        raise unknown_pace(strategy)
+        raise pace_error(strategy)
     return strategy.turn_steps
 
 
-def unknown_pace(strategy: Strategy) -> StrategyError:
+def pace_error(strategy: Strategy) -> StrategyError:
     """Return the error of a strategy that is to decide before it is fitted to a budget."""
     name = type(strategy).__name__
     return StrategyError(
@@ -84,7 +84,7 @@ def unknown_pace(strategy: Strategy) -> StrategyError:
     )
 
 
-def _paced(steps: int, aim: int) -> tuple[int, int]:
+def _choose_pace(steps: int, aim: int) -> tuple[int, int]:
     """Return a turn of about ``aim`` steps, and how many lie between two of its scores."""
     found = min(_paces(steps, aim), default=None)
     if found is None:

@@ -19,13 +19,13 @@ from ramet.strategies.base import (
     check_members,
     check_pace,
     check_rule,
-    sampled_births,
+    sample_births,
     warn_if_never_compared,
     warn_if_single_turn,
 )
 from ramet.strategies.exploit import Exploit, Truncation
-from ramet.strategies.explore import Perturb, explored
-from ramet.strategies.pace import fit_turn_steps, known_turn_steps
+from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.pace import fit_turn_steps, require_turn_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class PBT:
         return fit_turn_steps(self, steps)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
-        turn_steps = known_turn_steps(self.fit(steps))
+        turn_steps = require_turn_steps(self.fit(steps))
         never = "no member will ever copy another or explore"
         if self.exploit is not None or self.explore is not None:
             warn_if_single_turn(self, turn_steps=turn_steps, steps=steps, never=never)
@@ -95,7 +95,7 @@ class PBT:
             evaluate_every=self.evaluate_every,
             steps=steps,
         )
-        return sampled_births(space, self.population, rng, self.initial)
+        return sample_births(space, self.population, rng, self.initial)
 
     def decide(
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
@@ -125,7 +125,7 @@ class PBT:
         if self.explore is None:
             return
         for member, origin in origins:
-            hparams = explored(population.space, population[origin].hparams, self.explore, rng)
+            hparams = explore_from(population.space, population[origin].hparams, self.explore, rng)
             yield Change(member=member, hparams=hparams)
 
 

@@ -13,7 +13,7 @@ from ramet.strategies.base import (
     Action,
     check_members,
     check_pace,
-    sampled_births,
+    sample_births,
 )
 from ramet.strategies.pace import fit_turn_steps
 
@@ -46,7 +46,7 @@ class RandomSearch:
         return fit_turn_steps(self, steps)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
-        return sampled_births(space, self.population, rng, self.initial)
+        return sample_births(space, self.population, rng, self.initial)
 
     def decide(
         self, population: Population, ready: Sequence[int], rng: np.random.Generator

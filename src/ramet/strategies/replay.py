@@ -105,7 +105,7 @@ class Replay:
             if not population.finished(id_) and not same(hparams, member.hparams):
                 yield Change(member=id_, hparams=dict(hparams))
 
-    def prescribed(self, member: Member) -> Prescribed:
+    def prescribe(self, member: Member) -> Prescribed:
         """Return how long a member's next turn is, and what it draws by."""
         seed = self.seeds[member.id]
         nth = bisect_right(self.legs, member.trained, key=lambda leg: leg.stop)

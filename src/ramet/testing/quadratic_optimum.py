@@ -62,7 +62,7 @@ def best_schedule(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) ->
         starts=[np.log(start) for start in starts],
         bounds=[LOG_RATES] * rounds,
     )
-    return _allowed(np.exp(logs))
+    return _clip(np.exp(logs))
 
 
 def best_cosine(
@@ -76,7 +76,7 @@ def best_cosine(
 
     def schedule(place: Floats) -> Floats:
         log_peak, last = place
-        return _allowed(np.exp(log_peak) * (cosine + last * (1 - cosine)))
+        return _clip(np.exp(log_peak) * (cosine + last * (1 - cosine)))
 
     def loss(place: Floats) -> tuple[float, Floats]:
         rates, peak = schedule(place), np.exp(place[0])
@@ -127,7 +127,7 @@ def _least(losses: Callable[[Floats], Floats]) -> float:
         low, high = logs[max(best - 1, 0)], logs[min(best + 1, 32)]
         # The loss is flat where it is least.
         if high - low < 1e-5:  # noqa: PLR2004 - as said
-            return float(_allowed(np.exp(logs[best])))
+            return float(_clip(np.exp(logs[best])))
 
 
 def _descend(
@@ -155,5 +155,5 @@ def _descend(
     return place
 
 
-def _allowed(rates: Floats) -> Floats:
+def _clip(rates: Floats) -> Floats:
     return np.clip(rates, LOWEST, HIGHEST)

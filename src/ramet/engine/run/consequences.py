@@ -12,7 +12,7 @@ from ramet.population import Member, Population
 from ramet.randomness import Purpose, generator
 from ramet.replica import Replica
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
-from ramet.strategies.pace import known_turn_steps
+from ramet.strategies.pace import require_turn_steps
 
 
 def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int) -> list[AnyEvent]:
@@ -85,7 +85,9 @@ def _carried_out(
             return Explored(member=action.member, hparams=hparams)
         case Rest():
             _check_member(action.member, ready)
-            return _rested(population[action.member], population.steps, known_turn_steps(strategy))
+            return _rested(
+                population[action.member], population.steps, require_turn_steps(strategy)
+            )
         case Annotate():
             if action.member is not None:
                 _check_member(action.member, ready)

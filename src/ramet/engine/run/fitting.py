@@ -7,7 +7,7 @@ from ramet.engine.run.opening import Settings
 from ramet.errors import RunNotFound, StrategyError
 from ramet.store.base import Store
 from ramet.strategies.base import Strategy
-from ramet.strategies.pace import FitsBudget, known_turn_steps
+from ramet.strategies.pace import FitsBudget, require_turn_steps
 
 logger = logging.getLogger("ramet")
 
@@ -49,7 +49,7 @@ def _say_pace(run: str, strategy: Strategy, steps: int) -> None:
     fields = {
         "run": run,
         "strategy": type(strategy).__name__,
-        "turn_steps": known_turn_steps(strategy),
+        "turn_steps": require_turn_steps(strategy),
         "evaluate_every": strategy.evaluate_every,
         "steps": steps,
     }

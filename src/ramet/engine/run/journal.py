@@ -12,7 +12,7 @@ from ramet.randomness import Draws
 from ramet.space import Space
 from ramet.store.base import Lease, RunEvent, Standing, Store, standing
 from ramet.strategies.base import Prescribing, Strategy
-from ramet.strategies.pace import known_turn_steps
+from ramet.strategies.pace import require_turn_steps
 
 
 class Journal:
@@ -97,9 +97,9 @@ class Journal:
         """Return how many steps a member's next turn has."""
         prescribing, left = self._prescribing, self.steps - member.trained
         turn = (
-            known_turn_steps(self._strategy)
+            require_turn_steps(self._strategy)
             if prescribing is None
-            else prescribing.prescribed(member).steps
+            else prescribing.prescribe(member).steps
         )
         return min(turn, left)
 
@@ -112,7 +112,7 @@ class Journal:
         """Return what a member's next turn draws by."""
         if self._prescribing is None:
             return Draws(self.opening.seed, member.id, member.turn)
-        return self._prescribing.prescribed(member).draws
+        return self._prescribing.prescribe(member).draws
 
     def catch_up(self, head: int | None = None) -> None:
         """Read what others wrote, if anything is known to be new or nothing is known."""

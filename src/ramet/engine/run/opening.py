@@ -19,7 +19,7 @@ from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.store.base import Store
 from ramet.strategies.base import ChecksBudget, Strategy, check_count, check_pace
-from ramet.strategies.pace import known_turn_steps
+from ramet.strategies.pace import require_turn_steps
 from ramet.wording import is_text
 
 logger = logging.getLogger("ramet")
@@ -120,7 +120,7 @@ def make_opening(settings: Settings) -> RunOpened:
         mode=settings.mode,
         steps=settings.steps,
         synchronous=strategy.synchronous,
-        turn_steps=known_turn_steps(strategy),
+        turn_steps=require_turn_steps(strategy),
         keep=settings.keep or "lineage",
         space=space.describe(),
         strategy=describe(strategy),
