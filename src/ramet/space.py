@@ -26,25 +26,31 @@ from ramet.wording import is_text
 
 __all__ = ["Hparams", "Space", "SpaceLike", "Where"]
 
-# The values of all hyperparameters by name. Treated as immutable everywhere.
+# The values of all hyperparameters by name. No code changes one in place.
 Hparams = dict[str, Value]
+# A predicate of the values: whether a combination is allowed.
 Where = Callable[[Mapping[str, Any]], bool]
 
-# How many draws in a row `where` may reject before its region is taken to be empty.
+# How many draws in a row `where` may reject before a space counts as empty.
 REDRAWS = 1_000
 
 DOMAINS = (Uniform, LogUniform, Integer, Choice, Constant)
 
 
 def same(one: Hparams, other: Hparams) -> bool:
-    """Say whether two members with these values train alike. 1, 1.0 and True are three values."""
+    """Say whether members with these values train alike. 1, 1.0 and True are three values."""
     if one is other:
         return True
     return one == other and all(exact(value) == exact(other[name]) for name, value in one.items())
 
 
 class Space(Mapping[str, Domain]):
-    """Named domains; nested spaces become dotted names; ``where`` rejects combinations.
+    """Named domains.
+
+    Args:
+        domains: Domains by name, as a dict. Nested spaces and dicts become dotted names.
+        where: A function of the values that accepts or rejects their combination.
+        named: Domains by name, as keyword arguments.
 
     >>> space = Space(lr=LogUniform(1e-4, 1.0), augment=Space(p=Uniform(0.0, 1.0)))
     >>> list(space)
@@ -66,7 +72,7 @@ class Space(Mapping[str, Domain]):
         **named: Any,
     ) -> None:
         self._domains: dict[str, Domain] = {}
-        # Each with the prefix of the names that it looks at.
+        # Each with the prefix of the names that it gets.
         self._predicates: tuple[tuple[str, Where], ...] = ()
         if isinstance(domains, Space):
             self._predicates = domains._predicates  # noqa: SLF001 - a Space too
@@ -77,7 +83,7 @@ class Space(Mapping[str, Domain]):
                 raise SpaceError(f"where= must be a function of the values, but got {where!r}")
             self._predicates += (("", where),)
         _check_names(self._domains)
-        # What items() gives, several times quicker; decisions for large populations go over it.
+        # The same as items(), but several times faster, which decisions for many members need.
         self.domains: tuple[tuple[str, Domain], ...] = tuple(self._domains.items())
 
     def __getitem__(self, name: str) -> Domain:
@@ -90,7 +96,7 @@ class Space(Mapping[str, Domain]):
         return len(self._domains)
 
     def __eq__(self, other: object) -> bool:
-        # The domains and their order, which draws depend on; code cannot be compared.
+        # Draws depend on the domains and their order. Code cannot be compared.
         return isinstance(other, Space) and _without_code(self) == _without_code(other)
 
     def __hash__(self) -> int:
@@ -101,7 +107,10 @@ class Space(Mapping[str, Domain]):
 
     @classmethod
     def of(cls, space: "SpaceLike") -> "Space":
-        """Return a space, made from a dict of domains if it is none yet; dicts may be nested.
+        """Return a space as it is, or the space of a dict.
+
+        Args:
+            space: A space, or domains by name, which may be nested.
 
         >>> Space.of({"lr": LogUniform(1e-4, 1.0), "augment": {"p": Uniform(0.0, 1.0)}})
         Space(lr=LogUniform(low=0.0001, high=1.0), augment.p=Uniform(low=0.0, high=1.0))
@@ -116,7 +125,7 @@ class Space(Mapping[str, Domain]):
         return cls(space)
 
     def sample(self, rng: np.random.Generator) -> Hparams:
-        """Draw the values a member starts with."""
+        """Draw the values that a member starts with."""
         hparams: Hparams = {}
         for _ in range(REDRAWS):
             hparams = {name: domain.sample(rng) for name, domain in self._domains.items()}
@@ -129,21 +138,33 @@ class Space(Mapping[str, Domain]):
 
     @property
     def restricted(self) -> bool:
-        """Whether some ``where`` may reject values that are in their domains."""
+        """Whether the space has a ``where``, which may reject values in their domains."""
         return bool(self._predicates)
 
     def allows(self, hparams: Mapping[str, Value]) -> bool:
-        """Say whether every ``where`` accepts these values, which are in their domains."""
+        """Say whether every ``where`` accepts values that are in their domains.
+
+        Args:
+            hparams: The values by name.
+        """
         return all(
             _accepts(predicate, Values(hparams, prefix)) for prefix, predicate in self._predicates
         )
 
     def contains(self, hparams: Mapping[str, Value]) -> bool:
-        """Say whether the names are the space's, and the values in it."""
+        """Say whether values are in the space.
+
+        Args:
+            hparams: The values by name.
+        """
         return self.problem(hparams) is None
 
     def problem(self, hparams: Mapping[str, Value]) -> str | None:
-        """Return why these values are not in the space, if they are not."""
+        """Return why values are not in the space, or None if they are.
+
+        Args:
+            hparams: The values by name.
+        """
         missing = [name for name in self if name not in hparams]
         unknown = [name for name in hparams if name not in self]
         if missing or unknown:
@@ -154,22 +175,24 @@ class Space(Mapping[str, Domain]):
                 return f"{name!r} must be in {domain}, but got {hparams[name]!r}"
         return None if self.allows(hparams) else f"where= rejects {dict(hparams)}"
 
-    def adopt(self, hparams: Mapping[str, Any], whose: str) -> Hparams:
-        """Return values from outside as the space keeps them: names flat, 1 as 1.0.
+    def adopt(self, hparams: Mapping[str, Any], what: str) -> Hparams:
+        """Return values as the space keeps them: with dotted names, and 1 as 1.0 for a real number.
 
-        ``whose`` they are stands in the error if they are not in the space.
+        Args:
+            hparams: The values by name, nested or not.
+            what: What they are, for the error if they are not in the space.
         """
         pairs = [(name, plain(value)) for name, value in _flatten("", hparams)]
         flat = dict(pairs)
         if len(flat) < len(pairs):
-            raise SpaceError(f"{whose} must have each value once, but got {hparams!r}")
+            raise SpaceError(f"{what} must have each value once, but got {hparams!r}")
         adopted = {name: _as_declared(self.get(name), value) for name, value in flat.items()}
         if problem := self.problem(adopted):
-            raise SpaceError(f"{whose} must lie in the space: {problem}")
+            raise SpaceError(f"{what} must lie in the space: {problem}")
         return {name: adopted[name] for name in self}
 
     def describe(self) -> dict[str, Any]:
-        """Return the space as plain data, which a log keeps and two runs are compared by."""
+        """Return the space as plain data, which a log keeps and runs are compared by."""
         where = [[prefix, describe(predicate)] for prefix, predicate in self._predicates]
         return {
             "names": list(self),
@@ -179,7 +202,11 @@ class Space(Mapping[str, Domain]):
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any]) -> "Space":
-        """Rebuild the domains of a described space; code (``where``, ``explore``) stays behind."""
+        """Rebuild a space without its code, which is ``where=`` and ``explore=``.
+
+        Args:
+            data: What ``describe`` returned.
+        """
         kinds = {kind.__name__: kind for kind in DOMAINS}
         return cls({name: _rebuild(kinds, data["domains"][name]) for name in data["names"]})
 
@@ -190,8 +217,8 @@ class Space(Mapping[str, Domain]):
             )
         if not is_text(name):
             raise SpaceError(
-                f"a hyperparameter's name must be text that a log can hold, but {name!r} has half "
-                f"a character (a lone surrogate) in it; give it another name"
+                f"a hyperparameter's name must be text that a log can hold, but {name!r} has "
+                f"a lone surrogate in it; give it another name"
             )
         if isinstance(value, Space):
             prefixed = ((f"{name}.{prefix}", where) for prefix, where in value._predicates)  # noqa: SLF001 - a Space too
@@ -206,12 +233,12 @@ class Space(Mapping[str, Domain]):
         self._domains[name] = value
 
 
-# What a run takes for a space: domains by name, in groups or not.
+# What a run takes for a space: a space, or domains by name, which may be nested.
 SpaceLike: TypeAlias = Space | Mapping[str, "Domain | SpaceLike"]
 
 
 def _check_domain(name: str, value: Any) -> None:
-    """Refuse what is no domain, and a domain that holds nothing."""
+    """Refuse what is no domain, and a domain that is not valid."""
     if not isinstance(value, DOMAINS):
         meant = suggest(value)
         if meant is None and Constant(value).problem() is None:

@@ -80,7 +80,11 @@ def exact(value: Value) -> tuple[type, str]:
 
 
 def plain(value: Any) -> Any:
-    """Return Python's own number for NumPy's, and a tuple for a list."""
+    """Return NumPy's numbers as Python's, and lists as tuples.
+
+    Args:
+        value: Any object.
+    """
     if isinstance(value, list | tuple | np.ndarray):
         return tuple(map(plain, value))
     return value.item() if isinstance(value, np.generic) else value

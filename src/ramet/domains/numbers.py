@@ -9,7 +9,7 @@ import numpy as np
 from ramet.domains.answers import explain
 from ramet.domains.base import Explore, is_real, make_plain, write
 
-# Whole numbers beyond this are not exact for every reader of a stored run.
+# Readers of a stored run may round larger whole numbers.
 LARGEST_INTEGER = 2**53
 
 
@@ -18,18 +18,20 @@ LARGEST_INTEGER = 2**53
 class Uniform:
     """A real number between two bounds.
 
-    >>> Uniform(0.0, 10.0).perturb(5.0, 1.2)  # a domain that holds 0 moves by parts of its width
+    >>> Uniform(0.0, 10.0).perturb(5.0, 1.2)  # holds 0: moves by a fraction of its width
     7.0
     >>> Uniform(1.0, 10.0).perturb(5.0, 1.2)
     6.0
     """
 
+    # The least value.
     low: float
+    # The greatest value.
     high: float
     _: KW_ONLY
-    # Where members start, when that is less than the whole domain.
+    # The range that members start in, if it is not the whole domain.
     start: tuple[float, float] | None = None
-    # How this hyperparameter explores, instead of as the strategy says.
+    # How this hyperparameter explores; None explores as the strategy says.
     explore: Explore | None = None
 
     def __post_init__(self) -> None:
@@ -64,12 +66,14 @@ class LogUniform:
     1.0
     """
 
+    # The least value.
     low: float
+    # The greatest value.
     high: float
     _: KW_ONLY
-    # Where members start, when that is less than the whole domain.
+    # The range that members start in, if it is not the whole domain.
     start: tuple[float, float] | None = None
-    # How this hyperparameter explores, instead of as the strategy says.
+    # How this hyperparameter explores; None explores as the strategy says.
     explore: Explore | None = None
 
     def __post_init__(self) -> None:
@@ -98,21 +102,24 @@ class LogUniform:
 @explain
 @dataclass(frozen=True, slots=True, repr=False)
 class Integer:
-    """A whole number between two bounds, both included; ``log`` draws evenly over its logarithm.
+    """A whole number between two bounds, both included.
 
-    It always moves by at least 1, and turns back where a bound leaves no room.
+    It always moves by at least 1, away from a bound if it has reached it.
 
     >>> Integer(1, 9).perturb(1, 0.8), Integer(1, 9).perturb(2, 0.8), Integer(1, 9).perturb(9, 1.2)
     (2, 1, 8)
     """
 
+    # The least value.
     low: int
+    # The greatest value.
     high: int
     _: KW_ONLY
+    # Whether it is drawn evenly over its logarithm.
     log: bool = False
-    # Where members start, when that is less than the whole domain.
+    # The range that members start in, if it is not the whole domain.
     start: tuple[int, int] | None = None
-    # How this hyperparameter explores, instead of as the strategy says.
+    # How this hyperparameter explores; None explores as the strategy says.
     explore: Explore | None = None
 
     def __post_init__(self) -> None:
@@ -168,7 +175,7 @@ def _log_problem(low: float) -> str | None:
 
 
 def _move(value: float, factor: float, low: float, high: float) -> float:
-    """Scale a value, or where its domain holds 0, shift it by the same part of the width."""
+    """Scale a value. In a domain that holds 0, shift it by the same fraction of the width."""
     return value + (factor - 1) * (high - low) if low <= 0 <= high else value * factor
 
 

@@ -16,20 +16,21 @@ from ramet.wording import is_text
 @explain
 @dataclass(frozen=True, slots=True, repr=False)
 class Choice:
-    """One of several options; ``ordered`` if neighbours are alike, as in (32, 64, 128).
+    """One of several options.
 
-    Options are numbers, strings, booleans or None, because every value is kept in the run's log.
-    An ordered choice moves to a neighbour, and turns back at an end. An unordered one has no up or
-    down: it is only ever redrawn.
+    Options are numbers, strings, booleans or None, because a run's log keeps every value. An
+    ordered choice moves to a neighbour, and back from an end. An unordered one is only drawn again.
 
     >>> Choice([32, 64, 128], ordered=True).perturb(64, 1.2)
     128
     """
 
+    # The options.
     options: Sequence[Value]
     _: KW_ONLY
+    # Whether neighbours are alike, as in [32, 64, 128].
     ordered: bool = False
-    # How this hyperparameter explores, instead of as the strategy says.
+    # How this hyperparameter explores; None explores as the strategy says.
     explore: Explore | None = None
 
     def __post_init__(self) -> None:
@@ -76,11 +77,12 @@ class Choice:
 @explain
 @dataclass(frozen=True, slots=True, repr=False)
 class Constant:
-    """A value that never changes, kept beside the others so that the log and the loop know it."""
+    """A value that never changes. The log and the training loop have it like any other."""
 
+    # The value.
     value: Value
     _: KW_ONLY
-    # Every domain has one; a constant's has no effect.
+    # Every domain has a rule; that of a constant has no effect.
     explore: Explore | None = None
 
     def __post_init__(self) -> None:
@@ -108,7 +110,7 @@ class Constant:
 
 
 def _is_value(value: object) -> TypeGuard[Value]:
-    """Say whether a log gives back the same: not so with enumerations, or half a character."""
+    """Say whether a log returns the same value, unlike enumerations and lone surrogates."""
     if isinstance(value, str):
         return type(value) is str and is_text(value)
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Strategies: pure values that decide; one algorithm a file."""
+"""Strategies: pure values that decide how a population goes on."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from ramet.strategies.pbt import PBT
 from ramet.strategies.random_search import RandomSearch
 from ramet.strategies.replay import Replay
 
-# What a strategy may be made of so that its description says it all.
+# The kinds of values that a strategy can be rebuilt from.
 KINDS = {
     kind.__name__: kind
     for kind in (
@@ -29,7 +29,11 @@ KINDS = {
 
 
 def from_description(data: dict[str, Any]) -> Strategy:
-    """Rebuild a strategy that a log describes, or raise SpaceError if some of it is code."""
+    """Rebuild a strategy from its description in a log, or raise SpaceError if it has code.
+
+    Args:
+        data: What ``ramet.description.describe`` returned for it.
+    """
     strategy: Strategy = rebuild(data, KINDS)
     return strategy
 

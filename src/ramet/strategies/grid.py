@@ -1,4 +1,4 @@
-"""Grid search: one member for each of the points that a person wrote down."""
+"""Grid search: one member for each of the points in a list."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from ramet.strategies.pace import fit_turn_steps
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Members keep the points they start with.
+    """Members keep the hyperparameters that they start with, one member for each point.
 
     Args:
         points: The hyperparameters of each member; ``ramet.strategies.product`` lists combinations.
@@ -43,7 +43,11 @@ class Grid:
             raise StrategyError("a grid must have at least one point, but got none")
 
     def fit(self, steps: int) -> "Grid":
-        """Return the strategy with a twentieth of this budget as its turn, if it has none."""
+        """Return the strategy with ``turn_steps``: a twentieth of a budget, if it has none.
+
+        Args:
+            steps: The budget of each member.
+        """
         return fit_turn_steps(self, steps)
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
@@ -56,7 +60,10 @@ class Grid:
 
 
 def product(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return every combination of the values listed for each name.
+    """Return every combination of values.
+
+    Args:
+        values: The values of each hyperparameter.
 
     >>> product({"lr": [0.1, 0.01], "depth": [2]})
     [{'lr': 0.1, 'depth': 2}, {'lr': 0.01, 'depth': 2}]

@@ -18,6 +18,7 @@ class Toy:
     the two hyperparameters at 0, half of the problem stays invisible.
     """
 
+    # The learning rate of the weights.
     learning_rate: float = 0.01
 
     def init(self, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG002 - all start alike
@@ -41,14 +42,16 @@ class Toy:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Explore by adding a normal deviate, as the public reproductions of the toy do."""
+    """Explore by adding a normal deviate, as public reproductions of the toy do."""
 
+    # The standard deviation.
     deviation: float = 0.1
 
     def move(self, domain: Domain, value: float, rng: np.random.Generator) -> Any:
         return domain.clip(value + rng.normal(0.0, self.deviation))
 
 
-# A negative weight would diverge; nothing else bounds it, so the upper end is out of reach.
+# The space of the task. Negative values would diverge; the upper bounds are out of reach.
 TOY_SPACE = Space(h0=Uniform(0.0, 10.0), h1=Uniform(0.0, 10.0))
+# The hyperparameters that its two members start with.
 TOY_START = ({"h0": 1.0, "h1": 0.0}, {"h0": 0.0, "h1": 1.0})
