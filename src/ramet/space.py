@@ -234,7 +234,7 @@ class Space(Mapping[str, Domain]):
 
 
 # What a run takes for a space: a space, or domains by name, which may be nested.
-SpaceLike: TypeAlias = Space | Mapping[str, "Domain | SpaceLike"]
+SpaceLike: TypeAlias = Space | Mapping[str, Any]
 
 
 def _check_domain(name: str, value: Any) -> None:

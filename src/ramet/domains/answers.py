@@ -38,10 +38,9 @@ def explain(kind: type[T]) -> type[T]:
     @functools.wraps(plain_init)
     def init(self: object, *values: Any, **named: Any) -> None:
         try:
-            signature.bind(*values, **named)
+            plain_init(self, *values, **named)
         except TypeError as error:
             raise _misfit(kind.__name__, signature, values, named) from error
-        plain_init(self, *values, **named)
 
     kind.__init__ = init  # type: ignore[method-assign]  # it takes the same arguments
     return kind
