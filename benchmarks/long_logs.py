@@ -65,7 +65,7 @@ def made(path: Path, members: int, turns: int, *, synchronous: bool) -> int:
         )
         clock.sleep(TURN_S)
         standings = [standing(replica.members[id_]) for id_ in ids]
-        round_ = replica.get("round") if synchronous else None
+        round_ = replica.round if synchronous else None
         store.commit(lease, commit, standings, round=round_)
         count += len(commit)
     store.close()

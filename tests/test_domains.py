@@ -1,6 +1,7 @@
 """Every domain is closed: no draw and no move ever leaves it."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+import ramet
 from ramet import Choice, Constant, Integer, LogUniform, Perturb, Resample, Uniform
 from ramet.domains import Domain
+from ramet.errors import SpaceError
 from ramet.events import Explored, decode, encode
 from tests import values
 
@@ -199,3 +202,48 @@ def test_log_reals_are_drawn_evenly_over_their_logarithm() -> None:
 
 def same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (lambda: Uniform(1e-5, 1e-1, log=True), "LogUniform(1e-05, 0.1)"),
+        (lambda: Uniform(1e-5, 1e-1, log=False), "Uniform(1e-05, 0.1)"),
+        (lambda: LogUniform(1e-5, 1e-1, base=10), "LogUniform(1e-05, 0.1)"),
+        (lambda: Uniform("lr", 0.0, 1.0), "Uniform(0.0, 1.0)"),
+        (lambda: Uniform(lower=0.0, upper=1.0), "Uniform(0.0, 1.0)"),
+        (lambda: Uniform(0.0, 1.0, q=0.25), "Choice([0.0, 0.25, 0.5, 0.75, 1.0], ordered=True)"),
+        (lambda: Uniform(0.0, 0.3, step=0.1), "Choice([0.0, 0.1, 0.2, 0.3], ordered=True)"),
+        (lambda: Integer(1, 9, step=4), "Choice([1, 5, 9], ordered=True)"),
+        (lambda: Integer(1, 9, step=1), "Integer(1, 9)"),
+        (lambda: Integer("depth", 1, 9, log=True), "Integer(1, 9, log=True)"),
+        (lambda: Choice(32, 64), "Choice([32, 64])"),
+        (lambda: Choice("batch", [32, 64]), "Choice([32, 64])"),
+        (lambda: Choice(choices=[32, 64]), "Choice([32, 64])"),
+        (lambda: Constant(32, 64), "Choice([32, 64])"),
+    ],
+)
+def test_a_domain_as_other_libraries_write_it_is_answered_with_ours(
+    written: Any, meant: str
+) -> None:
+    with pytest.raises(SpaceError, match=f"; write {re.escape(meant)}$"):
+        written()
+
+
+@pytest.mark.parametrize(
+    ("written", "takes"),
+    [
+        (Uniform, "(low, high, start=, explore=), but got Uniform()"),
+        (lambda: Uniform(0.0, 1.0, mean=3), "Uniform(0.0, 1.0, mean=3)"),
+        (lambda: Uniform(0.0, 1.0, step=1e-9), "Uniform(0.0, 1.0, step=1e-09)"),
+        (Choice, "(options, ordered=, explore=), but got Choice()"),
+    ],
+)
+def test_a_call_that_means_nothing_is_answered_with_the_arguments(written: Any, takes: str) -> None:
+    with pytest.raises(SpaceError, match=f"takes .*{re.escape(takes)}$"):
+        written()
+
+
+def test_a_name_of_another_library_is_answered_with_ours() -> None:
+    with pytest.raises(AttributeError, match=r"has no attribute 'randint'; .* is ramet\.Integer"):
+        ramet.randint  # noqa: B018 - to look is enough

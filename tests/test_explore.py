@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ramet import Choice, Constant, Integer, Perturb, Resample, Space, Uniform
 from ramet.errors import StrategyError
 from ramet.space import Hparams
-from ramet.strategies.explore import explored
+from ramet.strategies.explore import explore_from
 from ramet.testing import Drift
 from tests import values
 
@@ -30,7 +30,7 @@ def test_a_space_is_closed_under_exploring(
 ) -> None:
     hparams = space.sample(rng)
     for _ in range(3):
-        hparams = explored(space, hparams, explore, rng)
+        hparams = explore_from(space, hparams, explore, rng)
 
         assert space.problem(hparams) is None
 
@@ -46,7 +46,7 @@ def test_a_space_with_where_is_closed_under_exploring(
     )
     hparams = space.sample(rng)
     for _ in range(3):
-        hparams = explored(space, hparams, explore, rng)
+        hparams = explore_from(space, hparams, explore, rng)
 
         assert space.problem(hparams) is None
 
@@ -55,13 +55,13 @@ def test_nothing_moves_where_every_move_is_rejected() -> None:
     space = Space(lr=Uniform(1.0, 2.0), n=Integer(1, 9), where=lambda h: h["lr"] == 1.5)
     here: Hparams = {"lr": 1.5, "n": 3}
 
-    assert explored(space, here, Perturb(), np.random.default_rng(0)) == here
+    assert explore_from(space, here, Perturb(), np.random.default_rng(0)) == here
 
 
 def test_exploring_leaves_the_values_it_was_given_alone() -> None:
     here: Hparams = {"lr": 0.5}
 
-    explored(values.UNIT, here, Perturb(), np.random.default_rng(0))
+    explore_from(values.UNIT, here, Perturb(), np.random.default_rng(0))
 
     assert here == {"lr": 0.5}
 
@@ -80,7 +80,7 @@ def test_hyperparameters_move_independently() -> None:
     rng = np.random.default_rng(0)
 
     moved = {
-        tuple(explored(space, {"a": 1.0, "b": 1.0}, Perturb(), rng).values()) for _ in range(50)
+        tuple(explore_from(space, {"a": 1.0, "b": 1.0}, Perturb(), rng).values()) for _ in range(50)
     }
 
     assert moved == {(0.8, 0.8), (0.8, 1.2), (1.2, 0.8), (1.2, 1.2)}
@@ -125,7 +125,9 @@ def test_resampling_leaves_the_others_to_the_other_rule(
 def test_a_hyperparameter_may_explore_by_a_rule_of_its_own() -> None:
     space = Space(a=Uniform(0.1, 10.0, explore=Perturb((3.0,))), b=FAR, c=Constant(7))
 
-    moved = explored(space, {"a": 1.0, "b": 1.0, "c": 7}, Perturb((2.0,)), np.random.default_rng(0))
+    moved = explore_from(
+        space, {"a": 1.0, "b": 1.0, "c": 7}, Perturb((2.0,)), np.random.default_rng(0)
+    )
 
     assert moved == {"a": 3.0, "b": 2.0, "c": 7}
 
@@ -133,7 +135,7 @@ def test_a_hyperparameter_may_explore_by_a_rule_of_its_own() -> None:
 def test_anybody_may_write_a_rule() -> None:
     space = Space(h=Uniform(0.0, 10.0))
 
-    moved = explored(space, {"h": 0.0}, Drift(deviation=0.1), np.random.default_rng(2))
+    moved = explore_from(space, {"h": 0.0}, Drift(deviation=0.1), np.random.default_rng(2))
 
     assert space.contains(moved)
 
@@ -143,7 +145,7 @@ def test_the_same_generator_explores_alike(seed: int, explore: Perturb | Resampl
     space = Space(a=FAR, b=Integer(0, 9), c=Choice(["x", "y", "z"]))
     here: Hparams = {"a": 1.0, "b": 3, "c": "x"}
 
-    twice = [explored(space, here, explore, np.random.default_rng(seed)) for _ in range(2)]
+    twice = [explore_from(space, here, explore, np.random.default_rng(seed)) for _ in range(2)]
 
     assert twice[0] == twice[1]
 

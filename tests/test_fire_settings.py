@@ -1,10 +1,13 @@
 """What FIRE may be set to, and what it refuses."""
 
+import math
 import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ramet import FIRE, LogUniform, Perturb, Population, Space
 from ramet.description import describe
@@ -52,7 +55,7 @@ def test_without_parents_there_are_no_evaluators() -> None:
         ({"evaluators": 5}, "at most one for each of those 4"),
         ({"subpopulations": 1, "evaluators": 2}, "must be left out with subpopulations=1"),
         ({"evaluators": 2.5}, "evaluators must be a whole number"),
-        ({"evaluate_every": None}, "evaluate_every must be a whole number"),
+        ({"evaluate_every": 0}, "evaluate_every must be a whole number"),
         ({"smoother": "smooth"}, "smoother must be a function of a curve"),
         ({"p_stat": "low"}, "p_stat must lie in"),
         ({"subpopulations": 0}, "subpopulations must be a whole number"),
@@ -100,3 +103,44 @@ def test_a_description_makes_the_strategy_again() -> None:
     strategy = fire(initial=[{"lr": 0.1}], min_steps_before_eval=[20])
     assert from_description(describe(strategy)) == strategy
     assert hash(fire()) == hash(fire())
+
+
+@given(steps=st.integers(1, 10_000))
+def test_what_a_budget_gives_divides_it_into_turns_with_enough_scores(steps: int) -> None:
+    try:
+        fitted = FIRE().fit(steps)
+    except StrategyError as refused:
+        steps = int(str(refused).partition("use steps=")[2].partition(",")[0])
+        fitted = FIRE().fit(steps)
+    assert fitted.turn_steps is not None
+    assert fitted.evaluate_every is not None
+    assert steps % fitted.evaluate_every == 0
+    assert fitted.turn_steps % fitted.evaluate_every == 0
+    assert 8 <= fitted.turn_steps // fitted.evaluate_every <= 12
+    assert fitted.turn_steps == 8 or 10 <= steps / fitted.turn_steps <= 40
+
+
+@given(steps=st.integers(1, 10_000), turn_steps=st.integers(7, 500))
+def test_turns_that_are_given_get_enough_scores_or_are_refused(steps: int, turn_steps: int) -> None:
+    try:
+        every = FIRE(turn_steps=turn_steps).fit(steps).evaluate_every
+    except StrategyError:
+        shared = math.gcd(steps, turn_steps)
+        possible = [n for n in range(8, 25) if turn_steps % n == 0 and shared * n % turn_steps == 0]
+        assert possible == []
+        return
+    assert every is not None
+    assert turn_steps % every == 0
+    assert steps % every == 0
+    assert 7 <= turn_steps // every <= 24
+
+
+def test_scores_that_are_given_are_at_least_eight_a_turn() -> None:
+    assert FIRE(evaluate_every=10).fit(4_000).turn_steps == 200
+    assert FIRE(evaluate_every=100).fit(4_000).turn_steps == 800
+
+
+def test_a_strategy_without_a_budget_says_that_it_needs_one() -> None:
+    population = Population(space=SPACE, steps=100, members=(Member(id=0, hparams={"lr": 1.0}),))
+    with pytest.raises(StrategyError, match=r"FIRE must know its turn_steps .* call its fit"):
+        FIRE().decide(population, (0,), np.random.default_rng(0))

@@ -13,7 +13,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from ramet import smoothing
 from ramet.curves import smooth
 from ramet.errors import ScoreError
-from ramet.smoothing import LENGTHSCALES, LONGEST, MOST, NOISES
+from ramet.smoothing import LENGTHSCALES, LONGEST_LENGTHSCALE, MOST_POINTS, NOISES
 
 curves = arrays(np.float64, st.integers(3, 40), elements=st.floats(-100, 100, width=32))
 
@@ -53,7 +53,7 @@ def test_is_the_posterior_mean_under_hyperparameters_that_are_as_likely_as_any(s
     fits = [
         posterior(curve, lengthscale, noise)
         for lengthscale in LENGTHSCALES
-        if lengthscale <= LONGEST * len(curve)
+        if lengthscale <= LONGEST_LENGTHSCALE * len(curve)
         for noise in NOISES
     ]
     smoothed = smooth(curve)
@@ -135,10 +135,10 @@ def test_is_as_good_for_a_curve_too_long_to_be_taken_whole(length: int) -> None:
 
 
 def test_one_point_more_than_can_be_taken_whole_changes_next_to_nothing() -> None:
-    curve = np.log1p(np.arange(MOST + 1))
-    curve += 0.05 * np.random.default_rng(0).normal(size=MOST + 1)
-    whole, longer = smooth(curve[:MOST]), smooth(curve)
-    assert longer[:MOST] == pytest.approx(whole, abs=0.02)
+    curve = np.log1p(np.arange(MOST_POINTS + 1))
+    curve += 0.05 * np.random.default_rng(0).normal(size=MOST_POINTS + 1)
+    whole, longer = smooth(curve[:MOST_POINTS]), smooth(curve)
+    assert longer[:MOST_POINTS] == pytest.approx(whole, abs=0.02)
 
 
 def test_an_interrupt_while_gains_grow_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import enum
 import math
 import re
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -16,6 +17,18 @@ from ramet import Choice, Constant, Integer, LogUniform, Space, Uniform
 from ramet.domains import Domain
 from ramet.errors import SpaceError, UnknownHyperparameter
 from tests import values
+
+
+class FloatDistribution(SimpleNamespace): ...
+
+
+class IntDistribution(SimpleNamespace): ...
+
+
+class Float(SimpleNamespace): ...
+
+
+class Categorical(SimpleNamespace): ...
 
 
 class Colour(enum.StrEnum):
@@ -77,6 +90,7 @@ BAD_DOMAINS: dict[str, tuple[Domain, str]] = {
     "options as one string": (Choice("adam"), "must be a list"),
     "options without an order": (Choice({"a", "b"}), "must be a list"),  # type: ignore[arg-type]  # the point
     "options as bytes": (Choice(b"ab"), "must be a list"),
+    "options as a range": (Choice(range(1, 9)), r"write Integer\(1, 8\)"),
     "options as a number": (Choice(5), "must be a list"),  # type: ignore[arg-type]  # the point
     "options twice": (Choice([1, 2, 1]), "distinct"),
     "an option that is a list": (Choice([[1], [2]]), "distinct finite"),  # type: ignore[list-item]  # the point
@@ -112,7 +126,21 @@ def test_a_space_written_with_numpy_floats_can_be_logged(domain: Domain) -> None
 
 @pytest.mark.parametrize(
     ("written", "remedy"),
-    [(0.1, "write Constant(0.1)"), ("relu", "write Constant('relu')"), ((0.0, 1.0), "(0.0, 1.0)")],
+    [
+        (0.1, "write Constant(0.1)"),
+        ("relu", "write Constant('relu')"),
+        ((0.0, 1.0), "write Uniform(0.0, 1.0)"),
+        ((1, 8), "write Integer(1, 8)"),
+        ([32, 64], "write Choice([32, 64])"),
+        (range(1, 9), "write Integer(1, 8)"),
+        (range(1, 9, 4), "write Choice([1, 5])"),
+        (Choice, "but got <class"),
+        # Distributions of Optuna and Ray Tune, by their attributes.
+        (FloatDistribution(low=1e-5, high=0.1, log=True), "write LogUniform(1e-05, 0.1)"),
+        (IntDistribution(low=1, high=8, log=False), "write Integer(1, 8)"),
+        (Float(lower=0.0, upper=1.0), "write Uniform(0.0, 1.0)"),
+        (Categorical(categories=["relu"]), "write Choice(['relu'])"),
+    ],
 )
 def test_what_is_no_domain_is_refused_with_its_remedy(written: object, remedy: str) -> None:
     with pytest.raises(SpaceError, match=f"'lr' must be a domain.*{re.escape(remedy)}"):
@@ -239,3 +267,15 @@ def test_equal_spaces_have_equal_hashes() -> None:
     other = Space(b=Uniform(0.0, 1.0), a=Uniform(0.0, 1.0))
 
     assert one != other or hash(one) == hash(other)
+
+
+def test_a_dict_of_domains_is_a_space() -> None:
+    space = Space.of({"lr": LogUniform(1e-4, 1.0), "augment": {"p": Uniform(0.0, 1.0)}})
+
+    assert space == Space(lr=LogUniform(1e-4, 1.0), augment=Space(p=Uniform(0.0, 1.0)))
+    assert Space.of(space) is space
+
+
+def test_what_is_neither_a_space_nor_a_dict_is_refused() -> None:
+    with pytest.raises(SpaceError, match=r"space must be a Space, .* or a dict, .* but got 3"):
+        Space.of(3)  # type: ignore[arg-type]  # the point

@@ -129,12 +129,18 @@ pbt = ramet.PBT(population=5, turn_steps=5, explore=ramet.Resample(0.2, otherwis
 strategies: list[ramet.Strategy] = [
     pbt,
     ramet.FIRE(turn_steps=10, evaluate_every=5),
+    ramet.FIRE(),
+    ramet.PBT(population=5),
     ramet.FIRE.for_workers(22, turn_steps=10, evaluate_every=5),
     ramet.Grid([{"lr": 0.1, "n": 1}], turn_steps=5),
     ramet.HandTuned(population=5, turn_steps=5, shapes={"lr": ramet.Cosine()}),
     ramet.RandomSearch(population=5, turn_steps=5),
     CopyTheFirst(population=5),
 ]
+lr = {"lr": ramet.LogUniform(1e-3, 1.0)}
+nested = {"augment": {"p": ramet.Uniform(0.0, 1.0)}, "n": ramet.Choice([1, 2])}
+for domains in (lr, nested):
+    ramet.run(Line(), domains, pbt, steps=20, mode="max", seed=0)
 tasks = (Line(), ramet.jax.Task(JaxLine()), ramet.torch.Task(TorchLine()))
 for what in (*tasks, train, train_vector, train_network):
     result = ramet.run(what, space, pbt, steps=20, mode="max", seed=0)

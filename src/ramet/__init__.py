@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ramet import errors as errors
 from ramet import history as history
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
+from ramet.domains.answers import OTHER_NAMES
 
 # Exported so, and not in __all__, where a star import would hide the builtin.
 from ramet.engine.launch import open as open  # noqa: A004 - ramet.open(...) is what users read
@@ -47,8 +48,9 @@ else:  # A type checker finds a wrong name by itself, unless it sees this.
         """Import the parts that take long to import, or need an extra, when they are first used."""
         if name in {"plots", "report"}:
             return importlib.import_module(f"ramet.{name}")
+        ours = f"; what others call so is ramet.{OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
         raise AttributeError(
-            f"module 'ramet' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+            f"module 'ramet' has no attribute {name!r}{ours}", name=name, obj=sys.modules[__name__]
         )
 
 

@@ -1,4 +1,4 @@
-"""Settings as plain data: what a run's log keeps of them, and what two runs are compared by."""
+"""Settings as plain data, which a run's log keeps and runs are compared by."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ from ramet.errors import SpaceError
 
 
 def describe(value: Any) -> Any:
-    """Return a setting as JSON-like data that differs whenever the setting does.
+    """Return a setting as plain data. Different settings have different descriptions.
 
-    Code is described by its name only: it cannot be compared, and is never stored.
+    Code is described only by its name, because it cannot be compared and is never stored.
 
     >>> from ramet.domains import Uniform
     >>> describe(Uniform(0.0, 1.0))
@@ -36,14 +36,14 @@ def describe(value: Any) -> Any:
     return {"type": _name(type(value)), **{name: describe(inner) for name, inner in fields.items()}}
 
 
-def rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
-    """Return the setting that was described so, if it is made of these kinds and of no code.
+def rebuild(data: Any, kinds: Mapping[str, type]) -> Any:
+    """Return the setting that has a description, if it is made of these kinds and of no code.
 
     >>> from ramet.domains import Uniform
-    >>> rebuilt(describe(Uniform(0.0, 1.0)), {"Uniform": Uniform})
+    >>> rebuild(describe(Uniform(0.0, 1.0)), {"Uniform": Uniform})
     Uniform(low=0.0, high=1.0)
     """
-    setting = _rebuilt(data, kinds)
+    setting = _rebuild(data, kinds)
     if describe(setting) != data:
         raise SpaceError(f"settings must be described in full to be rebuilt, but got {data!r}")
     return setting
@@ -76,12 +76,12 @@ def _same(before: Any, now: Any) -> bool:
             return type(before) is type(now) and bool(before == now)
 
 
-def _rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
+def _rebuild(data: Any, kinds: Mapping[str, type]) -> Any:
     if isinstance(data, list):
-        return tuple(_rebuilt(inner, kinds) for inner in data)
+        return tuple(_rebuild(inner, kinds) for inner in data)
     if not isinstance(data, dict):
         return data
-    inner = {name: _rebuilt(value, kinds) for name, value in data.items() if name != "type"}
+    inner = {name: _rebuild(value, kinds) for name, value in data.items() if name != "type"}
     if "type" not in data:
         return inner
     if not isinstance(data["type"], str) or data["type"] not in kinds:
@@ -95,7 +95,7 @@ def _rebuilt(data: Any, kinds: Mapping[str, type]) -> Any:
 
 
 def _name(thing: Any) -> str:
-    """Name what is ours by its name alone, and anything else with its module."""
+    """Return the name of a class or function, with its module if it is not one of ramet's."""
     name = getattr(thing, "__qualname__", repr(type(thing)))
     module = getattr(thing, "__module__", None) or ""
     return name if module.split(".")[0] == "ramet" else f"{module}:{name}"

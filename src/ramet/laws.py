@@ -1,8 +1,8 @@
-"""What no run can have written: the laws that a log is held against while it is read.
+"""Checks of a log while it is read, against what no run can have written.
 
-What one event alone tells is checked when it is decoded, by the types here. What must fit the
-events before it is checked when a reader folds it, by the functions. So whoever reads a log gets a
-run that could have been, or ``CorruptLog`` if the log is damaged or forged.
+The types here check each event by itself, when it is decoded. The functions check an event against
+the events before it, when a reader folds it. So a reader gets a run that is possible, or
+``CorruptLog`` if the log is damaged or forged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ import msgspec
 from ramet.errors import CorruptLog, SpaceError
 from ramet.space import Hparams, Space
 
-# What a store's columns hold.
+# The largest number that a store's columns hold.
 LARGEST = 2**63 - 1
-# Seconds since the epoch at which the year 10000 begins, beyond which there are no dates.
-LAST_MOMENT = 253_402_300_800
+# Seconds since the epoch at which the year 10000 begins: Python has no dates after it.
+END_OF_TIME_S = 253_402_300_800
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
-# Randomness is keyed by it, however large it is.
+# Of any size: generators are keyed by all of it.
 Seed: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
-# No part of a path but a plain name: checkpoints are files.
+# A plain name that is no path, because checkpoints are files.
 Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z-]{1,64}\Z")]
 
 
@@ -33,7 +33,7 @@ def check_place(number: object, due: int) -> None:
 
 
 def check_moment(at: object, took_s: object) -> None:
-    """Refuse times that are no dates, and durations that no clock measures."""
+    """Refuse times that are not dates, and durations that no clock measures."""
     if not _is_time(at):
         raise CorruptLog(f"it must be of a time from 1970 to 9999, in seconds, but is of {at!r}")
     if took_s is not None and not _is_time(took_s):
@@ -47,7 +47,7 @@ def check_name(name: str, run: str) -> None:
 
 
 def check_space(description: Mapping[str, Any]) -> Space:
-    """Return the space that a run was opened with, or refuse what describes none."""
+    """Return the space that a run was opened with, or refuse an invalid description."""
     try:
         space = Space.from_description(description)
         names = description["names"]
@@ -60,7 +60,7 @@ def check_space(description: Mapping[str, Any]) -> Space:
 
 
 def check_hparams(space: Space, hparams: Hparams, member: int) -> None:
-    """Refuse values that are not of the space, one for each name."""
+    """Refuse values that are not in the space, one for each name."""
     domains = space.domains
     if len(hparams) != len(domains):
         raise CorruptLog(
@@ -80,7 +80,7 @@ def check_turn(member: int, turn: int, due: int) -> None:
 
 
 def check_trained(before: int, after: int, budget: int) -> None:
-    """Refuse steps that are not within the budget, or that are taken back."""
+    """Refuse steps that are not within the budget, or that go back."""
     if not before <= after <= budget:
         raise CorruptLog(
             f"its member must have used {before} to {budget} steps of its budget, but has {after}"
@@ -88,7 +88,7 @@ def check_trained(before: int, after: int, budget: int) -> None:
 
 
 def check_points(points: Sequence[tuple[int, Any]], start: int, stop: int) -> None:
-    """Refuse scores that are not one behind the other, from one step to another."""
+    """Refuse scores that are not in the order of their steps, or not of the turn."""
     last = start - 1
     for step, _ in points:
         if not last < step <= stop:
@@ -100,4 +100,4 @@ def check_points(points: Sequence[tuple[int, Any]], start: int, stop: int) -> No
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value < LAST_MOMENT
+    return isinstance(value, int | float) and 0 <= value < END_OF_TIME_S

@@ -1,44 +1,66 @@
-"""A population that events are written on, each at a cost that the members' number is not in."""
+"""A mutable replica of the population. Applying an event takes constant time, whatever its size."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
-from ramet.population import Best, Member, Population, reaches
+from ramet.population import Best, Member, Population, Ties, reaches
+from ramet.space import Space
 
 
 class Applicable(Protocol):
     """An event."""
 
     def apply(self, replica: "Replica") -> None:
-        """Write on a replica what the event changes."""
+        """Make the changes to a replica that the event stands for."""
         ...
 
 
 class Replica:
-    """What a worker knows of a run: written on by events only, read as an immutable population."""
+    """What a worker knows of a run. Events change it, and it is read as an immutable population.
+
+    It has the fields of a ``Population``, which only events assign to, while they are applied.
+    """
+
+    members: list[Member]
+    space: Space
+    steps: int
+    round: int
+    arrived: int
+    turns: int
+    failures: int
+    copies: int
+    undone: int
+    best: Best | None
+    ties: Ties
+    unread: tuple[str, ...]
+    stopped: bool
+    why_stopped: str | None
+    stop_asked: bool
+    target: float | None
+    data: Any
 
     def __init__(self, population: Population | None = None) -> None:
-        self.members: list[Member] = []
-        # The number of the last event written on it.
+        self.members = []
+        # The number of the last event that was applied.
         self.last = -1
         # The conditions that the run keeps to. A population is the same under any.
         self.threads: int | None = None
         self.mapped: tuple[Any, ...] = ()
+        # None until it is asked for, after each change.
         self._population: Population | None = None
-        self._fields: dict[str, Any] = {}
-        # What members were before the attempt under way.
+        # What members were before the current attempt changed them; None outside of attempts.
         self._before: dict[int, Member] | None = None
         if population is not None:
             self.become(population)
 
     @property
     def empty(self) -> bool:
-        """Whether no run was opened yet."""
-        return not self._fields
+        """Whether no run has been opened yet."""
+        return not self.members
 
     @property
     def population(self) -> Population:
@@ -46,62 +68,60 @@ class Replica:
         if self._population is None:
             if self.empty:
                 raise CorruptLog("a log must begin with RunOpened, but it is empty")
-            self._population = Population(members=tuple(self.members), **self._fields)
+            self._population = Population(members=tuple(self.members), **self._fields())
         return self._population
 
     @property
     def at_target(self) -> bool:
         """Whether the best score is at least as good as the target."""
-        return reaches(self._fields["best"], self._fields["target"])
+        return reaches(self.best, self.target)
 
     def become(self, population: Population) -> None:
         """Start over from a population."""
         self.members = list(population.members)
-        self._fields = {name: getattr(population, name) for name in _FIELDS}
+        for name in _FIELDS:
+            setattr(self, name, getattr(population, name))
         self._population = population
 
     def fold(self, events: Iterable[Applicable]) -> None:
-        """Write events on it."""
+        """Apply events in order."""
         for event in events:
             self.apply(event)
 
     def apply(self, event: Applicable) -> None:
-        """Write an event on it, or raise CorruptLog if it cannot come next."""
+        """Apply an event, or raise CorruptLog if it cannot come next."""
+        self._population = None
         try:
             event.apply(self)
         except (LookupError, TypeError, AttributeError) as error:
             raise CorruptLog(
-                f"an event must be about what the ones before it tell of, but "
+                f"an event must be about what the events before it describe, but "
                 f"{type(event).__name__} is not: {error!r}"
             ) from error
 
     @contextmanager
     def attempt(self) -> Iterator["Attempt"]:
-        """Undo at the end whatever is written from here on, unless it is kept."""
+        """Undo at the end what the events in between changed, unless the attempt is kept."""
         attempt = Attempt()
-        fields, population, last = dict(self._fields), self._population, self.last
+        fields, population, last = self._fields(), self._population, self.last
         self._before = {}
         try:
             yield attempt
         finally:
             before, self._before = self._before, None
             if not attempt.kept:
-                for id_, member in before.items():
-                    self.members[id_] = member
-                self._fields, self._population, self.last = fields, population, last
+                self._undo(before, fields)
+                self._population, self.last = population, last
 
-    def get(self, name: str) -> Any:
-        """Return a field of the population."""
-        return self._fields[name]
-
-    def put(self, **fields: Any) -> None:
-        """Change fields of the population."""
-        self._fields.update(fields)
+    def use_space(self, space: Space) -> None:
+        """Take a space with its code, which no log holds, in place of the space from the log."""
+        self.space = space
         self._population = None
 
-    def add(self, name: str, count: int = 1) -> None:
-        """Count something that happened."""
-        self.put(**{name: self._fields[name] + count})
+    def drop_data(self) -> None:
+        """Drop what the strategy keeps about the population."""
+        self.data = None
+        self._population = None
 
     def member(self, member: int) -> Member:
         """Return a member, or refuse one that the run does not have."""
@@ -112,7 +132,7 @@ class Replica:
         return self.members[member]
 
     def change(self, member: int, **changes: Any) -> None:
-        """Change a member."""
+        """Change fields of a member."""
         before = self.members[member]
         if self._before is not None:
             self._before.setdefault(member, before)
@@ -120,20 +140,31 @@ class Replica:
         self._population = None
 
     def offer(self, found: Best) -> None:
-        """Take this for the best if it is better."""
-        best, ties = self._fields["best"], self._fields["ties"]
-        if best is None or found.rank(ties) > best.rank(ties):
-            self.put(best=found)
+        """Take a score and its checkpoint for the best if they are better."""
+        if self.best is None or found.rank(self.ties) > self.best.rank(self.ties):
+            self.best = found
+
+    def _undo(self, members: Mapping[int, Member], fields: Mapping[str, Any]) -> None:
+        if not fields:  # The attempt opened the run.
+            self.members = []
+            return
+        for id_, member in members.items():
+            self.members[id_] = member
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def _fields(self) -> dict[str, Any]:
+        return {} if self.empty else {name: getattr(self, name) for name in _FIELDS}
 
 
 class Attempt:
-    """Whether what was written is to stay."""
+    """Whether the changes of an attempt are to stay."""
 
     def __init__(self) -> None:
         self.kept = False
 
     def keep(self) -> None:
-        """Have it stay."""
+        """Have the changes stay."""
         self.kept = True
 
 

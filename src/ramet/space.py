@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,31 +19,38 @@ from ramet.domains import (
     exact,
     plain,
 )
+from ramet.domains.answers import suggest
 from ramet.errors import RametError, SpaceError
 from ramet.values import Values
 from ramet.wording import is_text
 
-__all__ = ["Hparams", "Space", "Where"]
+__all__ = ["Hparams", "Space", "SpaceLike", "Where"]
 
-# The values of all hyperparameters by name. Treated as immutable everywhere.
+# The values of all hyperparameters by name. No code changes one in place.
 Hparams = dict[str, Value]
+# A predicate of the values: whether a combination is allowed.
 Where = Callable[[Mapping[str, Any]], bool]
 
-# How many draws in a row `where` may reject before its region is taken to be empty.
+# How many draws in a row `where` may reject before a space counts as empty.
 REDRAWS = 1_000
 
 DOMAINS = (Uniform, LogUniform, Integer, Choice, Constant)
 
 
 def same(one: Hparams, other: Hparams) -> bool:
-    """Say whether two members with these values train alike. 1, 1.0 and True are three values."""
+    """Say whether members with these values train alike. 1, 1.0 and True are three values."""
     if one is other:
         return True
     return one == other and all(exact(value) == exact(other[name]) for name, value in one.items())
 
 
 class Space(Mapping[str, Domain]):
-    """Named domains; nested spaces become dotted names; ``where`` rejects combinations.
+    """Named domains.
+
+    Args:
+        domains: Domains by name, as a dict. Nested spaces and dicts become dotted names.
+        where: A function of the values that accepts or rejects their combination.
+        named: Domains by name, as keyword arguments.
 
     >>> space = Space(lr=LogUniform(1e-4, 1.0), augment=Space(p=Uniform(0.0, 1.0)))
     >>> list(space)
@@ -65,7 +72,7 @@ class Space(Mapping[str, Domain]):
         **named: Any,
     ) -> None:
         self._domains: dict[str, Domain] = {}
-        # Each with the prefix of the names that it looks at.
+        # Each with the prefix of the names that it gets.
         self._predicates: tuple[tuple[str, Where], ...] = ()
         if isinstance(domains, Space):
             self._predicates = domains._predicates  # noqa: SLF001 - a Space too
@@ -76,7 +83,7 @@ class Space(Mapping[str, Domain]):
                 raise SpaceError(f"where= must be a function of the values, but got {where!r}")
             self._predicates += (("", where),)
         _check_names(self._domains)
-        # What items() gives, several times quicker; decisions for large populations go over it.
+        # The same as items(), but several times faster, which decisions for many members need.
         self.domains: tuple[tuple[str, Domain], ...] = tuple(self._domains.items())
 
     def __getitem__(self, name: str) -> Domain:
@@ -89,7 +96,7 @@ class Space(Mapping[str, Domain]):
         return len(self._domains)
 
     def __eq__(self, other: object) -> bool:
-        # The domains and their order, which draws depend on; code cannot be compared.
+        # Draws depend on the domains and their order. Code cannot be compared.
         return isinstance(other, Space) and _without_code(self) == _without_code(other)
 
     def __hash__(self) -> int:
@@ -98,8 +105,27 @@ class Space(Mapping[str, Domain]):
     def __repr__(self) -> str:
         return f"Space({', '.join(f'{name}={domain}' for name, domain in self.items())})"
 
+    @classmethod
+    def of(cls, space: "SpaceLike") -> "Space":
+        """Return a space as it is, or the space of a dict.
+
+        Args:
+            space: A space, or domains by name, which may be nested.
+
+        >>> Space.of({"lr": LogUniform(1e-4, 1.0), "augment": {"p": Uniform(0.0, 1.0)}})
+        Space(lr=LogUniform(low=0.0001, high=1.0), augment.p=Uniform(low=0.0, high=1.0))
+        """
+        if isinstance(space, Space):
+            return space
+        if not isinstance(space, Mapping):
+            raise SpaceError(
+                f"space must be a Space, such as Space(lr=...), or a dict, such as {{'lr': ...}}, "
+                f"but got {space!r}"
+            )
+        return cls(space)
+
     def sample(self, rng: np.random.Generator) -> Hparams:
-        """Draw the values a member starts with."""
+        """Draw the values that a member starts with."""
         hparams: Hparams = {}
         for _ in range(REDRAWS):
             hparams = {name: domain.sample(rng) for name, domain in self._domains.items()}
@@ -112,21 +138,33 @@ class Space(Mapping[str, Domain]):
 
     @property
     def restricted(self) -> bool:
-        """Whether some ``where`` may reject values that are in their domains."""
+        """Whether the space has a ``where``, which may reject values in their domains."""
         return bool(self._predicates)
 
     def allows(self, hparams: Mapping[str, Value]) -> bool:
-        """Say whether every ``where`` accepts these values, which are in their domains."""
+        """Say whether every ``where`` accepts values that are in their domains.
+
+        Args:
+            hparams: The values by name.
+        """
         return all(
             _accepts(predicate, Values(hparams, prefix)) for prefix, predicate in self._predicates
         )
 
     def contains(self, hparams: Mapping[str, Value]) -> bool:
-        """Say whether the names are the space's, and the values in it."""
+        """Say whether values are in the space.
+
+        Args:
+            hparams: The values by name.
+        """
         return self.problem(hparams) is None
 
     def problem(self, hparams: Mapping[str, Value]) -> str | None:
-        """Return why these values are not in the space, if they are not."""
+        """Return why values are not in the space, or None if they are.
+
+        Args:
+            hparams: The values by name.
+        """
         missing = [name for name in self if name not in hparams]
         unknown = [name for name in hparams if name not in self]
         if missing or unknown:
@@ -137,22 +175,24 @@ class Space(Mapping[str, Domain]):
                 return f"{name!r} must be in {domain}, but got {hparams[name]!r}"
         return None if self.allows(hparams) else f"where= rejects {dict(hparams)}"
 
-    def adopt(self, hparams: Mapping[str, Any], whose: str) -> Hparams:
-        """Return values from outside as the space keeps them: names flat, 1 as 1.0.
+    def adopt(self, hparams: Mapping[str, Any], what: str) -> Hparams:
+        """Return values as the space keeps them: with dotted names, and 1 as 1.0 for a real number.
 
-        ``whose`` they are stands in the error if they are not in the space.
+        Args:
+            hparams: The values by name, nested or not.
+            what: What they are, for the error if they are not in the space.
         """
         pairs = [(name, plain(value)) for name, value in _flatten("", hparams)]
         flat = dict(pairs)
         if len(flat) < len(pairs):
-            raise SpaceError(f"{whose} must have each value once, but got {hparams!r}")
+            raise SpaceError(f"{what} must have each value once, but got {hparams!r}")
         adopted = {name: _as_declared(self.get(name), value) for name, value in flat.items()}
         if problem := self.problem(adopted):
-            raise SpaceError(f"{whose} must lie in the space: {problem}")
+            raise SpaceError(f"{what} must lie in the space: {problem}")
         return {name: adopted[name] for name in self}
 
     def describe(self) -> dict[str, Any]:
-        """Return the space as plain data, which a log keeps and two runs are compared by."""
+        """Return the space as plain data, which a log keeps and runs are compared by."""
         where = [[prefix, describe(predicate)] for prefix, predicate in self._predicates]
         return {
             "names": list(self),
@@ -162,9 +202,13 @@ class Space(Mapping[str, Domain]):
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any]) -> "Space":
-        """Rebuild the domains of a described space; code (``where``, ``explore``) stays behind."""
+        """Rebuild a space without its code, which is ``where=`` and ``explore=``.
+
+        Args:
+            data: What ``describe`` returned.
+        """
         kinds = {kind.__name__: kind for kind in DOMAINS}
-        return cls({name: _rebuilt(kinds, data["domains"][name]) for name in data["names"]})
+        return cls({name: _rebuild(kinds, data["domains"][name]) for name in data["names"]})
 
     def _add(self, name: Any, value: Any) -> None:
         if not isinstance(name, str) or not all(name.split(".")):
@@ -173,8 +217,8 @@ class Space(Mapping[str, Domain]):
             )
         if not is_text(name):
             raise SpaceError(
-                f"a hyperparameter's name must be text that a log can hold, but {name!r} has half "
-                f"a character (a lone surrogate) in it; give it another name"
+                f"a hyperparameter's name must be text that a log can hold, but {name!r} has "
+                f"a lone surrogate in it; give it another name"
             )
         if isinstance(value, Space):
             prefixed = ((f"{name}.{prefix}", where) for prefix, where in value._predicates)  # noqa: SLF001 - a Space too
@@ -183,23 +227,34 @@ class Space(Mapping[str, Domain]):
             for inner, domain in value.items():
                 self._add(f"{name}.{inner}", domain)
             return
-        if not isinstance(value, DOMAINS):
-            remedy = f"; write Constant({value!r})" if Constant(value).problem() is None else ""
-            raise SpaceError(
-                f"hyperparameter {name!r} must be a domain, such as Uniform(0.0, 1.0), but got "
-                f"{value!r}{remedy}"
-            )
+        _check_domain(name, value)
         if name in self._domains:
             raise SpaceError(f"hyperparameter names must be distinct, but got {name!r} twice")
-        if problem := value.problem():
-            raise SpaceError(f"hyperparameter {name!r}: {problem}")
-        rule: object = value.explore
-        if rule is not None and (isinstance(rule, type) or not isinstance(rule, Explore)):
-            raise SpaceError(
-                f"hyperparameter {name!r}: explore= must be a rule such as Perturb(), but got "
-                f"{rule!r}"
-            )
         self._domains[name] = value
+
+
+# What a run takes for a space: a space, or domains by name, which may be nested.
+SpaceLike: TypeAlias = Space | Mapping[str, Any]
+
+
+def _check_domain(name: str, value: Any) -> None:
+    """Refuse what is no domain, and a domain that is not valid."""
+    if not isinstance(value, DOMAINS):
+        meant = suggest(value)
+        if meant is None and Constant(value).problem() is None:
+            meant = f"Constant({value!r})"
+        remedy = f"; write {meant}" if meant else ""
+        raise SpaceError(
+            f"hyperparameter {name!r} must be a domain, such as Uniform(0.0, 1.0), but got "
+            f"{value!r}{remedy}"
+        )
+    if problem := value.problem():
+        raise SpaceError(f"hyperparameter {name!r}: {problem}")
+    rule: object = value.explore
+    if rule is not None and (isinstance(rule, type) or not isinstance(rule, Explore)):
+        raise SpaceError(
+            f"hyperparameter {name!r}: explore= must be a rule such as Perturb(), but got {rule!r}"
+        )
 
 
 def _check_names(domains: Mapping[str, Domain]) -> None:
@@ -216,7 +271,11 @@ def _check_names(domains: Mapping[str, Domain]) -> None:
 
 
 def _without_code(space: Space) -> list[tuple[str, Domain]]:
-    return [(name, dataclasses.replace(domain, explore=None)) for name, domain in space.domains]
+    return [(name, _explore_as_usual(domain)) for name, domain in space.domains]
+
+
+def _explore_as_usual(domain: Domain) -> Domain:
+    return dataclasses.replace(domain, explore=None)  # type: ignore[type-var]  # a dataclass
 
 
 def _accepts(predicate: Where, values: Values) -> bool:
@@ -248,10 +307,11 @@ def _as_declared(domain: Domain | None, value: Any) -> Any:
     return value
 
 
-def _rebuilt(kinds: Mapping[str, type[Domain]], data: Mapping[str, Any]) -> Domain:
+def _rebuild(kinds: Mapping[str, Any], data: Mapping[str, Any]) -> Domain:
     kind = kinds[data["type"]]
     fields = {field.name for field in dataclasses.fields(kind)} - {"explore"}
     given = {name: value for name, value in data.items() if name in fields}
     if given.get("start") is not None:
         given["start"] = tuple(given["start"])
-    return kind(**given)
+    domain: Domain = kind(**given)
+    return domain

@@ -51,6 +51,18 @@ def test_a_worker_takes_what_its_module_lacks_from_the_record(tmp_path: Path) ->
     assert told.output.startswith("Run 'quick' is done: 5 members, 20 turns, ")
 
 
+def test_a_worker_takes_a_dict_for_a_space_and_turns_from_the_record(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    _begun(store, strategy=library.PBT(population=5), steps=100)
+    script = _without(tmp_path, "steps")
+    text = script.read_text().replace("ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))", "SPACE")
+    script.write_text(
+        text.replace("SPACE", '{"lr": ramet.LogUniform(1e-3, 1.0)}').replace(", turn_steps=10", "")
+    )
+    told = ramet("worker", store, "quick", script)
+    assert told.output.startswith("Run 'quick' is done: 5 members, 100 turns, ")
+
+
 def test_a_worker_gives_its_script_arguments(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     _begun(store)

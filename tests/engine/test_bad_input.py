@@ -280,7 +280,8 @@ def test_a_turn_told_without_a_state_is_refused() -> None:
 @pytest.mark.parametrize(
     ("space", "strategy", "message"),
     [
-        ({"lr": ramet.Uniform(0, 1)}, pbt(), "space must be a Space"),
+        (3, pbt(), "space must be a Space"),
+        ({"lr": 0.1}, pbt(), "hyperparameter 'lr' must be a domain"),
         (pbt(), SPACE, "space must be a Space"),
         (SPACE, ramet.PBT, "strategy must be a value such as PBT"),
         (SPACE, "pbt", "strategy must be a value such as PBT"),
@@ -349,7 +350,7 @@ def test_blobs_that_are_none_are_refused(blobs: Any) -> None:
 def test_half_a_character_is_no_name_of_a_worker_or_a_hyperparameter() -> None:
     with pytest.raises(StrategyError, match="worker must be text that a store can hold"):
         ramet.open(worker=HALF, space=SPACE, strategy=pbt(), steps=8, mode="max")
-    with pytest.raises(SpaceError, match="has half a character"):
+    with pytest.raises(SpaceError, match="has a lone surrogate"):
         ramet.Space({f"lr{HALF}": ramet.Uniform(0.0, 1.0)})
 
 

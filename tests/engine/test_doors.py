@@ -1,5 +1,7 @@
 """The three ways to hand over training."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,17 @@ def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
     # Step by step the loop draws the same batches, so it ends where the task does.
     loop = ramet.run(descent_loop, SPACE, strategy, steps=24, mode="max", seed=3)
     assert loop.events == task.events
+
+
+def test_a_space_may_be_a_dict_of_domains() -> None:
+    settings: dict[str, Any] = {"strategy": pbt(), "steps": 8, "mode": "max", "seed": 0}
+    store, blobs = MemoryStore(), MemoryBlobs()
+    whole = ramet.run(Descent(), SPACE, **settings)
+
+    as_dict = ramet.run(Descent(), dict(SPACE), store=store, blobs=blobs, **settings)
+
+    assert as_dict.events == whole.events
+    assert ramet.open(store, space=dict(SPACE), blobs=blobs, **settings).done
 
 
 def test_every_member_begins_with_weights_of_its_own() -> None:

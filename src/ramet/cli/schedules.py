@@ -134,7 +134,7 @@ def _show(found: Schedule, deviation: dict[str, float]) -> None:
 
 def _say_how_far_off(found: Schedule, deviation: dict[str, float], *, err: bool = False) -> None:
     for name, part in deviation.items():
-        averaged = name in found.averaged()
+        averaged = name in found.names_to_average()
         error = (
             f"off by at most {part:.2%}" if averaged else f"different at {part:.2%} of the steps"
         )

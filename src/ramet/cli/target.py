@@ -58,7 +58,7 @@ def space_and_strategy(
     one, other = _find_optional(target, space, SPACE), _find_optional(target, strategy, STRATEGY)
     try:
         return (
-            _space(opening) if one is None else one,
+            _space(opening) if one is None else Space.of(one),
             from_description(opening.strategy) if other is None else other,
         )
     except (RametError, LookupError, TypeError) as error:

@@ -29,7 +29,7 @@ from ramet.events import Keep, Mode
 from ramet.history.result import Result
 from ramet.places import Durability, Place, place
 from ramet.process import SystemProcesses
-from ramet.space import Space
+from ramet.space import Space, SpaceLike
 from ramet.store import Store
 from ramet.strategies import Strategy
 
@@ -40,7 +40,7 @@ Engine: TypeAlias = Literal["vectorized"]
 
 def run(
     train: TrainFunction | Task,
-    space: Space,
+    space: SpaceLike,
     strategy: Strategy,
     *,
     steps: int,
@@ -71,7 +71,7 @@ def run(
 
     Args:
         train: A function of a member that loops over ``session.turns(state)``, or a ``Task``.
-        space: The hyperparameters.
+        space: The hyperparameters: a ``Space``, or a dict of domains, which may be nested.
         strategy: Who copies whom and how hyperparameters change: ``PBT(...)``, ``Grid(...)``, …
         steps: The budget of each member.
         name: The run's name in its store; the name of an existing run goes on with it.
@@ -111,7 +111,7 @@ def run(
     together = _together(train, engine, workers)
     settings = Settings(
         name=name,
-        space=space,
+        space=Space.of(space),
         strategy=strategy,
         steps=steps,
         seed=seed,
@@ -160,7 +160,7 @@ def open(  # noqa: A001 - ramet.open(...) is what users read
     store: Store | str | PathLike[str] | None = None,
     *,
     name: str = "run",
-    space: Space,
+    space: SpaceLike,
     strategy: Strategy,
     steps: int,
     blobs: Blobs | None = None,
@@ -186,7 +186,7 @@ def open(  # noqa: A001 - ramet.open(...) is what users read
     end_loading()
     settings = Settings(
         name=name,
-        space=space,
+        space=Space.of(space),
         strategy=strategy,
         steps=steps,
         seed=seed,

@@ -127,7 +127,7 @@ def _event(event: AnyEvent, replica: Replica, made: set[str], where: str) -> Ite
             what = f"{where} copies checkpoint {weights.checkpoint.key}, which no turn left"
             yield Finding(promise="I3", what=what)
         case Explored():
-            space = replica.get("space")
+            space = replica.space
             outside = [
                 name for name, domain in space.domains if not domain.contains(event.hparams[name])
             ]

@@ -1,4 +1,4 @@
-"""Schedules: which hyperparameters are used at which step, as values to keep and to hand on."""
+"""Schedules: the hyperparameters of each step, as values to keep and to share."""
 
 from ramet.schedule.pieces import Leg, Piece, Source, piece_at
 from ramet.schedule.schedule import Schedule, Smoothed

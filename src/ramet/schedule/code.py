@@ -7,7 +7,7 @@ from ramet.visible import LABEL, cut
 
 
 def python_of(pieces: Sequence[Piece], source: Source | None) -> str:
-    """Return a function of the step that depends on nothing."""
+    """Return the code of a function of the step, which imports nothing."""
     lines = "".join(f"        ({piece.stop}, {piece.hparams!r}),\n" for piece in pieces)
     return (
         "def schedule(step):\n"
@@ -25,7 +25,7 @@ def python_of(pieces: Sequence[Piece], source: Source | None) -> str:
 def _of(source: Source | None) -> str:
     if source is None:
         return ""
-    # Whatever a run's name holds, it stays within the docstring.
+    # No name of a run can end the docstring.
     run = repr(cut(source.run, LABEL)).replace('"', "'").replace("\\", "/")
     score = "" if source.score is None else f", which scored {source.score:.6g}"
     return f"\n\n    Of run {run} with seed {source.seed}{score}.\n    "

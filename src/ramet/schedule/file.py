@@ -39,7 +39,7 @@ def write(
     space: dict[str, Any] | None,
     source: Source | None,
 ) -> None:
-    """Write a schedule; whatever was there is replaced once the new one is whole."""
+    """Write a schedule. The file that was there is replaced once the new one is complete."""
     described = msgspec.Raw(msgspec.json.encode(space))
     document = _Document(pieces=tuple(pieces), space=described, source=source)
     data = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
@@ -53,9 +53,9 @@ def write(
 def read(
     path: str | PathLike[str],
 ) -> tuple[tuple[Piece, ...], dict[str, Any] | None, Source | None]:
-    """Return what a file has of a schedule, or say what is wrong with it."""
+    """Return the parts of the schedule in a file, or raise ScheduleError."""
     try:
-        # Not by its size: a device has none.
+        # A bounded read, not a check of the size: a device has none.
         data = files.read(path, MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise ScheduleError(

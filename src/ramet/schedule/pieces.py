@@ -16,37 +16,53 @@ from ramet.space import Hparams, Space, same
 class Piece(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stretch of steps trained with the same values: ``start`` up to, not including, ``stop``."""
 
+    # Its first step.
     start: int
+    # The step after its last.
     stop: int
+    # The hyperparameters.
     hparams: Hparams
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A turn that the weights went through. Whose it was is what its draws were keyed by."""
+    """A turn that the weights went through, and what its random draws were keyed by."""
 
+    # Its first step.
     start: int
+    # The step after its last.
     stop: int
+    # The id of the member that trained it.
     member: int
+    # Its number among the turns of that member.
     turn: int
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which weights of which run a schedule was read from."""
+    """The weights that a schedule was read from, and their run."""
 
+    # The run's name.
     run: str
+    # The run's seed.
     seed: int
+    # Whether high scores are good, or low ones.
     mode: Literal["max", "min"]
-    # Of the weights, as it was reported.
+    # The score of the weights, as it was reported.
     score: float | None
-    # Steps between two decisions, and between two scores. Files name the first "ready".
+    # Steps in a turn. Files call them "ready".
     turn_steps: int = msgspec.field(name="ready")
+    # Steps between two scores; None is one score a turn.
     evaluate_every: int | None = None
-    # All turns behind the weights; none once the schedule is no longer the one that they had.
+    # All turns behind the weights. There are none if the schedule was changed after it was read.
     legs: tuple[Leg, ...] = ()
 
 
 def piece_at(pieces: Sequence[Piece], step: int) -> Piece:
-    """Return the piece that a step is in; the last one for whatever comes behind it."""
+    """Return the piece that a step is in, which is the last one for all later steps.
+
+    Args:
+        pieces: The pieces, in order.
+        step: The step, counted from 0.
+    """
     nth = bisect_right(pieces, step, key=lambda piece: piece.stop)
     return pieces[min(nth, len(pieces) - 1)]
 
@@ -57,7 +73,7 @@ def same_pieces(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
 
 
 def check_pieces(pieces: Sequence[Piece]) -> None:
-    """Refuse pieces that do not say for every step what it is trained with."""
+    """Refuse pieces that do not have hyperparameters for every step."""
     if not pieces:
         raise ScheduleError("a schedule must have at least one piece, but got none")
     names = list(pieces[0].hparams)
@@ -82,7 +98,7 @@ def check_pieces(pieces: Sequence[Piece]) -> None:
 
 
 def check_legs(legs: Sequence[Leg], steps: int) -> None:
-    """Refuse turns that are not one behind the other, up to the end."""
+    """Refuse turns that do not follow each other up to the end."""
     if not legs:
         return
     for nth, leg in enumerate(legs):
@@ -95,7 +111,7 @@ def check_legs(legs: Sequence[Leg], steps: int) -> None:
     if legs[-1].stop != steps:
         raise ScheduleError(
             f"the legs of a schedule must end where its pieces do, at step {steps}, but end at "
-            f"{legs[-1].stop}; set them to [], and only an exact replay cannot be had"
+            f"{legs[-1].stop}; set them to [], which rules out only an exact replay"
         )
 
 
@@ -117,7 +133,7 @@ def check_values(pieces: Sequence[Piece], description: Mapping[str, Any]) -> Non
     except (KeyError, TypeError) as error:
         raise ScheduleError(
             f"the space of a schedule must be described as ramet does, but {error!r} is wrong with "
-            f"it; set it to null, and it is made up from the values"
+            f"it; set it to null to derive a space from the values"
         ) from error
     for nth, piece in enumerate(pieces):
         if problem := space.problem(piece.hparams):

@@ -1,4 +1,4 @@
-"""One hyperparameter of a schedule as functions of the step, for frameworks that take those."""
+"""One hyperparameter of a schedule as functions of the step, as frameworks take them."""
 
 import functools
 import math
@@ -13,12 +13,12 @@ Numbers: TypeAlias = Sequence[tuple[int, float]]
 
 
 def initial(optimizer: Any) -> list[float]:
-    """Return what each group of an optimiser began with, which its rates are multiples of."""
+    """Return the initial rate of each group of an optimiser."""
     return [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
 
 
 def factors(numbers: Numbers, bases: Sequence[float]) -> list[Callable[[int], float]]:
-    """Return for each base the function of the step that it is multiplied by."""
+    """Return for each base a function of the step: the factor that gives the schedule's value."""
     if any(base == 0 for base in bases):
         raise ScheduleError(
             f"an optimizer must begin with a rate that is not 0, because the schedule's are "
@@ -31,15 +31,15 @@ def _factor(numbers: Numbers, base: float, step: int) -> float:
     nth = bisect_right(numbers, step, key=lambda piece: piece[0])
     value = numbers[min(nth, len(numbers) - 1)][1]
     factor = value / base
-    # Multiplied by the base it is to be the value, and not its neighbour.
+    # The factor times the base must be exactly the value, despite rounding.
     near = (factor, math.nextafter(factor, math.inf), math.nextafter(factor, -math.inf))
     return next((one for one in near if one * base == value), factor)
 
 
-def traced(numbers: Numbers) -> Callable[[Any], Any]:
-    """Return a function of the step that says with arithmetic alone which piece it is in.
+def as_arithmetic(numbers: Numbers) -> Callable[[Any], Any]:
+    """Return a function of the step that finds its piece by arithmetic alone.
 
-    >>> rate = traced([(10, 0.5), (30, 0.25)])
+    >>> rate = as_arithmetic([(10, 0.5), (30, 0.25)])
     >>> [rate(step) for step in (0, 9, 10, 29, 99)]
     [0.5, 0.5, 0.25, 0.25, 0.25]
     """

@@ -1,4 +1,4 @@
-"""The schedule: pieces, one behind the other, and what can be made of them."""
+"""The schedule: pieces, one after the other, and what can be made from them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
@@ -21,21 +21,22 @@ from ramet.schedule.pieces import (
     is_number,
     piece_at,
 )
-from ramet.schedule.segments import deviations, merged, segmented
+from ramet.schedule.segments import deviations, merge, segment
 from ramet.space import Space
 
 
 class Smoothed(NamedTuple):
-    """A schedule of fewer pieces, and how far it is from the one it was made of."""
+    """A schedule of fewer pieces, and how much it differs from the original."""
 
+    # The schedule of fewer pieces.
     schedule: "Schedule"
-    # Of each number, the largest difference at any step as a part of the value there; of anything
-    # else, the part of the steps at which it is another.
+    # For numbers, the largest relative difference at any step. For other hyperparameters, the
+    # fraction of the steps with another value.
     deviation: dict[str, float]
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """Pieces, one behind the other, from step 0.
+    """Pieces, one after the other, from step 0.
 
     >>> schedule = Schedule((
     ...     Piece(start=0, stop=10, hparams={"lr": 0.4}),
@@ -47,10 +48,11 @@ class Schedule(msgspec.Struct, frozen=True):
     {'lr': 0.2}
     """
 
+    # The pieces, in order.
     pieces: tuple[Piece, ...]
-    # What the values were drawn from, described; None if nobody knows.
+    # The description of the space that the values were drawn from; None if it is not known.
     space: dict[str, Any] | None = None
-    # None if somebody wrote it.
+    # Where it was read from; None if it was written by hand.
     source: Source | None = None
 
     def __post_init__(self) -> None:
@@ -63,21 +65,29 @@ class Schedule(msgspec.Struct, frozen=True):
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Schedule":
-        """Return the schedule in a file."""
+        """Return the schedule in a file.
+
+        Args:
+            path: The file, which ``save`` wrote.
+        """
         return cls(*file.read(path))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the schedule to a file, as JSON; docs/schedules.md describes it."""
+        """Write the schedule to a file, as JSON; docs/schedules.md describes it.
+
+        Args:
+            path: The file. It is replaced if it exists.
+        """
         file.write(path, self.pieces, self.space, self.source)
 
     @property
     def steps(self) -> int:
-        """How many steps it is made for; at later ones the last values hold."""
+        """How many steps it is made for. After them, the last values stay in force."""
         return self.pieces[-1].stop
 
     @property
     def names(self) -> list[str]:
-        """The hyperparameters."""
+        """The names of the hyperparameters."""
         return list(self.pieces[0].hparams)
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -94,19 +104,22 @@ class Schedule(msgspec.Struct, frozen=True):
         """
         return "\n".join(
             f"steps {piece.start:,} to {piece.stop:,}: "
-            + " ".join(f"{name}={_shown(value)}" for name, value in piece.hparams.items())
+            + " ".join(f"{name}={_show(value)}" for name, value in piece.hparams.items())
             for piece in self.pieces
         )
 
     def __call__(self, step: int) -> dict[str, Any]:
-        """Return the values that the update number ``step``, counted from 0, is made with.
+        """Return the values for update number ``step``, counted from 0.
 
-        Behind its end the last ones hold.
+        After the end of the schedule they are the last values.
         """
         return dict(piece_at(self.pieces, step).hparams)
 
     def stretch(self, steps: int) -> "Schedule":
-        """Return the same schedule for another number of steps, each piece as much longer.
+        """Return the schedule for another number of steps, with all pieces scaled alike.
+
+        Args:
+            steps: How many steps the new schedule is made for.
 
         >>> schedule = Schedule((
         ...     Piece(start=0, stop=10, hparams={"lr": 0.4}),
@@ -119,45 +132,56 @@ class Schedule(msgspec.Struct, frozen=True):
         _check_count(steps, "how many steps the schedule is made for")
         scaled = [round(piece.stop * steps / self.steps) for piece in self.pieces]
         starts = [0, *scaled[:-1]]
-        return self._changed(
+        return self._replace_pieces(
             Piece(start=start, stop=stop, hparams=piece.hparams)
             for start, stop, piece in zip(starts, scaled, self.pieces, strict=True)
             if start < stop
         )
 
     def smooth(self, pieces: int) -> Smoothed:
-        """Return the schedule of at most so many pieces that is nearest, and how near it is.
+        """Return the nearest schedule with fewer pieces, and how much it differs.
 
-        Numbers are averaged over the steps of a piece, those above 0 on a log scale; anything else
-        is what it was at most of them.
+        Numbers are averaged over the steps of a piece, on a log scale if they are all above 0.
+        Other hyperparameters have the value of most of the steps.
+
+        Args:
+            pieces: How many pieces it may have.
         """
         _check_count(pieces, "how many pieces the schedule may have")
         if pieces >= len(self):
             return Smoothed(self, dict.fromkeys(self.names, 0.0))
-        numbers = self.averaged()
-        schedule = self._changed(segmented(self.pieces, pieces, numbers))
+        numbers = self.names_to_average()
+        schedule = self._replace_pieces(segment(self.pieces, pieces, numbers))
         return Smoothed(schedule, deviations(self.pieces, schedule.pieces, numbers))
 
     def last_values(self) -> "Schedule":
-        """Return the values of the last piece as constants, as those do who report a point."""
+        """Return a schedule that has the values of the last piece at every step."""
         last = self.pieces[-1]
-        return self._changed([Piece(start=0, stop=last.stop, hparams=last.hparams)])
+        return self._replace_pieces([Piece(start=0, stop=last.stop, hparams=last.hparams)])
 
     def to_python(self) -> str:
-        """Return a function of the step as Python code, which depends on nothing."""
+        """Return Python code of a function of the step, which imports nothing."""
         return python_of(self.pieces, self.source)
 
     def as_torch_lambda(self, optimizer: Any, name: str) -> list[Callable[[int], float]]:
-        """Return what ``torch.optim.lr_scheduler.LambdaLR`` multiplies each group's rate by.
+        """Return the factors of a ``torch.optim.lr_scheduler.LambdaLR``, one for each group.
 
-        ``LambdaLR(optimizer, schedule.as_torch_lambda(optimizer, "lr"))`` has the rate of every
-        step, if it is stepped after each of them.
+        ``LambdaLR(optimizer, schedule.as_torch_lambda(optimizer, "lr"))`` sets the rate of every
+        step. Call its ``step`` after each of them.
+
+        Args:
+            optimizer: The optimiser, with its initial rates.
+            name: The hyperparameter that is the rate.
         """
         return rates.factors(self._numbers(name), rates.initial(optimizer))
 
     def as_optax(self, name: str) -> Callable[[Any], Any]:
-        """Return a schedule for optax: a function of the step, which may be traced."""
-        return rates.traced(self._numbers(name))
+        """Return a schedule for optax: a function of the step, which JAX can trace.
+
+        Args:
+            name: The hyperparameter that is the rate.
+        """
+        return rates.as_arithmetic(self._numbers(name))
 
     def _numbers(self, name: str) -> rates.Numbers:
         if name not in self.names:
@@ -170,8 +194,8 @@ class Schedule(msgspec.Struct, frozen=True):
             numbers.append((piece.stop, float(value)))
         return numbers
 
-    def averaged(self) -> set[str]:
-        """Return the hyperparameters that have an average: numbers, but none that are chosen."""
+    def names_to_average(self) -> set[str]:
+        """Return the names of hyperparameters that can be averaged: numbers, but no choices."""
         domains = {} if self.space is None else Space.from_description(self.space)
         return {
             name
@@ -180,14 +204,14 @@ class Schedule(msgspec.Struct, frozen=True):
             and all(is_number(piece.hparams[name]) for piece in self.pieces)
         }
 
-    def _changed(self, pieces: Iterable[Piece]) -> "Schedule":
-        """Return another schedule of the same source, whose weights were not trained with it."""
+    def _replace_pieces(self, pieces: Iterable[Piece]) -> "Schedule":
+        """Return a schedule of other pieces, which no weights were trained with."""
         source = replace(self.source, legs=()) if self.source else None
-        return Schedule(merged(pieces), _without_code(self.space), source)
+        return Schedule(merge(pieces), _without_code(self.space), source)
 
 
 def _without_code(space: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a space without what averages need not fulfil."""
+    """Return a space without its ``where``, which averages need not fulfil."""
     return None if space is None else {key: part for key, part in space.items() if key != "where"}
 
 
@@ -196,5 +220,5 @@ def _check_count(value: object, meaning: str) -> None:
         raise ScheduleError(f"{meaning} must be a whole number, at least 1, but got {value!r}")
 
 
-def _shown(value: Value) -> str:
+def _show(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

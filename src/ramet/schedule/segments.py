@@ -1,4 +1,4 @@
-"""Schedules of fewer pieces: which steps go together, and what their one value is."""
+"""Schedules of fewer pieces: which steps share a value, and which value it is."""
 
 import math
 from collections import Counter
@@ -15,8 +15,8 @@ from ramet.space import same
 Costs = NDArray[np.float64]
 
 
-def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-    """Return pieces with neighbours of the same values as one."""
+def merge(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Return pieces with neighbours that have the same values joined."""
     whole: list[Piece] = []
     for piece in pieces:
         if whole and same(whole[-1].hparams, piece.hparams):
@@ -26,10 +26,10 @@ def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     return tuple(whole)
 
 
-def segmented(pieces: Sequence[Piece], most: int, numbers: Collection[str]) -> Iterator[Piece]:
-    """Yield at most so many pieces, those that are nearest to the given ones step by step.
+def segment(pieces: Sequence[Piece], most: int, numbers: Collection[str]) -> Iterator[Piece]:
+    """Yield at most ``most`` pieces that are nearest to the given ones, step by step.
 
-    ``numbers`` are the hyperparameters that have an average.
+    ``numbers`` are the hyperparameters that can be averaged.
     """
     names = list(pieces[0].hparams)
     costs = np.zeros((len(pieces), len(pieces)))
@@ -47,11 +47,11 @@ def segmented(pieces: Sequence[Piece], most: int, numbers: Collection[str]) -> I
 def deviations(
     before: Sequence[Piece], after: Sequence[Piece], numbers: Collection[str]
 ) -> dict[str, float]:
-    """Return how far pieces are from others that they were made of, by hyperparameter."""
+    """Return how much pieces differ from those they were made from, for each hyperparameter."""
     steps = before[-1].stop
     found = {}
     for name in before[0].hparams:
-        # Those made of them begin where some of them do, so that each has one counterpart.
+        # New pieces begin where old ones do, so each old piece is in one new piece.
         pairs = [(p, p.hparams[name], piece_at(after, p.start).hparams[name]) for p in before]
         if name in numbers:
             found[name] = max(_part(float(was), float(is_)) for _, was, is_ in pairs)  # type: ignore[arg-type]  # as just checked
@@ -70,11 +70,11 @@ def _part(was: float, is_: float) -> float:
 
 
 def _costs(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Costs:
-    """Return what it costs to have pieces i to j as one: squared distances, summed over steps."""
+    """Return the cost of joining pieces i to j: squared distances, summed over steps."""
     weights = np.array([piece.stop - piece.start for piece in pieces], float)
     total = _spans(weights)
     if averaged:
-        scaled = _scaled(pieces, name)
+        scaled = _scale(pieces, name)
         first, second = _spans(weights * scaled), _spans(weights * scaled**2)
         costs = second - first**2 / np.where(total > 0, total, 1)
     else:
@@ -94,9 +94,9 @@ def _spans(amounts: Costs) -> Costs:
 
 
 def _cut(costs: Costs, most: int) -> list[tuple[int, int]]:
-    """Return the cheapest cut of all pieces into so many parts, each as its first and last."""
+    """Return the cheapest cut of all pieces into ``most`` parts, as their first and last pieces."""
     count = len(costs)
-    # What the first j pieces cost in so many parts, and where the last of the parts begins.
+    # For the number of parts so far: what the first j pieces cost, and where the last part begins.
     cheapest, begins = costs[0].copy(), [np.zeros(count, int)]
     for _ in range(1, most):
         ways = np.full((count, count), math.inf)
@@ -105,13 +105,13 @@ def _cut(costs: Costs, most: int) -> list[tuple[int, int]]:
         begin = ways.argmin(axis=0)
         least = ways[begin, np.arange(count)]
         better = least < cheapest
-        # Where one part more is not better, the fewer parts before it stand.
+        # Where one more part is no better, keep the fewer parts.
         begins.append(np.where(better, begin, -1))
         cheapest = np.where(better, least, cheapest)
-    return _traced(begins, count)
+    return _trace(begins, count)
 
 
-def _traced(begins: Sequence[NDArray[np.int_]], count: int) -> list[tuple[int, int]]:
+def _trace(begins: Sequence[NDArray[np.int_]], count: int) -> list[tuple[int, int]]:
     parts: list[tuple[int, int]] = []
     last, level = count - 1, len(begins) - 1
     while last >= 0:
@@ -123,8 +123,8 @@ def _traced(begins: Sequence[NDArray[np.int_]], count: int) -> list[tuple[int, i
     return parts[::-1]
 
 
-def _scaled(pieces: Sequence[Piece], name: str) -> Costs:
-    """Return numbers on the scale that they are averaged on, as parts of their range."""
+def _scale(pieces: Sequence[Piece], name: str) -> Costs:
+    """Return numbers on the scale that they are averaged on, from 0 to 1."""
     values = _on_scale(np.array([piece.hparams[name] for piece in pieces], float))
     width = values.max() - values.min()
     return (values - values.min()) / width if width else np.zeros(len(values))
@@ -135,7 +135,7 @@ def _on_scale(values: Costs) -> Costs:
 
 
 def _middle(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Value:
-    """Return the one value that stands for those of several pieces."""
+    """Return the value that replaces those of several pieces."""
     weights = [piece.stop - piece.start for piece in pieces]
     values: list[Any] = [piece.hparams[name] for piece in pieces]
     if len({exact(value) for value in values}) == 1:
@@ -149,6 +149,6 @@ def _middle(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Value:
     numbers = np.array(values, float)
     average = float(np.average(_on_scale(numbers), weights=weights))
     middle = math.exp(average) if numbers.min() > 0 else average
-    # Rounding takes nothing out of its range.
+    # Rounding errors must not leave the range.
     middle = min(max(middle, float(numbers.min())), float(numbers.max()))
     return round(middle) if all(isinstance(value, int) for value in values) else middle

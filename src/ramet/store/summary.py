@@ -97,7 +97,7 @@ class Tally:
             if len(member.curve) or member.data is not None:
                 self._replica.change(member.id, curve=Curve(), inherited=0, data=None)
         if not self._replica.empty:
-            self._replica.put(data=None)
+            self._replica.drop_data()
 
 
 def summarize(summary: Summary | None, news: Sequence[Logged], run: str) -> Summary:

@@ -1,8 +1,8 @@
-"""Strategies: pure values that decide; one algorithm a file."""
+"""Strategies: pure values that decide how a population goes on."""
 
 from typing import Any
 
-from ramet.description import rebuilt
+from ramet.description import rebuild
 from ramet.domains import Explore
 from ramet.events import Birth
 from ramet.schedule import Leg, Piece
@@ -17,7 +17,7 @@ from ramet.strategies.pbt import PBT
 from ramet.strategies.random_search import RandomSearch
 from ramet.strategies.replay import Replay
 
-# What a strategy may be made of so that its description says it all.
+# The kinds of values that a strategy can be rebuilt from.
 KINDS = {
     kind.__name__: kind
     for kind in (
@@ -29,8 +29,12 @@ KINDS = {
 
 
 def from_description(data: dict[str, Any]) -> Strategy:
-    """Rebuild a strategy that a log describes, or raise SpaceError if some of it is code."""
-    strategy: Strategy = rebuilt(data, KINDS)
+    """Rebuild a strategy from its description in a log, or raise SpaceError if it has code.
+
+    Args:
+        data: What ``ramet.description.describe`` returned for it.
+    """
+    strategy: Strategy = rebuild(data, KINDS)
     return strategy
 
 

@@ -1,4 +1,4 @@
-"""What a strategy is: a frozen value that looks at a population and says what should change."""
+"""What a strategy is: a frozen value that decides what to change about a population."""
 
 import math
 import warnings
@@ -17,48 +17,57 @@ from ramet.space import Hparams, Space
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
-    """Take another member's weights, hyperparameters or both, as the population seen has them."""
+    """Copy another member's weights, hyperparameters or both, as they are when decisions begin."""
 
+    # The id of the member that takes them.
     member: int
+    # The id of the member that they are from.
     source: int
+    # Whether it takes the weights.
     weights: bool = True
+    # Whether it takes the hyperparameters.
     hparams: bool = True
-    # Whether the member's new curve is the source's whole, or begins with its last point.
+    # Whether it takes the source's whole curve, or only the last point.
     whole_curve: bool = False
-    # What kind of lineage edge this is.
+    # Why: a word for lineages and pictures.
     kind: str = "exploit"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Give a member these hyperparameters."""
+    """Set a member's hyperparameters."""
 
+    # The member's id.
     member: int
     hparams: Hparams
 
 
 class Rest(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a member not train in the round that begins, whose steps it spends all the same."""
+    """Have a member not train in the next round. Its budget is used up all the same."""
 
+    # The member's id.
     member: int
 
 
 class Annotate(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep something of the strategy's own on a member or, with None, on the population."""
+    """Keep data of the strategy's own about a member or the population."""
 
+    # The member's id; None is the population.
     member: int | None
+    # Plain data. ``Member.data`` and ``Population.data`` return it.
     data: Any
 
 
+# What a strategy may do.
 Action: TypeAlias = Copy | Change | Rest | Annotate
 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """What an engine asks of a strategy: answers that depend on nothing but the arguments."""
+    """What a strategy has to have. Its methods depend on nothing but their arguments."""
 
     @property
-    def turn_steps(self) -> int:
-        """Steps in a turn."""
+    def turn_steps(self) -> int | None:
+        """Steps in a turn; None needs a method ``fit(steps)``, which chooses them."""
         ...
 
     @property
@@ -72,21 +81,32 @@ class Strategy(Protocol):
         ...
 
     def births(self, space: Space, steps: int, rng: np.random.Generator, /) -> Sequence[Birth]:
-        """Return what each member starts with."""
+        """Return what each member starts with.
+
+        Args:
+            space: The space of the hyperparameters.
+            steps: The budget of each member.
+            rng: Draw from this generator only.
+        """
         ...
 
     def decide(
         self, population: Population, ready: Sequence[int], rng: np.random.Generator, /
     ) -> Iterable[Action]:
-        """Return what should change for the members that just ended a turn.
+        """Return what to change about the members that have just ended a turn.
 
-        Actions apply in order; every copy's source is as it was in ``population``.
+        Actions apply in order. A copy takes its source as it is in ``population``.
+
+        Args:
+            population: All members, as they are now. Higher scores are better.
+            ready: The ids of the members that have ended a turn, which actions may be about.
+            rng: Draw from this generator only.
         """
         ...
 
 
 class Prescribed(NamedTuple):
-    """A turn that is settled beforehand."""
+    """A turn with a length and draws that are known beforehand."""
 
     steps: int
     draws: Draws
@@ -94,9 +114,9 @@ class Prescribed(NamedTuple):
 
 @runtime_checkable
 class Prescribing(Protocol):
-    """A strategy that knows beforehand how long a turn is, and what it draws by."""
+    """A strategy that chooses the length and the draws of each turn."""
 
-    def prescribed(self, member: Member) -> Prescribed:
+    def prescribe(self, member: Member) -> Prescribed:
         """Return a member's next turn."""
         ...
 
@@ -113,15 +133,15 @@ class NeedsScores(Protocol):
 
 @runtime_checkable
 class ChecksBudget(Protocol):
-    """A strategy that may refuse more steps for members that have begun."""
+    """A strategy that may refuse to extend the budget of a run."""
 
     def check_budget(self, population: Population, /) -> None:
-        """Raise if these members cannot be trained to ``population.steps``."""
+        """Raise if these members cannot train on to ``population.steps``."""
         ...
 
 
 def check_count(name: str, value: object, meaning: str, *, least: int = 1) -> None:
-    """Refuse what is not a whole number of at least so many."""
+    """Refuse what is not a whole number, or less than ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise StrategyError(
             f"{name} must be a whole number, at least {least}, but got {value!r}; it is {meaning}"
@@ -129,7 +149,7 @@ def check_count(name: str, value: object, meaning: str, *, least: int = 1) -> No
 
 
 def check_rule(name: str, value: object, method: str, example: str) -> None:
-    """Refuse what is not a rule: a class in place of a value, a name, another kind of rule."""
+    """Refuse what is not a rule: a class instead of a value, a name, or another kind of rule."""
     if isinstance(value, type) or not callable(getattr(value, method, None)):
         raise StrategyError(f"{name} must be a rule such as {example}, but got {value!r}")
 
@@ -142,13 +162,15 @@ def check_points(name: str, points: object) -> None:
         )
 
 
-def check_pace(*, turn_steps: int, evaluate_every: int | None) -> None:
-    """Refuse a turn without steps, or one that its evaluations do not divide."""
-    check_count("turn_steps", turn_steps, "how many steps a member trains between two decisions")
+def check_pace(*, turn_steps: int | None, evaluate_every: int | None) -> None:
+    """Refuse a turn without steps, and scores that do not divide a turn."""
+    if turn_steps is not None:
+        meaning = "how many steps a member trains between two decisions"
+        check_count("turn_steps", turn_steps, meaning)
     if evaluate_every is None:
         return
     check_count("evaluate_every", evaluate_every, "how many steps lie between two scores")
-    if turn_steps % evaluate_every:
+    if turn_steps is not None and turn_steps % evaluate_every:
         below = turn_steps - turn_steps % evaluate_every
         raise StrategyError(
             f"evaluate_every must divide turn_steps, so that every turn ends with a score, but got "
@@ -157,7 +179,7 @@ def check_pace(*, turn_steps: int, evaluate_every: int | None) -> None:
 
 
 def warn_if_single_turn(strategy: object, *, turn_steps: int, steps: int, never: str) -> None:
-    """Warn if a budget has no turn after the first: decisions take effect between turns only."""
+    """Warn if a budget is a single turn: decisions take effect only between turns."""
     if steps > turn_steps:
         return
     warnings.warn(
@@ -171,7 +193,7 @@ def warn_if_single_turn(strategy: object, *, turn_steps: int, steps: int, never:
 def warn_if_never_compared(
     rule: object, *, scores: int, turn_steps: int, evaluate_every: int | None, steps: int
 ) -> None:
-    """Warn if members have as many scores as a rule needs only when their budget is spent."""
+    """Warn if members do not have enough scores for a rule until their budget is used up."""
     turns = math.ceil(scores / (turn_steps // (evaluate_every or turn_steps)))
     if not turn_steps < steps <= turns * turn_steps:
         return
@@ -186,18 +208,18 @@ def warn_if_never_compared(
 
 
 def check_members(population: int, initial: object) -> None:
-    """Refuse a population without members, or starting points that are none."""
+    """Refuse a population without members, and starting points that are not points."""
     check_count("population", population, "how many members train")
     check_points("initial", initial)
 
 
-def sampled_births(
+def sample_births(
     space: Space,
     population: int,
     rng: np.random.Generator,
     initial: Sequence[Mapping[str, Any]] = (),
 ) -> list[Birth]:
-    """Return members at the given starting points first, then at points drawn from the space."""
+    """Return members at the starting points, and after them members at points that are drawn."""
     if len(initial) > population:
         raise SpaceError(
             f"a population must have a member for every starting point, but got {len(initial)} "

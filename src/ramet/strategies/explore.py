@@ -12,7 +12,7 @@ from ramet.errors import StrategyError
 from ramet.randomness import pick
 from ramet.space import Hparams, Space
 
-# How many moves in a row `where` may reject before the member stays where it is.
+# How many moves in a row `where` may reject before the member keeps its hyperparameters.
 TRIES = 100
 
 
@@ -21,8 +21,8 @@ class Perturb:
     """Multiply by one of the factors; see each domain for how it moves.
 
     Args:
-        factors: What is drawn from, each as likely as any other.
-        redraw: The probability that an unordered choice, which no factor can move, is drawn again.
+        factors: The factors, each as likely as any other.
+        redraw: The probability of drawing an unordered choice again, since no factor can move it.
 
     >>> Perturb(factors=(0.5, 0.8, 1.25, 2.0))  # FIRE's
     Perturb(factors=(0.5, 0.8, 1.25, 2.0), redraw=0.25)
@@ -52,11 +52,11 @@ class Perturb:
 
 @dataclass(frozen=True, slots=True)
 class Resample:
-    """Draw anew from where members start, with some probability; otherwise do something else.
+    """Draw a new value from where members start, with some probability.
 
     Args:
-        probability: How likely each hyperparameter is to be drawn anew.
-        otherwise: The rule for the others; None lets them stay.
+        probability: The probability for each hyperparameter.
+        otherwise: The rule for the hyperparameters that are not drawn again; None keeps them.
 
     >>> Resample(0.25, otherwise=Perturb())  # the paper's combination
     Resample(probability=0.25, otherwise=Perturb(factors=(0.8, 1.2), redraw=0.25))
@@ -74,10 +74,12 @@ class Resample:
         return value if self.otherwise is None else self.otherwise.move(domain, value, rng)
 
 
-def explored(space: Space, hparams: Hparams, explore: Explore, rng: np.random.Generator) -> Hparams:
-    """Move each hyperparameter by its own rule, or by this one; what leaves a range is clipped.
+def explore_from(
+    space: Space, hparams: Hparams, explore: Explore, rng: np.random.Generator
+) -> Hparams:
+    """Return hyperparameters moved by their own rules, or else by this one, within their domains.
 
-    Moves that ``where`` rejects are drawn again; if it rejects them all, nothing moves.
+    Moves that ``where`` rejects are drawn again. If it rejects them all, nothing moves.
     """
     rules = [
         (name, domain, domain.explore or explore)

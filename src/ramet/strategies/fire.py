@@ -3,15 +3,16 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ramet.curves import Smoother
+from ramet.curves import Smoother, smooth
 from ramet.domains import Explore
 from ramet.errors import StrategyError, StrategyWarning
 from ramet.events import Birth
+from ramet.frames import level_of_users
 from ramet.population import Population
 from ramet.space import Space
 from ramet.strategies.base import (
@@ -20,14 +21,15 @@ from ramet.strategies.base import (
     check_pace,
     check_points,
     check_rule,
-    sampled_births,
+    sample_births,
     warn_if_single_turn,
 )
 from ramet.strategies.explore import Perturb
-from ramet.strategies.fire_round import FireRound
+from ramet.strategies.fire_round import FireRound, FireRules
+from ramet.strategies.pace import fire_pace, pace_error, require_turn_steps
 
-# Evaluators for each member that can have one: about a quarter have just lost, and must train.
-EVALUATED = 0.75
+# Evaluators for each member of P2, P3, …: about a quarter have just lost, and must train first.
+EVALUATORS_PER_PARENT = 0.75
 # The group of evaluators; sub-populations are groups 1, 2, …
 EVALUATORS = 0
 
@@ -36,34 +38,38 @@ EVALUATORS = 0
 class FIRE:
     """Sub-populations of which only the first is greedy.
 
-    The first, P1, runs PBT on the score. Each of the others runs PBT on how fast its members'
-    weights improve once they train with the hyperparameters of the one before. Evaluators measure
-    that, and hand weights that prove better to the sub-population before. The run's best is that
-    of P1. docs/fire.md shows how, and says what to set.
+    The first, P1, runs PBT on the score. Each of the others runs PBT on how fast the weights of its
+    members improve when they are trained with hyperparameters of the sub-population before it.
+    Evaluators measure this. Weights that prove better are copied to the sub-population before. The
+    best of the run is the best of P1. docs/fire.md shows how it works, and what to set.
 
     Args:
-        turn_steps: Steps in a turn, after which all members decide together.
-        evaluate_every: Steps between two scores; 8 to 12 scores a turn are good.
+        turn_steps: Steps in a turn, after which all members decide together; None is about a
+            twentieth of the budget, and at least 8 steps.
+        evaluate_every: Steps between two scores; None gives a turn 8 to 12 scores, which are good,
+            or up to 24 where no fewer divide a turn_steps that you give.
         subpopulations: How many there are.
         size: How many members each of them has.
-        evaluators: How many there are; None has three for every four members of P2 and up.
-        quantile: The part of a sub-population that loses at each turn, and that is copied.
-        p_stat: The threshold that an evaluator's lead must pass to be a success.
-        max_eval_steps: How long an evaluator may train before it must have proved better; None is
-            three turns.
-        min_steps_before_eval: From which step on members are evaluated: one number, or one for
-            each of P2 and up.
+        evaluators: How many there are; None has three for every four members of P2, P3, ….
+        quantile: The fraction of a sub-population that loses after each turn, and that is copied.
+        p_stat: The p below which the lead of an evaluator is a success.
+        max_eval_steps: Steps that an evaluator may train to prove better; None is three turns.
+        min_steps_before_eval: The step from which members are evaluated: one number, or one for
+            each of P2, P3, ….
         explore: How hyperparameters move when a loser has copied them.
         smoother: What smooths curves before they are compared; None is ``ramet.curves.smooth``.
-        initial: Where the first members of each sub-population start; the others are drawn.
+        initial: The hyperparameters of the first members of each sub-population; those of the
+            others are drawn.
 
+    >>> FIRE().fit(1_920).evaluate_every  # what a run with steps=1_920 does
+    8
     >>> FIRE.for_workers(36, turn_steps=48, evaluate_every=4).subpopulations
     3
     """
 
     _: KW_ONLY
-    turn_steps: int
-    evaluate_every: int
+    turn_steps: int | None = None
+    evaluate_every: int | None = None
     subpopulations: int = 2
     size: int = 8
     evaluators: int | None = None
@@ -77,15 +83,26 @@ class FIRE:
 
     @classmethod
     def for_workers(
-        cls, workers: int, *, turn_steps: int, evaluate_every: int, **settings: Any
+        cls,
+        workers: int,
+        *,
+        turn_steps: int | None = None,
+        evaluate_every: int | None = None,
+        **settings: Any,
     ) -> "FIRE":
-        """Return the paper's split of so many workers, or the nearest to it.
+        """Return the paper's split of a number of workers, or the nearest one.
 
-        22, 36, 50, 64, … have two, three, four, five, … sub-populations of 8. In between the
-        sub-populations are larger, and who then is left evaluates; below 22 they are smaller. One
-        may be left over: ``workers`` of the strategy says how many train.
+        22, 36, 50, 64, … workers have two, three, four, five, … sub-populations of 8. In between,
+        sub-populations are larger, and the workers that are left evaluate. Below 22 sub-populations
+        are smaller. One worker may be left over: the strategy's ``workers`` is how many train.
+
+        Args:
+            workers: How many members may train at a time, 6 or more.
+            turn_steps: Steps in a turn, as in ``FIRE``.
+            evaluate_every: Steps between two scores, as in ``FIRE``.
+            settings: Other settings of ``FIRE``.
         """
-        check_count("workers", workers, "how many members train at a time", least=SMALLEST)
+        check_count("workers", workers, "how many members train at a time", least=FEWEST_WORKERS)
         if split := settings.keys() & {"subpopulations", "size", "evaluators"}:
             raise StrategyError(
                 f"subpopulations, size and evaluators must follow from workers, but got "
@@ -93,7 +110,7 @@ class FIRE:
             )
         parents = max(1, (workers - 8) // 14)
         size = 2
-        while _needed(parents, size + 1) <= workers:
+        while _count_workers(parents, size + 1) <= workers:
             size += 1
         return cls(
             turn_steps=turn_steps,
@@ -105,7 +122,6 @@ class FIRE:
         )
 
     def __post_init__(self) -> None:
-        check_count("evaluate_every", self.evaluate_every, "how many steps lie between two scores")
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_count("subpopulations", self.subpopulations, "how many groups evolve by themselves")
         check_count("size", self.size, "how many members each of them has; one must lose", least=2)
@@ -117,12 +133,12 @@ class FIRE:
 
     @property
     def synchronous(self) -> bool:
-        """Always: members are compared step by step, at the end of a round."""
+        """Always true: members are compared at the same steps, at the end of a round."""
         return True
 
     @property
     def needs_scores(self) -> bool:
-        """Always: a curve without a point has nothing to compare there."""
+        """Always true: curves are compared point by point."""
         return True
 
     @property
@@ -134,21 +150,38 @@ class FIRE:
 
     @property
     def workers(self) -> int:
-        """Members in all: what a fair comparison counts, whether or not they are at work."""
+        """How many members there are in all, including evaluators that rest."""
         return self.subpopulations * self.size + self.evaluator_count
 
     @property
     def patience(self) -> int:
-        """Steps that an evaluator may train before it must have proved better."""
-        return 3 * self.turn_steps if self.max_eval_steps is None else self.max_eval_steps
+        """Steps that an evaluator may train to prove better."""
+        return 3 * require_turn_steps(self) if self.max_eval_steps is None else self.max_eval_steps
 
     def first_evaluation(self, group: int) -> int:
-        """Return the step from which on a sub-population's members are evaluated."""
+        """Return the step from which the members of a sub-population are evaluated.
+
+        Args:
+            group: The number of the sub-population, 2 or more.
+        """
         if isinstance(self.min_steps_before_eval, Sequence):
             return self.min_steps_before_eval[group - 2]
         return self.min_steps_before_eval
 
+    def fit(self, steps: int) -> "FIRE":
+        """Return the strategy with ``turn_steps`` and ``evaluate_every``, chosen for a budget.
+
+        Args:
+            steps: The budget of each member.
+        """
+        if self.turn_steps is not None and self.evaluate_every is not None:
+            return self
+        turn_steps, every = fire_pace(steps, self.turn_steps, self.evaluate_every)
+        return replace(self, turn_steps=turn_steps, evaluate_every=every)
+
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        if self.turn_steps is None or self.evaluate_every is None:
+            return self.fit(steps).births(space, steps, rng)
         if steps % self.evaluate_every:
             raise StrategyError(
                 f"steps must be a multiple of evaluate_every, because FIRE compares curves point "
@@ -160,19 +193,34 @@ class FIRE:
             *self._subpopulations(space, rng),
             *(
                 Birth(hparams=birth.hparams, group=EVALUATORS, ranked=False, rests=True)
-                for birth in sampled_births(space, self.evaluator_count, rng)
+                for birth in sample_births(space, self.evaluator_count, rng)
             ),
         ]
 
     def decide(
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
     ) -> list[Action]:
-        """Decide for everybody, once all have trained a turn."""
-        return FireRound(self, population, rng).decided()
+        """Decide about all members, after each has trained a turn."""
+        return FireRound(self._rules(), population, rng).decide()
+
+    def _rules(self) -> FireRules:
+        if self.evaluate_every is None:
+            raise pace_error(self)
+        groups = range(2, self.subpopulations + 1)
+        return FireRules(
+            evaluate_every=self.evaluate_every,
+            subpopulations=self.subpopulations,
+            quantile=self.quantile,
+            p_stat=self.p_stat,
+            patience=self.patience,
+            first_evaluations={group: self.first_evaluation(group) for group in groups},
+            explore=self.explore,
+            smoother=self.smoother or smooth,
+        )
 
     def _subpopulations(self, space: Space, rng: np.random.Generator) -> Iterator[Birth]:
         for group in range(1, self.subpopulations + 1):
-            for birth in sampled_births(space, self.size, rng, self.initial):
+            for birth in sample_births(space, self.size, rng, self.initial):
                 yield Birth(hparams=birth.hparams, group=group, ranked=group == 1)
 
     def _check_evaluators(self) -> None:
@@ -182,19 +230,19 @@ class FIRE:
         check_count("evaluators", self.evaluators, "how many members evaluate others", least=0)
         if not parents and self.evaluators:
             raise StrategyError(
-                f"evaluators must be left out with subpopulations=1, which have nobody to "
+                f"evaluators must be left out with subpopulations=1, which has no members to "
                 f"evaluate, but got {self.evaluators}"
             )
         if parents and not 2 <= self.evaluators <= parents:  # noqa: PLR2004 - to compare with
             raise StrategyError(
-                f"evaluators must be at least 2, because members behind the first sub-population "
+                f"evaluators must be at least 2, because members after the first sub-population "
                 f"are compared by them, and at most one for each of those {parents}, but got "
                 f"{self.evaluators}; evaluators=None has "
                 f"{_evaluators(self.subpopulations - 1, self.size)}"
             )
 
     def _check_thresholds(self) -> None:
-        # More than half, and losers would be copied.
+        # With more than half, losers would be copied.
         _check_within("quantile", self.quantile, "(0, 0.5]", lambda part: 0 < part <= 0.5)  # noqa: PLR2004 - as said
         _check_within("p_stat", self.p_stat, "(0, 1)", lambda p: 0 < p < 1)
         if self.smoother is not None and not callable(self.smoother):
@@ -215,13 +263,15 @@ class FIRE:
         if isinstance(steps, list | tuple) and len(steps) != self.subpopulations - 1:
             raise StrategyError(
                 f"min_steps_before_eval must be one number, or one for each of the "
-                f"{self.subpopulations - 1} sub-populations behind the first, but got {steps!r}"
+                f"{self.subpopulations - 1} sub-populations after the first, but got {steps!r}"
             )
         for number in steps if isinstance(steps, list | tuple) else (steps,):
             check_count("min_steps_before_eval", number, "the step of the first", least=0)
 
     def _warn_if_unreachable(self) -> None:
-        """Warn if an evaluator has to stop before it can have won often enough."""
+        """Warn if an evaluator has to stop before it can win often enough."""
+        if self.turn_steps is None or self.evaluate_every is None:
+            return  # ``fit`` checks it again, when the budget is known.
         needed = math.floor(-math.log2(self.p_stat)) + 1
         there = self.patience // self.evaluate_every
         most = max(1, self.turn_steps // needed)
@@ -232,11 +282,11 @@ class FIRE:
             warnings.warn(
                 f"an evaluator must win {needed} comparisons or more to pass p_stat={self.p_stat}, "
                 f"but there are {there} scores until max_eval_steps={self.patience}, so that "
-                f"hardly any weights will ever be handed on; evaluate at least {needed} times a "
+                f"hardly any weights will ever be copied; evaluate at least {needed} times a "
                 f"turn, as with evaluate_every={often}, or raise max_eval_steps to "
                 f"{needed * self.evaluate_every}",
                 StrategyWarning,
-                stacklevel=5,
+                stacklevel=level_of_users(),
             )
 
 
@@ -247,14 +297,14 @@ def _check_within(name: str, value: object, bounds: str, holds: Callable[[float]
 
 
 def _evaluators(parents: int, size: int) -> int:
-    """Return how many evaluators go with so many sub-populations behind the first."""
-    return max(2, math.floor(EVALUATED * parents * size + 0.5)) if parents else 0
+    """Return how many evaluators there are for a number of sub-populations after the first."""
+    return max(2, math.floor(EVALUATORS_PER_PARENT * parents * size + 0.5)) if parents else 0
 
 
-def _needed(parents: int, size: int) -> int:
-    """Return how many workers so many sub-populations behind the first take in all."""
+def _count_workers(parents: int, size: int) -> int:
+    """Return how many workers a number of sub-populations after the first needs in all."""
     return (parents + 1) * size + _evaluators(parents, size)
 
 
-# Two sub-populations of two, and two evaluators.
-SMALLEST = _needed(1, 2)
+# The fewest workers: two sub-populations of two members, and two evaluators.
+FEWEST_WORKERS = _count_workers(1, 2)

@@ -1,86 +1,106 @@
 """What FIRE decides when a round ends, in the paper's order.
 
 The steps are C to F of one round and A of the next: fitness, evolution, release, success or stop,
-assignment. In between, everybody trains.
+assignment. In between, members train.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from ramet.curves import Floats, best_score_diff, binomial_test, dominates, smooth
+from ramet.curves import Floats, Smoother, best_score_diff, binomial_test, dominates
+from ramet.domains import Explore
 from ramet.errors import StrategyError
 from ramet.population import Member, Population
 from ramet.randomness import pick
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
 from ramet.strategies.exploit import part_of
-from ramet.strategies.explore import explored
+from ramet.strategies.explore import explore_from
 
-if TYPE_CHECKING:
-    from ramet.strategies.fire import FIRE
-
-# How an evaluation ends: its weights proved better and were handed on; its parent or its target
-# lost, or both, the parent counting; they proved no better in time, or never came near; or its
-# training failed or diverged, or the weights it was about are gone.
+# How an evaluation ends: its weights proved better and were copied; its parent or its target lost
+# (if both did, the parent); they proved no better in time, or their curve never overlapped that of
+# the target; or the training failed or diverged, or the parent lost its checkpoint.
 Outcome: TypeAlias = Literal[
     "success", "parent lost", "target lost", "no better", "no overlap", "failed"
 ]
 
 
 class Rating(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What FIRE keeps on a member of P2 and up."""
+    """What FIRE keeps about a member of P2, P3, …."""
 
-    # How fast its weights improve, against those of its rivals; None while nobody evaluates it.
+    # How fast its weights improve, compared with its rivals; None while it has no evaluator.
     fitness: float | None = None
-    # The step at which it was last evaluated or last lost.
+    # The step at which it last lost, or its last evaluation ended.
     seen: int = 0
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What FIRE keeps on an evaluator: what it is at, or was at last."""
+    """What FIRE keeps about an evaluator: its present evaluation, or its last one."""
 
-    # Whose weights it began with, and whose hyperparameters it trains them with.
+    # The id of the member that it took weights from.
     parent: int
+    # The id of the member with the hyperparameters that it trains them with.
     target: int
-    # The steps at which it began and, once it is over, ended.
+    # The step at which it began.
     since: int
+    # The step at which it ended; None until then.
     until: int | None = None
+    # How it ended; None until then.
     outcome: Outcome | None = None
-    # What it was judged by, if it was: best_score_diff and binomial_test against its target.
+    # The best_score_diff to its target, if it was judged by that.
     lead: float | None = None
+    # The binomial_test against its target, if it was judged by that.
     p: float | None = None
+
+
+class FireRules(NamedTuple):
+    """The settings that a round of FIRE is decided by."""
+
+    # Steps between two scores.
+    evaluate_every: int
+    subpopulations: int
+    # The fraction of a sub-population that loses after each turn, and that is copied.
+    quantile: float
+    # The p below which the lead of an evaluator is a success.
+    p_stat: float
+    # Steps that an evaluator may train to prove better.
+    patience: int
+    # The step from which members are evaluated, by the number of their sub-population.
+    first_evaluations: Mapping[int, int]
+    explore: Explore
+    smoother: Smoother
 
 
 class FireRound:
     """One round's decision. Members are named by their ids."""
 
-    def __init__(self, fire: "FIRE", population: Population, rng: np.random.Generator) -> None:
-        self.fire, self.population, self.rng = fire, population, rng
+    def __init__(self, rules: FireRules, population: Population, rng: np.random.Generator) -> None:
+        self.rules, self.population, self.rng = rules, population, rng
         self.actions: list[Action] = []
         # The step that the round ended at.
         self.now = max(member.trained for member in population)
         for member in population:
-            _check_spacing(member, fire.evaluate_every)
-        # How things stand, as decisions are made.
+            _check_spacing(member, rules.evaluate_every)
+        # What follows changes as decisions are made.
         self.curves = {member.id: np.array(member.curve.scores) for member in population}
-        # Whose weights each has, of those that there were when the round ended.
+        # For each member, the id of the member that had its weights when the round ended.
         self.weights = {member.id: member.id for member in population}
         self.fitness: dict[int, float] = {}
         self.lost: set[int] = set()
         evaluators = [member for member in population if not member.group]
-        self.ratings = {m.id: _noted(m, Rating) or Rating() for m in population if m.group > 1}
-        notes = {member.id: _noted(member, Evaluation) for member in evaluators}
+        self.ratings = {m.id: _read_note(m, Rating) or Rating() for m in population if m.group > 1}
+        notes = {member.id: _read_note(member, Evaluation) for member in evaluators}
         self.evaluations = {id_: note for id_, note in notes.items() if note and not note.outcome}
         self.evaluators = [member.id for member in evaluators]
         self._smoothed: dict[bytes, Floats] = {}
 
-    def decided(self) -> list[Action]:
-        """Return everything that follows."""
+    def decide(self) -> list[Action]:
+        """Return all actions."""
         self._give_up()
         self._rate()
         if not self._is_last():
@@ -95,10 +115,10 @@ class FireRound:
     # B. What training left
 
     def _give_up(self) -> None:
-        """End the evaluations that failed, before anybody is rated by them."""
+        """End the evaluations that failed, before members are rated by them."""
         for evaluator, evaluation in list(self.evaluations.items()):
-            # With a turn lost, or weights, it is not about what it was begun for.
-            points = 1 + (self.now - evaluation.since) // self.fire.evaluate_every
+            # If a turn or its weights were lost, it does not measure its parent.
+            points = 1 + (self.now - evaluation.since) // self.rules.evaluate_every
             is_whole = len(self.curves[evaluator]) == points and self._scores(evaluator)
             reborn = self.population[evaluation.parent].reborn
             if not is_whole or (reborn is not None and reborn >= evaluation.since):
@@ -107,17 +127,17 @@ class FireRound:
     # C. Fitness
 
     def _rate(self) -> None:
-        """Give each member of P1 its score for a fitness, and parents how their evaluators fare."""
+        """Compute fitness: the score in P1, and what evaluators measured elsewhere."""
         for member in self._group(1):
             if self._scores(member):
                 self.fitness[member] = float(self.curves[member][-1])
-        for group in range(2, self.fire.subpopulations + 1):
+        for group in range(2, self.rules.subpopulations + 1):
             self._compare(group)
         for parent in self.ratings:
             self._note(parent, fitness=self.fitness.get(parent))
 
     def _compare(self, group: int) -> None:
-        """Sum up each member's leads on its rivals: those that have an evaluator now."""
+        """Add up how far each member with an evaluator leads the others that have one."""
         evaluators = {note.parent: id_ for id_, note in self.evaluations.items()}
         rated = [member for member in self._group(group) if member in evaluators]
         self.fitness.update(dict.fromkeys(rated, 0.0))
@@ -130,15 +150,14 @@ class FireRound:
 
     def _evolve(self) -> None:
         """Run PBT within each sub-population."""
-        for group in range(1, self.fire.subpopulations + 1):
+        for group in range(1, self.rules.subpopulations + 1):
             members = self._group(group)
             ranked = sorted(
                 (member for member in members if member in self.fitness and self._scores(member)),
                 key=lambda member: (self.fitness[member], -member),
             )
-            count = min(max(1, part_of(len(members), self.fire.quantile)), len(ranked) // 2)
-            # Beside those, who cannot go on is replaced whatever its fitness, as in PBT, and though
-            # nobody is rated.
+            count = min(max(1, part_of(len(members), self.rules.quantile)), len(ranked) // 2)
+            # Members that cannot go on are also replaced, as in PBT, even if none has a fitness.
             broken = [member for member in members if not self._scores(member)]
             donors = ranked[len(ranked) - max(count, 1) :] or [
                 member for member in members if self._scores(member)
@@ -149,7 +168,7 @@ class FireRound:
 
     def _lose(self, loser: int, donor: int) -> None:
         hparams = self.population[donor].hparams
-        moved = explored(self.population.space, hparams, self.fire.explore, self.rng)
+        moved = explore_from(self.population.space, hparams, self.rules.explore, self.rng)
         self.actions += [Copy(member=loser, source=donor), Change(member=loser, hparams=moved)]
         self.weights[loser] = donor
         self.fitness.pop(loser, None)
@@ -159,7 +178,7 @@ class FireRound:
     # E. Release
 
     def _release(self) -> None:
-        """End the evaluations whose parent or target lost."""
+        """End the evaluations with a parent or a target that lost."""
         for evaluator, evaluation in list(self.evaluations.items()):
             if evaluation.parent in self.lost:
                 self._end(evaluator, "parent lost")
@@ -169,7 +188,7 @@ class FireRound:
     # F. Success or stop
 
     def _judge_all(self) -> None:
-        """Hand on what proved better than its target, best first, and stop what will not."""
+        """Copy weights that proved better to their target, best first; stop the hopeless."""
         leads = {
             evaluator: self._lead(evaluator, evaluation.target)
             for evaluator, evaluation in self.evaluations.items()
@@ -180,19 +199,19 @@ class FireRound:
     def _judge(self, evaluator: int, evaluation: Evaluation) -> None:
         target = evaluation.target
         curve, standard = self.curves[evaluator], self.curves[target]
-        # Against what the target has by now: another evaluation may just have succeeded.
+        # Compare with the target as it is now: another evaluation may just have succeeded.
         lead = self._lead(evaluator, target)
         p = binomial_test(curve, standard, smoother=self._smooth)
         dominating = p is None and dominates(curve, standard, smoother=self._smooth)
-        spent = (self.now - evaluation.since) / self.fire.patience
-        better = dominating or (p is not None and p < self.fire.p_stat)
+        spent = (self.now - evaluation.since) / self.rules.patience
+        better = dominating or (p is not None and p < self.rules.p_stat)
         if better and lead > 0:
             self._succeed(evaluator, target)
             self._end(evaluator, "success", lead=lead, p=p)
         elif p is None:
             if not dominating and spent > 1:
                 self._end(evaluator, "no overlap", lead=lead, p=p)
-        elif p > self.fire.p_stat + max(0.0, 1 - spent):
+        elif p > self.rules.p_stat + max(0.0, 1 - spent):
             self._end(evaluator, "no better", lead=lead, p=p)
 
     def _succeed(self, evaluator: int, target: int) -> None:
@@ -215,9 +234,9 @@ class FireRound:
     # A. Assignment, for the round that begins
 
     def _assign(self) -> None:
-        """Give each idle evaluator the parent that was seen the longest ago."""
+        """Give each idle evaluator the parent that has waited the longest."""
         idle = (id_ for id_ in self.evaluators if id_ not in self.evaluations)
-        for evaluator, (parent, target) in zip(idle, self._unseen(), strict=False):
+        for evaluator, (parent, target) in zip(idle, self._find_parents(), strict=False):
             evaluation = Evaluation(parent=parent, target=target, since=self.now)
             self.actions += [
                 Copy(
@@ -228,14 +247,14 @@ class FireRound:
             ]
             self.evaluations[evaluator] = evaluation
 
-    def _unseen(self) -> Iterator[tuple[int, int]]:
-        """Yield the parents to evaluate, each with its target, in the order of their turn."""
+    def _find_parents(self) -> Iterator[tuple[int, int]]:
+        """Yield the parents to evaluate, each with its target, the longest waiting first."""
         taken = {evaluation.parent for evaluation in self.evaluations.values()}
         eligible = [
             parent
             for parent in self.ratings
             if parent not in taken
-            and self.now >= self.fire.first_evaluation(self.population[parent].group)
+            and self.now >= self.rules.first_evaluations[self.population[parent].group]
             and self._has_weights(parent)
         ]
         self.rng.shuffle(eligible)
@@ -245,7 +264,7 @@ class FireRound:
                 yield parent, target
 
     def _fittest(self, group: int) -> int | None:
-        """Return the fittest of a sub-population, of those that keep their hyperparameters."""
+        """Return the fittest member of a sub-population, of those that did not lose."""
         rated = [
             member
             for member in self._group(group)
@@ -254,7 +273,7 @@ class FireRound:
         return max(rated, key=lambda member: (self.fitness[member], -member), default=None)
 
     def _rest(self) -> None:
-        """Have the evaluators rest that have nothing to do."""
+        """Have idle evaluators rest."""
         self.actions += [Rest(member=id_) for id_ in self.evaluators if id_ not in self.evaluations]
 
     # What the steps are made of
@@ -266,12 +285,12 @@ class FireRound:
         return self.population.done
 
     def _scores(self, member: int) -> bool:
-        """Say whether a member's latest score, as the round left it, is a finite number."""
+        """Say whether a member had a finite score when the round ended."""
         score = self.population[member].score
         return score is not None and math.isfinite(score)
 
     def _has_weights(self, member: int) -> bool:
-        """Say whether a member has weights to train, as it stands now."""
+        """Say whether a member now has weights that can be trained."""
         source = self.weights[member]
         return self._scores(source) and self.population[source].checkpoint is not None
 
@@ -279,14 +298,14 @@ class FireRound:
         return best_score_diff(self.curves[one], self.curves[other], smoother=self._smooth)
 
     def _smooth(self, curve: Floats) -> Floats:
-        """Smooth each curve but once, however often it is compared."""
+        """Smooth each curve only once, however often it is compared."""
         key = curve.tobytes()
         if key not in self._smoothed:
-            self._smoothed[key] = (self.fire.smoother or smooth)(curve)
+            self._smoothed[key] = self.rules.smoother(curve)
         return self._smoothed[key]
 
     def _note(self, member: int, **changes: float | None) -> None:
-        """Keep something on a parent, if it is one and that is new."""
+        """Change what FIRE keeps about a member, if it is a parent."""
         before = self.ratings.get(member)
         if before is not None and (after := replace(before, **changes)) != before:
             self.ratings[member] = after
@@ -296,12 +315,12 @@ class FireRound:
 Note = TypeVar("Note", Rating, Evaluation)
 
 
-def _noted(member: Member, kind: type[Note]) -> Note | None:
+def _read_note(member: Member, kind: type[Note]) -> Note | None:
     return None if member.data is None else msgspec.convert(member.data, kind)
 
 
 def _check_spacing(member: Member, every: int) -> None:
-    """Refuse a curve that is not evenly spaced: its points would be compared with wrong ones."""
+    """Refuse a curve that is not evenly spaced, because its points could not be compared."""
     steps = np.array(member.curve.steps)
     gaps = np.flatnonzero(np.diff(steps) != every)
     if len(gaps):

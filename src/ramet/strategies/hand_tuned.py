@@ -1,4 +1,4 @@
-"""The hand-tuned baseline: all follow one relative schedule, each over base values of its own."""
+"""The hand-tuned baseline: one relative schedule for all, each member with its own base values."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,34 +18,42 @@ from ramet.strategies.base import (
     check_members,
     check_pace,
     check_rule,
-    sampled_births,
+    sample_births,
     warn_if_single_turn,
 )
+from ramet.strategies.pace import fit_turn_steps, require_turn_steps
 
 NUMBERS = (Uniform, LogUniform, Integer)
 
 
 class Shape(Protocol):
-    """A relative schedule: what the base value is multiplied by, at each part of the training."""
+    """A relative schedule: the factor of the base value, at each point of the training."""
 
     def __call__(self, part: float, /) -> float:
-        """Return the factor at a part, from 0 (the beginning) to 1 (the end)."""
+        """Return the factor.
+
+        Args:
+            part: The fraction of the training that is done, from 0 to 1.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """A linear warm-up, then a constant that drops at certain parts of the training.
+    """A linear warm-up, then a constant that drops at certain points of the training.
 
-    The defaults are the ImageNet schedule that FIRE PBT was measured against.
+    The defaults are the ImageNet schedule that FIRE PBT was compared with.
 
     >>> shape = Drops()
     >>> [round(shape(part), 4) for part in (1 / 90, 0.2, 0.5, 0.7, 0.95)]
     [0.2, 1.0, 0.1, 0.01, 0.001]
     """
 
+    # The fractions of the training after which it drops.
     at: Sequence[float] = (1 / 3, 2 / 3, 8 / 9)
+    # What each drop multiplies by.
     factor: float = 0.1
+    # The fraction of the training that is the warm-up.
     warmup: float = 5 / 90
 
     def __post_init__(self) -> None:
@@ -69,7 +77,9 @@ class Cosine:
     [1.0, 0.5, 0.0]
     """
 
+    # The factor at the end.
     last: float = 0.0
+    # The fraction of the training that is the warm-up.
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
@@ -86,23 +96,23 @@ class Cosine:
 class HandTuned:
     """Random search over a schedule: each member draws its base values and follows the shapes.
 
-    A turn trains with the value at its middle. Values are clipped to their domain, so give a
-    scheduled hyperparameter a domain as wide as its schedule, and ``start=`` where bases are drawn.
-    Under a space's ``where=``, bases are drawn again until it accepts every turn of their schedule.
+    A turn trains with the value at its middle. Values are clipped to their domain, so the domain of
+    a scheduled hyperparameter has to be as wide as its schedule; ``start=`` is the range that base
+    values are drawn from. They are drawn again until the space's ``where=`` accepts all turns.
 
     Args:
         population: How many members train.
-        turn_steps: Steps in a turn.
+        turn_steps: Steps in a turn; None is a twentieth of the budget.
         shapes: The relative schedule of each hyperparameter that has one: Drops, Cosine, or any
             function of the part of the training, from 0 to 1.
         synchronous: Whether all members wait for each other.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
-        initial: Where the first members have their base; the others draw it from the space.
+        initial: The base values of the first members; those of the others are drawn.
     """
 
     _: KW_ONLY
     population: int
-    turn_steps: int
+    turn_steps: int | None = None
     shapes: Mapping[str, Shape]
     synchronous: bool = False
     evaluate_every: int | None = None
@@ -124,7 +134,17 @@ class HandTuned:
                 "this is RandomSearch"
             )
 
+    def fit(self, steps: int) -> "HandTuned":
+        """Return the strategy with ``turn_steps``: a twentieth of a budget, if it has none.
+
+        Args:
+            steps: The budget of each member.
+        """
+        return fit_turn_steps(self, steps)
+
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        if self.turn_steps is None:
+            return self.fit(steps).births(space, steps, rng)
         numbers = [name for name, domain in space.items() if isinstance(domain, NUMBERS)]
         if unknown := [name for name in self.shapes if name not in numbers]:
             raise StrategyError(
@@ -132,14 +152,14 @@ class HandTuned:
                 f"has {numbers}"
             )
         self._warn_if_single_turn(steps)
-        births = sampled_births(space, self.population, rng, self.initial)
+        births = sample_births(space, self.population, rng, self.initial)
         bases = [birth.hparams for birth in births]
         if space.restricted:
             given = len(self.initial)
             for base in bases[:given]:
-                if rejected := self._rejected(space, base, steps):
+                if rejected := self._check_base(space, base, steps):
                     raise rejected
-            bases[given:] = [self._redrawn(space, base, steps, rng) for base in bases[given:]]
+            bases[given:] = [self._redraw(space, base, steps, rng) for base in bases[given:]]
         return [Birth(hparams=self._values(space, base, 0, steps), data=base) for base in bases]
 
     def decide(
@@ -151,7 +171,7 @@ class HandTuned:
                 base, space = member.data, population.space
                 hparams = self._values(space, base, member.trained, population.steps)
                 if not space.allows(hparams):
-                    # Unless where= has changed, births and check_budget looked at all turns.
+                    # births and check_budget have checked all turns, so where= has changed.
                     raise _leaves(base, hparams, member.trained)
                 yield Change(member=id_, hparams=hparams)
 
@@ -159,9 +179,10 @@ class HandTuned:
         """Refuse more steps if ``where`` rejects a turn that is still to be decided on."""
         self._warn_if_single_turn(population.steps)
         space, steps = population.space, population.steps
+        turn_steps = require_turn_steps(self)
         for member in population if space.restricted else ():
-            # A member's next turn has its values already.
-            undecided = range(member.trained + self.turn_steps, steps, self.turn_steps)
+            # The values of a member's next turn are decided already.
+            undecided = range(member.trained + turn_steps, steps, turn_steps)
             if found := self._first_rejected(space, member.data, undecided, steps):
                 trained, hparams = found
                 raise SpaceError(
@@ -173,40 +194,38 @@ class HandTuned:
 
     def _warn_if_single_turn(self, steps: int) -> None:
         never = "every value will stay as it begins"
-        warn_if_single_turn(self, turn_steps=self.turn_steps, steps=steps, never=never)
+        warn_if_single_turn(self, turn_steps=require_turn_steps(self), steps=steps, never=never)
 
     def _values(self, space: Space, base: Hparams, trained: int, steps: int) -> Hparams:
-        middle = trained + min(self.turn_steps, steps - trained) / 2
+        middle = trained + min(require_turn_steps(self), steps - trained) / 2
         values = dict(base)
         for name, shape in self.shapes.items():
             values[name] = space[name].clip(base[name] * shape(middle / steps))  # type: ignore[operator]  # births lets only numbers through
         return values
 
-    def _rejected(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
-        """Return the error for base values with a turn that ``where`` rejects, if there is one."""
-        found = self._first_rejected(space, base, range(0, steps, self.turn_steps), steps)
+    def _check_base(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
+        """Return the error for base values if ``where`` rejects a turn of their schedule."""
+        found = self._first_rejected(space, base, range(0, steps, require_turn_steps(self)), steps)
         return found and _leaves(base, found[1], found[0])
 
     def _first_rejected(
         self, space: Space, base: Hparams, turns: Sequence[int], steps: int
     ) -> tuple[int, Hparams] | None:
-        """Return where the first turn begins whose values ``where`` rejects, and the values."""
+        """Return the first step and the values of the first turn that ``where`` rejects."""
         for trained in turns:
             hparams = self._values(space, base, trained, steps)
             if not space.allows(hparams):
                 return trained, hparams
         return None
 
-    def _redrawn(
-        self, space: Space, base: Hparams, steps: int, rng: np.random.Generator
-    ) -> Hparams:
-        """Return base values with a schedule that ``where`` accepts: these, or others drawn."""
-        rejected = self._rejected(space, base, steps)
+    def _redraw(self, space: Space, base: Hparams, steps: int, rng: np.random.Generator) -> Hparams:
+        """Return base values with a schedule that ``where`` accepts: these, or new ones."""
+        rejected = self._check_base(space, base, steps)
         for _ in range(REDRAWS):
             if rejected is None:
                 return base
             base = space.sample(rng)
-            rejected = self._rejected(space, base, steps)
+            rejected = self._check_base(space, base, steps)
         raise SpaceError(f"{REDRAWS:,} base values were drawn, but none would do: {rejected}")
 
 

@@ -19,32 +19,36 @@ from ramet.strategies.base import (
     check_members,
     check_pace,
     check_rule,
-    sampled_births,
+    sample_births,
     warn_if_never_compared,
     warn_if_single_turn,
 )
 from ramet.strategies.exploit import Exploit, Truncation
-from ramet.strategies.explore import Perturb, explored
+from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.pace import fit_turn_steps, require_turn_steps
 
 
 @dataclass(frozen=True, slots=True)
 class PBT:
     """Losers copy winners, then explore.
 
-    The paper's ablations are settings: ``explore=None`` only exploits, ``exploit=None`` lets every
-    member explore at every turn, and ``copies`` says what a loser takes. One without a finite
-    score takes weights in any case: its own would never score again.
+    The paper's ablations are settings: ``explore=None`` only exploits, ``exploit=None`` has every
+    member explore after every turn, and ``copies`` is what a loser takes. A loser without a finite
+    score always takes the weights as well: with its own it would never score again.
 
     Args:
         population: How many members train.
-        turn_steps: Steps in a turn, after which a member decides.
-        exploit: Who copies whom: Truncation, BinaryTournament, TTest, or a rule of yours.
+        turn_steps: Steps in a turn, after which a member decides; None is a twentieth of the
+            budget.
+        exploit: Which members copy others: Truncation, BinaryTournament, TTest, or a rule of yours.
         explore: How copied hyperparameters move: Perturb, Resample, or a rule of yours.
         copies: What a loser takes: "both", "weights" or "hparams".
         synchronous: Whether all members wait for each other and decide together.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
-        initial: Where the first members start; the others are drawn from the space.
+        initial: The hyperparameters of the first members; those of the others are drawn.
 
+    >>> PBT(population=20).fit(2_000).turn_steps  # what a run with steps=2_000 does
+    100
     >>> PBT(population=2, turn_steps=5)
     Traceback (most recent call last):
         ...
@@ -54,7 +58,7 @@ class PBT:
 
     _: KW_ONLY
     population: int
-    turn_steps: int
+    turn_steps: int | None = None
     exploit: Exploit | None = field(default_factory=Truncation)
     explore: Explore | None = field(default_factory=Perturb)
     copies: Literal["both", "weights", "hparams"] = "both"
@@ -75,23 +79,32 @@ class PBT:
             check_rule("exploit", self.exploit, "pairs", "Truncation(0.2), or None")
             self.exploit.check(self.population)
 
+    def fit(self, steps: int) -> "PBT":
+        """Return the strategy with ``turn_steps``: a twentieth of a budget, if it has none.
+
+        Args:
+            steps: The budget of each member.
+        """
+        return fit_turn_steps(self, steps)
+
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        turn_steps = require_turn_steps(self.fit(steps))
         never = "no member will ever copy another or explore"
         if self.exploit is not None or self.explore is not None:
-            warn_if_single_turn(self, turn_steps=self.turn_steps, steps=steps, never=never)
+            warn_if_single_turn(self, turn_steps=turn_steps, steps=steps, never=never)
         warn_if_never_compared(
             self.exploit,
             scores=getattr(self.exploit, "least_scores", 1),
-            turn_steps=self.turn_steps,
+            turn_steps=turn_steps,
             evaluate_every=self.evaluate_every,
             steps=steps,
         )
-        return sampled_births(space, self.population, rng, self.initial)
+        return sample_births(space, self.population, rng, self.initial)
 
     def decide(
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
     ) -> Iterator[Action]:
-        """Decide for members that go on; one whose budget is spent keeps what it trained."""
+        """Decide about the members that have budget left. Others keep what they have trained."""
         going = [member for member in ready if not population.finished(member)]
         if self.exploit is None:
             yield from self._changes(population, ((member, member) for member in going), rng)
@@ -112,11 +125,11 @@ class PBT:
     def _changes(
         self, population: Population, origins: Iterator[tuple[int, int]], rng: np.random.Generator
     ) -> Iterator[Change]:
-        """Yield each member's exploration, from the hyperparameters of its origin."""
+        """Yield how each member explores, from the hyperparameters of its origin."""
         if self.explore is None:
             return
         for member, origin in origins:
-            hparams = explored(population.space, population[origin].hparams, self.explore, rng)
+            hparams = explore_from(population.space, population[origin].hparams, self.explore, rng)
             yield Change(member=member, hparams=hparams)
 
 

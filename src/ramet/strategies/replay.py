@@ -1,4 +1,4 @@
-"""Replay: fresh members follow a schedule that is known, each from a seed of its own."""
+"""Replay: new members follow a known schedule, each with its own seed."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,21 +16,21 @@ from ramet.space import Space, same
 from ramet.strategies.base import Action, Change, Prescribed, check_count, check_pace
 
 # Turns in a replay of a schedule that does not say how long they are.
-TURNS = 20
+TURNS_PER_SCHEDULE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Members train by a schedule; no one copies anyone, and nothing is explored.
+    """Members train with a schedule, without copies and without exploring.
 
     Args:
-        pieces: What each step is trained with; behind their end, the last values hold.
-        seeds: What each member draws by.
-        turn_steps: Steps in a turn at most; turns also end where pieces do.
+        pieces: The hyperparameters of each step. After the last piece, its values stay in force.
+        seeds: The seed of each member.
+        turn_steps: Steps in a turn at most. Turns also end where pieces do.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
-        of: The run that the schedule was found by, if it was.
-        legs: Turns of that run, whose draws a member is to draw again. It then comes to the very
-            weights that they left, if training depends on nothing else.
+        of: The name of the run that found the schedule, if there is one.
+        legs: Turns of that run. A member repeats their random draws, and so arrives at exactly the
+            same weights, if training depends on nothing else.
 
     >>> schedule = Schedule((Piece(start=0, stop=30, hparams={"lr": 0.1}),))
     >>> Replay.by(schedule, seeds=[0, 1]).seeds
@@ -60,14 +60,21 @@ class Replay:
 
     @classmethod
     def by(cls, schedule: Schedule, *, seeds: Sequence[int] | None = None) -> "Replay":
-        """Return the replay of a schedule from these seeds; None draws as its own run did."""
+        """Return the replay of a schedule.
+
+        Args:
+            schedule: The schedule.
+            seeds: The seed of each member; None repeats the draws of the run that found it.
+        """
         if not isinstance(schedule, Schedule):
             raise StrategyError(
                 f"a replay must be of a Schedule, such as result.schedule() or "
                 f"Schedule.load('s.json'), but got {schedule!r}"
             )
         source = schedule.source
-        turn_steps = max(1, schedule.steps // TURNS) if source is None else source.turn_steps
+        turn_steps = (
+            max(1, schedule.steps // TURNS_PER_SCHEDULE) if source is None else source.turn_steps
+        )
         every = None if source is None else source.evaluate_every
         run = None if source is None else source.run
         if seeds is not None:
@@ -105,8 +112,8 @@ class Replay:
             if not population.finished(id_) and not same(hparams, member.hparams):
                 yield Change(member=id_, hparams=dict(hparams))
 
-    def prescribed(self, member: Member) -> Prescribed:
-        """Return how long a member's next turn is, and what it draws by."""
+    def prescribe(self, member: Member) -> Prescribed:
+        """Return the length and the draws of a member's next turn."""
         seed = self.seeds[member.id]
         nth = bisect_right(self.legs, member.trained, key=lambda leg: leg.stop)
         if nth < len(self.legs):

@@ -1,8 +1,8 @@
-"""The noisy quadratic: a training task with learning rates that can be optimised exactly.
+"""The noisy quadratic: a training task with learning rates that can be computed exactly.
 
-The loss is half the sum of h·θ² over curvatures h = 1, 1/2, 1/3, …, and gradients carry noise of
-variance c = noise·h. The rate that lowers the loss soonest is too small for the flat directions, so
-a greedy choice ends far from the optimum, which ``ramet.testing.quadratic_optimum`` computes.
+The loss is half the sum of h·θ² over curvatures h = 1, 1/2, 1/3, …, and gradients have noise of
+variance c = noise·h. The rate that lowers the loss fastest is too small for the flat directions, so
+a greedy choice ends far from the optimum. ``ramet.testing.quadratic_optimum`` computes both.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from ramet.space import Space
 Floats: TypeAlias = NDArray[np.float64]
 
 LEARNING_RATE = LogUniform(1e-4, 1.9, start=(0.01, 1.0))
-# The space of both tasks: the learning rate, ``lr``.
+# The space of the task: its learning rate.
 QUADRATIC_SPACE = Space(lr=LEARNING_RATE)
 
 
@@ -27,8 +27,8 @@ QUADRATIC_SPACE = Space(lr=LEARNING_RATE)
 class Quadratic:
     """The noisy quadratic in expectation: the second moments A = E θ², which start at 1.
 
-    A score is -log loss plus an error. The error is drawn by the last step and kept in the state,
-    so that evaluating a state again gives the same score.
+    A score is -log loss plus an error. The error is part of the state, drawn by the step that leads
+    to it, so a state has the same score whenever it is evaluated.
 
     >>> task, rng = Quadratic(dim=2, noise=0.0), np.random.default_rng(0)
     >>> state = task.step(task.init(rng), {"lr": 1.0}, 1, rng)
@@ -36,16 +36,16 @@ class Quadratic:
     (array([0.  , 0.25]), 0.0625)
     """
 
-    # How many weights there are.
+    # The number of dimensions.
     dim: int = 100
-    # The variance of a gradient's noise, in curvatures.
+    # The variance of a gradient's noise, as a multiple of the curvature.
     noise: float = 1.0
     # The standard deviation of a score's error.
     deviation: float = 0.02
 
     @property
     def curvatures(self) -> Floats:
-        """The curvature of each weight's direction."""
+        """The curvature of each dimension."""
         return _curvatures(self.dim)
 
     def init(self, rng: np.random.Generator) -> dict[str, Any]:
@@ -68,11 +68,19 @@ class Quadratic:
         return _score(self.loss(state), state["error"])
 
     def loss(self, state: Mapping[str, Any]) -> float:
-        """Return the true loss of a ``state``, without a score's error."""
+        """Return the true loss, without the error that scores have.
+
+        Args:
+            state: What ``init`` or ``step`` returned.
+        """
         return float(self.curvatures @ state["moments"]) / 2
 
     def effect(self, rates: ArrayLike, steps: int) -> tuple[Floats, Floats]:
-        """Return the factor of each moment in ``steps`` at each of ``rates``, and what noise adds.
+        """Return the factor by which steps shrink each moment, and what noise adds to it.
+
+        Args:
+            rates: One or more learning rates.
+            steps: How many steps are made at each.
 
         A step multiplies a moment by g = (1 - ah)² and adds a²c. So k steps keep gᵏ and add
         a²c(1 - gᵏ)/(1 - g), where 1 - g is ah(2 - ah).
@@ -90,9 +98,9 @@ class Quadratic:
 class SampledQuadratic:
     """The noisy quadratic itself: weights θ, which start at 1, and gradients with noise."""
 
-    # How many weights there are.
+    # The number of dimensions.
     dim: int = 100
-    # The variance of a gradient's noise, in curvatures.
+    # The variance of a gradient's noise, as a multiple of the curvature.
     noise: float = 1.0
     # The standard deviation of a score's error.
     deviation: float = 0.02
@@ -121,7 +129,11 @@ class SampledQuadratic:
         return _score(self.loss(state), state["error"])
 
     def loss(self, state: Mapping[str, Any]) -> float:
-        """Return the true loss of a ``state``, without a score's error."""
+        """Return the true loss, without the error that scores have.
+
+        Args:
+            state: What ``init`` or ``step`` returned.
+        """
         with np.errstate(over="ignore"):
             return float(_curvatures(self.dim) @ state["weights"] ** 2) / 2
 

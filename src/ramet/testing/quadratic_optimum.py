@@ -1,7 +1,7 @@
 """The optimal schedules of the noisy quadratic, computed exactly.
 
-A schedule is an array of learning rates, one a round, each held for ``turn_steps`` steps. Rates
-stay within ``QUADRATIC_SPACE``, as those that strategies try do.
+A schedule is an array of learning rates, one for each round of ``turn_steps`` steps. Rates stay
+within ``QUADRATIC_SPACE``, like those of strategies.
 """
 
 import math
@@ -18,7 +18,7 @@ LOG_RATES = (math.log(LOWEST), math.log(HIGHEST))
 
 
 def final_loss(task: Quadratic, schedule: Floats, *, turn_steps: int = 48) -> float:
-    """Return the loss that a schedule ends with, in expectation."""
+    """Return the expected loss at the end of a schedule."""
     moments = np.ones(task.dim)
     for kept, added in zip(*task.effect(schedule, turn_steps), strict=True):
         moments = kept * moments + added
@@ -26,7 +26,7 @@ def final_loss(task: Quadratic, schedule: Floats, *, turn_steps: int = 48) -> fl
 
 
 def sensitivity(task: Quadratic, schedule: Floats, *, turn_steps: int = 48) -> tuple[float, Floats]:
-    """Return the final loss, and its derivative by the logarithm of each rate.
+    """Return the final loss, and its derivative with respect to the logarithm of each rate.
 
     Rates must be below 2.
     """
@@ -40,7 +40,7 @@ def sensitivity(task: Quadratic, schedule: Floats, *, turn_steps: int = 48) -> t
     moments = [np.ones(task.dim)]
     for round_ in range(len(schedule)):
         moments.append(kept[round_] * moments[-1] + added[round_])
-    # What the final loss gains by each moment, from the last round back to the first.
+    # The derivative of the final loss by each moment, from the last round back to the first.
     gains = task.curvatures / 2
     loss = float(gains @ moments[-1])
     slopes = np.empty(len(schedule))
@@ -51,7 +51,7 @@ def sensitivity(task: Quadratic, schedule: Floats, *, turn_steps: int = 48) -> t
 
 
 def best_schedule(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) -> Floats:
-    """Return the best schedule of one rate a round."""
+    """Return the best schedule with one rate for each round."""
     starts = (
         np.geomspace(1.0, 0.01, rounds),
         best_constant(task, rounds=rounds, turn_steps=turn_steps),
@@ -70,7 +70,7 @@ def best_cosine(
 ) -> Floats:
     """Return the best half cosine down to a last factor of its peak; None tunes that factor too.
 
-    Each round has the rate at its middle, as ``HandTuned`` has it.
+    Each round has the rate at its middle, as with ``HandTuned``.
     """
     cosine = np.array([Cosine()((round_ + 0.5) / rounds) for round_ in range(rounds)])
 
@@ -95,14 +95,14 @@ def best_cosine(
 
 
 def best_constant(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) -> Floats:
-    """Return the best rate to hold throughout: one greedy choice for all steps."""
+    """Return the best constant rate, which is a single greedy choice for all steps."""
     return np.repeat(greedy(task, rounds=1, turn_steps=rounds * turn_steps), rounds)
 
 
 def greedy(task: Quadratic, *, rounds: int = 40, turn_steps: int = 48) -> Floats:
-    """Return the schedule in which each rate minimises the loss at the end of its own round.
+    """Return the schedule of rates that each leave the least loss at the end of their own round.
 
-    With as many rounds as steps, ``turn_steps=1``, it looks ahead a single step.
+    With ``turn_steps=1`` a rate looks ahead a single step.
     """
     moments, chosen = np.ones(task.dim), []
     for _ in range(rounds):
@@ -119,13 +119,13 @@ def _losses_after(task: Quadratic, moments: Floats, rates: Floats, steps: int) -
 
 
 def _least(losses: Callable[[Floats], Floats]) -> float:
-    """Return the rate with the least loss, by searching ever closer around the best of a grid."""
+    """Return the rate with the least loss, by a search that narrows around the best of a few."""
     low, high = LOG_RATES
     while True:
         logs = np.linspace(low, high, 33)
         best = int(np.argmin(losses(np.exp(logs))))
         low, high = logs[max(best - 1, 0)], logs[min(best + 1, 32)]
-        # The loss is flat where it is least.
+        # The loss is flat near its minimum.
         if high - low < 1e-5:  # noqa: PLR2004 - as said
             return float(_clip(np.exp(logs[best])))
 
@@ -136,8 +136,8 @@ def _descend(
     starts: Sequence[Floats],
     bounds: Sequence[tuple[float, float]],
 ) -> Floats:
-    """Return the lowest place reached from any start, by a loss and its gradient."""
-    # It takes long to import, and nothing but an optimum needs it.
+    """Return the minimum that a descent from any of the starts reaches."""
+    # SciPy takes long to import, and only an optimum needs it.
     from scipy.optimize import minimize  # noqa: PLC0415 - as said
 
     ends = [

@@ -21,6 +21,7 @@ class Toy:
         learning_rate: The rate of the gradient ascent.
     """
 
+    # The learning rate of the weights.
     learning_rate: float = 0.01
 
     def init(self, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG002 - all start alike
@@ -50,6 +51,7 @@ class Drift:
         deviation: The standard deviation of the noise.
     """
 
+    # The standard deviation.
     deviation: float = 0.1
 
     def move(self, domain: Domain, value: float, rng: np.random.Generator) -> Any:

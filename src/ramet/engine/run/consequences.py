@@ -12,6 +12,7 @@ from ramet.population import Member, Population
 from ramet.randomness import Purpose, generator
 from ramet.replica import Replica
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
+from ramet.strategies.pace import require_turn_steps
 
 
 def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int) -> list[AnyEvent]:
@@ -23,9 +24,9 @@ def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int
     if not strategy.synchronous:
         rng = generator(seed, Purpose.DECISION, member, replica.members[member].turn)
         return carry_out(strategy, replica.population, (member,), rng)
-    if replica.get("arrived") < len(replica.members):
+    if replica.arrived < len(replica.members):
         return []
-    round_ = replica.get("round")
+    round_ = replica.round
     rng = generator(seed, Purpose.ROUND, round_)
     everybody = range(len(replica.members))
     follows = carry_out(strategy, replica.population, everybody, rng)
@@ -37,9 +38,9 @@ def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int
 
 def early_end(replica: Replica) -> list[AnyEvent]:
     """Return the event that stops the run before its budget, if it must stop."""
-    if replica.get("stopped"):
+    if replica.stopped:
         return []
-    if replica.get("stop_asked"):
+    if replica.stop_asked:
         return [Stopped(why="loop")]
     return [Stopped(why="target")] if replica.at_target else []
 
@@ -84,7 +85,8 @@ def _make_event(
             return Explored(member=action.member, hparams=hparams)
         case Rest():
             _check_member(action.member, ready)
-            return _make_rested(population[action.member], population.steps, strategy.turn_steps)
+            steps = require_turn_steps(strategy)
+            return _make_rested(population[action.member], population.steps, steps)
         case Annotate():
             if action.member is not None:
                 _check_member(action.member, ready)

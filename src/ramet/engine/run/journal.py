@@ -12,6 +12,7 @@ from ramet.randomness import Draws
 from ramet.space import Space
 from ramet.store.base import Lease, RunEvent, Standing, Store, standing
 from ramet.strategies.base import Prescribing, Strategy
+from ramet.strategies.pace import require_turn_steps
 
 
 class Journal:
@@ -26,7 +27,7 @@ class Journal:
         self._log = Follower(store, opening.name)
         self._replica = self._log.replica
         # The log describes the space's domains; the space itself has the user's conditions as well.
-        self._replica.put(space=space)
+        self._replica.use_space(space)
 
     @property
     def population(self) -> Population:
@@ -36,20 +37,17 @@ class Journal:
     @property
     def turns(self) -> int:
         """The number of turns ended in all."""
-        turns: int = self._replica.get("turns")
-        return turns
+        return self._replica.turns
 
     @property
     def steps(self) -> int:
         """The budget of each member."""
-        steps: int = self._replica.get("steps")
-        return steps
+        return self._replica.steps
 
     @property
     def round(self) -> int:
         """The number of rounds ended."""
-        rounds: int = self._replica.get("round")
-        return rounds
+        return self._replica.round
 
     @property
     def names_checkpoints(self) -> bool:
@@ -59,18 +57,17 @@ class Journal:
     @property
     def stopped(self) -> bool:
         """Whether the run is to stop: by request, at its target, or because a loop asked for it."""
-        return bool(self._replica.get("stopped"))
+        return self._replica.stopped
 
     @property
     def between_rounds(self) -> bool:
         """Whether no member has ended its turn of this round; resting members count as ended."""
-        return not self._strategy.synchronous or self._replica.get("arrived") == 0
+        return not self._strategy.synchronous or self._replica.arrived == 0
 
     @property
     def unread(self) -> tuple[str, ...]:
         """The hyperparameters that a training loop has left unread."""
-        names: tuple[str, ...] = self._replica.get("unread")
-        return names
+        return self._replica.unread
 
     @property
     def threads(self) -> int | None:
@@ -100,9 +97,9 @@ class Journal:
         """Return the number of steps in a member's next turn."""
         prescribing, left = self._prescribing, self.steps - member.trained
         turn = (
-            self._strategy.turn_steps
+            require_turn_steps(self._strategy)
             if prescribing is None
-            else prescribing.prescribed(member).steps
+            else prescribing.prescribe(member).steps
         )
         return min(turn, left)
 
@@ -115,7 +112,7 @@ class Journal:
         """Return the source of random draws for a member's next turn."""
         if self._prescribing is None:
             return Draws(self.opening.seed, member.id, member.turn)
-        return self._prescribing.prescribed(member).draws
+        return self._prescribing.prescribe(member).draws
 
     def catch_up(self, head: int | None = None) -> None:
         """Read new events; with the number of the log's last event, only if that is new."""
@@ -146,7 +143,7 @@ class Journal:
         self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str]
     ) -> None:
         replica = self._replica
-        round_ = replica.get("round")
+        round_ = replica.round
         news = [LeftUnread(name=name) for name in unread if name not in self.unread]
         written: list[AnyEvent] = [*news, *events]
         with replica.attempt() as attempt:
@@ -159,7 +156,7 @@ class Journal:
                 copied += _find_sources(follows, replica.members)
                 replica.fold(follows)
                 written += follows
-                if not self._strategy.synchronous or replica.get("round") > round_:
+                if not self._strategy.synchronous or replica.round > round_:
                     ends = early_end(replica)
                     replica.fold(ends)
                     written += ends
@@ -170,7 +167,7 @@ class Journal:
                 [standing(replica.members[id_]) for id_ in find_members(written)],
                 # In a synchronous run, comparing the log's last number is enough.
                 copied=() if synchronous else copied,
-                round=replica.get("round") if replica.get("round") > round_ else None,
+                round=replica.round if replica.round > round_ else None,
                 after=self._replica.last if synchronous else None,
             )
             if last == self._replica.last + len(written):

@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from ramet.description import describe, differences
 from ramet.engine.run.consequences import as_logged
 from ramet.engine.run.journal import Journal
-from ramet.errors import RunMismatch, RunNotFound, SpaceError, StrategyError
+from ramet.errors import RunMismatch, RunNotFound, StrategyError
 from ramet.events import Birth, Extended, Keep, Mode, RunOpened
 from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.store.base import Store
 from ramet.strategies.base import ChecksBudget, Strategy, check_count, check_pace
+from ramet.strategies.pace import require_turn_steps
 from ramet.wording import is_text
 
 logger = logging.getLogger("ramet")
@@ -119,7 +120,7 @@ def make_opening(settings: Settings) -> RunOpened:
         mode=settings.mode,
         steps=settings.steps,
         synchronous=strategy.synchronous,
-        turn_steps=strategy.turn_steps,
+        turn_steps=require_turn_steps(strategy),
         keep=settings.keep or "lineage",
         space=space.describe(),
         strategy=describe(strategy),
@@ -154,9 +155,6 @@ def check_settings(settings: Settings) -> None:
     if not isinstance(name, str) or not name:
         raise StrategyError(f"name must be text that is not empty, but got {name!r}")
     check_text("name", name)
-    space: object = settings.space
-    if not isinstance(space, Space):
-        raise SpaceError(f"space must be a Space, such as Space(lr=...), but got {space!r}")
     strategy: object = settings.strategy
     if isinstance(strategy, type) or not isinstance(strategy, Strategy):
         raise StrategyError(

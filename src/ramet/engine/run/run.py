@@ -9,6 +9,7 @@ from ramet.clock import Clock, SystemClock
 from ramet.engine.run.checkpoints import Checkpoints, Pruning
 from ramet.engine.run.claims import Claims
 from ramet.engine.run.ending import go_on
+from ramet.engine.run.fitting import fit_settings
 from ramet.engine.run.leases import TurnsOut
 from ramet.engine.run.notices import Notices
 from ramet.engine.run.opening import Settings, begin, check_text
@@ -59,6 +60,7 @@ class Run:
         clock: Clock | None = None,
     ) -> None:
         check_text("worker", worker)
+        settings = fit_settings(settings, store)
         self.worker, self.options = worker, options or Options()
         self._store, self._blobs = store, blobs
         self._strategy, self._notices = settings.strategy, Notices(strict=self.options.strict)

@@ -53,14 +53,14 @@ def would_change(event: RunEvent, replica: Replica) -> bool:
     match event:
         case Stopped(why=why):
             # A run that was stopped before may still reach its target, which is recorded.
-            said = replica.get("why_stopped")
-            return not replica.get("stopped") or (why == "target" and said != why)
+            said = replica.why_stopped
+            return not replica.stopped or (why == "target" and said != why)
         case Resumed():
-            return bool(replica.get("stopped"))
+            return replica.stopped
         case TargetSet(target=target):
-            return bool(replica.get("target") != target)
+            return replica.target != target
         case Extended(steps=steps):
-            return bool(replica.get("steps") < steps)
+            return replica.steps < steps
         case Conditions(threads=threads, mapped=mapped):
             return (threads is not None and replica.threads is None) or _is_new(mapped, replica)
 

@@ -1,0 +1,61 @@
+"""The turns of a strategy that leaves their length to the budget."""
+
+import dataclasses
+import logging
+
+from ramet.engine.run.opening import Settings
+from ramet.errors import RunNotFound, StrategyError
+from ramet.store.base import Store
+from ramet.strategies.base import Strategy
+from ramet.strategies.pace import FitsBudget, require_turn_steps
+
+logger = logging.getLogger("ramet")
+
+
+def fit_settings(settings: Settings, store: Store) -> Settings:
+    """Return settings with a strategy that knows how long its turns are.
+
+    They follow from the budget that the run was opened with, also after it was extended.
+
+    Args:
+        settings: What the run is opened with, or resumed with.
+        store: Where it may be on record already.
+    """
+    try:
+        steps, begins = store.opening(settings.name).steps, False
+    except RunNotFound:
+        steps, begins = settings.steps, True
+    fitted = _fit(settings.strategy, steps)
+    if fitted is settings.strategy:
+        return settings
+    if begins:
+        _say_pace(settings.name, fitted, steps)
+    return dataclasses.replace(settings, strategy=fitted)
+
+
+def _fit(strategy: Strategy, steps: int) -> Strategy:
+    if isinstance(strategy, FitsBudget):
+        return strategy.fit(steps)
+    if strategy.turn_steps is None:
+        raise StrategyError(
+            f"turn_steps must be how many steps a member trains between two decisions, but "
+            f"{type(strategy).__name__} has None; a strategy that leaves it to the budget needs a "
+            f"method fit(steps), which returns a strategy with turn_steps"
+        )
+    return strategy
+
+
+def _say_pace(run: str, strategy: Strategy, steps: int) -> None:
+    fields = {
+        "run": run,
+        "strategy": type(strategy).__name__,
+        "turn_steps": require_turn_steps(strategy),
+        "evaluate_every": strategy.evaluate_every,
+        "steps": steps,
+    }
+    logger.info(
+        "run %(run)r: a budget of %(steps)d steps gives %(strategy)s turn_steps=%(turn_steps)d and "
+        "evaluate_every=%(evaluate_every)s; pass others to the strategy to change them",
+        fields,
+        extra=fields,
+    )

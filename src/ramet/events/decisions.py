@@ -1,0 +1,112 @@
+"""Events that follow from a decision of the strategy."""
+
+from typing import Any
+
+import msgspec
+
+from ramet.errors import CorruptLog
+from ramet.events.base import Event
+from ramet.events.turns import offer
+from ramet.laws import Count, check_hparams, check_points
+from ramet.population import Checkpoint, Curve, Point
+from ramet.replica import Replica
+from ramet.space import Hparams
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Weights that a member takes, and the scores they come with."""
+
+    # The checkpoint that holds them.
+    checkpoint: Checkpoint
+    # What the member's curve begins with.
+    points: tuple[Point, ...]
+
+    def check(self, replica: Replica) -> None:
+        """Refuse weights of a turn that has not ended, and scores of later steps than theirs."""
+        taken = self.checkpoint
+        ended = replica.members[taken.member].turn
+        if taken.turn >= ended:
+            raise CorruptLog(
+                f"its weights must be of a turn that has ended, but turn {taken.turn} of member "
+                f"{taken.member} has not"
+            )
+        check_points(self.points, 0, taken.step)
+
+
+class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A member took weights, hyperparameters or both from another, as they were at the decision."""
+
+    # The id of the member that took them.
+    member: Count
+    # The id of the member that they are from.
+    source: Count
+    # Why: a strategy's own word, such as "exploit". A member with a checkpoint that cannot be read
+    # has a "fallback" to an earlier one of its own, or a "rebirth" from that of another member.
+    kind: str
+    # None leaves the member's weights as they are.
+    weights: Weights | None
+    # None leaves the member's hyperparameters as they are.
+    hparams: Hparams | None
+
+    def apply(self, replica: Replica) -> None:
+        member, source = replica.members[self.member], replica.members[self.source]
+        if self.weights is not None:
+            self.weights.check(replica)
+            replica.undone += max(member.step - self.weights.checkpoint.step, 0)
+            if member.ranked and not source.ranked:
+                offer(replica, self.weights.points, self.weights.checkpoint)
+            replica.change(
+                self.member,
+                checkpoint=self.weights.checkpoint,
+                step=self.weights.checkpoint.step,
+                curve=Curve().extended(self.weights.points),
+                inherited=len(self.weights.points),
+                untried=True,
+                lost=False,
+                reborn=member.trained if self.kind == "rebirth" else member.reborn,
+            )
+        if self.hparams is not None:
+            check_hparams(replica.space, self.hparams, self.member)
+            replica.change(self.member, hparams=self.hparams)
+        replica.copies += 1
+
+
+class Explored(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A member's hyperparameters changed."""
+
+    # The member's id.
+    member: Count
+    # All of its hyperparameters, changed or not.
+    hparams: Hparams
+
+    def apply(self, replica: Replica) -> None:
+        check_hparams(replica.space, self.hparams, self.member)
+        replica.change(self.member, hparams=self.hparams)
+
+
+class Annotated(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A strategy keeps data of its own about a member or the population."""
+
+    # The member's id; None is the population.
+    member: Count | None
+    # Plain data.
+    data: Any
+
+    def apply(self, replica: Replica) -> None:
+        if self.member is None:
+            replica.data = self.data
+        else:
+            replica.change(self.member, data=self.data)
+
+
+class RoundEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """Every member has ended its turn, and the strategy has decided for all of them."""
+
+    # The round's number, counted from 0.
+    round: Count
+
+    def apply(self, replica: Replica) -> None:
+        if self.round != replica.round:
+            raise CorruptLog(f"round {replica.round} must end, but round {self.round} does")
+        replica.round = self.round + 1
+        replica.arrived = 0

@@ -1,0 +1,91 @@
+"""The event that opens a run."""
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from ramet.errors import CorruptLog
+from ramet.events.base import Event
+from ramet.laws import Positive, Seed, check_hparams, check_space
+from ramet.population import Member, Population, Ties
+from ramet.replica import Replica
+from ramet.space import Hparams
+
+# Which scores are good.
+Mode: TypeAlias = Literal["max", "min"]
+# Which checkpoints a run keeps.
+Keep: TypeAlias = Literal["best", "live", "lineage", "all"]
+
+
+class Birth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a member starts with."""
+
+    hparams: Hparams
+    # The sub-population that it belongs to.
+    group: int = 0
+    # Whether its scores count for the best of the run.
+    ranked: bool = True
+    # Whether it rests in the first round. It then has no weights until it copies some.
+    rests: bool = False
+    # What the strategy keeps about it.
+    data: Any = None
+
+
+class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A run began. Its settings are data to read and to compare, not code to run."""
+
+    # The run's name.
+    name: str
+    seed: Seed
+    mode: Mode
+    # The budget of each member.
+    steps: Positive
+    # Whether members wait for each other and decide together.
+    synchronous: bool
+    # Steps in a turn. Logs call them "ready", as the first version did.
+    turn_steps: Positive = msgspec.field(name="ready")
+    keep: Keep
+    # The space, as ``Space.describe`` describes it.
+    space: dict[str, Any]
+    # The strategy, as ``ramet.description.describe`` describes it.
+    strategy: dict[str, Any]
+    # What each member starts with, in the order of their ids.
+    births: tuple[Birth, ...]
+    # Logs without this field have "first": pruning has kept the checkpoint of the first.
+    ties: Ties = "first"
+
+    def __post_init__(self) -> None:
+        """Rename the "ready" of a strategy in an older log to ``turn_steps``."""
+        if "ready" in self.strategy and "turn_steps" not in self.strategy:
+            renamed = {
+                "turn_steps" if name == "ready" else name: value
+                for name, value in self.strategy.items()
+            }
+            msgspec.structs.force_setattr(self, "strategy", renamed)
+
+    def apply(self, replica: Replica) -> None:
+        if not replica.empty:
+            raise CorruptLog("a run must be opened once, but this opens it again")
+        if not self.births:
+            raise CorruptLog("a run must have a member, but this opens one without births")
+        space = check_space(self.space)
+        for id_, birth in enumerate(self.births):
+            check_hparams(space, birth.hparams, id_)
+        members = tuple(
+            Member(
+                id=id_,
+                hparams=birth.hparams,
+                group=birth.group,
+                ranked=birth.ranked,
+                data=birth.data,
+                turn=int(birth.rests),
+                trained=min(self.turn_steps, self.steps) if birth.rests else 0,
+            )
+            for id_, birth in enumerate(self.births)
+        )
+        arrived = sum(birth.rests for birth in self.births)
+        replica.become(
+            Population(
+                space=space, steps=self.steps, members=members, arrived=arrived, ties=self.ties
+            )
+        )

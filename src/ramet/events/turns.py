@@ -1,0 +1,173 @@
+"""Events of one member's turn."""
+
+from collections.abc import Sequence
+
+from ramet.errors import CorruptLog
+from ramet.events.base import Event
+from ramet.laws import Count, Digest, check_points, check_trained, check_turn
+from ramet.population import Best, Checkpoint, Point, final_score
+from ramet.replica import Replica
+from ramet.series import Series
+
+
+class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A member trained for a turn, was scored and checkpointed."""
+
+    # The member's id.
+    member: Count
+    # The number of its turn, counted from 0.
+    turn: Count
+    # Steps of the member's budget that are used after the turn.
+    trained: Count
+    # Steps behind the member's weights after the turn.
+    step: Count
+    # The scores of the turn. The last is that of ``step``, unless the turn has no score.
+    points: tuple[Point, ...]
+    # The digest of the checkpoint's bytes.
+    digest: Digest
+    # What the loop logged beside scores. No decision reads it, and no population holds it.
+    metrics: tuple[Series, ...] = ()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that the turn left."""
+        return Checkpoint(member=self.member, turn=self.turn, step=self.step, digest=self.digest)
+
+    def check(self, replica: Replica) -> None:
+        """Refuse a turn that is not the member's next, and scores or steps that do not fit it."""
+        before = replica.member(self.member)
+        check_turn(self.member, self.turn, before.turn)
+        check_trained(before.trained, self.trained, replica.steps)
+        if self.step <= before.step:
+            raise CorruptLog(f"it must end after step {before.step}, but ends at {self.step}")
+        check_points(self.points, before.step, self.step)
+
+    def apply(self, replica: Replica) -> None:
+        before, checkpoint = replica.members[self.member], self.checkpoint
+        replica.change(
+            self.member,
+            turn=self.turn + 1,
+            trained=self.trained,
+            step=self.step,
+            curve=before.curve.extended(self.points),
+            untried=False,
+            checkpoint=checkpoint,
+            attempts=0,
+            failing=0,
+            lost=False,
+        )
+        replica.turns += 1
+        replica.arrived += 1
+        if before.ranked:
+            offer(replica, self.points, checkpoint)
+
+
+class AttemptFailed(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A member's code raised. The member goes on from its last checkpoint and repeats the turn."""
+
+    # The member's id.
+    member: Count
+    # The number of its turn, counted from 0.
+    turn: Count
+    # The exception in one line.
+    error: str
+    # The traceback, as Python prints it.
+    traceback: str
+    # The file and line of the user's code that raised; "" in logs older than this field.
+    where: str = ""
+
+    def check(self, replica: Replica) -> None:
+        """Refuse a turn that is not the member's next."""
+        check_turn(self.member, self.turn, replica.member(self.member).turn)
+
+    def apply(self, replica: Replica) -> None:
+        replica.change(self.member, attempts=replica.members[self.member].attempts + 1)
+        replica.failures += 1
+
+
+class TurnLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A turn was given up: its steps are used up, and its member has no score."""
+
+    # The member's id.
+    member: Count
+    # The number of its turn, counted from 0.
+    turn: Count
+    # "failed" (too often), "straggler" (too late for its round), or "fatal" (its workers died).
+    why: str
+    # Steps of the member's budget that are used after the turn.
+    trained: Count
+
+    def check(self, replica: Replica) -> None:
+        """Refuse a turn that is not the member's next, and steps that do not fit its budget."""
+        before = replica.member(self.member)
+        check_turn(self.member, self.turn, before.turn)
+        check_trained(before.trained, self.trained, replica.steps)
+
+    def apply(self, replica: Replica) -> None:
+        failing = replica.members[self.member].failing + 1
+        replica.change(
+            self.member,
+            turn=self.turn + 1,
+            trained=self.trained,
+            attempts=0,
+            failing=failing,
+            lost=True,
+        )
+        replica.arrived += 1
+
+
+class Rested(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A member does not train in the round that begins. Its steps are used up all the same."""
+
+    # The member's id.
+    member: Count
+    # The number of its turn, counted from 0.
+    turn: Count
+    # Steps of the member's budget that are used after the turn.
+    trained: Count
+
+    def check(self, replica: Replica) -> None:
+        """Refuse a turn that is not the member's next, and steps that do not fit its budget."""
+        before = replica.member(self.member)
+        check_turn(self.member, self.turn, before.turn)
+        check_trained(before.trained, self.trained, replica.steps)
+
+    def apply(self, replica: Replica) -> None:
+        replica.change(self.member, turn=self.turn + 1, trained=self.trained)
+        replica.arrived += 1
+
+
+class LeftUnread(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A loop trained a whole turn without reading this hyperparameter. A log says so once."""
+
+    # The hyperparameter's name.
+    name: str
+
+    def apply(self, replica: Replica) -> None:
+        unread, space = replica.unread, replica.space
+        if self.name not in space:
+            raise CorruptLog(f"it must name one of {list(space)}, but names {self.name!r}")
+        if self.name not in unread:
+            replica.unread = (*unread, self.name)
+
+
+class CheckpointLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A member's checkpoint could not be read. The next event is the copy it goes on from."""
+
+    # The member's id.
+    member: Count
+    # The key that the checkpoint's bytes are stored under.
+    key: str
+    # Why they could not be read.
+    error: str
+
+    def apply(self, replica: Replica) -> None:
+        """Check the member's id, and change nothing: the copy that follows does."""
+        replica.member(self.member)
+
+
+def offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) -> None:
+    """Take the score of the weights that a turn left for the best, if it is better."""
+    score = final_score(points, checkpoint.step)
+    if score is not None:
+        replica.offer(Best(score=score, checkpoint=checkpoint))

@@ -1,0 +1,104 @@
+"""Turns of strategies that leave their length to the budget."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+import ramet
+from ramet.blobs import MemoryBlobs
+from ramet.errors import RunMismatch, StrategyError
+from ramet.store import MemoryStore
+from ramet.testing import QUADRATIC_SPACE, Quadratic
+from tests.engine.loops import SPACE, Descent
+
+STRATEGIES = [
+    ramet.PBT(population=5),
+    ramet.RandomSearch(population=2),
+    ramet.Grid([{"lr": 0.5, "decay": 0.1}]),
+    ramet.HandTuned(population=2, shapes={"lr": ramet.Cosine(last=0.1)}),
+]
+
+
+def train(strategy: ramet.Strategy, *, steps: int = 40, **settings: Any) -> ramet.Result:
+    return ramet.run(Descent(), SPACE, strategy, steps=steps, mode="max", seed=0, **settings)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: type(s).__name__)
+def test_a_strategy_without_turn_steps_takes_a_twentieth_of_the_budget(
+    strategy: Any,
+) -> None:
+    left_out, given = train(strategy), train(replace(strategy, turn_steps=2))
+
+    assert left_out.events == given.events
+    assert left_out.events[0].turn_steps == 2
+
+
+def test_fire_needs_neither_turn_steps_nor_evaluate_every() -> None:
+    settings: dict[str, Any] = {"steps": 320, "mode": "max", "seed": 0}
+    small = {"subpopulations": 2, "size": 2, "evaluators": 2}
+
+    left_out = ramet.run(Quadratic(), QUADRATIC_SPACE, ramet.FIRE(**small), **settings)
+
+    given = ramet.FIRE(**small, turn_steps=16, evaluate_every=2)
+    assert left_out.events == ramet.run(Quadratic(), QUADRATIC_SPACE, given, **settings).events
+
+
+def test_what_the_budget_gave_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+
+    with caplog.at_level(logging.INFO, "ramet"):
+        for _ in range(2):
+            train(ramet.PBT(population=5), **place)
+        train(ramet.PBT(population=5, turn_steps=2))
+
+    said = [record for record in caplog.records if "turn_steps=" in record.getMessage()]
+    assert [record.turn_steps for record in said] == [2]
+
+
+def test_an_extended_budget_keeps_the_turns_of_the_first() -> None:
+    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    train(ramet.PBT(population=5), **place)
+
+    extended = train(ramet.PBT(population=5), steps=80, extend=True, **place)
+
+    ends = [e.trained for e in extended.events if isinstance(e, ramet.events.TurnEnded)]
+    assert max(ends) == 80
+    assert all(end % 2 == 0 for end in ends)
+    assert {2, 42} <= set(ends)
+
+
+def test_a_run_goes_on_with_the_number_that_the_budget_gave() -> None:
+    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    first = train(ramet.PBT(population=5), **place)
+
+    assert train(ramet.PBT(population=5, turn_steps=2), **place).events == first.events
+    with pytest.raises(RunMismatch, match=r"strategy\.turn_steps: 2 -> 4"):
+        train(ramet.PBT(population=5, turn_steps=4), **place)
+
+
+@dataclass(frozen=True)
+class Still:
+    """A strategy of a user, which says nothing about its turns."""
+
+    turn_steps: int | None = None
+    evaluate_every: int | None = None
+    synchronous: bool = False
+
+    def births(self, space: ramet.Space, steps: int, rng: Any) -> list[Any]:
+        return [ramet.strategies.Birth(hparams=space.sample(rng))]
+
+    def decide(self, population: ramet.Population, ready: Any, rng: Any) -> tuple[()]:
+        return ()
+
+
+class Fitted(Still):
+    def fit(self, steps: int) -> Still:
+        return Still(turn_steps=steps // 4)
+
+
+def test_a_strategy_of_ones_own_needs_turn_steps_or_fit() -> None:
+    with pytest.raises(StrategyError, match=r"Still has None; .* needs a method fit\(steps\)"):
+        train(Still())
+    assert train(Fitted()).events[0].turn_steps == 10
