@@ -27,6 +27,7 @@ from ramet.laws import (
 )
 from ramet.population import (
     Best,
+    Better,
     Checkpoint,
     Curve,
     Member,
@@ -119,6 +120,9 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     births: tuple[Birth, ...]
     # Logs from before this was a setting have "first", and pruning has kept that checkpoint.
     ties: Ties = "first"
+    # Which scores are better in the events that follow. Stores hold maximised scores, so theirs is
+    # always "higher"; ``Result.events`` has scores as they were reported.
+    better: Better = "higher"
 
     def __post_init__(self) -> None:
         """Read the strategy of an older log, which names its ``turn_steps`` "ready"."""
@@ -152,7 +156,12 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
         arrived = sum(birth.rests for birth in self.births)
         replica.become(
             Population(
-                space=space, steps=self.steps, members=members, arrived=arrived, ties=self.ties
+                space=space,
+                steps=self.steps,
+                members=members,
+                arrived=arrived,
+                ties=self.ties,
+                better=self.better,
             )
         )
 
@@ -485,7 +494,16 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def fold(events: Iterable[AnyEvent], start: Population | None = None) -> Population:
-    """Return the population that events lead to, from nothing or from an earlier population."""
+    """Return the population that events lead to, from nothing or from an earlier population.
+
+    Its scores are those of the events. Events read from a store hold maximised scores;
+    ``Result.events`` holds them as they were reported, and ``fold(result.events)`` is
+    ``result.population``.
+
+    Args:
+        events: The events, in the order of the log.
+        start: The population that the events before these lead to.
+    """
     replica = Replica(start)
     for event in events:
         _write(event, replica)

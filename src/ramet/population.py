@@ -13,6 +13,8 @@ from ramet.space import Hparams, Space
 Point = tuple[Count, float | None]
 # Which of several equal scores is the best of a run: that of the first turn, or of the latest.
 Ties: TypeAlias = Literal["first", "latest"]
+# Which scores are better.
+Better: TypeAlias = Literal["higher", "lower"]
 
 
 def has_final_score(points: Sequence[Point], step: int) -> bool:
@@ -148,19 +150,26 @@ class Best(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     checkpoint: Checkpoint
 
-    def rank(self, ties: Ties) -> tuple[float, int, int]:
-        """Return what the best is the greatest by, whichever order the turns arrived in."""
+    def rank(self, ties: Ties, better: Better) -> tuple[float, int, int]:
+        """Return a key that is greatest for the best, whatever order the turns arrived in."""
+        score = self.score if better == "higher" else -self.score
         turn = self.checkpoint.turn
-        return self.score, turn if ties == "latest" else -turn, -self.checkpoint.member
+        return score, turn if ties == "latest" else -turn, -self.checkpoint.member
 
 
-def reaches(best: Best | None, target: float | None) -> bool:
+def reaches(best: Best | None, target: float | None, better: Better) -> bool:
     """Say whether there is a target, and a score at least as good."""
-    return target is not None and best is not None and best.score >= target
+    if target is None or best is None:
+        return False
+    return best.score >= target if better == "higher" else best.score <= target
 
 
 class Population(msgspec.Struct, frozen=True, kw_only=True):
-    """All members at one moment, and what the run knows besides. Scores are maximised.
+    """All members at one moment, and what else the run knows.
+
+    A strategy gets a population of maximised scores: higher ones are always better, and with
+    ``mode="min"`` they are the negated scores. ``Result.population`` and ``Run.population`` have
+    scores as they were reported, and ``better`` says which ones are better.
 
     ``population[3]`` is member 3.
     """
@@ -183,6 +192,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     undone: int = 0
     best: Best | None = None
     ties: Ties = "latest"
+    better: Better = "higher"
     # Hyperparameters that some loop left unread in a whole turn.
     unread: tuple[str, ...] = ()
     # Whether its workers are to stop, and why: somebody "asked", the "target" was reached, or a
@@ -216,7 +226,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def at_target(self) -> bool:
         """Whether the best score is at least as good as the target."""
-        return reaches(self.best, self.target)
+        return reaches(self.best, self.target, self.better)
 
     @property
     def done(self) -> bool:

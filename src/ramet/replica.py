@@ -52,7 +52,7 @@ class Replica:
     @property
     def at_target(self) -> bool:
         """Whether the best score is at least as good as the target."""
-        return reaches(self._fields["best"], self._fields["target"])
+        return reaches(self._fields["best"], self._fields["target"], self._fields["better"])
 
     def become(self, population: Population) -> None:
         """Start over from a population."""
@@ -121,8 +121,8 @@ class Replica:
 
     def offer(self, found: Best) -> None:
         """Take this for the best if it is better."""
-        best, ties = self._fields["best"], self._fields["ties"]
-        if best is None or found.rank(ties) > best.rank(ties):
+        best, rule = self._fields["best"], (self._fields["ties"], self._fields["better"])
+        if best is None or found.rank(*rule) > best.rank(*rule):
             self.put(best=found)
 
 

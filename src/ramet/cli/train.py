@@ -220,7 +220,7 @@ def worker(
     )
     if not opened.done:
         settle_threads(opened, Share(workers=0))
-    with Progress(name, sign=1 if view.opening.mode == "max" else -1, shown=None) as watch:
+    with Progress(name, shown=None) as watch:
         watch(opened)
         try:
             work(opened, as_function(loaded.train), watch)

@@ -140,7 +140,7 @@ def run(
             _say_joined(opened, others)
         over = opened.over
         threads = share.default if over else settle_threads(opened, share)
-        with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
+        with Progress(name, shown=progress) as watch:
             watch(opened)
             try:
                 if together is not None:

@@ -22,7 +22,7 @@ class Watched(Protocol):
 
     @property
     def population(self) -> Population:
-        """The population as it is known to be."""
+        """The population as it is known to be, with scores as they were reported."""
         ...
 
 
@@ -33,12 +33,10 @@ class Progress:
         self,
         name: str,
         *,
-        sign: int,
         shown: bool | None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
-        self._sign = sign
         self._shown = sys.stderr.isatty() if shown is None else shown
         self._live: Live | None = None
         self._seconds = seconds
@@ -93,7 +91,7 @@ class Progress:
         parts = [
             f"{len(population)} members",
             f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
-            f"best {self._sign * best.score:.5g}" if best else "no score yet",
+            f"best {best.score:.5g}" if best else "no score yet",
             f"{population.copies:,} copies",
             _time_left(done - (self._before or 0), budget - done, elapsed_s),
         ]

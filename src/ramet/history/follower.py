@@ -10,7 +10,10 @@ from ramet.store.base import Store
 
 
 class Follower:
-    """A reader's view of a run; ``tell`` is called with all that it reads, once."""
+    """A reader's view of a run, with maximised scores as its store has them.
+
+    ``tell`` is called with all that it reads, once.
+    """
 
     def __init__(
         self, store: Store, run: str, *, tell: Callable[[list[Logged]], object] = lambda _: None

@@ -55,7 +55,6 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 
 def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
     births = lineage.opening.births
-    sign = sign_of(lineage.opening)
     for logged in log:
         event = logged.event
         if not isinstance(event, TurnEnded):
@@ -68,7 +67,7 @@ def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "start": turn.start,
             "stop": turn.stop,
             "trained": event.trained,
-            "score": _shown(turn.score, sign),
+            "score": turn.score,
             "edge": turn.edge,
             "from_member": turn.origin.member if turn.origin else None,
             "from_turn": turn.origin.turn if turn.origin else None,
@@ -96,7 +95,6 @@ def _copies(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
 
 def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
     population = fold(logged.event for logged in log)
-    sign = sign_of(lineage.opening)
     for member in population:
         path = lineage.behind(member.checkpoint)
         yield {
@@ -106,7 +104,7 @@ def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "turns": member.turn,
             "trained": member.trained,
             "step": member.step,
-            "score": _shown(member.weights_score, sign),
+            "score": member.weights_score,
             "founder": path[0].member if path else None,
             "failing": member.failing,
             **_named(member.hparams),
@@ -115,14 +113,13 @@ def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
 
 def _scores(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
     del log
-    sign = sign_of(lineage.opening)
     for turn in lineage.turns.values():
         for step, score in turn.points:
             yield {
                 "member": turn.member,
                 "turn": turn.number,
                 "step": step,
-                "score": _shown(score, sign),
+                "score": score,
             }
 
 
@@ -152,12 +149,8 @@ _TABLES: dict[str, Callable[[Sequence[Logged], Lineage], Iterator[Row]]] = {
 
 
 def sign_of(opening: RunOpened) -> int:
-    """Return what a maximised score is multiplied by to be as it was reported."""
+    """Return 1 if higher scores are better, and -1 if lower ones are."""
     return 1 if opening.mode == "max" else -1
-
-
-def _shown(score: float | None, sign: int) -> float | None:
-    return None if score is None else sign * score
 
 
 def _named(hparams: dict[str, Any]) -> Row:

@@ -41,15 +41,21 @@ class Effect(NamedTuple):
     name: str
     before: Value
     after: Value
-    # What the turn added to the score; None where either score was not finite, or there was none,
-    # or where they are further apart than a float can be.
+    # By how much the turn improved the score: positive is better, whatever the mode. None where
+    # either score was not finite, or there was none, or where they are too far apart for a float.
     gain: float | None
-    # The same, less what the others' turns of that number added at the median.
+    # The gain, less the median gain of the others' turns of that number.
     ahead: float | None
 
 
 class Lineage:
-    """The family tree of a run's weights. Scores are as the run maximised them."""
+    """The family tree of a run's weights.
+
+    Its scores are those of the events: as they were reported, with ``Result.events``.
+
+    Args:
+        events: A run's events, from the first one on.
+    """
 
     def __init__(self, events: Iterable[AnyEvent]) -> None:
         # In the order in which they ended.
@@ -175,6 +181,8 @@ class Lineage:
             return None
         # NaN where either is none.
         gain = scores[place] - scores[origin]
+        if self.opening.better == "lower":
+            gain = -gain
         return gain if math.isfinite(gain) else None
 
     def _read(self, events: Iterator[AnyEvent]) -> RunOpened:

@@ -4,6 +4,7 @@ from collections import Counter
 
 from ramet.errors import RametError
 from ramet.events import RunOpened
+from ramet.history.reported import report_population
 from ramet.history.state import check_seats
 from ramet.population import Population
 from ramet.store.base import Store
@@ -16,7 +17,8 @@ PAGE = 1_000
 class Overview:
     """A run's counts, best and members, kept up at a cost that does not grow with its log.
 
-    Its population has neither curves nor strategies' notes, and so no scores of members; seats do.
+    Its population has neither curves nor strategies' notes, and so no scores of members: ``seats``
+    has these. All scores are as they were reported.
     """
 
     def __init__(self, store: Store, run: str) -> None:
@@ -32,7 +34,7 @@ class Overview:
     @property
     def population(self) -> Population:
         """The population as the log told when it was last read."""
-        return self._tally.population
+        return report_population(self._tally.population, self.opening.mode)
 
     @property
     def copies(self) -> Counter[int]:

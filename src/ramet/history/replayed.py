@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ramet import wording
 from ramet.errors import StoreError, UsageError
-from ramet.history.frames import sign_of
 from ramet.history.result import Result
 from ramet.schedule import Schedule
 from ramet.strategies import Replay, from_description
@@ -26,9 +25,8 @@ class Replayed:
 
         It is NaN where it was not finite, or where there is none yet.
         """
-        sign = sign_of(self.result.opening)
         last = (member.score for member in self.result.population)
-        return [math.nan if score is None else sign * score for score in last]
+        return [math.nan if score is None else score for score in last]
 
     @property
     def mean(self) -> float:

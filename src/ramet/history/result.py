@@ -14,6 +14,7 @@ from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.frames import Row, Table, columns, each_row, rows, sign_of
 from ramet.history.keeping import needed
 from ramet.history.lineage import Lineage
+from ramet.history.reported import report_log
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.state import check_seats
@@ -60,12 +61,16 @@ class Result:
     luckiest measurement; ``final`` is the best of the members as they stand at the end, and
     ``members`` is all of these.
 
-    ``population`` and ``events`` hold scores as the run maximised them; ``best.score`` is as
-    reported, which differs by its sign with ``mode="min"``.
+    All scores are as they were reported.
+
+    Args:
+        store: Where the run is recorded.
+        blobs: Where its checkpoints are.
+        name: The run's name in the store.
     """
 
     def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
-        self.log = store.events(name)
+        self.log = _read(store, name)
         # At once: what cannot be folded is no log, and all else is read from what can.
         self.population: Population = _folded(self.log, name)
         self._set_up(store, blobs, name)
@@ -102,7 +107,7 @@ class Result:
     @cached_property
     def log(self) -> list[Logged]:
         """The events, each with when and by whom it was written."""
-        return self.store.events(self._name, most=self.account.events)
+        return _read(self.store, self._name, most=self.account.events)
 
     @cached_property
     def account(self) -> Account:
@@ -188,7 +193,7 @@ class Result:
     ) -> Snapshot:
         return Snapshot(
             member=member,
-            score=math.nan if score is None else sign_of(self.opening) * score,
+            score=math.nan if score is None else score,
             hparams=dict(turn.hparams),
             step=turn.stop,
             trained=trained,
@@ -239,6 +244,13 @@ class Result:
         return schedule_behind(checkpoint, self._lineage)
 
 
+def _read(store: Store, run: str, *, most: int | None = None) -> list[Logged]:
+    """Return a run's log, with scores as they were reported."""
+    log = store.events(run, most=most)
+    opening = log[0].event if log else None
+    return report_log(log, opening.mode) if isinstance(opening, RunOpened) else log
+
+
 def _folded(log: Iterable[Logged], run: str) -> Population:
     replica = Replica()
     follow(log, replica, run)
@@ -247,9 +259,9 @@ def _folded(log: Iterable[Logged], run: str) -> Population:
 
 def _paged(store: Store, run: str, replica: Replica, account: Account) -> Iterator[AnyEvent]:
     """Yield a run's events, each once it was folded; few are in memory at a time."""
-    last = PAGE
+    mode, last = store.opening(run).mode, PAGE
     while last == PAGE:
-        page = store.events(run, replica.last, most=PAGE)
+        page = report_log(store.events(run, replica.last, most=PAGE), mode)
         last = len(page)
         follow(page, replica, run)
         account.read(page)

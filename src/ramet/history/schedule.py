@@ -33,12 +33,11 @@ def _pieces(behind: Sequence[Trained]) -> tuple[Piece, ...]:
 
 
 def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
-    score = behind[-1].score
     return Source(
         run=opening.name,
         seed=opening.seed,
         mode=opening.mode,
-        score=-score if score is not None and opening.mode == "min" else score,
+        score=behind[-1].score,
         turn_steps=opening.turn_steps,
         evaluate_every=_every(opening, behind),
         # What a replay draws by is not its own, and so is not followed once more.

@@ -29,7 +29,7 @@ class Trained(NamedTuple):
     # Steps of its budget that the member had used at the end.
     trained: int
     hparams: Hparams
-    # As the run maximised them.
+    # The scores that it reported, each behind its step.
     points: tuple[Point, ...]
     # What it left.
     checkpoint: Checkpoint

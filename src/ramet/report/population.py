@@ -72,7 +72,7 @@ def _nothing() -> Markup:
 
 def _members(subject: Subject) -> Iterator[Markup]:
     grouped = len({member.group for member in subject.population}) > 1
-    ranked = sorted(subject.population, key=_rank)
+    ranked = sorted(subject.population, key=lambda member: _rank(member, subject.sign))
     groups = [Column("group")] if grouped else []
     columns = [Column("member"), *groups, Column("step"), Column("score")]
     rows: list[list[Content]] = [
@@ -80,7 +80,7 @@ def _members(subject: Subject) -> Iterator[Markup]:
             str(member.id),
             *([f"P{member.group}" if member.group else "evaluator"] if grouped else []),
             f"{member.step:,}",
-            wording.number(subject.reported(member.weights_score)),
+            wording.number(member.weights_score),
             *(wording.value(member.hparams[name]) for name in subject.names),
         ]
         for member in ranked[:ROWS]
@@ -90,9 +90,9 @@ def _members(subject: Subject) -> Iterator[Markup]:
         yield note(f"And {wording.count(len(ranked) - ROWS, 'member')} that did worse.")
 
 
-def _rank(member: Member) -> tuple[bool, float, int]:
+def _rank(member: Member, sign: int) -> tuple[bool, float, int]:
     score = member.weights_score
-    return score is None, -(score or 0.0), member.id
+    return score is None, -sign * (score or 0.0), member.id
 
 
 def _listed(parts: list[Markup]) -> Markup:

@@ -26,6 +26,7 @@ from ramet.engine.run.unfinished import (
 from ramet.errors import StateError, StoreBusy, StoreError, UsageError
 from ramet.events import AnyEvent, Conditions, Mapped, StopAsked, Stopped, TurnEnded
 from ramet.faults import reach
+from ramet.history.reported import report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
@@ -89,8 +90,11 @@ class Run:
 
     @property
     def population(self) -> Population:
-        """The population as it was at the last call of another method."""
-        return self._journal.population
+        """The population as it was at the last call of another method.
+
+        Scores are as they were reported. A strategy gets the population of maximised scores.
+        """
+        return report_population(self._journal.population, self.opening.mode)
 
     @property
     def done(self) -> bool:
@@ -125,7 +129,8 @@ class Run:
         self._journal.append(conditions)
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, {len(self.population)} members, {self._journal.turns} turns)"
+        members, turns = len(self.opening.births), self._journal.turns
+        return f"Run({self.name!r}, {members} members, {turns} turns)"
 
     def ask(self) -> Turn | None:
         """Return a turn to train; None when the run is over, or until a turn that is out is told.
@@ -202,7 +207,9 @@ class Run:
             self._journal.commit(turn.lease, events, over=True, unread=unread)
         self._last = turn.member
         self._notices.without_score(points, turn.stop)
-        self._notices.look(self._journal.turns, len(self.opening.births), lambda: self.population)
+        self._notices.look(
+            self._journal.turns, len(self.opening.births), lambda: self._journal.population
+        )
         self._pruning.prune_if_due()
         return kept
 
@@ -242,7 +249,7 @@ class Run:
         if given_up:
             self._pruning.prune_if_due()
         self._journal.catch_up()
-        self.options.failures.check(self.population, error, failed_here=self._failed_here)
+        self.options.failures.check(self._journal.population, error, failed_here=self._failed_here)
 
     def recover(self, turn: Turn, error: StoreError) -> None:
         """Continue the turn's member from another checkpoint, because its own cannot be read.
@@ -301,7 +308,7 @@ class Run:
     def prune(self, *, dry_run: bool = False) -> dict[str, int]:
         """Delete the checkpoints that nobody needs; return the size of each by its key."""
         self._journal.catch_up()
-        return self._checkpoints.prune(self.population, self.opening.keep, dry_run=dry_run)
+        return self._checkpoints.prune(self._journal.population, self.opening.keep, dry_run=dry_run)
 
     def others(self) -> list[str]:
         """Return the workers that hold members of the run, this one left out."""
@@ -366,5 +373,5 @@ class Run:
     def _close_round(self) -> None:
         """End the round without those who still train."""
         self._journal.catch_up()
-        for member in stragglers(self.population):
+        for member in stragglers(self._journal.population):
             self.give_up(member.id, turn=member.turn, why="straggler")
