@@ -13,6 +13,7 @@ from ramet.engine.launch import run as train_run
 from ramet.engine.launch import this_worker
 from ramet.engine.processes.resources import Share, settle_threads
 from ramet.engine.progress import Progress
+from ramet.engine.run.notices import say_doubts
 from ramet.engine.run.opening import Settings
 from ramet.engine.run.options import Options
 from ramet.engine.run.run import Run
@@ -227,7 +228,8 @@ def worker(
         except KeyboardInterrupt as stopped:
             left = f"this worker left run {name!r}, which others may go on with"
             raise type(stopped)(f"{left}; the same command joins it again") from None
-    screen.say(outcome(opened.result()))
+    say_doubts(result := opened.result())
+    screen.say(outcome(result))
 
 
 def outcome(result: Result) -> str:

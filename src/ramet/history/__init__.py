@@ -1,6 +1,7 @@
 """History: what a run's log tells. Reads stores, imports no engine."""
 
 from ramet.history.copying import Backup, backup
+from ramet.history.doubts import Doubt, find_doubts
 from ramet.history.fire import evaluations
 from ramet.history.lineage import Copy, Effect, Lineage
 from ramet.history.replayed import Replayed
@@ -11,6 +12,7 @@ from ramet.history.turns import Trained
 __all__ = [
     "Backup",
     "Copy",
+    "Doubt",
     "Effect",
     "Lineage",
     "Replayed",
@@ -19,5 +21,6 @@ __all__ = [
     "Trained",
     "backup",
     "evaluations",
+    "find_doubts",
     "load",
 ]
