@@ -49,7 +49,7 @@ class _Curves(NamedTuple):
     smooth_a: Floats
     smooth_b: Floats
 
-    def swapped(self) -> "_Curves":
+    def swap(self) -> "_Curves":
         return _Curves(self.b, self.a, self.smooth_b, self.smooth_a)
 
     def overlap(self) -> Overlap | None:
@@ -98,8 +98,8 @@ def best_score_diff(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) 
         return float(best_a - curves.b[second : second + length].max())
     if curves.is_above():
         return _lead_when_lowered(curves)
-    if curves.swapped().is_above():
-        return -_lead_when_lowered(curves.swapped())
+    if curves.swap().is_above():
+        return -_lead_when_lowered(curves.swap())
     return 0.0
 
 
@@ -139,11 +139,11 @@ def dominates(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) -> boo
 def _curves(a: ArrayLike, b: ArrayLike, smoother: Smoother) -> _Curves:
     first, second = _scores(a), _scores(b)
     lowest = min(_lowest(first), _lowest(second))
-    first, second = (_filled(curve, lowest) for curve in (first, second))
-    return _Curves(first, second, _smoothed(first, smoother), _smoothed(second, smoother))
+    first, second = (_fill(curve, lowest) for curve in (first, second))
+    return _Curves(first, second, _smooth(first, smoother), _smooth(second, smoother))
 
 
-def _smoothed(curve: Floats, smoother: Smoother) -> Floats:
+def _smooth(curve: Floats, smoother: Smoother) -> Floats:
     smoothed = np.asarray(smoother(curve.copy()), dtype=np.float64)
     if smoothed.shape != curve.shape or not np.isfinite(smoothed).all():
         raise ScoreError(
@@ -169,7 +169,7 @@ def _lowest(curve: Floats) -> float:
     return float(np.min(curve, initial=np.inf, where=np.isfinite(curve)))
 
 
-def _filled(curve: Floats, lowest: float) -> Floats:
+def _fill(curve: Floats, lowest: float) -> Floats:
     finite = np.isfinite(curve)
     if finite.all():
         return curve

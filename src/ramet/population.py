@@ -36,7 +36,7 @@ class Curve(msgspec.Struct, frozen=True):
 
     Its first point is the score that came with those weights. A score that was not finite is NaN.
 
-    >>> Curve().extended([(5, 0.1), (10, None)])
+    >>> Curve().extend([(5, 0.1), (10, None)])
     Curve(steps=(5, 10), scores=(0.1, nan))
     """
 
@@ -46,7 +46,7 @@ class Curve(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.steps)
 
-    def extended(self, points: Sequence[Point]) -> "Curve":
+    def extend(self, points: Sequence[Point]) -> "Curve":
         """Return the curve with more points behind its last."""
         # The one `math.nan`, so that equal curves compare equal.
         scores = (math.nan if score is None else score for _, score in points)
@@ -219,7 +219,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
         best = f"best {self.best.score:.6g}" if self.best else "no score yet"
         return f"Population({len(self)} members, {self.turns} turns, {self.copies} copies, {best})"
 
-    def finished(self, member: int) -> bool:
+    def is_finished(self, member: int) -> bool:
         """Say whether a member has used its budget."""
         return self.members[member].trained >= self.steps
 

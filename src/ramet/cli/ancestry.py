@@ -14,10 +14,9 @@ from ramet.cli.reading import whole
 from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Result, Trained
-from ramet.history.effects import Payoff, payoffs
+from ramet.history.ancestry import Payoff, describe_survivors, payoffs
 from ramet.history.exporting import Format, export
 from ramet.history.frames import Table, columns
-from ramet.history.survivors import describe_survivors
 from ramet.visible import label
 
 

@@ -21,7 +21,7 @@ from ramet.engine.run.unfinished import Failures
 from ramet.engine.workers.loop import as_function, work
 from ramet.errors import NoBest
 from ramet.history import Result
-from ramet.history.follower import Follower
+from ramet.history.following import Follower
 from ramet.places import existing
 from ramet.population import Population
 from ramet.wording import count, number

@@ -3,9 +3,8 @@
 from typing import Any
 
 from ramet.events import RunOpened
-from ramet.history.overview import Overview
+from ramet.history.following import Overview, State, state_of
 from ramet.history.reported import report_score
-from ramet.history.state import State, state_of
 from ramet.population import Population
 from ramet.store import Seat, Store
 

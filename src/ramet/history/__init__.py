@@ -3,7 +3,7 @@
 from ramet.history.copying import Backup, backup
 from ramet.history.doubts import Doubt, find_doubts
 from ramet.history.fire import evaluations
-from ramet.history.lineage import Copy, Effect, Lineage
+from ramet.history.lineage import CopyRecord, Effect, Lineage
 from ramet.history.replayed import Replayed
 from ramet.history.result import Result, load
 from ramet.history.snapshot import Snapshot
@@ -11,7 +11,7 @@ from ramet.history.turns import Trained
 
 __all__ = [
     "Backup",
-    "Copy",
+    "CopyRecord",
     "Doubt",
     "Effect",
     "Lineage",

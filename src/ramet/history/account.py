@@ -43,7 +43,7 @@ class Attempts:
         """How long all of them took, as far as is known."""
         return sum(took for took in self._took if not math.isnan(took))
 
-    def ended(self, keys: Collection[tuple[int, int]]) -> Iterator[float]:
+    def find_durations(self, keys: Collection[tuple[int, int]]) -> Iterator[float]:
         """Yield how long each of some members' turns took, of those that ended; 0 is unknown."""
         columns = self._member, self._turn, self._took, self._failed
         for member, turn, took, failed in zip(*columns, strict=True):

@@ -16,8 +16,8 @@ from ramet.blobs import DirectoryBlobs
 from ramet.blobs.collecting import Collecting, sync
 from ramet.errors import StoreError, UsageError
 from ramet.history.doctor import examine
-from ramet.history.follower import Follower
-from ramet.history.keeping import needed
+from ramet.history.following import Follower
+from ramet.history.keeping import find_needed
 from ramet.places import CHECKPOINTS, existing
 from ramet.store import SQLiteStore
 
@@ -60,9 +60,9 @@ def backup(
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with _draft(final) as draft:
-            record, copies = _copied(cast(SQLiteStore, source), kept, draft)
+            record, copies = _copy(cast(SQLiteStore, source), kept, draft)
             _check_whole(record, copies, Path(store))
-            made = _told(record, copies, final)
+            made = _describe(record, copies, final)
             _publish(draft, final)
     except OSError as error:
         raise StoreError(
@@ -95,7 +95,7 @@ def _draft(final: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copied(
+def _copy(
     source: SQLiteStore, kept: DirectoryBlobs, draft: Path
 ) -> tuple[SQLiteStore, DirectoryBlobs]:
     """Copy the record, and then the checkpoints that it needs; repeat if some are deleted by then.
@@ -132,7 +132,7 @@ def _missing(
     return {
         (run, key)
         for run in record.runs()
-        for key in collecting.keep(run, _wanted(record, kept, run))
+        for key in collecting.keep(run, _find_wanted(record, kept, run))
     }
 
 
@@ -141,10 +141,10 @@ def _hold(collecting: Collecting, runs: list[str]) -> None:
         collecting.hold(run)
 
 
-def _wanted(record: SQLiteStore, kept: DirectoryBlobs, run: str) -> set[str]:
+def _find_wanted(record: SQLiteStore, kept: DirectoryBlobs, run: str) -> set[str]:
     view = Follower(record, run)
     there = kept.sizes(run).keys() if view.opening.keep == "all" else set()
-    return needed(view.population, view.opening.keep) | there
+    return find_needed(view.population, view.opening.keep) | there
 
 
 def _check_whole(record: SQLiteStore, copies: DirectoryBlobs, store: Path) -> None:
@@ -156,7 +156,7 @@ def _check_whole(record: SQLiteStore, copies: DirectoryBlobs, store: Path) -> No
         )
 
 
-def _told(record: SQLiteStore, copies: DirectoryBlobs, final: Path) -> Backup:
+def _describe(record: SQLiteStore, copies: DirectoryBlobs, final: Path) -> Backup:
     runs = record.runs()
     sizes = [size for run in runs for size in copies.sizes(run).values()]
     whole = record.path.stat().st_size + sum(sizes)

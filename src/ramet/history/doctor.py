@@ -19,7 +19,7 @@ from ramet.events import (
     fold,
     follow,
 )
-from ramet.history.keeping import needed
+from ramet.history.keeping import find_needed
 from ramet.population import Population
 from ramet.replica import Replica
 from ramet.state.codec import decode
@@ -50,8 +50,8 @@ def log_findings(store: Store, run: str) -> list[Finding]:
         seats, log = _at_rest(store, run)
         # Each asks of the log what the one before it has found to be so.
         findings = list(_numbering(log)) or list(_story(run, log))
-        findings = findings or list(_standings(_folded(log), seats))
-        return findings or list(_summed_up(run, summary, log))
+        findings = findings or list(_standings(_fold(log), seats))
+        return findings or list(_check_summary(run, summary, log))
     except StoreError as error:
         return [Finding(promise="I4", what=f"the record cannot be read: {error}")]
 
@@ -59,17 +59,17 @@ def log_findings(store: Store, run: str) -> list[Finding]:
 def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:
     """Return which of the checkpoints that should be there are not, as they were written."""
     try:
-        population = _folded(store.events(run))
+        population = _fold(store.events(run))
         keep = store.opening(run).keep
     except StoreError:
         return []
     findings = [
         finding
-        for key in sorted(needed(population, keep))
+        for key in sorted(find_needed(population, keep))
         for finding in _checkpoint(blobs, run, key)
     ]
     # What a run at work has pruned meanwhile is nobody's loss.
-    still = needed(_folded(store.events(run)), keep)
+    still = find_needed(_fold(store.events(run)), keep)
     return [finding for finding in findings if finding.key in still]
 
 
@@ -84,7 +84,7 @@ def _at_rest(store: Store, run: str) -> tuple[list[Seat], list[Logged]]:
         log += news
 
 
-def _folded(log: list[Logged]) -> Population:
+def _fold(log: list[Logged]) -> Population:
     return fold(logged.event for logged in log)
 
 
@@ -156,7 +156,7 @@ def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:
             yield Finding(promise="I4", what=what)
 
 
-def _summed_up(run: str, summary: Summary | None, log: list[Logged]) -> Iterator[Finding]:
+def _check_summary(run: str, summary: Summary | None, log: list[Logged]) -> Iterator[Finding]:
     if summary is not None and summary != summed_up(None, log[: summary.last + 1], run):
         what = f"the summary of events 0 to {summary.last} is not what these lead to"
         yield Finding(promise="I4", what=what)

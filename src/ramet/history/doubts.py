@@ -1,4 +1,4 @@
-"""What makes the result of a run worthless, or nearly so."""
+"""What makes the result of a run worthless, and copies that undo the training."""
 
 import math
 import statistics
@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from ramet import wording
 from ramet.history.result import Result
 from ramet.history.turns import FRESH, Turns
+from ramet.population import Population
 from ramet.space import Hparams, same
 
 Kind: TypeAlias = Literal["no learning", "nothing explored", "noise"]
@@ -24,6 +25,11 @@ QUARTER = 0.6745 * math.sqrt(2)
 LEAD_LIMIT = 1.5
 # and the run gained no more than this many times as much.
 GAIN_LIMIT = 4.0
+
+# Turns that members have ended on average before copies are compared with training.
+LAG_TURNS_PER_MEMBER = 10
+# The part of all steps trained that copies may take back.
+MAX_UNDONE_PART = 0.5
 
 
 class Doubt(NamedTuple):
@@ -190,4 +196,25 @@ def _is_changed(turns: Turns) -> bool:
     return any(
         origin != FRESH and not same(turns.hparams[origin], turns.hparams[place])
         for place, origin in enumerate(turns.origins)
+    )
+
+
+def describe_lag(population: Population) -> str | None:
+    """Say how many of the steps trained were undone by copies, if that is most of them.
+
+    ``step`` counts the steps behind a member's weights, and ``trained`` those of its own budget. A
+    copy from a donor at an earlier step throws the difference away.
+    """
+    trained = sum(member.trained for member in population)
+    if (
+        population.turns < LAG_TURNS_PER_MEMBER * len(population)
+        or population.undone <= MAX_UNDONE_PART * trained
+    ):
+        return None
+    step = statistics.median_low(member.step for member in population)
+    each = statistics.median_low(member.trained for member in population)
+    return (
+        f"{wording.count(population.copies, 'copy')} in {wording.count(population.turns, 'turn')} "
+        f"took back {population.undone / trained:.0%} of all steps trained: members have used "
+        f"{each:,} steps each, and their weights stand at step {step:,} (medians)"
     )

@@ -30,7 +30,7 @@ def notes(events: Iterable[AnyEvent]) -> Iterator[Note]:
             case TurnEnded(trained=trained):
                 step = max(step, trained)
             case Annotated(member=int(member), data={"type": "Rating" | "Evaluation"} as data):
-                yield Note(step, member, _noted(data))
+                yield Note(step, member, _read_note(data))
 
 
 def evaluations(events: Iterable[AnyEvent]) -> Iterator[tuple[int, Evaluation]]:
@@ -40,7 +40,7 @@ def evaluations(events: Iterable[AnyEvent]) -> Iterator[tuple[int, Evaluation]]:
             yield note.member, note.what
 
 
-def _noted(data: Any) -> Rating | Evaluation:
+def _read_note(data: Any) -> Rating | Evaluation:
     try:
         return msgspec.convert(data, Rating | Evaluation)
     except msgspec.ValidationError as error:

@@ -74,7 +74,7 @@ def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "worker": logged.worker,
             "ended_at": logged.at,
             "took_s": logged.took_s,
-            **_named(turn.hparams),
+            **_name_columns(turn.hparams),
         }
 
 
@@ -89,7 +89,7 @@ def _copies(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "trained": copy.trained,
             "weights_step": copy.weights.step if copy.weights else None,
             "weights_from_turn": copy.weights.turn if copy.weights else None,
-            **_named(copy.hparams or dict.fromkeys(lineage.opening.space["names"])),
+            **_name_columns(copy.hparams or dict.fromkeys(lineage.opening.space["names"])),
         }
 
 
@@ -107,7 +107,7 @@ def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "score": member.weights_score,
             "founder": path[0].member if path else None,
             "failing": member.failing,
-            **_named(member.hparams),
+            **_name_columns(member.hparams),
         }
 
 
@@ -153,5 +153,5 @@ def sign_of(opening: RunOpened) -> int:
     return 1 if opening.mode == "max" else -1
 
 
-def _named(hparams: dict[str, Any]) -> Row:
+def _name_columns(hparams: dict[str, Any]) -> Row:
     return {f"hparams.{name}": value for name, value in hparams.items()}

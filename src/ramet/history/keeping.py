@@ -6,7 +6,7 @@ from ramet.events import Keep
 from ramet.population import Population
 
 
-def needed(population: Population, keep: Keep) -> set[str]:
+def find_needed(population: Population, keep: Keep) -> set[str]:
     """Return the keys of the checkpoints that must be there, of those that were ever made."""
     live = {member.checkpoint.key for member in population if member.checkpoint}
     best = {population.best.checkpoint.key} if population.best else set()
@@ -19,7 +19,7 @@ def needed(population: Population, keep: Keep) -> set[str]:
             return live | best
 
 
-def unneeded(keys: Iterable[str], population: Population, keep: Keep) -> Iterator[str]:
+def find_unneeded(keys: Iterable[str], population: Population, keep: Keep) -> Iterator[str]:
     """Yield the keys that no member needs any more, nor ever will.
 
     A checkpoint of a turn that has ended comes into no member's hands again once it is in none. One
@@ -29,7 +29,7 @@ def unneeded(keys: Iterable[str], population: Population, keep: Keep) -> Iterato
     """
     if keep == "all":
         return
-    kept = needed(population, keep)
+    kept = find_needed(population, keep)
     for key in keys:
         member, turn = (int(number) for number in key.split("-", 2)[:2])
         ended = member >= len(population) or turn < population[member].turn

@@ -11,13 +11,12 @@ from typing import NamedTuple
 from ramet.domains import Value, exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
-from ramet.history.thinning import thinned
-from ramet.history.turns import FRESH, Ends, Key, Trained, Turns
+from ramet.history.turns import FRESH, Ends, Key, Trained, Turns, thin
 from ramet.population import Checkpoint
 from ramet.space import Hparams, same
 
 
-class Copy(NamedTuple):
+class CopyRecord(NamedTuple):
     """A copy: who took what of whom, before which of its turns."""
 
     member: int
@@ -61,7 +60,7 @@ class Lineage:
         # In the order in which they ended.
         self.turns = Turns()
         # In the order in which they were made.
-        self.copies: list[Copy] = []
+        self.copies: list[CopyRecord] = []
         # What each member stood on.
         self._stood: dict[int, _Stood] = {}
         self.opening = self._read(iter(events))
@@ -128,13 +127,13 @@ class Lineage:
                     values = before[changed], after[changed]
                     yield Effect(member, number, changed, *values, gain, ahead)
 
-    def thinned(self, keys: Collection[Key]) -> "Lineage":
+    def thin(self, keys: Collection[Key]) -> "Lineage":
         """Return the lineage of some turns, each of which spans those left out in front of it.
 
         Of the scores in between, it has the lowest and the highest of each turn's span.
         """
         found = object.__new__(Lineage)
-        found.turns, found.copies = thinned(self.turns, keys), []
+        found.turns, found.copies = thin(self.turns, keys), []
         found.opening, found._stood = self.opening, self._stood
         return found
 
@@ -198,17 +197,17 @@ class Lineage:
         for event in events:
             match event:
                 case TurnEnded():
-                    self._ended(event, members[event.member])
+                    self._end_turn(event, members[event.member])
                 case TurnLost() | Rested():
                     reading = members[event.member]
                     reading.turn, reading.trained = event.turn + 1, event.trained
                 case Copied():
-                    self._copied(event, members[event.member], members[event.source])
+                    self._add_copy(event, members[event.member], members[event.source])
                 case Explored():
                     members[event.member].hparams = event.hparams
         return opening
 
-    def _ended(self, event: TurnEnded, member: "_Reading") -> None:
+    def _end_turn(self, event: TurnEnded, member: "_Reading") -> None:
         origin = member.origin
         place = self.turns.add(
             member=event.member,
@@ -225,13 +224,13 @@ class Lineage:
         member.turn, member.trained = event.turn + 1, event.trained
         self._stands_on(event.member, member, place, "own")
 
-    def _copied(self, event: Copied, member: "_Reading", source: "_Reading") -> None:
-        place = self._left(event.weights.checkpoint) if event.weights else FRESH
+    def _add_copy(self, event: Copied, member: "_Reading", source: "_Reading") -> None:
+        place = self._find_source(event.weights.checkpoint) if event.weights else FRESH
         # A copy of the source's values is one object with them.
         hparams = event.hparams
         if hparams is not None and same(hparams, source.hparams):
             hparams = source.hparams
-        made = Copy(
+        made = CopyRecord(
             member=event.member,
             source=event.source,
             kind=event.kind,
@@ -246,7 +245,7 @@ class Lineage:
         if hparams is not None:
             member.hparams = hparams
 
-    def _left(self, checkpoint: Checkpoint) -> int:
+    def _find_source(self, checkpoint: Checkpoint) -> int:
         """Return the place of the turn that left a checkpoint, or refuse one that no turn left.
 
         Each line must lead back to first weights.

@@ -11,13 +11,13 @@ from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, follow
 from ramet.history.account import Account
 from ramet.history.exporting import as_pandas, as_polars
+from ramet.history.following import check_seats
 from ramet.history.frames import Row, Table, columns, each_row, rows, sign_of
-from ramet.history.keeping import needed
+from ramet.history.keeping import find_needed
 from ramet.history.lineage import Lineage
 from ramet.history.reported import report_log
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
-from ramet.history.state import check_seats
 from ramet.history.turns import Trained
 from ramet.places import existing, place
 from ramet.population import Checkpoint, Member, Population
@@ -72,7 +72,7 @@ class Result:
     def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
         self.log = _read(store, name)
         # At once: what cannot be folded is no log, and all else is read from what can.
-        self.population: Population = _folded(self.log, name)
+        self.population: Population = _fold(self.log, name)
         self._set_up(store, blobs, name)
 
     @classmethod
@@ -83,7 +83,7 @@ class Result:
         """
         result = object.__new__(cls)
         replica, account = Replica(), Account()
-        lineage = Lineage(_paged(store, name, replica, account))
+        lineage = Lineage(_read_pages(store, name, replica, account))
         vars(result).update(_lineage=lineage, account=account, opening=lineage.opening)
         result.population = replica.population
         result._set_up(store, blobs, name)
@@ -206,7 +206,7 @@ class Result:
     @cached_property
     def _needed(self) -> set[str]:
         """The checkpoints that the run promises to keep, of those asked for here."""
-        return needed(self.population, self.opening.keep)
+        return find_needed(self.population, self.opening.keep)
 
     def _turn_of(self, checkpoint: Checkpoint) -> Trained:
         return self._lineage.turns[checkpoint.member, checkpoint.turn]
@@ -251,13 +251,13 @@ def _read(store: Store, run: str, *, most: int | None = None) -> list[Logged]:
     return report_log(log, opening.mode) if isinstance(opening, RunOpened) else log
 
 
-def _folded(log: Iterable[Logged], run: str) -> Population:
+def _fold(log: Iterable[Logged], run: str) -> Population:
     replica = Replica()
     follow(log, replica, run)
     return replica.population
 
 
-def _paged(store: Store, run: str, replica: Replica, account: Account) -> Iterator[AnyEvent]:
+def _read_pages(store: Store, run: str, replica: Replica, account: Account) -> Iterator[AnyEvent]:
     """Yield a run's events, each once it was folded; few are in memory at a time."""
     mode, last = store.opening(run).mode, PAGE
     while last == PAGE:

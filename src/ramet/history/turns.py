@@ -3,7 +3,7 @@
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, ValuesView
+from collections.abc import Collection, Iterator, Mapping, Sequence, ValuesView
 from sys import intern
 from typing import NamedTuple
 
@@ -85,19 +85,19 @@ class Turns(Mapping[Key, Trained]):
     def __contains__(self, key: object) -> bool:
         match key:
             case (int(member), int(number)):
-                return self._found(member, number) is not None
+                return self._find(member, number) is not None
         return False
 
     def __getitem__(self, key: Key) -> Trained:
         return self.at(self.place(key))
 
-    def values(self) -> "Ended":
+    def values(self) -> "TurnsView":
         """Return the turns themselves, each made as it comes up."""
-        return Ended(self)
+        return TurnsView(self)
 
     def place(self, key: Key) -> int:
         """Return where a turn is."""
-        place = self._found(*key)
+        place = self._find(*key)
         if place is None:
             raise KeyError(key)
         return place
@@ -134,7 +134,7 @@ class Turns(Mapping[Key, Trained]):
             return self._points[place]
         return ((self.stops[place], self.score(place)),)
 
-    def reported(self) -> Iterator[float | None]:
+    def each_score(self) -> Iterator[float | None]:
         """Yield all scores that turns reported."""
         for place, score in enumerate(self.scores):
             if place in self._points:
@@ -198,7 +198,7 @@ class Turns(Mapping[Key, Trained]):
         self.members.append(member)
         self.numbers.append(number)
 
-    def _found(self, member: int, number: int) -> int | None:
+    def _find(self, member: int, number: int) -> int | None:
         if member not in self._of:
             return None
         numbers, places = self._of[member]
@@ -206,7 +206,7 @@ class Turns(Mapping[Key, Trained]):
         return places[nth] if nth < len(numbers) and numbers[nth] == number else None
 
 
-class Ended(ValuesView[Trained]):
+class TurnsView(ValuesView[Trained]):
     """Turns in the order in which they ended, or in the opposite one."""
 
     def __init__(self, turns: Turns) -> None:
@@ -236,3 +236,47 @@ class Ends(Mapping[Key, int]):
 
     def __len__(self) -> int:
         return len(self._turns)
+
+
+def thin(turns: Turns, keys: Collection[Key]) -> Turns:
+    """Return some turns; of the scores in between, each has the lowest and the highest."""
+    found = Turns()
+    # Of each turn, where the last one on its lineage that is kept is, and where among those kept.
+    kept, places = array("q"), {FRESH: FRESH}
+    for place, (key, origin) in enumerate(zip(turns, turns.origins, strict=True)):
+        before = FRESH if origin == FRESH else kept[origin]
+        if key in keys:
+            places[place] = _add(found, turns, place, before, places[before])
+        kept.append(place if key in keys else before)
+    return found
+
+
+def _add(found: Turns, turns: Turns, place: int, before: int, origin: int) -> int:
+    """Add a turn that spans those behind an earlier one on its lineage; return its place."""
+    points, edge, passed = [turns.points(place)], turns.edges[place], place
+    while turns.origins[passed] != before:
+        passed = turns.origins[passed]
+        points.append(turns.points(passed))
+        edge = turns.edges[passed] if edge == "own" else edge
+    between = [point for its in reversed(points) for point in its]
+    return found.add(
+        member=turns.members[place],
+        number=turns.numbers[place],
+        start=turns.starts[passed],
+        stop=turns.stops[place],
+        trained=turns.trained[place],
+        hparams=turns.hparams[place],
+        points=points[0] if passed == place else _outermost(between),
+        digest=turns.checkpoint(place).digest,
+        origin=origin,
+        edge=edge,
+    )
+
+
+def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the lowest, the highest and the last of some points, in their order."""
+    finite = [(score, place) for place, (_, score) in enumerate(points) if score is not None]
+    places = {len(points) - 1} if points else set()
+    if finite:
+        places |= {min(finite)[1], max(finite)[1]}
+    return tuple(points[place] for place in sorted(places))

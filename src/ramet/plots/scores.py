@@ -57,7 +57,7 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     scale = scale_of_scores(shown, sign)
     handles = [*members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
-    reported = result.lineage().turns.reported()
+    reported = result.lineage().turns.each_score()
     beyond = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
     remarks = [*beyond, *elsewhere(reported, "scores"), *left_out(result)]
     drawing.legend(axes, [*handles, *remarks])

@@ -4,7 +4,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from ramet.history import Copy, Lineage, Result, Trained
+from ramet.history import CopyRecord, Lineage, Result, Trained
 from ramet.history.turns import Key
 from ramet.plots.scales import drawable
 
@@ -70,7 +70,9 @@ def start_of(turn: Trained, ends: Mapping[Key, int]) -> float:
     return float(ends[turn.key] - (turn.stop - turn.start))
 
 
-def copies_from(lineage: Lineage, most: int = sys.maxsize) -> list[tuple[Copy, Trained, Trained]]:
+def copies_from(
+    lineage: Lineage, most: int = sys.maxsize
+) -> list[tuple[CopyRecord, Trained, Trained]]:
     """Return copies of weights, each with the turns whose weights were given up and taken.
 
     Of many, these are some, evenly spaced.

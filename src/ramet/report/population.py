@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from ramet import wording
-from ramet.history.lag import lag
-from ramet.history.survivors import describe_survivors
+from ramet.history.ancestry import describe_survivors
+from ramet.history.doubts import describe_lag
 from ramet.population import Member
 from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, joined, note, table, tag
@@ -22,7 +22,7 @@ def tree(subject: Subject, figures: Figures) -> Markup:
         return _nothing()
     if len(subject.population) == 1:
         return note("There is one member, whose weights are its own.")
-    behind = lag(subject.population)
+    behind = describe_lag(subject.population)
     lagging = None if behind is None else note(f"Much training was thrown away: {behind}.")
     return joined([lagging, note(describe_survivors(subject.lineage)), figures.tree()])
 

@@ -9,12 +9,12 @@ from typing import Any
 from ramet.errors import NoBest
 from ramet.events import RunOpened
 from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
-from ramet.history.effects import Payoff, payoffs
+from ramet.history.ancestry import Payoff, payoffs
+from ramet.history.following import State, state_of
 from ramet.history.frames import sign_of
 from ramet.history.lineage import Effect
 from ramet.history.metrics import metric_names
 from ramet.history.replayed import replays
-from ramet.history.state import State, state_of
 from ramet.places import file_of
 from ramet.plots.shifts import Pause, Stint, stints_of
 from ramet.population import Population

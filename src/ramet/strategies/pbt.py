@@ -92,7 +92,7 @@ class PBT:
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
     ) -> Iterator[Action]:
         """Decide for members that go on; one whose budget is spent keeps what it trained."""
-        going = [member for member in ready if not population.finished(member)]
+        going = [member for member in ready if not population.is_finished(member)]
         if self.exploit is None:
             yield from self._changes(population, ((member, member) for member in going), rng)
             return

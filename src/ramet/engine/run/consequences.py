@@ -131,12 +131,12 @@ def _check_rests(strategy: Strategy, population: Population, rests: Sequence[Res
             f"members may rest only in synchronous runs, which have rounds, but {name} has members "
             f"{resting} rest in an asynchronous one"
         )
-    if len(set(resting)) < len(resting) or any(map(population.finished, resting)):
+    if len(set(resting)) < len(resting) or any(map(population.is_finished, resting)):
         raise StrategyError(
             f"a member may rest once a round, while it has budget left, but {name} has members "
             f"{resting} rest"
         )
-    if all(id_ in resting for id_ in range(len(population)) if not population.finished(id_)):
+    if all(id_ in resting for id_ in range(len(population)) if not population.is_finished(id_)):
         raise StrategyError(
             f"somebody must train in each round, but {name} has all members rest: {resting}"
         )

@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from ramet.engine.run.turn import Turn
 from ramet.errors import HyperparameterUnread, StateError
-from ramet.history.doubts import find_doubts
-from ramet.history.lag import lag
+from ramet.history.doubts import describe_lag, find_doubts
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Point, Population, has_final_score
 
@@ -95,7 +94,7 @@ class Notices:
 
     def _lagging(self, population: Population) -> None:
         """Say so if copies take members back as fast as they train."""
-        if self._lagged or (found := lag(population)) is None:
+        if self._lagged or (found := describe_lag(population)) is None:
             return
         self._lagged = True
         logger.warning(

@@ -4,7 +4,7 @@ import contextlib
 
 from ramet.errors import LogMoved
 from ramet.events import Conditions, Extended, Mapped, Resumed, Stopped, TargetSet
-from ramet.history.follower import Follower
+from ramet.history.following import Follower
 from ramet.replica import Replica
 from ramet.store.base import RunEvent, Store
 
