@@ -167,7 +167,7 @@ def test_a_summary_is_as_large_whatever_the_log(tmp_path: Path) -> None:
 def test_a_log_without_a_summary_is_read_page_by_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ramet.history.following.PAGE", 3)
+    monkeypatch.setattr("ramet.history.following.PAGE_EVENTS", 3)
     asked = []
     store = MemoryStore()
     trained(store, 20)

@@ -1,23 +1,30 @@
-"""What a lineage says to people: which first weights survive, and whether changes paid off."""
+"""Summaries of a lineage: which first weights survive, and whether changes paid off."""
 
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ramet.history.lineage import Effect, Lineage
+from ramet.history.lineage import Lineage
+from ramet.history.records import Effect
 
-# Founders that are named before the rest are counted.
-NAMED = 8
+# Founders that are named; the others are only counted.
+MAX_NAMED_FOUNDERS = 8
 
 
 def describe_survivors(lineage: Lineage) -> str:
-    """Say whose first weights survive, in how many members, and how far back all meet."""
+    """Say which first weights survive, in how many members, and the latest turn they all share."""
     founders = lineage.founders().most_common()
     if not founders:
         return "No member has ended a turn."
-    named = ", ".join(f"member {founder} ({count:,})" for founder, count in founders[:NAMED])
-    more = f" and {len(founders) - NAMED:,} more" if len(founders) > NAMED else ""
+    named = ", ".join(
+        f"member {founder} ({count:,})" for founder, count in founders[:MAX_NAMED_FOUNDERS]
+    )
+    more = (
+        f" and {len(founders) - MAX_NAMED_FOUNDERS:,} more"
+        if len(founders) > MAX_NAMED_FOUNDERS
+        else ""
+    )
     said = f"First weights that survive, and how many members go back to them: {named}{more}."
     common = lineage.common_ancestor()
     if common is None:
@@ -27,18 +34,19 @@ def describe_survivors(lineage: Lineage) -> str:
 
 
 class Payoff(NamedTuple):
-    """What the changes of one hyperparameter did to scores in the turns that followed."""
+    """How scores changed in the turns after changes of one hyperparameter."""
 
     name: str
     changes: int
-    # The part of them after which the score gained more than in the others' turns, and by how much
-    # more at the median; None where no turn had a score to compare.
+    # The part of the changes after which the score gained more than in the others' turns. It is
+    # None if no turn had a score to compare.
     paid_off: float | None
+    # By how much more it gained, at the median; None likewise.
     ahead: float | None
 
 
 def payoffs(effects: Iterable[Effect], names: Sequence[str]) -> list[Payoff]:
-    """Return what the changes of each hyperparameter did, of those that were changed."""
+    """Return the payoff of the changes of each hyperparameter that was changed."""
     by_name: defaultdict[str, list[Effect]] = defaultdict(list)
     for effect in effects:
         by_name[effect.name].append(effect)

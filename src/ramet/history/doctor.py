@@ -1,4 +1,4 @@
-"""The doctor: holds a run's record against the promises that docs/architecture.md numbers."""
+"""Check a run's record against the promises that docs/architecture.md numbers."""
 
 from collections.abc import Iterator
 
@@ -28,27 +28,28 @@ from ramet.store.summary import Summary, summed_up
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that should not be so."""
+    """A broken promise."""
 
-    # The promise that is broken: "I4".
+    # The number of the promise, such as "I4".
     promise: str
+    # A sentence that says what is wrong.
     what: str
-    # The checkpoint that it is about, if it is about one.
+    # The checkpoint that is concerned, if one is.
     key: str | None = None
 
 
 def examine(store: Store, blobs: Blobs, run: str) -> list[Finding]:
-    """Return what is wrong with a run, which should be nothing."""
+    """Return all that is wrong with a run."""
     return [*log_findings(store, run), *checkpoint_findings(store, blobs, run)]
 
 
 def log_findings(store: Store, run: str) -> list[Finding]:
-    """Return where the log is not whole, tells what cannot be, or is not how members stand."""
+    """Return where the log has gaps, is impossible, or differs from how members stand."""
     try:
-        # First, so that the log has all that it sums up.
+        # Read first, so that the log has all events that it sums up.
         summary = store.summary(run)
         seats, log = _at_rest(store, run)
-        # Each asks of the log what the one before it has found to be so.
+        # Each check relies on what the one before it has found to be in order.
         findings = list(_numbering(log)) or list(_story(run, log))
         findings = findings or list(_standings(_fold(log), seats))
         return findings or list(_check_summary(run, summary, log))
@@ -57,7 +58,7 @@ def log_findings(store: Store, run: str) -> list[Finding]:
 
 
 def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:
-    """Return which of the checkpoints that should be there are not, as they were written."""
+    """Return the needed checkpoints that are missing or damaged."""
     try:
         population = _fold(store.events(run))
         keep = store.opening(run).keep
@@ -68,13 +69,13 @@ def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:
         for key in sorted(find_needed(population, keep))
         for finding in _checkpoint(blobs, run, key)
     ]
-    # What a run at work has pruned meanwhile is nobody's loss.
+    # Those that a run at work has pruned meanwhile are no longer needed.
     still = find_needed(_fold(store.events(run)), keep)
     return [finding for finding in findings if finding.key in still]
 
 
 def _at_rest(store: Store, run: str) -> tuple[list[Seat], list[Logged]]:
-    """Return how members stand, and the log that led there, of a run that may be at work."""
+    """Return how members stand, and the log that led there, although the run may go on."""
     log = store.events(run)
     while True:
         seats = store.seats(run)
@@ -97,14 +98,14 @@ def _numbering(log: list[Logged]) -> Iterator[Finding]:
 
 
 def _story(run: str, log: list[Logged]) -> Iterator[Finding]:
-    """Yield what no run can have written, up to where nothing can follow."""
+    """Yield the events that no run can have written, up to the first that cannot be applied."""
     replica = Replica()
     made: set[str] = set()
     for logged in log:
         try:
             found = list(_event(logged.event, replica, made, f"event {logged.number}"))
         except LookupError:
-            found = []  # What it is about is not there, which applying it says.
+            found = []  # Applying the event says what is missing.
         yield from found
         try:
             follow([logged], replica, run)

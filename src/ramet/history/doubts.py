@@ -15,6 +15,8 @@ Kind: TypeAlias = Literal["no learning", "nothing explored", "noise"]
 
 # Strategies that give all members the same values, or values of an earlier run, on purpose.
 SAME_ON_PURPOSE = {"HandTuned", "Replay"}
+# Turns after the first that members have ended on average before learning is looked for.
+FEWEST_LATER_TURNS = 2
 # Pairs of successive scores that an estimate of the noise needs.
 FEWEST_PAIRS = 10
 # The part of a run's end, by turns, that the noise is estimated from.
@@ -77,7 +79,7 @@ def find_doubts(result: Result) -> list[Doubt]:
 
 def _doubt_learning(result: Result) -> Iterator[Doubt]:
     scores = _read_scores(result)
-    is_short = len(scores.later) < len(scores.firsts)
+    is_short = len(scores.later) < FEWEST_LATER_TURNS * len(scores.firsts)
     is_better = scores.best > max(scores.firsts)
     if is_short or is_better or not scores.rises or statistics.median(scores.rises) > 0:
         return

@@ -1,4 +1,4 @@
-"""Runs that may be going on: followed event by event, looked at in overview, and how they stand."""
+"""Read runs that may be going on: all events, or an overview, and the state of the run."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
@@ -12,15 +12,15 @@ from ramet.replica import Replica
 from ramet.store.base import Seat, Store
 from ramet.store.summary import Tally
 
-# Events that are in memory at a time.
-PAGE = 1_000
+# Events that are read at a time.
+PAGE_EVENTS = 1_000
 
-# "idle" is not over, with nobody at work; "stopping" was asked to stop, with turns still out.
+# An "idle" run is not over, but has no worker. A "stopping" one ends once its last turns are over.
 State: TypeAlias = Literal["running", "idle", "stopping", "stopped", "done"]
 
 
 def state_of(population: Population, seats: Iterable[Seat]) -> State:
-    """Say how a run stands, from its population and who holds its members."""
+    """Return the state of a run, given its population and its leases."""
     if population.done:
         return "done"
     if any(seat.worker for seat in seats):
@@ -29,7 +29,7 @@ def state_of(population: Population, seats: Iterable[Seat]) -> State:
 
 
 def check_seats(population: Population, seats: Collection[Seat]) -> None:
-    """Refuse a store that has other members than the log."""
+    """Refuse a store that has rows of other members than the log."""
     there = [seat.standing.member for seat in seats]
     if there != list(range(len(population))):
         raise CorruptLog(
@@ -39,9 +39,9 @@ def check_seats(population: Population, seats: Collection[Seat]) -> None:
 
 
 class Follower:
-    """A reader's view of a run, with maximised scores as its store has them.
+    """Reads a run's log event by event, with maximised scores, as a worker needs them.
 
-    ``tell`` is called with all that it reads, once.
+    ``tell`` is called once with each new part of the log.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class Follower:
 
     @property
     def population(self) -> Population:
-        """The population as the log told when it was last read."""
+        """The population as of the last event read."""
         return self.replica.population
 
     def catch_up(self) -> None:
-        """Read on."""
+        """Read new events."""
         news = self._store.events(self.opening.name, self.replica.last)
         if news:
-            # An interrupt in the midst must not have part of it read twice.
+            # After an interrupt, no event must be applied twice.
             with self.replica.attempt() as attempt:
                 follow(news, self.replica, self.opening.name)
                 attempt.keep()
@@ -70,10 +70,10 @@ class Follower:
 
 
 class Overview:
-    """A run's counts, best and members, kept up at a cost that does not grow with its log.
+    """Counts, the best and the members of a run, read at a cost that does not grow with its log.
 
-    Its population has neither curves nor strategies' notes, and so no scores of members: ``seats``
-    has these. All scores are as they were reported.
+    Its population has scores as they were reported. It has neither curves nor notes of the
+    strategy, and so no scores of members; the store's seats have these, maximised.
     """
 
     def __init__(self, store: Store, run: str) -> None:
@@ -81,23 +81,23 @@ class Overview:
         self._store = store
         summary = store.summary(run)
         self._tally = Tally(run, summary)
-        # Whether all that is known was read from the log itself.
+        # Whether the whole log was read, without a summary.
         self._whole = summary is None
         self.catch_up()
         check_seats(self.population, store.seats(run))
 
     @property
     def population(self) -> Population:
-        """The population as the log told when it was last read."""
+        """The population as of the last event read."""
         return report_population(self._tally.population, self.opening.mode)
 
     @property
     def copies(self) -> Counter[int]:
-        """How many copies each member made."""
+        """The number of copies that each member made."""
         return self._tally.copies
 
     def catch_up(self) -> None:
-        """Read on; if the log does not go on from the summary, read all of it."""
+        """Read new events; if the log does not continue the summary, read all of it."""
         try:
             self._read_on(self._tally)
         except RametError:
@@ -108,5 +108,5 @@ class Overview:
             self._tally, self._whole = whole, True
 
     def _read_on(self, tally: Tally) -> None:
-        while news := self._store.events(self.opening.name, tally.last, most=PAGE):
+        while news := self._store.events(self.opening.name, tally.last, most=PAGE_EVENTS):
             tally.read(news)

@@ -1,4 +1,4 @@
-"""A run as tables: of its turns, copies, members and scores, for data frames and files."""
+"""A run as tables of its turns, copies, members, scores and metrics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
@@ -10,7 +10,7 @@ from ramet.history.metrics import curves_of
 
 Table: TypeAlias = Literal["turns", "copies", "members", "scores", "metrics"]
 
-# A row's values by their column. Scores are as they were reported.
+# The values of a row by column.
 Row: TypeAlias = dict[str, Any]
 
 
@@ -18,14 +18,14 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
     """Return a table of a run.
 
     ``turns`` has a row for each turn that ended, ``copies`` for each copy, ``members`` for each
-    member as it stands, ``scores`` for each score, and ``metrics`` for each point of a metric.
-    Values of hyperparameters are in columns such as ``hparams.lr``.
+    member at the end, ``scores`` for each score, and ``metrics`` for each point of a metric.
+    Hyperparameters are in columns such as ``hparams.lr``.
     """
     return list(each_row(table, log, lineage))
 
 
 def each_row(table: Table, log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
-    """Return the same, row by row, because many rows take much memory."""
+    """Yield the rows of a table one by one, which takes less memory than a list."""
     of = _TABLES.get(table)
     if of is None:
         raise UsageError(f"a table must be one of {list(get_args(Table))}, but got {table!r}")
@@ -33,7 +33,7 @@ def each_row(table: Table, log: Sequence[Logged], lineage: Lineage) -> Iterator[
 
 
 def columns(table: Table, opening: RunOpened) -> list[str]:
-    """Return the columns of a table, which it has even without a row."""
+    """Return the columns of a table."""
     names = [f"hparams.{name}" for name in opening.space["names"]]
     return [*_COLUMNS[table], *([] if table in {"scores", "metrics"} else names)]
 

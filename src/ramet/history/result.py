@@ -1,4 +1,4 @@
-"""What a run has come to, read from its log."""
+"""The result of a run, read from its log."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -29,14 +29,20 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-# Events that are read at a time where a log is not kept.
-PAGE = 4_000
+# Events that are read at a time if the log is not kept.
+PAGE_EVENTS = 4_000
 
 
 def load(
     store: Store | str | PathLike[str], name: str | None = None, *, blobs: Blobs | None = None
 ) -> "Result":
-    """Return a run on record, going on or over; ``name`` may be left out if it is the only one."""
+    """Return the result of a recorded run, whether it is over or still going on.
+
+    Args:
+        store: The file of a store, or a store.
+        name: The run's name, which may be left out if the store has one run only.
+        blobs: Where the checkpoints are, if they are not beside the file.
+    """
     where = existing(store) if isinstance(store, str | PathLike) else place(store, MemoryBlobs())
     kept = where.blobs if blobs is None else blobs
     try:
@@ -46,7 +52,7 @@ def load(
 
 
 def open_without_log(store: str | PathLike[str], name: str | None = None) -> "Result":
-    """Return a run on record as ``Result.without_log`` has it."""
+    """Return the result of a recorded run without keeping its log in memory."""
     where = existing(store)
     try:
         return Result.without_log(store=where.store, blobs=where.blobs, name=where.chosen(name))
@@ -55,11 +61,11 @@ def open_without_log(store: str | PathLike[str], name: str | None = None) -> "Re
 
 
 class Result:
-    """A run as its log tells it, at the moment this was made.
+    """The result of a run, as it was when this was read.
 
-    ``best`` is the best that a turn ever ended with. Where scores are noisy, that is often the
-    luckiest measurement; ``final`` is the best of the members as they stand at the end, and
-    ``members`` is all of these.
+    ``best`` has the best score that a turn ever ended with. If scores are noisy, that is often the
+    luckiest measurement. ``final`` is the best of the members at the end, and ``members`` has all
+    of them.
 
     All scores are as they were reported.
 
@@ -71,15 +77,20 @@ class Result:
 
     def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
         self.log = _read(store, name)
-        # At once: what cannot be folded is no log, and all else is read from what can.
+        # Checked at once: all else relies on a log that can be folded.
         self.population: Population = _fold(self.log, name)
         self._set_up(store, blobs, name)
 
     @classmethod
     def without_log(cls, *, store: Store, blobs: Blobs, name: str) -> "Result":
-        """Return a run that keeps none of its log's events, which takes much less memory.
+        """Return a result that keeps none of the log's events, which takes much less memory.
 
-        Whatever asks for ``log`` or ``events`` reads the log once more.
+        Using ``log`` or ``events`` reads the log again.
+
+        Args:
+            store: Where the run is recorded.
+            blobs: Where its checkpoints are.
+            name: The run's name in the store.
         """
         result = object.__new__(cls)
         replica, account = Replica(), Account()
@@ -106,12 +117,12 @@ class Result:
 
     @cached_property
     def log(self) -> list[Logged]:
-        """The events, each with when and by whom it was written."""
+        """The events, each with its time and the worker that wrote it."""
         return _read(self.store, self._name, most=self.account.events)
 
     @cached_property
     def account(self) -> Account:
-        """What reports say of the log besides its lineage."""
+        """What reports need from the log besides its lineage."""
         return Account(self.log)
 
     @cached_property
@@ -124,10 +135,12 @@ class Result:
 
     @property
     def seed(self) -> int:
+        """The seed of all randomness in the run."""
         return self.opening.seed
 
     @cached_property
     def events(self) -> list[AnyEvent]:
+        """All that happened in the run, in order. ``fold(events)`` is ``population``."""
         return [logged.event for logged in self.log]
 
     @cached_property
@@ -148,10 +161,10 @@ class Result:
 
     @property
     def final(self) -> Snapshot:
-        """The best of the members as they stand at the end, or now if the run is not over.
+        """The best of the members at the end, or now if the run is not over.
 
-        Each counts with the score of its present weights. As for ``best``, only members that are
-        ranked count.
+        Members are compared by the scores of their present weights. As for ``best``, only ranked
+        members count.
         """
         sign = sign_of(self.opening)
         ranked = [
@@ -169,7 +182,7 @@ class Result:
 
     @cached_property
     def members(self) -> tuple[Snapshot, ...]:
-        """Each member as it stands at the end, or now if the run is not over."""
+        """All members at the end, or now if the run is not over."""
         return tuple(self._standing(member) for member in self.population)
 
     def _standing(self, member: Member) -> Snapshot:
@@ -205,7 +218,7 @@ class Result:
 
     @cached_property
     def _needed(self) -> set[str]:
-        """The checkpoints that the run promises to keep, of those asked for here."""
+        """The keys of the checkpoints that the run promises to keep."""
         return find_needed(self.population, self.opening.keep)
 
     def _turn_of(self, checkpoint: Checkpoint) -> Trained:
@@ -216,25 +229,42 @@ class Result:
         return self._lineage
 
     def rows(self, table: Table = "turns") -> list[Row]:
-        """Return a table of the run: its "turns", "copies", "members", "scores" or "metrics"."""
+        """Return a table of the run as a list of dicts.
+
+        Args:
+            table: "turns", "copies", "members", "scores" or "metrics".
+        """
         return rows(table, self.log, self._lineage)
 
     def each_row(self, table: Table = "turns") -> Iterator[Row]:
-        """Return the rows of a table one by one, which takes less memory where there are many."""
+        """Yield the rows of a table one by one, which takes less memory than a list.
+
+        Args:
+            table: "turns", "copies", "members", "scores" or "metrics".
+        """
         return each_row(table, self.log, self._lineage)
 
     def to_pandas(self, table: Table = "turns") -> "pd.DataFrame":
-        """Return a table as a data frame of pandas."""
+        """Return a table as a pandas data frame.
+
+        Args:
+            table: "turns", "copies", "members", "scores" or "metrics".
+        """
         return as_pandas(self.rows(table), columns(table, self.opening))
 
     def to_polars(self, table: Table = "turns") -> "pl.DataFrame":
-        """Return a table as a data frame of Polars."""
+        """Return a table as a Polars data frame.
+
+        Args:
+            table: "turns", "copies", "members", "scores" or "metrics".
+        """
         return as_polars(self.rows(table), columns(table, self.opening))
 
     def schedule(self, member: int | None = None) -> Schedule:
-        """Return the values that weights were trained with, from their first step.
+        """Return the hyperparameters by step that a member's weights were trained with.
 
-        They are the best ones, or those that a member has now.
+        Args:
+            member: The id of the member; None is the schedule of the best weights.
         """
         if member is None:
             return schedule_behind(self.best.checkpoint, self._lineage)
@@ -258,10 +288,10 @@ def _fold(log: Iterable[Logged], run: str) -> Population:
 
 
 def _read_pages(store: Store, run: str, replica: Replica, account: Account) -> Iterator[AnyEvent]:
-    """Yield a run's events, each once it was folded; few are in memory at a time."""
-    mode, last = store.opening(run).mode, PAGE
-    while last == PAGE:
-        page = report_log(store.events(run, replica.last, most=PAGE), mode)
+    """Yield a run's events after they were folded, with one page in memory at a time."""
+    mode, last = store.opening(run).mode, PAGE_EVENTS
+    while last == PAGE_EVENTS:
+        page = report_log(store.events(run, replica.last, most=PAGE_EVENTS), mode)
         last = len(page)
         follow(page, replica, run)
         account.read(page)

@@ -12,8 +12,8 @@ from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
 from ramet.history.ancestry import Payoff, payoffs
 from ramet.history.following import State, state_of
 from ramet.history.frames import sign_of
-from ramet.history.lineage import Effect
 from ramet.history.metrics import metric_names
+from ramet.history.records import Effect
 from ramet.history.replayed import replays
 from ramet.places import file_of
 from ramet.plots.shifts import Pause, Stint, stints_of
