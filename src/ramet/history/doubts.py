@@ -23,10 +23,10 @@ FEWEST_PAIRS = 10
 LATE_PART = 0.5
 # A quarter of the differences of two numbers with standard deviation 1 are below minus this.
 QUARTER = 0.6745 * math.sqrt(2)
-# The best is no more than this many times what luck alone gives above the members at the end,
-LEAD_LIMIT = 1.5
-# and the run gained no more than this many times as much.
-GAIN_LIMIT = 4.0
+# The best is in doubt if its lead at the end is at most this many times what luck gives,
+MAX_LEAD_OF_LUCK = 1.5
+# and if the run gained at most this many times what luck gives.
+MAX_GAIN_OF_LUCK = 4.0
 
 # Turns that members have ended on average before copies are compared with training.
 LAG_TURNS_PER_MEMBER = 10
@@ -74,11 +74,15 @@ def find_doubts(result: Result) -> list[Doubt]:
         return []
     if result.opening.strategy.get("type") == "Replay":
         return []
-    return [*_doubt_learning(result), *_doubt_exploring(result), *_doubt_best(result)]
-
-
-def _doubt_learning(result: Result) -> Iterator[Doubt]:
     scores = _read_scores(result)
+    return [
+        *_doubt_learning(result, scores),
+        *_doubt_exploring(result),
+        *_doubt_best(result, scores),
+    ]
+
+
+def _doubt_learning(result: Result, scores: _Scores) -> Iterator[Doubt]:
     is_short = len(scores.later) < FEWEST_LATER_TURNS * len(scores.firsts)
     is_better = scores.best > max(scores.firsts)
     if is_short or is_better or not scores.rises or statistics.median(scores.rises) > 0:
@@ -119,7 +123,7 @@ def _doubt_exploring(result: Result) -> Iterator[Doubt]:
         )
 
 
-def _doubt_best(result: Result) -> Iterator[Doubt]:
+def _doubt_best(result: Result, scores: _Scores) -> Iterator[Doubt]:
     """Yield a doubt if the best may be just the luckiest of many noisy scores.
 
     The noise is estimated from how far a quarter of all scores fell below the one before, so that
@@ -127,14 +131,17 @@ def _doubt_best(result: Result) -> Iterator[Doubt]:
     sqrt(2 ln n) standard deviations above their middle. The doubt is raised if the best leads the
     members at the end by about that, and that is a considerable part of all that the run gained.
     """
-    scores = _read_scores(result)
     if len(result.opening.births) == 1 or len(scores.falls) < FEWEST_PAIRS:
         return
     noise = statistics.quantiles(scores.falls, n=4)[2] / QUARTER
     luck = noise * math.sqrt(2 * math.log(len(scores.firsts) + len(scores.later)))
     lead = scores.best - statistics.median(scores.lasts)
     gained = scores.best - statistics.median(scores.firsts)
-    if noise and lead <= LEAD_LIMIT * luck and gained <= GAIN_LIMIT * luck:
+    if (
+        0 < luck < math.inf
+        and lead <= MAX_LEAD_OF_LUCK * luck
+        and gained <= MAX_GAIN_OF_LUCK * luck
+    ):
         yield Doubt(
             kind="noise",
             what=(
