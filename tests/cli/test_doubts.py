@@ -1,5 +1,6 @@
 """What makes a result worthless is said at the end of the run."""
 
+import math
 import subprocess
 import sys
 import zlib
@@ -144,6 +145,27 @@ def test_what_differs_or_is_equal_on_purpose_is_not_doubted(strategy: ramet.Stra
 def test_noise_is_noticed_and_learning_with_some_noise_is_not(seed: int) -> None:
     assert "noise" in kinds(Noise(), pbt(), steps=80, seed=seed)
     assert kinds(Descent(), pbt(), steps=80, seed=seed) == []
+
+
+class NegatedNoise(Noise):
+    """The same noise, as a loss."""
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return -super().evaluate(state)
+
+
+def test_a_loss_is_doubted_like_the_score_that_it_is_the_negative_of() -> None:
+    low = ramet.run(NegatedNoise(), SPACE, pbt(), steps=80, mode="min", seed=0)
+    assert [doubt.kind for doubt in find_doubts(low)] == kinds(Noise(), pbt(), steps=80)
+
+
+def test_a_run_without_a_finite_score_has_no_doubts_beside_that() -> None:
+    class Unfit(Descent):
+        def evaluate(self, state: dict[str, Any]) -> float:
+            return math.nan
+
+    result = ramet.run(Unfit(), SPACE, pbt(), steps=8, mode="max", seed=0)
+    assert find_doubts(result) == []
 
 
 def test_a_run_that_is_going_on_has_no_doubts() -> None:

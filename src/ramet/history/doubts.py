@@ -75,6 +75,9 @@ def find_doubts(result: Result) -> list[Doubt]:
     if result.opening.strategy.get("type") == "Replay":
         return []
     scores = _read_scores(result)
+    if not scores.firsts:
+        # The best is of an unranked member, and was copied.
+        return [*_doubt_exploring(result)]
     return [
         *_doubt_learning(result, scores),
         *_doubt_exploring(result),
@@ -189,7 +192,7 @@ def _read_scores(result: Result) -> _Scores:
 
 
 def _score_before(turns: Turns, scores: Sequence[float], place: int) -> float | None:
-    """Return the score of the member's turn before, if it went on from that with a score."""
+    """Return the score of the member's turn before, if it continued from that."""
     origin = turns.origins[place]
     if origin == FRESH or turns.edges[place] != "own" or math.isnan(scores[origin]):
         return None
