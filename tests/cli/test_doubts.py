@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import ramet
+from benchmarks.quadratic import TURN_STEPS, fire
+from benchmarks.quadratic import pbt as pbt22
 from ramet.history import find_doubts
+from ramet.testing import QUADRATIC_SPACE, Quadratic
 from tests.cli.shell import PATIENCE_S, called
 from tests.cli.shell import ramet as ramet_command
 from tests.engine.loops import SPACE, Descent, pbt
@@ -145,6 +148,14 @@ def test_what_differs_or_is_equal_on_purpose_is_not_doubted(strategy: ramet.Stra
 def test_noise_is_noticed_and_learning_with_some_noise_is_not(seed: int) -> None:
     assert "noise" in kinds(Noise(), pbt(), steps=80, seed=seed)
     assert kinds(Descent(), pbt(), steps=80, seed=seed) == []
+
+
+@pytest.mark.parametrize("strategy", [pbt22(22, 4), fire(22, 4)], ids=["PBT", "FIRE"])
+def test_a_benchmark_that_learns_under_noise_is_not_doubted(strategy: ramet.Strategy) -> None:
+    result = ramet.run(
+        Quadratic(), QUADRATIC_SPACE, strategy, steps=20 * TURN_STEPS, mode="max", seed=0
+    )
+    assert find_doubts(result) == []
 
 
 class NegatedNoise(Noise):
