@@ -250,7 +250,7 @@ def test_a_run_is_done_when_everybody_has_used_the_budget() -> None:
         )
 
     assert population.done
-    assert population.finished(0)
+    assert population.is_finished(0)
 
 
 def test_who_rests_spends_its_steps_and_is_not_waited_for() -> None:

@@ -229,7 +229,7 @@ def next_events(
     """Draw something that can happen to a population next."""
     subjects = st.sampled_from(now.members)
     # Who has used its budget trains no more.
-    going = [member for member in now if not now.finished(member.id)]
+    going = [member for member in now if not now.is_finished(member.id)]
     ids = st.integers(0, len(now) - 1)
     latest = st.lists(st.none() | finite, min_size=1, max_size=TURN_STEPS)
     flags = {name: st.booleans() for name in ("weights", "hparams", "whole_curve")}

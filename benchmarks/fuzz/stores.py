@@ -22,13 +22,12 @@ from ramet import history
 from ramet.cli.view import View
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.errors import RametError
+from ramet.history.ancestry import describe_survivors, payoffs
 from ramet.history.doctor import examine
-from ramet.history.effects import payoffs
 from ramet.history.exporting import Format, export
 from ramet.history.fire import evaluations
-from ramet.history.follower import Follower
+from ramet.history.following import Follower
 from ramet.history.frames import Table, columns
-from ramet.history.survivors import describe_survivors
 from ramet.places import existing
 from ramet.report.page import page
 from ramet.store import summary

@@ -1,8 +1,8 @@
 """Comparing learning curves as FIRE PBT does (Dalibard & Jaderberg, 2021, arXiv 2109.13800).
 
-A curve is its scores, evenly spaced in training steps. Two of them are compared where they have
-similar scores, which may be at different steps: that is how fast each improves from there. In all
-functions here a point that is not finite counts as the lowest score that is in either curve.
+A curve is a sequence of scores, evenly spaced in training steps. Two curves are compared from where
+their scores are similar, which may be at different steps, to see which one improves faster. In all
+functions here, a point that is not finite counts as the lowest score of the two curves.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,16 +25,21 @@ __all__ = [
 ]
 
 Floats: TypeAlias = NDArray[np.float64]
-# What smooths a curve before sections are looked for. It must follow a shift of its scores.
+# Smooths a curve. Adding a constant to the scores must add it to the smoothed curve.
 Smoother: TypeAlias = Callable[[Floats], Floats]
 
-
-# The size of the largest scores that are told apart.
+# Scores of larger size are clipped, so that differences of scores are finite.
 LARGEST = np.finfo(np.float64).max / 8
 
 
 class Overlap(NamedTuple):
-    """The sections of two curves that start from similar scores: where, and of how many points."""
+    """The sections of two curves that start from similar scores.
+
+    Args:
+        first: The index at which the section of the first curve starts.
+        second: The index at which the section of the second curve starts.
+        length: The number of points in each section.
+    """
 
     first: int
     second: int
@@ -42,18 +47,18 @@ class Overlap(NamedTuple):
 
 
 class _Curves(NamedTuple):
-    """Two curves, as they are and smoothed."""
+    """Two curves, as measured and smoothed."""
 
     a: Floats
     b: Floats
     smooth_a: Floats
     smooth_b: Floats
 
-    def swapped(self) -> "_Curves":
+    def swap(self) -> "_Curves":
         return _Curves(self.b, self.a, self.smooth_b, self.smooth_a)
 
     def overlap(self) -> Overlap | None:
-        """Find where the lower start first reaches the higher one."""
+        """Find where the curve that starts lower first reaches the start of the other."""
         start_a, start_b = self.smooth_a[0], self.smooth_b[0]
         first = _first(self.smooth_a >= start_b) if start_a < start_b else 0
         second = 0 if start_a < start_b else _first(self.smooth_b >= start_a)
@@ -69,7 +74,13 @@ class _Curves(NamedTuple):
 def overlap(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) -> Overlap | None:
     """Return the sections where two curves can be compared; None if neither reaches the other.
 
-    The one that starts lower begins where, smoothed, it first reaches the other's start.
+    The section of the curve that starts lower begins where that curve, smoothed, first reaches the
+    start of the other one.
+
+    Args:
+        a: The scores of the first curve.
+        b: The scores of the second curve.
+        smoother: Smooths both curves before the sections are looked for.
 
     >>> overlap([0, 1, 2, 3, 4, 5, 6], [2.5, 4.5, 6.5, 8.5])
     Overlap(first=3, second=0, length=4)
@@ -78,12 +89,17 @@ def overlap(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) -> Overl
 
 
 def best_score_diff(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) -> float:
-    """Return by how much more a curve improves than another, from similar scores on.
+    """Return by how much more the first curve improves than the second, from similar scores on.
 
-    Where they overlap it is the difference of the best scores, as they were measured, in the two
-    sections. A curve that lies strictly above another is lowered by as much as shows it best,
-    and counts only what it then is ahead; 0 if that is nothing. That may be at a single depth,
-    where their starts are level. Swapping the curves changes the sign.
+    Where the curves overlap, this is the difference of the best measured scores in the two
+    sections. A curve that lies strictly above the other is lowered by the amount at which its lead
+    is largest, and that lead is returned, or 0 if it never leads. The only such amount may be the
+    one at which both start level. Swapping the curves changes the sign.
+
+    Args:
+        a: The scores of the first curve.
+        b: The scores of the second curve.
+        smoother: Smooths both curves before the sections are looked for.
 
     >>> best_score_diff([0, 1, 2, 3, 4, 5, 6], [2.5, 4.5, 6.5, 8.5])
     -2.5
@@ -98,17 +114,22 @@ def best_score_diff(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) 
         return float(best_a - curves.b[second : second + length].max())
     if curves.is_above():
         return _lead_when_lowered(curves)
-    if curves.swapped().is_above():
-        return -_lead_when_lowered(curves.swapped())
+    if curves.swap().is_above():
+        return -_lead_when_lowered(curves.swap())
     return 0.0
 
 
 def binomial_test(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) -> float | None:
-    """Return the one-sided p that the first of two curves is above the other where they overlap.
+    """Return the one-sided p of the first curve being above the second where they overlap.
 
-    Their points are compared pair by pair but for the first, from which they start alike; ties
-    count against the first. None without an overlap. The next point depends on the last, so this
-    is a threshold to decide by and no significance.
+    Points are compared pair by pair, without the first pair, where both start alike. Ties count
+    against the first curve. Without an overlap it is None. Each point depends on the one before,
+    so use p as a threshold for decisions and not as a significance.
+
+    Args:
+        a: The scores of the first curve.
+        b: The scores of the second curve.
+        smoother: Smooths both curves before the sections are looked for.
 
     >>> binomial_test([2.5, 4.5, 6.5, 8.5], [0, 1, 2, 3, 4, 5, 6])
     0.125
@@ -127,7 +148,12 @@ def binomial_test(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) ->
 
 
 def dominates(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) -> bool:
-    """Say whether a curve lies strictly above another and never overlaps with it.
+    """Return whether the first curve lies strictly above the second and never overlaps with it.
+
+    Args:
+        a: The scores of the first curve.
+        b: The scores of the second curve.
+        smoother: Smooths both curves before the sections are looked for.
 
     >>> dominates([8, 9, 10], [1, 1, 1])
     True
@@ -139,11 +165,11 @@ def dominates(a: ArrayLike, b: ArrayLike, *, smoother: Smoother = smooth) -> boo
 def _curves(a: ArrayLike, b: ArrayLike, smoother: Smoother) -> _Curves:
     first, second = _scores(a), _scores(b)
     lowest = min(_lowest(first), _lowest(second))
-    first, second = (_filled(curve, lowest) for curve in (first, second))
-    return _Curves(first, second, _smoothed(first, smoother), _smoothed(second, smoother))
+    first, second = (_fill(curve, lowest) for curve in (first, second))
+    return _Curves(first, second, _smooth(first, smoother), _smooth(second, smoother))
 
 
-def _smoothed(curve: Floats, smoother: Smoother) -> Floats:
+def _smooth(curve: Floats, smoother: Smoother) -> Floats:
     smoothed = np.asarray(smoother(curve.copy()), dtype=np.float64)
     if smoothed.shape != curve.shape or not np.isfinite(smoothed).all():
         raise ScoreError(
@@ -161,7 +187,7 @@ def _scores(curve: ArrayLike) -> Floats:
             f"a curve must be a row of at least one score, evenly spaced in steps, but got an "
             f"array of shape {scores.shape}"
         )
-    # Differences must stay numbers; no score is lost but of those that are none.
+    # Clipped, so that differences stay finite.
     return np.where(np.isfinite(scores), scores.clip(-LARGEST, LARGEST), np.nan)
 
 
@@ -169,7 +195,7 @@ def _lowest(curve: Floats) -> float:
     return float(np.min(curve, initial=np.inf, where=np.isfinite(curve)))
 
 
-def _filled(curve: Floats, lowest: float) -> Floats:
+def _fill(curve: Floats, lowest: float) -> Floats:
     finite = np.isfinite(curve)
     if finite.all():
         return curve

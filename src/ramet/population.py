@@ -1,4 +1,4 @@
-"""The population: what every member is at one moment, as an immutable value."""
+"""The population: the state of every member at one moment, as an immutable value."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,17 @@ from ramet.space import Hparams, Space
 Point = tuple[Count, float | None]
 # Which of several equal scores is the best of a run: that of the first turn, or of the latest.
 Ties: TypeAlias = Literal["first", "latest"]
+# Which scores are better.
+Better: TypeAlias = Literal["higher", "lower"]
 
 
 def has_final_score(points: Sequence[Point], step: int) -> bool:
-    """Say whether a turn's points include one of the weights it left, which stand at ``step``."""
+    """Return whether a turn has a score of the weights that it ended with, at ``step``."""
     return bool(points) and points[-1][0] == step
 
 
 def final_score(points: Sequence[Point], step: int) -> float | None:
-    """Return the score of the weights that a turn left; None if there is none, or not finite.
+    """Return the score of the weights that a turn ended with; None if it has no finite one.
 
     >>> final_score([(5, 0.1), (10, 0.2)], 10), final_score([(5, 0.1)], 10)
     (0.2, None)
@@ -30,11 +32,15 @@ def final_score(points: Sequence[Point], step: int) -> float | None:
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """The scores of one stretch of weights: since a member last got weights from elsewhere.
+    """The scores of a member's weights since it last copied weights from another member.
 
-    Its first point is the score that came with those weights. A score that was not finite is NaN.
+    Its first points came with the copy. A score that was not finite is NaN.
 
-    >>> Curve().extended([(5, 0.1), (10, None)])
+    Args:
+        steps: The steps at which the scores were measured, counted along the lineage.
+        scores: The score at each of these steps.
+
+    >>> Curve().extend([(5, 0.1), (10, None)])
     Curve(steps=(5, 10), scores=(0.1, nan))
     """
 
@@ -44,14 +50,18 @@ class Curve(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.steps)
 
-    def extended(self, points: Sequence[Point]) -> "Curve":
-        """Return the curve with more points behind its last."""
+    def extend(self, points: Sequence[Point]) -> "Curve":
+        """Return the curve with more points at its end.
+
+        Args:
+            points: The points, as events have them.
+        """
         # The one `math.nan`, so that equal curves compare equal.
         scores = (math.nan if score is None else score for _, score in points)
         return Curve((*self.steps, *(step for step, _ in points)), (*self.scores, *scores))
 
     def points(self) -> tuple[Point, ...]:
-        """Return the points as events carry them."""
+        """Return the points as events have them, where a score that is not finite is None."""
         return tuple(
             (step, score if math.isfinite(score) else None)
             for step, score in zip(self.steps, self.scores, strict=True)
@@ -59,62 +69,66 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A member's state as a turn left it. Equal contents have equal digests; turns are distinct."""
+    """The saved state of a member at the end of a turn. Equal states have equal digests."""
 
-    # Whose turn made it, and which of its turns.
+    # The member that trained the turn.
     member: Count
+    # The number of the turn.
     turn: Count
     # Steps behind its weights.
     step: Count
-    # Of its bytes, which are stored under it.
+    # The digest of its bytes.
     digest: Digest
 
     @property
     def key(self) -> str:
-        """What it is stored under, which no other turn's has, whatever it left."""
+        """The name that it is stored under, which differs from that of any other turn."""
         return f"{self.member}-{self.turn}-{self.digest}"
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One member. Its id is its place in the population."""
+    """A member of a population."""
 
+    # Its index in the population.
     id: int
+    # Its present hyperparameters.
     hparams: Hparams
-    # Steps of its budget that it has run, or spent without: what `turn_steps` counts.
+    # Steps of its budget that it has used, by training, in lost turns or while it rested.
     trained: int = 0
-    # Steps behind its present weights, along the lineage: what curves and schedules are keyed on.
+    # Steps behind its present weights, along their lineage. Curves and schedules are keyed by them.
     step: int = 0
-    # Turns ended, given up or rested through, which is the number of the next one.
+    # Turns that it ended, lost or rested through, which is the number of its next turn.
     turn: int = 0
+    # The scores of its weights.
     curve: Curve = Curve()
-    # How many of the curve's points came with the weights, from turns of other members.
+    # How many points of the curve came with a copy, from turns of other members.
     inherited: int = 0
-    # Whether it took weights that it has not ended a turn with yet.
+    # Whether it copied weights and has not ended a turn with them yet.
     untried: bool = False
-    # What it goes on from; None before its first turn.
+    # The checkpoint that it continues from; None before its first turn.
     checkpoint: Checkpoint | None = None
-    # Times that its present turn has raised.
+    # Failed attempts at its present turn.
     attempts: int = 0
-    # Turns given up since the last that ended.
+    # Turns lost since the last one that ended.
     failing: int = 0
-    # Whether its last turn was given up, and it has not been given other weights since.
+    # Whether its last turn was lost, and it has not copied weights since.
     lost: bool = False
     # The sub-population it belongs to.
     group: int = 0
     # Whether its scores count for the best of the run.
     ranked: bool = True
-    # What `trained` was when it took another's weights, because its own could not be read.
+    # What `trained` was when it took weights of another member because its own were unreadable.
     reborn: int | None = None
-    # What the strategy keeps about it.
+    # Notes of the strategy about it.
     data: Any = None
 
     @property
     def score(self) -> float | None:
-        """The score that this member's own latest turn ended with: what rules rank by.
+        """The score that this member's own latest turn ended with. Rules rank members by it.
 
         It is None before the first turn, after a turn that was reported without a score, and after
-        a copy of weights, until the member has trained a turn with them: the score that came with
-        them is the donor's. It is NaN if it was not finite, or the turn was given up.
+        a copy of weights until the member has trained a turn with them, because the score that came
+        with them is the donor's. It is NaN if it was not finite, or the turn was lost.
         """
         if self.lost:
             return math.nan
@@ -123,7 +137,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def own_scores(self) -> tuple[float, ...]:
-        """The scores of its curve that its own turns earned, which leaves out what a copy brought.
+        """The scores of its curve from its own turns, without those that came with a copy.
 
         >>> Member(id=0, hparams={}, curve=Curve((5, 10), (0.8, 0.6)), inherited=1).own_scores
         (0.6,)
@@ -132,9 +146,9 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def weights_score(self) -> float | None:
-        """The latest score of its weights, the donor's included, to be shown; None if not finite.
+        """The latest score of its weights, which may be the donor's. It is for showing to people.
 
-        After a turn that was given up it is None as well.
+        It is None if it was not finite, or the last turn was lost.
         """
         scores = self.curve.scores
         if self.lost or not scores or not math.isfinite(scores[-1]):
@@ -143,57 +157,68 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Best(msgspec.Struct, frozen=True, kw_only=True):
-    """The best score that a turn ever ended with, and what it left."""
+    """The best score that a turn has ended with, and the checkpoint of that turn."""
 
     score: float
     checkpoint: Checkpoint
 
-    def rank(self, ties: Ties) -> tuple[float, int, int]:
-        """Return what the best is the greatest by, whichever order the turns arrived in."""
+    def rank(self, ties: Ties, better: Better) -> tuple[float, int, int]:
+        """Return a key that is greatest for the best, whatever order the turns arrived in."""
+        score = self.score if better == "higher" else -self.score
         turn = self.checkpoint.turn
-        return self.score, turn if ties == "latest" else -turn, -self.checkpoint.member
+        return score, turn if ties == "latest" else -turn, -self.checkpoint.member
 
 
-def reaches(best: Best | None, target: float | None) -> bool:
-    """Say whether there is a target, and a score at least as good."""
-    return target is not None and best is not None and best.score >= target
+def reaches(best: Best | None, target: float | None, better: Better) -> bool:
+    """Return whether there is a target, and the best score is at least as good."""
+    if target is None or best is None:
+        return False
+    return best.score >= target if better == "higher" else best.score <= target
 
 
 class Population(msgspec.Struct, frozen=True, kw_only=True):
-    """All members at one moment, and what the run knows besides. Scores are maximised.
+    """All members at one moment, and what else the run knows.
+
+    A strategy gets a population of maximised scores: higher ones are always better, and with
+    ``mode="min"`` they are the negated scores. ``Result.population`` and ``Run.population`` have
+    scores as they were reported, and ``better`` says which ones are better.
 
     ``population[3]`` is member 3.
     """
 
     space: Space
-    # The budget of each member.
+    # The budget of each member, in steps.
     steps: int
     members: tuple[Member, ...]
-    # Rounds ended, in a synchronous run.
+    # Rounds that ended, in a synchronous run.
     round: int = 0
-    # Turns ended, given up or rested through since the last round was over.
+    # Turns ended, lost or rested through since the last round ended.
     arrived: int = 0
     # Turns ended in all.
     turns: int = 0
-    # Times that a turn raised.
+    # Failed attempts at turns.
     failures: int = 0
     # Copies made.
     copies: int = 0
-    # Steps that copies took back: how far the weights given up were ahead of those taken.
+    # Steps that copies undid: by how many the replaced weights were ahead of the copied ones.
     undone: int = 0
+    # The best score so far.
     best: Best | None = None
+    # Which of several equal scores is the best.
     ties: Ties = "latest"
-    # Hyperparameters that some loop left unread in a whole turn.
+    # Which scores are better: "higher" ones in all that a strategy sees.
+    better: Better = "higher"
+    # Hyperparameters that a loop did not read in a whole turn.
     unread: tuple[str, ...] = ()
-    # Whether its workers are to stop, and why: somebody "asked", the "target" was reached, or a
-    # member's "loop" asked.
+    # Whether workers stop once their turns are over.
     stopped: bool = False
+    # Why they stop: a command "asked", the "target" was reached, or a member's "loop" asked.
     why_stopped: str | None = None
-    # Whether a member's loop asked for it, which takes effect once the round is over.
+    # Whether a member's loop asked for a stop, which takes effect when the round is over.
     stop_asked: bool = False
-    # The score at which it ends before its budget.
+    # The score at which the run ends before its budget.
     target: float | None = None
-    # What the strategy keeps about the population.
+    # Notes of the strategy about the population.
     data: Any = None
 
     def __getitem__(self, member: int) -> Member:
@@ -209,14 +234,18 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
         best = f"best {self.best.score:.6g}" if self.best else "no score yet"
         return f"Population({len(self)} members, {self.turns} turns, {self.copies} copies, {best})"
 
-    def finished(self, member: int) -> bool:
-        """Say whether a member has used its budget."""
+    def is_finished(self, member: int) -> bool:
+        """Return whether a member has used its budget.
+
+        Args:
+            member: The id of the member.
+        """
         return self.members[member].trained >= self.steps
 
     @property
     def at_target(self) -> bool:
         """Whether the best score is at least as good as the target."""
-        return reaches(self.best, self.target)
+        return reaches(self.best, self.target, self.better)
 
     @property
     def done(self) -> bool:

@@ -1,7 +1,8 @@
-"""Random generators that are counted, not drawn in order.
+"""Random generators, each found by a key.
 
-Every draw of a run comes from a generator keyed by the run's seed, what the draw is for, and whose
-it is. So no draw depends on which worker came first, and a run killed and resumed draws the same.
+Every random draw of a run comes from a generator that is keyed by the run's seed, the purpose of
+the draw, the member and the turn. No draw depends on which worker came first, and a run that was
+killed and resumed draws the same numbers.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 
 class Purpose(IntEnum):
-    """What a generator is for. A number, once used in a release, keeps its meaning."""
+    """What a generator is for. A number that was in a release keeps its meaning."""
 
     BIRTHS = 0
     INIT = 1
@@ -24,7 +25,7 @@ class Purpose(IntEnum):
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
-    """Return the generator of one purpose and key, always at its beginning.
+    """Return the generator for a purpose and a key, always in its initial state.
 
     >>> first = generator(7, Purpose.TURN, 3, 0).random()
     >>> first == generator(7, Purpose.TURN, 3, 0).random()
@@ -37,14 +38,14 @@ def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
 
 
 class Draws(NamedTuple):
-    """What a turn's draws are keyed by: of which run, whose turn, and which of its turns."""
+    """The key of a turn's random draws: the run's seed, the member, and the number of the turn."""
 
     seed: int
     member: int
     turn: int
 
     def first_weights(self) -> np.random.Generator:
-        """Return the generator that the member's first weights are made with."""
+        """Return the generator for the member's first weights."""
         return generator(self.seed, Purpose.INIT, self.member)
 
     def training(self) -> np.random.Generator:
@@ -53,5 +54,5 @@ class Draws(NamedTuple):
 
 
 def pick(options: Sequence[T], rng: np.random.Generator) -> T:
-    """Draw one option uniformly; several times quicker than ``rng.choice``."""
+    """Draw one option uniformly, several times faster than ``rng.choice``."""
     return options[int(rng.random() * len(options))]

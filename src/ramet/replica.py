@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
-from ramet.population import Best, Member, Population, Ties, reaches
+from ramet.population import Best, Better, Member, Population, Ties, reaches
 from ramet.space import Space
 
 
@@ -36,6 +36,7 @@ class Replica:
     undone: int
     best: Best | None
     ties: Ties
+    better: Better
     unread: tuple[str, ...]
     stopped: bool
     why_stopped: str | None
@@ -74,7 +75,7 @@ class Replica:
     @property
     def at_target(self) -> bool:
         """Whether the best score is at least as good as the target."""
-        return reaches(self.best, self.target)
+        return reaches(self.best, self.target, self.better)
 
     def become(self, population: Population) -> None:
         """Start over from a population."""
@@ -141,7 +142,8 @@ class Replica:
 
     def offer(self, found: Best) -> None:
         """Take a score and its checkpoint for the best if they are better."""
-        if self.best is None or found.rank(self.ties) > self.best.rank(self.ties):
+        rule = self.ties, self.better
+        if self.best is None or found.rank(*rule) > self.best.rank(*rule):
             self.best = found
 
     def _undo(self, members: Mapping[int, Member], fields: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of a turn, packed: how an event holds the numbers that a loop logged."""
+"""The metrics that a loop logged in a turn, packed as bytes for an event."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -10,17 +10,17 @@ import numpy.typing as npt
 from ramet.errors import CorruptLog
 
 Steps: TypeAlias = npt.NDArray[np.int64]
-Numbers: TypeAlias = npt.NDArray[np.float64]
+MetricValues: TypeAlias = npt.NDArray[np.float64]
 
 # Little-endian, on any machine.
 STEP, NUMBER = np.dtype("<i8"), np.dtype("<f8")
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """The values of metrics that have the same steps.
+    """The values of several metrics at the same steps.
 
-    They are bytes, which JSON shows as base64, for two reasons. JSON has neither NaN nor
-    infinities. And every worker reads every event, but none of them reads metrics.
+    They are stored as bytes, which are base64 in JSON. JSON has neither NaN nor infinities; and
+    bytes are quick to skip for workers, which read every event but no metrics.
 
     >>> (series,) = pack({"loss": [(10, 0.5), (20, float("nan"))]})
     >>> [(name, steps.tolist(), values.tolist()) for name, steps, values in series.curves()]
@@ -28,12 +28,12 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     names: tuple[str, ...]
-    # Integers of 8 bytes, counted along the lineage.
+    # Steps behind the weights, as integers of 8 bytes.
     steps: bytes
-    # Floats of 8 bytes: those of the first name, then those of the second, and so on.
+    # Floats of 8 bytes: all values of the first name, then all of the second, and so on.
     values: bytes
 
-    def curves(self) -> Iterator[tuple[str, Steps, Numbers]]:
+    def curves(self) -> Iterator[tuple[str, Steps, MetricValues]]:
         """Yield each metric's name, steps and values."""
         if len(self.values) != len(self.names) * len(self.steps) or len(self.steps) % STEP.itemsize:
             raise CorruptLog(
@@ -47,7 +47,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pack(points: Mapping[str, Sequence[tuple[int, float]]]) -> tuple[Series, ...]:
-    """Return metrics, each with its (step, value) pairs, in as many series as there are steps."""
+    """Pack metrics, given as (step, value) pairs; those with equal steps share a series."""
     by_steps: dict[tuple[int, ...], list[str]] = {}
     for name, pairs in points.items():
         by_steps.setdefault(tuple(step for step, _ in pairs), []).append(name)
@@ -61,8 +61,8 @@ def pack(points: Mapping[str, Sequence[tuple[int, float]]]) -> tuple[Series, ...
     )
 
 
-def _numbers(values: Sequence[float]) -> Numbers:
+def _numbers(values: Sequence[float]) -> MetricValues:
     numbers = np.array(values, NUMBER)
-    # There are many, and equal runs are to have equal logs.
+    # There are many NaNs, and equal runs must write equal bytes.
     numbers[np.isnan(numbers)] = np.nan
     return numbers

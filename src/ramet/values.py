@@ -1,4 +1,4 @@
-"""Hyperparameters as code reads them: by name, nested or dotted, and never by a wrong one."""
+"""Hyperparameters as code reads them: by name, nested or dotted. Unknown names are errors."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from ramet.errors import UnknownHyperparameter
 class Values(Mapping[str, Any]):
     """Values by name, dotted for nested spaces; ``hparams["augment"]`` is the group of that name.
 
-    It remembers what was read, so that a turn can say what its loop left out.
+    It remembers which values were read, so that a turn can report those that its loop never read.
 
     >>> hparams = Values({"lr": 0.1, "augment.p": 0.5})
     >>> hparams["augment"]["p"]
@@ -51,7 +51,7 @@ class Values(Mapping[str, Any]):
         return any(other == full or other.startswith(f"{full}.") for other in self._values)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a value; a name that the space does not have is refused here as anywhere."""
+        """Return a value. An unknown name is an error here too, and ``default`` is ignored."""
         del default
         return self[name]
 
@@ -66,9 +66,9 @@ class Values(Mapping[str, Any]):
         return repr({name: self._values[self._prefix + name] for name in self})
 
     def peek(self) -> dict[str, Any]:
-        """Return all values without counting as having read them."""
+        """Return all values without marking them as read."""
         return dict(self._values)
 
     def unread(self) -> list[str]:
-        """Return the names that nobody has asked for."""
+        """Return the names of the values that were never read."""
         return [name for name in self._values if name not in self._read]

@@ -1,22 +1,22 @@
-r"""Text from elsewhere, made safe to show: nothing in it can act on a terminal.
+r"""Make text safe to show on a terminal.
 
-Names, values and tracebacks come from scripts and from stores, which may be a stranger's. A control
-character in them could set a terminal's title, write to its clipboard, or clear what was said.
+Names, values and tracebacks come from scripts and stores, which may come from strangers. A control
+character in them could set the title of a terminal, write to its clipboard, or clear its screen.
 """
 
 import logging
 
-# Characters of one name or value that are shown.
-LABEL = 200
-# Characters of one message that are shown.
-MESSAGE = 20_000
+# The most characters of a name or value that are shown.
+MAX_LABEL_CHARS = 200
+# The most characters of a message that are shown.
+MAX_MESSAGE_CHARS = 20_000
 
 
 def visible(text: str) -> str:
-    r"""Return text as one line, in which all that cannot be printed is written as an escape.
+    r"""Return text as one line, with escapes for all characters that are not printable.
 
-    These are control characters, line ends, marks that change the direction of text, and halves of
-    characters.
+    These are control characters, line ends, marks that change the direction of text, and lone
+    surrogates.
 
     >>> print(visible("\x1b[31mred\n\u202eevil"), visible("naïve 日本語"))
     \x1b[31mred\n\u202eevil naïve 日本語
@@ -27,7 +27,7 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    r"""Return text in which all that cannot be printed is an escape, but for line ends and tabs.
+    r"""Return text with escapes for what is not printable, except line ends and tabs.
 
     >>> print(visible_lines("first\r\nsecond\x07"))
     first\r
@@ -39,21 +39,21 @@ def visible_lines(text: str) -> str:
 
 
 def label(text: str) -> str:
-    """Return a name or value as it is shown: visible, in one line, and without its middle if long.
+    """Return a name or value as it is shown: printable, on one line, shortened if long.
 
     >>> len(label("x" * 5_000_000))
     200
     """
-    return visible(cut(text, LABEL))
+    return visible(cut(text, MAX_LABEL_CHARS))
 
 
 def message(text: str) -> str:
-    """Return a message as it is shown, without its middle if it is very long."""
-    return visible_lines(cut(text, MESSAGE))
+    """Return a message as it is shown: printable, with a very long middle left out."""
+    return visible_lines(cut(text, MAX_MESSAGE_CHARS))
 
 
 def cut(text: str, most: int) -> str:
-    """Return text of at most so many characters: its beginning and its end.
+    """Shorten text to at most ``most`` characters, its beginning and its end.
 
     >>> cut("0123456789", 5)
     '01…89'
@@ -65,7 +65,7 @@ def cut(text: str, most: int) -> str:
 
 
 class VisibleMessages(logging.Filter):
-    """Makes the messages of log records visible; their fields stay as they are."""
+    """Makes the messages of log records printable and leaves their fields as they are."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         said = record.getMessage()

@@ -1,16 +1,16 @@
-"""How numbers and names are told to people, on terminals and on pages."""
+"""Write numbers and names for people, on terminals and pages."""
 
 from typing import Any
 
 from ramet.visible import label
 
-# Bytes in the next larger unit.
+# The ratio of a unit to the next smaller one.
 KILO = 1_000
 MINUTE_S, HOUR_S = 60, 3600
 
 
 def is_text(value: str) -> bool:
-    r"""Say whether files and logs can hold a text: not with half a character in it.
+    r"""Say whether a text can be written to files and logs: whether it has no lone surrogate.
 
     >>> is_text("naïve"), is_text("\ud83d")
     (True, False)
@@ -19,7 +19,7 @@ def is_text(value: str) -> bool:
 
 
 def encodable(text: str, encoding: str) -> str:
-    r"""Return a text with escapes for what an encoding lacks.
+    r"""Return a text with escapes for the characters that an encoding lacks.
 
     >>> encodable("naïve", "ascii")
     'na\\xefve'
@@ -28,7 +28,7 @@ def encodable(text: str, encoding: str) -> str:
 
 
 def count(number: int, thing: str) -> str:
-    """Say how many there are of a thing.
+    """Write a count with its unit.
 
     >>> count(1, "worker"), count(2_000, "copy")
     ('1 worker', '2,000 copies')
@@ -39,17 +39,17 @@ def count(number: int, thing: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a score as it is read."""
+    """Write a score, with six significant digits."""
     return "-" if value is None else f"{value:.6g}"
 
 
 def value(hparam: Any) -> str:
-    """Return the value of a hyperparameter as it is read."""
+    """Write the value of a hyperparameter."""
     return f"{hparam:.4g}" if isinstance(hparam, float) else label(str(hparam))
 
 
 def size(bytes_: int) -> str:
-    """Say how much that is to store.
+    """Write a number of bytes.
 
     >>> size(0), size(1_300), size(2_500_000_000)
     ('0 bytes', '1.3 kB', '2.5 GB')
@@ -65,7 +65,7 @@ def size(bytes_: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Say how long that is.
+    """Write a duration.
 
     >>> duration(0.0123), duration(7.25), duration(119.7), duration(7300)
     ('12 ms', '7.2 s', '2 min 0 s', '2 h 1 min')

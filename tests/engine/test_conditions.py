@@ -91,7 +91,7 @@ def test_a_process_with_other_threads_than_the_run_is_warned_of(
     train(store, steps=1)
     assert recorded(store) == [Conditions(threads=8)]
     train(store, steps=2)
-    assert caplog.text == ""
+    assert "threads" not in caplog.text
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     train(store, steps=3)
     assert "trained with 8 threads a process and goes on with 2" in caplog.text
@@ -100,7 +100,7 @@ def test_a_process_with_other_threads_than_the_run_is_warned_of(
     # What PyTorch says of itself, once a script has loaded it.
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(get_num_threads=lambda: 8))
     train(store, steps=4)
-    assert caplog.text == ""
+    assert "threads" not in caplog.text
 
 
 def test_a_run_that_is_over_is_not_warned_of_threads(
@@ -128,7 +128,7 @@ def test_another_number_mapped_at_once_is_warned_of(
     place: dict[str, Any] = {"store": tmp_path / "runs.db", "seed": 0, "engine": "vectorized"}
     ramet.run(Together(), SPACE, pbt(), steps=8, mode="max", **place)
     ramet.run(Together(), SPACE, pbt(), steps=12, mode="max", extend=True, **place)
-    assert caplog.text == ""
+    assert "mapped at once" not in caplog.text
     monkeypatch.setattr("tests.engine.stacked.CHUNK", 3)
     with caplog.at_level(logging.WARNING, "ramet"):
         ramet.run(Together(), SPACE, pbt(), steps=16, mode="max", extend=True, **place)

@@ -230,7 +230,7 @@ def test_a_turn_has_the_points_that_it_reported_whatever_they_are() -> None:
     turns = Lineage(log(*each)).turns
     assert [turn.points for turn in turns.values()] == reported
     assert [turn.score for turn in turns.values()] == [0.5, None, None, 0.2, None]
-    assert list(turns.reported()) == [0.5, None, 0.1, 0.2, 0.7]
+    assert list(turns.each_score()) == [0.5, None, 0.1, 0.2, 0.7]
 
 
 def test_turns_of_a_member_must_end_in_order() -> None:

@@ -37,7 +37,7 @@ def test_what_is_shown_says_how_far_the_run_is(capfd: pytest.CaptureFixture[str]
 def test_the_time_left_is_known_after_the_first_turn(capfd: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
-    with Progress("bowl", sign=1, shown=True, seconds=lambda: now[0]) as progress:
+    with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
         progress(run)
         turn = run.ask()
         assert turn is not None

@@ -16,7 +16,7 @@ from ramet.blobs import DirectoryBlobs, MemoryBlobs
 from ramet.digest import digest
 from ramet.engine.workers.loop import work
 from ramet.events import AnyEvent, CheckpointLost, TurnEnded, fold
-from ramet.history.keeping import needed, unneeded
+from ramet.history.keeping import find_needed, find_unneeded
 from ramet.store import MemoryStore, SQLiteStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in
@@ -38,13 +38,13 @@ def test_what_is_unneeded_is_never_needed_later_nor_a_turn_that_has_not_ended(
 ) -> None:
     now = data.draw(st.integers(1, len(log)))
     population = fold(log[:now])
-    gone = set(unneeded([*keys_of(log), *keys_of(log[:now])], population, keep))
+    gone = set(find_unneeded([*keys_of(log), *keys_of(log[:now])], population, keep))
     # With more budget, those that kept the best only go on from it.
     keeps_members = keep != "best" or not population.done or population.best is None
     later = population
     for event in log[now:]:
         later = fold([event], later)
-        assert not keeps_members or not gone & needed(later, keep)
+        assert not keeps_members or not gone & find_needed(later, keep)
     for key in gone:
         member, turn = (int(part) for part in key.split("-")[:2])
         assert turn < population[member].turn
@@ -56,16 +56,16 @@ def test_what_is_pruned_and_what_is_needed_is_all_that_turns_left(
 ) -> None:
     population = fold(log)
     left = [event.checkpoint.key for event in log if isinstance(event, TurnEnded)]
-    gone = set(unneeded(left, population, keep))
-    assert gone | needed(population, keep) >= (set(left) if keep != "all" else set())
-    assert not gone & needed(population, keep)
+    gone = set(find_unneeded(left, population, keep))
+    assert gone | find_needed(population, keep) >= (set(left) if keep != "all" else set())
+    assert not gone & find_needed(population, keep)
 
 
 def test_what_members_left_that_this_run_does_not_have_is_pruned() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     foreign = f"{len(run.population)}-0-{'0' * 32}"
-    assert list(unneeded([foreign], run.population, "lineage")) == [foreign]
-    assert list(unneeded([foreign], run.population, "all")) == []
+    assert list(find_unneeded([foreign], run.population, "lineage")) == [foreign]
+    assert list(find_unneeded([foreign], run.population, "all")) == []
 
 
 @pytest.mark.parametrize("workers", [0, 1])

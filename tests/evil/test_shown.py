@@ -104,7 +104,7 @@ def test_the_progress_display_shows_a_name_so(
     named: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = library.history.load(named)
-    with Progress(ESCAPES, sign=1, shown=True, seconds=lambda: 0.0) as watch:
+    with Progress(ESCAPES, shown=True, seconds=lambda: 0.0) as watch:
         watch(result)
     err = capsys.readouterr().err
     assert r"\x1b]0;pwned\x07" in err

@@ -61,7 +61,7 @@ def test_ancestors_in_a_thinned_lineage_are_those_that_are_kept(result: Result) 
     lineage = result.lineage()
     stands = [lineage.weights(member) for member in range(len(result.population))]
     keys = {(it.member, it.turn) for it in stands if it} | set(list(lineage.turns)[::3])
-    thin = lineage.thinned(keys)
+    thin = lineage.thin(keys)
     assert set(thin.turns) == keys
     for member in range(len(result.population)):
         assert path(thin, member) == [key for key in path(lineage, member) if key in keys]
@@ -74,7 +74,7 @@ def test_a_thinned_turn_has_the_outermost_scores_of_all_that_it_spans() -> None:
     lineage = result.lineage()
     last = lineage.weights(0)
     assert last is not None
-    thin = lineage.thinned({(last.member, last.turn)})
+    thin = lineage.thin({(last.member, last.turn)})
     (turn,) = thin.turns.values()
     whole = [score for it in lineage.behind(last) for _, score in it.points if score is not None]
     told = [score for _, score in turn.points if score is not None]

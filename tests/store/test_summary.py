@@ -18,7 +18,7 @@ from ramet.cli.view import View
 from ramet.digest import digest
 from ramet.events import AnyEvent, Copied, Extended, Logged, TurnEnded, fold
 from ramet.history import Result
-from ramet.history.overview import Overview
+from ramet.history.following import Overview
 from ramet.population import Curve, Population
 from ramet.store import MemoryStore, SQLiteStore, Standing, Store, summary
 from ramet.testing.store_steps import claim, opening
@@ -167,7 +167,7 @@ def test_a_summary_is_as_large_whatever_the_log(tmp_path: Path) -> None:
 def test_a_log_without_a_summary_is_read_page_by_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ramet.history.overview.PAGE", 3)
+    monkeypatch.setattr("ramet.history.following.PAGE_EVENTS", 3)
     asked = []
     store = MemoryStore()
     trained(store, 20)

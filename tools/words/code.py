@@ -26,11 +26,13 @@ NOT_PARTICIPLES = frozenset(
 
 
 def is_participle(name: str) -> bool:
-    """Say whether a function's name begins with a participle.
+    """Say whether a function's name begins with a participle; Python's own names do not count.
 
-    >>> is_participle("_taken_back"), is_participle("read_rows"), is_participle("is_taken")
+    >>> is_participle("_taken_back"), is_participle("is_taken"), is_participle("__reversed__")
     (True, False, False)
     """
+    if name.startswith("__"):
+        return False
     word = name.strip("_").split("_")[0].lower()
     if any(word.removeprefix(prefix) in NOT_PARTICIPLES for prefix in PREFIXES):
         return False

@@ -14,10 +14,9 @@ from ramet.cli.reading import whole
 from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StorePath, output_option
 from ramet.errors import UsageError
 from ramet.history import Result, Trained
-from ramet.history.effects import Payoff, payoffs
+from ramet.history.ancestry import Payoff, describe_survivors, payoffs
 from ramet.history.exporting import Format, export
-from ramet.history.frames import Table, columns, sign_of
-from ramet.history.survivors import describe_survivors
+from ramet.history.frames import Table, columns
 from ramet.visible import label
 
 
@@ -50,7 +49,7 @@ def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
         behind = tree.behind(result.best.checkpoint if member is None else tree.weights(member))
     if as_json:
         for turn in behind:
-            screen.say_json(_as_json(turn, sign_of(result.opening)))
+            screen.say_json(_as_json(turn))
         return
     members = wording.count(len(result.population), "member")
     screen.say(f"{label(result.opening.name)}: {members}. {describe_survivors(tree)}\n")
@@ -61,7 +60,7 @@ def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
         )
     else:
         typer.echo(f"The history of the weights {which}:")
-        screen.show(_path(behind, sign_of(result.opening)))
+        screen.show(_path(behind))
     if effects := list(tree.effects()):
         typer.echo("\nWhat changes did to the score in the turn that followed:")
         screen.show(_payoffs(payoffs(effects, result.opening.space["names"])))
@@ -102,7 +101,7 @@ def export_(
     screen.say(f"{output}: {wording.count(next(number), 'row')} of {table}", err=True)
 
 
-def _path(behind: Sequence[Trained], sign: int) -> Any:
+def _path(behind: Sequence[Trained]) -> Any:
     """Return a table of turns, those of one member with the same values as one row."""
     names = list(behind[0].hparams) if behind else []
     table = screen.table("steps", "member", "by", "score", *names, left=("by",))
@@ -116,7 +115,7 @@ def _path(behind: Sequence[Trained], sign: int) -> Any:
             f"{first.start:,} to {last.stop:,}",
             str(first.member),
             "" if first.edge == "own" else first.edge,
-            wording.number(None if last.score is None else sign * last.score),
+            wording.number(last.score),
             *(wording.value(last.hparams[name]) for name in names),
         )
     return table
@@ -135,13 +134,13 @@ def _payoffs(found: Iterable[Payoff]) -> Any:
     return table
 
 
-def _as_json(turn: Trained, sign: int) -> dict[str, Any]:
+def _as_json(turn: Trained) -> dict[str, Any]:
     return {
         "member": turn.member,
         "turn": turn.number,
         "start": turn.start,
         "stop": turn.stop,
         "edge": turn.edge,
-        "score": None if turn.score is None else sign * turn.score,
+        "score": turn.score,
         "hparams": turn.hparams,
     }

@@ -14,7 +14,7 @@ from ramet.engine.run.checkpoints import Checkpoints
 from ramet.errors import CorruptLog, CorruptStore, NotAStore
 from ramet.events import Stopped
 from ramet.history.doctor import Finding, examine
-from ramet.history.follower import Follower
+from ramet.history.following import Follower
 from ramet.places import existing
 from ramet.store import SQLiteStore
 from ramet.visible import label

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from ramet.visible import LABEL, label, message, visible, visible_lines
+from ramet.visible import MAX_LABEL_CHARS, label, message, visible, visible_lines
 
 # Columns of a line in a file, where no text should be cut off or wrapped.
 UNBOUNDED = 10_000
@@ -77,7 +77,7 @@ def table(*columns: str, left: tuple[str, ...] = ()) -> Rows:
 def worker_name(name: str | None) -> str:
     """Return a worker's name, without its beginning if it is long: the ends of names differ."""
     # The rest of a very long name would be cut off anyway.
-    shown = visible((name or "")[-LABEL:])
+    shown = visible((name or "")[-MAX_LABEL_CHARS:])
     return shown if len(shown) <= WORKER_WIDTH else "…" + shown[1 - WORKER_WIDTH :]
 
 

@@ -13,6 +13,7 @@ from ramet.engine.launch import run as train_run
 from ramet.engine.launch import this_worker
 from ramet.engine.processes.resources import Share, settle_threads
 from ramet.engine.progress import Progress
+from ramet.engine.run.notices import say_doubts
 from ramet.engine.run.opening import Settings
 from ramet.engine.run.options import Options
 from ramet.engine.run.run import Run
@@ -20,7 +21,7 @@ from ramet.engine.run.unfinished import Failures
 from ramet.engine.workers.loop import as_function, work
 from ramet.errors import NoBest
 from ramet.history import Result
-from ramet.history.follower import Follower
+from ramet.history.following import Follower
 from ramet.places import existing
 from ramet.population import Population
 from ramet.wording import count, number
@@ -220,14 +221,15 @@ def worker(
     )
     if not opened.done:
         settle_threads(opened, Share(workers=0))
-    with Progress(name, sign=1 if view.opening.mode == "max" else -1, shown=None) as watch:
+    with Progress(name, shown=None) as watch:
         watch(opened)
         try:
             work(opened, as_function(loaded.train), watch)
         except KeyboardInterrupt as stopped:
             left = f"this worker left run {name!r}, which others may go on with"
             raise type(stopped)(f"{left}; the same command joins it again") from None
-    screen.say(outcome(opened.result()))
+    say_doubts(result := opened.result())
+    screen.say(outcome(result))
 
 
 def outcome(result: Result) -> str:

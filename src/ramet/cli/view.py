@@ -3,8 +3,8 @@
 from typing import Any
 
 from ramet.events import RunOpened
-from ramet.history.overview import Overview
-from ramet.history.state import State, state_of
+from ramet.history.following import Overview, State, state_of
+from ramet.history.reported import report_score
 from ramet.population import Population
 from ramet.store import Seat, Store
 
@@ -55,7 +55,7 @@ class View:
             "copies": population.copies,
             "failures": population.failures,
             "mode": opening.mode,
-            "best": self._reported(population.best.score if population.best else None),
+            "best": population.best.score if population.best else None,
             "workers": len({seat.worker for seat in self.seats if seat.worker}),
             "seed": opening.seed,
         }
@@ -70,7 +70,7 @@ class View:
                 "turn": seat.standing.turn,
                 "trained": seat.standing.trained,
                 "step": seat.standing.step,
-                "score": self._reported(seat.standing.score),
+                "score": report_score(seat.standing.score, self.opening.mode),
                 "copies": copies[seat.standing.member],
                 "worker": seat.worker,
                 "silent_s": seat.silent_s,
@@ -88,7 +88,3 @@ class View:
         return sorted(rows, key=lambda row: (row["score"] is None, sign * (row["score"] or 0.0)))[
             :room
         ]
-
-    def _reported(self, score: float | None) -> float | None:
-        """Return a score as it was reported, which the run maximised."""
-        return score if score is None or self.opening.mode == "max" else -score

@@ -17,6 +17,7 @@ from ramet.engine.processes.pool import check_interpreter, train_in_processes
 from ramet.engine.processes.resources import Share, settle_threads
 from ramet.engine.processes.script import warn_unless_it_runs_again
 from ramet.engine.progress import Progress
+from ramet.engine.run.notices import say_doubts
 from ramet.engine.run.opening import Settings, said_mode
 from ramet.engine.run.options import Options
 from ramet.engine.run.run import Run
@@ -140,7 +141,7 @@ def run(
             _say_joined(opened, others)
         over = opened.over
         threads = share.default if over else settle_threads(opened, share)
-        with Progress(name, sign=1 if mode == "max" else -1, shown=progress) as watch:
+        with Progress(name, shown=progress) as watch:
             watch(opened)
             try:
                 if together is not None:
@@ -151,7 +152,8 @@ def run(
                     train_in_processes(opened, job, share.environments(threads), watch=watch)
             except KeyboardInterrupt as stopped:
                 raise type(stopped)(_how_to_go_on(opened, where)) from None
-        return opened.result()
+        say_doubts(result := opened.result())
+        return result
     finally:
         where.close()
 

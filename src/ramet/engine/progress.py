@@ -22,7 +22,7 @@ class Watched(Protocol):
 
     @property
     def population(self) -> Population:
-        """The population as it is known to be."""
+        """The population as it is known to be, with scores as they were reported."""
         ...
 
 
@@ -33,18 +33,17 @@ class Progress:
         self,
         name: str,
         *,
-        sign: int,
         shown: bool | None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
-        self._sign = sign
         self._shown = sys.stderr.isatty() if shown is None else shown
         self._live: Live | None = None
         self._seconds = seconds
         self._began = self._looked = seconds()
         # Steps that were there before this process began, which say nothing about its speed.
         self._before: int | None = None
+        self._run: Watched | None = None
 
     def __enter__(self) -> Self:
         if self._shown:
@@ -68,6 +67,8 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         if self._live is not None:
+            if self._run is not None:
+                self._show(self._live, self._run, self._seconds())
             self._live.stop()
             if not self._live.console.is_terminal:
                 self._live.console.line()
@@ -79,9 +80,13 @@ class Progress:
         now = self._seconds()
         if self._before is None:
             self._before = _done(run.population)
-        if now - self._looked >= REFRESH_S or run.population.done:
+        self._run = run
+        if now - self._looked >= REFRESH_S:
             self._looked = now
-            self._live.update(self._line(run.population, now - self._began), refresh=True)
+            self._show(self._live, run, now)
+
+    def _show(self, live: "Live", run: Watched, now: float) -> None:
+        live.update(self._line(run.population, now - self._began), refresh=True)
 
     def _line(self, population: Population, elapsed_s: float) -> "Text":
         from rich.text import Text  # noqa: PLC0415 - as in __enter__
@@ -93,7 +98,7 @@ class Progress:
         parts = [
             f"{len(population)} members",
             f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
-            f"best {self._sign * best.score:.5g}" if best else "no score yet",
+            f"best {best.score:.5g}" if best else "no score yet",
             f"{population.copies:,} copies",
             _time_left(done - (self._before or 0), budget - done, elapsed_s),
         ]

@@ -59,7 +59,7 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
                 self.member,
                 checkpoint=self.weights.checkpoint,
                 step=self.weights.checkpoint.step,
-                curve=Curve().extended(self.weights.points),
+                curve=Curve().extend(self.weights.points),
                 inherited=len(self.weights.points),
                 untried=True,
                 lost=False,

@@ -65,6 +65,10 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def fold(events: Iterable[AnyEvent], start: Population | None = None) -> Population:
     """Return the population that events lead to.
 
+    Its scores are those of the events. Events read from a store hold maximised scores;
+    ``Result.events`` holds them as they were reported, and ``fold(result.events)`` is
+    ``result.population``.
+
     Args:
         events: The events, in the order of the log.
         start: The population that the events before these led to; None if these are all.

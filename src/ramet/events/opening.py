@@ -7,7 +7,7 @@ import msgspec
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
 from ramet.laws import Positive, Seed, check_hparams, check_space
-from ramet.population import Member, Population, Ties
+from ramet.population import Better, Member, Population, Ties
 from ramet.replica import Replica
 from ramet.space import Hparams
 
@@ -53,6 +53,9 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     births: tuple[Birth, ...]
     # Logs without this field have "first": pruning has kept the checkpoint of the first.
     ties: Ties = "first"
+    # Which scores are better in the events that follow. Stores hold maximised scores, so theirs is
+    # always "higher"; ``Result.events`` has scores as they were reported.
+    better: Better = "higher"
 
     def __post_init__(self) -> None:
         """Rename the "ready" of a strategy in an older log to ``turn_steps``."""
@@ -86,6 +89,11 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
         arrived = sum(birth.rests for birth in self.births)
         replica.become(
             Population(
-                space=space, steps=self.steps, members=members, arrived=arrived, ties=self.ties
+                space=space,
+                steps=self.steps,
+                members=members,
+                arrived=arrived,
+                ties=self.ties,
+                better=self.better,
             )
         )

@@ -49,7 +49,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
             turn=self.turn + 1,
             trained=self.trained,
             step=self.step,
-            curve=before.curve.extended(self.points),
+            curve=before.curve.extend(self.points),
             untried=False,
             checkpoint=checkpoint,
             attempts=0,

@@ -1,8 +1,10 @@
-"""History: what a run's log tells. Reads stores, imports no engine."""
+"""Read what a run has recorded: its result, lineage, schedule and tables."""
 
 from ramet.history.copying import Backup, backup
+from ramet.history.doubts import Doubt, find_doubts
 from ramet.history.fire import evaluations
-from ramet.history.lineage import Copy, Effect, Lineage
+from ramet.history.lineage import Lineage
+from ramet.history.records import CopyRecord, Effect
 from ramet.history.replayed import Replayed
 from ramet.history.result import Result, load
 from ramet.history.snapshot import Snapshot
@@ -10,7 +12,8 @@ from ramet.history.turns import Trained
 
 __all__ = [
     "Backup",
-    "Copy",
+    "CopyRecord",
+    "Doubt",
     "Effect",
     "Lineage",
     "Replayed",
@@ -19,5 +22,6 @@ __all__ = [
     "Trained",
     "backup",
     "evaluations",
+    "find_doubts",
     "load",
 ]

@@ -1,4 +1,4 @@
-"""What a report says of a log besides its lineage: little of each turn, in columns."""
+"""What reports need from a log besides its lineage, a few bytes for each turn."""
 
 import math
 from array import array
@@ -9,7 +9,7 @@ from ramet.events import AttemptFailed, CheckpointLost, LeftUnread, Logged, Turn
 
 
 class Attempt(NamedTuple):
-    """A turn that ended, or an attempt at one that failed."""
+    """A turn that ended, or a failed attempt at one."""
 
     worker: str
     # Seconds since the epoch at which it ended.
@@ -21,7 +21,7 @@ class Attempt(NamedTuple):
 
 
 class Attempts:
-    """All attempts in the order of the log, each in a few bytes."""
+    """All attempts in the order of the log, kept in columns."""
 
     def __init__(self) -> None:
         self._workers: dict[str, int] = {}
@@ -40,18 +40,18 @@ class Attempts:
 
     @property
     def trained_s(self) -> float:
-        """How long all of them took, as far as is known."""
+        """How long all attempts took together, of those with a known time."""
         return sum(took for took in self._took if not math.isnan(took))
 
-    def ended(self, keys: Collection[tuple[int, int]]) -> Iterator[float]:
-        """Yield how long each of some members' turns took, of those that ended; 0 is unknown."""
+    def find_durations(self, keys: Collection[tuple[int, int]]) -> Iterator[float]:
+        """Yield how long each of these turns took, if it ended; 0 if that is unknown."""
         columns = self._member, self._turn, self._took, self._failed
         for member, turn, took, failed in zip(*columns, strict=True):
             if not failed and (member, turn) in keys:
                 yield 0.0 if math.isnan(took) else took
 
     def add(self, logged: Logged, event: TurnEnded | AttemptFailed) -> None:
-        """Take in an attempt that a log tells of."""
+        """Add an attempt from the log."""
         self._who.append(self._workers.setdefault(logged.worker, len(self._workers)))
         self._at.append(logged.at)
         self._took.append(math.nan if logged.took_s is None else logged.took_s)
@@ -61,22 +61,22 @@ class Attempts:
 
 
 class Account:
-    """What a log tells of, without the log."""
+    """What reports need from a log, which need not be kept."""
 
     def __init__(self, log: Iterable[Logged] = ()) -> None:
-        # How many there are.
+        # The number of events.
         self.events = 0
         # When the first and the last were written, in seconds since the epoch.
         self.began = self.ended = math.nan
         self.attempts = Attempts()
-        # What went wrong.
+        # Events about failures.
         self.wrong: list[Logged] = []
-        # The turns that logged metrics.
+        # Turns that logged metrics.
         self.measured: list[TurnEnded] = []
         self.read(log)
 
     def read(self, log: Iterable[Logged]) -> None:
-        """Take in what is new of the log."""
+        """Add new events of the log."""
         for logged in log:
             event = logged.event
             if not self.events:

@@ -1,4 +1,4 @@
-"""Copies of stores, with their checkpoints, while runs in them go on."""
+"""Copy a store and its checkpoints while runs in it go on."""
 
 import os
 import shutil
@@ -16,22 +16,28 @@ from ramet.blobs import DirectoryBlobs
 from ramet.blobs.collecting import Collecting, sync
 from ramet.errors import StoreError, UsageError
 from ramet.history.doctor import examine
-from ramet.history.follower import Follower
-from ramet.history.keeping import needed
+from ramet.history.following import Follower
+from ramet.history.keeping import find_needed
 from ramet.places import CHECKPOINTS, existing
 from ramet.store import SQLiteStore
 
-# How often a run at work may delete what its record has just named, before that is given up.
-ATTEMPTS = 100
+# Attempts at a copy whose checkpoints a run deletes meanwhile.
+MAX_COPY_ATTEMPTS = 100
 
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a copy of a store holds."""
+    """A copy of a store.
+
+    Args:
+        path: The file of the copy.
+        runs: The number of runs in it.
+        checkpoints: The number of checkpoints beside it.
+        size: The size of the file and the checkpoints, in bytes.
+    """
 
     path: str
     runs: int
     checkpoints: int
-    # Of the file and the checkpoints, in bytes.
     size: int
 
 
@@ -43,15 +49,14 @@ def backup(
 ) -> Backup:
     """Copy a store and the checkpoints that its runs need, as they are at one moment.
 
-    Runs may go on meanwhile. The copy is checked as by `ramet doctor`, and there once it is whole.
-    Where it is on the same file system, checkpoints are links to the same files, and take no space
-    until the original is pruned.
+    Runs may go on meanwhile. The copy is checked as `ramet doctor` does, and appears once it is
+    complete. On the same file system, its checkpoints are links to the same files, which take no
+    space until the original is pruned.
 
     Args:
         store: The file of a store.
-        target: The file of the copy. Its checkpoints are beside it, as those of any store. Neither
-            may exist.
-        blobs: Where the checkpoints are, if not beside the store.
+        target: The file of the copy, which must not exist; nor may its folder of checkpoints.
+        blobs: Where the checkpoints are, if they are not beside the store.
     """
     final = Path(target).absolute()
     _check_free(final)
@@ -60,9 +65,9 @@ def backup(
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with _draft(final) as draft:
-            record, copies = _copied(cast(SQLiteStore, source), kept, draft)
+            record, copies = _copy(cast(SQLiteStore, source), kept, draft)
             _check_whole(record, copies, Path(store))
-            made = _told(record, copies, final)
+            made = _describe(record, copies, final)
             _publish(draft, final)
     except OSError as error:
         raise StoreError(
@@ -80,14 +85,14 @@ def _check_free(final: Path) -> None:
     names = [final, _beside(final), *(Path(f"{final}{suffix}") for suffix in ("-wal", "-shm"))]
     if taken := [name for name in names if os.path.lexists(name)]:
         raise UsageError(
-            f"a backup must go where there is nothing yet, but {taken[0]} is there already. It was "
-            f"left as it is; name another file"
+            f"the files of a backup must not exist yet, but {taken[0]} does. It was left as it is; "
+            f"name another file"
         )
 
 
 @contextmanager
 def _draft(final: Path) -> Iterator[Path]:
-    """Give a path on the same file system, in a folder that is gone afterwards."""
+    """Yield a path on the same file system, in a folder that is deleted afterwards."""
     folder = tempfile.mkdtemp(prefix=f".{final.name[:100]}.", dir=final.parent)
     try:
         yield Path(folder) / final.name
@@ -95,21 +100,21 @@ def _draft(final: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copied(
+def _copy(
     source: SQLiteStore, kept: DirectoryBlobs, draft: Path
 ) -> tuple[SQLiteStore, DirectoryBlobs]:
-    """Copy the record, and then the checkpoints that it needs; repeat if some are deleted by then.
+    """Copy the record and then the checkpoints that it needs; repeat if some were deleted.
 
-    Those that are there at the record's moment are held at once, so that this is rare.
+    Checkpoints are held while the record is copied, so that this is rare.
     """
     copies = DirectoryBlobs(_beside(draft))
     missing: set[tuple[str, str]] = set()
     with Collecting(kept, copies) as collecting:
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_COPY_ATTEMPTS):
             before = missing
             source.copy_to(draft, meanwhile=partial(_hold, collecting, source.runs()))
             missing = _missing(SQLiteStore(draft, read_only=True), kept, collecting)
-            # What is missing twice was not there to begin with.
+            # What is missing twice was missing before the copy began.
             if missing == before or not missing:
                 break
     _end_leases(draft)
@@ -117,7 +122,7 @@ def _copied(
 
 
 def _end_leases(draft: Path) -> None:
-    """Let go of all members: who holds them works on the original."""
+    """End all leases of the copy: their workers train the original."""
     store = SQLiteStore(draft)
     for run in store.runs():
         for worker in {seat.worker for seat in store.seats(run) if seat.worker}:
@@ -128,11 +133,11 @@ def _end_leases(draft: Path) -> None:
 def _missing(
     record: SQLiteStore, kept: DirectoryBlobs, collecting: Collecting
 ) -> set[tuple[str, str]]:
-    """Keep what a record needs; return what of it is not there."""
+    """Keep the checkpoints that a record needs; return those that are missing."""
     return {
         (run, key)
         for run in record.runs()
-        for key in collecting.keep(run, _wanted(record, kept, run))
+        for key in collecting.keep(run, _find_wanted(record, kept, run))
     }
 
 
@@ -141,10 +146,10 @@ def _hold(collecting: Collecting, runs: list[str]) -> None:
         collecting.hold(run)
 
 
-def _wanted(record: SQLiteStore, kept: DirectoryBlobs, run: str) -> set[str]:
+def _find_wanted(record: SQLiteStore, kept: DirectoryBlobs, run: str) -> set[str]:
     view = Follower(record, run)
     there = kept.sizes(run).keys() if view.opening.keep == "all" else set()
-    return needed(view.population, view.opening.keep) | there
+    return find_needed(view.population, view.opening.keep) | there
 
 
 def _check_whole(record: SQLiteStore, copies: DirectoryBlobs, store: Path) -> None:
@@ -156,7 +161,7 @@ def _check_whole(record: SQLiteStore, copies: DirectoryBlobs, store: Path) -> No
         )
 
 
-def _told(record: SQLiteStore, copies: DirectoryBlobs, final: Path) -> Backup:
+def _describe(record: SQLiteStore, copies: DirectoryBlobs, final: Path) -> Backup:
     runs = record.runs()
     sizes = [size for run in runs for size in copies.sizes(run).values()]
     whole = record.path.stat().st_size + sum(sizes)
@@ -164,7 +169,7 @@ def _told(record: SQLiteStore, copies: DirectoryBlobs, final: Path) -> Backup:
 
 
 def _publish(draft: Path, final: Path) -> None:
-    """Have the copy appear: its checkpoints first, so that no one finds it without them."""
+    """Move the copy to its place, checkpoints first, so that it is never seen without them."""
     sync(below for below, _, _ in os.walk(draft.parent))
     there = _beside(draft).exists()
     if there:
@@ -179,12 +184,12 @@ def _publish(draft: Path, final: Path) -> None:
 
 
 def _appear(draft: Path, final: Path) -> None:
-    """Give a file its name, which must not have been taken meanwhile."""
+    """Move a file to its name, unless there is a file of that name by now."""
     try:
         final.hardlink_to(draft)
     except FileExistsError:
         raise
-    except OSError:  # There are no links on this file system.
+    except OSError:  # The file system has no hard links.
         if final.exists():
             raise
         draft.rename(final)

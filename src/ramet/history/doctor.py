@@ -1,4 +1,4 @@
-"""The doctor: holds a run's record against the promises that docs/architecture.md numbers."""
+"""Check a run's record against the promises that docs/architecture.md numbers."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ from ramet.events import (
     fold,
     follow,
 )
-from ramet.history.keeping import needed
+from ramet.history.keeping import find_needed
 from ramet.population import Population
 from ramet.replica import Replica
 from ramet.state.codec import decode
@@ -28,53 +28,54 @@ from ramet.store.summary import Summary, summarize
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that should not be so."""
+    """A broken promise."""
 
-    # The promise that is broken: "I4".
+    # The number of the promise, such as "I4".
     promise: str
+    # A sentence that says what is wrong.
     what: str
-    # The checkpoint that it is about, if it is about one.
+    # The checkpoint that is concerned, if one is.
     key: str | None = None
 
 
 def examine(store: Store, blobs: Blobs, run: str) -> list[Finding]:
-    """Return what is wrong with a run, which should be nothing."""
+    """Return all that is wrong with a run."""
     return [*log_findings(store, run), *checkpoint_findings(store, blobs, run)]
 
 
 def log_findings(store: Store, run: str) -> list[Finding]:
-    """Return where the log is not whole, tells what cannot be, or is not how members stand."""
+    """Return where the log has gaps, is impossible, or differs from how members stand."""
     try:
-        # First, so that the log has all that it sums up.
+        # Read first, so that the log has all events that it sums up.
         summary = store.summary(run)
         seats, log = _at_rest(store, run)
-        # Each asks of the log what the one before it has found to be so.
+        # Each check relies on what the one before it has found to be in order.
         findings = list(_numbering(log)) or list(_story(run, log))
-        findings = findings or list(_standings(_folded(log), seats))
-        return findings or list(_summed_up(run, summary, log))
+        findings = findings or list(_standings(_fold(log), seats))
+        return findings or list(_check_summary(run, summary, log))
     except StoreError as error:
         return [Finding(promise="I4", what=f"the record cannot be read: {error}")]
 
 
 def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:
-    """Return which of the checkpoints that should be there are not, as they were written."""
+    """Return the needed checkpoints that are missing or damaged."""
     try:
-        population = _folded(store.events(run))
+        population = _fold(store.events(run))
         keep = store.opening(run).keep
     except StoreError:
         return []
     findings = [
         finding
-        for key in sorted(needed(population, keep))
+        for key in sorted(find_needed(population, keep))
         for finding in _checkpoint(blobs, run, key)
     ]
-    # What a run at work has pruned meanwhile is nobody's loss.
-    still = needed(_folded(store.events(run)), keep)
+    # Those that a run at work has pruned meanwhile are no longer needed.
+    still = find_needed(_fold(store.events(run)), keep)
     return [finding for finding in findings if finding.key in still]
 
 
 def _at_rest(store: Store, run: str) -> tuple[list[Seat], list[Logged]]:
-    """Return how members stand, and the log that led there, of a run that may be at work."""
+    """Return how members stand, and the log that led there, although the run may go on."""
     log = store.events(run)
     while True:
         seats = store.seats(run)
@@ -84,7 +85,7 @@ def _at_rest(store: Store, run: str) -> tuple[list[Seat], list[Logged]]:
         log += news
 
 
-def _folded(log: list[Logged]) -> Population:
+def _fold(log: list[Logged]) -> Population:
     return fold(logged.event for logged in log)
 
 
@@ -97,14 +98,14 @@ def _numbering(log: list[Logged]) -> Iterator[Finding]:
 
 
 def _story(run: str, log: list[Logged]) -> Iterator[Finding]:
-    """Yield what no run can have written, up to where nothing can follow."""
+    """Yield the events that no run can have written, up to the first that cannot be applied."""
     replica = Replica()
     made: set[str] = set()
     for logged in log:
         try:
             found = list(_event(logged.event, replica, made, f"event {logged.number}"))
         except LookupError:
-            found = []  # What it is about is not there, which applying it says.
+            found = []  # Applying the event says what is missing.
         yield from found
         try:
             follow([logged], replica, run)
@@ -156,7 +157,7 @@ def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:
             yield Finding(promise="I4", what=what)
 
 
-def _summed_up(run: str, summary: Summary | None, log: list[Logged]) -> Iterator[Finding]:
+def _check_summary(run: str, summary: Summary | None, log: list[Logged]) -> Iterator[Finding]:
     if summary is not None and summary != summarize(None, log[: summary.last + 1], run):
         what = f"the summary of events 0 to {summary.last} is not what these lead to"
         yield Finding(promise="I4", what=what)

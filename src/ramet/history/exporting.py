@@ -1,4 +1,4 @@
-"""A run's tables as data frames of pandas and Polars, and as files."""
+"""Tables of a run as data frames of pandas and Polars, and as files."""
 
 import csv
 import io
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-# What a cell begins with that spreadsheets evaluate (OWASP: CSV injection), or our own escape.
+# Cells that begin so are evaluated by spreadsheets (OWASP: CSV injection), or look escaped.
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
 
 def as_pandas(rows: Sequence[Row], columns: Sequence[str]) -> "pd.DataFrame":
-    """Return rows as a data frame of pandas."""
+    """Return rows as a pandas data frame."""
     try:
         import pandas as pd  # noqa: PLC0415 - the user's, and slow to import
     except ImportError as error:
@@ -30,7 +30,7 @@ def as_pandas(rows: Sequence[Row], columns: Sequence[str]) -> "pd.DataFrame":
 
 
 def as_polars(rows: Sequence[Row], columns: Sequence[str]) -> "pl.DataFrame":
-    """Return rows as a data frame of Polars."""
+    """Return rows as a Polars data frame."""
     try:
         import polars as pl  # noqa: PLC0415 - the user's, and slow to import
     except ImportError as error:
@@ -41,10 +41,10 @@ def as_polars(rows: Sequence[Row], columns: Sequence[str]) -> "pl.DataFrame":
 
 
 def export(rows: Iterable[Row], columns: Sequence[str], to: BinaryIO, format_: Format) -> None:
-    """Write rows to a file. Parquet is written by Polars.
+    """Write rows to a file. Parquet needs Polars.
 
-    Text in a CSV file that a spreadsheet would take for a formula has an apostrophe in front, and
-    so has text that begins with one, so that taking one away gives back what was there.
+    In a CSV file, text that a spreadsheet would take for a formula gets an apostrophe in front. So
+    does text that begins with one, so that removing one apostrophe restores the text.
     """
     match format_:
         case "csv":
@@ -64,7 +64,7 @@ def export(rows: Iterable[Row], columns: Sequence[str], to: BinaryIO, format_: F
 
 
 def _harmless(cell: Any) -> Any:
-    """Return a cell that no spreadsheet evaluates; numbers stay numbers.
+    """Escape a cell that a spreadsheet would evaluate; numbers stay numbers.
 
     >>> _harmless("=1+1"), _harmless("'tis"), _harmless("flip"), _harmless(-1.5)
     ("'=1+1", "''tis", 'flip', -1.5)
@@ -73,7 +73,7 @@ def _harmless(cell: Any) -> Any:
 
 
 def _alike(values: list[Any]) -> list[Any]:
-    """Return the values of a choice among several kinds as text, since a column has one kind."""
+    """Return values of several types as text, because a column has one type."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float} or len(kinds) <= 1:
         return values

@@ -1,4 +1,4 @@
-"""What FIRE noted in a run's log: who was rated how, who was evaluated, and how that ended."""
+"""Read FIRE's notes from a run's log: ratings of members, and evaluations with their outcomes."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from ramet.strategies import Evaluation, Rating
 
 
 class Note(NamedTuple):
-    """A note on a member, and the step of the run at which it was made."""
+    """A note about a member, and the step of the run at which it was made."""
 
     step: int
     member: int
@@ -19,10 +19,10 @@ class Note(NamedTuple):
 
 
 def notes(events: Iterable[AnyEvent]) -> Iterator[Note]:
-    """Yield what FIRE noted, in order.
+    """Yield FIRE's notes, in order.
 
-    An evaluation is noted when it begins and, with its outcome, when it ends; a rating whenever it
-    changes.
+    FIRE notes an evaluation when it begins and again, with its outcome, when it ends. It notes a
+    rating whenever that changes.
     """
     step = 0
     for event in events:
@@ -30,20 +30,24 @@ def notes(events: Iterable[AnyEvent]) -> Iterator[Note]:
             case TurnEnded(trained=trained):
                 step = max(step, trained)
             case Annotated(member=int(member), data={"type": "Rating" | "Evaluation"} as data):
-                yield Note(step, member, _noted(data))
+                yield Note(step, member, _read_note(data))
 
 
 def evaluations(events: Iterable[AnyEvent]) -> Iterator[tuple[int, Evaluation]]:
-    """Yield the evaluations that ended, each behind its evaluator, in the order of their ends."""
+    """Yield the evaluations that ended, as pairs of the evaluator's id and the evaluation.
+
+    Args:
+        events: The events of a run, such as ``Result.events``.
+    """
     for note in notes(events):
         if isinstance(note.what, Evaluation) and note.what.outcome is not None:
             yield note.member, note.what
 
 
-def _noted(data: Any) -> Rating | Evaluation:
+def _read_note(data: Any) -> Rating | Evaluation:
     try:
         return msgspec.convert(data, Rating | Evaluation)
     except msgspec.ValidationError as error:
         raise CorruptLog(
-            f"a note of FIRE's must be a rating or an evaluation, but {error}"
+            f"a note of FIRE must be a rating or an evaluation, but {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""A run as tables: of its turns, copies, members and scores, for data frames and files."""
+"""A run as tables of its turns, copies, members, scores and metrics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
@@ -10,7 +10,7 @@ from ramet.history.metrics import curves_of
 
 Table: TypeAlias = Literal["turns", "copies", "members", "scores", "metrics"]
 
-# A row's values by their column. Scores are as they were reported.
+# The values of a row by column.
 Row: TypeAlias = dict[str, Any]
 
 
@@ -18,14 +18,14 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
     """Return a table of a run.
 
     ``turns`` has a row for each turn that ended, ``copies`` for each copy, ``members`` for each
-    member as it stands, ``scores`` for each score, and ``metrics`` for each point of a metric.
-    Values of hyperparameters are in columns such as ``hparams.lr``.
+    member at the end, ``scores`` for each score, and ``metrics`` for each point of a metric.
+    Hyperparameters are in columns such as ``hparams.lr``.
     """
     return list(each_row(table, log, lineage))
 
 
 def each_row(table: Table, log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
-    """Return the same, row by row, because many rows take much memory."""
+    """Yield the rows of a table one by one, which takes less memory than a list."""
     of = _TABLES.get(table)
     if of is None:
         raise UsageError(f"a table must be one of {list(get_args(Table))}, but got {table!r}")
@@ -33,7 +33,7 @@ def each_row(table: Table, log: Sequence[Logged], lineage: Lineage) -> Iterator[
 
 
 def columns(table: Table, opening: RunOpened) -> list[str]:
-    """Return the columns of a table, which it has even without a row."""
+    """Return the columns of a table."""
     names = [f"hparams.{name}" for name in opening.space["names"]]
     return [*_COLUMNS[table], *([] if table in {"scores", "metrics"} else names)]
 
@@ -55,7 +55,6 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 
 def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
     births = lineage.opening.births
-    sign = sign_of(lineage.opening)
     for logged in log:
         event = logged.event
         if not isinstance(event, TurnEnded):
@@ -68,14 +67,14 @@ def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "start": turn.start,
             "stop": turn.stop,
             "trained": event.trained,
-            "score": _shown(turn.score, sign),
+            "score": turn.score,
             "edge": turn.edge,
             "from_member": turn.origin.member if turn.origin else None,
             "from_turn": turn.origin.turn if turn.origin else None,
             "worker": logged.worker,
             "ended_at": logged.at,
             "took_s": logged.took_s,
-            **_named(turn.hparams),
+            **_name_columns(turn.hparams),
         }
 
 
@@ -90,13 +89,12 @@ def _copies(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "trained": copy.trained,
             "weights_step": copy.weights.step if copy.weights else None,
             "weights_from_turn": copy.weights.turn if copy.weights else None,
-            **_named(copy.hparams or dict.fromkeys(lineage.opening.space["names"])),
+            **_name_columns(copy.hparams or dict.fromkeys(lineage.opening.space["names"])),
         }
 
 
 def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
     population = fold(logged.event for logged in log)
-    sign = sign_of(lineage.opening)
     for member in population:
         path = lineage.behind(member.checkpoint)
         yield {
@@ -106,23 +104,22 @@ def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "turns": member.turn,
             "trained": member.trained,
             "step": member.step,
-            "score": _shown(member.weights_score, sign),
+            "score": member.weights_score,
             "founder": path[0].member if path else None,
             "failing": member.failing,
-            **_named(member.hparams),
+            **_name_columns(member.hparams),
         }
 
 
 def _scores(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
     del log
-    sign = sign_of(lineage.opening)
     for turn in lineage.turns.values():
         for step, score in turn.points:
             yield {
                 "member": turn.member,
                 "turn": turn.number,
                 "step": step,
-                "score": _shown(score, sign),
+                "score": score,
             }
 
 
@@ -152,13 +149,9 @@ _TABLES: dict[str, Callable[[Sequence[Logged], Lineage], Iterator[Row]]] = {
 
 
 def sign_of(opening: RunOpened) -> int:
-    """Return what a maximised score is multiplied by to be as it was reported."""
+    """Return 1 if higher scores are better, and -1 if lower ones are."""
     return 1 if opening.mode == "max" else -1
 
 
-def _shown(score: float | None, sign: int) -> float | None:
-    return None if score is None else sign * score
-
-
-def _named(hparams: dict[str, Any]) -> Row:
+def _name_columns(hparams: dict[str, Any]) -> Row:
     return {f"hparams.{name}": value for name, value in hparams.items()}

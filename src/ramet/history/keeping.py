@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps, and which nobody will ever need again."""
+"""Which checkpoints a run needs, and which can be deleted."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,8 +6,8 @@ from ramet.events import Keep
 from ramet.population import Population
 
 
-def needed(population: Population, keep: Keep) -> set[str]:
-    """Return the keys of the checkpoints that must be there, of those that were ever made."""
+def find_needed(population: Population, keep: Keep) -> set[str]:
+    """Return the keys of the checkpoints that a run needs."""
     live = {member.checkpoint.key for member in population if member.checkpoint}
     best = {population.best.checkpoint.key} if population.best else set()
     match keep:
@@ -19,17 +19,17 @@ def needed(population: Population, keep: Keep) -> set[str]:
             return live | best
 
 
-def unneeded(keys: Iterable[str], population: Population, keep: Keep) -> Iterator[str]:
-    """Yield the keys that no member needs any more, nor ever will.
+def find_unneeded(keys: Iterable[str], population: Population, keep: Keep) -> Iterator[str]:
+    """Yield the keys of checkpoints that no member will ever need again.
 
-    A checkpoint of a turn that has ended comes into no member's hands again once it is in none. One
-    of a turn that has not ended may be about to be committed, and stays. So this holds however old
-    the view of the population is that it is asked with, and needs no clock. What an earlier run of
-    the same name left, of a member that this one does not have, nobody can need.
+    Members only copy what another member stands on. So a checkpoint of an ended turn is not needed
+    again once no member stands on it. A checkpoint of a turn that has not ended may be about to be
+    committed, and is kept. This is true for any earlier view of the population, and needs no clock.
+    Checkpoints of members that the run does not have are of an earlier run of the same name.
     """
     if keep == "all":
         return
-    kept = needed(population, keep)
+    kept = find_needed(population, keep)
     for key in keys:
         member, turn = (int(number) for number in key.split("-", 2)[:2])
         ended = member >= len(population) or turn < population[member].turn

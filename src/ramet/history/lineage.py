@@ -6,57 +6,31 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import NamedTuple
 
-from ramet.domains import Value, exact
+from ramet.domains import exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
-from ramet.history.thinning import thinned
-from ramet.history.turns import FRESH, Ends, Key, Trained, Turns
+from ramet.history.records import CopyRecord, Effect
+from ramet.history.turns import FRESH, Ends, Key, Trained, Turns, thin
 from ramet.population import Checkpoint
 from ramet.space import Hparams, same
 
 
-class Copy(NamedTuple):
-    """A copy: who took what of whom, before which of its turns."""
-
-    member: int
-    source: int
-    kind: str
-    # The member's next turn.
-    turn: int
-    # Steps of its budget that the member had used.
-    trained: int
-    # What it took of each; None if it took no weights, or no hyperparameters.
-    weights: Checkpoint | None
-    hparams: Hparams | None
-
-
-class Effect(NamedTuple):
-    """A value other than the weights were trained with before, and what the score then did."""
-
-    member: int
-    # The turn that was trained with it.
-    turn: int
-    name: str
-    before: Value
-    after: Value
-    # What the turn added to the score; None where either score was not finite, or there was none,
-    # or where they are further apart than a float can be.
-    gain: float | None
-    # The same, less what the others' turns of that number added at the median.
-    ahead: float | None
-
-
 class Lineage:
-    """The family tree of a run's weights. Scores are as the run maximised them."""
+    """The family tree of a run's weights.
+
+    Its scores are those of the events: as they were reported, with ``Result.events``.
+
+    Args:
+        events: A run's events, from the first one on.
+    """
 
     def __init__(self, events: Iterable[AnyEvent]) -> None:
         # In the order in which they ended.
         self.turns = Turns()
         # In the order in which they were made.
-        self.copies: list[Copy] = []
-        # What each member stood on.
+        self.copies: list[CopyRecord] = []
+        # The checkpoints that each member stood on.
         self._stood: dict[int, _Stood] = {}
         self.opening = self._read(iter(events))
 
@@ -67,9 +41,11 @@ class Lineage:
         return [self.turns.at(place) for place in self._path(checkpoint)]
 
     def weights(self, member: int, trained: int | None = None) -> Checkpoint | None:
-        """Return what a member stood on when it had used so many steps of its budget; None is now.
+        """Return the checkpoint that a member stood on; None if it had ended no turn.
 
-        Nothing comes back for weights that no turn has ended with yet.
+        Args:
+            member: The id of the member.
+            trained: Steps of its budget that it had used by then; None is the end of the log.
         """
         if member not in self._stood:
             raise UsageError(
@@ -78,13 +54,20 @@ class Lineage:
         return self._stood[member].at(trained)
 
     def ancestors(self, member: int, trained: int | None = None) -> list[Trained]:
-        """Return the turns behind a member's weights, now or at some step of its budget."""
+        """Return the turns behind a member's weights, the first one first.
+
+        Args:
+            member: The id of the member.
+            trained: Steps of its budget that it had used by then; None is the end of the log.
+        """
         return self.behind(self.weights(member, trained))
 
     def common_ancestor(self, *members: int, trained: int | None = None) -> Trained | None:
         """Return the latest turn that is behind the weights of all these members, if there is one.
 
-        Without members, of all.
+        Args:
+            members: The ids of the members; without any, all members count.
+            trained: Steps of their budget that they had used by then; None is the end of the log.
         """
         kept = [self.weights(member, trained) for member in members or self._stood]
         paths = [self._path(checkpoint) if checkpoint else array("q") for checkpoint in kept]
@@ -96,7 +79,11 @@ class Lineage:
         return None if common is None else self.turns.at(common)
 
     def founders(self, trained: int | None = None) -> Counter[int]:
-        """Return how many members go back to each of those first weights that survive."""
+        """Return which members' first weights survive, and in how many members.
+
+        Args:
+            trained: Steps of their budget that they had used by then; None is the end of the log.
+        """
         return Counter(
             self.turns.members[self._path(kept)[0]]
             for member in self._stood
@@ -104,7 +91,11 @@ class Lineage:
         )
 
     def effects(self, name: str | None = None) -> Iterator[Effect]:
-        """Yield each change of a hyperparameter, or of one, along the weights that it was of."""
+        """Yield each change of a hyperparameter along the lineage of the weights.
+
+        Args:
+            name: The hyperparameter; None is all of them.
+        """
         names = self.opening.space["names"]
         if name is not None and name not in names:
             raise UnknownHyperparameter(f"the run's hyperparameters are {names}, but got {name!r}")
@@ -122,19 +113,19 @@ class Lineage:
                     values = before[changed], after[changed]
                     yield Effect(member, number, changed, *values, gain, ahead)
 
-    def thinned(self, keys: Collection[Key]) -> "Lineage":
-        """Return the lineage of some turns, each of which spans those left out in front of it.
+    def thin(self, keys: Collection[Key]) -> "Lineage":
+        """Return a lineage of these turns alone, each of which spans those left out before it.
 
-        Of the scores in between, it has the lowest and the highest of each turn's span.
+        Of the scores of a span, it keeps the lowest and the highest.
         """
         found = object.__new__(Lineage)
-        found.turns, found.copies = thinned(self.turns, keys), []
+        found.turns, found.copies = thin(self.turns, keys), []
         found.opening, found._stood = self.opening, self._stood
         return found
 
     @property
     def ends(self) -> Mapping[Key, int]:
-        """How many steps of its budget its member had used when each turn ended."""
+        """The steps of its budget that the member had used at the end of each turn."""
         return Ends(self.turns)
 
     def _path(self, checkpoint: Checkpoint) -> "array[int]":
@@ -147,7 +138,7 @@ class Lineage:
         return places
 
     def _ahead(self, number: int, gain: float) -> float | None:
-        """Return how far a gain is ahead of the others' at the median; None if there are none."""
+        """Return a gain less the median of the other members' gains; None if there are none."""
         gains = self._gains[number]
         place = bisect_left(gains, gain)
         count = len(gains) - 1
@@ -161,7 +152,7 @@ class Lineage:
 
     @cached_property
     def _gains(self) -> "dict[int, array[float]]":
-        """What the turns of each number added to scores, in order."""
+        """The gains of the turns of each number, sorted."""
         gains: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         for place, number in enumerate(self.turns.numbers):
             if (gain := self._gain(place)) is not None:
@@ -169,12 +160,14 @@ class Lineage:
         return {number: array("d", sorted(each)) for number, each in gains.items()}
 
     def _gain(self, place: int) -> float | None:
-        """Return what the turn at a place added to the score."""
+        """Return by how much the turn at a place improved the score."""
         origin, scores = self.turns.origins[place], self.turns.scores
         if origin == FRESH:
             return None
-        # NaN where either is none.
+        # NaN if either score is missing.
         gain = scores[place] - scores[origin]
+        if self.opening.better == "lower":
+            gain = -gain
         return gain if math.isfinite(gain) else None
 
     def _read(self, events: Iterator[AnyEvent]) -> RunOpened:
@@ -190,17 +183,17 @@ class Lineage:
         for event in events:
             match event:
                 case TurnEnded():
-                    self._ended(event, members[event.member])
+                    self._end_turn(event, members[event.member])
                 case TurnLost() | Rested():
                     reading = members[event.member]
                     reading.turn, reading.trained = event.turn + 1, event.trained
                 case Copied():
-                    self._copied(event, members[event.member], members[event.source])
+                    self._add_copy(event, members[event.member], members[event.source])
                 case Explored():
                     members[event.member].hparams = event.hparams
         return opening
 
-    def _ended(self, event: TurnEnded, member: "_Reading") -> None:
+    def _end_turn(self, event: TurnEnded, member: "_Reading") -> None:
         origin = member.origin
         place = self.turns.add(
             member=event.member,
@@ -217,13 +210,13 @@ class Lineage:
         member.turn, member.trained = event.turn + 1, event.trained
         self._stands_on(event.member, member, place, "own")
 
-    def _copied(self, event: Copied, member: "_Reading", source: "_Reading") -> None:
-        place = self._left(event.weights.checkpoint) if event.weights else FRESH
-        # A copy of the source's values is one object with them.
+    def _add_copy(self, event: Copied, member: "_Reading", source: "_Reading") -> None:
+        place = self._find_source(event.weights.checkpoint) if event.weights else FRESH
+        # Equal hyperparameters share one object, to save memory.
         hparams = event.hparams
         if hparams is not None and same(hparams, source.hparams):
             hparams = source.hparams
-        made = Copy(
+        made = CopyRecord(
             member=event.member,
             source=event.source,
             kind=event.kind,
@@ -238,11 +231,8 @@ class Lineage:
         if hparams is not None:
             member.hparams = hparams
 
-    def _left(self, checkpoint: Checkpoint) -> int:
-        """Return the place of the turn that left a checkpoint, or refuse one that no turn left.
-
-        Each line must lead back to first weights.
-        """
+    def _find_source(self, checkpoint: Checkpoint) -> int:
+        """Return the place of the turn that made a checkpoint, or refuse one that no turn made."""
         key = checkpoint.member, checkpoint.turn
         place = self.turns.place(key) if key in self.turns else FRESH
         if place == FRESH or self.turns.checkpoint(place) != checkpoint:
@@ -258,7 +248,7 @@ class Lineage:
 
 
 class _Stood:
-    """What a member stood on, from which step of its budget on: the places of turns."""
+    """The turns whose checkpoints a member stood on, by the steps of its budget it had used."""
 
     __slots__ = ("_on", "_trained", "_turns")
 
@@ -271,14 +261,14 @@ class _Stood:
         self._on.append(place)
 
     def at(self, trained: int | None) -> Checkpoint | None:
-        """Return what it was when so many steps were used; None is now."""
+        """Return the checkpoint at some step of the budget; None is the end of the log."""
         nth = len(self._on) if trained is None else bisect_right(self._trained, trained)
         place = self._on[nth - 1] if nth else FRESH
         return None if place == FRESH else self._turns.checkpoint(place)
 
 
 class _Reading:
-    """How a member stands while its run's log is read."""
+    """The state of a member while the log is read."""
 
     __slots__ = ("edge", "hparams", "origin", "trained", "turn")
 

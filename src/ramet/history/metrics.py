@@ -1,21 +1,21 @@
-"""Metrics, read back from a log."""
+"""Read metrics from a log."""
 
 from collections.abc import Iterable, Iterator
 
 from ramet.errors import UsageError
 from ramet.events import AnyEvent, TurnEnded
 from ramet.history.turns import Key
-from ramet.series import Numbers, Steps
+from ramet.series import MetricValues, Steps
 
 
-def curves_of(turn: TurnEnded) -> Iterator[tuple[str, Steps, Numbers]]:
+def curves_of(turn: TurnEnded) -> Iterator[tuple[str, Steps, MetricValues]]:
     """Yield each metric of a turn: its name, steps and values."""
     for series in turn.metrics:
         yield from series.curves()
 
 
 def metric_names(events: Iterable[AnyEvent]) -> list[str]:
-    """Return the names of a run's metrics, in the order of the alphabet."""
+    """Return the names of a run's metrics, sorted."""
     return sorted(
         {
             name
@@ -27,8 +27,8 @@ def metric_names(events: Iterable[AnyEvent]) -> list[str]:
     )
 
 
-def metric(events: Iterable[AnyEvent], name: str) -> dict[Key, tuple[Steps, Numbers]]:
-    """Return one metric: its steps and values in each turn that logged it."""
+def metric(events: Iterable[AnyEvent], name: str) -> dict[Key, tuple[Steps, MetricValues]]:
+    """Return the steps and values of one metric in each turn that logged it."""
     events = list(events)
     found = {
         (event.member, event.turn): (steps, values)

@@ -1,4 +1,4 @@
-"""What a replay came to, beside what it is a replay of."""
+"""The scores of a replay, beside those of its original."""
 
 import contextlib
 import math
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ramet import wording
 from ramet.errors import StoreError, UsageError
-from ramet.history.frames import sign_of
 from ramet.history.result import Result
 from ramet.schedule import Schedule
 from ramet.strategies import Replay, from_description
@@ -15,20 +14,24 @@ from ramet.strategies import Replay, from_description
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """Fresh networks trained on a schedule, and how they fared."""
+    """The result of training fresh networks on a schedule.
+
+    Args:
+        schedule: The schedule that they were trained with.
+        result: The run that trained them.
+    """
 
     schedule: Schedule
     result: Result
 
     @property
     def scores(self) -> list[float]:
-        """The last score of each member as it was reported, in the order of the seeds.
+        """The last score of each member, in the order of the seeds.
 
-        It is NaN where it was not finite, or where there is none yet.
+        It is NaN if it was not finite, or there is none yet.
         """
-        sign = sign_of(self.result.opening)
         last = (member.score for member in self.result.population)
-        return [math.nan if score is None else sign * score for score in last]
+        return [math.nan if score is None else score for score in last]
 
     @property
     def mean(self) -> float:
@@ -37,12 +40,12 @@ class Replayed:
         try:
             return statistics.fmean(scores) if scores else math.nan
         except OverflowError:
-            # The sum is too large for a float; this one adds fractions, which takes longer.
+            # The sum is too large for a float; this is slower, and adds fractions.
             return statistics.mean(scores)
 
     @property
     def sd(self) -> float:
-        """The standard deviation of the finite scores, which takes two of them at least."""
+        """The standard deviation of the finite scores; NaN if there are fewer than two."""
         try:
             return statistics.stdev(self._finite) if len(self._finite) > 1 else math.nan
         except OverflowError:
@@ -55,7 +58,7 @@ class Replayed:
 
     @property
     def seeds(self) -> str:
-        """How many networks there are, and what the scores are not yet, or not of."""
+        """The number of networks, with how many have no score, and whether training is not over."""
         population, finite = self.result.population, len(self._finite)
         said = wording.count(len(population), "seed")
         if finite < len(population):
@@ -81,17 +84,17 @@ class Replayed:
 
     @property
     def told(self) -> str:
-        """The mean, and how far scores spread if there are several."""
+        """The mean, with the standard deviation if there are several scores."""
         spread = f" ± {self.sd:.2g}" if len(self._finite) > 1 else ""
         return f"{self.mean:.6g}{spread}"
 
 
 def replays(result: Result) -> list[Replayed]:
-    """Return the replays of a run's schedules that are in its store, and can be read."""
+    """Return the readable replays of a run's schedules in its store."""
     run, store = result.opening.name, result.store
     found = []
     for name in store.runs():
-        # One that is damaged, or that another version of ramet wrote, must not hide the others.
+        # A damaged run, or one of another version of ramet, must not hide the others.
         with contextlib.suppress(StoreError, UsageError):
             strategy = store.opening(name).strategy
             if strategy.get("type") == Replay.__name__ and strategy.get("of") == run:

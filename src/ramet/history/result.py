@@ -1,4 +1,4 @@
-"""What a run has come to, read from its log."""
+"""The result of a run, read from its log."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -11,12 +11,13 @@ from ramet.errors import CorruptLog, NoBest
 from ramet.events import AnyEvent, Logged, RunOpened, follow
 from ramet.history.account import Account
 from ramet.history.exporting import as_pandas, as_polars
+from ramet.history.following import check_seats
 from ramet.history.frames import Row, Table, columns, each_row, rows, sign_of
-from ramet.history.keeping import needed
+from ramet.history.keeping import find_needed
 from ramet.history.lineage import Lineage
+from ramet.history.reported import report_log
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
-from ramet.history.state import check_seats
 from ramet.history.turns import Trained
 from ramet.places import existing, place
 from ramet.population import Checkpoint, Member, Population
@@ -28,14 +29,20 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-# Events that are read at a time where a log is not kept.
-PAGE = 4_000
+# Events that are read at a time if the log is not kept.
+PAGE_EVENTS = 4_000
 
 
 def load(
     store: Store | str | PathLike[str], name: str | None = None, *, blobs: Blobs | None = None
 ) -> "Result":
-    """Return a run on record, going on or over; ``name`` may be left out if it is the only one."""
+    """Return the result of a recorded run, whether it is over or still going on.
+
+    Args:
+        store: The file of a store, or a store.
+        name: The run's name, which may be left out if the store has one run only.
+        blobs: Where the checkpoints are, if they are not beside the file.
+    """
     where = existing(store) if isinstance(store, str | PathLike) else place(store, MemoryBlobs())
     kept = where.blobs if blobs is None else blobs
     try:
@@ -45,7 +52,7 @@ def load(
 
 
 def open_without_log(store: str | PathLike[str], name: str | None = None) -> "Result":
-    """Return a run on record as ``Result.without_log`` has it."""
+    """Return the result of a recorded run without keeping its log in memory."""
     where = existing(store)
     try:
         return Result.without_log(store=where.store, blobs=where.blobs, name=where.chosen(name))
@@ -54,31 +61,40 @@ def open_without_log(store: str | PathLike[str], name: str | None = None) -> "Re
 
 
 class Result:
-    """A run as its log tells it, at the moment this was made.
+    """The result of a run, as it was when this was read.
 
-    ``best`` is the best that a turn ever ended with. Where scores are noisy, that is often the
-    luckiest measurement; ``final`` is the best of the members as they stand at the end, and
-    ``members`` is all of these.
+    ``best`` has the best score that a turn ever ended with. If scores are noisy, that is often the
+    luckiest measurement. ``final`` is the best of the members at the end, and ``members`` has all
+    of them.
 
-    ``population`` and ``events`` hold scores as the run maximised them; ``best.score`` is as
-    reported, which differs by its sign with ``mode="min"``.
+    All scores are as they were reported.
+
+    Args:
+        store: Where the run is recorded.
+        blobs: Where its checkpoints are.
+        name: The run's name in the store.
     """
 
     def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
-        self.log = store.events(name)
-        # At once: what cannot be folded is no log, and all else is read from what can.
-        self.population: Population = _folded(self.log, name)
+        self.log = _read(store, name)
+        # Checked at once: all else relies on a log that can be folded.
+        self.population: Population = _fold(self.log, name)
         self._set_up(store, blobs, name)
 
     @classmethod
     def without_log(cls, *, store: Store, blobs: Blobs, name: str) -> "Result":
-        """Return a run that keeps none of its log's events, which takes much less memory.
+        """Return a result that keeps none of the log's events, which takes much less memory.
 
-        Whatever asks for ``log`` or ``events`` reads the log once more.
+        Using ``log`` or ``events`` reads the log again.
+
+        Args:
+            store: Where the run is recorded.
+            blobs: Where its checkpoints are.
+            name: The run's name in the store.
         """
         result = object.__new__(cls)
         replica, account = Replica(), Account()
-        lineage = Lineage(_paged(store, name, replica, account))
+        lineage = Lineage(_read_pages(store, name, replica, account))
         vars(result).update(_lineage=lineage, account=account, opening=lineage.opening)
         result.population = replica.population
         result._set_up(store, blobs, name)
@@ -101,12 +117,12 @@ class Result:
 
     @cached_property
     def log(self) -> list[Logged]:
-        """The events, each with when and by whom it was written."""
-        return self.store.events(self._name, most=self.account.events)
+        """The events, each with its time and the worker that wrote it."""
+        return _read(self.store, self._name, most=self.account.events)
 
     @cached_property
     def account(self) -> Account:
-        """What reports say of the log besides its lineage."""
+        """What reports need from the log besides its lineage."""
         return Account(self.log)
 
     @cached_property
@@ -119,10 +135,12 @@ class Result:
 
     @property
     def seed(self) -> int:
+        """The seed of all randomness in the run."""
         return self.opening.seed
 
     @cached_property
     def events(self) -> list[AnyEvent]:
+        """All that happened in the run, in order. ``fold(events)`` is ``population``."""
         return [logged.event for logged in self.log]
 
     @cached_property
@@ -143,10 +161,10 @@ class Result:
 
     @property
     def final(self) -> Snapshot:
-        """The best of the members as they stand at the end, or now if the run is not over.
+        """The best of the members at the end, or now if the run is not over.
 
-        Each counts with the score of its present weights. As for ``best``, only members that are
-        ranked count.
+        Members are compared by the scores of their present weights. As for ``best``, only ranked
+        members count.
         """
         sign = sign_of(self.opening)
         ranked = [
@@ -164,7 +182,7 @@ class Result:
 
     @cached_property
     def members(self) -> tuple[Snapshot, ...]:
-        """Each member as it stands at the end, or now if the run is not over."""
+        """All members at the end, or now if the run is not over."""
         return tuple(self._standing(member) for member in self.population)
 
     def _standing(self, member: Member) -> Snapshot:
@@ -188,7 +206,7 @@ class Result:
     ) -> Snapshot:
         return Snapshot(
             member=member,
-            score=math.nan if score is None else sign_of(self.opening) * score,
+            score=math.nan if score is None else score,
             hparams=dict(turn.hparams),
             step=turn.stop,
             trained=trained,
@@ -200,8 +218,8 @@ class Result:
 
     @cached_property
     def _needed(self) -> set[str]:
-        """The checkpoints that the run promises to keep, of those asked for here."""
-        return needed(self.population, self.opening.keep)
+        """The keys of the checkpoints that the run promises to keep."""
+        return find_needed(self.population, self.opening.keep)
 
     def _turn_of(self, checkpoint: Checkpoint) -> Trained:
         return self._lineage.turns[checkpoint.member, checkpoint.turn]
@@ -211,25 +229,42 @@ class Result:
         return self._lineage
 
     def rows(self, table: Table = "turns") -> list[Row]:
-        """Return a table of the run: its "turns", "copies", "members", "scores" or "metrics"."""
+        """Return a table of the run as a list of dicts.
+
+        Args:
+            table: "turns", "copies", "members", "scores" or "metrics".
+        """
         return rows(table, self.log, self._lineage)
 
     def each_row(self, table: Table = "turns") -> Iterator[Row]:
-        """Return the rows of a table one by one, which takes less memory where there are many."""
+        """Yield the rows of a table one by one, which takes less memory than a list.
+
+        Args:
+            table: "turns", "copies", "members", "scores" or "metrics".
+        """
         return each_row(table, self.log, self._lineage)
 
     def to_pandas(self, table: Table = "turns") -> "pd.DataFrame":
-        """Return a table as a data frame of pandas."""
+        """Return a table as a pandas data frame.
+
+        Args:
+            table: "turns", "copies", "members", "scores" or "metrics".
+        """
         return as_pandas(self.rows(table), columns(table, self.opening))
 
     def to_polars(self, table: Table = "turns") -> "pl.DataFrame":
-        """Return a table as a data frame of Polars."""
+        """Return a table as a Polars data frame.
+
+        Args:
+            table: "turns", "copies", "members", "scores" or "metrics".
+        """
         return as_polars(self.rows(table), columns(table, self.opening))
 
     def schedule(self, member: int | None = None) -> Schedule:
-        """Return the values that weights were trained with, from their first step.
+        """Return the hyperparameters by step that a member's weights were trained with.
 
-        They are the best ones, or those that a member has now.
+        Args:
+            member: The id of the member; None is the schedule of the best weights.
         """
         if member is None:
             return schedule_behind(self.best.checkpoint, self._lineage)
@@ -239,17 +274,24 @@ class Result:
         return schedule_behind(checkpoint, self._lineage)
 
 
-def _folded(log: Iterable[Logged], run: str) -> Population:
+def _read(store: Store, run: str, *, most: int | None = None) -> list[Logged]:
+    """Return a run's log, with scores as they were reported."""
+    log = store.events(run, most=most)
+    opening = log[0].event if log else None
+    return report_log(log, opening.mode) if isinstance(opening, RunOpened) else log
+
+
+def _fold(log: Iterable[Logged], run: str) -> Population:
     replica = Replica()
     follow(log, replica, run)
     return replica.population
 
 
-def _paged(store: Store, run: str, replica: Replica, account: Account) -> Iterator[AnyEvent]:
-    """Yield a run's events, each once it was folded; few are in memory at a time."""
-    last = PAGE
-    while last == PAGE:
-        page = store.events(run, replica.last, most=PAGE)
+def _read_pages(store: Store, run: str, replica: Replica, account: Account) -> Iterator[AnyEvent]:
+    """Yield a run's events after they were folded, with one page in memory at a time."""
+    mode, last = store.opening(run).mode, PAGE_EVENTS
+    while last == PAGE_EVENTS:
+        page = report_log(store.events(run, replica.last, most=PAGE_EVENTS), mode)
         last = len(page)
         follow(page, replica, run)
         account.read(page)

@@ -1,4 +1,4 @@
-"""The schedule behind a checkpoint: what its weights were really trained with."""
+"""The schedule behind a checkpoint: the hyperparameters that its weights were trained with."""
 
 import math
 from collections.abc import Sequence
@@ -33,27 +33,26 @@ def _pieces(behind: Sequence[Trained]) -> tuple[Piece, ...]:
 
 
 def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
-    score = behind[-1].score
     return Source(
         run=opening.name,
         seed=opening.seed,
         mode=opening.mode,
-        score=-score if score is not None and opening.mode == "min" else score,
+        score=behind[-1].score,
         turn_steps=opening.turn_steps,
         evaluate_every=_every(opening, behind),
-        # What a replay draws by is not its own, and so is not followed once more.
+        # A replay uses random draws of its original, so a schedule of it has none of its own.
         legs=() if opening.strategy.get("type") == Replay.__name__ else _legs(behind),
     )
 
 
 def _every(opening: RunOpened, behind: Sequence[Trained]) -> int | None:
-    """Return the steps between two scores; None if one is due at each turn's end only."""
+    """Return the steps between two scores; None if scores are due at the ends of turns only."""
     match opening.strategy:
         case {"evaluate_every": None}:
             return None
         case {"evaluate_every": int(every)} if every > 0 and opening.turn_steps % every == 0:
             return every
-    # A strategy that is described by its name does not say. Turns may lack some of the scores.
+    # Other strategies do not record it, and turns may lack some scores.
     within = [step - turn.start for turn in behind for step, _ in turn.points if step < turn.stop]
     return math.gcd(*within, opening.turn_steps) if within else None
 

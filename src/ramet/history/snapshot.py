@@ -1,4 +1,4 @@
-"""Weights that a turn left, and all that belongs to them."""
+"""Weights at the end of a turn, and all that belongs to them."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
@@ -16,15 +16,15 @@ Into = TypeVar("Into")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A member's weights, the score that was measured of them, and what they were trained with."""
+    """A member's weights, with their score and the hyperparameters that they were trained with."""
 
-    # The member that stands on the weights; of the best, the one that trained them.
+    # The id of the member; for ``Result.best``, of the one that trained the weights.
     member: int
-    # As it was reported, of these very weights; NaN if there is none, or it was not finite.
+    # The reported score of these weights; NaN if there is none, or it was not finite.
     score: float
-    # What the weights were last trained with; before the first turn, what it begins with.
+    # What the weights were last trained with; before the first turn, the first hyperparameters.
     hparams: dict[str, Any]
-    # Steps behind the weights, along their lineage.
+    # The steps behind the weights, along their lineage.
     step: int
     # Steps of its budget that the member had used.
     trained: int
@@ -36,6 +36,7 @@ class Snapshot:
 
     @property
     def checkpoint(self) -> Checkpoint:
+        """The checkpoint of the weights. A member that has ended no turn has none (NoBest)."""
         if self._checkpoint is None:
             raise NoBest(
                 f"a checkpoint takes a turn that ended, but member {self.member} has ended none"
@@ -52,9 +53,9 @@ class Snapshot:
         """Return the state with these weights, as the training code saved it.
 
         Args:
-            into: What becomes that state, in place, and is returned: a dict of arrays as it was
-                trained with, or anything with ``restore(tree)``, such as a ``ramet.jax.State`` or
-                a ``ramet.torch.State``, built as for training.
+            into: An object to restore the state into, which is then returned: a dict of arrays
+                like the one that was trained, or anything with ``restore(tree)``, such as a
+                ``ramet.jax.State`` or a ``ramet.torch.State``, built as for training.
         """
         tree = self._read()
         if into is None:
@@ -80,7 +81,7 @@ class Snapshot:
             raise CheckpointMissing(self._why(error)) from error
 
     def _why(self, error: CheckpointMissing) -> str:
-        """Say why a checkpoint is not there."""
+        """Say why a checkpoint is missing."""
         keep, run = self._opening.keep, self._opening.name
         if self._kept:
             return f"{error}; if the run has gone on since its result was read, open it again"

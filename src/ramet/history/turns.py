@@ -1,9 +1,9 @@
-"""The turns of a run: a few bytes each, because a long log has hundreds of thousands."""
+"""The turns of a run, in a few bytes each, because a long log has hundreds of thousands."""
 
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, ValuesView
+from collections.abc import Collection, Iterator, Mapping, Sequence, ValuesView
 from sys import intern
 from typing import NamedTuple
 
@@ -11,41 +11,49 @@ from ramet.errors import CorruptLog
 from ramet.population import Checkpoint, Point, final_score
 from ramet.space import Hparams
 
-# Of a turn: whose it was, and which of its turns.
+# A turn: the id of its member, and its number.
 Key = tuple[int, int]
 
-# The place of the turn before one whose weights were fresh.
+# Stands for the place of the turn before, where there is none because weights were fresh.
 FRESH = -1
 
 
 class Trained(NamedTuple):
-    """A turn that ended: the steps that it added to its weights, and what with."""
+    """A turn that ended.
+
+    Args:
+        member: The id of the member that trained it.
+        number: Its number among the turns of the member.
+        start: The steps behind its weights, along their lineage, when it began.
+        stop: The steps behind its weights when it ended.
+        trained: Steps of its budget that the member had used at the end.
+        hparams: The hyperparameters that it was trained with.
+        points: The scores that it reported, as (step, score).
+        checkpoint: The checkpoint that it made.
+        origin: The checkpoint that it continued from; None if its weights were fresh.
+        edge: Where it got that: "own", or the kind of the copy that brought it.
+    """
 
     member: int
     number: int
-    # Along the lineage, up to, not including, ``stop``.
     start: int
     stop: int
-    # Steps of its budget that the member had used at the end.
     trained: int
     hparams: Hparams
-    # As the run maximised them.
     points: tuple[Point, ...]
-    # What it left.
     checkpoint: Checkpoint
-    # What it went on from; None if its weights were fresh.
     origin: Checkpoint | None
-    # How it came by that: "own", or the kind of the copy that brought it.
     edge: str
 
     @property
     def key(self) -> Key:
+        """The id of the member and the number of the turn."""
         return self.member, self.number
 
     @property
     def score(self) -> float | None:
-        """What it ended with; None if that was not finite, or it was reported without a score."""
-        # As final_score has it, without its calls: this is asked of each turn, again and again.
+        """The score that it ended with; None if it had none, or it was not finite."""
+        # The same as final_score, without calls: it is needed for each turn, many times.
         points = self.points
         return points[-1][1] if points and points[-1][0] == self.stop else None
 
@@ -53,24 +61,24 @@ class Trained(NamedTuple):
 class Turns(Mapping[Key, Trained]):
     """Turns by their key, in the order in which they ended.
 
-    They are kept in columns; a ``Trained`` is made when it is asked for. A turn's *place* is its
-    number in that order, which columns are indexed by.
+    They are kept in columns, and a ``Trained`` is made when it is read. The *place* of a turn is
+    its index in the columns.
     """
 
     def __init__(self) -> None:
         self.members, self.numbers = array("q"), array("q")
         self.starts, self.stops, self.trained = array("q"), array("q"), array("q")
-        # What each ended with; NaN if that was not finite, or there was no score.
+        # The scores that they ended with; NaN if there was none, or it was not finite.
         self.scores = array("d")
         self.hparams: list[Hparams] = []
-        # The places of the turns that they went on from.
+        # The places of the turns that they continued from.
         self.origins = array("q")
-        # The points of those that have others than their score.
+        # The points of turns that have more points than their score.
         self._points: dict[int, tuple[Point, ...]] = {}
-        # How they came by their first weights.
+        # How they got the weights that they began with.
         self.edges: list[str] = []
         self._digests, self._digests_end = bytearray(), array("q")
-        # Of each member: its turns' numbers, which rise, and their places.
+        # For each member, the numbers of its turns, in order, and their places.
         self._of: dict[int, tuple[array[int], array[int]]] = {}
 
     def __len__(self) -> int:
@@ -85,19 +93,19 @@ class Turns(Mapping[Key, Trained]):
     def __contains__(self, key: object) -> bool:
         match key:
             case (int(member), int(number)):
-                return self._found(member, number) is not None
+                return self._find(member, number) is not None
         return False
 
     def __getitem__(self, key: Key) -> Trained:
         return self.at(self.place(key))
 
-    def values(self) -> "Ended":
-        """Return the turns themselves, each made as it comes up."""
-        return Ended(self)
+    def values(self) -> "TurnsView":
+        """Return the turns, each made when it is reached."""
+        return TurnsView(self)
 
     def place(self, key: Key) -> int:
-        """Return where a turn is."""
-        place = self._found(*key)
+        """Return the place of a turn."""
+        place = self._find(*key)
         if place is None:
             raise KeyError(key)
         return place
@@ -119,7 +127,7 @@ class Turns(Mapping[Key, Trained]):
         )
 
     def checkpoint(self, place: int) -> Checkpoint:
-        """Return what the turn at a place left."""
+        """Return the checkpoint that the turn at a place made."""
         begin = self._digests_end[place - 1] if place else 0
         return Checkpoint(
             member=self.members[place],
@@ -134,7 +142,7 @@ class Turns(Mapping[Key, Trained]):
             return self._points[place]
         return ((self.stops[place], self.score(place)),)
 
-    def reported(self) -> Iterator[float | None]:
+    def each_score(self) -> Iterator[float | None]:
         """Yield all scores that turns reported."""
         for place, score in enumerate(self.scores):
             if place in self._points:
@@ -143,16 +151,16 @@ class Turns(Mapping[Key, Trained]):
                 yield None if math.isnan(score) else score
 
     def score(self, place: int) -> float | None:
-        """Return what the turn at a place ended with, if that is a finite score."""
+        """Return the score that the turn at a place ended with, if it is finite."""
         score = self.scores[place]
         return None if math.isnan(score) else score
 
     def numbers_of(self, member: int) -> "array[int]":
-        """Return which turns a member ended."""
+        """Return the numbers of the turns that a member ended."""
         return self._of[member][0] if member in self._of else array("q")
 
     def last(self) -> list[Trained]:
-        """Return each member's last turn, by when its first one ended."""
+        """Return the last turn of each member, in the order in which their first ones ended."""
         return [self.at(places[-1]) for _, places in self._of.values()]
 
     def add(
@@ -169,7 +177,7 @@ class Turns(Mapping[Key, Trained]):
         origin: int,
         edge: str,
     ) -> int:
-        """Take in a turn that went on from the one at ``origin``; return its place."""
+        """Add a turn that continued from the one at ``origin``; return its place."""
         place = len(self.members)
         self._append(member, number, place)
         self.starts.append(start)
@@ -198,7 +206,7 @@ class Turns(Mapping[Key, Trained]):
         self.members.append(member)
         self.numbers.append(number)
 
-    def _found(self, member: int, number: int) -> int | None:
+    def _find(self, member: int, number: int) -> int | None:
         if member not in self._of:
             return None
         numbers, places = self._of[member]
@@ -206,8 +214,8 @@ class Turns(Mapping[Key, Trained]):
         return places[nth] if nth < len(numbers) and numbers[nth] == number else None
 
 
-class Ended(ValuesView[Trained]):
-    """Turns in the order in which they ended, or in the opposite one."""
+class TurnsView(ValuesView[Trained]):
+    """Turns in the order in which they ended, or reversed."""
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(turns)
@@ -221,7 +229,7 @@ class Ended(ValuesView[Trained]):
 
 
 class Ends(Mapping[Key, int]):
-    """How many steps of its budget a turn's member had used at its end, read from the turns."""
+    """The steps of its budget that the member had used at the end of each turn."""
 
     __slots__ = ("_turns",)
 
@@ -236,3 +244,47 @@ class Ends(Mapping[Key, int]):
 
     def __len__(self) -> int:
         return len(self._turns)
+
+
+def thin(turns: Turns, keys: Collection[Key]) -> Turns:
+    """Return these turns alone, each with the lowest and the highest score of its span."""
+    found = Turns()
+    # For each turn, the place of the last kept one on its lineage; and where that is in the result.
+    kept, places = array("q"), {FRESH: FRESH}
+    for place, (key, origin) in enumerate(zip(turns, turns.origins, strict=True)):
+        before = FRESH if origin == FRESH else kept[origin]
+        if key in keys:
+            places[place] = _add(found, turns, place, before, places[before])
+        kept.append(place if key in keys else before)
+    return found
+
+
+def _add(found: Turns, turns: Turns, place: int, before: int, origin: int) -> int:
+    """Add a turn that spans all turns since an earlier one on its lineage; return its place."""
+    points, edge, passed = [turns.points(place)], turns.edges[place], place
+    while turns.origins[passed] != before:
+        passed = turns.origins[passed]
+        points.append(turns.points(passed))
+        edge = turns.edges[passed] if edge == "own" else edge
+    between = [point for its in reversed(points) for point in its]
+    return found.add(
+        member=turns.members[place],
+        number=turns.numbers[place],
+        start=turns.starts[passed],
+        stop=turns.stops[place],
+        trained=turns.trained[place],
+        hparams=turns.hparams[place],
+        points=points[0] if passed == place else _outermost(between),
+        digest=turns.checkpoint(place).digest,
+        origin=origin,
+        edge=edge,
+    )
+
+
+def _outermost(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the lowest, the highest and the last of some points, in their order."""
+    finite = [(score, place) for place, (_, score) in enumerate(points) if score is not None]
+    places = {len(points) - 1} if points else set()
+    if finite:
+        places |= {min(finite)[1], max(finite)[1]}
+    return tuple(points[place] for place in sorted(places))

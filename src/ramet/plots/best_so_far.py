@@ -26,7 +26,7 @@ class Reached(NamedTuple):
 
     steps: Floats
     scores: Floats
-    # 1 if they were maximised, else -1.
+    # 1 if higher ones are better, else -1.
     sign: int
 
     def at(self, steps: Floats) -> Floats:
@@ -71,8 +71,8 @@ def reached(result: Result) -> Reached | None:
         return None
     steps, offered = zip(*found, strict=True)
     sign = sign_of(result.opening)
-    best = np.array(list(itertools.accumulate(offered, max)), float)
-    return Reached(np.array(steps, float), sign * best, sign)
+    best = itertools.accumulate(offered, max if sign > 0 else min)
+    return Reached(np.array(steps, float), np.array(list(best), float), sign)
 
 
 def _offers(result: Result) -> Iterator[tuple[int, float]]:

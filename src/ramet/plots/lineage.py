@@ -62,7 +62,7 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
 def _score(axes: Axes, result: Result, behind: Sequence[Trained]) -> list[Tick]:
     sign = sign_of(result.opening)
     ends = {turn.key: turn.stop for turn in behind}
-    path = [point for turn in behind for point in curve([turn], result.lineage(), sign, ends)]
+    path = [point for turn in behind for point in curve([turn], result.lineage(), ends)]
     scale = scale_of_scores(np.array(path)[:, 1], sign)
     return _row(axes, 0, scale, path, "black")
 

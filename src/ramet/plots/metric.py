@@ -16,9 +16,9 @@ from ramet.plots import drawing
 from ramet.plots.scales import WIDE, Floats, Scale, drawable, elsewhere
 from ramet.plots.scores import best, limit, members
 from ramet.plots.story import Point, behind_best, ends_of, stretches
-from ramet.series import Numbers, Steps
+from ramet.series import MetricValues, Steps
 
-Curves = Mapping[Key, tuple[Steps, Numbers]]
+Curves = Mapping[Key, tuple[Steps, MetricValues]]
 
 # The part of values at either end that need not be near the others.
 TAIL = 0.025

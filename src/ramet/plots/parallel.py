@@ -38,7 +38,7 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     drawing.check(result)
     sign = sign_of(result.opening)
     last = _last_turns(result)
-    reached = np.array([score_of(turn, sign) for turn in last])
+    reached = np.array([score_of(turn) for turn in last])
     score = scale_of_scores(reached, sign)
     scales = [*moving(result), score]
     axes = drawing.axes_for(ax, size=(min(max(6.5, 1.7 * len(scales)), WIDEST), 4.8))
@@ -69,8 +69,9 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
 
 def _last_turns(result: Result) -> list[Trained]:
     """Return the last turn of each member that has a score, the best one last."""
+    sign = sign_of(result.opening)
     scored = [turn for turn in result.lineage().turns.last() if turn.score is not None]
-    return sorted(scored, key=lambda turn: (turn.score, -turn.member))
+    return sorted(scored, key=lambda turn: (sign * (turn.score or 0.0), -turn.member))
 
 
 def _places(scale: Scale, values: Sequence[object], members: int) -> Floats:

@@ -57,7 +57,7 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     scale = scale_of_scores(shown, sign)
     handles = [*members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
-    reported = result.lineage().turns.reported()
+    reported = result.lineage().turns.each_score()
     beyond = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
     remarks = [*beyond, *elsewhere(reported, "scores"), *left_out(result)]
     drawing.legend(axes, [*handles, *remarks])
@@ -73,12 +73,12 @@ def _summary(result: Result) -> str:
 
 def _paths(result: Result) -> dict[int, list[list[Point]]]:
     """Return lines of scores by their members' group."""
-    lineage, sign = drawn_of(result), sign_of(result.opening)
+    lineage = drawn_of(result)
     ends = lineage.ends
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
     for turns in stretches(lineage):
         group = result.opening.births[turns[0].member].group
-        paths[group].append(curve(turns, lineage, sign, ends))
+        paths[group].append(curve(turns, lineage, ends))
     return paths
 
 
@@ -102,9 +102,9 @@ def members(axes: Axes, result: Result, paths: dict[int, list[list[Point]]]) -> 
 
 
 def _copies(axes: Axes, result: Result) -> list[Artist]:
-    lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
+    lineage, ends = result.lineage(), ends_of(result)
     drops = [
-        [(ends[last.key], score_of(last, sign)), (copy.trained, score_of(taken, sign))]
+        [(ends[last.key], score_of(last)), (copy.trained, score_of(taken))]
         for copy, last, taken in copies_from(lineage, COPIES)
     ]
     if not drops:
@@ -119,8 +119,8 @@ def _best(axes: Axes, result: Result) -> list[Artist]:
     behind = behind_best(result)
     if not behind:
         return []
-    lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
-    return best(axes, [point for turn in behind for point in curve([turn], lineage, sign, ends)])
+    lineage, ends = result.lineage(), ends_of(result)
+    return best(axes, [point for turn in behind for point in curve([turn], lineage, ends)])
 
 
 def best(axes: Axes, path: list[Point]) -> list[Artist]:

@@ -4,7 +4,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from ramet.history import Copy, Lineage, Result, Trained
+from ramet.history import CopyRecord, Lineage, Result, Trained
 from ramet.history.turns import Key
 from ramet.plots.scales import drawable
 
@@ -14,9 +14,9 @@ EVALUATORS = "evaluators"
 Point = tuple[float, float]
 
 
-def score_of(turn: Trained, sign: int) -> float:
+def score_of(turn: Trained) -> float:
     """Return where the score that a turn ended with is drawn; NaN if it was not finite."""
-    return float("nan") if turn.score is None else drawable(sign * turn.score)
+    return float("nan") if turn.score is None else drawable(turn.score)
 
 
 def behind_best(result: Result, lineage: Lineage | None = None) -> list[Trained]:
@@ -47,9 +47,7 @@ def ends_of(result: Result) -> Mapping[Key, int]:
     return result.lineage().ends
 
 
-def curve(
-    turns: Sequence[Trained], lineage: Lineage, sign: int, ends: Mapping[Key, int]
-) -> list[Point]:
+def curve(turns: Sequence[Trained], lineage: Lineage, ends: Mapping[Key, int]) -> list[Point]:
     """Return the scores of a stretch, from the one that its weights came with.
 
     They stand at the steps behind the weights, so moved that each turn ends as ``ends`` says.
@@ -57,11 +55,11 @@ def curve(
     points = []
     if (origin := turns[0].origin) is not None:
         before = lineage.turns[origin.member, origin.turn]
-        points.append((start_of(turns[0], ends), score_of(before, sign)))
+        points.append((start_of(turns[0], ends), score_of(before)))
     for turn in turns:
         shift = ends[turn.key] - turn.stop
         points += [
-            (float(step + shift), float("nan") if score is None else drawable(sign * score))
+            (float(step + shift), float("nan") if score is None else drawable(score))
             for step, score in turn.points
         ]
     return points
@@ -72,7 +70,9 @@ def start_of(turn: Trained, ends: Mapping[Key, int]) -> float:
     return float(ends[turn.key] - (turn.stop - turn.start))
 
 
-def copies_from(lineage: Lineage, most: int = sys.maxsize) -> list[tuple[Copy, Trained, Trained]]:
+def copies_from(
+    lineage: Lineage, most: int = sys.maxsize
+) -> list[tuple[CopyRecord, Trained, Trained]]:
     """Return copies of weights, each with the turns whose weights were given up and taken.
 
     Of many, these are some, evenly spaced.

@@ -33,7 +33,7 @@ def drawn_of(result: Result) -> Lineage:
         last = [lineage.weights(member) for member in range(len(lineage.opening.births))]
         ends = [*last, best.checkpoint if best else None]
         keys = {*kept.values(), *((it.member, it.turn) for it in ends if it is not None)}
-        _drawn[lineage] = lineage.thinned(keys)
+        _drawn[lineage] = lineage.thin(keys)
     return _drawn[lineage]
 
 

@@ -79,7 +79,7 @@ def _shading(result: Result, color: str) -> Shading:
     turns, sign = list(drawn_of(result).turns.values()), sign_of(result.opening)
     extend: Extend = "neither"
     if color == SCORE:
-        places = np.array([score_of(turn, sign) for turn in turns])
+        places = np.array([score_of(turn) for turn in turns])
         scale = scale_of_scores(places, sign)
         norm, extend = shaded(scale, places, sign)
         shades = drawing.shades(best=sign)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ramet import wording
 from ramet.history import Replayed, Snapshot
+from ramet.history.doubts import find_doubts
 from ramet.report.html import Column, Content, Markup, code, facts, joined, note, table, tag
 from ramet.report.subject import Subject
 from ramet.schedule.pieces import same_pieces
@@ -14,7 +15,11 @@ def answer(subject: Subject) -> Markup:
     best = subject.best
     if best is None:
         return tag("p", why_none(subject), class_="missing")
-    return joined([_figures(subject, best), _weights(subject, best), *_replayed(subject, best)])
+    doubts = [
+        note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
+    ]
+    parts = [_figures(subject, best), *doubts, _weights(subject, best), *_replayed(subject, best)]
+    return joined(parts)
 
 
 def why_none(subject: Subject) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from ramet import wording
-from ramet.history.lineage import Effect
+from ramet.history.records import Effect
 from ramet.report.html import Column, Content, Markup, joined, note, table, tag
 from ramet.report.subject import Subject
 

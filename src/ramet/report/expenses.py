@@ -39,7 +39,7 @@ def _lasted(subject: Subject) -> str:
 def _behind(subject: Subject) -> str | None:
     """Return how long the turns took that made the best weights."""
     keys = {turn.key for turn in subject.behind}
-    its = list(subject.result.account.attempts.ended(keys))
+    its = list(subject.result.account.attempts.find_durations(keys))
     return f"{wording.duration(sum(its))}, {wording.count(len(its), 'turn')}" if its else None
 
 

@@ -71,8 +71,7 @@ class Figures:
         """Draw the scores of all members."""
         axes = plots.scores(self._result, canvas())
         scored = [turn for turn in self._turns if turn.score is not None]
-        sign = self._subject.sign
-        points = [(float(self._ends[turn.key]), score_of(turn, sign)) for turn in scored]
+        points = [(float(self._ends[turn.key]), score_of(turn)) for turn in scored]
         turns = [self._nth[turn.key] for turn in scored]
         caption = "Scores of all members over steps, and who copied whom."
         return self._figure(axes, "Scores", caption, Said(points, turns))
@@ -132,7 +131,8 @@ class Figures:
         axes = plots.parallel(self._result, canvas(4.6))
         last = self._subject.lineage.turns.last()
         scored = [turn for turn in last if turn.score is not None]
-        scored.sort(key=lambda turn: (turn.score, -turn.member))
+        sign = self._subject.sign
+        scored.sort(key=lambda turn: (sign * (turn.score or 0.0), -turn.member))
         paths = [it for it in axes.collections if isinstance(it, LineCollection)][-1:]
         lines = paths[0].get_segments() if paths else []
         points, said = [], []
@@ -164,11 +164,11 @@ class Figures:
         values = [wording.value(turn.hparams[name]) for name in self._subject.names]
         edge = "" if turn.edge == "own" else turn.edge
         source = turn.origin.member if turn.origin and edge else None
-        score = wording.number(self._subject.reported(turn.score))
+        score = wording.number(turn.score)
         return [turn.member, turn.number, turn.start, turn.stop, edge, source, score, *values]
 
     def _lines(self, turn: Trained) -> list[str]:
-        score = wording.number(self._subject.reported(turn.score))
+        score = wording.number(turn.score)
         values = [f"{name} {wording.value(it)}" for name, it in turn.hparams.items()]
         return [f"member {turn.member}", f"score {score} at step {turn.stop:,}", *values]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from ramet import wording
-from ramet.history.lag import lag
-from ramet.history.survivors import describe_survivors
+from ramet.history.ancestry import describe_survivors
+from ramet.history.doubts import describe_lag
 from ramet.population import Member
 from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, joined, note, table, tag
@@ -22,7 +22,7 @@ def tree(subject: Subject, figures: Figures) -> Markup:
         return _nothing()
     if len(subject.population) == 1:
         return note("There is one member, whose weights are its own.")
-    behind = lag(subject.population)
+    behind = describe_lag(subject.population)
     lagging = None if behind is None else note(f"Much training was thrown away: {behind}.")
     return joined([lagging, note(describe_survivors(subject.lineage)), figures.tree()])
 
@@ -72,7 +72,7 @@ def _nothing() -> Markup:
 
 def _members(subject: Subject) -> Iterator[Markup]:
     grouped = len({member.group for member in subject.population}) > 1
-    ranked = sorted(subject.population, key=_rank)
+    ranked = sorted(subject.population, key=lambda member: _rank(member, subject.sign))
     groups = [Column("group")] if grouped else []
     columns = [Column("member"), *groups, Column("step"), Column("score")]
     rows: list[list[Content]] = [
@@ -80,7 +80,7 @@ def _members(subject: Subject) -> Iterator[Markup]:
             str(member.id),
             *([f"P{member.group}" if member.group else "evaluator"] if grouped else []),
             f"{member.step:,}",
-            wording.number(subject.reported(member.weights_score)),
+            wording.number(member.weights_score),
             *(wording.value(member.hparams[name]) for name in subject.names),
         ]
         for member in ranked[:ROWS]
@@ -90,9 +90,9 @@ def _members(subject: Subject) -> Iterator[Markup]:
         yield note(f"And {wording.count(len(ranked) - ROWS, 'member')} that did worse.")
 
 
-def _rank(member: Member) -> tuple[bool, float, int]:
+def _rank(member: Member, sign: int) -> tuple[bool, float, int]:
     score = member.weights_score
-    return score is None, -(score or 0.0), member.id
+    return score is None, -sign * (score or 0.0), member.id
 
 
 def _listed(parts: list[Markup]) -> Markup:

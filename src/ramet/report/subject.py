@@ -9,12 +9,12 @@ from typing import Any
 from ramet.errors import NoBest
 from ramet.events import RunOpened
 from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
-from ramet.history.effects import Payoff, payoffs
+from ramet.history.ancestry import Payoff, payoffs
+from ramet.history.following import State, state_of
 from ramet.history.frames import sign_of
-from ramet.history.lineage import Effect
 from ramet.history.metrics import metric_names
+from ramet.history.records import Effect
 from ramet.history.replayed import replays
-from ramet.history.state import State, state_of
 from ramet.places import file_of
 from ramet.plots.shifts import Pause, Stint, stints_of
 from ramet.population import Population
@@ -22,7 +22,7 @@ from ramet.schedule import Schedule
 
 
 class Subject:
-    """A run, read once. Scores are as they were reported, unless they are gains."""
+    """A run, read once. Scores are as they were reported; of gains, positive ones are better."""
 
     def __init__(self, result: Result) -> None:
         self.result = result
@@ -137,10 +137,6 @@ class Subject:
         """Return a command on the run as a shell takes it; the run must be in a file."""
         verb, *more = words
         return shlex.join(["ramet", verb, str(self.file), self.name, *more])
-
-    def reported(self, score: float | None) -> float | None:
-        """Return a score that the run maximised as it was reported."""
-        return None if score is None else self.sign * score
 
 
 def moment(seconds: float) -> str:

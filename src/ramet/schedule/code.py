@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ramet.schedule.pieces import Piece, Source
-from ramet.visible import LABEL, cut
+from ramet.visible import MAX_LABEL_CHARS, cut
 
 
 def python_of(pieces: Sequence[Piece], source: Source | None) -> str:
@@ -26,6 +26,6 @@ def _of(source: Source | None) -> str:
     if source is None:
         return ""
     # No name of a run can end the docstring.
-    run = repr(cut(source.run, LABEL)).replace('"', "'").replace("\\", "/")
+    run = repr(cut(source.run, MAX_LABEL_CHARS)).replace('"', "'").replace("\\", "/")
     score = "" if source.score is None else f", which scored {source.score:.6g}"
     return f"\n\n    Of run {run} with seed {source.seed}{score}.\n    "

@@ -167,7 +167,7 @@ class HandTuned:
     ) -> Iterator[Action]:
         for id_ in ready:
             member = population[id_]
-            if not population.finished(id_):
+            if not population.is_finished(id_):
                 base, space = member.data, population.space
                 hparams = self._values(space, base, member.trained, population.steps)
                 if not space.allows(hparams):

@@ -105,7 +105,7 @@ class PBT:
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
     ) -> Iterator[Action]:
         """Decide about the members that have budget left. Others keep what they have trained."""
-        going = [member for member in ready if not population.finished(member)]
+        going = [member for member in ready if not population.is_finished(member)]
         if self.exploit is None:
             yield from self._changes(population, ((member, member) for member in going), rng)
             return

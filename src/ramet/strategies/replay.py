@@ -109,7 +109,7 @@ class Replay:
         for id_ in ready:
             member = population[id_]
             hparams = piece_at(self.pieces, member.trained).hparams
-            if not population.finished(id_) and not same(hparams, member.hparams):
+            if not population.is_finished(id_) and not same(hparams, member.hparams):
                 yield Change(member=id_, hparams=dict(hparams))
 
     def prescribe(self, member: Member) -> Prescribed:

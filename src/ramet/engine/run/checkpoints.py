@@ -9,7 +9,7 @@ from ramet.engine.run.journal import Journal
 from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
 from ramet.events import Keep
 from ramet.faults import reach
-from ramet.history.keeping import unneeded
+from ramet.history.keeping import find_unneeded
 from ramet.population import Checkpoint, Population
 from ramet.state.codec import decode, encode
 from ramet.state.tree import Tree
@@ -63,7 +63,7 @@ class Checkpoints:
     def prune(self, population: Population, keep: Keep, *, dry_run: bool = False) -> dict[str, int]:
         """Delete checkpoints that are no longer needed; return their sizes in bytes by key."""
         sizes = self._blobs.sizes(self._run)
-        doomed = {key: sizes[key] for key in unneeded(sizes, population, keep)}
+        doomed = {key: sizes[key] for key in find_unneeded(sizes, population, keep)}
         if doomed and not dry_run:
             first, *rest = doomed
             self._blobs.delete(self._run, [first])

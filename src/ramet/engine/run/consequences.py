@@ -133,12 +133,12 @@ def _check_rests(strategy: Strategy, population: Population, rests: Sequence[Res
             f"members may rest only in synchronous runs, which have rounds, but {name} has members "
             f"{resting} rest in an asynchronous one"
         )
-    if len(set(resting)) < len(resting) or any(map(population.finished, resting)):
+    if len(set(resting)) < len(resting) or any(map(population.is_finished, resting)):
         raise StrategyError(
             f"a member may rest once a round, while it has budget left, but {name} has members "
             f"{resting} rest"
         )
-    if all(id_ in resting for id_ in range(len(population)) if not population.finished(id_)):
+    if all(id_ in resting for id_ in range(len(population)) if not population.is_finished(id_)):
         raise StrategyError(
             f"at least one member must train in each round, but {name} has all rest: {resting}"
         )

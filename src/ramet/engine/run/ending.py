@@ -4,6 +4,7 @@ import logging
 
 from ramet.engine.run.journal import Journal
 from ramet.events import Resumed, Stopped, TargetSet
+from ramet.history.reported import report_score
 
 logger = logging.getLogger("ramet")
 
@@ -39,8 +40,11 @@ def _say_changed(journal: Journal, target: float) -> None:
     before, opening = journal.population.target, journal.opening
     if before in {None, target}:
         return
-    sign = 1 if opening.mode == "max" else -1
-    fields = {"run": opening.name, "before": sign * before, "target": sign * target}
+    fields = {
+        "run": opening.name,
+        "before": report_score(before, opening.mode),
+        "target": report_score(target, opening.mode),
+    }
     logger.warning(
         "run %(run)r had a target of %(before)s; from now on it has one of %(target)s, for all its "
         "workers",

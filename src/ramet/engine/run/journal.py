@@ -6,7 +6,7 @@ from ramet.engine.run import run_events
 from ramet.engine.run.consequences import consequences, early_end
 from ramet.errors import LogMoved
 from ramet.events import AnyEvent, Copied, LeftUnread, Mapped, RunOpened
-from ramet.history.follower import Follower
+from ramet.history.following import Follower
 from ramet.population import Member, Population
 from ramet.randomness import Draws
 from ramet.space import Space

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from ramet.engine.run.turn import Turn
 from ramet.errors import HyperparameterUnread, StateError
-from ramet.history.lag import lag
+from ramet.history.doubts import describe_lag, find_doubts
+from ramet.history.result import Result
 from ramet.population import Checkpoint, Point, Population, has_final_score
 
 logger = logging.getLogger("ramet")
@@ -93,7 +94,7 @@ class Notices:
 
     def _lagging(self, population: Population) -> None:
         """Warn if copies take members back as fast as they train."""
-        if self._lagged or (found := lag(population)) is None:
+        if self._lagged or (found := describe_lag(population)) is None:
             return
         self._lagged = True
         logger.warning(
@@ -113,3 +114,15 @@ class Notices:
                 population.turns,
                 extra={"turns": population.turns},
             )
+
+
+def say_doubts(result: Result) -> None:
+    """Warn of what makes the result of a run that is over worthless, if anything does."""
+    doubts = find_doubts(result)
+    if doubts:
+        fields = {"run": result.opening.name, "doubts": [doubt.kind for doubt in doubts]}
+        logger.warning(
+            "the result of run %(run)r is doubtful: %(said)s",
+            {**fields, "said": "; and ".join(map(str, doubts))},
+            extra=fields,
+        )

@@ -28,6 +28,7 @@ from ramet.engine.run.unfinished import (
 from ramet.errors import StateError, StoreError, UsageError
 from ramet.events import AnyEvent, Conditions, Mapped, Stopped
 from ramet.faults import reach
+from ramet.history.reported import report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
@@ -97,8 +98,11 @@ class Run:
 
     @property
     def population(self) -> Population:
-        """The population as it was at the last call of another method."""
-        return self._journal.population
+        """The population as it was at the last call of another method.
+
+        Scores are as they were reported. A strategy gets the population of maximised scores.
+        """
+        return report_population(self._journal.population, self.opening.mode)
 
     @property
     def done(self) -> bool:
@@ -133,7 +137,8 @@ class Run:
         self._journal.append(conditions)
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, {len(self.population)} members, {self._journal.turns} turns)"
+        members, turns = len(self.opening.births), self._journal.turns
+        return f"Run({self.name!r}, {members} members, {turns} turns)"
 
     def ask(self) -> Turn | None:
         """Return a turn to train, or None if there is none for now.
@@ -206,7 +211,9 @@ class Run:
             self._journal.commit(turn.lease, events, over=True, unread=unread)
         self._last = turn.member
         self._notices.without_score(points, turn.stop)
-        self._notices.look(self._journal.turns, len(self.opening.births), lambda: self.population)
+        self._notices.look(
+            self._journal.turns, len(self.opening.births), lambda: self._journal.population
+        )
         self._pruning.prune_if_due()
         return kept
 
@@ -245,7 +252,7 @@ class Run:
         if given_up:
             self._pruning.prune_if_due()
         self._journal.catch_up()
-        self.options.failures.check(self.population, error, failed_here=self._failed_here)
+        self.options.failures.check(self._journal.population, error, failed_here=self._failed_here)
 
     def recover(self, turn: Turn, error: StoreError) -> None:
         """Continue a turn's member from another checkpoint, because its own cannot be read.
@@ -321,7 +328,7 @@ class Run:
             dry_run: Whether only to return what would be deleted.
         """
         self._journal.catch_up()
-        return self._checkpoints.prune(self.population, self.opening.keep, dry_run=dry_run)
+        return self._checkpoints.prune(self._journal.population, self.opening.keep, dry_run=dry_run)
 
     def others(self) -> list[str]:
         """Return the names of the other workers that hold members of the run."""
@@ -350,5 +357,5 @@ class Run:
     def _close_round(self) -> None:
         """End the round without the members that still train."""
         self._journal.catch_up()
-        for member in stragglers(self.population):
+        for member in stragglers(self._journal.population):
             self.give_up(member.id, turn=member.turn, why="straggler")

@@ -15,7 +15,7 @@ from ramet.events import (
     TargetSet,
     TurnEnded,
 )
-from ramet.history.follower import Follower
+from ramet.history.following import Follower
 from ramet.population import Point
 from ramet.replica import Replica
 from ramet.series import Series

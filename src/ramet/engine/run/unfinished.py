@@ -180,7 +180,7 @@ def stragglers(population: Population) -> list[Member]:
     return [
         member
         for member in population
-        if member.turn == population.round and not population.finished(member.id)
+        if member.turn == population.round and not population.is_finished(member.id)
     ]
 
 

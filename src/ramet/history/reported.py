@@ -1,0 +1,83 @@
+"""Scores as they were reported, from records that hold them as the run maximised them.
+
+Stores hold maximised scores: with ``mode="min"``, the negated ones. Whatever shows scores to people
+gets them through this file, and nothing else changes a sign.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+from msgspec.structs import replace
+
+from ramet.events import AnyEvent, Copied, Logged, Mode, RunOpened, TargetSet, TurnEnded
+from ramet.population import Best, Curve, Member, Point, Population
+
+
+@overload
+def report_score(score: float, mode: Mode) -> float: ...
+
+
+@overload
+def report_score(score: float | None, mode: Mode) -> float | None: ...
+
+
+def report_score(score: float | None, mode: Mode) -> float | None:
+    """Return a maximised score as it was reported.
+
+    >>> report_score(-0.25, "min"), report_score(0.25, "max"), report_score(None, "min")
+    (0.25, 0.25, None)
+    """
+    return score if score is None or mode == "max" else _negate(score)
+
+
+def report_log(log: Iterable[Logged], mode: Mode) -> list[Logged]:
+    """Return a log, or a part of one, with its scores as they were reported."""
+    if mode == "max":
+        return list(log)
+    return [replace(logged, event=_report_event(logged.event)) for logged in log]
+
+
+def report_population(population: Population, mode: Mode) -> Population:
+    """Return a population of maximised scores with the scores as they were reported."""
+    if mode == "max":
+        return population
+    best, target = population.best, population.target
+    return replace(
+        population,
+        members=tuple(map(_report_member, population.members)),
+        best=None if best is None else Best(score=_negate(best.score), checkpoint=best.checkpoint),
+        target=None if target is None else _negate(target),
+        better="lower",
+    )
+
+
+def _report_event(event: AnyEvent) -> AnyEvent:
+    match event:
+        case RunOpened():
+            return replace(event, better="lower")
+        case TurnEnded():
+            return replace(event, points=_negate_points(event.points))
+        case Copied(weights=weights) if weights is not None:
+            return replace(event, weights=replace(weights, points=_negate_points(weights.points)))
+        case TargetSet(target=target) if target is not None:
+            return replace(event, target=_negate(target))
+    return event
+
+
+def _report_member(member: Member) -> Member:
+    curve = member.curve
+    if not curve.steps:
+        return member
+    # The one `math.nan`, so that equal curves compare equal.
+    scores = (math.nan if math.isnan(score) else _negate(score) for score in curve.scores)
+    return replace(member, curve=Curve(curve.steps, tuple(scores)))
+
+
+def _negate_points(points: Sequence[Point]) -> tuple[Point, ...]:
+    return tuple((step, None if score is None else _negate(score)) for step, score in points)
+
+
+def _negate(score: float) -> float:
+    """Return the negated score, which is never a negative zero."""
+    return 0.0 - score
