@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
-from ramet.jax.task import (
+from ramet.jax.functions import (
     Functions,
     Traced,
     blank,

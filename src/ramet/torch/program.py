@@ -13,7 +13,7 @@ from ramet.engine.workers.lanes import Lanes
 from ramet.errors import RametError, UsageError
 from ramet.mapping import MEASURED, Chunk, Chunks, SpaceArrays
 from ramet.state.tree import Tree
-from ramet.torch.task import (
+from ramet.torch.functions import (
     Functions,
     Tensors,
     Traced,
