@@ -232,10 +232,21 @@ def test_whatever_captures_and_restores_is_a_state() -> None:
     assert adapt(mine) is mine
 
 
-@pytest.mark.parametrize("state", [np.zeros(2), None, SimpleNamespace(capture=dict)])
-def test_what_cannot_be_put_back_is_refused(state: object) -> None:
-    with pytest.raises(StateError, match=r"dict of arrays, or have the methods .* but got a"):
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [
+        (np.zeros(2), "got a ndarray; give each part a name, state = {'weights': weights}"),
+        ([np.zeros(2)], "got a list; give each part a name"),
+        (None, "got None; write state = {'weights': weights} for arrays"),
+        (SimpleNamespace(capture=dict), "got a SimpleNamespace; write state = "),
+        (Held, "got the class Held itself; pass an object of it"),
+    ],
+)
+def test_what_cannot_be_put_back_is_refused_with_what_to_write(state: object, answer: str) -> None:
+    with pytest.raises(StateError, match=r"must be a dict of arrays and numbers, or have") as error:
         adapt(state)
+
+    assert answer in str(error.value)
 
 
 def test_a_held_state_is_replaced_by_a_writable_copy() -> None:

@@ -389,3 +389,44 @@ def test_functions_and_settings_are_left_out_in_silence() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert list(State({"w": jnp.zeros(2), **settings}).capture()) == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("make_state", "found"),
+    [
+        (lambda params, _: params, r"state\['params'\]\['kernel'\] is a ArrayImpl"),
+        (lambda params, tx: (params, tx.init(params)), r"state\[0\]\['params'\]"),
+        (lambda params, tx: {"opt": tx.init(params)}, r"state\['opt'\]\[0\] is a "),
+        (lambda _, tx: tx, "got a Gradient"),
+        (lambda *_: jax.random.key(0), "got a PRNGKeyArray"),
+        (lambda *_: eqx.nn.Linear(2, 1, key=jax.random.key(0)), "got a Linear"),
+    ],
+)
+def test_pytrees_in_place_of_a_state_are_answered_with_the_line_that_works(
+    make_state: Any, found: str
+) -> None:
+    params, _ = mlp()
+
+    with pytest.raises(StateError, match=found) as error:
+        ramet.state.adapt(make_state(params, optax.adam(0.1)))
+
+    assert "write state = ramet.jax.State((params, opt_state)), and in" in str(error.value)
+
+
+def test_a_module_of_nnx_in_place_of_a_state_is_answered_with_the_line_that_works() -> None:
+    with pytest.raises(StateError, match=r"is a Linear; .* ramet\.jax\.State\(\(model, optimizer"):
+        ramet.state.adapt({"model": nnx.Linear(2, 1, rngs=nnx.Rngs(0))})
+
+    model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    assert State((model, nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param))).capture()
+
+
+def test_several_pytrees_are_answered_with_one_that_has_them_all() -> None:
+    with pytest.raises(StateError, match=r"got 2; .* ramet\.jax\.State\(\(params, opt_state\)\)"):
+        State({"w": X}, {"m": X})  # type: ignore[arg-type]  # the mistake
+
+
+@pytest.mark.parametrize("value", [None, linen.Dense(1), optax.adam(0.1), {"tx": optax.sgd(0.1)}])
+def test_a_pytree_without_arrays_is_refused(value: Any) -> None:
+    with pytest.raises(StateError, match=r"with arrays in it, .* params = model\.init\(key, x\)"):
+        State(value)

@@ -218,19 +218,6 @@ def test_a_lazy_model_must_be_called_before() -> None:
         ramet.torch.State(lazy, sgd(lazy.parameters())).restore(saved)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "match"),
-    [
-        ((sgd(Net().parameters()), Net()), "the first of a state must be a module, but got a SGD"),
-        ((Net(), Net()), "the second of a state must be the optimizer, or None, but got a Net"),
-        ((Net(), sgd(Net().parameters()), 3), r"but others\[0\] is a int"),
-    ],
-)
-def test_what_is_no_state_is_refused(arguments: Any, match: str) -> None:
-    with pytest.raises(StateError, match=match):
-        ramet.torch.State(*arguments)
-
-
 @pytest.mark.slow
 def test_a_compiled_model_is_not_compiled_again_for_what_is_restored() -> None:
     from torch._dynamo.testing import CompileCounterWithBackend  # noqa: PLC0415 - slow to import

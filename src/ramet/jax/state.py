@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Never
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ from jax import numpy as jnp
 
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
-from ramet.jax.trees import Pytree, check_held, put_back, saved
+from ramet.jax.trees import SAVED, Pytree, check_held, put_back, saved
 from ramet.state.tree import Tree
 
 
@@ -27,7 +27,10 @@ class State:
     {'w': array([1., 1.], dtype=float32)}
     """
 
-    def __init__(self, value: Pytree, *, bind: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, value: Pytree, *others: Never, bind: Mapping[str, str] | None = None
+    ) -> None:
+        _check_value(value, others)
         self.value = value
         self._names = dict(bind or {})
         self._by_name = bind is None or len(bind) > 0
@@ -142,6 +145,21 @@ def _nnx_of(value: Pytree) -> Any:
         return None
     leaves = jax.tree.leaves(value, is_leaf=lambda node: isinstance(node, nnx.Module))
     return nnx if any(isinstance(leaf, nnx.Module | nnx.Optimizer) for leaf in leaves) else None
+
+
+def _check_value(value: Pytree, others: tuple[object, ...]) -> None:
+    """Refuse several pytrees, and one without any array, such as a model's definition."""
+    if others:
+        raise StateError(
+            f"a state must be one pytree, but got {1 + len(others)}; put them together, as in "
+            f"ramet.jax.State((params, opt_state))"
+        )
+    if not any(isinstance(leaf, SAVED) for leaf in jax.tree.leaves(value)):
+        raise StateError(
+            f"a state must be a pytree with arrays in it, but this {type(value).__name__} has "
+            f"none; pass what an init function returned, params = model.init(key, x) or "
+            f"opt_state = optimizer.init(params), and not what has the function"
+        )
 
 
 def _check_modules(value: Pytree) -> None:

@@ -2,14 +2,21 @@
 
 import math
 from collections.abc import Callable, Mapping
+from numbers import Number
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from ramet.domains import Value
 from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
+from ramet.state.remedies import JAX, TORCH, find_foreign, remedy_for
 from ramet.state.tree import Tree, restore_into, thaw
 
 # A value may come back from a framework that keeps it in 32 bits.
 ROUNDING = 1e-6
+LAW = (
+    "a state must be a dict of arrays and numbers, or have the methods capture() and restore(tree)"
+)
 
 
 @runtime_checkable
@@ -138,15 +145,35 @@ class Bound:
 
 
 def adapt(state: object) -> State:
-    """Return what can capture and restore the given object."""
-    if isinstance(state, State):
+    """Return what can capture and restore a state.
+
+    Args:
+        state: A dict of arrays and numbers, or an object with ``capture`` and ``restore``.
+    """
+    if isinstance(state, State) and not isinstance(state, type):
         return state
+    if (found := find_foreign(state)) is not None:
+        path, part = found
+        where = f"state{path} is" if path else "got"
+        raise StateError(f"{LAW}, but {where} a {type(part).__name__}; {remedy_for(part)}")
     if isinstance(state, dict):
         return Variables(state)
-    raise StateError(
-        f"a state must be a dict of arrays, or have the methods capture() and restore(tree), but "
-        f"got a {type(state).__name__}"
-    )
+    raise StateError(f"{LAW}, but got {_describe(state)}; {_remedy(state)}")
+
+
+def _describe(state: object) -> str:
+    if isinstance(state, type):
+        return f"the class {state.__name__} itself"
+    return "None" if state is None else f"a {type(state).__name__}"
+
+
+def _remedy(state: object) -> str:
+    """Say what to write in place of an object of no framework."""
+    if isinstance(state, type):
+        return "pass an object of it"
+    if isinstance(state, np.ndarray | list | tuple | Number):
+        return "give each part a name, state = {'weights': weights}, and write into that dict"
+    return f"write state = {{'weights': weights}} for arrays, {TORCH} or {JAX}"
 
 
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:

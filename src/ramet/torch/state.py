@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from ramet.domains import Value
 from ramet.errors import HyperparameterOverwritten, StateError
 from ramet.state import State as Capturing
 from ramet.state import Tree, check_stayed, freeze
+from ramet.torch import mistakes
 from ramet.torch.binding import Binding
 from ramet.torch.compiling import RECOMPILATIONS
 from ramet.torch.differences import refuse
@@ -63,11 +64,11 @@ class State:
         bind: Mapping[str, Any] | None = None,
         rng: bool = True,
         watch_loaders: bool = True,
+        **misnamed: Never,
     ) -> None:
-        _check(model, torch.nn.Module, "the first of a state must be a module")
-        if optimizer is not None:
-            law = "the second of a state must be the optimizer, or None"
-            _check(optimizer, Optimizer, law)
+        mistakes.refuse_keywords(misnamed)
+        mistakes.check_model(model)
+        mistakes.check_optimizer(optimizer)
         further = {f"others[{nth}]": other for nth, other in enumerate(others)}
         parts = {"model": model, "optimizer": optimizer, **further}
         if optimizer is None:
@@ -76,8 +77,12 @@ class State:
         self._parts = {label: self._part(part, label) for label, part in parts.items()}
         if rng:
             self._parts["rng"] = Everybodys()
-        optimizers = {key: one for key, one in further.items() if isinstance(one, Optimizer)}
+        self._optimizers = {key: one for key, one in parts.items() if isinstance(one, Optimizer)}
+        optimizers = {key: one for key, one in self._optimizers.items() if key in further}
         self._binding = Binding(optimizer, bind, optimizers)
+        # The parameters as they were when the optimizers were known to train them.
+        self._params = self._named()
+        mistakes.warn_of_strangers(self._optimizers, self._params)
         for base in self._binding.bases():
             self._schedulers.warn_of_others(base)
         self._first_steps = FirstSteps(self._check_step)
@@ -89,6 +94,7 @@ class State:
     def capture(self) -> Tree:
         """Return all of it as a state tree, around the very memory of tensors on the CPU."""
         self._first_steps.disarm()
+        mistakes.refuse_replaced(self._optimizers.values(), self._params, self._named())
         known, self._uncompiled = self._uncompiled, RECOMPILATIONS.heard()
         RECOMPILATIONS.warn(known, self._binding.constants())
         arrays = Arrays()
@@ -150,6 +156,7 @@ class State:
         check_stayed(found, self._hparams, when, self.explain)
 
     def _part(self, thing: Any, label: str) -> Part:
+        mistakes.check_other(thing, label)
         for kind, make in PARTS.items():
             if isinstance(thing, kind):
                 return make(thing, label)
@@ -164,19 +171,24 @@ class State:
         raise StateError(
             f"what follows a member must be a module, an optimizer, a generator, a tensor, a dict, "
             f"or have state_dict() and load_state_dict(), or capture() and restore(tree), but "
-            f"{label} is a {type(thing).__name__}"
+            f"{label} is a {type(thing).__name__}; leave out what training never changes"
         )
 
     def _names(self) -> dict[int, str]:
         """Return the names of all parameters that are in the state, by identity."""
-        names: dict[int, str] = {}
+        return {key: name for key, (name, _) in self._named().items()}
+
+    def _named(self) -> dict[int, tuple[str, torch.Tensor]]:
+        """Return all parameters that are in the state with their names, by identity."""
+        named: dict[int, tuple[str, torch.Tensor]] = {}
         for label, part in self._parts.items():
             if isinstance(part, TensorPart):
-                names.setdefault(id(part.tensor), label)
+                named.setdefault(id(part.tensor), (label, part.tensor))
             elif isinstance(part, ModulePart):
                 for name, param in part.names():
-                    names.setdefault(id(param), name if label == "model" else f"{label}.{name}")
-        return names
+                    whole = name if label == "model" else f"{label}.{name}"
+                    named.setdefault(id(param), (whole, param))
+        return named
 
     def _differences(self, tree: Tree) -> Iterator[str]:
         """Say what of a tree does not fit what is here."""
@@ -206,11 +218,6 @@ class State:
                     f"what is restored must be accepted by what is there, but {label}, a "
                     f"{part.kind}, raised {type(error).__name__}: {error}. Nothing was restored"
                 ) from error
-
-
-def _check(thing: object, kind: type, law: str) -> None:
-    if not isinstance(thing, kind):
-        raise StateError(f"{law}, but got a {type(thing).__name__}")
 
 
 def _listed(kinds: Mapping[str, str]) -> str:
