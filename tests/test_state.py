@@ -266,7 +266,7 @@ def test_bound_values_are_put_where_training_uses_them() -> None:
     state.apply({"opt.lr": 0.3, "beta": 0.5, "batch": 32})
 
     assert (optimiser.lr, optimiser.beta) == (0.3, 0.5)
-    assert state.applied() == {"opt.lr": 0.3, "beta": 0.5}
+    assert state.read_back() == {"opt.lr": 0.3, "beta": 0.5}
     assert state.capture() is variables
 
 
@@ -280,7 +280,7 @@ def test_what_a_state_binds_itself_stays_bound() -> None:
     state.apply({"lr": 0.3, "momentum": 0.9})
     assert (inner.lr, outer.momentum) == (0.3, 0.9)
     outer.momentum = 0.5
-    assert state.applied() == {"lr": 0.3, "momentum": 0.5}
+    assert state.read_back() == {"lr": 0.3, "momentum": 0.5}
 
 
 def test_a_value_bound_to_what_is_not_there_is_refused() -> None:
@@ -330,7 +330,7 @@ def test_a_state_that_knows_who_overwrites_a_value_names_them() -> None:
     class Knowing:
         def apply(self, hparams: Mapping[str, Any]) -> None: ...
 
-        def applied(self) -> Mapping[str, Any]:
+        def read_back(self) -> Mapping[str, Any]:
             return {"lr": 0.1, "n": 3}
 
         def explain(self, name: str) -> str:

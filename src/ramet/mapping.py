@@ -24,15 +24,15 @@ Chunk: TypeAlias = int | Literal["auto"]
 Trial: TypeAlias = Callable[[int], Callable[[], object]]
 
 # Each candidate for how many members to map at once is so many times smaller than the last.
-FEWER = 4
+SHRINK_FACTOR = 4
 # So many times as many members as were measured with are measured anew.
-MORE = 1.5
+REMEASURE_FACTOR = 1.5
 # Steps that candidates are timed by.
-MEASURED = 10
+TRIAL_STEPS = 10
 # How often a candidate is timed, beside a first time that may compile; the quickest counts.
-TIMES = 2
+TRIALS = 2
 # A candidate so many times slower than the best is the last one; less may be chance.
-SLOWER = 2.0
+GIVE_UP_FACTOR = 2.0
 
 # Called with what a run is to keep to; returns all that is on record, where others may come first.
 Record: TypeAlias = Callable[[Mapped], Sequence[Mapped]]
@@ -125,7 +125,7 @@ class Chunks:
         """
         chunk = self._forced
         if chunk is None:
-            if self._measured is None or count > MORE * self._measured[1]:
+            if self._measured is None or count > REMEASURE_FACTOR * self._measured[1]:
                 found = fastest(count, lambda few: self._in_all(few, count, trial))
                 self._measured = found or 1, count
                 if found is not None:
@@ -135,7 +135,7 @@ class Chunks:
             chunk = count if chunk == of else chunk
         return -(-count // -(-count // chunk))
 
-    def explained(self, error: Exception, chunk: int, trial: Trial) -> Exception:
+    def explain(self, error: Exception, chunk: int, trial: Trial) -> Exception:
         """Return an error that says how many would fit, if so many at once do not but fewer do."""
         fewer = chunk // 2 if self._is_full(error) else 0
         while fewer and self._seconds(fewer, trial) is None:
@@ -158,7 +158,7 @@ class Chunks:
         taken_s = []
         try:
             train = trial(chunk)
-            for _ in range(1 + TIMES):
+            for _ in range(1 + TRIALS):
                 began = time.perf_counter()
                 train()
                 taken_s.append(time.perf_counter() - began)
@@ -180,10 +180,10 @@ def fastest(most: int, seconds: Callable[[int], float | None]) -> int | None:
     while chunk:
         took = seconds(chunk)
         if took is not None:
-            if taken_s and took > SLOWER * min(taken_s.values()):
+            if taken_s and took > GIVE_UP_FACTOR * min(taken_s.values()):
                 break  # With fewer still it would take longer still.
             taken_s[chunk] = took
-        chunk = chunk // FEWER or int(chunk > 1)
+        chunk = chunk // SHRINK_FACTOR or int(chunk > 1)
     if not taken_s:
         return None
     best = min(taken_s, key=lambda chunk: taken_s[chunk])

@@ -178,7 +178,7 @@ def test_modules_of_nnx_are_restored_in_place_with_their_optimizer() -> None:
     assert restored.value[0] is other
     assert [train(other, its_optimizer) for _ in range(5)] == expected
     restored.apply({"lr": 0.5})
-    assert restored.applied() == {"lr": 0.5}
+    assert restored.read_back() == {"lr": 0.5}
 
 
 def test_injected_hyperparameters_are_set_by_their_name_or_as_bound() -> None:
@@ -188,7 +188,7 @@ def test_injected_hyperparameters_are_set_by_their_name_or_as_bound() -> None:
     before = optimizer.init({"w": jnp.ones(2)})
     state = State(before, bind={"lr": "learning_rate"})
     state.apply({"lr": 0.5, "weight_decay": 0.25, "batch": 32})
-    assert state.applied() == {"lr": 0.5, "weight_decay": 0.25}
+    assert state.read_back() == {"lr": 0.5, "weight_decay": 0.25}
     assert float(state.value[1].hyperparams["learning_rate"]) == 0.5
     # What others hold of the state is as it was.
     assert float(before[1].hyperparams["learning_rate"]) == pytest.approx(0.1)
@@ -198,7 +198,7 @@ def test_binding_nothing_sets_nothing() -> None:
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
     state = State(optimizer.init(jnp.ones(1)), bind={})
     state.apply({"learning_rate": 0.5})
-    assert state.applied() == {}
+    assert state.read_back() == {}
     assert float(state.value.hyperparams["learning_rate"]) == pytest.approx(0.1)
 
 
@@ -262,11 +262,11 @@ def test_a_value_that_one_of_several_optimizers_lost_is_noticed() -> None:
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
     state = State([optimizer.init(jnp.ones(1)), optimizer.init(jnp.ones(2))])
     state.apply({"learning_rate": 0.5})
-    assert state.applied() == {"learning_rate": 0.5}
+    assert state.read_back() == {"learning_rate": 0.5}
     for nth in range(2):
         state.apply({"learning_rate": 0.5})
         state.value[nth].hyperparams["learning_rate"] = jnp.float32(0.25)
-        assert state.applied() == {"learning_rate": 0.25}
+        assert state.read_back() == {"learning_rate": 0.25}
 
 
 def test_a_schedule_that_sets_a_hyperparameter_is_named_with_what_to_do() -> None:
@@ -314,9 +314,9 @@ def test_a_value_may_be_held_in_fewer_bits() -> None:
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
     state = State(optimizer.init(jnp.ones(2, jnp.bfloat16)), bind={"lr": "learning_rate"})
     state.apply({"lr": 0.0123})
-    assert state.applied() == {"lr": 0.0123}
+    assert state.read_back() == {"lr": 0.0123}
     state.value.hyperparams["learning_rate"] = jnp.asarray(0.5, jnp.bfloat16)
-    assert state.applied() == {"lr": 0.5}
+    assert state.read_back() == {"lr": 0.5}
 
 
 def test_numbers_of_another_kind_are_refused() -> None:

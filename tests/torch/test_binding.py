@@ -304,7 +304,7 @@ def test_an_optimizer_that_a_name_does_not_reach_is_named_with_the_remedy() -> N
 def test_an_entry_that_only_some_groups_have_is_refused() -> None:
     model, optimizer = two_groups()
     optimizer.param_groups[1]["scale"] = 1.0
-    with pytest.raises(StateError, match=r"'scale' is in those numbered \[1\] of 2; .* group=1\)"):
+    with pytest.raises(StateError, match=r"'scale' is only in groups \[1\] of 2; .* group=1\)"):
         ramet.torch.State(model, optimizer).apply({"scale": 2.0})
     ramet.torch.State(model, optimizer, bind={"scale": None}).apply({"scale": 2.0})
 

@@ -103,7 +103,7 @@ class Turns(TrainerCallback):
     @property
     def turn(self) -> Turn:
         """The turn that is being trained; when all are over, the last."""
-        return self._begun.turn
+        return self._active.turn
 
     def on_train_begin(
         self,
@@ -119,7 +119,7 @@ class Turns(TrainerCallback):
         model, optimizer, scheduler = at["model"], at["optimizer"], at["lr_scheduler"]
         check_scheduler(scheduler)
         scaler = getattr(optimizer, "scaler", None)
-        bare = _unwrapped(optimizer)
+        bare = _unwrap(optimizer)
 
         def place(name: str) -> Any:
             return _place(name, args, bare, scheduler)
@@ -145,11 +145,11 @@ class Turns(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
-        if self._begun.score_due and self._score is None:
+        if self._active.score_due and self._score is None:
             self._awaits_score = control.should_evaluate = True
             self._came, self._to_come = {}, self._datasets
         else:
-            self._step(control, self._scored(at["model"]))
+            self._step(control, self._compute_score(at["model"]))
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
@@ -164,10 +164,10 @@ class Turns(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
         remedy = "let nothing but its turns stop the Trainer: raise max_steps"
-        self._begun.refuse_an_early_end(remedy)
+        self._active.refuse_an_early_end(remedy)
 
     @property
-    def _begun(self) -> Stepping:
+    def _active(self) -> Stepping:
         if self._stepping is None:
             raise UsageError(
                 "a member's turns must be trained by trainer.train(), but it has not begun"
@@ -181,12 +181,12 @@ class Turns(TrainerCallback):
             self._step(control, metric_of(self._came, self._metric, remedy))
 
     def _step(self, control: TrainerControl, score: Any) -> None:
-        self._begun.step(score)
-        if self._begun.over:
+        self._active.step(score)
+        if self._active.over:
             control.should_training_stop = True
 
-    def _scored(self, model: torch.nn.Module) -> Any:
-        if self._score is None or not self._begun.score_due:
+    def _compute_score(self, model: torch.nn.Module) -> Any:
+        if self._score is None or not self._active.score_due:
             return None
         with evaluating(model):
             return self._score(model)
@@ -243,7 +243,7 @@ def _place(name: str, args: TrainingArguments, optimizer: Optimizer, scheduler: 
     return ENTRIES.get(name)
 
 
-def _unwrapped(optimizer: Any) -> Any:
+def _unwrap(optimizer: Any) -> Any:
     """Return the optimiser that accelerate put its own around."""
     while hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer

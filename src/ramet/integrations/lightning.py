@@ -86,7 +86,7 @@ class Turns(Checkpoint):
     @property
     def turn(self) -> Turn:
         """The turn that is being trained; when all are over, the last."""
-        return self._begun.turn
+        return self._active.turn
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         check_alone(trainer.world_size, "set devices=1")
@@ -107,7 +107,7 @@ class Turns(Checkpoint):
                 f"did not; give fit() a validation loader, do not set limit_val_batches=0 or a "
                 f"val_check_interval in time, or monitor a function of the module"
             )
-        if self._begun.over:
+        if self._active.over:
             raise UsageError(
                 "Lightning must stop when there are no more turns, but it goes on; leave out "
                 "min_epochs and min_steps"
@@ -123,12 +123,12 @@ class Turns(Checkpoint):
     ) -> None:
         stepped = trainer.global_step > self._counted
         self._counted = trainer.global_step
-        self._awaits_score = stepped and self._begun.score_due and self._score is None
+        self._awaits_score = stepped and self._active.score_due and self._score is None
         # Lightning is about to validate if this divides the number of batches so far.
         this_one = trainer.fit_loop.total_batch_idx + 1
         trainer.val_check_batch = this_one if self._awaits_score else this_one + 1
         if stepped and not self._awaits_score:
-            self._step(trainer, self._scored(pl_module))
+            self._step(trainer, self._compute_score(pl_module))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning keeps all metrics there were: this one may be another member's.
@@ -142,7 +142,7 @@ class Turns(Checkpoint):
             self._step(trainer, metric_of(trainer.callback_metrics, self._metric, remedy))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._begun.refuse_an_early_end(
+        self._active.refuse_an_early_end(
             "let nothing but its turns stop the Trainer: max_epochs=-1, and no EarlyStopping"
         )
 
@@ -155,7 +155,7 @@ class Turns(Checkpoint):
             raise exception
 
     @property
-    def _begun(self) -> Stepping:
+    def _active(self) -> Stepping:
         if self._stepping is None:
             raise UsageError(
                 "a member's turns must be trained by trainer.fit(), but it has not begun"
@@ -163,15 +163,15 @@ class Turns(Checkpoint):
         return self._stepping
 
     def _step(self, trainer: pl.Trainer, score: Any) -> None:
-        self._begun.step(score)
+        self._active.step(score)
         self._stop_when_over(trainer)
 
     def _stop_when_over(self, trainer: pl.Trainer) -> None:
-        if self._begun.over:
+        if self._active.over:
             trainer.should_stop = True
 
-    def _scored(self, module: pl.LightningModule) -> Any:
-        if self._score is None or not self._begun.score_due:
+    def _compute_score(self, module: pl.LightningModule) -> Any:
+        if self._score is None or not self._active.score_due:
             return None
         with evaluating(module):
             return self._score(module)

@@ -107,14 +107,14 @@ class Turns(BaseCallback):
     @property
     def turn(self) -> Turn:
         """The turn that is being trained; when all are over, the last."""
-        return self._begun.turn
+        return self._active.turn
 
     def _on_training_start(self) -> None:
         self._stepping = Stepping(self._member, self._state())
 
     def _on_rollout_start(self) -> None:
         self._end_step()
-        if not self._begun.over and self._of is not self.turn:
+        if not self._active.over and self._of is not self.turn:
             self._of = self.turn
             self._begin_episodes(int(self.turn.rng.integers(2**31)))
 
@@ -125,19 +125,19 @@ class Turns(BaseCallback):
                 self._returns.append(float(info["episode"]["r"]))
             elif done:
                 self._unheard = True
-        return not self._begun.over
+        return not self._active.over
 
     def _on_rollout_end(self) -> None:
         self._collected = True
 
     def _on_training_end(self) -> None:
         self._end_step()
-        self._begun.refuse_an_early_end(
+        self._active.refuse_an_early_end(
             "let nothing but its turns stop the algorithm: raise total_timesteps"
         )
 
     @property
-    def _begun(self) -> Stepping:
+    def _active(self) -> Stepping:
         if self._stepping is None:
             raise UsageError("a member's turns must be trained by learn(), but it has not begun")
         return self._stepping
@@ -146,13 +146,13 @@ class Turns(BaseCallback):
         if not self._collected:
             return
         self._collected = False
-        score = self._scored() if self._begun.score_due else None
+        score = self._compute_score() if self._active.score_due else None
         if score is None:
-            self._begun.step_without_score()
+            self._active.step_without_score()
         else:
-            self._begun.step(score)
+            self._active.step(score)
 
-    def _scored(self) -> Any:
+    def _compute_score(self) -> Any:
         if self._score is not None:
             return self._score(self.model)
         if self._returns:

@@ -49,7 +49,7 @@ class Stepping:
     def step(self, score: Any = None) -> None:
         """Count a step that was trained; with its score, if that is due."""
         if self.score_due:
-            self.turn.report(_said(score))
+            self.turn.report(_check_score(score))
         self._go_on()
 
     def step_without_score(self) -> None:
@@ -103,7 +103,7 @@ def metric_of(metrics: Mapping[str, Any], name: str, remedy: str) -> Any:
     return metrics[name]
 
 
-def _said(score: Any) -> Any:
+def _check_score(score: Any) -> Any:
     """Return the score, or refuse None: a return that was forgotten."""
     if score is None:
         raise ScoreError(

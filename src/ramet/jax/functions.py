@@ -62,7 +62,7 @@ UNTRACEABLE = (
 )
 
 
-def explained(
+def explain_untraceable(
     traced: Traced,
     error: Exception,
     state: Pytree,

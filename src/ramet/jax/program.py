@@ -17,12 +17,12 @@ from ramet.jax.functions import (
     Traced,
     blank,
     check_step,
-    explained,
+    explain_untraceable,
     first_key,
     seed_of,
 )
-from ramet.jax.trees import Pytree, check_same, filled, saved
-from ramet.mapping import MEASURED, Chunk, Chunks, SpaceArrays
+from ramet.jax.trees import Pytree, check_same, fill, to_tree
+from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
 from ramet.state.tree import Tree
 
 AXIS = "members"
@@ -51,28 +51,28 @@ class Program:
         self._blank = blank(functions)
         self.size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._blank))
         self._begin = jax.jit(lambda seed: functions.init(first_key(seed)))
-        self._take, self._stack = jax.jit(_taken), jax.jit(_stacked)
-        self._alone = jax.jit(self._trained_alone, static_argnames="steps")
+        self._take, self._stack = jax.jit(_gather_leaves), jax.jit(_stack_leaves)
+        self._alone = jax.jit(self._train_alone, static_argnames="steps")
         self._compiled: dict[int, Callable[..., Any]] = {}
 
-    def begun(self, turns: Sequence[Turn]) -> Stacked:
+    def init(self, turns: Sequence[Turn]) -> Stacked:
         # One by one, so that first weights are the same however many begin.
         each = [self._begin(np.array(seed_of(turn.init_rng))) for turn in turns]
         return Stacked(self._stack(*each), len(turns))
 
-    def restored(self, trees: Sequence[Tree]) -> Stacked:
+    def restore(self, trees: Sequence[Tree]) -> Stacked:
         for tree in trees:
             check_same(self._blank, tree)
         together = {name: np.stack([tree[name] for tree in trees]) for name in trees[0]}
-        return Stacked(filled(self._blank, together), len(trees))
+        return Stacked(fill(self._blank, together), len(trees))
 
-    def taken(self, stacks: Sequence[Stacked], places: Sequence[int]) -> Stacked:
+    def gather(self, stacks: Sequence[Stacked], places: Sequence[int]) -> Stacked:
         if len(stacks) == 1 and list(places) == list(range(stacks[0].members)):
             return stacks[0]
         states = self._take([stack.states for stack in stacks], np.array(places))
         return Stacked(states, len(places))
 
-    def trained(
+    def train(
         self, states: Stacked, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Stacked, Sequence[Sequence[float]]]:
         values = [self._numbers.of(turn.hparams.peek()) for turn in turns]
@@ -80,9 +80,9 @@ class Program:
         seeds = np.array([seed_of(turn.rng) for turn in turns])
         members = states.states, hparams, seeds
         if not lanes.plain:
-            members = self._placed(members, np.array(lanes.filled))
+            members = self._select(members, np.array(lanes.filled))
         chunk = self._chunk(members, stretches[0])
-        now, scores = self._padded(members, len(lanes.filled), chunk), []
+        now, scores = self._pad(members, len(lanes.filled), chunk), []
         for nth, steps in enumerate(stretches):
             state, score = self.stretch(chunk, now, nth, steps)
             now = state, *now[1:]
@@ -97,8 +97,8 @@ class Program:
             after = self._take([after], own)
         return Stacked(after, len(turns)), rows.tolist()
 
-    def captured(self, states: Stacked) -> list[Tree]:
-        arrays = saved(states.states)
+    def capture(self, states: Stacked) -> list[Tree]:
+        arrays = to_tree(states.states)
         return [
             {name: array[place] for name, array in arrays.items()}
             for place in range(states.members)
@@ -115,18 +115,18 @@ class Program:
             return self._call(chunk, members, nth, steps)
         except jax.errors.JaxRuntimeError as error:
             trial = functools.partial(self._trial, members, steps)
-            raise self.chunks.explained(error, chunk, trial) from error
+            raise self.chunks.explain(error, chunk, trial) from error
 
     def _chunk(self, members: "Members", steps: int) -> int:
         """Return how many members each device is to map at once."""
         each = -(-len(members[2]) // len(self._devices))
-        trial = functools.partial(self._trial, members, min(steps, MEASURED))
+        trial = functools.partial(self._trial, members, min(steps, TRIAL_STEPS))
         return self.chunks.of(each, trial)
 
     def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
         """Return what trains so many members a little on each device, and forgets it."""
         count = min(len(members[2]), chunk * len(self._devices))
-        some = self._padded(_first(members, count), count, chunk)
+        some = self._pad(_first(members, count), count, chunk)
         # There must be room for what training leaves of all.
         room = jax.tree.map(jnp.copy, members[0])
 
@@ -151,7 +151,9 @@ class Program:
             raise
         except Exception as error:
             first = jax.tree.map(lambda leaf: leaf[0], members)
-            raise explained(self._traced, error, *first, np.uint32(nth), steps=steps) from error
+            raise explain_untraceable(
+                self._traced, error, *first, np.uint32(nth), steps=steps
+            ) from error
         return trained
 
     def _one_by_one(self, members: "Members", nth: int, steps: int) -> tuple[Pytree, jax.Array]:
@@ -163,7 +165,7 @@ class Program:
         stacked: tuple[Pytree, jax.Array] = self._stack(*each)
         return stacked
 
-    def _trained_alone(
+    def _train_alone(
         self,
         states: Pytree,
         hparams: Pytree,
@@ -199,19 +201,19 @@ class Program:
 
         return jax.jit(many if len(self._devices) == 1 else spread, static_argnames="steps")
 
-    def _padded(self, members: "Members", count: int, chunk: int) -> "Members":
+    def _pad(self, members: "Members", count: int, chunk: int) -> "Members":
         """Return members in whole chunks on every device: what is missing is the first, again."""
         whole = chunk * len(self._devices)
         places = np.arange(-(-count // whole) * whole)
         places[places >= count] = 0
         if len(places) > count:
-            members = self._placed(members, places)
+            members = self._select(members, places)
         if len(self._devices) == 1:
             return members
         spread: Members = jax.device_put(members, NamedSharding(self._mesh, OWN))
         return spread
 
-    def _placed(self, members: "Members", places: NDArray[np.int_]) -> "Members":
+    def _select(self, members: "Members", places: NDArray[np.int_]) -> "Members":
         """Return the members at these places."""
         states, hparams, seeds = members
         own = {name: each[places] for name, each in hparams.items()}
@@ -232,9 +234,9 @@ def _one_of(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # type: ignore[no-untyped-call]  # of JAX
 
 
-def _stacked(*each: Pytree) -> Pytree:
+def _stack_leaves(*each: Pytree) -> Pytree:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
 
-def _taken(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
+def _gather_leaves(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[places], *stacks)

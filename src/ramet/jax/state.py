@@ -10,7 +10,7 @@ from jax import numpy as jnp
 
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
-from ramet.jax.trees import SAVED, Pytree, check_held, put_back, saved
+from ramet.jax.trees import SAVED, Pytree, check_held, put_back, to_tree
 from ramet.state.tree import Tree
 
 
@@ -36,11 +36,11 @@ class State:
         self._by_name = bind is None or len(bind) > 0
         # The entry that each hyperparameter was applied to.
         self._applied: dict[str, str] = {}
-        self._told: dict[str, Value] = {}
+        self._values: dict[str, Value] = {}
         _check_modules(value)
         if _nnx_of(value) is None:
             check_held(value)
-        entries = {entry for node in self._injected() for entry in node.hyperparams}
+        entries = {entry for node in self._find_injected() for entry in node.hyperparams}
         if missing := sorted(set(self._names.values()) - entries):
             raise StateError(
                 f"a hyperparameter must be bound to an entry of optax.inject_hyperparams, of which "
@@ -49,7 +49,7 @@ class State:
 
     def capture(self) -> Tree:
         nnx = _nnx_of(self.value)
-        return saved(self.value if nnx is None else nnx.state(self.value))
+        return to_tree(self.value if nnx is None else nnx.state(self.value))
 
     def restore(self, tree: Tree) -> None:
         nnx = _nnx_of(self.value)
@@ -67,28 +67,28 @@ class State:
         names = hparams if self._by_name else ()
         entries = {self._names.get(name, name): name for name in names}
         self._applied = {}
-        for node in self._injected():
+        for node in self._find_injected():
             for entry in node.hyperparams.keys() & entries.keys():
                 self._applied[entries[entry]] = entry
         values = {entry: hparams[name] for name, entry in self._applied.items()}
-        self._told = values
+        self._values = values
         if _nnx_of(self.value) is None:
             self.value = jax.tree.map(
-                lambda node: _injected(node, values), self.value, is_leaf=_is_injected
+                lambda node: _inject(node, values), self.value, is_leaf=_is_injected
             )
         else:
-            for node in self._injected():
+            for node in self._find_injected():
                 for entry in node.hyperparams.keys() & values.keys():
                     node.hyperparams[entry][...] = _as(node.hyperparams[entry][...], values[entry])
 
-    def applied(self) -> Mapping[str, Value]:
+    def read_back(self) -> Mapping[str, Value]:
         """Return the values found, of several the first that is not what was put there."""
-        return {name: self._found(entry) for name, entry in self._applied.items()}
+        return {name: self._find(entry) for name, entry in self._applied.items()}
 
     def explain(self, name: str) -> str | None:
         """Say that a schedule sets a hyperparameter, if one was injected in its place."""
         entry = self._applied[name]
-        if not any(entry in _schedules_of(node) for node in self._injected()):
+        if not any(entry in _schedules_of(node) for node in self._find_injected()):
             return None
         return (
             f"optax.inject_hyperparams was given a schedule for {entry!r}, which sets it at every "
@@ -97,16 +97,16 @@ class State:
             f"of the space"
         )
 
-    def _found(self, entry: str) -> Value:
+    def _find(self, entry: str) -> Value:
         """Return a value as it was told, if everywhere it is what an array makes of that."""
-        told = self._told[entry]
-        for node in self._injected():
+        told = self._values[entry]
+        for node in self._find_injected():
             value = node.hyperparams.get(entry)
             if value is not None and np.asarray(value) != np.asarray(_as(value, told)):
                 return float(np.asarray(value))
         return told
 
-    def _injected(self) -> Iterator[Any]:
+    def _find_injected(self) -> Iterator[Any]:
         """Yield the states that optax.inject_hyperparams made."""
         nodes = jax.tree.leaves(self.value, is_leaf=_is_injected)
         return (node for node in nodes if _is_injected(node))
@@ -121,7 +121,7 @@ def _schedules_of(node: Any) -> Mapping[str, Any]:
     return getattr(node, "hyperparams_states", {})
 
 
-def _injected(node: Any, values: Mapping[str, Value]) -> Any:
+def _inject(node: Any, values: Mapping[str, Value]) -> Any:
     """Return a state of optax.inject_hyperparams with other values; anything else as it is."""
     if not _is_injected(node):
         return node

@@ -13,7 +13,7 @@ from ramet.jax.functions import (
     Traced,
     blank,
     check_step,
-    explained,
+    explain_untraceable,
     first_key,
     seed_of,
 )
@@ -51,7 +51,7 @@ class Task:
                 except jax.errors.JaxRuntimeError:
                     raise
                 except Exception as error:
-                    raise explained(traced, error, *args, steps=steps) from error
+                    raise explain_untraceable(traced, error, *args, steps=steps) from error
                 turn.report(score)
             check_step(like, state.value)
             traced.read_from(turn)

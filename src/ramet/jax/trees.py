@@ -27,33 +27,33 @@ class Kept:
         self.value = value
 
     def capture(self) -> Tree:
-        return saved(self.value)
+        return to_tree(self.value)
 
     def restore(self, tree: Tree) -> None:
         self.value = put_back(self.value, tree)
 
 
-def saved(pytree: Pytree) -> dict[str, Any]:
+def to_tree(pytree: Pytree) -> dict[str, Any]:
     """Return what a pytree holds by its path; what is code, such as a function, stays out.
 
-    >>> saved({"w": jnp.zeros(2), "act": jax.nn.relu, "phase": "warm-up"})
+    >>> to_tree({"w": jnp.zeros(2), "act": jax.nn.relu, "phase": "warm-up"})
     {'phase': 'warm-up', 'w': array([0., 0.], dtype=float32)}
     """
-    leaves = _named(pytree)
+    leaves = _name_leaves(pytree)
     _check_leaves(leaves)
     named = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, SAVED)}
     numbers = {name: _plain(leaf) for name, leaf in named.items() if isinstance(leaf, NUMBERS)}
     # All at once: a transfer each would wait for the device each time.
     arrays = jax.device_get(numbers)
     return {
-        name: np.asarray(arrays[name]) if name in arrays else _copied(leaf)
+        name: np.asarray(arrays[name]) if name in arrays else _copy(leaf)
         for name, leaf in named.items()
     }
 
 
 def check_held(pytree: Pytree) -> None:
     """Refuse parts that a checkpoint cannot hold, and name those that it leaves out."""
-    _check_leaves(_named(pytree))
+    _check_leaves(_name_leaves(pytree))
 
 
 def _check_leaves(leaves: Mapping[str, Any]) -> None:
@@ -83,14 +83,14 @@ def _may_be_state(leaf: object) -> bool:
 def put_back(pytree: Pytree, tree: Tree) -> Pytree:
     """Return the pytree with what was saved, each where the present one is."""
     check_same(pytree, tree)
-    return filled(pytree, tree)
+    return fill(pytree, tree)
 
 
-def filled(pytree: Pytree, numbers: Mapping[str, Any]) -> Pytree:
+def fill(pytree: Pytree, numbers: Mapping[str, Any]) -> Pytree:
     """Return the pytree with these numbers, of whatever shape, as what the present ones are."""
     leaves = [
         _like(leaf, numbers[name]) if isinstance(leaf, SAVED) and name in numbers else leaf
-        for name, leaf in _named(pytree).items()
+        for name, leaf in _name_leaves(pytree).items()
     ]
     return jax.tree.unflatten(jax.tree.structure(pytree), leaves)
 
@@ -101,7 +101,7 @@ def differing(pytree: Pytree, other: Pytree) -> str | None:
     >>> differing({"w": jnp.zeros(2)}, {"w": jnp.zeros(3)})
     "'w' was float32(2,) and became float32(3,)"
     """
-    before, after = _named(pytree), _named(other)
+    before, after = _name_leaves(pytree), _name_leaves(other)
     if before.keys() != after.keys():
         lost, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
         return f"{lost} were lost and {new} are new"
@@ -114,7 +114,7 @@ def differing(pytree: Pytree, other: Pytree) -> str | None:
 
 def check_same(pytree: Pytree, tree: Tree) -> None:
     """Refuse what was saved of another structure, before anything is put back."""
-    live = {name: leaf for name, leaf in _named(pytree).items() if isinstance(leaf, SAVED)}
+    live = {name: leaf for name, leaf in _name_leaves(pytree).items() if isinstance(leaf, SAVED)}
     names = set(tree) if isinstance(tree, dict) else set()
     # Checkpoints from before have no text in them.
     live = {n: leaf for n, leaf in live.items() if n in names or not isinstance(leaf, TEXT)}
@@ -161,11 +161,11 @@ def _kind(part: object) -> str:
     return type(part).__name__
 
 
-def _copied(leaf: Any) -> Any:
+def _copy(leaf: Any) -> Any:
     return generators.copy(leaf) if isinstance(leaf, np.random.Generator) else leaf
 
 
-def _named(pytree: Pytree) -> dict[str, Any]:
+def _name_leaves(pytree: Pytree) -> dict[str, Any]:
     """Return all leaves by their path, in the order of the pytree."""
     paths, _ = jax.tree_util.tree_flatten_with_path(pytree)
     named: dict[str, Any] = {}

@@ -40,7 +40,7 @@ class Bindable(Protocol):
         """Put the values where training uses them."""
         ...
 
-    def applied(self) -> Mapping[str, Value]:
+    def read_back(self) -> Mapping[str, Value]:
         """Return the values found there now, of the hyperparameters that have a place."""
         ...
 
@@ -136,8 +136,8 @@ class Bound:
         for name, (holder, attribute) in self._places.items():
             setattr(holder, attribute, hparams[name])
 
-    def applied(self) -> Mapping[str, Value]:
-        own = self._state.applied() if isinstance(self._state, Bindable) else {}
+    def read_back(self) -> Mapping[str, Value]:
+        own = self._state.read_back() if isinstance(self._state, Bindable) else {}
         here = {
             name: getattr(holder, attribute) for name, (holder, attribute) in self._places.items()
         }
@@ -178,7 +178,7 @@ def _remedy(state: object) -> str:
 
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
     """Return the names that are applied; refuse a value that is not what it was set to."""
-    found = state.applied()
+    found = state.read_back()
     check_stayed(found, hparams, when, state.explain if isinstance(state, Explaining) else None)
     return frozenset(found)
 
@@ -191,7 +191,7 @@ def check_stayed(
 ) -> None:
     """Refuse a value that is not what it was set to."""
     for name, value in found.items():
-        if not stayed(hparams[name], value):
+        if not is_kept(hparams[name], value):
             explained = explain(name) if explain is not None else None
             raise HyperparameterOverwritten(
                 f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it "
@@ -199,7 +199,7 @@ def check_stayed(
             )
 
 
-def stayed(wanted: Value, found: Any) -> bool:
+def is_kept(wanted: Value, found: Any) -> bool:
     """Say whether a value is still there, as itself or as what a framework makes of it."""
     if isinstance(wanted, str | bool | None) or isinstance(found, str):
         return bool(found == wanted)

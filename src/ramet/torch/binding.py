@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
-from ramet.state.adapters import stayed
+from ramet.state.adapters import is_kept
 from ramet.torch.places import Attributes, GroupEntry, Setter, Several, Slot, each, is_constant
 from ramet.torch.schedules import BaseLr
 from ramet.warned import warn_once
@@ -27,7 +27,7 @@ class Binding:
         # Optimisers that nothing is bound to by name alone.
         self._others = others or {}
         # None where the loop itself is to read a hyperparameter.
-        self._told: dict[str, Slot | None] = {
+        self._bound: dict[str, Slot | None] = {
             name: place_of(optimizer, name, where) for name, where in (bind or {}).items()
         }
         self._by_name = bind is None or len(bind) > 0
@@ -37,7 +37,7 @@ class Binding:
 
     def place(self, hparams: Mapping[str, Value]) -> Mapping[str, Slot]:
         """Find the place of each value that has one."""
-        if unknown := [name for name in self._told if name not in hparams]:
+        if unknown := [name for name in self._bound if name not in hparams]:
             raise UnknownHyperparameter(
                 f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
                 f"but {unknown} are bound"
@@ -50,7 +50,7 @@ class Binding:
         for name in [name for name in by_name if name not in self._places]:
             self._warn_of_others(name)
         self._places = {
-            name: place for name, place in (self._told | by_name).items() if place is not None
+            name: place for name, place in (self._bound | by_name).items() if place is not None
         }
         return self._places
 
@@ -60,11 +60,11 @@ class Binding:
         for name, place in self._places.items():
             place.write(hparams[name])
 
-    def applied(self) -> Mapping[str, Any]:
+    def read_back(self) -> Mapping[str, Any]:
         """Return the values found, of several the first that is not what was put there."""
         return {
             name: next(
-                (found for found in place.read() if not stayed(self._values[name], found)),
+                (found for found in place.read() if not is_kept(self._values[name], found)),
                 self._values[name],
             )
             for name, place in self._places.items()
@@ -78,7 +78,7 @@ class Binding:
 
     def bases(self) -> Sequence[BaseLr]:
         """Return the bases of schedules that hyperparameters are bound to."""
-        told = [one for place in self._told.values() if place is not None for one in each(place)]
+        told = [one for place in self._bound.values() if place is not None for one in each(place)]
         return [one for one in told if isinstance(one, BaseLr)]
 
     def constants(self) -> list[str]:
@@ -90,25 +90,27 @@ class Binding:
 
     def _is_entry(self, name: str) -> bool:
         """Say whether a hyperparameter that nobody bound goes to the entry of its name."""
-        return self._by_name and name not in self._told and _anywhere(name, self._groups())
+        return self._by_name and name not in self._bound and _anywhere(name, self._groups())
 
     def _entry(self, optimizer: Optimizer, name: str) -> GroupEntry:
         if not all(name in group for group in self._groups()):
             having = [nth for nth, group in enumerate(self._groups()) if name in group]
             raise StateError(
-                f"what is bound by its name must be in all param groups, but {name!r} is in those "
-                f"numbered {having} of {len(self._groups())}; {self._meant(name, having[0])}, or "
-                f"bind={{{name!r}: None}} if the loop reads it"
+                f"a hyperparameter that is bound by its name must be in all param groups, but "
+                f"{name!r} is only in groups {having} of {len(self._groups())}; "
+                f"{self._suggest_group(name, having[0])}, or bind={{{name!r}: None}} if the loop "
+                f"reads it"
             )
         if name in self._uneven:
             raise StateError(
-                f"what is bound by its name must have one value in all param groups, but {name!r} "
-                f"has {self._uneven[name]}; {self._meant(name, 0)}, or bind={{{name!r}: "
-                f"{name!r}}} for all of them alike"
+                f"a hyperparameter that is bound by its name must have one value in all param "
+                f"groups, but {name!r} has {self._uneven[name]}; "
+                f"{self._suggest_group(name, 0)}, or bind={{{name!r}: {name!r}}} for all of them "
+                f"alike"
             )
         return GroupEntry(optimizer, name)
 
-    def _meant(self, name: str, group: int) -> str:
+    def _suggest_group(self, name: str, group: int) -> str:
         return (
             f"say which is meant: bind={{{name!r}: ramet.torch.param_group(optimizer, {name!r}, "
             f"group={group})}}"

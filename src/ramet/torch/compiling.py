@@ -77,10 +77,10 @@ def replace_dropout(model: nn.Module) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
-                setattr(parent, name, _replaced(child))
+                setattr(parent, name, _replace(child))
 
 
-def _replaced(module: nn.Dropout) -> Dropout:
+def _replace(module: nn.Dropout) -> Dropout:
     return Dropout(module.p, module.inplace).train(module.training)
 
 
@@ -106,7 +106,7 @@ class Recompilations(logging.Filter):
             self._met.append(f"{function.strip().removeprefix('function: ')} ({limit.strip()})")
         return True
 
-    def heard(self) -> int:
+    def count(self) -> int:
         """Return how many functions have met the limit in this process."""
         return len(self._met)
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from ramet.errors import StateError
 from ramet.torch.compiling import is_compiled
-from ramet.torch.differences import listed
-from ramet.torch.modules import plain, unwrapped
+from ramet.torch.differences import list_names
+from ramet.torch.modules import plain, unwrap
 from ramet.torch.places import Attributes, Several, Slot, all_numbers_of
 from ramet.warned import warn_once
 
@@ -97,11 +97,11 @@ def dropout(model: nn.Module, *, also: str | Sequence[str | tuple[object, str]] 
     >>> model.dropout1.p, model.self_attn.dropout
     (0.25, 0.25)
     """
-    found = list(_spots(unwrapped(model)))
+    found = list(_spots(unwrap(model)))
     spots = [spot for spot in found if spot.is_known and not spot.is_idle]
     others = [spot for spot in found if not spot.is_known]
     asked = [also] if isinstance(also, str) else also
-    added = [pair for one in asked for pair in _named(one, others)]
+    added = [pair for one in asked for pair in _find_asked(one, others)]
     places = [(spot.module, spot.attribute) for spot in spots] + added
     place = Several([Attributes([holder], attribute) for holder, attribute in places])
     missed = [spot for spot in others if spot.is_suspect and not spot.is_among(added)]
@@ -121,7 +121,7 @@ def _spots(model: nn.Module) -> Iterator[Spot]:
                 yield Spot(plain(path), module, attribute)
 
 
-def _named(one: object, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
+def _find_asked(one: object, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
     """Return what somebody asked to be bound too."""
     match one:
         case str():
@@ -138,7 +138,7 @@ def _matching(pattern: str, spots: Sequence[Spot]) -> Sequence[tuple[object, str
     found = [one for one in spots if one.may_be_probability and fnmatchcase(one.name, pattern)]
     if found:
         return [(one.module, one.attribute) for one in found]
-    names = listed([spot.name for spot in spots if spot.is_suspect])
+    names = list_names([spot.name for spot in spots if spot.is_suspect])
     raise StateError(
         f"what dropout is bound to also must be a number from 0 to 1 that a module of the model "
         f"has, but none is named {pattern!r}; these look like dropout: {names}"
@@ -149,7 +149,7 @@ def _not_set(missed: Sequence[Spot]) -> str:
     values = [f"{spot.name} = {float(spot.value):g}" for spot in missed]
     return (
         f"ramet.torch.dropout sets PyTorch's own layers, and these numbers look like dropout and "
-        f"stay as they are: {listed(values)}; to set them too: ramet.torch.dropout(model, "
+        f"stay as they are: {list_names(values)}; to set them too: ramet.torch.dropout(model, "
         f"also={patterns(missed)})"
     )
 
@@ -162,9 +162,9 @@ def patterns(spots: Sequence[Spot]) -> list[str]:
 def _compiles_anew(constants: Sequence[Spot]) -> str:
     return (
         f"a dropout probability that is a number is a constant to torch.compile, which compiles "
-        f"anew for each new value until it gives up and runs the model uncompiled: "
-        f"{listed([spot.name for spot in constants])}; ramet.torch.replace_dropout(model) makes "
-        f"those of torch.nn.Dropout tensors, and for others raise "
+        f"again for each new value until it gives up and runs the model uncompiled: "
+        f"{list_names([spot.name for spot in constants])}; ramet.torch.replace_dropout(model) "
+        f"makes those of torch.nn.Dropout tensors, and for others raise "
         f"torch._dynamo.config.recompile_limit"
     )
 
@@ -177,5 +177,5 @@ def _none_found(model: nn.Module, missed: Sequence[Spot]) -> StateError:
     )
     return StateError(
         f"dropout must be of a model that has layers with dropout, but this "
-        f"{type(unwrapped(model)).__name__} has none; {remedy}"
+        f"{type(unwrap(model)).__name__} has none; {remedy}"
     )

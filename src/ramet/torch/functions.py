@@ -11,7 +11,7 @@ from ramet.engine.run.turn import Turn
 from ramet.errors import StateError, UsageError
 from ramet.mapping import step_changed
 from ramet.state.tree import Tree
-from ramet.torch.tensors import array_of, borrowed
+from ramet.torch.tensors import array_of, borrow
 from ramet.values import Values
 
 # Nested dicts of tensors.
@@ -162,11 +162,11 @@ def differing(like: Tree, tree: Tree, at: str = "state") -> tuple[str, str, str]
     return None if was == became else (at, was, became)
 
 
-def mapped(function: Any, *trees: Any) -> Any:
+def map_leaves(function: Any, *trees: Any) -> Any:
     """Return nested dicts with what a function makes of their leaves, place by place."""
     first = trees[0]
     if isinstance(first, Mapping):
-        return {key: mapped(function, *(tree[key] for tree in trees)) for key in first}
+        return {key: map_leaves(function, *(tree[key] for tree in trees)) for key in first}
     return function(*trees)
 
 
@@ -179,19 +179,19 @@ def leaves(tree: Any) -> list[Any]:
 
 def row(stacked: Tensors, nth: int) -> Tensors:
     """Return what is at a place of the first axis."""
-    return mapped(lambda each: each[nth], stacked)
+    return map_leaves(lambda each: each[nth], stacked)
 
 
 def tensors(tree: Tree, device: str) -> Tensors:
     """Return nested dicts of arrays as tensors, which nobody may write on."""
 
     def tensor(leaf: Any) -> torch.Tensor:
-        made = leaf.detach() if isinstance(leaf, torch.Tensor) else borrowed(np.asarray(leaf))
+        made = leaf.detach() if isinstance(leaf, torch.Tensor) else borrow(np.asarray(leaf))
         return made.to(device)
 
-    return mapped(tensor, tree)
+    return map_leaves(tensor, tree)
 
 
 def arrays(state: Tensors) -> Tree:
     """Return nested dicts of tensors as arrays."""
-    return mapped(lambda leaf: array_of(leaf.detach(), "a task's state"), state)
+    return map_leaves(lambda leaf: array_of(leaf.detach(), "a task's state"), state)

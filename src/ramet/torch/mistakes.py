@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from ramet.errors import StateError
 from ramet.state.remedies import TORCH, find_foreign, part_name
-from ramet.torch.differences import listed
+from ramet.torch.differences import list_names
 from ramet.warned import warn_once
 
 # The tensors that modules of a state have, each with its name, by identity.
@@ -81,7 +81,7 @@ def warn_of_strangers(optimizers: Mapping[str, Optimizer], names: Names) -> None
             warn_once(
                 f"an optimizer should train the parameters of the state's modules, but the "
                 f"{type(optimizer).__name__} ({label}) trains {len(strange)} that none of them "
-                f"has, and {listed(list(idle))} are in no optimizer; make the model complete, "
+                f"has, and {list_names(list(idle))} are in no optimizer; make the model complete, "
                 f"then the optimizer from model.parameters(), then the state"
             )
 
@@ -96,8 +96,9 @@ def refuse_replaced(optimizers: Iterable[Optimizer], before: Names, now: Names) 
     ]
     if gone:
         raise StateError(
-            f"a module must keep the parameters that its optimizer trains, but {listed(gone)} were "
-            f"replaced after the state was made, and the optimizer still trains the old ones; "
+            f"a module must keep the parameters that its optimizer trains, but "
+            f"{list_names(gone)} were replaced after the state was made, and the optimizer still "
+            f"trains the old ones; "
             f"write into them instead: with torch.no_grad(): model.weight.copy_(values)"
         )
 

@@ -10,7 +10,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from ramet.errors import StateError
 from ramet.state import Tree
 from ramet.torch.differences import names_differ, numbers_differ, refuse
-from ramet.torch.tensors import Arrays, borrowed, cloned, revived
+from ramet.torch.tensors import Arrays, borrow, clone, rebuild
 
 # The name of the module that torch.compile puts another around.
 COMPILED = "_orig_mod"
@@ -22,7 +22,7 @@ class ModulePart:
     kind = "Module"
 
     def __init__(self, module: torch.nn.Module, label: str) -> None:
-        self.module, self._label = unwrapped(module), label
+        self.module, self._label = unwrap(module), label
 
     @property
     def may_refuse(self) -> bool:
@@ -55,7 +55,7 @@ class ModulePart:
         own, entries = self._own(), self._entries()
         loaded: Any = OrderedDict(
             # What only fills a tensor needs no memory of its own.
-            (name, borrowed(value) if id(live) in own else revived(value, live, cloned))
+            (name, borrow(value) if id(live) in own else rebuild(value, live, clone))
             for name, live in entries.items()
             for value in [saved[plain(name)]]
         )
@@ -85,7 +85,7 @@ def load_model(model: torch.nn.Module, state: Tree) -> None:
         weights.restore(saved)
 
 
-def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+def unwrap(module: torch.nn.Module) -> torch.nn.Module:
     """Return the module that torch.compile or data parallelism was wrapped around."""
     while True:
         if isinstance(module, DataParallel | DistributedDataParallel):

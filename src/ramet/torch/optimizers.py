@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch.optim import Optimizer
 
 from ramet.state import Tree
-from ramet.torch.differences import listed, names_differ, numbers_differ
-from ramet.torch.tensors import Arrays, borrowed, fits, revived
+from ramet.torch.differences import list_names, names_differ, numbers_differ
+from ramet.torch.tensors import Arrays, borrow, fits, rebuild
 
 # Of a parameter group: what names its members, in order.
 MEMBERS = {"params", "param_names"}
@@ -72,7 +72,7 @@ class Memory:
             what = f"{self._label}'s param group {nth}"
             yield from names_differ(what, there, here)
             if there != here and set(there) == set(here):
-                yield f"{what} has its members in another order, which was {listed(there)}"
+                yield f"{what} has its members in another order, which was {list_names(there)}"
         for name, param in self._loose().items():
             if name in saved["loose"]:
                 yield from numbers_differ(f"{self._label}'s {name}", saved["loose"][name], param)
@@ -82,21 +82,21 @@ class Memory:
             self._groups(), saved["param_groups"], self._members(), strict=True
         ):
             for key in [key for key in theirs if key not in MEMBERS | OF_THE_MACHINE]:
-                group[key] = revived(theirs[key], group.get(key), _settled)
+                group[key] = rebuild(theirs[key], group.get(key), _fill_setting)
             for name, param in zip(names, group["params"], strict=True):
                 home = _Home(param, group, saved["dtypes"][name])
                 self._remember(home, saved["state"].get(name))
         for key, part in saved["beside"].items():
-            self.optimizer.state[key] = revived(part, self.optimizer.state.get(key), _settled)
+            self.optimizer.state[key] = rebuild(part, self.optimizer.state.get(key), _fill_setting)
         for name, param in self._loose().items():
-            param.copy_(borrowed(saved["loose"][name]))
+            param.copy_(borrow(saved["loose"][name]))
 
     def _remember(self, home: "_Home", saved: Tree | None) -> None:
         """Have the optimiser remember of a parameter what was saved, in the tensors it has."""
         live = self.optimizer.state.pop(home.param, {})
         if saved is not None:
             self.optimizer.state[home.param] = {
-                key: revived(part, live.get(key), partial(home.filled, key))
+                key: rebuild(part, live.get(key), partial(home.fill, key))
                 for key, part in saved.items()
             }
 
@@ -130,12 +130,12 @@ def _settings(group: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in group.items() if key not in MEMBERS}
 
 
-def _settled(array: NDArray[Any], live: Any) -> torch.Tensor:
+def _fill_setting(array: NDArray[Any], live: Any) -> torch.Tensor:
     """Return a setting that is a tensor, in the one that is there if there is one."""
     if fits(live, array):
-        filled: torch.Tensor = live.copy_(borrowed(array))
+        filled: torch.Tensor = live.copy_(borrow(array))
         return filled
-    return borrowed(array).clone()
+    return borrow(array).clone()
 
 
 class _Home(NamedTuple):
@@ -146,11 +146,11 @@ class _Home(NamedTuple):
     # Of the parameter that was saved.
     dtype: str
 
-    def filled(self, key: str, array: NDArray[Any], live: Any) -> torch.Tensor:
+    def fill(self, key: str, array: NDArray[Any], live: Any) -> torch.Tensor:
         """Return what is remembered, in the tensor that is there if there is one."""
         if fits(live, array):
-            return _settled(array, live)
-        tensor = borrowed(array)
+            return _fill_setting(array, live)
+        tensor = borrow(array)
         if key == "step" and not (self.group.get("capturable") or self.group.get("fused")):
             return tensor.clone()  # Counted on the CPU, as PyTorch has it.
         # What had the parameter's dtype gets that of the parameter here; the rest stays as it was.

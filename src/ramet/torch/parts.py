@@ -8,7 +8,7 @@ import torch
 
 from ramet.state import State, Tree, adapt, generators
 from ramet.torch.differences import numbers_differ
-from ramet.torch.tensors import Arrays, borrowed, cloned, revived
+from ramet.torch.tensors import Arrays, borrow, clone, rebuild
 
 
 class Part(Protocol):
@@ -53,7 +53,7 @@ class Loadable:
         yield from ()
 
     def restore(self, saved: Tree) -> None:
-        self._thing.load_state_dict(revived(saved, self._thing.state_dict(), cloned))
+        self._thing.load_state_dict(rebuild(saved, self._thing.state_dict(), clone))
 
 
 class HasStateDict(Protocol):
@@ -98,7 +98,7 @@ class TensorPart:
         yield from numbers_differ(self._label, saved, self.tensor)
 
     def restore(self, saved: Tree) -> None:
-        self.tensor.copy_(borrowed(saved))
+        self.tensor.copy_(borrow(saved))
 
 
 class GeneratorPart:
@@ -116,7 +116,7 @@ class GeneratorPart:
         yield from numbers_differ(self._label, saved, self._generator.get_state())
 
     def restore(self, saved: Tree) -> None:
-        self._generator.set_state(cloned(saved, None))
+        self._generator.set_state(clone(saved, None))
 
 
 class NumpyDraws:

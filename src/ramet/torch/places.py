@@ -47,10 +47,10 @@ class GroupEntry:
     def write(self, value: Value) -> None:
         for group in self._groups():
             if self._nth is None:
-                group[self.key] = written(group[self.key], value)
+                group[self.key] = overwrite(group[self.key], value)
             else:
                 parts = list(group[self.key])
-                parts[self._nth] = written(parts[self._nth], value)
+                parts[self._nth] = overwrite(parts[self._nth], value)
                 group[self.key] = type(group[self.key])(parts)
 
     def read(self) -> Sequence[Any]:
@@ -87,7 +87,7 @@ class Attributes:
 
     def write(self, value: Value) -> None:
         for holder in self.holders:
-            setattr(holder, self._name, written(getattr(holder, self._name), value))
+            setattr(holder, self._name, overwrite(getattr(holder, self._name), value))
 
     def read(self) -> Sequence[Any]:
         return [getattr(holder, self._name) for holder in self.holders]
@@ -167,7 +167,7 @@ def all_numbers_of(holder: object) -> dict[str, Any]:
     return {key: value for key, value in attributes.items() if _is_number(value)}
 
 
-def written(now: Any, value: Any) -> Any:
+def overwrite(now: Any, value: Any) -> Any:
     """Return a value to be put where another is, or the tensor there with that value in it."""
     if isinstance(now, torch.Tensor):
         with torch.no_grad():

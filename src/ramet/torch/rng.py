@@ -9,7 +9,7 @@ import torch
 
 from ramet.state import Tree
 from ramet.state.bit_generators import checked_state
-from ramet.torch.tensors import Arrays, cloned
+from ramet.torch.tensors import Arrays, clone
 
 
 def seed(number: int) -> None:
@@ -54,12 +54,12 @@ class Everybodys:
         version, words, gauss = saved["python"]
         random.setstate((version, tuple(words.tolist()), gauss))
         np.random.set_state(_numpy_state(saved["numpy"]))  # noqa: NPY002 - as above
-        torch.set_rng_state(cloned(saved["torch"], None))
+        torch.set_rng_state(clone(saved["torch"], None))
         # Of the GPUs that there are here.
         for device, state in zip(
             range(torch.cuda.device_count()), saved.get("cuda", ()), strict=False
         ):
-            torch.cuda.set_rng_state(cloned(state, None), device)
+            torch.cuda.set_rng_state(clone(state, None), device)
 
 
 def _numpy_state(saved: Tree) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import torch
 from torch.optim import Optimizer
 
 from ramet.errors import StateError
-from ramet.torch.places import Slot, written
+from ramet.torch.places import Slot, overwrite
 
 # Of a parameter group: what goes up and down with the base, the present rate and a cycle's bounds.
 SCALED = ("lr", "max_lr", "min_lr")
@@ -30,7 +30,7 @@ class BaseLr:
         self.schedulers, self.optimizer = schedulers, _optimizer_of(schedulers)
         for group in self.optimizer.param_groups:
             # Those that only ever lower a rate, as on plateaus, do not say where it began.
-            group.setdefault("initial_lr", _copied(group["lr"]))
+            group.setdefault("initial_lr", _copy(group["lr"]))
         if len(set(map(float, self.read()))) > 1:
             raise StateError(
                 f"base_lr must be the one base of all param groups, but the "
@@ -46,8 +46,8 @@ class BaseLr:
                 )
             factor = value / float(old)
             for key in [key for key in SCALED if key in group]:
-                group[key] = written(group[key], float(group[key]) * factor)
-            group["initial_lr"] = written(group["initial_lr"], value)
+                group[key] = overwrite(group[key], float(group[key]) * factor)
+            group["initial_lr"] = overwrite(group["initial_lr"], value)
             for scheduler in self._each():
                 _rebase(scheduler, nth, base=value, factor=factor, present=group["lr"])
 
@@ -83,7 +83,7 @@ def _optimizer_of(schedulers: Sequence[Any]) -> Optimizer:
     return optimizer
 
 
-def _copied(value: Any) -> Any:
+def _copy(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
@@ -108,9 +108,9 @@ def peak_of(scheduler: Any) -> str | None:
 def _rebase(scheduler: Any, nth: int, *, base: float, factor: float, present: Any) -> None:
     """Give one scheduler its new base in one group, and the rate that comes of it."""
     if hasattr(scheduler, "base_lrs"):
-        scheduler.base_lrs[nth] = written(scheduler.base_lrs[nth], base)
+        scheduler.base_lrs[nth] = overwrite(scheduler.base_lrs[nth], base)
     if hasattr(scheduler, "max_lrs"):
-        scheduler.max_lrs[nth] = written(scheduler.max_lrs[nth], scheduler.max_lrs[nth] * factor)
+        scheduler.max_lrs[nth] = overwrite(scheduler.max_lrs[nth], scheduler.max_lrs[nth] * factor)
     if hasattr(scheduler, "_last_lr"):
         # Set and not scaled, because schedulers made of others share the list with one of them.
-        scheduler._last_lr[nth] = _copied(present)  # noqa: SLF001 - what get_last_lr() returns
+        scheduler._last_lr[nth] = _copy(present)  # noqa: SLF001 - what get_last_lr() returns

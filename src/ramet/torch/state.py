@@ -81,7 +81,7 @@ class State:
         optimizers = {key: one for key, one in self._optimizers.items() if key in further}
         self._binding = Binding(optimizer, bind, optimizers)
         # The parameters as they were when the optimizers were known to train them.
-        self._params = self._named()
+        self._params = self._find_params()
         mistakes.warn_of_strangers(self._optimizers, self._params)
         for base in self._binding.bases():
             self._schedulers.warn_of_others(base)
@@ -89,13 +89,13 @@ class State:
         self._hparams: Mapping[str, Value] = {}
         self._watch = Watch() if rng and watch_loaders else None
         # The compiled functions that are known to have met PyTorch's limit.
-        self._uncompiled = RECOMPILATIONS.heard()
+        self._uncompiled = RECOMPILATIONS.count()
 
     def capture(self) -> Tree:
         """Return all of it as a state tree, around the very memory of tensors on the CPU."""
         self._first_steps.disarm()
-        mistakes.refuse_replaced(self._optimizers.values(), self._params, self._named())
-        known, self._uncompiled = self._uncompiled, RECOMPILATIONS.heard()
+        mistakes.refuse_replaced(self._optimizers.values(), self._params, self._find_params())
+        known, self._uncompiled = self._uncompiled, RECOMPILATIONS.count()
         RECOMPILATIONS.warn(known, self._binding.constants())
         arrays = Arrays()
         kinds = {label: part.kind for label, part in self._parts.items()}
@@ -124,9 +124,9 @@ class State:
         entries = (entry for name in hparams for entry in self._binding.entries(name))
         self._first_steps.arm(entry.optimizer for entry in entries)
 
-    def applied(self) -> Mapping[str, Value]:
+    def read_back(self) -> Mapping[str, Value]:
         """Return the values found there now; what cannot be read back counts as applied."""
-        return self._binding.applied()
+        return self._binding.read_back()
 
     def explain(self, name: str) -> str:
         """Say who overwrites a hyperparameter, and what to do."""
@@ -151,7 +151,7 @@ class State:
 
     def _check_step(self, when: str) -> None:
         """Refuse what was overwritten, at a step of the optimizer rather than the turn's end."""
-        applied = self._binding.applied()
+        applied = self._binding.read_back()
         found = {name: applied[name] for name in applied if self._binding.entries(name)}
         check_stayed(found, self._hparams, when, self.explain)
 
@@ -176,9 +176,9 @@ class State:
 
     def _names(self) -> dict[int, str]:
         """Return the names of all parameters that are in the state, by identity."""
-        return {key: name for key, (name, _) in self._named().items()}
+        return {key: name for key, (name, _) in self._find_params().items()}
 
-    def _named(self) -> dict[int, tuple[str, torch.Tensor]]:
+    def _find_params(self) -> dict[int, tuple[str, torch.Tensor]]:
         """Return all parameters that are in the state with their names, by identity."""
         named: dict[int, tuple[str, torch.Tensor]] = {}
         for label, part in self._parts.items():
@@ -197,7 +197,7 @@ class State:
             return
         here = {label: part.kind for label, part in self._parts.items()}
         if tree[KINDS] != here:
-            yield f"there were {_listed(tree[KINDS])} and here are {_listed(here)}"
+            yield f"there were {_list_kinds(tree[KINDS])} and here are {_list_kinds(here)}"
             return
         for label, part in self._parts.items():
             yield from part.differences(tree[label])
@@ -220,5 +220,5 @@ class State:
                 ) from error
 
 
-def _listed(kinds: Mapping[str, str]) -> str:
+def _list_kinds(kinds: Mapping[str, str]) -> str:
     return ", ".join(f"{label}: {kind}" for label, kind in kinds.items())

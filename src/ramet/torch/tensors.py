@@ -41,7 +41,7 @@ def array_of(tensor: torch.Tensor, place: str) -> NDArray[Any]:
     if name in EXTENDED:
         bits, _ = BITS[tensor.dtype.itemsize]
         array: NDArray[Any] = tensor.detach().view(bits).numpy(force=True)
-        return array.view(extended(name))
+        return array.view(load_dtype(name))
     try:
         return tensor.numpy(force=True)
     except TypeError as error:
@@ -51,17 +51,17 @@ def array_of(tensor: torch.Tensor, place: str) -> NDArray[Any]:
         ) from None
 
 
-def borrowed(array: NDArray[Any]) -> torch.Tensor:
+def borrow(array: NDArray[Any]) -> torch.Tensor:
     """Return a tensor in an array's memory, to read from and never to write on."""
     if array.dtype.name not in EXTENDED:
-        return torch.as_tensor(_unlocked(array))
+        return torch.as_tensor(_unlock(array))
     _, bits = BITS[array.dtype.itemsize]
-    return torch.as_tensor(_unlocked(array.view(bits))).view(getattr(torch, array.dtype.name))
+    return torch.as_tensor(_unlock(array.view(bits))).view(getattr(torch, array.dtype.name))
 
 
-def cloned(array: NDArray[Any], live: Any) -> torch.Tensor:
+def clone(array: NDArray[Any], live: Any) -> torch.Tensor:
     """Return a tensor of its own memory, on the device and of the dtype of the one there now."""
-    tensor = borrowed(array)
+    tensor = borrow(array)
     if isinstance(live, torch.Tensor):
         return tensor.to(live.device, live.dtype, copy=True)
     return tensor.clone()
@@ -108,7 +108,7 @@ class Arrays:
         return self._made[memory][1]
 
 
-def revived(saved: Tree, live: Any, revive: Revive) -> Any:
+def rebuild(saved: Tree, live: Any, revive: Revive) -> Any:
     """Return what was saved, in containers of the kinds that are there now."""
     if isinstance(saved, np.ndarray):
         is_number = isinstance(live, int | float) and saved.ndim == 0
@@ -119,19 +119,19 @@ def revived(saved: Tree, live: Any, revive: Revive) -> Any:
         if NUMPY in saved:
             return np.array(saved[NUMPY])
         at = live if isinstance(live, dict) else {}
-        return _like(live, {key: revived(saved[key], at.get(key), revive) for key in saved})
+        return _like(live, {key: rebuild(saved[key], at.get(key), revive) for key in saved})
     if isinstance(saved, list | tuple):
         beside = list(live) if isinstance(live, list | tuple) else []
         beside += [None] * (len(saved) - len(beside))
         parts = [
-            revived(part, now, revive)
+            rebuild(part, now, revive)
             for part, now in zip(saved, beside[: len(saved)], strict=True)
         ]
         return (torch.Size if isinstance(live, torch.Size) else type(saved))(parts)
     return saved
 
 
-def extended(name: str) -> np.dtype[Any]:
+def load_dtype(name: str) -> np.dtype[Any]:
     """Return a dtype of ml_dtypes."""
     try:
         dtype: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
@@ -175,7 +175,7 @@ class _Unlocked:
         self.__array_interface__ = {**array.__array_interface__, "data": (pointer, False)}
 
 
-def _unlocked(array: NDArray[Any]) -> NDArray[Any]:
+def _unlock(array: NDArray[Any]) -> NDArray[Any]:
     if array.flags.writeable:
         return array
     return np.asarray(_Unlocked(array)) if array.size else array.copy()
