@@ -267,7 +267,7 @@ def test_how_many_are_mapped_at_once_is_what_took_the_least(
     caplog.set_level(logging.INFO, "ramet")
     taken_s = {64: 5.0, 16: 2.0, 4: 3.0, 1: 9.0}
     assert fastest(64, taken_s.get) == 16
-    assert "16 members are mapped at once" in caplog.text
+    assert "16 members are trained at once" in caplog.text
 
 
 def test_nothing_is_tried_that_must_be_slower_still() -> None:
@@ -334,7 +334,7 @@ def test_a_chunk_that_was_measured_may_be_asked_for_by_its_number(
 ) -> None:
     asked_for = chunks(chunk)
     asked_for.keep_to("lm", [Mapped(chunk=3, of=6)], lambda mapped: [mapped])
-    assert ("trained with 3 members mapped at once" in caplog.text) is warned
+    assert ("trained with 3 members at once" in caplog.text) is warned
 
 
 def test_of_two_that_measure_at_once_both_take_what_was_recorded_first() -> None:

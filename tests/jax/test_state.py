@@ -283,7 +283,7 @@ def test_a_schedule_that_sets_a_hyperparameter_is_named_with_what_to_do() -> Non
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
     strategy = ramet.RandomSearch(population=2, turn_steps=2)
-    with pytest.raises(HyperparameterOverwritten, match="was given a schedule for 'learning_rate'"):
+    with pytest.raises(HyperparameterOverwritten, match="has a schedule for 'learning_rate'"):
         ramet.run(train, space, strategy, steps=4, mode="max", seed=0)
 
 

@@ -165,7 +165,7 @@ def test_a_model_with_numbers_alone_is_refused_with_their_names() -> None:
     ("also", "match"),
     [
         ("h.*.drop", r"none is named 'h.\*.drop'; these look like dropout: \['h.0.dropout'"),
-        (3, "or a pair, as in .*, but got 3"),
+        (3, "or pairs, as in .*, but got 3"),
         ((DropPath(), "q"), r"DropPath has no 'q'; its numbers are \['p'\]"),
     ],
 )

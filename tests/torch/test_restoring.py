@@ -123,8 +123,8 @@ def test_other_names_are_refused_by_name() -> None:
     refused(
         saved,
         ramet.torch.State(model, sgd(model.parameters())),
-        r"model lacks \['head.weight', 'head.bias'\]; model has \['tail.weight', 'tail.bias'\], of "
-        r"which nothing was saved; optimizer's param group 0 lacks",
+        r"model lacks \['head.weight', 'head.bias'\]; model has \['tail.weight', 'tail.bias'\], "
+        r"which were not saved; optimizer's param group 0 lacks",
     )
 
 
@@ -157,7 +157,7 @@ def grouped(*groups: list[str]) -> ramet.torch.State:
         ([["head.weight"]], r"optimizer had 2 param groups and has 1 here"),
         (
             [["head.weight"], ["body.0.bias"]],
-            r"group 1 lacks \['head.bias'\]; optimizer's param group 1 has \['body.0.bias'\], of",
+            r"group 1 lacks \['head.bias'\]; optimizer's param group 1 has \['body.0.bias'\]",
         ),
         (
             [["body.0.weight", "head.weight"], ["head.bias"]],
@@ -180,7 +180,7 @@ def test_objects_of_other_kinds_or_another_number_are_refused() -> None:
     refused(
         written(with_one), ramet.torch.State(model, adamw(model.parameters()), scheduler), kinds
     )
-    refused({"w": 0.0}, with_one, "it is not what ramet.torch.State captured")
+    refused({"w": 0.0}, with_one, "it was not captured by ramet.torch.State")
 
 
 class Refuses:

@@ -1,4 +1,4 @@
-"""The functions that a task in JAX is made of, and what is said of those that cannot be traced."""
+"""The functions that a task in JAX is made of, and errors for those that cannot be traced."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -16,14 +16,14 @@ from ramet.values import Values
 
 @runtime_checkable
 class Functions(Protocol):
-    """What a task is made of, all of it traceable."""
+    """The functions of a task. JAX must be able to trace all of them."""
 
     def init(self, key: jax.Array, /) -> Pytree:
-        """Return the state that a member begins with."""
+        """Return the first state of a member."""
         ...
 
     def step(self, state: Pytree, hparams: Any, steps: int, key: jax.Array, /) -> Pytree:
-        """Return the state after so many steps; hyperparameters are traced numbers."""
+        """Return the state after ``steps`` more steps. Hyperparameters are traced numbers."""
         ...
 
     def evaluate(self, state: Pytree, /) -> Any:
@@ -32,7 +32,7 @@ class Functions(Protocol):
 
 
 class Traced:
-    """The functions of a task as they are compiled, and what they read while they are traced."""
+    """The functions of a task, and a record of the hyperparameters that they read."""
 
     def __init__(self, functions: Functions) -> None:
         self.functions = functions
@@ -41,7 +41,7 @@ class Traced:
     def stretch(
         self, state: Pytree, hparams: dict[str, Any], seed: Any, nth: Any, *, steps: int
     ) -> tuple[Pytree, Any]:
-        """Return one member's state after the steps up to its next score, and the score."""
+        """Train one member up to its next score; return its state and the score."""
         key = jax.random.fold_in(jax.random.key(seed), nth)
         state = self.functions.step(state, Values(hparams, read=self._read), steps, key)
         if state is None:
@@ -49,7 +49,7 @@ class Traced:
         return state, returned_score(self.functions.evaluate(state))
 
     def read_from(self, turn: Turn) -> None:
-        """Have a turn know what the functions read, which they tell only while they are traced."""
+        """Mark the hyperparameters that the functions read as read in a turn."""
         for name in self._read.intersection(turn.hparams.peek()):
             turn.hparams[name]
 
@@ -70,24 +70,24 @@ def explain_untraceable(
     *rest: Any,
     steps: int,
 ) -> Exception:
-    """Return what to say of functions that raised while they were traced, and which values did it.
+    """Return an error that names the hyperparameters that cannot be traced.
 
-    What would raise with plain numbers as well is the task's own affair.
+    If the functions raise with plain numbers too, return their own error.
     """
 
     def traces(*known: str) -> bool:
-        """Say whether the functions can be traced if these are plain numbers."""
+        """Say whether the functions can be traced if these hyperparameters are plain numbers."""
         fixed = {name: np.asarray(hparams[name])[()] for name in known}
         others = {name: value for name, value in hparams.items() if name not in known}
 
         def stretch(state: Pytree, others: dict[str, Any], *rest: Any) -> Any:
-            # So that what is made of plain numbers alone is plain too.
+            # What is computed from plain numbers alone is to be plain too.
             with jax.ensure_compile_time_eval():
                 return traced.stretch(state, {**others, **fixed}, *rest, steps=steps)
 
         try:
             jax.eval_shape(stretch, state, others, *rest)
-        except Exception:  # noqa: BLE001 - whatever it is, they cannot
+        except Exception:  # noqa: BLE001 - any error means that they cannot
             return False
         return True
 
@@ -100,20 +100,20 @@ def explain_untraceable(
     what = f"hyperparameter {blamed} is" if blamed else "something else that is traced is"
     return UsageError(
         f"a task's functions must be traceable, with hyperparameters as traced numbers, so that "
-        f"exploring compiles nothing, but {what} used as a value of Python's: in an `if`, a "
+        f"exploring compiles nothing, but {what} used as a Python value: in an `if`, a "
         f"`range`, an index or a shape; use jnp.where, lax.cond or lax.fori_loop there, or take it "
         f"out of the space: {str(error).splitlines()[0]}"
     )
 
 
 def blank(functions: Functions) -> Pytree:
-    """Return a state of the structure that the functions have, without computing it."""
+    """Return a state with the structure of ``init``, without computing it."""
     try:
         shapes = jax.eval_shape(functions.init, first_key(np.uint32(0)))
     except (TypeError, *UNTRACEABLE) as error:
         raise UsageError(
             f"a task's init must be traceable, and return a pytree of arrays and nothing else, but "
-            f"it raised: {str(error).splitlines()[0]}; keep what is code, such as a function in an "
+            f"it raised: {str(error).splitlines()[0]}; leave code, such as a function in an "
             f"Equinox model, out of it: eqx.filter(model, eqx.is_array) in init, and eqx.combine "
             f"in step"
         ) from error
@@ -121,16 +121,16 @@ def blank(functions: Functions) -> Pytree:
 
 
 def check_step(before: Pytree, after: Pytree) -> None:
-    """Refuse a step that makes another kind of state of the one it was given."""
+    """Refuse a step that returns a state of another structure."""
     if difference := differing(before, after):
         raise step_changed(difference)
 
 
 def first_key(seed: Any) -> jax.Array:
-    """Return the key that a state is made with."""
+    """Return the key that ``init`` is called with."""
     return jax.random.key(seed)
 
 
 def seed_of(rng: np.random.Generator) -> np.uint32:
-    """Draw what a key of JAX's is made of."""
+    """Draw the seed of a JAX key."""
     return rng.integers(2**32, dtype=np.uint32)

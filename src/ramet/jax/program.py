@@ -1,4 +1,4 @@
-"""Many members trained as one compiled program, their states stacked on the device."""
+"""A compiled program that trains several members at once, their states stacked on the device."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -26,19 +26,19 @@ from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
 from ramet.state.tree import Tree
 
 AXIS = "members"
-# What is cut up over the devices by member, and what each has whole.
+# Divided among the devices by member, and copied to each device.
 OWN, EVERYWHERE = PartitionSpec(AXIS), PartitionSpec()  # type: ignore[no-untyped-call]  # of JAX
 
 
 class Stacked(NamedTuple):
-    """States of several members: each leaf has one more axis, the first."""
+    """States of several members: the first axis of each leaf is that of the members."""
 
     states: Pytree
     members: int
 
 
 class Program:
-    """Trains stacks of states. A copy is a gather, and exploring compiles nothing."""
+    """Trains stacked states. Copying members is a gather, and exploring compiles nothing."""
 
     def __init__(
         self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, shard: bool
@@ -56,7 +56,7 @@ class Program:
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def init(self, turns: Sequence[Turn]) -> Stacked:
-        # One by one, so that first weights are the same however many begin.
+        # One by one, so that first weights do not depend on how many members start.
         each = [self._begin(np.array(seed_of(turn.init_rng))) for turn in turns]
         return Stacked(self._stack(*each), len(turns))
 
@@ -110,7 +110,7 @@ class Program:
     def stretch(
         self, chunk: int, members: "Members", nth: int, steps: int
     ) -> tuple[Pytree, jax.Array]:
-        """Train all members up to their next score, so many at once."""
+        """Train all members up to their next score, ``chunk`` of them at once."""
         try:
             return self._call(chunk, members, nth, steps)
         except jax.errors.JaxRuntimeError as error:
@@ -118,16 +118,16 @@ class Program:
             raise self.chunks.explain(error, chunk, trial) from error
 
     def _chunk(self, members: "Members", steps: int) -> int:
-        """Return how many members each device is to map at once."""
+        """Return how many members each device maps at once."""
         each = -(-len(members[2]) // len(self._devices))
         trial = functools.partial(self._trial, members, min(steps, TRIAL_STEPS))
         return self.chunks.of(each, trial)
 
     def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
-        """Return what trains so many members a little on each device, and forgets it."""
+        """Return a function that trains ``chunk`` members a little and drops the result."""
         count = min(len(members[2]), chunk * len(self._devices))
         some = self._pad(_first(members, count), count, chunk)
-        # There must be room for what training leaves of all.
+        # The new states of all members must fit into memory as well.
         room = jax.tree.map(jnp.copy, members[0])
 
         def train() -> object:
@@ -157,7 +157,7 @@ class Program:
         return trained
 
     def _one_by_one(self, members: "Members", nth: int, steps: int) -> tuple[Pytree, jax.Array]:
-        """Train one member after the other, by one program: a loop within it would be slower."""
+        """Train one member after the other, which is faster than a loop inside a program."""
         each = [
             self._alone(*members, np.uint32(place), np.uint32(nth), steps=steps)
             for place in range(len(members[2]))
@@ -202,7 +202,7 @@ class Program:
         return jax.jit(many if len(self._devices) == 1 else spread, static_argnames="steps")
 
     def _pad(self, members: "Members", count: int, chunk: int) -> "Members":
-        """Return members in whole chunks on every device: what is missing is the first, again."""
+        """Return members in full chunks on every device, filled up with copies of the first."""
         whole = chunk * len(self._devices)
         places = np.arange(-(-count // whole) * whole)
         places[places >= count] = 0
@@ -220,7 +220,7 @@ class Program:
         return self._take([states], places), own, seeds[places]
 
 
-# States, hyperparameters by name, and what each one's keys are made of.
+# States, hyperparameters by name, and the seeds of keys.
 Members: TypeAlias = tuple[Pytree, dict[str, Any], Any]
 
 
@@ -230,7 +230,7 @@ def _first(members: Members, count: int) -> Members:
 
 
 def _one_of(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-    """Return what one member's part of a leaf is like."""
+    """Return the shape and dtype of one member's part of a leaf."""
     return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # type: ignore[no-untyped-call]  # of JAX
 
 

@@ -1,4 +1,4 @@
-"""What a JAX loop trains, as a state that follows a member from turn to turn."""
+"""The state of a member in JAX: a pytree."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,17 @@ from ramet.state.tree import Tree
 
 
 class State:
-    """A pytree of parameters, optimiser state and whatever else should follow a member.
+    """A pytree of parameters, optimizer state and all else that follows a member.
 
-    Loops that pass states along keep the newest in ``value``. Modules of flax.nnx, which are
-    changed in place, are restored in place. Hyperparameters that ``optax.inject_hyperparams`` holds
-    are set there, by their name, or by the name that ``bind`` says; ``bind={}`` sets none.
+    A loop assigns the newest pytree to ``value``. Modules of flax.nnx are changed and restored in
+    place instead. A hyperparameter with the name of an entry in ``optax.inject_hyperparams`` is
+    set there.
+
+    Args:
+        value: The pytree.
+        others: Refused, with a message that says how several pytrees become one.
+        bind: Entries of ``optax.inject_hyperparams`` with other names, by hyperparameter. An empty
+            dict sets none.
 
     >>> state = State({"w": jnp.zeros(2)})
     >>> state.value = {"w": jnp.ones(2)}
@@ -34,7 +40,7 @@ class State:
         self.value = value
         self._names = dict(bind or {})
         self._by_name = bind is None or len(bind) > 0
-        # The entry that each hyperparameter was applied to.
+        # The entry in which each hyperparameter is set.
         self._applied: dict[str, str] = {}
         self._values: dict[str, Value] = {}
         _check_modules(value)
@@ -82,29 +88,33 @@ class State:
                     node.hyperparams[entry][...] = _as(node.hyperparams[entry][...], values[entry])
 
     def read_back(self) -> Mapping[str, Value]:
-        """Return the values found, of several the first that is not what was put there."""
+        """Return the values that are set now; of several places, the first one that differs."""
         return {name: self._find(entry) for name, entry in self._applied.items()}
 
     def explain(self, name: str) -> str | None:
-        """Say that a schedule sets a hyperparameter, if one was injected in its place."""
+        """Explain that an injected schedule sets a hyperparameter; None if there is none.
+
+        Args:
+            name: The hyperparameter.
+        """
         entry = self._applied[name]
         if not any(entry in _schedules_of(node) for node in self._find_injected()):
             return None
         return (
-            f"optax.inject_hyperparams was given a schedule for {entry!r}, which sets it at every "
-            f"step; give it a number, {entry}=0.1, and scale the updates by the schedule behind "
-            f"it, as in optax.chain(..., optax.scale_by_schedule(schedule)), or take {name!r} out "
-            f"of the space"
+            f"optax.inject_hyperparams has a schedule for {entry!r}, which sets it at every step; "
+            f"pass a number, {entry}=0.1, and scale the updates by the schedule after it, as in "
+            f"optax.chain(..., optax.scale_by_schedule(schedule)), or take {name!r} out of the "
+            f"space"
         )
 
     def _find(self, entry: str) -> Value:
-        """Return a value as it was told, if everywhere it is what an array makes of that."""
-        told = self._values[entry]
+        """Return the value that was set, or a value that differs from it as an array."""
+        wanted = self._values[entry]
         for node in self._find_injected():
             value = node.hyperparams.get(entry)
-            if value is not None and np.asarray(value) != np.asarray(_as(value, told)):
+            if value is not None and np.asarray(value) != np.asarray(_as(value, wanted)):
                 return float(np.asarray(value))
-        return told
+        return wanted
 
     def _find_injected(self) -> Iterator[Any]:
         """Yield the states that optax.inject_hyperparams made."""
@@ -117,12 +127,12 @@ def _is_injected(node: object) -> bool:
 
 
 def _schedules_of(node: Any) -> Mapping[str, Any]:
-    """Return the schedules that set some of a node's hyperparameters at every step."""
+    """Return the schedules that set hyperparameters of a node at every step."""
     return getattr(node, "hyperparams_states", {})
 
 
 def _inject(node: Any, values: Mapping[str, Value]) -> Any:
-    """Return a state of optax.inject_hyperparams with other values; anything else as it is."""
+    """Return a state of optax.inject_hyperparams with new values; anything else unchanged."""
     if not _is_injected(node):
         return node
     known = {
@@ -134,12 +144,12 @@ def _inject(node: Any, values: Mapping[str, Value]) -> Any:
 
 
 def _as(present: Any, value: Value) -> jax.Array:
-    """Return a value as an array like the present one, so that nothing is compiled anew."""
+    """Return a value as an array like the current one, so that nothing is compiled again."""
     return jnp.asarray(value, dtype=jnp.asarray(present).dtype)
 
 
 def _nnx_of(value: Pytree) -> Any:
-    """Return flax.nnx if there are modules of it in a state; it need not be installed."""
+    """Return flax.nnx if a state has modules of it. It need not be installed."""
     nnx = sys.modules.get("flax.nnx")
     if nnx is None:
         return None
@@ -163,7 +173,7 @@ def _check_value(value: Pytree, others: tuple[object, ...]) -> None:
 
 
 def _check_modules(value: Pytree) -> None:
-    """Refuse what cannot be changed in place beside modules that are."""
+    """Refuse values beside nnx modules that cannot be restored in place as they are."""
     nnx = _nnx_of(value)
     if nnx is None:
         return

@@ -25,7 +25,7 @@ from ramet.state.tree import Tree
 
 
 class Task:
-    """Trains JAX functions: one member at a time, or with ``engine="vectorized"`` all at once.
+    """Trains JAX functions, one member at a time or all with ``engine="vectorized"``.
 
     Args:
         functions: An object with ``init``, ``step`` and ``evaluate``.
@@ -38,7 +38,7 @@ class Task:
         self.functions, self.chunk, self.shard = functions, chunk, shard
 
     def __call__(self, session: Session) -> None:
-        """Train one session, turn after turn."""
+        """Train the turns of a session."""
         traced, begin, step = self._compiled
         numbers, like = SpaceArrays(session.space), blank(self.functions)
         state = Kept(begin(first_key(seed_of(session.rng))) if session.fresh else like)
@@ -57,20 +57,24 @@ class Task:
             traced.read_from(turn)
 
     def as_state(self, tree: Tree) -> Pytree:
-        """Return a state as the functions make it, from what ``result.best.load()`` returned."""
+        """Return a saved state as a pytree.
+
+        Args:
+            tree: What ``result.best.load()`` returned, for instance.
+        """
         return put_back(blank(self.functions), tree)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what each process compiles for itself."""
+        """Leave out compiled functions, which each process makes for itself."""
         return {name: value for name, value in vars(self).items() if name != "_compiled"}
 
     @functools.cached_property
     def _compiled(self) -> tuple[Traced, Callable[..., Any], Callable[..., Any]]:
-        """What each function is compiled to, once for all members of a process."""
+        """The compiled functions, the same for all members in a process."""
         traced = Traced(self.functions)
         step = jax.jit(traced.stretch, static_argnames="steps")
         return traced, jax.jit(self.functions.init), step
 
     def program(self, space: Space) -> Program:
-        """Return what trains many members at once, with values of a space."""
+        """Return the program that trains several members at once."""
         return Program(self.functions, SpaceArrays(space), chunk=self.chunk, shard=self.shard)

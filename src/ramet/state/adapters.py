@@ -1,4 +1,4 @@
-"""What a training loop hands over as its state, and how values are applied to it."""
+"""The state of a training loop, and how hyperparameters are set in it."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,41 +21,53 @@ LAW = (
 
 @runtime_checkable
 class State(Protocol):
-    """Whatever should follow a member from turn to turn: weights, optimiser, counters."""
+    """What follows a member from turn to turn: weights, optimizer state, counters."""
 
     def capture(self) -> Tree:
-        """Return all of it as a state tree."""
+        """Return all of it as a tree of dicts, lists, arrays and numbers."""
         ...
 
     def restore(self, tree: Tree, /) -> None:
-        """Become what was captured."""
+        """Restore what was captured."""
         ...
 
 
 @runtime_checkable
 class Bindable(Protocol):
-    """A state that hyperparameters can be applied to, and read back from."""
+    """A state that sets hyperparameters, and reads them back."""
 
     def apply(self, hparams: Mapping[str, Value], /) -> None:
-        """Put the values where training uses them."""
+        """Set the hyperparameters where training uses them.
+
+        Args:
+            hparams: All hyperparameters of the member, by name.
+        """
         ...
 
     def read_back(self) -> Mapping[str, Value]:
-        """Return the values found there now, of the hyperparameters that have a place."""
+        """Return the values that are set now, of the hyperparameters that the state sets."""
         ...
 
 
 @runtime_checkable
 class Explaining(Protocol):
-    """A bindable state that may know who overwrites what is applied to it."""
+    """A bindable state that may know what overwrites a hyperparameter."""
 
     def explain(self, name: str, /) -> str | None:
-        """Say who sets a hyperparameter to something else, and what to do; None if unknown."""
+        """Say what sets a hyperparameter to another value, and what to do; None if unknown.
+
+        Args:
+            name: The hyperparameter.
+        """
         ...
 
 
 class Variables:
-    """A dict of arrays and numbers, restored in place."""
+    """A dict of arrays and numbers, restored in place.
+
+    Args:
+        variables: The dict.
+    """
 
     def __init__(self, variables: dict[str, Any]) -> None:
         self._variables = variables
@@ -68,7 +80,11 @@ class Variables:
 
 
 class Held:
-    """A state that is passed from call to call rather than changed in place."""
+    """A state that is replaced by a new value rather than changed in place.
+
+    Args:
+        value: The first value, a tree of dicts, lists, arrays and numbers.
+    """
 
     def __init__(self, value: Tree) -> None:
         self.value = value
@@ -81,10 +97,15 @@ class Held:
 
 
 class Bound:
-    """A state, and the attribute of some object that each of these hyperparameters goes to.
+    """A state with hyperparameters that are set as attributes of objects.
 
-    Values are applied after every restore, and must still be there when the turn ends. What the
-    state itself binds stays bound, unless it is bound here.
+    Values are set after every restore, and must still be there when the turn ends. Hyperparameters
+    that the state itself sets stay bound, except those that are bound here.
+
+    Args:
+        state: A dict of arrays and numbers, or another state.
+        places: The object and attribute for each hyperparameter, if its name is no keyword.
+        named: The same by keyword, as in ``lr=(optimizer, "lr")``.
 
     >>> class Optimizer:
     ...     lr = 0.0
@@ -177,7 +198,13 @@ def _remedy(state: object) -> str:
 
 
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
-    """Return the names that are applied; refuse a value that is not what it was set to."""
+    """Refuse a hyperparameter that is no longer as it was set; return the names that are set.
+
+    Args:
+        state: The state that sets them.
+        hparams: The values that were set, by name.
+        when: What an error says about when the value was read.
+    """
     found = state.read_back()
     check_stayed(found, hparams, when, state.explain if isinstance(state, Explaining) else None)
     return frozenset(found)
@@ -189,18 +216,25 @@ def check_stayed(
     when: str,
     explain: Callable[[str], str | None] | None = None,
 ) -> None:
-    """Refuse a value that is not what it was set to."""
+    """Refuse a hyperparameter that is no longer as it was set.
+
+    Args:
+        found: The values now, by name.
+        hparams: The values that were set, by name.
+        when: What an error says about when the value was read.
+        explain: Returns what overwrites a hyperparameter, if that is known.
+    """
     for name, value in found.items():
         if not is_kept(hparams[name], value):
             explained = explain(name) if explain is not None else None
             raise HyperparameterOverwritten(
                 f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it "
-                f"was {value!r}: {explained or _anybody(name)}"
+                f"was {value!r}: {explained or _guess(name)}"
             )
 
 
 def is_kept(wanted: Value, found: Any) -> bool:
-    """Say whether a value is still there, as itself or as what a framework makes of it."""
+    """Say whether a value is still the one that was set, apart from rounding to 32 bits."""
     if isinstance(wanted, str | bool | None) or isinstance(found, str):
         return bool(found == wanted)
     try:
@@ -209,8 +243,8 @@ def is_kept(wanted: Value, found: Any) -> bool:
         return False
 
 
-def _anybody(name: str) -> str:
+def _guess(name: str) -> str:
     return (
-        f"a scheduler, a restored optimiser or the loop itself set it; if the loop is to set it, "
+        f"a scheduler, a restored optimizer or the loop itself set it; if the loop is to set it, "
         f"do not bind it and read turn.hparams[{name!r}] there, or take it out of the space"
     )

@@ -1,4 +1,4 @@
-"""What is said of a state that does not fit the objects it should be restored into."""
+"""Sentences about a saved state that does not fit the objects to restore it into."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ramet.errors import StateError
 from ramet.torch.tensors import borrow, fits
 
-# As many as one reads.
+# How many differences or names an error shows.
 SHOWN_AT_MOST = 6
 
 
@@ -30,15 +30,15 @@ def refuse(differences: list[str]) -> None:
 
 
 def names_differ(what: str, saved: Collection[str], live: Collection[str]) -> Iterator[str]:
-    """Say which names are only in one of two."""
+    """Yield a sentence for names that only one of the two has."""
     if gone := [name for name in saved if name not in live]:
         yield f"{what} lacks {list_names(gone)}"
     if new := [name for name in live if name not in saved]:
-        yield f"{what} has {list_names(new)}, of which nothing was saved"
+        yield f"{what} has {list_names(new)}, which were not saved"
 
 
 def numbers_differ(what: str, saved: NDArray[Any], live: torch.Tensor) -> Iterator[str]:
-    """Say why saved numbers cannot be written into a tensor."""
+    """Yield a sentence if saved numbers cannot be written into a tensor."""
     if torch.nn.parameter.is_lazy(live):
         yield f"{what} has no shape yet: call the model once before"
     elif not fits(live, saved):
@@ -48,7 +48,7 @@ def numbers_differ(what: str, saved: NDArray[Any], live: torch.Tensor) -> Iterat
 
 
 def list_names(names: list[str]) -> str:
-    """Return names as text, however many there are.
+    """Return names as text, shortened if there are many.
 
     >>> list_names(list("abcdefgh"))
     "['a', 'b', 'c', 'd', 'e', 'f'] and 2 more"

@@ -1,4 +1,4 @@
-"""Dropout as a hyperparameter: every layer of a model that has it."""
+"""Dropout as a hyperparameter of all dropout layers in a model."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,13 @@ MODULES = (
     nn.FeatureAlphaDropout,
 )
 KNOWN = ((MODULES, "p"), ((nn.RNNBase, nn.MultiheadAttention), "dropout"))
-# How probabilities are named in modules of others, and classes that have one named "p".
+# Names of probabilities in other modules, and of classes that have one named "p".
 NAMED = re.compile("drop", re.IGNORECASE)
 CLASSES = re.compile("drop|stochasticdepth", re.IGNORECASE)
 
 
 class Spot(NamedTuple):
-    """A number that a module of a model has."""
+    """A number in a module of a model."""
 
     path: str
     module: nn.Module
@@ -54,12 +54,12 @@ class Spot(NamedTuple):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it takes no effect: recurrent modules have dropout between their layers."""
+        """Whether it has no effect: a recurrent module has dropout only between its layers."""
         return isinstance(self.module, nn.RNNBase) and self.module.num_layers == 1
 
     @property
     def is_constant(self) -> bool:
-        """Whether torch.compile takes it for a constant; it does not compile recurrent modules."""
+        """Whether torch.compile treats it as a constant. It does not compile recurrent modules."""
         is_compiled = not isinstance(self.module, nn.RNNBase)
         return is_compiled and not isinstance(self.value, torch.Tensor)
 
@@ -72,7 +72,7 @@ class Spot(NamedTuple):
 
     @property
     def may_be_probability(self) -> bool:
-        """Whether it can be one by its value: a whole number is a size unless it is named so."""
+        """Whether its value can be one. A whole number is a size, unless its name says dropout."""
         is_whole = type(self.value) is int or (
             isinstance(self.value, torch.Tensor) and not self.value.is_floating_point()
         )
@@ -85,12 +85,15 @@ class Spot(NamedTuple):
 
 
 def dropout(model: nn.Module, *, also: str | Sequence[str | tuple[object, str]] = ()) -> Slot:
-    """Return the probability of every dropout layer that a model has.
+    """Return the dropout probability of all PyTorch layers in a model, as a place to bind.
 
-    These are PyTorch's own: dropout modules, recurrent modules of two layers or more, and
-    attention. Whether a number in another module is a probability in use cannot be known: those
-    that look like one are named in a warning. ``also`` binds them, by patterns of their names,
-    which stand for numbers from 0 to 1, or as pairs of an object and an attribute.
+    These are dropout modules, recurrent modules of two or more layers, and attention. A warning
+    names numbers in other modules that look like dropout; pass them as ``also`` to set them too.
+
+    Args:
+        model: The model.
+        also: Further probabilities: patterns of their names in the model, such as
+            ``"blocks.*.drop_rate"``, or pairs of an object and an attribute.
 
     >>> model = nn.TransformerEncoderLayer(8, 2)
     >>> dropout(model).write(0.25)
@@ -122,14 +125,14 @@ def _spots(model: nn.Module) -> Iterator[Spot]:
 
 
 def _find_asked(one: object, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
-    """Return what somebody asked to be bound too."""
+    """Return the pairs that an entry of ``also`` stands for."""
     match one:
         case str():
             return _matching(one, spots)
         case (holder, str(attribute)):
             return [(holder, attribute)]
     raise StateError(
-        f"what dropout is bound to also must be a name, as in 'blocks.*.dropout', or a pair, as in "
+        f"also= must have names, as in 'blocks.*.dropout', or pairs, as in "
         f"(module, 'p'), but got {one!r}"
     )
 
@@ -140,8 +143,8 @@ def _matching(pattern: str, spots: Sequence[Spot]) -> Sequence[tuple[object, str
         return [(one.module, one.attribute) for one in found]
     names = list_names([spot.name for spot in spots if spot.is_suspect])
     raise StateError(
-        f"what dropout is bound to also must be a number from 0 to 1 that a module of the model "
-        f"has, but none is named {pattern!r}; these look like dropout: {names}"
+        f"also= must name numbers from 0 to 1 in modules of the model, but none is named "
+        f"{pattern!r}; these look like dropout: {names}"
     )
 
 
@@ -155,7 +158,7 @@ def _not_set(missed: Sequence[Spot]) -> str:
 
 
 def patterns(spots: Sequence[Spot]) -> list[str]:
-    """Return names that stand for all of these, one for all members of a list of modules."""
+    """Return patterns for all of these, one pattern for all modules of a list."""
     return list(dict.fromkeys(re.sub(r"(^|\.)\d+(?=\.)", r"\1*", spot.name) for spot in spots))
 
 
@@ -176,6 +179,6 @@ def _none_found(model: nn.Module, missed: Sequence[Spot]) -> StateError:
         else "bind an attribute, as in (module, 'p'), or a function"
     )
     return StateError(
-        f"dropout must be of a model that has layers with dropout, but this "
+        f"ramet.torch.dropout needs a model with dropout layers, but this "
         f"{type(unwrap(model)).__name__} has none; {remedy}"
     )

@@ -17,27 +17,27 @@ from ramet.values import Values
 # Nested dicts of tensors.
 Tensors: TypeAlias = Any
 
-# What tensors are made of, where a task need not give any itself.
+# What is made a tensor where a task may return something else.
 GIVEN = torch.Tensor | np.ndarray | np.generic | bool | int | float
 
-# What PyTorch says where gradients are not to be had as they usually are.
+# What PyTorch says if gradients are computed by backward() or torch.autograd.
 OF_GRADIENTS = ("require grad", "requires_grad", "backward() called inside")
 
 
 @runtime_checkable
 class Functions(Protocol):
-    """What a task is made of. Nothing in it may change a tensor in place, or draw by itself."""
+    """The functions of a task. None of them may change a tensor in place or draw at random."""
 
     def init(self, rng: np.random.Generator, /) -> Tensors:
-        """Return the state that a member begins with, in nested dicts."""
+        """Return the first state of a member, in nested dicts."""
         ...
 
     def draw(self, rng: np.random.Generator, steps: int, /) -> Tree:
-        """Return what so many steps leave to chance: nested dicts of arrays, a row a step."""
+        """Return all random numbers of these steps: nested dicts of arrays, a row for each step."""
         ...
 
     def step(self, state: Tensors, hparams: Any, drawn: Tensors, /) -> Tensors:
-        """Return the state after a step, with a row of what was drawn; values are tensors."""
+        """Return the state after a step. Hyperparameters and the row that was drawn are tensors."""
         ...
 
     def evaluate(self, state: Tensors, /) -> Any:
@@ -46,12 +46,12 @@ class Functions(Protocol):
 
 
 class Traced:
-    """The step of a task, and which hyperparameters it read."""
+    """The step of a task, and a record of the hyperparameters that it read."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
         self._read: set[str] = set()
-        # Whether it is known that a step returns what it must.
+        # Whether what a step returns was checked.
         self._checked = False
 
     def step(self, state: Tensors, hparams: dict[str, torch.Tensor], drawn: Tensors) -> Tensors:
@@ -68,39 +68,39 @@ class Traced:
 
     @contextlib.contextmanager
     def in_one_piece(self, *given: Tensors) -> Iterator[None]:
-        """Refuse a step that writes on what it is given."""
+        """Refuse a step that changes its arguments in place."""
         before = [leaf._version for tree in given for leaf in leaves(tree)]  # noqa: SLF001 - there is no other way to know
         yield
         after = [leaf._version for tree in given for leaf in leaves(tree)]  # noqa: SLF001 - as above
         if before != after:
             raise UsageError(
-                "a task's step must leave what it is given as it is, because others are trained "
-                "from it too, but it wrote on a tensor in place; return new ones, such as "
-                "0.9 * m + g in place of m.mul_(0.9).add_(g)"
+                "a task's step must not change its arguments, because other members are trained "
+                "from them too, but it changed a tensor in place; return new ones, such as "
+                "0.9 * m + g instead of m.mul_(0.9).add_(g)"
             )
 
     def read_from(self, turn: Turn) -> None:
-        """Have a turn know what the step read."""
+        """Mark the hyperparameters that the step read as read in a turn."""
         for name in self._read.intersection(turn.hparams.peek()):
             turn.hparams[name]
 
 
 def _needs_grad(error: RuntimeError) -> UsageError:
     return UsageError(
-        f"a task's step must get its gradients from torch.func.grad, because tensors are not told "
-        f"to remember how they were made, but torch says: {str(error).splitlines()[0]}"
+        f"a task's step must get its gradients from torch.func.grad, because tensors do not record "
+        f"operations there, but torch says: {str(error).splitlines()[0]}"
     )
 
 
 def begin(functions: Functions, rng: np.random.Generator) -> Tree:
-    """Return the state that a member begins with, as arrays."""
+    """Return the first state of a member, as arrays."""
     state = functions.init(rng)
     check_nested(state, "a task's state")
     return arrays(tensors(state, "cpu"))
 
 
 def draw(functions: Functions, turn: Turn, steps: int) -> Tree:
-    """Return what so many steps of a turn leave to chance."""
+    """Return the random numbers of the next steps of a turn."""
     drawn = functions.draw(turn.rng, steps)
     check_nested(drawn, "what a task draws")
     for leaf in leaves(drawn):
@@ -108,13 +108,13 @@ def draw(functions: Functions, turn: Turn, steps: int) -> Tree:
             raise UsageError(
                 f"what a task draws must have a row for each step, {steps} here, but got one of "
                 f"shape {np.shape(leaf)}; draw(rng, steps) gets the number of steps, and what is "
-                f"the same at every step belongs into step()"
+                f"the same at every step belongs in step()"
             )
     return drawn
 
 
 def check_nested(tree: Any, what: str, at: str = "", *, kinds: Any = GIVEN) -> None:
-    """Refuse what is not made of dicts of tensors or, if they are taken too, arrays and numbers."""
+    """Refuse anything but nested dicts of the given kinds, such as tensors."""
     if not at and not isinstance(tree, Mapping):
         raise _not_nested(tree, what)
     for key, part in tree.items():
@@ -134,24 +134,25 @@ def _not_nested(part: Any, what: str) -> UsageError:
 
 
 def check_step(before: Tree, after: Tree) -> None:
-    """Refuse a step that makes another kind of state of the one it was given."""
+    """Refuse a step that returns a state of another structure."""
     if difference := differing(before, after):
         at, was, became = difference
         raise step_changed(f"{at} was {was} and became {became}")
 
 
 def check_same(like: Tree, tree: Tree) -> None:
-    """Refuse a saved state that is not like those that the functions begin with."""
+    """Refuse a saved state with another structure than that of ``init``."""
     if difference := differing(like, tree):
         at, is_, was = difference
         raise StateError(
-            f"a checkpoint must be of states as the task begins with, but {at} was saved as {was} "
-            f"and is {is_} now; build the model as it was built, or give the new run another name"
+            f"a checkpoint must have the structure that the task's init returns, but {at} was "
+            f"saved as {was} and is {is_} now; build the model as it was built, or give the new "
+            f"run another name"
         )
 
 
 def differing(like: Tree, tree: Tree, at: str = "state") -> tuple[str, str, str] | None:
-    """Return where two states differ first, and as what; None if their values only do."""
+    """Return the first place where two states differ in structure, and both kinds there."""
     if isinstance(like, Mapping) and isinstance(tree, Mapping) and like.keys() == tree.keys():
         found = (differing(like[key], tree[key], f"{at}[{key!r}]") for key in like)
         return next((each for each in found if each is not None), None)
@@ -163,7 +164,7 @@ def differing(like: Tree, tree: Tree, at: str = "state") -> tuple[str, str, str]
 
 
 def map_leaves(function: Any, *trees: Any) -> Any:
-    """Return nested dicts with what a function makes of their leaves, place by place."""
+    """Apply a function to the leaves of nested dicts, place by place."""
     first = trees[0]
     if isinstance(first, Mapping):
         return {key: map_leaves(function, *(tree[key] for tree in trees)) for key in first}
@@ -178,12 +179,12 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def row(stacked: Tensors, nth: int) -> Tensors:
-    """Return what is at a place of the first axis."""
+    """Return one row of each tensor: its part at a place of the first axis."""
     return map_leaves(lambda each: each[nth], stacked)
 
 
 def tensors(tree: Tree, device: str) -> Tensors:
-    """Return nested dicts of arrays as tensors, which nobody may write on."""
+    """Return nested dicts of arrays as tensors, which must not be written to."""
 
     def tensor(leaf: Any) -> torch.Tensor:
         made = leaf.detach() if isinstance(leaf, torch.Tensor) else borrow(np.asarray(leaf))

@@ -1,4 +1,4 @@
-"""What a state is made of: parts that are captured, compared and put back one by one."""
+"""The parts of a state, which are captured, compared and restored one by one."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -12,28 +12,28 @@ from ramet.torch.tensors import Arrays, borrow, clone, rebuild
 
 
 class Part(Protocol):
-    """One of the objects whose state follows a member."""
+    """One of the objects that follow a member."""
 
     @property
     def kind(self) -> str:
-        """What it is; what was saved of another kind does not fit."""
+        """The kind of object. A saved part of another kind does not fit."""
         ...
 
     @property
     def may_refuse(self) -> bool:
-        """Whether restoring runs code of the object's own, which may raise."""
+        """Whether restoring runs code of the object, which may raise."""
         ...
 
     def capture(self, arrays: Arrays) -> Tree:
-        """Return what it holds."""
+        """Return the state of the object as a tree."""
         ...
 
     def differences(self, saved: Tree) -> Iterator[str]:
-        """Say what of the saved does not fit."""
+        """Yield a sentence for each thing in a saved part that does not fit."""
         ...
 
     def restore(self, saved: Tree) -> None:
-        """Become what was saved, which fits."""
+        """Restore a saved part that fits."""
         ...
 
 
@@ -57,7 +57,7 @@ class Loadable:
 
 
 class HasStateDict(Protocol):
-    """What PyTorch calls stateful."""
+    """An object with the two methods that PyTorch saves and loads by."""
 
     def state_dict(self) -> dict[str, object]: ...
 
@@ -65,7 +65,7 @@ class HasStateDict(Protocol):
 
 
 class Own:
-    """A dict, or whatever else captures and restores itself."""
+    """A dict, or another object that captures and restores itself."""
 
     may_refuse = True
 
@@ -84,7 +84,7 @@ class Own:
 
 
 class TensorPart:
-    """A lone tensor, a parameter perhaps that no module has."""
+    """A single tensor, such as a parameter outside of any module."""
 
     kind, may_refuse = "Tensor", False
 
@@ -102,7 +102,7 @@ class TensorPart:
 
 
 class GeneratorPart:
-    """A generator of random numbers."""
+    """A generator of random numbers of PyTorch."""
 
     kind, may_refuse = "Generator", False
 
@@ -120,7 +120,7 @@ class GeneratorPart:
 
 
 class NumpyDraws:
-    """A generator of random numbers of NumPy's."""
+    """A generator of random numbers of NumPy."""
 
     kind, may_refuse = "numpy.Generator", False
 

@@ -1,4 +1,4 @@
-"""Many members trained as one, their states stacked on the device."""
+"""A program that trains several members at once, with their states stacked on the device."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -28,12 +28,12 @@ from ramet.torch.functions import (
     tensors,
 )
 
-# States, hyperparameters and what was drawn, each stacked.
+# States, hyperparameters and random numbers, each stacked.
 Members: TypeAlias = tuple[Tensors, Tensors, Tensors]
 
 
 class Program:
-    """Trains states stacked on a device: each tensor has one more axis, the first."""
+    """Trains stacked states: the first axis of each tensor is that of the members."""
 
     def __init__(
         self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, device: str
@@ -41,7 +41,7 @@ class Program:
         self._functions, self._numbers, self._device = functions, numbers, device
         self._traced = Traced(functions)
         self.chunks = Chunks(chunk, self.is_full)
-        # What every state must be like; drawn of any generator.
+        # Every state must have the structure of this one.
         self._like = begin(functions, np.random.default_rng(0))
         self.size = sum(leaf.nbytes for leaf in leaves(self._like))
 
@@ -97,7 +97,7 @@ class Program:
     def stretch(
         self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
     ) -> tuple[Tensors, torch.Tensor]:
-        """Train all members up to their next score, so many at once."""
+        """Train all members up to their next score, ``chunk`` of them at once."""
         try:
             return self._call(chunk, states, hparams, drawn, steps)
         except Exception as error:
@@ -120,7 +120,7 @@ class Program:
     def _one_by_one(
         self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
     ) -> tuple[Tensors, torch.Tensor]:
-        """Train one member after the other, unmapped: mapping over one would only slow it down."""
+        """Train one member after the other, without torch.vmap, which would only slow it down."""
         each, scores = [], []
         for place in range(len(leaves(states)[0])):
             state, values, own = (row(part, place) for part in (states, hparams, drawn))
@@ -156,9 +156,9 @@ class Program:
         return one_each(scores)
 
     def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
-        """Return what trains so many members a little, and forgets it."""
+        """Return a function that trains ``chunk`` members for a few steps and drops the result."""
         states, hparams, drawn = (map_leaves(lambda each: each[:chunk], part) for part in members)
-        # There must be room for what training leaves of all.
+        # The new states of all members must fit into memory as well.
         room = map_leaves(torch.clone, members[0])
 
         def train() -> object:
@@ -174,9 +174,9 @@ class Program:
     def _explain(
         self, error: Exception, states: Tensors, hparams: Tensors, drawn: Tensors
     ) -> Exception:
-        """Return what to say of a step that raised while it was mapped, and which values did it.
+        """Return an error that names the hyperparameters because of which mapping failed.
 
-        What would raise with one member alone is the task's own affair.
+        If the step raises for a single member too, return its own error.
         """
         if not self._is_mapped((), states, hparams, drawn):
             return error
@@ -184,14 +184,14 @@ class Program:
         what = f"hyperparameter {blamed} is" if blamed else "something in it is"
         return UsageError(
             f"a task's step must be one that torch.vmap can map over members, but {what} used as "
-            f"a value of Python's, or drawn: use torch.where instead of `if`, no .item(), and "
-            f"draw whatever is left to chance in draw(): {str(error).splitlines()[0]}"
+            f"a Python value, or random: use torch.where instead of `if`, no .item(), and draw "
+            f"all random numbers in draw(): {str(error).splitlines()[0]}"
         )
 
     def _is_mapped(
         self, names: Sequence[str], states: Tensors, hparams: Tensors, drawn: Tensors
     ) -> bool:
-        """Say whether the step can be mapped over these hyperparameters alone, or not mapped."""
+        """Say whether the step works mapped over only these hyperparameters, or not mapped."""
         first = row(hparams, 0)
         state, drawn_first = map_leaves(torch.clone, row(states, 0)), row(drawn, 0)
 
@@ -201,23 +201,23 @@ class Program:
         values = {name: hparams[name] for name in names}
         try:
             torch.vmap(step)(values) if names else step(values)
-        except Exception:  # noqa: BLE001 - whatever it is, it cannot
+        except Exception:  # noqa: BLE001 - any error means that it does not work
             return False
         return True
 
 
 def select(stacked: Tensors, places: list[int]) -> Tensors:
-    """Return what is at these places of the first axis."""
+    """Return the members at these places."""
     return map_leaves(lambda each: each[places], stacked)
 
 
 def row_of_each(stacked: Tensors, nth: int) -> Tensors:
-    """Return what is at a place of the second axis, behind that of members."""
+    """Return one row of each member: its part at a place of the second axis."""
     return map_leaves(lambda each: each[:, nth], stacked)
 
 
 def one_each(scores: torch.Tensor) -> torch.Tensor:
-    """Return scores, one a member, or refuse several."""
+    """Return scores, one for each member; refuse several for a member."""
     if scores.ndim > 1:
         raise UsageError(
             f"a task's evaluate must return one number, but it returned a tensor of shape "

@@ -25,12 +25,12 @@ from ramet.torch.program import Program
 
 
 class Task:
-    """Trains functions of tensors: one member at a time, or with ``engine="vectorized"`` at once.
+    """Trains functions of tensors, one member at a time or all with ``engine="vectorized"``.
 
     Args:
         functions: An object with ``init``, ``draw``, ``step`` and ``evaluate``.
         chunk: How many members the vectorised engine maps at once; "auto" measures what is fastest.
-        device: Where tensors are; None takes a GPU if there is one.
+        device: The device of all tensors; None for a GPU if there is one, or else the CPU.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Task:
 
     @torch.no_grad()
     def __call__(self, session: Session) -> None:
-        """Train one session, turn after turn."""
+        """Train the turns of a session."""
         traced, numbers = Traced(self.functions), SpaceArrays(session.space)
         begun = begin(self.functions, session.rng)
         held = Held(begun if session.fresh else None)
@@ -62,10 +62,14 @@ class Task:
             traced.read_from(turn)
 
     def as_state(self, tree: Tree) -> Tensors:
-        """Return a state as the functions make it, from what ``result.best.load()`` returned."""
+        """Return a saved state as tensors.
+
+        Args:
+            tree: What ``result.best.load()`` returned, for instance.
+        """
         check_same(begin(self.functions, np.random.default_rng(0)), tree)
         return tensors(tree, self.device)
 
     def program(self, space: Space) -> Program:
-        """Return what trains many members at once, with values of a space."""
+        """Return the program that trains several members at once."""
         return Program(self.functions, SpaceArrays(space), chunk=self.chunk, device=self.device)
