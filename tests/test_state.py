@@ -232,10 +232,21 @@ def test_whatever_captures_and_restores_is_a_state() -> None:
     assert adapt(mine) is mine
 
 
-@pytest.mark.parametrize("state", [np.zeros(2), None, SimpleNamespace(capture=dict)])
-def test_what_cannot_be_put_back_is_refused(state: object) -> None:
-    with pytest.raises(StateError, match=r"dict of arrays, or have the methods .* but got a"):
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [
+        (np.zeros(2), "got a ndarray; give each part a name, state = {'weights': weights}"),
+        ([np.zeros(2)], "got a list; give each part a name"),
+        (None, "got None; write state = {'weights': weights} for arrays"),
+        (SimpleNamespace(capture=dict), "got a SimpleNamespace; write state = "),
+        (Held, "got the class Held itself; pass an object of it"),
+    ],
+)
+def test_what_cannot_be_put_back_is_refused_with_what_to_write(state: object, answer: str) -> None:
+    with pytest.raises(StateError, match=r"must be a dict of arrays and numbers, or have") as error:
         adapt(state)
+
+    assert answer in str(error.value)
 
 
 def test_a_held_state_is_replaced_by_a_writable_copy() -> None:
@@ -255,7 +266,7 @@ def test_bound_values_are_put_where_training_uses_them() -> None:
     state.apply({"opt.lr": 0.3, "beta": 0.5, "batch": 32})
 
     assert (optimiser.lr, optimiser.beta) == (0.3, 0.5)
-    assert state.applied() == {"opt.lr": 0.3, "beta": 0.5}
+    assert state.read_back() == {"opt.lr": 0.3, "beta": 0.5}
     assert state.capture() is variables
 
 
@@ -269,7 +280,7 @@ def test_what_a_state_binds_itself_stays_bound() -> None:
     state.apply({"lr": 0.3, "momentum": 0.9})
     assert (inner.lr, outer.momentum) == (0.3, 0.9)
     outer.momentum = 0.5
-    assert state.applied() == {"lr": 0.3, "momentum": 0.5}
+    assert state.read_back() == {"lr": 0.3, "momentum": 0.5}
 
 
 def test_a_value_bound_to_what_is_not_there_is_refused() -> None:
@@ -319,7 +330,7 @@ def test_a_state_that_knows_who_overwrites_a_value_names_them() -> None:
     class Knowing:
         def apply(self, hparams: Mapping[str, Any]) -> None: ...
 
-        def applied(self) -> Mapping[str, Any]:
+        def read_back(self) -> Mapping[str, Any]:
             return {"lr": 0.1, "n": 3}
 
         def explain(self, name: str) -> str:

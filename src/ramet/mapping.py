@@ -1,4 +1,4 @@
-"""What tasks whose members are mapped over have in common, whichever framework maps them."""
+"""What vectorised tasks have in common in all frameworks: chunks, and values as arrays."""
 
 import logging
 import time
@@ -17,31 +17,32 @@ from ramet.wording import count
 
 logger = logging.getLogger("ramet")
 
-# How many members are mapped at once; "auto" measures what is fastest.
+# How many members are trained at once; "auto" measures what is fastest.
 Chunk: TypeAlias = int | Literal["auto"]
 
-# Given how many members to map at once: what trains so many a little, all of them at once.
+# Takes a number of members; returns a function that trains them at once for a few steps.
 Trial: TypeAlias = Callable[[int], Callable[[], object]]
 
-# Each candidate for how many members to map at once is so many times smaller than the last.
-FEWER = 4
-# So many times as many members as were measured with are measured anew.
-MORE = 1.5
-# Steps that candidates are timed by.
-MEASURED = 10
-# How often a candidate is timed, beside a first time that may compile; the quickest counts.
-TIMES = 2
-# A candidate so many times slower than the best is the last one; less may be chance.
-SLOWER = 2.0
+# Each chunk that is tried is this many times smaller than the one before.
+SHRINK_FACTOR = 4
+# Chunks are measured again for this many times as many members.
+REMEASURE_FACTOR = 1.5
+# How many steps a trial has at most.
+TRIAL_STEPS = 10
+# How often a chunk is timed, after a first run that may compile. The fastest counts.
+TRIALS = 2
+# A chunk this many times slower than the best ends the search; less may be chance.
+GIVE_UP_FACTOR = 2.0
 
-# Called with what a run is to keep to; returns all that is on record, where others may come first.
+# Records a chunk for a run; returns all recorded ones, of which others may have been earlier.
 Record: TypeAlias = Callable[[Mapped], Sequence[Mapped]]
 
+# What a whole number may be.
 WHOLE = np.iinfo(np.int32)
 
 
 class SpaceArrays:
-    """The values of a space as arrays of one number, each always of the same kind.
+    """The values of a space as arrays of one number, each name always of the same dtype.
 
     >>> from ramet import Space, Uniform
     >>> numbers = SpaceArrays(Space(lr=Uniform(0.0, 1.0), layers=Choice([1, 2])))
@@ -58,7 +59,7 @@ class SpaceArrays:
 
 
 def _kind(name: str, domain: Domain) -> type[np.generic]:
-    """Return what holds every value of a domain."""
+    """Return the dtype that holds all values of a domain."""
     values = _extremes(domain)
     for value in values:
         if not isinstance(value, bool | int | float):
@@ -78,7 +79,7 @@ def _kind(name: str, domain: Domain) -> type[np.generic]:
 
 
 def _extremes(domain: Domain) -> tuple[Value, ...]:
-    """Return values that those of a domain are all like."""
+    """Return values of all types and sizes that a domain has."""
     match domain:
         case Choice():
             return tuple(domain.options)
@@ -91,17 +92,23 @@ def _extremes(domain: Domain) -> tuple[Value, ...]:
 
 
 class Chunks:
-    """How many members are mapped at once, where that is to be measured, and measured anew."""
+    """How many members are trained at once: as set, as recorded, or as measured."""
 
     def __init__(self, chunk: Chunk, is_full: Callable[[Exception], bool]) -> None:
         self._forced = None if chunk == "auto" else chunk
         self._is_full = is_full
-        # What was fastest, of how many members.
+        # The fastest chunk, and how many members it was measured with.
         self._measured: tuple[int, int] | None = None
         self._record: Record = lambda mapped: [mapped]
 
     def keep_to(self, run: str, recorded: Sequence[Mapped], record: Record) -> None:
-        """Map as many as a run has on record, and record what is not: sums depend on it."""
+        """Use the recorded chunk of a run, or record the one that was set: sums depend on it.
+
+        Args:
+            run: The name of the run.
+            recorded: What is on record for it.
+            record: What records a chunk.
+        """
         self._record = record
         if self._forced is None:
             self._recall(recorded)
@@ -111,7 +118,7 @@ class Chunks:
             _say_other(run, recorded[0], self._forced)
 
     def _recall(self, recorded: Sequence[Mapped]) -> None:
-        """Go on from what is on record."""
+        """Use what is on record."""
         for mapped in recorded:
             if mapped.of is None:
                 self._forced = mapped.chunk
@@ -119,46 +126,46 @@ class Chunks:
                 self._measured = mapped.chunk, mapped.of
 
     def of(self, count: int, trial: Trial) -> int:
-        """Return how many of so many members to map at once.
+        """Return how many of ``count`` members to train at once.
 
-        Chunks are as even as can be, so that little is trained to fill the last one up.
+        Chunks are as even as possible, so that few copies are trained to fill the last one.
         """
         chunk = self._forced
         if chunk is None:
-            if self._measured is None or count > MORE * self._measured[1]:
-                found = fastest(count, lambda few: self._in_all(few, count, trial))
+            if self._measured is None or count > REMEASURE_FACTOR * self._measured[1]:
+                found = fastest(count, lambda chunk: self._estimate_s(chunk, count, trial))
                 self._measured = found or 1, count
                 if found is not None:
                     self._recall(self._record(Mapped(chunk=found, of=count)))
             chunk, of = self._measured
-            # All at once of fewer is all at once of a few more.
+            # If all of fewer members were fastest at once, so are all of a few more.
             chunk = count if chunk == of else chunk
         return -(-count // -(-count // chunk))
 
-    def explained(self, error: Exception, chunk: int, trial: Trial) -> Exception:
-        """Return an error that says how many would fit, if so many at once do not but fewer do."""
+    def explain(self, error: Exception, chunk: int, trial: Trial) -> Exception:
+        """Return an error that says how many would fit, if ``chunk`` do not and fewer do."""
         fewer = chunk // 2 if self._is_full(error) else 0
-        while fewer and self._seconds(fewer, trial) is None:
+        while fewer and self._measure_s(fewer, trial) is None:
             fewer //= 2
         if not fewer:
             return error
         return UsageError(
-            f"the members mapped at once must fit the device, but {chunk} do not, and {fewer} "
-            f"would; in a new run let chunk='auto' find what is fastest of what fits, or lower it, "
-            f"as with chunk={fewer}: {error}"
+            f"the members trained at once must fit the device, but {chunk} do not, and {fewer} "
+            f"would; in a new run let chunk='auto' find the fastest that fits, or lower it, as "
+            f"with chunk={fewer}: {error}"
         )
 
-    def _in_all(self, chunk: int, count: int, trial: Trial) -> float | None:
-        """Return the seconds that so many members take, some of them at once."""
-        seconds = self._seconds(chunk, trial)
+    def _estimate_s(self, chunk: int, count: int, trial: Trial) -> float | None:
+        """Return the seconds that ``count`` members take in such chunks."""
+        seconds = self._measure_s(chunk, trial)
         return None if seconds is None else seconds * count / chunk
 
-    def _seconds(self, chunk: int, trial: Trial) -> float | None:
-        """Return the seconds that a trial takes once it is compiled; None if it does not fit."""
+    def _measure_s(self, chunk: int, trial: Trial) -> float | None:
+        """Return the seconds of a trial, compiling excluded; None if it does not fit."""
         taken_s = []
         try:
             train = trial(chunk)
-            for _ in range(1 + TIMES):
+            for _ in range(1 + TRIALS):
                 began = time.perf_counter()
                 train()
                 taken_s.append(time.perf_counter() - began)
@@ -170,25 +177,29 @@ class Chunks:
 
 
 def fastest(most: int, seconds: Callable[[int], float | None]) -> int | None:
-    """Return how many members to map at once: of all, a fourth, and so on down to one by one.
+    """Return the fastest chunk: all members, a fourth of them, and so on down to one.
 
-    ``seconds`` says how long all take, or None if so many do not fit. None is that not even one
-    does.
+    Args:
+        most: The number of all members.
+        seconds: Returns how long all members take with a chunk; None if it does not fit.
+
+    Returns:
+        The chunk, or None if not even one member fits.
     """
     taken_s: dict[int, float] = {}
     chunk = most
     while chunk:
         took = seconds(chunk)
         if took is not None:
-            if taken_s and took > SLOWER * min(taken_s.values()):
-                break  # With fewer still it would take longer still.
+            if taken_s and took > GIVE_UP_FACTOR * min(taken_s.values()):
+                break  # Even smaller chunks would take even longer.
             taken_s[chunk] = took
-        chunk = chunk // FEWER or int(chunk > 1)
+        chunk = chunk // SHRINK_FACTOR or int(chunk > 1)
     if not taken_s:
         return None
     best = min(taken_s, key=lambda chunk: taken_s[chunk])
     fields = {"chunk": best, "seconds": taken_s}
-    logger.info("%(chunk)d members are mapped at once", fields, extra=fields)
+    logger.info("%(chunk)d members are trained at once", fields, extra=fields)
     return best
 
 
@@ -196,15 +207,20 @@ def _say_other(run: str, recorded: Mapped, chunk: int) -> None:
     before = count(recorded.chunk, "member")
     fields = {"run": run, "recorded": recorded.chunk, "chunk": chunk}
     logger.warning(
-        "run %(run)r has been trained with %(before)s mapped at once and goes on with "
-        "chunk=%(chunk)d, so that sums may be rounded differently; chunk='auto' keeps to it",
+        "run %(run)r was trained with %(before)s at once until now and goes on with "
+        "chunk=%(chunk)d, so sums may be rounded differently; chunk='auto' keeps the number",
         {**fields, "before": before},
         extra=fields,
     )
 
 
 def too_large(count: int, size: int) -> UsageError:
-    """Return the error for a population whose states, of so many bytes each, leave no room."""
+    """Return the error for a population that leaves no memory to train even one member.
+
+    Args:
+        count: How many members there are.
+        size: The bytes of one state.
+    """
     return UsageError(
         f"a population must fit its device, but not even one member at a time can be trained "
         f"beside the states of all {count}, {size:,} bytes each, of which there are several copies "
@@ -214,18 +230,18 @@ def too_large(count: int, size: int) -> UsageError:
 
 
 def step_changed(difference: str) -> UsageError:
-    """Return the error for a step that makes another kind of state of the one it was given."""
+    """Return the error for a step that returns a state of another structure."""
     return UsageError(
-        f"a task's step must leave a state as init makes it, the same names, shapes and kinds of "
-        f"numbers, but {difference}; make it so in init, or cast it back in step"
+        f"a task's step must return a state like that of init, with the same names, shapes and "
+        f"kinds of numbers, but {difference}; change it in init, or cast it back in step"
     )
 
 
 def check_task(functions: object, protocol: type, methods: str, chunk: object) -> None:
-    """Refuse what no task can be made of."""
+    """Refuse functions without the methods of a task, and a chunk that is no number."""
     if isinstance(functions, type) or not isinstance(functions, protocol):
         raise UsageError(
             f"a task must be made of an object with the methods {methods}, but got {functions!r}"
         )
     if chunk != "auto":
-        check_count("chunk", chunk, "how many members are mapped at once; or let it be 'auto'")
+        check_count("chunk", chunk, "how many members are trained at once; or let it be 'auto'")

@@ -101,7 +101,7 @@ def test_a_backup_overwrites_nothing(done: Path, tmp_path: Path, there: str) -> 
     (tmp_path / there).write_text("precious")
     code, _, err = called("backup", done, tmp_path / "copy.db")
     assert code == 2
-    assert f"{tmp_path / there} is there already. It was left as it is" in err
+    assert f"{tmp_path / there} does. It was left as it is" in err
     assert contents(tmp_path) == {there: b"precious"}
 
 

@@ -41,17 +41,17 @@ class Rows:
         self.task = task
         self.chunks = Chunks(CHUNK, self.is_full)
 
-    def begun(self, turns: Sequence[ramet.Turn]) -> Stack:
+    def init(self, turns: Sequence[ramet.Turn]) -> Stack:
         return [self.task.init(turn.init_rng) for turn in turns]
 
-    def restored(self, trees: Sequence[Any]) -> Stack:
+    def restore(self, trees: Sequence[Any]) -> Stack:
         return [thaw(tree) for tree in trees]
 
-    def taken(self, stacks: Sequence[Stack], places: Sequence[int]) -> Stack:
+    def gather(self, stacks: Sequence[Stack], places: Sequence[int]) -> Stack:
         states = [state for stack in stacks for state in stack]
         return [states[place] for place in places]
 
-    def trained(
+    def train(
         self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Stack, list[list[float]]]:
         self.task.during(turns)
@@ -65,7 +65,7 @@ class Rows:
             scores.append(row)
         return stack, scores
 
-    def captured(self, states: Stack) -> Stack:
+    def capture(self, states: Stack) -> Stack:
         return states
 
     def is_full(self, error: Exception) -> bool:

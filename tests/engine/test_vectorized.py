@@ -81,13 +81,13 @@ def test_all_that_are_free_are_trained_at_once() -> None:
 
 def test_states_that_it_holds_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     restored: list[int] = []
-    read = Rows.restored
+    read = Rows.restore
 
     def noting(rows: Rows, trees: Sequence[Any]) -> Any:
         restored.append(len(trees))
         return read(rows, trees)
 
-    monkeypatch.setattr(Rows, "restored", noting)
+    monkeypatch.setattr(Rows, "restore", noting)
     assert train(Together()).population.copies > 3
     assert restored == []
 
@@ -249,7 +249,7 @@ def test_a_checkpoint_that_is_lost_costs_its_member_what_it_costs_elsewhere(
     assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize("verb", ["begun", "taken", "captured", "trained"])
+@pytest.mark.parametrize("verb", ["init", "gather", "capture", "train"])
 def test_a_population_that_is_too_large_is_told_how_large_it_is(
     verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +267,7 @@ def test_how_many_are_mapped_at_once_is_what_took_the_least(
     caplog.set_level(logging.INFO, "ramet")
     taken_s = {64: 5.0, 16: 2.0, 4: 3.0, 1: 9.0}
     assert fastest(64, taken_s.get) == 16
-    assert "16 members are mapped at once" in caplog.text
+    assert "16 members are trained at once" in caplog.text
 
 
 def test_nothing_is_tried_that_must_be_slower_still() -> None:
@@ -334,7 +334,7 @@ def test_a_chunk_that_was_measured_may_be_asked_for_by_its_number(
 ) -> None:
     asked_for = chunks(chunk)
     asked_for.keep_to("lm", [Mapped(chunk=3, of=6)], lambda mapped: [mapped])
-    assert ("trained with 3 members mapped at once" in caplog.text) is warned
+    assert ("trained with 3 members at once" in caplog.text) is warned
 
 
 def test_of_two_that_measure_at_once_both_take_what_was_recorded_first() -> None:
@@ -366,7 +366,7 @@ def test_what_would_fit_is_said(most: int, said: str) -> None:
             raise MemoryError
         return dict
 
-    assert said in str(chunks(8).explained(MemoryError("full"), 8, fill))
+    assert said in str(chunks(8).explain(MemoryError("full"), 8, fill))
 
 
 def test_an_error_that_fewer_members_do_not_mend_stays_as_it_is() -> None:
@@ -374,7 +374,7 @@ def test_an_error_that_fewer_members_do_not_mend_stays_as_it_is() -> None:
         raise MemoryError
 
     for error in (MemoryError("full"), RuntimeError("another")):
-        assert chunks(8).explained(error, 8, fill) is error
+        assert chunks(8).explain(error, 8, fill) is error
 
 
 def test_values_are_always_of_the_same_kind() -> None:

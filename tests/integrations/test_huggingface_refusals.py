@@ -43,7 +43,7 @@ def test_a_trainer_with_nothing_to_evaluate_on_is_refused_before_it_trains() -> 
         made.eval_dataset = None
         made.train()
 
-    with pytest.raises(MissingScore, match="no eval_dataset to have 'eval_loss' of; give it one"):
+    with pytest.raises(MissingScore, match="no eval_dataset for 'eval_loss'; pass one"):
         ramet.run(train, RATES, STRATEGY, steps=10, mode="max")
 
 
@@ -60,7 +60,7 @@ def test_a_trainer_with_nothing_to_evaluate_on_is_refused_before_it_trains() -> 
     ],
 )
 def test_a_trainer_that_keeps_checkpoints_of_its_own_is_refused(saving: dict[str, Any]) -> None:
-    refused = f"save_strategy is '{saving['save_strategy']}'; take save_strategy='no'"
+    refused = f"save_strategy is '{saving['save_strategy']}'; use save_strategy='no'"
     with pytest.raises(UsageError, match=refused):
         run_badly(**saving)
     assert not list(Path("out").iterdir())
@@ -75,7 +75,7 @@ def test_a_trainer_of_several_devices_is_refused(
             monkeypatch.setattr(TrainingArguments, several, 2)
             super().on_train_begin(args, *rest, **at)
 
-    with pytest.raises(UsageError, match=r"takes 2, .* not torchrun, .* gpus_per_worker=1"):
+    with pytest.raises(UsageError, match=r"uses 2, .* not torchrun, .* gpus_per_worker=1"):
         ramet.run(
             lambda member: trainer(Reader(), Elsewhere(member, "eval_loss")).train(),
             RATES,
@@ -91,7 +91,7 @@ def test_a_trainer_that_ends_early_is_refused() -> None:
 
 
 def test_a_schedule_that_goes_by_scores_is_refused() -> None:
-    with pytest.raises(StateError, match="ReduceLROnPlateau goes by evaluations"):
+    with pytest.raises(StateError, match="ReduceLROnPlateau depends on evaluations"):
         run_badly(
             lr_scheduler_type="reduce_lr_on_plateau",
             eval_strategy="steps",

@@ -63,7 +63,7 @@ def test_a_metric_that_only_an_earlier_validation_logged_is_refused() -> None:
 
 
 def test_a_trainer_that_does_not_validate_is_refused() -> None:
-    with pytest.raises(MissingScore, match="due, at step 5, but it did not; give fit"):
+    with pytest.raises(MissingScore, match="due, at step 5, but it did not; pass a val"):
         run_badly(Net(), limit_val_batches=0)
 
 
@@ -75,7 +75,7 @@ def test_a_trainer_of_several_processes_is_refused_before_it_trains() -> None:
         def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
             pytest.fail("it trains")
 
-    with pytest.raises(UsageError, match=r"takes 2, .* set devices=1, .* gpus_per_worker=1"):
+    with pytest.raises(UsageError, match=r"uses 2, .* set devices=1, .* gpus_per_worker=1"):
         run_badly(Untouched(), strategy=of_two)
 
 
@@ -105,7 +105,7 @@ def test_a_schedule_that_goes_by_scores_is_refused() -> None:
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
             return [optimizer], [{"scheduler": plateau, "monitor": "val_loss"}]
 
-    with pytest.raises(StateError, match="ReduceLROnPlateau goes by evaluations"):
+    with pytest.raises(StateError, match="ReduceLROnPlateau depends on evaluations"):
         run_badly(Plateau())
 
 

@@ -178,7 +178,7 @@ def test_modules_of_nnx_are_restored_in_place_with_their_optimizer() -> None:
     assert restored.value[0] is other
     assert [train(other, its_optimizer) for _ in range(5)] == expected
     restored.apply({"lr": 0.5})
-    assert restored.applied() == {"lr": 0.5}
+    assert restored.read_back() == {"lr": 0.5}
 
 
 def test_injected_hyperparameters_are_set_by_their_name_or_as_bound() -> None:
@@ -188,7 +188,7 @@ def test_injected_hyperparameters_are_set_by_their_name_or_as_bound() -> None:
     before = optimizer.init({"w": jnp.ones(2)})
     state = State(before, bind={"lr": "learning_rate"})
     state.apply({"lr": 0.5, "weight_decay": 0.25, "batch": 32})
-    assert state.applied() == {"lr": 0.5, "weight_decay": 0.25}
+    assert state.read_back() == {"lr": 0.5, "weight_decay": 0.25}
     assert float(state.value[1].hyperparams["learning_rate"]) == 0.5
     # What others hold of the state is as it was.
     assert float(before[1].hyperparams["learning_rate"]) == pytest.approx(0.1)
@@ -198,7 +198,7 @@ def test_binding_nothing_sets_nothing() -> None:
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
     state = State(optimizer.init(jnp.ones(1)), bind={})
     state.apply({"learning_rate": 0.5})
-    assert state.applied() == {}
+    assert state.read_back() == {}
     assert float(state.value.hyperparams["learning_rate"]) == pytest.approx(0.1)
 
 
@@ -262,11 +262,11 @@ def test_a_value_that_one_of_several_optimizers_lost_is_noticed() -> None:
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
     state = State([optimizer.init(jnp.ones(1)), optimizer.init(jnp.ones(2))])
     state.apply({"learning_rate": 0.5})
-    assert state.applied() == {"learning_rate": 0.5}
+    assert state.read_back() == {"learning_rate": 0.5}
     for nth in range(2):
         state.apply({"learning_rate": 0.5})
         state.value[nth].hyperparams["learning_rate"] = jnp.float32(0.25)
-        assert state.applied() == {"learning_rate": 0.25}
+        assert state.read_back() == {"learning_rate": 0.25}
 
 
 def test_a_schedule_that_sets_a_hyperparameter_is_named_with_what_to_do() -> None:
@@ -283,7 +283,7 @@ def test_a_schedule_that_sets_a_hyperparameter_is_named_with_what_to_do() -> Non
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5))
     strategy = ramet.RandomSearch(population=2, turn_steps=2)
-    with pytest.raises(HyperparameterOverwritten, match="was given a schedule for 'learning_rate'"):
+    with pytest.raises(HyperparameterOverwritten, match="has a schedule for 'learning_rate'"):
         ramet.run(train, space, strategy, steps=4, mode="max", seed=0)
 
 
@@ -314,9 +314,9 @@ def test_a_value_may_be_held_in_fewer_bits() -> None:
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
     state = State(optimizer.init(jnp.ones(2, jnp.bfloat16)), bind={"lr": "learning_rate"})
     state.apply({"lr": 0.0123})
-    assert state.applied() == {"lr": 0.0123}
+    assert state.read_back() == {"lr": 0.0123}
     state.value.hyperparams["learning_rate"] = jnp.asarray(0.5, jnp.bfloat16)
-    assert state.applied() == {"lr": 0.5}
+    assert state.read_back() == {"lr": 0.5}
 
 
 def test_numbers_of_another_kind_are_refused() -> None:
@@ -389,3 +389,44 @@ def test_functions_and_settings_are_left_out_in_silence() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert list(State({"w": jnp.zeros(2), **settings}).capture()) == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("make_state", "found"),
+    [
+        (lambda params, _: params, r"state\['params'\]\['kernel'\] is a ArrayImpl"),
+        (lambda params, tx: (params, tx.init(params)), r"state\[0\]\['params'\]"),
+        (lambda params, tx: {"opt": tx.init(params)}, r"state\['opt'\]\[0\] is a "),
+        (lambda _, tx: tx, "got a Gradient"),
+        (lambda *_: jax.random.key(0), "got a PRNGKeyArray"),
+        (lambda *_: eqx.nn.Linear(2, 1, key=jax.random.key(0)), "got a Linear"),
+    ],
+)
+def test_pytrees_in_place_of_a_state_are_answered_with_the_line_that_works(
+    make_state: Any, found: str
+) -> None:
+    params, _ = mlp()
+
+    with pytest.raises(StateError, match=found) as error:
+        ramet.state.adapt(make_state(params, optax.adam(0.1)))
+
+    assert "write state = ramet.jax.State((params, opt_state)), and in" in str(error.value)
+
+
+def test_a_module_of_nnx_in_place_of_a_state_is_answered_with_the_line_that_works() -> None:
+    with pytest.raises(StateError, match=r"is a Linear; .* ramet\.jax\.State\(\(model, optimizer"):
+        ramet.state.adapt({"model": nnx.Linear(2, 1, rngs=nnx.Rngs(0))})
+
+    model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    assert State((model, nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param))).capture()
+
+
+def test_several_pytrees_are_answered_with_one_that_has_them_all() -> None:
+    with pytest.raises(StateError, match=r"got 2; .* ramet\.jax\.State\(\(params, opt_state\)\)"):
+        State({"w": X}, {"m": X})  # type: ignore[arg-type]  # the mistake
+
+
+@pytest.mark.parametrize("value", [None, linen.Dense(1), optax.adam(0.1), {"tx": optax.sgd(0.1)}])
+def test_a_pytree_without_arrays_is_refused(value: Any) -> None:
+    with pytest.raises(StateError, match=r"with arrays in it, .* params = model\.init\(key, x\)"):
+        State(value)

@@ -207,7 +207,7 @@ def test_what_cannot_be_traced_is_named(use: Callable[[Any], Any], name: str, en
 
     space = ramet.Space(SPACE, n=ramet.Integer(1, 3))
     task = ramet.jax.Task(Untraceable(), chunk=4)
-    with pytest.raises(UsageError, match=rf"hyperparameter \['{name}'\] is used as a value"):
+    with pytest.raises(UsageError, match=rf"hyperparameter \['{name}'\] is used as a Python value"):
         ramet.run(task, space, STRATEGIES["random"], steps=8, mode="max", seed=0, engine=engine)
 
 
@@ -373,7 +373,7 @@ def test_what_is_no_hyperparameters_fault_is_not_blamed_on_one() -> None:
             return after if state["w"][0] > 0 else state
 
     task = ramet.jax.Task(Untraceable(), chunk=4)
-    with pytest.raises(UsageError, match="something else that is traced is used as a value"):
+    with pytest.raises(UsageError, match="something else that is traced is used as a Python value"):
         together(STRATEGIES["random"], task=task)
 
 

@@ -192,7 +192,7 @@ def test_a_scheduler_that_the_state_was_not_given_is_asked_for_at_the_second_ste
         training.step()
     said = str(raised.value)
     assert "'lr' must stay as applied, 0.5, but at the second step of the optimizer it was" in said
-    assert "or a scheduler that the state was not given" in said
+    assert "or a scheduler that is not in the state" in said
     assert "State(model, optimizer, scheduler, bind={'lr': ramet.torch.base_lr(scheduler)})" in said
     assert "bind={'lr': None}" in said
 
@@ -264,10 +264,10 @@ def test_a_rate_that_the_loop_sets_is_refused_at_its_first_step() -> None:
         training.step()
     assert str(raised.value) == (
         "hyperparameter 'lr' must stay as applied, 0.5, but at the first step of the optimizer it "
-        "was 0.1: the loop itself set it, or a scheduler that the state was not given; for a "
+        "was 0.1: the loop itself set it, or a scheduler that is not in the state; for a "
         "schedule written in the loop, bind={'lr': None} leaves it to the loop, which computes it "
-        "from turn.hparams['lr']; hand a scheduler over and bind the base of its schedule: "
-        "State(model, optimizer, scheduler, bind={'lr': ramet.torch.base_lr(scheduler)})"
+        "from turn.hparams['lr']; pass the scheduler to the state and bind the base of its "
+        "schedule: State(model, optimizer, scheduler, bind={'lr': ramet.torch.base_lr(scheduler)})"
     )
 
 
@@ -304,7 +304,7 @@ def test_an_optimizer_that_a_name_does_not_reach_is_named_with_the_remedy() -> N
 def test_an_entry_that_only_some_groups_have_is_refused() -> None:
     model, optimizer = two_groups()
     optimizer.param_groups[1]["scale"] = 1.0
-    with pytest.raises(StateError, match=r"'scale' is in those numbered \[1\] of 2; .* group=1\)"):
+    with pytest.raises(StateError, match=r"'scale' is only in groups \[1\] of 2; .* group=1\)"):
         ramet.torch.State(model, optimizer).apply({"scale": 2.0})
     ramet.torch.State(model, optimizer, bind={"scale": None}).apply({"scale": 2.0})
 

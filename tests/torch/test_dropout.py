@@ -165,7 +165,7 @@ def test_a_model_with_numbers_alone_is_refused_with_their_names() -> None:
     ("also", "match"),
     [
         ("h.*.drop", r"none is named 'h.\*.drop'; these look like dropout: \['h.0.dropout'"),
-        (3, "or a pair, as in .*, but got 3"),
+        (3, "or pairs, as in .*, but got 3"),
         ((DropPath(), "q"), r"DropPath has no 'q'; its numbers are \['p'\]"),
     ],
 )
@@ -185,9 +185,10 @@ def test_a_recurrent_module_of_one_layer_has_no_dropout() -> None:
 
 def test_several_places_take_one_value() -> None:
     one, other, seen = nn.Dropout(), nn.Dropout(), list[float]()
-    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     bind = {"p": [(one, "p"), ramet.torch.dropout(other), seen.append, "momentum"]}
-    state = ramet.torch.State(nn.Linear(1, 1), optimizer, bind=bind)
+    state = ramet.torch.State(model, optimizer, bind=bind)
     state.apply({"p": 0.25})
     assert (one.p, other.p, seen, optimizer.param_groups[0]["momentum"]) == (
         0.25,

@@ -172,13 +172,15 @@ def test_an_iterator_that_goes_on_from_turn_to_turn_is_named(
     def make() -> "DataLoader[torch.Tensor]":
         return shuffled(length, num_workers=1, persistent_workers=persistent)
 
-    with pytest.warns(StateWarning, match=r"goes on from turn to turn.* batches = iter\(loader\)"):
+    with pytest.warns(
+        StateWarning, match=r"continues from turn to turn.* batches = iter\(loader\)"
+    ):
         Reading(make, spans=True).scores()
 
 
 @pytest.mark.parametrize("length", [32, 200])
 def test_an_iterator_without_workers_that_goes_on_is_named_too(length: int) -> None:
-    with pytest.warns(StateWarning, match="goes on from turn to turn"):
+    with pytest.warns(StateWarning, match="continues from turn to turn"):
         Reading(lambda: shuffled(length), spans=True, handed_over=False).scores()
 
 
@@ -192,7 +194,7 @@ def test_it_is_named_when_a_process_trains_two_turns() -> None:
         state.capture()
 
     train_a_turn()
-    with pytest.warns(StateWarning, match="goes on from turn to turn"):
+    with pytest.warns(StateWarning, match="continues from turn to turn"):
         train_a_turn()
 
 

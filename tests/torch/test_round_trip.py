@@ -155,7 +155,7 @@ def test_a_state_of_numpys_default_generator_that_is_not_whole_is_refused() -> N
     state = ramet.torch.State(model := Net(), sgd(model.parameters()))
     tree = thaw(state.capture())
     tree["rng"]["numpy"]["state"]["pos"] = 2**28
-    with pytest.raises(ramet.RametError, match=r"np\.random is not whole: state\.pos must be"):
+    with pytest.raises(ramet.RametError, match=r"np\.random is incomplete: state\.pos must be"):
         state.restore(tree)
 
 
@@ -230,5 +230,5 @@ def test_the_best_weights_go_into_a_model_alone() -> None:
     )
     with pytest.raises(ramet.RametError, match=r"of shape .* Nothing was restored"):
         ramet.torch.load_model(Net(width=9), written(training.state))
-    with pytest.raises(ramet.RametError, match="there is no 'model' in it"):
+    with pytest.raises(ramet.RametError, match="this one has no 'model'"):
         ramet.torch.load_model(model, {"w": 0.0})

@@ -152,7 +152,9 @@ def test_the_best_state_comes_back_as_the_tensors_that_it_was() -> None:
         state = task.as_state(snapshot.load())
         assert float(fit.evaluate(state)) == pytest.approx(snapshot.score, rel=1e-5)
     state["params"]["0.weight"].zero_()
-    with pytest.raises(StateError, match="a checkpoint must be of states as the task begins with"):
+    with pytest.raises(
+        StateError, match="a checkpoint must have the structure that the task's init returns"
+    ):
         ramet.torch.Task(Fit(ramet.torch.AdamW()), device="cpu").as_state(result.best.load())
 
 
@@ -194,7 +196,7 @@ def test_a_chunk_that_is_none_is_refused(chunk: Any) -> None:
         (lambda h: 1 if h["lr"] > 0.1 else 2, r"hyperparameter \['lr'\] is used"),
         (lambda h: h["decay"].item(), r"hyperparameter \['decay'\] is used"),
         (lambda h: np.asarray(h["lr"]), r"hyperparameter \['lr'\] is used"),
-        (lambda h: torch.randn(3), "draw whatever is left to chance in draw"),
+        (lambda h: torch.randn(3), "draw all random numbers in draw"),
     ],
 )
 def test_what_cannot_be_mapped_is_named(use: Any, law: str) -> None:
@@ -337,7 +339,7 @@ def test_a_step_that_writes_on_what_it_is_given_is_refused(engine: Any, chunk: A
             return after
 
     task = ramet.torch.Task(Writes(ramet.torch.SGD()), chunk=chunk, device="cpu")
-    with pytest.raises(UsageError, match="but it wrote on a tensor in place; return new ones"):
+    with pytest.raises(UsageError, match="but it changed a tensor in place; return new ones"):
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
 

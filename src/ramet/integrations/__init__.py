@@ -1,1 +1,1 @@
-"""Callbacks for the training loops that people do not write themselves, a module for each."""
+"""Callbacks for the training loops of other libraries, a module for each."""

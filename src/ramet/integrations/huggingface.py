@@ -1,4 +1,4 @@
-"""Hugging Face: a callback that has a Trainer of transformers train a member's turns."""
+"""Hugging Face: a callback by which a Trainer of transformers trains a member's turns."""
 
 try:
     from transformers import (
@@ -35,12 +35,12 @@ from ramet.integrations.stepping import (
     metric_of,
 )
 
-# What TrainingArguments call the entries of an optimiser's parameter groups.
+# The names in TrainingArguments for entries of an optimizer's param groups.
 ENTRIES = {"adam_beta1": "betas[0]", "adam_beta2": "betas[1]", "adam_epsilon": "eps"}
 
 
 class Turns(TrainerCallback):
-    """Has a Trainer train a member's turns, and stops it when there are no more.
+    """Makes a Trainer train a member's turns, and stops it when there are no more.
 
     ::
 
@@ -56,26 +56,31 @@ class Turns(TrainerCallback):
             data = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
             Trainer(model(), arguments, callbacks=[Turns(session, "eval_accuracy")], **data).train()
 
-    A step is one of the optimiser, of ``gradient_accumulation_steps`` batches. The Trainer
-    evaluates where a score is due; ``monitor`` is a metric that this yields, or a function of the
-    model, which then is called instead. A metric may be of any of several evaluation datasets.
+    A step is an optimizer step, of ``gradient_accumulation_steps`` batches. The Trainer evaluates
+    when a score is due.
 
-    What follows a member: the model, the optimiser, the scheduler, a gradient scaler, generators of
-    random numbers, and ``others``, as ``ramet.torch.State`` takes them. What does not: the place in
-    the training data, where the loop goes on with whoever is next. The Trainer draws it ahead of
-    training, so that a run is the same for any number of workers only if all batches are alike.
+    These follow a member: the model, the optimizer, the scheduler, a gradient scaler, generators of
+    random numbers, and ``others``. The position in the training data does not: the loop continues
+    there with the next member. The Trainer draws the order ahead of training, so a run gives the
+    same result for any number of workers only if all batches are alike.
 
-    Hyperparameters that are named as in ``TrainingArguments`` go where those do:
-    ``learning_rate``, or ``lr``, is the base of the schedule, ``weight_decay`` is of the group that
-    has one, and there are ``adam_beta1``, ``adam_beta2``, ``adam_epsilon`` and ``max_grad_norm``.
-    Entries of the optimiser's parameter groups go by their own names too, and ``bind`` says where
-    others go, as ``ramet.torch.State`` takes it; if it is a function, it is called with the model.
+    Hyperparameters with names of ``TrainingArguments`` are set where those are used:
+    ``learning_rate`` (or ``lr``) is the base of the schedule, ``weight_decay`` that of the group
+    that decays, and there are ``adam_beta1``, ``adam_beta2``, ``adam_epsilon`` and
+    ``max_grad_norm``. Entries of the optimizer's param groups are set by their own names too.
 
-    ``max_steps`` is to be as much as one process may train for all members together. A schedule of
-    the Trainer's own is as long: take ``lr_scheduler_type="constant"``, or hand over a scheduler of
-    the length that you mean. The Trainer's own checkpoints would be of several members, and
-    ``load_best_model_at_end`` would bring one's weights to another: ``save_strategy`` has to be
-    ``"no"``.
+    ``max_steps`` must be at least what one process may train for all members together. The
+    Trainer's own schedule is as long: use ``lr_scheduler_type="constant"``, or pass a scheduler of
+    the right length. ``save_strategy`` must be ``"no"``, because the Trainer's checkpoints would
+    mix members.
+
+    Args:
+        member: The session.
+        monitor: The name of the metric that is the score, of any evaluation dataset; or a function
+            of the model that returns the score.
+        bind: Where further hyperparameters are set, as ``ramet.torch.State`` takes it, or a
+            function of the model that returns that.
+        others: Further parts that follow a member, as ``ramet.torch.State`` takes them.
     """
 
     def __init__(
@@ -94,16 +99,16 @@ class Turns(TrainerCallback):
         self._others = others
         self._stepping: Stepping | None = None
         self._awaits_score = False
-        # How many datasets the Trainer evaluates on, one by one.
+        # How many datasets the Trainer evaluates on, one after the other.
         self._datasets = 1
-        # How many of them it has yet to, and the metrics of the others, since a score is due.
+        # How many of them are left since a score is due, and the metrics of the others.
         self._to_come = 0
         self._came: dict[str, Any] = {}
 
     @property
     def turn(self) -> Turn:
-        """The turn that is being trained; when all are over, the last."""
-        return self._begun.turn
+        """The current turn; when all are over, the last."""
+        return self._active.turn
 
     def on_train_begin(
         self,
@@ -119,7 +124,7 @@ class Turns(TrainerCallback):
         model, optimizer, scheduler = at["model"], at["optimizer"], at["lr_scheduler"]
         check_scheduler(scheduler)
         scaler = getattr(optimizer, "scaler", None)
-        bare = _unwrapped(optimizer)
+        bare = _unwrap(optimizer)
 
         def place(name: str) -> Any:
             return _place(name, args, bare, scheduler)
@@ -130,7 +135,7 @@ class Turns(TrainerCallback):
             *[one for one in (scheduler, scaler) if one is not None],
             *self._others,
             bind=bindings(self._member, place, self._bind, model),
-            # The place in the data is the Trainer's, from turn to turn.
+            # The Trainer keeps the position in the data from turn to turn.
             watch_loaders=False,
         )
         self._stepping = Stepping(self._member, whole)
@@ -138,25 +143,25 @@ class Turns(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
-        # It came late if evaluate() is somebody's own, and of fewer datasets, or not at all.
+        # An evaluate() of the user's own may call back for fewer datasets, or not at all.
         if self._awaits_score:
             self._score_came(control)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
-        if self._begun.score_due and self._score is None:
+        if self._active.score_due and self._score is None:
             self._awaits_score = control.should_evaluate = True
             self._came, self._to_come = {}, self._datasets
         else:
-            self._step(control, self._scored(at["model"]))
+            self._step(control, self._compute_score(at["model"]))
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
         self._came |= at["metrics"]
         self._to_come -= 1
-        # Not before all were, because a step that is counted may put another member in the model.
+        # Only after all of them, because a counted step may load another member into the model.
         if self._awaits_score and self._to_come <= 0 and self._metric in self._came:
             self._score_came(control)
 
@@ -164,10 +169,10 @@ class Turns(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
         remedy = "let nothing but its turns stop the Trainer: raise max_steps"
-        self._begun.refuse_an_early_end(remedy)
+        self._active.refuse_an_early_end(remedy)
 
     @property
-    def _begun(self) -> Stepping:
+    def _active(self) -> Stepping:
         if self._stepping is None:
             raise UsageError(
                 "a member's turns must be trained by trainer.train(), but it has not begun"
@@ -181,19 +186,19 @@ class Turns(TrainerCallback):
             self._step(control, metric_of(self._came, self._metric, remedy))
 
     def _step(self, control: TrainerControl, score: Any) -> None:
-        self._begun.step(score)
-        if self._begun.over:
+        self._active.step(score)
+        if self._active.over:
             control.should_training_stop = True
 
-    def _scored(self, model: torch.nn.Module) -> Any:
-        if self._score is None or not self._begun.score_due:
+    def _compute_score(self, model: torch.nn.Module) -> Any:
+        if self._score is None or not self._active.score_due:
             return None
         with evaluating(model):
             return self._score(model)
 
 
 def _calling() -> Trainer | None:
-    """Return the Trainer that calls, which callbacks are told all of but its datasets."""
+    """Return the Trainer that calls, because callbacks do not get its datasets."""
     frame = inspect.currentframe()
     while frame is not None:
         if isinstance(caller := frame.f_locals.get("self"), Trainer):
@@ -203,48 +208,48 @@ def _calling() -> Trainer | None:
 
 
 def _datasets(trainer: Trainer | None, metric: str) -> int:
-    """Return how many datasets a Trainer evaluates on, one by one, and refuse to have none."""
+    """Return how many datasets a Trainer evaluates on; refuse a Trainer without any."""
     data = getattr(trainer, "eval_dataset", None)
     if data is None and trainer is not None and not _evaluates_by_itself(type(trainer)):
         raise MissingScore(
-            f"a Trainer must have what to evaluate on where a score is due, but there is no "
-            f"eval_dataset to have {metric!r} of; give it one, or monitor a function of the model"
+            f"a Trainer must have data to evaluate on when a score is due, but there is no "
+            f"eval_dataset for {metric!r}; pass one, or monitor a function of the model"
         )
     return len(data) if isinstance(data, dict) else 1
 
 
 def _evaluates_by_itself(kind: type[Trainer]) -> bool:
-    """Return whether a Trainer is of a class of somebody's that may need no dataset."""
+    """Say whether a Trainer's class has evaluation of its own, which may need no dataset."""
     methods = (kind.evaluate, kind.get_eval_dataloader)
     return any(not method.__module__.startswith("transformers.") for method in methods)
 
 
 def _check_saving(args: TrainingArguments) -> None:
-    """Refuse checkpoints of the Trainer's own: they are of whichever member is in turn."""
+    """Refuse checkpoints of the Trainer, which would mix members."""
     saving = getattr(args.save_strategy, "value", args.save_strategy)
     if saving != "no":
         raise UsageError(
-            f"a Trainer must keep no checkpoints of its own, which would be of whichever member is "
-            f"in turn, but save_strategy is {saving!r}; take save_strategy='no': ramet keeps "
-            f"one of each member, and result.best has the best"
+            f"a Trainer must keep no checkpoints of its own, because they would mix members, but "
+            f"save_strategy is {saving!r}; use save_strategy='no': ramet keeps a checkpoint of "
+            f"each member, and result.best has the best"
         )
 
 
 def _place(name: str, args: TrainingArguments, optimizer: Optimizer, scheduler: Any) -> Any:
-    """Return where the argument of that name takes effect."""
+    """Return the place of the argument with this name."""
     match name:
         case "learning_rate" | "lr":
             return ramet.torch.base_lr(scheduler)
         case "weight_decay":
-            # The second group is of biases and norms, which are not to decay.
+            # The second group has biases and norms, which do not decay.
             return ramet.torch.param_group(optimizer, "weight_decay", group=0)
         case "max_grad_norm":
             return args, "max_grad_norm"
     return ENTRIES.get(name)
 
 
-def _unwrapped(optimizer: Any) -> Any:
-    """Return the optimiser that accelerate put its own around."""
+def _unwrap(optimizer: Any) -> Any:
+    """Return the optimizer inside the wrapper of accelerate."""
     while hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     return optimizer

@@ -1,4 +1,4 @@
-"""Lightning: a callback that has a Trainer train a member's turns."""
+"""Lightning: a callback by which a Trainer trains a member's turns."""
 
 try:
     import lightning.pytorch as pl
@@ -32,7 +32,7 @@ from ramet.integrations.stepping import (
 
 
 class Turns(Checkpoint):
-    """Has a Trainer train a member's turns, and stops it when there are no more.
+    """Makes a Trainer train a member's turns, and stops it when there are no more.
 
     ::
 
@@ -42,25 +42,30 @@ class Turns(Checkpoint):
             trainer = lightning.Trainer(max_epochs=-1, devices=1, callbacks=[turns], logger=False)
             trainer.fit(Model(), train_loader, val_loader)
 
-    A step is one of the optimiser: with ``accumulate_grad_batches=4``, four batches. Lightning
-    validates where a score is due and nowhere else; ``monitor`` is a metric that this logs, none
-    of training, or a function of the module, which then is called instead.
+    A step is an optimizer step: with ``accumulate_grad_batches=4``, four batches. Lightning
+    validates when a score is due, and only then.
 
-    What follows a member: the module, all optimisers, schedulers, a gradient scaler, generators of
-    random numbers, and ``others``, as ``ramet.torch.State`` takes them. What does not: the place in
-    the training data, where the loop goes on with whoever is next, and what modules keep outside
-    of their ``state_dict``. So a run is the same for any number of workers if batches are drawn
-    from PyTorch's own generator when they are needed. A shuffled loader draws once for an epoch,
-    and of a loader without a length, as of an ``IterableDataset``, Lightning has a batch ahead.
+    These follow a member: the module, all optimizers, schedulers, a gradient scaler, generators of
+    random numbers, and ``others``. The position in the training data does not, nor does what
+    modules keep outside of their ``state_dict``: the loop continues there with the next member. So
+    a run gives the same result for any number of workers if batches are drawn from PyTorch's
+    default generator when they are needed. A shuffled loader draws once for an epoch, and of a
+    loader without a length, such as that of an ``IterableDataset``, Lightning prefetches a batch.
 
-    ``lr`` is the first optimiser's, or the base of its schedule, which has to go by steps:
-    ``{"scheduler": s, "interval": "step"}``. Entries of its parameter groups go
-    by their names too, and ``bind`` says where others go, as ``ramet.torch.State`` takes it; if it
-    is a function, it is called with the module once that has its optimisers. Whatever the module
-    reads itself is in ``turn.hparams``.
+    ``lr`` is that of the first optimizer, or the base of its schedule, which must depend on steps:
+    ``{"scheduler": s, "interval": "step"}``. Other entries of its param groups are set by their
+    names too. What the module reads itself is in ``turn.hparams``.
 
-    It takes the place of Lightning's own checkpoints, which would be of several members: leave out
+    The callback replaces Lightning's own checkpoints, which would mix members: leave out
     ``enable_checkpointing=False``.
+
+    Args:
+        member: The session.
+        monitor: The name of the metric that is the score, logged in validation; or a function of
+            the module that returns the score.
+        bind: Where further hyperparameters are set, as ``ramet.torch.State`` takes it, or a
+            function of the module that returns that.
+        others: Further parts that follow a member, as ``ramet.torch.State`` takes them.
     """
 
     def __init__(
@@ -78,15 +83,15 @@ class Turns(Checkpoint):
         self._bind = bind
         self._others = others
         self._stepping: Stepping | None = None
-        # The optimiser's steps of which a turn's were counted.
+        # The optimizer's steps that were counted.
         self._counted = 0
         self._awaits_score = False
         self._on_interrupt = signal.getsignal(signal.SIGINT)
 
     @property
     def turn(self) -> Turn:
-        """The turn that is being trained; when all are over, the last."""
-        return self._begun.turn
+        """The current turn; when all are over, the last."""
+        return self._active.turn
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         check_alone(trainer.world_size, "set devices=1")
@@ -94,7 +99,7 @@ class Turns(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stepping = Stepping(self._member, self._state(trainer, pl_module))
         self._counted = trainer.global_step
-        # Where validation runs is counted in batches from the beginning, not within epochs.
+        # Count the batches between validations from the start, not within epochs.
         trainer.check_val_every_n_epoch = None
         self._stop_when_over(trainer)
 
@@ -103,11 +108,11 @@ class Turns(Checkpoint):
     ) -> None:
         if self._awaits_score:
             raise MissingScore(
-                f"Lightning must validate where a score is due, at step {self.turn.step}, but it "
-                f"did not; give fit() a validation loader, do not set limit_val_batches=0 or a "
+                f"Lightning must validate when a score is due, at step {self.turn.step}, but it "
+                f"did not; pass a validation loader to fit(), do not set limit_val_batches=0 or a "
                 f"val_check_interval in time, or monitor a function of the module"
             )
-        if self._begun.over:
+        if self._active.over:
             raise UsageError(
                 "Lightning must stop when there are no more turns, but it goes on; leave out "
                 "min_epochs and min_steps"
@@ -123,15 +128,15 @@ class Turns(Checkpoint):
     ) -> None:
         stepped = trainer.global_step > self._counted
         self._counted = trainer.global_step
-        self._awaits_score = stepped and self._begun.score_due and self._score is None
-        # Lightning is about to validate if this divides the number of batches so far.
+        self._awaits_score = stepped and self._active.score_due and self._score is None
+        # Lightning validates next if this divides the number of batches so far.
         this_one = trainer.fit_loop.total_batch_idx + 1
         trainer.val_check_batch = this_one if self._awaits_score else this_one + 1
         if stepped and not self._awaits_score:
-            self._step(trainer, self._scored(pl_module))
+            self._step(trainer, self._compute_score(pl_module))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning keeps all metrics there were: this one may be another member's.
+        # Lightning keeps old metrics, and this one may be of another member.
         if self._awaits_score and self._metric is not None:
             trainer.callback_metrics.pop(self._metric, None)
 
@@ -142,20 +147,20 @@ class Turns(Checkpoint):
             self._step(trainer, metric_of(trainer.callback_metrics, self._metric, remedy))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._begun.refuse_an_early_end(
+        self._active.refuse_an_early_end(
             "let nothing but its turns stop the Trainer: max_epochs=-1, and no EarlyStopping"
         )
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Leave Ctrl-C to whoever called: Lightning would end the process, deaf to another one."""
+        """Let Ctrl-C reach the caller: Lightning would end the process and ignore a second one."""
         if isinstance(exception, KeyboardInterrupt):
             signal.signal(signal.SIGINT, self._on_interrupt)
             raise exception
 
     @property
-    def _begun(self) -> Stepping:
+    def _active(self) -> Stepping:
         if self._stepping is None:
             raise UsageError(
                 "a member's turns must be trained by trainer.fit(), but it has not begun"
@@ -163,21 +168,21 @@ class Turns(Checkpoint):
         return self._stepping
 
     def _step(self, trainer: pl.Trainer, score: Any) -> None:
-        self._begun.step(score)
+        self._active.step(score)
         self._stop_when_over(trainer)
 
     def _stop_when_over(self, trainer: pl.Trainer) -> None:
-        if self._begun.over:
+        if self._active.over:
             trainer.should_stop = True
 
-    def _scored(self, module: pl.LightningModule) -> Any:
-        if self._score is None or not self._begun.score_due:
+    def _compute_score(self, module: pl.LightningModule) -> Any:
+        if self._score is None or not self._active.score_due:
             return None
         with evaluating(module):
             return self._score(module)
 
     def _state(self, trainer: pl.Trainer, module: pl.LightningModule) -> ramet.torch.State:
-        # Where there is none, Lightning has one that holds nothing.
+        # Without one, Lightning has an optimizer that is empty.
         if not any(optimizer.param_groups for optimizer in trainer.optimizers):
             raise StateError(
                 f"a module must have an optimizer for a member to be trained with, but "
@@ -199,22 +204,22 @@ class Turns(Checkpoint):
             *([] if scaler is None else [scaler]),
             *self._others,
             bind=bindings(self._member, partial(_place, of_the_rate), self._bind, module),
-            # The place in the data is the Trainer's, from turn to turn.
+            # The Trainer keeps the position in the data from turn to turn.
             watch_loaders=False,
         )
 
 
 def _check_interval(config: LRSchedulerConfig) -> None:
-    """Refuse a schedule that goes by the loop's own count, of epochs or of batches."""
+    """Refuse a schedule that depends on the loop's own count of epochs or batches."""
     if (config.interval, config.frequency) != ("step", 1):
         raise StateError(
-            f"a schedule must go by every step, so that it follows its member, but that of "
+            f"a schedule must advance at every step, so that it follows its member, but that of "
             f"{type(config.scheduler).__name__} has interval={config.interval!r} and "
-            f"frequency={config.frequency}, and epochs are of several members; return it as "
+            f"frequency={config.frequency}, and an epoch is of several members; return it as "
             f'{{"scheduler": s, "interval": "step"}}, with its lengths in steps'
         )
 
 
 def _place(schedulers: Sequence[Any], name: str) -> Any:
-    """Return the base of the first optimiser's schedule, where its rate goes if it has one."""
+    """Return the base of the first optimizer's only schedule, the place of its rate."""
     return ramet.torch.base_lr(schedulers[0]) if name == "lr" and len(schedulers) == 1 else None

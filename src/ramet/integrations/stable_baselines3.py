@@ -1,4 +1,4 @@
-"""Stable-Baselines3: a callback that has an algorithm train a member's turns."""
+"""Stable-Baselines3: a callback by which an algorithm trains a member's turns."""
 
 try:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -30,14 +30,14 @@ from ramet.torch.places import Attributes
 
 logger = logging.getLogger("ramet")
 
-# Attributes of algorithms that each update reads anew; others only count when one is built.
+# Attributes that each update of an algorithm reads; others are only read when it is built.
 READ_LIVE = (
     *("batch_size", "ent_coef", "gradient_steps", "max_grad_norm", "n_epochs", "policy_delay"),
     *("target_kl", "target_noise_clip", "target_policy_noise", "tau", "vf_coef"),
 )
-# Those that buffers keep as well.
+# Attributes that buffers have as well.
 OF_BUFFERS = ("gae_lambda", "gamma")
-# What an algorithm asks for a value, and under which name.
+# The schedule that an algorithm calls for each of these values.
 SCHEDULES = {
     "clip_range": "clip_range",
     "clip_range_vf": "clip_range_vf",
@@ -46,7 +46,7 @@ SCHEDULES = {
 
 
 class Turns(BaseCallback):
-    """Has an algorithm train a member's turns, and stops it when there are no more.
+    """Makes an algorithm train a member's turns, and stops it when there are no more.
 
     ::
 
@@ -56,27 +56,33 @@ class Turns(BaseCallback):
 
     A step is a rollout and the update that follows it: with ``PPO(n_steps=128)`` and one
     environment, 128 timesteps. The score is the mean return of all episodes that ended in the turn,
-    which is of the policies that acted in it: none has seen its last update. A turn in which no
-    episode ended has no score, so that its member neither copies nor is copied. Or the score is
-    what ``score`` makes of the algorithm as the turn leaves it, by ``evaluate_policy`` perhaps; it
-    may return None, which is no score.
+    before the last update of the policy. A turn in which no episode ended has no score, so its
+    member neither copies another one nor is copied.
 
-    Returns are those that ``Monitor`` or ``VecMonitor`` measures. Where a lost life ends an
-    episode, as in ``AtariWrapper``, the return is that of the whole game.
+    Returns are those that ``Monitor`` or ``VecMonitor`` measures. If a lost life ends an episode,
+    as in ``AtariWrapper``, the return is that of the whole game.
 
-    What follows a member: the policy, its optimisers, a learned entropy coefficient, statistics of
-    ``VecNormalize``, generators of random numbers, and ``others``, as ``ramet.torch.State`` takes
-    them. What does not: environments, which are reset and seeded at a turn's beginning, counters of
-    timesteps and updates, and the replay buffer, which holds what all members met here. So a run of
-    PPO or A2C is the same for any number of workers, and one of DQN, SAC or TD3 is not.
+    These follow a member: the policy, its optimizers, a learned entropy coefficient, statistics of
+    ``VecNormalize``, generators of random numbers, and ``others``. These do not: environments,
+    which are reset and seeded when a turn begins, counters of timesteps and updates, and the replay
+    buffer, which holds the experience of all members in this process. So a run of PPO or A2C gives
+    the same result for any number of workers, and a run of DQN, SAC or TD3 does not.
 
-    Stable-Baselines3 sets rates and clip ranges anew at each update, from schedules. Those of
+    Stable-Baselines3 sets rates and clip ranges at each update, from schedules. The schedules of
     ``learning_rate`` (or ``lr``), ``clip_range``, ``clip_range_vf`` and DQN's ``exploration_rate``
-    become the hyperparameter; others stay about where they begin, because they go by
-    ``total_timesteps``, which is to be as many as one process may train for all members together.
-    Of the attributes that every update reads, ``READ_LIVE`` and ``OF_BUFFERS`` go by their names;
-    ``bind`` says where others go, as ``ramet.torch.State`` takes it; if it is a function, it is
-    called with the algorithm.
+    are replaced by the hyperparameter. Others hardly move, because they depend on
+    ``total_timesteps``, which must be at least what one process may train for all members together.
+    The attributes in ``READ_LIVE`` and ``OF_BUFFERS``, which each update reads, are set by their
+    names.
+
+    Args:
+        member: The session.
+        score: A function of the algorithm that returns the score at the end of a turn, with
+            ``evaluate_policy`` perhaps; or None if there is no score.
+        bind: Where further hyperparameters are set, as ``ramet.torch.State`` takes it, or a
+            function of the algorithm that returns that.
+        others: Further parts that follow a member, as ``ramet.torch.State`` takes them.
+        verbose: How much Stable-Baselines3 prints, as in its own callbacks.
     """
 
     def __init__(
@@ -94,27 +100,27 @@ class Turns(BaseCallback):
         self._bind = bind
         self._others = others
         self._stepping: Stepping | None = None
-        # Whether a rollout was collected, which an update follows.
+        # Whether a rollout was collected. An update follows.
         self._collected = False
-        # The turn that episodes were begun for, and the returns of those that have ended.
+        # The turn that episodes were started for, and the returns of those that ended.
         self._of: Turn | None = None
         self._returns: list[float] = []
-        # Whether an episode ever said what it returned, and whether one ended and did not.
+        # Whether an episode ever reported its return, and whether one ended without.
         self._heard = self._unheard = False
-        # Whether it was said that no episode ended in a turn.
+        # Whether the warning that no episode ended in a turn was given.
         self._said = False
 
     @property
     def turn(self) -> Turn:
-        """The turn that is being trained; when all are over, the last."""
-        return self._begun.turn
+        """The current turn; when all are over, the last."""
+        return self._active.turn
 
     def _on_training_start(self) -> None:
         self._stepping = Stepping(self._member, self._state())
 
     def _on_rollout_start(self) -> None:
         self._end_step()
-        if not self._begun.over and self._of is not self.turn:
+        if not self._active.over and self._of is not self.turn:
             self._of = self.turn
             self._begin_episodes(int(self.turn.rng.integers(2**31)))
 
@@ -125,19 +131,19 @@ class Turns(BaseCallback):
                 self._returns.append(float(info["episode"]["r"]))
             elif done:
                 self._unheard = True
-        return not self._begun.over
+        return not self._active.over
 
     def _on_rollout_end(self) -> None:
         self._collected = True
 
     def _on_training_end(self) -> None:
         self._end_step()
-        self._begun.refuse_an_early_end(
+        self._active.refuse_an_early_end(
             "let nothing but its turns stop the algorithm: raise total_timesteps"
         )
 
     @property
-    def _begun(self) -> Stepping:
+    def _active(self) -> Stepping:
         if self._stepping is None:
             raise UsageError("a member's turns must be trained by learn(), but it has not begun")
         return self._stepping
@@ -146,13 +152,13 @@ class Turns(BaseCallback):
         if not self._collected:
             return
         self._collected = False
-        score = self._scored() if self._begun.score_due else None
+        score = self._compute_score() if self._active.score_due else None
         if score is None:
-            self._begun.step_without_score()
+            self._active.step_without_score()
         else:
-            self._begun.step(score)
+            self._active.step(score)
 
-    def _scored(self) -> Any:
+    def _compute_score(self) -> Any:
         if self._score is not None:
             return self._score(self.model)
         if self._returns:
@@ -162,12 +168,12 @@ class Turns(BaseCallback):
         return None
 
     def _refuse_silent_environments(self) -> None:
-        """Raise if episodes end and nothing will ever say what they returned."""
+        """Raise if episodes end and nothing measures their returns."""
         if self._unheard and not self._heard and not _is_monitored(self.training_env):
             raise MissingScore(
-                "an environment must say what an episode returned, but episodes ended and none "
-                "did; wrap the environments in stable_baselines3's Monitor (or VecMonitor), or "
-                "give Turns a score= of your own"
+                "an environment must report the return of each episode, but episodes ended and "
+                "none did; wrap the environments in stable_baselines3's Monitor (or VecMonitor), "
+                "or pass a score= of your own to Turns"
             )
 
     def _say_that_none_ended(self) -> None:
@@ -186,13 +192,13 @@ class Turns(BaseCallback):
         )
 
     def _begin_episodes(self, seed: int) -> None:
-        """Have episodes of this turn only, the same wherever it is trained."""
+        """Start new episodes, so that a turn is the same in whichever process it is trained."""
         self._returns.clear()
         model, env = self.model, self.training_env
         model.action_space.seed(seed)
         env.seed(seed)
         if any(env.env_is_wrapped(EpisodicLifeEnv)):
-            # It would go on with the game of the turn before.
+            # It would continue the game of the last turn.
             env.env_method("set_wrapper_attr", "was_real_done", True)  # noqa: FBT003 - its value
         model._last_obs = env.reset()  # type: ignore[assignment]  # noqa: SLF001 - as learn() does
         model._last_episode_starts = np.ones(env.num_envs, dtype=bool)  # noqa: SLF001 - SB3 has no other name for it
@@ -226,7 +232,7 @@ class Turns(BaseCallback):
 
 
 class Rate:
-    """The learning rate, which an algorithm gives all its optimisers at each update."""
+    """The learning rate, which an algorithm sets in all its optimizers at each update."""
 
     def __init__(self, model: BaseAlgorithm, optimizers: Sequence[Any]) -> None:
         self._model, self._optimizers = model, optimizers
@@ -243,11 +249,11 @@ class Rate:
 
 
 class Scheduled:
-    """What an algorithm asks a schedule for at each update, or after each action."""
+    """A value that an algorithm gets from a schedule at each update, or after each action."""
 
     def __init__(self, model: BaseAlgorithm, name: str) -> None:
         self._model, self._schedule = model, SCHEDULES[name]
-        # Where DQN keeps what it was last told, and acts by it.
+        # DQN keeps the last value here and uses it for each action.
         self._told = [name] if name != self._schedule else []
 
     def write(self, value: Any) -> None:
@@ -261,7 +267,7 @@ class Scheduled:
 
 
 class Statistics:
-    """What observations and rewards are normalised by."""
+    """The statistics by which observations and rewards are normalised."""
 
     def __init__(self, normalize: VecNormalize) -> None:
         self._normalize = normalize
@@ -285,18 +291,18 @@ class Statistics:
 
 
 def _is_monitored(env: VecEnv) -> bool:
-    """Say whether the environments measure what episodes return, as Stable-Baselines3 does it."""
+    """Say whether the environments measure the returns of episodes."""
     return is_vecenv_wrapped(env, VecMonitor) or all(env.env_is_wrapped(Monitor))
 
 
 def _place(model: BaseAlgorithm, optimizers: Sequence[Any], name: str) -> Any:
-    """Return where an algorithm reads the hyperparameter of that name, if it does."""
+    """Return where an algorithm reads the hyperparameter of this name; None if it does not."""
     if name in {"learning_rate", "lr"}:
         return Rate(model, optimizers)
     if name in SCHEDULES and hasattr(model, SCHEDULES[name]):
         return Scheduled(model, name)
     if name == "ent_coef" and hasattr(model, "log_ent_coef"):
-        # Which is either given, and kept in a tensor, or learned.
+        # It is fixed, in a tensor, or learned.
         return (model, "ent_coef_tensor") if hasattr(model, "ent_coef_tensor") else None
     buffers = [getattr(model, name, None) for name in ("rollout_buffer", "replay_buffer")]
     if name in OF_BUFFERS:
@@ -311,7 +317,7 @@ def _now(model: BaseAlgorithm, schedule: str) -> float:
 
 
 def _at(model: BaseAlgorithm, name: str) -> Any:
-    """Return what is at a dotted name."""
+    """Return the object at a dotted name."""
     found: Any = model
     for part in name.split("."):
         found = getattr(found, part)

@@ -1,4 +1,4 @@
-"""A member's turns for a loop that is somebody else's, and only tells of its steps."""
+"""A member's turns for the training loop of another library, which calls back at each step."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,42 +24,48 @@ Bind: TypeAlias = Mapping[str, Any] | Callable[[Any], Mapping[str, Any]]
 
 
 class Stepping:
-    """Turn after turn of a member, each begun where the last step of the one before is counted."""
+    """The turns of a session. The next begins when the last step of a turn is counted."""
 
     def __init__(self, session: Session, state: ramet.torch.State) -> None:
         self._turns = session.turns(state)
         self._steps: Iterator[int] = iter(())
         self._turn: Turn | None = None
-        # Whether there is nothing left to train here, so that the loop is to stop.
+        # Whether nothing is left to train, so the loop must stop.
         self.over = False
         self._go_on()
 
     @property
     def turn(self) -> Turn:
-        """The turn whose steps are being trained; when all are over, the last."""
+        """The current turn; when all are over, the last."""
         if self._turn is None:
-            raise TurnMisused("a turn can be had once one has begun, but none could")
+            raise TurnMisused(
+                "the current turn exists once one has begun, but there was none to train"
+            )
         return self._turn
 
     @property
     def score_due(self) -> bool:
-        """Whether the step that was just trained wants a score."""
+        """Whether a score is due for the step that was just trained."""
         return not self.over and self.turn.evaluation_due
 
     def step(self, score: Any = None) -> None:
-        """Count a step that was trained; with its score, if that is due."""
+        """Count a trained step.
+
+        Args:
+            score: The score, if one is due.
+        """
         if self.score_due:
-            self.turn.report(_said(score))
+            self.turn.report(_check_score(score))
         self._go_on()
 
     def step_without_score(self) -> None:
-        """Count a step that was trained, and say that there is no score yet if one is due."""
+        """Count a trained step, and report that there is no score if one is due."""
         if self.score_due:
             self.turn.report(None)
         self._go_on()
 
     def refuse_an_early_end(self, remedy: str) -> None:
-        """Raise if a loop ends that still has turns to train."""
+        """Raise if the loop ends although there are turns left to train."""
         if not self.over:
             turn = self.turn
             raise TurnInterrupted(
@@ -69,7 +75,7 @@ class Stepping:
             )
 
     def _go_on(self) -> None:
-        """Begin the next step, and the next turn if this one has no more."""
+        """Begin the next step, or the next turn if this one is over."""
         while not self.over and next(self._steps, None) is None:
             turn = next(self._turns, None)
             self.over = turn is None
@@ -83,18 +89,18 @@ def bindings(
     bind: Bind | None,
     model: object,
 ) -> Mapping[str, Any] | None:
-    """Return where hyperparameters go: where the user says, or else the framework's own place."""
-    told = bind(model) if callable(bind) else bind
-    if told is not None and not told:
-        return told
-    told = told or {}
+    """Return where hyperparameters are set: as the user bound them, or else by default."""
+    bound = bind(model) if callable(bind) else bind
+    if bound is not None and not bound:
+        return bound
+    bound = bound or {}
     names = list(member.next.hparams.peek()) if member.next is not None else []
-    own = {name: place(name) for name in names if name not in told}
-    return {name: where for name, where in own.items() if where is not None} | dict(told) or None
+    own = {name: place(name) for name in names if name not in bound}
+    return {name: where for name, where in own.items() if where is not None} | dict(bound) or None
 
 
 def metric_of(metrics: Mapping[str, Any], name: str, remedy: str) -> Any:
-    """Return the metric that is the score, or name those that there are."""
+    """Return the metric that is the score; refuse a name that is not among the metrics."""
     if name not in metrics:
         raise MissingScore(
             f"the monitored metric must be among those of an evaluation, but {name!r} is not among "
@@ -103,8 +109,8 @@ def metric_of(metrics: Mapping[str, Any], name: str, remedy: str) -> Any:
     return metrics[name]
 
 
-def _said(score: Any) -> Any:
-    """Return the score, or refuse None: a return that was forgotten."""
+def _check_score(score: Any) -> Any:
+    """Return the score; refuse None, which a function without a return gives."""
     if score is None:
         raise ScoreError(
             "the score must be a number wherever one is due, but it was None; return it from the "
@@ -115,30 +121,30 @@ def _said(score: Any) -> Any:
 
 
 def check_alone(devices: int, remedy: str) -> None:
-    """Refuse to have a member trained by several processes, each of which would have its own."""
+    """Refuse several devices, because each process would train a population of its own."""
     if devices > 1:
         raise UsageError(
-            f"a member must be trained by one process on one device, but this Trainer takes "
-            f"{devices}, and processes would each train a population of their own, from gradients "
+            f"a member must be trained by one process on one device, but this Trainer uses "
+            f"{devices}, and each process would train a population of its own, with gradients "
             f"of all; {remedy}, and let ramet.run train members side by side: workers=2, "
             f"gpus_per_worker=1"
         )
 
 
 def check_scheduler(scheduler: object) -> None:
-    """Refuse a schedule that goes by scores: when one is there, the next turn has begun."""
+    """Refuse a schedule that depends on scores, because a score comes with the next turn."""
     by_scores = type(scheduler).__name__ == "GreedyLR" or isinstance(scheduler, ReduceLROnPlateau)
     if by_scores:
         raise StateError(
-            f"a schedule must go by steps, so that it follows its member, but "
-            f"{type(scheduler).__name__} goes by evaluations; leave the rate to ramet, or take "
-            f"another scheduler"
+            f"a schedule must depend on steps, so that it follows its member, but "
+            f"{type(scheduler).__name__} depends on evaluations; leave the rate to ramet, or "
+            f"use another scheduler"
         )
 
 
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Leave dropout and gradients out, and every module in its mode afterwards."""
+    """Turn dropout and gradients off; afterwards restore the mode of each module."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

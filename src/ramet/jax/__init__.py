@@ -1,7 +1,7 @@
-"""JAX: pytrees as states, and tasks that train a whole population as one program."""
+"""JAX: pytrees as states, and tasks that can train a whole population as one program."""
 
 try:
-    import jax  # noqa: F401 - looked for here, where the extra that it comes with can be named
+    import jax  # noqa: F401 - imported here to name the extra that installs it
 except ImportError as error:
     raise ImportError(
         f"ramet.jax needs JAX, but {error}; install it: pip install 'ramet[jax]'"

@@ -1,4 +1,4 @@
-"""Many members trained as one compiled program, their states stacked on the device."""
+"""A compiled program that trains several members at once, their states stacked on the device."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -12,33 +12,33 @@ from numpy.typing import NDArray
 
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
-from ramet.jax.task import (
+from ramet.jax.functions import (
     Functions,
     Traced,
     blank,
     check_step,
-    explained,
+    explain_untraceable,
     first_key,
     seed_of,
 )
-from ramet.jax.trees import Pytree, check_same, filled, saved
-from ramet.mapping import MEASURED, Chunk, Chunks, SpaceArrays
+from ramet.jax.trees import Pytree, check_same, fill, to_tree
+from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
 from ramet.state.tree import Tree
 
 AXIS = "members"
-# What is cut up over the devices by member, and what each has whole.
+# Divided among the devices by member, and copied to each device.
 OWN, EVERYWHERE = PartitionSpec(AXIS), PartitionSpec()  # type: ignore[no-untyped-call]  # of JAX
 
 
 class Stacked(NamedTuple):
-    """States of several members: each leaf has one more axis, the first."""
+    """States of several members: the first axis of each leaf is that of the members."""
 
     states: Pytree
     members: int
 
 
 class Program:
-    """Trains stacks of states. A copy is a gather, and exploring compiles nothing."""
+    """Trains stacked states. Copying members is a gather, and exploring compiles nothing."""
 
     def __init__(
         self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, shard: bool
@@ -51,28 +51,28 @@ class Program:
         self._blank = blank(functions)
         self.size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._blank))
         self._begin = jax.jit(lambda seed: functions.init(first_key(seed)))
-        self._take, self._stack = jax.jit(_taken), jax.jit(_stacked)
-        self._alone = jax.jit(self._trained_alone, static_argnames="steps")
+        self._take, self._stack = jax.jit(_gather_leaves), jax.jit(_stack_leaves)
+        self._alone = jax.jit(self._train_alone, static_argnames="steps")
         self._compiled: dict[int, Callable[..., Any]] = {}
 
-    def begun(self, turns: Sequence[Turn]) -> Stacked:
-        # One by one, so that first weights are the same however many begin.
+    def init(self, turns: Sequence[Turn]) -> Stacked:
+        # One by one, so that first weights do not depend on how many members start.
         each = [self._begin(np.array(seed_of(turn.init_rng))) for turn in turns]
         return Stacked(self._stack(*each), len(turns))
 
-    def restored(self, trees: Sequence[Tree]) -> Stacked:
+    def restore(self, trees: Sequence[Tree]) -> Stacked:
         for tree in trees:
             check_same(self._blank, tree)
         together = {name: np.stack([tree[name] for tree in trees]) for name in trees[0]}
-        return Stacked(filled(self._blank, together), len(trees))
+        return Stacked(fill(self._blank, together), len(trees))
 
-    def taken(self, stacks: Sequence[Stacked], places: Sequence[int]) -> Stacked:
+    def gather(self, stacks: Sequence[Stacked], places: Sequence[int]) -> Stacked:
         if len(stacks) == 1 and list(places) == list(range(stacks[0].members)):
             return stacks[0]
         states = self._take([stack.states for stack in stacks], np.array(places))
         return Stacked(states, len(places))
 
-    def trained(
+    def train(
         self, states: Stacked, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Stacked, Sequence[Sequence[float]]]:
         values = [self._numbers.of(turn.hparams.peek()) for turn in turns]
@@ -80,9 +80,9 @@ class Program:
         seeds = np.array([seed_of(turn.rng) for turn in turns])
         members = states.states, hparams, seeds
         if not lanes.plain:
-            members = self._placed(members, np.array(lanes.filled))
+            members = self._select(members, np.array(lanes.filled))
         chunk = self._chunk(members, stretches[0])
-        now, scores = self._padded(members, len(lanes.filled), chunk), []
+        now, scores = self._pad(members, len(lanes.filled), chunk), []
         for nth, steps in enumerate(stretches):
             state, score = self.stretch(chunk, now, nth, steps)
             now = state, *now[1:]
@@ -97,8 +97,8 @@ class Program:
             after = self._take([after], own)
         return Stacked(after, len(turns)), rows.tolist()
 
-    def captured(self, states: Stacked) -> list[Tree]:
-        arrays = saved(states.states)
+    def capture(self, states: Stacked) -> list[Tree]:
+        arrays = to_tree(states.states)
         return [
             {name: array[place] for name, array in arrays.items()}
             for place in range(states.members)
@@ -110,24 +110,24 @@ class Program:
     def stretch(
         self, chunk: int, members: "Members", nth: int, steps: int
     ) -> tuple[Pytree, jax.Array]:
-        """Train all members up to their next score, so many at once."""
+        """Train all members up to their next score, ``chunk`` of them at once."""
         try:
             return self._call(chunk, members, nth, steps)
         except jax.errors.JaxRuntimeError as error:
             trial = functools.partial(self._trial, members, steps)
-            raise self.chunks.explained(error, chunk, trial) from error
+            raise self.chunks.explain(error, chunk, trial) from error
 
     def _chunk(self, members: "Members", steps: int) -> int:
-        """Return how many members each device is to map at once."""
+        """Return how many members each device maps at once."""
         each = -(-len(members[2]) // len(self._devices))
-        trial = functools.partial(self._trial, members, min(steps, MEASURED))
+        trial = functools.partial(self._trial, members, min(steps, TRIAL_STEPS))
         return self.chunks.of(each, trial)
 
     def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
-        """Return what trains so many members a little on each device, and forgets it."""
+        """Return a function that trains ``chunk`` members a little and drops the result."""
         count = min(len(members[2]), chunk * len(self._devices))
-        some = self._padded(_first(members, count), count, chunk)
-        # There must be room for what training leaves of all.
+        some = self._pad(_first(members, count), count, chunk)
+        # The new states of all members must fit into memory as well.
         room = jax.tree.map(jnp.copy, members[0])
 
         def train() -> object:
@@ -151,11 +151,13 @@ class Program:
             raise
         except Exception as error:
             first = jax.tree.map(lambda leaf: leaf[0], members)
-            raise explained(self._traced, error, *first, np.uint32(nth), steps=steps) from error
+            raise explain_untraceable(
+                self._traced, error, *first, np.uint32(nth), steps=steps
+            ) from error
         return trained
 
     def _one_by_one(self, members: "Members", nth: int, steps: int) -> tuple[Pytree, jax.Array]:
-        """Train one member after the other, by one program: a loop within it would be slower."""
+        """Train one member after the other, which is faster than a loop inside a program."""
         each = [
             self._alone(*members, np.uint32(place), np.uint32(nth), steps=steps)
             for place in range(len(members[2]))
@@ -163,7 +165,7 @@ class Program:
         stacked: tuple[Pytree, jax.Array] = self._stack(*each)
         return stacked
 
-    def _trained_alone(
+    def _train_alone(
         self,
         states: Pytree,
         hparams: Pytree,
@@ -199,26 +201,26 @@ class Program:
 
         return jax.jit(many if len(self._devices) == 1 else spread, static_argnames="steps")
 
-    def _padded(self, members: "Members", count: int, chunk: int) -> "Members":
-        """Return members in whole chunks on every device: what is missing is the first, again."""
+    def _pad(self, members: "Members", count: int, chunk: int) -> "Members":
+        """Return members in full chunks on every device, filled up with copies of the first."""
         whole = chunk * len(self._devices)
         places = np.arange(-(-count // whole) * whole)
         places[places >= count] = 0
         if len(places) > count:
-            members = self._placed(members, places)
+            members = self._select(members, places)
         if len(self._devices) == 1:
             return members
         spread: Members = jax.device_put(members, NamedSharding(self._mesh, OWN))
         return spread
 
-    def _placed(self, members: "Members", places: NDArray[np.int_]) -> "Members":
+    def _select(self, members: "Members", places: NDArray[np.int_]) -> "Members":
         """Return the members at these places."""
         states, hparams, seeds = members
         own = {name: each[places] for name, each in hparams.items()}
         return self._take([states], places), own, seeds[places]
 
 
-# States, hyperparameters by name, and what each one's keys are made of.
+# States, hyperparameters by name, and the seeds of keys.
 Members: TypeAlias = tuple[Pytree, dict[str, Any], Any]
 
 
@@ -228,13 +230,13 @@ def _first(members: Members, count: int) -> Members:
 
 
 def _one_of(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-    """Return what one member's part of a leaf is like."""
+    """Return the shape and dtype of one member's part of a leaf."""
     return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # type: ignore[no-untyped-call]  # of JAX
 
 
-def _stacked(*each: Pytree) -> Pytree:
+def _stack_leaves(*each: Pytree) -> Pytree:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
 
-def _taken(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
+def _gather_leaves(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[places], *stacks)

@@ -1,8 +1,8 @@
-"""What a JAX loop trains, as a state that follows a member from turn to turn."""
+"""The state of a member in JAX: a pytree."""
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Never
 
 import jax
 import numpy as np
@@ -10,16 +10,22 @@ from jax import numpy as jnp
 
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
-from ramet.jax.trees import Pytree, check_held, put_back, saved
+from ramet.jax.trees import SAVED, Pytree, check_held, put_back, to_tree
 from ramet.state.tree import Tree
 
 
 class State:
-    """A pytree of parameters, optimiser state and whatever else should follow a member.
+    """A pytree of parameters, optimizer state and all else that follows a member.
 
-    Loops that pass states along keep the newest in ``value``. Modules of flax.nnx, which are
-    changed in place, are restored in place. Hyperparameters that ``optax.inject_hyperparams`` holds
-    are set there, by their name, or by the name that ``bind`` says; ``bind={}`` sets none.
+    A loop assigns the newest pytree to ``value``. Modules of flax.nnx are changed and restored in
+    place instead. A hyperparameter with the name of an entry in ``optax.inject_hyperparams`` is
+    set there.
+
+    Args:
+        value: The pytree.
+        others: Refused, with a message that says how several pytrees become one.
+        bind: Entries of ``optax.inject_hyperparams`` with other names, by hyperparameter. An empty
+            dict sets none.
 
     >>> state = State({"w": jnp.zeros(2)})
     >>> state.value = {"w": jnp.ones(2)}
@@ -27,17 +33,20 @@ class State:
     {'w': array([1., 1.], dtype=float32)}
     """
 
-    def __init__(self, value: Pytree, *, bind: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, value: Pytree, *others: Never, bind: Mapping[str, str] | None = None
+    ) -> None:
+        _check_value(value, others)
         self.value = value
         self._names = dict(bind or {})
         self._by_name = bind is None or len(bind) > 0
-        # The entry that each hyperparameter was applied to.
+        # The entry in which each hyperparameter is set.
         self._applied: dict[str, str] = {}
-        self._told: dict[str, Value] = {}
+        self._values: dict[str, Value] = {}
         _check_modules(value)
         if _nnx_of(value) is None:
             check_held(value)
-        entries = {entry for node in self._injected() for entry in node.hyperparams}
+        entries = {entry for node in self._find_injected() for entry in node.hyperparams}
         if missing := sorted(set(self._names.values()) - entries):
             raise StateError(
                 f"a hyperparameter must be bound to an entry of optax.inject_hyperparams, of which "
@@ -46,7 +55,7 @@ class State:
 
     def capture(self) -> Tree:
         nnx = _nnx_of(self.value)
-        return saved(self.value if nnx is None else nnx.state(self.value))
+        return to_tree(self.value if nnx is None else nnx.state(self.value))
 
     def restore(self, tree: Tree) -> None:
         nnx = _nnx_of(self.value)
@@ -64,46 +73,50 @@ class State:
         names = hparams if self._by_name else ()
         entries = {self._names.get(name, name): name for name in names}
         self._applied = {}
-        for node in self._injected():
+        for node in self._find_injected():
             for entry in node.hyperparams.keys() & entries.keys():
                 self._applied[entries[entry]] = entry
         values = {entry: hparams[name] for name, entry in self._applied.items()}
-        self._told = values
+        self._values = values
         if _nnx_of(self.value) is None:
             self.value = jax.tree.map(
-                lambda node: _injected(node, values), self.value, is_leaf=_is_injected
+                lambda node: _inject(node, values), self.value, is_leaf=_is_injected
             )
         else:
-            for node in self._injected():
+            for node in self._find_injected():
                 for entry in node.hyperparams.keys() & values.keys():
                     node.hyperparams[entry][...] = _as(node.hyperparams[entry][...], values[entry])
 
-    def applied(self) -> Mapping[str, Value]:
-        """Return the values found, of several the first that is not what was put there."""
-        return {name: self._found(entry) for name, entry in self._applied.items()}
+    def read_back(self) -> Mapping[str, Value]:
+        """Return the values that are set now; of several places, the first one that differs."""
+        return {name: self._find(entry) for name, entry in self._applied.items()}
 
     def explain(self, name: str) -> str | None:
-        """Say that a schedule sets a hyperparameter, if one was injected in its place."""
+        """Explain that an injected schedule sets a hyperparameter; None if there is none.
+
+        Args:
+            name: The hyperparameter.
+        """
         entry = self._applied[name]
-        if not any(entry in _schedules_of(node) for node in self._injected()):
+        if not any(entry in _schedules_of(node) for node in self._find_injected()):
             return None
         return (
-            f"optax.inject_hyperparams was given a schedule for {entry!r}, which sets it at every "
-            f"step; give it a number, {entry}=0.1, and scale the updates by the schedule behind "
-            f"it, as in optax.chain(..., optax.scale_by_schedule(schedule)), or take {name!r} out "
-            f"of the space"
+            f"optax.inject_hyperparams has a schedule for {entry!r}, which sets it at every step; "
+            f"pass a number, {entry}=0.1, and scale the updates by the schedule after it, as in "
+            f"optax.chain(..., optax.scale_by_schedule(schedule)), or take {name!r} out of the "
+            f"space"
         )
 
-    def _found(self, entry: str) -> Value:
-        """Return a value as it was told, if everywhere it is what an array makes of that."""
-        told = self._told[entry]
-        for node in self._injected():
+    def _find(self, entry: str) -> Value:
+        """Return the value that was set, or a value that differs from it as an array."""
+        wanted = self._values[entry]
+        for node in self._find_injected():
             value = node.hyperparams.get(entry)
-            if value is not None and np.asarray(value) != np.asarray(_as(value, told)):
+            if value is not None and np.asarray(value) != np.asarray(_as(value, wanted)):
                 return float(np.asarray(value))
-        return told
+        return wanted
 
-    def _injected(self) -> Iterator[Any]:
+    def _find_injected(self) -> Iterator[Any]:
         """Yield the states that optax.inject_hyperparams made."""
         nodes = jax.tree.leaves(self.value, is_leaf=_is_injected)
         return (node for node in nodes if _is_injected(node))
@@ -114,12 +127,12 @@ def _is_injected(node: object) -> bool:
 
 
 def _schedules_of(node: Any) -> Mapping[str, Any]:
-    """Return the schedules that set some of a node's hyperparameters at every step."""
+    """Return the schedules that set hyperparameters of a node at every step."""
     return getattr(node, "hyperparams_states", {})
 
 
-def _injected(node: Any, values: Mapping[str, Value]) -> Any:
-    """Return a state of optax.inject_hyperparams with other values; anything else as it is."""
+def _inject(node: Any, values: Mapping[str, Value]) -> Any:
+    """Return a state of optax.inject_hyperparams with new values; anything else unchanged."""
     if not _is_injected(node):
         return node
     known = {
@@ -131,12 +144,12 @@ def _injected(node: Any, values: Mapping[str, Value]) -> Any:
 
 
 def _as(present: Any, value: Value) -> jax.Array:
-    """Return a value as an array like the present one, so that nothing is compiled anew."""
+    """Return a value as an array like the current one, so that nothing is compiled again."""
     return jnp.asarray(value, dtype=jnp.asarray(present).dtype)
 
 
 def _nnx_of(value: Pytree) -> Any:
-    """Return flax.nnx if there are modules of it in a state; it need not be installed."""
+    """Return flax.nnx if a state has modules of it. It need not be installed."""
     nnx = sys.modules.get("flax.nnx")
     if nnx is None:
         return None
@@ -144,8 +157,23 @@ def _nnx_of(value: Pytree) -> Any:
     return nnx if any(isinstance(leaf, nnx.Module | nnx.Optimizer) for leaf in leaves) else None
 
 
+def _check_value(value: Pytree, others: tuple[object, ...]) -> None:
+    """Refuse several pytrees, and one without any array, such as a model's definition."""
+    if others:
+        raise StateError(
+            f"a state must be one pytree, but got {1 + len(others)}; put them together, as in "
+            f"ramet.jax.State((params, opt_state))"
+        )
+    if not any(isinstance(leaf, SAVED) for leaf in jax.tree.leaves(value)):
+        raise StateError(
+            f"a state must be a pytree with arrays in it, but this {type(value).__name__} has "
+            f"none; pass what an init function returned, params = model.init(key, x) or "
+            f"opt_state = optimizer.init(params), and not what has the function"
+        )
+
+
 def _check_modules(value: Pytree) -> None:
-    """Refuse what cannot be changed in place beside modules that are."""
+    """Refuse values beside nnx modules that cannot be restored in place as they are."""
     nnx = _nnx_of(value)
     if nnx is None:
         return

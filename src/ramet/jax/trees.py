@@ -1,4 +1,4 @@
-"""Pytrees as what a checkpoint may hold, and back into the structure that is there."""
+"""Pytrees as trees that a checkpoint can hold, and back into the existing structure."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ from ramet.state import generators
 from ramet.state.tree import INSTEAD, Tree
 from ramet.warned import warn_once
 
-# Any pytree: its structure is code, so only its leaves are saved.
+# Any pytree. Its structure is made by code, so only its leaves are saved.
 Pytree: TypeAlias = Any
 
 NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
@@ -21,39 +21,39 @@ SAVED = (*NUMBERS, *TEXT, np.random.Generator)
 
 
 class Kept:
-    """A pytree as a state, without hyperparameters of its own."""
+    """A pytree as a state that sets no hyperparameters."""
 
     def __init__(self, value: Pytree) -> None:
         self.value = value
 
     def capture(self) -> Tree:
-        return saved(self.value)
+        return to_tree(self.value)
 
     def restore(self, tree: Tree) -> None:
         self.value = put_back(self.value, tree)
 
 
-def saved(pytree: Pytree) -> dict[str, Any]:
-    """Return what a pytree holds by its path; what is code, such as a function, stays out.
+def to_tree(pytree: Pytree) -> dict[str, Any]:
+    """Return the leaves of a pytree by their paths, without code, such as functions.
 
-    >>> saved({"w": jnp.zeros(2), "act": jax.nn.relu, "phase": "warm-up"})
+    >>> to_tree({"w": jnp.zeros(2), "act": jax.nn.relu, "phase": "warm-up"})
     {'phase': 'warm-up', 'w': array([0., 0.], dtype=float32)}
     """
-    leaves = _named(pytree)
+    leaves = _name_leaves(pytree)
     _check_leaves(leaves)
     named = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, SAVED)}
     numbers = {name: _plain(leaf) for name, leaf in named.items() if isinstance(leaf, NUMBERS)}
-    # All at once: a transfer each would wait for the device each time.
+    # All at once, because each transfer waits for the device.
     arrays = jax.device_get(numbers)
     return {
-        name: np.asarray(arrays[name]) if name in arrays else _copied(leaf)
+        name: np.asarray(arrays[name]) if name in arrays else _copy(leaf)
         for name, leaf in named.items()
     }
 
 
 def check_held(pytree: Pytree) -> None:
-    """Refuse parts that a checkpoint cannot hold, and name those that it leaves out."""
-    _check_leaves(_named(pytree))
+    """Refuse leaves that a checkpoint cannot hold, and warn of those that it leaves out."""
+    _check_leaves(_name_leaves(pytree))
 
 
 def _check_leaves(leaves: Mapping[str, Any]) -> None:
@@ -67,41 +67,40 @@ def _check_leaves(leaves: Mapping[str, Any]) -> None:
     if left:
         kinds = {name: type(leaf).__name__ for name, leaf in left.items()}
         warn_once(
-            f"these parts of a state are in no checkpoint, so that they do not follow a member: "
-            f"{kinds}; keep their numbers as arrays in the state, or keep out of it what never "
-            f"changes"
+            f"these parts of a state are in no checkpoint, so they do not follow a member: "
+            f"{kinds}; keep their numbers as arrays in the state, or leave out what never changes"
         )
 
 
 def _may_be_state(leaf: object) -> bool:
-    """Say whether a leaf that is not saved could change: code and what is equal by value cannot."""
+    """Say whether a leaf that is not saved could change, unlike code and immutable values."""
     if isinstance(leaf, (*SAVED, frozenset)) or callable(leaf):
         return False
     return type(leaf).__name__ in INSTEAD or type(leaf).__hash__ in {None, object.__hash__}
 
 
 def put_back(pytree: Pytree, tree: Tree) -> Pytree:
-    """Return the pytree with what was saved, each where the present one is."""
+    """Return the pytree with the saved leaves in place of the current ones."""
     check_same(pytree, tree)
-    return filled(pytree, tree)
+    return fill(pytree, tree)
 
 
-def filled(pytree: Pytree, numbers: Mapping[str, Any]) -> Pytree:
-    """Return the pytree with these numbers, of whatever shape, as what the present ones are."""
+def fill(pytree: Pytree, numbers: Mapping[str, Any]) -> Pytree:
+    """Return the pytree with these numbers, of any shape, as leaves of the current kinds."""
     leaves = [
         _like(leaf, numbers[name]) if isinstance(leaf, SAVED) and name in numbers else leaf
-        for name, leaf in _named(pytree).items()
+        for name, leaf in _name_leaves(pytree).items()
     ]
     return jax.tree.unflatten(jax.tree.structure(pytree), leaves)
 
 
 def differing(pytree: Pytree, other: Pytree) -> str | None:
-    """Say how another pytree is not of the same names, shapes and kinds of numbers, if it is not.
+    """Say how another pytree differs in names, shapes or dtypes; None if it does not.
 
     >>> differing({"w": jnp.zeros(2)}, {"w": jnp.zeros(3)})
     "'w' was float32(2,) and became float32(3,)"
     """
-    before, after = _named(pytree), _named(other)
+    before, after = _name_leaves(pytree), _name_leaves(other)
     if before.keys() != after.keys():
         lost, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
         return f"{lost} were lost and {new} are new"
@@ -113,10 +112,10 @@ def differing(pytree: Pytree, other: Pytree) -> str | None:
 
 
 def check_same(pytree: Pytree, tree: Tree) -> None:
-    """Refuse what was saved of another structure, before anything is put back."""
-    live = {name: leaf for name, leaf in _named(pytree).items() if isinstance(leaf, SAVED)}
+    """Refuse a saved tree of another structure, before anything is restored."""
+    live = {name: leaf for name, leaf in _name_leaves(pytree).items() if isinstance(leaf, SAVED)}
     names = set(tree) if isinstance(tree, dict) else set()
-    # Checkpoints from before have no text in them.
+    # Older checkpoints have no text in them.
     live = {n: leaf for n, leaf in live.items() if n in names or not isinstance(leaf, TEXT)}
     if not isinstance(tree, dict) or names != set(live):
         raise StateError(
@@ -145,7 +144,7 @@ def check_same(pytree: Pytree, tree: Tree) -> None:
 
 
 def _check_kind(name: str, leaf: Any, saved: Any) -> None:
-    """Refuse text or a generator where something else was."""
+    """Refuse text or a generator where another kind was saved."""
     was, here = (_kind(part) for part in (saved, leaf))
     if was != here:
         raise StateError(
@@ -161,23 +160,23 @@ def _kind(part: object) -> str:
     return type(part).__name__
 
 
-def _copied(leaf: Any) -> Any:
+def _copy(leaf: Any) -> Any:
     return generators.copy(leaf) if isinstance(leaf, np.random.Generator) else leaf
 
 
-def _named(pytree: Pytree) -> dict[str, Any]:
-    """Return all leaves by their path, in the order of the pytree."""
+def _name_leaves(pytree: Pytree) -> dict[str, Any]:
+    """Return all leaves by their paths, in the order of the pytree."""
     paths, _ = jax.tree_util.tree_flatten_with_path(pytree)
     named: dict[str, Any] = {}
     for path, leaf in paths:
         name = jax.tree_util.keystr(path, simple=True, separator=".") or "value"
-        # Dotted keys can make two paths read alike.
+        # Keys with dots can make two paths equal.
         named[name if name not in named else jax.tree_util.keystr(path)] = leaf
     return named
 
 
 def is_key(leaf: object) -> bool:
-    """Say whether a leaf is a key of JAX's randomness, which NumPy has no numbers for."""
+    """Say whether a leaf is a random key of JAX, for which NumPy has no dtype."""
     return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jnp.issubdtype(
         leaf.dtype, jax.dtypes.prng_key
     )
@@ -188,7 +187,7 @@ def _plain(leaf: Any) -> Any:
 
 
 def _like(leaf: Any, value: Any) -> Any:
-    """Return what was saved as what the present leaf is."""
+    """Return a saved value as a leaf like the current one."""
     if isinstance(leaf, np.random.Generator):
         return generators.restore(leaf, value)
     if is_key(leaf):

@@ -1,49 +1,64 @@
-"""States as training loops pass them, and how hyperparameters are applied to them."""
+"""The state of a training loop, and how hyperparameters are set in it."""
 
 import math
 from collections.abc import Callable, Mapping
+from numbers import Number
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from ramet.domains import Value
 from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
+from ramet.state.remedies import JAX, TORCH, find_foreign, remedy_for
 from ramet.state.tree import Tree, restore_into, thaw
 
 # A value may come back from a framework that keeps it in 32 bits.
 ROUNDING = 1e-6
+LAW = (
+    "a state must be a dict of arrays and numbers, or have the methods capture() and restore(tree)"
+)
 
 
 @runtime_checkable
 class State(Protocol):
-    """What a member keeps from turn to turn: weights, optimiser, counters."""
+    """What follows a member from turn to turn: weights, optimizer state, counters."""
 
     def capture(self) -> Tree:
-        """Return the whole state as a tree."""
+        """Return all of it as a tree of dicts, lists, arrays and numbers."""
         ...
 
     def restore(self, tree: Tree, /) -> None:
-        """Put back a captured ``tree``."""
+        """Restore what was captured."""
         ...
 
 
 @runtime_checkable
 class Bindable(Protocol):
-    """A state that hyperparameters can be applied to, and read back from."""
+    """A state that sets hyperparameters, and reads them back."""
 
     def apply(self, hparams: Mapping[str, Value], /) -> None:
-        """Set the values of ``hparams`` where training uses them."""
+        """Set the hyperparameters where training uses them.
+
+        Args:
+            hparams: All hyperparameters of the member, by name.
+        """
         ...
 
-    def applied(self) -> Mapping[str, Value]:
-        """Return the present values of the hyperparameters that are bound to a place."""
+    def read_back(self) -> Mapping[str, Value]:
+        """Return the values that are set now, of the hyperparameters that the state sets."""
         ...
 
 
 @runtime_checkable
 class Explaining(Protocol):
-    """A bindable state that may know what overwrites an applied value."""
+    """A bindable state that may know what overwrites a hyperparameter."""
 
     def explain(self, name: str, /) -> str | None:
-        """Say what overwrites the hyperparameter ``name``, and the remedy; None if unknown."""
+        """Say what sets a hyperparameter to another value, and what to do; None if unknown.
+
+        Args:
+            name: The hyperparameter.
+        """
         ...
 
 
@@ -65,10 +80,10 @@ class Variables:
 
 
 class Held:
-    """A state that is passed from call to call rather than changed in place.
+    """A state that is replaced by a new value rather than changed in place.
 
     Args:
-        value: The tree.
+        value: The first value, a tree of dicts, lists, arrays and numbers.
     """
 
     def __init__(self, value: Tree) -> None:
@@ -82,15 +97,15 @@ class Held:
 
 
 class Bound:
-    """A state with hyperparameters bound to attributes of objects.
+    """A state with hyperparameters that are set as attributes of objects.
 
-    Values are set after every restore, and must be unchanged when the turn ends. Bindings of the
-    state itself are kept, unless the same hyperparameter is bound here.
+    Values are set after every restore, and must still be there when the turn ends. Hyperparameters
+    that the state itself sets stay bound, except those that are bound here.
 
     Args:
-        state: The state: a dict of arrays, or an object with ``capture`` and ``restore``.
-        places: The object and the name of its attribute, for each hyperparameter.
-        named: The same as keyword arguments.
+        state: A dict of arrays and numbers, or another state.
+        places: The object and attribute for each hyperparameter, if its name is no keyword.
+        named: The same by keyword, as in ``lr=(optimizer, "lr")``.
 
     >>> class Optimizer:
     ...     lr = 0.0
@@ -142,8 +157,8 @@ class Bound:
         for name, (holder, attribute) in self._places.items():
             setattr(holder, attribute, hparams[name])
 
-    def applied(self) -> Mapping[str, Value]:
-        own = self._state.applied() if isinstance(self._state, Bindable) else {}
+    def read_back(self) -> Mapping[str, Value]:
+        own = self._state.read_back() if isinstance(self._state, Bindable) else {}
         here = {
             name: getattr(holder, attribute) for name, (holder, attribute) in self._places.items()
         }
@@ -151,26 +166,46 @@ class Bound:
 
 
 def adapt(state: object) -> State:
-    """Return an object that captures and restores ``state``."""
-    if isinstance(state, State):
+    """Return what can capture and restore a state.
+
+    Args:
+        state: A dict of arrays and numbers, or an object with ``capture`` and ``restore``.
+    """
+    if isinstance(state, State) and not isinstance(state, type):
         return state
+    if (found := find_foreign(state)) is not None:
+        path, part = found
+        where = f"state{path} is" if path else "got"
+        raise StateError(f"{LAW}, but {where} a {type(part).__name__}; {remedy_for(part)}")
     if isinstance(state, dict):
         return Variables(state)
-    raise StateError(
-        f"a state must be a dict of arrays, or have the methods capture() and restore(tree), but "
-        f"got a {type(state).__name__}"
-    )
+    raise StateError(f"{LAW}, but got {_describe(state)}; {_remedy(state)}")
+
+
+def _describe(state: object) -> str:
+    if isinstance(state, type):
+        return f"the class {state.__name__} itself"
+    return "None" if state is None else f"a {type(state).__name__}"
+
+
+def _remedy(state: object) -> str:
+    """Say what to write in place of an object of no framework."""
+    if isinstance(state, type):
+        return "pass an object of it"
+    if isinstance(state, np.ndarray | list | tuple | Number):
+        return "give each part a name, state = {'weights': weights}, and write into that dict"
+    return f"write state = {{'weights': weights}} for arrays, {TORCH} or {JAX}"
 
 
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
-    """Return the names of the bound hyperparameters; raise if a value is not as it was set.
+    """Refuse a hyperparameter that is no longer as it was set; return the names that are set.
 
     Args:
-        state: The state that the values were applied to.
-        hparams: The values that were applied.
-        when: When they are checked, for the error.
+        state: The state that sets them.
+        hparams: The values that were set, by name.
+        when: What an error says about when the value was read.
     """
-    found = state.applied()
+    found = state.read_back()
     check_stayed(found, hparams, when, state.explain if isinstance(state, Explaining) else None)
     return frozenset(found)
 
@@ -181,25 +216,25 @@ def check_stayed(
     when: str,
     explain: Callable[[str], str | None] | None = None,
 ) -> None:
-    """Raise HyperparameterOverwritten if a value is not as it was set.
+    """Refuse a hyperparameter that is no longer as it was set.
 
     Args:
-        found: The present values.
-        hparams: The values that were applied.
-        when: When they are checked, for the error.
-        explain: Returns what overwrites a hyperparameter, and the remedy, if that is known.
+        found: The values now, by name.
+        hparams: The values that were set, by name.
+        when: What an error says about when the value was read.
+        explain: Returns what overwrites a hyperparameter, if that is known.
     """
     for name, value in found.items():
         if not is_unchanged(hparams[name], value):
             explained = explain(name) if explain is not None else None
             raise HyperparameterOverwritten(
                 f"hyperparameter {name!r} must stay as applied, {hparams[name]!r}, but {when} it "
-                f"was {value!r}: {explained or _anybody(name)}"
+                f"was {value!r}: {explained or _guess(name)}"
             )
 
 
 def is_unchanged(wanted: Value, found: Any) -> bool:
-    """Say whether a value is as it was set, up to what a framework rounds it to."""
+    """Say whether a value is still the one that was set, apart from rounding to 32 bits."""
     if isinstance(wanted, str | bool | None) or isinstance(found, str):
         return bool(found == wanted)
     try:
@@ -208,8 +243,8 @@ def is_unchanged(wanted: Value, found: Any) -> bool:
         return False
 
 
-def _anybody(name: str) -> str:
+def _guess(name: str) -> str:
     return (
-        f"a scheduler, a restored optimiser or the loop itself set it; if the loop is to set it, "
+        f"a scheduler, a restored optimizer or the loop itself set it; if the loop is to set it, "
         f"do not bind it and read turn.hparams[{name!r}] there, or take it out of the space"
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ramet.errors import StateError
 from ramet.state import generators
 from ramet.state.dtypes import is_number
+from ramet.state.remedies import remedy_for
 
 # See the module's docstring; a recursive alias would help no reader.
 Tree: TypeAlias = Any
@@ -33,6 +34,10 @@ INSTEAD = {
     "Random": "draw from np.random.default_rng(seed), which a state can hold",
     "RandomState": "draw from np.random.default_rng(seed), which a state can hold",
 }
+LAW = (
+    "a state must be made of dicts, lists, tuples, arrays of numbers, numbers, strings, bytes, "
+    "generators of NumPy and None"
+)
 # Far more than states have, and far less than Python's stack.
 DEPTH = 100
 UNFINISHED = object()
@@ -120,11 +125,12 @@ class _Rebuilding:
         if kind in ARRAYS and is_number(tree.dtype):
             return self._array(tree)
         what = f"an array of {tree.dtype}" if kind in ARRAYS else f"of type {kind.__name__}"
+        if (remedy := remedy_for(tree)) is not None:
+            raise StateError(f"{LAW}, but {_show(path)} is {what}; {remedy}")
         instead = f"{INSTEAD[kind.__name__]}, " if kind.__name__ in INSTEAD else ""
         raise StateError(
-            f"a state must be made of dicts, lists, tuples, arrays of numbers, numbers, strings, "
-            f"bytes, generators of NumPy and None, but {_show(path)} is {what}; {instead}leave it "
-            f"out, or hand over an object with capture() and restore(tree)"
+            f"{LAW}, but {_show(path)} is {what}; {instead}leave it out, or hand over an object "
+            f"with capture() and restore(tree)"
         )
 
     def _rebuild_dict(self, tree: dict[Any, Tree], path: Path) -> dict[str | int, Tree]:

@@ -1,7 +1,7 @@
-"""PyTorch: models, optimisers and all that trains them as a member's state, changed in place."""
+"""PyTorch: a model, its optimizer and other parts as the state of a member."""
 
 try:
-    import torch  # noqa: F401 - looked for here, where the extra that it comes with can be named
+    import torch  # noqa: F401 - imported here to name the extra that installs it
 except ImportError as error:
     raise ImportError(
         f"ramet.torch needs PyTorch, but {error}; install it: pip install 'ramet[torch]'"

@@ -1,4 +1,4 @@
-"""Which hyperparameter goes where: as told, or to the optimiser's entry of the same name."""
+"""Where each hyperparameter is set: as bound, or in the optimizer's entry of the same name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from ramet.warned import warn_once
 
 
 class Binding:
-    """Where each hyperparameter goes, and the value that was last put there."""
+    """Where each hyperparameter is set, and the value that was set last."""
 
     def __init__(
         self,
@@ -24,10 +24,10 @@ class Binding:
         others: Mapping[str, Optimizer] | None = None,
     ) -> None:
         self._optimizer = optimizer
-        # Optimisers that nothing is bound to by name alone.
+        # Further optimizers, in which no hyperparameter is set by its name alone.
         self._others = others or {}
-        # None where the loop itself is to read a hyperparameter.
-        self._told: dict[str, Slot | None] = {
+        # None for a hyperparameter that the loop reads itself.
+        self._bound: dict[str, Slot | None] = {
             name: place_of(optimizer, name, where) for name, where in (bind or {}).items()
         }
         self._by_name = bind is None or len(bind) > 0
@@ -36,8 +36,8 @@ class Binding:
         self._values: dict[str, Value] = {}
 
     def place(self, hparams: Mapping[str, Value]) -> Mapping[str, Slot]:
-        """Find the place of each value that has one."""
-        if unknown := [name for name in self._told if name not in hparams]:
+        """Return the place of each hyperparameter that has one."""
+        if unknown := [name for name in self._bound if name not in hparams]:
             raise UnknownHyperparameter(
                 f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
                 f"but {unknown} are bound"
@@ -50,18 +50,18 @@ class Binding:
         for name in [name for name in by_name if name not in self._places]:
             self._warn_of_others(name)
         self._places = {
-            name: place for name, place in (self._told | by_name).items() if place is not None
+            name: place for name, place in (self._bound | by_name).items() if place is not None
         }
         return self._places
 
     def apply(self, hparams: Mapping[str, Value]) -> None:
-        """Put the values where training uses them."""
+        """Set the values where training uses them."""
         self._values = {name: hparams[name] for name in self._places}
         for name, place in self._places.items():
             place.write(hparams[name])
 
-    def applied(self) -> Mapping[str, Any]:
-        """Return the values found, of several the first that is not what was put there."""
+    def read_back(self) -> Mapping[str, Any]:
+        """Return the values that are set now; of several places, the first one that differs."""
         return {
             name: next(
                 (found for found in place.read() if not is_unchanged(self._values[name], found)),
@@ -71,64 +71,66 @@ class Binding:
         }
 
     def entries(self, name: str) -> Sequence[GroupEntry]:
-        """Return the optimisers' entries that a hyperparameter goes to."""
+        """Return the entries of optimizers in which a hyperparameter is set."""
         place = self._places.get(name)
         found = [] if place is None else each(place)
         return [one for one in found if isinstance(one, GroupEntry)]
 
     def bases(self) -> Sequence[BaseLr]:
         """Return the bases of schedules that hyperparameters are bound to."""
-        told = [one for place in self._told.values() if place is not None for one in each(place)]
-        return [one for one in told if isinstance(one, BaseLr)]
+        places = [place for place in self._bound.values() if place is not None]
+        return [one for place in places for one in each(place) if isinstance(one, BaseLr)]
 
     def constants(self) -> list[str]:
-        """Return the hyperparameters that are numbers in modules, which compiled code keeps."""
+        """Return the hyperparameters that are numbers in modules: constants to compiled code."""
         return [name for name, place in self._places.items() if is_constant(place)]
 
     def _groups(self) -> list[dict[str, Any]]:
         return [] if self._optimizer is None else self._optimizer.param_groups
 
     def _is_entry(self, name: str) -> bool:
-        """Say whether a hyperparameter that nobody bound goes to the entry of its name."""
-        return self._by_name and name not in self._told and _anywhere(name, self._groups())
+        """Say whether a hyperparameter that is not bound is set in the entry of its name."""
+        return self._by_name and name not in self._bound and _anywhere(name, self._groups())
 
     def _entry(self, optimizer: Optimizer, name: str) -> GroupEntry:
         if not all(name in group for group in self._groups()):
             having = [nth for nth, group in enumerate(self._groups()) if name in group]
             raise StateError(
-                f"what is bound by its name must be in all param groups, but {name!r} is in those "
-                f"numbered {having} of {len(self._groups())}; {self._meant(name, having[0])}, or "
-                f"bind={{{name!r}: None}} if the loop reads it"
+                f"a hyperparameter that is bound by its name must be in all param groups, but "
+                f"{name!r} is only in groups {having} of {len(self._groups())}; "
+                f"{self._suggest_group(name, having[0])}, or bind={{{name!r}: None}} if the loop "
+                f"reads it"
             )
         if name in self._uneven:
             raise StateError(
-                f"what is bound by its name must have one value in all param groups, but {name!r} "
-                f"has {self._uneven[name]}; {self._meant(name, 0)}, or bind={{{name!r}: "
-                f"{name!r}}} for all of them alike"
+                f"a hyperparameter that is bound by its name must have one value in all param "
+                f"groups, but {name!r} has {self._uneven[name]}; "
+                f"{self._suggest_group(name, 0)}, or bind={{{name!r}: {name!r}}} for all of them "
+                f"alike"
             )
         return GroupEntry(optimizer, name)
 
-    def _meant(self, name: str, group: int) -> str:
+    def _suggest_group(self, name: str, group: int) -> str:
         return (
             f"say which is meant: bind={{{name!r}: ramet.torch.param_group(optimizer, {name!r}, "
             f"group={group})}}"
         )
 
     def _warn_of_others(self, name: str) -> None:
-        """Name the optimisers that have an entry of that name, which stays as it is."""
+        """Warn of further optimizers with an entry of that name, which is not set."""
         having = [label for label, one in self._others.items() if _anywhere(name, one.param_groups)]
         if having:
             who = ", ".join(f"the {type(self._others[one]).__name__} ({one})" for one in having)
             warn_once(
-                f"hyperparameter {name!r} goes by its name to the first optimizer of the state "
-                f"alone, and that of {who} stays as it is; to set both, bind={{{name!r}: "
+                f"hyperparameter {name!r} is set by its name in the first optimizer of the state "
+                f"only, and that of {who} stays as it is; to set both, bind={{{name!r}: "
                 f"[{name!r}, ramet.torch.param_group(other, {name!r})]}}; the first alone, "
                 f"bind={{{name!r}: {name!r}}}",
             )
 
 
 def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Slot | None:
-    """Return the place that somebody described."""
+    """Return the place that a value of ``bind`` describes."""
     match where:
         case None:
             return None
@@ -169,7 +171,7 @@ def _anywhere(key: str, groups: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _uneven(groups: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the entries whose values the groups do not agree on."""
+    """Return the entries that have different values in different groups."""
     return {
         key: [group.get(key) for group in groups]
         for key in (groups[0] if groups else ())

@@ -1,4 +1,4 @@
-"""What torch.compile needs: dropout that compiles once, and a warning where it has given up."""
+"""Support for torch.compile: dropout that compiles once, and a warning if compiling gave up."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -11,7 +11,7 @@ from ramet.errors import StateError
 from ramet.torch.modules import COMPILED
 from ramet.warned import warn_once
 
-# Where PyTorch logs that a function has met the limit, from 2.0 on.
+# The logger by which PyTorch, from 2.0 on, reports that a function reached the limit.
 LOGGER = "torch._dynamo.convert_frame"
 MET_THE_LIMIT = "hit config."
 # Keeps the scale finite where the probability is 1 and nothing is kept.
@@ -19,10 +19,14 @@ LARGEST_SCALE = 1e12
 
 
 class Dropout(nn.Dropout):
-    """Dropout as ``torch.nn.Dropout`` has it, compiled once for all probabilities.
+    """Dropout like ``torch.nn.Dropout`` that torch.compile compiles once for all probabilities.
 
-    The probability is a tensor that is filled with each new value. It is not in ``state_dict()``,
-    so that checkpoints of ``torch.nn.Dropout`` fit. The draws are others than that module's.
+    The probability is a tensor. It is not in ``state_dict()``, so checkpoints of
+    ``torch.nn.Dropout`` fit. The same seed drops other elements than in that module.
+
+    Args:
+        p: The probability that an element is set to zero.
+        inplace: Whether the input is changed in place.
 
     >>> dropout = Dropout(0.25)
     >>> dropout
@@ -36,10 +40,15 @@ class Dropout(nn.Dropout):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:  # noqa: FBT001, FBT002 - as nn.Dropout takes them
         super().__init__(p, inplace)
         del self.p
-        # In 32 bits whatever the default is: what was applied is read back.
+        # In 32 bits whatever the default is, because the value is read back and compared.
         self.register_buffer("p", torch.tensor(float(p), dtype=torch.float32), persistent=False)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - as nn.Dropout has it
+        """Drop elements while training; return the input as it is otherwise.
+
+        Args:
+            input: A tensor of any shape.
+        """
         if not self.training:
             return input
         # In 32 bits, because in 16 a small probability would be rounded.
@@ -51,10 +60,11 @@ class Dropout(nn.Dropout):
         return input.masked_fill(dropped, 0) * scale
 
     def extra_repr(self) -> str:
+        """Return what ``repr`` shows between the parentheses."""
         return f"p={self.p.item():g}, inplace={self.inplace}"
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> "Dropout":  # noqa: FBT001, FBT002 - as nn.Module has it
-        """Move to another device, and keep the probability's dtype where others change theirs."""
+        """Apply a conversion of the module, but keep the dtype of the probability."""
         p = self.p
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.p = p.to(self.p.device)
@@ -64,6 +74,9 @@ class Dropout(nn.Dropout):
 def replace_dropout(model: nn.Module) -> None:
     """Replace every ``torch.nn.Dropout`` in a model with a ``Dropout`` of the same probability.
 
+    Args:
+        model: The model to change in place.
+
     >>> model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.25))
     >>> replace_dropout(model)
     >>> model[1].p
@@ -71,16 +84,16 @@ def replace_dropout(model: nn.Module) -> None:
     """
     if not any(type(module) in {nn.Dropout, Dropout} for module in list(model.modules())[1:]):
         raise StateError(
-            f"replace_dropout must be of a model that has torch.nn.Dropout in it, but this "
-            f"{type(model).__name__} has none; ramet.torch.Dropout(p) is such a layer by itself"
+            f"replace_dropout needs a model with torch.nn.Dropout in it, but this "
+            f"{type(model).__name__} has none; a layer by itself is ramet.torch.Dropout(p)"
         )
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
-                setattr(parent, name, _replaced(child))
+                setattr(parent, name, _replace(child))
 
 
-def _replaced(module: nn.Dropout) -> Dropout:
+def _replace(module: nn.Dropout) -> Dropout:
     return Dropout(module.p, module.inplace).train(module.training)
 
 
@@ -93,29 +106,29 @@ def is_compiled(model: nn.Module) -> bool:
 
 
 class Recompilations(logging.Filter):
-    """Hears which functions run uncompiled, because they were compiled too often."""
+    """Notes which functions run uncompiled because they were compiled too often."""
 
     def __init__(self) -> None:
         super().__init__()
         self._met: list[str] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let everything through, and keep what was said about the limit."""
+        """Let every record pass, and note those about the limit."""
         if MET_THE_LIMIT in str(record.msg):
             limit, function, *_ = [*record.getMessage().splitlines(), ""]
             self._met.append(f"{function.strip().removeprefix('function: ')} ({limit.strip()})")
         return True
 
-    def heard(self) -> int:
-        """Return how many functions have met the limit in this process."""
+    def count(self) -> int:
+        """Return how many functions have reached the limit in this process."""
         return len(self._met)
 
     def warn(self, known: int, constants: Collection[str]) -> None:
-        """Name what met the limit beyond those that are known, and a likely cause."""
+        """Warn of functions beyond the known ones that reached the limit, with a likely cause."""
         for function in self._met[known:]:
             warn_once(
-                f"a compiled function must not be compiled for every new value, but one met "
-                f"PyTorch's limit and runs uncompiled from now on: {function}. "
+                f"a compiled function must not be compiled again for each new value, but one "
+                f"reached PyTorch's limit and runs uncompiled from now on: {function}. "
                 f"{_remedy(constants)}",
             )
 

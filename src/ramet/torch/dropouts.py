@@ -1,4 +1,4 @@
-"""Dropout as a hyperparameter: every layer of a model that has it."""
+"""Dropout as a hyperparameter of all dropout layers in a model."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from torch import nn
 
 from ramet.errors import StateError
 from ramet.torch.compiling import is_compiled
-from ramet.torch.differences import listed
-from ramet.torch.modules import plain, unwrapped
+from ramet.torch.differences import list_names
+from ramet.torch.modules import plain, unwrap
 from ramet.torch.places import Attributes, Several, Slot, all_numbers_of
 from ramet.warned import warn_once
 
@@ -24,13 +24,13 @@ MODULES = (
     nn.FeatureAlphaDropout,
 )
 KNOWN = ((MODULES, "p"), ((nn.RNNBase, nn.MultiheadAttention), "dropout"))
-# How probabilities are named in modules of others, and classes that have one named "p".
+# Names of probabilities in other modules, and of classes that have one named "p".
 NAMED = re.compile("drop", re.IGNORECASE)
 CLASSES = re.compile("drop|stochasticdepth", re.IGNORECASE)
 
 
 class Spot(NamedTuple):
-    """A number that a module of a model has."""
+    """A number in a module of a model."""
 
     path: str
     module: nn.Module
@@ -54,12 +54,12 @@ class Spot(NamedTuple):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it takes no effect: recurrent modules have dropout between their layers."""
+        """Whether it has no effect: a recurrent module has dropout only between its layers."""
         return isinstance(self.module, nn.RNNBase) and self.module.num_layers == 1
 
     @property
     def is_constant(self) -> bool:
-        """Whether torch.compile takes it for a constant; it does not compile recurrent modules."""
+        """Whether torch.compile treats it as a constant. It does not compile recurrent modules."""
         is_compiled = not isinstance(self.module, nn.RNNBase)
         return is_compiled and not isinstance(self.value, torch.Tensor)
 
@@ -72,7 +72,7 @@ class Spot(NamedTuple):
 
     @property
     def may_be_probability(self) -> bool:
-        """Whether it can be one by its value: a whole number is a size unless it is named so."""
+        """Whether its value can be one. A whole number is a size, unless its name says dropout."""
         is_whole = type(self.value) is int or (
             isinstance(self.value, torch.Tensor) and not self.value.is_floating_point()
         )
@@ -85,23 +85,26 @@ class Spot(NamedTuple):
 
 
 def dropout(model: nn.Module, *, also: str | Sequence[str | tuple[object, str]] = ()) -> Slot:
-    """Return the probability of every dropout layer that a model has.
+    """Return the dropout probability of all PyTorch layers in a model, as a place to bind.
 
-    These are PyTorch's own: dropout modules, recurrent modules of two layers or more, and
-    attention. Whether a number in another module is a probability in use cannot be known: those
-    that look like one are named in a warning. ``also`` binds them, by patterns of their names,
-    which stand for numbers from 0 to 1, or as pairs of an object and an attribute.
+    These are dropout modules, recurrent modules of two or more layers, and attention. A warning
+    names numbers in other modules that look like dropout; pass them as ``also`` to set them too.
+
+    Args:
+        model: The model.
+        also: Further probabilities: patterns of their names in the model, such as
+            ``"blocks.*.drop_rate"``, or pairs of an object and an attribute.
 
     >>> model = nn.TransformerEncoderLayer(8, 2)
     >>> dropout(model).write(0.25)
     >>> model.dropout1.p, model.self_attn.dropout
     (0.25, 0.25)
     """
-    found = list(_spots(unwrapped(model)))
+    found = list(_spots(unwrap(model)))
     spots = [spot for spot in found if spot.is_known and not spot.is_idle]
     others = [spot for spot in found if not spot.is_known]
     asked = [also] if isinstance(also, str) else also
-    added = [pair for one in asked for pair in _named(one, others)]
+    added = [pair for one in asked for pair in _find_asked(one, others)]
     places = [(spot.module, spot.attribute) for spot in spots] + added
     place = Several([Attributes([holder], attribute) for holder, attribute in places])
     missed = [spot for spot in others if spot.is_suspect and not spot.is_among(added)]
@@ -121,15 +124,15 @@ def _spots(model: nn.Module) -> Iterator[Spot]:
                 yield Spot(plain(path), module, attribute)
 
 
-def _named(one: object, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
-    """Return what somebody asked to be bound too."""
+def _find_asked(one: object, spots: Sequence[Spot]) -> Sequence[tuple[object, str]]:
+    """Return the pairs that an entry of ``also`` stands for."""
     match one:
         case str():
             return _matching(one, spots)
         case (holder, str(attribute)):
             return [(holder, attribute)]
     raise StateError(
-        f"what dropout is bound to also must be a name, as in 'blocks.*.dropout', or a pair, as in "
+        f"also= must have names, as in 'blocks.*.dropout', or pairs, as in "
         f"(module, 'p'), but got {one!r}"
     )
 
@@ -138,10 +141,10 @@ def _matching(pattern: str, spots: Sequence[Spot]) -> Sequence[tuple[object, str
     found = [one for one in spots if one.may_be_probability and fnmatchcase(one.name, pattern)]
     if found:
         return [(one.module, one.attribute) for one in found]
-    names = listed([spot.name for spot in spots if spot.is_suspect])
+    names = list_names([spot.name for spot in spots if spot.is_suspect])
     raise StateError(
-        f"what dropout is bound to also must be a number from 0 to 1 that a module of the model "
-        f"has, but none is named {pattern!r}; these look like dropout: {names}"
+        f"also= must name numbers from 0 to 1 in modules of the model, but none is named "
+        f"{pattern!r}; these look like dropout: {names}"
     )
 
 
@@ -149,22 +152,22 @@ def _not_set(missed: Sequence[Spot]) -> str:
     values = [f"{spot.name} = {float(spot.value):g}" for spot in missed]
     return (
         f"ramet.torch.dropout sets PyTorch's own layers, and these numbers look like dropout and "
-        f"stay as they are: {listed(values)}; to set them too: ramet.torch.dropout(model, "
+        f"stay as they are: {list_names(values)}; to set them too: ramet.torch.dropout(model, "
         f"also={patterns(missed)})"
     )
 
 
 def patterns(spots: Sequence[Spot]) -> list[str]:
-    """Return names that stand for all of these, one for all members of a list of modules."""
+    """Return patterns for all of these, one pattern for all modules of a list."""
     return list(dict.fromkeys(re.sub(r"(^|\.)\d+(?=\.)", r"\1*", spot.name) for spot in spots))
 
 
 def _compiles_anew(constants: Sequence[Spot]) -> str:
     return (
         f"a dropout probability that is a number is a constant to torch.compile, which compiles "
-        f"anew for each new value until it gives up and runs the model uncompiled: "
-        f"{listed([spot.name for spot in constants])}; ramet.torch.replace_dropout(model) makes "
-        f"those of torch.nn.Dropout tensors, and for others raise "
+        f"again for each new value until it gives up and runs the model uncompiled: "
+        f"{list_names([spot.name for spot in constants])}; ramet.torch.replace_dropout(model) "
+        f"makes those of torch.nn.Dropout tensors, and for others raise "
         f"torch._dynamo.config.recompile_limit"
     )
 
@@ -176,6 +179,6 @@ def _none_found(model: nn.Module, missed: Sequence[Spot]) -> StateError:
         else "bind an attribute, as in (module, 'p'), or a function"
     )
     return StateError(
-        f"dropout must be of a model that has layers with dropout, but this "
-        f"{type(unwrapped(model)).__name__} has none; {remedy}"
+        f"ramet.torch.dropout needs a model with dropout layers, but this "
+        f"{type(unwrap(model)).__name__} has none; {remedy}"
     )

@@ -1,6 +1,6 @@
-"""Optimizers as functions of tensors, for tasks whose members are mapped over.
+"""Optimizers as functions of tensors, for tasks that train several members at once.
 
-The rates are arguments: under ``torch.vmap`` each member has its own.
+Rates are arguments, so that under ``torch.vmap`` each member has its own.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Rate: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class SGD:
-    """Stochastic gradient descent with momentum, as ``torch.optim.SGD`` has it.
+    """Stochastic gradient descent with momentum, like ``torch.optim.SGD``.
 
     >>> params = {"w": torch.ones(1)}
     >>> optimizer = SGD()
@@ -27,6 +27,11 @@ class SGD:
     """
 
     def init(self, params: Mapping[str, torch.Tensor]) -> dict[str, Tensors]:
+        """Return the optimizer's state before the first step.
+
+        Args:
+            params: The parameters, by name.
+        """
         return {"momentum": {name: torch.zeros_like(param) for name, param in params.items()}}
 
     def update(
@@ -39,7 +44,16 @@ class SGD:
         momentum: Rate = 0.9,
         weight_decay: Rate = 0.0,
     ) -> tuple[Tensors, dict[str, Tensors]]:
-        """Return parameters after a step, and the optimizer's state after it."""
+        """Return the parameters and the optimizer's state after a step.
+
+        Args:
+            params: The parameters, by name.
+            slopes: Their gradients, by the same names.
+            state: What ``init`` or the last ``update`` returned.
+            lr: The learning rate.
+            momentum: How much of the last step is kept.
+            weight_decay: The factor of the L2 penalty.
+        """
         before = state["momentum"]
         after = {
             name: momentum * before[name] + slopes[name] + weight_decay * param
@@ -51,11 +65,17 @@ class SGD:
 
 @dataclass(frozen=True, slots=True)
 class AdamW:
-    """Adam with decoupled weight decay, as ``torch.optim.AdamW`` has it."""
+    """Adam with decoupled weight decay, like ``torch.optim.AdamW``."""
 
+    # Added to the denominator, against division by zero.
     eps: float = 1e-8
 
     def init(self, params: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        """Return the optimizer's state before the first step.
+
+        Args:
+            params: The parameters, by name.
+        """
         zeros = [{name: torch.zeros_like(param) for name, param in params.items()} for _ in "12"]
         return {"first": zeros[0], "second": zeros[1], "steps": torch.zeros(())}
 
@@ -70,7 +90,17 @@ class AdamW:
         beta1: Rate = 0.9,
         beta2: Rate = 0.999,
     ) -> tuple[Tensors, dict[str, Any]]:
-        """Return parameters after a step, and the optimizer's state after it."""
+        """Return the parameters and the optimizer's state after a step.
+
+        Args:
+            params: The parameters, by name.
+            slopes: Their gradients, by the same names.
+            state: What ``init`` or the last ``update`` returned.
+            lr: The learning rate.
+            weight_decay: How much parameters shrink in a step, relative to ``lr``.
+            beta1: How much of the mean of gradients is kept.
+            beta2: How much of the mean of squared gradients is kept.
+        """
         steps = state["steps"] + 1
         first = {n: beta1 * m + (1 - beta1) * slopes[n] for n, m in state["first"].items()}
         second = {n: beta2 * v + (1 - beta2) * slopes[n] ** 2 for n, v in state["second"].items()}

@@ -1,4 +1,4 @@
-"""Data loaders: their generators follow a member, and their workers end with its turn."""
+"""Data loaders as parts of a state. Their generators are saved, their workers end with a turn."""
 
 import gc
 import multiprocessing
@@ -18,18 +18,18 @@ from ramet.torch.parts import GeneratorPart, NumpyDraws
 from ramet.torch.tensors import Arrays
 from ramet.warned import warn_once
 
-# How far an iterator has come: in which pass over the data, and by how many batches.
+# The position of an iterator: its pass over the data, and how many batches it yielded.
 Mark: TypeAlias = tuple[object, int]
-# Where a loader, or a sampler, has the one that it takes indices from.
+# Attributes of loaders and samplers for the sampler that they take indices from.
 SOURCES = ("sampler", "batch_sampler")
-# In how many turns of a state iterators are looked for, which takes 0.05 s each time.
+# In how many turns of a state iterators are searched for. A search takes 0.05 s.
 TURNS_WATCHED = 3
-# The iterators of loaders in a state, whose workers were let go at a turn's end.
+# Iterators of loaders in a state that were dropped, with their workers, when a turn ended.
 LET_GO: WeakSet[Any] = WeakSet()
 
 
 class Loader:
-    """A loader's generators. Its place in the data is none of them: a turn begins it anew."""
+    """A loader's generators. Its position in the data is not saved: each turn starts over."""
 
     kind, may_refuse = "DataLoader", False
 
@@ -53,13 +53,13 @@ class Loader:
             part.restore(saved[name])
 
     def let_go_of_workers(self) -> None:
-        """Have workers that persist begin anew, because their draws are in no checkpoint."""
+        """Restart persistent workers, because a checkpoint cannot hold what they draw from."""
         if (iterator := getattr(self._loader, "_iterator", None)) is not None:
             LET_GO.add(iterator)
-            self._loader._iterator = None  # noqa: SLF001 - where PyTorch keeps those that persist
+            self._loader._iterator = None  # noqa: SLF001 - where PyTorch keeps persistent workers
 
     def _generators(self) -> dict[str, "GeneratorPart | NumpyDraws"]:
-        """Return the generators of the loader and its samplers, by where they are."""
+        """Return the generators of the loader and its samplers, by their paths."""
         found: dict[str, GeneratorPart | NumpyDraws] = {}
         for path, holder in _sources(self._loader):
             for name, value in vars(holder).items():
@@ -72,7 +72,7 @@ class Loader:
 
 
 def _sources(loader: object) -> Iterator[tuple[str, object]]:
-    """Yield a loader and its samplers, each once, with the path that leads to them."""
+    """Yield a loader and its samplers, each once, with their paths."""
     held, seen = [("", loader)], [loader]
     while held:
         path, holder = held.pop(0)
@@ -85,24 +85,24 @@ def _sources(loader: object) -> Iterator[tuple[str, object]]:
 
 
 class Watch:
-    """Finds iterators over loaders that go on from turn to turn.
+    """Finds iterators over loaders that continue from one turn to the next.
 
-    Many states train a single turn. Without workers nothing is looked for until a second begins.
+    Many states train only one turn. Unless there are workers, the search starts with the second.
     """
 
     def __init__(self) -> None:
         self._turns = 0
         self._marks = _marks_of_workers()
-        # The passes over the data that were unfinished when the last turn ended.
+        # Passes over the data that were unfinished when the last turn ended.
         self._unfinished: list[object] = []
 
     def begin_turn(self) -> None:
-        """Note where iterators stand behind the first turn of the state."""
+        """Note the positions of iterators after the first turn of the state."""
         if self._turns == 1:
             self._note(_marks())
 
     def end_turn(self) -> None:
-        """Refuse workers that outlive the turn, and name an iterator that it did not begin."""
+        """Refuse workers that outlive the turn, and warn of an iterator from an earlier turn."""
         self._turns += 1
         if self._turns > TURNS_WATCHED:
             return
@@ -121,18 +121,18 @@ class Watch:
         self._unfinished = [place for place in places if not _is_finished(place)]
 
     def _goes_on(self, place: object, before: "WeakKeyDictionary[Any, Mark]") -> bool:
-        """Say whether a pass over the data went on during the turn."""
+        """Say whether a pass over the data continued during the turn."""
         came_to = [mark for mark in self._marks.values() if mark[0] is place]
         return _is_finished(place) or any(mark not in before.values() for mark in came_to)
 
 
 def _marks_of_workers() -> "WeakKeyDictionary[Any, Mark]":
-    """Return how far the iterators have come, if there are any workers that one could have."""
+    """Return the positions of iterators if there are processes that could be workers."""
     return _marks() if multiprocessing.active_children() else WeakKeyDictionary()
 
 
 def _marks() -> "WeakKeyDictionary[Any, Mark]":
-    """Return how far the iterators have come."""
+    """Return the positions of iterators over loaders."""
     marks: WeakKeyDictionary[Any, Mark] = WeakKeyDictionary()
     for each in gc.get_objects():
         if issubclass(type(each), _BaseDataLoaderIter):
@@ -141,15 +141,15 @@ def _marks() -> "WeakKeyDictionary[Any, Mark]":
 
 
 def _is_finished(place: object) -> bool:
-    """Say whether a sampler's generator has yielded all that it had."""
+    """Say whether a sampler's generator is exhausted."""
     return getattr(place, "gi_frame", ...) is None
 
 
 def _outlives() -> StateError:
     return StateError(
-        "a loader's workers must end with the turn, because what they draw from is in no "
-        "checkpoint, but a DataLoader with persistent_workers=True has workers at the end of it; "
-        "hand it to the state, which ends them with each turn: ramet.torch.State(model, optimizer, "
+        "a loader's workers must end with the turn, because a checkpoint cannot hold what they "
+        "draw from, but a DataLoader with persistent_workers=True has workers at the end of it; "
+        "pass it to the state, which ends them with each turn: ramet.torch.State(model, optimizer, "
         "loader); or build it with persistent_workers=False; or, where a resumed run may differ, "
         "State(..., watch_loaders=False)"
     )
@@ -157,7 +157,7 @@ def _outlives() -> StateError:
 
 def _spans() -> str:
     return (
-        "an iterator over a DataLoader goes on from turn to turn, so that members share its "
-        "batches and a resumed run gets others; begin one in each turn: for turn in "
+        "an iterator over a DataLoader continues from turn to turn, so members share its "
+        "batches and a resumed run gets other batches; make one in each turn: for turn in "
         "session.turns(state): batches = iter(loader)"
     )

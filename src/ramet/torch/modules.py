@@ -1,4 +1,4 @@
-"""Modules, which are filled rather than replaced: whoever holds their parameters goes on."""
+"""Modules as parts of a state. They are restored in place: their parameters stay the same."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -10,19 +10,19 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from ramet.errors import StateError
 from ramet.state import Tree
 from ramet.torch.differences import names_differ, numbers_differ, refuse
-from ramet.torch.tensors import Arrays, borrowed, cloned, revived
+from ramet.torch.tensors import Arrays, borrow, clone, rebuild
 
-# The name of the module that torch.compile puts another around.
+# The name that torch.compile gives to the module inside its wrapper.
 COMPILED = "_orig_mod"
 
 
 class ModulePart:
-    """A module's parameters, buffers and extra state, named as if it were not wrapped."""
+    """A module's parameters, buffers and extra state, by the names that they have unwrapped."""
 
     kind = "Module"
 
     def __init__(self, module: torch.nn.Module, label: str) -> None:
-        self.module, self._label = unwrapped(module), label
+        self.module, self._label = unwrap(module), label
 
     @property
     def may_refuse(self) -> bool:
@@ -54,12 +54,12 @@ class ModulePart:
     def restore(self, saved: Tree) -> None:
         own, entries = self._own(), self._entries()
         loaded: Any = OrderedDict(
-            # What only fills a tensor needs no memory of its own.
-            (name, borrowed(value) if id(live) in own else revived(value, live, cloned))
+            # Copied into a tensor that exists, so it needs no memory of its own.
+            (name, borrow(value) if id(live) in own else rebuild(value, live, clone))
             for name, live in entries.items()
             for value in [saved[plain(name)]]
         )
-        # The versions of the modules that are here; without them some take it for an old file.
+        # The versions of these modules; without them some treat it as an old file.
         loaded._metadata = getattr(entries, "_metadata", None)  # noqa: SLF001 - where PyTorch looks
         self.module.load_state_dict(loaded)
 
@@ -72,21 +72,26 @@ class ModulePart:
 
 
 def load_model(model: torch.nn.Module, state: Tree) -> None:
-    """Put the weights of a state into a model: those of ``result.best.load()``, for instance."""
+    """Load the weights of a saved state into a model.
+
+    Args:
+        model: The model to change in place.
+        state: A tree that ``ramet.torch.State`` captured, such as ``result.best.load()``.
+    """
     weights = ModulePart(model, "model")
     saved = state.get("model") if isinstance(state, dict) else None
     if not isinstance(saved, dict):
         raise StateError(
-            "weights must come from a state that ramet.torch.State captured, but there is no "
-            "'model' in it"
+            "weights must come from a state that ramet.torch.State captured, but this one has no "
+            "'model'; pass result.best.load(), for instance"
         )
     refuse(list(weights.differences(saved)))
     with torch.no_grad():
         weights.restore(saved)
 
 
-def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
-    """Return the module that torch.compile or data parallelism was wrapped around."""
+def unwrap(module: torch.nn.Module) -> torch.nn.Module:
+    """Return the module inside wrappers of torch.compile and data parallelism."""
     while True:
         if isinstance(module, DataParallel | DistributedDataParallel):
             module = module.module
@@ -97,7 +102,7 @@ def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def plain(name: str) -> str:
-    """Return the name that a parameter has where nothing is compiled.
+    """Return the name of a parameter in a model that is not compiled.
 
     >>> plain("encoder._orig_mod.weight")
     'encoder.weight'

@@ -1,4 +1,4 @@
-"""Optimisers, whose memory is kept by the names of what they optimise."""
+"""Optimizers as parts of a state. What they remember is saved by the names of parameters."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from torch.optim import Optimizer
 
 from ramet.state import Tree
-from ramet.torch.differences import listed, names_differ, numbers_differ
-from ramet.torch.tensors import Arrays, borrowed, fits, revived
+from ramet.torch.differences import list_names, names_differ, numbers_differ
+from ramet.torch.tensors import Arrays, borrow, fits, rebuild
 
-# Of a parameter group: what names its members, in order.
+# Entries of a param group that list its parameters.
 MEMBERS = {"params", "param_names"}
-# How it computes, which is for the device that it is on to say.
+# Entries about how to compute, which depends on the device.
 OF_THE_MACHINE = {"capturable", "foreach", "fused", "differentiable"}
 
 
 class Memory:
-    """An optimiser's settings, and what it remembers of every parameter."""
+    """An optimizer's settings, and what it remembers of each parameter."""
 
     may_refuse = False
 
@@ -27,13 +27,13 @@ class Memory:
         self, optimizer: Optimizer, label: str, names: Callable[[], Mapping[int, str]]
     ) -> None:
         self.optimizer, self._label = optimizer, label
-        # By identity: the names that the modules of the state have for their parameters.
+        # The names of all parameters in the state, by identity.
         self._names = names
         self.kind = type(optimizer).__name__
 
     def capture(self, arrays: Arrays) -> Tree:
         params = self._params()
-        # Some remember things that are of no parameter, under names of their own.
+        # Some optimizers also remember values that belong to no parameter.
         remembered: dict[Any, Any] = self.optimizer.state
         return {
             "param_groups": [
@@ -56,7 +56,7 @@ class Memory:
                 if not isinstance(key, torch.Tensor)
             },
             "dtypes": {name: str(param.dtype) for name, param in params.items()},
-            # What no module of the state has is kept here.
+            # Parameters that no module of the state has.
             "loose": {
                 name: arrays.of(param, f"{self._label}.{name}")
                 for name, param in self._loose().items()
@@ -72,7 +72,7 @@ class Memory:
             what = f"{self._label}'s param group {nth}"
             yield from names_differ(what, there, here)
             if there != here and set(there) == set(here):
-                yield f"{what} has its members in another order, which was {listed(there)}"
+                yield f"{what} has its members in another order, which was {list_names(there)}"
         for name, param in self._loose().items():
             if name in saved["loose"]:
                 yield from numbers_differ(f"{self._label}'s {name}", saved["loose"][name], param)
@@ -82,21 +82,21 @@ class Memory:
             self._groups(), saved["param_groups"], self._members(), strict=True
         ):
             for key in [key for key in theirs if key not in MEMBERS | OF_THE_MACHINE]:
-                group[key] = revived(theirs[key], group.get(key), _settled)
+                group[key] = rebuild(theirs[key], group.get(key), _fill_setting)
             for name, param in zip(names, group["params"], strict=True):
                 home = _Home(param, group, saved["dtypes"][name])
                 self._remember(home, saved["state"].get(name))
         for key, part in saved["beside"].items():
-            self.optimizer.state[key] = revived(part, self.optimizer.state.get(key), _settled)
+            self.optimizer.state[key] = rebuild(part, self.optimizer.state.get(key), _fill_setting)
         for name, param in self._loose().items():
-            param.copy_(borrowed(saved["loose"][name]))
+            param.copy_(borrow(saved["loose"][name]))
 
     def _remember(self, home: "_Home", saved: Tree | None) -> None:
-        """Have the optimiser remember of a parameter what was saved, in the tensors it has."""
+        """Restore what the optimizer remembers of a parameter, into the tensors that it has."""
         live = self.optimizer.state.pop(home.param, {})
         if saved is not None:
             self.optimizer.state[home.param] = {
-                key: revived(part, live.get(key), partial(home.filled, key))
+                key: rebuild(part, live.get(key), partial(home.fill, key))
                 for key, part in saved.items()
             }
 
@@ -104,7 +104,7 @@ class Memory:
         return self.optimizer.param_groups
 
     def _members(self) -> list[list[str]]:
-        """Return each group's parameters by name, or by place where nobody has named them."""
+        """Return the names of each group's parameters; their places if they have no names."""
         names = self._names()
         return [
             [
@@ -130,29 +130,29 @@ def _settings(group: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in group.items() if key not in MEMBERS}
 
 
-def _settled(array: NDArray[Any], live: Any) -> torch.Tensor:
-    """Return a setting that is a tensor, in the one that is there if there is one."""
+def _fill_setting(array: NDArray[Any], live: Any) -> torch.Tensor:
+    """Return a saved setting as a tensor, the existing one if it fits."""
     if fits(live, array):
-        filled: torch.Tensor = live.copy_(borrowed(array))
+        filled: torch.Tensor = live.copy_(borrow(array))
         return filled
-    return borrowed(array).clone()
+    return borrow(array).clone()
 
 
 class _Home(NamedTuple):
-    """A parameter that something is remembered of."""
+    """A parameter that an optimizer remembers something of."""
 
     param: torch.Tensor
     group: dict[str, Any]
-    # Of the parameter that was saved.
+    # The dtype of the saved parameter.
     dtype: str
 
-    def filled(self, key: str, array: NDArray[Any], live: Any) -> torch.Tensor:
-        """Return what is remembered, in the tensor that is there if there is one."""
+    def fill(self, key: str, array: NDArray[Any], live: Any) -> torch.Tensor:
+        """Return a remembered value as a tensor, the existing one if it fits."""
         if fits(live, array):
-            return _settled(array, live)
-        tensor = borrowed(array)
+            return _fill_setting(array, live)
+        tensor = borrow(array)
         if key == "step" and not (self.group.get("capturable") or self.group.get("fused")):
-            return tensor.clone()  # Counted on the CPU, as PyTorch has it.
-        # What had the parameter's dtype gets that of the parameter here; the rest stays as it was.
+            return tensor.clone()  # PyTorch counts on the CPU.
+        # A value with the saved parameter's dtype gets the dtype of the parameter here.
         follows = str(tensor.dtype) == self.dtype and key != "step"
         return tensor.to(self.param.device, self.param.dtype if follows else None, copy=True)

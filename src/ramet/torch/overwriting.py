@@ -1,4 +1,4 @@
-"""What else sets an optimiser's settings: schedulers, and the loop itself."""
+"""Schedulers and loops that overwrite the settings of an optimizer."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from ramet.torch.places import GroupEntry
 from ramet.torch.schedules import BaseLr, all_of, peak_of
 from ramet.warned import warn_once
 
-# What schedulers cycle with cycle_momentum=True.
+# Entries that schedulers change with cycle_momentum=True.
 MOMENTUM = ("momentum", "betas")
-# The latest of each optimiser, because a loop may be called again for the same one.
+# The latest hook of each optimizer, because a loop may be called again with the same one.
 HOOKS: WeakKeyDictionary[Optimizer, RemovableHandle] = WeakKeyDictionary()
 
 
@@ -29,19 +29,19 @@ class Schedulers:
         }
 
     def foresee(self, name: str, entry: GroupEntry) -> str | None:
-        """Say what will overwrite a hyperparameter once training begins; None if nothing known."""
+        """Say what is going to overwrite a hyperparameter; None if nothing is known to."""
         is_known = any(isinstance(one, LRScheduler) for one in self._of(entry).values())
         return self._explain_known(name, entry) if is_known else None
 
     def explain(self, name: str, entries: Sequence[GroupEntry]) -> str:
-        """Say who overwrote a hyperparameter, and what to do."""
+        """Explain what overwrote a hyperparameter, and what to do."""
         known = [self._explain_known(name, entry) for entry in entries]
         if said := next((one for one in known if one is not None), None):
             return said
         if any(entry.key == "lr" for entry in entries):
             return (
-                f"the loop itself set it, or a scheduler that the state was not given; "
-                f"{_in_the_loop(name)}; {_hand_over(name)}"
+                f"the loop itself set it, or a scheduler that is not in the state; "
+                f"{_in_the_loop(name)}; {_pass_scheduler(name)}"
             )
         return (
             f"a scheduler, a restored optimizer or the loop itself set it; {_in_the_loop(name)}; "
@@ -49,14 +49,14 @@ class Schedulers:
         )
 
     def warn_of_others(self, place: BaseLr) -> None:
-        """Name the schedulers that a base is bound of or should be, but not both."""
+        """Warn of schedulers that are in the state or in base_lr, but not in both."""
         given, based = _ids(self._schedulers.values()), _ids(place.schedulers)
         missing = [type(one).__name__ for one in place.schedulers if id(one) not in given]
         if missing:
             warn_once(
                 f"a schedule must follow its member, but the base of {missing[0]} is bound and "
-                f"that scheduler is not in the state, so that its place in the schedule is not "
-                f"restored; hand it over: State(model, optimizer, scheduler)"
+                f"that scheduler is not in the state, so its position in the schedule is not "
+                f"restored; pass it to the state: State(model, optimizer, scheduler)"
             )
         beside = [
             f"{type(one).__name__} ({label})"
@@ -65,7 +65,7 @@ class Schedulers:
         ]
         if beside:
             warn_once(
-                f"base_lr sets the base of the schedulers that it is given, and that of "
+                f"base_lr sets the base of the schedulers that are passed to it, and that of "
                 f"{', '.join(beside)} for the same optimizer stays as it is; to set them all: "
                 f"ramet.torch.base_lr(scheduler, other)"
             )
@@ -96,14 +96,14 @@ class Schedulers:
 
 
 class FirstSteps:
-    """Calls a function before the next steps of each optimiser that is armed.
+    """Calls a function before the next two steps of each optimizer that is armed.
 
-    A loop that sets a rate does so before the first step, and most schedulers behind it.
+    A loop that sets a rate does so before its first step, and most schedulers after it.
     """
 
     def __init__(self, check: Callable[[str], object]) -> None:
         self._check = check
-        # By identity, the steps that are still to be checked.
+        # The steps that are still to be checked, by the identity of the optimizer.
         self._armed: dict[int, list[str]] = {}
         self._hooked: set[int] = set()
 
@@ -135,10 +135,10 @@ def _base(name: str) -> str:
     return f"{{{name!r}: ramet.torch.base_lr(scheduler)}}"
 
 
-def _hand_over(name: str) -> str:
+def _pass_scheduler(name: str) -> str:
     return (
-        f"hand a scheduler over and bind the base of its schedule: State(model, optimizer, "
-        f"scheduler, bind={_base(name)})"
+        f"pass the scheduler to the state and bind the base of its schedule: State(model, "
+        f"optimizer, scheduler, bind={_base(name)})"
     )
 
 

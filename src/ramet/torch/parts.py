@@ -1,4 +1,4 @@
-"""What a state is made of: parts that are captured, compared and put back one by one."""
+"""The parts of a state, which are captured, compared and restored one by one."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -8,32 +8,32 @@ import torch
 
 from ramet.state import State, Tree, adapt, generators
 from ramet.torch.differences import numbers_differ
-from ramet.torch.tensors import Arrays, borrowed, cloned, revived
+from ramet.torch.tensors import Arrays, borrow, clone, rebuild
 
 
 class Part(Protocol):
-    """One of the objects whose state follows a member."""
+    """One of the objects that follow a member."""
 
     @property
     def kind(self) -> str:
-        """What it is; what was saved of another kind does not fit."""
+        """The kind of object. A saved part of another kind does not fit."""
         ...
 
     @property
     def may_refuse(self) -> bool:
-        """Whether restoring runs code of the object's own, which may raise."""
+        """Whether restoring runs code of the object, which may raise."""
         ...
 
     def capture(self, arrays: Arrays) -> Tree:
-        """Return what it holds."""
+        """Return the state of the object as a tree."""
         ...
 
     def differences(self, saved: Tree) -> Iterator[str]:
-        """Say what of the saved does not fit."""
+        """Yield a sentence for each thing in a saved part that does not fit."""
         ...
 
     def restore(self, saved: Tree) -> None:
-        """Become what was saved, which fits."""
+        """Restore a saved part that fits."""
         ...
 
 
@@ -53,11 +53,11 @@ class Loadable:
         yield from ()
 
     def restore(self, saved: Tree) -> None:
-        self._thing.load_state_dict(revived(saved, self._thing.state_dict(), cloned))
+        self._thing.load_state_dict(rebuild(saved, self._thing.state_dict(), clone))
 
 
 class HasStateDict(Protocol):
-    """What PyTorch calls stateful."""
+    """An object with the two methods that PyTorch saves and loads by."""
 
     def state_dict(self) -> dict[str, object]: ...
 
@@ -65,7 +65,7 @@ class HasStateDict(Protocol):
 
 
 class Own:
-    """A dict, or whatever else captures and restores itself."""
+    """A dict, or another object that captures and restores itself."""
 
     may_refuse = True
 
@@ -84,7 +84,7 @@ class Own:
 
 
 class TensorPart:
-    """A lone tensor, a parameter perhaps that no module has."""
+    """A single tensor, such as a parameter outside of any module."""
 
     kind, may_refuse = "Tensor", False
 
@@ -98,11 +98,11 @@ class TensorPart:
         yield from numbers_differ(self._label, saved, self.tensor)
 
     def restore(self, saved: Tree) -> None:
-        self.tensor.copy_(borrowed(saved))
+        self.tensor.copy_(borrow(saved))
 
 
 class GeneratorPart:
-    """A generator of random numbers."""
+    """A generator of random numbers of PyTorch."""
 
     kind, may_refuse = "Generator", False
 
@@ -116,11 +116,11 @@ class GeneratorPart:
         yield from numbers_differ(self._label, saved, self._generator.get_state())
 
     def restore(self, saved: Tree) -> None:
-        self._generator.set_state(cloned(saved, None))
+        self._generator.set_state(clone(saved, None))
 
 
 class NumpyDraws:
-    """A generator of random numbers of NumPy's."""
+    """A generator of random numbers of NumPy."""
 
     kind, may_refuse = "numpy.Generator", False
 

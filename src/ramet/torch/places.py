@@ -1,4 +1,4 @@
-"""Where hyperparameters go: entries of parameter groups, attributes, functions."""
+"""Places where hyperparameters are set: entries of param groups, attributes, functions."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -18,16 +18,16 @@ class Slot(Protocol):
     """Where a hyperparameter takes effect."""
 
     def write(self, value: Value, /) -> None:
-        """Put a value there."""
+        """Set the value."""
         ...
 
     def read(self) -> Sequence[Any]:
-        """Return all values found there: more than one of several groups, none if none can be."""
+        """Return the values that are set: one for each group or object, none if unknown."""
         ...
 
 
 class GroupEntry:
-    """An entry of an optimiser's parameter groups, or a part of one, as in ``betas[0]``."""
+    """An entry of an optimizer's param groups, or one element of it, as in ``betas[0]``."""
 
     def __init__(self, optimizer: Optimizer, entry: str, group: int | None = None) -> None:
         self.optimizer, self.entry, self._group = optimizer, entry, group
@@ -47,10 +47,10 @@ class GroupEntry:
     def write(self, value: Value) -> None:
         for group in self._groups():
             if self._nth is None:
-                group[self.key] = written(group[self.key], value)
+                group[self.key] = overwrite(group[self.key], value)
             else:
                 parts = list(group[self.key])
-                parts[self._nth] = written(parts[self._nth], value)
+                parts[self._nth] = overwrite(parts[self._nth], value)
                 group[self.key] = type(group[self.key])(parts)
 
     def read(self) -> Sequence[Any]:
@@ -73,7 +73,7 @@ class GroupEntry:
 
 
 class Attributes:
-    """An attribute of one object, or of several alike."""
+    """The same attribute of one or more objects."""
 
     def __init__(self, holders: Sequence[object], name: str) -> None:
         self.holders, self._name = holders, name
@@ -87,14 +87,14 @@ class Attributes:
 
     def write(self, value: Value) -> None:
         for holder in self.holders:
-            setattr(holder, self._name, written(getattr(holder, self._name), value))
+            setattr(holder, self._name, overwrite(getattr(holder, self._name), value))
 
     def read(self) -> Sequence[Any]:
         return [getattr(holder, self._name) for holder in self.holders]
 
 
 class Setter:
-    """A function that is called with the value, and that nothing can be read back from."""
+    """A function that is called with the value. Nothing can be read back."""
 
     def __init__(self, function: Callable[[Any], object]) -> None:
         self._function = function
@@ -107,7 +107,7 @@ class Setter:
 
 
 class Several:
-    """Several places that take the same value."""
+    """Several places that get the same value."""
 
     def __init__(self, places: Sequence[Slot]) -> None:
         self.places = places
@@ -121,13 +121,13 @@ class Several:
 
 
 def each(place: Slot) -> Iterator[Slot]:
-    """Yield the places that a place is made of, or the place alone."""
+    """Yield the places that ``Several`` stands for, or the place itself."""
     for one in place.places if isinstance(place, Several) else [place]:
         yield from each(one) if isinstance(one, Several) else [one]
 
 
 def is_constant(place: Slot) -> bool:
-    """Say whether a place is a number in a module, which torch.compile takes for a constant."""
+    """Say whether a place is a number in a module, a constant to torch.compile."""
     return any(
         isinstance(holder, torch.nn.Module) and not isinstance(found, torch.Tensor)
         for one in each(place)
@@ -137,12 +137,18 @@ def is_constant(place: Slot) -> bool:
 
 
 def param_group(optimizer: Optimizer, entry: str, *, group: int | None = None) -> Slot:
-    """Return an entry of one param group, or of all, of any optimiser."""
+    """Return an entry of an optimizer's param groups, as a place to bind.
+
+    Args:
+        optimizer: The optimizer.
+        entry: The name of the entry, or one element of it, as in ``"betas[0]"``.
+        group: The number of the group; None for all groups.
+    """
     return GroupEntry(optimizer, entry, group)
 
 
 def entries_of(group: dict[str, Any]) -> list[str]:
-    """Return what hyperparameters can be bound to in a param group.
+    """Return the entries of a param group that a hyperparameter can be bound to.
 
     >>> entries_of({"params": [], "lr": 0.1, "betas": (0.9, 0.99), "foreach": None})
     ['lr', 'betas[0]', 'betas[1]']
@@ -157,18 +163,18 @@ def entries_of(group: dict[str, Any]) -> list[str]:
 
 
 def numbers_of(holder: object) -> dict[str, Any]:
-    """Return the public attributes of an object that are numbers, a module's buffers among them."""
+    """Return the public attributes of an object that are numbers, including buffers."""
     return {key: it for key, it in all_numbers_of(holder).items() if not key.startswith("_")}
 
 
 def all_numbers_of(holder: object) -> dict[str, Any]:
-    """Return the attributes of an object that are numbers, private ones too."""
+    """Return the attributes of an object that are numbers, including private ones."""
     attributes = {**vars(holder), **vars(holder).get("_buffers", {})}
     return {key: value for key, value in attributes.items() if _is_number(value)}
 
 
-def written(now: Any, value: Any) -> Any:
-    """Return a value to be put where another is, or the tensor there with that value in it."""
+def overwrite(now: Any, value: Any) -> Any:
+    """Return a value to replace another; if that is a tensor, fill it and return it."""
     if isinstance(now, torch.Tensor):
         with torch.no_grad():
             return now.fill_(value)

@@ -1,4 +1,4 @@
-"""Many members trained as one, their states stacked on the device."""
+"""A program that trains several members at once, with their states stacked on the device."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
 from ramet.errors import RametError, UsageError
-from ramet.mapping import MEASURED, Chunk, Chunks, SpaceArrays
+from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
 from ramet.state.tree import Tree
-from ramet.torch.task import (
+from ramet.torch.functions import (
     Functions,
     Tensors,
     Traced,
@@ -23,17 +23,17 @@ from ramet.torch.task import (
     check_step,
     draw,
     leaves,
-    mapped,
+    map_leaves,
     row,
     tensors,
 )
 
-# States, hyperparameters and what was drawn, each stacked.
+# States, hyperparameters and random numbers, each stacked.
 Members: TypeAlias = tuple[Tensors, Tensors, Tensors]
 
 
 class Program:
-    """Trains states stacked on a device: each tensor has one more axis, the first."""
+    """Trains stacked states: the first axis of each tensor is that of the members."""
 
     def __init__(
         self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, device: str
@@ -41,39 +41,41 @@ class Program:
         self._functions, self._numbers, self._device = functions, numbers, device
         self._traced = Traced(functions)
         self.chunks = Chunks(chunk, self.is_full)
-        # What every state must be like; drawn of any generator.
+        # Every state must have the structure of this one.
         self._like = begin(functions, np.random.default_rng(0))
         self.size = sum(leaf.nbytes for leaf in leaves(self._like))
 
-    def begun(self, turns: Sequence[Turn]) -> Tensors:
-        return self._stacked([begin(self._functions, turn.init_rng) for turn in turns])
+    def init(self, turns: Sequence[Turn]) -> Tensors:
+        return self._stack([begin(self._functions, turn.init_rng) for turn in turns])
 
-    def restored(self, trees: Sequence[Tree]) -> Tensors:
+    def restore(self, trees: Sequence[Tree]) -> Tensors:
         for tree in trees:
             check_same(self._like, tree)
-        return self._stacked(trees)
+        return self._stack(trees)
 
-    def taken(self, stacks: Sequence[Tensors], places: Sequence[int]) -> Tensors:
+    def gather(self, stacks: Sequence[Tensors], places: Sequence[int]) -> Tensors:
         if len(stacks) == 1 and list(places) == list(range(len(leaves(stacks[0])[0]))):
             return stacks[0]
         index = torch.tensor(places, device=self._device)
-        joined = stacks[0] if len(stacks) == 1 else mapped(lambda *each: torch.cat(each), *stacks)
-        return mapped(lambda tensor: tensor[index], joined)
+        joined = (
+            stacks[0] if len(stacks) == 1 else map_leaves(lambda *each: torch.cat(each), *stacks)
+        )
+        return map_leaves(lambda tensor: tensor[index], joined)
 
     @torch.no_grad()
-    def trained(
+    def train(
         self, states: Tensors, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Tensors, Sequence[Sequence[float]]]:
-        hparams = self._stacked([self._numbers.of(turn.hparams.peek()) for turn in turns])
+        hparams = self._stack([self._numbers.of(turn.hparams.peek()) for turn in turns])
         if not lanes.plain:
-            states, hparams = placed(states, lanes.filled), placed(hparams, lanes.filled)
+            states, hparams = select(states, lanes.filled), select(hparams, lanes.filled)
         scores = []
         for steps in stretches:
-            drawn = self._stacked([draw(self._functions, turn, steps) for turn in turns])
+            drawn = self._stack([draw(self._functions, turn, steps) for turn in turns])
             if not lanes.plain:
-                drawn = placed(drawn, lanes.filled)
+                drawn = select(drawn, lanes.filled)
             members = states, hparams, drawn
-            trial = functools.partial(self._trial, members, min(steps, MEASURED))
+            trial = functools.partial(self._trial, members, min(steps, TRIAL_STEPS))
             chunk = self.chunks.of(len(lanes.filled), trial)
             states, score = self.stretch(chunk, *members, steps)
             scores.append(score)
@@ -81,9 +83,9 @@ class Program:
         for turn in turns:
             self._traced.read_from(turn)
         rows = torch.stack(scores, dim=1).cpu().double()[lanes.of]
-        return self.taken([states], lanes.of), rows.tolist()
+        return self.gather([states], lanes.of), rows.tolist()
 
-    def captured(self, states: Tensors) -> list[Tree]:
+    def capture(self, states: Tensors) -> list[Tree]:
         whole = arrays(states)
         count = len(next(iter(leaves(whole))))
         return [row(whole, place) for place in range(count)]
@@ -95,14 +97,14 @@ class Program:
     def stretch(
         self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
     ) -> tuple[Tensors, torch.Tensor]:
-        """Train all members up to their next score, so many at once."""
+        """Train all members up to their next score, ``chunk`` of them at once."""
         try:
             return self._call(chunk, states, hparams, drawn, steps)
         except Exception as error:
             if not self.is_full(error):
                 raise
             trial = functools.partial(self._trial, (states, hparams, drawn), 1)
-            raise self.chunks.explained(error, chunk, trial) from error
+            raise self.chunks.explain(error, chunk, trial) from error
 
     def _call(
         self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
@@ -118,7 +120,7 @@ class Program:
     def _one_by_one(
         self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
     ) -> tuple[Tensors, torch.Tensor]:
-        """Train one member after the other, unmapped: mapping over one would only slow it down."""
+        """Train one member after the other, without torch.vmap, which would only slow it down."""
         each, scores = [], []
         for place in range(len(leaves(states)[0])):
             state, values, own = (row(part, place) for part in (states, hparams, drawn))
@@ -129,7 +131,7 @@ class Program:
             each.append(state)
             score = require_score(self._functions.evaluate(state))
             scores.append(torch.as_tensor(score, device=self._device))
-        return mapped(lambda *parts: torch.stack(parts), *each), one_each(torch.stack(scores))
+        return map_leaves(lambda *parts: torch.stack(parts), *each), one_each(torch.stack(scores))
 
     def _step(self, chunk: int, states: Tensors, hparams: Tensors, drawn: Tensors) -> Tensors:
         step = torch.vmap(self._traced.step, in_dims=(0, 0, 0), chunk_size=chunk)
@@ -138,7 +140,7 @@ class Program:
         except Exception as error:
             if self.is_full(error) or isinstance(error, RametError):
                 raise
-            raise self._explained(error, states, hparams, drawn) from error
+            raise self._explain(error, states, hparams, drawn) from error
 
     def _scores(self, chunk: int, states: Tensors) -> torch.Tensor:
         try:
@@ -154,10 +156,10 @@ class Program:
         return one_each(scores)
 
     def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
-        """Return what trains so many members a little, and forgets it."""
-        states, hparams, drawn = (mapped(lambda each: each[:chunk], part) for part in members)
-        # There must be room for what training leaves of all.
-        room = mapped(torch.clone, members[0])
+        """Return a function that trains ``chunk`` members for a few steps and drops the result."""
+        states, hparams, drawn = (map_leaves(lambda each: each[:chunk], part) for part in members)
+        # The new states of all members must fit into memory as well.
+        room = map_leaves(torch.clone, members[0])
 
         def train() -> object:
             _, scores = self._call(chunk, states, hparams, drawn, steps)
@@ -165,16 +167,16 @@ class Program:
 
         return train
 
-    def _stacked(self, trees: Sequence[Tree]) -> Tensors:
+    def _stack(self, trees: Sequence[Tree]) -> Tensors:
         on_host = [tensors(tree, "cpu") for tree in trees]
-        return mapped(lambda *each: torch.stack(each).to(self._device), *on_host)
+        return map_leaves(lambda *each: torch.stack(each).to(self._device), *on_host)
 
-    def _explained(
+    def _explain(
         self, error: Exception, states: Tensors, hparams: Tensors, drawn: Tensors
     ) -> Exception:
-        """Return what to say of a step that raised while it was mapped, and which values did it.
+        """Return an error that names the hyperparameters because of which mapping failed.
 
-        What would raise with one member alone is the task's own affair.
+        If the step raises for a single member too, return its own error.
         """
         if not self._is_mapped((), states, hparams, drawn):
             return error
@@ -182,16 +184,16 @@ class Program:
         what = f"hyperparameter {blamed} is" if blamed else "something in it is"
         return UsageError(
             f"a task's step must be one that torch.vmap can map over members, but {what} used as "
-            f"a value of Python's, or drawn: use torch.where instead of `if`, no .item(), and "
-            f"draw whatever is left to chance in draw(): {str(error).splitlines()[0]}"
+            f"a Python value, or random: use torch.where instead of `if`, no .item(), and draw "
+            f"all random numbers in draw(): {str(error).splitlines()[0]}"
         )
 
     def _is_mapped(
         self, names: Sequence[str], states: Tensors, hparams: Tensors, drawn: Tensors
     ) -> bool:
-        """Say whether the step can be mapped over these hyperparameters alone, or not mapped."""
+        """Say whether the step works mapped over only these hyperparameters, or not mapped."""
         first = row(hparams, 0)
-        state, drawn_first = mapped(torch.clone, row(states, 0)), row(drawn, 0)
+        state, drawn_first = map_leaves(torch.clone, row(states, 0)), row(drawn, 0)
 
         def step(values: Tensors) -> Tensors:
             return self._traced.step(state, {**first, **values}, drawn_first)
@@ -199,23 +201,23 @@ class Program:
         values = {name: hparams[name] for name in names}
         try:
             torch.vmap(step)(values) if names else step(values)
-        except Exception:  # noqa: BLE001 - whatever it is, it cannot
+        except Exception:  # noqa: BLE001 - any error means that it does not work
             return False
         return True
 
 
-def placed(stacked: Tensors, places: list[int]) -> Tensors:
-    """Return what is at these places of the first axis."""
-    return mapped(lambda each: each[places], stacked)
+def select(stacked: Tensors, places: list[int]) -> Tensors:
+    """Return the members at these places."""
+    return map_leaves(lambda each: each[places], stacked)
 
 
 def row_of_each(stacked: Tensors, nth: int) -> Tensors:
-    """Return what is at a place of the second axis, behind that of members."""
-    return mapped(lambda each: each[:, nth], stacked)
+    """Return one row of each member: its part at a place of the second axis."""
+    return map_leaves(lambda each: each[:, nth], stacked)
 
 
 def one_each(scores: torch.Tensor) -> torch.Tensor:
-    """Return scores, one a member, or refuse several."""
+    """Return scores, one for each member; refuse several for a member."""
     if scores.ndim > 1:
         raise UsageError(
             f"a task's evaluate must return one number, but it returned a tensor of shape "

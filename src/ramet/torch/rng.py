@@ -1,4 +1,4 @@
-"""The generators that everybody draws from: Python's, NumPy's and PyTorch's."""
+"""The default generators of Python, NumPy and PyTorch."""
 
 import random
 from collections.abc import Iterator
@@ -9,11 +9,14 @@ import torch
 
 from ramet.state import Tree
 from ramet.state.bit_generators import check_state
-from ramet.torch.tensors import Arrays, cloned
+from ramet.torch.tensors import Arrays, clone
 
 
 def seed(number: int) -> None:
-    """Seed the generators of Python, NumPy and PyTorch, on every device.
+    """Seed the default generators of Python, NumPy and PyTorch, on every device.
+
+    Args:
+        number: The seed, such as ``session.seed``.
 
     >>> seed(3)
     >>> drawn = random.random(), float(torch.rand(()))
@@ -22,12 +25,12 @@ def seed(number: int) -> None:
     True
     """
     random.seed(number)
-    np.random.seed(number % 2**32)  # noqa: NPY002 - the one that other people's code draws from
+    np.random.seed(number % 2**32)  # noqa: NPY002 - the generator that other code draws from
     torch.manual_seed(number)
 
 
 class Everybodys:
-    """The states of all of them, so that a member's draws go on wherever it is trained."""
+    """The states of all default generators, so that draws continue where a member's last ended."""
 
     kind, may_refuse = "rng", False
 
@@ -48,21 +51,21 @@ class Everybodys:
         try:
             _numpy_state(saved["numpy"])
         except (LookupError, TypeError, ValueError) as error:
-            yield f"the state of np.random is not whole: {error}"
+            yield f"the state of np.random is incomplete: {error}"
 
     def restore(self, saved: Tree) -> None:
         version, words, gauss = saved["python"]
         random.setstate((version, tuple(words.tolist()), gauss))
         np.random.set_state(_numpy_state(saved["numpy"]))  # noqa: NPY002 - as above
-        torch.set_rng_state(cloned(saved["torch"], None))
-        # Of the GPUs that there are here.
+        torch.set_rng_state(clone(saved["torch"], None))
+        # Of the GPUs of this machine; the saved ones may have been more.
         for device, state in zip(
             range(torch.cuda.device_count()), saved.get("cuda", ()), strict=False
         ):
-            torch.cuda.set_rng_state(cloned(state, None), device)
+            torch.cuda.set_rng_state(clone(state, None), device)
 
 
 def _numpy_state(saved: Tree) -> dict[str, Any]:
-    """Return the state of np.random; raise where it is not whole, because NumPy does not."""
+    """Return the state of np.random; raise if it is incomplete, because NumPy does not."""
     gauss = {"has_gauss": int(saved["has_gauss"]), "gauss": float(saved["gauss"])}
     return {**check_state(saved), **gauss}

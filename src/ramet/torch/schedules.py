@@ -1,4 +1,4 @@
-"""The base of a schedule as a hyperparameter: rates go on in proportion to it."""
+"""The base of a learning rate schedule as a hyperparameter."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,30 +7,34 @@ import torch
 from torch.optim import Optimizer
 
 from ramet.errors import StateError
-from ramet.torch.places import Slot, written
+from ramet.torch.places import Slot, overwrite
 
-# Of a parameter group: what goes up and down with the base, the present rate and a cycle's bounds.
+# Entries of a param group in proportion to the base: the current rate and a cycle's bounds.
 SCALED = ("lr", "max_lr", "min_lr")
 
 
 def base_lr(scheduler: object, *others: object) -> Slot:
-    """Return the base of a schedule; changing it scales the present rate, and the rest of it.
+    """Return the base of a schedule, as a place to bind.
 
-    It is the rate that the schedule begins with: the peak of a ``OneCycleLR`` is ``div_factor``
-    times that, 25 times unless it says otherwise, and a ``CyclicLR`` goes up from it. Others are
-    further schedulers that set the rate of the same optimiser, as a warm-up may be.
+    Changing the base scales the current learning rate and the rest of the schedule. The base is
+    the rate at the start of the schedule: the peak of a ``OneCycleLR`` is ``div_factor`` times
+    the base, 25 times by default, and a ``CyclicLR`` rises from it.
+
+    Args:
+        scheduler: The scheduler.
+        others: Further schedulers of the same optimizer, such as a warm-up.
     """
     return BaseLr([scheduler, *others])
 
 
 class BaseLr:
-    """The rate that a schedule starts from, which all of its rates are in proportion to."""
+    """The rate at the start of a schedule. All rates of the schedule are in proportion to it."""
 
     def __init__(self, schedulers: Sequence[Any]) -> None:
         self.schedulers, self.optimizer = schedulers, _optimizer_of(schedulers)
         for group in self.optimizer.param_groups:
-            # Those that only ever lower a rate, as on plateaus, do not say where it began.
-            group.setdefault("initial_lr", _copied(group["lr"]))
+            # Schedulers that only lower a rate, as on plateaus, do not record the first one.
+            group.setdefault("initial_lr", _copy(group["lr"]))
         if len(set(map(float, self.read()))) > 1:
             raise StateError(
                 f"base_lr must be the one base of all param groups, but the "
@@ -41,13 +45,13 @@ class BaseLr:
         for nth, (group, old) in enumerate(zip(self._groups(), self._bases(), strict=True)):
             if not (value > 0 and old > 0):
                 raise StateError(
-                    f"the base of a schedule must be above 0, or nothing is in proportion to it, "
-                    f"but it is {float(old)} and should become {value}"
+                    f"the base of a schedule must be above 0, because all rates are in proportion "
+                    f"to it, but it is {float(old)} and should become {value}"
                 )
             factor = value / float(old)
             for key in [key for key in SCALED if key in group]:
-                group[key] = written(group[key], float(group[key]) * factor)
-            group["initial_lr"] = written(group["initial_lr"], value)
+                group[key] = overwrite(group[key], float(group[key]) * factor)
+            group["initial_lr"] = overwrite(group["initial_lr"], value)
             for scheduler in self._each():
                 _rebase(scheduler, nth, base=value, factor=factor, present=group["lr"])
 
@@ -63,7 +67,7 @@ class BaseLr:
         return self.optimizer.param_groups
 
     def _each(self) -> Iterator[Any]:
-        """Yield every scheduler once, and those that it is made of."""
+        """Yield each scheduler once, including those inside others."""
         yield from {id(one): one for two in self.schedulers for one in all_of(two)}.values()
 
 
@@ -83,19 +87,19 @@ def _optimizer_of(schedulers: Sequence[Any]) -> Optimizer:
     return optimizer
 
 
-def _copied(value: Any) -> Any:
+def _copy(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def all_of(scheduler: Any) -> Iterator[Any]:
-    """Yield a scheduler and those that it is made of."""
+    """Yield a scheduler and those inside it."""
     yield scheduler
     for inner in getattr(scheduler, "_schedulers", ()):
         yield from all_of(inner)
 
 
 def peak_of(scheduler: Any) -> str | None:
-    """Say how far a schedule goes up from its base, if it does."""
+    """Say how far a schedule rises above its base; None if it does not."""
     group = scheduler.optimizer.param_groups[0]
     peaks = [group["max_lr"]] if "max_lr" in group else getattr(scheduler, "max_lrs", ())
     bases = getattr(scheduler, "base_lrs", ())
@@ -106,11 +110,11 @@ def peak_of(scheduler: Any) -> str | None:
 
 
 def _rebase(scheduler: Any, nth: int, *, base: float, factor: float, present: Any) -> None:
-    """Give one scheduler its new base in one group, and the rate that comes of it."""
+    """Set the new base of one scheduler in one group, and the current rate."""
     if hasattr(scheduler, "base_lrs"):
-        scheduler.base_lrs[nth] = written(scheduler.base_lrs[nth], base)
+        scheduler.base_lrs[nth] = overwrite(scheduler.base_lrs[nth], base)
     if hasattr(scheduler, "max_lrs"):
-        scheduler.max_lrs[nth] = written(scheduler.max_lrs[nth], scheduler.max_lrs[nth] * factor)
+        scheduler.max_lrs[nth] = overwrite(scheduler.max_lrs[nth], scheduler.max_lrs[nth] * factor)
     if hasattr(scheduler, "_last_lr"):
-        # Set and not scaled, because schedulers made of others share the list with one of them.
-        scheduler._last_lr[nth] = _copied(present)  # noqa: SLF001 - what get_last_lr() returns
+        # Set and not scaled, because a scheduler shares this list with one inside it.
+        scheduler._last_lr[nth] = _copy(present)  # noqa: SLF001 - what get_last_lr() returns

@@ -1,8 +1,8 @@
-"""All that trains a network as one state of a member."""
+"""The state of a member in PyTorch: a model, an optimizer and other parts."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from ramet.domains import Value
 from ramet.errors import HyperparameterOverwritten, StateError
 from ramet.state import State as Capturing
 from ramet.state import Tree, check_stayed, freeze
+from ramet.torch import mistakes
 from ramet.torch.binding import Binding
 from ramet.torch.compiling import RECOMPILATIONS
 from ramet.torch.differences import refuse
@@ -34,18 +35,24 @@ PARTS: dict[type, Callable[[Any, str], Part]] = {
 
 
 class State:
-    """A model, its optimiser and whatever else should follow a member, all changed in place.
+    """The model, the optimizer and all other parts that follow a member from turn to turn.
 
-    Others may be further modules and optimisers, schedulers, scalers, averaged models, loaders,
-    samplers and others with ``state_dict``, generators of PyTorch and NumPy, tensors, and dicts.
-    With ``rng`` the generators that Python, NumPy and PyTorch draw from by default are part of it,
-    and a loader with workers that outlive a turn is refused unless ``watch_loaders`` is False.
+    Parts are restored in place, so the training loop keeps using the same objects. A hyperparameter
+    with the name of an entry in all param groups, such as ``lr``, is set there.
 
-    A hyperparameter whose name is an entry of all param groups, like ``lr``, goes there. ``bind``
-    sends others elsewhere: to an entry (``"betas[0]"``), an attribute (``(module, "p")``), a
-    function, or one of ``dropout(model)``, ``base_lr(scheduler)`` and ``param_group(optimizer,
-    "lr", group=1)``; to None what the loop itself reads. An empty one binds nothing. Without an
-    optimizer, further parts come after None.
+    Args:
+        model: The module that is trained.
+        optimizer: Its optimizer, or None.
+        others: Further parts: modules, optimizers, schedulers, gradient scalers, data loaders,
+            samplers, generators of PyTorch or NumPy, tensors, dicts of arrays and numbers, and
+            other objects with ``state_dict`` and ``load_state_dict``.
+        bind: Where hyperparameters are set, by their names: an entry of the optimizer
+            (``"betas[0]"``), an attribute (``(module, "p")``), a function that is called with the
+            value, or what ``dropout(model)``, ``base_lr(scheduler)`` or ``param_group(optimizer,
+            "lr", group=1)`` returns. None leaves one to the loop. An empty dict binds none.
+        rng: Whether the default generators of Python, NumPy and PyTorch are part of the state.
+        watch_loaders: Whether a data loader with workers that outlive a turn is refused.
+        misnamed: Anything else is refused, with a message that says how parts are passed.
 
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = torch.optim.Adam(model.parameters())
@@ -63,11 +70,11 @@ class State:
         bind: Mapping[str, Any] | None = None,
         rng: bool = True,
         watch_loaders: bool = True,
+        **misnamed: Never,
     ) -> None:
-        _check(model, torch.nn.Module, "the first of a state must be a module")
-        if optimizer is not None:
-            law = "the second of a state must be the optimizer, or None"
-            _check(optimizer, Optimizer, law)
+        mistakes.refuse_keywords(misnamed)
+        mistakes.check_model(model)
+        mistakes.check_optimizer(optimizer)
         further = {f"others[{nth}]": other for nth, other in enumerate(others)}
         parts = {"model": model, "optimizer": optimizer, **further}
         if optimizer is None:
@@ -76,20 +83,25 @@ class State:
         self._parts = {label: self._part(part, label) for label, part in parts.items()}
         if rng:
             self._parts["rng"] = Everybodys()
-        optimizers = {key: one for key, one in further.items() if isinstance(one, Optimizer)}
+        self._optimizers = {key: one for key, one in parts.items() if isinstance(one, Optimizer)}
+        optimizers = {key: one for key, one in self._optimizers.items() if key in further}
         self._binding = Binding(optimizer, bind, optimizers)
+        # The parameters when the state was made, to notice if one is replaced later.
+        self._params = self._find_params()
+        mistakes.warn_of_strangers(self._optimizers, self._params)
         for base in self._binding.bases():
             self._schedulers.warn_of_others(base)
         self._first_steps = FirstSteps(self._check_step)
         self._hparams: Mapping[str, Value] = {}
         self._watch = Watch() if rng and watch_loaders else None
-        # The compiled functions that are known to have met PyTorch's limit.
-        self._uncompiled = RECOMPILATIONS.heard()
+        # How many compiled functions are known to have reached PyTorch's limit.
+        self._uncompiled = RECOMPILATIONS.count()
 
     def capture(self) -> Tree:
-        """Return all of it as a state tree, around the very memory of tensors on the CPU."""
+        """Return all parts as a state tree. Tensors on the CPU are not copied."""
         self._first_steps.disarm()
-        known, self._uncompiled = self._uncompiled, RECOMPILATIONS.heard()
+        mistakes.refuse_replaced(self._optimizers.values(), self._params, self._find_params())
+        known, self._uncompiled = self._uncompiled, RECOMPILATIONS.count()
         RECOMPILATIONS.warn(known, self._binding.constants())
         arrays = Arrays()
         kinds = {label: part.kind for label, part in self._parts.items()}
@@ -100,7 +112,7 @@ class State:
 
     @torch.no_grad()
     def restore(self, tree: Tree) -> None:
-        """Become what was captured, if all of it fits; or else stay as it is."""
+        """Restore what was captured. If any of it does not fit, nothing changes."""
         refuse(list(self._differences(tree)))
         may_refuse = {label: part for label, part in self._parts.items() if part.may_refuse}
         self._restore_or_undo(may_refuse, tree)
@@ -108,7 +120,7 @@ class State:
             self._parts[label].restore(tree[label])
 
     def apply(self, hparams: Mapping[str, Value]) -> None:
-        """Put the values where training uses them, at a turn's beginning."""
+        """Set the hyperparameters where training uses them, at the beginning of a turn."""
         self._begin_turn()
         self._first_steps.disarm()
         for name in self._binding.place(hparams):
@@ -118,16 +130,20 @@ class State:
         entries = (entry for name in hparams for entry in self._binding.entries(name))
         self._first_steps.arm(entry.optimizer for entry in entries)
 
-    def applied(self) -> Mapping[str, Value]:
-        """Return the values found there now; what cannot be read back counts as applied."""
-        return self._binding.applied()
+    def read_back(self) -> Mapping[str, Value]:
+        """Return the values that are set now. What cannot be read back counts as applied."""
+        return self._binding.read_back()
 
     def explain(self, name: str) -> str:
-        """Say who overwrites a hyperparameter, and what to do."""
+        """Explain what overwrites a hyperparameter, and what to do.
+
+        Args:
+            name: The hyperparameter.
+        """
         return self._schedulers.explain(name, self._binding.entries(name))
 
     def _begin_turn(self) -> None:
-        """Forget what loaders did between turns, and look at what they did in the first."""
+        """Restart the workers of loaders, and note which iterators over loaders there are."""
         for part in self._parts.values():
             if isinstance(part, Loader):
                 part.let_go_of_workers()
@@ -135,7 +151,7 @@ class State:
             self._watch.begin_turn()
 
     def _refuse_if_overwritten(self, name: str) -> None:
-        """Refuse what a scheduler will overwrite, before it has."""
+        """Refuse a hyperparameter that a scheduler is going to overwrite."""
         for entry in self._binding.entries(name):
             if foreseen := self._schedulers.foresee(name, entry):
                 raise HyperparameterOverwritten(
@@ -144,12 +160,13 @@ class State:
                 )
 
     def _check_step(self, when: str) -> None:
-        """Refuse what was overwritten, at a step of the optimizer rather than the turn's end."""
-        applied = self._binding.applied()
+        """Refuse an overwritten hyperparameter as early as a step of the optimizer."""
+        applied = self._binding.read_back()
         found = {name: applied[name] for name in applied if self._binding.entries(name)}
         check_stayed(found, self._hparams, when, self.explain)
 
     def _part(self, thing: Any, label: str) -> Part:
+        mistakes.check_other(thing, label)
         for kind, make in PARTS.items():
             if isinstance(thing, kind):
                 return make(thing, label)
@@ -164,34 +181,39 @@ class State:
         raise StateError(
             f"what follows a member must be a module, an optimizer, a generator, a tensor, a dict, "
             f"or have state_dict() and load_state_dict(), or capture() and restore(tree), but "
-            f"{label} is a {type(thing).__name__}"
+            f"{label} is a {type(thing).__name__}; leave out what training never changes"
         )
 
     def _names(self) -> dict[int, str]:
-        """Return the names of all parameters that are in the state, by identity."""
-        names: dict[int, str] = {}
+        """Return the names of all parameters in the state, by identity."""
+        return {key: name for key, (name, _) in self._find_params().items()}
+
+    def _find_params(self) -> dict[int, tuple[str, torch.Tensor]]:
+        """Return all parameters in the state with their names, by identity."""
+        named: dict[int, tuple[str, torch.Tensor]] = {}
         for label, part in self._parts.items():
             if isinstance(part, TensorPart):
-                names.setdefault(id(part.tensor), label)
+                named.setdefault(id(part.tensor), (label, part.tensor))
             elif isinstance(part, ModulePart):
                 for name, param in part.names():
-                    names.setdefault(id(param), name if label == "model" else f"{label}.{name}")
-        return names
+                    whole = name if label == "model" else f"{label}.{name}"
+                    named.setdefault(id(param), (whole, param))
+        return named
 
     def _differences(self, tree: Tree) -> Iterator[str]:
-        """Say what of a tree does not fit what is here."""
+        """Yield a sentence for each part of a tree that does not fit the state."""
         if not isinstance(tree, dict) or KINDS not in tree:
-            yield "it is not what ramet.torch.State captured"
+            yield "it was not captured by ramet.torch.State"
             return
         here = {label: part.kind for label, part in self._parts.items()}
         if tree[KINDS] != here:
-            yield f"there were {_listed(tree[KINDS])} and here are {_listed(here)}"
+            yield f"there were {_list_kinds(tree[KINDS])} and here are {_list_kinds(here)}"
             return
         for label, part in self._parts.items():
             yield from part.differences(tree[label])
 
     def _restore_or_undo(self, parts: Mapping[str, Part], tree: Tree) -> None:
-        """Restore parts whose own code may refuse; if one does, put them all back."""
+        """Restore parts with code of their own. If one raises, put all of them back."""
         before = {label: freeze(part.capture(Arrays())) for label, part in parts.items()}
         touched: list[str] = []
         for label, part in parts.items():
@@ -200,7 +222,7 @@ class State:
                 part.restore(tree[label])
             except Exception as error:
                 for each in touched:
-                    with contextlib.suppress(Exception):  # What it refused comes first.
+                    with contextlib.suppress(Exception):  # The first error is the one to report.
                         parts[each].restore(before[each])
                 raise StateError(
                     f"what is restored must be accepted by what is there, but {label}, a "
@@ -208,10 +230,5 @@ class State:
                 ) from error
 
 
-def _check(thing: object, kind: type, law: str) -> None:
-    if not isinstance(thing, kind):
-        raise StateError(f"{law}, but got a {type(thing).__name__}")
-
-
-def _listed(kinds: Mapping[str, str]) -> str:
+def _list_kinds(kinds: Mapping[str, str]) -> str:
     return ", ".join(f"{label}: {kind}" for label, kind in kinds.items())

@@ -1,4 +1,4 @@
-"""Tensors as NumPy arrays and back, in one memory wherever that is possible."""
+"""Tensors as NumPy arrays and back, in the same memory where possible."""
 
 import importlib
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ramet.errors import StateError
 from ramet.state.tree import LEAVES, Tree
 
-# How a saved array becomes a tensor, given what is at its place now.
+# Makes a tensor of a saved array, given the object that is at its place now.
 Revive: TypeAlias = Callable[[NDArray[Any], Any], torch.Tensor]
 
-# What NumPy has only with ml_dtypes, under the names that PyTorch gives them too.
+# Dtypes that NumPy has only with ml_dtypes, by the names that PyTorch uses too.
 EXTENDED = (
     "bfloat16",
     "float8_e4m3fn",
@@ -24,24 +24,24 @@ EXTENDED = (
     "float8_e5m2fnuz",
     "float8_e8m0fnu",
 )
-# Integers of as many bytes, as which such numbers change hands.
+# Integers of the same size, as which such numbers are exchanged.
 BITS: dict[int, tuple[torch.dtype, np.dtype[Any]]] = {
     1: (torch.uint8, np.dtype(np.uint8)),
     2: (torch.int16, np.dtype(np.int16)),
 }
-# Marks an array that never was a tensor, and is none when it comes back.
+# Marks an array that was no tensor, so that it is restored as an array.
 NUMPY = "ramet.numpy"
 
 
 def array_of(tensor: torch.Tensor, place: str) -> NDArray[Any]:
-    """Return a tensor's numbers, those of the CPU in the tensor's own memory."""
+    """Return a tensor's numbers. On the CPU the array shares the tensor's memory."""
     if problem := _problem(tensor):
         raise StateError(f"a state's tensors must be plain numbers, but {place} {problem}")
     name = str(tensor.dtype).removeprefix("torch.")
     if name in EXTENDED:
         bits, _ = BITS[tensor.dtype.itemsize]
         array: NDArray[Any] = tensor.detach().view(bits).numpy(force=True)
-        return array.view(extended(name))
+        return array.view(load_dtype(name))
     try:
         return tensor.numpy(force=True)
     except TypeError as error:
@@ -51,36 +51,36 @@ def array_of(tensor: torch.Tensor, place: str) -> NDArray[Any]:
         ) from None
 
 
-def borrowed(array: NDArray[Any]) -> torch.Tensor:
-    """Return a tensor in an array's memory, to read from and never to write on."""
+def borrow(array: NDArray[Any]) -> torch.Tensor:
+    """Return a tensor that shares an array's memory. It must not be written to."""
     if array.dtype.name not in EXTENDED:
-        return torch.as_tensor(_unlocked(array))
+        return torch.as_tensor(_unlock(array))
     _, bits = BITS[array.dtype.itemsize]
-    return torch.as_tensor(_unlocked(array.view(bits))).view(getattr(torch, array.dtype.name))
+    return torch.as_tensor(_unlock(array.view(bits))).view(getattr(torch, array.dtype.name))
 
 
-def cloned(array: NDArray[Any], live: Any) -> torch.Tensor:
-    """Return a tensor of its own memory, on the device and of the dtype of the one there now."""
-    tensor = borrowed(array)
+def clone(array: NDArray[Any], live: Any) -> torch.Tensor:
+    """Return a copy as a tensor, with the device and dtype of the current one."""
+    tensor = borrow(array)
     if isinstance(live, torch.Tensor):
         return tensor.to(live.device, live.dtype, copy=True)
     return tensor.clone()
 
 
 def fits(live: Any, array: NDArray[Any]) -> bool:
-    """Say whether an array's numbers can be written into what is there now."""
+    """Say whether an array's numbers can be written into the current object."""
     return isinstance(live, torch.Tensor) and tuple(live.shape) == array.shape
 
 
 class Arrays:
-    """One pass over what objects hold, as a tree; one tensor at several places is one array."""
+    """Converts values to trees. A tensor at several places becomes one array at all of them."""
 
     def __init__(self) -> None:
-        # Beside the tensors, whose memory others could have once they are gone.
+        # With the tensors, because their memory could be reused once they are gone.
         self._made: dict[object, tuple[torch.Tensor, NDArray[Any]]] = {}
 
     def of(self, value: Any, place: str) -> Tree:
-        """Return a value as part of a tree, or say at which place something is none."""
+        """Return a value as part of a tree; refuse what a tree cannot hold, by its place."""
         if isinstance(value, torch.Tensor):
             return self._array(value, place)
         if isinstance(value, np.ndarray):
@@ -108,8 +108,8 @@ class Arrays:
         return self._made[memory][1]
 
 
-def revived(saved: Tree, live: Any, revive: Revive) -> Any:
-    """Return what was saved, in containers of the kinds that are there now."""
+def rebuild(saved: Tree, live: Any, revive: Revive) -> Any:
+    """Return saved values in containers of the same kinds as the current ones."""
     if isinstance(saved, np.ndarray):
         is_number = isinstance(live, int | float) and saved.ndim == 0
         return saved.item() if is_number else revive(saved, live)
@@ -119,20 +119,20 @@ def revived(saved: Tree, live: Any, revive: Revive) -> Any:
         if NUMPY in saved:
             return np.array(saved[NUMPY])
         at = live if isinstance(live, dict) else {}
-        return _like(live, {key: revived(saved[key], at.get(key), revive) for key in saved})
+        return _like(live, {key: rebuild(saved[key], at.get(key), revive) for key in saved})
     if isinstance(saved, list | tuple):
         beside = list(live) if isinstance(live, list | tuple) else []
         beside += [None] * (len(saved) - len(beside))
         parts = [
-            revived(part, now, revive)
+            rebuild(part, now, revive)
             for part, now in zip(saved, beside[: len(saved)], strict=True)
         ]
         return (torch.Size if isinstance(live, torch.Size) else type(saved))(parts)
     return saved
 
 
-def extended(name: str) -> np.dtype[Any]:
-    """Return a dtype of ml_dtypes."""
+def load_dtype(name: str) -> np.dtype[Any]:
+    """Return a dtype of the package ml_dtypes."""
     try:
         dtype: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
     except (ImportError, AttributeError) as error:
@@ -144,7 +144,7 @@ def extended(name: str) -> np.dtype[Any]:
 
 
 def _like(live: Any, made: dict[Any, Any]) -> dict[Any, Any]:
-    """Return a dict as one of the same kind as another, a Counter for instance."""
+    """Return a dict as one of the current kind, such as a Counter."""
     if type(live) is dict or not isinstance(live, dict):
         return made
     same = copy(live)
@@ -154,9 +154,9 @@ def _like(live: Any, made: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _problem(tensor: torch.Tensor) -> str | None:
-    """Say why a tensor is more or less than its numbers, if it is."""
+    """Say why a tensor cannot be saved by its numbers; None if it can."""
     if torch.nn.parameter.is_lazy(tensor):
-        return "has no shape yet; call the model once before handing it over"
+        return "has no shape yet; call the model once before the state is made"
     if tensor.is_meta:
         return "is on the device 'meta', without numbers; move the model to a real one"
     if tensor.layout is not torch.strided or tensor.is_quantized:
@@ -167,7 +167,7 @@ def _problem(tensor: torch.Tensor) -> str | None:
 
 
 class _Unlocked:
-    """A read-only array's memory, which PyTorch warns of wherever it is called that."""
+    """Presents a read-only array as writable, because PyTorch warns of any that is not."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self._array = array
@@ -175,7 +175,7 @@ class _Unlocked:
         self.__array_interface__ = {**array.__array_interface__, "data": (pointer, False)}
 
 
-def _unlocked(array: NDArray[Any]) -> NDArray[Any]:
+def _unlock(array: NDArray[Any]) -> NDArray[Any]:
     if array.flags.writeable:
         return array
     return np.asarray(_Unlocked(array)) if array.size else array.copy()

@@ -32,19 +32,19 @@ class Program(Protocol[S]):
     # How many members it maps at once.
     chunks: Chunks
 
-    def begun(self, turns: Sequence[Turn]) -> S:
+    def init(self, turns: Sequence[Turn]) -> S:
         """Return the states of members that begin, from each turn's `init_rng`."""
         ...
 
-    def restored(self, trees: Sequence[Tree]) -> S:
+    def restore(self, trees: Sequence[Tree]) -> S:
         """Return saved states."""
         ...
 
-    def taken(self, stacks: Sequence[S], places: Sequence[int]) -> S:
+    def gather(self, stacks: Sequence[S], places: Sequence[int]) -> S:
         """Return the states at places of the stacks, counted through from the first to the last."""
         ...
 
-    def trained(
+    def train(
         self, states: S, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[S, Sequence[Sequence[float]]]:
         """Return states after a turn, and each member's scores: one a stretch.
@@ -54,7 +54,7 @@ class Program(Protocol[S]):
         """
         ...
 
-    def captured(self, states: S) -> Sequence[Tree]:
+    def capture(self, states: S) -> Sequence[Tree]:
         """Return what is to be saved of each state."""
         ...
 
@@ -154,9 +154,9 @@ class _Device(Generic[S]):
         stacks = [] if self._states is None else [self._states]
         with self._room(len(turns)):
             if fresh:
-                stacks.append(self._program.begun(fresh))
+                stacks.append(self._program.init(fresh))
             if saved:
-                stacks.append(self._program.restored([tree for _, tree in saved]))
+                stacks.append(self._program.restore([tree for _, tree in saved]))
         others = {
             turn: place
             for place, turn in enumerate((*fresh, *(turn for turn, _ in saved)), len(self._kept))
@@ -167,7 +167,7 @@ class _Device(Generic[S]):
             held = {turn: places[kept] for turn in there if (kept := turn.checkpoint) in places}
             wanted = [(held | others)[turn] for turn in there]
             with self._room(len(wanted)):
-                self._states = self._program.taken(stacks, wanted)
+                self._states = self._program.gather(stacks, wanted)
             self._kept = [None] * len(wanted)
         return there, lost
 
@@ -177,9 +177,9 @@ class _Device(Generic[S]):
         """Train what was loaded; return the scores, and what is to be saved."""
         with self._room(len(turns)):
             loaded = cast(S, self._states)
-            states, scores = self._program.trained(loaded, turns, stretches, lanes)
+            states, scores = self._program.train(loaded, turns, stretches, lanes)
             self._states = states
-            return scores, self._program.captured(states)
+            return scores, self._program.capture(states)
 
     def hold(self, kept: Sequence[Checkpoint | None]) -> None:
         """Remember what the states were kept as, each at its place."""

@@ -1,0 +1,197 @@
+"""The likeliest mistakes are answered with the line that works, before anything is trained."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import StepLR
+
+import ramet
+from ramet.errors import StateError, StateWarning
+from ramet.torch import State
+from tests.torch.training import Net, sgd
+
+RIGHT = "state = ramet.torch.State(model=model, optimizer=optimizer)"
+SPACE = ramet.Space(lr=ramet.LogUniform(0.01, 0.1))
+
+
+def run_with(make_state: Callable[[nn.Module, torch.optim.Optimizer], Any]) -> None:
+    """Run a training function that loops over the turns of such a state."""
+
+    def train(session: ramet.Session) -> None:
+        model = nn.Linear(2, 1)
+        state = make_state(model, torch.optim.SGD(model.parameters(), lr=0.1))
+        for _ in session.turns(state):
+            raise AssertionError("a turn was trained")
+
+    ramet.run(train, SPACE, ramet.RandomSearch(population=1, turn_steps=1), steps=1, mode="max")
+
+
+@pytest.mark.parametrize(
+    ("make_state", "found"),
+    [
+        (lambda model, _: model, "but got a Linear; "),
+        (lambda _, optimizer: optimizer, "but got a SGD; "),
+        (lambda model, optimizer: (model, optimizer), "but state[0] is a Linear; "),
+        (lambda model, _: {"step": 0, "model": model}, "but state['model'] is a Linear; "),
+        (lambda _, optimizer: {"optimizer": optimizer}, "but state['optimizer'] is a SGD; "),
+        (lambda model, _: model.state_dict(), "but state['weight'] is a Tensor; "),
+        (
+            lambda model, _: {"model": model.state_dict()},
+            "but state['model']['weight'] is a Tensor; ",
+        ),
+        (lambda _, optimizer: optimizer.state_dict(), "got a dict; pass the optimizer itself"),
+        (lambda model, _: list(model.parameters()), "but state[0] is a Parameter; "),
+        (lambda model, _: ramet.Bound({"model": model}), "but state['model'] is a Linear; "),
+    ],
+)
+def test_objects_of_pytorch_in_place_of_a_state_are_answered_with_the_line_that_works(
+    make_state: Callable[[nn.Module, torch.optim.Optimizer], Any], found: str
+) -> None:
+    with pytest.raises(StateError) as error:
+        run_with(make_state)
+
+    assert found in str(error.value)
+    assert RIGHT in str(error.value)
+
+
+def test_the_line_that_works_works() -> None:
+    def train(session: ramet.Session) -> None:
+        model = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        state = ramet.torch.State(model=model, optimizer=optimizer)
+        for turn in session.turns(state):
+            for _ in turn:
+                loss = model(torch.ones(1, 2)).square().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if turn.evaluation_due:
+                    turn.report(-loss.item())
+
+    run = ramet.run(
+        train, SPACE, ramet.RandomSearch(population=2, turn_steps=2), steps=4, mode="max"
+    )
+
+    assert run.best.score < 0
+
+
+def test_a_scheduler_alone_is_answered_with_its_place_in_a_state() -> None:
+    with pytest.raises(StateError, match=r"write state = .*State\(model, optimizer, scheduler\)"):
+        run_with(lambda _, optimizer: StepLR(optimizer, 1))
+
+
+def test_a_tensor_that_a_dict_gets_during_the_turn_is_answered_too() -> None:
+    state = {"w": 0.0}
+    state["w"] = torch.zeros(2)  # type: ignore[assignment]  # the mistake
+
+    with pytest.raises(StateError) as error:
+        ramet.state.freeze(state)
+
+    assert "state['w'] is of type Tensor; " in str(error.value)
+    assert RIGHT in str(error.value)
+
+
+def test_objects_of_a_framework_are_recognised_without_importing_it() -> None:
+    # In a process of its own, because tests have imported PyTorch.
+    code = (
+        "import sys, ramet.state\n"
+        "Module = type('Module', (), {'__module__': 'torch.nn.modules.module'})\n"
+        "try:\n    ramet.state.adapt({'model': type('Net', (Module,), {})()})\n"
+        "except ramet.errors.StateError as error:\n    print(error)\n"
+        "print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert RIGHT in said.stdout
+    assert said.stdout.endswith("False\n")
+
+
+def parts() -> tuple[Net, torch.optim.Optimizer]:
+    model = Net()
+    return model, sgd(model.parameters())
+
+
+MODEL, OPTIMIZER = parts()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found", "remedy"),
+    [
+        ([OPTIMIZER], "first part .* but got a SGD", RIGHT),
+        ([OPTIMIZER, MODEL], "first part .* but got a SGD", RIGHT),
+        ([{"model": MODEL}], "first part .* but got a dict", RIGHT),
+        ([MODEL.state_dict()], "first part .* but got a OrderedDict", RIGHT),
+        ([MODEL, OPTIMIZER.state_dict()], "second part .* but got a dict", RIGHT),
+        ([MODEL, MODEL], "second part .* but got a Net", "State(model, None, other)"),
+        (
+            [MODEL, StepLR(OPTIMIZER, 1)],
+            "second part .* but got a StepLR",
+            "State(model, optimizer, scheduler)",
+        ),
+        ([MODEL, [OPTIMIZER]], "second part .* but got a list", "State(model, first, second)"),
+        (
+            [MODEL, OPTIMIZER, {"schedule": StepLR(OPTIMIZER, 1)}],
+            r"others\[0\]\['schedule'\] is a StepLR inside a dict",
+            "State(model, optimizer, scheduler)",
+        ),
+        (
+            [MODEL, OPTIMIZER, [torch.zeros(2)]],
+            r"others\[0\]\[0\] is a Tensor inside a list",
+            "State(model, optimizer, other)",
+        ),
+        ([MODEL, OPTIMIZER, 3], r"others\[0\] is a int", "leave out what training never changes"),
+    ],
+)
+def test_parts_in_the_wrong_place_are_answered_with_the_right_one(
+    arguments: list[Any], found: str, remedy: str
+) -> None:
+    with pytest.raises(StateError, match=found) as error:
+        State(*arguments)
+
+    assert remedy in str(error.value)
+
+
+def test_a_part_with_a_keyword_is_answered_with_its_place() -> None:
+    model, optimizer = parts()
+
+    with pytest.raises(StateError, match=r"got \['scheduler'\]; pass .* without a keyword"):
+        State(model, optimizer, scheduler=StepLR(optimizer, 1))  # type: ignore[arg-type]  # the mistake
+
+
+def test_an_optimizer_of_another_model_is_named() -> None:
+    _, optimizer = parts()
+
+    with pytest.warns(StateWarning, match=r"SGD \(optimizer\) trains 6 that none .* in no optim"):
+        State(Net(), optimizer)
+
+
+def test_a_part_of_a_model_that_is_trained_beside_another_tensor_is_no_mistake() -> None:
+    model, latent = Net(), torch.zeros(3, requires_grad=True)
+
+    State(model, torch.optim.SGD([*model.head.parameters(), latent], lr=0.1))
+
+
+def test_a_parameter_that_was_replaced_while_its_optimizer_trains_the_old_one_is_named() -> None:
+    model, optimizer = parts()
+    state = State(model, optimizer)
+    state.capture()
+    model.head.weight = nn.Parameter(torch.zeros(1, 8))
+
+    with pytest.raises(StateError, match=r"but \['head\.weight'\] were replaced .*copy_\(values\)"):
+        state.capture()
+
+
+def test_a_parameter_that_was_replaced_in_its_optimizer_too_is_no_mistake() -> None:
+    model, optimizer = parts()
+    state = State(model, optimizer)
+    old, new = model.head.weight, nn.Parameter(torch.zeros(1, 8))
+    model.head.weight = new
+    for group in optimizer.param_groups:
+        group["params"] = [new if one is old else one for one in group["params"]]
+
+    assert state.capture()["model"]["head.weight"].sum() == 0
