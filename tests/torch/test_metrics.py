@@ -7,7 +7,7 @@ import torch
 
 import ramet
 import ramet.torch
-from ramet.engine.run.metrics import Metrics, held
+from ramet.engine.run.metrics import Metrics, hold_value
 from ramet.errors import MetricError
 from tests.engine.loops import pbt
 
@@ -92,8 +92,8 @@ def test_several_numbers_on_a_device_are_refused_without_waiting() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64, torch.bool])
 def test_tensors_of_any_kind_are_numbers(dtype: torch.dtype) -> None:
-    assert held("loss", torch.ones(1, 1, dtype=dtype)) == 1.0
+    assert hold_value("loss", torch.ones(1, 1, dtype=dtype)) == 1.0
 
 
 def test_a_tensor_of_nan_is_nan() -> None:
-    assert math.isnan(held("loss", torch.tensor(float("nan"))))
+    assert math.isnan(hold_value("loss", torch.tensor(float("nan"))))
