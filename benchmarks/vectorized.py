@@ -105,9 +105,8 @@ def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float
             steps=turn_steps * (WARM + rounds),
             mode="max",
             seed=0,
-            store=Path(folder) / "runs.db",
-            durability="process",
-            progress=False,
+            store=ramet.Storage(Path(folder) / "runs.db", durability="process"),
+            engine=ramet.Inline(progress=False),
             **settings,
         )
     ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
@@ -124,7 +123,7 @@ def measured(framework: str, net: str, members: int) -> dict[str, Any]:
 
     def together() -> None:
         timed = Timed(task(framework, net))
-        vectorized, began, ended = rate(timed, shape, members, engine="vectorized")
+        vectorized, began, ended = rate(timed, shape, members, engine=ramet.Vectorized())
         rates.append(vectorized)
         inside = sum(end - begin for begin, end in timed.spans if begin >= began)
         shares.append(1 - inside / (ended - began))

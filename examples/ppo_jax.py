@@ -195,8 +195,8 @@ if __name__ == "__main__":
         steps=args.updates,
         mode="max",
         seed=args.seed,
-        workers=args.workers or 0,
-        engine="vectorized" if args.workers is None else None,
+        workers=args.workers,
+        engine=ramet.Vectorized() if args.workers is None else None,
         store=args.store,
         name="ppo_jax",
     )

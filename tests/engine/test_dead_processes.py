@@ -34,7 +34,8 @@ def train(session):
         turn.report(task.evaluate(state))
 
 ramet.run(train, SPACE, pbt(population=5, synchronous=True), steps=16, mode="max", seed=0,
-          store=sys.argv[1], workers=int(sys.argv[2]), lease_ttl_s=3600.0)
+          store=sys.argv[1],
+          engine=ramet.Processes(int(sys.argv[2]), failures=ramet.Failures(lease_ttl_s=3600.0)))
 """
 
 

@@ -208,14 +208,13 @@ def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
 def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> None:
     clock = FakeClock()
     run = ramet.open(
-        MemoryStore(clock),
-        blobs=MemoryBlobs(),
+        ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs()),
         space=SPACE,
         strategy=pbt(),
         steps=8,
         mode="max",
         seed=0,
-        lease_ttl_s=30.0,
+        failures=ramet.Failures(lease_ttl_s=30.0),
         clock=clock,
     )
     turns = []

@@ -35,7 +35,7 @@ STRATEGIES = {
 
 def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
     task = settings.pop("task", None) or ramet.jax.Task(Bowl(), chunk=settings.pop("chunk", 4))
-    defaults: dict[str, Any] = {"steps": 64, "mode": "max", "seed": 0, "engine": "vectorized"}
+    defaults: dict[str, Any] = {"steps": 64, "mode": "max", "seed": 0, "engine": ramet.Vectorized()}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
 
 
@@ -80,7 +80,7 @@ def test_exploring_and_copying_compile_nothing() -> None:
 
 def test_a_choice_of_whole_and_real_numbers_compiles_nothing_either() -> None:
     space = ramet.Space(lr=ramet.Choice([0, 0.1, 0.2]), decay=ramet.Choice([0, 0.5]))
-    for engine in ("vectorized", None):
+    for engine in (ramet.Vectorized(), None):
         functions = Bowl()
         task = ramet.jax.Task(functions, chunk=6)
         strategy = pbt(synchronous=True, explore=ramet.Resample(probability=1.0))
@@ -100,7 +100,11 @@ def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
     task, strategy = ramet.jax.Task(Bowl()), STRATEGIES["synchronous"]
     results = []
     for chunk in (2, 6):
-        place: dict[str, Any] = {"task": task, "store": tmp_path / f"{chunk}.db", "extend": True}
+        place: dict[str, Any] = {
+            "task": task,
+            "store": tmp_path / f"{chunk}.db",
+            "existing": "extend",
+        }
         monkeypatch.setattr("ramet.mapping.fastest", lambda *_: 2)
         together(strategy, steps=16, **place)
         monkeypatch.setattr("ramet.mapping.fastest", lambda *_, chunk=chunk: chunk)
@@ -123,14 +127,14 @@ def test_a_run_that_was_cut_off_within_a_round_goes_on_to_the_bit(
     assert canonical(result.events) == canonical(together(strategy, chunk=chunk, steps=24).events)
 
 
-@pytest.mark.parametrize("engines", [("vectorized", None), (None, "vectorized")])
+@pytest.mark.parametrize("engines", [(ramet.Vectorized(), None), (None, ramet.Vectorized())])
 def test_a_run_goes_on_in_the_other_engine(engines: tuple[Any, Any], tmp_path: Path) -> None:
     strategy = STRATEGIES["synchronous"]
     whole = together(strategy)
     place: dict[str, Any] = {"store": tmp_path / "runs.db"}
     first, second = engines
     together(strategy, engine=first, steps=32, **place)
-    result = together(strategy, engine=second, extend=True, **place)
+    result = together(strategy, engine=second, existing="extend", **place)
     assert result.population.done
     assert findings_in(tmp_path / "runs.db") == []
     before = scores(whole.events)[: 6 * 16]
@@ -156,7 +160,7 @@ class Paired(Bowl):
         return super().evaluate(state[0])
 
 
-@pytest.mark.parametrize("engine", [None, "vectorized"])
+@pytest.mark.parametrize("engine", [None, ramet.Vectorized()])
 def test_the_best_state_comes_back_as_the_pytree_that_it_was(engine: Any) -> None:
     task = ramet.jax.Task(Paired(), chunk=4)
     result = together(pbt(), task=task, engine=engine)
@@ -175,7 +179,7 @@ def test_a_hyperparameter_that_no_function_reads_is_said(caplog: pytest.LogCaptu
         def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
             return super().step(state, {"lr": hparams["lr"], "decay": 0.0}, steps, key)
 
-    for engine in ("vectorized", None):
+    for engine in (ramet.Vectorized(), None):
         caplog.clear()
         task = ramet.jax.Task(Ignores(), chunk=4)
         together(STRATEGIES["random"], task=task, engine=engine, name=str(engine))
@@ -198,7 +202,7 @@ def test_a_hyperparameter_that_no_function_reads_is_said(caplog: pytest.LogCaptu
         (lambda h: {1: 1.0, 2: 2.0, 3: 3.0}[h["n"]], "n"),
     ],
 )
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_what_cannot_be_traced_is_named(use: Callable[[Any], Any], name: str, engine: Any) -> None:
     class Untraceable(Bowl):
         def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
@@ -211,7 +215,7 @@ def test_what_cannot_be_traced_is_named(use: Callable[[Any], Any], name: str, en
         ramet.run(task, space, STRATEGIES["random"], steps=8, mode="max", seed=0, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_what_would_raise_with_plain_numbers_too_is_raised_as_it_is(engine: Any) -> None:
     class Wrong(Bowl):
         def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
@@ -222,7 +226,7 @@ def test_what_would_raise_with_plain_numbers_too_is_raised_as_it_is(engine: Any)
         together(STRATEGIES["random"], task=task, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_a_step_that_returns_nothing_is_refused(engine: Any) -> None:
     class Forgets(Bowl):
         def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
@@ -261,7 +265,7 @@ def test_what_optax_holds_is_the_tasks_own_in_both_engines() -> None:
     task = ramet.jax.Task(Injected(), chunk=4)
     by_engine = [
         ramet.run(task, space, STRATEGIES["random"], steps=8, mode="max", seed=0, engine=engine)
-        for engine in ("vectorized", None)
+        for engine in (ramet.Vectorized(), None)
     ]
     assert scores(by_engine[0].events) == pytest.approx(scores(by_engine[1].events), rel=1e-5)
 
@@ -275,7 +279,7 @@ def test_a_hyperparameter_that_is_no_number_is_named() -> None:
             STRATEGIES["random"],
             steps=8,
             mode="max",
-            engine="vectorized",
+            engine=ramet.Vectorized(),
         )
 
 
@@ -313,7 +317,8 @@ strategy = pbt(synchronous=True, evaluate_every=2)
 for shard in (True, False):
     for chunk in (1, 2, "auto"):
         task = ramet.jax.Task(Bowl(), chunk=chunk, shard=shard)
-        result = ramet.run(task, SPACE, strategy, steps=64, mode="max", seed=0, engine="vectorized")
+        settings = {"steps": 64, "mode": "max", "seed": 0, "engine": ramet.Vectorized()}
+        result = ramet.run(task, SPACE, strategy, **settings)
         print(f"{result.best.score:.4f}", result.population.copies)
 """
 
@@ -377,7 +382,7 @@ def test_what_is_no_hyperparameters_fault_is_not_blamed_on_one() -> None:
         together(STRATEGIES["random"], task=task)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 @pytest.mark.parametrize(
     ("changed", "law"),
     [
@@ -398,7 +403,7 @@ def test_a_step_that_makes_another_kind_of_state_is_refused(
         together(STRATEGIES["random"], task=ramet.jax.Task(Changes(), chunk=4), engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_code_in_a_state_is_refused_with_what_to_do(engine: Any) -> None:
     class Model(Bowl):
         def init(self, key: Any) -> Any:
@@ -426,6 +431,6 @@ def test_keys_in_a_state_follow_their_member_through_a_file(impl: str, tmp_path:
     store = tmp_path / "runs.db"
     together(STRATEGIES["synchronous"], task=task, steps=8, store=store)
     again = together(
-        STRATEGIES["synchronous"], task=task, steps=16, extend=True, engine=None, store=store
+        STRATEGIES["synchronous"], task=task, steps=16, existing="extend", engine=None, store=store
     )
     assert scores(again.events)[:24] == pytest.approx(scores(whole.events)[:24], rel=1e-4)

@@ -70,7 +70,7 @@ def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
     if task is None:
         optimizer = settings.pop("optimizer", ramet.torch.SGD())
         task = ramet.torch.Task(Fit(optimizer), chunk=settings.pop("chunk", 4), device="cpu")
-    defaults: dict[str, Any] = {"steps": 32, "mode": "max", "seed": 0, "engine": "vectorized"}
+    defaults: dict[str, Any] = {"steps": 32, "mode": "max", "seed": 0, "engine": ramet.Vectorized()}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
 
 
@@ -96,7 +96,11 @@ def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
     task, strategy = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu"), STRATEGIES["pbt"]
     results = []
     for chunk in (2, 6):
-        place: dict[str, Any] = {"task": task, "store": tmp_path / f"{chunk}.db", "extend": True}
+        place: dict[str, Any] = {
+            "task": task,
+            "store": tmp_path / f"{chunk}.db",
+            "existing": "extend",
+        }
         monkeypatch.setattr("ramet.mapping.fastest", lambda *_: 2)
         together(strategy, steps=16, **place)
         monkeypatch.setattr("ramet.mapping.fastest", lambda *_, chunk=chunk: chunk)
@@ -125,12 +129,12 @@ def test_how_many_are_mapped_at_once_changes_nothing(chunk: Any) -> None:
     assert decisions(some) == decisions(all_)
 
 
-@pytest.mark.parametrize("engines", [("vectorized", None), (None, "vectorized")])
+@pytest.mark.parametrize("engines", [(ramet.Vectorized(), None), (None, ramet.Vectorized())])
 def test_a_run_goes_on_in_the_other_engine(engines: tuple[Any, Any], tmp_path: Path) -> None:
     whole, store = together(STRATEGIES["pbt"]), tmp_path / "runs.db"
     first, second = engines
     together(STRATEGIES["pbt"], engine=first, steps=16, store=store)
-    result = together(STRATEGIES["pbt"], engine=second, extend=True, store=store)
+    result = together(STRATEGIES["pbt"], engine=second, existing="extend", store=store)
     assert result.population.done
     assert findings_in(store) == []
     before = len(scores(result.events)) // 2
@@ -162,13 +166,13 @@ def test_a_hyperparameter_that_no_step_reads_is_said(caplog: pytest.LogCaptureFi
             return super().step(state, {"lr": hparams["lr"], "decay": 0.0}, drawn)
 
     task = ramet.torch.Task(Ignores(ramet.torch.SGD()), chunk=4, device="cpu")
-    for engine in ("vectorized", None):
+    for engine in (ramet.Vectorized(), None):
         caplog.clear()
         together(STRATEGIES["pbt"], task=task, engine=engine, name=str(engine))
         assert "never read ['decay']" in caplog.text
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_a_hyperparameter_that_is_no_number_is_named(engine: Any) -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3), decay=ramet.Choice(["low", "high"]))
     task = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu")
@@ -208,7 +212,7 @@ def test_what_cannot_be_mapped_is_named(use: Any, law: str) -> None:
         together(STRATEGIES["pbt"], task=task)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_a_state_of_another_shape_is_refused(engine: Any, tmp_path: Path) -> None:
     class Wider(Fit):
         def __init__(self, optimizer: Any) -> None:
@@ -219,7 +223,7 @@ def test_a_state_of_another_shape_is_refused(engine: Any, tmp_path: Path) -> Non
     together(STRATEGIES["pbt"], steps=8, **place)
     wider = ramet.torch.Task(Wider(ramet.torch.SGD()), chunk=4, device="cpu")
     with pytest.raises(RametError, match=r"was saved as .* and is .* now"):
-        together(STRATEGIES["pbt"], task=wider, steps=16, extend=True, **place)
+        together(STRATEGIES["pbt"], task=wider, steps=16, existing="extend", **place)
 
 
 def test_parameters_of_a_module_grow_no_graph() -> None:
@@ -236,14 +240,14 @@ def test_parameters_of_a_module_grow_no_graph() -> None:
             seen.extend(weights.requires_grad for weights in state["params"].values())
             return super().evaluate(state)
 
-    for engine in ("vectorized", None):
+    for engine in (ramet.Vectorized(), None):
         task = ramet.torch.Task(Looks(ramet.torch.SGD()), chunk=4, device="cpu")
         together(STRATEGIES["pbt"], task=task, engine=engine, name=str(engine), steps=8)
     assert seen
     assert not any(seen)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 @pytest.mark.parametrize(
     ("state", "law"),
     [
@@ -262,7 +266,7 @@ def test_a_state_that_is_no_dict_is_refused(state: Any, law: str, engine: Any) -
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 @pytest.mark.parametrize(
     ("drawn", "law"),
     [
@@ -290,7 +294,9 @@ def test_a_step_may_leave_nothing_to_chance() -> None:
             return super().step(state, hparams, {"batch": torch.arange(8)})
 
     task = ramet.torch.Task(Whole(ramet.torch.SGD()), chunk=4, device="cpu")
-    results = [together(STRATEGIES["pbt"], task=task, engine=each) for each in (None, "vectorized")]
+    results = [
+        together(STRATEGIES["pbt"], task=task, engine=each) for each in (None, ramet.Vectorized())
+    ]
     assert decisions(results[0]) == decisions(results[1])
 
 
@@ -312,7 +318,7 @@ def test_an_evaluate_that_returns_no_number_is_refused(score: Any, law: str) -> 
         together(STRATEGIES["pbt"], task=task)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_a_step_that_makes_another_kind_of_state_is_refused(engine: Any) -> None:
     class Doubles(Fit):
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
@@ -328,7 +334,7 @@ def test_a_step_that_makes_another_kind_of_state_is_refused(engine: Any) -> None
 
 
 @pytest.mark.parametrize("chunk", [4, "auto"])
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_a_step_that_writes_on_what_it_is_given_is_refused(engine: Any, chunk: Any) -> None:
     class Writes(Fit):
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
@@ -341,7 +347,7 @@ def test_a_step_that_writes_on_what_it_is_given_is_refused(engine: Any, chunk: A
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 @pytest.mark.parametrize(
     ("returned", "law"),
     [
@@ -360,7 +366,7 @@ def test_a_step_that_returns_no_tensors_is_refused(returned: Any, law: str, engi
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [ramet.Vectorized(), None])
 def test_gradients_from_elsewhere_are_refused_with_where_to_get_them(engine: Any) -> None:
     class Backward(Fit):
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:

@@ -43,7 +43,7 @@ def status(
     FIRE's evaluators are group 0. "heard of" is when its worker last gave a sign of life.
     """
     where = existing(store)
-    view = View(where.store, where.chosen(name))
+    view = View(where.store, where.choose(name))
     try:
         _show(view, watch=watch, as_json=as_json)
     except KeyboardInterrupt as enough:

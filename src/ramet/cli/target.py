@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 
 from ramet.engine.processes.loading import importing_up_to_training
 from ramet.errors import RametError, UsageError
-from ramet.events import RunOpened
 from ramet.frames import is_users, place_of
-from ramet.space import Space
-from ramet.strategies import Strategy, from_description
 
 # Names by which a module says what to train, and how.
 TRAIN, SPACE, STRATEGY, STEPS, MODE = "train", "space", "strategy", "steps", "mode"
@@ -35,6 +32,15 @@ class Target(NamedTuple):
             f"{', '.join(there) or 'nothing'}"
         )
 
+    def find(self, name: str | None, *, usual: str) -> Any:
+        """Return what the module has under a name; None if it has nothing under the usual one.
+
+        Args:
+            name: A name that must be there, if the user gives one.
+            usual: The name to look for otherwise.
+        """
+        return getattr(self.module, usual, None) if name is None else self.named(name)
+
 
 def load(target: str, arguments: Sequence[str] | None) -> Target:
     """Import what is to be trained: "package.module:function", or "folder/script.py:function".
@@ -45,38 +51,6 @@ def load(target: str, arguments: Sequence[str] | None) -> Target:
     sys.argv = [where, *(arguments or ())]
     module = _script(Path(where)) if where.endswith(".py") else _module(where)
     return Target(module, Target(module, None).named(name or TRAIN))
-
-
-def space_and_strategy(
-    target: Target, opening: RunOpened, *, space: str | None, strategy: str | None
-) -> tuple[Space, Strategy]:
-    """Return those of a run on record: the module's, or else what the record describes in full.
-
-    ``space`` and ``strategy`` are the names that they must have in the module, if any.
-    """
-    one, other = _given(target, space, SPACE), _given(target, strategy, STRATEGY)
-    try:
-        return (
-            _space(opening) if one is None else one,
-            from_description(opening.strategy) if other is None else other,
-        )
-    except (RametError, LookupError, TypeError) as error:
-        raise UsageError(
-            f"what is code in a run's space or strategy is not in its store, so "
-            f"{target.module.__name__} must define them as 'space' and 'strategy', but does not: "
-            f"{error}"
-        ) from error
-
-
-def _given(target: Target, name: str | None, usual: str) -> Any:
-    return getattr(target.module, usual, None) if name is None else target.named(name)
-
-
-def _space(opening: RunOpened) -> Space:
-    space = Space.from_description(opening.space)
-    if space.describe() != opening.space:
-        raise UsageError(f"the space of run {opening.name!r} has where= or explore=")
-    return space
 
 
 def _module(name: str) -> ModuleType:

@@ -120,8 +120,8 @@ def check_alone(devices: int, remedy: str) -> None:
         raise UsageError(
             f"a member must be trained by one process on one device, but this Trainer takes "
             f"{devices}, and processes would each train a population of their own, from gradients "
-            f"of all; {remedy}, and let ramet.run train members side by side: workers=2, "
-            f"gpus_per_worker=1"
+            f"of all; {remedy}, and let ramet.run train members side by side: "
+            f"engine=ramet.Processes(2, gpus=1)"
         )
 
 

@@ -39,7 +39,7 @@ class Functions(Protocol):
 
 
 class Task:
-    """Trains JAX functions: one member at a time, or with ``engine="vectorized"`` all at once.
+    """Trains JAX functions: one member at a time, or all at once with ``ramet.Vectorized()``.
 
     Args:
         functions: An object with ``init``, ``step`` and ``evaluate``.

@@ -53,7 +53,7 @@ class Functions(Protocol):
 
 
 class Task:
-    """Trains functions of tensors: one member at a time, or with ``engine="vectorized"`` at once.
+    """Trains functions of tensors: one member at a time, or all with ``ramet.Vectorized()``.
 
     Args:
         functions: An object with ``init``, ``draw``, ``step`` and ``evaluate``.

@@ -204,7 +204,7 @@ class Watchman:
 
     def waited_long(self) -> bool:
         """Say whether all is over but for stragglers, and they have had their time."""
-        limit = self._run.options.straggler_timeout_s
+        limit = self._run.failures.straggler_timeout_s
         if limit is None or not self._run.done:
             return False
         self._done_at = self._done_at or time.monotonic()
@@ -226,7 +226,7 @@ class Watchman:
             # Where turns do end, one that is over is one death less to worry about.
             self._in_a_row = 0
             error = RunFailed(f"a worker process {_how(code)} in turn {turn} of member {member}")
-            self._run.options.failures.check(self._run.population, error, failed_here=0)
+            self._run.failures.check(self._run.population, error, failed_here=0)
 
     def _check(self, ended: Ended) -> None:
         turns = self._run.population.turns
