@@ -286,8 +286,8 @@ def test_a_hyperparameter_that_is_no_number_is_named() -> None:
 @pytest.mark.parametrize(
     ("settings", "law"),
     [
-        ({"engine": "threads"}, "engine must be 'vectorized' or None"),
-        ({"workers": 2}, "must be trained in one process"),
+        ({"engine": "threads"}, "engine must be a value, .* but got 'threads'"),
+        ({"workers": 2}, "must have one of the two, but got both, workers=2"),
         ({"task": Bowl().evaluate}, "must be a ramet.jax.Task or a ramet.torch.Task"),
     ],
 )

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import click
 import typer
 
 from ramet.cli.target import SPACE, STRATEGY
@@ -24,7 +23,7 @@ def parse_workers(text: str | int) -> Workers:
     try:
         return int(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a whole number nor 'auto'.") from None
+        raise typer.BadParameter(f"{text!r} is neither a whole number nor 'auto'.") from None
 
 
 TargetName = Annotated[

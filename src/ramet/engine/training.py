@@ -13,6 +13,7 @@ from ramet.engine.processes.loading import end_loading
 from ramet.engine.progress import Progress
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.opening import Existing, Settings, Terms, check_existing
+from ramet.engine.run.overwriting import overwrite
 from ramet.engine.run.run import Run
 from ramet.engine.workers.loop import Task, as_function
 from ramet.engine.workers.session import TrainFunction
@@ -62,7 +63,8 @@ def train_run(
         # What an engine cannot train is better refused before there is a run.
         training = engine.prepare(_make_job(train, settings, failures, where))
         run = open_run(settings, where, failures, existing=existing)
-        _say_state(run, settings.target)
+        if existing != "join":
+            _say_state(run, settings.target)
         sign = 1 if settings.mode == "max" else -1
         with Progress(settings.name, sign=sign, shown=engine.progress) as watch:
             watch(run)
@@ -93,15 +95,16 @@ def open_run(
         clock: The clock to wait by; None is the system's.
     """
     check_existing(existing)
+    worker = this_worker() if worker is None else worker
     if existing == "overwrite":
-        raise NotImplementedError("existing='overwrite' comes next")
+        overwrite(settings, store=where.store, blobs=where.blobs, worker=worker)
     return Run(
         settings,
         failures,
         store=where.store,
         blobs=where.blobs,
-        worker=this_worker() if worker is None else worker,
-        existing=existing,
+        worker=worker,
+        existing="resume" if existing == "overwrite" else existing,
         beating=not where.private,
         clock=clock,
     )

@@ -41,6 +41,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     # Seconds since the worker was last heard of that this lease was taken from, if it was.
     silent_s: float | None = None
+    # The store's number of the run: another one after a run of this name was overwritten.
+    record: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,14 @@ class Store(Protocol):
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         """Begin a run, unless one of that name exists; return the opening on record."""
+        ...
+
+    def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        """Replace the run of that name by a new one, all at once, or begin it if there is none.
+
+        Raise RunInUse, and change nothing, while a live lease of the old run exists. No lease of
+        the old run is one of the new run.
+        """
         ...
 
     def opening(self, run: str) -> RunOpened:

@@ -324,6 +324,8 @@ class Run:
             self.name, worker=self.worker, ttl_s=self.failures.lease_ttl_s, prefer=self._last
         )
         try:
+            if lease is not None:
+                self._journal.check_record(lease)
             self._journal.catch_up(lease.head if lease else None)
             if lease is None:
                 return None
