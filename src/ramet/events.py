@@ -119,6 +119,9 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     births: tuple[Birth, ...]
     # Logs from before this was a setting have "first", and pruning has kept that checkpoint.
     ties: Ties = "first"
+    # The fingerprint of the code that trains; None if its source could not be read, and in logs
+    # from before it was recorded.
+    code: str | None = None
 
     def __post_init__(self) -> None:
         """Read the strategy of an older log, which names its ``turn_steps`` "ready"."""
@@ -560,6 +563,8 @@ def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
     for event in events:
         if isinstance(event, TargetSet | StopAsked | Stopped | Resumed | Conditions):
             continue
+        if isinstance(event, RunOpened):
+            event = msgspec.structs.replace(event, code=None)  # noqa: PLW2901 - which code it was does not matter
         if isinstance(event, Arrival):
             arrivals.append(event)
         else:

@@ -19,7 +19,7 @@ def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
     assert canonical(task.events) == canonical(told.events)
     # Step by step the loop draws the same batches, so it ends where the task does.
     loop = ramet.run(descent_loop, SPACE, strategy, steps=24, mode="max", seed=3)
-    assert loop.events == task.events
+    assert canonical(loop.events) == canonical(task.events)
 
 
 def test_every_member_begins_with_weights_of_its_own() -> None:
@@ -72,7 +72,8 @@ def test_a_loop_of_ones_own_may_run_the_steps_without_iterating() -> None:
 
     strategy = pbt(synchronous=True)
     own = ramet.run(train, SPACE, strategy, steps=12, mode="max", seed=1)
-    assert own.events == ramet.run(Descent(), SPACE, strategy, steps=12, mode="max", seed=1).events
+    task = ramet.run(Descent(), SPACE, strategy, steps=12, mode="max", seed=1)
+    assert canonical(own.events) == canonical(task.events)
 
 
 def test_the_last_report_at_a_step_counts() -> None:

@@ -82,7 +82,9 @@ def test_a_strategy_that_raises_stops_the_run_in_its_own_name() -> None:
             seed=0,
             store=ramet.Storage(store, blobs=blobs),
         )
-    assert canonical(logged.event for logged in store.events("run")) == [store.opening("run")]
+    assert canonical(logged.event for logged in store.events("run")) == canonical(
+        [store.opening("run")]
+    )
     lease = store.claim("run", worker="next", ttl_s=1.0)
     assert lease is not None
     assert lease.member == 0

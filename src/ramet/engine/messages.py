@@ -9,17 +9,36 @@ from ramet.places import Place
 logger = logging.getLogger("ramet")
 
 
-def say_over(run: Run) -> None:
+def say_over(run: Run, *, changed: bool) -> None:
     """Warn that a run is over, so that nothing is trained.
 
     Args:
         run: The run.
+        changed: Whether the code that trains has changed since the run began.
     """
     fields = {"run": run.name, "turns": run.population.turns}
+    since = ", although the code has changed since it began" if changed else ""
     logger.warning(
-        "run %(run)r is over already, after %(turns)d turns, and nothing is trained; name= another "
+        f"run %(run)r is over already, after %(turns)d turns, and nothing is trained{since}; name= "  # noqa: G004 - one of two texts
+        "another "
         "to begin a new one, or set existing='extend' (--extend) with more steps, or "
         "existing='overwrite' (--overwrite) to replace this one",
+        fields,
+        extra=fields,
+    )
+
+
+def say_changed(run: Run) -> None:
+    """Warn that a run goes on with other code than it began with.
+
+    Args:
+        run: The run.
+    """
+    fields = {"run": run.name}
+    logger.warning(
+        "run %(run)r began with other code: the training function, or what it uses of its module, "
+        "has changed since, and the run goes on with the present code; for a run of this code "
+        "alone, name= another, or set existing='overwrite' (--overwrite) to begin this one anew",
         fields,
         extra=fields,
     )

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from ramet.clock import Clock
 from ramet.engine.engines import Engine, Processes, Training, Workers, choose_engine
-from ramet.engine.messages import how_to_go_on, how_to_rejoin, say_over, say_reached, say_shared
+from ramet.engine.messages import (
+    how_to_go_on,
+    how_to_rejoin,
+    say_changed,
+    say_over,
+    say_reached,
+    say_shared,
+)
 from ramet.engine.processes.child import Job
 from ramet.engine.processes.loading import end_loading
 from ramet.engine.progress import Progress
@@ -15,6 +22,7 @@ from ramet.engine.run.failures import Failures
 from ramet.engine.run.opening import Existing, Settings, Terms, check_existing
 from ramet.engine.run.overwriting import overwrite
 from ramet.engine.run.run import Run
+from ramet.engine.source import fingerprint
 from ramet.engine.workers.loop import Task, as_function
 from ramet.engine.workers.session import TrainFunction
 from ramet.history.result import Result
@@ -58,13 +66,16 @@ def train_run(
     as_function(train)
     failures = engine.failures if failures is None else failures
     where = place(storage, shared=engine.shared)
-    settings = replace(settings, keep=storage.kept)
+    settings = replace(settings, keep=storage.kept, code=fingerprint(train))
     try:
         # What an engine cannot train is better refused before there is a run.
         training = engine.prepare(_make_job(train, settings, failures, where))
         run = open_run(settings, where, failures, existing=existing)
+        changed = _has_changed(run.opening.code, settings.code)
+        if changed and not run.done:
+            say_changed(run)
         if existing != "join":
-            _say_state(run, settings.target)
+            _say_state(run, settings.target, changed=changed)
         sign = 1 if settings.mode == "max" else -1
         with Progress(settings.name, sign=sign, shown=engine.progress) as watch:
             watch(run)
@@ -127,10 +138,15 @@ def _make_job(train: object, settings: Settings, failures: Failures, where: Plac
     )
 
 
-def _say_state(run: Run, target: float | None) -> None:
+def _has_changed(before: str | None, now: str | None) -> bool:
+    """Say whether the code is known to be other code than the run began with."""
+    return before is not None and now is not None and before != now
+
+
+def _say_state(run: Run, target: float | None, *, changed: bool) -> None:
     """Warn if there is nothing to train, or if other workers train it as well."""
     if run.done:
-        say_over(run)
+        say_over(run, changed=changed)
     elif run.stopped:
         say_reached(run, target)
     elif others := run.others():

@@ -45,6 +45,8 @@ class Settings:
     keep: Keep | None = None
     # The score that ends the run, as it is reported; None sets no target.
     target: float | None = None
+    # The fingerprint of the code that trains, if there is one.
+    code: str | None = None
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -134,6 +136,7 @@ def make_opening(settings: Settings) -> RunOpened:
         strategy=describe(strategy),
         births=tuple(_check_births(space, births, synchronous=strategy.synchronous)),
         ties="latest",
+        code=settings.code,
     )
 
 
