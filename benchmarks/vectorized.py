@@ -69,8 +69,8 @@ class Timed:
         self._task = timed
         self.spans: list[tuple[float, float]] = []
 
-    def program(self, space: ramet.Space) -> Any:
-        program = self._task.program(space)
+    def program(self, space: ramet.Space, **settings: Any) -> Any:
+        program = self._task.program(space, **settings)
         stretch = program.stretch
 
         def noting(*args: Any) -> Any:

@@ -22,7 +22,7 @@ class Target(NamedTuple):
     module: ModuleType
     train: Any
 
-    def named(self, name: str, *, otherwise: str = "") -> Any:
+    def read(self, name: str, *, otherwise: str = "") -> Any:
         """Return what the module has under a name, which must be there."""
         if hasattr(self.module, name):
             return getattr(self.module, name)
@@ -39,7 +39,7 @@ class Target(NamedTuple):
             name: A name that must be there, if the user gives one.
             usual: The name to look for otherwise.
         """
-        return getattr(self.module, usual, None) if name is None else self.named(name)
+        return getattr(self.module, usual, None) if name is None else self.read(name)
 
 
 def load(target: str, arguments: Sequence[str] | None) -> Target:
@@ -50,14 +50,14 @@ def load(target: str, arguments: Sequence[str] | None) -> Target:
     where, _, name = target.partition(":")
     sys.argv = [where, *(arguments or ())]
     module = _script(Path(where)) if where.endswith(".py") else _module(where)
-    return Target(module, Target(module, None).named(name or TRAIN))
+    return Target(module, Target(module, None).read(name or TRAIN))
 
 
 def _module(name: str) -> ModuleType:
     # As `python -m` does.
     sys.path.insert(0, "")
     try:
-        return _imported(name, repr(name))
+        return _import(name, repr(name))
     except ModuleNotFoundError as error:
         raise UsageError(
             f"what to train must be package.module:function or script.py:function, but there is "
@@ -70,7 +70,7 @@ def _script(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"what to train must be in a file that exists, but {path} does not")
     sys.path.insert(0, str(path.parent.resolve()))
-    module = _imported(path.stem, str(path)) if "." not in path.stem else None
+    module = _import(path.stem, str(path)) if "." not in path.stem else None
     there = getattr(module, "__file__", None)
     if module is None or there is None or not path.samefile(there):
         raise UsageError(
@@ -81,7 +81,7 @@ def _script(path: Path) -> ModuleType:
     return module
 
 
-def _imported(name: str, told: str) -> ModuleType:
+def _import(name: str, told: str) -> ModuleType:
     """Import a module; raise ModuleNotFoundError only if it is the one that is not there.
 
     The import ends where the module calls ``ramet.run``, which is for the command to do.

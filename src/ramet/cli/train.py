@@ -59,10 +59,10 @@ def run(
     )
     result = train_run(
         loaded.train,
-        loaded.named(space),
-        loaded.named(strategy),
-        steps=loaded.named(STEPS, otherwise=" unless --steps is given") if steps is None else steps,
-        mode=loaded.named(MODE, otherwise=" ('max' or 'min') unless --mode is given")
+        loaded.read(space),
+        loaded.read(strategy),
+        steps=loaded.read(STEPS, otherwise=" unless --steps is given") if steps is None else steps,
+        mode=loaded.read(MODE, otherwise=" ('max' or 'min') unless --mode is given")
         if mode is None
         else mode,
         store=Storage(store, durability=durability, keep=keep),

@@ -15,6 +15,7 @@ from ramet.engine.workers.loop import as_function, work
 from ramet.engine.workers.session import Watch
 from ramet.engine.workers.vectorized import Vectorizable, work_together
 from ramet.errors import StrategyError, UsageError
+from ramet.mapping import Chunk
 from ramet.strategies.base import check_count
 
 # Trains a run until it is over, and calls the watch after every turn.
@@ -160,21 +161,32 @@ class Processes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vectorized:
-    """Trains all members that are free as one program, on one device.
+    """Trains all members that are free as one program, which keeps their states on its device.
 
     The task must be a ``ramet.jax.Task`` or a ``ramet.torch.Task``. An error of the program
     concerns all members, so it ends the run.
 
     Args:
+        chunk: How many members are mapped at once, one chunk after the other; "auto" measures what
+            is fastest.
+        shard: Whether the members are spread over all devices, which JAX can do.
         failures: How silent workers are tolerated.
         progress: Whether to show progress; None shows it on a terminal.
     """
 
+    chunk: Chunk = "auto"
+    shard: bool = False
     failures: Failures = field(default_factory=Failures)
     progress: bool | None = None
 
     def __post_init__(self) -> None:
         _check_common(self)
+        if self.chunk != "auto":
+            meaning = "how many members are mapped at once; or let it be 'auto'"
+            check_count("chunk", self.chunk, meaning)
+        shard: object = self.shard
+        if not isinstance(shard, bool):
+            raise StrategyError(f"shard must be True or False, but got {shard!r}")
 
     @property
     def shared(self) -> bool:
@@ -196,7 +208,7 @@ class Vectorized:
 
         def train(run: Run, watch: Watch) -> None:
             settle_threads(run, Share(workers=0))
-            work_together(run, task, watch)
+            work_together(run, task, watch, chunk=self.chunk, shard=self.shard)
 
         return train
 

@@ -43,13 +43,11 @@ class Task:
 
     Args:
         functions: An object with ``init``, ``step`` and ``evaluate``.
-        chunk: How many members the vectorised engine maps at once; "auto" measures what is fastest.
-        shard: Whether the vectorised engine spreads the members over all devices.
     """
 
-    def __init__(self, functions: Functions, *, chunk: Chunk = "auto", shard: bool = False) -> None:
-        check_task(functions, Functions, "init, step and evaluate", chunk)
-        self.functions, self.chunk, self.shard = functions, chunk, shard
+    def __init__(self, functions: Functions) -> None:
+        check_task(functions, Functions, "init, step and evaluate")
+        self.functions = functions
 
     def __call__(self, session: Session) -> None:
         """Train one session, turn after turn."""
@@ -85,11 +83,11 @@ class Task:
         step = jax.jit(traced.stretch, static_argnames="steps")
         return traced, jax.jit(self.functions.init), step
 
-    def program(self, space: Space) -> "Program":
+    def program(self, space: Space, *, chunk: Chunk = "auto", shard: bool = False) -> "Program":
         """Return what trains many members at once, with values of a space."""
         from ramet.jax.program import Program  # noqa: PLC0415 - which needs this module
 
-        return Program(self.functions, SpaceArrays(space), chunk=self.chunk, shard=self.shard)
+        return Program(self.functions, SpaceArrays(space), chunk=chunk, shard=shard)
 
 
 class Traced:

@@ -57,15 +57,12 @@ class Task:
 
     Args:
         functions: An object with ``init``, ``draw``, ``step`` and ``evaluate``.
-        chunk: How many members the vectorised engine maps at once; "auto" measures what is fastest.
         device: Where tensors are; None takes a GPU if there is one.
     """
 
-    def __init__(
-        self, functions: Functions, *, chunk: Chunk = "auto", device: str | None = None
-    ) -> None:
-        check_task(functions, Functions, "init, draw, step and evaluate", chunk)
-        self.functions, self.chunk = functions, chunk
+    def __init__(self, functions: Functions, *, device: str | None = None) -> None:
+        check_task(functions, Functions, "init, draw, step and evaluate")
+        self.functions = functions
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.no_grad()
@@ -94,11 +91,17 @@ class Task:
         check_same(begin(self.functions, np.random.default_rng(0)), tree)
         return tensors(tree, self.device)
 
-    def program(self, space: Space) -> "Program":
+    def program(self, space: Space, *, chunk: Chunk = "auto", shard: bool = False) -> "Program":
         """Return what trains many members at once, with values of a space."""
+        if shard:
+            raise UsageError(
+                "members are spread over devices by JAX only, but Vectorized(shard=True) got a "
+                "ramet.torch.Task; leave shard out, or train in worker processes, one on each "
+                "device: engine=ramet.Processes(2, gpus=1)"
+            )
         from ramet.torch.program import Program  # noqa: PLC0415 - which needs this module
 
-        return Program(self.functions, SpaceArrays(space), chunk=self.chunk, device=self.device)
+        return Program(self.functions, SpaceArrays(space), chunk=chunk, device=self.device)
 
 
 class Traced:
