@@ -355,7 +355,7 @@ def test_no_more_are_mapped_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) ->
     strategy = STRATEGIES["synchronous"]
     expected = decisions(together(strategy))
     scarce(monkeypatch, 2)
-    assert decisions(together(strategy, task=ramet.jax.Task(Bowl()))) == expected
+    assert decisions(together(strategy, chunk="auto")) == expected
 
 
 @pytest.mark.parametrize(
