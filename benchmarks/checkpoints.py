@@ -114,14 +114,13 @@ def exploit_ms(folder: Path, mb: float, times: int) -> float:
     so that saving it does not drown what is measured.
     """
     run = ramet.open(
-        folder / "runs.db",
+        ramet.Storage(folder / "runs.db", durability="process"),
         space=ramet.Space(lr=ramet.Uniform(0.0, 1.0)),
         strategy=ramet.PBT(
             population=2, turn_steps=1, synchronous=True, exploit=ramet.BinaryTournament()
         ),
         steps=2 * times + 1,
         mode="max",
-        durability="process",
         seed=0,
     )
     tree = state(mb)

@@ -89,11 +89,9 @@ def train(folder: Path, strategy: str, *, workers: int, turn_s: float) -> Result
         steps=STEPS,
         mode="max",
         name="crash",
-        store=folder / "runs.db",
-        durability="process",
-        workers=workers,
+        store=ramet.Storage(folder / "runs.db", durability="process"),
+        engine=ramet.Processes(workers, progress=False),
         seed=0,
-        progress=False,
     )
 
 
@@ -107,7 +105,7 @@ def unkilled(strategy: str) -> Result:
         mode="max",
         name="crash",
         seed=0,
-        progress=False,
+        engine=ramet.Inline(progress=False),
     )
 
 

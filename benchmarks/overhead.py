@@ -51,7 +51,7 @@ def measure(
     strategy = ramet.PBT(population=members, turn_steps=1, synchronous=synchronous)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "runs.db")
-        place = {"store": file, "durability": durability} if workers else {}
+        store = ramet.Storage(file, durability=durability) if workers else None
         called = time.time()
         result = ramet.run(
             train,
@@ -59,10 +59,11 @@ def measure(
             strategy,
             steps=turns // members,
             mode="max",
-            workers=workers,
+            engine=ramet.Processes(workers, progress=False)
+            if workers
+            else ramet.Inline(progress=False),
             seed=0,
-            progress=False,
-            **place,
+            store=store,
         )
         in_file = sum(
             path.stat().st_size for path in Path(folder).glob("runs.db*") if path.is_file()

@@ -120,7 +120,7 @@ class Trial:
             steps=self.rounds * TURN_STEPS,
             mode="max",
             seed=seed,
-            progress=False,
+            engine=ramet.Inline(progress=False),
         )
 
     def loss(self, seed: int) -> float:

@@ -48,9 +48,8 @@ def measure_state(*, megabytes: int, durability: Any) -> dict[str, Any]:
             steps=TURNS // MEMBERS,
             mode="max",
             seed=0,
-            store=Path(folder, "runs.db"),
-            durability=durability,
-            progress=False,
+            store=ramet.Storage(Path(folder, "runs.db"), durability=durability),
+            engine=ramet.Inline(progress=False),
         )
         plain_s = plain(model(megabytes), Path(folder, "plain.pt"))
     ends = [logged.at for logged in result.log if isinstance(logged.event, TurnEnded)]

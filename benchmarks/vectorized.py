@@ -69,8 +69,8 @@ class Timed:
         self._task = timed
         self.spans: list[tuple[float, float]] = []
 
-    def program(self, space: ramet.Space) -> Any:
-        program = self._task.program(space)
+    def program(self, space: ramet.Space, **settings: Any) -> Any:
+        program = self._task.program(space, **settings)
         stretch = program.stretch
 
         def noting(*args: Any) -> Any:
@@ -88,7 +88,9 @@ class Timed:
         self._task(session)
 
 
-def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float, float, float]:
+def rate(
+    timed: Any, shape: Shape, members: int, engine: ramet.Engine | None = None
+) -> tuple[float, float, float]:
     """Return the steps a second of a run, and when what was timed of it began and ended."""
     turn_steps = TURN_STEPS.get(shape, TURN_STEPS_CONV)
     rounds = max(ROUNDS, -(-TIMED.get(shape, TIMED_CONV) // (members * turn_steps)))
@@ -105,10 +107,8 @@ def rate(timed: Any, shape: Shape, members: int, **settings: Any) -> tuple[float
             steps=turn_steps * (WARM + rounds),
             mode="max",
             seed=0,
-            store=Path(folder) / "runs.db",
-            durability="process",
-            progress=False,
-            **settings,
+            store=ramet.Storage(Path(folder) / "runs.db", durability="process"),
+            engine=engine or ramet.Inline(progress=False),
         )
     ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
     taken_s = ends[-1] - ends[WARM - 1]
@@ -124,7 +124,7 @@ def measured(framework: str, net: str, members: int) -> dict[str, Any]:
 
     def together() -> None:
         timed = Timed(task(framework, net))
-        vectorized, began, ended = rate(timed, shape, members, engine="vectorized")
+        vectorized, began, ended = rate(timed, shape, members, ramet.Vectorized(progress=False))
         rates.append(vectorized)
         inside = sum(end - begin for begin, end in timed.spans if begin >= began)
         shares.append(1 - inside / (ended - began))
@@ -133,7 +133,12 @@ def measured(framework: str, net: str, members: int) -> dict[str, Any]:
     for nth in range(TIMES):
         for measure in (one, together) if nth % 2 else (together, one):
             measure()
-    processes, *_ = rate(task(framework, net), shape, members, workers=os.cpu_count() or 1)
+    processes, *_ = rate(
+        task(framework, net),
+        shape,
+        members,
+        ramet.Processes(os.cpu_count() or 1, progress=False),
+    )
     vectorized = statistics.median(rates)
     return {
         "framework": framework,

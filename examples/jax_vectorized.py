@@ -58,7 +58,12 @@ strategy = ramet.FIRE.for_workers(22, turn_steps=40, evaluate_every=4)
 
 if __name__ == "__main__":
     result = ramet.run(
-        ramet.jax.Task(Digits()), space, strategy, steps=1_200, mode="min", engine="vectorized"
+        ramet.jax.Task(Digits()),
+        space,
+        strategy,
+        steps=1_200,
+        mode="min",
+        engine=ramet.Vectorized(),
     )
     best = result.best.load()
     params = {name.removeprefix("params."): array for name, array in best.items()}

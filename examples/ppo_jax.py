@@ -184,7 +184,7 @@ if __name__ == "__main__":
     result = ramet.run(
         # How many are mapped at once decides in which order sums are added up: with a number, a
         # run is the same whenever and wherever it goes on.
-        ramet.jax.Task(PPO(), chunk=args.population),
+        ramet.jax.Task(PPO()),
         ramet.Space(
             lr=ramet.LogUniform(1e-4, 1e-2),
             entropy=ramet.LogUniform(1e-4, 0.1),
@@ -195,8 +195,8 @@ if __name__ == "__main__":
         steps=args.updates,
         mode="max",
         seed=args.seed,
-        workers=args.workers or 0,
-        engine="vectorized" if args.workers is None else None,
+        workers=args.workers,
+        engine=ramet.Vectorized(chunk=args.population) if args.workers is None else None,
         store=args.store,
         name="ppo_jax",
     )

@@ -64,7 +64,7 @@ if __name__ == "__main__":
         strategy,
         steps=600,
         mode="min",
-        engine="vectorized",
+        engine=ramet.Vectorized(),
     )
     params = {name: torch.tensor(w).to(device) for name, w in result.best.load()["params"].items()}
     found = functional_call(digits.model, params, images[test]).argmax(dim=1)

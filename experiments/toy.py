@@ -52,7 +52,15 @@ def strategies(copies: Copies) -> dict[str, ramet.Strategy]:
 
 
 def train(strategy: ramet.Strategy, seed: int) -> ramet.Result:
-    return ramet.run(Toy(), TOY_SPACE, strategy, steps=STEPS, mode="max", seed=seed, progress=False)
+    return ramet.run(
+        Toy(),
+        TOY_SPACE,
+        strategy,
+        steps=STEPS,
+        mode="max",
+        seed=seed,
+        engine=ramet.Inline(progress=False),
+    )
 
 
 def final_q(result: ramet.Result) -> float:

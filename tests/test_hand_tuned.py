@@ -114,7 +114,7 @@ class Rates:
 def extended(store: Path, *, steps: int, strategy: HandTuned, low: float) -> ramet.Result:
     place: dict[str, Any] = {"mode": "max", "seed": 0, "store": store}
     ramet.run(Rates(), above(low), strategy, steps=6, **place)
-    return ramet.run(Rates(), above(low), strategy, steps=steps, extend=True, **place)
+    return ramet.run(Rates(), above(low), strategy, steps=steps, existing="extend", **place)
 
 
 def test_more_steps_whose_schedule_where_rejects_are_refused_before_anything_is_changed(

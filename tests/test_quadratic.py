@@ -32,7 +32,13 @@ both = pytest.mark.parametrize("task", [Quadratic(), SampledQuadratic()], ids=["
 
 def trained(task: Task, *, seed: int = 0) -> ramet.Result:
     return ramet.run(
-        task, QUADRATIC_SPACE, RANDOM_SEARCH, steps=3 * 48, mode="max", seed=seed, progress=False
+        task,
+        QUADRATIC_SPACE,
+        RANDOM_SEARCH,
+        steps=3 * 48,
+        mode="max",
+        seed=seed,
+        engine=ramet.Inline(progress=False),
     )
 
 

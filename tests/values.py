@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, Value
+from ramet.engine.engines import Inline
+from ramet.engine.run.failures import Failures
 from ramet.events import (
     Annotated,
     AnyEvent,
@@ -34,6 +36,8 @@ Draw: TypeAlias = Callable[..., Any]
 TURN_STEPS = 5
 STEPS = 20
 UNIT = Space(lr=Uniform(0.0, 1.0))
+# Trains in this process, and fails if the loop leaves a hyperparameter unread.
+STRICT = Inline(failures=Failures(strict=True))
 
 
 rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)

@@ -66,7 +66,9 @@ def bare_rate(net: str, members: int, steps: int) -> dict[str, Any]:
 def through_ramet(members: int, bare: float | None) -> dict[str, Any]:
     """Return the steps a second of a whole run, and the host's price of a member's turn."""
     timed = vectorized.Timed(vectorized.task("jax", "mlp"))
-    rate, began, ended = vectorized.rate(timed, ("jax", "mlp"), members, engine="vectorized")
+    rate, began, ended = vectorized.rate(
+        timed, ("jax", "mlp"), members, engine=ramet.Vectorized(progress=False)
+    )
     inside_s = sum(end - begin for begin, end in timed.spans if begin >= began)
     outside_s = (ended - began) - inside_s
     turns = rate * (ended - began) / vectorized.TURN_STEPS["jax", "mlp"]

@@ -111,16 +111,14 @@ def through_ramet(environment: str, members: int, updates: int) -> dict[str, Any
     began = time.time()
     with tempfile.TemporaryDirectory() as folder:
         result = ramet.run(
-            ramet.jax.Task(agent(environment), chunk=members),
+            ramet.jax.Task(agent(environment)),
             SPACE,
             ramet.RandomSearch(population=members, turn_steps=updates, synchronous=True),
             steps=(WARM + ROUNDS) * updates,
             mode="max",
             seed=0,
-            store=Path(folder) / "runs.db",
-            durability="process",
-            progress=False,
-            engine="vectorized",
+            store=ramet.Storage(Path(folder) / "runs.db", durability="process"),
+            engine=ramet.Vectorized(chunk=members, progress=False),
         )
     ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
     round_s = (ends[-1] - ends[WARM - 1]) / ROUNDS

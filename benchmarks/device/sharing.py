@@ -62,8 +62,7 @@ def main() -> None:
             mode="max",
             seed=0,
             store=Path(folder) / "runs.db",
-            progress=False,
-            workers=2,
+            engine=ramet.Processes(2, progress=False),
         )
     print(json.dumps({"score": result.best.score, "events": len(result.log)}))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+import ramet
 from benchmarks import vectorized
 from benchmarks.device.writing import Part, seconds
 from benchmarks.nets import InTorch
@@ -108,7 +109,7 @@ def through_ramet(members: int, *, small: bool) -> dict[str, Any]:
         vectorized.TURN_STEPS["torch", "mlp"], vectorized.TIMED["torch", "mlp"] = 10, 10
     timed = vectorized.Timed(vectorized.task("torch", "mlp"))
     steps_per_s, began, ended = vectorized.rate(
-        timed, ("torch", "mlp"), members, engine="vectorized"
+        timed, ("torch", "mlp"), members, engine=ramet.Vectorized(progress=False)
     )
     inside_s = sum(end - begin for begin, end in timed.spans if begin >= began)
     return {"steps_per_s": steps_per_s, "outside_share": 1 - inside_s / (ended - began)}

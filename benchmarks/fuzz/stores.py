@@ -120,10 +120,8 @@ def _whole() -> list[Path]:
                 mode="max",
                 seed=0,
                 name="a",
-                tolerate=1.0,
-                store=made / name / FILE,
-                durability="process",
-                progress=False,
+                engine=ramet.Inline(failures=ramet.Failures(tolerate=1.0), progress=False),
+                store=ramet.Storage(made / name / FILE, durability="process"),
             )
         # What is imported and cached when the first page is drawn is so from here on.
         page(result)

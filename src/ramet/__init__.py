@@ -8,17 +8,21 @@ from ramet import errors as errors
 from ramet import history as history
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.domains.answers import OTHER_NAMES
+from ramet.engine.engines import Engine, Inline, Processes, Vectorized
+from ramet.engine.joining import join
 
 # Exported so, and not in __all__, where a star import would hide the builtin.
 from ramet.engine.launch import open as open  # noqa: A004 - ramet.open(...) is what users read
 from ramet.engine.launch import run
 from ramet.engine.replaying import replay
+from ramet.engine.run.failures import Failures
 from ramet.engine.run.run import Run
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.loop import Task
 from ramet.engine.workers.session import Session
 from ramet.errors import RametError
 from ramet.history import Replayed, Result
+from ramet.places import Storage
 from ramet.population import Curve, Member, Population
 from ramet.schedule import Schedule
 from ramet.space import Space
@@ -64,13 +68,17 @@ __all__ = [
     "Cosine",
     "Curve",
     "Drops",
+    "Engine",
+    "Failures",
     "Grid",
     "HandTuned",
+    "Inline",
     "Integer",
     "LogUniform",
     "Member",
     "Perturb",
     "Population",
+    "Processes",
     "RametError",
     "RandomSearch",
     "Replayed",
@@ -81,12 +89,15 @@ __all__ = [
     "Session",
     "Space",
     "State",
+    "Storage",
     "Strategy",
     "TTest",
     "Task",
     "Truncation",
     "Turn",
     "Uniform",
+    "Vectorized",
+    "join",
     "replay",
     "run",
 ]

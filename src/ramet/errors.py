@@ -23,6 +23,7 @@
     ├── RunFailed                    too many members fail; the traceback of one is in the message
     └── StoreError                   the record of a run cannot be read or written
         ├── RunNotFound              no run of that name in the store
+        ├── RunInUse                 workers train the run that was to be overwritten
         ├── LeaseLost                another worker took the member over; nothing was written
         ├── LogMoved                 others committed first; nothing was written, decide again
         ├── EventTooLarge            more than an event in the log can be; nothing was written
@@ -175,6 +176,10 @@ class StoreError(RametError):
 
 class RunNotFound(StoreError):
     """The store has no run of that name."""
+
+
+class RunInUse(StoreError):
+    """Other workers train members of a run that was to be overwritten."""
 
 
 class LeaseLost(StoreError):

@@ -12,7 +12,6 @@ from ramet.domains import Choice, Constant, Domain, Integer, Value
 from ramet.errors import UsageError
 from ramet.events import Mapped
 from ramet.space import Space
-from ramet.strategies.base import check_count
 from ramet.wording import count
 
 logger = logging.getLogger("ramet")
@@ -237,11 +236,9 @@ def step_changed(difference: str) -> UsageError:
     )
 
 
-def check_task(functions: object, protocol: type, methods: str, chunk: object) -> None:
-    """Refuse functions without the methods of a task, and a chunk that is no number."""
+def check_task(functions: object, protocol: type, methods: str) -> None:
+    """Refuse functions without the methods of a task."""
     if isinstance(functions, type) or not isinstance(functions, protocol):
         raise UsageError(
             f"a task must be made of an object with the methods {methods}, but got {functions!r}"
         )
-    if chunk != "auto":
-        check_count("chunk", chunk, "how many members are trained at once; or let it be 'auto'")

@@ -1,15 +1,16 @@
-"""Where a run is kept: from what users write to a store and the blobs beside it."""
+"""Where a run is kept: the store that records it, and the blobs that hold its checkpoints."""
 
 import math
 import tempfile
 import weakref
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs
-from ramet.errors import RunNotFound, StoreError
+from ramet.errors import RunNotFound, StoreError, StrategyError
+from ramet.events import Keep
 from ramet.store import MemoryStore, SQLiteStore, Store
 
 Durability: TypeAlias = Literal["power", "process"]
@@ -19,10 +20,79 @@ VERBS = [name for name in vars(Store) if not name.startswith("_")]
 BLOB_VERBS = [name for name in vars(Blobs) if not name.startswith("_")]
 # Behind the store's file name, as SQLite's own companions are named.
 CHECKPOINTS = "-checkpoints"
+NEEDS_BLOBS = (
+    "a store of your own must come with the blobs= that hold its checkpoints, or no run in it "
+    "could be gone on with: store=ramet.Storage(store, blobs=...); pass MemoryBlobs() with a "
+    "MemoryStore(), the same ones again"
+)
 # How the folders of temporary files begin.
 TEMPORARY = "ramet-"
-# How long those who train nothing wait for a store that others keep locked.
+# How long commands that train nothing wait for a store that others keep locked.
 PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a run is kept, and how much of it.
+
+    ``ramet.run(..., store="runs.db")`` is short for ``store=ramet.Storage("runs.db")``.
+
+    >>> Storage("runs.db", durability="disk")
+    Traceback (most recent call last):
+        ...
+    ramet.errors.StoreError: durability must be 'power' or 'process', but got 'disk'
+
+    Args:
+        store: The path of a file that records any number of runs, with a folder of checkpoints
+            beside it, or a ``Store`` of your own. None keeps the run in memory, or with worker
+            processes in a temporary file.
+        blobs: Where checkpoints are kept instead; a ``Store`` of your own needs them.
+        durability: What a turn survives once it is over: a loss of "power", or only the end of a
+            "process", which is faster.
+        keep: Which checkpoints stay: "lineage" keeps those of all members and the best; "live" only
+            the members'; "best" only the best, once the run is over; "all" every one. None keeps
+            what the run on record keeps. A new run keeps its "lineage", or "all" if its checkpoints
+            outlast its record.
+    """
+
+    store: Store | str | PathLike[str] | None = None
+    _: KW_ONLY
+    blobs: Blobs | None = None
+    durability: Durability = "power"
+    keep: Keep | None = None
+
+    def __post_init__(self) -> None:
+        if self.durability not in get_args(Durability):
+            raise StoreError(
+                f"durability must be 'power' or 'process', but got {self.durability!r}"
+            )
+        if self.blobs is not None and not _answers(self.blobs, BLOB_VERBS):
+            raise StoreError(
+                f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), or None, but got "
+                f"{self.blobs!r}"
+            )
+        if self.keep is not None and self.keep not in get_args(Keep):
+            raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {self.keep!r}")
+        _check_store(self.store, self.blobs)
+
+    @classmethod
+    def of(cls, store: "Storage | Store | str | PathLike[str] | None") -> "Storage":
+        """Return what the argument ``store`` of ``ramet.run`` stands for.
+
+        Args:
+            store: A path, a ``Store``, None, or all settings as a ``Storage``.
+        """
+        return store if isinstance(store, Storage) else cls(store)
+
+    @property
+    def kept(self) -> Keep | None:
+        """The checkpoints to keep: all of them if no record outlasts this process."""
+        lonely = self.store is None and self.blobs is not None
+        return "all" if self.keep is None and lonely else self.keep
+
+
+# What the argument ``store`` of ``ramet.run`` may be.
+StoreLike: TypeAlias = Storage | Store | str | PathLike[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +101,23 @@ class Place:
 
     store: Store
     blobs: Blobs
-    # What it is called in what people are told; None where nobody could find it again.
+    # What messages call it; None if it is gone with this process.
     name: str | None
 
-    # Whether the store was opened here, and by nobody else.
+    # Whether this process opened the file of the store for itself.
     ours: bool = False
 
     @property
     def private(self) -> bool:
-        """Whether nobody else can ever be at work here."""
+        """Whether no other process can ever work here."""
         return self.name is None and isinstance(self.store, MemoryStore)
 
-    def chosen(self, name: str | None) -> str:
-        """Return the name of the run that is meant, which may be left out if it is the only one."""
+    def choose(self, name: str | None) -> str:
+        """Return the name of a run that is in the store.
+
+        Args:
+            name: The name; None stands for the only run.
+        """
         names = self.store.runs()
         if name is None and len(names) == 1:
             return names[0]
@@ -55,56 +129,67 @@ class Place:
         raise RunNotFound(f"a run must be in the store, but {name!r} is not: {there}")
 
     def close(self) -> None:
-        """Leave a file of ours in one piece; it is opened again if it is needed."""
+        """Close a file that this process opened; it is opened again when it is needed."""
         if self.ours and isinstance(self.store, SQLiteStore):
             self.store.close()
 
 
-def place(
-    store: Store | str | PathLike[str] | None,
-    blobs: Blobs | None = None,
-    *,
-    durability: Durability = "power",
-    shared: bool = False,
-    read_only: bool = False,
-) -> Place:
-    """Return where a run is kept; ``shared`` with other processes, if need be in a temporary file.
+def place(store: StoreLike, *, shared: bool = False, read_only: bool = False) -> Place:
+    """Open the store and the checkpoints of a run.
 
     >>> place(MemoryStore)
     Traceback (most recent call last):
         ...
     ramet.errors.StoreError: a store must be the path of a file, None, or a Store, but got \
 <class 'ramet.store.memory.MemoryStore'>
+
+    Args:
+        store: What users pass as ``store``.
+        shared: Whether other processes must be able to open it; without a path it is then a
+            temporary file.
+        read_only: Whether nothing is written to the file.
     """
-    if durability not in ("power", "process"):
-        raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
-    if blobs is not None and not _answers(blobs, BLOB_VERBS):
-        raise StoreError(
-            f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), or None, but got "
-            f"{blobs!r}"
-        )
-    if shared and (isinstance(store, MemoryStore) or isinstance(blobs, MemoryBlobs)):
-        alone = store if isinstance(store, MemoryStore) else blobs
-        raise StoreError(
-            f"worker processes must share their store and blobs, but {type(alone).__name__} lives "
-            f"in one process; pass the path of a file, as in store='runs.db', and no blobs"
-        )
-    if store is None:
-        return _temporary(blobs) if shared else _in_memory(blobs)
-    if isinstance(store, str | PathLike):
-        return _in_file(Path(fspath(store)), blobs, durability, read_only=read_only)
+    storage = Storage.of(store)
+    if shared:
+        _check_shared(storage)
+    blobs = storage.blobs
+    if storage.store is None:
+        return _make_temporary(blobs) if shared else _make_in_memory(blobs)
+    if isinstance(storage.store, str | PathLike):
+        path = Path(fspath(storage.store))
+        return _open_file(path, blobs, storage.durability, read_only=read_only)
+    if blobs is None:
+        raise StoreError(NEEDS_BLOBS)
+    return Place(store=storage.store, blobs=blobs, name=repr(storage.store))
+
+
+def _check_store(store: object, blobs: Blobs | None) -> None:
+    """Refuse what is no store, and a store of the user's own without checkpoints."""
+    if store is None or isinstance(store, str | PathLike):
+        return
     if not _answers(store, VERBS):
         raise StoreError(f"a store must be the path of a file, None, or a Store, but got {store!r}")
     if blobs is None:
-        raise StoreError(
-            "a store of your own must come with the blobs= that hold its checkpoints, or no run in "
-            "it could be gone on with; pass MemoryBlobs() with a MemoryStore(), the same ones again"
-        )
-    return Place(store=store, blobs=blobs, name=repr(store))
+        raise StoreError(NEEDS_BLOBS)
+
+
+def _check_shared(storage: Storage) -> None:
+    """Refuse a store or blobs in memory where other processes must reach them."""
+    for kept, in_memory in ((storage.store, MemoryStore), (storage.blobs, MemoryBlobs)):
+        if isinstance(kept, in_memory):
+            raise StoreError(
+                f"worker processes must share their store and blobs, but {type(kept).__name__} "
+                f"lives in one process; pass the path of a file, as in store='runs.db', and no "
+                f"blobs"
+            )
 
 
 def file_of(store: Store) -> Path | None:
-    """Return the file that a store is in, if it is in one that stays."""
+    """Return the file of a store, unless it is a temporary one or none.
+
+    Args:
+        store: The store.
+    """
     if not isinstance(store, SQLiteStore):
         return None
     folder = store.path.parent
@@ -115,9 +200,12 @@ def file_of(store: Store) -> Path | None:
 def existing(
     path: str | PathLike[str], *, read_only: bool = True, patience_s: float = PATIENCE_S
 ) -> Place:
-    """Open a store that must be there, to be looked at or else to be written as well.
+    """Open a store that must exist.
 
-    Waits so long for others that keep it locked.
+    Args:
+        path: The file.
+        read_only: Whether nothing is written to it.
+        patience_s: Seconds to wait while other processes keep it locked.
     """
     try:
         Path(path).stat()
@@ -127,25 +215,25 @@ def existing(
         ) from None
     except (OSError, ValueError) as error:  # ValueError: no file can have this name.
         raise StoreError(f"a store must be a file that can be read, but {error}") from error
-    # A file that is no store yet does not become one.
-    looked_at = place(path, read_only=True)
+    # Reading does not turn another file into a store.
+    opened = place(path, read_only=True)
     if read_only:
-        return looked_at
-    return _in_file(Path(fspath(path)), None, "power", patience_s=patience_s)
+        return opened
+    return _open_file(Path(fspath(path)), None, "power", patience_s=patience_s)
 
 
 def _answers(thing: object, verbs: list[str]) -> bool:
-    """Say whether a thing, and no mere class, has all of some methods."""
+    """Say whether an object, not a class, has all of these methods."""
     return not isinstance(thing, type) and all(
         callable(getattr(thing, verb, None)) for verb in verbs
     )
 
 
-def _in_memory(blobs: Blobs | None) -> Place:
+def _make_in_memory(blobs: Blobs | None) -> Place:
     return Place(store=MemoryStore(), blobs=MemoryBlobs() if blobs is None else blobs, name=None)
 
 
-def _in_file(
+def _open_file(
     path: Path,
     blobs: Blobs | None,
     durability: Durability,
@@ -164,9 +252,9 @@ def _in_file(
     )
 
 
-def _temporary(blobs: Blobs | None) -> Place:
-    """Return a place that goes when its checkpoints can no longer be asked for."""
+def _make_temporary(blobs: Blobs | None) -> Place:
+    """Return a place that is deleted when its checkpoints can no longer be read."""
     folder = tempfile.TemporaryDirectory(prefix=TEMPORARY)
-    made = _in_file(Path(folder.name) / "runs.db", blobs, "process")
+    made = _open_file(Path(folder.name) / "runs.db", blobs, "process")
     weakref.finalize(made.store if blobs else made.blobs, folder.cleanup)
     return Place(store=made.store, blobs=made.blobs, name=None, ours=True)

@@ -60,7 +60,6 @@ def begin(store: Path, name: str) -> ramet.Result:
         steps=quick.steps,
         mode="max",
         name=name,
-        store=store,
-        durability="process",
+        store=ramet.Storage(store, durability="process"),
         seed=0,
     )

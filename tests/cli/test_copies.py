@@ -149,8 +149,7 @@ def test_a_run_that_keeps_all_has_all_backed_up(tmp_path: Path) -> None:
         quick.strategy,
         steps=quick.steps,
         mode="max",
-        keep="all",
-        store=tmp_path / "runs.db",
+        store=library.Storage(tmp_path / "runs.db", keep="all"),
     )
     made = library.history.backup(tmp_path / "runs.db", tmp_path / "copy.db")
     assert made.checkpoints == 20
@@ -158,8 +157,9 @@ def test_a_run_that_keeps_all_has_all_backed_up(tmp_path: Path) -> None:
 
 def test_checkpoints_may_be_elsewhere(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path / "scratch")
-    settings = {"steps": quick.steps, "mode": "max", "blobs": blobs}
-    library.run(quick.train, quick.space, quick.strategy, **settings, store=tmp_path / "runs.db")
+    store = library.Storage(tmp_path / "runs.db", blobs=blobs)
+    settings = {"steps": quick.steps, "mode": "max", "store": store}
+    library.run(quick.train, quick.space, quick.strategy, **settings)
     library.history.backup(tmp_path / "runs.db", tmp_path / "copy.db", blobs=blobs)
     assert ramet("doctor", tmp_path / "copy.db").exit_code == 0
 

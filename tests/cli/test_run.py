@@ -113,6 +113,27 @@ def test_more_steps_take_extend(tmp_path: Path) -> None:
     assert "30 turns" in ramet(*command, "--steps", 60, "--extend").output
 
 
+def test_another_run_takes_the_name_of_an_old_one_with_overwrite(tmp_path: Path) -> None:
+    command = ("run", QUICK, "--store", tmp_path / "runs.db")
+    ramet(*command, "--seed", 0)
+    assert "--overwrite" in ramet(*command, "--seed", 1).stderr
+    assert "seed 1." in ramet(*command, "--seed", 1, "--overwrite").output
+    both = ramet(*command, "--extend", "--overwrite")
+    assert "--extend and --overwrite were both given" in both.stderr
+    assert figures(tmp_path / "runs.db")["seed"] == 1
+
+
+def test_as_many_workers_as_fit_the_machine_are_started_with_auto(tmp_path: Path) -> None:
+    wrong = ramet("run", QUICK, "--store", tmp_path / "runs.db", "--workers", "many")
+    assert wrong.exit_code == 2
+    assert "'many' is neither a whole number nor 'auto'" in wrong.stderr
+    command = ("run", QUICK, "--store", tmp_path / "runs.db", "--workers", "auto")
+    assert "is done: 5 members, 20 turns" in ramet(*command).output
+    for option in ("--threads", "--gpus"):
+        alone = ramet("run", QUICK, "--store", tmp_path / "other.db", option, "1")
+        assert "are for worker processes, but got --workers 0" in alone.stderr
+
+
 def test_low_scores_win_with_mode_min(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     assert ramet("run", QUICK, "--store", store, "--mode", "min").exit_code == 0

@@ -89,7 +89,7 @@ def test_a_worker_says_when_it_needs_the_code_of_a_space(tmp_path: Path) -> None
     _begun(store, space=space)
     refused = ramet("worker", store, "quick", _without(tmp_path, "space"))
     assert refused.exit_code == 2
-    assert "must define them as 'space' and 'strategy'" in refused.stderr
+    assert "for `ramet worker` define 'space' in the module" in refused.stderr
 
 
 def test_a_worker_says_when_it_needs_the_code_of_a_strategy(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_worker_says_when_it_needs_the_code_of_a_strategy(tmp_path: Path) -> N
     _begun(store, strategy=Own(population=5, turn_steps=10))
     refused = ramet("worker", store, "quick", _without(tmp_path, "strategy"))
     assert refused.exit_code == 2
-    assert "must define them as 'space' and 'strategy'" in refused.stderr
+    assert "for `ramet worker` define 'strategy' in the module" in refused.stderr
 
 
 def test_a_worker_refuses_other_settings_than_the_run_was_begun_with(tmp_path: Path) -> None:

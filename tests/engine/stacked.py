@@ -27,7 +27,7 @@ class Together(Descent):
         self.during = during
         self.lanes: list[Lanes] = []
 
-    def program(self, space: ramet.Space) -> "Rows":
+    def program(self, space: ramet.Space, **_: object) -> "Rows":
         assert list(space) == ["lr", "decay"]
         return Rows(self)
 

@@ -14,6 +14,7 @@ from ramet.errors import (
 )
 from ramet.events import LeftUnread
 from tests.engine.loops import SPACE, pbt
+from tests.values import STRICT
 
 
 class Optimizer:
@@ -57,7 +58,7 @@ def test_a_hyperparameter_never_read_is_said_once_by_name(
 
 def test_a_hyperparameter_never_read_is_an_error_when_strict() -> None:
     with pytest.raises(HyperparameterUnread, match=r"never read \['decay'\]"):
-        ramet.run(reads_lr_only, SPACE, pbt(), steps=12, mode="max", seed=0, strict=True)
+        ramet.run(reads_lr_only, SPACE, pbt(), steps=12, mode="max", seed=0, engine=STRICT)
 
 
 def test_all_that_a_loop_reads_counts_as_read() -> None:
@@ -70,7 +71,7 @@ def test_all_that_a_loop_reads_counts_as_read() -> None:
             state["w"] += turn.hparams["lr"] + turn.hparams["aug"]["p"]
             turn.report(state["w"])
 
-    ramet.run(train, space, pbt(), steps=12, mode="max", seed=0, strict=True)
+    ramet.run(train, space, pbt(), steps=12, mode="max", seed=0, engine=STRICT)
 
 
 def test_unpacking_reads_everything() -> None:
@@ -81,7 +82,7 @@ def test_unpacking_reads_everything() -> None:
             state["w"] += sum(dict(**turn.hparams).values())
             turn.report(state["w"])
 
-    ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0, strict=True)
+    ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0, engine=STRICT)
 
 
 def test_an_unknown_name_is_refused_with_what_was_meant() -> None:
@@ -108,7 +109,7 @@ def test_bound_hyperparameters_are_applied_after_every_restore() -> None:
             net["w"] += optimizer.lr
             turn.report(net["w"])
 
-    result = ramet.run(train, SPACE, pbt(), steps=40, mode="max", seed=0, strict=True)
+    result = ramet.run(train, SPACE, pbt(), steps=40, mode="max", seed=0, engine=STRICT)
     assert result.population.copies > 0
 
 
@@ -157,7 +158,7 @@ def test_asking_whether_a_name_is_there_is_not_reading_it() -> None:
             turn.report(turn.hparams["decay"])
 
     with pytest.raises(HyperparameterUnread, match=r"never read \['lr'\]"):
-        ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0, strict=True)
+        ramet.run(train, SPACE, pbt(), steps=12, mode="max", seed=0, engine=STRICT)
 
 
 def test_a_default_does_not_hide_an_unknown_name() -> None:
@@ -186,7 +187,7 @@ def test_a_state_that_no_turn_changes_is_said_once(caplog: pytest.LogCaptureFixt
 
 def test_a_state_that_no_turn_changes_is_an_error_when_strict() -> None:
     with pytest.raises(StateError, match="bit for bit as it was"):
-        ramet.run(rebinds, SPACE, pbt(), steps=40, mode="max", seed=0, strict=True)
+        ramet.run(rebinds, SPACE, pbt(), steps=40, mode="max", seed=0, engine=STRICT)
 
 
 def test_a_turn_that_changes_nothing_among_others_is_no_mistake(
@@ -200,5 +201,5 @@ def test_a_turn_that_changes_nothing_among_others_is_no_mistake(
             turn.report(turn.hparams["lr"] + turn.hparams["decay"])
 
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.run(train, SPACE, pbt(), steps=40, mode="max", seed=0, strict=True)
+        ramet.run(train, SPACE, pbt(), steps=40, mode="max", seed=0, engine=STRICT)
     assert not caplog.records

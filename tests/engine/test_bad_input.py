@@ -117,14 +117,11 @@ def test_a_run_has_to_say_which_scores_are_good(begin: Any) -> None:
         ({"mode": "maximum"}, "mode must be 'max' or 'min'"),
         ({"workers": -1}, "workers must be a whole number, at least 0"),
         ({"workers": 1.5}, "workers must be a whole number, at least 0"),
-        ({"keep": "most"}, "keep must be one of"),
-        ({"lease_ttl_s": 0}, "lease_ttl_s must be above 0 seconds"),
-        ({"straggler_timeout_s": "1"}, "straggler_timeout_s must be above 0 seconds"),
-        ({"gpus_per_worker": 0.5}, "are for worker processes, but got .*gpus_per_worker=0.5"),
-        ({"threads_per_worker": 2}, "are for worker processes"),
-        ({"workers": 1, "threads_per_worker": 0}, "threads_per_worker must be a whole number"),
-        ({"retries": -1}, "retries must be a whole number, at least 0"),
-        ({"tolerate": 1.5}, "tolerate must be a part"),
+        ({"workers": "many"}, "workers must be a whole number of worker processes, or 'auto'"),
+        (
+            {"existing": "delete"},
+            "existing must be 'resume', 'extend' or 'overwrite', but got 'del",
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
@@ -138,9 +135,8 @@ def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], mes
         ({"store": MemoryStore}, "must be the path of a file, None, or a Store, but got <class"),
         ({"store": 7}, "must be the path of a file, None, or a Store, but got 7"),
         ({"store": MemoryStore()}, "must come with the blobs="),
-        ({"durability": "none"}, "durability must be 'power' or 'process'"),
         (
-            {"store": MemoryStore(), "blobs": MemoryBlobs(), "workers": 2},
+            {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs()), "workers": 2},
             "must share their store and blobs, but MemoryStore lives in one process",
         ),
     ],
@@ -300,7 +296,14 @@ def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
 
 def test_a_lease_that_lasts_no_time_is_refused() -> None:
     with pytest.raises(StrategyError, match="lease_ttl_s must be above 0"):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", lease_ttl_s=0.0)
+        ramet.run(
+            Descent(),
+            SPACE,
+            pbt(),
+            steps=8,
+            mode="max",
+            engine=ramet.Inline(failures=ramet.Failures(lease_ttl_s=0.0)),
+        )
 
 
 def test_a_member_begins_with_a_copy_of_the_default_state() -> None:
@@ -318,12 +321,6 @@ HALF = "\ud83d"
     ("more", "match"),
     [
         ({"name": HALF}, r"name must be text that a store can hold, but got '\\ud83d'"),
-        ({"tolerate": "x"}, "tolerate must be a part of the population, from 0 to 1, but got 'x'"),
-        ({"tolerate": True}, "tolerate must be a part of the population"),
-        ({"tolerate": math.nan}, "tolerate must be a part of the population"),
-        ({"lease_ttl_s": "x"}, "lease_ttl_s must be above 0 seconds, as a float, but got 'x'"),
-        ({"lease_ttl_s": math.nan}, "lease_ttl_s must be above 0 seconds"),
-        ({"lease_ttl_s": 10**400}, "lease_ttl_s must be above 0 seconds"),
         ({"target": 10**400}, "target must be the score that ends the run, a finite number"),
     ],
 )
@@ -335,16 +332,47 @@ def test_an_argument_that_makes_no_sense_is_refused_by_name(
         ramet.run(Descent(), SPACE, pbt(), **arguments)
 
 
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"retries": -1}, "retries must be a whole number, at least 0"),
+        ({"tolerate": 1.5}, "tolerate must be a part of the population, from 0 to 1, but got 1.5"),
+        ({"tolerate": "x"}, "tolerate must be a part of the population, from 0 to 1, but got 'x'"),
+        ({"tolerate": True}, "tolerate must be a part of the population"),
+        ({"tolerate": math.nan}, "tolerate must be a part of the population"),
+        ({"lease_ttl_s": 0}, "lease_ttl_s must be above 0 seconds"),
+        ({"lease_ttl_s": "x"}, "lease_ttl_s must be above 0 seconds, as a float, but got 'x'"),
+        ({"lease_ttl_s": math.nan}, "lease_ttl_s must be above 0 seconds"),
+        ({"lease_ttl_s": 10**400}, "lease_ttl_s must be above 0 seconds"),
+        ({"straggler_timeout_s": "1"}, "straggler_timeout_s must be above 0 seconds"),
+        ({"strict": "yes"}, "strict must be True or False, but got 'yes'"),
+    ],
+)
+def test_failures_that_make_no_sense_are_refused_at_once(
+    settings: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(StrategyError, match=match):
+        ramet.Failures(**settings)
+
+
+@pytest.mark.parametrize("keep", ["most", [], 1])
+def test_what_is_kept_must_be_known(keep: Any) -> None:
+    with pytest.raises(StrategyError, match="keep must be one of"):
+        ramet.Storage("runs.db", keep=keep)
+
+
 @pytest.mark.parametrize("durability", ["disk", [], 1])
 def test_a_durability_that_is_none_is_refused(durability: Any) -> None:
     with pytest.raises(StoreError, match="durability must be 'power' or 'process', but got"):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", durability=durability)
+        ramet.run(
+            Descent(), SPACE, pbt(), steps=8, mode="max", store=ramet.Storage(durability=durability)
+        )
 
 
 @pytest.mark.parametrize("blobs", ["checkpoints", Path("checkpoints"), MemoryBlobs, 1])
 def test_blobs_that_are_none_are_refused(blobs: Any) -> None:
     with pytest.raises(StoreError, match=r"blobs must be Blobs, such as DirectoryBlobs\("):
-        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", blobs=blobs)
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", store=ramet.Storage(blobs=blobs))
 
 
 def test_half_a_character_is_no_name_of_a_worker_or_a_hyperparameter() -> None:
@@ -379,7 +407,13 @@ def test_checkpoints_must_be_where_a_folder_can_be(path: str) -> None:
 @pytest.mark.parametrize("ttl_s", [1e18, math.inf])
 def test_a_lease_may_last_for_ever(ttl_s: float, tmp_path: Path) -> None:
     result = ramet.run(
-        Descent(), SPACE, pbt(), steps=8, mode="max", store=tmp_path / "a.db", lease_ttl_s=ttl_s
+        Descent(),
+        SPACE,
+        pbt(),
+        steps=8,
+        mode="max",
+        store=tmp_path / "a.db",
+        engine=ramet.Inline(failures=ramet.Failures(lease_ttl_s=ttl_s)),
     )
     assert result.population.done
 

@@ -101,7 +101,7 @@ def test_a_budget_that_was_said_to_be_small_is_not_spoken_of_again(tmp_path: Pat
     # Warnings are errors here.
     ramet.run(Descent(), SPACE, pbt(), steps=4, mode="max", seed=0, store=store)
     raised = ramet.run(
-        Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, store=store, extend=True
+        Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, store=store, existing="extend"
     )
     assert raised.population.done
 

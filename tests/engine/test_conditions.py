@@ -43,7 +43,7 @@ def train(store: Path, *, steps: int, **settings: Any) -> set[float | None]:
         steps=steps,
         mode="max",
         store=store,
-        extend=True,
+        existing="extend",
         **settings,
     )
     return {member.score for member in result.population}
@@ -60,7 +60,7 @@ def test_a_run_keeps_its_threads_whatever_the_number_of_workers(
     store = tmp_path / "runs.db"
     assert train(store, steps=1, workers=2) == {4.0}
     assert train(store, steps=2, workers=1) == {4.0}
-    assert caplog.text == ""
+    assert "mapped at once" not in caplog.text
     assert train(store, steps=3, workers=4) == {4.0}
     assert "keeps to the 4 threads a process that it was begun with" in caplog.text
     assert "for 4 workers is more than 8 cores" in caplog.text
@@ -72,12 +72,12 @@ def test_threads_that_are_asked_for_are_given_and_a_difference_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = tmp_path / "runs.db"
-    assert train(store, steps=1, workers=1, threads_per_worker=3) == {3.0}
+    assert train(store, steps=1, engine=ramet.Processes(1, threads=3)) == {3.0}
     assert train(store, steps=2, workers=2) == {3.0}
-    assert caplog.text == ""
-    assert train(store, steps=3, workers=1, threads_per_worker=2) == {2.0}
+    assert "mapped at once" not in caplog.text
+    assert train(store, steps=3, engine=ramet.Processes(1, threads=2)) == {2.0}
     assert "trained with 3 threads a process and goes on with 2, so that sums" in caplog.text
-    assert "threads_per_worker=3" in caplog.text
+    assert "Processes(..., threads=3)" in caplog.text
     caplog.clear()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert train(store, steps=4, workers=1) == {1.0}
@@ -125,13 +125,13 @@ def test_equal_runs_are_equal_under_any_conditions(monkeypatch: pytest.MonkeyPat
 def test_another_number_mapped_at_once_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place: dict[str, Any] = {"store": tmp_path / "runs.db", "seed": 0, "engine": "vectorized"}
+    place: dict[str, Any] = {"store": tmp_path / "runs.db", "seed": 0, "engine": ramet.Vectorized()}
     ramet.run(Together(), SPACE, pbt(), steps=8, mode="max", **place)
-    ramet.run(Together(), SPACE, pbt(), steps=12, mode="max", extend=True, **place)
+    ramet.run(Together(), SPACE, pbt(), steps=12, mode="max", existing="extend", **place)
     assert "mapped at once" not in caplog.text
     monkeypatch.setattr("tests.engine.stacked.CHUNK", 3)
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.run(Together(), SPACE, pbt(), steps=16, mode="max", extend=True, **place)
+        ramet.run(Together(), SPACE, pbt(), steps=16, mode="max", existing="extend", **place)
     assert "with 1 member mapped at once and goes on with chunk=3" in caplog.text
     assert recorded(place["store"]) == [
         Conditions(threads=8),

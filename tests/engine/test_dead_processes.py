@@ -33,8 +33,10 @@ def train(session):
         state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
         turn.report(task.evaluate(state))
 
+workers, failures = int(sys.argv[2]), ramet.Failures(lease_ttl_s=3600.0)
+engine = ramet.Processes(workers, failures=failures) if workers else ramet.Inline(failures=failures)
 ramet.run(train, SPACE, pbt(population=5, synchronous=True), steps=16, mode="max", seed=0,
-          store=sys.argv[1], workers=int(sys.argv[2]), lease_ttl_s=3600.0)
+          store=sys.argv[1], engine=engine)
 """
 
 

@@ -21,7 +21,7 @@ def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
     assert canonical(task.events) == canonical(told.events)
     # Step by step the loop draws the same batches, so it ends where the task does.
     loop = ramet.run(descent_loop, SPACE, strategy, steps=24, mode="max", seed=3)
-    assert loop.events == task.events
+    assert canonical(loop.events) == canonical(task.events)
 
 
 def test_a_space_may_be_a_dict_of_domains() -> None:
@@ -85,7 +85,8 @@ def test_a_loop_of_ones_own_may_run_the_steps_without_iterating() -> None:
 
     strategy = pbt(synchronous=True)
     own = ramet.run(train, SPACE, strategy, steps=12, mode="max", seed=1)
-    assert own.events == ramet.run(Descent(), SPACE, strategy, steps=12, mode="max", seed=1).events
+    task = ramet.run(Descent(), SPACE, strategy, steps=12, mode="max", seed=1)
+    assert canonical(own.events) == canonical(task.events)
 
 
 def test_the_last_report_at_a_step_counts() -> None:
@@ -222,14 +223,13 @@ def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
 def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> None:
     clock = FakeClock()
     run = ramet.open(
-        MemoryStore(clock),
-        blobs=MemoryBlobs(),
+        ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs()),
         space=SPACE,
         strategy=pbt(),
         steps=8,
         mode="max",
         seed=0,
-        lease_ttl_s=30.0,
+        failures=ramet.Failures(lease_ttl_s=30.0),
         clock=clock,
     )
     turns = []

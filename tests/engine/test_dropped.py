@@ -16,14 +16,14 @@ from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import wait_for
 from tests.engine.test_heartbeat import beating
 
-ALONE: dict[str, Any] = {
+TRAINED: dict[str, Any] = {
     "space": SPACE,
     "strategy": pbt(population=1, exploit=None),
     "steps": 8,
     "mode": "max",
     "seed": 0,
-    "lease_ttl_s": 0.2,
 }
+ALONE = TRAINED | {"failures": ramet.Failures(lease_ttl_s=0.2)}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists descriptors")
 # Until a test gives up on what it waits for.
 PATIENCE_S = 60.0
@@ -54,7 +54,7 @@ def test_nothing_holds_on_to_turns_that_nobody_can_tell(tmp_path: Path) -> None:
 def test_a_run_that_is_dropped_leaves_no_thread_and_no_file_open(tmp_path: Path) -> None:
     before = beating(), descriptors()
     # Its heart would beat, and see that it is alone, once in 20 seconds.
-    dropped = ramet.open(tmp_path / "runs.db", **ALONE | {"lease_ttl_s": 60.0})
+    dropped = ramet.open(tmp_path / "runs.db", **ALONE | {"failures": ramet.Failures()})
     turn = dropped.ask()
     assert beating() > before[0]
     del dropped, turn
@@ -65,7 +65,7 @@ def test_a_run_that_is_dropped_leaves_no_thread_and_no_file_open(tmp_path: Path)
 
 @linux
 def test_results_that_are_held_hold_no_file_open(tmp_path: Path) -> None:
-    ramet.run(Descent(), **ALONE, store=tmp_path / "runs.db")
+    ramet.run(Descent(), **TRAINED, store=tmp_path / "runs.db")
     before = descriptors()
     held = [ramet.history.load(tmp_path / "runs.db") for _ in range(20)]
     assert descriptors() <= before
@@ -84,5 +84,5 @@ def test_a_failure_that_cannot_be_written_gives_its_turn_back() -> None:
 
     store, blobs = Full(), MemoryBlobs()
     with pytest.raises(StoreFull):
-        ramet.run(Fails(), **ALONE, store=store, blobs=blobs)
+        ramet.run(Fails(), **TRAINED, store=ramet.Storage(store, blobs=blobs))
     assert [seat.worker for seat in store.seats("run")] == [None]

@@ -230,10 +230,12 @@ def test_a_run_at_its_target_goes_on_with_a_higher_one_or_none(
 def test_a_target_that_was_passed_already_ends_a_run_without_another_turn(store: Path) -> None:
     ramet.run(Descent(), **settings(target=TARGET), store=store)
     before = ramet.run(Descent(), **settings(), store=store)
-    result = ramet.run(Descent(), **settings(steps=80, target=TARGET), extend=True, store=store)
+    result = ramet.run(
+        Descent(), **settings(steps=80, target=TARGET), existing="extend", store=store
+    )
     assert result.population.turns == before.population.turns
     assert result.population.stopped
-    more = ramet.run(Descent(), **settings(steps=80), extend=True, store=store)
+    more = ramet.run(Descent(), **settings(steps=80), existing="extend", store=store)
     assert more.population.done
     assert [member.trained for member in more.population] == [80] * 5
 

@@ -131,7 +131,13 @@ def test_without_copies_a_failing_member_is_tried_at_every_turn_and_the_others_g
 
 def test_more_retries_are_a_setting() -> None:
     result = ramet.run(
-        Breaks(2, times=4).loop, SPACE, pbt(), steps=24, mode="max", seed=0, retries=4
+        Breaks(2, times=4).loop,
+        SPACE,
+        pbt(),
+        steps=24,
+        mode="max",
+        seed=0,
+        engine=ramet.Inline(failures=ramet.Failures(retries=4)),
     )
     assert not any(isinstance(event, TurnLost) for event in result.events)
 
@@ -156,9 +162,23 @@ def test_too_many_failing_members_stop_the_run_which_can_be_resumed() -> None:
 
     store, blobs = MemoryStore(), MemoryBlobs()
     with pytest.raises(RunFailed, match=r"50%.*4 of 6.*CUDA out of memory"):
-        ramet.run(breaks, SPACE, pbt(), steps=24, mode="max", seed=0, store=store, blobs=blobs)
+        ramet.run(
+            breaks,
+            SPACE,
+            pbt(),
+            steps=24,
+            mode="max",
+            seed=0,
+            store=ramet.Storage(store, blobs=blobs),
+        )
     result = ramet.run(
-        descent_loop, SPACE, pbt(), steps=24, mode="max", seed=0, store=store, blobs=blobs
+        descent_loop,
+        SPACE,
+        pbt(),
+        steps=24,
+        mode="max",
+        seed=0,
+        store=ramet.Storage(store, blobs=blobs),
     )
     assert result.population.done
 
@@ -173,7 +193,15 @@ def test_stopping_by_hand_gives_the_member_back() -> None:
 
     store, blobs = MemoryStore(), MemoryBlobs()
     with pytest.raises(KeyboardInterrupt):
-        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0, store=store, blobs=blobs)
+        ramet.run(
+            train,
+            SPACE,
+            pbt(),
+            steps=8,
+            mode="max",
+            seed=0,
+            store=ramet.Storage(store, blobs=blobs),
+        )
     lease = store.claim("run", worker="next", ttl_s=1.0)
     assert lease is not None
     assert lease.member == 0
@@ -194,8 +222,7 @@ def test_a_log_keeps_head_and_tail_of_a_long_message(size: int) -> None:
             steps=12,
             mode="max",
             seed=0,
-            store=store,
-            blobs=blobs,
+            store=ramet.Storage(store, blobs=blobs),
         )
     assert len(str(failed.value)) < 11_000
     (name,) = store.runs()

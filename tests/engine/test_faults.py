@@ -56,7 +56,7 @@ def test_a_fault_of_the_store_is_nobodys_failure_and_gives_every_turn_back(
     store, blobs = Faulty(MemoryStore()), Faulty(MemoryBlobs())
     faulty = store if where == "store" else blobs
     faulty.before[call] = Once(ConnectionError("the network is down"), at=4)
-    place: dict[str, Any] = {"store": store, "blobs": blobs}
+    place: dict[str, Any] = {"store": ramet.Storage(store, blobs=blobs)}
     with pytest.raises(ConnectionError):
         ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, **place)
     resumed = ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, **place)
@@ -80,10 +80,11 @@ def test_a_strategy_that_raises_stops_the_run_in_its_own_name() -> None:
             steps=8,
             mode="max",
             seed=0,
-            store=store,
-            blobs=blobs,
+            store=ramet.Storage(store, blobs=blobs),
         )
-    assert canonical(logged.event for logged in store.events("run")) == [store.opening("run")]
+    assert canonical(logged.event for logged in store.events("run")) == canonical(
+        [store.opening("run")]
+    )
     lease = store.claim("run", worker="next", ttl_s=1.0)
     assert lease is not None
     assert lease.member == 0
@@ -97,7 +98,15 @@ def test_what_is_raised_behind_the_loop_is_raised_to_the_caller() -> None:
 
     store, blobs = MemoryStore(), MemoryBlobs()
     with pytest.raises(OSError, match="saving failed"):
-        ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0, store=store, blobs=blobs)
+        ramet.run(
+            train,
+            SPACE,
+            pbt(),
+            steps=8,
+            mode="max",
+            seed=0,
+            store=ramet.Storage(store, blobs=blobs),
+        )
     assert not any(isinstance(logged.event, AttemptFailed) for logged in store.events("run"))
 
 
@@ -121,7 +130,6 @@ def test_a_worker_that_lost_its_lease_goes_on_with_other_turns(
     clock = FakeClock()
     store, blobs = MemoryStore(clock), MemoryBlobs()
     place: dict[str, Any] = {
-        "blobs": blobs,
         "space": SPACE,
         "strategy": pbt(),
         "steps": 8,
@@ -138,12 +146,12 @@ def test_a_worker_that_lost_its_lease_goes_on_with_other_turns(
             if not slept:
                 slept.append(61.0)
                 clock.sleep(61.0)
-                other = ramet.open(store, worker="other", **place)
+                other = ramet.open(ramet.Storage(store, blobs=blobs), worker="other", **place)
                 assert other.ask() is not None
                 # A member that was taken from a silent worker is leased for twice as long.
                 clock.sleep(121.0)
 
-    slow = ramet.open(store, worker="slow", **place)
+    slow = ramet.open(ramet.Storage(store, blobs=blobs), worker="slow", **place)
     with caplog.at_level(logging.WARNING, "ramet"):
         work(slow, train, lambda run: None)
     assert "'slow' no longer holds member 0" in caplog.text
@@ -159,7 +167,15 @@ def test_a_checkpoint_is_kept_before_any_event_names_it() -> None:
                 blobs.get("run", event.checkpoint.key)
 
     store = Faulty(MemoryStore(), {"commit": check})
-    ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, store=store, blobs=blobs)
+    ramet.run(
+        Descent(),
+        SPACE,
+        pbt(),
+        steps=24,
+        mode="max",
+        seed=0,
+        store=ramet.Storage(store, blobs=blobs),
+    )
 
 
 def test_pruning_keeps_what_turns_under_way_go_on_from() -> None:
@@ -183,6 +199,10 @@ def test_a_store_without_the_blobs_that_belong_to_it_is_refused() -> None:
 
 def test_blobs_of_ones_own_are_never_pruned() -> None:
     blobs = MemoryBlobs()
-    first = ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=0, blobs=blobs)
-    ramet.run(Descent(), SPACE, pbt(), steps=400, mode="max", seed=1, blobs=blobs)
+    first = ramet.run(
+        Descent(), SPACE, pbt(), steps=400, mode="max", seed=0, store=ramet.Storage(blobs=blobs)
+    )
+    ramet.run(
+        Descent(), SPACE, pbt(), steps=400, mode="max", seed=1, store=ramet.Storage(blobs=blobs)
+    )
     assert Descent().evaluate(first.best.load()) == first.best.score

@@ -135,7 +135,7 @@ def test_workers_killed_at_any_point_of_a_turn_change_nothing(
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
     stop_after: int, whole: ramet.Result
 ) -> None:
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
     run = ramet.open(**place, space=QUADRATIC_SPACE, strategy=STRATEGY, **RUN)
     for _ in range(stop_after):
         turn = run.ask()
@@ -147,30 +147,32 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
         run.tell(turn, state=state)
     resumed = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN, **place)
     assert canonical(resumed.events) == canonical(whole.events)
-    assert examine(place["store"], place["blobs"], "run") == []
+    assert examine(place["store"].store, place["store"].blobs, "run") == []
 
 
 def test_a_run_that_is_given_more_steps_has_its_evaluators_go_on() -> None:
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 3}
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs()), "seed": 3}
     short = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS // 2, mode="max", **place)
     longer = ramet.run(
-        TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS, mode="max", extend=True, **place
+        TASK, QUADRATIC_SPACE, STRATEGY, steps=STEPS, mode="max", existing="extend", **place
     )
     assert longer.best.score >= short.best.score
     assert {member.trained for member in longer.population} == {STEPS}
     # No evaluator trains what it was not given.
     evaluated = {evaluation.since for _, evaluation in evaluations(longer.events)}
     assert STEPS // 2 in evaluated
-    assert examine(place["store"], place["blobs"], "run") == []
+    assert examine(place["store"].store, place["store"].blobs, "run") == []
 
 
 def test_a_budget_that_evaluations_do_not_divide_is_refused_before_it_is_written() -> None:
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 3}
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs()), "seed": 3}
     strategy = dataclasses.replace(STRATEGY, evaluate_every=4, smoother=abs)
     run = ramet.run(TASK, QUADRATIC_SPACE, strategy, steps=48, mode="max", **place)
     with pytest.raises(StrategyError, match="steps must be a multiple of evaluate_every"):
-        ramet.run(TASK, QUADRATIC_SPACE, strategy, steps=102, mode="max", extend=True, **place)
-    assert place["store"].events("run") == run.log
+        ramet.run(
+            TASK, QUADRATIC_SPACE, strategy, steps=102, mode="max", existing="extend", **place
+        )
+    assert place["store"].store.events("run") == run.log
 
 
 @pytest.mark.parametrize("member", [0, 5, 13])
@@ -182,7 +184,7 @@ def test_a_member_whose_checkpoint_is_lost_goes_on_and_is_not_taken_for_what_it_
     before = {seat.standing.member: seat.standing.checkpoint for seat in seats_in(store)}
     for found in tmp_path.rglob(f"{before[member]}*"):
         found.write_bytes(b"damaged")
-    result = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN, store=store, extend=True)
+    result = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN, store=store, existing="extend")
     kinds = Counter(event.kind for event in result.events if isinstance(event, Copied))
     assert kinds["rebirth"] + kinds["fallback"] > 0
     for event in result.events:
@@ -200,7 +202,13 @@ def test_members_whose_training_diverges_are_replaced() -> None:
             loss = self.loss(state)
             return super().evaluate(state) if loss < 1.0 else math.nan
 
-    result = ramet.run(Breaks(dim=20), QUADRATIC_SPACE, STRATEGY, **RUN, tolerate=1.0)
+    result = ramet.run(
+        Breaks(dim=20),
+        QUADRATIC_SPACE,
+        STRATEGY,
+        **RUN,
+        engine=ramet.Inline(failures=ramet.Failures(tolerate=1.0)),
+    )
     assert result.population.done
     assert math.isfinite(result.best.score)
 

@@ -1,7 +1,7 @@
 """Disks that are full, and stores that fail now and then."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ def begun(place: dict[str, Any], turns: int = 8) -> None:
 @pytest.fixture
 def place(tmp_path: Path) -> dict[str, Any]:
     return {
-        "store": SQLiteStore(tmp_path / "runs.db"),
-        "blobs": DirectoryBlobs(tmp_path / "runs.db-checkpoints"),
+        "store": ramet.Storage(
+            SQLiteStore(tmp_path / "runs.db"),
+            blobs=DirectoryBlobs(tmp_path / "runs.db-checkpoints"),
+        ),
         "space": SPACE,
         "strategy": pbt(synchronous=True),
         "steps": 24,
@@ -39,11 +41,16 @@ def place(tmp_path: Path) -> dict[str, Any]:
     }
 
 
+def but(place: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return settings with other parts of the storage."""
+    return {**place, "store": replace(place["store"], **changes)}
+
+
 def goes_on_to_the_same_end(place: dict[str, Any]) -> bool:
-    assert {seat.worker for seat in place["store"].seats("run")} == {None}
+    assert {seat.worker for seat in place["store"].store.seats("run")} == {None}
     result = ramet.run(Descent(), **place)
     assert not any(isinstance(event, AttemptFailed) for event in result.events)
-    assert findings_in(place["store"].path) == []
+    assert findings_in(place["store"].store.path) == []
     whole = ramet.run(
         Descent(), space=SPACE, strategy=place["strategy"], steps=24, mode="max", seed=0
     )
@@ -60,10 +67,10 @@ def test_a_disk_without_room_for_a_checkpoint_stops_the_run_and_loses_nothing(
     workers: int, place: dict[str, Any]
 ) -> None:
     begun(place)
-    before = told(place["store"])
+    before = told(place["store"].store)
     with pytest.raises(StoreFull, match="must fit where it is kept"):
-        ramet.run(Descent(), **{**place, "blobs": full(place["blobs"])}, workers=workers)
-    assert told(place["store"]) == before
+        ramet.run(Descent(), **but(place, blobs=full(place["store"].blobs)), workers=workers)
+    assert told(place["store"].store) == before
     assert goes_on_to_the_same_end(place)
 
 
@@ -94,20 +101,26 @@ class NoRoomFor:
 def test_a_log_without_room_stops_the_run_and_loses_nothing(
     workers: int, place: dict[str, Any]
 ) -> None:
-    store = NoRoomFor(place["store"])
+    store = NoRoomFor(place["store"].store)
     with pytest.raises(StoreFull, match="no room in the log"):
-        ramet.run(Descent(), **{**place, "store": store}, workers=workers)
+        ramet.run(Descent(), **but(place, store=store), workers=workers)
     assert goes_on_to_the_same_end(place)
 
 
 def test_what_went_wrong_is_said_even_if_turns_cannot_be_given_back(
     place: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = NoRoomFor(place["store"], stubborn=True)
+    store = NoRoomFor(place["store"].store, stubborn=True)
     with pytest.raises(StoreFull, match="no room in the log"):
-        ramet.run(Descent(), **{**place, "store": store}, lease_ttl_s=0.3)
+        ramet.run(
+            Descent(),
+            **but(place, store=store),
+            engine=ramet.Inline(failures=ramet.Failures(lease_ttl_s=0.3)),
+        )
     assert "turn 2 of member 4 stays leased: no room to say so" in caplog.text
-    assert ramet.run(Descent(), **place, lease_ttl_s=0.3).population.done
+    assert ramet.run(
+        Descent(), **place, engine=ramet.Inline(failures=ramet.Failures(lease_ttl_s=0.3))
+    ).population.done
 
 
 @pytest.mark.parametrize("what", ["store", "blobs"])
@@ -115,11 +128,13 @@ def test_what_went_wrong_is_said_even_if_turns_cannot_be_given_back(
 def test_what_fails_now_and_then_is_gone_on_with_to_the_same_end(
     what: str, every: int, place: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    failing: Any = {**place, what: flaky(place[what], every=every)}
+    failing: Any = but(place, **{what: flaky(getattr(place["store"], what), every=every)})
     failures = 0
     while True:
         try:
-            ramet.run(Descent(), **failing, lease_ttl_s=0.3)
+            ramet.run(
+                Descent(), **failing, engine=ramet.Inline(failures=ramet.Failures(lease_ttl_s=0.3))
+            )
         except OSError:
             failures += 1
         else:
@@ -129,7 +144,7 @@ def test_what_fails_now_and_then_is_gone_on_with_to_the_same_end(
 
 
 def test_workers_whose_blobs_fail_say_so(place: dict[str, Any]) -> None:
-    blobs: Blobs = flaky(place["blobs"], every=20)
+    blobs: Blobs = flaky(place["store"].blobs, every=20)
     with pytest.raises(ramet.errors.RunFailed, match=r"ended with OSError.*as one in 20 does"):
-        ramet.run(Descent(), **{**place, "blobs": blobs}, workers=1)
+        ramet.run(Descent(), **but(place, blobs=blobs), workers=1)
     assert goes_on_to_the_same_end(place)

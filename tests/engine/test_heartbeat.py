@@ -79,8 +79,9 @@ def test_what_begins_during_the_last_beat_is_beaten_for() -> None:
 @pytest.fixture
 def place(tmp_path: Path) -> dict[str, Any]:
     return {
-        "store": SQLiteStore(tmp_path / "runs.db"),
-        "blobs": DirectoryBlobs(tmp_path / "blobs"),
+        "store": ramet.Storage(
+            SQLiteStore(tmp_path / "runs.db"), blobs=DirectoryBlobs(tmp_path / "blobs")
+        ),
         "space": SPACE,
         "strategy": pbt(population=5),
         "steps": 8,
@@ -90,8 +91,8 @@ def place(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_turn_that_outlasts_its_lease_is_held_on_to(place: dict[str, Any]) -> None:
-    store, before = place["store"], beating()
-    run = ramet.open(**place, lease_ttl_s=TTL_S)
+    store, before = place["store"].store, beating()
+    run = ramet.open(**place, failures=ramet.Failures(lease_ttl_s=TTL_S))
     turn = run.ask()
     assert turn is not None
     first = turn.lease.expires_at
@@ -123,8 +124,8 @@ def train(session):
         state.update(task.step(state, turn.hparams, turn.steps, turn.rng))
         turn.report(task.evaluate(state))
 
-ramet.run(train, SPACE, pbt(population=5), steps=16, mode="max", seed=0, store="runs.db", workers=2,
-          lease_ttl_s=0.3)
+ramet.run(train, SPACE, pbt(population=5), steps=16, mode="max", seed=0, store="runs.db",
+          engine=ramet.Processes(2, failures=ramet.Failures(lease_ttl_s=0.3)))
 """
 
 

@@ -127,7 +127,7 @@ def test_a_worker_that_is_replaced_goes_on_with_a_run_that_was_extended(tmp_path
 
     def extend() -> None:
         extended.touch()
-        ramet.open(store, space=SPACE, strategy=STRATEGY, steps=24, mode="max", extend=True)
+        ramet.open(store, space=SPACE, strategy=STRATEGY, steps=24, mode="max", existing="extend")
         os.kill(os.getpid(), signal.SIGKILL)
 
     train = dies(lambda turn: not extended.exists(), extend)

@@ -53,9 +53,7 @@ def test_the_schedule_of_any_weights_is_what_they_were_trained_with(
         steps=steps,
         mode="max",
         seed=seed,
-        store=MemoryStore(),
-        blobs=blobs,
-        keep="all",
+        store=ramet.Storage(MemoryStore(), blobs=blobs, keep="all"),
     )
     lineage = result.lineage()
     assert len(lineage.turns) == result.population.turns

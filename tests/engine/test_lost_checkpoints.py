@@ -41,7 +41,7 @@ def settings(**changes: Any) -> dict[str, Any]:
     return {"space": SPACE, "strategy": STRATEGY, "steps": 24, "mode": "max", "seed": 0, **changes}
 
 
-def begun(store: Path, turns: int = 15, **changes: Any) -> ramet.Run:
+def begun(store: Path | ramet.Storage, turns: int = 15, **changes: Any) -> ramet.Run:
     """Train some turns of a run, member by member."""
     run = ramet.open(store, **settings(**changes))
     for _ in range(turns):
@@ -80,7 +80,7 @@ def test_a_member_falls_back_to_the_latest_checkpoint_of_its_own(
     damage: Callable[[Path], None], train: Any, workers: int, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs.db"
-    run = begun(store, keep="all")
+    run = begun(ramet.Storage(store, keep="all"))
     damaged = run.population[3].checkpoint
     assert damaged is not None
     damage(file_of(store, damaged))
@@ -88,7 +88,7 @@ def test_a_member_falls_back_to_the_latest_checkpoint_of_its_own(
     assert [(one.promise, one.key) for one in found] == [
         ("I7" if damage is Path.unlink else "I3", damaged.key)
     ]
-    result = ramet.run(train, **settings(keep="all"), store=store, workers=workers)
+    result = ramet.run(train, **settings(), store=ramet.Storage(store, keep="all"), workers=workers)
     ((lost, copy),) = losses(result.events)
     assert (lost.member, lost.key, copy.kind) == (3, damaged.key, "fallback")
     assert copy.weights is not None
@@ -102,11 +102,11 @@ def test_a_member_falls_back_to_the_latest_checkpoint_of_its_own(
 
 def test_with_several_lost_it_goes_back_as_far_as_it_must(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
-    run = begun(store, keep="all")
+    run = begun(ramet.Storage(store, keep="all"))
     for checkpoint in list(run.result().events):
         if getattr(checkpoint, "member", None) == 3 and getattr(checkpoint, "turn", 0) > 0:
             flip(file_of(store, checkpoint.checkpoint))  # type: ignore[union-attr]  # a TurnEnded
-    result = ramet.run(Descent(), **settings(keep="all"), store=store)
+    result = ramet.run(Descent(), **settings(), store=ramet.Storage(store, keep="all"))
     ((_, copy),) = losses(result.events)
     assert copy.weights is not None
     assert (copy.kind, copy.weights.checkpoint.turn) == ("fallback", 0)
@@ -195,8 +195,8 @@ def test_the_best_that_was_lost_is_not_given_out(tmp_path: Path) -> None:
 
 def test_who_lost_its_member_as_well_lets_go_of_the_turn() -> None:
     clock = FakeClock()
-    place = settings(strategy=pbt(population=1, exploit=None), blobs=MemoryBlobs(), keep="live")
-    store = MemoryStore(clock)
+    place = settings(strategy=pbt(population=1, exploit=None))
+    store = ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs(), keep="live")
     slow, quick = (ramet.open(store, worker=name, **place) for name in ("slow", "quick"))
     trained(slow)
     held = slow.ask()

@@ -172,6 +172,8 @@ def test_new_runs_may_be_kept_by_the_same_blobs_once_all_was_deleted(tmp_path: P
     blobs = ramet.blobs.DirectoryBlobs(tmp_path / "checkpoints")
     for number in range(2):
         store = tmp_path / f"{number}.db"
-        result = ramet.run(descent_loop, **settings(store), blobs=blobs)
+        result = ramet.run(
+            descent_loop, **settings(store) | {"store": ramet.Storage(store, blobs=blobs)}
+        )
         assert result.population == undisturbed()
         shutil.rmtree(blobs.path)

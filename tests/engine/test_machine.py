@@ -54,16 +54,14 @@ class Workers(RuleBasedStateMachine):
 
     def open(self, worker: str) -> ramet.Run:
         return ramet.open(
-            self.store,
-            blobs=self.blobs,
+            ramet.Storage(self.store, blobs=self.blobs),
             space=SPACE,
             strategy=self.strategy,
             steps=9,
             mode="max",
             seed=self.seed,
             worker=worker,
-            tolerate=1.0,
-            lease_ttl_s=30.0,
+            failures=ramet.Failures(tolerate=1.0, lease_ttl_s=30.0),
         )
 
     @rule(target=turns, name=st.sampled_from(WORKERS))

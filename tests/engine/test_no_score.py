@@ -33,7 +33,15 @@ def train_silent(score: float) -> Callable[[ramet.Session], None]:
 
 def run(score: float, exploit: Exploit, *, synchronous: bool) -> ramet.Result:
     strategy = ramet.PBT(population=5, turn_steps=2, exploit=exploit, synchronous=synchronous)
-    return ramet.run(train_silent(score), SPACE, strategy, steps=40, seed=1, mode="max", keep="all")
+    return ramet.run(
+        train_silent(score),
+        SPACE,
+        strategy,
+        steps=40,
+        seed=1,
+        mode="max",
+        store=ramet.Storage(keep="all"),
+    )
 
 
 @pytest.mark.parametrize("synchronous", [False, True])
@@ -176,7 +184,7 @@ def test_a_run_goes_on_from_a_turn_without_a_score(tmp_path: Path) -> None:
             mode="max",
             store=tmp_path / "runs.db",
             name="rl",
-            extend=True,
+            existing="extend",
         )
     assert [member.weights_score for member in resumed.population] == [
         member.weights_score for member in whole.population

@@ -136,7 +136,13 @@ def test_turns_that_were_given_up_are_not_taken_for_copies(
     with caplog.at_level(logging.WARNING, "ramet"):
         strategy = ramet.RandomSearch(population=5, turn_steps=1)
         ramet.run(
-            Flaky(), SPACE, strategy, steps=TURNS, seed=0, mode="max", retries=0, tolerate=1.0
+            Flaky(),
+            SPACE,
+            strategy,
+            steps=TURNS,
+            seed=0,
+            mode="max",
+            engine=ramet.Inline(failures=ramet.Failures(retries=0, tolerate=1.0)),
         )
     assert "raised in turn" in caplog.text
     assert "took back" not in caplog.text

@@ -164,7 +164,8 @@ SCRIPT = """
 import ramet
 from tests.engine.test_prints import SPACE, STRATEGY, loud
 
-ramet.run(loud, SPACE, STRATEGY, steps=4, mode="max", seed=0, workers=2, progress=True)
+engine = ramet.Processes(2, progress=True)
+ramet.run(loud, SPACE, STRATEGY, steps=4, mode="max", seed=0, engine=engine)
 """
 
 

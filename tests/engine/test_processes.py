@@ -110,7 +110,16 @@ def test_without_a_store_checkpoints_last_as_long_as_the_result() -> None:
 
 def test_without_a_store_blobs_of_ones_own_are_written_and_stay(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path / "kept", durability="process")
-    result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, workers=1, blobs=blobs)
+    result = ramet.run(
+        Descent(),
+        SPACE,
+        pbt(),
+        steps=8,
+        mode="max",
+        seed=0,
+        workers=1,
+        store=ramet.Storage(blobs=blobs),
+    )
     assert len(blobs.sizes("run")) == 12
     assert Descent().evaluate(result.best.load()) == result.best.score
 
@@ -138,7 +147,12 @@ def test_threads_that_are_asked_for_outdo_the_environment(
     strategy = ramet.RandomSearch(population=1, turn_steps=1)
     space = ramet.Space(lr=ramet.Uniform(0.0, 1.0))
     result = ramet.run(
-        environment_of, space, strategy, steps=1, mode="max", workers=1, threads_per_worker=asked
+        environment_of,
+        space,
+        strategy,
+        steps=1,
+        mode="max",
+        engine=ramet.Processes(1, threads=asked),
     )
     environment = result.best.load()["set"]
     assert (environment["OMP_NUM_THREADS"], environment["MKL_NUM_THREADS"]) == seen

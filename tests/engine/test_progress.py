@@ -26,7 +26,14 @@ def test_nothing_is_shown_where_there_is_no_terminal(capfd: pytest.CaptureFixtur
 
 def test_what_is_shown_says_how_far_the_run_is(capfd: pytest.CaptureFixture[str]) -> None:
     result = ramet.run(
-        Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, name="bowl", progress=True
+        Descent(),
+        SPACE,
+        pbt(),
+        steps=24,
+        mode="max",
+        seed=0,
+        name="bowl",
+        engine=ramet.Inline(progress=True),
     )
     out, err = capfd.readouterr()
     assert out == ""
@@ -57,7 +64,15 @@ def test_a_failing_member_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
             return super().evaluate(state)
 
     strategy = ramet.RandomSearch(population=4, turn_steps=4)
-    ramet.run(Fails(), SPACE, strategy, steps=8, mode="max", seed=0, progress=True, tolerate=1.0)
+    ramet.run(
+        Fails(),
+        SPACE,
+        strategy,
+        steps=8,
+        mode="max",
+        seed=0,
+        engine=ramet.Inline(failures=ramet.Failures(tolerate=1.0), progress=True),
+    )
     assert "4 failing" in capfd.readouterr().err
 
 

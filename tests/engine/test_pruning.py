@@ -81,8 +81,7 @@ def test_in_the_end_there_is_what_the_run_keeps_and_nothing_else(
         steps=40,
         mode="max",
         seed=0,
-        store=store,
-        keep=keep,
+        store=ramet.Storage(store, keep=keep),
         workers=workers,
     )
     population = result.population
@@ -103,16 +102,16 @@ def test_who_asks_what_would_go_deletes_nothing() -> None:
         "mode": "max",
         "seed": 0,
     }
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
     ramet.run(Descent(), **settings, **place)
-    before = place["blobs"].sizes("run")
+    before = place["store"].blobs.sizes("run")
     superseded = f"0-0-{digest([b'old'])}"
-    place["blobs"].put("run", superseded, [b"old"])
+    place["store"].blobs.put("run", superseded, [b"old"])
     run = ramet.open(**settings, **place)
     assert run.prune(dry_run=True) == {superseded: 3}
-    assert place["blobs"].sizes("run") == {**before, superseded: 3}
+    assert place["store"].blobs.sizes("run") == {**before, superseded: 3}
     assert run.prune() == {superseded: 3}
-    assert place["blobs"].sizes("run") == before
+    assert place["store"].blobs.sizes("run") == before
 
 
 def test_workers_that_live_for_few_turns_prune_too(tmp_path: Path) -> None:
@@ -138,9 +137,18 @@ def test_the_best_alone_stays_even_if_the_last_turn_is_lost() -> None:
                 raise MemoryError
             return super().evaluate(state)
 
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": blobs, "keep": "best"}
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(), blobs=blobs, keep="best")}
     strategy = pbt(population=3, exploit=None)
-    ramet.run(FailsAtTheEnd(), SPACE, strategy, steps=12, mode="max", seed=0, tolerate=1.0, **place)
+    ramet.run(
+        FailsAtTheEnd(),
+        SPACE,
+        strategy,
+        steps=12,
+        mode="max",
+        seed=0,
+        engine=ramet.Inline(failures=ramet.Failures(tolerate=1.0)),
+        **place,
+    )
     assert len(blobs.sizes("run")) == 1
 
 
@@ -157,8 +165,7 @@ def test_without_a_best_members_keep_theirs_and_go_on_with_more_steps(tmp_path: 
             steps=steps,
             mode="max",
             seed=0,
-            keep="best",
-            store=tmp_path / "runs.db",
+            store=ramet.Storage(tmp_path / "runs.db", keep="best"),
             **more,
         )
 
@@ -168,7 +175,7 @@ def test_without_a_best_members_keep_theirs_and_go_on_with_more_steps(tmp_path: 
         m.checkpoint.key for m in result.population if m.checkpoint
     }
     assert len(checkpoints.sizes("run")) == 6
-    longer = run(24, extend=True)
+    longer = run(24, existing="extend")
     assert not any(isinstance(event, CheckpointLost) for event in longer.events)
     assert set(checkpoints.sizes("run")) == {longer.best.checkpoint.key}
     assert findings_in(tmp_path / "runs.db") == []
@@ -237,8 +244,10 @@ def test_the_disk_holds_little_more_than_the_members_however_long_a_run_is(
 
     def train() -> None:
         run = ramet.open(
-            SQLiteStore(tmp_path / "runs.db", durability="process"),
-            blobs=DirectoryBlobs(tmp_path / "blobs", durability="process"),
+            ramet.Storage(
+                SQLiteStore(tmp_path / "runs.db", durability="process"),
+                blobs=DirectoryBlobs(tmp_path / "blobs", durability="process"),
+            ),
             space=SPACE,
             strategy=strategy,
             steps=rounds,

@@ -16,7 +16,6 @@ from ramet.errors import (
     RunMismatch,
     StrategyError,
     UnknownHyperparameter,
-    UsageError,
 )
 from ramet.events import AttemptFailed, Copied, TurnEnded
 from ramet.history.replayed import Replayed, replays
@@ -133,11 +132,13 @@ def test_scores_at_steps_of_a_loops_own_choosing_are_replayed_exactly(*, wrapped
 
 def test_a_replay_that_kept_only_its_best_is_given_no_more_steps() -> None:
     schedule = found(STRATEGIES["asynchronous"]).schedule()
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": "best"}
+    place: dict[str, Any] = {
+        "store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs(), keep="best")
+    }
     before = ramet.replay(Descent(), schedule, **place).result
     with pytest.raises(RunMismatch, match="must go on from their own states, but run 'run-replay'"):
-        ramet.replay(Descent(), schedule, steps=60, extend=True, **place)
-    assert place["store"].events("run-replay") == before.log
+        ramet.replay(Descent(), schedule, steps=60, existing="extend", **place)
+    assert place["store"].store.events("run-replay") == before.log
 
 
 def test_a_schedule_of_fire_with_a_success_on_its_lineage_is_replayed_exactly() -> None:
@@ -168,7 +169,7 @@ class Slow(Descent):
 def test_it_is_the_same_in_a_loop_of_ones_own_and_as_one_program(train: Any) -> None:
     strategy = STRATEGIES["pbt"]
     result = ramet.run(train, SPACE, strategy, steps=48, mode="max", seed=3)
-    engine: Any = None if train is descent_loop else "vectorized"
+    engine: Any = None if train is descent_loop else ramet.Vectorized()
     assert exactly(result, train=train, engine=engine).scores == [result.best.score]
 
 
@@ -270,9 +271,9 @@ def test_a_turn_that_fails_is_not_left_out_of_a_replay() -> None:
     with pytest.raises(RunFailed, match=law):
         exactly(result, train=task, **place)
     # The log has every attempt, and nobody holds the member.
-    log = place["store"].events("run-replay-exact")
+    log = place["store"].store.events("run-replay-exact")
     assert sum(isinstance(logged.event, AttemptFailed) for logged in log) == 2
-    assert not any(seat.worker for seat in place["store"].seats("run-replay-exact"))
+    assert not any(seat.worker for seat in place["store"].store.seats("run-replay-exact"))
     task.broken = False
     assert exactly(result, train=task, **place).scores == [result.best.score]
 
@@ -291,7 +292,7 @@ def test_a_turn_of_a_replay_is_given_up_for_nobody() -> None:
     assert turn is not None
     with pytest.raises(RunFailed, match="would have to be given up: fatal"):
         other.give_up(0, turn=0, why="fatal")
-    assert [seat.worker for seat in place["store"].seats("run")] == ["slow"]
+    assert [seat.worker for seat in place["store"].store.seats("run")] == ["slow"]
 
 
 def test_a_checkpoint_that_is_lost_is_not_replaced_in_a_replay(tmp_path: Path) -> None:
@@ -300,7 +301,7 @@ def test_a_checkpoint_that_is_lost_is_not_replaced_in_a_replay(tmp_path: Path) -
     for kept in tmp_path.rglob("1-*"):
         kept.unlink()
     with pytest.raises(CheckpointMissing):
-        ramet.replay(Descent(), schedule, seeds=[0, 1], steps=40, store=store, extend=True)
+        ramet.replay(Descent(), schedule, seeds=[0, 1], steps=40, store=store, existing="extend")
 
 
 def test_a_score_that_is_not_finite_is_left_out_and_said() -> None:
@@ -346,7 +347,7 @@ def test_replays_of_a_run_are_found_whatever_their_name(tmp_path: Path) -> None:
 
 
 def memory() -> dict[str, Any]:
-    return {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    return {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
 
 
 @pytest.mark.parametrize(
@@ -364,8 +365,8 @@ def test_seeds_must_be_seeds(seeds: Any, law: str) -> None:
 
 
 def test_a_replay_has_no_seed_of_its_own() -> None:
-    with pytest.raises(UsageError, match=r"a seed for each network: seeds=\[3\]"):
-        ramet.replay(Descent(), found(STRATEGIES["pbt"]).schedule(), seed=3)
+    with pytest.raises(TypeError, match="seed"):
+        ramet.replay(Descent(), found(STRATEGIES["pbt"]).schedule(), seed=3)  # type: ignore[call-arg]
 
 
 def test_what_is_no_schedule_is_refused() -> None:

@@ -72,10 +72,12 @@ def test_a_run_from_before_that_goes_on_with_its_first_best() -> None:
     before = decode(msgspec.json.encode(written))
     assert isinstance(before, RunOpened)
 
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs()}
-    place["store"].open_run(before, worker="an older ramet")
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
+    place["store"].store.open_run(before, worker="an older ramet")
     for steps in (8, 40):
-        result = ramet.run(Perfect(), SPACE, pbt(), steps=steps, mode="max", extend=True, **place)
+        result = ramet.run(
+            Perfect(), SPACE, pbt(), steps=steps, mode="max", existing="extend", **place
+        )
         assert result.best.step == 4
         assert result.best.load()["seen"] == 4
 
@@ -160,7 +162,7 @@ def test_a_member_that_has_ended_no_turn_has_values_and_nothing_to_load() -> Non
 
 @pytest.mark.parametrize("keep", ["lineage", "live", "all"])
 def test_members_can_be_loaded_at_the_end(keep: Any) -> None:
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": keep}
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs(), keep=keep)}
     result = ramet.run(Lucky(), SPACE, pbt(exploit=None), steps=40, mode="max", seed=0, **place)
     for member in result.members:
         assert Lucky().evaluate(member.load()) == member.score
@@ -171,7 +173,9 @@ def test_members_can_be_loaded_at_the_end(keep: Any) -> None:
 
 
 def test_who_keeps_only_the_best_has_no_members_to_load() -> None:
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "keep": "best"}
+    place: dict[str, Any] = {
+        "store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs(), keep="best")
+    }
     result = ramet.run(Lucky(), SPACE, pbt(exploit=None), steps=40, mode="max", seed=0, **place)
     assert result.best.load()["seen"] == 8
     with pytest.raises(CheckpointMissing, match=r"only the best, not member 3's: result.best.load"):
@@ -179,9 +183,9 @@ def test_who_keeps_only_the_best_has_no_members_to_load() -> None:
 
 
 def test_a_member_of_a_run_that_went_on_is_to_be_read_again() -> None:
-    place: dict[str, Any] = {"store": MemoryStore(), "blobs": MemoryBlobs(), "seed": 0}
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs()), "seed": 0}
     before = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", **place)
-    ramet.run(Descent(), SPACE, pbt(), steps=40, mode="max", extend=True, **place)
+    ramet.run(Descent(), SPACE, pbt(), steps=40, mode="max", existing="extend", **place)
     with pytest.raises(CheckpointMissing, match="gone on since its result was read, open it again"):
         before.members[0].load()
 

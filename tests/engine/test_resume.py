@@ -20,7 +20,12 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(*, synchronous: bool)
     for stop_after in (1, 7, 20):
         store, blobs = MemoryStore(), MemoryBlobs()
         run = ramet.open(
-            store, blobs=blobs, space=SPACE, strategy=strategy, steps=24, mode="max", seed=0
+            ramet.Storage(store, blobs=blobs),
+            space=SPACE,
+            strategy=strategy,
+            steps=24,
+            mode="max",
+            seed=0,
         )
         for _ in range(stop_after):
             turn = run.ask()
@@ -28,14 +33,20 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(*, synchronous: bool)
             state = Descent().step(turn.load(Descent().init), turn.hparams, turn.steps, turn.rng)
             run.tell(turn, Descent().evaluate(state), state=state)
         resumed = ramet.run(
-            Descent(), SPACE, strategy, steps=24, mode="max", seed=0, store=store, blobs=blobs
+            Descent(),
+            SPACE,
+            strategy,
+            steps=24,
+            mode="max",
+            seed=0,
+            store=ramet.Storage(store, blobs=blobs),
         )
         assert canonical(resumed.events) == canonical(whole.events)
 
 
 def test_a_finished_run_is_returned_as_it_is() -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
-    place = {"store": store, "blobs": blobs}
+    place = {"store": ramet.Storage(store, blobs=blobs)}
     first = ramet.run(descent_loop, SPACE, pbt(), steps=8, mode="max", seed=0, **place)
     again = ramet.run(descent_loop, SPACE, pbt(), steps=8, mode="max", **place)
     assert again.events == first.events
@@ -43,12 +54,26 @@ def test_a_finished_run_is_returned_as_it_is() -> None:
 
 def test_changed_settings_are_refused_with_all_that_changed() -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
-    ramet.run(descent_loop, SPACE, pbt(), steps=8, mode="max", seed=0, store=store, blobs=blobs)
+    ramet.run(
+        descent_loop,
+        SPACE,
+        pbt(),
+        steps=8,
+        mode="max",
+        seed=0,
+        store=ramet.Storage(store, blobs=blobs),
+    )
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 2.0), decay=ramet.Uniform(0.0, 0.5))
     changed = pbt(exploit=ramet.Truncation(0.25))
     with pytest.raises(RunMismatch) as caught:
         ramet.run(
-            descent_loop, space, changed, steps=16, seed=1, mode="min", store=store, blobs=blobs
+            descent_loop,
+            space,
+            changed,
+            steps=16,
+            seed=1,
+            mode="min",
+            store=ramet.Storage(store, blobs=blobs),
         )
     for line in (
         "steps: 8 -> 16",
@@ -64,7 +89,9 @@ def test_options_that_compare_equal_are_other_settings() -> None:
     def opened(options: list[Any]) -> ramet.Run:
         space = ramet.Space(flag=ramet.Choice(options))
         strategy = ramet.RandomSearch(population=2, turn_steps=1)
-        return ramet.open(store, blobs=blobs, space=space, strategy=strategy, steps=4, mode="max")
+        return ramet.open(
+            ramet.Storage(store, blobs=blobs), space=space, strategy=strategy, steps=4, mode="max"
+        )
 
     store, blobs = MemoryStore(), MemoryBlobs()
     opened([1, True])
@@ -74,7 +101,7 @@ def test_options_that_compare_equal_are_other_settings() -> None:
 
 def test_who_joins_is_told_who_else_holds_members(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
-    place: dict[str, Any] = {"store": MemoryStore(clock), "blobs": MemoryBlobs()}
+    place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs())}
     settings: dict[str, Any] = {
         "space": SPACE,
         "strategy": pbt(),

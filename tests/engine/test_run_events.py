@@ -36,13 +36,12 @@ def store() -> Shared:
 
 def opened(store: Store, steps: int = 16) -> ramet.Run:
     return ramet.open(
-        store,
+        ramet.Storage(store, blobs=MemoryBlobs()),
         space=SPACE,
         strategy=pbt(),
         steps=steps,
         mode="max",
-        extend=True,
-        blobs=MemoryBlobs(),
+        existing="extend",
     )
 
 

@@ -55,7 +55,7 @@ strategies = {"own": Own(), "pbt": ramet.PBT(population=5, turn_steps=4, synchro
 kind, store, workers, steps = sys.argv[1:]
 result = ramet.run(
     train, space, strategies[kind], steps=int(steps), mode="max", store=store,
-    workers=int(workers), seed=0, extend=True,
+    workers=int(workers), seed=0, existing="extend",
 )
 print(json.dumps([result.best.score, result.population.turns]))
 """

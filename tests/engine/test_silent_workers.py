@@ -25,15 +25,14 @@ def clock() -> FakeClock:
 @pytest.fixture
 def place(clock: FakeClock) -> dict[str, Any]:
     return {
-        "store": MemoryStore(clock),
-        "blobs": MemoryBlobs(),
+        "store": ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs()),
         "space": SPACE,
         "strategy": ramet.RandomSearch(population=1, turn_steps=4),
         "steps": 8,
         "mode": "max",
         "seed": 0,
         "clock": clock,
-        "lease_ttl_s": TTL_S,
+        "failures": ramet.Failures(lease_ttl_s=TTL_S),
     }
 
 
@@ -100,8 +99,8 @@ def train(session):
             ctypes.PyDLL(None).usleep(900_000)
         turn.report(task.evaluate(state))
 
-ramet.run(train, SPACE, pbt(population=5), steps=12, mode="max", seed=0, store="runs.db", workers=2,
-          lease_ttl_s=0.3)
+ramet.run(train, SPACE, pbt(population=5), steps=12, mode="max", seed=0, store="runs.db",
+          engine=ramet.Processes(2, failures=ramet.Failures(lease_ttl_s=0.3)))
 """
 
 

@@ -44,11 +44,10 @@ def trained(run: ramet.Run, task: Descent) -> None:
     ("changes", "named"),
     [
         ({"steps": 8}, ["steps: 16 -> 8"]),
-        ({"steps": 20}, ["steps: 16 -> 20", "steps may be raised with extend=True"]),
-        ({"steps": 8, "extend": True}, ["steps: 16 -> 8"]),
+        ({"steps": 20}, ["steps: 16 -> 20", "or raise steps with existing='extend'"]),
+        ({"steps": 8, "existing": "extend"}, ["steps: 16 -> 8"]),
         ({"seed": 4}, ["seed: 3 -> 4"]),
         ({"mode": "min"}, ["mode: 'max' -> 'min'"]),
-        ({"keep": "all"}, ["keep: 'lineage' -> 'all'"]),
         ({"strategy": pbt(population=6, synchronous=True)}, ["strategy.population: 5 -> 6"]),
         ({"strategy": pbt(population=5)}, ["strategy.synchronous: True -> False"]),
         ({"strategy": ramet.RandomSearch(population=5, turn_steps=4)}, ["PBT", "RandomSearch"]),
@@ -68,8 +67,13 @@ def test_a_run_goes_on_only_as_it_was_begun(
     assert result_in(begun).log == before
 
 
+def test_a_run_keeps_what_it_was_begun_to_keep(begun: Path) -> None:
+    with pytest.raises(RunMismatch, match="keep: 'lineage' -> 'all'"):
+        ramet.run(Descent(), **settings(), store=ramet.Storage(begun, keep="all"))
+
+
 def test_the_seed_and_what_is_kept_need_not_be_said_again(store: Path) -> None:
-    run = ramet.open(store, **settings(keep="all"))
+    run = ramet.open(ramet.Storage(store, keep="all"), **settings())
     trained(run, Descent())
     result = ramet.run(Descent(), **settings(seed=None), store=store)
     assert result.seed == 3
@@ -81,24 +85,27 @@ def test_the_seed_and_what_is_kept_need_not_be_said_again(store: Path) -> None:
 def test_a_run_can_be_given_more_steps(*, over: bool, workers: int, begun: Path) -> None:
     if over:
         ramet.run(Descent(), **settings(), store=begun)
-    result = ramet.run(Descent(), **settings(steps=26), extend=True, store=begun, workers=workers)
+    result = ramet.run(
+        Descent(), **settings(steps=26), existing="extend", store=begun, workers=workers
+    )
     assert [event.steps for event in result.events if isinstance(event, Extended)] == [26]
     assert [member.trained for member in result.population] == [26] * 5
     assert ended(result) == [(member, turn) for member in range(5) for turn in range(7)]
-    again = ramet.run(Descent(), **settings(steps=26), extend=True, store=begun)
+    again = ramet.run(Descent(), **settings(steps=26), existing="extend", store=begun)
     assert again.log == result.log
     with pytest.raises(RunMismatch, match="steps: 26 -> 16"):
-        ramet.run(Descent(), **settings(), extend=True, store=begun)
+        ramet.run(Descent(), **settings(), existing="extend", store=begun)
     assert findings_in(begun) == []
 
 
 def test_who_keeps_only_the_best_goes_on_from_it_when_there_are_more_steps(
     store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ramet.run(Descent(), **settings(keep="best"), store=store)
+    ramet.run(Descent(), **settings(), store=ramet.Storage(store, keep="best"))
     caplog.clear()
     with caplog.at_level(logging.WARNING, "ramet"):
-        result = ramet.run(Descent(), **settings(steps=24, keep="best"), extend=True, store=store)
+        place = ramet.Storage(store, keep="best")
+        result = ramet.run(Descent(), **settings(steps=24), existing="extend", store=place)
     assert result.population.done
     (said,) = caplog.messages
     assert "kept only its best checkpoint (keep='best'): with more steps, all members go" in said

@@ -14,6 +14,8 @@ from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, pbt
 
 LIMIT_S = 10.0
+# Of members that are silent, but not dead.
+PATIENT = ramet.Failures(lease_ttl_s=1_000.0, straggler_timeout_s=LIMIT_S)
 
 
 class Workers:
@@ -22,14 +24,13 @@ class Workers:
     def __init__(self, **settings: Any) -> None:
         self.clock = FakeClock()
         self._place: dict[str, Any] = {
-            "store": MemoryStore(self.clock),
-            "blobs": MemoryBlobs(),
+            "store": ramet.Storage(MemoryStore(self.clock), blobs=MemoryBlobs()),
             "clock": self.clock,
             "space": SPACE,
             "steps": 8,
             "mode": "max",
             "seed": 0,
-            "lease_ttl_s": 1_000.0,
+            "failures": ramet.Failures(lease_ttl_s=1_000.0),
             "strategy": pbt(population=5, synchronous=True),
             **settings,
         }
@@ -50,7 +51,7 @@ def lost(run: ramet.Run) -> list[tuple[int, int, str]]:
 
 
 def test_a_round_ends_without_the_member_that_another_worker_takes_too_long_for() -> None:
-    workers = Workers(straggler_timeout_s=LIMIT_S)
+    workers = Workers(failures=PATIENT)
     slow, quick = workers.hire("slow"), workers.hire("quick")
     held = slow.ask()
     assert held is not None
@@ -95,9 +96,8 @@ def test_without_a_limit_a_round_waits_as_long_as_it_takes() -> None:
 
 
 def test_an_asynchronous_run_has_no_stragglers() -> None:
-    workers = Workers(
-        straggler_timeout_s=LIMIT_S, strategy=pbt(population=1, exploit=None), lease_ttl_s=60.0
-    )
+    failures = ramet.Failures(straggler_timeout_s=LIMIT_S)
+    workers = Workers(failures=failures, strategy=pbt(population=1, exploit=None))
     slow, quick = workers.hire("slow"), workers.hire("quick")
     assert slow.ask() is not None
     taken = quick.ask()
@@ -107,7 +107,7 @@ def test_an_asynchronous_run_has_no_stragglers() -> None:
 
 
 def test_who_idles_for_rounds_waits_anew_in_each() -> None:
-    workers = Workers(straggler_timeout_s=LIMIT_S, steps=40)
+    workers = Workers(failures=PATIENT, steps=40)
     busy, idle = workers.hire("busy"), workers.hire("idle")
     turns = [busy.ask() for _ in range(5)]
     sleep, since = workers.clock.sleep, [0.0]

@@ -31,7 +31,7 @@ PBT = STRATEGIES["pbt"]
 
 
 def train(task: Any, strategy: ramet.Strategy = PBT, **settings: Any) -> ramet.Result:
-    defaults: dict[str, Any] = {"steps": 48, "mode": "max", "seed": 0, "engine": "vectorized"}
+    defaults: dict[str, Any] = {"steps": 48, "mode": "max", "seed": 0, "engine": ramet.Vectorized()}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
 
 
@@ -102,7 +102,7 @@ def test_turns_of_fewer_steps_are_a_group_of_their_own() -> None:
         "seed": 0,
         "name": "run",
     }
-    with_one = ramet.open(store, blobs=blobs, space=SPACE, **settings)
+    with_one = ramet.open(ramet.Storage(store, blobs=blobs), space=SPACE, **settings)
     task = Descent()
     ahead = [turn for _ in range(6) if (turn := with_one.ask())][:2]
     for _ in range(2):
@@ -116,7 +116,9 @@ def test_turns_of_fewer_steps_are_a_group_of_their_own() -> None:
     def note(turns: Sequence[ramet.Turn]) -> None:
         groups.append([turn.steps for turn in turns])
 
-    result = train(Together(note), pbt(turn_steps=4), steps=10, store=store, blobs=blobs)
+    result = train(
+        Together(note), pbt(turn_steps=4), steps=10, store=ramet.Storage(store, blobs=blobs)
+    )
     assert result.population.done
     assert all(len(set(steps)) == 1 for steps in groups)
     assert [2, 2] in groups
@@ -139,8 +141,7 @@ def test_a_member_that_was_given_up_meanwhile_is_the_only_one_to_lose_its_turn(
     def during(turns: Sequence[ramet.Turn]) -> None:
         if turns[0].number == 2:
             other = ramet.open(
-                store,
-                blobs=blobs,
+                ramet.Storage(store, blobs=blobs),
                 space=SPACE,
                 strategy=PBT,
                 steps=48,
@@ -150,7 +151,7 @@ def test_a_member_that_was_given_up_meanwhile_is_the_only_one_to_lose_its_turn(
             )
             assert other.give_up(3, turn=2, why="straggler")
 
-    result = train(Together(during), store=store, blobs=blobs)
+    result = train(Together(during), store=ramet.Storage(store, blobs=blobs))
     assert result.population.done
     assert "no longer holds member 3" in caplog.text
     ended = [(e.member, e.turn) for e in result.events if isinstance(e, TurnEnded)]
@@ -165,9 +166,9 @@ def test_what_a_program_raises_ends_the_run_and_costs_nobody_anything() -> None:
             raise RuntimeError("the device fell off the bus")
 
     with pytest.raises(RuntimeError, match="fell off the bus"):
-        train(Together(during), store=store, blobs=blobs)
+        train(Together(during), store=ramet.Storage(store, blobs=blobs))
     assert not any(seat.worker for seat in store.seats("run"))
-    result = train(Together(), store=store, blobs=blobs)
+    result = train(Together(), store=ramet.Storage(store, blobs=blobs))
     assert canonical(result.events) == canonical(one_by_one().events)
 
 
@@ -181,8 +182,8 @@ def test_what_is_left_of_a_round_that_was_cut_off_is_trained_in_the_lanes_it_had
     whole = train(undisturbed, strategy)
     store, blobs = MemoryStore(), MemoryBlobs()
     with cut_off(told):
-        train(first, strategy, store=store, blobs=blobs)
-    result = train(second, strategy, store=store, blobs=blobs)
+        train(first, strategy, store=ramet.Storage(store, blobs=blobs))
+    result = train(second, strategy, store=ramet.Storage(store, blobs=blobs))
     assert canonical(result.events) == canonical(whole.events)
     rounds = len(undisturbed.lanes)
     left, *others = second.lanes
@@ -198,11 +199,11 @@ def test_a_run_told_to_stop_stops_when_its_round_is_over() -> None:
     def during(turns: Sequence[ramet.Turn]) -> None:
         if turns[0].number == 4:
             settings: dict[str, Any] = {"space": SPACE, "strategy": PBT, "steps": 48, "mode": "max"}
-            ramet.open(store, blobs=blobs, name="run", **settings).stop()
+            ramet.open(ramet.Storage(store, blobs=blobs), name="run", **settings).stop()
 
-    stopped = train(Together(during), store=store, blobs=blobs)
+    stopped = train(Together(during), store=ramet.Storage(store, blobs=blobs))
     assert [member.turn for member in stopped.population] == [5] * 6
-    gone_on = train(Together(), store=store, blobs=blobs)
+    gone_on = train(Together(), store=ramet.Storage(store, blobs=blobs))
     assert [
         event for event in canonical(gone_on.events) if isinstance(event, TurnEnded | Copied)
     ] == [
@@ -233,14 +234,14 @@ def test_a_checkpoint_that_is_lost_costs_its_member_what_it_costs_elsewhere(
     tmp_path: Path,
 ) -> None:
     logs = []
-    for engine in ("vectorized", None):
+    for engine in (ramet.Vectorized(), None):
         folder = tmp_path / str(engine)
         folder.mkdir()
         place: dict[str, Any] = {"store": folder / "runs.db", "engine": engine}
         train(Together(), STRATEGIES["random"], steps=32, **place)
         lost, *_ = sorted(folder.rglob("2-*"))
         lost.unlink()
-        result = train(Together(), STRATEGIES["random"], steps=64, extend=True, **place)
+        result = train(Together(), STRATEGIES["random"], steps=64, existing="extend", **place)
         assert result.population.done
         assert findings_in(folder / "runs.db") == []
         assert sum(isinstance(event, CheckpointLost) for event in result.events) == 1

@@ -24,8 +24,7 @@ class Scene:
 
     def __init__(self, *, workers: int = 1, **settings: Any) -> None:
         self._place: dict[str, Any] = {
-            "store": MemoryStore(),
-            "blobs": MemoryBlobs(),
+            "store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs()),
             "space": SPACE,
             "strategy": pbt(population=5, synchronous=True),
             "steps": 8,
@@ -111,7 +110,7 @@ def test_one_blow_to_many_workers_is_borne() -> None:
 
 
 def test_more_members_that_kill_than_may_fail_stop_the_run() -> None:
-    scene = Scene(tolerate=0.2)
+    scene = Scene(failures=ramet.Failures(tolerate=0.2))
     scene.train(2)
     for _ in range(2 * FATAL_DEATHS - 1):
         scene.dies()
@@ -148,7 +147,8 @@ def train(session):
         turn.report(task.evaluate(state))
 
 ramet.run(train, SPACE, pbt(population=5, synchronous=True), steps=16, mode="max", seed=0,
-          store="runs.db", workers=2, straggler_timeout_s=0.5)
+          store="runs.db",
+          engine=ramet.Processes(2, failures=ramet.Failures(straggler_timeout_s=0.5)))
 """
 
 
@@ -182,7 +182,7 @@ class Locked:
 
 
 def test_what_a_dead_worker_held_is_taken_back_once_the_store_is_free() -> None:
-    scene = Scene(store=Locked(times=3))
+    scene = Scene(store=ramet.Storage(Locked(times=3), blobs=MemoryBlobs()))
     scene.dies()
     free = scene.hire("next").ask()
     assert free is not None
@@ -190,7 +190,7 @@ def test_what_a_dead_worker_held_is_taken_back_once_the_store_is_free() -> None:
 
 
 def test_an_error_is_raised_at_once_even_if_the_store_is_locked() -> None:
-    scene = Scene(store=Locked(times=1))
+    scene = Scene(store=ramet.Storage(Locked(times=1), blobs=MemoryBlobs()))
     report = Report(kind="MissingScore", message="turn 0 has none", traceback="")
     with pytest.raises(MissingScore, match="turn 0 has none"):
         scene.watchman.see_to(Ended(place=0, worker="ill", code=1, report=report))

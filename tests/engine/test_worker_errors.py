@@ -126,8 +126,7 @@ def test_a_share_that_there_is_not_is_said_before_there_is_a_run(
             steps=8,
             mode="max",
             store=store,
-            workers=2,
-            gpus_per_worker=1,
+            engine=ramet.Processes(2, gpus=1),
         )
     assert SQLiteStore(store).runs() == []
 
@@ -135,10 +134,12 @@ def test_a_share_that_there_is_not_is_said_before_there_is_a_run(
 @pytest.mark.parametrize("where", ["store", "blobs", "both", "neither"])
 def test_what_lives_in_one_process_is_refused_by_several(where: str, tmp_path: Path) -> None:
     place: dict[str, Any] = {
-        "store": {"store": MemoryStore(), "blobs": ramet.blobs.DirectoryBlobs(tmp_path)},
-        "blobs": {"store": tmp_path / "runs.db", "blobs": MemoryBlobs()},
-        "both": {"store": MemoryStore(), "blobs": MemoryBlobs()},
-        "neither": {"blobs": MemoryBlobs()},
+        "store": {
+            "store": ramet.Storage(MemoryStore(), blobs=ramet.blobs.DirectoryBlobs(tmp_path))
+        },
+        "blobs": {"store": ramet.Storage(tmp_path / "runs.db", blobs=MemoryBlobs())},
+        "both": {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())},
+        "neither": {"store": ramet.Storage(blobs=MemoryBlobs())},
     }[where]
     with pytest.raises(StoreError, match="must share their store and blobs"):
         ramet.run(Descent(), SPACE, STRATEGY, steps=8, mode="max", workers=1, **place)

@@ -25,13 +25,23 @@ def test_a_synchronous_run_is_the_same_for_any_number_of_workers(workers: int) -
 
     def train() -> None:
         run = ramet.open(
-            store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, mode="max", seed=0
+            ramet.Storage(store, blobs=blobs),
+            space=SPACE,
+            strategy=strategy,
+            steps=40,
+            mode="max",
+            seed=0,
         )
         work(run, Descent(), lambda run: None)
 
     _together(workers, train)
     together = ramet.open(
-        store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, mode="max", seed=0
+        ramet.Storage(store, blobs=blobs),
+        space=SPACE,
+        strategy=strategy,
+        steps=40,
+        mode="max",
+        seed=0,
     ).result()
     assert canonical(together.events) == canonical(alone.events)
     assert together.population == alone.population
@@ -43,13 +53,23 @@ def test_asynchronous_workers_end_every_turn_once() -> None:
 
     def train() -> None:
         run = ramet.open(
-            store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, mode="max", seed=0
+            ramet.Storage(store, blobs=blobs),
+            space=SPACE,
+            strategy=strategy,
+            steps=40,
+            mode="max",
+            seed=0,
         )
         work(run, Descent(), lambda run: None)
 
     _together(4, train)
     result = ramet.open(
-        store, blobs=blobs, space=SPACE, strategy=strategy, steps=40, mode="max", seed=0
+        ramet.Storage(store, blobs=blobs),
+        space=SPACE,
+        strategy=strategy,
+        steps=40,
+        mode="max",
+        seed=0,
     ).result()
     assert result.population.turns == 100
     assert [standing(member) for member in result.population] == [
@@ -82,10 +102,13 @@ def test_a_round_that_two_end_at_once_is_decided_once_by_the_later() -> None:
         "steps": 8,
         "mode": "max",
         "seed": 0,
-        "blobs": MemoryBlobs(),
     }
     store = Interrupted(MemoryStore())
-    one, other = ramet.open(store, **place), ramet.open(store.store, **place)  # type: ignore[arg-type]  # it is one, by delegation
+    blobs = MemoryBlobs()
+    one, other = (
+        ramet.open(ramet.Storage(each, blobs=blobs), **place)  # type: ignore[arg-type]  # it is one, by delegation
+        for each in (store, store.store)
+    )
     turns = [one.ask() for _ in range(4)]
     last = other.ask()
     assert last is not None
@@ -108,9 +131,8 @@ def test_a_worker_whose_member_was_taken_over_writes_nothing() -> None:
         "steps": 8,
         "mode": "max",
         "seed": 0,
-        "blobs": MemoryBlobs(),
     }
-    store = MemoryStore(clock)
+    store = ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs())
     slow, quick = (ramet.open(store, worker=name, **place) for name in ("slow", "quick"))
     lost = slow.ask()
     clock.sleep(61.0)
@@ -133,10 +155,9 @@ def test_a_worker_waits_for_a_member_until_its_holder_has_been_silent_too_long()
         "steps": 8,
         "mode": "max",
         "seed": 0,
-        "blobs": MemoryBlobs(),
         "clock": clock,
     }
-    store = MemoryStore(clock)
+    store = ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs())
     dies, waits = (ramet.open(store, worker=name, **place) for name in ("dies", "waits"))
     assert dies.ask() is not None
     assert waits.ask() is not None

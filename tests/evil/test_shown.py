@@ -130,9 +130,8 @@ def formulas(tmp_path_factory: pytest.TempPathFactory) -> Path:
         steps=1,
         mode="max",
         seed=0,
-        store=store,
-        durability="process",
-        progress=False,
+        store=library.Storage(store, durability="process"),
+        engine=library.Inline(progress=False),
     )
     return store
 
@@ -174,8 +173,8 @@ def spaced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     space = library.Space({"act": library.Choice([SPACES, SPACES + "2"])})
     random = library.RandomSearch(population=2, turn_steps=1)
-    settings = {"store": store, "durability": "process", "progress": False}
-    library.run(train, space, random, steps=1, mode="max", seed=0, **settings)
+    where, engine = library.Storage(store, durability="process"), library.Inline(progress=False)
+    library.run(train, space, random, steps=1, mode="max", seed=0, store=where, engine=engine)
     return store
 
 

@@ -14,6 +14,7 @@ import ramet.torch
 from ramet.events import TurnEnded, canonical
 from ramet.integrations.huggingface import Turns
 from tests.integrations.hugging import SENTENCES, Reader, descend, trainer
+from tests.values import STRICT
 
 # What accelerate says of a machine without an accelerator.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -77,7 +78,7 @@ def test_every_step_uses_the_explored_rate_though_the_winners_optimizer_was_rest
     def train(session: ramet.Session) -> None:
         falling(session, check, lr_scheduler_type="constant")
 
-    result = ramet.run(train, RATES, pbt(), steps=20, mode="max", seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(), steps=20, mode="max", seed=0, engine=STRICT)
     assert result.population.copies > 2
     assert max(falls) > 2 * min(falls)
     assert len(falls) == 6 * 20
@@ -96,7 +97,7 @@ def test_a_schedule_goes_by_the_steps_of_its_member() -> None:
         steps=20,
         mode="max",
         seed=0,
-        strict=True,
+        engine=STRICT,
     )
     assert result.population.copies
 
@@ -122,7 +123,7 @@ def test_arguments_go_where_the_trainer_reads_them() -> None:
         made.add_callback(Looking())
         made.train()
 
-    ramet.run(train, ALL, pbt(), steps=10, seed=0, mode="min", strict=True)
+    ramet.run(train, ALL, pbt(), steps=10, seed=0, mode="min", engine=STRICT)
 
 
 def test_gradients_are_clipped_at_the_explored_norm() -> None:
@@ -139,7 +140,7 @@ def test_gradients_are_clipped_at_the_explored_norm() -> None:
         made.add_callback(Watching(turns, check))
         made.train()
 
-    ramet.run(train, space, pbt(), steps=10, mode="max", seed=0, strict=True)
+    ramet.run(train, space, pbt(), steps=10, mode="max", seed=0, engine=STRICT)
 
 
 def test_each_turn_begins_with_the_weights_that_its_member_has() -> None:
@@ -209,7 +210,7 @@ def test_all_datasets_are_evaluated_on_one_member_whichever_has_the_metric(monit
         made.add_callback(Looking())
         made.train()
 
-    ramet.run(train, RATES, pbt(), steps=10, seed=0, mode="min", strict=True)
+    ramet.run(train, RATES, pbt(), steps=10, seed=0, mode="min", engine=STRICT)
     assert seen[::2] == seen[1::2]
     assert sorted(seen[::2]) == [(member, step) for member in range(6) for step in (5, 10)]
 
@@ -224,7 +225,7 @@ def test_a_trainer_that_evaluates_by_itself_may_need_no_dataset() -> None:
         made.eval_dataset = None
         made.train()
 
-    result = ramet.run(train, RATES, pbt(), steps=10, seed=0, mode="min", strict=True)
+    result = ramet.run(train, RATES, pbt(), steps=10, seed=0, mode="min", engine=STRICT)
     assert all(member.step == 10 for member in result.population.members)
 
 
@@ -238,7 +239,7 @@ def test_a_trainer_may_evaluate_on_fewer_datasets_than_it_has() -> None:
         made.eval_dataset = {"first": SENTENCES, "second": SENTENCES}
         made.train()
 
-    result = ramet.run(train, RATES, pbt(), steps=10, seed=0, mode="min", strict=True)
+    result = ramet.run(train, RATES, pbt(), steps=10, seed=0, mode="min", engine=STRICT)
     assert all(member.step == 10 for member in result.population.members)
 
 

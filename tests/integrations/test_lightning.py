@@ -15,6 +15,7 @@ import ramet.torch
 from ramet.events import TurnEnded, canonical
 from ramet.integrations.lightning import Turns
 from tests.integrations.lit import SUMS, Net, descend, fit, trainer
+from tests.values import STRICT
 
 # What Lightning says of small loaders, and what it uses itself that is deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -71,7 +72,7 @@ def test_every_step_uses_the_explored_rate_though_the_winners_optimizer_was_rest
         falling(session, module := Falling())
         falls.extend(module.falls)
 
-    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, engine=STRICT)
     assert result.population.copies > 4
     assert max(falls) > 2 * min(falls)
     assert len(falls) == 8 * 40
@@ -95,7 +96,7 @@ def test_the_base_of_a_schedule_is_what_lr_goes_to_and_the_schedule_follows_its_
         steps=20,
         mode="max",
         seed=0,
-        strict=True,
+        engine=STRICT,
     )
     assert result.population.copies
 
@@ -127,7 +128,7 @@ def test_a_schedule_that_the_module_steps_itself_is_its_own_affair() -> None:
         steps=20,
         mode="max",
         seed=0,
-        strict=True,
+        engine=STRICT,
     )
     assert result.population.copies
 
@@ -167,7 +168,7 @@ def test_several_optimizers_are_one_step_together_and_each_has_a_rate() -> None:
         fit(Rivals(), turns[-1])
 
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.1), rival=ramet.LogUniform(1e-3, 0.1))
-    result = ramet.run(train, space, pbt(), steps=20, seed=0, mode="min", strict=True)
+    result = ramet.run(train, space, pbt(), steps=20, seed=0, mode="min", engine=STRICT)
     assert result.population.copies
 
 
@@ -193,7 +194,7 @@ def test_each_turn_begins_with_the_weights_that_its_member_has() -> None:
         )
         fit(net, net.turns)
 
-    ramet.run(train, BOTH, pbt(), steps=20, seed=0, mode="min", strict=True)
+    ramet.run(train, BOTH, pbt(), steps=20, seed=0, mode="min", engine=STRICT)
     assert set(began) == {True, False}
 
 

@@ -21,6 +21,7 @@ from ramet.errors import HyperparameterUnread, MissingScore, TurnInterrupted
 from ramet.events import TurnEnded, canonical
 from ramet.integrations.stable_baselines3 import Turns
 from tests.integrations.baselines import Dial, Levers, learn, learn_quickly, ppo, small
+from tests.values import STRICT
 
 RATES = ramet.Space(learning_rate=ramet.LogUniform(1e-4, 0.1))
 # All that PPO reads at each update.
@@ -72,7 +73,7 @@ def test_every_update_uses_the_explored_rate_and_no_schedule() -> None:
         turns = Turns(session, score)
         model.learn(total_timesteps=10**9, callback=turns)
 
-    result = ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(), steps=10, mode="max", seed=0, engine=STRICT)
     assert result.population.copies > 2
     # Two rollouts of 16 timesteps, twice over in batches of 8.
     assert set(updates) == {2 * 2 * 2}
@@ -97,7 +98,7 @@ def test_hyperparameters_go_where_each_update_reads_them() -> None:
         model.turns = Turns(session)
         model.learn(total_timesteps=10**9, callback=model.turns)
 
-    result = ramet.run(train, ALL, pbt(), steps=8, mode="max", seed=0, strict=True)
+    result = ramet.run(train, ALL, pbt(), steps=8, mode="max", seed=0, engine=STRICT)
     assert result.population.copies
 
 
@@ -170,7 +171,7 @@ def test_algorithms_with_a_replay_buffer_are_members_too(
         model.learn(total_timesteps=10**9, callback=turns, log_interval=10**9)
 
     whole = ramet.Space(lr=ramet.LogUniform(1e-4, 1e-2), **space)
-    result = ramet.run(train, whole, pbt(population=5), steps=6, mode="max", seed=0, strict=True)
+    result = ramet.run(train, whole, pbt(population=5), steps=6, mode="max", seed=0, engine=STRICT)
     assert result.population.copies
 
 
@@ -193,7 +194,7 @@ def test_every_action_explores_at_the_explored_rate() -> None:
         model.learn(total_timesteps=10**9, callback=model.turns, log_interval=10**9)
 
     space = ramet.Space(exploration_rate=ramet.Uniform(0.01, 0.5))
-    result = ramet.run(train, space, pbt(), steps=6, mode="max", seed=0, strict=True)
+    result = ramet.run(train, space, pbt(), steps=6, mode="max", seed=0, engine=STRICT)
     assert result.population.copies
     assert len(set(acted)) > 6
 
@@ -205,7 +206,7 @@ def test_an_entropy_coefficient_that_is_learned_is_none_to_be_set() -> None:
 
     space = ramet.Space(ent_coef=ramet.LogUniform(0.01, 1.0))
     with pytest.raises(HyperparameterUnread, match="ent_coef"):
-        ramet.run(train, space, pbt(), steps=4, mode="max", seed=0, strict=True)
+        ramet.run(train, space, pbt(), steps=4, mode="max", seed=0, engine=STRICT)
 
 
 @pytest.mark.slow

@@ -32,10 +32,13 @@ STRATEGIES = {
     "random": ramet.RandomSearch(population=4, turn_steps=4),
 }
 
+VECTORIZED = ramet.Vectorized(chunk=4)
+
 
 def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
-    task = settings.pop("task", None) or ramet.jax.Task(Bowl(), chunk=settings.pop("chunk", 4))
-    defaults: dict[str, Any] = {"steps": 64, "mode": "max", "seed": 0, "engine": "vectorized"}
+    task = settings.pop("task", None) or ramet.jax.Task(Bowl())
+    engine = ramet.Vectorized(chunk=settings.pop("chunk", 4))
+    defaults: dict[str, Any] = {"steps": 64, "mode": "max", "seed": 0, "engine": engine}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
 
 
@@ -69,10 +72,10 @@ def test_how_many_are_mapped_at_once_changes_nothing(chunk: int) -> None:
 
 def test_exploring_and_copying_compile_nothing() -> None:
     functions = Bowl()
-    task = ramet.jax.Task(functions, chunk=3)
-    together(STRATEGIES["synchronous"], task=task, steps=8)
+    task = ramet.jax.Task(functions)
+    together(STRATEGIES["synchronous"], task=task, steps=8, chunk=3)
     traced = functions.traced
-    result = together(STRATEGIES["synchronous"], task=task, steps=80)
+    result = together(STRATEGIES["synchronous"], task=task, steps=80, chunk=3)
     assert result.population.copies > 5
     # Two rounds compile what forty do.
     assert functions.traced <= 2 * traced
@@ -80,9 +83,9 @@ def test_exploring_and_copying_compile_nothing() -> None:
 
 def test_a_choice_of_whole_and_real_numbers_compiles_nothing_either() -> None:
     space = ramet.Space(lr=ramet.Choice([0, 0.1, 0.2]), decay=ramet.Choice([0, 0.5]))
-    for engine in ("vectorized", None):
+    for engine in (ramet.Vectorized(chunk=6), None):
         functions = Bowl()
-        task = ramet.jax.Task(functions, chunk=6)
+        task = ramet.jax.Task(functions)
         strategy = pbt(synchronous=True, explore=ramet.Resample(probability=1.0))
         ramet.run(task, space, strategy, steps=40, mode="max", seed=0, engine=engine)
         assert functions.traced <= 2
@@ -90,7 +93,7 @@ def test_a_choice_of_whole_and_real_numbers_compiles_nothing_either() -> None:
 
 def test_what_is_fastest_is_measured_and_changes_nothing() -> None:
     strategy = STRATEGIES["synchronous"]
-    measured = together(strategy, task=ramet.jax.Task(Bowl()))
+    measured = together(strategy, task=ramet.jax.Task(Bowl()), chunk="auto")
     assert decisions(measured) == decisions(together(strategy))
 
 
@@ -100,7 +103,12 @@ def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
     task, strategy = ramet.jax.Task(Bowl()), STRATEGIES["synchronous"]
     results = []
     for chunk in (2, 6):
-        place: dict[str, Any] = {"task": task, "store": tmp_path / f"{chunk}.db", "extend": True}
+        place: dict[str, Any] = {
+            "task": task,
+            "chunk": "auto",
+            "store": tmp_path / f"{chunk}.db",
+            "existing": "extend",
+        }
         monkeypatch.setattr("ramet.mapping.fastest", lambda *_: 2)
         together(strategy, steps=16, **place)
         monkeypatch.setattr("ramet.mapping.fastest", lambda *_, chunk=chunk: chunk)
@@ -123,14 +131,14 @@ def test_a_run_that_was_cut_off_within_a_round_goes_on_to_the_bit(
     assert canonical(result.events) == canonical(together(strategy, chunk=chunk, steps=24).events)
 
 
-@pytest.mark.parametrize("engines", [("vectorized", None), (None, "vectorized")])
+@pytest.mark.parametrize("engines", [(VECTORIZED, None), (None, VECTORIZED)])
 def test_a_run_goes_on_in_the_other_engine(engines: tuple[Any, Any], tmp_path: Path) -> None:
     strategy = STRATEGIES["synchronous"]
     whole = together(strategy)
     place: dict[str, Any] = {"store": tmp_path / "runs.db"}
     first, second = engines
     together(strategy, engine=first, steps=32, **place)
-    result = together(strategy, engine=second, extend=True, **place)
+    result = together(strategy, engine=second, existing="extend", **place)
     assert result.population.done
     assert findings_in(tmp_path / "runs.db") == []
     before = scores(whole.events)[: 6 * 16]
@@ -156,9 +164,9 @@ class Paired(Bowl):
         return super().evaluate(state[0])
 
 
-@pytest.mark.parametrize("engine", [None, "vectorized"])
+@pytest.mark.parametrize("engine", [None, VECTORIZED])
 def test_the_best_state_comes_back_as_the_pytree_that_it_was(engine: Any) -> None:
-    task = ramet.jax.Task(Paired(), chunk=4)
+    task = ramet.jax.Task(Paired())
     result = together(pbt(), task=task, engine=engine)
     for snapshot in (result.best, result.final, result.members[3]):
         state = task.as_state(snapshot.load())
@@ -175,9 +183,9 @@ def test_a_hyperparameter_that_no_function_reads_is_said(caplog: pytest.LogCaptu
         def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
             return super().step(state, {"lr": hparams["lr"], "decay": 0.0}, steps, key)
 
-    for engine in ("vectorized", None):
+    for engine in (VECTORIZED, None):
         caplog.clear()
-        task = ramet.jax.Task(Ignores(), chunk=4)
+        task = ramet.jax.Task(Ignores())
         together(STRATEGIES["random"], task=task, engine=engine, name=str(engine))
         assert "never read ['decay']" in caplog.text
 
@@ -198,7 +206,7 @@ def test_a_hyperparameter_that_no_function_reads_is_said(caplog: pytest.LogCaptu
         (lambda h: {1: 1.0, 2: 2.0, 3: 3.0}[h["n"]], "n"),
     ],
 )
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_what_cannot_be_traced_is_named(use: Callable[[Any], Any], name: str, engine: Any) -> None:
     class Untraceable(Bowl):
         def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
@@ -206,30 +214,30 @@ def test_what_cannot_be_traced_is_named(use: Callable[[Any], Any], name: str, en
             return super().step(state, hparams, steps, key)
 
     space = ramet.Space(SPACE, n=ramet.Integer(1, 3))
-    task = ramet.jax.Task(Untraceable(), chunk=4)
+    task = ramet.jax.Task(Untraceable())
     with pytest.raises(UsageError, match=rf"hyperparameter \['{name}'\] is used as a Python value"):
         ramet.run(task, space, STRATEGIES["random"], steps=8, mode="max", seed=0, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_what_would_raise_with_plain_numbers_too_is_raised_as_it_is(engine: Any) -> None:
     class Wrong(Bowl):
         def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
             return super().step({"weights": state["w"]}, hparams, steps, key)
 
-    task = ramet.jax.Task(Wrong(), chunk=4)
+    task = ramet.jax.Task(Wrong())
     with pytest.raises(KeyError if engine else RunFailed, match="'w'"):
         together(STRATEGIES["random"], task=task, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_a_step_that_returns_nothing_is_refused(engine: Any) -> None:
     class Forgets(Bowl):
         def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
             super().step(state, hparams, steps, key)
 
     with pytest.raises(UsageError, match="must return the state, but it returned None"):
-        together(STRATEGIES["random"], task=ramet.jax.Task(Forgets(), chunk=4), engine=engine)
+        together(STRATEGIES["random"], task=ramet.jax.Task(Forgets()), engine=engine)
 
 
 def test_an_init_that_cannot_be_traced_is_refused() -> None:
@@ -238,7 +246,7 @@ def test_an_init_that_cannot_be_traced_is_refused() -> None:
             return super().init(key) if jax.random.uniform(key) > 0.5 else {}
 
     with pytest.raises(UsageError, match="a task's init must be traceable"):
-        together(STRATEGIES["random"], task=ramet.jax.Task(Draws(), chunk=4))
+        together(STRATEGIES["random"], task=ramet.jax.Task(Draws()))
 
 
 def test_what_optax_holds_is_the_tasks_own_in_both_engines() -> None:
@@ -258,10 +266,10 @@ def test_what_optax_holds_is_the_tasks_own_in_both_engines() -> None:
             return jax.lax.fori_loop(0, steps, one, state)
 
     space = ramet.Space(learning_rate=ramet.Uniform(0.1, 0.5))
-    task = ramet.jax.Task(Injected(), chunk=4)
+    task = ramet.jax.Task(Injected())
     by_engine = [
         ramet.run(task, space, STRATEGIES["random"], steps=8, mode="max", seed=0, engine=engine)
-        for engine in ("vectorized", None)
+        for engine in (VECTORIZED, None)
     ]
     assert scores(by_engine[0].events) == pytest.approx(scores(by_engine[1].events), rel=1e-5)
 
@@ -270,20 +278,20 @@ def test_a_hyperparameter_that_is_no_number_is_named() -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.5), decay=ramet.Choice(["low", "high"]))
     with pytest.raises(UsageError, match=r"must be numbers, but 'decay' may be 'low'"):
         ramet.run(
-            ramet.jax.Task(Bowl(), chunk=4),
+            ramet.jax.Task(Bowl()),
             space,
             STRATEGIES["random"],
             steps=8,
             mode="max",
-            engine="vectorized",
+            engine=VECTORIZED,
         )
 
 
 @pytest.mark.parametrize(
     ("settings", "law"),
     [
-        ({"engine": "threads"}, "engine must be 'vectorized' or None"),
-        ({"workers": 2}, "must be trained in one process"),
+        ({"engine": "threads"}, "engine must be a value, .* but got 'threads'"),
+        ({"workers": 2}, "must have one of the two, but got both, workers=2"),
         ({"task": Bowl().evaluate}, "must be a ramet.jax.Task or a ramet.torch.Task"),
     ],
 )
@@ -301,7 +309,7 @@ def test_a_task_without_functions_is_refused(functions: Any) -> None:
 @pytest.mark.parametrize("chunk", [0, 2.5, True, "all"])
 def test_a_chunk_that_is_none_is_refused(chunk: Any) -> None:
     with pytest.raises(ramet.RametError, match="chunk must be a whole number"):
-        ramet.jax.Task(Bowl(), chunk=chunk)
+        ramet.Vectorized(chunk=chunk)
 
 
 SHARDED = """
@@ -312,8 +320,9 @@ assert len(jax.devices()) == 4
 strategy = pbt(synchronous=True, evaluate_every=2)
 for shard in (True, False):
     for chunk in (1, 2, "auto"):
-        task = ramet.jax.Task(Bowl(), chunk=chunk, shard=shard)
-        result = ramet.run(task, SPACE, strategy, steps=64, mode="max", seed=0, engine="vectorized")
+        engine = ramet.Vectorized(chunk=chunk, shard=shard)
+        settings = {"steps": 64, "mode": "max", "seed": 0, "engine": engine}
+        result = ramet.run(ramet.jax.Task(Bowl()), SPACE, strategy, **settings)
         print(f"{result.best.score:.4f}", result.population.copies)
 """
 
@@ -346,7 +355,7 @@ def test_no_more_are_mapped_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) ->
     strategy = STRATEGIES["synchronous"]
     expected = decisions(together(strategy))
     scarce(monkeypatch, 2)
-    assert decisions(together(strategy, task=ramet.jax.Task(Bowl()))) == expected
+    assert decisions(together(strategy, chunk="auto")) == expected
 
 
 @pytest.mark.parametrize(
@@ -363,7 +372,7 @@ def test_what_does_not_fit_is_said_with_what_does(
 ) -> None:
     scarce(monkeypatch, most)
     with pytest.raises(UsageError, match=law):
-        together(STRATEGIES["synchronous"], task=ramet.jax.Task(Bowl(), chunk=chunk))
+        together(STRATEGIES["synchronous"], task=ramet.jax.Task(Bowl()), chunk=chunk)
 
 
 def test_what_is_no_hyperparameters_fault_is_not_blamed_on_one() -> None:
@@ -372,12 +381,12 @@ def test_what_is_no_hyperparameters_fault_is_not_blamed_on_one() -> None:
             after = super().step(state, hparams, steps, key)
             return after if state["w"][0] > 0 else state
 
-    task = ramet.jax.Task(Untraceable(), chunk=4)
+    task = ramet.jax.Task(Untraceable())
     with pytest.raises(UsageError, match="something else that is traced is used as a Python value"):
         together(STRATEGIES["random"], task=task)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 @pytest.mark.parametrize(
     ("changed", "law"),
     [
@@ -395,17 +404,17 @@ def test_a_step_that_makes_another_kind_of_state_is_refused(
             return {**super().step(first, hparams, steps, key), **changed}
 
     with pytest.raises(UsageError, match=law):
-        together(STRATEGIES["random"], task=ramet.jax.Task(Changes(), chunk=4), engine=engine)
+        together(STRATEGIES["random"], task=ramet.jax.Task(Changes()), engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_code_in_a_state_is_refused_with_what_to_do(engine: Any) -> None:
     class Model(Bowl):
         def init(self, key: Any) -> Any:
             return eqx.nn.MLP(2, 1, 4, 1, key=key)
 
     with pytest.raises(UsageError, match=r"must .* return a pytree of arrays and nothing else"):
-        together(STRATEGIES["random"], task=ramet.jax.Task(Model(), chunk=4), engine=engine)
+        together(STRATEGIES["random"], task=ramet.jax.Task(Model()), engine=engine)
 
 
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
@@ -421,11 +430,11 @@ def test_keys_in_a_state_follow_their_member_through_a_file(impl: str, tmp_path:
             w = after["w"] + 0.01 * jax.random.normal(drawn, (3,))
             return {**after, "w": w, "key": own}
 
-    task = ramet.jax.Task(Draws(), chunk=6)
-    whole = together(STRATEGIES["synchronous"], task=task, steps=16)
+    task = ramet.jax.Task(Draws())
+    whole = together(STRATEGIES["synchronous"], task=task, steps=16, chunk=6)
     store = tmp_path / "runs.db"
-    together(STRATEGIES["synchronous"], task=task, steps=8, store=store)
+    together(STRATEGIES["synchronous"], task=task, steps=8, store=store, chunk=6)
     again = together(
-        STRATEGIES["synchronous"], task=task, steps=16, extend=True, engine=None, store=store
+        STRATEGIES["synchronous"], task=task, steps=16, existing="extend", engine=None, store=store
     )
     assert scores(again.events)[:24] == pytest.approx(scores(whole.events)[:24], rel=1e-4)

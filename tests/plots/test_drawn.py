@@ -202,7 +202,13 @@ def test_a_turn_that_was_given_up_is_told_of_by_its_attempts_alone() -> None:
             turn.report(0.0)
 
     result = ramet.run(
-        train, SPACE, pbt(synchronous=True), steps=12, mode="max", seed=0, strict=False
+        train,
+        SPACE,
+        pbt(synchronous=True),
+        steps=12,
+        mode="max",
+        seed=0,
+        engine=ramet.Inline(failures=ramet.Failures(strict=False)),
     )
     attempts = [stint for stint in stints_of(result)[0] if stint.failed]
     assert [(stint.member, stint.turn) for stint in attempts] == [(2, 1), (2, 1)]

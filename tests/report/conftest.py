@@ -13,7 +13,7 @@ from tests.report.runs import Loss, finished
 def result(tmp_path_factory: pytest.TempPathFactory) -> ramet.Result:
     """A run in a file, of something that is to be low, and its replays."""
     store = tmp_path_factory.mktemp("report") / "runs.db"
-    result = finished(Loss(), mode="min", store=store, durability="process")
+    result = finished(Loss(), mode="min", store=ramet.Storage(store, durability="process"))
     ramet.replay(Loss(), result.schedule(), seeds=[0, 1, 2], store=store)
     return result
 

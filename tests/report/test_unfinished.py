@@ -51,7 +51,13 @@ def test_a_run_that_was_stopped_says_how_it_goes_on(tmp_path: Path) -> None:
 def test_failures_are_told_in_order_with_their_tracebacks_folded() -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
     strategy = pbt(population=8, initial=[{"lr": 0.005}])
-    result = finished(Failing(), space=space, strategy=strategy, seed=1, tolerate=1.0)
+    result = finished(
+        Failing(),
+        space=space,
+        strategy=strategy,
+        seed=1,
+        engine=ramet.Inline(failures=ramet.Failures(tolerate=1.0)),
+    )
     page = report.page(result)
     text = Read(page).text
     failures = result.population.failures

@@ -137,8 +137,7 @@ def trained(tmp_path: Path) -> Path:
             mode="min",
             seed=0,
             name=name,
-            store=path,
-            durability="process",
+            store=ramet.Storage(path, durability="process"),
         )
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -84,7 +84,12 @@ def test_status_is_what_the_log_says(
     store = SQLiteStore(tmp_path / "runs.db", durability="process")
     settings = {"mode": "max", "steps": 40, "seed": seed, **settings}
     result = ramet.run(
-        Descent(), SPACE, strategy, store=store, blobs=MemoryBlobs(), name="it", **settings
+        Descent(),
+        SPACE,
+        strategy,
+        store=ramet.Storage(store, blobs=MemoryBlobs()),
+        name="it",
+        **settings,
     )
     known = store.summary("it")
     assert known is not None

@@ -12,6 +12,7 @@ import ramet.torch
 from ramet.errors import HyperparameterOverwritten, StateError
 from ramet.events import Copied, canonical
 from tests.torch.loops import SPACE, descend, pbt
+from tests.values import STRICT
 
 RATES = ramet.Space(lr=ramet.LogUniform(1e-4, 0.1))
 
@@ -38,7 +39,7 @@ def test_the_next_step_uses_the_explored_rate_though_the_winners_optimizer_was_r
             assert used[-1] == pytest.approx(turn.hparams["lr"], rel=1e-2, abs=1e-6)
             turn.report(turn.hparams["lr"])
 
-    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, engine=STRICT)
     assert result.population.copies > 4
     assert max(used) > 2 * min(used)
 
@@ -79,7 +80,7 @@ def test_the_next_step_uses_the_explored_base_of_a_schedule() -> None:
                 assert before - model.weight.item() == pytest.approx(expected)
             turn.report(turn.hparams["lr"])
 
-    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, strict=True)
+    result = ramet.run(train, RATES, pbt(population=8), steps=40, mode="max", seed=0, engine=STRICT)
     assert result.population.copies > 4
 
 
@@ -115,7 +116,7 @@ def decay_by_hand(bind: dict[str, None] | None, used: list[tuple[int, float, flo
                 used.append((step, turn.hparams["lr"], before - model.weight.item()))
             turn.report(turn.hparams["lr"])
 
-    ramet.run(train, RATES, pbt(), steps=20, mode="max", seed=0, strict=True)
+    ramet.run(train, RATES, pbt(), steps=20, mode="max", seed=0, engine=STRICT)
 
 
 def test_a_schedule_in_the_loop_stops_the_run_at_its_first_step_and_the_advice_works() -> None:
@@ -143,7 +144,7 @@ def test_a_state_needs_no_optimizer() -> None:
             turn.report(model[0].weight)
 
     space = ramet.Space(lr=ramet.LogUniform(1e-4, 0.1), dropout=ramet.Uniform(0.0, 0.9))
-    result = ramet.run(train, space, pbt(), steps=40, mode="max", seed=0, strict=True)
+    result = ramet.run(train, space, pbt(), steps=40, mode="max", seed=0, engine=STRICT)
     weights = result.best.load()["model"]["0.weight"]
     assert weights.item() == pytest.approx(result.best.score)
     with pytest.raises(ramet.RametError, match=r"'lr' is bound to 'lr' and the state has none"):

@@ -64,13 +64,16 @@ STRATEGIES = {
     "fire": ramet.FIRE(turn_steps=8, evaluate_every=1, size=3),
 }
 
+VECTORIZED = ramet.Vectorized(chunk=4)
+
 
 def together(strategy: ramet.Strategy, **settings: Any) -> ramet.Result:
     task = settings.pop("task", None)
     if task is None:
         optimizer = settings.pop("optimizer", ramet.torch.SGD())
-        task = ramet.torch.Task(Fit(optimizer), chunk=settings.pop("chunk", 4), device="cpu")
-    defaults: dict[str, Any] = {"steps": 32, "mode": "max", "seed": 0, "engine": "vectorized"}
+        task = ramet.torch.Task(Fit(optimizer), device="cpu")
+    engine = ramet.Vectorized(chunk=settings.pop("chunk", 4))
+    defaults: dict[str, Any] = {"steps": 32, "mode": "max", "seed": 0, "engine": engine}
     return ramet.run(task, SPACE, strategy, **{**defaults, **settings})
 
 
@@ -96,7 +99,12 @@ def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
     task, strategy = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu"), STRATEGIES["pbt"]
     results = []
     for chunk in (2, 6):
-        place: dict[str, Any] = {"task": task, "store": tmp_path / f"{chunk}.db", "extend": True}
+        place: dict[str, Any] = {
+            "task": task,
+            "chunk": "auto",
+            "store": tmp_path / f"{chunk}.db",
+            "existing": "extend",
+        }
         monkeypatch.setattr("ramet.mapping.fastest", lambda *_: 2)
         together(strategy, steps=16, **place)
         monkeypatch.setattr("ramet.mapping.fastest", lambda *_, chunk=chunk: chunk)
@@ -125,12 +133,12 @@ def test_how_many_are_mapped_at_once_changes_nothing(chunk: Any) -> None:
     assert decisions(some) == decisions(all_)
 
 
-@pytest.mark.parametrize("engines", [("vectorized", None), (None, "vectorized")])
+@pytest.mark.parametrize("engines", [(VECTORIZED, None), (None, VECTORIZED)])
 def test_a_run_goes_on_in_the_other_engine(engines: tuple[Any, Any], tmp_path: Path) -> None:
     whole, store = together(STRATEGIES["pbt"]), tmp_path / "runs.db"
     first, second = engines
     together(STRATEGIES["pbt"], engine=first, steps=16, store=store)
-    result = together(STRATEGIES["pbt"], engine=second, extend=True, store=store)
+    result = together(STRATEGIES["pbt"], engine=second, existing="extend", store=store)
     assert result.population.done
     assert findings_in(store) == []
     before = len(scores(result.events)) // 2
@@ -163,14 +171,14 @@ def test_a_hyperparameter_that_no_step_reads_is_said(caplog: pytest.LogCaptureFi
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
             return super().step(state, {"lr": hparams["lr"], "decay": 0.0}, drawn)
 
-    task = ramet.torch.Task(Ignores(ramet.torch.SGD()), chunk=4, device="cpu")
-    for engine in ("vectorized", None):
+    task = ramet.torch.Task(Ignores(ramet.torch.SGD()), device="cpu")
+    for engine in (VECTORIZED, None):
         caplog.clear()
         together(STRATEGIES["pbt"], task=task, engine=engine, name=str(engine))
         assert "never read ['decay']" in caplog.text
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_a_hyperparameter_that_is_no_number_is_named(engine: Any) -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3), decay=ramet.Choice(["low", "high"]))
     task = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu")
@@ -187,7 +195,7 @@ def test_a_task_without_functions_is_refused(functions: Any) -> None:
 @pytest.mark.parametrize("chunk", [0, 2.5, True, "all"])
 def test_a_chunk_that_is_none_is_refused(chunk: Any) -> None:
     with pytest.raises(RametError, match="chunk must be a whole number"):
-        ramet.torch.Task(Fit(ramet.torch.SGD()), chunk=chunk)
+        ramet.Vectorized(chunk=chunk)
 
 
 @pytest.mark.parametrize(
@@ -205,12 +213,12 @@ def test_what_cannot_be_mapped_is_named(use: Any, law: str) -> None:
             use(hparams)
             return super().step(state, hparams, drawn)
 
-    task = ramet.torch.Task(Unmappable(ramet.torch.SGD()), chunk=4, device="cpu")
+    task = ramet.torch.Task(Unmappable(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=law):
         together(STRATEGIES["pbt"], task=task)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_a_state_of_another_shape_is_refused(engine: Any, tmp_path: Path) -> None:
     class Wider(Fit):
         def __init__(self, optimizer: Any) -> None:
@@ -219,9 +227,9 @@ def test_a_state_of_another_shape_is_refused(engine: Any, tmp_path: Path) -> Non
 
     place: dict[str, Any] = {"store": tmp_path / "runs.db", "engine": engine}
     together(STRATEGIES["pbt"], steps=8, **place)
-    wider = ramet.torch.Task(Wider(ramet.torch.SGD()), chunk=4, device="cpu")
+    wider = ramet.torch.Task(Wider(ramet.torch.SGD()), device="cpu")
     with pytest.raises(RametError, match=r"was saved as .* and is .* now"):
-        together(STRATEGIES["pbt"], task=wider, steps=16, extend=True, **place)
+        together(STRATEGIES["pbt"], task=wider, steps=16, existing="extend", **place)
 
 
 def test_parameters_of_a_module_grow_no_graph() -> None:
@@ -238,14 +246,14 @@ def test_parameters_of_a_module_grow_no_graph() -> None:
             seen.extend(weights.requires_grad for weights in state["params"].values())
             return super().evaluate(state)
 
-    for engine in ("vectorized", None):
-        task = ramet.torch.Task(Looks(ramet.torch.SGD()), chunk=4, device="cpu")
+    for engine in (VECTORIZED, None):
+        task = ramet.torch.Task(Looks(ramet.torch.SGD()), device="cpu")
         together(STRATEGIES["pbt"], task=task, engine=engine, name=str(engine), steps=8)
     assert seen
     assert not any(seen)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 @pytest.mark.parametrize(
     ("state", "law"),
     [
@@ -259,12 +267,12 @@ def test_a_state_that_is_no_dict_is_refused(state: Any, law: str, engine: Any) -
         def init(self, rng: np.random.Generator) -> Any:
             return state
 
-    task = ramet.torch.Task(Other(ramet.torch.SGD()), chunk=4, device="cpu")
+    task = ramet.torch.Task(Other(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=law):
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 @pytest.mark.parametrize(
     ("drawn", "law"),
     [
@@ -278,7 +286,7 @@ def test_draws_without_a_row_for_each_step_are_refused(drawn: Any, law: str, eng
         def draw(self, rng: np.random.Generator, steps: int) -> Any:
             return drawn
 
-    task = ramet.torch.Task(Other(ramet.torch.SGD()), chunk=4, device="cpu")
+    task = ramet.torch.Task(Other(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=law):
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
@@ -291,8 +299,8 @@ def test_a_step_may_leave_nothing_to_chance() -> None:
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
             return super().step(state, hparams, {"batch": torch.arange(8)})
 
-    task = ramet.torch.Task(Whole(ramet.torch.SGD()), chunk=4, device="cpu")
-    results = [together(STRATEGIES["pbt"], task=task, engine=each) for each in (None, "vectorized")]
+    task = ramet.torch.Task(Whole(ramet.torch.SGD()), device="cpu")
+    results = [together(STRATEGIES["pbt"], task=task, engine=each) for each in (None, VECTORIZED)]
     assert decisions(results[0]) == decisions(results[1])
 
 
@@ -309,12 +317,12 @@ def test_an_evaluate_that_returns_no_number_is_refused(score: Any, law: str) -> 
         def evaluate(self, state: Any) -> Any:
             return score(super().evaluate(state))
 
-    task = ramet.torch.Task(Other(ramet.torch.SGD()), chunk=4, device="cpu")
+    task = ramet.torch.Task(Other(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=law):
         together(STRATEGIES["pbt"], task=task)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_a_step_that_makes_another_kind_of_state_is_refused(engine: Any) -> None:
     class Doubles(Fit):
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
@@ -324,13 +332,13 @@ def test_a_step_that_makes_another_kind_of_state_is_refused(engine: Any) -> None
         def init(self, rng: np.random.Generator) -> Any:
             return {**super().init(rng), "seen": torch.zeros((), dtype=torch.int32)}
 
-    task = ramet.torch.Task(Doubles(ramet.torch.SGD()), chunk=4, device="cpu")
+    task = ramet.torch.Task(Doubles(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=r"state\['seen'\] was int32\(\) and became float64\(\)"):
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
 
 @pytest.mark.parametrize("chunk", [4, "auto"])
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_a_step_that_writes_on_what_it_is_given_is_refused(engine: Any, chunk: Any) -> None:
     class Writes(Fit):
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
@@ -338,12 +346,13 @@ def test_a_step_that_writes_on_what_it_is_given_is_refused(engine: Any, chunk: A
             state["params"]["0.bias"].mul_(0.9)
             return after
 
-    task = ramet.torch.Task(Writes(ramet.torch.SGD()), chunk=chunk, device="cpu")
+    task = ramet.torch.Task(Writes(ramet.torch.SGD()), device="cpu")
+    engine = engine and ramet.Vectorized(chunk=chunk)
     with pytest.raises(UsageError, match="but it changed a tensor in place; return new ones"):
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 @pytest.mark.parametrize(
     ("returned", "law"),
     [
@@ -357,18 +366,18 @@ def test_a_step_that_returns_no_tensors_is_refused(returned: Any, law: str, engi
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
             return returned(super().step(state, hparams, drawn))
 
-    task = ramet.torch.Task(Other(ramet.torch.SGD()), chunk=4, device="cpu")
+    task = ramet.torch.Task(Other(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=law):
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["vectorized", None])
+@pytest.mark.parametrize("engine", [VECTORIZED, None])
 def test_gradients_from_elsewhere_are_refused_with_where_to_get_them(engine: Any) -> None:
     class Backward(Fit):
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
             self.loss(state["params"], X, Y).backward()
 
-    task = ramet.torch.Task(Backward(ramet.torch.SGD()), chunk=4, device="cpu")
+    task = ramet.torch.Task(Backward(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=r"from torch\.func\.grad, because"):
         together(STRATEGIES["pbt"], task=task, engine=engine)
 
@@ -378,7 +387,7 @@ def test_what_would_raise_unmapped_too_is_raised_as_it_is() -> None:
         def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
             return state["weights"]
 
-    task = ramet.torch.Task(Wrong(ramet.torch.SGD()), chunk=4, device="cpu")
+    task = ramet.torch.Task(Wrong(ramet.torch.SGD()), device="cpu")
     with pytest.raises(KeyError, match="weights"):
         together(STRATEGIES["pbt"], task=task)
 
@@ -412,6 +421,11 @@ def test_what_does_not_fit_is_said_with_what_does(chunk: Any, most: int, law: st
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().step(state, hparams, drawn)
 
-    task = ramet.torch.Task(Greedy(ramet.torch.SGD()), chunk=chunk, device="cpu")
+    task = ramet.torch.Task(Greedy(ramet.torch.SGD()), device="cpu")
     with pytest.raises(UsageError, match=law):
-        together(STRATEGIES["pbt"], task=task)
+        together(STRATEGIES["pbt"], task=task, chunk=chunk)
+
+
+def test_members_are_not_spread_over_devices() -> None:
+    with pytest.raises(UsageError, match="spread over devices by JAX only"):
+        together(STRATEGIES["pbt"], engine=ramet.Vectorized(shard=True))

@@ -8,9 +8,9 @@ import typer
 
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StorePath
-from ramet.engine.launch import this_worker
 from ramet.engine.run import run_events
 from ramet.engine.run.checkpoints import Checkpoints
+from ramet.engine.training import this_worker
 from ramet.errors import CorruptLog, CorruptStore, NotAStore
 from ramet.events import Stopped
 from ramet.history.doctor import Finding, examine
@@ -27,7 +27,7 @@ def stop(store: StorePath, name: RunName = None) -> None:
     The same `ramet run` as before resumes it.
     """
     where = existing(store, read_only=False)
-    view = Follower(where.store, where.chosen(name))
+    view = Follower(where.store, where.choose(name))
     run = view.opening.name
     if view.population.done:
         screen.say(f"Run {run!r} is done; there is nothing to stop.")
@@ -52,7 +52,7 @@ def prune(
     command deletes what a killed run has left. Without NAME, it does so for all runs.
     """
     where = existing(store)
-    for run in where.store.runs() if name is None else [where.chosen(name)]:
+    for run in where.store.runs() if name is None else [where.choose(name)]:
         view = Follower(where.store, run)
         checkpoints = Checkpoints(where.blobs, run)
         gone = checkpoints.prune(view.population, view.opening.keep, dry_run=dry_run)
@@ -92,7 +92,7 @@ def _findings(path: Path, name: str | None) -> Iterator[tuple[str | None, Findin
         if isinstance(where.store, SQLiteStore):
             for what in where.store.check():
                 yield None, Finding(promise="file", what=what)
-        for run in where.store.runs() if name is None else [where.chosen(name)]:
+        for run in where.store.runs() if name is None else [where.choose(name)]:
             for finding in examine(where.store, where.blobs, run):
                 yield run, finding
     except (CorruptStore, CorruptLog, NotAStore) as error:

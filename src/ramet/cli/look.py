@@ -44,7 +44,7 @@ def status(
     the lease.
     """
     where = existing(store)
-    view = View(where.store, where.chosen(name))
+    view = View(where.store, where.choose(name))
     try:
         _show(view, watch=watch, as_json=as_json)
     except KeyboardInterrupt as enough:

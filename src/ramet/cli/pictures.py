@@ -134,7 +134,7 @@ def _only(names: Sequence[str], kind: Kind) -> str | None:
 def _group_by_label(store: Path, names: Sequence[str]) -> dict[str, list[Result]]:
     """Return runs by label: names that differ only in a number at the end share one."""
     where = existing(store)
-    chosen = [where.chosen(name) for name in names] or where.store.runs()
+    chosen = [where.choose(name) for name in names] or where.store.runs()
     labelled: defaultdict[str, list[str]] = defaultdict(list)
     for name in chosen:
         labelled[re.sub(r"[-_ .]?\d+$", "", name) or name].append(name)

@@ -7,10 +7,10 @@ import typer
 
 from ramet import wording
 from ramet.cli import screen
+from ramet.cli.options import OwnArguments, TargetName
 from ramet.cli.reading import whole
 from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StorePath, output_option
 from ramet.cli.target import load
-from ramet.cli.train import OwnArguments, TargetName
 from ramet.engine.replaying import replay as replay_schedule
 from ramet.errors import UsageError
 from ramet.history import load as load_result

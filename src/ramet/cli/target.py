@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 
 from ramet.engine.processes.loading import importing_up_to_training
 from ramet.errors import RametError, UsageError
-from ramet.events import RunOpened
 from ramet.frames import is_users, place_of
-from ramet.space import Space
-from ramet.strategies import Strategy, from_description
 
 # Names in a module that say what to train, and how.
 TRAIN, SPACE, STRATEGY, STEPS, MODE = "train", "space", "strategy", "steps", "mode"
@@ -25,7 +22,7 @@ class Target(NamedTuple):
     module: ModuleType
     train: Any
 
-    def find(self, name: str, *, otherwise: str = "") -> Any:
+    def read(self, name: str, *, otherwise: str = "") -> Any:
         """Return what the module defines under a name; refuse a name that it lacks."""
         if hasattr(self.module, name):
             return getattr(self.module, name)
@@ -34,6 +31,15 @@ class Target(NamedTuple):
             f"{self.module.__name__} must define {name!r}{otherwise}, but does not; it has "
             f"{', '.join(there) or 'nothing'}"
         )
+
+    def find(self, name: str | None, *, usual: str) -> Any:
+        """Return what the module has under a name; None if it has nothing under the usual one.
+
+        Args:
+            name: A name that must be there, if the user gives one.
+            usual: The name to look for otherwise.
+        """
+        return getattr(self.module, usual, None) if name is None else self.read(name)
 
 
 def load(target: str, arguments: Sequence[str] | None) -> Target:
@@ -44,40 +50,7 @@ def load(target: str, arguments: Sequence[str] | None) -> Target:
     where, _, name = target.partition(":")
     sys.argv = [where, *(arguments or ())]
     module = _script(Path(where)) if where.endswith(".py") else _module(where)
-    return Target(module, Target(module, None).find(name or TRAIN))
-
-
-def space_and_strategy(
-    target: Target, opening: RunOpened, *, space: str | None, strategy: str | None
-) -> tuple[Space, Strategy]:
-    """Return the space and strategy of a run: the module's, or else those that its log describes.
-
-    ``space`` and ``strategy`` are their names in the module; None uses the usual names, which the
-    module need not define.
-    """
-    one, other = _find_optional(target, space, SPACE), _find_optional(target, strategy, STRATEGY)
-    try:
-        return (
-            _space(opening) if one is None else Space.of(one),
-            from_description(opening.strategy) if other is None else other,
-        )
-    except (RametError, LookupError, TypeError) as error:
-        raise UsageError(
-            f"a store does not contain the code in a run's space or strategy, so "
-            f"{target.module.__name__} must define them as 'space' and 'strategy', but does not: "
-            f"{error}"
-        ) from error
-
-
-def _find_optional(target: Target, name: str | None, usual: str) -> Any:
-    return getattr(target.module, usual, None) if name is None else target.find(name)
-
-
-def _space(opening: RunOpened) -> Space:
-    space = Space.from_description(opening.space)
-    if space.describe() != opening.space:
-        raise UsageError(f"the space of run {opening.name!r} has where= or explore=")
-    return space
+    return Target(module, Target(module, None).read(name or TRAIN))
 
 
 def _module(name: str) -> ModuleType:

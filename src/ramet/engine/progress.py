@@ -18,7 +18,7 @@ REFRESH_S = 0.1
 
 
 class Watched(Protocol):
-    """A run."""
+    """What is watched: a run."""
 
     @property
     def population(self) -> Population:
@@ -79,7 +79,7 @@ class Progress:
             return
         now = self._seconds()
         if self._before is None:
-            self._before = _done(run.population)
+            self._before = _count_steps(run.population)
         self._run = run
         if now - self._looked >= REFRESH_S:
             self._looked = now
@@ -91,7 +91,7 @@ class Progress:
     def _line(self, population: Population, elapsed_s: float) -> "Text":
         from rich.text import Text  # noqa: PLC0415 - as in __enter__
 
-        done = _done(population)
+        done = _count_steps(population)
         budget = population.steps * len(population)
         step = done // len(population)
         best = population.best
@@ -109,7 +109,7 @@ class Progress:
         )
 
 
-def _done(population: Population) -> int:
+def _count_steps(population: Population) -> int:
     return sum(member.trained for member in population)
 
 

@@ -1,16 +1,17 @@
 """Training fresh networks on a schedule that is known."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from ramet.domains import Choice, Constant, Domain, Integer, Uniform, Value
-from ramet.engine.launch import run
-from ramet.engine.processes.loading import end_loading
+from ramet.engine.engines import Engine, Workers
+from ramet.engine.run.opening import Existing, Settings, check_mode
+from ramet.engine.training import begin_call, train_run
 from ramet.engine.workers.loop import Task
 from ramet.engine.workers.session import TrainFunction
-from ramet.errors import UsageError
 from ramet.events import Mode
 from ramet.history.replayed import Replayed
+from ramet.places import Storage, StoreLike
 from ramet.schedule import Schedule
 from ramet.schedule.pieces import is_number
 from ramet.space import Space
@@ -25,59 +26,79 @@ def replay(
     *,
     steps: int | None = None,
     seeds: Sequence[int] | None = SEEDS,
-    name: str | None = None,
     mode: Mode | None = None,
+    store: StoreLike = None,
+    name: str | None = None,
+    existing: Existing = "resume",
+    target: float | None = None,
+    engine: Engine | None = None,
+    workers: Workers | None = None,
     strict: bool = True,
-    **settings: Any,
 ) -> Replayed:
-    """Train fresh networks on a schedule, one from each seed, and return how they fared.
+    """Train fresh networks on a schedule, one from each seed, and return their scores.
 
-    It is a run like any other: in a store, by workers, through any engine, gone on with by the same
-    call.
+    A replay is a run like any other: it is kept in a store, trained by any engine, and resumed by
+    the same call.
 
     Args:
-        train: What the schedule was found for: a function of a member, or a ``Task``.
+        train: What the schedule was found for: a function of a session, or a ``Task``.
         schedule: ``result.schedule()``, or ``Schedule.load("s.json")``.
-        steps: How long each trains; None is as long as the schedule is. Behind its end the last
+        steps: How long each network trains; None is as long as the schedule. After its end the last
             values hold; ``schedule.stretch(steps)`` scales it.
-        seeds: What each network draws by. None trains one that draws what the turns behind the
-            schedule's weights drew, and so comes to those weights again, if training depends on
+        seeds: The seed of each network. None trains one network with the random draws of the turns
+            behind the schedule's weights, which gives those weights again if training depends on
             nothing else.
-        name: The replay's name in its store; None is the run's with ``-replay`` behind it, or with
-            ``-replay-exact``.
-        mode: Whether high scores are good; None is as in the run that the schedule is of, and must
-            not be left out for a schedule that no run found.
-        strict: Whether a hyperparameter of the schedule that the loop never reads is an error.
-        settings: Others of ``ramet.run``: ``store=``, ``workers=``, ``engine=``, …
+        mode: Whether high scores are good, "max", or low ones, "min". None is the mode of the run
+            that the schedule is from; a schedule from no run needs it.
+        store: The path of a file that records any number of runs, or a ``Storage``; None keeps the
+            replay in memory, or with worker processes in a temporary file.
+        name: The replay's name in its store; None is the run's with ``-replay`` or
+            ``-replay-exact`` behind it.
+        existing: What to do if the store has a run of this name: "resume" it, "extend" it to more
+            steps, or "overwrite" it.
+        target: The score that ends the replay before its budget.
+        engine: What trains the networks; None trains one after the other in this process.
+        workers: Short for ``engine=Processes(workers)``.
+        strict: Whether a hyperparameter of the schedule that the loop never reads is an error; this
+            counts, whatever the engine's ``failures`` say.
     """
-    end_loading()
-    strategy = Replay.by(schedule, seeds=seeds)
-    source = schedule.source
-    if "seed" in settings:
-        raise UsageError(f"a replay has a seed for each network: seeds=[{settings['seed']!r}]")
-    result = run(
-        train,
-        space_of(schedule),
-        strategy,
-        steps=schedule.steps if steps is None else steps,
+    chosen = begin_call(engine, workers)
+    strategy, source = Replay.by(schedule, seeds=seeds), schedule.source
+    mode = check_mode(mode or (source.mode if source else None))
+    settings = Settings(
         name=name or name_of(schedule, exact=seeds is None),
-        mode=mode or (source.mode if source else None),
-        # A member's seed is its own; no draw is by the run's.
+        space=space_of(schedule),
+        strategy=strategy,
+        steps=schedule.steps if steps is None else steps,
+        mode=mode,
+        # Each network draws by its own seed, and nothing by that of the run.
         seed=0,
-        strict=strict,
-        **settings,
+        target=target,
+    )
+    failures = replace(chosen.failures, strict=strict)
+    result = train_run(
+        train, settings, Storage.of(store), chosen, existing=existing, failures=failures
     )
     return Replayed(schedule=schedule, result=result)
 
 
 def name_of(schedule: Schedule, *, exact: bool = False) -> str:
-    """Return the name of a replay that nobody named."""
-    whose = f"{schedule.source.run}-" if schedule.source else ""
-    return f"{whose}replay-exact" if exact else f"{whose}replay"
+    """Return the name of a replay if the user gives none.
+
+    Args:
+        schedule: The schedule.
+        exact: Whether the replay repeats the random draws behind the schedule.
+    """
+    prefix = f"{schedule.source.run}-" if schedule.source else ""
+    return f"{prefix}replay-exact" if exact else f"{prefix}replay"
 
 
 def space_of(schedule: Schedule) -> Space:
-    """Return what a schedule's values were drawn from, or the narrowest that they are in."""
+    """Return the space of a schedule: that of its run, or the narrowest that has its values.
+
+    Args:
+        schedule: The schedule.
+    """
     if schedule.space is not None:
         return Space.from_description(schedule.space)
     return Space(

@@ -118,6 +118,8 @@ def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
     for event in events:
         if isinstance(event, TargetSet | StopAsked | Stopped | Resumed | Conditions):
             continue
+        if isinstance(event, RunOpened):
+            event = msgspec.structs.replace(event, code=None)  # noqa: PLW2901 - the code is no part of a run's course
         if isinstance(event, Arrival):
             arrivals.append(event)
         else:

@@ -56,6 +56,9 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     # Which scores are better in the events that follow. Stores hold maximised scores, so theirs is
     # always "higher"; ``Result.events`` has scores as they were reported.
     better: Better = "higher"
+    # The fingerprint of the code that trains; None if its source could not be read, and in logs
+    # from before it was recorded.
+    code: str | None = None
 
     def __post_init__(self) -> None:
         """Rename the "ready" of a strategy in an older log to ``turn_steps``."""

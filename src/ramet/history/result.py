@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from ramet.blobs import Blobs, MemoryBlobs
-from ramet.errors import CorruptLog, NoBest
+from ramet.errors import CorruptLog, NoBest, StoreError
 from ramet.events import AnyEvent, Logged, RunOpened, follow
 from ramet.history.account import Account
 from ramet.history.exporting import as_pandas, as_polars
@@ -19,7 +19,7 @@ from ramet.history.reported import report_log
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
-from ramet.places import existing, place
+from ramet.places import Storage, existing, place
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
 from ramet.schedule import Schedule
@@ -34,19 +34,31 @@ PAGE_EVENTS = 4_000
 
 
 def load(
-    store: Store | str | PathLike[str], name: str | None = None, *, blobs: Blobs | None = None
+    store: Storage | Store | str | PathLike[str],
+    name: str | None = None,
+    *,
+    blobs: Blobs | None = None,
 ) -> "Result":
     """Return the result of a recorded run, whether it is over or still going on.
 
     Args:
-        store: The file of a store, or a store.
+        store: The file of a store, a store, or a ``Storage``.
         name: The run's name, which may be left out if the store has one run only.
         blobs: Where the checkpoints are, if they are not beside the file.
     """
-    where = existing(store) if isinstance(store, str | PathLike) else place(store, MemoryBlobs())
+    if isinstance(store, Storage):
+        if store.store is None:
+            raise StoreError("a run on record must be in a store, but got Storage(None)")
+        blobs = store.blobs if blobs is None else blobs
+        store = store.store
+    where = (
+        existing(store)
+        if isinstance(store, str | PathLike)
+        else place(Storage(store, blobs=MemoryBlobs()))
+    )
     kept = where.blobs if blobs is None else blobs
     try:
-        return Result(store=where.store, blobs=kept, name=where.chosen(name))
+        return Result(store=where.store, blobs=kept, name=where.choose(name))
     finally:
         where.close()
 
@@ -55,7 +67,7 @@ def open_without_log(store: str | PathLike[str], name: str | None = None) -> "Re
     """Return the result of a recorded run without keeping its log in memory."""
     where = existing(store)
     try:
-        return Result.without_log(store=where.store, blobs=where.blobs, name=where.chosen(name))
+        return Result.without_log(store=where.store, blobs=where.blobs, name=where.choose(name))
     finally:
         where.close()
 

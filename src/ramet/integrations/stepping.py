@@ -126,8 +126,8 @@ def check_alone(devices: int, remedy: str) -> None:
         raise UsageError(
             f"a member must be trained by one process on one device, but this Trainer uses "
             f"{devices}, and each process would train a population of its own, with gradients "
-            f"of all; {remedy}, and let ramet.run train members side by side: workers=2, "
-            f"gpus_per_worker=1"
+            f"of all; {remedy}, and let ramet.run train members side by side: "
+            f"engine=ramet.Processes(2, gpus=1)"
         )
 
 

@@ -25,17 +25,15 @@ from ramet.state.tree import Tree
 
 
 class Task:
-    """Trains JAX functions, one member at a time or all with ``engine="vectorized"``.
+    """Trains JAX functions, one member at a time, or all at once with ``ramet.Vectorized()``.
 
     Args:
         functions: An object with ``init``, ``step`` and ``evaluate``.
-        chunk: How many members the vectorised engine maps at once; "auto" measures what is fastest.
-        shard: Whether the vectorised engine spreads the members over all devices.
     """
 
-    def __init__(self, functions: Functions, *, chunk: Chunk = "auto", shard: bool = False) -> None:
-        check_task(functions, Functions, "init, step and evaluate", chunk)
-        self.functions, self.chunk, self.shard = functions, chunk, shard
+    def __init__(self, functions: Functions) -> None:
+        check_task(functions, Functions, "init, step and evaluate")
+        self.functions = functions
 
     def __call__(self, session: Session) -> None:
         """Train the turns of a session."""
@@ -75,6 +73,12 @@ class Task:
         step = jax.jit(traced.stretch, static_argnames="steps")
         return traced, jax.jit(self.functions.init), step
 
-    def program(self, space: Space) -> Program:
-        """Return the program that trains several members at once."""
-        return Program(self.functions, SpaceArrays(space), chunk=self.chunk, shard=self.shard)
+    def program(self, space: Space, *, chunk: Chunk = "auto", shard: bool = False) -> Program:
+        """Return the program that trains several members at once.
+
+        Args:
+            space: The hyperparameters.
+            chunk: The number of members to train at once; "auto" measures what is fastest.
+            shard: Whether to spread the members over all devices.
+        """
+        return Program(self.functions, SpaceArrays(space), chunk=chunk, shard=shard)

@@ -46,6 +46,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     # Seconds since the previous worker was last heard of, if the lease was taken over from one.
     silent_s: float | None = None
+    # The store's number of the run: another one after a run of this name was overwritten.
+    record: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +103,14 @@ class Store(Protocol):
         Args:
             opening: The run's first event.
             worker: The name of the worker that opens it.
+        """
+        ...
+
+    def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        """Replace the run of that name by a new one, all at once, or begin it if there is none.
+
+        Raise RunInUse, and change nothing, while a live lease of the old run exists. No lease of
+        the old run is one of the new run.
         """
         ...
 

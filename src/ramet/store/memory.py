@@ -11,7 +11,7 @@ from ramet.clock import Clock, SystemClock
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, fold
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
-from ramet.store.refusals import lease_lost, log_moved, run_not_found, source_moved
+from ramet.store.refusals import lease_lost, log_moved, run_in_use, run_not_found, source_moved
 from ramet.store.summary import Summary
 
 
@@ -39,6 +39,8 @@ class _Record:
     steps: int
     # None in an asynchronous run.
     round: int | None
+    # Another one for each run that is begun.
+    number: int
     log: list[tuple[float, str, float | None, bytes]] = field(default_factory=list)
 
     @property
@@ -58,18 +60,28 @@ class MemoryStore:
         self._processes = processes or SystemProcesses()
         self._lock = threading.RLock()
         self._records: dict[str, _Record] = {}
+        self._begun = 0
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         with self._lock:
             if opening.name not in self._records:
-                rows = [_Row(standing(member)) for member in fold([opening])]
-                round_ = 0 if opening.synchronous else None
-                # As other workers read it: with lists where this worker may have had tuples.
-                read = cast(RunOpened, decode(encode(opening)))
-                record = _Record(read, rows, opening.steps, round_)
-                self._write(record, worker, [read])
-                self._records[opening.name] = record
+                self._records[opening.name] = self._begin(opening, worker)
             return self._records[opening.name].opening
+
+    def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        with self._lock:
+            before = self._records.get(opening.name)
+            if before is None:
+                return self.open_run(opening, worker=worker)
+            holders = {row.lease.worker for row in before.rows if row.lease and self._live(row)}
+            if holders:
+                raise run_in_use(opening.name, sorted(holders))
+            token = max(row.token for row in before.rows)
+            record = self._begin(opening, worker, token=token)
+            # It is opened last now.
+            del self._records[opening.name]
+            self._records[opening.name] = record
+            return record.opening
 
     def opening(self, run: str) -> RunOpened:
         with self._lock:
@@ -175,6 +187,17 @@ class MemoryStore:
         with self._lock:
             return [self._seat(row) for row in self._record(run).rows]
 
+    def _begin(self, opening: RunOpened, worker: str, *, token: int = 0) -> _Record:
+        """Return the record of a new run, with tokens above those of leases before it."""
+        rows = [_Row(standing(member), token=token) for member in fold([opening])]
+        round_ = 0 if opening.synchronous else None
+        # What others read, who find a list where this worker may have had a tuple.
+        read = cast(RunOpened, decode(encode(opening)))
+        self._begun += 1
+        record = _Record(read, rows, opening.steps, round_, self._begun)
+        self._write(record, worker, [read])
+        return record
+
     def _record(self, run: str) -> _Record:
         try:
             return self._records[run]
@@ -212,6 +235,7 @@ class MemoryStore:
             head=record.head,
             lost=row.lost,
             silent_s=silent_s,
+            record=record.number,
         )
         return row.lease
 

@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 
-from ramet.errors import CorruptLog, LeaseLost, LogMoved, RunNotFound
+from ramet.errors import CorruptLog, LeaseLost, LogMoved, RunInUse, RunNotFound
 from ramet.store.base import Lease, Standing
 
 
 def run_not_found(run: str, there: Sequence[str]) -> RunNotFound:
     return RunNotFound(
         f"a run must be opened before it is used, but {run!r} was not; this store has {there}"
+    )
+
+
+def run_in_use(run: str, workers: Sequence[str]) -> RunInUse:
+    return RunInUse(
+        f"a run must be left by its workers before it is overwritten, but {', '.join(workers)} "
+        f"hold members of run {run!r}; nothing was changed: stop it (ramet stop, or end these "
+        f"workers) and try again"
     )
 
 

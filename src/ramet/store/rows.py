@@ -23,7 +23,14 @@ from ramet.store.checked import (
     read_run,
     read_seats,
 )
-from ramet.store.refusals import damage, lease_lost, log_moved, run_not_found, source_moved
+from ramet.store.refusals import (
+    damage,
+    lease_lost,
+    log_moved,
+    run_in_use,
+    run_not_found,
+    source_moved,
+)
 from ramet.store.statements import queries
 from ramet.store.summary import Summary
 from ramet.wording import is_text
@@ -152,6 +159,7 @@ class Rows:
             head=self.head,
             lost=free.lost + (heard_at is not None),
             silent_s=None if heard_at is None else now - heard_at,
+            record=self.row.id,
         )
         return self.hold(lease, ttl_s)
 
@@ -186,6 +194,19 @@ class Rows:
         worker, token = self._one("holder", run=self.row.id, member=lease.member)
         if worker is None or token != lease.token:
             raise lease_lost(lease, ago_s=self._clock.uptime() - lease.expires_at, holder=worker)
+
+    def delete(self) -> tuple[int, int]:
+        """Delete the run; return a number for the next one, and the greatest token of its leases.
+
+        Raise RunInUse while it has a live lease.
+        """
+        holders = {seat.worker for seat in self.seats() if seat.worker}
+        if holders:
+            raise run_in_use(self.name, sorted(holders))
+        number, token = self._one("next_run", run=self.row.id)
+        for table in ("delete_summary", "delete_events", "delete_members", "delete_run"):
+            self._one(table, run=self.row.id)
+        return number, token
 
     def check_head(self, after: int | None) -> None:
         """Raise LogMoved if there are events behind this one."""
@@ -266,14 +287,30 @@ def names(connection: sqlite3.Connection) -> list[str]:
     return found
 
 
-def add_run(connection: sqlite3.Connection, opening: RunOpened) -> None:
-    """Begin a run without any event."""
+def add_run(
+    connection: sqlite3.Connection, opening: RunOpened, *, number: int | None = None, token: int = 0
+) -> None:
+    """Begin a run without any event.
+
+    Args:
+        connection: A connection in a transaction.
+        opening: The run's first event.
+        number: The number of the run; None is the next one.
+        token: The greatest token of the leases that must not be this run's.
+    """
     round_, members = 0 if opening.synchronous else None, fold([opening]).members
-    begun = {"name": opening.name, "steps": opening.steps, "round": round_, "members": len(members)}
+    begun = {
+        "id": number,
+        "name": opening.name,
+        "steps": opening.steps,
+        "round": round_,
+        "members": len(members),
+    }
     connection.execute(queries()["add_run"], begun)
     run = read_run(connection.execute(queries()["run"], begun).fetchone())
     rows = [_member(run, standing(member)) for member in members]
     connection.executemany(queries()["add_member"], [(*row, checksum(row)) for row in rows])
+    connection.execute(queries()["begin_tokens"], {"run": run.id, "token": token})
 
 
 def _member(run: RunRow, after: Standing) -> MemberRow:

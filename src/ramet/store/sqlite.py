@@ -104,6 +104,18 @@ class SQLiteStore:
         self.seats(opening.name)
         return self.opening(opening.name)
 
+    def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        written = encode(opening)
+        with self._database.writing(synced=self._durable) as connection:
+            number, token = None, 0
+            if opening.name in names(connection):
+                number, token = self._rows(connection, opening.name).delete()
+            add_run(connection, opening, number=number, token=token)
+            rows = self._rows(connection, opening.name)
+            rows.write(worker, [written])
+            rows.move_on()
+        return self.opening(opening.name)
+
     def opening(self, run: str) -> RunOpened:
         row, found = self._read(run, lambda rows: (rows.row, rows.opening()))
         return read_opening(row, found)

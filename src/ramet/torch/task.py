@@ -5,6 +5,7 @@ import torch
 
 from ramet.engine.run.scores import require_score
 from ramet.engine.workers.session import Session
+from ramet.errors import UsageError
 from ramet.mapping import Chunk, SpaceArrays, check_task
 from ramet.space import Space
 from ramet.state.adapters import Held
@@ -25,19 +26,16 @@ from ramet.torch.program import Program
 
 
 class Task:
-    """Trains functions of tensors, one member at a time or all with ``engine="vectorized"``.
+    """Trains functions of tensors: one member at a time, or all with ``ramet.Vectorized()``.
 
     Args:
         functions: An object with ``init``, ``draw``, ``step`` and ``evaluate``.
-        chunk: How many members the vectorised engine maps at once; "auto" measures what is fastest.
         device: The device of all tensors; None for a GPU if there is one, or else the CPU.
     """
 
-    def __init__(
-        self, functions: Functions, *, chunk: Chunk = "auto", device: str | None = None
-    ) -> None:
-        check_task(functions, Functions, "init, draw, step and evaluate", chunk)
-        self.functions, self.chunk = functions, chunk
+    def __init__(self, functions: Functions, *, device: str | None = None) -> None:
+        check_task(functions, Functions, "init, draw, step and evaluate")
+        self.functions = functions
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.no_grad()
@@ -70,6 +68,18 @@ class Task:
         check_same(begin(self.functions, np.random.default_rng(0)), tree)
         return tensors(tree, self.device)
 
-    def program(self, space: Space) -> Program:
-        """Return the program that trains several members at once."""
-        return Program(self.functions, SpaceArrays(space), chunk=self.chunk, device=self.device)
+    def program(self, space: Space, *, chunk: Chunk = "auto", shard: bool = False) -> Program:
+        """Return the program that trains several members at once.
+
+        Args:
+            space: The hyperparameters.
+            chunk: The number of members to train at once; "auto" measures what is fastest.
+            shard: Must be False: PyTorch trains on one device.
+        """
+        if shard:
+            raise UsageError(
+                "members are spread over devices by JAX only, but Vectorized(shard=True) got a "
+                "ramet.torch.Task; leave shard out, or train in worker processes, one on each "
+                "device: engine=ramet.Processes(2, gpus=1)"
+            )
+        return Program(self.functions, SpaceArrays(space), chunk=chunk, device=self.device)

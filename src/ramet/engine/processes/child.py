@@ -29,8 +29,8 @@ from ramet.engine.processes.portable import dump_without_unpicklable
 from ramet.engine.processes.printing import Announcer, buffer_lines
 from ramet.engine.processes.script import first_path
 from ramet.engine.processes.surroundings import Dismissed, Surroundings
+from ramet.engine.run.failures import Failures
 from ramet.engine.run.opening import Settings
-from ramet.engine.run.options import Options
 from ramet.engine.run.run import Run
 from ramet.engine.workers.loop import work
 from ramet.process import set_watcher
@@ -50,7 +50,7 @@ class Job:
 
     train: Any
     settings: Settings
-    options: Options
+    failures: Failures
     store: Store
     blobs: Blobs
     # The process that cleans up after this one if it dies.
@@ -106,11 +106,11 @@ def _train(surroundings: Surroundings, packed: bytes, worker: str) -> None:
     set_watcher(job.watcher)
     run = Run(
         job.settings,
-        job.options,
+        job.failures,
         store=job.store,
         blobs=job.blobs,
         worker=worker,
-        resume=False,
+        existing="join",
     )
     _work(run, job.train)
 

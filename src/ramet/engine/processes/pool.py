@@ -204,7 +204,7 @@ class Watchman:
 
     def is_out_of_patience(self) -> bool:
         """Return whether only stragglers still train, and their time is over."""
-        limit = self._run.options.straggler_timeout_s
+        limit = self._run.failures.straggler_timeout_s
         if limit is None or not self._run.done:
             return False
         self._done_at = self._done_at or time.monotonic()
@@ -226,7 +226,7 @@ class Watchman:
             # Other turns do end, so this turn was the cause, and the row of deaths ends with it.
             self._in_a_row = 0
             error = RunFailed(f"a worker process {_how(code)} in turn {turn} of member {member}")
-            self._run.options.failures.check(self._run.population, error, failed_here=0)
+            self._run.failures.check(self._run.population, error, failed_here=0)
 
     def _check(self, ended: Ended) -> None:
         turns = self._run.population.turns

@@ -22,41 +22,46 @@ logger = logging.getLogger("ramet")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How many worker processes, and what each gets of the machine."""
+    """How many worker processes there are, and which part of the machine each gets.
+
+    Args:
+        workers: How many; 0 trains in this process.
+        threads: Threads of each process, if the user says.
+        gpus: GPUs of each process, or the part of one, if the user says.
+    """
 
     workers: int
     threads: int | None = None
     gpus: float | None = None
 
     def __post_init__(self) -> None:
-        check_count("workers", self.workers, "worker processes; 0 trains in this one", least=0)
         if self.threads is not None:
-            check_count("threads_per_worker", self.threads, "threads of each worker process")
-        if self.workers == 0 and (self.threads, self.gpus) != (None, None):
-            raise StrategyError(
-                f"threads_per_worker and gpus_per_worker are for worker processes, but got "
-                f"(workers=0, threads_per_worker={self.threads}, gpus_per_worker={self.gpus}); "
-                f"set workers, or leave them out"
-            )
+            check_count("threads", self.threads, "threads of each worker process")
+        if self.gpus is not None:
+            _check_part(self.gpus)
 
     def check_gpus(self) -> None:
-        """Refuse a share of GPUs that is more than there is."""
+        """Refuse shares of GPUs that are more than there are."""
         check_gpus(visible_gpus(os.environ), workers=self.workers, per_worker=self.gpus)
 
     @property
     def asked(self) -> int | None:
-        """The threads of each process that the user asks for, here or for all programs."""
+        """The threads of each process that the engine or the environment asks for."""
         return self.threads or threads_given(os.environ)
 
     @property
     def default(self) -> int:
-        """The threads of each process where nothing is asked for."""
+        """The threads of each process if nothing else is set."""
         return max(1, usable_cores() // self.workers) if self.workers else own_threads(os.environ)
 
     def environments(self, threads: int) -> list[dict[str, str]]:
-        """Return the environment of each worker, with so many threads."""
+        """Return the environment of each worker process.
+
+        Args:
+            threads: The threads of each.
+        """
         gpus = visible_gpus(os.environ)
-        # What is asked for here is meant more than what the environment says for all programs.
+        # The engine's own setting is stronger than the environment, which is for all programs.
         given = {
             name: value
             for name, value in os.environ.items()
@@ -71,9 +76,13 @@ class Share:
 
 
 def settle_threads(run: Run, share: Share) -> int:
-    """Return the threads of each process: what is asked for, else what the run has on record.
+    """Return the threads of each process: those that are set, else those on record.
 
-    What a new run is trained with is recorded. A difference from the record is warned of.
+    A new run records them. If they differ from the record, a warning says so.
+
+    Args:
+        run: The run.
+        share: The worker processes.
     """
     wanted = share.asked if share.workers else own_threads(os.environ)
     run.keep_to(Conditions(threads=wanted or share.default))
@@ -93,7 +102,7 @@ def _say_other(run: Run, threads: int, recorded: int) -> None:
         "run %(run)r has been trained with %(before)s a process and goes on with "
         "%(threads)d, so that sums may be rounded differently; to keep to it, set "
         "OMP_NUM_THREADS=%(recorded)d (or torch.set_num_threads), or with workers "
-        "threads_per_worker=%(recorded)d",
+        "engine=ramet.Processes(..., threads=%(recorded)d)",
         {**fields, "before": before},
         extra=fields,
     )
@@ -103,8 +112,8 @@ def _say_many(run: Run, threads: int, workers: int) -> None:
     fields = {"run": run.name, "threads": threads, "workers": workers, "cores": usable_cores()}
     logger.warning(
         "run %(run)r keeps to the %(threads)d threads a process that it was begun with, which for "
-        "%(workers)d workers is more than %(cores)d cores; threads_per_worker= may be faster, but "
-        "sums may then be rounded differently",
+        "%(workers)d workers is more than %(cores)d cores; engine=ramet.Processes(..., threads=N) "
+        "may be faster, but sums may then be rounded differently",
         fields,
         extra=fields,
     )
@@ -133,11 +142,18 @@ def environment_of(
     gpus_per_worker: float | None,
     given: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return the environment of a worker with so many threads; what the user set stays as it is.
+    """Return the environment of a worker process; variables that the user set stay as they are.
 
     >>> environment_of(1, threads=4, gpus=["0", "1"], gpus_per_worker=None, given={})
     {'OMP_NUM_THREADS': '4', 'OPENBLAS_NUM_THREADS': '4', 'MKL_NUM_THREADS': '4', \
 'NUMEXPR_NUM_THREADS': '4', 'VECLIB_MAXIMUM_THREADS': '4', 'CUDA_VISIBLE_DEVICES': '1'}
+
+    Args:
+        worker: The worker's number, from 0.
+        threads: Its threads.
+        gpus: The names of all GPUs.
+        gpus_per_worker: How many GPUs it sees, or the part of one; None is one, in turn.
+        given: The variables that are set already.
     """
     environment = {**dict.fromkeys(THREADS, str(threads)), **given}
     if gpus:
@@ -146,10 +162,15 @@ def environment_of(
 
 
 def share(worker: int, gpus: Sequence[str], per_worker: float | None) -> Sequence[str]:
-    """Return the GPUs that a worker sees: whole ones of its own, or a part of one.
+    """Return the GPUs that a worker sees: whole ones of its own, or one that it shares.
 
     >>> [share(worker, ["0", "1"], 0.5) for worker in range(4)]
     [['0'], ['0'], ['1'], ['1']]
+
+    Args:
+        worker: The worker's number, from 0.
+        gpus: The names of all GPUs.
+        per_worker: How many GPUs each worker sees, or the part of one; None is one, in turn.
     """
     if per_worker is None:
         return [gpus[worker % len(gpus)]]
@@ -160,35 +181,85 @@ def share(worker: int, gpus: Sequence[str], per_worker: float | None) -> Sequenc
 
 
 def check_gpus(gpus: Sequence[str], *, workers: int, per_worker: float | None) -> None:
-    """Refuse a share that is no share, or more than there is."""
+    """Refuse shares of GPUs that are more than there are.
+
+    Args:
+        gpus: The names of all GPUs.
+        workers: How many worker processes there are.
+        per_worker: How many GPUs each sees, or the part of one.
+    """
     if per_worker is None:
         return
-    if not 0 < per_worker < math.inf or (per_worker > 1 and per_worker != int(per_worker)):
-        raise StrategyError(
-            f"gpus_per_worker must be a whole number, or a part of one GPU above 0, but got "
-            f"{per_worker!r}"
-        )
+    _check_part(per_worker)
     # A part of a GPU lies on one.
     needed = workers * per_worker if per_worker >= 1 else -(-workers // int(1 / per_worker))
     if needed > len(gpus):
         raise StrategyError(
-            f"workers x gpus_per_worker must not be more than the GPUs there are, but got "
-            f"({workers=}, gpus_per_worker={per_worker}) and {len(gpus)} GPUs; {VISIBLE} names "
-            f"them where they are not found"
+            f"workers x gpus must not be more than the GPUs there are, but got ({workers=}, "
+            f"gpus={per_worker}) and {len(gpus)} GPUs; {VISIBLE} names them where they are not "
+            f"found"
         )
 
 
+def _check_part(gpus: object) -> None:
+    """Refuse what is neither a number of GPUs nor a part of one."""
+    number = isinstance(gpus, int | float) and not isinstance(gpus, bool)
+    if not number or not 0 < gpus < math.inf or (gpus > 1 and gpus != int(gpus)):  # type: ignore[operator, call-overload]  # it is a number
+        raise StrategyError(
+            f"gpus must be a whole number, or a part of one GPU above 0, but got {gpus!r}"
+        )
+
+
+def count_workers(*, threads: int | None, gpus: float | None) -> int:
+    """Return how many worker processes the machine can serve.
+
+    Args:
+        threads: The threads of each; None is what OMP_NUM_THREADS says, or one.
+        gpus: The GPUs of each, or the part of one; None is one GPU, if there are any.
+    """
+    return fitting_workers(
+        cores=usable_cores(),
+        gpus=len(visible_gpus(os.environ)),
+        threads=threads or threads_given(os.environ) or 1,
+        per_worker=gpus,
+    )
+
+
+def fitting_workers(*, cores: int, gpus: int, threads: int, per_worker: float | None) -> int:
+    """Return how many worker processes a machine can serve: one for each share of GPUs or cores.
+
+    >>> fitting_workers(cores=8, gpus=0, threads=2, per_worker=None)
+    4
+    >>> [fitting_workers(cores=8, gpus=2, threads=1, per_worker=each) for each in (None, 0.5, 2)]
+    [2, 4, 1]
+
+    Args:
+        cores: The cores of the machine.
+        gpus: Its GPUs.
+        threads: The cores of each worker, if there are no GPUs.
+        per_worker: The GPUs of each worker, or the part of one; None is one.
+    """
+    if not gpus:
+        return max(1, cores // threads)
+    each = per_worker or 1
+    return max(1, gpus * int(1 / each) if each < 1 else gpus // int(each))
+
+
 def visible_gpus(given: Mapping[str, str]) -> list[str]:
-    """Return the GPUs that this process may use, by the names that the driver knows them by."""
+    """Return the GPUs that this process may use, by the driver's names for them.
+
+    Args:
+        given: The environment.
+    """
     if VISIBLE in given:
         names = [name.strip() for name in given[VISIBLE].split(",")]
-        # The driver looks no further than the first that is none.
+        # The driver ignores everything from the first invalid name on.
         return list(itertools.takewhile(lambda name: name not in {"", "-1"}, names))
     asked = shutil.which("nvidia-smi")
     if asked is None:
         return []
     command = [asked, "--query-gpu=index", "--format=csv,noheader"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no input of anybody's
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no input of a user's
     return found.stdout.split() if found.returncode == 0 else []
 
 

@@ -25,6 +25,19 @@ def fit_settings(settings: Settings, store: Store) -> Settings:
         steps, begins = store.opening(settings.name).steps, False
     except RunNotFound:
         steps, begins = settings.steps, True
+    return _fit_to(settings, steps, begins=begins)
+
+
+def fit_to_budget(settings: Settings) -> Settings:
+    """Return settings of a new run with a strategy that knows how long its turns are.
+
+    Args:
+        settings: What the run is opened with.
+    """
+    return _fit_to(settings, settings.steps, begins=True)
+
+
+def _fit_to(settings: Settings, steps: int, *, begins: bool) -> Settings:
     fitted = _fit(settings.strategy, steps)
     if fitted is settings.strategy:
         return settings

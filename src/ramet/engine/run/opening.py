@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import get_args
+from typing import Literal, TypeAlias, get_args
 
 from msgspec.structs import replace
 
@@ -23,6 +23,11 @@ from ramet.strategies.pace import require_turn_steps
 from ramet.wording import is_text
 
 logger = logging.getLogger("ramet")
+
+# What to do with a run of this name that the store already has, as users choose it.
+Existing: TypeAlias = Literal["resume", "extend", "overwrite"]
+# The same as a worker acts on it: one that joins takes the budget and the target as they are.
+Terms: TypeAlias = Literal["resume", "extend", "join"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,8 @@ class Settings:
     keep: Keep | None = None
     # The score that ends the run, as it is reported; None sets no target.
     target: float | None = None
+    # The fingerprint of the code that trains, if there is one.
+    code: str | None = None
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -53,12 +60,15 @@ class Settings:
         return float(self.target) if self.mode == "max" else -float(self.target)
 
 
-def begin(
-    settings: Settings, store: Store, *, worker: str, extend: bool = False, joins: bool = False
-) -> Journal:
-    """Open a run in its store, new or to go on with.
+def begin(settings: Settings, store: Store, *, worker: str, existing: Terms = "resume") -> Journal:
+    """Begin a run in its store, or resume the one of that name.
 
-    Who ``joins`` others at work on it takes its budget as it is, which somebody may have raised.
+    Args:
+        settings: The settings, which must be those that an existing run began with.
+        store: The store.
+        worker: The name of this worker.
+        existing: "resume" keeps the budget on record, "extend" raises it to ``settings.steps``, and
+            "join" accepts the budget on record, even if another process has raised it.
     """
     try:
         on_record = store.opening(settings.name)
@@ -68,17 +78,18 @@ def begin(
     journal = Journal(
         store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
     )
-    raised = extend and settings.steps > journal.steps
-    check_same(on_record, settings, steps=settings.steps if raised or joins else journal.steps)
-    if raised:
+    extends = existing == "extend" and settings.steps > journal.steps
+    accepts = extends or existing == "join"
+    check_same(on_record, settings, steps=settings.steps if accepts else journal.steps)
+    if extends:
         _check_budget(journal, settings)
-        if _kept_only_the_best(journal):
+        if _keeps_only_the_best(journal):
             _go_on_from_the_best(journal)
         journal.append(Extended(steps=settings.steps))
     return journal
 
 
-def _kept_only_the_best(journal: Journal) -> bool:
+def _keeps_only_the_best(journal: Journal) -> bool:
     population = journal.population
     return journal.opening.keep == "best" and population.done and population.best is not None
 
@@ -90,7 +101,7 @@ def _go_on_from_the_best(journal: Journal) -> None:
         raise RunMismatch(
             f"networks that are trained on a schedule must go on from their own states, but run "
             f"{name!r} is over and has kept only the best one (keep='best'); train them anew under "
-            f"another name, with keep='lineage' if they may be given more steps"
+            f"another name, with Storage(..., keep='lineage') if they may be given more steps"
         )
     logger.warning(
         "run %(run)r was over, and kept only its best checkpoint (keep='best'): with more steps, "
@@ -124,8 +135,9 @@ def make_opening(settings: Settings) -> RunOpened:
         keep=settings.keep or "lineage",
         space=space.describe(),
         strategy=describe(strategy),
-        births=tuple(_checked(space, births, synchronous=strategy.synchronous)),
+        births=tuple(_check_births(space, births, synchronous=strategy.synchronous)),
         ties="latest",
+        code=settings.code,
     )
 
 
@@ -142,10 +154,12 @@ def check_same(before: RunOpened, now: Settings, *, steps: int) -> None:
     changes = [line for name, pair in pairs.items() for line in differences(*pair, name)]
     if changes:
         listed = "".join(f"\n  {line}" for line in changes)
-        remedy = "; steps may be raised with extend=True (--extend)" if now.steps > steps else ""
+        longer = now.steps > steps
+        remedy = ", or raise steps with existing='extend' (--extend)" if longer else ""
         raise RunMismatch(
             f"run {before.name!r} must go on with the settings it was begun with, but these differ "
-            f"(before -> now):{listed}\nPut them back, or give the new run another name{remedy}"
+            f"(before -> now):{listed}\nPut them back{remedy}, give the new run another name, or "
+            f"replace the old run with existing='overwrite' (--overwrite)"
         )
 
 
@@ -183,14 +197,30 @@ def check_text(what: str, text: object) -> None:
         )
 
 
-def said_mode(mode: Mode | None) -> Mode:
-    """Return which scores are good, which every call has to say."""
+def check_mode(mode: Mode | None) -> Mode:
+    """Return which scores are good; refuse a call that does not say it.
+
+    Args:
+        mode: The ``mode`` of the call; None if it has none.
+    """
     if mode is None:
         raise StrategyError(
             "a run must say which scores are good, but got no mode; give mode='max' where high "
             "ones are (an accuracy, a return), or mode='min' where low ones are (a loss)"
         )
     return mode
+
+
+def check_existing(existing: object) -> None:
+    """Refuse what is no way to treat a run of this name.
+
+    Args:
+        existing: What the user wrote.
+    """
+    if existing not in {*get_args(Existing), *get_args(Terms)}:
+        raise StrategyError(
+            f"existing must be 'resume', 'extend' or 'overwrite', but got {existing!r}"
+        )
 
 
 def check_target(target: object) -> None:
@@ -203,7 +233,7 @@ def check_target(target: object) -> None:
         )
 
 
-def _checked(space: Space, births: Sequence[Birth], *, synchronous: bool) -> Iterator[Birth]:
+def _check_births(space: Space, births: Sequence[Birth], *, synchronous: bool) -> Iterator[Birth]:
     if not births:
         raise StrategyError("a population must have at least one member, but got no births")
     for member, birth in enumerate(births):

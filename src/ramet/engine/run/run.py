@@ -9,11 +9,11 @@ from ramet.clock import Clock, SystemClock
 from ramet.engine.run.checkpoints import Checkpoints, Pruning
 from ramet.engine.run.claims import Claims
 from ramet.engine.run.ending import go_on
+from ramet.engine.run.failures import Failures
 from ramet.engine.run.fitting import fit_settings
 from ramet.engine.run.leases import TurnsOut
 from ramet.engine.run.notices import Notices
-from ramet.engine.run.opening import Settings, begin, check_text
-from ramet.engine.run.options import Options
+from ramet.engine.run.opening import Settings, Terms, begin, check_text
 from ramet.engine.run.run_events import turn_ended
 from ramet.engine.run.turn import Turn
 from ramet.engine.run.unfinished import (
@@ -50,33 +50,32 @@ class Run:
     def __init__(
         self,
         settings: Settings,
-        options: Options | None = None,
+        failures: Failures | None = None,
         *,
         store: Store,
         blobs: Blobs,
         worker: str,
-        extend: bool = False,
-        resume: bool = True,
+        existing: Terms = "resume",
         beating: bool = True,
         clock: Clock | None = None,
     ) -> None:
         check_text("worker", worker)
         settings = fit_settings(settings, store)
-        self.worker, self.options = worker, options or Options()
+        self.worker, self.failures = worker, failures or Failures()
         self._store, self._blobs = store, blobs
-        self._strategy, self._notices = settings.strategy, Notices(strict=self.options.strict)
+        self._strategy, self._notices = settings.strategy, Notices(strict=self.failures.strict)
         self._clock = clock or SystemClock()
-        self._journal = begin(settings, store, worker=worker, extend=extend, joins=not resume)
+        self._journal = begin(settings, store, worker=worker, existing=existing)
         self.opening = self._journal.opening
         self._checkpoints = Checkpoints(blobs, self.name)
         self._pruning = Pruning(self._journal, self._checkpoints)
-        if resume:
+        if existing != "join":
             go_on(self._journal, target=settings.maximised_target)
         self._out = TurnsOut(
             store,
             run=self.name,
             worker=worker,
-            ttl_s=self.options.lease_ttl_s,
+            ttl_s=self.failures.lease_ttl_s,
             beating=beating,
             clock=self._clock,
         )
@@ -85,7 +84,7 @@ class Run:
             self._journal,
             self._checkpoints,
             strategy=self._strategy,
-            ttl_s=self.options.lease_ttl_s,
+            ttl_s=self.failures.lease_ttl_s,
         )
         self._failed_here = 0
         # The member that this worker trained last.
@@ -241,7 +240,7 @@ class Run:
         self._failed_here += 1
         warn_failed(error, member=turn.member, turn=turn.number, attempt=attempts)
         events: list[AnyEvent] = [failed]
-        too_often = self._journal.turns > 0 and self.options.failures.given_up(attempts)
+        too_often = self._journal.turns > 0 and self.failures.gives_up(attempts)
         given_up = too_often and not self._journal.prescribed
         if given_up:
             events.append(turn_lost(self._journal, turn.member, "failed"))
@@ -252,7 +251,7 @@ class Run:
         if given_up:
             self._pruning.prune_if_due()
         self._journal.catch_up()
-        self.options.failures.check(self._journal.population, error, failed_here=self._failed_here)
+        self.failures.check(self._journal.population, error, failed_here=self._failed_here)
 
     def recover(self, turn: Turn, error: StoreError) -> None:
         """Continue a turn's member from another checkpoint, because its own cannot be read.
@@ -300,7 +299,7 @@ class Run:
             member,
             turn=turn,
             why=why,
-            ttl_s=self.options.lease_ttl_s,
+            ttl_s=self.failures.lease_ttl_s,
         )
         if given_up:
             self._pruning.prune_if_due()
@@ -347,7 +346,7 @@ class Run:
         return self._journal.names_checkpoints
 
     def _is_out_of_patience(self, since: float) -> bool:
-        limit = self.options.straggler_timeout_s
+        limit = self.failures.straggler_timeout_s
         return (
             limit is not None
             and self._strategy.synchronous

@@ -5,8 +5,6 @@ import logging
 import math
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from numbers import Real
 
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.journal import Journal
@@ -17,7 +15,6 @@ from ramet.errors import (
     RunFailed,
     StoreBusy,
     StoreError,
-    StrategyError,
 )
 from ramet.events import (
     AnyEvent,
@@ -33,62 +30,11 @@ from ramet.history.lineage import Lineage
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
 from ramet.store.base import Lease, Store, standing
-from ramet.strategies.base import check_count
 
 logger = logging.getLogger("ramet")
 
-# Failed attempts after which a run stops if no turn has ended yet: the code is at fault.
-FIRST_ATTEMPTS = 3
 # Characters that a log keeps of an error and of its traceback, which may quote arrays.
 MOST_OF_ERROR, MOST_OF_TRACEBACK = 10_000, 100_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failures:
-    """How much failing a run bears."""
-
-    # Attempts after the first, each from the member's last checkpoint.
-    retries: int = 1
-    # The part of the population that may be without an ended turn.
-    tolerate: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_count("retries", self.retries, "how often a turn that raised is tried again", least=0)
-        if not _is_part(self.tolerate):
-            raise StrategyError(
-                f"tolerate must be a part of the population, from 0 to 1, but got {self.tolerate!r}"
-            )
-
-    def given_up(self, attempts: int) -> bool:
-        """Say whether a turn that raised this often is given up."""
-        return attempts > self.retries
-
-    def check(self, population: Population, error: BaseException, *, failed_here: int) -> None:
-        """Refuse to go on when too many fail; ``error`` is what the last one raised."""
-        if problem := self._problem(population, failed_here):
-            raise RunFailed(
-                f"{problem}. The last error: {describe_error(error)}. Correct the code and run "
-                f"again: a run in a file resumes where it stopped, and has every traceback "
-                f"(AttemptFailed)"
-            ) from error
-
-    def _problem(self, population: Population, failed_here: int) -> str | None:
-        allowed = max(FIRST_ATTEMPTS, self.retries + 1)
-        if population.turns == 0 and failed_here >= allowed:
-            return f"some turn must end before {allowed} attempts fail, but none did"
-        failing = sum(member.failing > 0 for member in population)
-        if failing > self.tolerate * len(population):
-            return (
-                f"at most {self.tolerate:.0%} of the members may fail (tolerate={self.tolerate}), "
-                f"but {failing} of {len(population)} gave up their last turn"
-            )
-        return None
-
-
-def _is_part(value: object) -> bool:
-    """Return whether a value is a number from 0 to 1."""
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    return number and 0 <= value <= 1  # type: ignore[operator]  # it is a number
 
 
 def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFailed:

@@ -14,7 +14,7 @@ from ramet.engine.workers.session import Watch, recover
 from ramet.errors import LeaseLost, StoreError
 from ramet.events import Conditions, Mapped
 from ramet.faults import reach
-from ramet.mapping import Chunks, too_large
+from ramet.mapping import Chunk, Chunks, too_large
 from ramet.population import Checkpoint
 from ramet.space import Space
 from ramet.state.tree import Tree
@@ -67,14 +67,22 @@ class Program(Protocol[S]):
 class Vectorizable(Protocol):
     """A task that a framework can train many members of at once."""
 
-    def program(self, space: Space) -> Program[Any]:
-        """Return what trains them, with values of a space."""
+    def program(self, space: Space, *, chunk: Chunk, shard: bool) -> Program[Any]:
+        """Return what trains them, with values of a space.
+
+        Args:
+            space: The space.
+            chunk: How many members are mapped at once; "auto" measures what is fastest.
+            shard: Whether the members are spread over all devices.
+        """
         ...
 
 
-def work_together(run: Run, task: Vectorizable, watch: Watch) -> None:
+def work_together(
+    run: Run, task: Vectorizable, watch: Watch, *, chunk: Chunk = "auto", shard: bool = False
+) -> None:
     """Train all members that are free, turn after turn, until the run is over."""
-    program = task.program(run.population.space)
+    program = task.program(run.population.space, chunk=chunk, shard=shard)
 
     def record(mapped: Mapped) -> Sequence[Mapped]:
         run.keep_to(Conditions(mapped=mapped))

@@ -1,6 +1,31 @@
 -- name: add_run
 -- Begins a run.
-INSERT INTO runs (name, steps, round, head, members) VALUES (:name, :steps, :round, -1, :members);
+INSERT INTO runs (id, name, steps, round, head, members)
+VALUES (:id, :name, :steps, :round, -1, :members);
+
+-- name: begin_tokens
+-- Sets what the tokens of a new run's leases must be greater than.
+UPDATE members SET token = :token WHERE run = :run;
+
+-- name: next_run
+-- A number that no run has had since this one, and the greatest token of this one's leases.
+SELECT (SELECT max(id) + 1 FROM runs), (SELECT max(token) FROM members WHERE run = :run);
+
+-- name: delete_summary
+-- Deletes the summary of a run.
+DELETE FROM summaries WHERE run = :run;
+
+-- name: delete_events
+-- Deletes the log of a run.
+DELETE FROM events WHERE run = :run;
+
+-- name: delete_members
+-- Deletes the members of a run.
+DELETE FROM members WHERE run = :run;
+
+-- name: delete_run
+-- Deletes a run of which nothing else is left.
+DELETE FROM runs WHERE id = :run;
 
 -- name: add_member
 -- Adds a member that has not trained yet.

@@ -7,7 +7,7 @@
         def store(self, clock, processes):
             return MyStore(clock=clock, processes=processes)
 
-Tests named ``i1``, ``i2`` and so on hold the promises of docs/architecture.md with these numbers.
+Tests named ``i1``, ``i2`` and so on hold the promises of docs/stores.md with these numbers.
 """
 
 import pytest
@@ -18,13 +18,14 @@ from ramet.testing.processes import FakeProcesses
 from ramet.testing.store.claims import Claims
 from ramet.testing.store.commits import Commits
 from ramet.testing.store.leases import Leases
+from ramet.testing.store.overwriting import Overwriting
 from ramet.testing.store.reading import Reading
 from ramet.testing.store.runs import Runs
 
 __all__ = ["StoreContract"]
 
 
-class StoreContract(Runs, Claims, Leases, Commits, Reading):
+class StoreContract(Runs, Overwriting, Claims, Leases, Commits, Reading):
     """All tests that a store must pass."""
 
     @pytest.fixture

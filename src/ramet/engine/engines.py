@@ -1,0 +1,267 @@
+"""Engines: what trains the members of a run, as values."""
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from ramet.engine.processes.child import Job
+from ramet.engine.processes.packing import pack
+from ramet.engine.processes.pool import check_interpreter, train_in_processes
+from ramet.engine.processes.resources import Share, count_workers, settle_threads
+from ramet.engine.processes.script import warn_unless_it_runs_again
+from ramet.engine.run.failures import Failures
+from ramet.engine.run.run import Run
+from ramet.engine.workers.loop import as_function, work
+from ramet.engine.workers.session import Watch
+from ramet.engine.workers.vectorized import Vectorizable, work_together
+from ramet.errors import StrategyError, UsageError
+from ramet.mapping import Chunk
+from ramet.strategies.base import check_count
+
+# Trains a run until it is over, and calls the watch after every turn.
+Training: TypeAlias = Callable[[Run, Watch], None]
+# How many worker processes; "auto" is as many as the machine can serve.
+Workers: TypeAlias = int | Literal["auto"]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What trains the members of a run: in this process, in several, or as one program.
+
+    An engine is a frozen value. An engine of your own needs nothing else than these: it opens the
+    store in as many processes as it likes, asks for turns there, and trains them.
+    """
+
+    @property
+    def failures(self) -> Failures:
+        """How failures and silent workers are tolerated."""
+        ...
+
+    @property
+    def progress(self) -> bool | None:
+        """Whether to show progress; None shows it on a terminal."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes open the store, so that it must not be in memory."""
+        ...
+
+    def prepare(self, job: Job, /) -> Training:
+        """Check a job before its run begins, and return what trains it.
+
+        Args:
+            job: What is trained, the settings of its run, and where it is kept.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """Trains one member after the other in this process.
+
+    Args:
+        failures: How failures and silent workers are tolerated.
+        progress: Whether to show progress; None shows it on a terminal.
+    """
+
+    failures: Failures = field(default_factory=Failures)
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes open the store: they do not."""
+        return False
+
+    def prepare(self, job: Job, /) -> Training:
+        """Return what trains a job.
+
+        Args:
+            job: The job.
+        """
+        function = as_function(job.train)
+
+        def train(run: Run, watch: Watch) -> None:
+            settle_threads(run, Share(workers=0))
+            work(run, function, watch)
+
+        return train
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Trains members in worker processes on this machine, one member at a time in each.
+
+    Each process runs the script's top level first, up to the call that trains.
+
+    >>> Processes(4, gpus=1.5)
+    Traceback (most recent call last):
+        ...
+    ramet.errors.StrategyError: gpus must be a whole number, or a part of one GPU above 0, but got \
+1.5
+
+    Args:
+        workers: How many processes. "auto" is one for each share of GPUs or, without GPUs, one for
+            each share of cores, but never more than there are members. A share is ``gpus`` (or 1)
+            GPUs, or ``threads`` (or OMP_NUM_THREADS, or 1) cores.
+        gpus: GPUs that each process sees, or the part of one; None gives each process one, in turn.
+        threads: Threads that numerical libraries start in each process; None takes OMP_NUM_THREADS,
+            what the run began with, or an equal share of the cores.
+        failures: How failures and silent workers are tolerated.
+        progress: Whether to show progress; None shows it on a terminal.
+    """
+
+    workers: Workers = "auto"
+    _: KW_ONLY
+    gpus: float | None = None
+    threads: int | None = None
+    failures: Failures = field(default_factory=Failures)
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if self.workers != "auto":
+            _check_workers(self.workers, least=1)
+        Share(workers=1, threads=self.threads, gpus=self.gpus)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes open the store: the workers do."""
+        return True
+
+    def prepare(self, job: Job, /) -> Training:
+        """Check that worker processes can train a job, and return what trains it.
+
+        Args:
+            job: The job.
+        """
+        share = self._share()
+        share.check_gpus()
+        check_interpreter()
+        warn_unless_it_runs_again(job.train)
+        data = pack(job)
+
+        def train(run: Run, watch: Watch) -> None:
+            most = len(run.population) if self.workers == "auto" else share.workers
+            fitting = replace(share, workers=min(share.workers, most))
+            environments = fitting.environments(settle_threads(run, fitting))
+            train_in_processes(run, data, environments, watch=watch)
+
+        return train
+
+    def _share(self) -> Share:
+        workers = self.workers
+        if workers == "auto":
+            workers = count_workers(threads=self.threads, gpus=self.gpus)
+        return Share(workers=workers, threads=self.threads, gpus=self.gpus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vectorized:
+    """Trains all members that are free as one program, which keeps their states on its device.
+
+    The task must be a ``ramet.jax.Task`` or a ``ramet.torch.Task``. An error of the program
+    concerns all members, so it ends the run.
+
+    Args:
+        chunk: How many members are mapped at once, one chunk after the other; "auto" measures what
+            is fastest.
+        shard: Whether the members are spread over all devices, which JAX can do.
+        failures: How silent workers are tolerated.
+        progress: Whether to show progress; None shows it on a terminal.
+    """
+
+    chunk: Chunk = "auto"
+    shard: bool = False
+    failures: Failures = field(default_factory=Failures)
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if self.chunk != "auto":
+            meaning = "how many members are mapped at once; or let it be 'auto'"
+            check_count("chunk", self.chunk, meaning)
+        shard: object = self.shard
+        if not isinstance(shard, bool):
+            raise StrategyError(f"shard must be True or False, but got {shard!r}")
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes open the store: they do not."""
+        return False
+
+    def prepare(self, job: Job, /) -> Training:
+        """Check that a job can be trained as one program, and return what trains it.
+
+        Args:
+            job: The job.
+        """
+        task = job.train
+        if not isinstance(task, Vectorizable):
+            raise UsageError(
+                f"what is trained as one program must be a ramet.jax.Task or a ramet.torch.Task, "
+                f"whose functions a framework can map over members, but got {task!r}"
+            )
+
+        def train(run: Run, watch: Watch) -> None:
+            settle_threads(run, Share(workers=0))
+            work_together(run, task, watch, chunk=self.chunk, shard=self.shard)
+
+        return train
+
+
+def choose_engine(engine: Engine | None, workers: Workers | None) -> Engine:
+    """Return the engine that a call asks for.
+
+    >>> choose_engine(None, None)
+    Inline(failures=Failures(retries=1, tolerate=0.5, lease_ttl_s=60.0, straggler_timeout_s=None, \
+strict=False), progress=None)
+
+    Args:
+        engine: The engine, if it is given.
+        workers: The short form of ``Processes(workers)``; 0 or None trains in this process.
+    """
+    if engine is not None and workers is not None:
+        raise UsageError(
+            f"workers=N is short for engine=ramet.Processes(N), so a call must have one of the "
+            f"two, but got both, {workers=} and {engine=}; write engine=ramet.Processes(N, ...) "
+            f"for worker processes, and leave workers out"
+        )
+    if engine is not None:
+        return _check_engine(engine)
+    if workers is None or workers == "auto":
+        return Inline() if workers is None else Processes()
+    _check_workers(workers, least=0)
+    return Processes(workers) if workers else Inline()
+
+
+def _check_engine(engine: object) -> Engine:
+    if isinstance(engine, type) or not isinstance(engine, Engine):
+        raise UsageError(
+            f"engine must be a value, ramet.Inline(), ramet.Processes(4) or ramet.Vectorized(), or "
+            f"None, but got {engine!r}"
+        )
+    return engine
+
+
+def _check_common(engine: Inline | Processes | Vectorized) -> None:
+    """Refuse settings of the wrong kind that all engines have."""
+    failures: object = engine.failures
+    if not isinstance(failures, Failures):
+        raise StrategyError(
+            f"failures must be a value such as ramet.Failures(retries=2), but got {failures!r}"
+        )
+    progress: object = engine.progress
+    if progress is not None and not isinstance(progress, bool):
+        raise StrategyError(f"progress must be True, False or None, but got {engine.progress!r}")
+
+
+def _check_workers(workers: object, *, least: int) -> None:
+    if isinstance(workers, str):
+        raise StrategyError(
+            f"workers must be a whole number of worker processes, or 'auto', but got {workers!r}"
+        )
+    check_count("workers", workers, "worker processes", least=least)

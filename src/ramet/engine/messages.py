@@ -1,0 +1,101 @@
+"""What a call that trains says about the run that it finds."""
+
+import logging
+from collections.abc import Sequence
+
+from ramet.engine.run.run import Run
+from ramet.places import Place
+
+logger = logging.getLogger("ramet")
+
+
+def say_over(run: Run, *, changed: bool) -> None:
+    """Warn that a run is over, so that nothing is trained.
+
+    Args:
+        run: The run.
+        changed: Whether the code that trains has changed since the run began.
+    """
+    fields = {"run": run.name, "turns": run.population.turns}
+    since = ", although the code has changed since it began" if changed else ""
+    logger.warning(
+        f"run %(run)r is over already, after %(turns)d turns, and nothing is trained{since}; name= "  # noqa: G004 - one of two texts
+        "another "
+        "to begin a new one, or set existing='extend' (--extend) with more steps, or "
+        "existing='overwrite' (--overwrite) to replace this one",
+        fields,
+        extra=fields,
+    )
+
+
+def say_changed(run: Run) -> None:
+    """Warn that a run goes on with other code than it began with.
+
+    Args:
+        run: The run.
+    """
+    fields = {"run": run.name}
+    logger.warning(
+        "run %(run)r began with other code: the training function, or what it uses of its module, "
+        "has changed since, and the run goes on with the present code; for a run of this code "
+        "alone, name= another, or set existing='overwrite' (--overwrite) to begin this one anew",
+        fields,
+        extra=fields,
+    )
+
+
+def say_reached(run: Run, target: float | None) -> None:
+    """Warn that a run has reached its target, so that nothing is trained.
+
+    Args:
+        run: The run.
+        target: The target of this call.
+    """
+    fields = {"run": run.name, "target": target, "turns": run.population.turns}
+    logger.warning(
+        "run %(run)r has reached its target of %(target)s already, after %(turns)d turns, and "
+        "nothing is trained; to go on, set another target=, or leave it out to use the budget",
+        fields,
+        extra=fields,
+    )
+
+
+def say_shared(run: Run, others: Sequence[str]) -> None:
+    """Warn that other workers train members of this run.
+
+    Args:
+        run: The run.
+        others: The names of these workers.
+    """
+    fields = {"run": run.name, "others": list(others), "ttl": run.failures.lease_ttl_s}
+    logger.warning(
+        "run %(run)r has members that %(others)s hold: they are trained there or, if those workers "
+        "die, here; if they are silent without being seen to be dead, once their leases run out, "
+        "%(ttl)g s after they were last heard of",
+        fields,
+        extra=fields,
+    )
+
+
+def how_to_go_on(run: Run, where: Place) -> str:
+    """Return what an interrupt says about a run that stops early.
+
+    Args:
+        run: The run.
+        where: Where it is kept.
+    """
+    turns = run.result().population.turns
+    stopped = f"run {run.name!r} was stopped after {turns:,} turns"
+    if where.name is None:
+        return f"{stopped}, and is gone: with store='runs.db' it could be gone on with"
+    return f"{stopped}; no turn that ended is lost: to go on, run the same again, with {where.name}"
+
+
+def how_to_rejoin(run: Run) -> str:
+    """Return what an interrupt says to a worker that joined a run.
+
+    Args:
+        run: The run.
+    """
+    left = f"this worker left run {run.name!r}, which others may go on with"
+    return f"{left}; the same command joins it again"

@@ -1,0 +1,99 @@
+"""How failures and silent workers are tolerated; it may differ from worker to worker."""
+
+import math
+import sys
+from dataclasses import dataclass
+from numbers import Real
+
+from ramet.engine.run.unfinished import describe_error
+from ramet.errors import RunFailed, StrategyError
+from ramet.population import Population
+from ramet.strategies.base import check_count
+
+# Failed attempts after which a run stops if no turn has ended yet: the code is at fault.
+FIRST_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """What a run does about turns that raise, workers that fall silent, and values left unread.
+
+    Args:
+        retries: How often a turn that raises is tried again before it is given up, each time from
+            the member's last checkpoint.
+        tolerate: The fraction of the members that may be failing before the run stops.
+        lease_ttl_s: Seconds until another worker may take over the member of a silent worker.
+        straggler_timeout_s: Seconds that a worker with nothing to do waits for those that still
+            train before a synchronous round ends without them; None waits forever.
+        strict: Whether a hyperparameter that the loop never reads is an error.
+    """
+
+    retries: int = 1
+    tolerate: float = 0.5
+    lease_ttl_s: float = 60.0
+    straggler_timeout_s: float | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        check_count("retries", self.retries, "how often a turn that raised is tried again", least=0)
+        if not _is_fraction(self.tolerate):
+            raise StrategyError(
+                f"tolerate must be a part of the population, from 0 to 1, but got {self.tolerate!r}"
+            )
+        _check_seconds("lease_ttl_s", self.lease_ttl_s)
+        if self.straggler_timeout_s is not None:
+            _check_seconds("straggler_timeout_s", self.straggler_timeout_s)
+        strict: object = self.strict
+        if not isinstance(strict, bool):
+            raise StrategyError(f"strict must be True or False, but got {strict!r}")
+
+    def gives_up(self, attempts: int) -> bool:
+        """Return whether a turn that raised this often is given up.
+
+        Args:
+            attempts: How often it raised.
+        """
+        return attempts > self.retries
+
+    def check(self, population: Population, error: BaseException, *, failed_here: int) -> None:
+        """Raise RunFailed when too many members fail.
+
+        Args:
+            population: The population after the last failure.
+            error: What the last turn that failed raised.
+            failed_here: How many attempts failed in this process.
+        """
+        if problem := self._find_problem(population, failed_here):
+            raise RunFailed(
+                f"{problem}. The last error: {describe_error(error)}. Correct the code and run "
+                f"again: a run in a file resumes where it stopped, and has every traceback "
+                f"(AttemptFailed)"
+            ) from error
+
+    def _find_problem(self, population: Population, failed_here: int) -> str | None:
+        allowed = max(FIRST_ATTEMPTS, self.retries + 1)
+        if population.turns == 0 and failed_here >= allowed:
+            return f"some turn must end before {allowed} attempts fail, but none did"
+        failing = sum(member.failing > 0 for member in population)
+        if failing > self.tolerate * len(population):
+            return (
+                f"at most {self.tolerate:.0%} of the members may fail (tolerate={self.tolerate}), "
+                f"but {failing} of {len(population)} gave up their last turn"
+            )
+        return None
+
+
+def _is_fraction(value: object) -> bool:
+    """Return whether a value is a number from 0 to 1."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and 0 <= value <= 1  # type: ignore[operator]  # it is a number
+
+
+def _check_seconds(name: str, seconds: object) -> None:
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        # An integer may be more than any float, which times are.
+        or not (0 < seconds <= sys.float_info.max or seconds == math.inf)
+    ):
+        raise StrategyError(f"{name} must be above 0 seconds, as a float, but got {seconds!r}")

@@ -1,0 +1,98 @@
+"""A run of an old name can be replaced, and nothing else is lost by it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ramet
+from ramet.blobs import DirectoryBlobs
+from ramet.errors import RunInUse, RunMismatch, RunNotFound, SpaceError
+from tests.engine.loops import SPACE, Descent, pbt
+from tests.engine.scripts import findings_in, result_in
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    same = {"space": SPACE, "strategy": pbt(), "steps": 8, "mode": "max", "seed": 0}
+    return {**same, **changes}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "runs.db"
+
+
+def checkpoints_in(store: Path, name: str = "run") -> set[str]:
+    return set(DirectoryBlobs(f"{store}-checkpoints").sizes(name))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_other_settings_are_refused_until_the_run_is_overwritten(store: Path, workers: int) -> None:
+    ramet.run(Descent(), **settings(), store=store)
+    before = checkpoints_in(store)
+    with pytest.raises(RunMismatch, match="or replace the old run with existing='overwrite'"):
+        ramet.run(Descent(), **settings(seed=1), store=store)
+    arguments = settings(seed=1, steps=12)
+    result = ramet.run(Descent(), **arguments, store=store, existing="overwrite", workers=workers)
+    assert result.population == ramet.run(Descent(), **arguments).population
+    assert not before & checkpoints_in(store)
+    assert findings_in(store) == []
+
+
+def test_a_name_that_is_new_is_begun_and_other_runs_stay(store: Path) -> None:
+    other = ramet.run(Descent(), **settings(), store=store, name="other")
+    for _ in range(2):
+        ramet.run(Descent(), **settings(), store=store, existing="overwrite")
+    assert result_in(store, "other").log == other.log
+    assert findings_in(store, "other") == []
+
+
+def test_settings_that_cannot_be_delete_nothing(store: Path) -> None:
+    before = ramet.run(Descent(), **settings(), store=store)
+    grid = ramet.Grid([{"lr": 0.1}], turn_steps=4)
+    with pytest.raises(SpaceError, match="missing"):
+        ramet.run(Descent(), **settings(strategy=grid), store=store, existing="overwrite")
+    assert result_in(store).log == before.log
+    assert before.best.load()
+
+
+def test_a_run_at_work_is_not_overwritten_and_says_who_is_at_work(store: Path) -> None:
+    other = ramet.open(store, **settings(), worker="gpu-03")
+    assert other.ask() is not None
+    with pytest.raises(RunInUse, match="gpu-03 hold members"):
+        ramet.run(Descent(), **settings(), store=store, existing="overwrite")
+    other.release_all()
+    assert ramet.run(Descent(), **settings(), store=store, existing="overwrite").population.done
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_worker_of_the_old_run_takes_no_turn_of_the_new_one(
+    store: Path, *, asked_before: bool
+) -> None:
+    old = ramet.open(store, **settings(), worker="old")
+    if asked_before:
+        turn = old.ask()
+        assert turn is not None
+        old.release(turn)
+    new = ramet.open(store, **settings(seed=1), existing="overwrite")
+    with pytest.raises(RunNotFound, match="has been overwritten since by another call"):
+        old.ask()
+    assert new.ask() is not None
+    assert len(result_in(store).log) == 1
+
+
+def test_a_process_that_dies_before_old_checkpoints_are_deleted_leaves_a_whole_new_run(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ramet.run(Descent(), **settings(), store=store)
+
+    def dies(*_: object) -> None:
+        raise OSError("the machine is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DirectoryBlobs, "delete", dies)
+        with pytest.raises(OSError, match="the machine is gone"):
+            ramet.run(Descent(), **settings(seed=1), store=store, existing="overwrite")
+    result = ramet.run(Descent(), **settings(seed=1), store=store)
+    assert result.population == ramet.run(Descent(), **settings(seed=1)).population
+    assert findings_in(store) == []
