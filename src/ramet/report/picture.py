@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -57,11 +58,15 @@ def drawn(axes: Axes, prefix: str) -> Markup:
     """
     figure = figure_of(axes)
     axes.set_title("", loc="left")
+    figure.set_facecolor("none")
     for each in figure.axes:
-        _thin_out(each)
+        _rasterize_dense(each)
     out = io.StringIO()
     with mpl.rc_context(WRITTEN):
-        figure.savefig(out, format="svg", dpi=DPI, facecolor="none", metadata=SILENT)
+        canvas = FigureCanvasSVG(figure)
+        _lay_out(figure)
+        figure.set_dpi(DPI)
+        canvas.print_svg(out, metadata=SILENT)
     root = ET.fromstring(UNFIT.sub("\ufffd", out.getvalue()))  # noqa: S314 - Matplotlib's own
     return Markup(_inline(root, prefix))
 
@@ -92,7 +97,21 @@ def placed(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
     )
 
 
-def _thin_out(axes: Axes) -> None:
+def _lay_out(figure: Figure) -> None:
+    """Find room for labels and legends, without drawing what is rasterized.
+
+    ``Figure.savefig`` draws it for this as well, which takes as long as the picture itself.
+    """
+    artists = [it for axes in figure.axes for it in (*axes.collections, *axes.lines)]
+    hidden = [it for it in artists if it.get_rasterized() and it.get_visible()]
+    for artist in hidden:
+        artist.set_visible(False)
+    figure.draw_without_rendering()
+    for artist in hidden:
+        artist.set_visible(True)
+
+
+def _rasterize_dense(axes: Axes) -> None:
     for collection in axes.collections:
         points = accumulate(len(path) for path in collection.get_paths())
         is_dense = any(count > DENSE for count in points)
