@@ -20,11 +20,10 @@ from ramet.plots.shifts import (
     HEIGHT,
     Bar,
     Pause,
-    Stint,
+    Stints,
     bars_of,
     by_worker,
     idle_s,
-    seen,
     stints_of,
 )
 
@@ -62,17 +61,17 @@ def workers(result: Result, ax: Axes | None = None) -> Axes:
     rows = by_worker(stints)
     height = float(np.clip(1.9 + 0.34 * len(rows), 2.6, 9.0))
     axes = drawing.axes_for(ax, size=(9.0, height))
-    if not stints:
+    if not len(stints):
         drawing.entitle(axes, result, "workers")
         return drawing.say(axes, "no turn has ended yet")
-    end = max(stint.stop for stint in stints)
+    end = float(stints.stop.max())
     bars = [
         bar
         for row, its in enumerate(rows.values())
-        for bar in seen(bars_of(its, row, max(SEEN * end, CLOCKS_S)), SEEN * end)
+        for bar in bars_of(its, row, slack=max(SEEN * end, CLOCKS_S), least=SEEN * end)
     ]
     for row, its in enumerate(rows.values()):
-        there = its[0].start, max(stint.stop for stint in its)
+        there = float(its.start[0]), float(its.stop.max())
         axes.barh(row, there[1] - there[0], HEIGHT, there[0], color="0.92", linewidth=0, zorder=1)
     _draw(axes, bars, end)
     _pauses(axes, pauses)
@@ -154,7 +153,7 @@ def _pauses(axes: Axes, pauses: Sequence[Pause]) -> None:
         )
 
 
-def _name(axes: Axes, rows: dict[str, list[Stint]]) -> None:
+def _name(axes: Axes, rows: dict[str, Stints]) -> None:
     """Write at the left who each row is, and how much of its time it was idle."""
     every = -(-len(rows) // NAMED)
     named = list(enumerate(rows.items()))[::every]
@@ -175,7 +174,7 @@ def _time(axes: Axes, end: float) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at / length:g}"))
 
 
-def _sum_up(axes: Axes, result: Result, rows: dict[str, list[Stint]]) -> None:
+def _sum_up(axes: Axes, result: Result, rows: dict[str, Stints]) -> None:
     idle, there = np.sum([idle_s(its) for its in rows.values()], axis=0)
     who, turns = wording.count(len(rows), "worker"), sum(map(len, rows.values()))
     share = idle / there if there else 0.0

@@ -1,10 +1,12 @@
 """What the run cost: time, by worker, and disk."""
 
-from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from ramet import wording
-from ramet.history.account import Attempt
-from ramet.plots.shifts import Stint, by_worker, idle_s
+from ramet.history.account import Attempts
+from ramet.plots.shifts import Stints, by_worker, idle_s
 from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, facts, joined, note, table, tag
 from ramet.report.subject import Subject, moment
@@ -52,7 +54,7 @@ def _kept(subject: Subject) -> str:
     )
 
 
-def _idle(stints: Sequence[Stint]) -> str | None:
+def _idle(stints: Stints) -> str | None:
     times = [idle_s(its) for its in by_worker(stints).values()]
     there = sum(there for _, there in times)
     return f"{sum(idle for idle, _ in times) / there:.0%} of their time" if there else None
@@ -65,33 +67,35 @@ def _workers(subject: Subject, figures: Figures) -> list[Markup]:
     columns = [Column("worker", left=True), Column("turns"), Column("failed attempts")]
     more = [Column("members trained"), Column("there"), Column("idle")]
     shown = dict(list(shifts.items())[:ROWS])
-    spent = _spent(subject.result.account.attempts, shown)
+    spent = _add_up(subject.result.account.attempts)
     rows = [_row(worker, its, spent[worker]) for worker, its in shown.items()]
     rest = len(shifts) - ROWS
     left_out = [note(f"And {wording.count(rest, 'worker')} that came later.")] if rest > 0 else []
     return [figures.workers(), table([*columns, *more], rows, "Workers"), *left_out]
 
 
-class Spent:
-    """What a worker's attempts came to."""
+class Spent(NamedTuple):
+    """A worker's attempts: how many ended and failed, and how long they took."""
 
-    def __init__(self) -> None:
-        self.ended = self.failed = 0
-        self.trained_s = 0.0
-
-
-def _spent(attempts: Iterable[Attempt], workers: Collection[str]) -> dict[str, Spent]:
-    """Return what the attempts of some workers came to."""
-    found = {worker: Spent() for worker in workers}
-    for attempt in attempts:
-        if (spent := found.get(attempt.worker)) is not None:
-            spent.ended += not attempt.failed
-            spent.failed += attempt.failed
-            spent.trained_s += attempt.took_s or 0.0
-    return found
+    ended: int
+    failed: int
+    trained_s: float
 
 
-def _row(worker: str, its: Sequence[Stint], spent: Spent) -> list[Content]:
+def _add_up(attempts: Attempts) -> dict[str, Spent]:
+    """Return each worker's attempts, added up."""
+    columns = attempts.columns()
+    ended = np.bincount(columns.worker, ~columns.failed)
+    failed = np.bincount(columns.worker, columns.failed)
+    trained_s = np.bincount(columns.worker, np.nan_to_num(columns.took_s))
+    sums = (its.tolist() for its in (ended, failed, trained_s))
+    return {
+        worker: Spent(int(ended), int(failed), trained_s)
+        for worker, ended, failed, trained_s in zip(columns.workers, *sums, strict=True)
+    }
+
+
+def _row(worker: str, its: Stints, spent: Spent) -> list[Content]:
     idle, there = idle_s(its)
     return [
         worker,

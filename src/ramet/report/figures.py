@@ -146,14 +146,16 @@ class Figures:
         """Draw who trained what when."""
         by_worker = shifts.by_worker(self._subject.stints)
         axes = plots.workers(self._result, canvas(min(max(1.9 + 0.34 * len(by_worker), 2.6), 9.0)))
-        stride = max(1, -(-len(self._subject.stints) // MOST))
-        told = [(nth, it) for nth, its in enumerate(by_worker.values()) for it in its[::stride]]
-        said = Said(
-            [((stint.start + stint.stop) / 2, float(row)) for row, stint in told],
-            lines=[_stint(stint) for _, stint in told],
-            wide=[(stint.stop - stint.start) / 2 for _, stint in told],
-            tall=shifts.HEIGHT / 2,
-        )
+        every = slice(None, None, max(1, -(-len(self._subject.stints) // MOST)))
+        points: list[Point] = []
+        lines: list[list[str]] = []
+        wide: list[float] = []
+        for row, (worker, its) in enumerate(by_worker.items()):
+            some = its.select(every)
+            points += [(middle, float(row)) for middle in ((some.start + some.stop) / 2).tolist()]
+            lines += _stints(worker, some)
+            wide += ((some.stop - some.start) / 2).tolist()
+        said = Said(points, lines=lines, wide=wide, tall=shifts.HEIGHT / 2)
         return self._figure(axes, "Workers", "Who trained which member when.", said)
 
     def _all(self, points: Sequence[Point]) -> Said:
@@ -203,7 +205,15 @@ def _some(keys: Sequence[Key], most: int) -> Sequence[Key]:
     return keys[:: max(1, -(-len(keys) // max(1, most)))]
 
 
-def _stint(stint: shifts.Stint) -> list[str]:
-    took = wording.duration(stint.stop - stint.start)
-    failed = [", which failed"] if stint.failed else []
-    return [f"member {stint.member}, turn {stint.turn}{''.join(failed)}", took, stint.worker]
+def _stints(worker: str, stints: shifts.Stints) -> list[list[str]]:
+    """Return what to show of each of a worker's stints."""
+    took_s = (stints.stop - stints.start).tolist()
+    columns = stints.member.tolist(), stints.turn.tolist(), stints.failed.tolist(), took_s
+    return [
+        [
+            f"member {member}, turn {turn}{', which failed' if failed else ''}",
+            wording.duration(took),
+            worker,
+        ]
+        for member, turn, failed, took in zip(*columns, strict=True)
+    ]

@@ -66,7 +66,7 @@ def drawn(axes: Axes, prefix: str) -> Markup:
         canvas = FigureCanvasSVG(figure)
         _lay_out(figure)
         figure.set_dpi(DPI)
-        canvas.print_svg(out, metadata=SILENT)
+        canvas.print_svg(out, metadata=SILENT)  # type: ignore[no-untyped-call] # Matplotlib's
     root = ET.fromstring(UNFIT.sub("\ufffd", out.getvalue()))  # noqa: S314 - Matplotlib's own
     return Markup(_inline(root, prefix))
 

@@ -16,7 +16,7 @@ from ramet.history.metrics import metric_names
 from ramet.history.replayed import replays
 from ramet.history.state import State, state_of
 from ramet.places import file_of
-from ramet.plots.shifts import Pause, Stint, stints_of
+from ramet.plots.shifts import Pause, Stints, stints_of
 from ramet.population import Population
 from ramet.schedule import Schedule
 
@@ -100,7 +100,7 @@ class Subject:
         return max(self.began, self.result.account.ended)
 
     @cached_property
-    def stints(self) -> list[Stint]:
+    def stints(self) -> Stints:
         """All turns as their workers saw them."""
         return self._stints_and_pauses[0]
 
@@ -119,7 +119,7 @@ class Subject:
         return replays(self.result)
 
     @cached_property
-    def _stints_and_pauses(self) -> tuple[list[Stint], list[Pause]]:
+    def _stints_and_pauses(self) -> tuple[Stints, list[Pause]]:
         return stints_of(self.result)
 
     @property
