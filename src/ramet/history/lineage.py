@@ -4,7 +4,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from ramet.domains import Value, exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
 from ramet.history.thinning import thinned
-from ramet.history.turns import FRESH, Ends, Key, Trained, Turns
+from ramet.history.turns import FRESH, Key, Trained, Turns
 from ramet.population import Checkpoint
 from ramet.space import Hparams, same
 
@@ -131,11 +131,6 @@ class Lineage:
         found.turns, found.copies = thinned(self.turns, keys), []
         found.opening, found._stood = self.opening, self._stood
         return found
-
-    @property
-    def ends(self) -> Mapping[Key, int]:
-        """How many steps of its budget its member had used when each turn ended."""
-        return Ends(self.turns)
 
     def _path(self, checkpoint: Checkpoint) -> "array[int]":
         """Return the places of the turns that made a checkpoint's weights, the first one first."""

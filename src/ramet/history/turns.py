@@ -218,21 +218,3 @@ class Ended(ValuesView[Trained]):
 
     def __reversed__(self) -> Iterator[Trained]:
         return map(self._turns.at, reversed(range(len(self._turns))))
-
-
-class Ends(Mapping[Key, int]):
-    """How many steps of its budget a turn's member had used at its end, read from the turns."""
-
-    __slots__ = ("_turns",)
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-
-    def __getitem__(self, key: Key) -> int:
-        return self._turns.trained[self._turns.place(key)]
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._turns)
-
-    def __len__(self) -> int:
-        return len(self._turns)

@@ -18,7 +18,6 @@ from ramet.plots.story import (
     behind_best,
     copies_from,
     curve,
-    ends_of,
     groups_of,
     score_of,
     stretches,
@@ -74,11 +73,10 @@ def _summary(result: Result) -> str:
 def _paths(result: Result) -> dict[int, list[list[Point]]]:
     """Return lines of scores by their members' group."""
     lineage, sign = drawn_of(result), sign_of(result.opening)
-    ends = lineage.ends
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
     for turns in stretches(lineage):
         group = result.opening.births[turns[0].member].group
-        paths[group].append(curve(turns, lineage, sign, ends))
+        paths[group].append(curve(turns, lineage, sign))
     return paths
 
 
@@ -102,9 +100,9 @@ def members(axes: Axes, result: Result, paths: dict[int, list[list[Point]]]) -> 
 
 
 def _copies(axes: Axes, result: Result) -> list[Artist]:
-    lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
+    lineage, sign = result.lineage(), sign_of(result.opening)
     drops = [
-        [(ends[last.key], score_of(last, sign)), (copy.trained, score_of(taken, sign))]
+        [(last.trained, score_of(last, sign)), (copy.trained, score_of(taken, sign))]
         for copy, last, taken in copies_from(lineage, COPIES)
     ]
     if not drops:
@@ -119,8 +117,8 @@ def _best(axes: Axes, result: Result) -> list[Artist]:
     behind = behind_best(result)
     if not behind:
         return []
-    lineage, sign, ends = result.lineage(), sign_of(result.opening), ends_of(result)
-    return best(axes, [point for turn in behind for point in curve([turn], lineage, sign, ends)])
+    lineage, sign = result.lineage(), sign_of(result.opening)
+    return best(axes, [point for turn in behind for point in curve([turn], lineage, sign)])
 
 
 def best(axes: Axes, path: list[Point]) -> list[Artist]:

@@ -17,7 +17,7 @@ from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, count_descendants, tree_of
 from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shaded
-from ramet.plots.story import behind_best, score_of
+from ramet.plots.story import behind_best, score_of, turns_of
 from ramet.plots.thinning import drawn_of, left_out
 
 # What tree colours by unless it is told a hyperparameter.
@@ -67,16 +67,14 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     axes.margins(x=0.02)
     drawn = ScalarMappable(shading.norm, shading.shades)
     shading.scale.explain(axes, drawn, shading.extend)
-    coloured = [
-        turn.score if color == SCORE else turn.hparams[color] for turn in lineage.turns.values()
-    ]
+    coloured = [turn.score if color == SCORE else turn.hparams[color] for turn in turns_of(lineage)]
     remarks = [*elsewhere(coloured, "values"), *left_out(result)]
     drawing.legend(axes, [*_strengths(shading), *handles, *remarks])
     return axes
 
 
 def _shading(result: Result, color: str) -> Shading:
-    turns, sign = list(drawn_of(result).turns.values()), sign_of(result.opening)
+    turns, sign = turns_of(drawn_of(result)), sign_of(result.opening)
     extend: Extend = "neither"
     if color == SCORE:
         places = np.array([score_of(turn, sign) for turn in turns])
@@ -97,8 +95,9 @@ def _turns(
     # Points that each member's branch has.
     members = len(lineage.opening.births)
     room = axes.get_window_extent().height / drawing.figure_of(axes).dpi * drawing.POINTS / members
-    lives = [turn for key, turn in lineage.turns.items() if key in standing]
-    died = [turn for key, turn in lineage.turns.items() if key not in standing]
+    turns = turns_of(lineage)
+    lives = [turn for turn in turns if turn.key in standing]
+    died = [turn for turn in turns if turn.key not in standing]
     _draw(axes, died, grown, shading, alpha=0.35, width=_within(0.3 * room, 0.3, 1.2))
     _draw(axes, lives, grown, shading, alpha=1.0, width=_within(0.5 * room, 0.7, 2.4))
 
@@ -157,7 +156,9 @@ def _through(behind: Sequence[Trained], grown: Branches) -> Branches:
 def _name_founders(axes: Axes, lineage: Lineage, grown: Branches) -> None:
     """Write at the left whose first weights those are, where there is room."""
     roots = [
-        (grown[key].path[0][1], key[0]) for key, turn in lineage.turns.items() if not turn.origin
+        (grown[turn.key].path[0][1], turn.member)
+        for turn in turns_of(lineage)
+        if turn.origin is None
     ]
     if len(roots) <= NAMED:
         axes.set_yticks([height for height, _ in roots], [f"{member}" for _, member in roots])

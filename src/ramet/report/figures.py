@@ -15,7 +15,7 @@ from ramet.plots.branches import count_descendants, tree_of
 from ramet.plots.drawing import figure_of
 from ramet.plots.hyperparameter import SPREAD
 from ramet.plots.scales import moving, scale_of
-from ramet.plots.story import behind_best, ends_of, score_of, start_of
+from ramet.plots.story import behind_best, score_of, start_of
 from ramet.plots.thinning import drawn_of
 from ramet.report.html import Markup, data, joined, tag
 from ramet.report.picture import canvas, drawn, placed
@@ -47,8 +47,6 @@ class Figures:
     def __init__(self, subject: Subject) -> None:
         self._subject, self._result = subject, subject.result
         self._count = 0
-        # Where plots over steps have each turn.
-        self._ends = ends_of(self._result)
         # What the tree draws.
         self._drawn = drawn_of(self._result)
         every = subject.lineage.turns
@@ -72,7 +70,7 @@ class Figures:
         axes = plots.scores(self._result, canvas())
         scored = [turn for turn in self._turns if turn.score is not None]
         sign = self._subject.sign
-        points = [(float(self._ends[turn.key]), score_of(turn, sign)) for turn in scored]
+        points = [(float(turn.trained), score_of(turn, sign)) for turn in scored]
         turns = [self._nth[turn.key] for turn in scored]
         caption = "Scores of all members over steps, and who copied whom."
         return self._figure(axes, "Scores", caption, Said(points, turns))
@@ -98,7 +96,7 @@ class Figures:
         spread = SPREAD if scale.options else 0.0
         points = [
             (
-                (start_of(turn, self._ends) + self._ends[turn.key]) / 2,
+                (start_of(turn) + turn.trained) / 2,
                 scale.place(turn.hparams[name]) + spread * ((turn.member + 0.5) / members - 0.5),
             )
             for turn in self._turns
@@ -114,7 +112,7 @@ class Figures:
         axes = plots.metric(self._result, name, canvas(3.6))
         logged = metric(self._result.account.measured, name)
         told = [turn for turn in self._turns if turn.key in logged]
-        points = [(float(self._ends[turn.key]), float(logged[turn.key][1][-1])) for turn in told]
+        points = [(float(turn.trained), float(logged[turn.key][1][-1])) for turn in told]
         turns = [self._nth[turn.key] for turn in told]
         caption = joined([tag("code", name), " of all members over steps."])
         return self._figure(axes, f"Metric {name}", caption, Said(points, turns))

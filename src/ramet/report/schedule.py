@@ -1,5 +1,6 @@
 """The schedule: seen, as a table, as code, and tried again."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -79,10 +80,15 @@ def _python(subject: Subject, schedule: Schedule) -> Iterator[Markup]:
 
 def _members(piece: Piece, behind: list[Trained]) -> str:
     """Return who trained a piece, in order."""
-    its = (turn.member for turn in behind if piece.start <= turn.start < piece.stop)
-    members = [str(member) for member, _ in groupby(its)]
+    first = bisect_left(behind, piece.start, key=_start)
+    its = behind[first : bisect_left(behind, piece.stop, lo=first, key=_start)]
+    members = [str(member) for member, _ in groupby(turn.member for turn in its)]
     more = [f"… {members[-1]}"] if len(members) > NAMED else []
     return " → ".join([*members[: NAMED if more else None], *more])
+
+
+def _start(turn: Trained) -> int:
+    return turn.start
 
 
 def _replay(subject: Subject) -> str:

@@ -17,6 +17,7 @@ from ramet.history.replayed import replays
 from ramet.history.state import State, state_of
 from ramet.places import file_of
 from ramet.plots.shifts import Pause, Stints, stints_of
+from ramet.plots.story import behind_best
 from ramet.population import Population
 from ramet.schedule import Schedule
 
@@ -70,7 +71,7 @@ class Subject:
     @property
     def behind(self) -> list[Trained]:
         """The turns behind the best weights."""
-        return self.lineage.behind(self.best.checkpoint) if self.best else []
+        return behind_best(self.result)
 
     @cached_property
     def schedule(self) -> Schedule | None:
