@@ -188,7 +188,7 @@ def test_each_turn_is_a_bar_in_its_workers_row() -> None:
     assert label.endswith("% idle")
 
 
-def test_a_time_in_which_nobody_was_at_work_is_left_out() -> None:
+def test_a_time_in_which_no_worker_trained_is_left_out() -> None:
     axes = plots.workers(restarted())
     assert any(text.endswith("later") for text in texts(axes))
     assert axes.get_xlim()[1] < 60

@@ -21,7 +21,7 @@ from ramet.plots.story import (
     start_of,
     stretches,
 )
-from ramet.plots.thinning import drawn_of, left_out
+from ramet.plots.thinning import remark_left_out, thin
 
 # The part of an option's place that members' lines spread over.
 SPREAD = 0.7
@@ -34,6 +34,11 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
 
     Sub-populations have a colour each. Dots are FIRE's successes: there a member took the weights
     of an evaluator that had proved better (FIRE paper, figure 4a).
+
+    Args:
+        result: The run, whether it is over or still going on.
+        name: The hyperparameter.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     scale = scale_of(result, name)
@@ -49,7 +54,7 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
     values = [hparams[name] for hparams in distinct.values()]
     places = scale.places(values)
     handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
-    handles += [*_successes(axes, result, scale), *left_out(result)]
+    handles += [*_successes(axes, result, scale), *remark_left_out(result)]
     scale.set_up(axes, places.min(), places.max())
     drawing.legend(axes, [*handles, *elsewhere(values, "values")])
     axes.margins(x=0.02)
@@ -58,7 +63,7 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
 
 def _members(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
-    for turns in stretches(drawn_of(result)):
+    for turns in stretches(thin(result)):
         aside = _aside(turns[0].member, len(result.population), scale)
         path = [(step, place + aside) for step, place in stairs(turns, scale)]
         paths[result.opening.births[turns[0].member].group].append(path)
@@ -90,7 +95,7 @@ def _best(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
         *zip(*stairs(behind, scale), strict=True),
         color="black",
         linewidth=1.8,
-        path_effects=drawing.outlined(3.6),
+        path_effects=drawing.outline(3.6),
         zorder=3,
     )
     return [Line2D([], [], color="black", linewidth=1.8, label="behind the best")]

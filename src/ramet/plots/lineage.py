@@ -11,7 +11,7 @@ from ramet.history import Result, Trained
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
 from ramet.plots.hyperparameter import stairs
-from ramet.plots.scales import Scale, moving, scale_of_scores, shown
+from ramet.plots.scales import Scale, format_number, moving, scale_of_scores
 from ramet.plots.story import Point, behind_best, curve
 
 # Where on the vertical axis something is written.
@@ -31,6 +31,10 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     """Draw what is behind the best weights, a row each: members, hyperparameters and the score.
 
     Dotted lines are where the weights went from one member to another; more than fit are counted.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     scales = moving(result)
@@ -42,7 +46,7 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
         return drawing.say(axes, "no turn has ended with a finite score yet")
     top = len(scales) + 1
     moved = [turn.start for before, turn in pairwise(behind) if before.member != turn.member]
-    said = f"behind the best weights, score {shown(result.best.score)}"
+    said = f"behind the best weights, score {format_number(result.best.score)}"
     if len(moved) > MOVES:
         said += f", {wording.count(len(moved), 'move')} between members"
     else:

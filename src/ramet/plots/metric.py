@@ -28,6 +28,11 @@ def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
     """Draw what all members logged under a name; what led to the best weights is black.
 
     A line is a member's, and ends where the member took other weights.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        name: The name that loops logged it under.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     axes = drawing.axes_for(ax)

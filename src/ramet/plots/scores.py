@@ -22,7 +22,7 @@ from ramet.plots.story import (
     score_of,
     stretches,
 )
-from ramet.plots.thinning import drawn_of, left_out
+from ramet.plots.thinning import remark_left_out, thin
 
 # Scores that are few enough for each to be a dot as well.
 DOTS = 600
@@ -39,8 +39,12 @@ MARGIN = 0.05
 def scores(result: Result, ax: Axes | None = None) -> Axes:
     """Draw the scores of all members as they were reported, and their copies.
 
-    A line is a member's; where it copied another's weights, a thin one leads from the score that it
-    gave up to the one that it took over. Behind the best is what led to the best weights.
+    Each member is a line. Where it copied another's weights, a thin line leads from the score that
+    it gave up to the one that it took over. The black line led to the best weights.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     axes = drawing.axes_for(ax)
@@ -58,7 +62,7 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     reported = result.lineage().turns.reported()
     beyond = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
-    remarks = [*beyond, *elsewhere(reported, "scores"), *left_out(result)]
+    remarks = [*beyond, *elsewhere(reported, "scores"), *remark_left_out(result)]
     drawing.legend(axes, [*handles, *remarks])
     return axes
 
@@ -72,7 +76,7 @@ def _summary(result: Result) -> str:
 
 def _paths(result: Result) -> dict[int, list[list[Point]]]:
     """Return lines of scores by their members' group."""
-    lineage, sign = drawn_of(result), sign_of(result.opening)
+    lineage, sign = thin(result), sign_of(result.opening)
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
     for turns in stretches(lineage):
         group = result.opening.births[turns[0].member].group
@@ -127,7 +131,7 @@ def best(axes: Axes, path: list[Point]) -> list[Artist]:
         *zip(*path, strict=True),
         color="black",
         linewidth=1.6,
-        path_effects=drawing.outlined(3.2),
+        path_effects=drawing.outline(3.2),
         zorder=3,
     )
     axes.plot(*path[-1], "*", color="black", markersize=11, markeredgecolor="white", zorder=4)
@@ -137,7 +141,7 @@ def best(axes: Axes, path: list[Point]) -> list[Artist]:
 def limit(
     axes: Axes, scale: Scale, shown: Floats, between: tuple[float, float], thing: str
 ) -> list[Artist]:
-    """Leave out what is so far beyond the usual that the rest could not be told apart."""
+    """Leave out values so far from the usual ones that the rest would look the same."""
     low, high = scale.flat(between)
     flat = scale.flat(shown[np.isfinite(shown)])
     room = high - low

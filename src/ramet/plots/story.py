@@ -1,4 +1,4 @@
-"""What plots read from a run: stretches of turns, what is behind the best, and scores as shown."""
+"""What plots read from a run: stretches of turns, turns behind the best, and scores."""
 
 import sys
 from bisect import bisect_left
@@ -92,7 +92,7 @@ def start_of(turn: Trained, end: End = end_of) -> float:
 
 
 def copies_from(lineage: Lineage, most: int = sys.maxsize) -> list[tuple[Copy, Trained, Trained]]:
-    """Return copies of weights, each with the turns whose weights were given up and taken.
+    """Return copies of weights, each with the turn that was given up and the one that was taken.
 
     Of many, these are some, evenly spaced.
     """

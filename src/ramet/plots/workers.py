@@ -1,4 +1,4 @@
-"""Who trained what when, and how much of the time workers were idle."""
+"""What each worker trained when, and how much of the time it was idle."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -53,8 +53,12 @@ UNITS = (
 def workers(result: Result, ax: Axes | None = None) -> Axes:
     """Draw who trained what when: a row for each worker, a bar for each turn, with its member.
 
-    What is pale is idle: time between a worker's first turn and its last that no turn had. Turns
-    that a worker had at the same time lie above each other, or are one bar where they are many.
+    Idle time is pale: time between a worker's first turn and its last in which it trained nothing.
+    Turns that a worker trained at the same time lie above each other; many of them are one bar.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     stints, pauses = stints_of(result)
@@ -138,7 +142,7 @@ def _corners(bar: Bar) -> list[tuple[float, float]]:
 
 
 def _pauses(axes: Axes, pauses: Sequence[Pause]) -> None:
-    """Draw where time was left out in which nobody was at work."""
+    """Mark where a pause, in which no worker trained, is left out."""
     for pause in pauses:
         axes.axvline(pause.at, color="0.3", linestyle=":", linewidth=1, zorder=4)
         length, unit = _unit(pause.length)

@@ -8,30 +8,30 @@ from ramet import wording
 from ramet.history.account import Attempts
 from ramet.plots.shifts import Stints, by_worker, idle_s
 from ramet.report.figures import Figures
-from ramet.report.html import Column, Content, Markup, facts, joined, note, table, tag
+from ramet.report.html import Column, Content, Markup, facts, join, note, table, tag
 from ramet.report.subject import Subject, moment
 
-# Workers that a table has room for.
+# Rows of the table of workers.
 ROWS = 40
 
 
 def section(subject: Subject, figures: Figures) -> Markup:
-    """Return what was spent, and by whom."""
+    """Return the time and disk that the run took, and each worker's share of the time."""
     pairs: list[tuple[str, Content]] = [
-        ("From first event to last", _lasted(subject)),
+        ("From first event to last", _describe_length(subject)),
         (
             "Members trained",
-            f"{wording.duration(subject.result.account.attempts.trained_s)}, all together",
+            f"{wording.duration(subject.result.account.attempts.trained_s)} in total",
         ),
         ("Behind the best", _behind(subject)),
         ("Workers were idle", _idle(subject.stints)),
-        ("Checkpoints", _kept(subject)),
+        ("Checkpoints", _describe_checkpoints(subject)),
     ]
-    return joined([facts(pairs), *_workers(subject, figures)])
+    return join([facts(pairs), *_workers(subject, figures)])
 
 
-def _lasted(subject: Subject) -> str:
-    paused = f", {wording.duration(subject.paused_s)} of it without any worker"
+def _describe_length(subject: Subject) -> str:
+    paused = f", {wording.duration(subject.paused_s)} of it with no worker training"
     return (
         f"{wording.duration(subject.last - subject.began)}{paused if subject.paused_s else ''}, "
         f"to {moment(subject.last)}"
@@ -39,13 +39,13 @@ def _lasted(subject: Subject) -> str:
 
 
 def _behind(subject: Subject) -> str | None:
-    """Return how long the turns took that made the best weights."""
+    """Return how long the turns that led to the best weights took."""
     keys = {turn.key for turn in subject.behind}
     its = list(subject.result.account.attempts.ended(keys))
     return f"{wording.duration(sum(its))}, {wording.count(len(its), 'turn')}" if its else None
 
 
-def _kept(subject: Subject) -> str:
+def _describe_checkpoints(subject: Subject) -> str:
     sizes = subject.sizes
     where = "on disk" if subject.file else "in memory"
     return (
@@ -65,12 +65,12 @@ def _workers(subject: Subject, figures: Figures) -> list[Markup]:
     if not shifts:
         return [tag("p", "No worker has ended a turn yet.", class_="missing")]
     columns = [Column("worker", left=True), Column("turns"), Column("failed attempts")]
-    more = [Column("members trained"), Column("there"), Column("idle")]
+    more = [Column("members trained"), Column("present"), Column("idle")]
     shown = dict(list(shifts.items())[:ROWS])
     spent = _add_up(subject.result.account.attempts)
     rows = [_row(worker, its, spent[worker]) for worker, its in shown.items()]
     rest = len(shifts) - ROWS
-    left_out = [note(f"And {wording.count(rest, 'worker')} that came later.")] if rest > 0 else []
+    left_out = [note(f"And {wording.count(rest, 'worker')} that joined later.")] if rest > 0 else []
     return [figures.workers(), table([*columns, *more], rows, "Workers"), *left_out]
 
 

@@ -1,4 +1,4 @@
-"""What a report is about: a run, and what several of its sections ask of it."""
+"""The subject of a report: a run, and what several sections read from it."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ class Subject:
 
     @cached_property
     def metrics(self) -> list[str]:
-        """The names of what loops logged beside scores."""
+        """The names of the metrics that training loops logged."""
         return metric_names(self.result.account.measured)
 
     @property
@@ -52,7 +52,7 @@ class Subject:
 
     @property
     def done(self) -> float:
-        """The part of the members' budgets that is used."""
+        """The fraction of the members' budgets that is used."""
         trained = sum(member.trained for member in self.population)
         return trained / (self.population.steps * len(self.population))
 
@@ -62,7 +62,7 @@ class Subject:
 
     @property
     def final(self) -> Snapshot | None:
-        """The best of the members as they stand; None if none has a finite score."""
+        """The best of the members at the end; None if none has a finite score."""
         try:
             return self.result.final
         except NoBest:
@@ -87,7 +87,7 @@ class Subject:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The size in bytes of each checkpoint that there is."""
+        """The size in bytes of each checkpoint that is kept."""
         return self.result.blobs.sizes(self.name)
 
     @property
@@ -97,22 +97,22 @@ class Subject:
 
     @property
     def last(self) -> float:
-        """When the last event was written, by the clock of whoever wrote it."""
+        """When the last event was written, by its writer's clock; seconds since the epoch."""
         return max(self.began, self.result.account.ended)
 
     @cached_property
     def stints(self) -> Stints:
-        """All turns as their workers saw them."""
+        """All attempts at turns, as their workers saw them."""
         return self._stints_and_pauses[0]
 
     @property
     def paused_s(self) -> float:
-        """How long nobody was at work."""
+        """For how many seconds no worker was training."""
         return sum(pause.length for pause in self._stints_and_pauses[1])
 
     @property
     def worked_s(self) -> float:
-        """How long the run took, less the pauses."""
+        """How many seconds the run took, without the pauses."""
         return max(0.0, self.last - self.began - self.paused_s)
 
     @cached_property
@@ -125,27 +125,27 @@ class Subject:
 
     @property
     def file(self) -> str | None:
-        """What the store's file is called; None if the run is in none that stays."""
+        """The name of the store's file; None if the run is in memory."""
         file = file_of(self.result.store)
         return file.name if file else None
 
     @property
     def opened(self) -> str:
-        """How the run is opened in Python."""
+        """The Python expression that opens the run."""
         return f"ramet.history.load({self.file!r}, {self.name!r})"
 
     def command(self, *words: str) -> str:
-        """Return a command on the run as a shell takes it; the run must be in a file."""
+        """Return a command on the run, quoted for a shell; the run must be in a file."""
         verb, *more = words
         return shlex.join(["ramet", verb, str(self.file), self.name, *more])
 
-    def reported(self, score: float | None) -> float | None:
-        """Return a score that the run maximised as it was reported."""
+    def as_reported(self, score: float | None) -> float | None:
+        """Return a score as it was reported, from one that the run maximised."""
         return None if score is None else self.sign * score
 
 
 def moment(seconds: float) -> str:
-    """Say when that was.
+    """Return a time as text.
 
     >>> moment(0)
     '1970-01-01 00:00:00 UTC'
@@ -153,14 +153,14 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-# Parts of a list that are shown.
+# Items of a list that are shown.
 LISTED = 8
 
 
-def told(description: Any) -> str:
-    """Return a described setting as code that would make it, less what is None.
+def describe(description: Any) -> str:
+    """Return the description of a setting as code that would make it, without what is None.
 
-    >>> told({"type": "PBT", "turn_steps": 5, "explore": {"type": "Resample", "p": 0.2}})
+    >>> describe({"type": "PBT", "turn_steps": 5, "explore": {"type": "Resample", "p": 0.2}})
     'PBT(turn_steps=5, explore=Resample(p=0.2))'
     """
     match description:
@@ -169,15 +169,15 @@ def told(description: Any) -> str:
         case {"type": str(kind), **settings}:
             return f"{kind}({', '.join(_settings(settings))})"
         case dict():
-            return f"{{{', '.join(f'{key!r}: {told(it)}' for key, it in description.items())}}}"
+            return f"{{{', '.join(f'{key!r}: {describe(it)}' for key, it in description.items())}}}"
         case list() | tuple():
             more = [f"… {len(description) - LISTED} more"] if len(description) > LISTED else []
-            return f"({', '.join([*map(told, description[:LISTED]), *more])})"
+            return f"({', '.join([*map(describe, description[:LISTED]), *more])})"
         case _:
             return repr(description)
 
 
 def _settings(settings: Mapping[Any, Any]) -> Iterator[str]:
     return (
-        f"{key}={told(value)}" for key, value in settings.items() if value not in (None, [], ())
+        f"{key}={describe(value)}" for key, value in settings.items() if value not in (None, [], ())
     )
