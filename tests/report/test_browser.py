@@ -18,7 +18,7 @@ VIEW = f"{SCORES}.querySelector('svg').getAttribute('viewBox')"
 
 
 @pytest.fixture(scope="module")
-def format_number(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def shown(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with opened(program("chromium"), tmp_path_factory.mktemp("profile")) as page:
         page.open(written)
         yield page
