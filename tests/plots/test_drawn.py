@@ -188,13 +188,13 @@ def test_each_turn_is_a_bar_in_its_workers_row() -> None:
     assert label.endswith("% idle")
 
 
-def test_a_time_in_which_nobody_was_at_work_is_left_out() -> None:
+def test_a_time_in_which_no_worker_trained_is_left_out() -> None:
     axes = plots.workers(restarted())
     assert any(text.endswith("later") for text in texts(axes))
     assert axes.get_xlim()[1] < 60
 
 
-def test_a_turn_that_was_given_up_is_told_of_by_its_attempts_alone() -> None:
+def test_a_turn_that_was_given_up_is_shown_by_its_attempts_alone() -> None:
     def train(session: ramet.Session) -> None:
         for turn in session.turns({"w": np.ones(1)}):
             for _ in turn:
@@ -210,8 +210,9 @@ def test_a_turn_that_was_given_up_is_told_of_by_its_attempts_alone() -> None:
         seed=0,
         engine=ramet.Inline(failures=ramet.Failures(strict=False)),
     )
-    attempts = [stint for stint in stints_of(result)[0] if stint.failed]
-    assert [(stint.member, stint.turn) for stint in attempts] == [(2, 1), (2, 1)]
+    stints, _ = stints_of(result)
+    failed = stints.select(stints.failed)
+    assert list(zip(failed.member, failed.turn, strict=True)) == [(2, 1), (2, 1)]
 
 
 def test_failed_turns_are_shown() -> None:

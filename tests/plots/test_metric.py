@@ -89,7 +89,7 @@ def test_gaps_are_counted() -> None:
 
 
 @pytest.mark.parametrize("result", [descended, lambda: begun().result()])
-def test_a_metric_that_nobody_logged_is_refused(result: Callable[[], ramet.Result]) -> None:
+def test_a_metric_that_no_loop_logged_is_refused(result: Callable[[], ramet.Result]) -> None:
     with pytest.raises(UsageError, match=r"that the run logged, \[\], but got 'loss'; turn.log"):
         plots.metric(result(), "loss")
     with pytest.raises(UsageError, match="must be of a Result"):

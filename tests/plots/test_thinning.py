@@ -13,7 +13,7 @@ from ramet.history import Result
 from ramet.history.lineage import Lineage
 from ramet.history.turns import Key
 from ramet.plots import thinning
-from ramet.plots.thinning import drawn_of
+from ramet.plots.thinning import thin
 from ramet.store import MemoryStore
 from ramet.testing import FakeClock
 from tests.plots.runs import descended, loosely
@@ -30,9 +30,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have pictures and pages show little."""
     monkeypatch.setattr(thinning, "MOST", MOST)
     monkeypatch.setattr(thinning, "LEAST", 2)
-    monkeypatch.setattr("ramet.report.figures.MOST", MOST // 4)
+    monkeypatch.setattr("ramet.report.figures.LABELLED_TURNS", MOST // 4)
     monkeypatch.setattr("ramet.report.schedule.ROWS", 10)
-    monkeypatch.setattr("ramet.report.picture.DENSE", 200)
+    monkeypatch.setattr("ramet.report.picture.DENSE_POINTS", 200)
     monkeypatch.setattr(sys.modules["ramet.plots.scores"], "COPIES", 50)
     monkeypatch.setattr(sys.modules["ramet.plots.lineage"], "MOVES", 5)
 
@@ -83,16 +83,16 @@ def test_a_thinned_turn_has_the_outermost_scores_of_all_that_it_spans() -> None:
 
 
 def test_a_run_that_a_picture_has_room_for_is_drawn_as_it_is() -> None:
-    assert drawn_of(descended()) is descended().lineage()
+    assert thin(descended()) is descended().lineage()
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_what_is_drawn_of_a_long_run_has_its_best_and_all_members(*, synchronous: bool) -> None:
     result = run_of(10, 100, synchronous=synchronous)
-    drawn = drawn_of(result)
+    drawn = thin(result)
     assert MOST // 2 < len(drawn.turns) <= MOST + 11
-    assert drawn_of(result) is drawn
+    assert thin(result) is drawn
     assert result.population.best is not None
     best = result.population.best.checkpoint
     assert drawn.behind(best)[-1].checkpoint == best
@@ -104,7 +104,7 @@ def test_what_is_drawn_of_a_long_run_has_its_best_and_all_members(*, synchronous
 @pytest.mark.usefixtures("small")
 def test_a_picture_says_how_many_turns_it_shows() -> None:
     result = run_of(10, 100)
-    said = f"{len(drawn_of(result).turns):,} of 1,000 turns are drawn"
+    said = f"{len(thin(result).turns):,} of 1,000 turns are drawn"
     for axes in (plots.scores(result), plots.tree(result), plots.hyperparameter(result, "lr")):
         legend = axes.get_legend()
         assert legend is not None
@@ -130,5 +130,5 @@ def test_the_page_of_ten_times_the_events_is_hardly_larger() -> None:
     short, long = (report.page(run_of(10, turns)) for turns in (100, 1_000))
     assert len(long) < 1.5 * len(short)
     text = Read(long).text
-    assert re.search(r"And [\d,]+ pieces behind these", text)
+    assert re.search(r"And [\d,]+ pieces after these", text)
     assert "print(result.schedule().to_python()) prints them as Python code" in text

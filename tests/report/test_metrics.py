@@ -9,7 +9,7 @@ from ramet import report
 from tests.plots.runs import descended, measured
 from tests.report.reading import Read
 
-# Where a pointer on a plot is told of turns, in the page's order of plots.
+# Where plots have labels of turns, in the order of the page.
 TOLD = re.compile(r'{"x":\[.*?"tall":[^}]*}')
 
 
@@ -42,4 +42,4 @@ def test_of_many_metrics_some_are_named_only() -> None:
     )
     text = Read(report.page(result)).text
     assert "m11 of all members over steps." in text
-    assert "Not drawn, for room: m12, m13, m14." in text
+    assert "Not drawn, to save space: m12, m13, m14." in text

@@ -84,14 +84,14 @@ def test_replays_stand_beside_the_original(read: Read, result: ramet.Result) -> 
     assert f"this schedule (bowl-replay)3 seeds{replayed.mean:.6g} ± {replayed.sd:.2g}" in read.text
 
 
-def test_changes_are_told_with_what_they_did(read: Read, result: ramet.Result) -> None:
+def test_changes_are_listed_with_their_effects(read: Read, result: ramet.Result) -> None:
     changes = len(list(result.lineage().effects("lr")))
     assert re.search(rf"lr{changes}\d+%[+-]", read.text)
     assert "The most helpful changes" in read.text
     assert "The most harmful changes" in read.text
 
 
-def test_time_disk_and_workers_are_told(read: Read, result: ramet.Result) -> None:
+def test_time_disk_and_workers_are_reported(read: Read, result: ramet.Result) -> None:
     kept = result.blobs.sizes("bowl")
     assert f"{len(kept)} checkpoints (keep='lineage')" in read.text
     assert result.log[-1].worker in read.text
@@ -137,11 +137,11 @@ def test_a_run_in_memory_says_that_it_cannot_be_opened_again() -> None:
     assert "state = result.best.load()  # in the process that trained it" in text
 
 
-def test_large_runs_stay_small_and_say_what_pointers_are_told_of(
+def test_large_runs_stay_small_and_say_how_many_turns_have_labels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ramet.report.figures.MOST", 10)
-    monkeypatch.setattr("ramet.report.picture.DENSE", 10)
+    monkeypatch.setattr("ramet.report.figures.LABELLED_TURNS", 10)
+    monkeypatch.setattr("ramet.report.picture.DENSE_POINTS", 10)
     result = finished()
     page = report.page(result)
     told = re.search(r'"part":"(\d+) of (\d+) turns"', page)

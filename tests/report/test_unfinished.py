@@ -16,7 +16,7 @@ def text_of(result: ramet.Result) -> str:
     return Read(report.page(result)).text
 
 
-def test_a_run_at_work_is_told_as_it_stands(tmp_path: Path) -> None:
+def test_a_run_that_is_going_on_is_reported_as_it_is_now(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     run = going_on(store, turns=13)
     text = text_of(ramet.history.load(store))
@@ -24,14 +24,16 @@ def test_a_run_at_work_is_told_as_it_stands(tmp_path: Path) -> None:
     assert "13 turns ended" in text
     assert run.result().schedule().to_python() in text
     run.release_all()
-    assert "not over, 36% of all steps are used, and nobody" in text_of(ramet.history.load(store))
+    assert "not over, 36% of all steps are used, and no worker" in text_of(
+        ramet.history.load(store)
+    )
 
 
 def test_a_run_before_its_first_turn_has_ended_has_no_answer_yet(tmp_path: Path) -> None:
     going_on(tmp_path / "runs.db", turns=0)
     text = text_of(ramet.history.load(tmp_path / "runs.db"))
     assert text.count("No turn has ended yet: there is no best, and no schedule.") == 2
-    assert "No turn was trained with values that had been changed." in text
+    assert "No turn was trained with changed values." in text
     assert "No worker has ended a turn yet." in text
     assert "0 bytes on disk, 0 checkpoints" in text
 
@@ -48,7 +50,7 @@ def test_a_run_that_was_stopped_says_how_it_goes_on(tmp_path: Path) -> None:
     assert "stopped, 8% of all steps are used; the call that began it" in text_of(run.result())
 
 
-def test_failures_are_told_in_order_with_their_tracebacks_folded() -> None:
+def test_failures_are_listed_in_order_with_their_tracebacks_folded() -> None:
     space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
     strategy = pbt(population=8, initial=[{"lr": 0.005}])
     result = finished(
@@ -78,16 +80,16 @@ def test_a_run_in_which_all_fail_says_so(tmp_path: Path) -> None:
     assert "3 failed attempts" in text
 
 
-def test_what_no_loop_has_read_is_told() -> None:
+def test_hyperparameters_that_no_loop_read_are_reported() -> None:
     space = ramet.Space({**SPACE, "momentum": ramet.Uniform(0.0, 1.0)})
     text = text_of(finished(space=space, strategy=pbt(population=5)))
     assert "1 unread hyperparameter." in text
-    assert "Some loop read no momentum in a whole turn." in text
+    assert "A training loop did not read momentum in a whole turn." in text
 
 
-def test_a_single_member_has_nobody_to_be_compared_with() -> None:
+def test_a_single_member_cannot_be_compared() -> None:
     alone = ramet.HandTuned(population=1, turn_steps=4, shapes={"lr": ramet.Drops()})
     space = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), decay=ramet.Constant(0.0))
     text = text_of(finished(space=space, strategy=alone))
-    assert "With one member there are no others that its changes could be held against." in text
+    assert "There is only one member, so its changes cannot be compared with others' turns." in text
     assert "Constant: decay." in text

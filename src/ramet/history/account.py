@@ -5,19 +5,29 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from ramet.events import AttemptFailed, CheckpointLost, LeftUnread, Logged, TurnEnded, TurnLost
 
+Ints = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
-class Attempt(NamedTuple):
-    """A turn that ended, or a failed attempt at one."""
 
-    worker: str
-    # Seconds since the epoch at which it ended.
-    at: float
-    took_s: float | None
-    member: int
-    turn: int
-    failed: bool
+class Columns(NamedTuple):
+    """Turns that ended and attempts that failed, an array for each field."""
+
+    # The workers' names, by the numbers in ``worker``.
+    workers: list[str]
+    worker: Ints
+    # Seconds since the epoch at which each ended.
+    at: Floats
+    # NaN where it is not known.
+    took_s: Floats
+    member: Ints
+    turn: Ints
+    failed: Flags
 
 
 class Attempts:
@@ -31,12 +41,17 @@ class Attempts:
     def __len__(self) -> int:
         return len(self._who)
 
-    def __iter__(self) -> Iterator[Attempt]:
-        names = list(self._workers)
-        columns = self._who, self._at, self._took, self._member, self._turn, self._failed
-        for who, at, took, member, turn, failed in zip(*columns, strict=True):
-            took_s = None if math.isnan(took) else took
-            yield Attempt(names[who], at, took_s, member, turn, bool(failed))
+    def columns(self) -> Columns:
+        """Return all attempts as arrays."""
+        return Columns(
+            workers=list(self._workers),
+            worker=np.array(self._who, np.intp),
+            at=np.array(self._at),
+            took_s=np.array(self._took),
+            member=np.array(self._member, np.intp),
+            turn=np.array(self._turn, np.intp),
+            failed=np.array(self._failed, np.bool_),
+        )
 
     @property
     def trained_s(self) -> float:

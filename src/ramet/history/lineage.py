@@ -4,14 +4,14 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
 from ramet.domains import exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
 from ramet.history.records import CopyRecord, Effect
-from ramet.history.turns import FRESH, Ends, Key, Trained, Turns, thin
+from ramet.history.turns import FRESH, Key, Trained, Turns, thin
 from ramet.population import Checkpoint
 from ramet.space import Hparams, same
 
@@ -122,11 +122,6 @@ class Lineage:
         found.turns, found.copies = thin(self.turns, keys), []
         found.opening, found._stood = self.opening, self._stood
         return found
-
-    @property
-    def ends(self) -> Mapping[Key, int]:
-        """The steps of its budget that the member had used at the end of each turn."""
-        return Ends(self.turns)
 
     def _path(self, checkpoint: Checkpoint) -> "array[int]":
         """Return the places of the turns that made a checkpoint's weights, the first one first."""

@@ -228,24 +228,6 @@ class TurnsView(ValuesView[Trained]):
         return map(self._turns.at, reversed(range(len(self._turns))))
 
 
-class Ends(Mapping[Key, int]):
-    """The steps of its budget that the member had used at the end of each turn."""
-
-    __slots__ = ("_turns",)
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-
-    def __getitem__(self, key: Key) -> int:
-        return self._turns.trained[self._turns.place(key)]
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._turns)
-
-    def __len__(self) -> int:
-        return len(self._turns)
-
-
 def thin(turns: Turns, keys: Collection[Key]) -> Turns:
     """Return these turns alone, each with the lowest and the highest score of its span."""
     found = Turns()

@@ -1,4 +1,4 @@
-"""Plots: what a run was, seen. Each takes a result and returns the Axes that it drew on."""
+"""Plots of runs. Each function takes a result and returns the Axes that it drew on."""
 
 try:
     import matplotlib as mpl  # noqa: F401 - looked for here, where the extra that it comes with can be named

@@ -17,7 +17,7 @@ from ramet.plots import drawing
 from ramet.plots.scales import Floats, drawable, elsewhere, scale_of_scores
 from ramet.population import final_score
 
-# The part of the runs in the band.
+# The quantiles of the runs that the band lies between.
 BAND = (0.25, 0.75)
 
 
@@ -41,17 +41,21 @@ def best_so_far(
 
     It is the median over runs, in a band from the first to the third quartile. A mapping has a line
     for each label. A run's best is as it reports it: FIRE's is P1's (FIRE paper, figures 4b and 5).
+
+    Args:
+        results: The runs, all with the same mode; or lists of runs by their labels.
+        ax: The axes to draw on; without them, those of a new figure.
     """
-    labelled = _labelled(results)
+    labelled = _label(results)
     axes = drawing.axes_for(ax)
     axes.set(xlabel="steps trained", ylabel="best score so far")
     axes.set_title("median and quartiles of runs", loc="left", fontsize="medium")
-    curves = {label: [reached(run) for run in runs] for label, runs in labelled.items()}
+    curves = {label: [read_best(run) for run in runs] for label, runs in labelled.items()}
     found = [curve for each in curves.values() for curve in each if curve]
     if not found:
         return drawing.say(axes, "no turn has ended with a finite score yet")
-    told = [score for curve in found for score in curve.scores.tolist()]
-    every = np.array([drawable(score) for score in told])
+    scores = [score for curve in found for score in curve.scores.tolist()]
+    every = np.array([drawable(score) for score in scores])
     colours = itertools.cycle([*drawing.COLOURS[1:], *drawing.OTHERS])
     handles = [
         line
@@ -60,11 +64,11 @@ def best_so_far(
     ]
     scale_of_scores(every, found[0].sign).set_up(axes, every.min(), every.max())
     axes.set_ylabel("best score so far")
-    drawing.legend(axes, [*handles, *elsewhere(told, "scores")])
+    drawing.legend(axes, [*handles, *elsewhere(scores, "scores")])
     return axes
 
 
-def reached(result: Result) -> Reached | None:
+def read_best(result: Result) -> Reached | None:
     """Return the best so far of a run; None if it has none yet."""
     found = sorted(_offers(result))
     if not found:
@@ -84,7 +88,7 @@ def _offers(result: Result) -> Iterator[tuple[int, float]]:
             case TurnEnded(member=member, points=points, step=step):
                 trained[member] = event.trained
             case Copied(member=member, source=source, weights=weights) if weights is not None:
-                # What is handed on by others counts as well.
+                # Weights that evaluators pass on count as well.
                 points = () if births[source].ranked else weights.points
                 step = weights.checkpoint.step
             case TurnLost(member=member) | Rested(member=member):
@@ -114,11 +118,11 @@ def _draw(axes: Axes, label: str, runs: Sequence[Reached | None], colour: str) -
         drawstyle="steps-post",
         color=colour,
         linewidth=2,
-        label=drawing.literal(_counted(label, len(curves), len(runs))),
+        label=drawing.literal(_count_runs(label, len(curves), len(runs))),
     )
 
 
-def _counted(label: str, shown: int, runs: int) -> str:
+def _count_runs(label: str, shown: int, runs: int) -> str:
     """Say how many runs a line is of."""
     count = wording.count(runs, "run")
     of = count if shown == runs else f"{shown:,} of {count}, others have no score"
@@ -127,7 +131,7 @@ def _counted(label: str, shown: int, runs: int) -> str:
     return f"{safe} ({of})" if label else of
 
 
-def _labelled(
+def _label(
     results: Sequence[Result] | Mapping[str, Sequence[Result]],
 ) -> dict[str, list[Result]]:
     """Return runs by their labels, or say what they should be."""

@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ramet.history import Lineage, Trained
-from ramet.history.turns import Key
+from ramet.history import Lineage
+from ramet.history.turns import FRESH, Key
 from ramet.plots.story import Point
 
 
@@ -19,6 +19,9 @@ def count_descendants(lineage: Lineage) -> Counter[Key]:
     for member in range(len(lineage.opening.births)):
         standing.update(turn.key for turn in lineage.ancestors(member))
     return standing
+
+
+Origins = Mapping[Key, Key | None]
 
 
 class Branch(NamedTuple):
@@ -36,25 +39,25 @@ _grown: "WeakKeyDictionary[Lineage, dict[Key, Branch]]" = WeakKeyDictionary()
 def tree_of(lineage: Lineage, standing: Counter[Key]) -> dict[Key, Branch]:
     """Return the branches of a lineage, each up to when its turn ended."""
     if lineage not in _grown:
-        _grown[lineage] = branches(lineage, standing, lineage.ends)
+        _grown[lineage] = branches(lineage, standing)
     return _grown[lineage]
 
 
-def branches(
-    lineage: Lineage, standing: Counter[Key], ends: Mapping[Key, int]
-) -> dict[Key, Branch]:
+def branches(lineage: Lineage, standing: Counter[Key]) -> dict[Key, Branch]:
     """Return a line for each turn: such that none cross.
 
     What ends at one time lies in the order of a walk through the tree, depth first, at heights from
     0 to 1. Turns that many members go back to have more room, and so lie in their midst.
     """
-    places = _places(lineage, standing, ends)
+    turns = lineage.turns
+    ends = dict(zip(turns, turns.trained, strict=True))
+    origins = _origins(lineage)
+    places = _places(lineage, standing, ends, origins)
     found = {}
-    for key, turn in lineage.turns.items():
+    for (key, before), first, last in zip(origins.items(), turns.starts, turns.stops, strict=True):
         (time, height), *waiting = places[key].items()
-        before = origin_of(turn)
         if before is None:
-            start = (float(time - (turn.stop - turn.start)), height)
+            start = (float(time - (last - first)), height)
         else:
             # Where members do not wait for each other, what one goes on from may be ahead of it.
             behind = [at for at in places[before] if at < time] or [ends[before]]
@@ -64,17 +67,19 @@ def branches(
     return found
 
 
-def origin_of(turn: Trained) -> Key | None:
-    """Return the turn that one went on from."""
-    return (turn.origin.member, turn.origin.turn) if turn.origin else None
+def _origins(lineage: Lineage) -> dict[Key, Key | None]:
+    """Return the turn that each one went on from."""
+    keys = list(lineage.turns)
+    origins = (None if place == FRESH else keys[place] for place in lineage.turns.origins)
+    return dict(zip(keys, origins, strict=True))
 
 
 def _places(
-    lineage: Lineage, standing: Counter[Key], ends: Mapping[Key, int]
+    lineage: Lineage, standing: Counter[Key], ends: Mapping[Key, int], origins: Origins
 ) -> dict[Key, dict[int, float]]:
     """Return how high each turn is when it ends, and as long as others will go on from it."""
-    order = {key: place for place, key in enumerate(_walk(lineage, ends))}
-    waits = _waits(lineage, ends)
+    order = {key: place for place, key in enumerate(_walk(lineage, ends, origins))}
+    waits = _waits(ends, origins)
     places: defaultdict[Key, dict[int, float]] = defaultdict(dict)
     for time, layer in sorted(_layers(lineage, ends, waits).items()):
         ordered = sorted(layer, key=order.__getitem__)
@@ -86,12 +91,11 @@ def _places(
     return places
 
 
-def _waits(lineage: Lineage, ends: Mapping[Key, int]) -> dict[Key, int]:
+def _waits(ends: Mapping[Key, int], origins: Origins) -> dict[Key, int]:
     """Return until when each turn waited for the last that went on from it."""
     times = sorted(set(ends.values()))
     waits: dict[Key, int] = {}
-    for key, turn in lineage.turns.items():
-        before = origin_of(turn)
+    for key, before in origins.items():
         if before is not None:
             last = times[max(0, bisect_left(times, ends[key]) - 1)]
             waits[before] = max(waits.get(before, ends[before]), last)
@@ -113,12 +117,12 @@ def _layers(
     return layers
 
 
-def _walk(lineage: Lineage, ends: Mapping[Key, int]) -> Iterator[Key]:
+def _walk(lineage: Lineage, ends: Mapping[Key, int], origins: Origins) -> Iterator[Key]:
     """Yield all turns, each before those that went on from it, of which the last come first."""
     births = lineage.opening.births
     children: defaultdict[Key | None, list[Key]] = defaultdict(list)
-    for key, turn in lineage.turns.items():
-        children[origin_of(turn)].append(key)
+    for key, before in origins.items():
+        children[before].append(key)
     # The last is walked first.
     waiting = sorted(children[None], key=lambda key: (births[key[0]].group, key), reverse=True)
     while waiting:

@@ -38,20 +38,20 @@ LIGHTEST = 0.95
 SIZE = (8.0, 4.5)
 # Characters of a run's name that a title has room for.
 NAME_WIDTH = 40
-# What is read when a figure is written: text stays text, and names are not drawn by chance.
+# Settings for writing a figure: text stays text, and ids are not random.
 WRITTEN: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "ramet"}
-# How figures look that are drawn with no plot of ours.
+# The look of figures that are drawn without the plots of this room.
 DRAWN: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "legend.frameon": False,
 }
-# What formats say of the time at which they were written.
+# The metadata in which each format keeps the time at which it was written.
 DATES = {".svg": "Date", ".pdf": "CreationDate"}
 FORMATS = (".png", ".svg", ".pdf")
 DPI = 150
-# Groups that have colours which can be told apart, whatever their order.
-DISTINCT = 6
+# Up to this many groups have clearly different colours; more have shades by their order.
+DISTINCT_GROUPS = 6
 # In an inch.
 POINTS = 72
 # What a letter of a legend takes, and all that goes with a label, in the size of other text.
@@ -63,7 +63,14 @@ RASTERIZED = 3_000
 
 
 def save(drawn: Axes | Figure, path: str | PathLike[str]) -> None:
-    """Write a figure as PNG, SVG or PDF, by its name; the same one is the same bytes each time."""
+    """Write a figure as PNG, SVG or PDF, by the file's name.
+
+    The same figure gives the same bytes each time.
+
+    Args:
+        drawn: The figure, or axes on it.
+        path: The file to write; one that already exists is replaced.
+    """
     out = Path(path)
     if out.suffix not in FORMATS:
         raise UsageError(
@@ -114,7 +121,7 @@ def axes_for(ax: Axes | None, *, size: tuple[float, float] = SIZE) -> Axes:
 
 
 def check(result: Result) -> None:
-    """Refuse what is no result."""
+    """Raise an error if this is not a result."""
     if not isinstance(result, Result):
         raise UsageError(
             f"a plot must be of a Result, as ramet.run and ramet.history.load return, but got "
@@ -123,26 +130,26 @@ def check(result: Result) -> None:
 
 
 def entitle(axes: Axes, result: Result, said: str) -> None:
-    """Write above a plot which run it is of, and what there is to say of it."""
+    """Write the run's name and a summary above a plot."""
     name = result.opening.name
     short = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
     axes.set_title(literal(f"{short}: {said}"), loc="left", fontsize="medium")
 
 
 def say(axes: Axes, text: str) -> Axes:
-    """Write in the middle of axes why there is nothing else in them."""
+    """Write in the middle of empty axes why they are empty."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.4")
     axes.set(xticks=[], yticks=[])
     return axes
 
 
 def remark(text: str) -> Artist:
-    """Return what has a legend say what is not shown."""
+    """Return an entry of a legend that is only text."""
     return Line2D([], [], linestyle="", label=text)
 
 
 def legend(axes: Axes, handles: Sequence[Artist], *, below: float = 3.4) -> None:
-    """Explain what was drawn, so many lines below the axes, where it hides nothing."""
+    """Draw a legend below the axes, where it hides nothing; ``below`` is in lines of text."""
     size = float(FontProperties(size=mpl.rcParams["axes.labelsize"]).get_size())
     figure = figure_of(axes)
     room = axes.get_window_extent().width / figure.dpi * POINTS / size
@@ -190,13 +197,13 @@ def lines(axes: Axes, paths: Iterable[Any], **look: Any) -> LineCollection:
     return drawn
 
 
-def outlined(width: float) -> list[Any]:
+def outline(width: float) -> list[Any]:
     """Return what sets a line off from all that is behind it."""
     return [Stroke(linewidth=width, foreground="white"), Normal()]
 
 
 def opacity(number: int, *, most: float = 0.9, least: float = 0.08, at: int = 40) -> float:
-    """Return how opaque each of so many lines may be for all to be seen."""
+    """Return how opaque each of ``number`` lines may be for all of them to be visible."""
     return float(np.clip((at / max(number, 1)) ** 0.8, least, most))
 
 
@@ -223,7 +230,7 @@ def colours_of(groups: Sequence[int]) -> dict[int, Any]:
         return {groups[0]: COLOURS[1]}
     ordered = [group for group in groups if group]
     distinct = (*COLOURS[1:], *OTHERS)
-    if len(ordered) > DISTINCT:
+    if len(ordered) > DISTINCT_GROUPS:
         distinct = tuple(shades()(np.linspace(0, 1, len(ordered))))
     colours = dict(zip(ordered, distinct, strict=False))
     return {group: colours.get(group, COLOURS[0]) for group in groups}
@@ -231,7 +238,7 @@ def colours_of(groups: Sequence[int]) -> dict[int, Any]:
 
 def some_of(handles: Sequence[Artist]) -> list[Artist]:
     """Return what a legend has room for, of things in an order."""
-    if len(handles) <= DISTINCT + 1:
+    if len(handles) <= DISTINCT_GROUPS + 1:
         return list(handles)
     *others, last = handles
     return [*(others[round(place)] for place in np.linspace(0, len(others) - 1, 4)), last]

@@ -1,7 +1,7 @@
 """The values of one hyperparameter over time, for each sub-population."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -9,19 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ramet.history import Result, Trained
-from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.scales import Scale, elsewhere, scale_of
 from ramet.plots.story import (
     EVALUATORS,
+    End,
     Point,
     behind_best,
-    ends_of,
+    end_of,
     groups_of,
     start_of,
     stretches,
 )
-from ramet.plots.thinning import drawn_of, left_out
+from ramet.plots.thinning import remark_left_out, thin
 
 # The part of an option's place that members' lines spread over.
 SPREAD = 0.7
@@ -34,6 +34,11 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
 
     Sub-populations have a colour each. Dots are FIRE's successes: there a member took the weights
     of an evaluator that had proved better (FIRE paper, figure 4a).
+
+    Args:
+        result: The run, whether it is over or still going on.
+        name: The hyperparameter.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     scale = scale_of(result, name)
@@ -49,7 +54,7 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
     values = [hparams[name] for hparams in distinct.values()]
     places = scale.places(values)
     handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
-    handles += [*_successes(axes, result, scale), *left_out(result)]
+    handles += [*_successes(axes, result, scale), *remark_left_out(result)]
     scale.set_up(axes, places.min(), places.max())
     drawing.legend(axes, [*handles, *elsewhere(values, "values")])
     axes.margins(x=0.02)
@@ -58,10 +63,9 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
 
 def _members(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
-    ends = ends_of(result)
-    for turns in stretches(drawn_of(result)):
+    for turns in stretches(thin(result)):
         aside = _aside(turns[0].member, len(result.population), scale)
-        path = [(step, place + aside) for step, place in stairs(turns, scale, ends)]
+        path = [(step, place + aside) for step, place in stairs(turns, scale)]
         paths[result.opening.births[turns[0].member].group].append(path)
     handles: list[Artist] = []
     names = groups_of(result)
@@ -88,10 +92,10 @@ def _best(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     if not behind:
         return []
     axes.plot(
-        *zip(*stairs(behind, scale, ends_of(result)), strict=True),
+        *zip(*stairs(behind, scale), strict=True),
         color="black",
         linewidth=1.8,
-        path_effects=drawing.outlined(3.6),
+        path_effects=drawing.outline(3.6),
         zorder=3,
     )
     return [Line2D([], [], color="black", linewidth=1.8, label="behind the best")]
@@ -124,15 +128,15 @@ def _successes(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     ]
 
 
-def stairs(turns: Sequence[Trained], scale: Scale, ends: Mapping[Key, int]) -> list[Point]:
-    """Return the values of turns, one behind the other, as a line."""
+def stairs(turns: Sequence[Trained], scale: Scale, end: End = end_of) -> list[Point]:
+    """Return the values of consecutive turns as one line."""
     path: list[Point] = []
     for turn in turns:
-        place, start = scale.place(turn.hparams[scale.name]), start_of(turn, ends)
+        place, start, stop = scale.place(turn.hparams[scale.name]), start_of(turn, end), end(turn)
         if path and path[-1][1] == place:
-            path[-1] = (float(ends[turn.key]), place)
+            path[-1] = (float(stop), place)
             continue
         if path:
             path.append((start, path[-1][1]))
-        path += [(start, place), (float(ends[turn.key]), place)]
+        path += [(start, place), (float(stop), place)]
     return path

@@ -11,7 +11,7 @@ from ramet.history import Result, Trained
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
 from ramet.plots.hyperparameter import stairs
-from ramet.plots.scales import Scale, moving, scale_of_scores, shown
+from ramet.plots.scales import Scale, format_number, moving, scale_of_scores
 from ramet.plots.story import Point, behind_best, curve
 
 # Where on the vertical axis something is written.
@@ -31,6 +31,10 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     """Draw what is behind the best weights, a row each: members, hyperparameters and the score.
 
     Dotted lines are where the weights went from one member to another; more than fit are counted.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     scales = moving(result)
@@ -40,10 +44,9 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     if not behind:
         drawing.entitle(axes, result, "behind the best weights")
         return drawing.say(axes, "no turn has ended with a finite score yet")
-    ends = {turn.key: turn.stop for turn in behind}
     top = len(scales) + 1
     moved = [turn.start for before, turn in pairwise(behind) if before.member != turn.member]
-    said = f"behind the best weights, score {shown(result.best.score)}"
+    said = f"behind the best weights, score {format_number(result.best.score)}"
     if len(moved) > MOVES:
         said += f", {wording.count(len(moved), 'move')} between members"
     else:
@@ -51,7 +54,7 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     drawing.entitle(axes, result, said)
     ticks = _score(axes, result, behind)
     for row, scale in enumerate(reversed(scales), 1):
-        ticks += _row(axes, row, scale, stairs(behind, scale, ends), drawing.COLOURS[1])
+        ticks += _row(axes, row, scale, stairs(behind, scale, _stop), drawing.COLOURS[1])
     _members(axes, behind, top)
     axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], fontsize="small")
     axes.set(ylim=(-0.1, top + 0.65), xlim=(0, behind[-1].stop))
@@ -61,10 +64,13 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
 
 def _score(axes: Axes, result: Result, behind: Sequence[Trained]) -> list[Tick]:
     sign = sign_of(result.opening)
-    ends = {turn.key: turn.stop for turn in behind}
-    path = [point for turn in behind for point in curve([turn], result.lineage(), ends)]
+    path = [point for turn in behind for point in curve([turn], result.lineage(), _stop)]
     scale = scale_of_scores(np.array(path)[:, 1], sign)
     return _row(axes, 0, scale, path, "black")
+
+
+def _stop(turn: Trained) -> int:
+    return turn.stop
 
 
 def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> list[Tick]:

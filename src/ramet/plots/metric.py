@@ -9,13 +9,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from ramet import wording
-from ramet.history import Result, Trained
+from ramet.history import Result
 from ramet.history.metrics import metric as read
-from ramet.history.turns import Key
+from ramet.history.turns import Key, Turns
 from ramet.plots import drawing
 from ramet.plots.scales import WIDE, Floats, Scale, drawable, elsewhere
 from ramet.plots.scores import best, limit, members
-from ramet.plots.story import Point, behind_best, ends_of, stretches
+from ramet.plots.story import Point, behind_best, stretch_places
 from ramet.series import MetricValues, Steps
 
 Curves = Mapping[Key, tuple[Steps, MetricValues]]
@@ -28,20 +28,27 @@ def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
     """Draw what all members logged under a name; what led to the best weights is black.
 
     A line is a member's, and ends where the member took other weights.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        name: The name that loops logged it under.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     axes = drawing.axes_for(ax)
     axes.set(xlabel="steps trained", ylabel=drawing.literal(name))
-    curves, ends = read(result.account.measured, name), ends_of(result)
+    curves = read(result.account.measured, name)
     logged = sum(len(values) for _, values in curves.values())
     drawing.entitle(axes, result, f"{name}, {wording.count(logged, 'point')}")
-    paths = _paths(result, curves, ends)
+    paths = _paths(result, curves)
     shown = np.array([y for each in paths.values() for path in each for _, y in path])
     if not np.isfinite(shown).any():
         return drawing.say(axes, "no value is finite")
     scale = _scale(name, shown)
     handles = members(axes, result, paths)
-    path = [point for turn in behind_best(result) for point in _curve(turn, curves, ends)]
+    turns = result.lineage().turns
+    behind = (turns.place(turn.key) for turn in behind_best(result))
+    path = [point for place in behind for point in _curve(turns, place, curves)]
     handles += best(axes, path) if path else []
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     handles += limit(axes, scale, shown, _usual(shown, scale), "value")
@@ -51,23 +58,26 @@ def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def _paths(result: Result, curves: Curves, ends: Mapping[Key, int]) -> dict[int, list[list[Point]]]:
+def _paths(result: Result, curves: Curves) -> dict[int, list[list[Point]]]:
     """Return lines by their members' group."""
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
-    for turns in stretches(result.lineage()):
-        path = [point for turn in turns for point in _curve(turn, curves, ends)]
+    turns = result.lineage().turns
+    for places in stretch_places(turns):
+        path = [point for place in places for point in _curve(turns, place, curves)]
         if path:
-            paths[result.opening.births[turns[0].member].group].append(path)
+            paths[result.opening.births[turns.members[places[0]]].group].append(path)
     return paths
 
 
-def _curve(turn: Trained, curves: Curves, ends: Mapping[Key, int]) -> Sequence[Point]:
-    """Return a turn's points, so moved that it ends as ``ends`` says; NaN where not finite."""
-    if turn.key not in curves:
+def _curve(turns: Turns, place: int, curves: Curves) -> Sequence[Point]:
+    """Return the points of the turn at a place, by the budget used; NaN where not finite."""
+    key = turns.members[place], turns.numbers[place]
+    if key not in curves:
         return []
-    steps, values = curves[turn.key]
+    steps, values = curves[key]
+    shift = turns.trained[place] - turns.stops[place]
     drawn = [drawable(value) if math.isfinite(value) else math.nan for value in values.tolist()]
-    return list(zip((steps + (ends[turn.key] - turn.stop)).tolist(), drawn, strict=True))
+    return list(zip((steps + shift).tolist(), drawn, strict=True))
 
 
 def _scale(name: str, shown: Floats) -> Scale:

@@ -13,7 +13,7 @@ from ramet import wording
 from ramet.history import Result, Trained
 from ramet.history.frames import sign_of
 from ramet.plots import drawing
-from ramet.plots.scales import Floats, Scale, elsewhere, moving, scale_of_scores, shaded
+from ramet.plots.scales import Floats, Scale, elsewhere, moving, scale_of_scores, shade
 from ramet.plots.story import score_of
 
 # The part of an option's place that lines spread over.
@@ -34,6 +34,10 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     """Draw each member as a line through its hyperparameters to its score, those of its last turn.
 
     In grey is what it began with. The best line is on top.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     sign = sign_of(result.opening)
@@ -58,12 +62,12 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     low, high = _limits(score, reached)
     columns.append(_heights(score, reached, low, high))
     _axis(axes, score, len(scales) - 1, low, high)
-    parts = np.clip(shaded(score, reached, sign)[0](reached), 0.0, 1.0)
+    parts = np.clip(shade(score, reached, sign)[0](reached), 0.0, 1.0)
     shades = drawing.shades(best=sign)
     _lines(axes, np.array(begun).T, np.array(columns).T, shades(parts))
     _strip(axes, len(scales) - 1, columns[-1], parts, shades)
-    told = [value for turn in last for value in (*turn.hparams.values(), turn.score)]
-    _arrange(axes, scales, len(result.population) - len(last), elsewhere(told, "values"))
+    values = [value for turn in last for value in (*turn.hparams.values(), turn.score)]
+    _arrange(axes, scales, len(result.population) - len(last), elsewhere(values, "values"))
     return axes
 
 
@@ -134,7 +138,7 @@ def _lines(axes: Axes, begun: Floats, now: Floats, colours: Floats) -> None:
         now[-1],
         color="black",
         linewidth=2,
-        path_effects=drawing.outlined(4),
+        path_effects=drawing.outline(4),
         zorder=2.5,
     )
 

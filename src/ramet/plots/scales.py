@@ -62,7 +62,7 @@ class Scale:
     def text(self, place: float) -> str:
         """Return what is written at a place."""
         if not self.options:
-            return shown(place)
+            return format_number(place)
         nth = round(place)
         if abs(place - nth) > 1e-6 or not 0 <= nth < len(self.options):  # noqa: PLR2004 - rounding
             return ""
@@ -139,10 +139,10 @@ class Scale:
         return LogLocator(subs=(1.0,) if decades >= 2 else (1.0, 2.0, 5.0), numticks=most)  # noqa: PLR2004 - as many labels either way
 
 
-def shown(number: float) -> str:
+def format_number(number: float) -> str:
     """Return a number as it is read.
 
-    >>> shown(1 / 3), shown(1.7e308)
+    >>> format_number(1 / 3), format_number(1.7e308)
     ('0.333', '≥1e+100')
     """
     size, there = abs(number), drawable(number)
@@ -224,7 +224,7 @@ def usual(places: Floats, sign: int, far: float) -> tuple[float, float]:
     return (low, high) if low < high else (float(finite.min()), float(finite.max()))
 
 
-def shaded(scale: Scale, places: Floats, sign: int) -> tuple[Normalize, Extend]:
+def shade(scale: Scale, places: Floats, sign: int) -> tuple[Normalize, Extend]:
     """Return how scores are coloured, and at which end some are beyond the colours."""
     finite = places[np.isfinite(places)]
     if not len(finite):

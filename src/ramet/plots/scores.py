@@ -18,12 +18,11 @@ from ramet.plots.story import (
     behind_best,
     copies_from,
     curve,
-    ends_of,
     groups_of,
     score_of,
     stretches,
 )
-from ramet.plots.thinning import drawn_of, left_out
+from ramet.plots.thinning import remark_left_out, thin
 
 # Scores that are few enough for each to be a dot as well.
 DOTS = 600
@@ -40,8 +39,12 @@ MARGIN = 0.05
 def scores(result: Result, ax: Axes | None = None) -> Axes:
     """Draw the scores of all members as they were reported, and their copies.
 
-    A line is a member's; where it copied another's weights, a thin one leads from the score that it
-    gave up to the one that it took over. Behind the best is what led to the best weights.
+    Each member is a line. Where it copied another's weights, a thin line leads from the score that
+    it gave up to the one that it took over. The black line led to the best weights.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     axes = drawing.axes_for(ax)
@@ -59,7 +62,7 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     reported = result.lineage().turns.each_score()
     beyond = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
-    remarks = [*beyond, *elsewhere(reported, "scores"), *left_out(result)]
+    remarks = [*beyond, *elsewhere(reported, "scores"), *remark_left_out(result)]
     drawing.legend(axes, [*handles, *remarks])
     return axes
 
@@ -73,12 +76,11 @@ def _summary(result: Result) -> str:
 
 def _paths(result: Result) -> dict[int, list[list[Point]]]:
     """Return lines of scores by their members' group."""
-    lineage = drawn_of(result)
-    ends = lineage.ends
+    lineage = thin(result)
     paths: defaultdict[int, list[list[Point]]] = defaultdict(list)
     for turns in stretches(lineage):
         group = result.opening.births[turns[0].member].group
-        paths[group].append(curve(turns, lineage, ends))
+        paths[group].append(curve(turns, lineage))
     return paths
 
 
@@ -102,9 +104,9 @@ def members(axes: Axes, result: Result, paths: dict[int, list[list[Point]]]) -> 
 
 
 def _copies(axes: Axes, result: Result) -> list[Artist]:
-    lineage, ends = result.lineage(), ends_of(result)
+    lineage = result.lineage()
     drops = [
-        [(ends[last.key], score_of(last)), (copy.trained, score_of(taken))]
+        [(last.trained, score_of(last)), (copy.trained, score_of(taken))]
         for copy, last, taken in copies_from(lineage, COPIES)
     ]
     if not drops:
@@ -119,8 +121,8 @@ def _best(axes: Axes, result: Result) -> list[Artist]:
     behind = behind_best(result)
     if not behind:
         return []
-    lineage, ends = result.lineage(), ends_of(result)
-    return best(axes, [point for turn in behind for point in curve([turn], lineage, ends)])
+    lineage = result.lineage()
+    return best(axes, [point for turn in behind for point in curve([turn], lineage)])
 
 
 def best(axes: Axes, path: list[Point]) -> list[Artist]:
@@ -129,7 +131,7 @@ def best(axes: Axes, path: list[Point]) -> list[Artist]:
         *zip(*path, strict=True),
         color="black",
         linewidth=1.6,
-        path_effects=drawing.outlined(3.2),
+        path_effects=drawing.outline(3.2),
         zorder=3,
     )
     axes.plot(*path[-1], "*", color="black", markersize=11, markeredgecolor="white", zorder=4)
@@ -139,7 +141,7 @@ def best(axes: Axes, path: list[Point]) -> list[Artist]:
 def limit(
     axes: Axes, scale: Scale, shown: Floats, between: tuple[float, float], thing: str
 ) -> list[Artist]:
-    """Leave out what is so far beyond the usual that the rest could not be told apart."""
+    """Leave out values so far from the usual ones that the rest would look the same."""
     low, high = scale.flat(between)
     flat = scale.flat(shown[np.isfinite(shown)])
     room = high - low

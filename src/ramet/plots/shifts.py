@@ -1,50 +1,67 @@
-"""Who was at work when: turns as their workers saw them, read from a run's log."""
+"""Who was at work when: turns as their workers saw them, in columns because they can be many."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ramet.history import Result
+from ramet.history.account import Flags, Floats, Ints
 
-# A time in which nobody was at work is a pause if it is this part of all in which somebody was.
+# A gap in which no worker trains is a pause if it is this part of all the time in which one does.
 PAUSE = 0.1
-# Turns of one worker at a time that have a lane each; more are drawn as one.
+# Turns that a worker trains at a time and that still have a lane each; more are drawn as one bar.
 LANES = 4
-# The part of a worker's row that its turns have.
+# The part of a worker's row that its turns fill.
 HEIGHT = 0.8
-# Bars are joined to blocks of so many times what can be seen.
+# The longest block of joined bars, as a multiple of the shortest time that can be seen.
 BLOCK = 4
 
+# Several plots and sections of a report read the same stints.
+_read: "WeakKeyDictionary[Result, tuple[Stints, list[Pause]]]" = WeakKeyDictionary()
 
-# What several plots and a report's sections ask for.
-_read: "WeakKeyDictionary[Result, tuple[list[Stint], list[Pause]]]" = WeakKeyDictionary()
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stints:
+    """Attempts at turns, ordered by their start; an array for each field."""
 
-class Stint(NamedTuple):
-    """A turn as its worker saw it, in seconds since the first one began, pauses left out."""
+    # The workers' names, by the numbers in ``worker``.
+    names: list[str]
+    worker: Ints
+    # In seconds since the first one began, without the pauses.
+    start: Floats
+    stop: Floats
+    member: Ints
+    turn: Ints
+    failed: Flags
 
-    worker: str
-    start: float
-    stop: float
-    member: int
-    turn: int
-    failed: bool
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def select(self, which: Any) -> "Stints":
+        """Return some of the stints: a slice, places, or a mask."""
+        return Stints(
+            names=self.names,
+            worker=self.worker[which],
+            start=self.start[which],
+            stop=self.stop[which],
+            member=self.member[which],
+            turn=self.turn[which],
+            failed=self.failed[which],
+        )
 
 
 class Pause(NamedTuple):
-    """A time in which nobody was at work, by when it would have begun, and how long it was."""
+    """A gap in which no worker trained: where it is left out, and how long it was in seconds."""
 
     at: float
     length: float
 
 
 class Bar(NamedTuple):
-    """One turn, or all that a worker had under way at a time."""
+    """What is drawn as one rectangle: one turn, or several that cannot be seen apart."""
 
     start: float
     stop: float
@@ -55,142 +72,176 @@ class Bar(NamedTuple):
     text: str
 
 
-def stints_of(result: Result) -> tuple[list[Stint], list[Pause]]:
-    """Return all turns by their start, and the pauses between them."""
+def stints_of(result: Result) -> tuple[Stints, list[Pause]]:
+    """Return all stints of a run, and the pauses between them."""
     if result not in _read:
-        _read[result] = _without_pauses(_stints(result))
+        _read[result] = _remove_pauses(_read_stints(result))
     return _read[result]
 
 
-def _stints(result: Result) -> list[Stint]:
-    """Return all turns by their start, in seconds since the epoch."""
-    told = []
-    # A turn that was given up is told of by its last attempt, or by somebody else.
-    for worker, at, took, member, turn, failed in result.account.attempts:
-        if took is not None:
-            told.append(Stint(worker, at - took, at, member, turn, failed))
-    # By both, the start first: sorting is stable, and pairs to compare would take memory.
-    told.sort(key=attrgetter("stop"))
-    told.sort(key=attrgetter("start"))
-    return told
+def _read_stints(result: Result) -> Stints:
+    """Return all stints, in seconds since the epoch."""
+    attempts = result.account.attempts.columns()
+    start = attempts.at - attempts.took_s
+    # A turn that was given up is shown by its last attempt: no time is known of giving it up.
+    known = ~np.isnan(start)
+    stints = Stints(
+        names=attempts.workers,
+        worker=attempts.worker,
+        start=start,
+        stop=attempts.at,
+        member=attempts.member,
+        turn=attempts.turn,
+        failed=attempts.failed,
+    ).select(known)
+    return stints.select(np.lexsort((stints.stop, stints.start)))
 
 
-def spans(stints: Iterable[Stint]) -> Iterator[tuple[float, float]]:
-    """Yield the times in which any of some turns, by their start, was under way."""
-    last: tuple[float, float] | None = None
-    for stint in stints:
-        if last and stint.start <= last[1]:
-            last = (last[0], max(last[1], stint.stop))
-            continue
-        if last:
-            yield last
-        last = (stint.start, stint.stop)
-    if last:
-        yield last
+def spans(stints: Stints) -> tuple[Floats, Floats]:
+    """Return when each stretch of time starts and stops in which at least one turn trains."""
+    if not len(stints):
+        return stints.start, stints.stop
+    latest = np.maximum.accumulate(stints.stop)
+    first = _first_of_spans(stints, latest)
+    return stints.start[first], latest[np.append(first[1:], len(stints)) - 1]
 
 
-def by_worker(stints: Iterable[Stint]) -> dict[str, list[Stint]]:
-    """Return each worker's turns, in the order in which they came to the run."""
-    found: defaultdict[str, list[Stint]] = defaultdict(list)
-    for stint in stints:
-        found[stint.worker].append(stint)
-    return dict(found)
+def _first_of_spans(stints: Stints, latest: Floats) -> Ints:
+    return np.flatnonzero(np.append(True, stints.start[1:] > latest[:-1]))
 
 
-def idle_s(stints: Sequence[Stint]) -> tuple[float, float]:
+def by_worker(stints: Stints) -> dict[str, Stints]:
+    """Return each worker's stints, in the order in which the workers joined the run."""
+    numbers, first = np.unique(stints.worker, return_index=True)
+    return {
+        stints.names[number]: stints.select(stints.worker == number)
+        for number in numbers[np.argsort(first)].tolist()
+    }
+
+
+def idle_s(stints: Stints) -> tuple[float, float]:
     """Return how long a worker was idle from its first turn to its last, and how long that is."""
-    there = max(stint.stop for stint in stints) - stints[0].start
-    return there - sum(stop - start for start, stop in spans(stints)), there
+    there = float(stints.stop.max() - stints.start[0])
+    starts, stops = spans(stints)
+    return there - float((stops - starts).sum()), there
 
 
-def _without_pauses(stints: list[Stint]) -> tuple[list[Stint], list[Pause]]:
-    """Move stints to when they would have been; in place, because they are many."""
-    worth = PAUSE * sum(stop - start for start, stop in spans(stints))
-    shift = stints[0].start if stints else 0.0
-    # From when on turns are moved, and by how much.
-    shifts, pauses = [(shift, shift)], []
-    for (_, before), (start, _) in pairwise(spans(stints)):
-        gap = start - before
-        if gap > worth:
-            shift += gap
-            pauses.append(Pause(start - shift, gap))
-            shifts.append((start, shift))
-    nth = 0
-    for place, stint in enumerate(stints):
-        while nth + 1 < len(shifts) and stint.start >= shifts[nth + 1][0]:
-            nth += 1
-        by = shifts[nth][1]
-        worker, start, stop, member, turn, failed = stint
-        stints[place] = Stint(worker, start - by, stop - by, member, turn, failed)
-    return stints, pauses
+def _remove_pauses(stints: Stints) -> tuple[Stints, list[Pause]]:
+    """Move stints to when they would have been without the pauses, which are returned as well."""
+    if not len(stints):
+        return stints, []
+    starts, stops = spans(stints)
+    gaps = starts[1:] - stops[:-1]
+    long = gaps > PAUSE * (stops - starts).sum()
+    ends = starts[1:][long]
+    # By how much stints are moved: before the first pause, between it and the second, and so on.
+    shifts = stints.start[0] + np.append(0.0, np.cumsum(gaps[long]))
+    shift = shifts[np.searchsorted(ends, stints.start, side="right")]
+    moved = {"start": stints.start - shift, "stop": stints.stop - shift}
+    rest = {name: getattr(stints, name) for name in ("names", "worker", "member", "turn", "failed")}
+    pauses = [
+        Pause(*it) for it in zip((ends - shifts[1:]).tolist(), gaps[long].tolist(), strict=True)
+    ]
+    return Stints(**rest, **moved), pauses
 
 
-def bars_of(stints: Sequence[Stint], row: int, slack: float) -> Iterator[Bar]:
-    """Return a worker's turns as bars in its row."""
+def bars_of(stints: Stints, row: int, *, slack: float, least: float) -> Iterator[Bar]:
+    """Yield a worker's turns as bars in its row.
+
+    Turns that overlap by more than ``slack`` seconds lie above each other. Bars are joined where
+    less than ``least`` seconds would have to be seen.
+    """
     lanes = _lanes(stints, slack)
     bottom = row - HEIGHT / 2
     if len(lanes) > LANES:
-        yield from _merged(stints, bottom)
+        yield from _join(*_merge(stints), bottom, HEIGHT, least)
         return
     height = HEIGHT / len(lanes)
-    for nth, lane in enumerate(lanes):
-        for its in lane:
-            place = its.start, its.stop, bottom + nth * height, height
-            yield Bar(*place, its.turn, its.failed, f"{its.member}")
+    for nth, places in enumerate(lanes):
+        lane, single = stints.select(places), np.ones_like(places)
+        yield from _join(lane, single, bottom + nth * height, height, least)
 
 
-def _merged(stints: Sequence[Stint], bottom: float) -> Iterator[Bar]:
-    """Return the times in which a worker had turns under way, with how many there were."""
-    times = list(spans(stints))
-    starts = np.array([start for start, _ in times])
-    groups: defaultdict[int, list[Stint]] = defaultdict(list)
-    for stint in stints:
-        groups[int(np.searchsorted(starts, stint.start, side="right")) - 1].append(stint)
-    for (start, stop), its in zip(times, groups.values(), strict=True):
-        text = f"{len(its):,} turns" if len(its) > 1 else f"{its[0].member}"
-        turn, failed = max(stint.turn for stint in its), all(stint.failed for stint in its)
-        yield Bar(start, stop, bottom, HEIGHT, turn, failed, text)
-
-
-def seen(bars: Iterable[Bar], least: float) -> Iterator[Bar]:
-    """Join what is too short to be seen apart; no bar of what failed is joined to any other."""
-    # The first and the last of those that are joined, and when the longest of them stops.
-    first: Bar | None = None
-    last: Bar | None = None
-    stop = 0.0
-    for bar in bars:
-        if first and _too_short(first, stop, bar, least):
-            last, stop = bar, max(stop, bar.stop)
-            continue
-        if first and last:
-            yield _joined(first, last, stop)
-        first, last, stop = bar, bar, bar.stop
-    if first and last:
-        yield _joined(first, last, stop)
-
-
-def _joined(first: Bar, last: Bar, stop: float) -> Bar:
-    return first if first is last else first._replace(stop=stop, turn=last.turn, text="")
-
-
-def _too_short(first: Bar, stop: float, bar: Bar, least: float) -> bool:
-    return (
-        bar.bottom == first.bottom
-        and bar.failed == first.failed
-        and bar.start - stop < least
-        and stop - first.start < BLOCK * least
-        and bar.stop - bar.start < BLOCK * least
+def _merge(stints: Stints) -> tuple[Stints, Ints]:
+    """Return a stint for each time in which a worker trains any turn, and how many turns it is."""
+    starts, stops = spans(stints)
+    first = _first_of_spans(stints, np.maximum.accumulate(stints.stop))
+    merged = Stints(
+        names=stints.names,
+        worker=stints.worker[first],
+        start=starts,
+        stop=stops,
+        member=stints.member[first],
+        turn=np.maximum.reduceat(stints.turn, first),
+        failed=np.logical_and.reduceat(stints.failed, first),
     )
+    return merged, np.diff(np.append(first, len(stints)))
 
 
-def _lanes(stints: Sequence[Stint], slack: float) -> list[list[Stint]]:
-    """Part one worker's turns, by their start, such that those of a part overlap by less."""
-    lanes: list[list[Stint]] = []
-    for stint in stints:
-        for lane in lanes:
-            if stint.start > lane[-1].stop - slack:
-                lane.append(stint)
+def _join(lane: Stints, turns: Ints, bottom: float, height: float, least: float) -> Iterator[Bar]:
+    """Yield the bars of a lane, of which each stint is as many turns as ``turns`` says.
+
+    Stints that are too short to be seen apart are one bar.
+    """
+    for first, last in _blocks(lane, least):
+        yield Bar(
+            start=float(lane.start[first]),
+            stop=float(lane.stop[first : last + 1].max()),
+            bottom=bottom,
+            height=height,
+            turn=int(lane.turn[last]),
+            failed=bool(lane.failed[first]),
+            text=_text(lane, turns, first) if first == last else "",
+        )
+
+
+def _text(lane: Stints, turns: Ints, place: int) -> str:
+    count = turns[place]
+    return f"{count:,} turns" if count > 1 else f"{lane.member[place]}"
+
+
+def _blocks(lane: Stints, least: float) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last place of stints to be drawn as one bar.
+
+    A block has stints that all failed, or none of them.
+    """
+    most = BLOCK * least
+    columns = lane.start.tolist(), lane.stop.tolist(), lane.failed.tolist()
+    first, began, latest, failed_first = 0, -np.inf, -np.inf, False
+    for place, (start, stop, failed) in enumerate(zip(*columns, strict=True)):
+        if (
+            start - latest < least
+            and latest - began < most
+            and stop - start < most
+            and failed == failed_first
+        ):
+            latest = max(latest, stop)
+            continue
+        if place:
+            yield first, place - 1
+        first, began, latest, failed_first = place, start, stop, failed
+    if len(lane):
+        yield first, len(lane) - 1
+
+
+def _lanes(stints: Stints, slack: float) -> list[Ints]:
+    """Return the places of one worker's stints, in lanes in which they overlap by at most a slack.
+
+    Of more lanes than are drawn, only some are found.
+    """
+    if (stints.start[1:] > stints.stop[:-1] - slack).all():
+        return [np.arange(len(stints))]
+    lanes: list[list[int]] = []
+    stops: list[float] = []
+    for place, (start, stop) in enumerate(
+        zip(stints.start.tolist(), stints.stop.tolist(), strict=True)
+    ):
+        nth = next((n for n, before in enumerate(stops) if start > before - slack), len(stops))
+        if nth == len(stops):
+            if nth > LANES:
                 break
-        else:
-            lanes.append([stint])
-    return lanes
+            lanes.append([])
+            stops.append(stop)
+        lanes[nth].append(place)
+        stops[nth] = stop
+    return [np.array(places) for places in lanes]

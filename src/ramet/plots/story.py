@@ -1,17 +1,24 @@
-"""What plots read from a run: stretches of turns, what is behind the best, and scores as shown."""
+"""What plots read from a run: stretches of turns, turns behind the best, and scores."""
 
 import sys
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 from ramet.history import CopyRecord, Lineage, Result, Trained
-from ramet.history.turns import Key
+from ramet.history.turns import FRESH, Turns
 from ramet.plots.scales import drawable
 
 # What FIRE's members without a sub-population are called.
 EVALUATORS = "evaluators"
 
 Point = tuple[float, float]
+# Where along an axis of steps a turn ends.
+End = Callable[[Trained], int]
+
+# Several plots and sections of a report read the same turns. Each lineage is of one result.
+_behind: "WeakKeyDictionary[Lineage, list[Trained]]" = WeakKeyDictionary()
+_turns: "WeakKeyDictionary[Lineage, list[Trained]]" = WeakKeyDictionary()
 
 
 def score_of(turn: Trained) -> float:
@@ -21,43 +28,57 @@ def score_of(turn: Trained) -> float:
 
 def behind_best(result: Result, lineage: Lineage | None = None) -> list[Trained]:
     """Return the turns behind the best weights, if there are any: all, or those in a lineage."""
-    best = result.population.best
-    return (lineage or result.lineage()).behind(best.checkpoint) if best else []
+    best, source = result.population.best, lineage or result.lineage()
+    if source not in _behind:
+        _behind[source] = source.behind(best.checkpoint) if best else []
+    return _behind[source]
+
+
+def turns_of(lineage: Lineage) -> list[Trained]:
+    """Return the turns of a lineage that is short enough to be drawn."""
+    if lineage not in _turns:
+        _turns[lineage] = list(lineage.turns.values())
+    return _turns[lineage]
 
 
 def stretches(lineage: Lineage) -> list[list[Trained]]:
-    """Return each member's turns, parted where it went on with another's weights."""
-    open_: dict[int, list[Trained]] = {}
+    """Return each member's turns, split where it continued with another's weights."""
+    turns = turns_of(lineage)
+    return [[turns[place] for place in places] for places in stretch_places(lineage.turns)]
+
+
+def stretch_places(turns: Turns) -> list[list[int]]:
+    """Return the places of each member's turns, split where it continued with another's weights."""
+    current: dict[int, list[int]] = {}
     found = []
-    for turn in lineage.turns.values():
-        before = open_.get(turn.member)
-        if before and turn.origin == before[-1].checkpoint:
-            before.append(turn)
+    for place, (member, origin) in enumerate(zip(turns.members, turns.origins, strict=True)):
+        if origin != FRESH and member in current and current[member][-1] == origin:
+            current[member].append(place)
         else:
-            open_[turn.member] = [turn]
-            found.append(open_[turn.member])
+            current[member] = [place]
+            found.append(current[member])
     return found
 
 
-def ends_of(result: Result) -> Mapping[Key, int]:
-    """Return how many steps of its budget its member had used when each turn ended.
+def end_of(turn: Trained) -> int:
+    """Return how many steps of its budget its member had used when a turn ended.
 
     Where members wait for each other these are the steps behind its weights as well.
     """
-    return result.lineage().ends
+    return turn.trained
 
 
-def curve(turns: Sequence[Trained], lineage: Lineage, ends: Mapping[Key, int]) -> list[Point]:
+def curve(turns: Sequence[Trained], lineage: Lineage, end: End = end_of) -> list[Point]:
     """Return the scores of a stretch, from the one that its weights came with.
 
-    They stand at the steps behind the weights, so moved that each turn ends as ``ends`` says.
+    They stand at the steps behind the weights, moved so that each turn ends where ``end`` says.
     """
     points = []
     if (origin := turns[0].origin) is not None:
         before = lineage.turns[origin.member, origin.turn]
-        points.append((start_of(turns[0], ends), score_of(before)))
+        points.append((start_of(turns[0], end), score_of(before)))
     for turn in turns:
-        shift = ends[turn.key] - turn.stop
+        shift = end(turn) - turn.stop
         points += [
             (float(step + shift), float("nan") if score is None else drawable(score))
             for step, score in turn.points
@@ -65,15 +86,15 @@ def curve(turns: Sequence[Trained], lineage: Lineage, ends: Mapping[Key, int]) -
     return points
 
 
-def start_of(turn: Trained, ends: Mapping[Key, int]) -> float:
-    """Return where a turn starts that ends so."""
-    return float(ends[turn.key] - (turn.stop - turn.start))
+def start_of(turn: Trained, end: End = end_of) -> float:
+    """Return where a turn starts."""
+    return float(end(turn) - (turn.stop - turn.start))
 
 
 def copies_from(
     lineage: Lineage, most: int = sys.maxsize
 ) -> list[tuple[CopyRecord, Trained, Trained]]:
-    """Return copies of weights, each with the turns whose weights were given up and taken.
+    """Return copies of weights, each with the turn that was given up and the one that was taken.
 
     Of many, these are some, evenly spaced.
     """

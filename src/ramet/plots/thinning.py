@@ -18,7 +18,7 @@ LEAST = 8
 _drawn: "WeakKeyDictionary[Lineage, Lineage]" = WeakKeyDictionary()
 
 
-def drawn_of(result: Result) -> Lineage:
+def thin(result: Result) -> Lineage:
     """Return a run's lineage as it is drawn: that of some of its turns, if there are too many.
 
     Of each member these are evenly spaced, and each spans those that are left out. What members
@@ -29,7 +29,7 @@ def drawn_of(result: Result) -> Lineage:
         return lineage
     if lineage not in _drawn:
         best = result.population.best
-        kept = dict(_spaced(lineage))
+        kept = dict(_space_out(lineage))
         last = [lineage.weights(member) for member in range(len(lineage.opening.births))]
         ends = [*last, best.checkpoint if best else None]
         keys = {*kept.values(), *((it.member, it.turn) for it in ends if it is not None)}
@@ -37,15 +37,15 @@ def drawn_of(result: Result) -> Lineage:
     return _drawn[lineage]
 
 
-def left_out(result: Result) -> list[Artist]:
+def remark_left_out(result: Result) -> list[Artist]:
     """Return what a legend says if some turns are left out."""
-    every, drawn = len(result.lineage().turns), len(drawn_of(result).turns)
+    every, drawn = len(result.lineage().turns), len(thin(result).turns)
     if every == drawn:
         return []
     return [drawing.remark(f"{drawn:,} of {wording.count(every, 'turn')} are drawn")]
 
 
-def _spaced(lineage: Lineage) -> Iterator[tuple[Key, Key]]:
+def _space_out(lineage: Lineage) -> Iterator[tuple[Key, Key]]:
     """Yield turns by their member and the part of the run in which they ended, the last last."""
     parts = max(LEAST, MOST // len(lineage.opening.births))
     turns = lineage.turns

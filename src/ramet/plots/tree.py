@@ -16,17 +16,17 @@ from ramet.history.frames import sign_of
 from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, count_descendants, tree_of
-from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shaded
-from ramet.plots.story import behind_best, score_of
-from ramet.plots.thinning import drawn_of, left_out
+from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shade
+from ramet.plots.story import behind_best, score_of, turns_of
+from ramet.plots.thinning import remark_left_out, thin
 
-# What tree colours by unless it is told a hyperparameter.
+# The tree is coloured by this unless a hyperparameter is named.
 SCORE = "score"
 # Inches.
 SIZE = (9.0, 6.0)
-# Turns that are few enough for each to be a dot as well.
+# With at most this many turns, each has a dot as well.
 DOTS = 1_200
-# Founders that there is room to name.
+# With at most this many first weights, each is named.
 NAMED = 24
 
 Branches = Mapping[Key, Branch]
@@ -43,10 +43,15 @@ class Shading(NamedTuple):
 
 
 def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
-    """Draw where all weights come from: each turn leads to the right, copies are branches.
+    """Draw where all weights come from: each turn is a line to the right, copies are branches.
 
-    What lives on in some member is strong, what died out is faint. The colour is the score that a
-    turn ended with, or the value of the hyperparameter that ``color`` names.
+    Lines are strong if some member still has weights that go back to them, and faint if not. The
+    colour is the score that a turn ended with, or the value of a hyperparameter.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        color: "score", or the name of a hyperparameter.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     if color != SCORE:
@@ -56,7 +61,7 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     drawing.entitle(axes, result, "whose weights live on")
     if not result.lineage().turns:
         return drawing.say(axes, "no turn has ended yet")
-    lineage = drawn_of(result)
+    lineage = thin(result)
     standing = count_descendants(lineage)
     grown = tree_of(lineage, standing)
     shading = _shading(result, color)
@@ -67,21 +72,19 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     axes.margins(x=0.02)
     drawn = ScalarMappable(shading.norm, shading.shades)
     shading.scale.explain(axes, drawn, shading.extend)
-    coloured = [
-        turn.score if color == SCORE else turn.hparams[color] for turn in lineage.turns.values()
-    ]
-    remarks = [*elsewhere(coloured, "values"), *left_out(result)]
+    coloured = [turn.score if color == SCORE else turn.hparams[color] for turn in turns_of(lineage)]
+    remarks = [*elsewhere(coloured, "values"), *remark_left_out(result)]
     drawing.legend(axes, [*_strengths(shading), *handles, *remarks])
     return axes
 
 
 def _shading(result: Result, color: str) -> Shading:
-    turns, sign = list(drawn_of(result).turns.values()), sign_of(result.opening)
+    turns, sign = turns_of(thin(result)), sign_of(result.opening)
     extend: Extend = "neither"
     if color == SCORE:
         places = np.array([score_of(turn) for turn in turns])
         scale = scale_of_scores(places, sign)
-        norm, extend = shaded(scale, places, sign)
+        norm, extend = shade(scale, places, sign)
         shades = drawing.shades(best=sign)
     else:
         scale = scale_of(result, color)
@@ -97,8 +100,9 @@ def _turns(
     # Points that each member's branch has.
     members = len(lineage.opening.births)
     room = axes.get_window_extent().height / drawing.figure_of(axes).dpi * drawing.POINTS / members
-    lives = [turn for key, turn in lineage.turns.items() if key in standing]
-    died = [turn for key, turn in lineage.turns.items() if key not in standing]
+    turns = turns_of(lineage)
+    lives = [turn for turn in turns if turn.key in standing]
+    died = [turn for turn in turns if turn.key not in standing]
     _draw(axes, died, grown, shading, alpha=0.35, width=_within(0.3 * room, 0.3, 1.2))
     _draw(axes, lives, grown, shading, alpha=1.0, width=_within(0.5 * room, 0.7, 2.4))
 
@@ -131,7 +135,7 @@ def _within(value: float, low: float, high: float) -> float:
 
 
 def _best(axes: Axes, behind: Sequence[Trained], grown: Branches, shading: Shading) -> list[Artist]:
-    """Set off what is behind the best weights, whose colours stay to be seen."""
+    """Outline the turns behind the best weights, and keep their colours visible."""
     if not behind:
         return []
     through = _through(behind, grown)
@@ -155,9 +159,11 @@ def _through(behind: Sequence[Trained], grown: Branches) -> Branches:
 
 
 def _name_founders(axes: Axes, lineage: Lineage, grown: Branches) -> None:
-    """Write at the left whose first weights those are, where there is room."""
+    """Name the members that the first weights belong to, at the left, if there is room."""
     roots = [
-        (grown[key].path[0][1], key[0]) for key, turn in lineage.turns.items() if not turn.origin
+        (grown[turn.key].path[0][1], turn.member)
+        for turn in turns_of(lineage)
+        if turn.origin is None
     ]
     if len(roots) <= NAMED:
         axes.set_yticks([height for height, _ in roots], [f"{member}" for _, member in roots])

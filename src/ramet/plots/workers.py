@@ -1,4 +1,4 @@
-"""Who trained what when, and how much of the time workers were idle."""
+"""What each worker trained when, and how much of the time it was idle."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +20,10 @@ from ramet.plots.shifts import (
     HEIGHT,
     Bar,
     Pause,
-    Stint,
+    Stints,
     bars_of,
     by_worker,
     idle_s,
-    seen,
     stints_of,
 )
 
@@ -54,25 +53,29 @@ UNITS = (
 def workers(result: Result, ax: Axes | None = None) -> Axes:
     """Draw who trained what when: a row for each worker, a bar for each turn, with its member.
 
-    What is pale is idle: time between a worker's first turn and its last that no turn had. Turns
-    that a worker had at the same time lie above each other, or are one bar where they are many.
+    Idle time is pale: time between a worker's first turn and its last in which it trained nothing.
+    Turns that a worker trained at the same time lie above each other; many of them are one bar.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
     stints, pauses = stints_of(result)
     rows = by_worker(stints)
     height = float(np.clip(1.9 + 0.34 * len(rows), 2.6, 9.0))
     axes = drawing.axes_for(ax, size=(9.0, height))
-    if not stints:
+    if not len(stints):
         drawing.entitle(axes, result, "workers")
         return drawing.say(axes, "no turn has ended yet")
-    end = max(stint.stop for stint in stints)
+    end = float(stints.stop.max())
     bars = [
         bar
         for row, its in enumerate(rows.values())
-        for bar in seen(bars_of(its, row, max(SEEN * end, CLOCKS_S)), SEEN * end)
+        for bar in bars_of(its, row, slack=max(SEEN * end, CLOCKS_S), least=SEEN * end)
     ]
     for row, its in enumerate(rows.values()):
-        there = its[0].start, max(stint.stop for stint in its)
+        there = float(its.start[0]), float(its.stop.max())
         axes.barh(row, there[1] - there[0], HEIGHT, there[0], color="0.92", linewidth=0, zorder=1)
     _draw(axes, bars, end)
     _pauses(axes, pauses)
@@ -139,7 +142,7 @@ def _corners(bar: Bar) -> list[tuple[float, float]]:
 
 
 def _pauses(axes: Axes, pauses: Sequence[Pause]) -> None:
-    """Draw where time was left out in which nobody was at work."""
+    """Mark where a pause, in which no worker trained, is left out."""
     for pause in pauses:
         axes.axvline(pause.at, color="0.3", linestyle=":", linewidth=1, zorder=4)
         length, unit = _unit(pause.length)
@@ -154,7 +157,7 @@ def _pauses(axes: Axes, pauses: Sequence[Pause]) -> None:
         )
 
 
-def _name(axes: Axes, rows: dict[str, list[Stint]]) -> None:
+def _name(axes: Axes, rows: dict[str, Stints]) -> None:
     """Write at the left who each row is, and how much of its time it was idle."""
     every = -(-len(rows) // NAMED)
     named = list(enumerate(rows.items()))[::every]
@@ -175,7 +178,7 @@ def _time(axes: Axes, end: float) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at / length:g}"))
 
 
-def _sum_up(axes: Axes, result: Result, rows: dict[str, list[Stint]]) -> None:
+def _sum_up(axes: Axes, result: Result, rows: dict[str, Stints]) -> None:
     idle, there = np.sum([idle_s(its) for its in rows.values()], axis=0)
     who, turns = wording.count(len(rows), "worker"), sum(map(len, rows.values()))
     share = idle / there if there else 0.0

@@ -1,4 +1,4 @@
-"""Report: a run as one page to open, print and send, which needs no network."""
+"""Report: a run as one HTML page to open, print and send, which needs no network."""
 
 from os import PathLike
 
@@ -12,6 +12,10 @@ __all__ = ["page", "write"]
 def write(result: Result, path: str | PathLike[str]) -> int:
     """Write a report of a run, and return its size in bytes.
 
-    A file that was there is replaced once the new one is whole.
+    A file that already exists is replaced once the new one is complete.
+
+    Args:
+        result: The run, whether it is over or still going on.
+        path: The HTML file to write.
     """
     return files.write(path, page(result).encode(errors="replace"))

@@ -1,11 +1,11 @@
-"""The answer: the best score, whose it is, and whether it holds for fresh networks."""
+"""The answer: the best score, the member that reached it, and how well it replays."""
 
 from collections.abc import Iterator
 
 from ramet import wording
 from ramet.history import Replayed, Snapshot
 from ramet.history.doubts import find_doubts
-from ramet.report.html import Column, Content, Markup, code, facts, joined, note, table, tag
+from ramet.report.html import Column, Content, Markup, code, facts, join, note, table, tag
 from ramet.report.subject import Subject
 from ramet.schedule.pieces import same_pieces
 
@@ -18,27 +18,27 @@ def answer(subject: Subject) -> Markup:
     doubts = [
         note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
     ]
-    parts = [_figures(subject, best), *doubts, _weights(subject, best), *_replayed(subject, best)]
-    return joined(parts)
+    parts = [_figures(subject, best), *doubts, _weights(subject, best), *_replays(subject, best)]
+    return join(parts)
 
 
 def why_none(subject: Subject) -> str:
-    """Say why a run has no best, and so no schedule."""
+    """Say why a run has no best score, and so no schedule."""
     population = subject.population
     failed = wording.count(population.failures, "attempt")
     if population.turns:
         ended = wording.count(population.turns, "turn")
-        return f"{ended} ended, none of them with a finite score: there is no best, no schedule."
+        return f"{ended} ended, none of them with a finite score: there is no best and no schedule."
     if population.failures:
         return f"No turn has ended, and {failed} failed: there is no best, and no schedule."
     return (
-        "No turn has ended yet: there is no best, and no schedule. A report that is written later "
-        "has what is missing here."
+        "No turn has ended yet: there is no best, and no schedule. Write the report again later to "
+        "see them."
     )
 
 
 def _figures(subject: Subject, best: Snapshot) -> Markup:
-    """Return what a reader came for, large."""
+    """Return the main figures, in large type."""
     final = subject.final
     figures = [
         (f"best score, {subject.better}", wording.number(best.score)),
@@ -61,7 +61,7 @@ def _weights(subject: Subject, best: Snapshot) -> Markup:
     values = ", ".join(f"{name}={wording.value(it)}" for name, it in best.hparams.items())
     said = facts(
         [
-            ("Its checkpoint", joined([tag("code", key), f", {kept}"])),
+            ("Its checkpoint", join([tag("code", key), f", {kept}"])),
             ("Trained last with", values),
             *_end(subject, best),
         ]
@@ -74,29 +74,29 @@ def _weights(subject: Subject, best: Snapshot) -> Markup:
             f"result = {subject.opened}\n"
             "state = result.best.load()  # weights and all, as the training code saved it\n"
         )
-    return joined([said, code(loaded, label="How to load the best weights")])
+    return join([said, code(loaded, label="How to load the best weights")])
 
 
 def _end(subject: Subject, best: Snapshot) -> Iterator[tuple[str, Content]]:
-    """Yield which member is the best as they stand, where that is not the best ever."""
+    """Yield the best member at the end, if that is not the best of the whole run."""
     final = subject.final
     if final is None or final.checkpoint == best.checkpoint:
         return
     said = (
-        f"member {final.member}, at step {final.step:,}. The best that there ever was is often the "
-        f"luckiest measurement, where scores are noisy: "
+        f"member {final.member}, at step {final.step:,}. Where scores are noisy, the best of the "
+        f"whole run is often a lucky measurement. To load this one instead: "
     )
-    yield "Best at the end", joined([said, tag("code", "result.final.load()")])
+    yield "Best at the end", join([said, tag("code", "result.final.load()")])
 
 
-def _replayed(subject: Subject, best: Snapshot) -> Iterator[Markup]:
+def _replays(subject: Subject, best: Snapshot) -> Iterator[Markup]:
     if not subject.replays:
-        tells = subject.file and subject.command("replay", "train.py", "--seeds", "5")
+        command = subject.file and subject.command("replay", "train.py", "--seeds", "5")
         yield note(
-            "Not replayed yet: whether it is the schedule that is good, or one lucky network, is "
-            "what ",
-            tag("code", tells or "ramet.replay(train, result.schedule())"),
-            " tells.",
+            "Not replayed yet. To find out whether the schedule is good or one network was lucky, "
+            "train fresh networks with it: ",
+            tag("code", command or "ramet.replay(train, result.schedule())"),
+            ".",
         )
         return
     columns = [Column("trained again", left=True), Column("seeds"), Column("mean ± sd")]
@@ -107,16 +107,16 @@ def _replayed(subject: Subject, best: Snapshot) -> Iterator[Markup]:
 
 
 def _kind(subject: Subject, replayed: Replayed) -> Content:
-    """Return what a replay is of."""
+    """Return what was replayed."""
     schedule, pieces = subject.schedule, replayed.schedule.pieces
     if schedule is not None and same_pieces(pieces, schedule.pieces):
         exact = replayed.result.opening.strategy.get("legs")
-        kind = "this schedule, by the very same draws" if exact else "this schedule"
+        kind = "this schedule, with the same random draws" if exact else "this schedule"
     elif schedule is not None and same_pieces(pieces, schedule.last_values().pieces):
         kind = "its last values, as constants"
     else:
         kind = "another schedule"
-    return joined([kind, " (", tag("code", replayed.result.opening.name), ")"])
+    return join([kind, " (", tag("code", replayed.result.opening.name), ")"])
 
 
 def _scores(replayed: Replayed) -> list[Content]:

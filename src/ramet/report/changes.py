@@ -6,38 +6,38 @@ from itertools import groupby
 
 from ramet import wording
 from ramet.history.records import Effect
-from ramet.report.html import Column, Content, Markup, joined, note, table, tag
+from ramet.report.html import Column, Content, Markup, join, note, table, tag
 from ramet.report.subject import Subject
 
-# Single changes that are shown, of those that did most.
-MOST = 5
+# Single changes that each table shows.
+ROWS = 5
 
 
 def section(subject: Subject) -> Markup:
-    """Return what changes of each hyperparameter did to the score in the turn that followed."""
+    """Return how changing each hyperparameter affected the score of the next turn."""
     if not subject.effects:
-        return tag("p", "No turn was trained with values that had been changed.", class_="missing")
+        return tag("p", "No turn was trained with changed values.", class_="missing")
     if len(subject.population) == 1:
-        told = "With one member there are no others that its changes could be held against."
-        return tag("p", told, class_="missing")
+        why = "There is only one member, so its changes cannot be compared with others' turns."
+        return tag("p", why, class_="missing")
     compared = [effect for effect in subject.effects if effect.ahead is not None]
-    parts: list[Content] = [_told(subject), _payoffs(subject)]
+    parts: list[Content] = [_explain(subject), _payoffs(subject)]
     if compared:
         turns = [list(its) for _, its in groupby(compared, key=lambda it: (it.member, it.turn))]
-        best = heapq.nlargest(MOST, [its for its in turns if _ahead(its) > 0], key=_ahead)
-        worst = heapq.nsmallest(MOST, [its for its in turns if _ahead(its) < 0], key=_ahead)
+        best = heapq.nlargest(ROWS, [its for its in turns if _ahead(its) > 0], key=_ahead)
+        worst = heapq.nsmallest(ROWS, [its for its in turns if _ahead(its) < 0], key=_ahead)
         parts += [tag("h3", "The most helpful changes"), _single(subject, best)]
         parts += [tag("h3", "The most harmful changes"), _single(subject, worst)]
-    return joined(parts)
+    return join(parts)
 
 
-def _told(subject: Subject) -> Markup:
+def _explain(subject: Subject) -> Markup:
     rise = "rose" if subject.sign > 0 else "fell"
     return note(
-        f"A change's gain is by how much the score {rise}, which is for the better, in the turn "
-        "that followed it; ahead is by how much more than in the others' turns of the same number, "
-        "at the median. A change paid off if it was ahead. Where several values changed at once, "
-        "each is told the whole."
+        f"Gain is how much the score {rise}, and so improved, in the turn after a change. Ahead is "
+        "the gain minus the median gain of the other members in their turns of the same number. A "
+        "change paid off if it was ahead. If several values changed at once, each of them is "
+        "credited with the whole gain."
     )
 
 
@@ -48,7 +48,7 @@ def _payoffs(subject: Subject) -> Markup:
             tag("code", payoff.name),
             f"{payoff.changes:,}",
             "-" if payoff.paid_off is None else f"{payoff.paid_off:.0%}",
-            _signed(payoff.ahead),
+            _format_gain(payoff.ahead),
         ]
         for payoff in subject.payoffs
     ]
@@ -56,15 +56,15 @@ def _payoffs(subject: Subject) -> Markup:
 
 
 def _single(subject: Subject, turns: Iterable[list[Effect]]) -> Markup:
-    """Return what was changed for turns, a row each."""
+    """Return a table of turns, each with the changes before it."""
     columns = [Column("change", left=True), Column("member"), Column("steps")]
     rows: list[list[Content]] = [
         [
-            joined(tag("div", _change(effect)) for effect in effects),
+            join(tag("div", _change(effect)) for effect in effects),
             str(effects[0].member),
             _steps(subject, effects[0]),
-            _signed(effects[0].gain),
-            _signed(effects[0].ahead),
+            _format_gain(effects[0].gain),
+            _format_gain(effects[0].ahead),
         ]
         for effects in turns
     ]
@@ -77,7 +77,7 @@ def _ahead(effects: list[Effect]) -> float:
 
 def _change(effect: Effect) -> Markup:
     values = f" {wording.value(effect.before)} → {wording.value(effect.after)}"
-    return joined([tag("code", effect.name), values])
+    return join([tag("code", effect.name), values])
 
 
 def _steps(subject: Subject, effect: Effect) -> str:
@@ -85,5 +85,5 @@ def _steps(subject: Subject, effect: Effect) -> str:
     return f"{turn.start:,} to {turn.stop:,}"
 
 
-def _signed(gain: float | None) -> str:
+def _format_gain(gain: float | None) -> str:
     return "-" if gain is None else f"{gain:+.3g}"

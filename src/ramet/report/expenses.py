@@ -1,35 +1,37 @@
 """What the run cost: time, by worker, and disk."""
 
-from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from ramet import wording
-from ramet.history.account import Attempt
-from ramet.plots.shifts import Stint, by_worker, idle_s
+from ramet.history.account import Attempts
+from ramet.plots.shifts import Stints, by_worker, idle_s
 from ramet.report.figures import Figures
-from ramet.report.html import Column, Content, Markup, facts, joined, note, table, tag
+from ramet.report.html import Column, Content, Markup, facts, join, note, table, tag
 from ramet.report.subject import Subject, moment
 
-# Workers that a table has room for.
+# Rows of the table of workers.
 ROWS = 40
 
 
 def section(subject: Subject, figures: Figures) -> Markup:
-    """Return what was spent, and by whom."""
+    """Return the time and disk that the run took, and each worker's share of the time."""
     pairs: list[tuple[str, Content]] = [
-        ("From first event to last", _lasted(subject)),
+        ("From first event to last", _describe_length(subject)),
         (
             "Members trained",
-            f"{wording.duration(subject.result.account.attempts.trained_s)}, all together",
+            f"{wording.duration(subject.result.account.attempts.trained_s)} in total",
         ),
         ("Behind the best", _behind(subject)),
         ("Workers were idle", _idle(subject.stints)),
-        ("Checkpoints", _kept(subject)),
+        ("Checkpoints", _describe_checkpoints(subject)),
     ]
-    return joined([facts(pairs), *_workers(subject, figures)])
+    return join([facts(pairs), *_workers(subject, figures)])
 
 
-def _lasted(subject: Subject) -> str:
-    paused = f", {wording.duration(subject.paused_s)} of it without any worker"
+def _describe_length(subject: Subject) -> str:
+    paused = f", {wording.duration(subject.paused_s)} of it with no worker training"
     return (
         f"{wording.duration(subject.last - subject.began)}{paused if subject.paused_s else ''}, "
         f"to {moment(subject.last)}"
@@ -37,13 +39,13 @@ def _lasted(subject: Subject) -> str:
 
 
 def _behind(subject: Subject) -> str | None:
-    """Return how long the turns took that made the best weights."""
+    """Return how long the turns that led to the best weights took."""
     keys = {turn.key for turn in subject.behind}
     its = list(subject.result.account.attempts.find_durations(keys))
     return f"{wording.duration(sum(its))}, {wording.count(len(its), 'turn')}" if its else None
 
 
-def _kept(subject: Subject) -> str:
+def _describe_checkpoints(subject: Subject) -> str:
     sizes = subject.sizes
     where = "on disk" if subject.file else "in memory"
     return (
@@ -52,7 +54,7 @@ def _kept(subject: Subject) -> str:
     )
 
 
-def _idle(stints: Sequence[Stint]) -> str | None:
+def _idle(stints: Stints) -> str | None:
     times = [idle_s(its) for its in by_worker(stints).values()]
     there = sum(there for _, there in times)
     return f"{sum(idle for idle, _ in times) / there:.0%} of their time" if there else None
@@ -63,35 +65,37 @@ def _workers(subject: Subject, figures: Figures) -> list[Markup]:
     if not shifts:
         return [tag("p", "No worker has ended a turn yet.", class_="missing")]
     columns = [Column("worker", left=True), Column("turns"), Column("failed attempts")]
-    more = [Column("members trained"), Column("there"), Column("idle")]
+    more = [Column("members trained"), Column("present"), Column("idle")]
     shown = dict(list(shifts.items())[:ROWS])
-    spent = _spent(subject.result.account.attempts, shown)
+    spent = _add_up(subject.result.account.attempts)
     rows = [_row(worker, its, spent[worker]) for worker, its in shown.items()]
     rest = len(shifts) - ROWS
-    left_out = [note(f"And {wording.count(rest, 'worker')} that came later.")] if rest > 0 else []
+    left_out = [note(f"And {wording.count(rest, 'worker')} that joined later.")] if rest > 0 else []
     return [figures.workers(), table([*columns, *more], rows, "Workers"), *left_out]
 
 
-class Spent:
-    """What a worker's attempts came to."""
+class Spent(NamedTuple):
+    """A worker's attempts: how many ended and failed, and how long they took."""
 
-    def __init__(self) -> None:
-        self.ended = self.failed = 0
-        self.trained_s = 0.0
-
-
-def _spent(attempts: Iterable[Attempt], workers: Collection[str]) -> dict[str, Spent]:
-    """Return what the attempts of some workers came to."""
-    found = {worker: Spent() for worker in workers}
-    for attempt in attempts:
-        if (spent := found.get(attempt.worker)) is not None:
-            spent.ended += not attempt.failed
-            spent.failed += attempt.failed
-            spent.trained_s += attempt.took_s or 0.0
-    return found
+    ended: int
+    failed: int
+    trained_s: float
 
 
-def _row(worker: str, its: Sequence[Stint], spent: Spent) -> list[Content]:
+def _add_up(attempts: Attempts) -> dict[str, Spent]:
+    """Return each worker's attempts, added up."""
+    columns = attempts.columns()
+    ended = np.bincount(columns.worker, ~columns.failed)
+    failed = np.bincount(columns.worker, columns.failed)
+    trained_s = np.bincount(columns.worker, np.nan_to_num(columns.took_s))
+    sums = (its.tolist() for its in (ended, failed, trained_s))
+    return {
+        worker: Spent(int(ended), int(failed), trained_s)
+        for worker, ended, failed, trained_s in zip(columns.workers, *sums, strict=True)
+    }
+
+
+def _row(worker: str, its: Stints, spent: Spent) -> list[Content]:
     idle, there = idle_s(its)
     return [
         worker,

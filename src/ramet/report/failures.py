@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 from ramet import wording
 from ramet.events import AttemptFailed, CheckpointLost, LeftUnread, Logged, TurnLost
-from ramet.report.html import Column, Content, Markup, joined, note, table, tag
+from ramet.report.html import Column, Content, Markup, join, note, table, tag
 from ramet.report.subject import Subject
 
-# Rows that there is room for.
+# Rows of the table.
 ROWS = 200
 
 WHY = {
     "failed": "it failed too often",
     "straggler": "it kept a round waiting for too long",
-    "fatal": "the workers that trained it died in it, one after the other",
+    "fatal": "one worker after another died while training it",
 }
 
 
@@ -25,11 +25,11 @@ def section(subject: Subject) -> Markup:
     columns = [Column("after"), Column("member"), Column("turn"), Column("what", left=True)]
     rows = list(_rows(subject, wrong[:ROWS]))
     more = note(
-        f"And {len(wrong) - ROWS:,} more, which ",
+        f"And {len(wrong) - ROWS:,} more; all of them are in ",
         tag("code", "result.events"),
-        " has with the others.",
+        ".",
     )
-    return joined(
+    return join(
         [
             tag("p", _summary(wrong)),
             table([*columns, Column("worker", left=True)], rows, "Failures"),
@@ -67,23 +67,25 @@ def _rows(subject: Subject, wrong: list[Logged]) -> Iterator[list[Content]]:
                 what = f"Turn given up: {WHY.get(event.why, event.why)}."
             case CheckpointLost():
                 member = str(event.member)
-                what = joined(["Checkpoint ", tag("code", event.key), f" lost: {event.error}"])
+                what = join(["Checkpoint ", tag("code", event.key), f" lost: {event.error}"])
             case LeftUnread():
-                what = joined(["Some loop read no ", tag("code", event.name), " in a whole turn."])
+                what = join(
+                    ["A training loop did not read ", tag("code", event.name), " in a whole turn."]
+                )
             case _:
                 continue
         yield [after, member, turn, what, logged.worker]
 
 
 def _attempt(event: AttemptFailed, shown: set[str]) -> Content:
-    """Return what an attempt raised, with a traceback that was not shown above."""
+    """Return what an attempt raised, with its traceback unless that was shown above."""
     if event.traceback in shown:
-        return joined([_attempted(event), " (the same as above)"])
+        return join([_describe_attempt(event), " (the same as above)"])
     shown.add(event.traceback)
     trace = tag("pre", event.traceback, tabindex="0", aria_label="Traceback")
-    return tag("details", tag("summary", _attempted(event)), trace)
+    return tag("details", tag("summary", _describe_attempt(event)), trace)
 
 
-def _attempted(event: AttemptFailed) -> Markup:
-    where = joined([", at ", tag("code", event.where)]) if event.where else None
-    return joined(["Attempt failed: ", event.error, where])
+def _describe_attempt(event: AttemptFailed) -> Markup:
+    where = join([", at ", tag("code", event.where)]) if event.where else None
+    return join(["Attempt failed: ", event.error, where])

@@ -1,11 +1,11 @@
-"""What ran: in a line at the top, and in full."""
+"""What ran: the line at the top, and all settings."""
 
 from collections.abc import Callable
 from typing import Any
 
 from ramet import wording
 from ramet.report.html import Column, Content, Markup, code, facts, note, table, tag
-from ramet.report.subject import Subject, moment, told
+from ramet.report.subject import Subject, describe, moment
 
 
 def heading(subject: Subject) -> Markup:
@@ -26,7 +26,7 @@ def heading(subject: Subject) -> Markup:
 
 
 def what_ran(subject: Subject) -> Markup:
-    """Return the settings of the run, and what its hyperparameters may be."""
+    """Return the settings of the run, and the domains of its hyperparameters."""
     opening, population = subject.opening, subject.population
     pairs: list[tuple[str, Content]] = [
         ("Members", f"{len(population):,}{_groups(subject)}"),
@@ -41,7 +41,7 @@ def what_ran(subject: Subject) -> Markup:
     return tag(
         "div",
         facts(pairs),
-        code(told(opening.strategy), label="Strategy"),
+        code(describe(opening.strategy), label="Strategy"),
         _space(opening.space),
         *_where(opening.space),
     )
@@ -61,7 +61,7 @@ def _state(subject: Subject) -> tuple[str, str]:
         case "stopped":
             return "stopped", f", {part}; the call that began it goes on with it"
         case _:
-            return "not over", f", {part}, and nobody is at work on it"
+            return "not over", f", {part}, and no worker is training"
 
 
 def _groups(subject: Subject) -> str:
@@ -88,7 +88,7 @@ def _record(subject: Subject) -> Content:
 
 
 def _space(space: dict[str, Any]) -> Markup:
-    """Return what each hyperparameter may be, and what else there is to say of some."""
+    """Return each hyperparameter's domain, where it starts and how it is explored."""
     domains = {name: space["domains"][name] for name in space["names"]}
     more = [key for key in _MORE if any(domain.get(key) is not None for domain in domains.values())]
     columns = [Column("hyperparameter", left=True), Column("may be", left=True)]
@@ -101,11 +101,11 @@ def _space(space: dict[str, Any]) -> Markup:
 
 
 def _start(bounds: Any) -> Content:
-    return None if bounds is None else f"{told(bounds[0])} to {told(bounds[1])}"
+    return None if bounds is None else f"{describe(bounds[0])} to {describe(bounds[1])}"
 
 
 def _explore(rule: Any) -> Content:
-    return "as the strategy says" if rule is None else tag("code", told(rule))
+    return "as the strategy says" if rule is None else tag("code", describe(rule))
 
 
 _MORE: dict[str, tuple[str, Callable[[Any], Content]]] = {
@@ -117,23 +117,23 @@ _MORE: dict[str, tuple[str, Callable[[Any], Content]]] = {
 def _range(domain: dict[str, Any]) -> str:
     match domain:
         case {"type": "Constant", "value": value}:
-            return f"always {told(value)}"
+            return f"always {describe(value)}"
         case {"type": "Choice", "options": options}:
             ordered = ", in this order" if domain.get("ordered") else ""
-            return ", ".join(map(told, options)) + ordered
+            return ", ".join(map(describe, options)) + ordered
         case {"type": "Integer", "low": low, "high": high}:
             scale = ", on a log scale" if domain.get("log") else ""
-            return f"whole numbers from {told(low)} to {told(high)}{scale}"
+            return f"whole numbers from {describe(low)} to {describe(high)}{scale}"
         case {"type": "LogUniform", "low": low, "high": high}:
-            return f"{told(low)} to {told(high)}, on a log scale"
+            return f"{describe(low)} to {describe(high)}, on a log scale"
         case {"low": low, "high": high}:
-            return f"{told(low)} to {told(high)}"
+            return f"{describe(low)} to {describe(high)}"
         case _:
-            return told(domain)
+            return describe(domain)
 
 
 def _where(space: dict[str, Any]) -> list[Markup]:
-    predicates = [told(predicate) for _, predicate in space.get("where", [])]
+    predicates = [describe(predicate) for _, predicate in space.get("where", [])]
     if not predicates:
         return []
     return [note("Combinations are rejected by ", tag("code", ", ".join(predicates)), ".")]

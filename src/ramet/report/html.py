@@ -1,4 +1,4 @@
-"""HTML that is safe by the way it is made: whatever is not markup already is escaped."""
+"""HTML that is safe by construction: everything that is not markup already is escaped."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -8,14 +8,14 @@ import msgspec
 
 from ramet.visible import visible, visible_lines
 
-# Rows of a table that are kept on one sheet of paper.
+# A table with at most this many rows is kept on one sheet of paper.
 SHORT = 15
 # What an element may hold; None is nothing.
 Content = object
 
 
 class Markup(str):
-    """Text that is HTML; any other is text for people, and is escaped where it is put."""
+    """Text that is HTML. Other strings are plain text, and are escaped when they are inserted."""
 
     __slots__ = ()
 
@@ -24,14 +24,14 @@ class Column(NamedTuple):
     """A column of a table."""
 
     name: str
-    # Whether it holds names, which stand to the left; numbers stand to the right.
+    # Whether it is aligned to the left, as names are; numbers are aligned to the right.
     left: bool = False
 
 
-def escaped(what: Content) -> Markup:
+def escape(what: Content) -> Markup:
     """Return content as HTML.
 
-    >>> escaped("a < b"), escaped(Markup("<b>")), escaped(None)
+    >>> escape("a < b"), escape(Markup("<b>")), escape(None)
     ('a &lt; b', '<b>', '')
     """
     if isinstance(what, Markup):
@@ -39,23 +39,23 @@ def escaped(what: Content) -> Markup:
     return Markup("" if what is None else html.escape(visible_lines(str(what))))
 
 
-def joined(parts: Iterable[Content]) -> Markup:
-    """Return contents one behind the other."""
-    return Markup("".join(map(escaped, parts)))
+def join(parts: Iterable[Content]) -> Markup:
+    """Return contents one after another."""
+    return Markup("".join(map(escape, parts)))
 
 
 def tag(name: str, *content: Content, **attributes: Any) -> Markup:
-    """Return an element; ``class_`` is its class, and an attribute of True stands by itself.
+    """Return an element; ``class_`` is its class, and an attribute that is True has no value.
 
     >>> tag("p", "1 < 2", class_="note")
     '<p class="note">1 &lt; 2</p>'
     """
     given = "".join(_attribute(key, value) for key, value in attributes.items())
-    return Markup(f"<{name}{given}>{joined(content)}</{name}>")
+    return Markup(f"<{name}{given}>{join(content)}</{name}>")
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Content]], label: str) -> Markup:
-    """Return a table that scrolls where it is too large for a screen, and not on paper."""
+    """Return a table that scrolls on screens that it does not fit, and not on paper."""
     head = [_cell("th", column, column.name, scope="col") for column in columns]
     body = [
         tag("tr", *(_cell("td", column, it) for column, it in zip(columns, row, strict=True)))
@@ -67,14 +67,14 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Content]], label: s
 
 
 def facts(pairs: Iterable[tuple[str, Content]]) -> Markup:
-    """Return what there is to know, each behind what it is called."""
+    """Return a list of names with their values; empty values are left out."""
     return tag(
         "dl", *(tag("div", tag("dt", name), tag("dd", said)) for name, said in pairs if said)
     )
 
 
 def code(text: str, *, label: str) -> Markup:
-    """Return a block to copy."""
+    """Return a block of code to copy."""
     return tag("div", tag("pre", tag("code", text), tabindex="0", aria_label=label), class_="code")
 
 
@@ -84,7 +84,7 @@ def note(*said: Content) -> Markup:
 
 
 def data(what: Any, **attributes: Any) -> Markup:
-    """Return JSON that scripts read and that nothing in it can break out of."""
+    """Return JSON for scripts, escaped so that its strings cannot end the element."""
     text = msgspec.json.encode(what).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

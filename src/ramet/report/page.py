@@ -19,14 +19,18 @@ from ramet.report import (
     schedule,
 )
 from ramet.report.figures import Figures
-from ramet.report.html import Markup, joined, note, tag
+from ramet.report.html import Markup, join, note, tag
 from ramet.report.subject import Subject, moment
 
 _BESIDE = files("ramet.report")
 
 
 def page(result: Result) -> str:
-    """Return a report of a run as HTML, over or still going on."""
+    """Return a report of a run as HTML; the run may still be going on.
+
+    Args:
+        result: The run.
+    """
     check(result)
     subject = Subject(result)
     figures = Figures(subject)
@@ -52,7 +56,7 @@ def page(result: Result) -> str:
         tag("footer", _footer(subject)),
         figures.table(),
     ]
-    return _document(f"{subject.name}: report", joined(body))
+    return _document(f"{subject.name}: report", join(body))
 
 
 def _contents(sections: Iterable[str]) -> Markup:
@@ -68,7 +72,7 @@ def _place(section: str) -> str:
 def _footer(subject: Subject) -> Markup:
     events = wording.count(subject.result.account.events, "event")
     return note(
-        f"Written by ramet {version('ramet')} from the run's log: {events}, the last one of "
+        f"Written by ramet {version('ramet')} from the run's log: {events}, the last one at "
         f"{moment(subject.last)}."
     )
 
@@ -78,7 +82,7 @@ def _document(title: str, body: Markup) -> str:
         _BESIDE.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js")
     )
     own = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # Nothing is fetched and no other script runs, whatever a run's names hold.
+    # The page fetches nothing and runs no other script, whatever the names in a run contain.
     policy = (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{own}'"
     )
@@ -89,5 +93,5 @@ def _document(title: str, body: Markup) -> str:
         tag("title", title),
         tag("style", Markup(style)),
     ]
-    inner = joined([tag("head", *head), tag("body", body, tag("script", Markup(script)))])
+    inner = join([tag("head", *head), tag("body", body, tag("script", Markup(script)))])
     return f"<!doctype html>\n{tag('html', inner, lang='en')}\n"

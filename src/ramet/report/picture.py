@@ -1,4 +1,4 @@
-"""Pictures within a page: a plot as SVG, and where on it the data are."""
+"""Pictures within a page: a plot as SVG, and where its data are."""
 
 import base64
 import io
@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -21,14 +22,14 @@ from ramet.report.html import Markup
 WIDTH, HEIGHT = 10.0, 4.4
 # SVG counts in points.
 POINT = 72.0
-# Points of lines beyond which they are drawn as pixels, of so many an inch.
-DENSE, DPI = 8_000, 160
-# Letters of an image that is large enough for fewer colours to be worth it.
-LARGE = 50_000
-# What XML cannot hold, however it is written.
+# Lines with more points than this are drawn as pixels, at this resolution.
+DENSE_POINTS, DPI = 8_000, 160
+# An image is stored in 256 colours if its address is longer than this.
+LARGE_CHARACTERS = 50_000
+# Characters that XML cannot contain.
 UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-# A page says of itself when it was written and by whom.
+# Metadata that is left out, because the page itself has it.
 SILENT = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -45,28 +46,32 @@ class Placed(NamedTuple):
 
 
 def canvas(height: float = HEIGHT) -> Axes:
-    """Return axes to draw on, as wide as the page."""
+    """Return axes to draw on, as wide as the page; ``height`` is in inches."""
     with mpl.rc_context({"axes.spines.right": False, "axes.spines.top": False}):
         return Figure(figsize=(WIDTH, height), layout="constrained").add_subplot()
 
 
-def drawn(axes: Axes, prefix: str) -> Markup:
-    """Return what is on a figure as SVG for a page; ``prefix`` makes its ids the page's only ones.
+def draw(axes: Axes, prefix: str) -> Markup:
+    """Return a figure as SVG for a page; ``prefix`` makes its ids unique on the page.
 
-    What is dense is in pixels, or the page would take megabytes.
+    Dense lines are drawn as pixels: as SVG, they would take megabytes.
     """
     figure = figure_of(axes)
     axes.set_title("", loc="left")
+    figure.set_facecolor("none")
     for each in figure.axes:
-        _thin_out(each)
+        _rasterize_dense(each)
     out = io.StringIO()
     with mpl.rc_context(WRITTEN):
-        figure.savefig(out, format="svg", dpi=DPI, facecolor="none", metadata=SILENT)
+        canvas = FigureCanvasSVG(figure)
+        _lay_out(figure)
+        figure.set_dpi(DPI)
+        canvas.print_svg(out, metadata=SILENT)  # type: ignore[no-untyped-call] # Matplotlib's
     root = ET.fromstring(UNFIT.sub("\ufffd", out.getvalue()))  # noqa: S314 - Matplotlib's own
     return Markup(_inline(root, prefix))
 
 
-def placed(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
+def locate(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
     """Return where points in the axes' data coordinates are, once the figure was drawn.
 
     What is beyond the axes, or not finite, is NaN.
@@ -92,14 +97,28 @@ def placed(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
     )
 
 
-def _thin_out(axes: Axes) -> None:
+def _lay_out(figure: Figure) -> None:
+    """Find room for labels and legends, without drawing what is rasterized.
+
+    ``Figure.savefig`` draws it for this as well, which takes as long as the picture itself.
+    """
+    artists = [it for axes in figure.axes for it in (*axes.collections, *axes.lines)]
+    hidden = [it for it in artists if it.get_rasterized() and it.get_visible()]
+    for artist in hidden:
+        artist.set_visible(False)
+    figure.draw_without_rendering()
+    for artist in hidden:
+        artist.set_visible(True)
+
+
+def _rasterize_dense(axes: Axes) -> None:
     for collection in axes.collections:
         points = accumulate(len(path) for path in collection.get_paths())
-        is_dense = any(count > DENSE for count in points)
-        if is_dense or np.size(collection.get_offsets()) // 2 > DENSE:
+        is_dense = any(count > DENSE_POINTS for count in points)
+        if is_dense or np.size(collection.get_offsets()) // 2 > DENSE_POINTS:
             collection.set_rasterized(True)
     for line in axes.lines:
-        if np.size(line.get_xdata()) > DENSE:
+        if np.size(line.get_xdata()) > DENSE_POINTS:
             line.set_rasterized(True)
 
 
@@ -121,15 +140,15 @@ def _inline(root: ET.Element, prefix: str) -> str:
         }
     for size in ("width", "height", "version"):
         root.attrib.pop(size, None)
-    # Beside a longer name for those who cannot see it, which the page gives.
+    # The page gives the picture a label for screen readers.
     root.set("aria-hidden", "true")
     return ET.tostring(root, encoding="unicode")
 
 
 def _fewer_colours(address: str) -> str:
-    """Return an image in 256 colours if it is large, which takes a quarter of the room."""
+    """Return an image in 256 colours if it is large, which takes a quarter of the bytes."""
     kind, _, text = address.partition(",")
-    if len(text) < LARGE:
+    if len(text) < LARGE_CHARACTERS:
         return address
     image = Image.open(io.BytesIO(base64.b64decode(text)))
     out = io.BytesIO()
@@ -138,7 +157,7 @@ def _fewer_colours(address: str) -> str:
 
 
 def _own(name: str, value: str, prefix: str) -> str:
-    """Return the value of an attribute with the ids in it made the picture's own."""
+    """Return the value of an attribute with the picture's prefix before each id."""
     if name == "id":
         return f"{prefix}-{value}"
     if name == "href" and value.startswith("#"):

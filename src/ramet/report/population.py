@@ -1,4 +1,4 @@
-"""Where all weights came from, and how all members scored and were trained."""
+"""All members: where their weights came from, their scores, metrics and hyperparameters."""
 
 from collections.abc import Iterator
 
@@ -7,13 +7,13 @@ from ramet.history.ancestry import describe_survivors
 from ramet.history.doubts import describe_lag
 from ramet.population import Member
 from ramet.report.figures import Figures
-from ramet.report.html import Column, Content, Markup, joined, note, table, tag
+from ramet.report.html import Column, Content, Markup, join, note, table, tag
 from ramet.report.subject import Subject
 
-# Members that a table has room for.
+# Rows of the table of members.
 ROWS = 40
-# Hyperparameters that are drawn, and metrics.
-DRAWN = 12
+# Plots of hyperparameters, and of metrics.
+PLOTS = 12
 
 
 def tree(subject: Subject, figures: Figures) -> Markup:
@@ -21,26 +21,26 @@ def tree(subject: Subject, figures: Figures) -> Markup:
     if not subject.lineage.turns:
         return _nothing()
     if len(subject.population) == 1:
-        return note("There is one member, whose weights are its own.")
+        return note("There is only one member: it has no other weights to copy.")
     behind = describe_lag(subject.population)
     lagging = None if behind is None else note(f"Much training was thrown away: {behind}.")
-    return joined([lagging, note(describe_survivors(subject.lineage)), figures.tree()])
+    return join([lagging, note(describe_survivors(subject.lineage)), figures.tree()])
 
 
 def scores(subject: Subject, figures: Figures) -> Markup:
-    """Return how members scored, over time and as they stand."""
+    """Return the members' scores, over time and as they are now."""
     scored = any(turn.score is not None for turn in subject.lineage.turns.values())
     picture = figures.scores() if scored else tag("p", "There are none yet.", class_="missing")
-    return joined([picture, tag("h3", "Members as they stand"), *_members(subject)])
+    return join([picture, tag("h3", "The members now"), *_members(subject)])
 
 
 def metrics(subject: Subject, figures: Figures) -> Markup:
-    """Return what loops logged beside scores."""
-    left_out = [tag("code", name) for name in subject.metrics[DRAWN:]]
-    return joined(
+    """Return the metrics that training loops logged."""
+    left_out = [tag("code", name) for name in subject.metrics[PLOTS:]]
+    return join(
         [
-            *(figures.metric(name) for name in subject.metrics[:DRAWN]),
-            note("Not drawn, for room: ", _listed(left_out), ".") if left_out else None,
+            *(figures.metric(name) for name in subject.metrics[:PLOTS]),
+            note("Not drawn, to save space: ", _list(left_out), ".") if left_out else None,
         ]
     )
 
@@ -54,13 +54,13 @@ def hyperparameters(subject: Subject, figures: Figures) -> Markup:
         for name in subject.names
         if subject.opening.space["domains"][name]["type"] != "Constant"
     ]
-    left_out = [tag("code", name) for name in moving[DRAWN:]]
+    left_out = [tag("code", name) for name in moving[PLOTS:]]
     constant = [tag("code", name) for name in subject.names if name not in moving]
-    return joined(
+    return join(
         [
-            *(figures.hyperparameter(name) for name in moving[:DRAWN]),
-            note("Not drawn, for room: ", _listed(left_out), ".") if left_out else None,
-            note("Constant: ", _listed(constant), ".") if constant else None,
+            *(figures.hyperparameter(name) for name in moving[:PLOTS]),
+            note("Not drawn, to save space: ", _list(left_out), ".") if left_out else None,
+            note("Constant: ", _list(constant), ".") if constant else None,
             figures.parallel() if moving and len(subject.population) > 1 else None,
         ]
     )
@@ -87,7 +87,7 @@ def _members(subject: Subject) -> Iterator[Markup]:
     ]
     yield table([*columns, *map(Column, subject.names)], rows, "Members")
     if len(ranked) > ROWS:
-        yield note(f"And {wording.count(len(ranked) - ROWS, 'member')} that did worse.")
+        yield note(f"And {wording.count(len(ranked) - ROWS, 'member')} with worse scores.")
 
 
 def _rank(member: Member, sign: int) -> tuple[bool, float, int]:
@@ -95,5 +95,5 @@ def _rank(member: Member, sign: int) -> tuple[bool, float, int]:
     return score is None, -sign * (score or 0.0), member.id
 
 
-def _listed(parts: list[Markup]) -> Markup:
+def _list(parts: list[Markup]) -> Markup:
     return Markup(", ".join(parts))

@@ -1,7 +1,7 @@
 // Lays zooming and hovering over the page's plots. Without it, the page is whole.
 "use strict";
 
-const NEAR = 28; // Pixels within which a pointer is told of a place.
+const NEAR = 28; // Pixels from a pointer within which a place shows its label.
 const MOST = 40; // How far a plot can be zoomed into.
 
 const table = JSON.parse(document.getElementById("turns").textContent);
@@ -30,8 +30,8 @@ class Plot {
     const [x, y, width, height] = this.svg.getAttribute("viewBox").split(" ").map(Number);
     this.whole = { x, y, width, height };
     this.shown = { ...this.whole };
-    const told = figure.querySelector("script");
-    this.told = told === null ? null : JSON.parse(told.textContent);
+    const labels = figure.querySelector("script");
+    this.labels = labels === null ? null : JSON.parse(labels.textContent);
     this.tip = make("div", "", { className: "tip", hidden: true });
     this.canvas.append(this.tip);
     this.mark = document.createElementNS("http://www.w3.org/2000/svg", "g");
@@ -43,7 +43,7 @@ class Plot {
 
   tools(figure) {
     const bar = make("div", "", { className: "tools" });
-    const part = table.part === null || this.told?.turns == null ? "" : `, told of ${table.part}`;
+    const part = table.part === null || this.labels?.turns == null ? "" : `, labels on ${table.part}`;
     bar.append(make("span", `click, then wheel to zoom and drag to move${part}`));
     for (const [sign, name, act] of [
       ["+", "Zoom in", () => this.zoom(1.5)],
@@ -141,7 +141,7 @@ class Plot {
 
   // The place nearest to a point on the plot, if one is near.
   nearest(at) {
-    const { x, y, box, wide, tall } = this.told;
+    const { x, y, box, wide, tall } = this.labels;
     const [left, top, right, bottom] = box;
     const off = (from, to, reach) => Math.max(0, Math.abs(from - to) - reach);
     if (at.x < left - 4 || at.x > right + 4 || at.y < top - 4 || at.y > bottom + 4) return -1;
@@ -157,9 +157,9 @@ class Plot {
   }
 
   hover(event) {
-    const nth = this.told === null ? -1 : this.nearest(this.at(event));
+    const nth = this.labels === null ? -1 : this.nearest(this.at(event));
     if (nth < 0) return this.hide();
-    const { lines, turns } = this.told;
+    const { lines, turns } = this.labels;
     const [first, ...rest] = lines === null ? linesOf(table.turns[turns[nth]]) : lines[nth];
     this.tip.replaceChildren(make("strong", first), ...rest.map((line) => make("div", line)));
     this.tip.hidden = false;
@@ -171,9 +171,9 @@ class Plot {
     this.point(nth);
   }
 
-  // Mark the place that is told of.
+  // Mark the place with the label.
   point(nth) {
-    const { x, y, box } = this.told;
+    const { x, y, box } = this.labels;
     const made = (name, attributes) => {
       const element = document.createElementNS(this.svg.namespaceURI, name);
       for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);

@@ -1,5 +1,6 @@
-"""The schedule: seen, as a table, as code, and tried again."""
+"""The schedule: as a plot, a table and code, and how to replay it."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -7,28 +8,28 @@ from ramet import wording
 from ramet.history import Trained
 from ramet.report.answer import why_none
 from ramet.report.figures import Figures
-from ramet.report.html import Column, Content, Markup, code, joined, note, table, tag
+from ramet.report.html import Column, Content, Markup, code, join, note, table, tag
 from ramet.report.subject import Subject
 from ramet.schedule import Piece, Schedule
 
-# Members that are named before the rest are counted.
-NAMED = 6
-# Pieces that a table and code have room for.
+# Members of a piece that are named before some are left out.
+NAMED_MEMBERS = 6
+# Rows of the table of pieces; a longer schedule is not shown as code.
 ROWS = 200
-# Pieces beyond which it is said how to have fewer.
-MANY = 12
+# A schedule with more pieces than this comes with advice on how to smooth it.
+MANY_PIECES = 12
 
 
 def section(subject: Subject, figures: Figures) -> Markup:
-    """Return what the best weights were trained with, and how to train with it again."""
+    """Return the values that the best weights were trained with, and how to replay them."""
     schedule = subject.schedule
     if schedule is None:
         return tag("p", why_none(subject), class_="missing")
-    return joined(
+    return join(
         [
             note(
-                "What the best weights were really trained with, step by step, along every copy "
-                "that they went through."
+                "The values that the best weights were trained with, step by step, through every "
+                "copy."
             ),
             figures.lineage(),
             _pieces(subject, schedule),
@@ -51,20 +52,24 @@ def _pieces(subject: Subject, schedule: Schedule) -> Markup:
         ]
         for piece in schedule.pieces[:ROWS]
     ]
-    rest = note(f"And {wording.count(len(schedule) - ROWS, 'piece')} behind these.")
+    rest = note(f"And {wording.count(len(schedule) - ROWS, 'piece')} after these.")
     fewer = note(
         f"It has {len(schedule):,} pieces; ",
         tag("code", "schedule.smooth(pieces=5)"),
-        " is the nearest one of five.",
+        " approximates it with five.",
     )
     shown = table(columns, rows, "The schedule's pieces")
-    return joined(
-        [shown, rest if len(schedule) > ROWS else None, fewer if len(schedule) > MANY else None]
+    return join(
+        [
+            shown,
+            rest if len(schedule) > ROWS else None,
+            fewer if len(schedule) > MANY_PIECES else None,
+        ]
     )
 
 
 def _python(subject: Subject, schedule: Schedule) -> Iterator[Markup]:
-    """Yield the schedule as code, or how to get that if it is too long for a page."""
+    """Yield the schedule as code or, if it is too long for a page, how to print it."""
     yield tag("h3", "To paste into a script")
     if len(schedule) <= ROWS:
         yield code(schedule.to_python(), label="The schedule as Python code")
@@ -78,11 +83,16 @@ def _python(subject: Subject, schedule: Schedule) -> Iterator[Markup]:
 
 
 def _members(piece: Piece, behind: list[Trained]) -> str:
-    """Return who trained a piece, in order."""
-    its = (turn.member for turn in behind if piece.start <= turn.start < piece.stop)
-    members = [str(member) for member, _ in groupby(its)]
-    more = [f"… {members[-1]}"] if len(members) > NAMED else []
-    return " → ".join([*members[: NAMED if more else None], *more])
+    """Return the members that trained a piece, in order."""
+    first = bisect_left(behind, piece.start, key=_start)
+    its = behind[first : bisect_left(behind, piece.stop, lo=first, key=_start)]
+    members = [str(member) for member, _ in groupby(turn.member for turn in its)]
+    more = [f"… {members[-1]}"] if len(members) > NAMED_MEMBERS else []
+    return " → ".join([*members[: NAMED_MEMBERS if more else None], *more])
+
+
+def _start(turn: Trained) -> int:
+    return turn.start
 
 
 def _replay(subject: Subject) -> str:

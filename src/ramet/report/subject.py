@@ -1,4 +1,4 @@
-"""What a report is about: a run, and what several of its sections ask of it."""
+"""The subject of a report: a run, and what several sections read from it."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,8 @@ from ramet.history.metrics import metric_names
 from ramet.history.records import Effect
 from ramet.history.replayed import replays
 from ramet.places import file_of
-from ramet.plots.shifts import Pause, Stint, stints_of
+from ramet.plots.shifts import Pause, Stints, stints_of
+from ramet.plots.story import behind_best
 from ramet.population import Population
 from ramet.schedule import Schedule
 
@@ -34,7 +35,7 @@ class Subject:
 
     @cached_property
     def metrics(self) -> list[str]:
-        """The names of what loops logged beside scores."""
+        """The names of the metrics that training loops logged."""
         return metric_names(self.result.account.measured)
 
     @property
@@ -51,7 +52,7 @@ class Subject:
 
     @property
     def done(self) -> float:
-        """The part of the members' budgets that is used."""
+        """The fraction of the members' budgets that is used."""
         trained = sum(member.trained for member in self.population)
         return trained / (self.population.steps * len(self.population))
 
@@ -61,7 +62,7 @@ class Subject:
 
     @property
     def final(self) -> Snapshot | None:
-        """The best of the members as they stand; None if none has a finite score."""
+        """The best of the members at the end; None if none has a finite score."""
         try:
             return self.result.final
         except NoBest:
@@ -70,7 +71,7 @@ class Subject:
     @property
     def behind(self) -> list[Trained]:
         """The turns behind the best weights."""
-        return self.lineage.behind(self.best.checkpoint) if self.best else []
+        return behind_best(self.result)
 
     @cached_property
     def schedule(self) -> Schedule | None:
@@ -86,7 +87,7 @@ class Subject:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The size in bytes of each checkpoint that there is."""
+        """The size in bytes of each checkpoint that is kept."""
         return self.result.blobs.sizes(self.name)
 
     @property
@@ -96,22 +97,22 @@ class Subject:
 
     @property
     def last(self) -> float:
-        """When the last event was written, by the clock of whoever wrote it."""
+        """When the last event was written, by its writer's clock; seconds since the epoch."""
         return max(self.began, self.result.account.ended)
 
     @cached_property
-    def stints(self) -> list[Stint]:
-        """All turns as their workers saw them."""
+    def stints(self) -> Stints:
+        """All attempts at turns, as their workers saw them."""
         return self._stints_and_pauses[0]
 
     @property
     def paused_s(self) -> float:
-        """How long nobody was at work."""
+        """For how many seconds no worker was training."""
         return sum(pause.length for pause in self._stints_and_pauses[1])
 
     @property
     def worked_s(self) -> float:
-        """How long the run took, less the pauses."""
+        """How many seconds the run took, without the pauses."""
         return max(0.0, self.last - self.began - self.paused_s)
 
     @cached_property
@@ -119,28 +120,28 @@ class Subject:
         return replays(self.result)
 
     @cached_property
-    def _stints_and_pauses(self) -> tuple[list[Stint], list[Pause]]:
+    def _stints_and_pauses(self) -> tuple[Stints, list[Pause]]:
         return stints_of(self.result)
 
     @property
     def file(self) -> str | None:
-        """What the store's file is called; None if the run is in none that stays."""
+        """The name of the store's file; None if the run is in memory."""
         file = file_of(self.result.store)
         return file.name if file else None
 
     @property
     def opened(self) -> str:
-        """How the run is opened in Python."""
+        """The Python expression that opens the run."""
         return f"ramet.history.load({self.file!r}, {self.name!r})"
 
     def command(self, *words: str) -> str:
-        """Return a command on the run as a shell takes it; the run must be in a file."""
+        """Return a command on the run, quoted for a shell; the run must be in a file."""
         verb, *more = words
         return shlex.join(["ramet", verb, str(self.file), self.name, *more])
 
 
 def moment(seconds: float) -> str:
-    """Say when that was.
+    """Return a time as text.
 
     >>> moment(0)
     '1970-01-01 00:00:00 UTC'
@@ -148,14 +149,14 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-# Parts of a list that are shown.
+# Items of a list that are shown.
 LISTED = 8
 
 
-def told(description: Any) -> str:
-    """Return a described setting as code that would make it, less what is None.
+def describe(description: Any) -> str:
+    """Return the description of a setting as code that would make it, without what is None.
 
-    >>> told({"type": "PBT", "turn_steps": 5, "explore": {"type": "Resample", "p": 0.2}})
+    >>> describe({"type": "PBT", "turn_steps": 5, "explore": {"type": "Resample", "p": 0.2}})
     'PBT(turn_steps=5, explore=Resample(p=0.2))'
     """
     match description:
@@ -164,15 +165,15 @@ def told(description: Any) -> str:
         case {"type": str(kind), **settings}:
             return f"{kind}({', '.join(_settings(settings))})"
         case dict():
-            return f"{{{', '.join(f'{key!r}: {told(it)}' for key, it in description.items())}}}"
+            return f"{{{', '.join(f'{key!r}: {describe(it)}' for key, it in description.items())}}}"
         case list() | tuple():
             more = [f"… {len(description) - LISTED} more"] if len(description) > LISTED else []
-            return f"({', '.join([*map(told, description[:LISTED]), *more])})"
+            return f"({', '.join([*map(describe, description[:LISTED]), *more])})"
         case _:
             return repr(description)
 
 
 def _settings(settings: Mapping[Any, Any]) -> Iterator[str]:
     return (
-        f"{key}={told(value)}" for key, value in settings.items() if value not in (None, [], ())
+        f"{key}={describe(value)}" for key, value in settings.items() if value not in (None, [], ())
     )

@@ -47,7 +47,8 @@ def _fit_to(settings: Settings, steps: int, *, begins: bool) -> Settings:
 
 
 def _fit(strategy: Strategy, steps: int) -> Strategy:
-    if isinstance(strategy, FitsBudget):
+    # Of its class: a wrapper that passes on other attributes must not be replaced by what it wraps.
+    if hasattr(type(strategy), "fit") and isinstance(strategy, FitsBudget):
         return strategy.fit(steps)
     if strategy.turn_steps is None:
         raise StrategyError(
