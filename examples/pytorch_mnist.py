@@ -1,7 +1,7 @@
 """A convolutional network that classifies images of digits. Needs scikit-learn.
 
     python examples/pytorch_mnist.py
-    python examples/pytorch_mnist.py --workers 2 --store runs.db   # if killed, run it again to go on
+    python examples/pytorch_mnist.py --workers 2 --store runs.db  # run it again to go on
 
 A step is an epoch. The loader, the network, Adadelta and StepLR are as for any other training. The
 population explores the first learning rate, the factor by which it falls, and both dropouts.
