@@ -182,8 +182,8 @@ if __name__ == "__main__":
     parser.add_argument("--store")
     args = parser.parse_args()
     result = ramet.run(
-        # The number of members mapped at once decides the order of sums. A fixed number keeps
-        # that order the same, whenever and wherever the run goes on.
+        # How many are mapped at once decides in which order sums are added up: with a number, a
+        # run is the same whenever and wherever it goes on.
         ramet.jax.Task(PPO(), chunk=args.population),
         ramet.Space(
             lr=ramet.LogUniform(1e-4, 1e-2),
