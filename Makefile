@@ -11,7 +11,7 @@ FLOOR_ENV := .venv-floors
 help:
 	@echo "make demo    install into .venv and train the demo population"
 	@echo "make test    install into .venv and run every test, quick ones first"
-	@echo "make check   formatting, lint, types, layers, doctests, README snippets, words"
+	@echo "make check   formatting, lint, types, layers, doctests, snippets, the list of rooms, words"
 	@echo "make words   what is left of odd words, missing documentation and overgrown code"
 	@echo "make wheel   build the wheel and run the README's first example on it, alone"
 	@echo "make floors  run the quick tests on the oldest dependencies we accept"
@@ -48,6 +48,7 @@ check-code: .venv/dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --doctest-modules src/ramet tools/words
 	$(BIN)/python -m tools.snippets README.md docs
+	$(BIN)/python -m tools.rooms --check
 
 words: .venv/dev
 	$(BIN)/python -m tools.words

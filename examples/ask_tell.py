@@ -1,9 +1,9 @@
-"""Ask for turns, train them wherever you like, tell how they went. Needs scikit-learn.
+"""Ask for turns, train them anywhere, report how they went. Needs scikit-learn.
 
     python examples/ask_tell.py
 
-Here a pool of processes trains them, each with a function that knows nothing of ramet; it might as
-well be a queue of jobs on a cluster. Kill the script, run it again, and it goes on.
+A pool of processes trains the turns, with a function that knows nothing about ramet. It could also
+be a queue of jobs on a cluster. If you kill the script and run it again, it goes on.
 """
 
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -26,7 +26,7 @@ def first_weights(rng):
 
 
 def trained(state, hparams, steps, seed):
-    """Return the weights after so many steps of gradient descent, and the score."""
+    """Return the weights after ``steps`` steps of gradient descent, and the score."""
     rng, w = np.random.default_rng(seed), state["w"]
     for _ in range(steps):
         batch = rng.integers(1_200, size=32)
@@ -52,7 +52,7 @@ if __name__ == "__main__":
                 turn = out.pop(job)
                 try:
                     state, accuracy = job.result()
-                except Exception as error:  # noqa: BLE001 - a member's failure, whatever it is
+                except Exception as error:  # noqa: BLE001 - any exception is the member's failure
                     run.fail(turn, error)
                 else:
                     run.tell(turn, accuracy, state=state)

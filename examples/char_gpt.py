@@ -1,11 +1,12 @@
 """A GPT of characters, small enough for a laptop, trained as a population.
 
     python examples/char_gpt.py
-    python examples/char_gpt.py --workers 2 --store runs.db   # killed, it goes on next time
+    python examples/char_gpt.py --workers 2 --store runs.db   # if killed, run it again to go on
 
-It reads the chapters of the Python manual that ``help()`` prints. AdamW decays matrices only, the
-rate warms up and falls along a cosine, and the loop sets it before each step. The population
-explores the peak of the rate, the decay, the dropout and the bound of gradients' norms.
+The text is the chapters of the Python manual that ``help()`` prints. AdamW decays matrices only.
+The learning rate warms up and then falls along a cosine; the loop sets it before each step. The
+population explores the peak of the learning rate, the weight decay, the dropout and the limit of
+the gradients' norm.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from torch.nn import functional
 import ramet
 import ramet.torch
 
-torch.set_num_threads(1)  # Models this small are no faster on several.
+torch.set_num_threads(1)  # Models this small are no faster with more threads.
 
 parser = argparse.ArgumentParser(description="a GPT of characters, trained by a population")
 parser.add_argument("--n-layer", type=int, default=2)
@@ -93,7 +94,7 @@ class GPT(nn.Module):
         self.head.weight = self.tokens.weight
         for name, weights in self.named_parameters():
             if weights.dim() == 2:
-                # What is added to the residual stream begins smaller, the more is added.
+                # The more layers add to the residual stream, the smaller their first weights are.
                 smaller = (
                     math.sqrt(2 * config.n_layer)
                     if name.endswith(("proj.weight", "2.weight"))
@@ -126,7 +127,7 @@ def get_batch(part, starts):
 
 @torch.no_grad()
 def estimate_loss(model):
-    """Return the mean loss on batches of the validation text, the same ones each time."""
+    """Return the mean loss on batches of the validation text, always the same ones."""
     model.eval()
     starts = torch.linspace(
         0, len(val_data) - config.block_size - 1, config.eval_iters * config.batch_size
@@ -137,7 +138,7 @@ def estimate_loss(model):
 
 
 def lr_at(iteration, peak):
-    """Return the rate of an iteration: a line up to the peak, then a cosine."""
+    """Return the learning rate of an iteration: a line up to the peak, then a cosine."""
     if iteration < config.warmup_iters:
         return peak * (iteration + 1) / (config.warmup_iters + 1)
     done = (iteration - config.warmup_iters) / (config.max_iters - config.warmup_iters)

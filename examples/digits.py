@@ -1,10 +1,10 @@
-"""A network that reads handwritten digits, trained by a population. Needs scikit-learn.
+"""A network that classifies handwritten digits, trained as a population. Needs scikit-learn.
 
     ramet run examples/digits.py --workers 2 --seed 0
     ramet status runs.db digits --watch              # from another terminal
     ramet worker runs.db digits examples/digits.py   # one more worker, from a third
 
-Kill any of them; the first command goes on.
+You can kill any of them. Run the first command again to go on.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def train(session):
         "in": session.rng.normal(size=(pixels, HIDDEN)) / np.sqrt(pixels),
         "out": session.rng.normal(size=(HIDDEN, digits)) / np.sqrt(HIDDEN),
     }
-    # The optimiser's memory follows a member too.
+    # The optimiser's state follows a member, too.
     state |= {f"{name} velocity": np.zeros_like(weights) for name, weights in state.items()}
     for turn in session.turns(state):
         for _ in turn:

@@ -1,8 +1,8 @@
-"""A small BERT that compares two numbers of a line, trained by transformers as a population.
+"""A small BERT that compares two digits of a line, trained by transformers as a population.
 
     python examples/huggingface_tiny.py      # needs transformers and accelerate
 
-The model and the Trainer are as for any other training, but for ``Turns`` among the callbacks.
+The model and the Trainer are as for any other training, except for ``Turns`` in the callbacks.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ config = BertConfig(
 
 
 class Lines(Dataset):
-    """Lines of digits, each labelled with whether its last is larger than its first."""
+    """Lines of digits, labelled by whether the last digit is larger than the first."""
 
     def __init__(self, number, seed):
         generator = torch.Generator().manual_seed(seed)
@@ -112,5 +112,5 @@ def main():
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # a small network is slower with more
+    torch.set_num_threads(1)  # a small network is slower with more threads
     main()

@@ -1,8 +1,8 @@
-"""A network that reads handwritten digits, trained by Lightning's Trainer as a population.
+"""A network that classifies handwritten digits, trained by Lightning as a population.
 
     python examples/lightning_digits.py      # needs lightning and scikit-learn
 
-The module and the Trainer are as for any other training, but for ``Turns`` among the callbacks.
+The module and the Trainer are as for any other training, except for ``Turns`` in the callbacks.
 """
 
 import logging
@@ -89,5 +89,5 @@ def main():
 if __name__ == "__main__":
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    torch.set_num_threads(1)  # a small network is slower with more
+    torch.set_num_threads(1)  # a small network is slower with more threads
     main()

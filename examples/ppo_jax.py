@@ -1,11 +1,11 @@
-"""PPO and its environments in JAX, a population as one program. Needs optax.
+"""PPO and its environments in JAX, with all agents trained as one program. Needs optax.
 
     python examples/ppo_jax.py
-    python examples/ppo_jax.py --store runs.db   # killed, it goes on next time
+    python examples/ppo_jax.py --store runs.db   # if killed, run it again to go on
     python examples/ppo_jax.py --workers 2       # the same agents one by one, in two processes
 
-A step is a rollout and the update that follows. The environments are part of a member's state, so
-that an episode may outlast a turn.
+A step is a rollout and the update that follows it. The environments are part of a member's state,
+so an episode may last longer than a turn.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def optimizer(lr):
 
 
 def collect(state, key):
-    """Return the state after a rollout, and all that happened in it."""
+    """Return the state after a rollout, and everything that happened in it."""
 
     def play(state, key):
         seen, (choosing, resetting) = state["carts"]["at"], jax.random.split(key)

@@ -1,10 +1,10 @@
 """PPO in one file, trained as a population. Needs gymnasium.
 
     python examples/ppo_pytorch.py
-    python examples/ppo_pytorch.py --workers 2 --store runs.db   # killed, it goes on next time
+    python examples/ppo_pytorch.py --workers 2 --store runs.db   # if killed, run it again to go on
 
-A step is a rollout and the update that follows. The population explores the learning rate, the
-entropy bonus, the clipping and the discount, in place of a rate that falls along a line.
+A step is a rollout and the update that follows it. The population explores the learning rate, the
+entropy bonus, the clipping and the discount. There is no linear decay of the learning rate.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def parsed():
     parser = argparse.ArgumentParser(description="PPO on CartPole, trained by a population")
     parser.add_argument("--env-id", default="CartPole-v1")
     parser.add_argument("--num-envs", type=int, default=4)
-    # 4 updates are 512 timesteps of each environment, and an episode has 500 at most: without that
+    # 4 updates are 512 timesteps of each environment, and an episode has 500 at most. Otherwise
     # an agent that never fails would never have a score.
     parser.add_argument("--num-steps", type=int, default=128)
     parser.add_argument("--updates-per-turn", type=int, default=4)
@@ -68,7 +68,7 @@ class Agent(nn.Module):
 
 
 class Rollout:
-    """Environments that are played on from update to update, and what was seen in the last one."""
+    """Environments that are played across updates, and what was observed in the last one."""
 
     def __init__(self, args, agent):
         self.agent, self.length = agent, args.num_steps
@@ -142,7 +142,7 @@ def agent_for(args):
 
 
 def play(args, agent, episodes=10):
-    """Return the mean return of episodes in which the likeliest action is taken."""
+    """Return the mean return of episodes in which the most likely action is taken."""
     returns = []
     with gymnasium.make(args.env_id) as env:
         for episode in range(episodes):
@@ -157,7 +157,7 @@ def play(args, agent, episodes=10):
 
 if __name__ == "__main__":
     args = parsed()
-    torch.set_num_threads(1)  # Networks this small are no faster on several.
+    torch.set_num_threads(1)  # Networks this small are no faster with more threads.
 
     def train(session):
         ramet.torch.seed(session.seed)
@@ -175,7 +175,7 @@ if __name__ == "__main__":
     result = ramet.run(
         train,
         ramet.Space(
-            lr=ramet.LogUniform(1e-4, 1e-2),  # goes to Adam, which has an entry of this name
+            lr=ramet.LogUniform(1e-4, 1e-2),  # set in Adam, which has a setting of this name
             ent_coef=ramet.LogUniform(1e-4, 0.1),
             clip_coef=ramet.Uniform(0.05, 0.4),
             gamma=ramet.Uniform(0.9, 0.999),

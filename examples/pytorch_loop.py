@@ -1,7 +1,7 @@
-"""An ordinary PyTorch loop, trained by a population. Needs scikit-learn.
+"""An ordinary PyTorch loop, trained as a population. Needs scikit-learn.
 
 python examples/pytorch_loop.py
-ramet run examples/pytorch_loop.py --workers 2 --seed 0   # the same in a file, by two processes
+ramet run examples/pytorch_loop.py --workers 2 --seed 0   # in two processes, and recorded in a file
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 import ramet
 import ramet.torch
 
-torch.set_num_threads(1)  # Networks this small are no faster on several.
+torch.set_num_threads(1)  # Networks this small are no faster with more threads.
 images, labels = map(torch.as_tensor, load_digits(return_X_y=True))
 images = images.float() / images.max()
 order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
@@ -45,7 +45,7 @@ def train(session):
         turn.report(accuracy(model, score))
 
 
-# What has the name of an entry of the optimiser's groups goes there.
+# A hyperparameter with the name of an optimiser setting is set there.
 space = ramet.Space(
     lr=ramet.LogUniform(1e-3, 1.0),
     momentum=ramet.Uniform(0.0, 0.99),

@@ -1,10 +1,10 @@
 """A convolutional network that classifies images of digits. Needs scikit-learn.
 
     python examples/pytorch_mnist.py
-    python examples/pytorch_mnist.py --workers 2 --store runs.db   # killed, it goes on next time
+    python examples/pytorch_mnist.py --workers 2 --store runs.db  # run it again to go on
 
 A step is an epoch. The loader, the network, Adadelta and StepLR are as for any other training. The
-population explores the base of the schedule, the factor by which it falls, and both dropouts.
+population explores the first learning rate, the factor by which it falls, and both dropouts.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 import ramet
 import ramet.torch
 
-torch.set_num_threads(1)  # Networks this small are no faster on several.
+torch.set_num_threads(1)  # Networks this small are no faster with more threads.
 
 
 class Net(nn.Module):
@@ -59,7 +59,7 @@ def train_epoch(model, loader, optimizer):
 
 @torch.no_grad()
 def evaluate(model, loader):
-    """Return the mean loss and the part of the images that are classified correctly."""
+    """Return the mean loss and the fraction of the images that are classified correctly."""
     model.eval()
     loss, correct = 0.0, 0
     for images, labels in loader:

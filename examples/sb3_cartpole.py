@@ -1,9 +1,9 @@
-"""Poles that are balanced by PPO of Stable-Baselines3, trained as a population.
+"""PPO of Stable-Baselines3 balances a pole, trained as a population.
 
     python examples/sb3_cartpole.py      # needs stable-baselines3
 
-The algorithm is as for any other training, but for its callback. A step is a rollout of 256
-timesteps and the update that follows.
+The algorithm is as for any other training, except for its callback. A step is a rollout of 256
+timesteps and the update that follows it.
 """
 
 import torch
@@ -46,5 +46,5 @@ def main():
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # a small network is slower with more
+    torch.set_num_threads(1)  # a small network is slower with more threads
     main()

@@ -11,7 +11,7 @@ from torch.func import functional_call, grad
 import ramet
 import ramet.torch
 
-torch.set_num_threads(1)  # Networks this small are no faster on several.
+torch.set_num_threads(1)  # Networks this small are no faster with more threads.
 device = "cuda" if torch.cuda.is_available() else "cpu"
 images, labels = (torch.as_tensor(part).to(device) for part in load_digits(return_X_y=True))
 images = images.float() / 16
@@ -20,7 +20,7 @@ learn, score, test = slice(0, 1_000), slice(1_000, 1_400), slice(1_400, None)
 
 class Digits:
     def __init__(self):
-        # Only its structure is used: each member has weights of its own.
+        # Only its structure is used: each member has its own weights.
         self.model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).to(device)
         self.optimizer = ramet.torch.AdamW()
 
