@@ -1,4 +1,4 @@
-"""How long a strategy takes to decide, among so many members.
+"""How long a strategy takes to decide, in populations of different sizes.
 
     python -m benchmarks.decisions --json
 

@@ -26,13 +26,13 @@ def test_a_loop_a_task_and_ask_tell_train_the_same_population() -> None:
 
 def test_a_space_may_be_a_dict_of_domains() -> None:
     settings: dict[str, Any] = {"strategy": pbt(), "steps": 8, "mode": "max", "seed": 0}
-    store, blobs = MemoryStore(), MemoryBlobs()
+    store = ramet.Storage(MemoryStore(), blobs=MemoryBlobs())
     whole = ramet.run(Descent(), SPACE, **settings)
 
-    as_dict = ramet.run(Descent(), dict(SPACE), store=store, blobs=blobs, **settings)
+    as_dict = ramet.run(Descent(), dict(SPACE), store=store, **settings)
 
     assert as_dict.events == whole.events
-    assert ramet.open(store, space=dict(SPACE), blobs=blobs, **settings).done
+    assert ramet.open(store, space=dict(SPACE), **settings).done
 
 
 def test_every_member_begins_with_weights_of_its_own() -> None:

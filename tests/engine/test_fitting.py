@@ -46,7 +46,7 @@ def test_fire_needs_neither_turn_steps_nor_evaluate_every() -> None:
 
 
 def test_what_the_budget_gave_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
 
     with caplog.at_level(logging.INFO, "ramet"):
         for _ in range(2):
@@ -58,10 +58,10 @@ def test_what_the_budget_gave_is_logged_once(caplog: pytest.LogCaptureFixture) -
 
 
 def test_an_extended_budget_keeps_the_turns_of_the_first() -> None:
-    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
     train(ramet.PBT(population=5), **place)
 
-    extended = train(ramet.PBT(population=5), steps=80, extend=True, **place)
+    extended = train(ramet.PBT(population=5), steps=80, existing="extend", **place)
 
     ends = [e.trained for e in extended.events if isinstance(e, ramet.events.TurnEnded)]
     assert max(ends) == 80
@@ -70,7 +70,7 @@ def test_an_extended_budget_keeps_the_turns_of_the_first() -> None:
 
 
 def test_a_run_goes_on_with_the_number_that_the_budget_gave() -> None:
-    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
     first = train(ramet.PBT(population=5), **place)
 
     assert train(ramet.PBT(population=5, turn_steps=2), **place).events == first.events

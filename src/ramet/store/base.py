@@ -111,6 +111,10 @@ class Store(Protocol):
 
         Raise RunInUse, and change nothing, while a live lease of the old run exists. No lease of
         the old run is one of the new run.
+
+        Args:
+            opening: The new run's first event.
+            worker: The name of the worker that opens it.
         """
         ...
 

@@ -204,11 +204,10 @@ class Watchman:
 
     def is_out_of_patience(self) -> bool:
         """Return whether only stragglers still train, and their time is over."""
-        limit = self._run.failures.straggler_timeout_s
-        if limit is None or not self._run.done:
+        if self._run.failures.straggler_timeout_s is None or not self._run.done:
             return False
         self._done_at = self._done_at or time.monotonic()
-        return time.monotonic() - self._done_at > limit
+        return self._run.failures.has_waited_enough(time.monotonic() - self._done_at)
 
     def _take_back(self, worker: str) -> list[int]:
         """Take back a dead worker's turn, however long others keep the store locked."""

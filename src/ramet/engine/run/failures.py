@@ -55,6 +55,14 @@ class Failures:
         """
         return attempts > self.retries
 
+    def has_waited_enough(self, waited_s: float) -> bool:
+        """Return whether a round has been waited for so long that it ends without stragglers.
+
+        Args:
+            waited_s: Seconds since there was nothing to do but wait.
+        """
+        return self.straggler_timeout_s is not None and waited_s > self.straggler_timeout_s
+
     def check(self, population: Population, error: BaseException, *, failed_here: int) -> None:
         """Raise RunFailed when too many members fail.
 

@@ -52,8 +52,18 @@ class Journal:
         return self._replica.round
 
     @property
-    def names_checkpoints(self) -> bool:
-        """Whether any member has a checkpoint."""
+    def synchronous(self) -> bool:
+        """Whether the run has rounds."""
+        return self._strategy.synchronous
+
+    def must_find_checkpoints(self) -> bool:
+        """Return whether the log names checkpoints, which must then still exist."""
+        if not self._names_checkpoints():
+            # Others may have ended turns while this worker trained its first.
+            self.catch_up()
+        return self._names_checkpoints()
+
+    def _names_checkpoints(self) -> bool:
         return any(member.checkpoint is not None for member in self._replica.members)
 
     @property

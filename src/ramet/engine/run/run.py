@@ -1,6 +1,5 @@
 """A run: ask for a turn, train it anywhere, tell how it went. Every engine is built on this."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,8 +33,6 @@ from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
 from ramet.store.base import Store
 
-logger = logging.getLogger("ramet")
-
 # Time until a worker that found nothing to do looks again, at first and at most.
 FIRST_POLL_S, POLL_S = 0.0002, 0.02
 
@@ -59,6 +56,18 @@ class Run:
         beating: bool = True,
         clock: Clock | None = None,
     ) -> None:
+        """Begin a run or take part in it, as ``ramet.open`` does.
+
+        Args:
+            settings: What makes the run this run.
+            failures: How failures and silent workers are tolerated.
+            store: The record of the run.
+            blobs: Its checkpoints.
+            worker: The name of this worker.
+            existing: What to do with a run of this name.
+            beating: Whether a thread renews leases.
+            clock: The clock to wait by; None is the system's.
+        """
         check_text("worker", worker)
         settings = fit_settings(settings, store)
         self.worker, self.failures = worker, failures or Failures()
@@ -148,7 +157,7 @@ class Run:
         """
         self._out.beat_if_late()
         if not self._journal.over:
-            self._checkpoints.expect(kept=self._others_were_kept())
+            self._checkpoints.expect(kept=self._journal.must_find_checkpoints())
         pause_s, since, round_ = FIRST_POLL_S, self._clock.uptime(), self._journal.round
         while True:
             turn = self._claims.claim(prefer=self._last)
@@ -160,7 +169,9 @@ class Run:
             pause_s = min(2 * pause_s, POLL_S)
             if round_ != self._journal.round:
                 round_, since = self._journal.round, self._clock.uptime()
-            elif self._is_out_of_patience(since):
+            elif self._journal.synchronous and self.failures.has_waited_enough(
+                self._clock.uptime() - since
+            ):
                 self._close_round()
                 since = self._clock.uptime()
 
@@ -202,7 +213,7 @@ class Run:
             member=turn.member,
             turn=turn.number,
             step=turn.stop,
-            others=self._others_were_kept(),
+            others=self._journal.must_find_checkpoints(),
         )
         self._notices.training(turn, kept)
         events = turn_ended(turn, digest=kept.digest, points=points, metrics=logged)
@@ -293,14 +304,8 @@ class Run:
             turn: The number of its turn.
             why: The reason, for the log.
         """
-        given_up = give_up(
-            self._store,
-            self._journal,
-            member,
-            turn=turn,
-            why=why,
-            ttl_s=self.failures.lease_ttl_s,
-        )
+        ttl_s = self.failures.lease_ttl_s
+        given_up = give_up(self._store, self._journal, member, turn=turn, why=why, ttl_s=ttl_s)
         if given_up:
             self._pruning.prune_if_due()
         return given_up
@@ -337,21 +342,6 @@ class Run:
     def result(self) -> Result:
         """Return the result of the run so far."""
         return Result(store=self._store, blobs=self._blobs, name=self.name)
-
-    def _others_were_kept(self) -> bool:
-        """Return whether the log names checkpoints, which must then still exist."""
-        if not self._journal.names_checkpoints:
-            # Others may have ended turns while this worker trained its first.
-            self._journal.catch_up()
-        return self._journal.names_checkpoints
-
-    def _is_out_of_patience(self, since: float) -> bool:
-        limit = self.failures.straggler_timeout_s
-        return (
-            limit is not None
-            and self._strategy.synchronous
-            and self._clock.uptime() - since > limit
-        )
 
     def _close_round(self) -> None:
         """End the round without the members that still train."""
