@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves, tree_map
 
 # Nested dicts of tensors.
@@ -125,6 +124,7 @@ def trace(function: Callable[..., Any], *example: Any, compiled: bool) -> Callab
         example: What it is traced with; others must have the same shapes.
         compiled: Whether to compile the operations.
     """
+    from torch.fx.experimental.proxy_tensor import make_fx  # noqa: PLC0415 - takes a second
 
     # PyTorch counts the arguments of what is wrapped, of which a method has one more.
     def called(*given: Any) -> Any:

@@ -27,6 +27,7 @@ from ramet.torch.task import (
     row,
     tensors,
 )
+from ramet.torch.ways import Compile, Plain, Ways
 
 # States, hyperparameters and what was drawn, each stacked.
 Members: TypeAlias = tuple[Tensors, Tensors, Tensors]
@@ -36,11 +37,19 @@ class Program:
     """Trains states stacked on a device: each tensor has one more axis, the first."""
 
     def __init__(
-        self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, device: str
+        self,
+        functions: Functions,
+        numbers: SpaceArrays,
+        *,
+        chunk: Chunk,
+        device: str,
+        compile: Compile = "auto",  # noqa: A002 - as torch calls it
     ) -> None:
         self._functions, self._numbers, self._device = functions, numbers, device
         self._traced = Traced(functions)
         self.chunks = Chunks(chunk, self.is_full)
+        plain = Plain(self._call, self._step, self._scores)
+        self._ways = Ways(plain, self.chunks, compile=compile, device=device)
         # What every state must be like; drawn of any generator.
         self._like = begin(functions, np.random.default_rng(0))
         self.size = sum(leaf.nbytes for leaf in leaves(self._like))
@@ -68,6 +77,7 @@ class Program:
         if not lanes.plain:
             states, hparams = placed(states, lanes.filled), placed(hparams, lanes.filled)
         scores = []
+        self._ways.begin_turn()
         for steps in stretches:
             drawn = self._stacked([draw(self._functions, turn, steps) for turn in turns])
             if not lanes.plain:
@@ -97,7 +107,7 @@ class Program:
     ) -> tuple[Tensors, torch.Tensor]:
         """Train all members up to their next score, so many at once."""
         try:
-            return self._call(chunk, states, hparams, drawn, steps)
+            return self._ways.train(chunk, (states, hparams, drawn), steps)
         except Exception as error:
             if not self.is_full(error):
                 raise

@@ -16,6 +16,7 @@ from ramet.space import Space
 from ramet.state.adapters import Held
 from ramet.state.tree import Tree
 from ramet.torch.tensors import array_of, borrowed
+from ramet.torch.ways import Compile
 from ramet.values import Values
 
 if TYPE_CHECKING:
@@ -59,13 +60,22 @@ class Task:
         functions: An object with ``init``, ``draw``, ``step`` and ``evaluate``.
         chunk: How many members the vectorised engine maps at once; "auto" measures what is fastest.
         device: Where tensors are; None takes a GPU if there is one.
+        compile: Whether the vectorised engine has torch.compile compile the steps; "auto" does so
+            once a run has gone on for 10 s, if that is faster.
     """
 
     def __init__(
-        self, functions: Functions, *, chunk: Chunk = "auto", device: str | None = None
+        self,
+        functions: Functions,
+        *,
+        chunk: Chunk = "auto",
+        device: str | None = None,
+        compile: Compile = "auto",  # noqa: A002 - as torch calls it
     ) -> None:
         check_task(functions, Functions, "init, draw, step and evaluate", chunk)
-        self.functions, self.chunk = functions, chunk
+        if compile not in (True, False, "auto"):
+            raise UsageError(f"compile must be True, False or 'auto', but got {compile!r}")
+        self.functions, self.chunk, self.compile = functions, chunk, compile
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.no_grad()
@@ -98,7 +108,13 @@ class Task:
         """Return what trains many members at once, with values of a space."""
         from ramet.torch.program import Program  # noqa: PLC0415 - which needs this module
 
-        return Program(self.functions, SpaceArrays(space), chunk=self.chunk, device=self.device)
+        return Program(
+            self.functions,
+            SpaceArrays(space),
+            chunk=self.chunk,
+            device=self.device,
+            compile=self.compile,
+        )
 
 
 class Traced:

@@ -37,5 +37,6 @@ def wanted(event: RunEvent, replica: Replica) -> bool:
 
 
 def _is_new(mapped: Mapped | None, replica: Replica) -> bool:
-    """Say whether nothing is on record of as many members."""
-    return mapped is not None and mapped.of not in {known.of for known in replica.mapped}
+    """Say whether nothing is on record of as many members, or of whether steps are compiled."""
+    known = {(known.of, known.compiled) for known in replica.mapped}
+    return mapped is not None and (mapped.of, mapped.compiled) not in known
