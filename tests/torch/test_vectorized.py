@@ -134,13 +134,15 @@ def test_a_run_whose_steps_are_compiled_says_so_and_keeps_to_it(
         ramet.torch.Task(Fit(ramet.torch.SGD()), chunk=4, device="cpu", compile=way)
         for way in (True, "auto")
     )
-    place: dict[str, Any] = {"store": tmp_path / "runs.db", "extend": True}
-    first = together(STRATEGIES["pbt"], task=compiled, steps=16, **place)
-    result = together(STRATEGIES["pbt"], task=auto, **place)
-    whole = together(STRATEGIES["pbt"], task=compiled)
-    assert conditions(first) == conditions(result) == [True]
-    assert scores(result.events).tolist() == scores(whole.events).tolist()
-    assert decisions(whole) == decisions(together(STRATEGIES["pbt"]))
+    results = []
+    for name, second in (("compiled", compiled), ("auto", auto)):
+        place: dict[str, Any] = {"store": tmp_path / f"{name}.db", "extend": True}
+        first = together(STRATEGIES["pbt"], task=compiled, steps=16, **place)
+        assert conditions(first) == [True]
+        results.append(together(STRATEGIES["pbt"], task=second, **place))
+    same, other = results
+    assert conditions(other) == [True]
+    assert scores(other.events).tolist() == scores(same.events).tolist()
     plain = ramet.torch.Task(Fit(ramet.torch.SGD()), chunk=4, device="cpu", compile=False)
     together(STRATEGIES["pbt"], task=plain, steps=48, **place)
     assert "compile=False, so that sums may be rounded differently" in caplog.text
