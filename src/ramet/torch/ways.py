@@ -1,6 +1,7 @@
 """How the steps of all members are run: as Python calls them, traced, or compiled."""
 
 import contextlib
+import functools
 import logging
 import time
 import warnings
@@ -42,7 +43,7 @@ MOST_SHAPES = 4
 
 
 class Plain(NamedTuple):
-    """A program's own functions, each for so many members at once."""
+    """A program's own functions; each takes the number of members to map at once first."""
 
     train: Callable[[int, Tensors, Tensors, Tensors, int], tuple[Tensors, torch.Tensor]]
     step: Callable[[int, Tensors, Tensors, Tensors], Tensors]
@@ -76,7 +77,9 @@ class Ways:
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._plain, self._chunks, self._compile, self._now = plain, chunks, compile, now
-        self._capture = capture or (capture_in_cuda_graph if "cuda" in device else None)
+        if capture is None and "cuda" in str(device):
+            capture = functools.partial(capture_in_cuda_graph, device=device)
+        self._capture = capture
         self._began_s = now()
         self._turn_begins = True
         # For how many steps each was made, and None where it could not be.
@@ -101,7 +104,7 @@ class Ways:
         """Choose whether to compile, if it is not on record, and record it."""
         if self._compile != "auto":
             self._chunks.keep_compiled(asked=self._compile)
-        elif self._chunks.compiled is None and self._lasted(COMPILE_AFTER_S):
+        elif self._chunks.compiled is None and self._is_older_than(COMPILE_AFTER_S):
             few = min(steps, TRIAL_STEPS)
             compiled = self._remember(chunk, members, steps, compiled=True)
             pays = compiled is not None and self._seconds(compiled, members, few) < (
@@ -115,7 +118,7 @@ class Ways:
         found = None
         if compiled:
             found = self._remember(chunk, members, steps, compiled=True)
-        if found is None and (self._capture or self._lasted(TRACE_AFTER_S)):
+        if found is None and (self._capture or self._is_older_than(TRACE_AFTER_S)):
             found = self._remember(chunk, members, steps, compiled=False)
         return found or self._plainly(chunk)
 
@@ -127,7 +130,7 @@ class Ways:
 
         return train
 
-    def _lasted(self, seconds: float) -> bool:
+    def _is_older_than(self, seconds: float) -> bool:
         return self._now() - self._began_s >= seconds
 
     def _remember(
