@@ -1,6 +1,7 @@
 """PyTorch: the mapped step of a population eager, traced, in a CUDA graph, and compiled in one."""
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -17,25 +18,27 @@ WAYS_CONV = ("graph", "compiled graph", "eager")
 
 
 def measure(part: Part) -> None:
-    for net in ("mlp", "conv"):
-        for members in [1, 4] if part.small else [32, 1_024, 1]:
-            for how in WAYS:
-                if net == "mlp" or how in WAYS_CONV:
-                    part.measure(
-                        functools.partial(rate, net, members, how, 10 if part.small else STEPS),
-                        net=net,
-                        members=members,
-                        how=how,
-                        needs_s=15 if how.startswith("compiled") else 8,
-                    )
-        if net == "mlp":
-            for members in [1, 4] if part.small else [32, 1_024]:
-                for compiled in (True, False):
-                    run = functools.partial(
-                        through_ramet, members, compiled=compiled, small=part.small
-                    )
-                    how = "ramet, compiled" if compiled else "ramet"
-                    part.measure(run, net=net, members=members, how=how, needs_s=10)
+    many = [4] if part.small else [32, 1_024]
+    steps = 10 if part.small else STEPS
+    for members in many:
+        _measure_ways(part, "mlp", members, steps)
+    for members, compiled in itertools.product(many, (True, False)):
+        run = functools.partial(through_ramet, members, compiled=compiled, small=part.small)
+        how = "ramet, compiled" if compiled else "ramet"
+        part.measure(run, net="mlp", members=members, how=how, needs_s=10)
+    for net, members in (("mlp", 1), *(("conv", members) for members in (*many, 1))):
+        _measure_ways(part, net, members, steps)
+
+
+def _measure_ways(part: Part, net: str, members: int, steps: int) -> None:
+    for how in WAYS if net == "mlp" else WAYS_CONV:
+        part.measure(
+            functools.partial(rate, net, members, how, steps),
+            net=net,
+            members=members,
+            how=how,
+            needs_s=15 if how.startswith("compiled") else 8,
+        )
 
 
 def device() -> str:
