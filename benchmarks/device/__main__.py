@@ -26,11 +26,11 @@ from benchmarks.reporting import parser
 PARTS: dict[str, tuple[Callable[[Part], None], float]] = {
     "machine": (machine.measure, 20),
     "jax": (jax_mlp.measure, 45),
-    "torch": (torch_mlp.measure, 55),
+    "torch": (torch_mlp.measure, 75),
     "sharing": (sharing.measure, 40),
-    "jax-convolutions": (functools.partial(convolutions.measure, framework="jax"), 35),
+    "jax-convolutions": (functools.partial(convolutions.measure, framework="jax"), 30),
     "torch-convolutions": (functools.partial(convolutions.measure, framework="torch"), 15),
-    "ppo": (ppo.measure, 40),
+    "ppo": (ppo.measure, 35),
     "knee": (knee.measure, 30),
 }
 # What a process may take beyond its part's time before it is killed.

@@ -1,37 +1,44 @@
 """PyTorch: the mapped step of a population eager, traced, in a CUDA graph, and compiled in one."""
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
 
-import ramet
 from benchmarks import vectorized
 from benchmarks.device.writing import Part, seconds
 from benchmarks.nets import InTorch
 
-STEPS = 200
+# Steps of a measurement, and of a turn of a whole run.
+STEPS, TURN_STEPS = 200, 1_000
 # How each step is run, and how many a graph holds.
 WAYS = ("graph", "graph of 10", "compiled graph", "compiled graph of 10", "eager", "traced")
 WAYS_CONV = ("graph", "compiled graph", "eager")
 
 
 def measure(part: Part) -> None:
-    for net in ("mlp", "conv"):
-        for members in [1, 4] if part.small else [32, 1_024, 1]:
-            for how in WAYS:
-                if net == "mlp" or how in WAYS_CONV:
-                    part.measure(
-                        functools.partial(rate, net, members, how, 10 if part.small else STEPS),
-                        net=net,
-                        members=members,
-                        how=how,
-                        needs_s=15 if how.startswith("compiled") else 8,
-                    )
-        if net == "mlp":
-            for members in [1, 4] if part.small else [32, 1_024]:
-                run = functools.partial(through_ramet, members, small=part.small)
-                part.measure(run, net=net, members=members, how="ramet", needs_s=15)
+    many = [4] if part.small else [32, 1_024]
+    steps = 10 if part.small else STEPS
+    for members in many:
+        _measure_ways(part, "mlp", members, steps)
+    for members, compiled in itertools.product(many, (True, False)):
+        run = functools.partial(through_ramet, members, compiled=compiled, small=part.small)
+        how = "ramet, compiled" if compiled else "ramet"
+        part.measure(run, net="mlp", members=members, how=how, needs_s=10)
+    for net, members in (("mlp", 1), *(("conv", members) for members in (*many, 1))):
+        _measure_ways(part, net, members, steps)
+
+
+def _measure_ways(part: Part, net: str, members: int, steps: int) -> None:
+    for how in WAYS if net == "mlp" else WAYS_CONV:
+        part.measure(
+            functools.partial(rate, net, members, how, steps),
+            net=net,
+            members=members,
+            how=how,
+            needs_s=15 if how.startswith("compiled") else 8,
+        )
 
 
 def device() -> str:
@@ -103,13 +110,22 @@ def rate(net: str, members: int, how: str, steps: int) -> dict[str, Any]:
     }
 
 
-def through_ramet(members: int, *, small: bool) -> dict[str, Any]:
-    """Return the steps a second of a whole run as ramet is now."""
-    if small:
-        vectorized.TURN_STEPS["torch", "mlp"], vectorized.TIMED["torch", "mlp"] = 10, 10
-    timed = vectorized.Timed(vectorized.task("torch", "mlp"))
+def through_ramet(members: int, *, compiled: bool, small: bool) -> dict[str, Any]:
+    """Return the steps a second of a whole run, and what drawing a step's batches takes."""
+    import ramet.torch  # noqa: PLC0415 - as above
+
+    vectorized.TURN_STEPS["torch", "mlp"] = turn_steps = 10 if small else TURN_STEPS
+    vectorized.TIMED["torch", "mlp"] = 10 if small else 6_000
+    functions = InTorch("mlp", device())
+    timed = vectorized.Timed(ramet.torch.Task(functions, compile=compiled))
     steps_per_s, began, ended = vectorized.rate(
         timed, ("torch", "mlp"), members, engine=ramet.Vectorized(progress=False)
     )
     inside_s = sum(end - begin for begin, end in timed.spans if begin >= began)
-    return {"steps_per_s": steps_per_s, "outside_share": 1 - inside_s / (ended - began)}
+    rng = np.random.default_rng(0)
+    draw_s = seconds(lambda: functions.draw(rng, turn_steps), lambda drawn: drawn)
+    return {
+        "steps_per_s": steps_per_s,
+        "outside_share": 1 - inside_s / (ended - began),
+        "draw_us_per_step": 1e6 * draw_s * members / turn_steps,
+    }

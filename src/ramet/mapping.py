@@ -99,6 +99,8 @@ class Chunks:
         # The fastest chunk, and how many members it was measured with.
         self._measured: tuple[int, int] | None = None
         self._record: Record = lambda mapped: [mapped]
+        # Whether the run's steps are compiled; None if that is not decided yet.
+        self.compiled: bool | None = None
 
     def keep_to(self, run: str, recorded: Sequence[Mapped], record: Record) -> None:
         """Use the recorded chunk of a run, or record the one that was set: sums depend on it.
@@ -109,6 +111,7 @@ class Chunks:
             record: What records a chunk.
         """
         self._record = record
+        self.compiled = _first_compiled(recorded)
         if self._forced is None:
             self._recall(recorded)
         elif not recorded:
@@ -123,6 +126,26 @@ class Chunks:
                 self._forced = mapped.chunk
             else:
                 self._measured = mapped.chunk, mapped.of
+
+    def keep_compiled(self, *, asked: bool) -> None:
+        """Compile steps or not, as the user asks, and record it if nothing is on record."""
+        if self.compiled is None:
+            self.record_compiled(compiled=asked)
+        elif self.compiled != asked:
+            fields = {"recorded": self.compiled, "compile": asked}
+            logger.warning(
+                "the run has been trained with compile=%(recorded)s and goes on with "
+                "compile=%(compile)s, so that sums may be rounded differently; compile='auto' "
+                "keeps to it",
+                fields,
+                extra=fields,
+            )
+            self.compiled = asked
+
+    def record_compiled(self, *, compiled: bool) -> None:
+        """Record whether steps are compiled, and keep to what is on record first."""
+        chunk, of = (self._forced, None) if self._forced else self._measured or (1, None)
+        self.compiled = _first_compiled(self._record(Mapped(chunk=chunk, of=of, compiled=compiled)))
 
     def of(self, count: int, trial: Trial) -> int:
         """Return how many of ``count`` members to train at once.
@@ -173,6 +196,10 @@ class Chunks:
                 raise
             return None
         return min(taken_s[1:])
+
+
+def _first_compiled(recorded: Sequence[Mapped]) -> bool | None:
+    return next((each.compiled for each in recorded if each.compiled is not None), None)
 
 
 def fastest(most: int, seconds: Callable[[int], float | None]) -> int | None:

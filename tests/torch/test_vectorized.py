@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,46 @@ def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
     mapped = [event.mapped for event in other.events if isinstance(event, Conditions)]
     assert mapped[1:] == [Mapped(chunk=2, of=6)]
     assert scores(other.events).tolist() == scores(same.events).tolist()
+
+
+def conditions(result: ramet.Result) -> list[bool]:
+    """Return what is on record about compiling, in the order of the log."""
+    mapped = [event.mapped for event in result.events if isinstance(event, Conditions)]
+    return [each.compiled for each in mapped if each is not None and each.compiled is not None]
+
+
+def test_a_run_whose_steps_are_traced_is_the_same_to_the_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = together(STRATEGIES["pbt"])
+    monkeypatch.setattr("ramet.torch.ways.TRACE_AFTER_S", 0.0)
+    # The faster of two, by whatever clock.
+    monkeypatch.setattr(
+        "ramet.torch.ways.Ways._seconds", lambda _, trained, *__: isinstance(trained, FunctionType)
+    )
+    assert canonical(together(STRATEGIES["pbt"]).events) == canonical(plain.events)
+
+
+@pytest.mark.slow
+def test_a_run_whose_steps_are_compiled_says_so_and_keeps_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compiled, auto = (
+        ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu", compile=way)
+        for way in (True, "auto")
+    )
+    results = []
+    for name, second in (("compiled", compiled), ("auto", auto)):
+        place: dict[str, Any] = {"store": tmp_path / f"{name}.db", "existing": "extend"}
+        first = together(STRATEGIES["pbt"], task=compiled, steps=16, **place)
+        assert conditions(first) == [True]
+        results.append(together(STRATEGIES["pbt"], task=second, **place))
+    same, other = results
+    assert conditions(other) == [True]
+    assert scores(other.events).tolist() == scores(same.events).tolist()
+    plain = ramet.torch.Task(Fit(ramet.torch.SGD()), device="cpu", compile=False)
+    together(STRATEGIES["pbt"], task=plain, steps=48, **place)
+    assert "compile=False, so that sums may be rounded differently" in caplog.text
 
 
 @pytest.mark.parametrize("told", [2, 5, 9, 17])

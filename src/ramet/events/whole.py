@@ -68,6 +68,8 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     chunk: Positive
     # The number of members for which this was measured to be fastest; None if it was asked for.
     of: Positive | None = None
+    # Whether the mapped steps are compiled; None if that is not decided yet.
+    compiled: bool | None = None
 
 
 class Conditions(Event, frozen=True, kw_only=True, tag=True, gc=False):

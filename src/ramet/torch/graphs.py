@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves, tree_map
 
 # Nested dicts of tensors.
@@ -125,33 +124,39 @@ def trace(function: Callable[..., Any], *example: Any, compiled: bool) -> Callab
         example: What it is traced with; others must have the same shapes.
         compiled: Whether to compile the operations.
     """
+    from torch.fx.experimental.proxy_tensor import make_fx  # noqa: PLC0415 - takes a second
 
     # PyTorch counts the arguments of what is wrapped, of which a method has one more.
-    def called(*given: Any) -> Any:
+    def call(*given: Any) -> Any:
         return function(*given)
 
-    program: Callable[..., Any] = make_fx(called)(*example)
+    program: Callable[..., Any] = make_fx(call)(*example)
     return torch.compile(program, dynamic=False) if compiled else program
 
 
-def capture_in_cuda_graph(run: Callable[[], None], rewind: Callable[[], Any]) -> Callable[[], None]:
+def capture_in_cuda_graph(
+    run: Callable[[], None], rewind: Callable[[], Any], *, device: str | None = None
+) -> Callable[[], None]:
     """Capture the kernels that a function runs, and return a function that replays them.
 
     Args:
         run: Runs the kernels, always on the same tensors.
         rewind: Called before each run, so that it may run again.
+        device: Where the tensors are; None is the current GPU.
     """
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # of PyTorch
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARMUPS):
-            rewind()
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # of PyTorch
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARMUPS):
+                rewind()
+                run()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        rewind()
+        # What other threads do on the GPU meanwhile, such as loading data, does no harm.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             run()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    rewind()
-    with torch.cuda.graph(graph):
-        run()
     return graph.replay
 
 

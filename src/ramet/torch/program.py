@@ -27,6 +27,7 @@ from ramet.torch.functions import (
     row,
     tensors,
 )
+from ramet.torch.ways import Compile, Plain, Ways
 
 # States, hyperparameters and random numbers, each stacked.
 Members: TypeAlias = tuple[Tensors, Tensors, Tensors]
@@ -36,11 +37,19 @@ class Program:
     """Trains stacked states: the first axis of each tensor is that of the members."""
 
     def __init__(
-        self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, device: str
+        self,
+        functions: Functions,
+        numbers: SpaceArrays,
+        *,
+        chunk: Chunk,
+        device: str,
+        compile: Compile,  # noqa: A002 - as torch calls it
     ) -> None:
         self._functions, self._numbers, self._device = functions, numbers, device
         self._traced = Traced(functions)
         self.chunks = Chunks(chunk, self.is_full)
+        plain = Plain(self._call, self._step, self._scores)
+        self._ways = Ways(plain, self.chunks, compile=compile, device=device)
         # Every state must have the structure of this one.
         self._like = begin(functions, np.random.default_rng(0))
         self.size = sum(leaf.nbytes for leaf in leaves(self._like))
@@ -70,6 +79,7 @@ class Program:
         if not lanes.plain:
             states, hparams = select(states, lanes.filled), select(hparams, lanes.filled)
         scores = []
+        self._ways.begin_turn()
         for steps in stretches:
             drawn = self._stack([draw(self._functions, turn, steps) for turn in turns])
             if not lanes.plain:
@@ -99,7 +109,7 @@ class Program:
     ) -> tuple[Tensors, torch.Tensor]:
         """Train all members up to their next score, ``chunk`` of them at once."""
         try:
-            return self._call(chunk, states, hparams, drawn, steps)
+            return self._ways.train(chunk, (states, hparams, drawn), steps)
         except Exception as error:
             if not self.is_full(error):
                 raise

@@ -23,6 +23,7 @@ from ramet.torch.functions import (
     tensors,
 )
 from ramet.torch.program import Program
+from ramet.torch.ways import Compile
 
 
 class Task:
@@ -31,11 +32,21 @@ class Task:
     Args:
         functions: An object with ``init``, ``draw``, ``step`` and ``evaluate``.
         device: The device of all tensors; None for a GPU if there is one, or else the CPU.
+        compile: Whether ``ramet.Vectorized()`` has torch.compile compile the steps; "auto" does so
+            once a run has gone on for 10 s, if that is faster.
     """
 
-    def __init__(self, functions: Functions, *, device: str | None = None) -> None:
+    def __init__(
+        self,
+        functions: Functions,
+        *,
+        device: str | None = None,
+        compile: Compile = "auto",  # noqa: A002 - as torch calls it
+    ) -> None:
         check_task(functions, Functions, "init, draw, step and evaluate")
-        self.functions = functions
+        if compile not in (True, False, "auto"):
+            raise UsageError(f"compile must be True, False or 'auto', but got {compile!r}")
+        self.functions, self.compile = functions, compile
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.no_grad()
@@ -82,4 +93,10 @@ class Task:
                 "ramet.torch.Task; leave shard out, or train in worker processes, one on each "
                 "device: engine=ramet.Processes(2, gpus=1)"
             )
-        return Program(self.functions, SpaceArrays(space), chunk=chunk, device=self.device)
+        return Program(
+            self.functions,
+            SpaceArrays(space),
+            chunk=chunk,
+            device=self.device,
+            compile=self.compile,
+        )

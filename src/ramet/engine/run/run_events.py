@@ -66,5 +66,6 @@ def would_change(event: RunEvent, replica: Replica) -> bool:
 
 
 def _is_new(mapped: Mapped | None, replica: Replica) -> bool:
-    """Return whether nothing is on record for this number of members."""
-    return mapped is not None and mapped.of not in {known.of for known in replica.mapped}
+    """Return whether nothing is on record for this number of members, or about compiling."""
+    known = {(known.of, known.compiled) for known in replica.mapped}
+    return mapped is not None and (mapped.of, mapped.compiled) not in known
