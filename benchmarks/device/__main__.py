@@ -26,12 +26,12 @@ from benchmarks.reporting import parser
 PARTS: dict[str, tuple[Callable[[Part], None], float]] = {
     "machine": (machine.measure, 20),
     "jax": (jax_mlp.measure, 45),
-    "torch": (torch_mlp.measure, 75),
+    "torch": (torch_mlp.measure, 90),
     "sharing": (sharing.measure, 40),
-    "jax-convolutions": (functools.partial(convolutions.measure, framework="jax"), 30),
-    "torch-convolutions": (functools.partial(convolutions.measure, framework="torch"), 15),
-    "ppo": (ppo.measure, 35),
-    "knee": (knee.measure, 30),
+    "jax-convolutions": (functools.partial(convolutions.measure, framework="jax"), 60),
+    "torch-convolutions": (functools.partial(convolutions.measure, framework="torch"), 60),
+    "ppo": (ppo.measure, 60),
+    "knee": (knee.measure, 60),
 }
 # What a process may take beyond its part's time before it is killed.
 GRACE_S = 10.0
