@@ -29,7 +29,7 @@ def test_a_run_that_is_stopped_by_a_signal_says_how_to_go_on(
     left = figures(store)
     assert (exit_code, out) == (code, "")
     assert err == (
-        f"ramet: run 'quick' was stopped after {left['turns']} turns; nothing that was told is "
+        f"ramet: run 'quick' was stopped after {left['turns']} turns; no turn that ended is "
         f"lost: to go on, run the same again, with {store}\n"
     )
     assert (left["state"], left["workers"]) == ("idle", 0)

@@ -60,7 +60,7 @@ def test_a_run_keeps_its_threads_whatever_the_number_of_workers(
     store = tmp_path / "runs.db"
     assert train(store, steps=1, workers=2) == {4.0}
     assert train(store, steps=2, workers=1) == {4.0}
-    assert "mapped at once" not in caplog.text
+    assert "at once until now" not in caplog.text
     assert train(store, steps=3, workers=4) == {4.0}
     assert "keeps to the 4 threads a process that it was begun with" in caplog.text
     assert "for 4 workers is more than 8 cores" in caplog.text
@@ -74,7 +74,7 @@ def test_threads_that_are_asked_for_are_given_and_a_difference_is_warned_of(
     store = tmp_path / "runs.db"
     assert train(store, steps=1, engine=ramet.Processes(1, threads=3)) == {3.0}
     assert train(store, steps=2, workers=2) == {3.0}
-    assert "mapped at once" not in caplog.text
+    assert "at once until now" not in caplog.text
     assert train(store, steps=3, engine=ramet.Processes(1, threads=2)) == {2.0}
     assert "trained with 3 threads a process and goes on with 2, so that sums" in caplog.text
     assert "Processes(..., threads=3)" in caplog.text
@@ -128,11 +128,11 @@ def test_another_number_mapped_at_once_is_warned_of(
     place: dict[str, Any] = {"store": tmp_path / "runs.db", "seed": 0, "engine": ramet.Vectorized()}
     ramet.run(Together(), SPACE, pbt(), steps=8, mode="max", **place)
     ramet.run(Together(), SPACE, pbt(), steps=12, mode="max", existing="extend", **place)
-    assert "mapped at once" not in caplog.text
+    assert "at once until now" not in caplog.text
     monkeypatch.setattr("tests.engine.stacked.CHUNK", 3)
     with caplog.at_level(logging.WARNING, "ramet"):
         ramet.run(Together(), SPACE, pbt(), steps=16, mode="max", existing="extend", **place)
-    assert "with 1 member mapped at once and goes on with chunk=3" in caplog.text
+    assert "with 1 member at once until now and goes on with chunk=3" in caplog.text
     assert recorded(place["store"]) == [
         Conditions(threads=8),
         Conditions(mapped=Mapped(chunk=1)),

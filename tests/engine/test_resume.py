@@ -119,7 +119,7 @@ def test_who_joins_is_told_who_else_holds_members(caplog: pytest.LogCaptureFixtu
             return super().evaluate(state)
 
     ramet.run(Hurries(), **place, **settings)
-    assert "run 'run' has members that ['gpu-17'] hold" in caplog.text
+    assert "['gpu-17'] also train members of run 'run'" in caplog.text
     caplog.clear()
     ramet.run(Descent(), **place, **settings)
     assert "run 'run' is over already, after 12 turns" in caplog.text

@@ -1,4 +1,4 @@
-"""What a call that trains says about the run that it finds."""
+"""Messages about a run that a call finds in its store, or leaves there."""
 
 import logging
 from collections.abc import Sequence
@@ -19,10 +19,9 @@ def say_over(run: Run, *, changed: bool) -> None:
     fields = {"run": run.name, "turns": run.population.turns}
     since = ", although the code has changed since it began" if changed else ""
     logger.warning(
-        f"run %(run)r is over already, after %(turns)d turns, and nothing is trained{since}; name= "  # noqa: G004 - one of two texts
-        "another "
-        "to begin a new one, or set existing='extend' (--extend) with more steps, or "
-        "existing='overwrite' (--overwrite) to replace this one",
+        f"run %(run)r is over already, after %(turns)d turns, and nothing is trained{since}; give "  # noqa: G004 - one of two texts
+        "another name= to begin a new run, set existing='extend' (--extend) with more steps, or "
+        "existing='overwrite' (--overwrite) to replace this run",
         fields,
         extra=fields,
     )
@@ -37,8 +36,8 @@ def say_changed(run: Run) -> None:
     fields = {"run": run.name}
     logger.warning(
         "run %(run)r began with other code: the training function, or what it uses of its module, "
-        "has changed since, and the run goes on with the present code; for a run of this code "
-        "alone, name= another, or set existing='overwrite' (--overwrite) to begin this one anew",
+        "has changed since, and the run goes on with the code as it is now; for a run of this code "
+        "only, give another name=, or set existing='overwrite' (--overwrite) to begin again",
         fields,
         extra=fields,
     )
@@ -69,9 +68,9 @@ def say_shared(run: Run, others: Sequence[str]) -> None:
     """
     fields = {"run": run.name, "others": list(others), "ttl": run.failures.lease_ttl_s}
     logger.warning(
-        "run %(run)r has members that %(others)s hold: they are trained there or, if those workers "
-        "die, here; if they are silent without being seen to be dead, once their leases run out, "
-        "%(ttl)g s after they were last heard of",
+        "%(others)s also train members of run %(run)r. This worker takes over the members of a "
+        "worker that dies; if a worker only falls silent, it does so when the lease expires, "
+        "%(ttl)g s after its last renewal",
         fields,
         extra=fields,
     )
@@ -87,7 +86,9 @@ def how_to_go_on(run: Run, where: Place) -> str:
     turns = run.result().population.turns
     stopped = f"run {run.name!r} was stopped after {turns:,} turns"
     if where.name is None:
-        return f"{stopped}, and is gone: with store='runs.db' it could be gone on with"
+        return (
+            f"{stopped} and is lost, because it was in memory only; store='runs.db' would keep it"
+        )
     return f"{stopped}; no turn that ended is lost: to go on, run the same again, with {where.name}"
 
 
@@ -97,5 +98,5 @@ def how_to_rejoin(run: Run) -> str:
     Args:
         run: The run.
     """
-    left = f"this worker left run {run.name!r}, which others may go on with"
+    left = f"this worker left run {run.name!r}, which other workers may go on with"
     return f"{left}; the same command joins it again"

@@ -1,4 +1,4 @@
-"""How a run begins, and what it may be gone on with."""
+"""Begin a run, or check that an existing one is resumed with the same settings."""
 
 import logging
 import secrets
@@ -32,7 +32,7 @@ Terms: TypeAlias = Literal["resume", "extend", "join"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What makes a run this run, for whoever begins it or goes on with it."""
+    """The settings that make a run what it is, for workers that begin it or resume it."""
 
     name: str
     space: Space
@@ -73,7 +73,7 @@ def begin(settings: Settings, store: Store, *, worker: str, existing: Terms = "r
     try:
         on_record = store.opening(settings.name)
     except RunNotFound:
-        # Whoever comes second finds the first one's on record.
+        # If two processes come at once, both get the opening of the first.
         on_record = store.open_run(make_opening(settings), worker=worker)
     journal = Journal(
         store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
@@ -95,7 +95,7 @@ def _keeps_only_the_best(journal: Journal) -> bool:
 
 
 def _go_on_from_the_best(journal: Journal) -> None:
-    """Log that members go on from the best; refuse where they must go on from their own states."""
+    """Warn that all members go on from the best; refuse it in a replay."""
     name = journal.opening.name
     if journal.prescribed:
         raise RunMismatch(
@@ -105,23 +105,23 @@ def _go_on_from_the_best(journal: Journal) -> None:
         )
     logger.warning(
         "run %(run)r was over, and kept only its best checkpoint (keep='best'): with more steps, "
-        "all members go on from that one; a run with keep='lineage' keeps what each stands on",
+        "all members go on from that one; with keep='lineage' each member keeps its own",
         {"run": name},
         extra={"run": name},
     )
 
 
 def _check_budget(journal: Journal, settings: Settings) -> None:
-    """Have the strategy refuse a greater budget before it is on record."""
+    """Let the strategy refuse a greater budget before it is recorded."""
     if isinstance(settings.strategy, ChecksBudget):
         settings.strategy.check_budget(replace(journal.population, steps=settings.steps))
     else:
-        # Others say it when they are asked what members start with.
+        # Other strategies refuse it in ``births``.
         make_opening(settings)
 
 
 def make_opening(settings: Settings) -> RunOpened:
-    """Return what the log of a new run begins with; draw a seed where none is given."""
+    """Return the first event of a new run; draw a seed if none is given."""
     seed = secrets.randbits(48) if settings.seed is None else settings.seed
     space, strategy = settings.space, settings.strategy
     births = strategy.births(space, settings.steps, generator(seed, Purpose.BIRTHS))
@@ -142,7 +142,7 @@ def make_opening(settings: Settings) -> RunOpened:
 
 
 def check_same(before: RunOpened, now: Settings, *, steps: int) -> None:
-    """Refuse to go on with a run under other settings than it was begun with."""
+    """Refuse to resume a run with other settings than it began with."""
     pairs = {
         "mode": (before.mode, now.mode),
         "steps": (steps, now.steps),
@@ -157,9 +157,9 @@ def check_same(before: RunOpened, now: Settings, *, steps: int) -> None:
         longer = now.steps > steps
         remedy = ", or raise steps with existing='extend' (--extend)" if longer else ""
         raise RunMismatch(
-            f"run {before.name!r} must go on with the settings it was begun with, but these differ "
-            f"(before -> now):{listed}\nPut them back{remedy}, give the new run another name, or "
-            f"replace the old run with existing='overwrite' (--overwrite)"
+            f"run {before.name!r} must be resumed with the settings that it began with, but these "
+            f"differ (before -> now):{listed}\nPut them back{remedy}, give the new run another "
+            f"name, or replace the old run with existing='overwrite' (--overwrite)"
         )
 
 
@@ -193,7 +193,7 @@ def check_text(what: str, text: object) -> None:
     if not (isinstance(text, str) and is_text(text)):
         raise StrategyError(
             f"{what} must be text that a store can hold, but got {text!r}, which is no text or has "
-            f"half a character (a lone surrogate) in it; give another"
+            f"a lone surrogate in it; give another"
         )
 
 
@@ -224,7 +224,7 @@ def check_existing(existing: object) -> None:
 
 
 def check_target(target: object) -> None:
-    """Refuse a score that no turn can end with."""
+    """Refuse a target that no score can reach, because it is no finite number."""
     number = isinstance(target, Real) and not isinstance(target, bool)
     if target is not None and not (number and abs(target) <= sys.float_info.max):  # type: ignore[arg-type]  # it is a number
         raise StrategyError(
@@ -246,4 +246,6 @@ def _check_births(space: Space, births: Sequence[Birth], *, synchronous: bool) -
             "members may rest only in synchronous runs, which have rounds, but some births do"
         )
     if all(birth.rests for birth in births):
-        raise StrategyError("somebody must train in the first round, but all births rest")
+        raise StrategyError(
+            "at least one member must train in the first round, but all births rest"
+        )
