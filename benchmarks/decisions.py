@@ -1,4 +1,4 @@
-"""How long a strategy takes to decide, among so many members.
+"""How long a strategy takes to decide, depending on the size of the population.
 
     python -m benchmarks.decisions --json
 
