@@ -1,4 +1,4 @@
-"""How long a strategy takes to decide, in populations of different sizes.
+"""How long a strategy takes to decide, depending on the size of the population.
 
     python -m benchmarks.decisions --json
 

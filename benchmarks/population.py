@@ -1,4 +1,4 @@
-"""What a claim and a commit cost in a file, and folding a turn, in populations of different sizes.
+"""What a claim and a commit cost in a file, and folding a turn, depending on the population.
 
     python -m benchmarks.population --members 10 100 1000 10000 --json
     python -m benchmarks.population --members 10 --points 100000

@@ -117,22 +117,24 @@ def draw_evaluators(axes: "Axes") -> None:
 def draw_evaluation(axes: "Axes", parent: int, evaluator: Place) -> None:
     """Draw how an evaluator begins, and how it ends if it succeeds."""
     origin = place(CORNERS[parent], 1, 3)
-    target = place(CORNERS[parent - 1], 0, 3)
+    reference = place(CORNERS[parent - 1], 0, 3)
     weights, hparams = COLOURS[parent], COLOURS[parent - 1]
     draw_arrow(axes, origin, evaluator, colour=weights)
     draw_along(axes, origin, evaluator, "parent's weights", above=0.15, colour=weights)
-    draw_arrow(axes, target, evaluator, colour=hparams, dash=True)
-    draw_along(axes, target, evaluator, "target's hyperparameters", above=0.15, colour=hparams)
-    draw_arrow(axes, evaluator, target, colour="black", bend=-0.2)
-    draw_along(axes, target, evaluator, "weights, on success", above=-1.15, colour="black")
+    draw_arrow(axes, reference, evaluator, colour=hparams, dash=True)
+    draw_along(
+        axes, reference, evaluator, "reference's hyperparameters", above=0.15, colour=hparams
+    )
+    draw_arrow(axes, evaluator, reference, colour="black", bend=-0.2)
+    draw_along(axes, reference, evaluator, "weights, on success", above=-1.15, colour="black")
 
 
 def draw_key(axes: "Axes") -> None:
     y = 0.55
     draw_arrow(axes, (0.0, y), (1.3, y), colour="0.3", shrink=0)
-    axes.text(1.5, y, "a loser copies a winner, then explores", va="center")
+    axes.text(1.5, y, "a loser copies a donor, then explores", va="center")
     draw_member(axes, (9.1, y), COLOURS[3], COLOURS[2])
-    axes.text(9.7, y, "disc: whose weights; ring: whose hyperparameters", va="center")
+    axes.text(9.7, y, "disc: origin of weights; ring: of hyperparameters", va="center")
 
 
 def draw_box(axes: "Axes", corner: Place, *, rows: int, columns: int, colour: str) -> None:
