@@ -1,6 +1,7 @@
 """Turns of strategies that leave their length to the budget."""
 
 import logging
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_fire_needs_neither_turn_steps_nor_evaluate_every() -> None:
 
 
 def test_what_the_budget_gave_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
 
     with caplog.at_level(logging.INFO, "ramet"):
         for _ in range(2):
@@ -58,10 +59,10 @@ def test_what_the_budget_gave_is_logged_once(caplog: pytest.LogCaptureFixture) -
 
 
 def test_an_extended_budget_keeps_the_turns_of_the_first() -> None:
-    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
     train(ramet.PBT(population=5), **place)
 
-    extended = train(ramet.PBT(population=5), steps=80, extend=True, **place)
+    extended = train(ramet.PBT(population=5), steps=80, existing="extend", **place)
 
     ends = [e.trained for e in extended.events if isinstance(e, ramet.events.TurnEnded)]
     assert max(ends) == 80
@@ -70,7 +71,7 @@ def test_an_extended_budget_keeps_the_turns_of_the_first() -> None:
 
 
 def test_a_run_goes_on_with_the_number_that_the_budget_gave() -> None:
-    place = {"store": MemoryStore(), "blobs": MemoryBlobs()}
+    place = {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs())}
     first = train(ramet.PBT(population=5), **place)
 
     assert train(ramet.PBT(population=5, turn_steps=2), **place).events == first.events
@@ -96,6 +97,33 @@ class Still:
 class Fitted(Still):
     def fit(self, steps: int) -> Still:
         return Still(turn_steps=steps // 4)
+
+
+@dataclass(frozen=True)
+class Unfitted(Still):
+    returned: Any = None
+
+    def fit(self, steps: int) -> Any:
+        return self.returned
+
+
+@pytest.mark.parametrize("returned", [None, Still(), 5])
+def test_what_fit_of_a_strategy_returns_must_know_its_turns(returned: Any) -> None:
+    said = r"fit\(steps\) must return a strategy with turn_steps, .* Unfitted returned"
+    with pytest.raises(StrategyError, match=f"{said} {re.escape(repr(returned))}$"):
+        train(Unfitted(returned=returned))
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, ramet.FIRE()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("steps", [0, -5, 2.5, "many"])
+def test_a_strategy_is_fitted_to_a_number_of_steps_only(strategy: Any, steps: Any) -> None:
+    with pytest.raises(StrategyError, match="steps must be a whole number, at least 1, but got"):
+        strategy.fit(steps)
+
+
+def test_a_budget_that_scores_of_fire_do_not_divide_is_answered_with_those_that_they_do() -> None:
+    with pytest.raises(StrategyError, match=r"evaluate_every=3\); use steps=39 or steps=42$"):
+        train(ramet.FIRE(evaluate_every=3), steps=40)
 
 
 def test_a_strategy_of_ones_own_needs_turn_steps_or_fit() -> None:

@@ -19,9 +19,8 @@ def say_over(run: Run, *, changed: bool) -> None:
     fields = {"run": run.name, "turns": run.population.turns}
     since = ", although the code has changed since it began" if changed else ""
     logger.warning(
-        f"run %(run)r is over already, after %(turns)d turns, and nothing is trained{since}; name= "  # noqa: G004 - one of two texts
-        "another "
-        "to begin a new one, or set existing='extend' (--extend) with more steps, or "
+        f"run %(run)r is over already, after %(turns)d turns, and nothing is trained{since}; set "  # noqa: G004 - one of two texts
+        "another name= to begin a new one, or set existing='extend' (--extend) with more steps, or "
         "existing='overwrite' (--overwrite) to replace this one",
         fields,
         extra=fields,
@@ -38,7 +37,7 @@ def say_changed(run: Run) -> None:
     logger.warning(
         "run %(run)r began with other code: the training function, or what it uses of its module, "
         "has changed since, and the run goes on with the present code; for a run of this code "
-        "alone, name= another, or set existing='overwrite' (--overwrite) to begin this one anew",
+        "alone, set another name=, or existing='overwrite' (--overwrite) to begin this one anew",
         fields,
         extra=fields,
     )
