@@ -65,13 +65,12 @@ def replay(
     chosen = begin_call(engine, workers)
     check_existing(existing)
     strategy, source = Replay.by(schedule, seeds=seeds), schedule.source
-    mode = check_mode(mode or (source.mode if source else None))
     settings = Settings(
         name=name or name_of(schedule, exact=seeds is None),
         space=space_of(schedule),
         strategy=strategy,
         steps=schedule.steps if steps is None else steps,
-        mode=mode,
+        mode=check_mode(mode or (source.mode if source else None)),
         # Each network draws by its own seed, and nothing by that of the run.
         seed=0,
         target=target,
