@@ -210,6 +210,7 @@ def same(one: object, other: object) -> bool:
         (lambda: Uniform(1e-5, 1e-1, log=True), "LogUniform(1e-05, 0.1)"),
         (lambda: Uniform(1e-5, 1e-1, log=False), "Uniform(1e-05, 0.1)"),
         (lambda: LogUniform(1e-5, 1e-1, base=10), "LogUniform(1e-05, 0.1)"),
+        (lambda: Uniform(0.0, 1.0, log=True), "LogUniform(low, 1.0), with 0 < low"),
         (lambda: Uniform("lr", 0.0, 1.0), "Uniform(0.0, 1.0)"),
         (lambda: Uniform(lower=0.0, upper=1.0), "Uniform(0.0, 1.0)"),
         (lambda: Uniform(0.0, 1.0, q=0.25), "Choice([0.0, 0.25, 0.5, 0.75, 1.0], ordered=True)"),
@@ -236,6 +237,8 @@ def test_a_domain_as_other_libraries_write_it_is_answered_with_ours(
         (Uniform, "(low, high, start=, explore=), but got Uniform()"),
         (lambda: Uniform(0.0, 1.0, mean=3), "Uniform(0.0, 1.0, mean=3)"),
         (lambda: Uniform(0.0, 1.0, step=1e-9), "Uniform(0.0, 1.0, step=1e-09)"),
+        (lambda: Uniform(0.0, math.inf, step=1), "Uniform(0.0, inf, step=1)"),
+        (lambda: Uniform(1.0, 0.0, step=0.5), "Uniform(1.0, 0.0, step=0.5)"),
         (Choice, "(options, ordered=, explore=), but got Choice()"),
     ],
 )

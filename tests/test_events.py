@@ -420,6 +420,13 @@ def test_a_log_from_before_turn_steps_had_that_name_is_the_same_run() -> None:
     assert decode(before) == now
 
 
+def test_strategies_within_a_strategy_are_renamed_in_an_older_log_as_well() -> None:
+    inner = {"type": "PBT", "population": 3, "turn_steps": TURN_STEPS, "evaluate_every": None}
+    now = replace(opening(), strategy={"type": "Own", "inner": inner, "others": [inner]})
+    before = encode(now).replace(b'"turn_steps":', b'"ready":')
+    assert decode(before) == now
+
+
 def test_a_setting_called_ready_beside_turn_steps_is_left_alone() -> None:
     own = replace(opening(), strategy={"type": "Own", "ready": 1, "turn_steps": TURN_STEPS})
     assert decode(encode(own)) == own

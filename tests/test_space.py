@@ -138,6 +138,8 @@ def test_a_space_written_with_numpy_floats_can_be_logged(domain: Domain) -> None
         # Distributions of Optuna and Ray Tune, by their attributes.
         (FloatDistribution(low=1e-5, high=0.1, log=True), "write LogUniform(1e-05, 0.1)"),
         (IntDistribution(low=1, high=8, log=False), "write Integer(1, 8)"),
+        (IntDistribution(low=1, high=8, step=1), "write Integer(1, 8)"),
+        (IntDistribution(low=1, high=9, step=4), "write Choice([1, 5, 9], ordered=True)"),
         (Float(lower=0.0, upper=1.0), "write Uniform(0.0, 1.0)"),
         (Categorical(categories=["relu"]), "write Choice(['relu'])"),
     ],
@@ -145,6 +147,18 @@ def test_a_space_written_with_numpy_floats_can_be_logged(domain: Domain) -> None
 def test_what_is_no_domain_is_refused_with_its_remedy(written: object, remedy: str) -> None:
     with pytest.raises(SpaceError, match=f"'lr' must be a domain.*{re.escape(remedy)}"):
         Space(lr=written)
+
+
+@pytest.mark.parametrize("build", [Space, Space.of])
+@pytest.mark.parametrize("written", [Uniform(0.0, 1.0), [("lr", Uniform(0.0, 1.0))], "lr"])
+def test_what_is_no_dict_is_refused_as_a_space(build: Any, written: object) -> None:
+    with pytest.raises(SpaceError, match=r"space must be a Space, .* or a dict, .* but got"):
+        build(written)
+
+
+def test_a_where_among_the_domains_of_a_dict_is_answered_with_the_argument() -> None:
+    with pytest.raises(SpaceError, match=r"write Space\(\{\.\.\.\}, where=\.\.\.\)"):
+        Space.of({"lr": Uniform(0.0, 1.0), "where": lambda h: h["lr"] < 1})
 
 
 @pytest.mark.parametrize(

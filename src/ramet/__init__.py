@@ -52,7 +52,7 @@ else:  # A type checker finds a wrong name by itself, unless it sees this.
         """Import the parts that take long to import, or need an extra, when they are first used."""
         if name in {"plots", "report"}:
             return importlib.import_module(f"ramet.{name}")
-        ours = f"; what others call so is ramet.{OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
+        ours = f"; its name here is ramet.{OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
         raise AttributeError(
             f"module 'ramet' has no attribute {name!r}{ours}", name=name, obj=sys.modules[__name__]
         )

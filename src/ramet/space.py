@@ -71,12 +71,14 @@ class Space(Mapping[str, Domain]):
         where: Where | None = None,
         **named: Any,
     ) -> None:
+        domains = {} if domains is None else domains
+        _check_mapping(domains)
         self._domains: dict[str, Domain] = {}
         # Each with the prefix of the names that it gets.
         self._predicates: tuple[tuple[str, Where], ...] = ()
         if isinstance(domains, Space):
             self._predicates = domains._predicates  # noqa: SLF001 - a Space too
-        for name, value in (*(domains or {}).items(), *named.items()):
+        for name, value in (*domains.items(), *named.items()):
             self._add(name, value)
         if where is not None:
             if not callable(where):
@@ -117,11 +119,7 @@ class Space(Mapping[str, Domain]):
         """
         if isinstance(space, Space):
             return space
-        if not isinstance(space, Mapping):
-            raise SpaceError(
-                f"space must be a Space, such as Space(lr=...), or a dict, such as {{'lr': ...}}, "
-                f"but got {space!r}"
-            )
+        _check_mapping(space)
         return cls(space)
 
     def sample(self, rng: np.random.Generator) -> Hparams:
@@ -237,6 +235,14 @@ class Space(Mapping[str, Domain]):
 SpaceLike: TypeAlias = Space | Mapping[str, Any]
 
 
+def _check_mapping(domains: object) -> None:
+    if not isinstance(domains, Mapping):
+        raise SpaceError(
+            f"space must be a Space, such as Space(lr=...), or a dict, such as {{'lr': ...}}, "
+            f"but got {domains!r}"
+        )
+
+
 def _check_domain(name: str, value: Any) -> None:
     """Refuse what is no domain, and a domain that is not valid."""
     if not isinstance(value, DOMAINS):
@@ -244,6 +250,8 @@ def _check_domain(name: str, value: Any) -> None:
         if meant is None and Constant(value).problem() is None:
             meant = f"Constant({value!r})"
         remedy = f"; write {meant}" if meant else ""
+        if name == "where" and callable(value) and not isinstance(value, type):
+            remedy = "; for a rule that combinations must keep, write Space({...}, where=...)"
         raise SpaceError(
             f"hyperparameter {name!r} must be a domain, such as Uniform(0.0, 1.0), but got "
             f"{value!r}{remedy}"

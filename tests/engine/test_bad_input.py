@@ -122,6 +122,15 @@ def test_a_run_has_to_say_which_scores_are_good(begin: Any) -> None:
             {"existing": "delete"},
             "existing must be 'resume', 'extend' or 'overwrite', but got 'del",
         ),
+        (
+            # What ``ramet.join`` does, which never begins a run.
+            {"existing": "join"},
+            "existing must be 'resume', 'extend' or 'overwrite', but got 'join",
+        ),
+        (
+            {"existing": ["resume"]},
+            r"existing must be 'resume', 'extend' or 'overwrite', but got \['resume",
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], message: str) -> None:

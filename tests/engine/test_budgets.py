@@ -42,6 +42,12 @@ def test_a_budget_without_a_second_turn_is_said_before_anything_is_trained(
         ramet.run(Untouched(), SPACE, strategy, steps=steps, mode="max", seed=0)
 
 
+def test_a_budget_below_two_scores_is_said_to_need_a_lower_evaluate_every() -> None:
+    strategy = ramet.PBT(population=5, evaluate_every=10)
+    with pytest.raises(StrategyWarning, match="or lower turn_steps and evaluate_every=10, which"):
+        ramet.run(Untouched(), SPACE, strategy, steps=8, mode="max", seed=0)
+
+
 T_TEST = pbt(turn_steps=4, exploit=ramet.TTest())
 
 

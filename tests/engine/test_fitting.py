@@ -1,6 +1,7 @@
 """Turns of strategies that leave their length to the budget."""
 
 import logging
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,6 +97,33 @@ class Still:
 class Fitted(Still):
     def fit(self, steps: int) -> Still:
         return Still(turn_steps=steps // 4)
+
+
+@dataclass(frozen=True)
+class Unfitted(Still):
+    returned: Any = None
+
+    def fit(self, steps: int) -> Any:
+        return self.returned
+
+
+@pytest.mark.parametrize("returned", [None, Still(), 5])
+def test_what_fit_of_a_strategy_returns_must_know_its_turns(returned: Any) -> None:
+    said = r"fit\(steps\) must return a strategy with turn_steps, .* Unfitted returned"
+    with pytest.raises(StrategyError, match=f"{said} {re.escape(repr(returned))}$"):
+        train(Unfitted(returned=returned))
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, ramet.FIRE()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("steps", [0, -5, 2.5, "many"])
+def test_a_strategy_is_fitted_to_a_number_of_steps_only(strategy: Any, steps: Any) -> None:
+    with pytest.raises(StrategyError, match="steps must be a whole number, at least 1, but got"):
+        strategy.fit(steps)
+
+
+def test_a_budget_that_scores_of_fire_do_not_divide_is_answered_with_those_that_they_do() -> None:
+    with pytest.raises(StrategyError, match=r"evaluate_every=3\); use steps=39 or steps=42$"):
+        train(ramet.FIRE(evaluate_every=3), steps=40)
 
 
 def test_a_strategy_of_ones_own_needs_turn_steps_or_fit() -> None:

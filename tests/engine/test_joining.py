@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import ramet
-from ramet.errors import RunNotFound, UsageError
+from ramet.errors import RunMismatch, RunNotFound, UsageError
 from tests.engine.loops import SPACE, Descent, pbt
 
 
@@ -45,6 +45,12 @@ def test_what_is_code_in_a_space_must_be_given_to_those_that_join(store: Path) -
     with pytest.raises(UsageError, match=r"the space of run 'run' must be given .* pass space="):
         ramet.join(Descent(), store)
     assert ramet.join(Descent(), store, space=space).population.done
+
+
+def test_other_settings_are_refused_with_what_a_worker_that_joins_can_do(store: Path) -> None:
+    ramet.open(store, space=SPACE, strategy=pbt(), steps=8, mode="max")
+    with pytest.raises(RunMismatch, match=r"or leave them out to use those on record$"):
+        ramet.join(Descent(), store, strategy=pbt(population=9))
 
 
 def test_one_way_to_say_what_trains_is_enough(store: Path) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -75,9 +76,8 @@ def _suggest_for_distribution(value: object) -> str | None:
         return None
     sampler = type(getattr(value, "sampler", None)).__name__
     is_log = bool(getattr(value, "log", False)) or "LogUniform" in sampler
-    if type(value).__name__.startswith("Int"):
-        return _write_range("Integer", low, high, is_log=is_log)
-    return _write_range("Uniform", low, high, is_log=is_log)
+    kind = "Integer" if type(value).__name__.startswith("Int") else "Uniform"
+    return _write_range(kind, low, high, is_log=is_log, step=getattr(value, "step", None))
 
 
 def _misfit(
@@ -118,15 +118,21 @@ def _write_range(
 ) -> str | None:
     if step is not None and not (kind == "Integer" and step == 1):
         return _write_steps(low, high, step)
+    least, law = repr(low), ""
+    if is_log and isinstance(low, int | float) and not low > 0:
+        least, law = "low", ", with 0 < low"
     if kind == "Integer":
-        return f"Integer({low!r}, {high!r}{', log=True' if is_log else ''})"
-    return f"{'LogUniform' if is_log else 'Uniform'}({low!r}, {high!r})"
+        return f"Integer({least}, {high!r}{', log=True' if is_log else ''}){law}"
+    return f"{'LogUniform' if is_log else 'Uniform'}({least}, {high!r}){law}"
 
 
 def _write_steps(low: Any, high: Any, step: Any) -> str | None:
-    numbers = all(isinstance(value, int | float) for value in (low, high, step))
-    if not numbers or step <= 0 or (count := int((high - low) / step + 1e-9)) >= MOST_OPTIONS:
+    numbers = all(
+        isinstance(each, int | float) and math.isfinite(each) for each in (low, high, step)
+    )
+    if not numbers or step <= 0 or not 0 < high - low < MOST_OPTIONS * step:
         return None
+    count = int((high - low) / step + 1e-9)
     options = [float(f"{low + at * step:.12g}") for at in range(count + 1)]
     if isinstance(low, int) and isinstance(step, int):
         options = list(map(int, options))

@@ -9,7 +9,7 @@ from ramet.clock import Clock
 from ramet.engine.engines import Engine, Workers
 from ramet.engine.processes.loading import end_loading
 from ramet.engine.run.failures import Failures
-from ramet.engine.run.opening import Existing, Settings, check_mode
+from ramet.engine.run.opening import Existing, Settings, check_existing, check_mode
 from ramet.engine.run.run import Run
 from ramet.engine.training import begin_call, open_run, train_run
 from ramet.engine.workers.loop import Task
@@ -81,6 +81,7 @@ def run(
             serve, 0 is none.
     """
     chosen = begin_call(engine, workers)
+    check_existing(existing)
     settings = Settings(
         name=name,
         space=Space.of(space),
@@ -128,6 +129,7 @@ def open(  # noqa: A001 - ramet.open(...) is what users read
         clock: The clock to wait by; None is the system's.
     """
     end_loading()
+    check_existing(existing)
     settings = Settings(
         name=name,
         space=Space.of(space),

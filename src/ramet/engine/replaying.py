@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ramet.domains import Choice, Constant, Domain, Integer, Uniform, Value
 from ramet.engine.engines import Engine, Workers
-from ramet.engine.run.opening import Existing, Settings, check_mode
+from ramet.engine.run.opening import Existing, Settings, check_existing, check_mode
 from ramet.engine.training import begin_call, train_run
 from ramet.engine.workers.loop import Task
 from ramet.engine.workers.session import TrainFunction
@@ -63,14 +63,14 @@ def replay(
             counts, whatever the engine's ``failures`` say.
     """
     chosen = begin_call(engine, workers)
+    check_existing(existing)
     strategy, source = Replay.by(schedule, seeds=seeds), schedule.source
-    mode = check_mode(mode or (source.mode if source else None))
     settings = Settings(
         name=name or name_of(schedule, exact=seeds is None),
         space=space_of(schedule),
         strategy=strategy,
         steps=schedule.steps if steps is None else steps,
-        mode=mode,
+        mode=check_mode(mode or (source.mode if source else None)),
         # Each network draws by its own seed, and nothing by that of the run.
         seed=0,
         target=target,

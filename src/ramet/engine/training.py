@@ -20,7 +20,7 @@ from ramet.engine.processes.loading import end_loading
 from ramet.engine.progress import Progress
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.notices import say_doubts
-from ramet.engine.run.opening import Existing, Settings, Terms, check_existing
+from ramet.engine.run.opening import Existing, Settings, Terms
 from ramet.engine.run.overwriting import overwrite
 from ramet.engine.run.run import Run
 from ramet.engine.source import fingerprint
@@ -106,7 +106,6 @@ def open_run(
         worker: The name of this worker; None draws one.
         clock: The clock to wait by; None is the system's.
     """
-    check_existing(existing)
     worker = this_worker() if worker is None else worker
     if existing == "overwrite":
         overwrite(settings, store=where.store, blobs=where.blobs, worker=worker)

@@ -62,12 +62,11 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def __post_init__(self) -> None:
         """Rename the "ready" of a strategy in an older log to ``turn_steps``."""
-        if "ready" in self.strategy and "turn_steps" not in self.strategy:
-            renamed = {
-                "turn_steps" if name == "ready" else name: value
-                for name, value in self.strategy.items()
-            }
-            msgspec.structs.force_setattr(self, "strategy", renamed)
+        strategy = {name: _rename_ready(value) for name, value in self.strategy.items()}
+        if "ready" in strategy and "turn_steps" not in strategy:
+            strategy = _with_turn_steps(strategy)
+        if strategy != self.strategy:
+            msgspec.structs.force_setattr(self, "strategy", strategy)
 
     def apply(self, replica: Replica) -> None:
         if not replica.empty:
@@ -100,3 +99,18 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
                 better=self.better,
             )
         )
+
+
+def _rename_ready(value: Any) -> Any:
+    """Rename the "ready" of strategies within a strategy, which have ``evaluate_every`` as well."""
+    if isinstance(value, list):
+        return [_rename_ready(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    data = {name: _rename_ready(each) for name, each in value.items()}
+    older = "ready" in data and "evaluate_every" in data and "turn_steps" not in data
+    return _with_turn_steps(data) if older else data
+
+
+def _with_turn_steps(data: dict[str, Any]) -> dict[str, Any]:
+    return {"turn_steps" if name == "ready" else name: value for name, value in data.items()}

@@ -182,9 +182,12 @@ def warn_if_single_turn(strategy: object, *, turn_steps: int, steps: int, never:
     """Warn if a budget is a single turn: decisions take effect only between turns."""
     if steps > turn_steps:
         return
+    every: int | None = getattr(strategy, "evaluate_every", None)
+    divisor = "" if every is None else f" and evaluate_every={every}, which divides it"
     warnings.warn(
         f"a budget must have two turns or more for {type(strategy).__name__} to change anything, "
-        f"but {steps=} is one turn of {turn_steps=}: {never}; raise steps, or lower turn_steps",
+        f"but {steps=} is one turn of {turn_steps=}: {never}; raise steps, or lower "
+        f"turn_steps{divisor}",
         StrategyWarning,
         stacklevel=level_of_users(),
     )

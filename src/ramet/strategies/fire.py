@@ -185,7 +185,8 @@ class FIRE:
         if steps % self.evaluate_every:
             raise StrategyError(
                 f"steps must be a multiple of evaluate_every, because FIRE compares curves point "
-                f"by point, but got ({steps=}, evaluate_every={self.evaluate_every})"
+                f"by point, but got ({steps=}, evaluate_every={self.evaluate_every}); "
+                f"{_nearest_budgets(steps, self.evaluate_every)}"
             )
         never = "no member will ever copy another or be evaluated"
         warn_if_single_turn(self, turn_steps=self.turn_steps, steps=steps, never=never)
@@ -288,6 +289,12 @@ class FIRE:
                 StrategyWarning,
                 stacklevel=level_of_users(),
             )
+
+
+def _nearest_budgets(steps: int, evaluate_every: int) -> str:
+    below = steps - steps % evaluate_every
+    above = f"steps={below + evaluate_every}"
+    return f"use steps={below} or {above}" if below else f"use {above}"
 
 
 def _check_within(name: str, value: object, bounds: str, holds: Callable[[float], bool]) -> None:

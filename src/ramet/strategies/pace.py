@@ -7,7 +7,7 @@ from itertools import count
 from typing import Protocol, TypeVar, runtime_checkable
 
 from ramet.errors import StrategyError
-from ramet.strategies.base import Strategy
+from ramet.strategies.base import Strategy, check_count
 
 # Turns that a member's budget is divided into.
 TURNS_PER_BUDGET = 20
@@ -30,12 +30,18 @@ class FitsBudget(Protocol):
         ...
 
 
+def check_budget(steps: int) -> None:
+    """Refuse what is no number of steps."""
+    check_count("steps", steps, "how many steps each member trains in all")
+
+
 def turn_steps_for(steps: int, evaluate_every: int | None) -> int:
     """Return a twentieth of a budget, rounded up, or the nearest turn that evaluations divide.
 
     >>> turn_steps_for(2_000, None), turn_steps_for(30, None), turn_steps_for(2_000, 30)
     (100, 2, 90)
     """
+    check_budget(steps)
     turn_steps = math.ceil(steps / TURNS_PER_BUDGET)
     if evaluate_every is None:
         return turn_steps
@@ -58,6 +64,7 @@ def fire_pace(steps: int, turn_steps: int | None, evaluate_every: int | None) ->
     >>> fire_pace(1_920, None, None), fire_pace(1_920, 48, None), fire_pace(1_920, None, 4)
     ((96, 8), (48, 4), (96, 4))
     """
+    check_budget(steps)
     aim = max(FEWEST_SCORES, math.ceil(steps / TURNS_PER_BUDGET))
     if evaluate_every is None and turn_steps is None:
         return _choose_pace(steps, aim)

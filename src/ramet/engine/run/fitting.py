@@ -6,7 +6,7 @@ import logging
 from ramet.engine.run.opening import Settings
 from ramet.errors import RunNotFound, StrategyError
 from ramet.store.base import Store
-from ramet.strategies.base import Strategy
+from ramet.strategies.base import Strategy, check_pace
 from ramet.strategies.pace import FitsBudget, require_turn_steps
 
 logger = logging.getLogger("ramet")
@@ -49,7 +49,7 @@ def _fit_to(settings: Settings, steps: int, *, begins: bool) -> Settings:
 def _fit(strategy: Strategy, steps: int) -> Strategy:
     # Of its class: a wrapper that passes on other attributes must not be replaced by what it wraps.
     if hasattr(type(strategy), "fit") and isinstance(strategy, FitsBudget):
-        return strategy.fit(steps)
+        return _check_fitted(strategy, strategy.fit(steps))
     if strategy.turn_steps is None:
         raise StrategyError(
             f"turn_steps must be how many steps a member trains between two decisions, but "
@@ -57,6 +57,17 @@ def _fit(strategy: Strategy, steps: int) -> Strategy:
             f"method fit(steps), which returns a strategy with turn_steps"
         )
     return strategy
+
+
+def _check_fitted(strategy: Strategy, fitted: object) -> Strategy:
+    """Return what ``fit`` of a strategy returned; refuse what cannot train a run."""
+    if not isinstance(fitted, Strategy) or fitted.turn_steps is None:
+        raise StrategyError(
+            f"fit(steps) must return a strategy with turn_steps, but that of "
+            f"{type(strategy).__name__} returned {fitted!r}"
+        )
+    check_pace(turn_steps=fitted.turn_steps, evaluate_every=fitted.evaluate_every)
+    return fitted
 
 
 def _say_pace(run: str, strategy: Strategy, steps: int) -> None:

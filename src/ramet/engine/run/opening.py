@@ -80,7 +80,12 @@ def begin(settings: Settings, store: Store, *, worker: str, existing: Terms = "r
     )
     extends = existing == "extend" and settings.steps > journal.steps
     accepts = extends or existing == "join"
-    check_same(on_record, settings, steps=settings.steps if accepts else journal.steps)
+    check_same(
+        on_record,
+        settings,
+        steps=settings.steps if accepts else journal.steps,
+        joins=existing == "join",
+    )
     if extends:
         _check_budget(journal, settings)
         if _keeps_only_the_best(journal):
@@ -141,8 +146,15 @@ def make_opening(settings: Settings) -> RunOpened:
     )
 
 
-def check_same(before: RunOpened, now: Settings, *, steps: int) -> None:
-    """Refuse to resume a run with other settings than it began with."""
+def check_same(before: RunOpened, now: Settings, *, steps: int, joins: bool = False) -> None:
+    """Refuse to resume a run with other settings than it began with.
+
+    Args:
+        before: How the run began.
+        now: The settings that it would go on with.
+        steps: The budget that they must have.
+        joins: Whether this worker joins a run, and so can neither extend nor replace it.
+    """
     pairs = {
         "mode": (before.mode, now.mode),
         "steps": (steps, now.steps),
@@ -154,13 +166,24 @@ def check_same(before: RunOpened, now: Settings, *, steps: int) -> None:
     changes = [line for name, pair in pairs.items() for line in differences(*pair, name)]
     if changes:
         listed = "".join(f"\n  {line}" for line in changes)
-        longer = now.steps > steps
-        remedy = ", or raise steps with existing='extend' (--extend)" if longer else ""
         raise RunMismatch(
             f"run {before.name!r} must be resumed with the settings that it began with, but these "
-            f"differ (before -> now):{listed}\nPut them back{remedy}, give the new run another "
-            f"name, or replace the old run with existing='overwrite' (--overwrite)"
+            f"differ (before -> now):{listed}\n{_remedy(longer=now.steps > steps, joins=joins)}"
         )
+
+
+def _remedy(*, longer: bool, joins: bool) -> str:
+    """Return what to do about settings that differ from those of a run on record."""
+    if joins:
+        return (
+            "Join with the space and the strategy of the run, or leave them out to use those on "
+            "record"
+        )
+    extend = ", or raise steps with existing='extend' (--extend)" if longer else ""
+    return (
+        f"Put them back{extend}, give the new run another name, or replace the old run with "
+        f"existing='overwrite' (--overwrite)"
+    )
 
 
 def check_settings(settings: Settings) -> None:
@@ -217,7 +240,7 @@ def check_existing(existing: object) -> None:
     Args:
         existing: What the user wrote.
     """
-    if existing not in {*get_args(Existing), *get_args(Terms)}:
+    if existing not in get_args(Existing):
         raise StrategyError(
             f"existing must be 'resume', 'extend' or 'overwrite', but got {existing!r}"
         )
