@@ -36,7 +36,7 @@ def population(fire: ramet.FIRE, points: int, rng: np.random.Generator) -> Popul
         if not birth.group:
             parent = parents.pop(0)
             target = targets[births[parent].group]
-            data = msgspec.to_builtins(Evaluation(parent=parent, target=target, since=EVERY))
+            data = msgspec.to_builtins(Evaluation(parent=parent, reference=target, since=EVERY))
         along = np.arange(1, points + 1) / points
         scores = rng.normal() / 2 + np.log1p(rng.uniform(5, 50) * along)
         scores += 0.05 * rng.normal(size=points)

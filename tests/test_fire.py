@@ -35,9 +35,11 @@ def line(start: float, slope: float, points: int = 11) -> list[float]:
     return [start + slope * place for place in range(points)]
 
 
-def evaluating(parent: int, target: int, curve: Sequence[float]) -> tuple[Evaluation, list[float]]:
+def evaluating(
+    parent: int, reference: int, curve: Sequence[float]
+) -> tuple[Evaluation, list[float]]:
     """An evaluator that has trained since its curve began."""
-    return Evaluation(parent=parent, target=target, since=1 - len(curve)), list(curve)
+    return Evaluation(parent=parent, reference=reference, since=1 - len(curve)), list(curve)
 
 
 Evaluator = tuple[Evaluation, list[float]] | None
@@ -146,9 +148,9 @@ class Scene:
         return {evaluator: evaluation.outcome for evaluator, evaluation in self.ended().items()}
 
     def assigned(self) -> dict[int, tuple[int, int]]:
-        """Which parent and target each evaluator was newly given."""
+        """Which parent and reference each evaluator was newly given."""
         return {
-            action.member: (action.data.parent, action.data.target)
+            action.member: (action.data.parent, action.data.reference)
             for action in self.actions
             if isinstance(action, Annotate)
             and isinstance(action.data, Evaluation)
@@ -200,22 +202,22 @@ def test_a_a_parent_that_has_an_evaluator_gets_no_other() -> None:
     assert scene.assigned() == {9: (6, 0)}
 
 
-def test_a_the_evaluator_takes_the_parents_weights_and_the_targets_hyperparameters() -> None:
+def test_a_the_evaluator_takes_the_parents_weights_and_the_references_hyperparameters() -> None:
     scene = Scene(level(), level(), evaluators=[None, None], ratings=seen({4: 0, 5: 1, 6: 2, 7: 3}))
     assert scene.copies("evaluation") == [(8, 4), (9, 5)]
     [copy] = [a for a in scene.actions if isinstance(a, Copy) and a.member == 8]
     # Its curve restarts with the parent's latest score.
     assert copy == Copy(member=8, source=4, hparams=False, kind="evaluation")
     assert scene.values(8) == scene.population[0].hparams["lr"]
-    assert scene.notes(Evaluation)[8] == Evaluation(parent=4, target=0, since=100)
+    assert scene.notes(Evaluation)[8] == Evaluation(parent=4, reference=0, since=100)
 
 
-def test_a_the_target_is_the_best_of_p1() -> None:
+def test_a_the_reference_is_the_best_of_p1() -> None:
     scene = Scene([line(0, 1), line(0, 2), line(0, 4), line(0, 3)], level(), evaluators=[None] * 2)
-    assert {target for _, target in scene.assigned().values()} == {2}
+    assert {reference for _, reference in scene.assigned().values()} == {2}
 
 
-def test_a_the_target_in_p2_is_the_fittest_of_those_rated() -> None:
+def test_a_the_reference_in_p2_is_the_fittest_of_those_rated() -> None:
     # Members 8 to 11 are P3; the evaluators of P2's members 5 and 6 are 12 and 13.
     scene = Scene(
         level(at=50),
@@ -230,17 +232,17 @@ def test_a_the_target_in_p2_is_the_fittest_of_those_rated() -> None:
         ratings=seen({4: 99, 7: 99}),
     )
     assert scene.fitness()[6] == 10
-    assert {target for parent, target in scene.assigned().values() if parent >= 8} == {6}
+    assert {reference for parent, reference in scene.assigned().values() if parent >= 8} == {6}
 
 
-def test_a_whoever_just_explored_is_no_target() -> None:
+def test_a_whoever_just_explored_is_no_reference() -> None:
     # Member 0 lost and has the weights, and so the score, of the best: member 3.
     scene = Scene([line(0, slope) for slope in (1, 2, 3, 4)], level(), evaluators=[None, None])
     assert scene.copies("exploit") == [(0, 3)]
-    assert {target for _, target in scene.assigned().values()} == {3}
+    assert {reference for _, reference in scene.assigned().values()} == {3}
 
 
-def test_a_without_a_target_the_next_parent_is_tried() -> None:
+def test_a_without_a_reference_the_next_parent_is_tried() -> None:
     # Nobody in P2 is evaluated, so that P3 has nobody to be compared with.
     scene = Scene(
         level(),
@@ -383,7 +385,7 @@ def test_e_an_evaluator_is_released_when_its_parent_loses() -> None:
     assert scene.outcomes() == {8: "parent lost"}
 
 
-def test_e_an_evaluator_is_released_when_its_target_loses_and_its_parent_was_seen() -> None:
+def test_e_an_evaluator_is_released_when_its_reference_loses_and_its_parent_was_seen() -> None:
     busy = evaluating(4, 1, line(-1, 0.01))
     scene = Scene(
         slopes(4, 1, 3, 2),
@@ -392,7 +394,7 @@ def test_e_an_evaluator_is_released_when_its_target_loses_and_its_parent_was_see
         ratings=seen(dict.fromkeys(range(4, 8), 9)),
     )
     assert scene.copies("exploit") == [(1, 0)]
-    assert scene.outcomes() == {8: "target lost"}
+    assert scene.outcomes() == {8: "reference lost"}
     assert scene.notes(Rating)[4].seen == 100
     assert 4 not in {parent for parent, _ in scene.assigned().values()}
 
@@ -434,7 +436,7 @@ def test_f_an_evaluation_of_weights_that_are_gone_has_failed() -> None:
     assert outcomes(89) == {}
 
 
-def test_f_a_success_hands_the_weights_to_the_target_which_keeps_its_hyperparameters() -> None:
+def test_f_a_success_hands_the_weights_to_the_reference_which_keeps_its_hyperparameters() -> None:
     scene = Scene(
         [line(0, 1), *level(3, at=-9)], level(), evaluators=[evaluating(4, 0, line(0, 2)), None]
     )
@@ -446,8 +448,8 @@ def test_f_a_success_hands_the_weights_to_the_target_which_keeps_its_hyperparame
     assert (ended.until, ended.lead, ended.p) == (100, 10.0, 0.5**10)
 
 
-def test_f_a_success_is_no_loss_for_the_target_and_ends_the_evaluation_of_the_parent() -> None:
-    # P2's member 4 is the target of P3's member 8, and itself evaluated by 12.
+def test_f_a_success_is_no_loss_for_the_reference_and_ends_the_evaluation_of_the_parent() -> None:
+    # P2's member 4 is the reference of P3's member 8, and itself evaluated by 12.
     scene = Scene(
         level(at=99),
         [line(0, 1), *level(3)],
@@ -519,7 +521,7 @@ def test_f_what_just_fails_to_be_significant_trains_on() -> None:
 
 
 def test_f_the_best_goes_first_and_others_are_judged_against_what_it_left() -> None:
-    # All improve on the target, and the first parent loses; behind the best one's success the
+    # All improve on the reference, and the first parent loses; behind the best one's success the
     # one in between is no better.
     scene = Scene(
         [line(0, 1), *level(3, at=-9)],
@@ -548,7 +550,7 @@ def test_f_what_is_over_at_the_very_end_still_counts() -> None:
 
 
 def test_a_parent_that_took_a_success_is_evaluated_with_those_weights() -> None:
-    # Member 4, the target of P3's member 8, takes the weights of evaluator 12, and is P2's next.
+    # Member 4, the reference of P3's member 8, takes the weights of evaluator 12, and is P2's next.
     scene = Scene(
         level(at=99),
         [line(0, 1), *level(3)],
@@ -561,7 +563,7 @@ def test_a_parent_that_took_a_success_is_evaluated_with_those_weights() -> None:
     assert dict(scene.copies("evaluation"))[evaluator] == 12
 
 
-def test_a_success_can_make_a_member_of_p1_the_target() -> None:
+def test_a_success_can_make_a_member_of_p1_the_reference() -> None:
     # Member 1 was second to 0 and is first with what it takes.
     scene = Scene(
         [line(2, 0.3), line(0, 0.4), *level(2, at=-9)],
@@ -569,11 +571,11 @@ def test_a_success_can_make_a_member_of_p1_the_target() -> None:
         evaluators=[evaluating(4, 1, line(0, 2)), None],
     )
     assert scene.copies("success") == [(1, 8)]
-    assert {target for _, target in scene.assigned().values()} == {1}
+    assert {reference for _, reference in scene.assigned().values()} == {1}
 
 
 def test_a_success_changes_nobodys_fitness_in_p2() -> None:
-    # Member 4 takes far better weights, and 5 still is the fittest of P2, and so P3's target.
+    # Member 4 takes far better weights, and 5 still is the fittest of P2, and so P3's reference.
     scene = Scene(
         level(at=99),
         [line(0, 1), *level(3)],
@@ -587,8 +589,8 @@ def test_a_success_changes_nobodys_fitness_in_p2() -> None:
         ],
     )
     assert scene.copies("success") == [(4, 15)]
-    targets = {target for parent, target in scene.assigned().values() if parent >= 8}
-    assert targets == {5}
+    references = {reference for parent, reference in scene.assigned().values() if parent >= 8}
+    assert references == {5}
 
 
 def test_nobody_that_cannot_go_on_is_evaluated_copied_or_aimed_at() -> None:
@@ -623,7 +625,7 @@ def test_a_part_of_the_members_is_rounded_down(members: int, quantile: float, lo
 
 
 def test_an_evaluation_that_ended_leaves_its_evaluator_idle() -> None:
-    over = Evaluation(parent=4, target=0, since=-20, until=90, outcome="no better")
+    over = Evaluation(parent=4, reference=0, since=-20, until=90, outcome="no better")
     scene = Scene(level(), level(), evaluators=[(over, FLAT), None], min_steps_before_eval=500)
     assert scene.resting() == [8, 9]
     assert scene.fitness() == {}
@@ -652,11 +654,11 @@ def test_time_and_threshold_add_up() -> None:
 
 
 def test_who_won_often_enough_without_a_lead_trains_on_for_as_long_as_that_holds() -> None:
-    # It wins ten times in eleven, and the target's one best point is the highest.
+    # It wins ten times in eleven, and the reference's one best point is the highest.
     curve = [0.0, *([0.5] * 39), -0.5]
-    target = [0.0, *([0.4] * 39), 9.0]
+    reference = [0.0, *([0.4] * 39), 9.0]
     scene = Scene(
-        [target, *level(3, at=-9)],
+        [reference, *level(3, at=-9)],
         level(),
         evaluators=[evaluating(4, 0, curve), None],
         max_eval_steps=30,
@@ -679,7 +681,7 @@ def test_of_two_that_lead_equally_the_first_succeeds() -> None:
     assert (again.outcome, again.lead) == ("no better", 0.0)
 
 
-def test_a_parent_and_a_target_that_both_lost_are_a_parent_that_lost() -> None:
+def test_a_parent_and_a_reference_that_both_lost_are_a_parent_that_lost() -> None:
     scene = Scene(
         [line(0, slope) for slope in (4, 1, 3, 2)],
         level(),
@@ -688,11 +690,17 @@ def test_a_parent_and_a_target_that_both_lost_are_a_parent_that_lost() -> None:
     assert scene.outcomes()[8] == "parent lost"
 
 
-def test_of_equal_targets_the_first_is_aimed_at() -> None:
+def test_of_equal_references_the_first_is_aimed_at() -> None:
     scene = Scene([line(0, 1)] * 4, level(), evaluators=[None, None])
-    assert {target for _, target in scene.assigned().values()} == {0}
+    assert {reference for _, reference in scene.assigned().values()} == {0}
 
 
 def test_evaluators_are_given_parents_at_the_very_end_for_whoever_goes_on() -> None:
     scene = Scene(level(), level(), evaluators=[None, None], steps=100)
     assert len(scene.assigned()) == 2
+
+
+def test_notes_of_an_older_log_are_read_with_the_words_of_today() -> None:
+    note = {"type": "Evaluation", "parent": 4, "target": 0, "since": 8, "outcome": "target lost"}
+    read = msgspec.convert(note, Evaluation)
+    assert (read.reference, read.outcome) == (0, "reference lost")

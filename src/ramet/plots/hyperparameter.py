@@ -72,7 +72,7 @@ def _members(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     alpha = drawing.opacity(round(len(result.population) / len(names) ** 0.5), at=20)
     for group, colour in drawing.colours_of(list(names)).items():
         if names[group] == EVALUATORS:
-            # They train with their targets' values: a band behind those.
+            # They train with their references' values: a band behind those.
             band = dict.fromkeys(map(tuple, paths[group]))
             drawing.lines(axes, band, colors=BAND, linewidths=WIDTH, zorder=1.5)
             handles.append(Line2D([], [], color=BAND, linewidth=WIDTH, label=names[group]))

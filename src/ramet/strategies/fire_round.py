@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from ramet.curves import Floats, Smoother, best_score_diff, binomial_test, dominates
 from ramet.domains import Explore
@@ -22,12 +22,14 @@ from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
 from ramet.strategies.exploit import part_of
 from ramet.strategies.explore import explore_from
 
-# How an evaluation ends: its weights proved better and were copied; its parent or its target lost
-# (if both did, the parent); they proved no better in time, or their curve never overlapped that of
-# the target; or the training failed or diverged, or the parent lost its checkpoint.
+# How an evaluation ends: its weights proved better and were copied; its parent or its reference
+# lost (if both did, the parent); they proved no better in time, or their curve never overlapped
+# that of the reference; or the training failed or diverged, or the parent lost its checkpoint.
 Outcome: TypeAlias = Literal[
-    "success", "parent lost", "target lost", "no better", "no overlap", "failed"
+    "success", "parent lost", "reference lost", "no better", "no overlap", "failed"
 ]
+# The name of "reference lost" in older logs.
+TARGET_LOST = "target lost"
 
 
 class Rating(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -45,17 +47,22 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     # The id of the member that it took weights from.
     parent: int
     # The id of the member with the hyperparameters that it trains them with.
-    target: int
+    reference: int = msgspec.field(name="target")
     # The step at which it began.
     since: int
     # The step at which it ended; None until then.
     until: int | None = None
     # How it ended; None until then.
-    outcome: Outcome | None = None
-    # The best_score_diff to its target, if it was judged by that.
+    outcome: Outcome | Literal["target lost"] | None = None
+    # The best_score_diff to its reference, if it was judged by that.
     lead: float | None = None
-    # The binomial_test against its target, if it was judged by that.
+    # The binomial_test against its reference, if it was judged by that.
     p: float | None = None
+
+    def __post_init__(self) -> None:
+        """Read an outcome of an older log."""
+        if self.outcome == TARGET_LOST:
+            force_setattr(self, "outcome", "reference lost")
 
 
 class FireRules(NamedTuple):
@@ -178,35 +185,35 @@ class FireRound:
     # E. Release
 
     def _release(self) -> None:
-        """End the evaluations with a parent or a target that lost."""
+        """End the evaluations with a parent or a reference that lost."""
         for evaluator, evaluation in list(self.evaluations.items()):
             if evaluation.parent in self.lost:
                 self._end(evaluator, "parent lost")
-            elif evaluation.target in self.lost:
-                self._end(evaluator, "target lost")
+            elif evaluation.reference in self.lost:
+                self._end(evaluator, "reference lost")
 
     # F. Success or stop
 
     def _judge_all(self) -> None:
-        """Copy weights that proved better to their target, best first; stop the hopeless."""
+        """Copy weights that proved better to their reference, best first; stop the hopeless."""
         leads = {
-            evaluator: self._lead(evaluator, evaluation.target)
+            evaluator: self._lead(evaluator, evaluation.reference)
             for evaluator, evaluation in self.evaluations.items()
         }
         for evaluator in sorted(leads, key=lambda evaluator: (-leads[evaluator], evaluator)):
             self._judge(evaluator, self.evaluations[evaluator])
 
     def _judge(self, evaluator: int, evaluation: Evaluation) -> None:
-        target = evaluation.target
-        curve, standard = self.curves[evaluator], self.curves[target]
-        # Compare with the target as it is now: another evaluation may just have succeeded.
-        lead = self._lead(evaluator, target)
+        reference = evaluation.reference
+        curve, standard = self.curves[evaluator], self.curves[reference]
+        # Compare with the reference as it is now: another evaluation may just have succeeded.
+        lead = self._lead(evaluator, reference)
         p = binomial_test(curve, standard, smoother=self._smooth)
         dominating = p is None and dominates(curve, standard, smoother=self._smooth)
         spent = (self.now - evaluation.since) / self.rules.patience
         better = dominating or (p is not None and p < self.rules.p_stat)
         if better and lead > 0:
-            self._succeed(evaluator, target)
+            self._succeed(evaluator, reference)
             self._end(evaluator, "success", lead=lead, p=p)
         elif p is None:
             if not dominating and spent > 1:
@@ -214,14 +221,16 @@ class FireRound:
         elif p > self.rules.p_stat + max(0.0, 1 - spent):
             self._end(evaluator, "no better", lead=lead, p=p)
 
-    def _succeed(self, evaluator: int, target: int) -> None:
+    def _succeed(self, evaluator: int, reference: int) -> None:
         self.actions.append(
-            Copy(member=target, source=evaluator, hparams=False, whole_curve=True, kind="success")
+            Copy(
+                member=reference, source=evaluator, hparams=False, whole_curve=True, kind="success"
+            )
         )
-        self.weights[target] = evaluator
-        self.curves[target] = self.curves[evaluator]
-        if self.population[target].group == 1:
-            self.fitness[target] = float(self.curves[evaluator][-1])
+        self.weights[reference] = evaluator
+        self.curves[reference] = self.curves[evaluator]
+        if self.population[reference].group == 1:
+            self.fitness[reference] = float(self.curves[evaluator][-1])
 
     def _end(
         self, evaluator: int, outcome: Outcome, *, lead: float | None = None, p: float | None = None
@@ -236,19 +245,19 @@ class FireRound:
     def _assign(self) -> None:
         """Give each idle evaluator the parent that has waited the longest."""
         idle = (id_ for id_ in self.evaluators if id_ not in self.evaluations)
-        for evaluator, (parent, target) in zip(idle, self._find_parents(), strict=False):
-            evaluation = Evaluation(parent=parent, target=target, since=self.now)
+        for evaluator, (parent, reference) in zip(idle, self._find_parents(), strict=False):
+            evaluation = Evaluation(parent=parent, reference=reference, since=self.now)
             self.actions += [
                 Copy(
                     member=evaluator, source=self.weights[parent], hparams=False, kind="evaluation"
                 ),
-                Change(member=evaluator, hparams=self.population[target].hparams),
+                Change(member=evaluator, hparams=self.population[reference].hparams),
                 Annotate(member=evaluator, data=evaluation),
             ]
             self.evaluations[evaluator] = evaluation
 
     def _find_parents(self) -> Iterator[tuple[int, int]]:
-        """Yield the parents to evaluate, each with its target, the longest waiting first."""
+        """Yield the parents to evaluate, each with its reference, the longest waiting first."""
         taken = {evaluation.parent for evaluation in self.evaluations.values()}
         eligible = [
             parent
@@ -259,9 +268,9 @@ class FireRound:
         ]
         self.rng.shuffle(eligible)
         for parent in sorted(eligible, key=lambda parent: self.ratings[parent].seen):
-            target = self._fittest(self.population[parent].group - 1)
-            if target is not None:
-                yield parent, target
+            reference = self._fittest(self.population[parent].group - 1)
+            if reference is not None:
+                yield parent, reference
 
     def _fittest(self, group: int) -> int | None:
         """Return the fittest member of a sub-population, of those that did not lose."""
