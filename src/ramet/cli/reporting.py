@@ -26,9 +26,7 @@ def report(
     try:
         from ramet.report import write  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
-        raise UsageError(
-            f"a report needs Matplotlib to draw with, but {error}; run: pip install 'ramet[plots]'"
-        ) from None
+        raise UsageError(str(error)) from None
     with without_log(store, name) as result:
         written = write(result, output)
         run = result.opening.name
