@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import StepLR
 
 import ramet
-from ramet.errors import StateError, StateWarning
+from ramet.errors import StateError, StateWarning, UsageError
 from ramet.torch import State
 from tests.torch.training import Net, sgd
 
@@ -57,6 +57,50 @@ def test_objects_of_pytorch_in_place_of_a_state_are_answered_with_the_line_that_
 
     assert found in str(error.value)
     assert RIGHT in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "found", "line"),
+    [
+        (lambda session, *parts: session.turns(*parts[:2]), "Linear, SGD; ", RIGHT),
+        (
+            lambda session, *parts: session.turns(*parts),
+            "Linear, SGD, StepLR; ",
+            "ramet.torch.State(model, optimizer, scheduler)",
+        ),
+        (
+            lambda session, model, optimizer, _: session.turns(model=model, optimizer=optimizer),
+            "model=Linear, optimizer=SGD; ",
+            RIGHT,
+        ),
+        (lambda session, *_: session.turns(), "but got nothing; ", RIGHT),
+        (
+            lambda session, *_: session,
+            "write for turn in session.turns(state)",
+            "ramet.torch.State",
+        ),
+    ],
+    ids=["two parts", "three parts", "keywords", "nothing", "the session itself"],
+)
+def test_turns_of_anything_but_one_state_are_answered_at_once(
+    call: Callable[..., Any], found: str, line: str
+) -> None:
+    calls = 0
+
+    def train(session: ramet.Session) -> None:
+        nonlocal calls
+        calls += 1
+        model = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in call(session, model, optimizer, StepLR(optimizer, 1)):
+            raise AssertionError("a turn was trained")
+
+    with pytest.raises(UsageError) as error:
+        ramet.run(train, SPACE, ramet.RandomSearch(population=1, turn_steps=1), steps=1, mode="max")
+
+    assert found in str(error.value)
+    assert line in str(error.value)
+    assert calls == 1
 
 
 def test_the_line_that_works_works() -> None:

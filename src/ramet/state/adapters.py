@@ -9,7 +9,7 @@ import numpy as np
 
 from ramet.domains import Value
 from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
-from ramet.state.remedies import JAX, TORCH, find_foreign, remedy_for
+from ramet.state.remedies import ANY, find_foreign, remedy_for
 from ramet.state.tree import Tree, restore_into, thaw
 
 # A value may come back from a framework that keeps it in 32 bits.
@@ -194,7 +194,7 @@ def _remedy(state: object) -> str:
         return "pass an object of it"
     if isinstance(state, np.ndarray | list | tuple | Number):
         return "give each part a name, state = {'weights': weights}, and write into that dict"
-    return f"write state = {{'weights': weights}} for arrays, {TORCH} or {JAX}"
+    return ANY
 
 
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:
