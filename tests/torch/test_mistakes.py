@@ -46,6 +46,7 @@ def run_with(make_state: Callable[[nn.Module, torch.optim.Optimizer], Any]) -> N
         ),
         (lambda _, optimizer: optimizer.state_dict(), "got a dict; pass the optimizer itself"),
         (lambda model, _: list(model.parameters()), "but state[0] is a Parameter; "),
+        (ramet.State, "makes none by itself; "),
         (lambda model, _: ramet.Bound({"model": model}), "but state['model'] is a Linear; "),
     ],
 )
@@ -295,3 +296,17 @@ def test_a_step_of_the_optimizer_inside_a_wrapper_is_its_own() -> None:
     state.apply({"lr": 0.1})
     optimizer.step()
     state.capture()
+
+
+def test_a_state_of_ones_own_may_inherit_from_the_protocol() -> None:
+    class Own(ramet.State):
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def capture(self) -> float:
+            return self.value
+
+        def restore(self, tree: Any, /) -> None:
+            self.value = tree
+
+    assert Own(0.5).capture() == 0.5

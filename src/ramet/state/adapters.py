@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from numbers import Number
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,15 @@ LAW = (
 @runtime_checkable
 class State(Protocol):
     """What follows a member from turn to turn: weights, optimizer state, counters."""
+
+    if not TYPE_CHECKING:  # A type checker sees by itself that a protocol has no objects.
+
+        def __new__(cls, *_: object, **__: object) -> Any:
+            if cls is State:
+                raise StateError(
+                    f"ramet.State is what every state can do, and makes none by itself; {ANY}"
+                )
+            return super().__new__(cls)
 
     def capture(self) -> Tree:
         """Return all of it as a tree of dicts, lists, arrays and numbers."""

@@ -39,7 +39,8 @@ def remedy_for_parts(parts: Iterable[object]) -> str:
     "write state = {'weights': weights} for arrays, state = ramet.torch.State(model=model, \
 optimizer=optimizer) or state = ramet.jax.State((params, opt_state))"
     """
-    found = [remedy for part in parts if (remedy := remedy_for(part)) is not None]
+    inner = [one for part in parts if (one := find_foreign(part)) is not None]
+    found = [remedy for _, part in inner if (remedy := remedy_for(part)) is not None]
     # A scheduler comes last, and its remedy has the model and the optimizer in it.
     return found[-1] if found else ANY
 
