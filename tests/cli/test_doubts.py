@@ -170,6 +170,20 @@ def test_a_loss_is_doubted_like_the_score_that_it_is_the_negative_of() -> None:
     assert [doubt.kind for doubt in find_doubts(low)] == kinds(Noise(), pbt(), steps=80)
 
 
+class Capped(Descent):
+    """Learns, but scores cannot be higher than the best of the first ones."""
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return min(super().evaluate(state), -0.1)
+
+
+def test_members_that_rise_to_the_highest_score_that_there_is_are_not_doubted() -> None:
+    result = ramet.run(Capped(), SPACE, pbt(), steps=40, mode="max", seed=0)
+    firsts = [row["score"] for row in result.rows() if row["turn"] == 0]
+    assert max(firsts) == result.best.score > min(firsts)
+    assert find_doubts(result) == []
+
+
 def test_a_run_without_a_finite_score_has_no_doubts_beside_that() -> None:
     class Unfit(Descent):
         def evaluate(self, state: dict[str, Any]) -> float:

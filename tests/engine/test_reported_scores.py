@@ -242,3 +242,17 @@ def test_commands_say_the_scores_that_the_loop_reported(low: ramet.Result, store
     turns = [json.loads(line) for line in said("lineage", str(store), "--json").splitlines()]
     assert turns[-1]["score"] == low.best.score
     assert f"{low.best.score:.6g}" in said("status", str(store))
+
+
+def test_a_turn_has_the_scores_that_were_reported_and_the_store_those_that_are_maximised() -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="min", seed=0)
+    turn = run.ask()
+    assert turn is not None
+    for _ in turn:
+        pass
+    turn.report(0.25)
+    assert turn.points() == ((4, 0.25),)
+    run.tell(turn, state={"w": 0.0})
+    [stored] = [it.event for it in run.result().store.events("run") if hasattr(it.event, "points")]
+    assert stored.points == ((4, -0.25),)
+    assert run.population[turn.member].score == 0.25

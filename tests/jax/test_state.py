@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -430,3 +431,32 @@ def test_several_pytrees_are_answered_with_one_that_has_them_all() -> None:
 def test_a_pytree_without_arrays_is_refused(value: Any) -> None:
     with pytest.raises(StateError, match=r"with arrays in it, .* params = model\.init\(key, x\)"):
         State(value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (lambda params: State(params=params, opt_state=()), r"got \['params', 'opt_state'\]; "),
+        (lambda _: State(), "but this NoneType has none"),
+        (lambda params: ramet.state.adapt((params, params)), "with JAX, write "),
+    ],
+)
+def test_a_state_by_other_keywords_is_answered(
+    wrong: Callable[[dict[str, Any]], object], found: str
+) -> None:
+    with pytest.raises(StateError, match=found):
+        wrong({"w": jnp.zeros(2)})
+
+
+def test_pytrees_given_to_turns_one_by_one_are_answered_for_jax() -> None:
+    def train(session: ramet.Session) -> None:
+        session.turns({"w": jnp.zeros(2)}, {"m": jnp.zeros(2)})  # type: ignore[call-arg]  # the mistake
+
+    with pytest.raises(StateError, match=r"got dict, dict; with JAX, write state = ramet\.jax\."):
+        ramet.run(
+            train,
+            {"lr": ramet.Uniform(0.0, 1.0)},
+            ramet.RandomSearch(population=1, turn_steps=1),
+            steps=1,
+            mode="max",
+        )

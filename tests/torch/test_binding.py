@@ -130,7 +130,7 @@ def test_a_value_overwritten_in_one_of_several_groups_is_found() -> None:
         ("params", r"got 'params'; those"),
         ("betas[", r"got 'betas\['; those"),
         ((nn.Dropout(), "q"), r"Dropout has no 'q'; its numbers are \['p'\]"),
-        (nn.Dropout(), r"'x' is bound to Dropout"),
+        (nn.Dropout(), r"'x' is bound to a Dropout"),
         (3, r"'x' is bound to 3"),
         ((1, 2), r"'x' is bound to \(1, 2\)"),
     ],

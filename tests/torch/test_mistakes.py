@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import StepLR
 
 import ramet
-from ramet.errors import StateError, StateWarning
+from ramet.errors import StateError, StateWarning, UsageError
 from ramet.torch import State
 from tests.torch.training import Net, sgd
 
@@ -46,6 +46,7 @@ def run_with(make_state: Callable[[nn.Module, torch.optim.Optimizer], Any]) -> N
         ),
         (lambda _, optimizer: optimizer.state_dict(), "got a dict; pass the optimizer itself"),
         (lambda model, _: list(model.parameters()), "but state[0] is a Parameter; "),
+        (ramet.State, "makes none by itself; "),
         (lambda model, _: ramet.Bound({"model": model}), "but state['model'] is a Linear; "),
     ],
 )
@@ -57,6 +58,50 @@ def test_objects_of_pytorch_in_place_of_a_state_are_answered_with_the_line_that_
 
     assert found in str(error.value)
     assert RIGHT in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "found", "line"),
+    [
+        (lambda session, *parts: session.turns(*parts[:2]), "Linear, SGD; ", RIGHT),
+        (
+            lambda session, *parts: session.turns(*parts),
+            "Linear, SGD, StepLR; ",
+            "ramet.torch.State(model, optimizer, scheduler)",
+        ),
+        (
+            lambda session, model, optimizer, _: session.turns(model=model, optimizer=optimizer),
+            "model=Linear, optimizer=SGD; ",
+            RIGHT,
+        ),
+        (lambda session, *_: session.turns(), "but got nothing; ", RIGHT),
+        (
+            lambda session, *_: session,
+            "write for turn in session.turns(state)",
+            "ramet.torch.State",
+        ),
+    ],
+    ids=["two parts", "three parts", "keywords", "nothing", "the session itself"],
+)
+def test_turns_of_anything_but_one_state_are_answered_at_once(
+    call: Callable[..., Any], found: str, line: str
+) -> None:
+    calls = 0
+
+    def train(session: ramet.Session) -> None:
+        nonlocal calls
+        calls += 1
+        model = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in call(session, model, optimizer, StepLR(optimizer, 1)):
+            raise AssertionError("a turn was trained")
+
+    with pytest.raises(UsageError) as error:
+        ramet.run(train, SPACE, ramet.RandomSearch(population=1, turn_steps=1), steps=1, mode="max")
+
+    assert found in str(error.value)
+    assert line in str(error.value)
+    assert calls == 1
 
 
 def test_the_line_that_works_works() -> None:
@@ -195,3 +240,73 @@ def test_a_parameter_that_was_replaced_in_its_optimizer_too_is_no_mistake() -> N
         group["params"] = [new if one is old else one for one in group["params"]]
 
     assert state.capture()["model"]["head.weight"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    "bind", [["lr"], "lr", {"lr": torch.optim.SGD([torch.zeros(1)], lr=0.1)}, {"lr": nn.ReLU()}]
+)
+def test_what_is_no_place_is_refused_in_one_line(bind: Any) -> None:
+    with pytest.raises(StateError, match=r"bind=\{|bound to") as error:
+        State(nn.Linear(2, 1), bind=bind)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def train_another(session: ramet.Session, *, model: bool) -> None:
+    """Build an optimizer, or a model as well, in the loop, beside those of the state."""
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for turn in session.turns(State(net, optimizer)):
+        net = nn.Linear(2, 1) if model else net
+        optimizer = torch.optim.SGD(net.parameters(), lr=turn.hparams["lr"])
+        for _ in turn:
+            net(torch.ones(1, 2)).square().mean().backward()
+            optimizer.step()
+        turn.report(0.0)
+
+
+@pytest.mark.parametrize("model", [True, False])
+def test_a_model_or_an_optimizer_that_is_built_in_the_loop_is_noticed(*, model: bool) -> None:
+    strategy = ramet.RandomSearch(population=1, turn_steps=2)
+    with pytest.warns(StateWarning, match=r"SGD \(optimizer\) took no step .* another SGD did"):
+        ramet.run(lambda it: train_another(it, model=model), SPACE, strategy, steps=2, mode="max")
+
+
+def test_an_optimizer_that_takes_no_step_is_not_blamed_for_steps_before_the_turn() -> None:
+    model, optimizer = parts()
+    other = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    state = State(model, optimizer)
+    state.apply({"lr": 0.1})
+    other.step()
+    optimizer.step()
+    state.capture()
+    state.apply({"lr": 0.1})
+    state.capture()
+
+
+def test_a_step_of_the_optimizer_inside_a_wrapper_is_its_own() -> None:
+    class Wrapper(torch.optim.Optimizer):
+        def __init__(self, inner: torch.optim.Optimizer) -> None:
+            self.inner, self.param_groups, self.state = inner, inner.param_groups, inner.state
+
+        def step(self, closure: Any = None) -> None:
+            self.inner.step()
+
+    model, optimizer = parts()
+    state = State(model, Wrapper(optimizer), bind={"lr": None})
+    state.apply({"lr": 0.1})
+    optimizer.step()
+    state.capture()
+
+
+def test_a_state_of_ones_own_may_inherit_from_the_protocol() -> None:
+    class Own(ramet.State):
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def capture(self) -> float:
+            return self.value
+
+        def restore(self, tree: Any, /) -> None:
+            self.value = tree
+
+    assert Own(0.5).capture() == 0.5

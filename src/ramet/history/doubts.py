@@ -88,7 +88,10 @@ def find_doubts(result: Result) -> list[Doubt]:
 def _doubt_learning(result: Result, scores: _Scores) -> Iterator[Doubt]:
     is_short = len(scores.later) < FEWEST_LATER_TURNS * len(scores.firsts)
     is_better = scores.best > max(scores.firsts)
-    if is_short or is_better or not scores.rises or statistics.median(scores.rises) > 0:
+    # Scores that stay at the highest that there is say nothing about learning.
+    changes = [rise for rise in scores.rises if rise]
+    is_learning = bool(changes) and statistics.median(changes) > 0
+    if is_short or is_better or is_learning or not scores.rises:
         return
     yield Doubt(
         kind="no learning",

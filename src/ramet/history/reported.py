@@ -31,6 +31,15 @@ def report_score(score: float | None, mode: Mode) -> float | None:
     return score if score is None or mode == "max" else _negate(score)
 
 
+def maximise_points(points: Sequence[Point], mode: Mode) -> tuple[Point, ...]:
+    """Return the scores that a turn reported as the run maximises them, which stores hold.
+
+    >>> maximise_points([(1, 0.25), (2, None)], "min")
+    ((1, -0.25), (2, None))
+    """
+    return tuple(points) if mode == "max" else _negate_points(points)
+
+
 def report_log(log: Iterable[Logged], mode: Mode) -> list[Logged]:
     """Return a log, or a part of one, with its scores as they were reported."""
     if mode == "max":

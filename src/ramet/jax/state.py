@@ -22,10 +22,11 @@ class State:
     set there.
 
     Args:
-        value: The pytree.
+        value: The pytree. One without arrays, such as None, is refused.
         others: Refused, with a message that says how several pytrees become one.
         bind: Entries of ``optax.inject_hyperparams`` with other names, by hyperparameter. An empty
             dict sets none.
+        misnamed: Refused like others.
 
     >>> state = State({"w": jnp.zeros(2)})
     >>> state.value = {"w": jnp.ones(2)}
@@ -34,9 +35,13 @@ class State:
     """
 
     def __init__(
-        self, value: Pytree, *others: Never, bind: Mapping[str, str] | None = None
+        self,
+        value: Pytree = None,
+        *others: Never,
+        bind: Mapping[str, str] | None = None,
+        **misnamed: Never,
     ) -> None:
-        _check_value(value, others)
+        _check_value(value, others, misnamed)
         self.value = value
         self._names = dict(bind or {})
         self._by_name = bind is None or len(bind) > 0
@@ -157,8 +162,14 @@ def _nnx_of(value: Pytree) -> Any:
     return nnx if any(isinstance(leaf, nnx.Module | nnx.Optimizer) for leaf in leaves) else None
 
 
-def _check_value(value: Pytree, others: tuple[object, ...]) -> None:
+def _check_value(value: Pytree, others: tuple[object, ...], misnamed: Mapping[str, object]) -> None:
     """Refuse several pytrees, and one without any array, such as a model's definition."""
+    if misnamed:
+        raise StateError(
+            f"the keywords of a state must be value or bind, but got {[*misnamed]}; put all "
+            f"pytrees into one, ramet.jax.State((params, opt_state)), and name entries of "
+            f"optax.inject_hyperparams as bind={{'lr': 'learning_rate'}}"
+        )
     if others:
         raise StateError(
             f"a state must be one pytree, but got {1 + len(others)}; put them together, as in "

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Mapping
 from numbers import Number
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ramet.domains import Value
 from ramet.errors import HyperparameterOverwritten, StateError, UnknownHyperparameter
-from ramet.state.remedies import JAX, TORCH, find_foreign, remedy_for
+from ramet.state.remedies import ANY, find_foreign, remedy_for
 from ramet.state.tree import Tree, restore_into, thaw
 
 # A value may come back from a framework that keeps it in 32 bits.
@@ -22,6 +22,15 @@ LAW = (
 @runtime_checkable
 class State(Protocol):
     """What follows a member from turn to turn: weights, optimizer state, counters."""
+
+    if not TYPE_CHECKING:  # A type checker sees by itself that a protocol has no objects.
+
+        def __new__(cls, *_: object, **__: object) -> Any:
+            if cls is State:
+                raise StateError(
+                    f"ramet.State is what every state can do, and makes none by itself; {ANY}"
+                )
+            return super().__new__(cls)
 
     def capture(self) -> Tree:
         """Return all of it as a tree of dicts, lists, arrays and numbers."""
@@ -194,7 +203,7 @@ def _remedy(state: object) -> str:
         return "pass an object of it"
     if isinstance(state, np.ndarray | list | tuple | Number):
         return "give each part a name, state = {'weights': weights}, and write into that dict"
-    return f"write state = {{'weights': weights}} for arrays, {TORCH} or {JAX}"
+    return ANY
 
 
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:

@@ -4,7 +4,7 @@ Frameworks are recognised by the names of types, so that none has to be imported
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 TORCH = "state = ramet.torch.State(model=model, optimizer=optimizer)"
 # What stands beside a model and its optimizer, and its name in a remedy.
@@ -15,6 +15,8 @@ TORCH_PARTS: Mapping[str, str] = {
     "LRScheduler": "scheduler",
 }
 JAX = "state = ramet.jax.State((params, opt_state))"
+# What to write if no framework is known.
+ANY = f"write state = {{'weights': weights}} for arrays, {TORCH} or {JAX}"
 JAX_PACKAGES = {"equinox", "flax", "jax", "jaxlib", "optax"}
 # The keys of an optimizer's state_dict() in PyTorch.
 OPTIMIZER_KEYS = {"state", "param_groups"}
@@ -28,6 +30,19 @@ def find_foreign(thing: object) -> tuple[str, object] | None:
     ("['optimizer']", {'state': {}, 'param_groups': [{'params': [0]}]})
     """
     return next((found for found in _parts(thing) if remedy_for(found[1]) is not None), None)
+
+
+def remedy_for_parts(parts: Iterable[object]) -> str:
+    """Return what to write for the parts of a state that were given one by one.
+
+    >>> remedy_for_parts([{"w": 0.0}, {"step": 0}])
+    "write state = {'weights': weights} for arrays, state = ramet.torch.State(model=model, \
+optimizer=optimizer) or state = ramet.jax.State((params, opt_state))"
+    """
+    inner = [one for part in parts if (one := find_foreign(part)) is not None]
+    found = [remedy for _, part in inner if (remedy := remedy_for(part)) is not None]
+    # A scheduler comes last, and its remedy has the model and the optimizer in it.
+    return found[-1] if found else ANY
 
 
 def remedy_for(thing: object) -> str | None:

@@ -23,6 +23,7 @@ class Binding:
         bind: Mapping[str, Any] | None,
         others: Mapping[str, Optimizer] | None = None,
     ) -> None:
+        _check_bind(bind)
         self._optimizer = optimizer
         # Further optimizers, in which no hyperparameter is set by its name alone.
         self._others = others or {}
@@ -129,6 +130,15 @@ class Binding:
             )
 
 
+def _check_bind(bind: object) -> None:
+    if bind is not None and not isinstance(bind, Mapping):
+        raise StateError(
+            f"bind must be a dict of places by hyperparameter, as in bind={{'beta1': 'betas[0]'}}, "
+            f"but got a {type(bind).__name__}; a hyperparameter with the name of an entry of the "
+            f"optimizer, such as 'lr', needs no binding"
+        )
+
+
 def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Slot | None:
     """Return the place that a value of ``bind`` describes."""
     match where:
@@ -152,8 +162,15 @@ def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Slot | None:
     raise StateError(
         f"a hyperparameter must be bound to an entry of the optimizer, as in 'betas[0]', to an "
         f"attribute, as in (module, 'p'), to a function, to what ramet.torch.dropout, base_lr or "
-        f"param_group return, or to a list of these, but {name!r} is bound to {where!r}"
+        f"param_group return, or to a list of these, but {name!r} is bound to "
+        f"{_describe(where)}"
     )
+
+
+def _describe(where: object) -> str:
+    """Describe what is no place; an optimizer or a module has a long text of many lines."""
+    kind = type(where).__name__
+    return f"a {kind}" if isinstance(where, Optimizer | Module) else repr(where)
 
 
 def _one_of_several(optimizer: Optimizer | None, name: str, where: Any) -> Slot:

@@ -61,7 +61,6 @@ class Claims:
             steps=journal.turn_steps(member),
             evaluate_every=self._evaluate_every,
             draws=journal.draws(member),
-            mode=journal.opening.mode,
             read=self._checkpoints.read,
             needs_scores=self._needs_scores,
         )

@@ -27,7 +27,7 @@ from ramet.engine.run.unfinished import (
 from ramet.errors import StateError, StoreError, UsageError
 from ramet.events import AnyEvent, Conditions, Mapped, Stopped
 from ramet.faults import reach
-from ramet.history.reported import report_population
+from ramet.history.reported import maximise_points, report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
@@ -204,7 +204,7 @@ class Run:
                 "state=None"
             )
         turn.record(scores)
-        points = turn.points()
+        points = maximise_points(turn.points(), self.opening.mode)
         logged = turn.metrics(metrics)
         unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
         reach("trained")

@@ -17,13 +17,12 @@ MOST_SCORES = 300_000
 class Scores:
     """The scores of a turn by step. A later score at the same step replaces the first."""
 
-    def __init__(self, turn: str, *, sign: int, every: int, needed: bool) -> None:
+    def __init__(self, turn: str, *, every: int, needed: bool) -> None:
         # Its name in errors, such as "turn 3 of member 2".
         self._turn = turn
-        self._sign = sign
         # Steps between two scores, and whether the strategy takes no turn without them.
         self._every, self._needed = every, needed
-        # Scores as the run maximises them; None where the loop reported None.
+        # None where the loop reported None.
         self._at: dict[int, float | None] = {}
 
     def report(self, step: int, score: Any) -> None:
@@ -75,7 +74,7 @@ class Scores:
             # PyTorch warns if a number is read from a tensor with a gradient.
             score = detach()
         try:
-            return self._sign * float(score)
+            return float(score)
         except (TypeError, ValueError, OverflowError):
             raise _not_a_score(score) from None
 

@@ -9,7 +9,6 @@ import numpy as np
 from ramet.engine.run.metrics import Metrics
 from ramet.engine.run.scores import Scores
 from ramet.errors import TurnInterrupted, TurnMisused, UnknownAttribute
-from ramet.events import Mode
 from ramet.population import Checkpoint, Member, Point
 from ramet.randomness import Draws
 from ramet.series import Series
@@ -33,7 +32,6 @@ class Turn:
         steps: int,
         evaluate_every: int | None,
         draws: Draws,
-        mode: Mode,
         read: Callable[[Checkpoint], Tree],
         needs_scores: bool = False,
     ) -> None:
@@ -45,7 +43,6 @@ class Turn:
             steps: The number of steps to train.
             evaluate_every: Steps between two scores; None has one score at the end.
             draws: The source of random draws.
-            mode: Which scores are good.
             read: Returns the state in a checkpoint.
             needs_scores: Whether the strategy needs a score wherever one is due.
         """
@@ -69,7 +66,6 @@ class Turn:
         self._rng: np.random.Generator | None = None
         self._scores = Scores(
             f"turn {member.turn} of member {member.id}",
-            sign=1 if mode == "max" else -1,
             every=self._every,
             needed=needs_scores,
         )
@@ -220,7 +216,10 @@ class Turn:
         return metrics.pack()
 
     def points(self) -> tuple[Point, ...]:
-        """Return the scores; refuse a turn that was not trained, was cut short, or has none."""
+        """Return the scores as they were reported.
+
+        A turn that was not trained, was cut short, or has none is refused.
+        """
         if not self._measured:
             raise TurnMisused(
                 f"a turn must be trained for its {self._steps} steps, but the loop never asked "

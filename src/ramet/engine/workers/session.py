@@ -1,18 +1,20 @@
 """A session: one call of a training function, and the turns that it trains."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Never, TypeAlias
+from typing import TYPE_CHECKING, Any, Concatenate, Never, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from ramet.engine.run.checkpoints import UNREADABLE
 from ramet.engine.run.run import Run
 from ramet.engine.run.turn import Turn, raise_unknown
-from ramet.errors import LeaseLost, StoreError, TurnInterrupted, UsageError
+from ramet.errors import LeaseLost, StateError, StoreError, TurnInterrupted, UsageError
 from ramet.faults import reach
 from ramet.population import Checkpoint
 from ramet.state.adapters import Bindable, State, adapt, check_applied
+from ramet.state.remedies import remedy_for_parts
 
 logger = logging.getLogger("ramet")
 
@@ -20,6 +22,38 @@ logger = logging.getLogger("ramet")
 Watch: TypeAlias = Callable[[Run], None]
 # Called before the user's code starts on a turn.
 Begins: TypeAlias = Callable[[Turn], None]
+
+P = ParamSpec("P")
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+def needs_one_state(
+    method: Callable[Concatenate[S, P], R],
+) -> Callable[Concatenate[S, P], R]:
+    """Say what to write where Python would only count the arguments.
+
+    Args:
+        method: A method with one argument, ``state``.
+    """
+
+    @functools.wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) + len(kwargs) != 1 or not kwargs.keys() <= {"state"}:
+            found = [*map(_type_name, args)]
+            found += [f"{name}={_type_name(part)}" for name, part in kwargs.items()]
+            raise StateError(
+                f"session.turns takes one state, with everything that training changes in it, but "
+                f"got {', '.join(found) or 'nothing'}; "
+                f"{remedy_for_parts([*args, *kwargs.values()])}, and then session.turns(state)"
+            )
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+def _type_name(part: object) -> str:
+    return type(part).__name__
 
 
 class Session:
@@ -50,6 +84,13 @@ class Session:
         def __getattr__(self, name: str) -> Never:
             raise_unknown(self, name)
 
+        def __iter__(self) -> Never:
+            raise UsageError(
+                "a session is no loop by itself: write for turn in session.turns(state), where the "
+                "state is everything that training changes, such as ramet.torch.State(model)"
+            )
+
+    @needs_one_state
     def turns(self, state: State | dict[str, Any]) -> Iterator[Turn]:
         """Yield turns to train, with the state restored and hyperparameters applied.
 
