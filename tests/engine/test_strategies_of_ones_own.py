@@ -96,7 +96,7 @@ def test_members_that_rest_are_not_trained_and_not_waited_for() -> None:
 @pytest.mark.parametrize(
     ("strategy", "law"),
     [
-        (Rests(resting=((0, 1, 2, 3), ())), "somebody must train in the first round"),
+        (Rests(resting=((0, 1, 2, 3), ())), "at least one member must train in the first round"),
         (Rests(resting=((), (0, 1, 2, 3))), "at least one member must train in each round"),
         (Rests(resting=((), (1, 1))), "a member may rest once a round"),
         (Rests(synchronous=False), "only in synchronous runs"),

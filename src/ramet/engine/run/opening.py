@@ -215,8 +215,8 @@ def check_text(what: str, text: object) -> None:
     """Refuse what a store cannot hold as text."""
     if not (isinstance(text, str) and is_text(text)):
         raise StrategyError(
-            f"{what} must be text that a store can hold, but got {text!r}, which is no text or has "
-            f"half a character (a lone surrogate) in it; give another"
+            f"{what} must be text that a store can hold, but got {text!r}, which is not text, or "
+            f"contains a lone surrogate; give another"
         )
 
 
@@ -269,4 +269,6 @@ def _check_births(space: Space, births: Sequence[Birth], *, synchronous: bool) -
             "members may rest only in synchronous runs, which have rounds, but some births do"
         )
     if all(birth.rests for birth in births):
-        raise StrategyError("somebody must train in the first round, but all births rest")
+        raise StrategyError(
+            "at least one member must train in the first round, but all births rest"
+        )
