@@ -3,13 +3,13 @@
     python -m benchmarks.crash --kills 200 --json
 
 A synchronous run of PBT or, with ``--strategy fire``, of FIRE is trained once in one process that
-nobody touches. Then it is trained in 1, 2 and 4 worker processes: with each of them killed at every
+is left alone. Then it is trained in 1, 2 and 4 worker processes: with each of them killed at every
 named point of a turn, and with SIGKILL for a process chosen at random, at random times: a worker,
 or the parent of them all, which is then started anew. One line is printed for each number of
 workers, and one for all.
 
-``lost_turns_beyond_flight`` counts turns that a worker was told were over and that somebody trained
-again, or that are not in the log; ``identical_final_population`` compares bit for bit, checkpoints'
+``lost_turns_beyond_flight`` counts turns that ended, as a worker knew, and that were trained again
+or are not in the log; ``identical_final_population`` compares bit for bit, checkpoints'
 digests and all; ``doctor_errors`` are what `ramet doctor` finds. ``met_in_one_turn`` counts trials
 that were repeated, because three workers happened to die in the same turn: such a turn is given up.
 """

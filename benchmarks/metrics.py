@@ -3,7 +3,7 @@
     python -m benchmarks.metrics --json
     python -m benchmarks.metrics --metrics 64 --json
 
-``us_a_step`` is what ``turn.log`` adds to a step, with so many numbers of Python at once.
+``us_a_step`` is what ``turn.log`` adds to a step, with ``--metrics`` numbers of Python at once.
 ``us_a_turn`` is what keeping them adds to the turn's end, where each has as many points as are
 kept. Of the event that holds them, ``bytes_a_turn`` is the size, and ``us_to_write`` and
 ``us_to_read`` are what it costs beyond one without metrics: to write once, and to read for each

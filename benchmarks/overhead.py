@@ -18,8 +18,8 @@ measured beside it.
 With ``--peer ray`` (``pip install "ray[tune]"``) Ray Tune's PBT trains the same toy, in the same
 invocation: set up for speed as its documentation advises, with a class Trainable,
 ``reuse_actors=True``, no loggers and no checkpoints but PBT's own; before ours with as many actors
-as we have workers, after ours with one for each member. Its start and its steady state are told
-apart in the same way. ``ratio`` is ours to the better of its two, ``ratios`` to each.
+as we have workers, after ours with one for each member. Its start and its steady state are
+measured separately in the same way. ``ratio`` is ours to the better of its two, ``ratios`` to each.
 """
 
 import tempfile

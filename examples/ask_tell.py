@@ -57,6 +57,6 @@ if __name__ == "__main__":
                 else:
                     run.tell(turn, accuracy, state=state)
     best = run.result().best
-    print(f"read {best.score:.1%} of {len(labels[score])} digits at step {best.step}")
+    print(f"{best.score:.1%} of {len(labels[score])} digits are classified correctly")
     for step, hparams in run.result().schedule():
         print(f"from step {step}: lr = {hparams['lr']:.2g}, decay = {hparams['decay']:.2g}")

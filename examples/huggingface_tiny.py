@@ -106,7 +106,7 @@ def main():
     ramet.torch.load_model(model, result.best.load())
     with tempfile.TemporaryDirectory() as folder:
         found = trainer(model, folder).evaluate(test)["eval_accuracy"]
-    print(f"{found:.1%} of the test lines are answered right")
+    print(f"{found:.1%} of the test lines are answered correctly")
     for step, hparams in result.schedule():
         print(f"from step {step}: {', '.join(f'{k} = {v:.2g}' for k, v in hparams.items())}")
 

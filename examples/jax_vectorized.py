@@ -67,5 +67,5 @@ if __name__ == "__main__":
     )
     best = result.best.load()
     params = {name.removeprefix("params."): array for name, array in best.items()}
-    print(f"of images that nobody saw {accuracy(params, test):.1%} are recognised")
+    print(f"{accuracy(params, test):.1%} of the test images are classified correctly")
     print(result.schedule())

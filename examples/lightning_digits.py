@@ -81,7 +81,8 @@ def main():
     reader = Reader().eval()
     ramet.torch.load_model(reader, result.best.load())
     x, y = test.tensors
-    print(f"{(reader(x).argmax(dim=1) == y).float().mean():.1%} of the test digits are read")
+    accuracy = (reader(x).argmax(dim=1) == y).float().mean()
+    print(f"{accuracy:.1%} of the test digits are classified correctly")
     for step, hparams in result.schedule():
         print(f"from step {step}: {', '.join(f'{k} = {v:.2g}' for k, v in hparams.items())}")
 

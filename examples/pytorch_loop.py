@@ -60,6 +60,6 @@ if __name__ == "__main__":
     result = ramet.run(train, space, strategy, steps=steps, mode=mode, seed=0)
     best = network()
     ramet.torch.load_model(best, result.best.load())
-    print(f"{accuracy(best, test):.1%} of the test images, after")
+    print(f"{accuracy(best, test):.1%} of the test images are classified correctly, after")
     for step, hparams in result.schedule():
         print(f"  step {step}: " + ", ".join(f"{name} {hparams[name]:.2g}" for name in space))

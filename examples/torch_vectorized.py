@@ -69,5 +69,5 @@ if __name__ == "__main__":
     params = {name: torch.tensor(w).to(device) for name, w in result.best.load()["params"].items()}
     found = functional_call(digits.model, params, images[test]).argmax(dim=1)
     right = (found == labels[test]).float().mean().item()
-    print(f"of images that nobody saw {right:.1%} are recognised")
+    print(f"{right:.1%} of the test images are classified correctly")
     print(result.schedule())

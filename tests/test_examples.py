@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.mark.slow
-def test_the_digits_are_read(tmp_path: Path) -> None:
+def test_the_digits_are_classified(tmp_path: Path) -> None:
     script = EXAMPLES / "digits.py"
     command = [sys.executable, "-m", "ramet", "run", script, "--workers", "2", "--steps", "200"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Checksums made right again, as whoever forges a store would: they tell damage, not forgery."""
+"""Make checksums right again, as a forger of a store would: they show damage, not forgery."""
 
 import contextlib
 import sqlite3
