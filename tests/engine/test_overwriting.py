@@ -1,5 +1,6 @@
 """A run of an old name can be replaced, and nothing else is lost by it."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 import ramet
 from ramet.blobs import DirectoryBlobs
 from ramet.errors import RunInUse, RunMismatch, RunNotFound, SpaceError
+from ramet.events import RunOpened
+from ramet.store import SQLiteStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in, result_in
 
@@ -96,3 +99,69 @@ def test_a_process_that_dies_before_old_checkpoints_are_deleted_leaves_a_whole_n
     result = ramet.run(Descent(), **settings(seed=1), store=store)
     assert result.population == ramet.run(Descent(), **settings(seed=1)).population
     assert findings_in(store) == []
+
+
+class Meddling(DirectoryBlobs):
+    """Lets something happen just before checkpoints are deleted for the first time."""
+
+    def __init__(self, path: Path, meanwhile: Callable[[], object]) -> None:
+        super().__init__(path)
+        self._meanwhile = [meanwhile]
+
+    def delete(self, run: str, keys: Iterable[str]) -> None:
+        for happen in self._meanwhile[:]:
+            self._meanwhile.clear()
+            happen()
+        super().delete(run, keys)
+
+
+class Joining(SQLiteStore):
+    """Lets another worker train as soon as the run is overwritten."""
+
+    def __init__(self, path: Path, train: Callable[[], object]) -> None:
+        super().__init__(path)
+        self._train = train
+
+    def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        written = super().overwrite_run(opening, worker=worker)
+        self._train()
+        return written
+
+
+def train_turns(store: Path, turns: int | None = None) -> None:
+    """Train a run on record, with the same seed, as another worker does."""
+    task, other = Descent(), ramet.open(store, **settings())
+    while turns != 0 and (turn := other.ask()) is not None:
+        state = turn.load(default=task.init)
+        state = task.step(state, turn.hparams, turn.steps, turn.rng)
+        other.tell(turn, task.evaluate(state), state=state)
+        turns = None if turns is None else turns - 1
+
+
+@pytest.mark.parametrize("turns", [1, 5, None])
+def test_a_worker_that_joins_at_once_with_the_same_seed_loses_no_checkpoint(
+    store: Path, turns: int | None
+) -> None:
+    train_turns(store)
+    joining = Joining(store, lambda: train_turns(store, turns))
+    storage = ramet.Storage(joining, blobs=DirectoryBlobs(f"{store}-checkpoints"))
+    ramet.open(storage, **settings(), existing="overwrite")
+    assert findings_in(store) == []
+    train_turns(store)
+    assert result_in(store).population.done
+    assert findings_in(store) == []
+
+
+def test_no_member_can_be_trained_while_old_checkpoints_are_deleted(store: Path) -> None:
+    train_turns(store)
+    held: list[list[str | None]] = []
+
+    def look() -> None:
+        held.append([seat.worker for seat in SQLiteStore(store).seats("run")])
+
+    blobs = Meddling(Path(f"{store}-checkpoints"), look)
+    storage = ramet.Storage(store, blobs=blobs)
+    ramet.open(storage, **settings(), existing="overwrite", worker="here")
+    assert held == [["here"] * len(held[0])]
+    assert {seat.worker for seat in SQLiteStore(store).seats("run")} == {None}
+    assert checkpoints_in(store) == set()
