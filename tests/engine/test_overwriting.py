@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 import ramet
-from ramet.blobs import DirectoryBlobs
+from ramet.blobs import DirectoryBlobs, MemoryBlobs
+from ramet.engine.run.overwriting import DELETING_S
 from ramet.errors import RunInUse, RunMismatch, RunNotFound, SpaceError
 from ramet.events import RunOpened
-from ramet.store import SQLiteStore
+from ramet.history.doctor import examine
+from ramet.store import Lease, MemoryStore, SQLiteStore
+from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in, result_in
 
@@ -128,9 +131,9 @@ class Joining(SQLiteStore):
         return written
 
 
-def train_turns(store: Path, turns: int | None = None) -> None:
+def train_turns(store: ramet.Storage | Path, turns: int | None = None, **more: Any) -> None:
     """Train a run on record, with the same seed, as another worker does."""
-    task, other = Descent(), ramet.open(store, **settings())
+    task, other = Descent(), ramet.open(store, **settings(), **more)
     while turns != 0 and (turn := other.ask()) is not None:
         state = turn.load(default=task.init)
         state = task.step(state, turn.hparams, turn.steps, turn.rng)
@@ -165,3 +168,34 @@ def test_no_member_can_be_trained_while_old_checkpoints_are_deleted(store: Path)
     assert held == [["here"] * len(held[0])]
     assert {seat.worker for seat in SQLiteStore(store).seats("run")} == {None}
     assert checkpoints_in(store) == set()
+
+
+class Suspended(MemoryStore):
+    """Suspends the worker that overwrites the run, while another one trains all of the new one."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.clock = clock
+        self.meanwhile: list[Callable[[], object]] = []
+
+    def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
+        for happen in self.meanwhile[:]:
+            self.meanwhile.clear()
+            happen()
+        return super().renew(lease, ttl_s=ttl_s)
+
+
+def test_a_worker_that_is_suspended_while_it_overwrites_deletes_nothing_of_the_new_run() -> None:
+    clock = FakeClock()
+    store, blobs = Suspended(clock), MemoryBlobs()
+    storage = ramet.Storage(store, blobs=blobs)
+    train_turns(storage, clock=clock)
+
+    def train_the_new_one() -> None:
+        clock.sleep(DELETING_S + 1.0)
+        train_turns(storage, clock=clock)
+
+    store.meanwhile.append(train_the_new_one)
+    ramet.open(storage, **settings(), existing="overwrite", clock=clock)
+    assert ramet.open(storage, **settings(), clock=clock).done
+    assert examine(store, blobs, "run") == []
