@@ -199,3 +199,20 @@ def test_a_worker_that_is_suspended_while_it_overwrites_deletes_nothing_of_the_n
     ramet.open(storage, **settings(), existing="overwrite", clock=clock)
     assert ramet.open(storage, **settings(), clock=clock).done
     assert examine(store, blobs, "run") == []
+
+
+@pytest.mark.parametrize("turns", [0, 1, 12])
+def test_a_worker_of_the_old_run_writes_and_deletes_nothing_of_the_new_one(turns: int) -> None:
+    clock = FakeClock()
+    store, blobs = MemoryStore(clock), MemoryBlobs()
+    storage = ramet.Storage(store, blobs=blobs)
+    old = ramet.open(storage, **settings(), clock=clock, worker="silent")
+    assert old.ask() is not None
+    clock.sleep(1_000.0)
+    ramet.open(storage, **settings(), existing="overwrite", clock=clock)
+    train_turns(storage, turns, clock=clock)
+    before = store.events("run"), store.seats("run"), blobs.sizes("run")
+    for verb in (old.stop, old.prune, lambda: old.give_up(5, turn=0, why="late"), old.ask):
+        with pytest.raises(RunNotFound, match="has been overwritten since by another call"):
+            verb()
+    assert (store.events("run"), store.seats("run"), blobs.sizes("run")) == before

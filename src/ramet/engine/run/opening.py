@@ -71,16 +71,16 @@ def begin(settings: Settings, store: Store, *, worker: str, existing: Terms = "r
             "join" accepts the budget on record, even if another process has raised it.
     """
     try:
-        on_record = store.opening(settings.name)
+        store.record(settings.name)
     except RunNotFound:
-        # Whoever comes second finds the first one's on record.
-        on_record = store.open_run(make_opening(settings), worker=worker)
+        # A worker that comes second finds the first one's opening on record.
+        store.open_run(make_opening(settings), worker=worker)
     journal = Journal(
-        store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
+        store, settings.name, strategy=settings.strategy, space=settings.space, worker=worker
     )
     extends = existing == "extend" and settings.steps > journal.steps
     accepts = extends or existing == "join"
-    check_same(on_record, settings, steps=settings.steps if accepts else journal.steps)
+    check_same(journal.opening, settings, steps=settings.steps if accepts else journal.steps)
     if extends:
         _check_budget(journal, settings)
         if _keeps_only_the_best(journal):

@@ -327,6 +327,7 @@ class Run:
             dry_run: Whether only to return what would be deleted.
         """
         self._journal.catch_up()
+        self._journal.check_run()
         return self._checkpoints.prune(self._journal.population, self.opening.keep, dry_run=dry_run)
 
     def others(self) -> list[str]:
