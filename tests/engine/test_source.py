@@ -113,6 +113,31 @@ def test_a_run_that_goes_on_with_other_code_warns_once_and_names_the_way_out(
     assert "existing='overwrite' (--overwrite)" in said
 
 
+def test_a_worker_that_joins_with_other_code_is_not_sent_to_begin_another_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def first(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 1.0}):
+            list(turn)
+            turn.report(turn.hparams["lr"])
+
+    def second(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 1.0}):
+            list(turn)
+            turn.report(-turn.hparams["lr"])
+
+    space, store = {"lr": ramet.LogUniform(1e-3, 1.0)}, tmp_path / "runs.db"
+    strategy = ramet.PBT(population=5, turn_steps=5)
+    run = ramet.run(first, space, strategy, steps=10, mode="max", store=store, target=-1.0)
+    assert not run.population.done
+    caplog.clear()
+    ramet.open(store, space=space, strategy=strategy, steps=10, mode="max")
+    ramet.join(second, store)
+    (said,) = [message for message in caplog.messages if "other code" in message]
+    assert "give this worker the code that the run began with" in said
+    assert "overwrite" not in said
+
+
 def test_code_whose_source_cannot_be_read_has_no_fingerprint() -> None:
     made: dict[str, Any] = {"__name__": "nowhere"}
     exec("def train(session): pass", made)  # noqa: S102 - of this file

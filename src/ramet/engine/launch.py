@@ -8,8 +8,8 @@ from typing import ParamSpec, TypeVar, cast
 from ramet.clock import Clock
 from ramet.engine.engines import Engine, Workers
 from ramet.engine.processes.loading import end_loading
-from ramet.engine.run.failures import Failures
-from ramet.engine.run.opening import Existing, Settings, check_mode
+from ramet.engine.run.failures import Failures, check_failures
+from ramet.engine.run.opening import Existing, Settings, check_existing, check_mode
 from ramet.engine.run.run import Run
 from ramet.engine.training import begin_call, open_run, train_run
 from ramet.engine.workers.loop import Task
@@ -80,7 +80,7 @@ def run(
         workers: Short for ``engine=Processes(workers)``; "auto" is as many as the machine can
             serve, 0 is none.
     """
-    chosen = begin_call(engine, workers)
+    chosen, existing = begin_call(engine, workers), check_existing(existing)
     settings = Settings(
         name=name,
         space=Space.of(space),
@@ -128,6 +128,8 @@ def open(  # noqa: A001 - ramet.open(...) is what users read
         clock: The clock to wait by; None is the system's.
     """
     end_loading()
+    existing = check_existing(existing)
+    failures = Failures() if failures is None else check_failures(failures)
     settings = Settings(
         name=name,
         space=Space.of(space),

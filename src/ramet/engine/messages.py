@@ -19,26 +19,31 @@ def say_over(run: Run, *, changed: bool) -> None:
     fields = {"run": run.name, "turns": run.population.turns}
     since = ", although the code has changed since it began" if changed else ""
     logger.warning(
-        f"run %(run)r is over already, after %(turns)d turns, and nothing is trained{since}; name= "  # noqa: G004 - one of two texts
-        "another "
-        "to begin a new one, or set existing='extend' (--extend) with more steps, or "
-        "existing='overwrite' (--overwrite) to replace this one",
+        f"run %(run)r is over already, after %(turns)d turns, and nothing is trained{since}; to "  # noqa: G004 - one of two texts
+        "begin a new one, set another name=; to replace this one, set existing='overwrite' "
+        "(--overwrite); to go on with it, set existing='extend' (--extend) and more steps",
         fields,
         extra=fields,
     )
 
 
-def say_changed(run: Run) -> None:
+def say_changed(run: Run, *, joins: bool) -> None:
     """Warn that a run goes on with other code than it began with.
 
     Args:
         run: The run.
+        joins: Whether this worker joins a run that others train.
     """
     fields = {"run": run.name}
+    remedy = (
+        "give this worker the code that the run began with, unless the change is meant"
+        if joins
+        else "for a run of this code alone, set another name=, or set existing='overwrite' "
+        "(--overwrite) to begin this one anew"
+    )
     logger.warning(
-        "run %(run)r began with other code: the training function, or what it uses of its module, "
-        "has changed since, and the run goes on with the present code; for a run of this code "
-        "alone, name= another, or set existing='overwrite' (--overwrite) to begin this one anew",
+        "run %(run)r began with other code: the training function, or what it uses of its module, "  # noqa: G004 - one of two texts
+        f"has changed since, and the run goes on with the present code; {remedy}",
         fields,
         extra=fields,
     )

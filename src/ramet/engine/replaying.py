@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ramet.domains import Choice, Constant, Domain, Integer, Uniform, Value
 from ramet.engine.engines import Engine, Workers
-from ramet.engine.run.opening import Existing, Settings, check_mode
+from ramet.engine.run.opening import Existing, Settings, check_existing, check_mode
 from ramet.engine.training import begin_call, train_run
 from ramet.engine.workers.loop import Task
 from ramet.engine.workers.session import TrainFunction
@@ -62,7 +62,7 @@ def replay(
         strict: Whether a hyperparameter of the schedule that the loop never reads is an error; this
             counts, whatever the engine's ``failures`` say.
     """
-    chosen = begin_call(engine, workers)
+    chosen, existing = begin_call(engine, workers), check_existing(existing)
     strategy, source = Replay.by(schedule, seeds=seeds), schedule.source
     mode = check_mode(mode or (source.mode if source else None))
     settings = Settings(

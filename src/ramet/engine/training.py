@@ -20,7 +20,7 @@ from ramet.engine.processes.loading import end_loading
 from ramet.engine.progress import Progress
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.notices import say_doubts
-from ramet.engine.run.opening import Existing, Settings, Terms, check_existing
+from ramet.engine.run.opening import Existing, Settings, Terms
 from ramet.engine.run.overwriting import overwrite
 from ramet.engine.run.run import Run
 from ramet.engine.source import fingerprint
@@ -74,7 +74,7 @@ def train_run(
         run = open_run(settings, where, failures, existing=existing)
         changed = _has_changed(run.opening.code, settings.code)
         if changed and not run.done:
-            say_changed(run)
+            say_changed(run, joins=existing == "join")
         if existing != "join":
             _say_state(run, settings.target, changed=changed)
         with Progress(settings.name, shown=engine.progress) as watch:
@@ -106,7 +106,6 @@ def open_run(
         worker: The name of this worker; None draws one.
         clock: The clock to wait by; None is the system's.
     """
-    check_existing(existing)
     worker = this_worker() if worker is None else worker
     if existing == "overwrite":
         overwrite(settings, store=where.store, blobs=where.blobs, worker=worker)

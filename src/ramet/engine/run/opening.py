@@ -211,16 +211,17 @@ def check_mode(mode: Mode | None) -> Mode:
     return mode
 
 
-def check_existing(existing: object) -> None:
-    """Refuse what is no way to treat a run of this name.
+def check_existing(existing: Existing) -> Existing:
+    """Return what to do with a run of this name; refuse what users cannot choose.
 
     Args:
-        existing: What the user wrote.
+        existing: The ``existing`` of the call.
     """
-    if existing not in {*get_args(Existing), *get_args(Terms)}:
+    if existing not in get_args(Existing):
         raise StrategyError(
             f"existing must be 'resume', 'extend' or 'overwrite', but got {existing!r}"
         )
+    return existing
 
 
 def check_target(target: object) -> None:
