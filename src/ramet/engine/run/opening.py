@@ -192,8 +192,8 @@ def check_text(what: str, text: object) -> None:
     """Refuse what a store cannot hold as text."""
     if not (isinstance(text, str) and is_text(text)):
         raise StrategyError(
-            f"{what} must be text that a store can hold, but got {text!r}, which is no text or has "
-            f"half a character (a lone surrogate) in it; give another"
+            f"{what} must be text that a store can hold, but got {text!r}, which is no text, or "
+            f"contains a lone surrogate; give another"
         )
 
 
