@@ -454,3 +454,26 @@ def test_the_most_scores_that_a_turn_may_have_fit_into_an_event() -> None:
         member=10**9, turn=10**9, trained=last, step=last, points=points, digest="0" * 32
     )
     assert len(encode(event)) < MOST_BYTES - 2**20
+
+
+@pytest.mark.parametrize("existing", ["join", ["resume"], None, True])
+def test_a_way_to_treat_a_run_that_there_is_not_is_refused_before_a_store_is_made(
+    tmp_path: Path, existing: Any
+) -> None:
+    settings: dict[str, Any] = {"space": SPACE, "strategy": pbt(), "steps": 8, "mode": "max"}
+    store = tmp_path / "runs.db"
+    schedule = ramet.run(Descent(), **settings, seed=0).schedule()
+    for call in (
+        lambda: ramet.run(Descent(), **settings, store=store, existing=existing),
+        lambda: ramet.open(store, **settings, existing=existing),
+        lambda: ramet.replay(Descent(), schedule, store=store, existing=existing),
+    ):
+        with pytest.raises(StrategyError, match="existing must be 'resume', 'extend' or"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("failures", [{"retries": 1}, {}, ramet.Failures, 2])
+def test_failures_that_are_no_value_are_refused(failures: Any) -> None:
+    with pytest.raises(StrategyError, match=r"failures must be a value such as ramet\.Failures"):
+        ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", failures=failures)

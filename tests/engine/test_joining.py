@@ -35,6 +35,12 @@ def test_a_run_that_is_not_there_cannot_be_joined(store: Path, name: str | None)
         ramet.join(Descent(), store, name=name)
 
 
+@pytest.mark.parametrize("store", [None, ramet.Storage(keep="all")])
+def test_a_run_cannot_be_joined_without_a_store(store: ramet.Storage | None) -> None:
+    with pytest.raises(UsageError, match=r"pass the path of its file, as in ramet\.join"):
+        ramet.join(Descent(), store)
+
+
 def test_what_is_code_in_a_space_must_be_given_to_those_that_join(store: Path) -> None:
     space = ramet.Space(
         lr=ramet.LogUniform(1e-3, 1.0),

@@ -1,13 +1,19 @@
 """A run of an old name can be replaced, and nothing else is lost by it."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ramet
-from ramet.blobs import DirectoryBlobs
+from ramet.blobs import DirectoryBlobs, MemoryBlobs
+from ramet.engine.run.overwriting import DELETING_S
 from ramet.errors import RunInUse, RunMismatch, RunNotFound, SpaceError
+from ramet.events import RunOpened
+from ramet.history.doctor import examine
+from ramet.store import Lease, MemoryStore, SQLiteStore
+from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in, result_in
 
@@ -96,3 +102,117 @@ def test_a_process_that_dies_before_old_checkpoints_are_deleted_leaves_a_whole_n
     result = ramet.run(Descent(), **settings(seed=1), store=store)
     assert result.population == ramet.run(Descent(), **settings(seed=1)).population
     assert findings_in(store) == []
+
+
+class Meddling(DirectoryBlobs):
+    """Lets something happen just before checkpoints are deleted for the first time."""
+
+    def __init__(self, path: Path, meanwhile: Callable[[], object]) -> None:
+        super().__init__(path)
+        self._meanwhile = [meanwhile]
+
+    def delete(self, run: str, keys: Iterable[str]) -> None:
+        for happen in self._meanwhile[:]:
+            self._meanwhile.clear()
+            happen()
+        super().delete(run, keys)
+
+
+class Joining(SQLiteStore):
+    """Lets another worker train as soon as the run is overwritten."""
+
+    def __init__(self, path: Path, train: Callable[[], object]) -> None:
+        super().__init__(path)
+        self._train = train
+
+    def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        written = super().overwrite_run(opening, worker=worker)
+        self._train()
+        return written
+
+
+def train_turns(store: ramet.Storage | Path, turns: int | None = None, **more: Any) -> None:
+    """Train a run on record, with the same seed, as another worker does."""
+    task, other = Descent(), ramet.open(store, **settings(), **more)
+    while turns != 0 and (turn := other.ask()) is not None:
+        state = turn.load(default=task.init)
+        state = task.step(state, turn.hparams, turn.steps, turn.rng)
+        other.tell(turn, task.evaluate(state), state=state)
+        turns = None if turns is None else turns - 1
+
+
+@pytest.mark.parametrize("turns", [1, 5, None])
+def test_a_worker_that_joins_at_once_with_the_same_seed_loses_no_checkpoint(
+    store: Path, turns: int | None
+) -> None:
+    train_turns(store)
+    joining = Joining(store, lambda: train_turns(store, turns))
+    storage = ramet.Storage(joining, blobs=DirectoryBlobs(f"{store}-checkpoints"))
+    ramet.open(storage, **settings(), existing="overwrite")
+    assert findings_in(store) == []
+    train_turns(store)
+    assert result_in(store).population.done
+    assert findings_in(store) == []
+
+
+def test_no_member_can_be_trained_while_old_checkpoints_are_deleted(store: Path) -> None:
+    train_turns(store)
+    held: list[list[str | None]] = []
+
+    def look() -> None:
+        held.append([seat.worker for seat in SQLiteStore(store).seats("run")])
+
+    blobs = Meddling(Path(f"{store}-checkpoints"), look)
+    storage = ramet.Storage(store, blobs=blobs)
+    ramet.open(storage, **settings(), existing="overwrite", worker="here")
+    assert held == [["here"] * len(held[0])]
+    assert {seat.worker for seat in SQLiteStore(store).seats("run")} == {None}
+    assert checkpoints_in(store) == set()
+
+
+class Suspended(MemoryStore):
+    """Suspends the worker that overwrites the run, while another one trains all of the new one."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.clock = clock
+        self.meanwhile: list[Callable[[], object]] = []
+
+    def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
+        for happen in self.meanwhile[:]:
+            self.meanwhile.clear()
+            happen()
+        return super().renew(lease, ttl_s=ttl_s)
+
+
+def test_a_worker_that_is_suspended_while_it_overwrites_deletes_nothing_of_the_new_run() -> None:
+    clock = FakeClock()
+    store, blobs = Suspended(clock), MemoryBlobs()
+    storage = ramet.Storage(store, blobs=blobs)
+    train_turns(storage, clock=clock)
+
+    def train_the_new_one() -> None:
+        clock.sleep(DELETING_S + 1.0)
+        train_turns(storage, clock=clock)
+
+    store.meanwhile.append(train_the_new_one)
+    ramet.open(storage, **settings(), existing="overwrite", clock=clock)
+    assert ramet.open(storage, **settings(), clock=clock).done
+    assert examine(store, blobs, "run") == []
+
+
+@pytest.mark.parametrize("turns", [0, 1, 12])
+def test_a_worker_of_the_old_run_writes_and_deletes_nothing_of_the_new_one(turns: int) -> None:
+    clock = FakeClock()
+    store, blobs = MemoryStore(clock), MemoryBlobs()
+    storage = ramet.Storage(store, blobs=blobs)
+    old = ramet.open(storage, **settings(), clock=clock, worker="silent")
+    assert old.ask() is not None
+    clock.sleep(1_000.0)
+    ramet.open(storage, **settings(), existing="overwrite", clock=clock)
+    train_turns(storage, turns, clock=clock)
+    before = store.events("run"), store.seats("run"), blobs.sizes("run")
+    for verb in (old.stop, old.prune, lambda: old.give_up(5, turn=0, why="late"), old.ask):
+        with pytest.raises(RunNotFound, match="has been overwritten since by another call"):
+            verb()
+    assert (store.events("run"), store.seats("run"), blobs.sizes("run")) == before

@@ -105,6 +105,8 @@ def test_more_than_there_is_is_refused(workers: int, per_worker: float) -> None:
         ("0,2", ["0", "2"]),
         ("0,-1,1", ["0"]),
         ("GPU-8f,GPU-9a", ["GPU-8f", "GPU-9a"]),
+        # As Slurm has it for a job without GPUs.
+        ("NoDevFiles", []),
     ],
 )
 def test_the_gpus_are_those_that_this_process_may_see(setting: str, seen: list[str]) -> None:

@@ -9,7 +9,7 @@ from ramet.engine.processes.packing import pack
 from ramet.engine.processes.pool import check_interpreter, train_in_processes
 from ramet.engine.processes.resources import Share, count_workers, settle_threads
 from ramet.engine.processes.script import warn_unless_it_runs_again
-from ramet.engine.run.failures import Failures
+from ramet.engine.run.failures import Failures, check_failures
 from ramet.engine.run.run import Run
 from ramet.engine.workers.loop import as_function, work
 from ramet.engine.workers.session import Watch
@@ -249,11 +249,7 @@ def _check_engine(engine: object) -> Engine:
 
 def _check_common(engine: Inline | Processes | Vectorized) -> None:
     """Refuse settings of the wrong kind that all engines have."""
-    failures: object = engine.failures
-    if not isinstance(failures, Failures):
-        raise StrategyError(
-            f"failures must be a value such as ramet.Failures(retries=2), but got {failures!r}"
-        )
+    check_failures(engine.failures)
     progress: object = engine.progress
     if progress is not None and not isinstance(progress, bool):
         raise StrategyError(f"progress must be True, False or None, but got {engine.progress!r}")

@@ -62,6 +62,11 @@ def join(
 
 def _open_existing(storage: Storage) -> Place:
     """Open a store that must exist, however long other processes keep it locked."""
+    if storage.store is None:
+        raise UsageError(
+            "a run that is joined must be in a store that others use, but got none; pass the path "
+            "of its file, as in ramet.join(train, 'runs.db')"
+        )
     if isinstance(storage.store, str | PathLike):
         return existing(storage.store, read_only=False, patience_s=math.inf)
     return place(storage)

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar, cast
 from ramet.clock import Clock
 from ramet.engine.engines import Engine, Workers
 from ramet.engine.processes.loading import end_loading
-from ramet.engine.run.failures import Failures
+from ramet.engine.run.failures import Failures, check_failures
 from ramet.engine.run.opening import Existing, Settings, check_existing, check_mode
 from ramet.engine.run.run import Run
 from ramet.engine.training import begin_call, open_run, train_run
@@ -130,6 +130,7 @@ def open(  # noqa: A001 - ramet.open(...) is what users read
     """
     end_loading()
     check_existing(existing)
+    failures = Failures() if failures is None else check_failures(failures)
     settings = Settings(
         name=name,
         space=Space.of(space),

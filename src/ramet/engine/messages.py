@@ -27,17 +27,23 @@ def say_over(run: Run, *, changed: bool) -> None:
     )
 
 
-def say_changed(run: Run) -> None:
+def say_changed(run: Run, *, joins: bool) -> None:
     """Warn that a run goes on with other code than it began with.
 
     Args:
         run: The run.
+        joins: Whether this worker joins a run that others train.
     """
     fields = {"run": run.name}
+    remedy = (
+        "give this worker the code that the run began with, unless the change is meant"
+        if joins
+        else "for a run of this code only, give another name=, or set existing='overwrite' "
+        "(--overwrite) to begin again"
+    )
     logger.warning(
-        "run %(run)r began with other code: the training function, or what it uses of its module, "
-        "has changed since, and the run goes on with the code as it is now; for a run of this code "
-        "only, give another name=, or set existing='overwrite' (--overwrite) to begin again",
+        "run %(run)r began with other code: the training function, or what it uses of its module, "  # noqa: G004 - one of two texts
+        f"has changed since, and the run goes on with the code as it is now; {remedy}",
         fields,
         extra=fields,
     )

@@ -74,7 +74,7 @@ def train_run(
         run = open_run(settings, where, failures, existing=existing)
         changed = _has_changed(run.opening.code, settings.code)
         if changed and not run.done:
-            say_changed(run)
+            say_changed(run, joins=existing == "join")
         if existing != "join":
             _say_state(run, settings.target, changed=changed)
         with Progress(settings.name, shown=engine.progress) as watch:

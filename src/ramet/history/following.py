@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Literal, TypeAlias
 
-from ramet.errors import CorruptLog, RametError
+from ramet.errors import CorruptLog, RametError, RunNotFound
 from ramet.events import Logged, RunOpened, follow
 from ramet.history.reported import report_population
 from ramet.population import Population
@@ -47,9 +47,10 @@ class Follower:
     def __init__(
         self, store: Store, run: str, *, tell: Callable[[list[Logged]], object] = lambda _: None
     ) -> None:
+        self._store, self._tell = store, tell
+        self._record = store.record(run)
         self.opening: RunOpened = store.opening(run)
         self.replica = Replica()
-        self._store, self._tell = store, tell
         self.catch_up()
         check_seats(self.population, store.seats(run))
 
@@ -59,14 +60,25 @@ class Follower:
         return self.replica.population
 
     def catch_up(self) -> None:
-        """Read new events."""
+        """Read new events; raise RunNotFound if they are of a run that has overwritten this one."""
         news = self._store.events(self.opening.name, self.replica.last)
         if news:
+            self.check_run()
             # After an interrupt, no event must be applied twice.
             with self.replica.attempt() as attempt:
                 follow(news, self.replica, self.opening.name)
                 attempt.keep()
             self._tell(news)
+
+    def check_run(self) -> None:
+        """Raise RunNotFound if another run has overwritten this one."""
+        if self._store.record(self.opening.name) != self._record:
+            raise RunNotFound(
+                f"a run must still be the one that this process opened, but run "
+                f"{self.opening.name!r} has been overwritten since by another call "
+                f"(existing='overwrite'); open it again, or start this worker again, for the new "
+                f"one"
+            )
 
 
 class Overview:

@@ -46,8 +46,6 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     # Seconds since the previous worker was last heard of, if the lease was taken over from one.
     silent_s: float | None = None
-    # The store's number of the run: another one after a run of this name was overwritten.
-    record: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +118,10 @@ class Store(Protocol):
 
     def opening(self, run: str) -> RunOpened:
         """Return the opening of ``run``, or raise RunNotFound."""
+        ...
+
+    def record(self, run: str) -> int:
+        """Return the number of ``run``, which no other run has, also not one that overwrites it."""
         ...
 
     def runs(self) -> list[str]:

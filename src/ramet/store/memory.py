@@ -87,6 +87,10 @@ class MemoryStore:
         with self._lock:
             return self._record(run).opening
 
+    def record(self, run: str) -> int:
+        with self._lock:
+            return self._record(run).number
+
     def runs(self) -> list[str]:
         with self._lock:
             return list(self._records)
@@ -235,7 +239,6 @@ class MemoryStore:
             head=record.head,
             lost=row.lost,
             silent_s=silent_s,
-            record=record.number,
         )
         return row.lease
 

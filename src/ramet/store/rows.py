@@ -159,7 +159,6 @@ class Rows:
             head=self.head,
             lost=free.lost + (heard_at is not None),
             silent_s=None if heard_at is None else now - heard_at,
-            record=self.row.id,
         )
         return self.hold(lease, ttl_s)
 

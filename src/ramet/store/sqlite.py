@@ -120,6 +120,9 @@ class SQLiteStore:
         row, found = self._read(run, lambda rows: (rows.row, rows.opening()))
         return read_opening(row, found)
 
+    def record(self, run: str) -> int:
+        return self._read(run, lambda rows: rows.row.id)
+
     def runs(self) -> list[str]:
         return self._database.read(names)
 

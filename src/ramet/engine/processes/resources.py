@@ -130,6 +130,8 @@ THREADS = (
 # The one that libraries fall back to, most of them behind a variable of their own.
 ALL_LIBRARIES = "OMP_NUM_THREADS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+# What stands there in place of a GPU; Slurm writes the last for a job without any.
+NO_GPU = frozenset({"", "-1", "NoDevFiles"})
 # Where Linux says how much of the machine a container gets.
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
@@ -254,7 +256,7 @@ def visible_gpus(given: Mapping[str, str]) -> list[str]:
     if VISIBLE in given:
         names = [name.strip() for name in given[VISIBLE].split(",")]
         # The driver ignores everything from the first invalid name on.
-        return list(itertools.takewhile(lambda name: name not in {"", "-1"}, names))
+        return list(itertools.takewhile(lambda name: name not in NO_GPU, names))
     asked = shutil.which("nvidia-smi")
     if asked is None:
         return []

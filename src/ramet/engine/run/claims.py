@@ -35,8 +35,7 @@ class Claims:
             journal.opening.name, worker=journal.worker, ttl_s=self._ttl_s, prefer=prefer
         )
         try:
-            if lease is not None:
-                journal.check_record(lease)
+            journal.check_run()
             journal.catch_up(lease.head if lease else None)
             if lease is None:
                 return None

@@ -91,6 +91,20 @@ class Failures:
         return None
 
 
+def check_failures(failures: Failures) -> Failures:
+    """Return how failures are tolerated; refuse what does not say it.
+
+    Args:
+        failures: The ``failures`` of a call or an engine.
+    """
+    given: object = failures
+    if not isinstance(given, Failures):
+        raise StrategyError(
+            f"failures must be a value such as ramet.Failures(retries=2), but got {given!r}"
+        )
+    return failures
+
+
 def _is_fraction(value: object) -> bool:
     """Return whether a value is a number from 0 to 1."""
     number = isinstance(value, Real) and not isinstance(value, bool)

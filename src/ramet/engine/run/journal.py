@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from ramet.engine.run import run_events
 from ramet.engine.run.consequences import consequences, early_end
-from ramet.errors import LogMoved, RunNotFound
-from ramet.events import AnyEvent, Copied, LeftUnread, Mapped, RunOpened, encode
+from ramet.errors import LogMoved
+from ramet.events import AnyEvent, Copied, LeftUnread, Mapped
 from ramet.history.following import Follower
 from ramet.population import Member, Population
 from ramet.randomness import Draws
@@ -19,14 +19,13 @@ class Journal:
     """Keeps a replica of the population, so that only new events have to be read."""
 
     def __init__(
-        self, store: Store, opening: RunOpened, *, strategy: Strategy, space: Space, worker: str
+        self, store: Store, run: str, *, strategy: Strategy, space: Space, worker: str
     ) -> None:
-        self.opening, self.worker = opening, worker
+        self.worker = worker
         self._store, self._strategy = store, strategy
         self._prescribing = strategy if isinstance(strategy, Prescribing) else None
-        self._log = Follower(store, opening.name)
-        # The store's number of the run, once a lease has said it.
-        self._record: int | None = None
+        self._log = Follower(store, run)
+        self.opening = self._log.opening
         self._replica = self._log.replica
         # The log describes the space's domains; the space itself has the user's conditions as well.
         self._replica.use_space(space)
@@ -131,22 +130,9 @@ class Journal:
         if head is None or head > self._replica.last:
             self._log.catch_up()
 
-    def check_record(self, lease: Lease) -> None:
-        """Refuse a lease of another run, which has overwritten the one that this worker opened.
-
-        Args:
-            lease: The lease, as it was claimed.
-        """
-        if self._record is None:
-            on_record = self._store.opening(lease.run)
-            same = encode(on_record) == encode(self.opening) and lease.head >= self._replica.last
-            self._record = lease.record if same else None
-        if lease.record != self._record:
-            raise RunNotFound(
-                f"a worker must train the run that it opened, but run {lease.run!r} has been "
-                f"overwritten since by another call (existing='overwrite'); start this worker "
-                f"again to train the new one"
-            )
+    def check_run(self) -> None:
+        """Raise RunNotFound if another run has overwritten the one that this worker opened."""
+        self._log.check_run()
 
     def commit(
         self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str] = ()
@@ -157,6 +143,7 @@ class Journal:
             try:
                 self._attempt(lease, events, over=over, unread=unread)
             except LogMoved:
+                self.check_run()
                 continue
             return
 

@@ -71,17 +71,17 @@ def begin(settings: Settings, store: Store, *, worker: str, existing: Terms = "r
             "join" accepts the budget on record, even if another process has raised it.
     """
     try:
-        on_record = store.opening(settings.name)
+        store.record(settings.name)
     except RunNotFound:
         # If two processes come at once, both get the opening of the first.
-        on_record = store.open_run(make_opening(settings), worker=worker)
+        store.open_run(make_opening(settings), worker=worker)
     journal = Journal(
-        store, on_record, strategy=settings.strategy, space=settings.space, worker=worker
+        store, settings.name, strategy=settings.strategy, space=settings.space, worker=worker
     )
     extends = existing == "extend" and settings.steps > journal.steps
     accepts = extends or existing == "join"
     check_same(
-        on_record,
+        journal.opening,
         settings,
         steps=settings.steps if accepts else journal.steps,
         joins=existing == "join",
@@ -234,16 +234,17 @@ def check_mode(mode: Mode | None) -> Mode:
     return mode
 
 
-def check_existing(existing: object) -> None:
-    """Refuse what is no way to treat a run of this name.
+def check_existing(existing: Existing) -> Existing:
+    """Return what to do with a run of this name; refuse what users cannot choose.
 
     Args:
-        existing: What the user wrote.
+        existing: The ``existing`` of the call.
     """
     if existing not in get_args(Existing):
         raise StrategyError(
             f"existing must be 'resume', 'extend' or 'overwrite', but got {existing!r}"
         )
+    return existing
 
 
 def check_target(target: object) -> None:

@@ -145,8 +145,9 @@ class Run:
         self._journal.append(conditions)
 
     def __repr__(self) -> str:
-        members, turns = len(self.opening.births), self._journal.turns
-        return f"Run({self.name!r}, {members} members, {turns} turns)"
+        return (
+            f"Run({self.name!r}, {len(self.opening.births)} members, {self._journal.turns} turns)"
+        )
 
     def ask(self) -> Turn | None:
         """Return a turn to train, or None if there is none for now.
@@ -332,6 +333,7 @@ class Run:
             dry_run: Whether only to return what would be deleted.
         """
         self._journal.catch_up()
+        self._journal.check_run()
         return self._checkpoints.prune(self._journal.population, self.opening.keep, dry_run=dry_run)
 
     def others(self) -> list[str]:

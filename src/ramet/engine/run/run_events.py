@@ -40,6 +40,7 @@ def turn_ended(
 
 def append(store: Store, log: Follower, event: RunEvent, *, worker: str) -> None:
     """Write an event of the run, unless it would change nothing: others may write the same."""
+    log.check_run()
     written = False
     while not written and would_change(event, log.replica):
         with contextlib.suppress(LogMoved):  # Then read the new events, and check again.

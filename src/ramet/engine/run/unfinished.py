@@ -87,6 +87,7 @@ def give_up(
     if journal.prescribed:
         raise indispensable(member, turn, why)
     run = journal.opening.name
+    journal.check_run()
     lease = store.seize(run, member, turn=turn, worker=journal.worker, ttl_s=ttl_s)
     if lease is None:
         return False
