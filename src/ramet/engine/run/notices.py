@@ -1,8 +1,9 @@
 """Warnings about training that cannot have its intended effect."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
+from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
 from ramet.errors import HyperparameterUnread, StateError
 from ramet.history.doubts import describe_lag, find_doubts
@@ -79,17 +80,17 @@ class Notices:
             extra={"turns": self._ended, "scoreless": self._scoreless},
         )
 
-    def look(self, turns: int, members: int, population: Callable[[], Population]) -> None:
+    def look(self, journal: Journal) -> None:
         """Check the run as a whole: once all members could have a score, and then ever less often.
 
         It does so after 16, 32, 64, … turns a member, or soon after if another worker ended that
         very turn.
         """
-        looks = (turns // members).bit_length()
+        looks = (journal.turns // len(journal.opening.births)).bit_length()
         if looks and not self._looks:
-            self._scores(population())
+            self._scores(journal.population)
         if looks > max(self._looks, FIRST_LOOK_LOG2):
-            self._lagging(population())
+            self._lagging(journal.population)
         self._looks = max(looks, self._looks)
 
     def _lagging(self, population: Population) -> None:

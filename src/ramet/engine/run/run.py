@@ -222,9 +222,7 @@ class Run:
             self._journal.commit(turn.lease, events, over=True, unread=unread)
         self._last = turn.member
         self._notices.without_score(points, turn.stop)
-        self._notices.look(
-            self._journal.turns, len(self.opening.births), lambda: self._journal.population
-        )
+        self._notices.look(self._journal)
         self._pruning.prune_if_due()
         return kept
 
