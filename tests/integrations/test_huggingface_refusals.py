@@ -75,7 +75,7 @@ def test_a_trainer_of_several_devices_is_refused(
             monkeypatch.setattr(TrainingArguments, several, 2)
             super().on_train_begin(args, *rest, **at)
 
-    with pytest.raises(UsageError, match=r"uses 2, .* not torchrun, .* Processes\(2, gpus=1"):
+    with pytest.raises(UsageError, match=r"uses 2, .* not torchrun, .*Processes\(2, gpus=1"):
         ramet.run(
             lambda member: trainer(Reader(), Elsewhere(member, "eval_loss")).train(),
             RATES,
