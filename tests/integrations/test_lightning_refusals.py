@@ -75,7 +75,7 @@ def test_a_trainer_of_several_processes_is_refused_before_it_trains() -> None:
         def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
             pytest.fail("it trains")
 
-    with pytest.raises(UsageError, match=r"uses 2, .* set devices=1, .* Processes\(2, gpus=1"):
+    with pytest.raises(UsageError, match=r"uses 2, .* set devices=1, .*Processes\(2, gpus=1"):
         run_badly(Untouched(), strategy=of_two)
 
 
