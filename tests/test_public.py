@@ -8,9 +8,10 @@ import pytest
 import ramet
 
 PUBLIC = """
-FIRE PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Grid HandTuned Integer LogUniform
-Member Perturb Population RametError RandomSearch Replayed Resample Result Run Schedule Space State
-Strategy TTest Task Session Truncation Turn Uniform replay run
+BinaryTournament Bound Choice Constant Cosine Curve Drops Engine FIRE Failures Grid HandTuned
+Inline Integer LogUniform Member PBT Perturb Population Processes RametError RandomSearch
+Replayed Resample Result Run Schedule Session Space State Storage Strategy TTest Task Truncation
+Turn Uniform Vectorized join replay run
 """
 
 HEAVY = """
