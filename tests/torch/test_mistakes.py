@@ -310,3 +310,12 @@ def test_a_state_of_ones_own_may_inherit_from_the_protocol() -> None:
             self.value = tree
 
     assert Own(0.5).capture() == 0.5
+
+
+def test_states_of_several_members_may_be_trained_in_turn_in_one_process() -> None:
+    both = [(optimizer, State(model, optimizer)) for model, optimizer in (parts(), parts())]
+    for optimizer, state in both:
+        state.apply({"lr": 0.1})
+        optimizer.step()
+    for _, state in both:
+        state.capture()

@@ -23,7 +23,7 @@ from ramet.torch.optimizers import Memory
 from ramet.torch.overwriting import FirstSteps, Schedulers
 from ramet.torch.parts import GeneratorPart, Loadable, NumpyDraws, Own, Part, TensorPart
 from ramet.torch.rng import Everybodys
-from ramet.torch.stepping import warn_of_others_steps, watch_steps
+from ramet.torch.stepping import Steps
 from ramet.torch.tensors import Arrays
 
 KINDS = "kinds"
@@ -93,6 +93,7 @@ class State:
         for base in self._binding.bases():
             self._schedulers.warn_of_others(base)
         self._first_steps = FirstSteps(self._check_step)
+        self._steps = Steps()
         self._hparams: Mapping[str, Value] = {}
         self._watch = Watch() if rng and watch_loaders else None
         # How many compiled functions are known to have reached PyTorch's limit.
@@ -102,8 +103,7 @@ class State:
         """Return all parts as a state tree. Tensors on the CPU are not copied."""
         self._first_steps.disarm()
         mistakes.refuse_replaced(self._optimizers.values(), self._params, self._find_params())
-        if self._hparams:
-            warn_of_others_steps(self._optimizers)
+        self._steps.warn_of_others(self._optimizers)
         known, self._uncompiled = self._uncompiled, RECOMPILATIONS.count()
         RECOMPILATIONS.warn(known, self._binding.constants())
         arrays = Arrays()
@@ -132,7 +132,7 @@ class State:
         self._hparams = hparams
         entries = (entry for name in hparams for entry in self._binding.entries(name))
         self._first_steps.arm(entry.optimizer for entry in entries)
-        watch_steps()
+        self._steps.begin_turn()
 
     def read_back(self) -> Mapping[str, Value]:
         """Return the values that are set now. What cannot be read back counts as applied."""

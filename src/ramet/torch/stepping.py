@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.optim import Optimizer
@@ -9,30 +10,39 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ramet.warned import warn_once
 
-# The types of the optimizers that took a step since the turn began, by their param groups. A
-# wrapped optimizer and its wrapper have the same list of these.
-STEPPED: dict[int, str] = {}
+# How many steps each optimizer of this process has taken since the first turn.
+STEPS: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
 
 
-def watch_steps() -> None:
-    """Forget all steps, because a turn begins, and note those that follow."""
-    _hook()
-    STEPPED.clear()
+class Steps:
+    """The steps of all optimizers, from the beginning of a turn to its end."""
 
+    def __init__(self) -> None:
+        # None before the first turn.
+        self._before: WeakKeyDictionary[Optimizer, int] | None = None
 
-def warn_of_others_steps(optimizers: Mapping[str, Optimizer]) -> None:
-    """Warn if none of a state's optimizers took a step in a turn, and another one did."""
-    own = {id(one.param_groups) for one in optimizers.values()}
-    if not own or not STEPPED or own & STEPPED.keys():
-        return
-    names = ", ".join(f"{type(one).__name__} ({label})" for label, one in optimizers.items())
-    warn_once(
-        f"the state's model and optimizer should be those that the loop trains, but {names} took "
-        f"no step in a turn in which another {' and '.join(sorted({*STEPPED.values()}))} did, so "
-        f"that what was trained is in no checkpoint; build both once, before the loop over "
-        f"session.turns(state), and use them there; without an optimizer to keep, write "
-        f"ramet.torch.State(model)"
-    )
+    def begin_turn(self) -> None:
+        """Note which steps are of earlier turns."""
+        _hook()
+        self._before = STEPS.copy()
+
+    def warn_of_others(self, optimizers: Mapping[str, Optimizer]) -> None:
+        """Warn if none of a state's optimizers took a step in this turn, and another one did."""
+        if self._before is None or not optimizers:
+            return
+        stepped = [one for one, count in STEPS.items() if count != self._before.get(one)]
+        # A wrapped optimizer and its wrapper have the same list of groups.
+        own = {id(one.param_groups) for one in optimizers.values()}
+        if not stepped or any(id(one.param_groups) in own for one in stepped):
+            return
+        names = ", ".join(f"{type(one).__name__} ({label})" for label, one in optimizers.items())
+        others = " and ".join(sorted({type(one).__name__ for one in stepped}))
+        warn_once(
+            f"the state's model and optimizer should be those that the loop trains, but {names} "
+            f"took no step in a turn in which another {others} did, so that what was trained may "
+            f"be in no checkpoint; build both once, before the loop over session.turns(state), and "
+            f"use them there; without an optimizer to keep, write ramet.torch.State(model)"
+        )
 
 
 @functools.cache
@@ -44,4 +54,4 @@ def _hook() -> None:
 def _note_step(optimizer: Optimizer, *_: object) -> None:
     # Compiled steps are not traced through this.
     if not torch.compiler.is_compiling():
-        STEPPED[id(optimizer.param_groups)] = type(optimizer).__name__
+        STEPS[optimizer] = STEPS.get(optimizer, 0) + 1
