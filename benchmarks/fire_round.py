@@ -2,10 +2,10 @@
 
     python -m benchmarks.fire_round --workers 50 --points 500 --json
 
-Every member has a curve of ``--points`` points, and every evaluator is at work. ``ms`` is the median
-of several decisions, each on curves of its own and of one more point than the last, as rounds bring
-them, so that nothing is smoothed twice. ``first_ms`` is the first decision of a process, which
-imports what it needs and works out what all later ones share.
+Every member has a curve of ``--points`` points, and every evaluator is at work. ``ms`` is the
+median of several decisions, each on curves of its own and of one more point than the last, as
+rounds bring them, so that nothing is smoothed twice. ``first_ms`` is the first decision of a
+process, which imports what it needs and works out what all later ones share.
 """
 
 import statistics
