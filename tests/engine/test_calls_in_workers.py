@@ -115,7 +115,7 @@ def test_a_module_that_the_loop_imports_trains_nothing_in_a_worker(
     code, out, err = python(tmp_path, str(written(tmp_path, text, "driver.py")))
     assert code == 1
     assert "trained" not in out
-    assert "'climb' came to that call when it was imported" in err
+    assert "'climb' reached that call when it was imported" in err
     assert "climb.py:" in err
 
 

@@ -42,7 +42,7 @@ class Slow(Descent):
         return super().step(*args)
 
 ramet.run(Slow(), SPACE, STRATEGY, steps={STEPS}, mode="max", seed=0, store="runs.db",
-          lease_ttl_s=0.3)
+          engine=ramet.Inline(failures=ramet.Failures(lease_ttl_s=0.3)))
 """
 
 

@@ -110,7 +110,11 @@ def _doubt_exploring(result: Result) -> Iterator[Doubt]:
     opening, turns = result.opening, result.lineage().turns
     domains = opening.space["domains"]
     moving = [name for name in opening.space["names"] if domains[name]["type"] != "Constant"]
-    if not moving or len(opening.births) == 1 or opening.strategy.get("type") in SAME_ON_PURPOSE:
+    if (
+        not moving
+        or len(opening.births) == 1
+        or str(opening.strategy.get("type")) in SAME_ON_PURPOSE
+    ):
         return
     if _are_equal(turns.hparams):
         yield Doubt(
