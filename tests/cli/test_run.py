@@ -279,3 +279,12 @@ def test_nothing_but_the_outcome_is_printed_where_there_is_no_terminal(tmp_path:
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
     assert "\x1b" not in done.stdout
+
+
+def test_the_outcome_says_which_turns_the_budget_gave(tmp_path: Path) -> None:
+    script = tmp_path / "paced.py"
+    script.write_text(QUICK.read_text().replace(", turn_steps=10", ""))
+
+    said = ramet("run", script, "--store", tmp_path / "runs.db", "--seed", 0).output
+
+    assert said.endswith("seed 0. It had turns of 2 steps, which follow from the budget.\n")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from ramet import wording
 from ramet.history import Result, Trained
-from ramet.history.frames import sign_of
+from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.hyperparameter import stairs
 from ramet.plots.scales import Scale, format_number, moving, scale_of_scores
@@ -63,7 +63,7 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
 
 
 def _score(axes: Axes, result: Result, behind: Sequence[Trained]) -> list[Tick]:
-    sign = sign_of(result.opening)
+    sign = sign_of(result.opening.mode)
     path = [point for turn in behind for point in curve([turn], result.lineage(), _stop)]
     scale = scale_of_scores(np.array(path)[:, 1], sign)
     return _row(axes, 0, scale, path, "black")

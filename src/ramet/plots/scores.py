@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from ramet import wording
 from ramet.history import Result
-from ramet.history.frames import sign_of
+from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.scales import FAR, Floats, Scale, elsewhere, scale_of_scores, usual
 from ramet.plots.story import (
@@ -56,7 +56,7 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     shown = np.array([y for each in paths.values() for path in each for _, y in path])
     if not np.isfinite(shown).any():
         return drawing.say(axes, "no score is finite")
-    sign = sign_of(result.opening)
+    sign = sign_of(result.opening.mode)
     scale = scale_of_scores(shown, sign)
     handles = [*members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))

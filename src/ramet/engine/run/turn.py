@@ -81,6 +81,12 @@ class Turn:
         def __getattr__(self, name: str) -> Never:
             raise_unknown(self, name)
 
+        def __index__(self) -> Never:
+            raise TurnMisused(
+                f"a turn must be used as a loop over its steps, or by its attributes, but was used "
+                f"as a number ({self!r}); write for step in turn, or range(turn.steps)"
+            )
+
     @property
     def steps(self) -> int:
         """The number of steps to train, for a loop of your own."""
@@ -273,8 +279,8 @@ def raise_unknown(thing: object, name: str) -> Never:
         raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=thing)
     close = difflib.get_close_matches(name, public, n=1)
     raise UnknownAttribute(
-        f"a {kind} has no attribute {name!r}"
-        + (f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(public)}"),
+        f"objects of type {kind} have no attribute {name!r}"
+        + (f"; did you mean {close[0]!r}?" if close else f"; they have {', '.join(public)}"),
         name=name,
         obj=thing,
     )
