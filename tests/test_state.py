@@ -65,7 +65,7 @@ def test_a_frozen_array_cannot_be_written_on() -> None:
         freeze({"w": np.zeros(2)})["w"][0] = 1.0
 
 
-def test_a_thawed_tree_can_be_written_on_and_is_nobody_elses() -> None:
+def test_a_thawed_tree_can_be_changed_and_shares_no_memory() -> None:
     frozen = freeze({"w": np.zeros(2), "list": [1]})
     one, other = thaw(frozen), thaw(frozen)
 

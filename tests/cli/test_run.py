@@ -9,7 +9,7 @@ import ramet as library
 from tests.cli.shell import QUICK, called, figures, ramet
 
 
-def test_a_script_is_trained_and_its_outcome_told(tmp_path: Path) -> None:
+def test_a_script_is_trained_and_its_outcome_shown(tmp_path: Path) -> None:
     code, out, err = called("run", QUICK, "--seed", "0", cwd=tmp_path)
     assert (code, err) == (0, "")
     assert out.startswith("Run 'quick' is done: 5 members, 20 turns, ")
@@ -17,7 +17,7 @@ def test_a_script_is_trained_and_its_outcome_told(tmp_path: Path) -> None:
     assert figures(tmp_path / "runs.db")["state"] == "done"
 
 
-def test_a_run_that_is_done_is_told_again_and_trained_no_further(tmp_path: Path) -> None:
+def test_a_run_that_is_done_is_shown_again_and_trained_no_further(tmp_path: Path) -> None:
     command = ("run", QUICK, "--store", tmp_path / "runs.db", "--seed", 0)
     assert ramet(*command).output == ramet(*command).output
 

@@ -45,7 +45,7 @@ def test_a_score_that_is_not_a_number_is_refused(score: object) -> None:
 
 
 @pytest.mark.parametrize("score", [1, 0.5, np.float32(0.5), np.int64(3), np.array(0.5), math.nan])
-def test_a_score_that_is_a_number_is_taken(score: object) -> None:
+def test_a_score_that_is_a_number_is_accepted(score: object) -> None:
     ramet.run(train_reporting(score), SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
@@ -219,7 +219,7 @@ def test_a_rule_that_gives_what_is_no_value_is_refused() -> None:
         10**400,
     ],
 )
-def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores: Any) -> None:
+def test_scores_that_are_no_numbers_are_refused_and_can_be_reported_again(scores: Any) -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
@@ -234,7 +234,7 @@ def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores
 @pytest.mark.parametrize(
     "scores", [0.5, np.array(0.5), {4: 0.5}, [(np.int64(4), 0.5)], [[2, 0.1], [4, np.float32(0.5)]]]
 )
-def test_scores_may_be_told_as_a_number_a_dict_or_pairs(scores: Any) -> None:
+def test_scores_can_be_a_number_a_dict_or_pairs(scores: Any) -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
@@ -265,7 +265,7 @@ def test_a_score_from_before_the_first_step_is_not_the_turns() -> None:
         ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
-def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
+def test_a_task_that_forgets_to_return_the_state_is_refused() -> None:
     class Forgets(Descent):
         def step(self, *args: Any) -> Any:
             super().step(*args)
@@ -274,7 +274,7 @@ def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
         ramet.run(Forgets(), SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
-def test_a_turn_told_without_a_state_is_refused() -> None:
+def test_a_turn_that_ends_without_a_state_is_refused() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None

@@ -51,7 +51,7 @@ def test_a_member_without_a_finite_score_is_replaced_and_never_copied(
     assert math.isfinite(result.best.score)
 
 
-def test_a_run_where_nobody_has_a_finite_score_says_so_once(
+def test_a_run_without_any_finite_score_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Diverges(Descent):

@@ -197,7 +197,7 @@ def test_a_store_without_the_blobs_that_belong_to_it_is_refused() -> None:
         ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", store=MemoryStore())
 
 
-def test_blobs_of_ones_own_are_never_pruned() -> None:
+def test_a_users_blobs_are_never_pruned() -> None:
     blobs = MemoryBlobs()
     first = ramet.run(
         Descent(), SPACE, pbt(), steps=400, mode="max", seed=0, store=ramet.Storage(blobs=blobs)

@@ -126,7 +126,7 @@ def test_a_budget_that_scores_of_fire_do_not_divide_is_answered_with_those_that_
         train(ramet.FIRE(evaluate_every=3), steps=40)
 
 
-def test_a_strategy_of_ones_own_needs_turn_steps_or_fit() -> None:
+def test_a_users_strategy_needs_turn_steps_or_fit() -> None:
     with pytest.raises(StrategyError, match=r"Still has None; .* needs a method fit\(steps\)"):
         train(Still())
     assert train(Fitted()).events[0].turn_steps == 10

@@ -84,7 +84,7 @@ def test_each_worker_sees_its_share(per_worker: float | None, seen: list[str]) -
     assert [one["CUDA_VISIBLE_DEVICES"] for one in made] == seen
 
 
-def test_whole_gpus_are_nobody_elses() -> None:
+def test_whole_gpus_are_not_shared() -> None:
     assert [share(worker, list("abcd"), 2) for worker in range(2)] == [["a", "b"], ["c", "d"]]
 
 

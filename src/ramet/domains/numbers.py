@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import KW_ONLY, dataclass
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 import numpy as np
 
@@ -11,6 +11,24 @@ from ramet.domains.base import Explore, is_real, make_plain, write
 
 # Readers of a stored run may round larger whole numbers.
 LARGEST_INTEGER = 2**53
+
+
+class _Bounds(Protocol):
+    """A domain of the real numbers between two bounds."""
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+
+def _contains_real(self: _Bounds, value: object) -> bool:
+    return is_real(value) and self.low <= value <= self.high
+
+
+def _clip_real(self: _Bounds, value: float) -> float:
+    return float(min(max(value, self.low), self.high))
 
 
 @explain
@@ -37,17 +55,13 @@ class Uniform:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def __repr__(self) -> str:
-        return write(self)
+    __repr__ = write
+
+    contains = _contains_real
+    clip = _clip_real
 
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start)
-
-    def contains(self, value: object) -> bool:
-        return is_real(value) and self.low <= value <= self.high
-
-    def clip(self, value: float) -> float:
-        return float(min(max(value, self.low), self.high))
 
     def sample(self, rng: np.random.Generator) -> float:
         low, high = self.start or (self.low, self.high)
@@ -79,17 +93,13 @@ class LogUniform:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def __repr__(self) -> str:
-        return write(self)
+    __repr__ = write
+
+    contains = _contains_real
+    clip = _clip_real
 
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start) or _log_problem(self.low)
-
-    def contains(self, value: object) -> bool:
-        return is_real(value) and self.low <= value <= self.high
-
-    def clip(self, value: float) -> float:
-        return float(min(max(value, self.low), self.high))
 
     def sample(self, rng: np.random.Generator) -> float:
         low, high = self.start or (self.low, self.high)
@@ -125,8 +135,7 @@ class Integer:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def __repr__(self) -> str:
-        return write(self)
+    __repr__ = write
 
     def problem(self) -> str | None:
         start = self.start if isinstance(self.start, tuple) else ()

@@ -203,7 +203,7 @@ class Vectorized:
         if not isinstance(task, Vectorizable):
             raise UsageError(
                 f"what is trained as one program must be a ramet.jax.Task or a ramet.torch.Task, "
-                f"whose functions a framework can map over members, but got {task!r}"
+                f"because JAX or PyTorch maps its functions over members, but got {task!r}"
             )
 
         def train(run: Run, watch: Watch) -> None:

@@ -243,7 +243,7 @@ class Lineage:
 
 
 class _Stood:
-    """The turns whose checkpoints a member stood on, by the steps of its budget it had used."""
+    """Which checkpoint a member had, for each number of steps of its budget that it had used."""
 
     __slots__ = ("_on", "_trained", "_turns")
 

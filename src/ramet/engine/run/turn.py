@@ -56,7 +56,7 @@ class Turn:
         self.hparams = Values(member.hparams)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
-        # Whether the turn was told, failed or given back.
+        # Whether it is over: it ended, failed, or was released.
         self.over = False
         # Whether the loop has called ``stop_run``.
         self.stops_run = False
