@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 
@@ -11,24 +11,6 @@ from ramet.domains.base import Explore, is_real, make_plain, write
 
 # Readers of a stored run may round larger whole numbers.
 LARGEST_INTEGER = 2**53
-
-
-class _Bounds(Protocol):
-    """A domain of the real numbers between two bounds."""
-
-    @property
-    def low(self) -> float: ...
-
-    @property
-    def high(self) -> float: ...
-
-
-def _contains_real(self: _Bounds, value: object) -> bool:
-    return is_real(value) and self.low <= value <= self.high
-
-
-def _clip_real(self: _Bounds, value: float) -> float:
-    return float(min(max(value, self.low), self.high))
 
 
 @explain
@@ -57,11 +39,14 @@ class Uniform:
 
     __repr__ = write
 
-    contains = _contains_real
-    clip = _clip_real
-
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start)
+
+    def contains(self, value: object) -> bool:
+        return is_real(value) and self.low <= value <= self.high
+
+    def clip(self, value: float) -> float:
+        return _clip(value, self.low, self.high)
 
     def sample(self, rng: np.random.Generator) -> float:
         low, high = self.start or (self.low, self.high)
@@ -95,15 +80,18 @@ class LogUniform:
 
     __repr__ = write
 
-    contains = _contains_real
-    clip = _clip_real
-
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start) or _log_problem(self.low)
 
+    def contains(self, value: object) -> bool:
+        return is_real(value) and self.low <= value <= self.high
+
+    def clip(self, value: float) -> float:
+        return _clip(value, self.low, self.high)
+
     def sample(self, rng: np.random.Generator) -> float:
         low, high = self.start or (self.low, self.high)
-        return float(min(max(_log_draw(low, high, rng), low), high))
+        return _clip(_log_draw(low, high, rng), low, high)
 
     def perturb(self, value: float, factor: float) -> float:
         return self.clip(value * factor)
@@ -186,6 +174,10 @@ def _log_problem(low: float) -> str | None:
 def _move(value: float, factor: float, low: float, high: float) -> float:
     """Scale a value. In a domain that holds 0, shift it by the same fraction of the width."""
     return value + (factor - 1) * (high - low) if low <= 0 <= high else value * factor
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    return float(min(max(value, low), high))
 
 
 def _log_draw(low: float, high: float, rng: np.random.Generator) -> float:

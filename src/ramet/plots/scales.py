@@ -35,7 +35,7 @@ OPTION_WIDTH = 16
 FAR, FAINT = 0.05, 0.1
 # Beyond these, margins and ticks of an axis overflow.
 SMALLEST, LARGEST = 1e-100, 1e100
-# Losses whose largest is so many times their smallest have a log axis.
+# Losses have a log axis if the largest is at least this many times the smallest.
 WIDE = 50
 
 Extend = Literal["neither", "min", "max"]

@@ -30,7 +30,7 @@ DOTS = 600
 COPIES = 3_000
 # Lines that are fainter than that are thinner.
 FAINT_AT = 0.4
-# Scores that are so many times as far off as the usual ones are spread are left out.
+# Outliers are left out: scores this many times farther off than the usual ones are spread.
 ODD = 3
 # The part of an axis above and below what it shows.
 MARGIN = 0.05

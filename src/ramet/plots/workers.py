@@ -40,7 +40,7 @@ CLOCKS_S = 0.02
 # The part of the time that a bar must have to have an edge.
 EDGED = 1 / 250
 FAILED = "#d55e00"
-# From so many seconds on, times are in units of so many seconds, which are called so.
+# Units of time: from how many seconds on, how many seconds they have, and their names.
 UNITS = (
     (2 * 86_400, 86_400.0, "days"),
     (2 * 3_600, 3_600.0, "hours"),
