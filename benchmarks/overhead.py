@@ -81,7 +81,7 @@ def measure(
 
 
 def measure_ray(*, actors: int, members: int, turns: int, synchronous: bool) -> dict[str, Any]:
-    """Train the same with Ray Tune, so many members at a time."""
+    """Train the same with Ray Tune, one member in each actor at a time."""
     from benchmarks.peers import ray_pbt  # noqa: PLC0415 - only where Ray is installed
 
     ended, called = ray_pbt.train(

@@ -30,7 +30,7 @@ class Lineage:
         self.turns = Turns()
         # In the order in which they were made.
         self.copies: list[CopyRecord] = []
-        # The checkpoints that each member stood on.
+        # The checkpoints that each member had, one after the other.
         self._stood: dict[int, _Stood] = {}
         self.opening = self._read(iter(events))
 

@@ -21,9 +21,9 @@ Tick = tuple[float, str]
 HEIGHT = 0.62
 # Inches of a row.
 ROW = 0.85
-# Moves from one member to another of which there is room for a line each.
+# Up to this many moves from one member to another have a line each.
 MOVES = 400
-# Members of which there is room for each one's number.
+# Up to this many members have their numbers written.
 NAMED = 40
 
 
@@ -101,7 +101,7 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
 
 
 def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
-    """Draw who trained the weights when."""
+    """Draw which member trained the weights when."""
     held: list[tuple[int, int, int]] = []
     for turn in behind:
         if held and held[-1][0] == turn.member:

@@ -20,7 +20,7 @@ from ramet.plots.story import score_of
 SPREAD = 0.5
 # The part of all that the colours beside the scores have.
 WIDTH = 0.015
-# Of the colours beside the scores.
+# The width of the colours beside the scores.
 STRIPES = 200
 # Inches.
 WIDEST = 16.0

@@ -24,11 +24,11 @@ from ramet.plots.story import (
 )
 from ramet.plots.thinning import remark_left_out, thin
 
-# Scores that are few enough for each to be a dot as well.
+# With at most this many scores, each is drawn as a dot, too.
 DOTS = 600
-# Copies that there is room for; of more, some are drawn.
+# The most copies that are drawn.
 COPIES = 3_000
-# Lines that are fainter than that are thinner.
+# Lines of a lower opacity than this are also thinner.
 FAINT_AT = 0.4
 # Outliers are left out: scores this many times farther off than the usual ones are spread.
 ODD = 3

@@ -20,7 +20,7 @@ Tensors: TypeAlias = Any
 # What is made a tensor where a task may return something else.
 GIVEN = torch.Tensor | np.ndarray | np.generic | bool | int | float
 
-# What PyTorch says if gradients are computed by backward() or torch.autograd.
+# The messages of PyTorch if gradients are computed by backward() or torch.autograd.
 OF_GRADIENTS = ("require grad", "requires_grad", "backward() called inside")
 
 
