@@ -158,7 +158,7 @@ def test_a_member_that_was_given_up_meanwhile_is_the_only_one_to_lose_its_turn(
     assert {(m, 2) for m in range(6)} - set(ended) == {(3, 2)}
 
 
-def test_what_a_program_raises_ends_the_run_and_costs_nobody_anything() -> None:
+def test_an_error_of_a_program_ends_the_run_and_fails_no_member() -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
 
     def during(turns: Sequence[ramet.Turn]) -> None:
@@ -193,7 +193,7 @@ def test_what_is_left_of_a_round_that_was_cut_off_is_trained_in_the_lanes_it_had
     assert others == undisturbed.lanes[rounds - len(others) :]
 
 
-def test_a_run_told_to_stop_stops_when_its_round_is_over() -> None:
+def test_a_run_that_is_asked_to_stop_stops_when_its_round_is_over() -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
 
     def during(turns: Sequence[ramet.Turn]) -> None:
@@ -251,7 +251,7 @@ def test_a_checkpoint_that_is_lost_costs_its_member_what_it_costs_elsewhere(
 
 
 @pytest.mark.parametrize("verb", ["init", "gather", "capture", "train"])
-def test_a_population_that_is_too_large_is_told_how_large_it_is(
+def test_a_population_that_is_too_large_is_refused_with_its_size(
     verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: Any) -> Any:

@@ -27,7 +27,7 @@ from ramet.engine.run.unfinished import (
 from ramet.errors import StateError, StoreError, UsageError
 from ramet.events import AnyEvent, Conditions, Mapped, Stopped
 from ramet.faults import reach
-from ramet.history.reported import maximise_points, report_population
+from ramet.history.reported import maximise_points, report_opening, report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
@@ -75,7 +75,7 @@ class Run:
         self._strategy, self._notices = settings.strategy, Notices(strict=self.failures.strict)
         self._clock = clock or SystemClock()
         self._journal = begin(settings, store, worker=worker, existing=existing)
-        self.opening = self._journal.opening
+        self.opening = report_opening(self._journal.opening)
         self._checkpoints = Checkpoints(blobs, self.name)
         self._pruning = Pruning(self._journal, self._checkpoints)
         if existing != "join":

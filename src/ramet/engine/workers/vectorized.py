@@ -195,7 +195,7 @@ class _Device(Generic[S]):
 
     @contextlib.contextmanager
     def _room(self, count: int) -> Iterator[None]:
-        """Say that the states of so many members are too much, if that is what goes wrong."""
+        """Say that the states of all members do not fit, if that is the error."""
         try:
             yield
         except Exception as error:
