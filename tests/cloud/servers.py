@@ -70,7 +70,7 @@ def serve(command: list[str | os.PathLike[str]], endpoint: str) -> Iterator[None
             wait_until_it_answers(endpoint, process)
             yield
         finally:
-            process.terminate()
+            process.kill()
 
 
 MOTO = """

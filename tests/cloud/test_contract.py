@@ -13,7 +13,7 @@ from tests.cloud.servers import BUCKET, Server
 
 
 class OnAServer(BlobsContract):
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def server(self) -> Server:
         raise NotImplementedError
 
@@ -35,12 +35,12 @@ class OnAServer(BlobsContract):
 
 
 class TestMoto(OnAServer):
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def server(self, moto: Server) -> Server:
         return moto
 
 
 class TestSeaweedFS(OnAServer):
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def server(self, seaweed: Server) -> Server:
         return seaweed

@@ -106,8 +106,10 @@ class Bucket:
         def get(store: Any) -> list[Buffer] | None:
             try:
                 found = self._client.get_ranges(store, self._full(path), starts=starts, ends=ends)
+            except OverflowError:
+                return None
             except self._client.exceptions.BaseError as error:
-                if code_of(error) == "InvalidRange" or "416" in str(error):
+                if code_of(error) == "InvalidRange":
                     return None
                 raise
             return [memoryview(data) for data in found]

@@ -153,7 +153,8 @@ two slashes; write 's3://'
         possible = all(0 <= begin <= end for begin, end in ranges)
         filled = [(begin, end) for begin, end in ranges if begin < end]
         parts = self._bucket.read_ranges(path, filled) if possible else None
-        if not parts:  # There is no such object, or it does not have them all.
+        # There is no such object, it does not have them all, or nothing was read that says so.
+        if parts is None or len(filled) < len(ranges) or not ranges:
             if (size := self._bucket.size(path)) is None:
                 raise self._missing(run, key)
             check_ranges(ranges, size, run, key, self._where(run))
