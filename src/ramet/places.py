@@ -6,14 +6,14 @@ import weakref
 from dataclasses import KW_ONLY, dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs
+from ramet.blobs.directory import Durability
+from ramet.blobs.opening import find_pointed, open_blobs, remember
 from ramet.errors import RunNotFound, StoreError, StrategyError
 from ramet.events import Keep
 from ramet.store import MemoryStore, SQLiteStore, Store
-
-Durability: TypeAlias = Literal["power", "process"]
 
 # What every store answers to, also one that passes the verbs on to another.
 VERBS = [name for name in vars(Store) if not name.startswith("_")]
@@ -46,7 +46,8 @@ class Storage:
         store: The path of a file that records any number of runs, with a folder of checkpoints
             beside it, or a ``Store`` of your own. None keeps the run in memory, or with worker
             processes in a temporary file.
-        blobs: Where checkpoints are kept instead; a ``Store`` of your own needs them.
+        blobs: Where checkpoints are kept instead; a ``Store`` of your own needs them. A URL such as
+            ``"s3://bucket/prefix"`` stands for ``ObjectBlobs``, and is remembered beside the file.
         durability: What a turn survives once it is over: a loss of "power", or only the end of a
             "process", which is faster.
         keep: Which checkpoints stay: "lineage" keeps those of all members and the best; "live" only
@@ -57,7 +58,7 @@ class Storage:
 
     store: Store | str | PathLike[str] | None = None
     _: KW_ONLY
-    blobs: Blobs | None = None
+    blobs: Blobs | str | None = None
     durability: Durability = "power"
     keep: Keep | None = None
 
@@ -66,11 +67,7 @@ class Storage:
             raise StoreError(
                 f"durability must be 'power' or 'process', but got {self.durability!r}"
             )
-        if self.blobs is not None and not _answers(self.blobs, BLOB_VERBS):
-            raise StoreError(
-                f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), or None, but got "
-                f"{self.blobs!r}"
-            )
+        _check_blobs(self.blobs)
         if self.keep is not None and self.keep not in get_args(Keep):
             raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {self.keep!r}")
         _check_store(self.store, self.blobs)
@@ -83,6 +80,13 @@ class Storage:
             store: A path, a ``Store``, None, or all settings as a ``Storage``.
         """
         return store if isinstance(store, Storage) else cls(store)
+
+    @property
+    def opened_blobs(self) -> Blobs | None:
+        """The blobs, opened if they are given by their URL."""
+        if isinstance(self.blobs, str):
+            return open_blobs(self.blobs, durability=self.durability)
+        return self.blobs
 
     @property
     def kept(self) -> Keep | None:
@@ -152,7 +156,7 @@ def place(store: StoreLike, *, shared: bool = False, read_only: bool = False) ->
     storage = Storage.of(store)
     if shared:
         _check_shared(storage)
-    blobs = storage.blobs
+    blobs = storage.opened_blobs
     if storage.store is None:
         return _make_temporary(blobs) if shared else _make_in_memory(blobs)
     if isinstance(storage.store, str | PathLike):
@@ -163,7 +167,18 @@ def place(store: StoreLike, *, shared: bool = False, read_only: bool = False) ->
     return Place(store=storage.store, blobs=blobs, name=repr(storage.store))
 
 
-def _check_store(store: object, blobs: Blobs | None) -> None:
+def _check_blobs(blobs: object) -> None:
+    """Refuse what are no blobs, and URLs that cannot be those of any."""
+    if isinstance(blobs, str):
+        open_blobs(blobs)
+    elif blobs is not None and not _answers(blobs, BLOB_VERBS):
+        raise StoreError(
+            f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), a URL such as "
+            f"'s3://bucket/prefix', or None, but got {blobs!r}"
+        )
+
+
+def _check_store(store: object, blobs: Blobs | str | None) -> None:
     """Refuse what is no store, and a store of the user's own without checkpoints."""
     if store is None or isinstance(store, str | PathLike):
         return
@@ -243,10 +258,14 @@ def _open_file(
 ) -> Place:
     # First, because it refuses "." and other paths that no file can have.
     store = SQLiteStore(path, durability=durability, patience_s=patience_s, read_only=read_only)
-    beside = path.with_name(path.name + CHECKPOINTS)
+    if blobs is None:
+        beside = path.with_name(path.name + CHECKPOINTS)
+        blobs = find_pointed(path) or DirectoryBlobs(beside, durability=durability)
+    elif not read_only:
+        remember(blobs, path)
     return Place(
         store=store,
-        blobs=DirectoryBlobs(beside, durability=durability) if blobs is None else blobs,
+        blobs=blobs,
         name=str(path),
         ours=True,
     )

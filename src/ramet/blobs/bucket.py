@@ -30,7 +30,6 @@ class Bucket:
     """
 
     def __init__(self, address: Address, patience_s: float) -> None:
-        self._client = load_client(address)
         self._address, self._patience_s = address, patience_s
         self._lock = threading.Lock()
         self._connection: Any = None
@@ -171,6 +170,11 @@ class Bucket:
             refusal = explain(error, doing, self._address, self._patience_s)
         # Outside of the handlers: the client's error may repeat what is secret.
         raise refusal
+
+    @property
+    def _client(self) -> Any:
+        # Loaded when it is needed: commands that read no checkpoints work without it.
+        return load_client(self._address)
 
     def _store(self) -> Any:
         with self._lock:

@@ -7,7 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TypeAlias
 
 from ramet.blobs.base import digest_in, is_key
 from ramet.blobs.naming import KEPT, quote
@@ -20,6 +20,8 @@ from ramet.files import impossible
 
 if sys.platform != "win32":
     import fcntl
+
+Durability: TypeAlias = Literal["power", "process"]
 
 UNFINISHED = ".tmp"
 # Bytes that small chunks are gathered to before they are written.
@@ -44,9 +46,7 @@ class DirectoryBlobs:
             end of any ``"process"``, which needs no waiting for the disk.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, durability: Literal["power", "process"] = "power"
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
         if durability not in {"power", "process"}:
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
         if why := impossible(os.fspath(path)):

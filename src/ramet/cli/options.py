@@ -41,6 +41,14 @@ OwnArguments = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="How many steps each member trains; else `steps`.")]
 StoreFile = Annotated[Path, typer.Option(help="The file to record the run in.")]
+BlobsUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="<url>",
+        help="Where checkpoints are kept, if not beside the store: s3://bucket/prefix, gs://..., "
+        "az://... or file:///folder. Credentials come from the environment.",
+    ),
+]
 Name = Annotated[str | None, typer.Option(help="The run's name; else the module's.")]
 WorkerProcesses = Annotated[
     object,

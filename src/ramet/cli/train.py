@@ -25,6 +25,7 @@ def run(
     *,
     steps: options.Steps = None,
     store: options.StoreFile = Path("runs.db"),
+    blobs: options.BlobsUrl = None,
     name: options.Name = None,
     workers: options.WorkerProcesses = "0",
     seed: options.Seed = None,
@@ -67,7 +68,7 @@ def run(
         mode=loaded.read(MODE, otherwise=" ('max' or 'min') unless --mode is given")
         if mode is None
         else mode,
-        store=Storage(store, durability=durability, keep=keep),
+        store=Storage(store, blobs=blobs, durability=durability, keep=keep),
         name=name or loaded.module.__name__.rpartition(".")[2],
         existing=_choose_existing(extend=extend, overwrite=overwrite),
         seed=seed,
