@@ -20,7 +20,7 @@ VARIABLES = {
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 # Where clients look for credentials that the environment does not have.
-_METADATA = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
+_METADATA = ("/latest/api/token", "/latest/meta-data", "/computeMetadata/", "/metadata/identity")
 _TOO_LITTLE = ("Account must be specified", "MissingAccount", "No credentials", "MissingKey")
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "NoSuchContainer"}
 _REFUSED = {
