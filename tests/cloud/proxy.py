@@ -47,7 +47,8 @@ class Proxy:
 @contextlib.contextmanager
 def proxy(upstream: Server) -> Iterator[Proxy]:
     made = Proxy(upstream)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(made)) as server:
+    handler = type("Handler", (_Handler,), {"made": made})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         made.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever)
@@ -59,55 +60,53 @@ def proxy(upstream: Server) -> Iterator[Proxy]:
             thread.join()
 
 
-def _handler(made: Proxy) -> type[http.server.BaseHTTPRequestHandler]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    made: Proxy
 
-        def handle_one_request(self) -> None:
-            with contextlib.suppress(ConnectionError):
-                super().handle_one_request()
+    def handle_one_request(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            super().handle_one_request()
 
-        def pass_on(self) -> None:
-            made.seen.append((self.command, self.path))
-            fault = made.fail(self.command, self.path)
-            if fault == "hang up":
-                self.close_connection = True
-                return
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if fault in {"500", "503", "403"}:
-                echo = ECHO % (CODES[int(fault)], str(self.headers))
-                self.answer(int(fault), {}, echo.encode())
-                return
-            status, headers, data = self.ask(body)
-            if fault == "short" and self.command == "GET":
-                data = data[: len(data) // 2]
-            self.answer(status, headers, data, torn=fault == "torn")
+    def pass_on(self) -> None:
+        self.made.seen.append((self.command, self.path))
+        fault = self.made.fail(self.command, self.path)
+        if fault == "hang up":
+            self.close_connection = True
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if fault in {"500", "503", "403"}:
+            echo = ECHO % (CODES[int(fault)], str(self.headers))
+            self.answer(int(fault), {}, echo.encode())
+            return
+        status, headers, data = self.ask(body)
+        if fault == "short" and self.command == "GET":
+            data = data[: len(data) // 2]
+        self.answer(status, headers, data, torn=fault == "torn")
 
-        def ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-            upstream = http.client.HTTPConnection("127.0.0.1", made.upstream.port)
-            with contextlib.closing(upstream):
-                upstream.request(self.command, self.path, body, dict(self.headers))
-                answer = upstream.getresponse()
-                return answer.status, dict(answer.headers), answer.read()
+    def ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        upstream = http.client.HTTPConnection("127.0.0.1", self.made.upstream.port)
+        with contextlib.closing(upstream):
+            upstream.request(self.command, self.path, body, dict(self.headers))
+            answer = upstream.getresponse()
+            return answer.status, dict(answer.headers), answer.read()
 
-        def answer(
-            self, status: int, headers: dict[str, str], data: bytes, *, torn: bool = False
-        ) -> None:
-            self.send_response(status)
-            bodiless = self.command == "HEAD" or status in {204, 304}
-            for name, value in headers.items():
-                if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
-                    self.send_header(name, value)
-            length = headers.get("Content-Length", "0") if bodiless else str(len(data))
-            self.send_header("Content-Length", length)
-            self.end_headers()
-            if not bodiless:
-                self.wfile.write(data[: len(data) // 2] if torn else data)
-            self.close_connection = self.close_connection or torn
+    def answer(
+        self, status: int, headers: dict[str, str], data: bytes, *, torn: bool = False
+    ) -> None:
+        self.send_response(status)
+        bodiless = self.command == "HEAD" or status in {204, 304}
+        for name, value in headers.items():
+            if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+                self.send_header(name, value)
+        length = headers.get("Content-Length", "0") if bodiless else str(len(data))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if not bodiless:
+            self.wfile.write(data[: len(data) // 2] if torn else data)
+        self.close_connection = self.close_connection or torn
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on  # noqa: N815 - its names
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on  # noqa: N815 - its names
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    return Handler
+    def log_message(self, *args: object) -> None:
+        pass

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,9 +64,7 @@ def wait_until_it_answers(endpoint: str, process: subprocess.Popen[bytes]) -> No
 
 @contextlib.contextmanager
 def serve(command: list[str | os.PathLike[str]], endpoint: str) -> Iterator[None]:
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until_it_answers(endpoint, process)
             yield
@@ -131,7 +130,7 @@ def create_buckets(server: Server) -> None:
             return
 
 
-def boto(server: Server):
+def boto(server: Server) -> Any:
     """Return Amazon's own client, to look at what is there."""
     boto3 = pytest.importorskip("boto3")
     logging.getLogger("botocore").setLevel(logging.ERROR)

@@ -1,11 +1,14 @@
 """Requests to object storage, and errors of ours for those that fail."""
 
+import itertools
+import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ramet.blobs.address import Address
-from ramet.blobs.cloud_refusals import Doing, code_of, explain, lacks_bucket
+from ramet.blobs.cloud_refusals import Doing, broke_off, code_of, explain, lacks_bucket
 from ramet.blobs.connecting import connect, load_client
 from ramet.digest import Buffer
 
@@ -17,6 +20,8 @@ PART_BYTES, PARTS_AT_ONCE = 16 << 20, 4
 MOST_PARTS = 9_000
 # Of objects in one request, when listing and deleting.
 PAGE = 1_000
+# The longest pause before each further try if an answer broke off. Others the client tries again.
+PAUSES_S = (0.1, 0.4, 1.6)
 
 
 class Bucket:
@@ -78,11 +83,13 @@ class Bucket:
             path: Its path under the prefix.
             check: Called with the size before memory is allocated.
         """
-        found = self._ask(Doing.READ, lambda store: self._client.get(store, self._full(path)))
-        if found is None:
-            return None
-        check(found.meta["size"])
-        return self._ask(Doing.READ, lambda _: memoryview(found.bytes()))
+
+        def get(store: Any) -> Buffer:
+            found = self._client.get(store, self._full(path))
+            check(found.meta["size"])
+            return memoryview(found.bytes())
+
+        return self._ask(Doing.READ, get)
 
     def size(self, path: str) -> int | None:
         """Return the size of an object in bytes, or None if there is none.
@@ -119,20 +126,24 @@ class Bucket:
         )
         return parts if whole or not ranges else None
 
-    def list_files(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Yield the name and the size of each object in a folder.
+    def list_files(self, folder: str, *, pages: int | None = None) -> list[tuple[str, int]]:
+        """Return the name and the size of each object in a folder.
 
         Args:
             folder: Its path under the prefix.
+            pages: How many pages of them are enough; None reads all.
         """
         begin = self._full(folder) + "/"
-        pages: Iterator[Any] | None = self._ask(
-            Doing.LIST,
-            lambda store: self._client.list(store, self._full(folder), chunk_size=PAGE),
-        )
-        while page := self._ask(Doing.LIST, lambda _: next(pages or iter(()), None)):
-            for file in page:
-                yield file["path"].removeprefix(begin), file["size"]
+
+        def read(store: Any) -> list[tuple[str, int]]:
+            listed = self._client.list(store, self._full(folder), chunk_size=PAGE)
+            return [
+                (file["path"].removeprefix(begin), file["size"])
+                for page in itertools.islice(listed, pages)
+                for file in page
+            ]
+
+        return self._ask(Doing.LIST, read) or []
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete objects, as many as possible in one request.
@@ -160,16 +171,21 @@ class Bucket:
 
     def _ask(self, doing: Doing, call: Callable[[Any], T]) -> T | None:
         """Return what a call of the client returns, or None if there is no such object."""
-        try:
-            return call(self._store())
-        except FileNotFoundError as error:
-            if not lacks_bucket(error):
-                return None
-            refusal = explain(error, doing, self._address, self._patience_s)
-        except (self._client.exceptions.BaseError, OSError, ValueError) as error:
-            refusal = explain(error, doing, self._address, self._patience_s)
-        # Outside of the handlers: the client's error may repeat what is secret.
-        raise refusal
+        pauses_s = iter(PAUSES_S)
+        while True:
+            try:
+                return call(self._store())
+            except FileNotFoundError as error:
+                if not lacks_bucket(error):
+                    return None
+                refusal = explain(error, doing, self._address, self._patience_s)
+            except (self._client.exceptions.BaseError, OSError, ValueError) as error:
+                if broke_off(error) and (pause_s := next(pauses_s, None)):
+                    time.sleep(random.uniform(0, pause_s))  # noqa: S311 - to spread requests
+                    continue
+                refusal = explain(error, doing, self._address, self._patience_s)
+            # Outside of the handlers: the client's error may repeat what is secret.
+            raise refusal
 
     @property
     def _client(self) -> Any:

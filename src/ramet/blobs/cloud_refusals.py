@@ -6,6 +6,7 @@ status and its own code for the error are.
 
 import re
 from enum import Enum
+from http import HTTPStatus
 
 from ramet.blobs.address import Address
 from ramet.errors import StoreError, StoreFull, StoreReadOnly
@@ -17,6 +18,7 @@ VARIABLES = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+BROKE_OFF = "the connection broke off, or the answer could not be read"
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 # Where clients look for credentials that the environment does not have.
@@ -59,6 +61,16 @@ class Doing(Enum):
 def code_of(error: BaseException) -> str | None:
     found = _CODE.search(str(error))
     return found[1] if found else None
+
+
+def status_of(error: BaseException) -> int | None:
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else None
+
+
+def broke_off(error: BaseException) -> bool:
+    """Say whether an answer broke off, or could not be read, which the client tries once only."""
+    return status_of(error) is None and _describe_connection(str(error)) == BROKE_OFF
 
 
 def lacks_bucket(error: BaseException) -> bool:
@@ -115,7 +127,7 @@ def _find_wrong_credentials(
             f"this machine's clock must be right to within minutes, but {where}: the storage "
             f"says that it is not ({code}); set the clock"
         )
-    if code in _REFUSED or type(error).__name__ == "UnauthenticatedError":
+    if code in _REFUSED or status_of(error) == HTTPStatus.UNAUTHORIZED:
         return StoreError(
             f"object storage must accept the credentials, but {where}: it does not "
             f"({_describe(error)}); correct {names}, or renew them if they have expired ({GUIDE})"
@@ -124,13 +136,13 @@ def _find_wrong_credentials(
 
 
 def _find_no_right(error: BaseException, where: str, doing: Doing) -> StoreError | None:
-    if code_of(error) in _FULL or "status code: 507" in str(error):
+    if code_of(error) in _FULL or status_of(error) == HTTPStatus.INSUFFICIENT_STORAGE:
         return StoreFull(
             f"a checkpoint must fit where it is kept, but {where}: there is no room "
             f"({_describe(error)}); free space there and run again, which goes on from the last "
             f"checkpoints"
         )
-    if type(error).__name__ != "PermissionDeniedError":
+    if status_of(error) != HTTPStatus.FORBIDDEN:
         return None
     kind = StoreError if doing in {Doing.READ, Doing.LIST} else StoreReadOnly
     return kind(
@@ -150,8 +162,8 @@ def of_another(run: str, where: str) -> StoreError:
 
 def _describe(error: BaseException) -> str:
     """Return the status and the code that a server answered, and no more of it."""
-    status, code = _STATUS.search(str(error)), code_of(error)
-    said = [f"HTTP status {status[1]}"] if status else []
+    status, code = status_of(error), code_of(error)
+    said = [f"HTTP status {status}"] if status else []
     said += [code] if code else []
     return ", ".join(said) or _describe_connection(str(error))
 
@@ -161,4 +173,4 @@ def _describe_connection(text: str) -> str:
         return "it cannot be reached"
     if "kind: Timeout" in text or "timed out" in text:
         return "it took too long"
-    return "the connection broke off, or the answer could not be read"
+    return BROKE_OFF

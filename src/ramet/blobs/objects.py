@@ -1,7 +1,7 @@
 """Checkpoints as objects in the storage of a cloud, or of a server that answers like one."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ two slashes; write 's3://'
         if not kept:
             self._seen.pop(run, None)
         elif time.monotonic() - self._seen.get(run, -EXPECT_AGAIN_S) >= EXPECT_AGAIN_S:
-            if next(self._list(run), None) is None:
+            if not self._list(run, pages=1):
                 raise absent(run, self._where(run), "there is none under this prefix")
             self._seen[run] = time.monotonic()
 
@@ -161,7 +161,7 @@ two slashes; write 's3://'
         return b"".join(parts or ())
 
     def sizes(self, run: str) -> dict[str, int]:
-        return dict(self._list(run))
+        return self._list(run)
 
     def delete(self, run: str, keys: Iterable[str]) -> None:
         paths = {key: self._path(run, key) for key in keys}
@@ -183,11 +183,13 @@ two slashes; write 's3://'
         """Return what messages call the place of a run's checkpoints."""
         return f"{self.url}/{self._folder(run)}"
 
-    def _list(self, run: str) -> Iterator[tuple[str, int]]:
-        """Yield the key and the size of each checkpoint of a run."""
-        for name, size in self._bucket.list_files(self._folder(run)):
-            if name.endswith(KEPT) and is_key(key := name.removesuffix(KEPT)):
-                yield key, size
+    def _list(self, run: str, *, pages: int | None = None) -> dict[str, int]:
+        """Return the sizes of a run's checkpoints by their keys."""
+        return {
+            name.removesuffix(KEPT): size
+            for name, size in self._bucket.list_files(self._folder(run), pages=pages)
+            if name.endswith(KEPT) and is_key(name.removesuffix(KEPT))
+        }
 
     def _fetch(self, run: str, key: str) -> Buffer:
         path = self._path(run, key)
@@ -215,6 +217,8 @@ two slashes; write 's3://'
             raise unreadable(run, key, self._where(run), why) from None
 
     def _read_from(self, run: str, key: str, begin: int, end: int) -> bytes:
+        if begin == end:
+            return b""
         parts = self._bucket.read_ranges(self._path(run, key), [(begin, end)])
         if not parts:
             raise self._missing(run, key)
