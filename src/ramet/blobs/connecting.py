@@ -57,7 +57,7 @@ def connect(address: Address, patience_s: float) -> Any:
     }
     match address.scheme:
         case "s3":
-            if endpoint := _endpoint():
+            if endpoint := find_endpoint():
                 options["endpoint"] = endpoint
             return stores.S3Store(address.bucket, **options)
         case "gs":
@@ -66,7 +66,8 @@ def connect(address: Address, patience_s: float) -> Any:
             return stores.AzureStore(address.bucket, **options)
 
 
-def _endpoint() -> str | None:
+def find_endpoint() -> str | None:
+    """Return the address of a server that answers like S3, if the environment names one."""
     return next((value for name in ENDPOINTS if (value := os.environ.get(name))), None)
 
 

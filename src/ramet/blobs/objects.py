@@ -16,6 +16,7 @@ from ramet.blobs.cloud_refusals import of_another
 from ramet.blobs.naming import KEPT, quote_for_url
 from ramet.blobs.reading import LARGE_BYTES
 from ramet.blobs.refusals import absent, check_digest, check_ranges, missing, unreadable
+from ramet.blobs.uploads import abort_abandoned
 from ramet.digest import Buffer, digest
 from ramet.errors import StoreError
 from ramet.faults import reach
@@ -72,6 +73,8 @@ two slashes; write 's3://'
         self._cache = Cache(Path(fspath(cache)) if cache else usual_folder(), cache_bytes)
         # Runs that must have checkpoints, and when some were last seen.
         self._seen: dict[str, float] = {}
+        # Runs of which this process has aborted old uploads.
+        self._tidied: set[str] = set()
 
     def __repr__(self) -> str:
         return f"ObjectBlobs({self.url!r})"
@@ -170,7 +173,15 @@ two slashes; write 's3://'
             self._cache.delete(key)
 
     def delete_leftovers(self, run: str) -> None:
-        """Do nothing: docs/object-storage.md says what removes parts of killed writers."""
+        """Abort uploads of large states that began more than a day ago, on S3.
+
+        This process looks once for each run. Other storage forgets them by itself, or by a rule of
+        the bucket (docs/object-storage.md).
+        """
+        if run not in self._tidied:
+            self._tidied.add(run)
+            prefix = f"{self._address.prefix}/" if self._address.prefix else ""
+            abort_abandoned(self._address, f"{prefix}{self._folder(run)}/")
 
     def _folder(self, run: str) -> str:
         return quote_for_url(run)
