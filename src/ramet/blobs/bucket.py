@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ramet.blobs.address import Address
-from ramet.blobs.cloud_refusals import Doing, broke_off, code_of, explain, lacks_bucket
+from ramet.blobs.cloud_refusals import Doing, broke_off, code_of, explain, lacks_bucket, lacks_conditions
 from ramet.blobs.connecting import connect, load_client
 from ramet.digest import Buffer
 
@@ -62,6 +62,8 @@ class Bucket:
     def create(self, path: str, data: bytes) -> bool:
         """Write an object unless one of this path exists; say whether it was written.
 
+        Storage that knows no conditions writes it in any case.
+
         Args:
             path: Its path under the prefix.
             data: The bytes.
@@ -72,6 +74,10 @@ class Bucket:
                 self._client.put(store, self._full(path), data, mode="create")
             except self._client.exceptions.AlreadyExistsError:
                 return False
+            except self._client.exceptions.BaseError as error:
+                if not lacks_conditions(error):
+                    raise
+                self._client.put(store, self._full(path), data)
             return True
 
         return bool(self._ask(Doing.WRITE, put))

@@ -73,6 +73,15 @@ def broke_off(error: BaseException) -> bool:
     return status_of(error) is None and _describe_connection(str(error)) == BROKE_OFF
 
 
+def lacks_conditions(error: BaseException) -> bool:
+    """Say whether the storage cannot write on the condition that there is no such object."""
+    return (
+        status_of(error) == HTTPStatus.NOT_IMPLEMENTED
+        or code_of(error) == "NotImplemented"
+        or type(error).__name__ == "NotSupportedError"
+    )
+
+
 def lacks_bucket(error: BaseException) -> bool:
     return code_of(error) in _NO_BUCKET or "bucket does not exist" in str(error)
 
@@ -92,7 +101,7 @@ def explain(error: BaseException, doing: Doing, address: Address, patience_s: fl
         or _find_wrong_credentials(error, where, address)
         or _find_no_right(error, where, doing)
         or StoreError(
-            f"object storage must answer, but {where} although it was tried for up to "
+            f"object storage must do what it is asked, but {where} although it was tried for up to "
             f"{patience_s:g} s: {_describe(error)}. Nothing is lost: see to the network, the "
             f"endpoint and the storage, and run again, which goes on from the last checkpoints"
         )
