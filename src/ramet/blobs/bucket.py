@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ramet.blobs.address import Address
-from ramet.blobs.cloud_refusals import Doing, broke_off, code_of, explain, lacks_bucket, lacks_conditions
+from ramet.blobs.cloud_refusals import (
+    Doing,
+    broke_off,
+    code_of,
+    explain,
+    lacks_bucket,
+    lacks_conditions,
+    refuse_settings,
+)
 from ramet.blobs.connecting import connect, load_client
 from ramet.digest import Buffer
 
@@ -177,10 +185,10 @@ class Bucket:
 
     def _ask(self, doing: Doing, call: Callable[[Any], T]) -> T | None:
         """Return what a call of the client returns, or None if there is no such object."""
-        pauses_s = iter(PAUSES_S)
+        store, pauses_s = self._store(), iter(PAUSES_S)
         while True:
             try:
-                return call(self._store())
+                return call(store)
             except FileNotFoundError as error:
                 if not lacks_bucket(error):
                     return None
@@ -201,8 +209,15 @@ class Bucket:
     def _store(self) -> Any:
         with self._lock:
             if self._connection is None:
-                self._connection = connect(self._address, self._patience_s)
+                self._connection = self._connect()
             return self._connection
+
+    def _connect(self) -> Any:
+        try:
+            return connect(self._address, self._patience_s)
+        except (self._client.exceptions.BaseError, OSError, ValueError) as error:
+            refusal = refuse_settings(error, self._address)
+        raise refusal
 
 
 def _split(chunks: Iterable[memoryview]) -> Iterator[memoryview]:
