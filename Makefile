@@ -56,7 +56,7 @@ words: .venv/dev
 wheel: .venv/dev
 	rm -rf dist $(WHEEL_ENV)
 	$(BIN)/python -m build --quiet --wheel
-	$(BIN)/python -m zipfile --list dist/*.whl | grep -q ramet/report/report.js
+	$(BIN)/python -m zipfile --list dist/*.whl | grep ramet/report/report.js > /dev/null
 	$(PYTHON) -m venv $(WHEEL_ENV)
 	$(WHEEL_ENV)/bin/python -m pip install --quiet dist/*.whl
 	$(BIN)/python -m tools.snippets --print-first README.md | $(WHEEL_ENV)/bin/python -I -

@@ -24,7 +24,9 @@ def test_a_run_that_is_done_is_told_again_and_trained_no_further(tmp_path: Path)
 
 def test_worker_processes_train_a_script_of_another_folder(tmp_path: Path) -> None:
     code, out, err = called("run", QUICK, "--workers", "2", cwd=tmp_path)
-    assert (code, err) == (0, "")
+    # Which member copies depends on timing, and such a short run may explore nothing, and say so.
+    said = [line for line in err.splitlines() if "nothing was explored" not in line]
+    assert (code, said) == (0, [])
     assert "is done: 5 members, 20 turns, " in out
 
 
@@ -33,7 +35,7 @@ def test_a_function_of_a_package_is_trained_where_the_command_is_called(tmp_path
     package.mkdir(parents=True)
     (package.parent / "__init__.py").touch()
     (package / "__init__.py").write_text(QUICK.read_text().replace("def train(", "def climb("))
-    code, out, err = called("run", "lab.nets:climb", "--workers", "1", cwd=tmp_path)
+    code, out, err = called("run", "lab.nets:climb", "--workers", "1", "--seed", "0", cwd=tmp_path)
     assert (code, err) == (0, "")
     assert out.startswith("Run 'nets' is done")
 

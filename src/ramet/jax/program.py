@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
+from ramet.first_draws import first_words
 from ramet.jax.functions import (
     Functions,
     Traced,
@@ -77,7 +78,7 @@ class Program:
     ) -> tuple[Stacked, Sequence[Sequence[float]]]:
         values = [self._numbers.of(turn.hparams.peek()) for turn in turns]
         hparams = {name: np.stack([each[name] for each in values]) for name in values[0]}
-        seeds = np.array([seed_of(turn.rng) for turn in turns])
+        seeds = first_words([turn.draws for turn in turns])
         members = states.states, hparams, seeds
         if not lanes.plain:
             members = self._select(members, np.array(lanes.filled))

@@ -2,16 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
 from ramet.clock import Clock
-from ramet.digest import digest
-from ramet.errors import CorruptLog, RametError, UnknownSchema
 from ramet.events import MOST_BYTES, Logged, RunOpened, fold
-from ramet.store import summary as summaries
 from ramet.store.base import Lease, Seat, Standing, standing
 from ramet.store.checked import (
     EventRow,
@@ -19,7 +15,6 @@ from ramet.store.checked import (
     RunRow,
     checksum,
     read_log,
-    read_opening,
     read_run,
     read_seats,
 )
@@ -32,8 +27,10 @@ from ramet.store.refusals import (
     source_moved,
 )
 from ramet.store.statements import queries
-from ramet.store.summary import Summary
 from ramet.wording import is_text
+
+# For each member, the worker that holds it, if one does, and the token of its last lease.
+Holders: TypeAlias = dict[int, tuple[str | None, int]]
 
 
 class Free(NamedTuple):
@@ -65,7 +62,7 @@ class Rows:
         self._connection = connection
         self._clock = clock
         self._boot, self._process = boot, process
-        row = self._one("run", name=name)
+        row = self.one("run", name=name)
         if row is None:
             raise run_not_found(name, sorted(names(connection)))
         self.row: RunRow = read_run(row)
@@ -98,36 +95,6 @@ class Rows:
         # One by one, because the rows of a long log take as much memory as its events.
         return read_log(self.row, found, after=after, most=most)
 
-    def summary(self) -> Summary | None:
-        """Return how the run stood some events ago; None if there is no usable summary."""
-        with suppress(RametError):
-            return self._summary()
-        return None
-
-    def summary_is_damaged(self) -> bool:
-        """Say whether there is a summary that cannot be read."""
-        try:
-            self._summary()
-        except UnknownSchema:
-            # A summary of this version will replace it.
-            return False
-        except RametError:
-            return True
-        return False
-
-    def sum_up(self) -> None:
-        """Write a new summary if one is due."""
-        summary = self.summary()
-        if not (due := summaries.due(summary, self.head)):
-            return
-        try:
-            self._read_on(summary, due)
-        except RametError:
-            if summary is None:
-                raise
-            # The log does not follow from this summary, so it belongs to another log.
-            self._read_on(None, due)
-
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
         now = self._clock.uptime()
@@ -142,43 +109,82 @@ class Rows:
             return first
         return self._free("preferred_free", prefer=prefer, trained=first.trained, **moment) or first
 
+    def find_free(self) -> list[Free]:
+        """Return all members that are free, those that trained least first."""
+        run = self.row
+        rows = self._all(
+            "all_free",
+            run=run.id,
+            steps=run.steps,
+            phase=run.round or 0,
+            now=self._clock.uptime(),
+            boot=self._boot,
+            process=self._process,
+        )
+        return [_whole(Free(*row), run.name) for row in rows]
+
     def due(self, member: int, turn: int) -> Free | None:
         """Return a member if it can train this turn, even if it is leased."""
         return self._free("due", member=member, turn=turn)
 
     def lease(self, free: Free, worker: str, ttl_s: float) -> Lease:
         """Give a member to a worker."""
-        now, heard_at = self._clock.uptime(), free.heard_at
-        lease = Lease(
-            run=self.name,
-            member=free.member,
-            worker=worker,
-            token=free.token + 1,
-            given_at=now,
-            expires_at=0.0,
-            head=self.head,
-            lost=free.lost + (heard_at is not None),
-            silent_s=None if heard_at is None else now - heard_at,
-        )
-        return self.hold(lease, ttl_s)
+        [lease] = self.lease_all([free], worker, ttl_s)
+        return lease
+
+    def lease_all(self, free: Iterable[Free], worker: str, ttl_s: float) -> list[Lease]:
+        """Give members to a worker."""
+        now = self._clock.uptime()
+        leases = [
+            Lease(
+                run=self.name,
+                member=each.member,
+                worker=worker,
+                token=each.token + 1,
+                given_at=now,
+                expires_at=0.0,
+                head=self.head,
+                lost=each.lost + (each.heard_at is not None),
+                silent_s=None if each.heard_at is None else now - each.heard_at,
+            )
+            for each in free
+        ]
+        return self.hold_all(leases, ttl_s)
 
     def hold(self, lease: Lease, ttl_s: float) -> Lease:
         """Let a lease last for ``ttl_s`` seconds from now."""
-        now = self._clock.uptime()
-        held = replace(lease, expires_at=now + ttl_s)
-        self._one(
-            "lease",
-            run=self.row.id,
-            member=held.member,
-            token=held.token,
-            worker=held.worker,
-            now=now,
-            expires_at=held.expires_at,
-            boot=self._boot,
-            process=self._process,
-            lost=held.lost,
-        )
+        [held] = self.hold_all([lease], ttl_s)
         return held
+
+    def hold_all(self, leases: Iterable[Lease], ttl_s: float) -> list[Lease]:
+        """Let leases last for ``ttl_s`` seconds from now."""
+        now = self._clock.uptime()
+        held = [replace(lease, expires_at=now + ttl_s) for lease in leases]
+        given = [
+            {
+                "run": self.row.id,
+                "member": lease.member,
+                "token": lease.token,
+                "worker": lease.worker,
+                "now": now,
+                "expires_at": lease.expires_at,
+                "boot": self._boot,
+                "process": self._process,
+                "lost": lease.lost,
+            }
+            for lease in held
+        ]
+        self._connection.executemany(queries()["lease"], given)
+        return held
+
+    def find_holders(self, member: int | None = None) -> Holders:
+        """Return which worker holds each member, or this one, if one does, and by which token."""
+        found = (
+            self._all("holders", run=self.row.id)
+            if member is None
+            else self._all("holder", run=self.row.id, member=member)
+        )
+        return {member: (worker, token) for member, worker, token in found}
 
     def find_held(self, worker: str) -> list[tuple[int, int]]:
         """Return the members that a worker holds, each with its token."""
@@ -186,13 +192,15 @@ class Rows:
 
     def let_go(self, member: int, token: int) -> None:
         """End a lease, unless another took its place."""
-        self._one("let_go", run=self.row.id, member=member, token=token)
+        self.one("let_go", run=self.row.id, member=member, token=token)
 
-    def check_held(self, lease: Lease) -> None:
-        """Raise LeaseLost unless this is the member's last lease, and it was not released."""
-        worker, token = self._one("holder", run=self.row.id, member=lease.member)
-        if worker is None or token != lease.token:
-            raise lease_lost(lease, ago_s=self._clock.uptime() - lease.expires_at, holder=worker)
+    def check_held(self, *leases: Lease) -> None:
+        """Raise LeaseLost unless each is its member's last lease, and was not released."""
+        holders = self.find_holders(leases[0].member if len(leases) == 1 else None)
+        for lease in leases:
+            if not is_held(lease, holders):
+                ago_s = self._clock.uptime() - lease.expires_at
+                raise lease_lost(lease, ago_s=ago_s, holder=holders[lease.member][0])
 
     def delete(self) -> tuple[int, int]:
         """Delete the run; return a number for the next one, and the greatest token of its leases.
@@ -202,9 +210,9 @@ class Rows:
         holders = {seat.worker for seat in self.seats() if seat.worker}
         if holders:
             raise run_in_use(self.name, sorted(holders))
-        number, token = self._one("next_run", run=self.row.id)
+        number, token = self.one("next_run", run=self.row.id)
         for table in ("delete_summary", "delete_events", "delete_members", "delete_run"):
-            self._one(table, run=self.row.id)
+            self.one(table, run=self.row.id)
         return number, token
 
     def check_head(self, after: int | None) -> None:
@@ -215,7 +223,7 @@ class Rows:
     def check_copied(self, lease: Lease, copied: Iterable[Standing]) -> None:
         """Raise LogMoved if one of these members has another checkpoint by now."""
         for source in copied:
-            (checkpoint,) = self._one("checkpoint", run=self.row.id, member=source.member)
+            (checkpoint,) = self.one("checkpoint", run=self.row.id, member=source.member)
             if checkpoint != source.checkpoint:
                 raise source_moved(lease, source)
 
@@ -232,11 +240,17 @@ class Rows:
         self._connection.executemany(queries()["add_event"], checked)
         self.row = self.row._replace(head=self.head + len(rows))
 
-    def put(self, standings: Iterable[Standing], *, writer: int) -> None:
-        """Record how members stand, and end their leases."""
+    def put(self, standings: Iterable[Standing], *, under: Iterable[Lease]) -> None:
+        """Record how members stand, and end their leases and those that this is written under."""
+        tokens = {lease.member: lease.token for lease in under}
         rows = [_member(self.row, after) for after in standings]
-        checked = [{**row._asdict(), "writer": writer, "checksum": checksum(row)} for row in rows]
+        checked = [
+            {**row._asdict(), "revoked": row.member not in tokens, "checksum": checksum(row)}
+            for row in rows
+        ]
         self._connection.executemany(queries()["put"], checked)
+        for member in tokens.keys() - {row.member for row in rows}:
+            self.let_go(member, tokens[member])
 
     def move_on(self, *, steps: int | None = None, round: int | None = None) -> None:  # noqa: A002 - as in the protocol
         """Record the last event and, if given, a new budget or round."""
@@ -244,37 +258,25 @@ class Rows:
             self.row = self.row._replace(steps=steps)
         if round is not None:
             self.row = self.row._replace(round=round)
-        self._one("move_on", **self.row._asdict(), checksum=checksum(self.row))
-
-    def _summary(self) -> Summary | None:
-        """Return the summary, if there is one; raise if it is damaged or of another run."""
-        row = self._one("summary", run=self.row.id)
-        if row is None:
-            return None
-        found, data = row
-        if found != digest([data]):
-            raise CorruptLog("a summary must be as it was written, but its digest is another")
-        summary = summaries.decode(data)
-        opening = read_opening(self.row, self.opening())
-        summaries.check(summary, opening, head=self.head, steps=self.row.steps)
-        return summary
-
-    def _read_on(self, summary: Summary | None, most: int) -> None:
-        """Write the summary after the next events."""
-        news = self.events(-1 if summary is None else summary.last, most)
-        data = summaries.encode(summaries.summarize(summary, news, self.name))
-        self._one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
+        self.one("move_on", **self.row._asdict(), checksum=checksum(self.row))
 
     def _free(self, query: str, **values: Any) -> Free | None:
         run = self.row
-        row = self._one(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
+        row = self.one(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
         return None if row is None else _whole(Free(*row), run.name)
 
-    def _one(self, query: str, **values: Any) -> Any:
+    def one(self, query: str, **values: Any) -> Any:
+        """Return the first row of a query, or None."""
         return self._connection.execute(queries()[query], values).fetchone()
 
     def _all(self, query: str, **values: Any) -> list[Any]:
         return self._connection.execute(queries()[query], values).fetchall()
+
+
+def is_held(lease: Lease, holders: Holders) -> bool:
+    """Say whether a lease is its member's last one, and was not released."""
+    worker, token = holders[lease.member]
+    return worker is not None and token == lease.token
 
 
 def names(connection: sqlite3.Connection) -> list[str]:

@@ -15,13 +15,13 @@ from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.files import impossible
 from ramet.process import Processes, SystemProcesses
-from ramet.store import file_refusals, summary
+from ramet.store import file_refusals, summary, summing
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_opening
 from ramet.store.copying import copy
 from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
-from ramet.store.rows import Rows, add_run, names
+from ramet.store.rows import Rows, add_run, is_held, names
 from ramet.store.summary import Summary
 
 T = TypeVar("T")
@@ -137,6 +137,14 @@ class SQLiteStore:
             self._in_vain = free is None
             return None if free is None else rows.lease(free, worker, ttl_s)
 
+    def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
+        if self._in_vain and self._read(run, lambda rows: rows.first_free(None)) is None:
+            return []
+        with self._writing(run) as rows:
+            leases = rows.lease_all(rows.find_free(), worker, ttl_s)
+            self._in_vain = not leases
+            return leases
+
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
         with self._writing(run) as rows:
             due = rows.due(member, turn)
@@ -146,6 +154,14 @@ class SQLiteStore:
         with self._writing(lease.run) as rows:
             rows.check_held(lease)
             return rows.hold(lease, ttl_s)
+
+    def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
+        if not leases:
+            return []
+        with self._writing(leases[0].run) as rows:
+            held = rows.find_holders()
+            kept = [lease for lease in leases if is_held(lease, held)]
+            return rows.hold_all(kept, ttl_s)
 
     def release(self, lease: Lease) -> None:
         with self._writing(lease.run, at_most_s=GIVE_BACK_S) as rows:
@@ -164,18 +180,18 @@ class SQLiteStore:
         events: Sequence[AnyEvent],
         standings: Sequence[Standing],
         *,
+        beside: Sequence[Lease] = (),
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
     ) -> int:
         written = [encode(event) for event in events]
         with self._writing(lease.run, durable=self._durable) as rows:
-            rows.check_held(lease)
+            rows.check_held(lease, *beside)
             rows.check_head(after)
             rows.check_copied(lease, copied)
             rows.write(lease.worker, written, under=lease)
-            rows.put(standings, writer=lease.member)
-            rows.let_go(lease.member, lease.token)
+            rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
             if rows.head // summary.EVERY > (rows.head - len(written)) // summary.EVERY:
                 _sum_up(rows)
@@ -195,7 +211,7 @@ class SQLiteStore:
         return self._read(run, lambda rows: rows.events(after, most))
 
     def summary(self, run: str) -> Summary | None:
-        return self._read(run, Rows.summary)
+        return self._read(run, summing.read_summary)
 
     def seats(self, run: str) -> list[Seat]:
         return self._read(run, Rows.seats)
@@ -241,7 +257,7 @@ class SQLiteStore:
         return lines + [
             f"the summary of run {name!r} cannot be read, so the whole log is read instead"
             for name in names(connection)
-            if self._rows(connection, name).summary_is_damaged()
+            if summing.is_damaged(self._rows(connection, name))
         ]
 
     @contextmanager
@@ -265,7 +281,7 @@ def _sum_up(rows: Rows) -> None:
     # A log that breaks the laws is an error for those who read it, not for those who write to it.
     # An error of ours must not end a run either: all that a summary does is save time.
     try:
-        rows.sum_up()
+        summing.sum_up(rows)
     except Exception:
         # SQLite has rolled the commit back as well.
         if not rows.writing:

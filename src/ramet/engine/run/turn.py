@@ -56,11 +56,12 @@ class Turn:
         self.hparams = Values(member.hparams)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
-        # Whether the turn was told, failed or given back.
+        # Whether the turn has ended, failed or been given back.
         self.over = False
         # Whether the loop has called ``stop_run``.
         self.stops_run = False
-        self._draws = draws
+        # The key of its random draws.
+        self.draws = draws
         self._every = evaluate_every or steps
         self._read = read
         self._rng: np.random.Generator | None = None
@@ -102,13 +103,13 @@ class Turn:
     def rng(self) -> np.random.Generator:
         """The turn's generator: the same draws in every worker, however often the turn is tried."""
         if self._rng is None:
-            self._rng = self._draws.training()
+            self._rng = self.draws.training()
         return self._rng
 
     @property
     def init_rng(self) -> np.random.Generator:
         """The generator for a fresh member's first weights."""
-        return self._draws.first_weights()
+        return self.draws.first_weights()
 
     @property
     def step(self) -> int:

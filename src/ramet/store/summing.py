@@ -1,0 +1,64 @@
+"""The summary of one run in an SQLite store, which spares readers most of a long log."""
+
+from contextlib import suppress
+
+from ramet.digest import digest
+from ramet.errors import CorruptLog, RametError, UnknownSchema
+from ramet.store import summary as summaries
+from ramet.store.checked import read_opening
+from ramet.store.rows import Rows
+from ramet.store.summary import Summary
+
+
+def read_summary(rows: Rows) -> Summary | None:
+    """Return how the run stood some events ago; None if there is no usable summary."""
+    with suppress(RametError):
+        return _read(rows)
+    return None
+
+
+def is_damaged(rows: Rows) -> bool:
+    """Say whether there is a summary that cannot be read."""
+    try:
+        _read(rows)
+    except UnknownSchema:
+        # A summary of this version will replace it.
+        return False
+    except RametError:
+        return True
+    return False
+
+
+def sum_up(rows: Rows) -> None:
+    """Write a new summary if one is due."""
+    summary = read_summary(rows)
+    if not (due := summaries.due(summary, rows.head)):
+        return
+    try:
+        _read_on(rows, summary, due)
+    except RametError:
+        if summary is None:
+            raise
+        # The log does not follow from this summary, so it belongs to another log.
+        _read_on(rows, None, due)
+
+
+def _read(rows: Rows) -> Summary | None:
+    """Return the summary, if there is one; raise if it is damaged or of another run."""
+    row = rows.one("summary", run=rows.row.id)
+    if row is None:
+        return None
+    found, data = row
+    if found != digest([data]):
+        raise CorruptLog("a summary must be as it was written, but its digest is another")
+    summary = summaries.decode(data)
+    opening = read_opening(rows.row, rows.opening())
+    summaries.check(summary, opening, head=rows.head, steps=rows.row.steps)
+    return summary
+
+
+def _read_on(rows: Rows, summary: Summary | None, most: int) -> None:
+    """Write the summary after the next events."""
+    news = rows.events(-1 if summary is None else summary.last, most)
+    data = summaries.encode(summaries.summarize(summary, news, rows.name))
+    rows.one("sum_up", run=rows.row.id, digest=digest([data]), summary=data)
