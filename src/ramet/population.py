@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
-from ramet.laws import Count, Digest
+from ramet.laws import Count, Digest, Key
 from ramet.space import Hparams, Space
 
 # A step, and the score at it; None where the score was not a finite number.
@@ -68,7 +69,7 @@ class Curve(msgspec.Struct, frozen=True):
         )
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The saved state of a member at the end of a turn. Equal states have equal digests."""
 
     # The member that trained the turn.
@@ -77,13 +78,21 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     turn: Count
     # Steps behind its weights.
     step: Count
-    # The digest of its bytes.
+    # The digest of its bytes, as they are in a file by itself.
     digest: Digest
+    # The key of the stack that it was written in with others; None if it was written by itself.
+    stack: Key | None = None
+    # Its row in the stack.
+    row: Count = 0
 
     @property
     def key(self) -> str:
-        """The name that it is stored under, which differs from that of any other turn."""
+        """The name of a file that has it by itself, which differs from that of any other turn."""
         return f"{self.member}-{self.turn}-{self.digest}"
+
+    def by_itself(self) -> "Checkpoint":
+        """Return it as if it had been written by itself."""
+        return self if self.stack is None else replace(self, stack=None, row=0)
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from ramet.blobs.collecting import Collecting, sync
 from ramet.errors import StoreError, UsageError
 from ramet.history.doctor import examine
 from ramet.history.following import Follower
-from ramet.history.keeping import find_needed
+from ramet.history.keeping import find_files, find_needed
 from ramet.places import CHECKPOINTS, existing
 from ramet.store import SQLiteStore
 
@@ -113,7 +113,7 @@ def _copy(
         for _ in range(MAX_COPY_ATTEMPTS):
             before = missing
             source.copy_to(draft, meanwhile=partial(_hold, collecting, source.runs()))
-            missing = _missing(SQLiteStore(draft, read_only=True), kept, collecting)
+            missing = _missing(SQLiteStore(draft, read_only=True), collecting)
             # What is missing twice was missing before the copy began.
             if missing == before or not missing:
                 break
@@ -130,14 +130,12 @@ def _end_leases(draft: Path) -> None:
     store.close()
 
 
-def _missing(
-    record: SQLiteStore, kept: DirectoryBlobs, collecting: Collecting
-) -> set[tuple[str, str]]:
+def _missing(record: SQLiteStore, collecting: Collecting) -> set[tuple[str, str]]:
     """Keep the checkpoints that a record needs; return those that are missing."""
     return {
         (run, key)
         for run in record.runs()
-        for key in collecting.keep(run, _find_wanted(record, kept, run))
+        for key in collecting.keep(run, _find_wanted(record, collecting, run))
     }
 
 
@@ -146,10 +144,10 @@ def _hold(collecting: Collecting, runs: list[str]) -> None:
         collecting.hold(run)
 
 
-def _find_wanted(record: SQLiteStore, kept: DirectoryBlobs, run: str) -> set[str]:
-    view = Follower(record, run)
-    there = kept.sizes(run).keys() if view.opening.keep == "all" else set()
-    return find_needed(view.population, view.opening.keep) | there
+def _find_wanted(record: SQLiteStore, collecting: Collecting, run: str) -> set[str]:
+    view, there = Follower(record, run), collecting.there(run)
+    wanted = find_files(find_needed(view.population, view.opening.keep), there)
+    return wanted | there if view.opening.keep == "all" else wanted
 
 
 def _check_whole(record: SQLiteStore, copies: DirectoryBlobs, store: Path) -> None:

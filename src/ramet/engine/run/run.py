@@ -209,15 +209,11 @@ class Run:
         logged = turn.metrics(metrics)
         unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
         reach("trained")
-        kept = self._checkpoints.write(
-            state,
-            member=turn.member,
-            turn=turn.number,
-            step=turn.stop,
-            others=self._journal.must_find_checkpoints(),
+        [kept] = self._checkpoints.write_all(
+            [state], [turn], others=self._journal.must_find_checkpoints()
         )
         self._notices.training(turn, kept)
-        events = turn_ended(turn, digest=kept.digest, points=points, metrics=logged)
+        events = turn_ended(turn, kept=kept, points=points, metrics=logged)
         with self._out.ending(turn):
             self._journal.commit(turn.lease, events, over=True, unread=unread)
         self._last = turn.member

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
-from ramet.engine.run.checkpoints import UNREADABLE
 from ramet.engine.run.run import Run
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes, lanes, members_of_round
@@ -14,6 +13,7 @@ from ramet.engine.workers.session import Watch, recover
 from ramet.errors import LeaseLost, StoreError
 from ramet.events import Conditions, Mapped
 from ramet.faults import reach
+from ramet.history.states import UNREADABLE
 from ramet.mapping import Chunk, Chunks, too_large
 from ramet.population import Checkpoint
 from ramet.space import Space
