@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 import ramet
 from benchmarks.reporting import parser, report
 from ramet.blobs import DirectoryBlobs
-from ramet.engine.run import journal
+from ramet.engine.run import consequences, journal
 from ramet.engine.workers.lanes import Lanes
 from ramet.mapping import Chunks
+from ramet.state.stacks import Stack as Stacked
 from ramet.store import Durability, SQLiteStore
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), momentum=ramet.Uniform(0.0, 0.99))
@@ -38,7 +39,7 @@ SPACE = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), momentum=ramet.Uniform(0.0, 
 LAYERS = {"w1": (40, 48), "b1": (48,), "w2": (48, 11), "b2": (4,)}
 SHAPES = {f"{kind}.{name}": LAYERS[name] for kind in ("net", "moments") for name in LAYERS}
 PUTS = ("put",)
-CALLS = ("claim", "claim_all", "commit", "commit_all", "renew", "renew_all", "release", "events")
+CALLS = ("claim", "claim_all", "commit", "renew_all", "release_all", "events")
 
 Stack = dict[str, NDArray[np.float32]]
 
@@ -96,10 +97,9 @@ class Together:
         self._spent.end_training()
         return after, scores
 
-    def capture(self, states: Stack) -> list[Any]:
+    def capture(self, states: Stack) -> Stacked:
         with self._spent.on("gather"):
-            count = len(states["net.b1"])
-            return [{name: states[name][place] for name in SHAPES} for place in range(count)]
+            return Stacked(states, rows=len(states["net.b1"]))
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, MemoryError)
@@ -160,7 +160,7 @@ def measure(
 ) -> dict[str, Any]:
     """Train a population, and return what was spent beside the training."""
     spent = Spent()
-    plain = journal.consequences
+    plain = consequences.consequences
     with tempfile.TemporaryDirectory() as folder:
         store = SQLiteStore(Path(folder, "runs.db"), durability=durability)
         blobs = DirectoryBlobs(Path(folder, "checkpoints"), durability=durability)
@@ -168,7 +168,7 @@ def measure(
             for name in names:
                 if hasattr(thing, name):
                     setattr(thing, name, spent.timing("write", getattr(thing, name)))
-        journal.consequences = spent.timing("decide", plain)
+        setattr(journal, "consequences", spent.timing("decide", plain))  # noqa: B010 - it exports none
         if memory:
             tracemalloc.start()
         try:
@@ -183,7 +183,7 @@ def measure(
                 store=ramet.Storage(store, blobs=blobs),
             )
         finally:
-            journal.consequences = plain
+            setattr(journal, "consequences", plain)  # noqa: B010 - as above
         peak = tracemalloc.get_traced_memory()[1] if memory else 0
         tracemalloc.stop()
     each = {what: seconds / len(spent.gaps) * 1e3 for what, seconds in spent.seconds.items()}

@@ -185,6 +185,14 @@ class Store(Protocol):
         """Free a member without writing anything; does nothing if the lease is lost."""
         ...
 
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        """Free members of one run at once, but for those of lost leases, without writing anything.
+
+        Args:
+            leases: The leases.
+        """
+        ...
+
     def disown(self, run: str, *, worker: str) -> list[int]:
         """Free all members that a dead worker held; return their numbers.
 

@@ -164,8 +164,14 @@ class SQLiteStore:
             return rows.hold_all(kept, ttl_s)
 
     def release(self, lease: Lease) -> None:
-        with self._writing(lease.run, at_most_s=GIVE_BACK_S) as rows:
-            rows.let_go(lease.member, lease.token)
+        self.release_all([lease])
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        if not leases:
+            return
+        with self._writing(leases[0].run, at_most_s=GIVE_BACK_S) as rows:
+            for lease in leases:
+                rows.let_go(lease.member, lease.token)
 
     def disown(self, run: str, *, worker: str) -> list[int]:
         with self._writing(run, at_most_s=GIVE_BACK_S) as rows:
