@@ -58,8 +58,8 @@ class Curve(msgspec.Struct, frozen=True):
             points: The points, as events have them.
         """
         # The one `math.nan`, so that equal curves compare equal.
-        scores = (math.nan if score is None else score for _, score in points)
-        return Curve((*self.steps, *(step for step, _ in points)), (*self.scores, *scores))
+        scores = [math.nan if score is None else score for _, score in points]
+        return Curve((*self.steps, *[step for step, _ in points]), (*self.scores, *scores))
 
     def points(self) -> tuple[Point, ...]:
         """Return the points as events have them, where a score that is not finite is None."""
