@@ -67,6 +67,7 @@ class Toy:
 class Together:
     """The program: states are stacked along their first axis."""
 
+    keeps_states = True
     size = sum(4 * int(np.prod(shape)) for shape in SHAPES.values())
 
     def __init__(self, spent: "Spent") -> None:

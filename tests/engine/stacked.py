@@ -35,6 +35,7 @@ class Rows:
     """A program whose every answer is that of training one by one, to the bit."""
 
     size = 32
+    keeps_states = True
 
     def __init__(self, task: Together) -> None:
         self.task = task

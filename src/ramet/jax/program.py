@@ -42,6 +42,8 @@ class Stacked(NamedTuple):
 class Program:
     """Trains stacked states. Copying members is a gather, and exploring compiles nothing."""
 
+    keeps_states = True
+
     def __init__(
         self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, shard: bool
     ) -> None:

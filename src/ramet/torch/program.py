@@ -50,6 +50,8 @@ class Program:
         self._traced = Traced(functions)
         self.chunks = Chunks(chunk, self.is_full)
         plain = Plain(self._call, self._step, self._scores)
+        # While one thread captures a CUDA graph, no other may copy from the device.
+        self.keeps_states = "cuda" not in str(device)
         self._ways = Ways(plain, self.chunks, compile=compile, device=device)
         # Every state must have the structure of this one.
         self._like = begin(functions, np.random.default_rng(0))

@@ -7,6 +7,7 @@ from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
 from ramet.errors import StoreBusy
 from ramet.faults import reach
+from ramet.population import Member
 from ramet.store.base import Lease, Store
 from ramet.strategies.base import NeedsScores, Strategy
 
@@ -56,7 +57,7 @@ class Claims:
                 return []
             if not journal.stopped:
                 reach("claimed")
-                return [self._make_turn(lease) for lease in leases]
+                return [self.make_turn(journal.member(lease.member), lease) for lease in leases]
         except BaseException:
             with contextlib.suppress(Exception):  # Then they expire; this error comes first.
                 self._store.release_all(leases)
@@ -65,9 +66,9 @@ class Claims:
             self._store.release_all(leases)
         return []
 
-    def _make_turn(self, lease: Lease) -> Turn:
+    def make_turn(self, member: Member, lease: Lease) -> Turn:
+        """Return the next turn of a member, under a lease."""
         journal = self._journal
-        member = journal.member(lease.member)
         return Turn(
             member=member,
             lease=lease,

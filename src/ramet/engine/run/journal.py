@@ -155,6 +155,15 @@ class Journal:
                 continue
             return
 
+    def foresee(self, written: Sequence[Written]) -> Population:
+        """Return the population after these turns and what follows, if no other worker writes."""
+        with self._replica.attempt():
+            round_ = self._replica.round
+            for each in written:
+                for news in self._unfold(each, over=True, round_=round_):
+                    self._replica.fold(news)
+            return self._replica.population
+
     def write_once(self, lease: Lease, events: Sequence[AnyEvent]) -> None:
         """Write events that were decided on the current population, or raise LogMoved."""
         self._attempt([Written(lease, events)], over=False)

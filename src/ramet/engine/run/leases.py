@@ -5,7 +5,7 @@ import logging
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ramet.clock import Clock
 from ramet.engine.run.turn import Turn
@@ -164,6 +164,13 @@ class TurnsOut:
         """Renew all leases if that is late: there is no heartbeat, or the machine slept."""
         if self._clock.uptime() - self._beat_at > self._every_s:
             self.beat()
+
+    def exchange(self, turns: Iterable[tuple[Turn, Turn]]) -> None:
+        """Hold other turn objects of the same turns under the leases of the first of each pair."""
+        for claimed, other in turns:
+            if claimed in self:
+                other.lease, other.checkpoint = claimed.lease, claimed.checkpoint
+                self._turns[other.member] = other
 
     def let_go(self, turn: Turn) -> None:
         """Remove a turn that has ended or lost its lease."""

@@ -10,6 +10,7 @@ from ramet.engine.run.claims import Claims
 from ramet.engine.run.ending import go_on
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.fitting import fit_settings
+from ramet.engine.run.foresight import Foresight
 from ramet.engine.run.leases import TurnsOut
 from ramet.engine.run.opening import Settings, Terms, begin, check_text
 from ramet.engine.run.telling import Telling
@@ -84,6 +85,7 @@ class Run:
             ttl_s=self.failures.lease_ttl_s,
         )
         self._telling = Telling(store, self._journal, self._checkpoints, self._out, self.failures)
+        self.foresight = Foresight(self._journal, self._claims, self._out)
         # The member that this worker trained last.
         self._last: int | None = None
 
