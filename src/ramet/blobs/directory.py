@@ -105,6 +105,13 @@ class DirectoryBlobs:
         return data
 
     def get_ranges(self, run: str, key: str, ranges: Sequence[tuple[int, int]]) -> Buffer:
+        """Return parts of a file, one behind the other, which no digest verifies.
+
+        Args:
+            run: The name of the run.
+            key: The key of the file.
+            ranges: Where each part begins and ends.
+        """
         kept = self._file(run, key)
         with _explain_reading(run, key, kept):
             return read_ranges(kept, ranges, digest_in(key))

@@ -27,6 +27,13 @@ class MemoryBlobs:
         return data
 
     def get_ranges(self, run: str, key: str, ranges: Sequence[tuple[int, int]]) -> Buffer:
+        """Return parts of a file, one behind the other, which no digest verifies.
+
+        Args:
+            run: The name of the run.
+            key: The key of the file.
+            ranges: Where each part begins and ends.
+        """
         data = self._find(run, key)
         check_ranges(ranges, len(data), run, key, PLACE)
         return b"".join(memoryview(data)[begin:end] for begin, end in ranges)

@@ -29,9 +29,9 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     digest: Digest
     # What the loop logged beside scores. No decision reads it, and no population holds it.
     metrics: tuple[Series, ...] = ()
-    # The key of the stack that the checkpoint was written in, and its row there. Absent from the
-    # log if it was written by itself.
+    # The key of the stack that the checkpoint was written in; absent if it was written by itself.
     stack: Key | UnsetType = UNSET
+    # Its row in the stack; absent as well.
     row: Count | UnsetType = UNSET
 
     @property

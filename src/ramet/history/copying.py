@@ -31,13 +31,13 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         path: The file of the copy.
         runs: The number of runs in it.
-        checkpoints: The number of checkpoints beside it.
+        files: The number of files with checkpoints beside it.
         size: The size of the file and the checkpoints, in bytes.
     """
 
     path: str
     runs: int
-    checkpoints: int
+    files: int
     size: int
 
 
@@ -163,7 +163,7 @@ def _describe(record: SQLiteStore, copies: DirectoryBlobs, final: Path) -> Backu
     runs = record.runs()
     sizes = [size for run in runs for size in copies.sizes(run).values()]
     whole = record.path.stat().st_size + sum(sizes)
-    return Backup(path=str(final), runs=len(runs), checkpoints=len(sizes), size=whole)
+    return Backup(path=str(final), runs=len(runs), files=len(sizes), size=whole)
 
 
 def _publish(draft: Path, final: Path) -> None:

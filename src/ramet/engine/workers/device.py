@@ -1,7 +1,7 @@
 """The states that a program holds on its device, and what they were kept as."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from ramet.engine.run.turn import Turn
@@ -71,28 +71,25 @@ class Device(Generic[S]):
         self, turns: Sequence[Turn], read: Read
     ) -> tuple[list[Turn], list[tuple[Turn, StoreError]]]:
         """Put the states of turns in their order; return those there, and those that cannot be."""
-        places = {kept: place for place, kept in enumerate(self._kept) if kept is not None}
+        held = {kept: place for place, kept in enumerate(self._kept) if kept is not None}
+        places = {turn: _find(turn, held) for turn in turns}
         fresh = [turn for turn in turns if turn.fresh]
-        saved, lost = _read(read, [t for t in turns if not t.fresh and t.checkpoint not in places])
+        unheld = [turn for turn, place in places.items() if place is None and not turn.fresh]
+        saved, lost = _read(read, unheld) if unheld else ([], [])
         stacks = [] if self._states is None else [self._states]
         with self._room(len(turns)):
             if fresh:
                 stacks.append(self._program.init(fresh))
             if saved:
                 stacks.append(self._program.restore([tree for _, tree in saved]))
-        others = {
-            turn: place
-            for place, turn in enumerate((*fresh, *(turn for turn, _ in saved)), len(self._kept))
-        }
-        unread = {turn for turn, _ in lost}
-        there = [turn for turn in turns if turn not in unread]
-        if there:
-            held = {turn: places[kept] for turn in there if (kept := turn.checkpoint) in places}
-            wanted = [(held | others)[turn] for turn in there]
+        others = (*fresh, *(turn for turn, _ in saved))
+        places |= {turn: place for place, turn in enumerate(others, len(self._kept))}
+        wanted = {turn: place for turn, place in places.items() if place is not None}
+        if wanted:
             with self._room(len(wanted)):
-                self._states = self._program.gather(stacks, wanted)
+                self._states = self._program.gather(stacks, list(wanted.values()))
             self._kept = [None] * len(wanted)
-        return there, lost
+        return list(wanted), lost
 
     def train(
         self, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
@@ -160,6 +157,10 @@ class Device(Generic[S]):
             if not self._program.is_full(error):
                 raise
             raise too_large(count, self._program.size) from error
+
+
+def _find(turn: Turn, held: Mapping[Checkpoint, int]) -> int | None:
+    return None if turn.checkpoint is None else held.get(turn.checkpoint)
 
 
 def _read(
