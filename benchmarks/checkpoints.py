@@ -94,7 +94,7 @@ def rounds(times: int, *sides: Callable[[int], object]) -> list[list[float]]:
     taken: list[list[float]] = [[] for _ in sides]
     for number in range(times):
         pairs = list(zip(sides, taken, strict=True))
-        # To and fro, since a disk is slower after it was written to.
+        # In alternating order, because a disk is slower after it was written to.
         for side, seconds in pairs if number % 2 else reversed(pairs):
             began = time.perf_counter()
             side(number)
@@ -103,12 +103,12 @@ def rounds(times: int, *sides: Callable[[int], object]) -> list[list[float]]:
 
 
 def ratio(plain: list[float], ours: list[float]) -> float:
-    """Return the median over the rounds, which a disk that slows down on the way leaves alone."""
+    """Return the median over the rounds, which a disk that becomes slower does not distort."""
     return statistics.median(one / other for one, other in zip(plain, ours, strict=True))
 
 
 def exploit_ms(folder: Path, mb: float, times: int) -> float:
-    """Return what the end of a round takes longer for one member's copying the other.
+    """Return how much longer the end of a round takes if one member copies the other.
 
     The one that is copied left a state of this size; the one that copies leaves next to nothing,
     so that saving it does not drown what is measured.
@@ -141,7 +141,7 @@ def exploit_ms(folder: Path, mb: float, times: int) -> float:
 
     extra = []
     for number in range(times):
-        # To and fro, since every so many turns old checkpoints are pruned.
+        # In alternating order, because old checkpoints are pruned now and then.
         copied_first = number // 2 % 2 == 1
         seconds = {
             copies: round_taking(copies=copies) for copies in (copied_first, not copied_first)

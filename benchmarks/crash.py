@@ -42,7 +42,7 @@ TOGETHER = 0
 STEPS, TURN_S = 1_200, 0.004
 # Between two kills: some come while workers start, some when they have trained for long.
 PAUSES_S = (0.05, 0.6)
-# Kills before some turn must have been begun.
+# The number of kills by which a turn must have begun.
 IN_A_ROW = 3
 
 # What is summed up for each number of workers.
@@ -56,7 +56,7 @@ STRATEGIES: dict[str, ramet.Strategy] = {
 
 
 class Descent:
-    """Noisy descent in a bowl, that notes outside of the store which turns have ended."""
+    """Noisy descent in a bowl, which notes outside of the store which turns are over."""
 
     def __init__(self, notes: Path | None, turn_s: float) -> None:
         self.notes, self.turn_s = notes, turn_s
@@ -65,7 +65,7 @@ class Descent:
         state = {"w": session.rng.normal(size=64)}
         before: ramet.Turn | None = None
         for turn in session.turns(state):
-            # The last turn was told before this one was asked for.
+            # The last turn had ended before this one was asked for.
             self.note("over", before)
             self.note("begun", turn)
             time.sleep(self.turn_s)
@@ -82,7 +82,7 @@ class Descent:
         return Bowls(self.note, self.turn_s)
 
     def note(self, what: str, turn: ramet.Turn | None) -> None:
-        """Write a line that no other process's can come into."""
+        """Write a line at once, so that no other process can write into it."""
         if self.notes is not None and turn is not None:
             with self.notes.open("a") as notes:
                 notes.write(f"{what} {turn.member} {turn.number}\n")
@@ -96,7 +96,7 @@ def make_engine(workers: int) -> ramet.Engine:
 
 
 def train(folder: Path, strategy: str, *, workers: int, turn_s: float) -> Result:
-    """Train the run in a folder, from wherever it is."""
+    """Train the run in a folder, from where it stands."""
     return ramet.run(
         Descent(folder / "notes", turn_s),
         SPACE,
@@ -147,7 +147,7 @@ class Victims:
         return code != 0
 
     def kill_one(self, chance: random.Random) -> bool:
-        """Kill one of them, the parent more rarely; say whether it was still there."""
+        """Kill one of them, the parent more rarely; say whether it was still alive."""
         workers = children(self._parent.pid)
         chosen = chance.choice([*workers * 3, self._parent.pid])
         if self._parent.poll() is not None:
@@ -187,7 +187,7 @@ def kill_at_random(
         time.sleep(chance.uniform(*PAUSES_S) if done < kills else 0.05)
         before, size = size, written(folder / "notes")
         in_a_row = in_a_row if size == before else 0
-        # Six deaths in a row without a turn are taken for a fault of the training.
+        # Six deaths in a row without a turn count as a fault of the training.
         if done < kills and in_a_row < IN_A_ROW:
             killed = victims.kill_one(chance)
             done, in_a_row = done + killed, in_a_row + killed
@@ -199,14 +199,14 @@ def written(file: Path) -> int:
 
 
 def kill_at_point(folder: Path, strategy: str, point: str, *, workers: int) -> None:
-    """Train a run whose workers each die the third time that they reach a point."""
+    """Train a run in which each worker dies the third time that it reaches a point."""
     victims = Victims(folder, strategy, workers=workers, crash_at=f"{point}:3")
     while victims.running():
         time.sleep(0.05)
 
 
 def judged(folder: Path, reference: Result) -> dict[str, int]:
-    """Return what a run that was killed has come to."""
+    """Return how a run that was killed ended."""
     where = place(folder / "runs.db")
     result = Result(store=where.store, blobs=where.blobs, name="crash")
     same = result.population == reference.population and canonical(result.events) == canonical(
@@ -220,7 +220,7 @@ def judged(folder: Path, reference: Result) -> dict[str, int]:
 
 
 def lost(notes: Path, result: Result) -> int:
-    """Count the turns that were over, and were begun again or are not in the log."""
+    """Count the turns that were over, and then began again or are not in the log."""
     over: set[tuple[int, int]] = set()
     again = 0
     for what, member, turn in (line.split() for line in notes.read_text().splitlines()):
@@ -262,7 +262,7 @@ def trials(
 def at_point(
     strategy: str, point: str, reference: Result, *, workers: int
 ) -> dict[str, int] | None:
-    """Return what a run has come to whose workers died at a point; None if three met in one turn.
+    """Return how a run ended after workers died at a point; None if three died in one turn.
 
     Then the turn was given up, as a training's own fault is: the run must not be as if nothing had
     happened.

@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _cpu_s() -> float:
-    """Return the processor time of this process and of those it started that have ended."""
+    """Return the processor time of this process and of its children that have ended."""
     return sum(
         used.ru_utime + used.ru_stime
         for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.lineage import log
-from benchmarks.reporting import parser, report
+from benchmarks.reporting import parser, report, require_turns
 from ramet.events import AnyEvent, RunOpened, TurnEnded
 from ramet.replica import Replica
 from ramet.store import Lease, SQLiteStore, standing
@@ -110,6 +110,7 @@ def main() -> None:
     options.add_argument("--turns", type=int, default=300_000)
     options.add_argument("--commands", nargs="*", choices=COMMANDS, default=list(COMMANDS))
     chosen = options.parse_args()
+    require_turns(options, chosen.turns, members=max(members for members, _ in LOGS))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for members, synchronous in LOGS:

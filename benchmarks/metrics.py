@@ -18,7 +18,7 @@ from benchmarks.reporting import parser, report
 from ramet.engine.run.metrics import MOST_POINTS
 from ramet.events import TurnEnded, decode, encode
 
-# Of which the fastest counts.
+# Repetitions, of which the fastest counts.
 REPEATS = 7
 STEPS = 20_000
 

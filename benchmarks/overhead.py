@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 import ramet
-from benchmarks.reporting import parser, report
+from benchmarks.reporting import parser, report, require_turns
 from ramet.events import TurnEnded, encode
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), momentum=ramet.Uniform(0.0, 0.99))
@@ -81,7 +81,7 @@ def measure(
 
 
 def measure_ray(*, actors: int, members: int, turns: int, synchronous: bool) -> dict[str, Any]:
-    """Train the same with Ray Tune, so many members at a time."""
+    """Train the same with Ray Tune, one member in each actor at a time."""
     from benchmarks.peers import ray_pbt  # noqa: PLC0415 - only where Ray is installed
 
     ended, called = ray_pbt.train(
@@ -120,6 +120,9 @@ def main() -> None:
     engine = "processes" if chosen.workers else "inline"
     if chosen.engine not in {None, engine}:
         options.error(f"--engine {chosen.engine} contradicts --workers {chosen.workers}")
+    require_turns(options, chosen.turns, members=chosen.members)
+    if chosen.peer:
+        require_turns(options, chosen.peer_turns, members=chosen.members, name="--peer-turns")
     settings = {"workers": chosen.workers, "members": chosen.members, "synchronous": chosen.sync}
     toy = {"members": chosen.members, "synchronous": chosen.sync, "turns": chosen.peer_turns}
     of_peer = [measure_ray(**toy, actors=chosen.workers)] if chosen.peer else []

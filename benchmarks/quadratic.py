@@ -79,7 +79,7 @@ def fire(workers: int, every: int) -> ramet.Strategy:
     return ramet.FIRE.for_workers(workers, turn_steps=TURN_STEPS, evaluate_every=every)
 
 
-# What makes the strategy, of workers and steps between two scores; and for how many workers.
+# A function of the workers and the steps between two scores, and the numbers of workers.
 TRAINED: dict[str, tuple[Callable[[int, int], ramet.Strategy], Sequence[int]]] = {
     "random": (random, SIZES),
     "hand": (hand, SIZES),
@@ -103,7 +103,7 @@ EXACT: dict[str, Callable[..., Floats]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One method with so many workers, on one task."""
+    """One method with a number of workers, on one task."""
 
     method: str
     workers: int
@@ -124,7 +124,7 @@ class Trial:
         )
 
     def loss(self, seed: int) -> float:
-        """Return the true loss of what the run gives as its best."""
+        """Return the true loss of the run's best weights."""
         return self.task.loss(self.run(seed).best.load())
 
 

@@ -13,7 +13,7 @@ from ramet.testing.quadratic import Floats
 
 
 def draw(optimum: Floats, turn_steps: int, results: dict[str, ramet.Result], out: Path) -> None:
-    """Draw what each method found beside the best there is, a rate for each round of so many steps.
+    """Draw what each method found beside the optimum: a rate for each round.
 
     On the right are all members of the last method.
     """
@@ -33,7 +33,7 @@ def draw(optimum: Floats, turn_steps: int, results: dict[str, ramet.Result], out
 def draw_schedules(
     axes: Axes, optimum: Floats, turn_steps: int, results: dict[str, ramet.Result]
 ) -> None:
-    """Draw the schedules behind the best of each run, and the best that there is."""
+    """Draw the schedules behind the best of each run, and the optimal one."""
     edges = [round_ * turn_steps for round_ in range(len(optimum) + 1)]
     axes.stairs(optimum, edges, baseline=None, label="the best there is", color="0.85", linewidth=5)
     *others, last = results

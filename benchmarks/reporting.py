@@ -14,6 +14,24 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def require_turns(
+    options: argparse.ArgumentParser, turns: int, *, members: int, name: str = "--turns"
+) -> None:
+    """End with an error if there is not a turn for each member, and two in all to time.
+
+    Args:
+        options: The parser of the benchmark.
+        turns: The turns of the whole population.
+        members: The members.
+        name: The option that says how many turns there are.
+    """
+    if turns < max(members, 2):
+        options.error(
+            f"{name} counts the turns of the whole population, so it must be at least "
+            f"{max(members, 2):,} for {members:,} members, but got {turns:,}"
+        )
+
+
 def report(figures: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures), flush=True)

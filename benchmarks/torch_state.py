@@ -18,13 +18,13 @@ MEMBERS, TURNS = 5, 40
 
 
 def model(megabytes: int) -> torch.nn.Module:
-    """Return a model of so many megabytes, in layers of a quarter each."""
+    """Return a model of this many megabytes, in four equal layers."""
     width = int((megabytes * 1e6 / 4 / 4) ** 0.5)
     return torch.nn.Sequential(*(torch.nn.Linear(width, width, bias=False) for _ in range(4)))
 
 
 def measure_state(*, megabytes: int, durability: Any) -> dict[str, Any]:
-    """Train nothing but a little, and time all else; beside it, plain saving and loading."""
+    """Time everything but the training, which is short; and plain saving and loading."""
     trained_s: list[float] = []
 
     def train(session: ramet.Session) -> None:

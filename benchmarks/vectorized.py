@@ -30,7 +30,7 @@ Shape = tuple[str, str]
 # Steps in a turn: of a few hundredths of a second for one member, of a tenth or two in PyTorch.
 TURN_STEPS = {("jax", "mlp"): 2_000, ("torch", "mlp"): 500}
 TURN_STEPS_CONV = 20
-# Rounds that are not timed, and that are at least.
+# Rounds that are not timed, and the least number of rounds that are.
 WARM, ROUNDS = 2, 4
 # Steps of all members that are timed at least: a few seconds.
 TIMED = {("jax", "mlp"): 100_000, ("torch", "mlp"): 6_000}
@@ -91,7 +91,7 @@ class Timed:
 def rate(
     timed: Any, shape: Shape, members: int, engine: ramet.Engine | None = None
 ) -> tuple[float, float, float]:
-    """Return the steps a second of a run, and when what was timed of it began and ended."""
+    """Return the steps a second of a run, and when the timed part began and ended."""
     turn_steps = TURN_STEPS.get(shape, TURN_STEPS_CONV)
     rounds = max(ROUNDS, -(-TIMED.get(shape, TIMED_CONV) // (members * turn_steps)))
     strategy: ramet.Strategy = ramet.RandomSearch(
@@ -129,7 +129,7 @@ def measured(framework: str, net: str, members: int) -> dict[str, Any]:
         inside = sum(end - begin for begin, end in timed.spans if begin >= began)
         shares.append(1 - inside / (ended - began))
 
-    # Beside each other, because a machine is not always as fast; and now this first, now that.
+    # In turn, each first as often as the other, because a machine is not always equally fast.
     for nth in range(TIMES):
         for measure in (one, together) if nth % 2 else (together, one):
             measure()

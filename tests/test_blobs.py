@@ -368,7 +368,7 @@ def test_a_disk_that_is_full_in_earnest_leaves_nothing(small_disk: Path, chunk: 
     assert bytes(blobs.get("lm", before)) == b"before"
 
 
-def test_another_fault_of_the_disk_is_told_as_it_is(blobs: DirectoryBlobs) -> None:
+def test_another_fault_of_the_disk_is_raised_as_it_is(blobs: DirectoryBlobs) -> None:
     with pytest.raises(StoreError, match=r"failed: Input/output error; nothing was written"):
         blobs.put("lm", key_of(b"abc"), Fails(errno.EIO))  # type: ignore[arg-type]
     assert files(blobs) == []
@@ -417,7 +417,7 @@ def test_what_a_writer_is_still_at_work_on_is_no_leftover(blobs: DirectoryBlobs)
     assert bytes(blobs.get("lm", key)) == b"firstsecond"
 
 
-def test_a_file_taken_for_a_leftover_before_it_was_locked_is_begun_again(
+def test_a_file_that_looked_abandoned_before_it_was_locked_is_written_again(
     blobs: DirectoryBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fcntl = pytest.importorskip("fcntl", reason="needs the locks of Unix")
@@ -458,7 +458,7 @@ def test_there_are_no_leftovers_where_there_is_no_run(blobs: DirectoryBlobs) -> 
     blobs.delete_leftovers("lm")
 
 
-def test_every_so_many_calls_of_flaky_blobs_raise() -> None:
+def test_every_nth_call_of_flaky_blobs_raises() -> None:
     blobs = flaky(MemoryBlobs(), every=2)
     key = keep(blobs, b"abc")
     with pytest.raises(OSError, match="call 2, get, fails"):

@@ -169,7 +169,7 @@ def level(count: int = 4, at: float = 0.0) -> list[list[float]]:
 # A. Assignment
 
 
-def test_a_nobody_is_assigned_before_the_first_round() -> None:
+def test_a_no_member_is_assigned_before_the_first_round() -> None:
     births = fire().births(SPACE, 1_000, np.random.default_rng(0))
     assert [birth.group for birth in births] == [1] * 4 + [2] * 4 + [0] * 2
     assert [birth.rests for birth in births] == [False] * 8 + [True] * 2
@@ -402,7 +402,7 @@ def test_e_an_evaluator_is_released_when_its_reference_loses_and_its_parent_was_
 # F. Success or stop
 
 
-def test_f_failed_training_rates_nobody_and_is_no_success() -> None:
+def test_f_failed_training_rates_no_member_and_is_no_success() -> None:
     # The evaluator of 4 was far ahead, and then diverged; that of 5 trains on.
     ahead = [*line(0, 1, 10), math.nan]
     scene = Scene(
@@ -593,7 +593,7 @@ def test_a_success_changes_nobodys_fitness_in_p2() -> None:
     assert references == {5}
 
 
-def test_nobody_that_cannot_go_on_is_evaluated_copied_or_aimed_at() -> None:
+def test_no_member_that_cannot_go_on_is_evaluated_copied_or_used_as_a_reference() -> None:
     broken = [math.nan] * 11
     scene = Scene([broken] * 4, [broken] * 4, evaluators=[evaluating(4, 0, FLAT), None])
     assert scene.copies("exploit") == []

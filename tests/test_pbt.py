@@ -184,7 +184,9 @@ def test_members_are_born_in_the_space_and_alike_for_a_seed(seed: int, space: Sp
 
 
 @pytest.mark.parametrize("kind", [PBT, RandomSearch])
-def test_the_first_members_start_where_they_are_told(kind: type[PBT | RandomSearch]) -> None:
+def test_the_first_members_start_at_the_points_that_were_given(
+    kind: type[PBT | RandomSearch],
+) -> None:
     strategy = kind(**PACE, initial=[{"lr": 1}, {"lr": 0.25}])
 
     assert values.born(strategy)[:2] == [{"lr": 1.0}, {"lr": 0.25}]

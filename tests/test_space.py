@@ -231,7 +231,7 @@ def test_where_may_read_nested_values_as_they_are_nested() -> None:
     assert not space.allows({"opt.n": 4})
 
 
-def test_where_that_reads_what_the_space_does_not_have_is_told_so() -> None:
+def test_where_that_reads_what_the_space_does_not_have_is_refused_by_name() -> None:
     with pytest.raises(UnknownHyperparameter, match="did you mean 'lr'"):
         Space(lr=Uniform(0.0, 1.0), where=lambda h: h["lrr"] > 0).allows({"lr": 0.5})
 

@@ -65,7 +65,7 @@ def test_a_frozen_array_cannot_be_written_on() -> None:
         freeze({"w": np.zeros(2)})["w"][0] = 1.0
 
 
-def test_a_thawed_tree_can_be_written_on_and_is_nobody_elses() -> None:
+def test_a_thawed_tree_can_be_changed_and_shares_no_memory() -> None:
     frozen = freeze({"w": np.zeros(2), "list": [1]})
     one, other = thaw(frozen), thaw(frozen)
 
@@ -235,10 +235,13 @@ def test_whatever_captures_and_restores_is_a_state() -> None:
 @pytest.mark.parametrize(
     ("state", "answer"),
     [
-        (np.zeros(2), "got a ndarray; give each part a name, state = {'weights': weights}"),
-        ([np.zeros(2)], "got a list; give each part a name"),
+        (
+            np.zeros(2),
+            "got an object of type ndarray; give each part a name, state = {'weights': weights}",
+        ),
+        ([np.zeros(2)], "got an object of type list; give each part a name"),
         (None, "got None; write state = {'weights': weights} for arrays"),
-        (SimpleNamespace(capture=dict), "got a SimpleNamespace; write state = "),
+        (SimpleNamespace(capture=dict), "got an object of type SimpleNamespace; write state = "),
         (Held, "got the class Held itself; pass an object of it"),
     ],
 )
@@ -502,7 +505,7 @@ def test_a_generator_of_ones_own_kind_is_refused() -> None:
     class Own(np.random.PCG64):
         pass
 
-    with pytest.raises(StateError, match=r"must be one of NumPy's own, .*, but got a Own"):
+    with pytest.raises(StateError, match=r"must be one of NumPy's own, .*, but got Own;"):
         freeze({"rng": np.random.Generator(Own(0))})
 
 

@@ -91,7 +91,7 @@ def patches(images: Any, filters: Any) -> Any:
 
 
 def shifted(images: Any, filters: Any) -> list[tuple[Any, int, int]]:
-    """Return the images as each element of a filter sees them, padded as SAME does."""
+    """Return the images shifted for each element of a filter, padded as SAME does."""
     tall, wide = filters.shape[2:]
     size = -(-images.shape[2] // STRIDE)
     needed = [(size - 1) * STRIDE + length - images.shape[2] for length in (tall, wide)]

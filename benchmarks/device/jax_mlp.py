@@ -49,7 +49,7 @@ def population(net: str, members: int) -> tuple[Any, Any, Any]:
 
 
 def bare_rate(net: str, members: int, steps: int) -> dict[str, Any]:
-    """Return the steps a second of all members in a program that does nothing else."""
+    """Return the steps a second of all members in a bare program."""
     import jax  # noqa: PLC0415 - as above
 
     functions = InJax(net)
@@ -64,7 +64,7 @@ def bare_rate(net: str, members: int, steps: int) -> dict[str, Any]:
 
 
 def through_ramet(members: int, bare: float | None) -> dict[str, Any]:
-    """Return the steps a second of a whole run, and the host's price of a member's turn."""
+    """Return the steps a second of a whole run, and the host's time for a member's turn."""
     timed = vectorized.Timed(vectorized.task("jax", "mlp"))
     rate, began, ended = vectorized.rate(
         timed, ("jax", "mlp"), members, engine=ramet.Vectorized(progress=False)

@@ -41,7 +41,7 @@ def find_knee(part: Part, round_s: Callable[[int], float], *, most: int) -> dict
     knee, members = 1, 4
     while members <= most and part.left_s > 0 and within(members):
         knee, members = members, 4 * members
-    # Between the last that was within and the first that was not there is one more power of two.
+    # One more power of two lies between the last size within the limit and the first beyond it.
     if members <= most and part.left_s > 0 and within(members // 2):
         knee = members // 2
     return {"knee": knee, "round_s": taken_s}

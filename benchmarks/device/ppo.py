@@ -35,7 +35,7 @@ def measure(part: Part) -> None:
         environment = "own"
     updates = 1 if part.small else UPDATES
     for members in [1, 2] if part.small else [1, 2_048, 256]:
-        # One member is what the others are compared with; a run of one says nothing.
+        # One member is the baseline; a run of one alone shows nothing.
         ways = {"jit(vmap)": bare_rate} | ({"ramet": through_ramet} if members > 1 else {})
         for how, measured in ways.items():
             part.measure(
@@ -86,7 +86,7 @@ def _play_gymnax(script: Any) -> None:
 
 
 def bare_rate(environment: str, members: int, updates: int) -> dict[str, Any]:
-    """Return the environment steps a second of all agents in a program that does nothing else."""
+    """Return the environment steps a second of all agents in a bare program."""
     import jax  # noqa: PLC0415 - as above
 
     functions, rng = agent(environment), np.random.default_rng(0)

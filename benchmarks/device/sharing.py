@@ -19,7 +19,7 @@ from benchmarks.device.writing import Part
 from benchmarks.nets import SPACE, InJax
 
 STEPS = 200
-# What the environment says beside what is there.
+# Variables that are added to the environment.
 ENVIRONMENTS = {
     "as it is": {},
     "not preallocated": {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
@@ -38,7 +38,7 @@ def measure(part: Part) -> None:
 
 
 def run_with(given: dict[str, str], longest_s: float) -> dict[str, Any]:
-    """Return what became of a run with these variables in its environment."""
+    """Return how a run with these variables in its environment ended."""
     command = [sys.executable, "-m", "benchmarks.device.sharing"]
     environment = {**os.environ, **given}
     with subprocess.Popen(  # noqa: S603 - our own

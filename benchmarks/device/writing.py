@@ -40,7 +40,7 @@ class Part:
     def measure(
         self, figures: Callable[[], dict[str, Any]], *, needs_s: float = 0, **what: Any
     ) -> dict[str, Any]:
-        """Write the figures that a function returns, or the exception that came instead.
+        """Write the figures that a function returns, or the exception that it raised.
 
         With less time left than it needs, it is not called, and the line says so.
         """

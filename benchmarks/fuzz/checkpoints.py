@@ -136,7 +136,7 @@ def _letter(rng: random.Random, data: bytearray) -> bytearray:
 
 
 def _header(rng: random.Random, data: bytearray) -> bytearray:
-    """Change one part of what the header says, and have it be JSON as before."""
+    """Change one part of the header, and keep it valid JSON."""
     length = int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8 : 8 + length])
@@ -147,7 +147,7 @@ def _header(rng: random.Random, data: bytearray) -> bytearray:
         header["__metadata__"]["ramet.state"] = json.dumps(state)
         text = json.dumps(header).encode()
     except (ValueError, LookupError, TypeError, RecursionError):
-        return data  # It was changed before, and is no header any more, or is too deep to write.
+        return data  # An earlier change made it no header, or nested it too deep to write.
     text += b" " * (-(8 + len(text)) % 64)
     return bytearray(len(text).to_bytes(8, "little") + text + data[8 + length :])
 

@@ -8,7 +8,7 @@ from typing import Any
 from ramet.digest import digest
 from ramet.store.checked import EventRow, MemberRow, RunRow, checksum
 
-# What has checksums, and the columns that its rows are known by.
+# The tables with checksums, and the columns that identify their rows.
 KINDS: dict[str, tuple[Any, str]] = {
     "runs": (RunRow, "id"),
     "members": (MemberRow, "run, member"),
@@ -17,7 +17,7 @@ KINDS: dict[str, tuple[Any, str]] = {
 
 
 def forge(store: sqlite3.Connection) -> None:
-    """Give all rows the checksums of what is in them, as far as there can be any."""
+    """Give all rows the checksums of their contents, where these can have one."""
     store.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     for table, (kind, key) in KINDS.items():
         columns = ", ".join("CAST(event AS BLOB)" if it == "event" else it for it in kind._fields)
@@ -26,7 +26,7 @@ def forge(store: sqlite3.Connection) -> None:
         update = f"UPDATE {table} SET checksum = ? WHERE {found}"  # noqa: S608 - names of our own
         for row in rows:
             known_by, values = row[: -len(kind._fields)], row[-len(kind._fields) :]
-            # Half a character, or a number that is too large: it is refused before its checksum.
+            # A lone surrogate, or a number that is too large: it is refused before its checksum.
             with contextlib.suppress(UnicodeEncodeError, OverflowError):
                 store.execute(update, (checksum(values), *known_by))
     for run, data in store.execute("SELECT run, summary FROM summaries").fetchall():

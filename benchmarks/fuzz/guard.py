@@ -21,7 +21,7 @@ STARTS = {
     "subprocess.Popen",
 }
 EVALUATES = {"code.__new__", "compile", "exec", "marshal.loads"}
-# The events whose first arguments are paths, and how many.
+# The events that begin with paths as arguments, and how many.
 CHANGES = {
     "os.chmod": 1,
     "os.chown": 1,
@@ -87,7 +87,7 @@ def _within(path: Any, folders: tuple[str, ...]) -> bool:
     if not isinstance(path, str | bytes | os.PathLike):
         return True  # An open file.
     named = os.fsdecode(path).removeprefix("file:").partition("?")[0]
-    # As it is named, whatever links lead to.
+    # By its name, without following links.
     text = os.path.normpath(Path.cwd() / named)
     return any(text == folder or text.startswith(folder + os.sep) for folder in folders)
 

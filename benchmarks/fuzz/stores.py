@@ -38,9 +38,9 @@ VALUES = [None, -1, 0, 1, 2**31, 2**62, -(2**63), 1.5, 1e300, float("inf"), b"\x
 KEYS = ["member", "turn", "step", "trained", "points", "hparams", "births", "space", "weights"]
 # Events between two summaries of a store, which has few.
 FEW = 20
-# The share of changes that checksums do not tell.
+# The share of changes that are given the right checksums.
 FORGED = 0.8
-# A page takes as long as all else together takes a hundred times.
+# A page takes a hundred times as long as all else together.
 PAGES = 0.02
 
 
@@ -123,7 +123,7 @@ def _whole() -> list[Path]:
                 engine=ramet.Inline(failures=ramet.Failures(tolerate=1.0), progress=False),
                 store=ramet.Storage(made / name / FILE, durability="process"),
             )
-        # What is imported and cached when the first page is drawn is so from here on.
+        # The first page imports and caches modules, which must not count as a trial's own.
         page(result)
         # It keeps the store open.
         del result
@@ -142,7 +142,7 @@ def _train(session: ramet.Session) -> None:
 
 
 def _settle(store: Path) -> None:
-    """Have all that was written be in the file itself."""
+    """Move everything from the write-ahead log into the file."""
     with contextlib.closing(sqlite3.connect(store)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
 
@@ -159,7 +159,7 @@ def _cut(rng: random.Random, store: Path) -> None:
 
 
 def _event(rng: random.Random, store: Path) -> None:
-    """Change a part of an event, somewhere within, and have it be JSON as before."""
+    """Change a part of an event, at any depth, and keep it valid JSON."""
 
     def changed(rows: sqlite3.Connection) -> None:
         number, event = _chosen(rng, rows)
@@ -186,7 +186,7 @@ def _letter(rng: random.Random, store: Path) -> None:
 
 
 def _swap(rng: random.Random, store: Path) -> None:
-    """Have one event stand in another's place, or in both, or in none."""
+    """Swap two events, or move one into the place of the other."""
 
     def changed(rows: sqlite3.Connection) -> None:
         number, event = _chosen(rng, rows)
@@ -201,7 +201,7 @@ def _swap(rng: random.Random, store: Path) -> None:
 
 
 def _summary(rng: random.Random, store: Path) -> None:
-    """Change a part of a summary, somewhere within, and have it be JSON as before."""
+    """Change a part of a summary, at any depth, and keep it valid JSON."""
 
     def changed(rows: sqlite3.Connection) -> None:
         ((data,),) = rows.execute("SELECT summary FROM summaries").fetchall()
@@ -231,7 +231,7 @@ def _column(rng: random.Random, store: Path) -> None:
 
 def _chosen(rng: random.Random, rows: sqlite3.Connection) -> tuple[int, dict[str, Any]]:
     found = rows.execute("SELECT number, event FROM events").fetchall()
-    # The opening says the most, and the least often if all are chosen alike.
+    # The opening has the most fields, and would be chosen least often if all were equally likely.
     number, data = rng.choice([*found, *found[:1] * (len(found) // 4)])
     event: dict[str, Any] = json.loads(data)
     return number, event
@@ -243,7 +243,7 @@ def _put(rows: sqlite3.Connection, number: int, event: dict[str, Any]) -> None:
 
 
 def _write(store: Path, change: Callable[[sqlite3.Connection], object]) -> None:
-    """Change rows, unless an earlier change has left none that can be."""
+    """Change rows, unless an earlier change has left none."""
     broken = (sqlite3.Error, ValueError, LookupError, TypeError, RecursionError)
     with contextlib.suppress(*broken), contextlib.closing(sqlite3.connect(store)) as rows, rows:
         change(rows)

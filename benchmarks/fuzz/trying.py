@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def try_out(target: Target, plan: "Plan", folder: Path, at: Any, out: Connection) -> None:
     """Run the trials of a plan, and report what went wrong."""
     guard = Guard()
-    # What a target makes once, it makes here: without a limit, and in no trial's time.
+    # A target prepares here what it needs once: without a limit, and outside of any trial's time.
     target(_rng(plan.seed, plan.first), _emptied(folder))
     _limit_memory(plan.limit_mb)
     number = plan.first

@@ -13,7 +13,7 @@ from benchmarks.fuzz.targets import Target
 from benchmarks.fuzz.trying import try_out
 
 LOOK_S = 0.05
-# Once a process has died or hung so often, there is no need to see more of it.
+# Stop a target after its process has died or hung this often.
 ENOUGH = 20
 
 
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Tally:
-    """What came of a target's trials."""
+    """The outcome of a target's trials."""
 
     target: str
     trials: int = 0
@@ -108,7 +108,7 @@ def _take_in(tally: Tally, reports: Connection, *, wait_s: float = 0.0) -> None:
             _count(tally, *reports.recv())
             wait_s = 0.0
     except (EOFError, OSError):
-        # All was reported, or the last report was cut off. Its process is about to end.
+        # Everything was reported, or the last report was cut off: the process is about to end.
         time.sleep(wait_s)
 
 

@@ -21,7 +21,7 @@ from ray.tune.schedulers import PopulationBasedTraining
 
 
 class Toy(tune.Trainable):  # type: ignore[misc]  # Ray need not be installed here
-    """A step of one addition, that notes when each of its turns ended."""
+    """A step of one addition, which notes when each of its turns ended."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.progress = 0.0

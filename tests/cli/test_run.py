@@ -9,7 +9,7 @@ import ramet as library
 from tests.cli.shell import QUICK, called, figures, ramet
 
 
-def test_a_script_is_trained_and_its_outcome_told(tmp_path: Path) -> None:
+def test_a_script_is_trained_and_its_outcome_shown(tmp_path: Path) -> None:
     code, out, err = called("run", QUICK, "--seed", "0", cwd=tmp_path)
     assert (code, err) == (0, "")
     assert out.startswith("Run 'quick' is done: 5 members, 20 turns, ")
@@ -17,7 +17,7 @@ def test_a_script_is_trained_and_its_outcome_told(tmp_path: Path) -> None:
     assert figures(tmp_path / "runs.db")["state"] == "done"
 
 
-def test_a_run_that_is_done_is_told_again_and_trained_no_further(tmp_path: Path) -> None:
+def test_a_run_that_is_done_is_shown_again_and_trained_no_further(tmp_path: Path) -> None:
     command = ("run", QUICK, "--store", tmp_path / "runs.db", "--seed", 0)
     assert ramet(*command).output == ramet(*command).output
 
@@ -281,3 +281,12 @@ def test_nothing_but_the_outcome_is_printed_where_there_is_no_terminal(tmp_path:
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
     assert "\x1b" not in done.stdout
+
+
+def test_the_outcome_says_which_turns_the_budget_gave(tmp_path: Path) -> None:
+    script = tmp_path / "paced.py"
+    script.write_text(QUICK.read_text().replace(", turn_steps=10", ""))
+
+    said = ramet("run", script, "--store", tmp_path / "runs.db", "--seed", 0).output
+
+    assert said.endswith("seed 0. It had turns of 2 steps, which follow from the budget.\n")

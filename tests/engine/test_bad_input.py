@@ -45,7 +45,7 @@ def test_a_score_that_is_not_a_number_is_refused(score: object) -> None:
 
 
 @pytest.mark.parametrize("score", [1, 0.5, np.float32(0.5), np.int64(3), np.array(0.5), math.nan])
-def test_a_score_that_is_a_number_is_taken(score: object) -> None:
+def test_a_score_that_is_a_number_is_accepted(score: object) -> None:
     ramet.run(train_reporting(score), SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
@@ -219,7 +219,7 @@ def test_a_rule_that_gives_what_is_no_value_is_refused() -> None:
         10**400,
     ],
 )
-def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores: Any) -> None:
+def test_scores_that_are_no_numbers_are_refused_and_can_be_reported_again(scores: Any) -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
@@ -234,7 +234,7 @@ def test_scores_told_that_are_no_scores_are_refused_and_may_be_told_again(scores
 @pytest.mark.parametrize(
     "scores", [0.5, np.array(0.5), {4: 0.5}, [(np.int64(4), 0.5)], [[2, 0.1], [4, np.float32(0.5)]]]
 )
-def test_scores_may_be_told_as_a_number_a_dict_or_pairs(scores: Any) -> None:
+def test_scores_can_be_a_number_a_dict_or_pairs(scores: Any) -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
@@ -265,7 +265,7 @@ def test_a_score_from_before_the_first_step_is_not_the_turns() -> None:
         ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
-def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
+def test_a_task_that_forgets_to_return_the_state_is_refused() -> None:
     class Forgets(Descent):
         def step(self, *args: Any) -> Any:
             super().step(*args)
@@ -274,7 +274,7 @@ def test_a_task_that_forgets_to_return_the_state_is_told_so() -> None:
         ramet.run(Forgets(), SPACE, pbt(), steps=8, mode="max", seed=0)
 
 
-def test_a_turn_told_without_a_state_is_refused() -> None:
+def test_a_turn_that_ends_without_a_state_is_refused() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
@@ -477,3 +477,63 @@ def test_a_way_to_treat_a_run_that_there_is_not_is_refused_before_a_store_is_mad
 def test_failures_that_are_no_value_are_refused(failures: Any) -> None:
     with pytest.raises(StrategyError, match=r"failures must be a value such as ramet\.Failures"):
         ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", failures=failures)
+
+
+def use_uncalled_turns(session: ramet.Session) -> None:
+    for _ in session.turns:  # type: ignore[attr-defined]  # the mistake
+        raise AssertionError("a turn was trained")
+
+
+def use_a_turn_as_a_number(session: ramet.Session) -> None:
+    for turn in session.turns({"w": 0.0}):
+        for _ in range(turn):  # type: ignore[call-overload]  # the mistake
+            raise AssertionError("a step was trained")
+
+
+@pytest.mark.parametrize(
+    ("train", "line"),
+    [
+        (use_uncalled_turns, r"write for turn in session\.turns\(state\)"),
+        (use_a_turn_as_a_number, r"write for step in turn, or range\(turn\.steps\)"),
+    ],
+)
+def test_a_loop_over_the_wrong_thing_is_answered_at_once(
+    train: Any, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UsageError, match=line):
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max")
+
+    assert "raised in turn" not in caplog.text
+
+
+class OneTurn:
+    """An engine of a user that trains one turn only."""
+
+    failures = ramet.Failures()
+    progress = False
+    shared = False
+
+    def prepare(self, job: Any) -> Any:
+        def train(run: ramet.Run, watch: Any) -> None:
+            turn = run.ask()
+            assert turn is not None
+            list(turn)
+            run.tell(turn, 0.5, state={"w": 0.0})
+
+        return train
+
+
+def test_an_engine_that_returns_before_the_run_is_over_is_named() -> None:
+    with pytest.raises(UsageError, match="OneTurn returned after 1 turns of run 'run'"):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", engine=OneTurn())
+
+
+def test_an_engine_that_lacks_an_attribute_is_refused_with_its_name() -> None:
+    class Lacking(OneTurn):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "shared":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    with pytest.raises(UsageError, match="which lacks shared"):
+        ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", engine=Lacking())

@@ -78,7 +78,7 @@ class Patient:
         return []
 
 
-def test_a_rule_of_ones_own_says_how_many_scores_it_needs() -> None:
+def test_a_users_rule_says_how_many_scores_it_needs() -> None:
     strategy = pbt(turn_steps=4, evaluate_every=2, exploit=Patient())
     with pytest.raises(StrategyWarning, match=r"the 5 scores that Patient needs .* after step 12,"):
         ramet.run(Untouched(), SPACE, strategy, steps=12, mode="max", seed=0)

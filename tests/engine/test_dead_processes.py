@@ -103,7 +103,9 @@ def stopped(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("holding", [2], indirect=True)
-def test_workers_whose_parent_lives_are_taken_back_by_it(holding: list[int], script: Path) -> None:
+def test_dead_workers_keep_their_members_while_the_parent_lives(
+    holding: list[int], script: Path
+) -> None:
     workers = {int(path.name.removeprefix("holds-")) for path in script.parent.glob("holds-*")}
     parent = next(pid for pid in holding if pid not in workers)
     store = script.parent / "runs.db"

@@ -76,7 +76,7 @@ def test_the_last_turn_is_as_short_as_the_budget() -> None:
     assert result.population[0].curve.steps[-1] == 11
 
 
-def test_a_loop_of_ones_own_may_run_the_steps_without_iterating() -> None:
+def test_a_users_loop_may_run_the_steps_without_iterating() -> None:
     def train(session: ramet.Session) -> None:
         task, state = Descent(), Descent().init(session.rng)
         for turn in session.turns(state):
@@ -101,7 +101,7 @@ def test_the_last_report_at_a_step_counts() -> None:
     assert result.population[0].curve.scores == (1.0, 1.0, 1.0, 2.0)
 
 
-def test_a_state_of_ones_own_is_captured_and_restored() -> None:
+def test_a_users_state_is_captured_and_restored() -> None:
     class Net:
         def __init__(self) -> None:
             self.w = 0.0
@@ -136,7 +136,7 @@ def test_arrays_held_elsewhere_follow_the_member() -> None:
     ramet.run(train, SPACE, pbt(exploit=None), steps=12, mode="max", seed=0)
 
 
-def test_while_every_member_is_out_there_is_nothing_to_ask_for_until_one_is_told() -> None:
+def test_while_every_member_is_out_ask_returns_nothing_until_a_turn_ends() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(population=5), steps=8, mode="max", seed=0)
     turns = [run.ask() for _ in range(6)]
     assert turns[4] is not None
@@ -169,7 +169,7 @@ def test_a_turn_told_twice_is_refused() -> None:
         run.tell(turn, 0.5, state={})
 
 
-def test_scores_told_are_at_steps_of_the_turn() -> None:
+def test_scores_are_at_steps_of_the_turn() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     turn = run.ask()
     assert turn is not None
@@ -220,7 +220,7 @@ def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
         ramet.run(train, SPACE, pbt(), steps=8, mode="max")  # type: ignore[arg-type]  # the point
 
 
-def test_turns_that_take_longer_than_their_lease_are_not_handed_out_twice() -> None:
+def test_turns_that_take_longer_than_their_lease_are_not_given_out_twice() -> None:
     clock = FakeClock()
     run = ramet.open(
         ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs()),

@@ -41,7 +41,7 @@ def asked_within_patience(run: ramet.Run) -> list[ramet.Turn | None]:
     return found
 
 
-def test_nothing_holds_on_to_turns_that_nobody_can_tell(tmp_path: Path) -> None:
+def test_turns_that_were_dropped_without_tell_are_not_kept_in_memory(tmp_path: Path) -> None:
     dropped = ramet.open(tmp_path / "runs.db", **ALONE)
     assert dropped.ask() is not None
     del dropped

@@ -101,7 +101,7 @@ def test_a_target_is_of_scores_as_they_are_reported(strategy: ramet.Strategy) ->
 
 
 @pytest.mark.parametrize("strategy", [TOGETHER, EACH], ids=["together", "each"])
-def test_a_loop_of_ones_own_ends_at_the_target_of_its_run(strategy: ramet.Strategy) -> None:
+def test_a_users_loop_ends_at_the_target_of_its_run(strategy: ramet.Strategy) -> None:
     task = Descent()
     run, passes = ramet.open(**settings(strategy, target=TARGET)), 0
     while not run.over:  # As README has it.
@@ -134,7 +134,7 @@ def test_who_joins_without_a_target_leaves_that_of_a_run_at_work_as_it_is(
     assert "target of" not in caplog.text
 
 
-def test_a_run_that_was_stopped_short_of_its_target_keeps_it_without_being_told_again(
+def test_a_run_that_was_stopped_short_of_its_target_keeps_the_target(
     store: Path,
 ) -> None:
     ramet.open(store, **settings(target=TARGET)).stop()

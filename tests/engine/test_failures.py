@@ -1,4 +1,4 @@
-"""Scores that are not finite, and code that raises."""
+"""Failures of members: training that raises, and scores that are not finite."""
 
 import logging
 import math
@@ -51,7 +51,7 @@ def test_a_member_without_a_finite_score_is_replaced_and_never_copied(
     assert math.isfinite(result.best.score)
 
 
-def test_a_run_where_nobody_has_a_finite_score_says_so_once(
+def test_a_run_without_any_finite_score_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Diverges(Descent):
@@ -205,6 +205,20 @@ def test_stopping_by_hand_gives_the_member_back() -> None:
     lease = store.claim("run", worker="next", ttl_s=1.0)
     assert lease is not None
     assert lease.member == 0
+
+
+def test_what_is_raised_before_the_loop_is_the_members_failure() -> None:
+    calls: list[int] = []
+
+    def train(session: ramet.Session) -> None:
+        calls.append(session.member)
+        if calls == [0, 1]:
+            raise MemoryError("no room for the model")
+        descent_loop(session)
+
+    result = ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
+    failed = [event.member for event in result.events if isinstance(event, AttemptFailed)]
+    assert failed == [1]
 
 
 @pytest.mark.parametrize("size", [10_001, 2_000_000])

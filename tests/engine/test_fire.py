@@ -177,7 +177,7 @@ def test_a_budget_that_evaluations_do_not_divide_is_refused_before_it_is_written
 
 
 @pytest.mark.parametrize("member", [0, 5, 13])
-def test_a_member_whose_checkpoint_is_lost_goes_on_and_is_not_taken_for_what_it_was(
+def test_a_member_whose_checkpoint_is_lost_goes_on_with_other_weights(
     member: int, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs.db"

@@ -126,7 +126,40 @@ def test_a_budget_that_scores_of_fire_do_not_divide_is_answered_with_those_that_
         train(ramet.FIRE(evaluate_every=3), steps=40)
 
 
-def test_a_strategy_of_ones_own_needs_turn_steps_or_fit() -> None:
+def test_a_users_strategy_needs_turn_steps_or_fit() -> None:
     with pytest.raises(StrategyError, match=r"Still has None; .* needs a method fit\(steps\)"):
         train(Still())
     assert train(Fitted()).events[0].turn_steps == 10
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        (ramet.PBT(population=5), "turns of 2 steps, which follow from the budget"),
+        (
+            ramet.FIRE(subpopulations=2, size=2, evaluators=2, turn_steps=20),
+            "turns of 20 steps and scores every 2, which follow from the budget",
+        ),
+    ],
+)
+def test_what_the_budget_gave_is_shown_above_the_progress_once(
+    strategy: ramet.Strategy, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings: dict[str, Any] = {
+        "steps": 40,
+        "store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs()),
+        "engine": ramet.Inline(progress=True),
+    }
+    train(strategy, **settings)
+
+    assert capsys.readouterr().err.startswith(f"run  {said}\n")
+
+    train(strategy, **settings)
+
+    assert "follow from the budget" not in capsys.readouterr().err
+
+
+def test_no_pace_is_shown_if_the_strategy_gives_it(capsys: pytest.CaptureFixture[str]) -> None:
+    train(ramet.PBT(population=5, turn_steps=2), engine=ramet.Inline(progress=True))
+
+    assert "follow from the budget" not in capsys.readouterr().err

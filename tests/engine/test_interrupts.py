@@ -95,7 +95,7 @@ def under_way(script: Path, store: Path, workers: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_an_interrupted_run_says_how_to_go_on_and_holds_nobody(
+def test_an_interrupted_run_says_how_to_go_on_and_holds_no_member(
     workers: str, script: Path, store: Path
 ) -> None:
     process = under_way(script, store, workers)
@@ -112,7 +112,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_holds_nobody(
     assert goes_on_to_the_same_end(script, store)
 
 
-def test_a_second_interrupt_waits_for_nobody(script: Path, store: Path) -> None:
+def test_a_second_interrupt_waits_for_nothing(script: Path, store: Path) -> None:
     process = started(script, str(store), "2", "stubborn")
     wait_for(lambda: len(list(store.parent.glob("stuck-*"))) == 2)
     crew = children(process.pid)

@@ -138,7 +138,7 @@ def test_a_worker_that_is_replaced_goes_on_with_a_run_that_was_extended(tmp_path
 
 
 @pytest.mark.parametrize("obeys", [True, False], ids=["ends", "is killed"])
-def test_what_a_worker_had_started_is_gone_once_the_crew_was_stopped(
+def test_processes_that_a_worker_started_end_when_the_workers_are_stopped(
     *, obeys: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not obeys:

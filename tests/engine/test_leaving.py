@@ -86,7 +86,7 @@ go(write_late)
     assert "must end the threads" not in err
 
 
-def test_threads_of_a_pool_that_nobody_ended_are_not_waited_for_long(tmp_path: Path) -> None:
+def test_threads_of_a_pool_that_was_not_shut_down_are_not_waited_for_long(tmp_path: Path) -> None:
     text = """
 pool = ThreadPoolExecutor(2)
 def pooling(member):

@@ -119,7 +119,7 @@ def test_a_run_stops_and_goes_on_to_the_bit_once_it_is_back(
 
 
 @pytest.mark.slow
-def test_all_workers_stop_and_nobody_is_born_again(tmp_path: Path) -> None:
+def test_all_workers_stop_and_no_process_is_replaced(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     with pytest.raises(CheckpointMissing, match="must stay where they were put"):
         ramet.run(losing(store, all_moved), **settings(store), workers=2)
@@ -161,7 +161,7 @@ def test_a_run_that_has_kept_nothing_yet_makes_its_folder_when_it_must(tmp_path:
     assert ramet.run(descent_loop, **settings(store)).population == undisturbed()
 
 
-def test_what_is_over_is_still_told_without_its_checkpoints(tmp_path: Path) -> None:
+def test_a_run_that_is_over_is_still_shown_without_its_checkpoints(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     ramet.run(descent_loop, **settings(store))
     shutil.rmtree(folder_of(store))

@@ -312,7 +312,7 @@ def turn() -> Iterator[tuple[ramet.Run, ramet.Turn]]:
     run.release_all()
 
 
-def test_metrics_are_told_as_scores_are(turn: tuple[ramet.Run, ramet.Turn]) -> None:
+def test_metrics_are_passed_to_tell_as_scores_are(turn: tuple[ramet.Run, ramet.Turn]) -> None:
     run, asked = turn
     metrics = {"loss": 0.5, "kl": [(2, 0.1), (1, 0.2)], "norm": {3: 1.0}}
     asked.log(mean=4.0)
@@ -325,7 +325,7 @@ def test_metrics_are_told_as_scores_are(turn: tuple[ramet.Run, ramet.Turn]) -> N
     }
 
 
-def test_a_turn_that_could_not_be_told_is_told_again_with_its_metrics(
+def test_a_turn_that_could_not_be_committed_is_told_again_with_its_metrics(
     turn: tuple[ramet.Run, ramet.Turn],
 ) -> None:
     run, asked = turn

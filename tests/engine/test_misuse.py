@@ -41,7 +41,7 @@ def test_a_loop_that_never_asks_how_long_its_turn_is_is_refused() -> None:
         run(fixed)
 
 
-def test_a_turn_that_was_told_without_asking_how_long_it_is_is_refused() -> None:
+def test_a_turn_that_ended_without_asking_how_long_it_is_is_refused() -> None:
     opened = ramet.open(space=SPACE, strategy=pbt(), steps=24, mode="max", seed=0)
     turn = opened.ask()
     assert turn is not None
@@ -99,7 +99,7 @@ def test_an_attribute_missing_from_the_loops_own_things_is_the_members_failure()
     assert [event.member for event in events if isinstance(event, AttemptFailed)] == [2, 2]
 
 
-def test_misuse_that_is_told_as_a_failure_ends_the_run_all_the_same() -> None:
+def test_misuse_that_is_reported_as_a_failure_ends_the_run_all_the_same() -> None:
     opened = ramet.open(space=SPACE, strategy=pbt(), steps=24, mode="max", seed=0)
     turn = opened.ask()
     assert turn is not None

@@ -118,7 +118,7 @@ def test_a_run_in_which_most_turns_have_no_score_says_so_once(
     assert "15 of the first 20 here" in said
 
 
-def test_it_is_told_as_it_is_reported() -> None:
+def test_it_is_recorded_as_it_is_reported() -> None:
     run = ramet.open(
         space=SPACE,
         strategy=ramet.RandomSearch(population=5, turn_steps=2),

@@ -8,6 +8,7 @@ import pytest
 
 import ramet
 from ramet.blobs import DirectoryBlobs, MemoryBlobs
+from ramet.cli.view import View
 from ramet.engine.run.overwriting import DELETING_S
 from ramet.errors import RunInUse, RunMismatch, RunNotFound, SpaceError
 from ramet.events import RunOpened
@@ -216,3 +217,21 @@ def test_a_worker_of_the_old_run_writes_and_deletes_nothing_of_the_new_one(turns
         with pytest.raises(RunNotFound, match="has been overwritten since by another call"):
             verb()
     assert (store.events("run"), store.seats("run"), blobs.sizes("run")) == before
+
+
+@pytest.mark.parametrize("turns", [0, 1, 12])
+def test_a_view_of_the_old_run_says_that_it_was_overwritten(turns: int) -> None:
+    store, blobs = MemoryStore(), MemoryBlobs()
+    storage = ramet.Storage(store, blobs=blobs)
+    ramet.run(Descent(), **settings(), store=storage)
+    view = View(store, "run")
+    new = ramet.open(storage, **settings(), existing="overwrite")
+    for _ in range(turns):
+        turn = new.ask()
+        assert turn is not None
+        list(turn)
+        new.tell(turn, 0.5, state={"w": 0.0})
+
+    with pytest.raises(RunNotFound, match="'run' has been overwritten since"):
+        view.catch_up()
+    assert View(store, "run").population.turns == turns

@@ -108,7 +108,7 @@ def test_without_a_store_checkpoints_last_as_long_as_the_result() -> None:
     assert not folder.exists()
 
 
-def test_without_a_store_blobs_of_ones_own_are_written_and_stay(tmp_path: Path) -> None:
+def test_blobs_without_a_store_are_written_and_stay(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path / "kept", durability="process")
     result = ramet.run(
         Descent(),
@@ -124,7 +124,7 @@ def test_without_a_store_blobs_of_ones_own_are_written_and_stay(tmp_path: Path) 
     assert Descent().evaluate(result.best.load()) == result.best.score
 
 
-def test_paths_that_python_passes_over_hinder_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_that_python_skips_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [Path("/nowhere"), *sys.path])
     assert ramet.run(
         Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, workers=1

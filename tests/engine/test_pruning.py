@@ -227,7 +227,9 @@ def test_without_a_best_members_keep_theirs_and_go_on_with_more_steps(tmp_path: 
     assert findings_in(tmp_path / "runs.db") == []
 
 
-def test_what_a_killed_writer_had_begun_goes_whenever_a_worker_prunes(tmp_path: Path) -> None:
+def test_files_of_a_killed_writer_are_deleted_by_the_next_pruning(
+    tmp_path: Path,
+) -> None:
     settings: dict[str, Any] = {
         "space": SPACE,
         "strategy": pbt(),

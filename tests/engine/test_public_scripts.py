@@ -111,7 +111,7 @@ def test_a_script_killed_whole_goes_on_at_once_as_if_nothing_had_happened(
 
 
 @pytest.mark.parametrize("script", [ONE_PROGRAM], indirect=True)
-def test_one_program_killed_before_the_last_turn_of_a_round_is_told_goes_on_to_the_bit(
+def test_one_program_killed_before_the_last_turn_of_a_round_is_committed_goes_on_to_the_bit(
     script: Script, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs.db"

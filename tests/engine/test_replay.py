@@ -166,7 +166,7 @@ class Slow(Descent):
 
 
 @pytest.mark.parametrize("train", [descent_loop, Together()])
-def test_it_is_the_same_in_a_loop_of_ones_own_and_as_one_program(train: Any) -> None:
+def test_it_is_the_same_in_a_users_loop_and_as_one_program(train: Any) -> None:
     strategy = STRATEGIES["pbt"]
     result = ramet.run(train, SPACE, strategy, steps=48, mode="max", seed=3)
     engine: Any = None if train is descent_loop else ramet.Vectorized()
@@ -212,7 +212,7 @@ def test_every_step_is_trained_with_its_values_whatever_the_length_of_turns() ->
             assert not any(isinstance(event, Copied) for event in replayed.result.events)
 
 
-def test_a_schedule_that_somebody_wrote_can_be_replayed() -> None:
+def test_a_schedule_written_by_hand_can_be_replayed() -> None:
     pieces = (
         Piece(start=0, stop=10, hparams={"lr": 0.5, "decay": 0}),
         Piece(start=10, stop=45, hparams={"lr": 0.1, "decay": 0.5}),
@@ -278,7 +278,7 @@ def test_a_turn_that_fails_is_not_left_out_of_a_replay() -> None:
     assert exactly(result, train=task, **place).scores == [result.best.score]
 
 
-def test_a_turn_of_a_replay_is_given_up_for_nobody() -> None:
+def test_a_turn_of_a_replay_is_never_given_up() -> None:
     strategy, place = Replay.by(found(STRATEGIES["pbt"]).schedule(), seeds=[0]), memory()
     settings: dict[str, Any] = {
         "space": SPACE,
@@ -290,7 +290,7 @@ def test_a_turn_of_a_replay_is_given_up_for_nobody() -> None:
     slow, other = (ramet.open(**place, **settings, worker=name) for name in ("slow", "other"))
     turn = slow.ask()
     assert turn is not None
-    with pytest.raises(RunFailed, match="would have to be given up: fatal"):
+    with pytest.raises(RunFailed, match=r"given up: fatal\. .*: remove the cause and run again"):
         other.give_up(0, turn=0, why="fatal")
     assert [seat.worker for seat in place["store"].store.seats("run")] == ["slow"]
 

@@ -256,3 +256,11 @@ def test_a_turn_has_the_scores_that_were_reported_and_the_store_those_that_are_m
     [stored] = [it.event for it in run.result().store.events("run") if hasattr(it.event, "points")]
     assert stored.points == ((4, -0.25),)
     assert run.population[turn.member].score == 0.25
+
+
+@pytest.mark.parametrize(("mode", "better"), [("max", "higher"), ("min", "lower")])
+def test_the_opening_of_a_run_says_which_reported_scores_are_better(mode: Any, better: str) -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode=mode, seed=0)
+
+    assert run.opening.better == better
+    assert run.opening == run.result().opening

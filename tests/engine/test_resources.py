@@ -1,7 +1,10 @@
 """What each worker process gets of the machine."""
 
+from pathlib import Path
+
 import pytest
 
+from ramet.engine.processes import resources
 from ramet.engine.processes.resources import (
     THREADS,
     Share,
@@ -81,7 +84,7 @@ def test_each_worker_sees_its_share(per_worker: float | None, seen: list[str]) -
     assert [one["CUDA_VISIBLE_DEVICES"] for one in made] == seen
 
 
-def test_whole_gpus_are_nobody_elses() -> None:
+def test_whole_gpus_are_not_shared() -> None:
     assert [share(worker, list("abcd"), 2) for worker in range(2)] == [["a", "b"], ["c", "d"]]
 
 
@@ -111,3 +114,22 @@ def test_more_than_there_is_is_refused(workers: int, per_worker: float) -> None:
 )
 def test_the_gpus_are_those_that_this_process_may_see(setting: str, seen: list[str]) -> None:
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": setting}) == seen
+
+
+@pytest.mark.parametrize("gpus", [1e-320, 1e-4, 0.0, -1.0, float("nan"), float("inf"), 1.5])
+def test_a_share_of_gpus_that_is_none_is_refused(gpus: float) -> None:
+    with pytest.raises(StrategyError, match=r"a part of one GPU, at least 0\.001, but got"):
+        Share(workers=2, gpus=gpus)
+
+
+@pytest.mark.parametrize("text", ["", "max", "150000", "150000 0", "a b", "1 2 3"])
+def test_a_limit_of_cores_that_cannot_be_read_is_no_limit(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "cpu.max"
+    monkeypatch.setattr(resources, "CPU_MAX", limit)
+    unlimited = resources.usable_cores()
+
+    limit.write_text(text)
+
+    assert resources.usable_cores() == unlimited

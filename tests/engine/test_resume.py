@@ -99,7 +99,7 @@ def test_options_that_compare_equal_are_other_settings() -> None:
         opened([True, 1])
 
 
-def test_who_joins_is_told_who_else_holds_members(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_that_joins_hears_who_else_holds_members(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     place: dict[str, Any] = {"store": ramet.Storage(MemoryStore(clock), blobs=MemoryBlobs())}
     settings: dict[str, Any] = {

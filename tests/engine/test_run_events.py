@@ -93,7 +93,7 @@ def test_what_is_wanted_all_the_same_is_written_behind_what_came_first(store: Sh
     ]
 
 
-def test_a_stop_that_somebody_takes_back_at_once_is_not_written_again(store: Shared) -> None:
+def test_a_stop_that_is_withdrawn_at_once_is_not_written_again(store: Shared) -> None:
     run = opened(store)
     store.behind = RESUMED
     run.stop()

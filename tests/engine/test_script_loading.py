@@ -232,7 +232,7 @@ if __name__ == "__main__":
     ],
     ids=["error", "exit", "store"],
 )
-def test_a_script_that_does_not_bear_running_again_is_told_so(
+def test_a_script_that_cannot_run_twice_is_refused_with_the_reason(
     what: str, says: str, tmp_path: Path
 ) -> None:
     text = f"""
@@ -281,7 +281,7 @@ print(*[go(train, 1).best.load()["seen"].values()][0])
 
 
 @slow
-def test_a_process_of_the_loops_own_that_imports_the_script_is_told_of_the_guard(
+def test_a_process_that_the_loop_starts_and_that_imports_the_script_is_told_of_the_guard(
     tmp_path: Path,
 ) -> None:
     text = f"""
@@ -299,7 +299,7 @@ go(starts, 0)
     assert "must begin its training behind `if __name__ == '__main__':`" in err
 
 
-def test_what_cannot_be_pickled_is_told_by_the_variable_that_has_it() -> None:
+def test_what_cannot_be_pickled_is_named_by_the_variable_that_has_it() -> None:
     class Model:
         def __init__(self) -> None:
             self.guard = threading.Lock()
@@ -314,7 +314,7 @@ def test_what_cannot_be_pickled_is_told_by_the_variable_that_has_it() -> None:
 
 
 @slow
-def test_an_environment_that_cannot_be_pickled_is_told_where_it_is_missing() -> None:
+def test_an_environment_that_cannot_be_pickled_is_named_where_it_is_missing() -> None:
     framework("gymnasium")
     import gymnasium  # noqa: PLC0415 - not on every machine
 

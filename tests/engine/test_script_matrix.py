@@ -237,7 +237,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_workers_come_to_the_same_scores_to_the_bit(
+def test_workers_reach_the_same_scores_to_the_bit(
     way: Callable[[Path, Sequence[str]], None],
     alone: tuple[list[str], dict[str, Any]],
     tmp_path: Path,

@@ -67,7 +67,7 @@ def test_a_run_goes_on_only_as_it_was_begun(
     assert result_in(begun).log == before
 
 
-def test_a_run_keeps_what_it_was_begun_to_keep(begun: Path) -> None:
+def test_a_run_keeps_the_checkpoints_that_it_was_opened_to_keep(begun: Path) -> None:
     with pytest.raises(RunMismatch, match="keep: 'lineage' -> 'all'"):
         ramet.run(Descent(), **settings(), store=ramet.Storage(begun, keep="all"))
 
@@ -146,7 +146,7 @@ def test_workers_of_a_stopped_run_end_after_their_turn_and_the_run_goes_on(
     assert canonical(went_on.events) == canonical(whole.events)
 
 
-def test_a_stopped_run_hands_out_nothing_until_somebody_opens_it(store: Path) -> None:
+def test_a_stopped_run_gives_no_turns_until_it_is_opened_again(store: Path) -> None:
     run = ramet.open(store, **settings())
     turn = run.ask()
     assert turn is not None

@@ -173,7 +173,7 @@ def test_a_member_that_was_given_up_meanwhile_is_the_only_one_to_lose_its_turn(
     assert {(m, 2) for m in range(6)} - set(ended) == {(3, 2)}
 
 
-def test_what_a_program_raises_ends_the_run_and_costs_nobody_anything() -> None:
+def test_an_error_of_a_program_ends_the_run_and_fails_no_member() -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
 
     def during(turns: Sequence[ramet.Turn]) -> None:
@@ -226,7 +226,7 @@ def test_what_was_foreseen_and_did_not_come_is_trained_from_the_record(
     assert canonical(result.events) == canonical(one_by_one(STRATEGIES[name]).events)
 
 
-def test_a_run_told_to_stop_stops_when_its_round_is_over(*, ahead: bool) -> None:
+def test_a_run_that_is_asked_to_stop_stops_when_its_round_is_over(*, ahead: bool) -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
 
     def during(turns: Sequence[ramet.Turn]) -> None:
@@ -298,7 +298,7 @@ def lose_state(result: ramet.Result, member: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["init", "gather", "capture", "train"])
-def test_a_population_that_is_too_large_is_told_how_large_it_is(
+def test_a_population_that_is_too_large_is_refused_with_its_size(
     verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: Any) -> Any:

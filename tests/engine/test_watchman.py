@@ -181,7 +181,7 @@ class Locked:
         return self._store.disown(run, worker=worker)
 
 
-def test_what_a_dead_worker_held_is_taken_back_once_the_store_is_free() -> None:
+def test_the_members_of_a_dead_worker_are_free_once_the_store_is_unlocked() -> None:
     scene = Scene(store=ramet.Storage(Locked(times=3), blobs=MemoryBlobs()))
     scene.dies()
     free = scene.hire("next").ask()

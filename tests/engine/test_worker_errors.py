@@ -100,7 +100,7 @@ def test_a_member_that_raises_is_tried_again_and_given_up_as_in_one_process(time
     assert result.population == alone.population
 
 
-def test_what_cannot_be_handed_over_is_said_before_there_is_a_run(tmp_path: Path) -> None:
+def test_what_cannot_be_sent_to_workers_is_refused_before_there_is_a_run(tmp_path: Path) -> None:
     lock = threading.Lock()
 
     def train(session: ramet.Session) -> None:

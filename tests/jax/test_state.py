@@ -395,12 +395,12 @@ def test_functions_and_settings_are_left_out_in_silence() -> None:
 @pytest.mark.parametrize(
     ("make_state", "found"),
     [
-        (lambda params, _: params, r"state\['params'\]\['kernel'\] is a ArrayImpl"),
+        (lambda params, _: params, r"state\['params'\]\['kernel'\] is of type ArrayImpl"),
         (lambda params, tx: (params, tx.init(params)), r"state\[0\]\['params'\]"),
-        (lambda params, tx: {"opt": tx.init(params)}, r"state\['opt'\]\[0\] is a "),
-        (lambda _, tx: tx, "got a Gradient"),
-        (lambda *_: jax.random.key(0), "got a PRNGKeyArray"),
-        (lambda *_: eqx.nn.Linear(2, 1, key=jax.random.key(0)), "got a Linear"),
+        (lambda params, tx: {"opt": tx.init(params)}, r"state\['opt'\]\[0\] is of type "),
+        (lambda _, tx: tx, "type Gradient"),
+        (lambda *_: jax.random.key(0), "type PRNGKeyArray"),
+        (lambda *_: eqx.nn.Linear(2, 1, key=jax.random.key(0)), "type Linear"),
     ],
 )
 def test_pytrees_in_place_of_a_state_are_answered_with_the_line_that_works(
@@ -415,7 +415,9 @@ def test_pytrees_in_place_of_a_state_are_answered_with_the_line_that_works(
 
 
 def test_a_module_of_nnx_in_place_of_a_state_is_answered_with_the_line_that_works() -> None:
-    with pytest.raises(StateError, match=r"is a Linear; .* ramet\.jax\.State\(\(model, optimizer"):
+    with pytest.raises(
+        StateError, match=r"is of type Linear; .* ramet\.jax\.State\(\(model, optimizer"
+    ):
         ramet.state.adapt({"model": nnx.Linear(2, 1, rngs=nnx.Rngs(0))})
 
     model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))

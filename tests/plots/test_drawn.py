@@ -48,7 +48,7 @@ def test_scores_are_drawn_as_they_were_reported(mode: str) -> None:
     assert all(score < 0 for score in shown)
 
 
-def test_there_is_a_line_for_each_copy_from_the_score_given_up_to_the_one_taken() -> None:
+def test_there_is_a_line_for_each_copy_from_the_old_score_to_the_copied_one() -> None:
     result = descended()
     copies = vertices(lines(plots.scores(result))[1])
     assert len(copies) == result.population.copies

@@ -111,7 +111,7 @@ def test_no_two_parts_have_one_id(read: Read) -> None:
     assert len(read.ids) == len(set(read.ids))
 
 
-def test_the_same_run_comes_to_the_same_page(page: str, result: ramet.Result) -> None:
+def test_the_same_run_gives_the_same_page(page: str, result: ramet.Result) -> None:
     assert report.page(result) == page
 
 

@@ -296,12 +296,12 @@ def test_what_cannot_be_paused_keeps_no_store_locked_after_a_fork(
 ) -> None:
     refuses = Refuses()
     with monkeypatch.context() as patch:
-        patch.setattr(forking, "_open", [refuses, store._database, refuses])  # noqa: SLF001
+        patch.setattr(forking, "_open", [refuses, store._database, refuses])  # noqa: SLF001 - its own
         with pytest.raises(OSError, match="not now"):
             forking._pause_all()  # noqa: SLF001 - as a fork does
         # No connection of the others goes through the fork.
         assert store._database._connection is None  # noqa: SLF001 - nothing else shows it
-        forking._resume_all()  # noqa: SLF001
+        forking._resume_all()  # noqa: SLF001 - as a fork does
     assert store.runs() == ["lm"]
 
 
@@ -317,7 +317,7 @@ def test_a_store_that_could_not_be_paused_can_be_used_after_the_fork(
         patch.setattr(database, "_disconnect", refuse)
         with pytest.raises(OSError, match="not now"):
             forking._pause_all()  # noqa: SLF001 - as a fork does
-        forking._resume_all()  # noqa: SLF001
+        forking._resume_all()  # noqa: SLF001 - as a fork does
     assert not database._lock.locked()  # noqa: SLF001 - or it would be waited for for ever
 
 

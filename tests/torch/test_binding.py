@@ -130,7 +130,7 @@ def test_a_value_overwritten_in_one_of_several_groups_is_found() -> None:
         ("params", r"got 'params'; those"),
         ("betas[", r"got 'betas\['; those"),
         ((nn.Dropout(), "q"), r"Dropout has no 'q'; its numbers are \['p'\]"),
-        (nn.Dropout(), r"'x' is bound to a Dropout"),
+        (nn.Dropout(), r"'x' is bound to an object of type Dropout"),
         (3, r"'x' is bound to 3"),
         ((1, 2), r"'x' is bound to \(1, 2\)"),
     ],
@@ -146,7 +146,7 @@ def test_places_are_refused_where_there_are_none() -> None:
         ramet.torch.param_group(optimizer, "lr", group=2)
     with pytest.raises(StateError, match="this Linear has none; bind an attribute"):
         ramet.torch.dropout(nn.Linear(1, 1))
-    with pytest.raises(StateError, match=r"base_lr must be of a scheduler.* got a SGD"):
+    with pytest.raises(StateError, match=r"base_lr must be of a scheduler.* of type SGD"):
         ramet.torch.base_lr(optimizer)
     optimizer.param_groups[0]["lr"] = 0.7
     with pytest.raises(StateError, match=r"the StepLR has \[0.7, 0.1\]; bind a function"):

@@ -34,20 +34,20 @@ def run_with(make_state: Callable[[nn.Module, torch.optim.Optimizer], Any]) -> N
 @pytest.mark.parametrize(
     ("make_state", "found"),
     [
-        (lambda model, _: model, "but got a Linear; "),
-        (lambda _, optimizer: optimizer, "but got a SGD; "),
-        (lambda model, optimizer: (model, optimizer), "but state[0] is a Linear; "),
-        (lambda model, _: {"step": 0, "model": model}, "but state['model'] is a Linear; "),
-        (lambda _, optimizer: {"optimizer": optimizer}, "but state['optimizer'] is a SGD; "),
-        (lambda model, _: model.state_dict(), "but state['weight'] is a Tensor; "),
+        (lambda model, _: model, "got an object of type Linear; "),
+        (lambda _, optimizer: optimizer, "got an object of type SGD; "),
+        (lambda model, optimizer: (model, optimizer), "but state[0] is of type Linear; "),
+        (lambda model, _: {"step": 0, "model": model}, "but state['model'] is of type Linear; "),
+        (lambda _, optimizer: {"optimizer": optimizer}, "but state['optimizer'] is of type SGD; "),
+        (lambda model, _: model.state_dict(), "but state['weight'] is of type Tensor; "),
         (
             lambda model, _: {"model": model.state_dict()},
-            "but state['model']['weight'] is a Tensor; ",
+            "but state['model']['weight'] is of type Tensor; ",
         ),
-        (lambda _, optimizer: optimizer.state_dict(), "got a dict; pass the optimizer itself"),
-        (lambda model, _: list(model.parameters()), "but state[0] is a Parameter; "),
+        (lambda _, optimizer: optimizer.state_dict(), "type dict; pass the optimizer itself"),
+        (lambda model, _: list(model.parameters()), "but state[0] is of type Parameter; "),
         (ramet.State, "makes none by itself; "),
-        (lambda model, _: ramet.Bound({"model": model}), "but state['model'] is a Linear; "),
+        (lambda model, _: ramet.Bound({"model": model}), "but state['model'] is of type Linear; "),
     ],
 )
 def test_objects_of_pytorch_in_place_of_a_state_are_answered_with_the_line_that_works(
@@ -167,29 +167,41 @@ MODEL, OPTIMIZER = parts()
 @pytest.mark.parametrize(
     ("arguments", "found", "remedy"),
     [
-        ([OPTIMIZER], "first part .* but got a SGD", RIGHT),
-        ([OPTIMIZER, MODEL], "first part .* but got a SGD", RIGHT),
-        ([{"model": MODEL}], "first part .* but got a dict", RIGHT),
-        ([MODEL.state_dict()], "first part .* but got a OrderedDict", RIGHT),
-        ([MODEL, OPTIMIZER.state_dict()], "second part .* but got a dict", RIGHT),
-        ([MODEL, MODEL], "second part .* but got a Net", "State(model, None, other)"),
+        ([OPTIMIZER], "first part .* of type SGD", RIGHT),
+        ([OPTIMIZER, MODEL], "first part .* of type SGD", RIGHT),
+        ([{"model": MODEL}], "first part .* of type dict", RIGHT),
+        ([MODEL.state_dict()], "first part .* of type OrderedDict", RIGHT),
+        ([MODEL, OPTIMIZER.state_dict()], "second part .* of type dict", RIGHT),
+        (
+            [MODEL, MODEL],
+            "second part .* of type Net",
+            "State(model, None, other)",
+        ),
         (
             [MODEL, StepLR(OPTIMIZER, 1)],
-            "second part .* but got a StepLR",
+            "second part .* of type StepLR",
             "State(model, optimizer, scheduler)",
         ),
-        ([MODEL, [OPTIMIZER]], "second part .* but got a list", "State(model, first, second)"),
+        (
+            [MODEL, [OPTIMIZER]],
+            "second part .* of type list",
+            "State(model, first, second)",
+        ),
         (
             [MODEL, OPTIMIZER, {"schedule": StepLR(OPTIMIZER, 1)}],
-            r"others\[0\]\['schedule'\] is a StepLR inside a dict",
+            r"others\[0\]\['schedule'\], inside a container, is of type StepLR",
             "State(model, optimizer, scheduler)",
         ),
         (
             [MODEL, OPTIMIZER, [torch.zeros(2)]],
-            r"others\[0\]\[0\] is a Tensor inside a list",
+            r"others\[0\]\[0\], inside a container, is of type Tensor",
             "State(model, optimizer, other)",
         ),
-        ([MODEL, OPTIMIZER, 3], r"others\[0\] is a int", "leave out what training never changes"),
+        (
+            [MODEL, OPTIMIZER, 3],
+            r"others\[0\] is of type int",
+            "leave out what training never changes",
+        ),
     ],
 )
 def test_parts_in_the_wrong_place_are_answered_with_the_right_one(
@@ -319,3 +331,24 @@ def test_states_of_several_members_may_be_trained_in_turn_in_one_process() -> No
         optimizer.step()
     for _, state in both:
         state.capture()
+
+
+def test_a_state_without_a_model_is_answered_at_once() -> None:
+    tried = []
+
+    def train(session: ramet.Session) -> None:
+        tried.append(session.member)
+        for _ in session.turns(State()):
+            raise AssertionError("a turn was trained")
+
+    with pytest.raises(StateError) as error:
+        ramet.run(train, SPACE, ramet.RandomSearch(population=1, turn_steps=1), steps=1, mode="max")
+
+    assert "must have a model, but got none" in str(error.value)
+    assert RIGHT in str(error.value)
+    assert tried == [0]
+
+
+def test_a_model_under_another_keyword_is_answered_with_the_keywords_that_there_are() -> None:
+    with pytest.raises(StateError, match=r"must be model, optimizer, .* but got \['net'\]"):
+        State(net=nn.Linear(2, 1))

@@ -200,7 +200,9 @@ def test_what_is_no_such_state_is_refused(alone: ramet.Result) -> None:
     model = nn.Linear(1, 1)
     with pytest.raises(StateError, match="must fit what is there, but there were model"):
         alone.best.load(into=ramet.torch.State(model, torch.optim.SGD(model.parameters())))
-    with pytest.raises(StateError, match=r"but got a Linear; ramet.torch.load_model\(model, "):
+    with pytest.raises(
+        StateError, match=r"but got an object of type Linear; ramet.torch.load_model\(model, "
+    ):
         alone.best.load(into=model)
 
 

@@ -47,8 +47,8 @@ class Training:
         return [self.step() for _ in range(number)]
 
     def step(self) -> float:
-        # From everybody's generators, as code of others draws.
-        x = torch.randn(16, 4) * random.random() + np.random.random()  # noqa: S311, NPY002
+        # From the global generators, as other people's code does.
+        x = torch.randn(16, 4) * random.random() + np.random.random()  # noqa: S311, NPY002 - as said
         y = x.sum(dim=1, keepdim=True)
 
         def loss() -> torch.Tensor:

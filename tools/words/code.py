@@ -21,7 +21,7 @@ IRREGULAR = frozenset(
 PREFIXES = ("", "un", "re", "over", "under", "out", "pre", "mis")
 # Verbs and nouns that end as a participle does.
 NOT_PARTICIPLES = frozenset(
-    "bleed breed embed exceed feed heed need proceed seed shed speed succeed weed".split()  # noqa: SIM905
+    "bleed breed embed exceed feed heed need proceed seed shed speed succeed weed".split()  # noqa: SIM905 - as above
 )
 
 

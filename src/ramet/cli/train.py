@@ -10,6 +10,7 @@ from ramet.engine.engines import Engine, Inline, Processes, Workers
 from ramet.engine.joining import join
 from ramet.engine.launch import run as train_run
 from ramet.engine.run.failures import Failures
+from ramet.engine.run.fitting import describe_pace
 from ramet.engine.run.opening import Existing
 from ramet.errors import NoBest, UsageError
 from ramet.history import Result
@@ -57,10 +58,11 @@ def run(
         straggler_timeout_s=straggler_timeout_s,
         strict=strict,
     )
+    asked = loaded.read(strategy)
     result = train_run(
         loaded.train,
         loaded.read(space),
-        loaded.read(strategy),
+        asked,
         steps=loaded.read(STEPS, otherwise=" unless --steps is given") if steps is None else steps,
         mode=loaded.read(MODE, otherwise=" ('max' or 'min') unless --mode is given")
         if mode is None
@@ -72,7 +74,8 @@ def run(
         target=enough,
         engine=_choose_engine(cast(Workers, workers), failures, threads=threads, gpus=gpus),
     )
-    screen.say(outcome(result))
+    pace = describe_pace(asked, result.opening)
+    screen.say(f"{outcome(result)} It had {pace}." if pace else outcome(result))
 
 
 def worker(

@@ -4,7 +4,7 @@ from typing import Any
 
 from ramet.events import RunOpened
 from ramet.history.following import Overview, State, state_of
-from ramet.history.reported import report_score
+from ramet.history.reported import report_score, sign_of
 from ramet.population import Population
 from ramet.store import Seat, Store
 
@@ -84,7 +84,7 @@ class View:
         rows = self.rows()
         if len(rows) <= room:
             return rows
-        sign = -1.0 if self.opening.mode == "max" else 1.0
-        return sorted(rows, key=lambda row: (row["score"] is None, sign * (row["score"] or 0.0)))[
+        sign = sign_of(self.opening.mode)
+        return sorted(rows, key=lambda row: (row["score"] is None, -sign * (row["score"] or 0.0)))[
             :room
         ]

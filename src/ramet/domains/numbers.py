@@ -37,8 +37,7 @@ class Uniform:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def __repr__(self) -> str:
-        return write(self)
+    __repr__ = write
 
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start)
@@ -47,7 +46,7 @@ class Uniform:
         return is_real(value) and self.low <= value <= self.high
 
     def clip(self, value: float) -> float:
-        return float(min(max(value, self.low), self.high))
+        return _clip(value, self.low, self.high)
 
     def sample(self, rng: np.random.Generator) -> float:
         low, high = self.start or (self.low, self.high)
@@ -79,8 +78,7 @@ class LogUniform:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def __repr__(self) -> str:
-        return write(self)
+    __repr__ = write
 
     def problem(self) -> str | None:
         return _range_problem(self.low, self.high, self.start) or _log_problem(self.low)
@@ -89,11 +87,11 @@ class LogUniform:
         return is_real(value) and self.low <= value <= self.high
 
     def clip(self, value: float) -> float:
-        return float(min(max(value, self.low), self.high))
+        return _clip(value, self.low, self.high)
 
     def sample(self, rng: np.random.Generator) -> float:
         low, high = self.start or (self.low, self.high)
-        return float(min(max(_log_draw(low, high, rng), low), high))
+        return _clip(_log_draw(low, high, rng), low, high)
 
     def perturb(self, value: float, factor: float) -> float:
         return self.clip(value * factor)
@@ -125,8 +123,7 @@ class Integer:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def __repr__(self) -> str:
-        return write(self)
+    __repr__ = write
 
     def problem(self) -> str | None:
         start = self.start if isinstance(self.start, tuple) else ()
@@ -177,6 +174,10 @@ def _log_problem(low: float) -> str | None:
 def _move(value: float, factor: float, low: float, high: float) -> float:
     """Scale a value. In a domain that holds 0, shift it by the same fraction of the width."""
     return value + (factor - 1) * (high - low) if low <= 0 <= high else value * factor
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    return float(min(max(value, low), high))
 
 
 def _log_draw(low: float, high: float, rng: np.random.Generator) -> float:

@@ -36,8 +36,7 @@ class Choice:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def __repr__(self) -> str:
-        return write(self)
+    __repr__ = write
 
     def problem(self) -> str | None:
         if not isinstance(self.options, tuple):
@@ -88,8 +87,7 @@ class Constant:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def __repr__(self) -> str:
-        return write(self)
+    __repr__ = write
 
     def problem(self) -> str | None:
         if _is_value(self.value):

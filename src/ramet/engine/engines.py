@@ -100,8 +100,8 @@ class Processes:
     >>> Processes(4, gpus=1.5)
     Traceback (most recent call last):
         ...
-    ramet.errors.StrategyError: gpus must be a whole number, or a part of one GPU above 0, but got \
-1.5
+    ramet.errors.StrategyError: gpus must be a whole number, or a part of one GPU, at least 0.001, \
+but got 1.5
 
     Args:
         workers: How many processes. "auto" is one for each share of GPUs or, without GPUs, one for
@@ -203,7 +203,7 @@ class Vectorized:
         if not isinstance(task, Vectorizable):
             raise UsageError(
                 f"what is trained as one program must be a ramet.jax.Task or a ramet.torch.Task, "
-                f"whose functions a framework can map over members, but got {task!r}"
+                f"because JAX or PyTorch maps its functions over members, but got {task!r}"
             )
 
         def train(run: Run, watch: Watch) -> None:
@@ -211,6 +211,10 @@ class Vectorized:
             work_together(run, task, watch, chunk=self.chunk, shard=self.shard)
 
         return train
+
+
+# What an engine must have.
+ENGINE = ("failures", "progress", "shared", "prepare")
 
 
 def choose_engine(engine: Engine | None, workers: Workers | None) -> Engine:
@@ -239,12 +243,30 @@ strict=False), progress=None)
 
 
 def _check_engine(engine: object) -> Engine:
-    if isinstance(engine, type) or not isinstance(engine, Engine):
+    if isinstance(engine, Engine) and not isinstance(engine, type):
+        return engine
+    lacking = [name for name in ENGINE if not hasattr(engine, name)]
+    some = not isinstance(engine, type) and len(lacking) < len(ENGINE)
+    raise UsageError(
+        f"engine must be a value, ramet.Inline(), ramet.Processes(4) or ramet.Vectorized(), or "
+        f"None, but got {engine!r}"
+        + (f", which lacks {' and '.join(lacking)} (see ramet.Engine)" if some else "")
+    )
+
+
+def check_trained(run: Run, engine: Engine) -> None:
+    """Refuse an engine that returned before its run was over.
+
+    Args:
+        run: The run.
+        engine: What was to train it.
+    """
+    if not run.over:
         raise UsageError(
-            f"engine must be a value, ramet.Inline(), ramet.Processes(4) or ramet.Vectorized(), or "
-            f"None, but got {engine!r}"
+            f"an engine must train until its run is over, but {type(engine).__name__} returned "
+            f"after {run.population.turns} turns of run {run.name!r}; let it ask for turns until "
+            f"run.ask() returns None, or call run.stop() to end earlier"
         )
-    return engine
 
 
 def _check_common(engine: Inline | Processes | Vectorized) -> None:

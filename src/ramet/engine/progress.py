@@ -73,6 +73,11 @@ class Progress:
             if not self._live.console.is_terminal:
                 self._live.console.line()
 
+    def say(self, text: str) -> None:
+        """Show a line about the run above the display, if there is one."""
+        if self._live is not None:
+            self._live.console.print(f"{label(self._name)}  {text}", markup=False, highlight=False)
+
     def __call__(self, run: Watched) -> None:
         """Take note of where a run is, if it is time to look."""
         if self._live is None:

@@ -6,7 +6,7 @@ import socket
 from dataclasses import replace
 
 from ramet.clock import Clock
-from ramet.engine.engines import Engine, Processes, Training, Workers, choose_engine
+from ramet.engine.engines import Engine, Processes, Training, Workers, check_trained, choose_engine
 from ramet.engine.messages import (
     how_to_go_on,
     how_to_rejoin,
@@ -19,6 +19,7 @@ from ramet.engine.processes.child import Job
 from ramet.engine.processes.loading import end_loading
 from ramet.engine.progress import Progress
 from ramet.engine.run.failures import Failures
+from ramet.engine.run.fitting import describe_pace
 from ramet.engine.run.notices import say_doubts
 from ramet.engine.run.opening import Existing, Settings, Terms
 from ramet.engine.run.overwriting import overwrite
@@ -78,9 +79,12 @@ def train_run(
         if existing != "join":
             _say_state(run, settings.target, changed=changed)
         with Progress(settings.name, shown=engine.progress) as watch:
+            if not run.population.turns and (pace := describe_pace(settings.strategy, run.opening)):
+                watch.say(pace)
             watch(run)
             if not run.over:
                 _train_on(run, training, where, watch, joins=existing == "join")
+                check_trained(run, engine)
         say_doubts(result := run.result())
         return result
     finally:

@@ -21,7 +21,7 @@ from ramet.history.keeping import find_files, find_needed
 from ramet.places import CHECKPOINTS, existing
 from ramet.store import SQLiteStore
 
-# Attempts at a copy whose checkpoints a run deletes meanwhile.
+# How often a copy is tried again because the run deleted checkpoints that it needed.
 MAX_COPY_ATTEMPTS = 100
 
 

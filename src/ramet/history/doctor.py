@@ -1,4 +1,4 @@
-"""Check a run's record against the promises that docs/architecture.md numbers."""
+"""Check a run's record against the promises that docs/stores.md numbers."""
 
 from collections.abc import Iterator
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from ramet import wording
+from ramet.history.reported import sign_of
 from ramet.history.result import Result
 from ramet.history.turns import FRESH, Turns
 from ramet.population import Population
@@ -168,7 +169,7 @@ def _doubt_best(result: Result, scores: _Scores) -> Iterator[Doubt]:
 
 def _read_scores(result: Result) -> _Scores:
     opening, turns = result.opening, result.lineage().turns
-    sign = 1 if opening.better == "higher" else -1
+    sign = sign_of(opening.mode)
     ranked = [birth.ranked for birth in opening.births]
     scores = [sign * score for score in turns.scores]
     firsts: dict[int, float] = {}

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from ramet.errors import CorruptLog, RametError, RunNotFound
 from ramet.events import Logged, RunOpened, follow
-from ramet.history.reported import report_population
+from ramet.history.reported import report_opening, report_population
 from ramet.population import Population
 from ramet.replica import Replica
 from ramet.store.base import Seat, Store
@@ -35,6 +35,22 @@ def check_seats(population: Population, seats: Collection[Seat]) -> None:
         raise CorruptLog(
             f"a store must have a row for each of the {len(population)} members of a run, but has "
             f"{len(there)} rows, of members {there[:1]} to {there[-1:]}"
+        )
+
+
+def check_record(store: Store, run: str, record: int) -> None:
+    """Refuse to go on with a run that another one has overwritten since.
+
+    Args:
+        store: The store.
+        run: The name of the run.
+        record: The number that the run had when this process opened it.
+    """
+    if store.record(run) != record:
+        raise RunNotFound(
+            f"a run must still be the one that this process opened, but run {run!r} has been "
+            f"overwritten since by another call (existing='overwrite'); open it again, or start "
+            f"this command or worker again, for the new one"
         )
 
 
@@ -72,13 +88,7 @@ class Follower:
 
     def check_run(self) -> None:
         """Raise RunNotFound if another run has overwritten this one."""
-        if self._store.record(self.opening.name) != self._record:
-            raise RunNotFound(
-                f"a run must still be the one that this process opened, but run "
-                f"{self.opening.name!r} has been overwritten since by another call "
-                f"(existing='overwrite'); open it again, or start this worker again, for the new "
-                f"one"
-            )
+        check_record(self._store, self.opening.name, self._record)
 
 
 class Overview:
@@ -89,7 +99,8 @@ class Overview:
     """
 
     def __init__(self, store: Store, run: str) -> None:
-        self.opening: RunOpened = store.opening(run)
+        self._record = store.record(run)
+        self.opening: RunOpened = report_opening(store.opening(run))
         self._store = store
         summary = store.summary(run)
         self._tally = Tally(run, summary)
@@ -109,7 +120,10 @@ class Overview:
         return self._tally.copies
 
     def catch_up(self) -> None:
-        """Read new events; if the log does not continue the summary, read all of it."""
+        """Read new events; if the log does not continue the summary, read all of it.
+
+        Raise RunNotFound if another run has overwritten this one.
+        """
         try:
             self._read_on(self._tally)
         except RametError:
@@ -121,4 +135,7 @@ class Overview:
 
     def _read_on(self, tally: Tally) -> None:
         while news := self._store.events(self.opening.name, tally.last, most=PAGE_EVENTS):
+            check_record(self._store, self.opening.name, self._record)
             tally.read(news)
+        # A new run may also have written less than was read of the old one.
+        check_record(self._store, self.opening.name, self._record)

@@ -148,10 +148,5 @@ _TABLES: dict[str, Callable[[Sequence[Logged], Lineage], Iterator[Row]]] = {
 }
 
 
-def sign_of(opening: RunOpened) -> int:
-    """Return 1 if higher scores are better, and -1 if lower ones are."""
-    return 1 if opening.mode == "max" else -1
-
-
 def _name_columns(hparams: dict[str, Any]) -> Row:
     return {f"hparams.{name}": value for name, value in hparams.items()}

@@ -30,7 +30,7 @@ class Lineage:
         self.turns = Turns()
         # In the order in which they were made.
         self.copies: list[CopyRecord] = []
-        # The checkpoints that each member stood on.
+        # The checkpoints that each member had, one after the other.
         self._stood: dict[int, _Stood] = {}
         self.opening = self._read(iter(events))
 
@@ -243,7 +243,7 @@ class Lineage:
 
 
 class _Stood:
-    """The turns whose checkpoints a member stood on, by the steps of its budget it had used."""
+    """Which checkpoint a member had, for each number of steps of its budget that it had used."""
 
     __slots__ = ("_on", "_trained", "_turns")
 

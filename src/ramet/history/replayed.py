@@ -80,10 +80,10 @@ class Replayed:
 
     def __str__(self) -> str:
         original = "" if self.original is None else f", the original {self.original:.6g}"
-        return f"replayed: {self.told} ({self.seeds}){original}"
+        return f"replayed: {self.summary} ({self.seeds}){original}"
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The mean, with the standard deviation if there are several scores."""
         spread = f" ± {self.sd:.2g}" if len(self._finite) > 1 else ""
         return f"{self.mean:.6g}{spread}"

@@ -14,6 +14,15 @@ from ramet.events import AnyEvent, Copied, Logged, Mode, RunOpened, TargetSet, T
 from ramet.population import Best, Curve, Member, Point, Population
 
 
+def sign_of(mode: Mode) -> int:
+    """Return 1 if higher scores are better, and -1 if lower ones are.
+
+    >>> sign_of("max"), sign_of("min")
+    (1, -1)
+    """
+    return 1 if mode == "max" else -1
+
+
 @overload
 def report_score(score: float, mode: Mode) -> float: ...
 
@@ -31,6 +40,15 @@ def report_score(score: float | None, mode: Mode) -> float | None:
     return score if score is None or mode == "max" else _negate(score)
 
 
+def maximise_score(score: float | None, mode: Mode) -> float | None:
+    """Return a score that was reported as the run maximises it.
+
+    >>> maximise_score(0.25, "min"), maximise_score(0.25, "max"), maximise_score(None, "min")
+    (-0.25, 0.25, None)
+    """
+    return report_score(score, mode)  # Negating twice gives the first number.
+
+
 def maximise_points(points: Sequence[Point], mode: Mode) -> tuple[Point, ...]:
     """Return the scores that a turn reported as the run maximises them, which stores hold.
 
@@ -38,6 +56,11 @@ def maximise_points(points: Sequence[Point], mode: Mode) -> tuple[Point, ...]:
     ((1, -0.25), (2, None))
     """
     return tuple(points) if mode == "max" else _negate_points(points)
+
+
+def report_opening(opening: RunOpened) -> RunOpened:
+    """Return the opening of a run for people, who read scores as they were reported."""
+    return opening if opening.mode == "max" else replace(opening, better="lower")
 
 
 def report_log(log: Iterable[Logged], mode: Mode) -> list[Logged]:
@@ -64,7 +87,7 @@ def report_population(population: Population, mode: Mode) -> Population:
 def _report_event(event: AnyEvent) -> AnyEvent:
     match event:
         case RunOpened():
-            return replace(event, better="lower")
+            return report_opening(event)
         case TurnEnded():
             return replace(event, points=_negate_points(event.points))
         case Copied(weights=weights) if weights is not None:

@@ -12,10 +12,10 @@ from ramet.events import AnyEvent, Logged, RunOpened, follow
 from ramet.history.account import Account
 from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.following import check_seats
-from ramet.history.frames import Row, Table, columns, each_row, rows, sign_of
+from ramet.history.frames import Row, Table, columns, each_row, rows
 from ramet.history.keeping import find_needed
 from ramet.history.lineage import Lineage
-from ramet.history.reported import report_log
+from ramet.history.reported import report_log, sign_of
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
@@ -178,7 +178,7 @@ class Result:
         Members are compared by the scores of their present weights. As for ``best``, only ranked
         members count.
         """
-        sign = sign_of(self.opening)
+        sign = sign_of(self.opening.mode)
         ranked = [
             (sign * snapshot.score, snapshot.checkpoint.turn, -snapshot.member)
             for snapshot, member in zip(self.members, self.population, strict=True)

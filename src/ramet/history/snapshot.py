@@ -67,9 +67,9 @@ class Snapshot:
             restore(tree)
         else:
             raise StateError(
-                f"a state is loaded into a dict of arrays, or what has restore(tree), but got a "
-                f"{type(into).__name__}; ramet.torch.load_model(model, result.best.load()) puts "
-                f"the weights alone into a model"
+                f"a state is loaded into a dict of arrays, or what has restore(tree), but got "
+                f"an object of type {type(into).__name__}; ramet.torch.load_model(model, "
+                f"result.best.load()) puts the weights alone into a model"
             )
         return into
 
@@ -98,7 +98,7 @@ class Snapshot:
 
 def _check_names(into: dict[str, Any], tree: Tree) -> None:
     if not isinstance(tree, dict) or into.keys() != tree.keys():
-        found = list(tree) if isinstance(tree, dict) else f"a {type(tree).__name__}"
+        found = list(tree) if isinstance(tree, dict) else f"an object of type {type(tree).__name__}"
         raise StateError(
             f"a dict to load into must have the entries of the checkpoint, but that has {found} "
             f"and the dict {list(into)}; for what a ramet.jax.State or a ramet.torch.State saved, "

@@ -12,7 +12,7 @@ from ramet import wording
 from ramet.errors import UsageError
 from ramet.events import Copied, Rested, TurnEnded, TurnLost
 from ramet.history import Result
-from ramet.history.frames import sign_of
+from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.scales import Floats, drawable, elsewhere, scale_of_scores
 from ramet.population import final_score
@@ -74,7 +74,7 @@ def read_best(result: Result) -> Reached | None:
     if not found:
         return None
     steps, offered = zip(*found, strict=True)
-    sign = sign_of(result.opening)
+    sign = sign_of(result.opening.mode)
     best = itertools.accumulate(offered, max if sign > 0 else min)
     return Reached(np.array(steps, float), np.array(list(best), float), sign)
 

@@ -28,7 +28,7 @@ class Branch(NamedTuple):
     """A turn as a line, from the one that it went on from."""
 
     path: list[Point]
-    # Where it ended; from there on it waited for others to go on from it.
+    # Where it ended. The path goes on until the last turn that went on from it begins.
     end: Point
 
 
@@ -59,7 +59,7 @@ def branches(lineage: Lineage, standing: Counter[Key]) -> dict[Key, Branch]:
         if before is None:
             start = (float(time - (last - first)), height)
         else:
-            # Where members do not wait for each other, what one goes on from may be ahead of it.
+            # In an asynchronous run, a member may go on from one that is ahead of it.
             behind = [at for at in places[before] if at < time] or [ends[before]]
             start = (float(behind[-1]), places[before][behind[-1]])
         end = (float(time), height)

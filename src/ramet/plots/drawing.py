@@ -26,13 +26,13 @@ from ramet.errors import UsageError
 from ramet.history import Result
 from ramet.visible import visible
 
-# Of groups of members: grey for those in none, which are FIRE's evaluators.
+# Colours of groups of members; grey is for FIRE's evaluators, which are in none.
 COLOURS = ("0.6", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
-# Of whatever else is compared: none of the above, nor black.
+# Colours of anything else that is compared; none of them is black or a group's.
 OTHERS = ("#e69f00", "#56b4e9", "#882255", "#999933", "#332288", "#aa4499", "#44aa99")
-# Of values, from low to high.
+# The colours of values, from low to high.
 MAP = "viridis"
-# Lighter ones are hard to see on white.
+# The lightest part is left out, because it is hard to see on white.
 LIGHTEST = 0.95
 # Inches.
 SIZE = (8.0, 4.5)
@@ -198,7 +198,7 @@ def lines(axes: Axes, paths: Iterable[Any], **look: Any) -> LineCollection:
 
 
 def outline(width: float) -> list[Any]:
-    """Return what sets a line off from all that is behind it."""
+    """Return the outline that sets a line off from what is behind it."""
     return [Stroke(linewidth=width, foreground="white"), Normal()]
 
 
@@ -237,7 +237,7 @@ def colours_of(groups: Sequence[int]) -> dict[int, Any]:
 
 
 def some_of(handles: Sequence[Artist]) -> list[Artist]:
-    """Return what a legend has room for, of things in an order."""
+    """Return as many handles as a legend has room for: the last, and others evenly spaced."""
     if len(handles) <= DISTINCT_GROUPS + 1:
         return list(handles)
     *others, last = handles

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from ramet import wording
 from ramet.history import Result, Trained
-from ramet.history.frames import sign_of
+from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.hyperparameter import stairs
 from ramet.plots.scales import Scale, format_number, moving, scale_of_scores
@@ -21,9 +21,9 @@ Tick = tuple[float, str]
 HEIGHT = 0.62
 # Inches of a row.
 ROW = 0.85
-# Moves from one member to another of which there is room for a line each.
+# Up to this many moves from one member to another have a line each.
 MOVES = 400
-# Members of which there is room for each one's number.
+# Up to this many members have their numbers written.
 NAMED = 40
 
 
@@ -63,7 +63,7 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
 
 
 def _score(axes: Axes, result: Result, behind: Sequence[Trained]) -> list[Tick]:
-    sign = sign_of(result.opening)
+    sign = sign_of(result.opening.mode)
     path = [point for turn in behind for point in curve([turn], result.lineage(), _stop)]
     scale = scale_of_scores(np.array(path)[:, 1], sign)
     return _row(axes, 0, scale, path, "black")
@@ -101,7 +101,7 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
 
 
 def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
-    """Draw who trained the weights when."""
+    """Draw which member trained the weights when."""
     held: list[tuple[int, int, int]] = []
     for turn in behind:
         if held and held[-1][0] == turn.member:

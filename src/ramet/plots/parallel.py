@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from ramet import wording
 from ramet.history import Result, Trained
-from ramet.history.frames import sign_of
+from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.scales import Floats, Scale, elsewhere, moving, scale_of_scores, shade
 from ramet.plots.story import score_of
@@ -20,7 +20,7 @@ from ramet.plots.story import score_of
 SPREAD = 0.5
 # The part of all that the colours beside the scores have.
 WIDTH = 0.015
-# Of the colours beside the scores.
+# The width of the colours beside the scores.
 STRIPES = 200
 # Inches.
 WIDEST = 16.0
@@ -40,7 +40,7 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
         ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
-    sign = sign_of(result.opening)
+    sign = sign_of(result.opening.mode)
     last = _last_turns(result)
     reached = np.array([score_of(turn) for turn in last])
     score = scale_of_scores(reached, sign)
@@ -73,7 +73,7 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
 
 def _last_turns(result: Result) -> list[Trained]:
     """Return the last turn of each member that has a score, the best one last."""
-    sign = sign_of(result.opening)
+    sign = sign_of(result.opening.mode)
     scored = [turn for turn in result.lineage().turns.last() if turn.score is not None]
     return sorted(scored, key=lambda turn: (sign * (turn.score or 0.0), -turn.member))
 

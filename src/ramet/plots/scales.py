@@ -31,11 +31,11 @@ MINUS = "\N{MINUS SIGN}"
 NAMED = 24
 # Characters of an option.
 OPTION_WIDTH = 16
-# The worst scores, as parts of all: what an axis and what colours need not tell apart.
+# Parts of all scores, the worst ones, that an axis and that colours may leave out.
 FAR, FAINT = 0.05, 0.1
 # Beyond these, margins and ticks of an axis overflow.
 SMALLEST, LARGEST = 1e-100, 1e100
-# Losses whose largest is so many times their smallest have a log axis.
+# Losses have a log axis if the largest is at least this many times the smallest.
 WIDE = 50
 
 Extend = Literal["neither", "min", "max"]
@@ -103,7 +103,7 @@ class Scale:
 
     def around(self, place: float) -> tuple[float, float]:
         """Return what an axis shows of values that are all the same."""
-        # Half of one is nothing beside a large number.
+        # Adding a half does not change a large number.
         room = max(0.5, abs(place) * 1e-6)
         return (place / 1.1, place * 1.1) if self.log else (place - room, place + room)
 
@@ -153,7 +153,7 @@ def format_number(number: float) -> str:
 
 
 def drawable(number: float) -> float:
-    """Return where a number is drawn: if axes cannot show it, at the last that they can.
+    """Return where a number is drawn: one that axes cannot show, at the nearest that they can.
 
     >>> drawable(-1.7e308), drawable(1e-320), drawable(0.0)
     (-1e+100, 1e-100, 0.0)
@@ -217,7 +217,7 @@ def scale_of_scores(places: Floats, sign: int) -> Scale:
 
 
 def usual(places: Floats, sign: int, far: float) -> tuple[float, float]:
-    """Return what scores lie between but for the worst part of them; the best is within."""
+    """Return the bounds of scores without the worst part of them; the best is within."""
     finite = places[np.isfinite(places)]
     worst = float(np.quantile(finite, far if sign > 0 else 1 - far))
     low, high = sorted((worst, float(finite.max() if sign > 0 else finite.min())))

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from ramet import wording
 from ramet.history import Result
-from ramet.history.frames import sign_of
+from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.scales import FAR, Floats, Scale, elsewhere, scale_of_scores, usual
 from ramet.plots.story import (
@@ -24,13 +24,13 @@ from ramet.plots.story import (
 )
 from ramet.plots.thinning import remark_left_out, thin
 
-# Scores that are few enough for each to be a dot as well.
+# With at most this many scores, each is drawn as a dot, too.
 DOTS = 600
-# Copies that there is room for; of more, some are drawn.
+# The most copies that are drawn.
 COPIES = 3_000
-# Lines that are fainter than that are thinner.
+# Lines of a lower opacity than this are also thinner.
 FAINT_AT = 0.4
-# Scores that are so many times as far off as the usual ones are spread are left out.
+# Outliers are left out: scores this many times farther off than the usual ones are spread.
 ODD = 3
 # The part of an axis above and below what it shows.
 MARGIN = 0.05
@@ -56,7 +56,7 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     shown = np.array([y for each in paths.values() for path in each for _, y in path])
     if not np.isfinite(shown).any():
         return drawing.say(axes, "no score is finite")
-    sign = sign_of(result.opening)
+    sign = sign_of(result.opening.mode)
     scale = scale_of_scores(shown, sign)
     handles = [*members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))

@@ -12,7 +12,7 @@ from ramet.history.account import Flags, Floats, Ints
 
 # A gap in which no worker trains is a pause if it is this part of all the time in which one does.
 PAUSE = 0.1
-# Turns that a worker trains at a time and that still have a lane each; more are drawn as one bar.
+# Up to this many turns of a worker at a time have a lane each; more are drawn as one bar.
 LANES = 4
 # The part of a worker's row that its turns fill.
 HEIGHT = 0.8
@@ -127,14 +127,14 @@ def idle_s(stints: Stints) -> tuple[float, float]:
 
 
 def _remove_pauses(stints: Stints) -> tuple[Stints, list[Pause]]:
-    """Move stints to when they would have been without the pauses, which are returned as well."""
+    """Return stints as if there had been no pauses, and the pauses."""
     if not len(stints):
         return stints, []
     starts, stops = spans(stints)
     gaps = starts[1:] - stops[:-1]
     long = gaps > PAUSE * (stops - starts).sum()
     ends = starts[1:][long]
-    # By how much stints are moved: before the first pause, between it and the second, and so on.
+    # How far stints are moved: those before the first pause, those before the second, and so on.
     shifts = stints.start[0] + np.append(0.0, np.cumsum(gaps[long]))
     shift = shifts[np.searchsorted(ends, stints.start, side="right")]
     moved = {"start": stints.start - shift, "stop": stints.stop - shift}

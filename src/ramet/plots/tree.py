@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.lines import Line2D
 
 from ramet.history import Lineage, Result, Trained
-from ramet.history.frames import sign_of
+from ramet.history.reported import sign_of
 from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, count_descendants, tree_of
@@ -79,7 +79,7 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
 
 
 def _shading(result: Result, color: str) -> Shading:
-    turns, sign = turns_of(thin(result)), sign_of(result.opening)
+    turns, sign = turns_of(thin(result)), sign_of(result.opening.mode)
     extend: Extend = "neither"
     if color == SCORE:
         places = np.array([score_of(turn) for turn in turns])

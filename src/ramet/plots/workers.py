@@ -29,18 +29,18 @@ from ramet.plots.shifts import (
 
 # Workers that there is room to name, and characters of a name.
 NAMED, NAME_WIDTH = 32, 24
-# The part of the time that a bar must have for a letter.
+# The part of the time that a bar needs for each letter.
 LETTER = 0.0095
-# The part of a row that a bar must have for text.
+# The part of a row that a bar needs for text.
 SLIM = 0.3
-# The part of the time that a pause must have to be seen.
+# Pauses shorter than this part of the time are not drawn.
 SEEN = 1 / 1_200
-# When a turn ended and how long it took are read from two clocks, at moments so far apart at most.
+# The most time between reading when a turn ended and how long it took, which are two clocks.
 CLOCKS_S = 0.02
-# The part of the time that a bar must have to have an edge.
+# Bars shorter than this part of the time have no edge.
 EDGED = 1 / 250
 FAILED = "#d55e00"
-# From so many seconds on, times are in units of so many seconds, which are called so.
+# Units of time: from how many seconds on, how many seconds they have, and their names.
 UNITS = (
     (2 * 86_400, 86_400.0, "days"),
     (2 * 3_600, 3_600.0, "hours"),
@@ -51,7 +51,7 @@ UNITS = (
 
 
 def workers(result: Result, ax: Axes | None = None) -> Axes:
-    """Draw who trained what when: a row for each worker, a bar for each turn, with its member.
+    """Draw which worker trained which member when: a row for each worker, a bar for each turn.
 
     Idle time is pale: time between a worker's first turn and its last in which it trained nothing.
     Turns that a worker trained at the same time lie above each other; many of them are one bar.
@@ -158,7 +158,7 @@ def _pauses(axes: Axes, pauses: Sequence[Pause]) -> None:
 
 
 def _name(axes: Axes, rows: dict[str, Stints]) -> None:
-    """Write at the left who each row is, and how much of its time it was idle."""
+    """Write each worker's name at the left, and how much of its time it was idle."""
     every = -(-len(rows) // NAMED)
     named = list(enumerate(rows.items()))[::every]
     labels = []
@@ -188,7 +188,7 @@ def _sum_up(axes: Axes, result: Result, rows: dict[str, Stints]) -> None:
 
 
 def _unit(seconds: float) -> tuple[float, str]:
-    """Return how long the unit is that so much time is best given in, and what it is called."""
+    """Return the length of the unit that suits a time best, and its name."""
     return next((length, name) for least, length, name in UNITS if seconds >= least)
 
 

@@ -123,4 +123,4 @@ def _kind(subject: Subject, replayed: Replayed) -> Content:
 
 
 def _scores(replayed: Replayed) -> list[Content]:
-    return [replayed.seeds, replayed.told if replayed.done else "not over"]
+    return [replayed.seeds, replayed.summary if replayed.done else "not over"]

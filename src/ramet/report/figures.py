@@ -75,7 +75,7 @@ class Figures:
         return self._figure(axes, "Scores", caption, Labels(points, turns))
 
     def lineage(self) -> Markup:
-        """Draw the schedule, and who trained it."""
+        """Draw the schedule, and which members trained it."""
         names = len(moving(self._result))
         axes = plots.lineage(self._result, canvas(min(1.2 + 0.75 * (names + 1.5), 12.0)))
         behind = [turn for turn in self._subject.behind if turn.key in self._nth]
@@ -141,7 +141,7 @@ class Figures:
         return self._figure(axes, "All members at once", caption, Labels(points, lines=texts))
 
     def workers(self) -> Markup:
-        """Draw who trained what when."""
+        """Draw which worker trained which member when."""
         by_worker = shifts.by_worker(self._subject.stints)
         axes = plots.workers(self._result, canvas(min(max(1.9 + 0.34 * len(by_worker), 2.6), 9.0)))
         every = slice(None, None, max(1, -(-len(self._subject.stints) // LABELLED_TURNS)))

@@ -72,7 +72,7 @@ def draw(axes: Axes, prefix: str) -> Markup:
 
 
 def locate(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
-    """Return where points in the axes' data coordinates are, once the figure was drawn.
+    """Return the positions of points in data coordinates, once the figure is drawn.
 
     What is beyond the axes, or not finite, is NaN.
     """

@@ -11,10 +11,10 @@ from ramet.events import RunOpened
 from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
 from ramet.history.ancestry import Payoff, payoffs
 from ramet.history.following import State, state_of
-from ramet.history.frames import sign_of
 from ramet.history.metrics import metric_names
 from ramet.history.records import Effect
 from ramet.history.replayed import replays
+from ramet.history.reported import sign_of
 from ramet.places import file_of
 from ramet.plots.shifts import Pause, Stints, stints_of
 from ramet.plots.story import behind_best
@@ -30,7 +30,7 @@ class Subject:
         self.opening: RunOpened = result.opening
         self.population: Population = result.population
         self.lineage: Lineage = result.lineage()
-        self.sign = sign_of(result.opening)
+        self.sign = sign_of(result.opening.mode)
         self.names: list[str] = list(result.opening.space["names"])
 
     @cached_property

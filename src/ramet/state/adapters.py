@@ -184,8 +184,9 @@ def adapt(state: object) -> State:
         return state
     if (found := find_foreign(state)) is not None:
         path, part = found
-        where = f"state{path} is" if path else "got"
-        raise StateError(f"{LAW}, but {where} a {type(part).__name__}; {remedy_for(part)}")
+        what = f"state{path} is" if path else "got an object"
+        kind = type(part).__name__
+        raise StateError(f"{LAW}, but {what} of type {kind}; {remedy_for(part)}")
     if isinstance(state, dict):
         return Variables(state)
     raise StateError(f"{LAW}, but got {_describe(state)}; {_remedy(state)}")
@@ -194,7 +195,7 @@ def adapt(state: object) -> State:
 def _describe(state: object) -> str:
     if isinstance(state, type):
         return f"the class {state.__name__} itself"
-    return "None" if state is None else f"a {type(state).__name__}"
+    return "None" if state is None else f"an object of type {type(state).__name__}"
 
 
 def _remedy(state: object) -> str:

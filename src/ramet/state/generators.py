@@ -46,7 +46,7 @@ def save(rng: np.random.Generator) -> dict[str, Any]:
     """
     if (kind := kind_of(rng)) not in KINDS:
         raise StateError(
-            f"a state's generator must be one of NumPy's own, {list(KINDS)}, but got a {kind}; "
+            f"a state's generator must be one of NumPy's own, {list(KINDS)}, but got {kind}; "
             f"keep its state as numbers and arrays, or leave it out"
         )
     state = {GENERATOR: dict(rng.bit_generator.state)}

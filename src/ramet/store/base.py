@@ -1,4 +1,4 @@
-"""What a store promises; docs/architecture.md numbers the promises."""
+"""What a store promises; docs/stores.md numbers the promises."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol, runtime_checkable

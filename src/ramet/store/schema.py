@@ -131,8 +131,8 @@ def _find_difference(found: dict[Any, str], made: dict[Any, str]) -> str:
 
 def _differences(found: dict[Any, str], made: dict[Any, str]) -> Iterator[str]:
     for kind, name, _ in found.keys() - made.keys():
-        yield f"a {str(kind)[:20]!r} {str(name)[:60]!r} that is none of them"
+        yield f"the {str(kind)[:20]} {str(name)[:60]!r}, which is none of them"
     for kind, name, _ in made.keys() - found.keys():
         yield f"no {kind} {name!r}"
     for kind, name, _ in (key for key in made if found[key] != made[key]):
-        yield f"a {kind} {name!r} of another definition"
+        yield f"the {kind} {name!r} with another definition"

@@ -63,7 +63,7 @@ Action: TypeAlias = Copy | Change | Rest | Annotate
 
 @runtime_checkable
 class Strategy(Protocol):
-    """What a strategy has to have. Its methods depend on nothing but their arguments."""
+    """What a strategy must have. Its methods depend on nothing but their arguments."""
 
     @property
     def turn_steps(self) -> int | None:

@@ -8,6 +8,7 @@ from ramet.events import AnyEvent, Birth, RunOpened, TurnEnded, fold
 from ramet.population import Population
 from ramet.space import Space
 from ramet.store import Lease, Standing, Store, standing
+from ramet.testing.clock import FakeClock
 
 TTL_S = 30.0
 
@@ -55,6 +56,13 @@ def claim(
     lease = store.claim(name, worker=worker, ttl_s=TTL_S, prefer=prefer)
     assert lease is not None
     return lease
+
+
+def take_over(store: Store, clock: FakeClock, *, late_s: float = 1.0) -> tuple[Lease, Lease]:
+    """Let a lease of 'gpu-17' run out and 'gpu-03' claim the member; return both leases."""
+    lost = claim(store, "gpu-17")
+    clock.sleep(TTL_S + late_s)
+    return lost, claim(store, "gpu-03")
 
 
 def claims(store: Store, name: str = "lm") -> Iterator[Lease]:

@@ -134,8 +134,8 @@ def _check_bind(bind: object) -> None:
     if bind is not None and not isinstance(bind, Mapping):
         raise StateError(
             f"bind must be a dict of places by hyperparameter, as in bind={{'beta1': 'betas[0]'}}, "
-            f"but got a {type(bind).__name__}; a hyperparameter with the name of an entry of the "
-            f"optimizer, such as 'lr', needs no binding"
+            f"but got an object of type {type(bind).__name__}; a hyperparameter with the name of "
+            f"an entry of the optimizer, such as 'lr', needs no binding"
         )
 
 
@@ -170,7 +170,7 @@ def place_of(optimizer: Optimizer | None, name: str, where: Any) -> Slot | None:
 def _describe(where: object) -> str:
     """Describe what is no place; an optimizer or a module has a long text of many lines."""
     kind = type(where).__name__
-    return f"a {kind}" if isinstance(where, Optimizer | Module) else repr(where)
+    return f"an object of type {kind}" if isinstance(where, Optimizer | Module) else repr(where)
 
 
 def _one_of_several(optimizer: Optimizer | None, name: str, where: Any) -> Slot:

@@ -20,7 +20,7 @@ Tensors: TypeAlias = Any
 # What is made a tensor where a task may return something else.
 GIVEN = torch.Tensor | np.ndarray | np.generic | bool | int | float
 
-# What PyTorch says if gradients are computed by backward() or torch.autograd.
+# The messages of PyTorch if gradients are computed by backward() or torch.autograd.
 OF_GRADIENTS = ("require grad", "requires_grad", "backward() called inside")
 
 
@@ -128,8 +128,8 @@ def check_nested(tree: Any, what: str, at: str = "", *, kinds: Any = GIVEN) -> N
 def _not_nested(part: Any, what: str) -> UsageError:
     return UsageError(
         f"the functions of a ramet.torch.Task must return nested dicts of tensors or arrays, but "
-        f"{what} is a {type(part).__name__}; give each part a name, and return {{}} where there is "
-        f"nothing"
+        f"{what} is of type {type(part).__name__}; give each part a name, and return {{}} where "
+        f"there is nothing"
     )
 
 

@@ -22,7 +22,7 @@ from ramet.warned import warn_once
 Mark: TypeAlias = tuple[object, int]
 # Attributes of loaders and samplers for the sampler that they take indices from.
 SOURCES = ("sampler", "batch_sampler")
-# In how many turns of a state iterators are searched for. A search takes 0.05 s.
+# The number of turns of a state in which iterators are searched for; a search takes 0.05 s.
 TURNS_WATCHED = 3
 # Iterators of loaders in a state that were dropped, with their workers, when a turn ended.
 LET_GO: WeakSet[Any] = WeakSet()

@@ -15,12 +15,18 @@ from ramet.warned import warn_once
 Names = Mapping[int, tuple[str, torch.Tensor]]
 
 
+# What a state gets as its model if it is called without one.
+NO_MODEL: Any = object()
+
+
 def check_model(thing: object) -> None:
-    """Refuse a first part that is no module."""
+    """Refuse a first part that is missing or no module."""
+    if thing is NO_MODEL:
+        raise StateError(f"a state must have a model, but got none; write {TORCH}")
     if not isinstance(thing, torch.nn.Module):
         raise StateError(
-            f"the first part of a state must be a torch.nn.Module, but got a "
-            f"{type(thing).__name__}; write {TORCH}"
+            f"the first part of a state must be a torch.nn.Module, but got an object "
+            f"of type {type(thing).__name__}; write {TORCH}"
         )
 
 
@@ -39,8 +45,8 @@ def check_optimizer(thing: object) -> None:
             f"ramet.torch.State(model, None, {name})"
         )
     raise StateError(
-        f"the second part of a state must be a torch.optim.Optimizer, or None, but got a "
-        f"{type(thing).__name__}; {remedy}"
+        f"the second part of a state must be a torch.optim.Optimizer, or None, but got an "
+        f"object of type {type(thing).__name__}; {remedy}"
     )
 
 
@@ -50,8 +56,8 @@ def check_other(thing: object, label: str) -> None:
         return
     path, part = found
     raise StateError(
-        f"each part of a state must be passed by itself, but {label}{path} is a "
-        f"{type(part).__name__} inside a {type(thing).__name__}; write "
+        f"each part of a state must be passed by itself, but {label}{path}, inside a "
+        f"container, is of type {type(part).__name__}; write "
         f"ramet.torch.State(model, optimizer, {part_name(part)})"
     )
 

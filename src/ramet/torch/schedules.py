@@ -75,8 +75,8 @@ def _optimizer_of(schedulers: Sequence[Any]) -> Optimizer:
     for scheduler in schedulers:
         if not isinstance(getattr(scheduler, "optimizer", None), Optimizer):
             raise StateError(
-                f"base_lr must be of a scheduler, which has an optimizer, but got a "
-                f"{type(scheduler).__name__}"
+                f"base_lr must be of a scheduler, which has an optimizer, but got an "
+                f"object of type {type(scheduler).__name__}"
             )
     optimizer: Optimizer = schedulers[0].optimizer
     if any(scheduler.optimizer is not optimizer for scheduler in schedulers):

@@ -65,7 +65,7 @@ class State:
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: torch.nn.Module = mistakes.NO_MODEL,
         optimizer: Optimizer | None = None,
         *others: Any,
         bind: Mapping[str, Any] | None = None,
@@ -185,7 +185,7 @@ class State:
         raise StateError(
             f"what follows a member must be a module, an optimizer, a generator, a tensor, a dict, "
             f"or have state_dict() and load_state_dict(), or capture() and restore(tree), but "
-            f"{label} is a {type(thing).__name__}; leave out what training never changes"
+            f"{label} is of type {type(thing).__name__}; leave out what training never changes"
         )
 
     def _names(self) -> dict[int, str]:
@@ -229,8 +229,8 @@ class State:
                     with contextlib.suppress(Exception):  # The first error is the one to report.
                         parts[each].restore(before[each])
                 raise StateError(
-                    f"what is restored must be accepted by what is there, but {label}, a "
-                    f"{part.kind}, raised {type(error).__name__}: {error}. Nothing was restored"
+                    f"what is restored must be accepted by what is there, but {label} "
+                    f"({part.kind}) raised {type(error).__name__}: {error}. Nothing was restored"
                 ) from error
 
 

@@ -162,7 +162,8 @@ def _problem(tensor: torch.Tensor) -> str | None:
     if tensor.layout is not torch.strided or tensor.is_quantized:
         return "is sparse or quantised; keep its dense numbers, or leave it out"
     if hasattr(tensor, "__tensor_flatten__"):
-        return f"is a {type(tensor).__name__}, spread over other tensors; keep the whole of it"
+        kind = type(tensor).__name__
+        return f"is of type {kind}, spread over other tensors; keep the whole of it"
     return None
 
 

@@ -27,8 +27,8 @@ logger = logging.getLogger("ramet")
 # Whether steps are compiled; "auto" measures whether it pays, once a run has gone on for a while.
 Compile: TypeAlias = bool | Literal["auto"]
 
-# Tracing takes about a second, and compiling takes 5 to 20 s. A run that has not gone on for as
-# long yet may be over before they have paid.
+# Tracing takes about a second, and compiling 5 to 20 s. Until a run has gone on for as long, it
+# may be over before they have paid off.
 TRACE_AFTER_S, COMPILE_AFTER_S = 2.0, 10.0
 # Compiling changes how sums are rounded, so that it must save at least a tenth of the time.
 WORTHWHILE = 0.9

@@ -98,8 +98,8 @@ class Crew:
         if self._started[index] > 1:
             # The crash that a test asked for has happened.
             environment.pop(VARIABLE, None)
-        # Options of this interpreter, such as -O; multiprocessing passes them on in the same way.
-        options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+        # Options of this interpreter, such as -O.
+        options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
         command = [sys.executable, *options, "-c", CHILD]
         command += [self.worker(index), str(self._report(index))]
         prints = self._prints[index] = Prints(f"worker {index}")

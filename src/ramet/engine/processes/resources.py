@@ -132,6 +132,8 @@ ALL_LIBRARIES = "OMP_NUM_THREADS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # What stands there in place of a GPU; Slurm writes the last for a job without any.
 NO_GPU = frozenset({"", "-1", "NoDevFiles"})
+# Processes that share a GPU are never more than its inverse.
+SMALLEST_PART = 1e-3
 # Where Linux says how much of the machine a container gets.
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
@@ -206,9 +208,10 @@ def check_gpus(gpus: Sequence[str], *, workers: int, per_worker: float | None) -
 def _check_part(gpus: object) -> None:
     """Refuse what is neither a number of GPUs nor a part of one."""
     number = isinstance(gpus, int | float) and not isinstance(gpus, bool)
-    if not number or not 0 < gpus < math.inf or (gpus > 1 and gpus != int(gpus)):  # type: ignore[operator, call-overload]  # it is a number
+    if not number or not SMALLEST_PART <= gpus < math.inf or (gpus > 1 and gpus != int(gpus)):  # type: ignore[operator, call-overload]  # it is a number
         raise StrategyError(
-            f"gpus must be a whole number, or a part of one GPU above 0, but got {gpus!r}"
+            f"gpus must be a whole number, or a part of one GPU, at least "
+            f"{SMALLEST_PART}, but got {gpus!r}"
         )
 
 
@@ -293,8 +296,10 @@ def own_threads(given: Mapping[str, str]) -> int:
 def _quota(cpu_max: str) -> float:
     """Return how many cores' time a container may use, if that is limited.
 
-    >>> _quota("150000 100000"), _quota("max 100000")
-    (1.5, inf)
+    >>> _quota("150000 100000"), _quota("max 100000"), _quota("not what Linux writes")
+    (1.5, inf, inf)
     """
-    allowed, period = cpu_max.split()
-    return math.inf if allowed == "max" else int(allowed) / int(period)
+    match cpu_max.split():
+        case [allowed, period] if allowed.isdecimal() and period.isdecimal() and int(period):
+            return int(allowed) / int(period)
+    return math.inf

@@ -5,6 +5,7 @@ import logging
 
 from ramet.engine.run.opening import Settings
 from ramet.errors import RunNotFound, StrategyError
+from ramet.events import RunOpened
 from ramet.store.base import Store
 from ramet.strategies.base import Strategy, check_pace
 from ramet.strategies.pace import FitsBudget, require_turn_steps
@@ -68,6 +69,20 @@ def _check_fitted(strategy: Strategy, fitted: object) -> Strategy:
         )
     check_pace(turn_steps=fitted.turn_steps, evaluate_every=fitted.evaluate_every)
     return fitted
+
+
+def describe_pace(asked: Strategy, opening: RunOpened) -> str | None:
+    """Return how long the turns are that a strategy left to the budget; None if it left nothing.
+
+    Args:
+        asked: The strategy as the user made it.
+        opening: How the run began.
+    """
+    every = opening.strategy.get("evaluate_every")
+    if asked.turn_steps is not None and asked.evaluate_every == every:
+        return None
+    scores = "" if asked.evaluate_every == every else f" and scores every {every:,}"
+    return f"turns of {opening.turn_steps:,} steps{scores}, which follow from the budget"
 
 
 def _say_pace(run: str, strategy: Strategy, steps: int) -> None:

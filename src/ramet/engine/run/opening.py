@@ -15,6 +15,7 @@ from ramet.engine.run.consequences import as_logged
 from ramet.engine.run.journal import Journal
 from ramet.errors import RunMismatch, RunNotFound, StrategyError
 from ramet.events import Birth, Extended, Keep, Mode, RunOpened
+from ramet.history.reported import maximise_score
 from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.store.base import Store
@@ -55,9 +56,7 @@ class Settings:
     @property
     def maximised_target(self) -> float | None:
         """The target as scores are maximised."""
-        if self.target is None:
-            return None
-        return float(self.target) if self.mode == "max" else -float(self.target)
+        return maximise_score(None if self.target is None else float(self.target), self.mode)
 
 
 def begin(settings: Settings, store: Store, *, worker: str, existing: Terms = "resume") -> Journal:

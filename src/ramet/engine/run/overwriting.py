@@ -63,8 +63,9 @@ class _Deletion:
             leases.callback(self._release, lease)
         seats = store.seats(run)
         self._members = len(seats)
-        # The first turn whose checkpoint no worker can have written yet. A member that nobody
-        # holds waits for the next round, which begins once the members held here have ended theirs.
+        # The first turn of which no worker can have written a checkpoint yet. Free members that are
+        # not held here have ended their turn of the round, and the next round cannot begin before
+        # the members held here have ended theirs.
         self._first_turns = {
             seat.standing.member: seat.standing.turn
             for seat in seats

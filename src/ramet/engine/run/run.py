@@ -18,7 +18,7 @@ from ramet.engine.run.turn import Turn
 from ramet.engine.run.unfinished import give_up, stragglers
 from ramet.errors import StoreError, UsageError
 from ramet.events import Conditions, Mapped, Stopped
-from ramet.history.reported import report_population
+from ramet.history.reported import report_opening, report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
@@ -65,7 +65,7 @@ class Run:
         self._store, self._blobs = store, blobs
         self._clock = clock or SystemClock()
         self._journal = begin(settings, store, worker=worker, existing=existing)
-        self.opening = self._journal.opening
+        self.opening = report_opening(self._journal.opening)
         self._checkpoints = Checkpoints(blobs, self.name)
         if existing != "join":
             go_on(self._journal, target=settings.maximised_target)

@@ -56,7 +56,7 @@ class Turn:
         self.hparams = Values(member.hparams)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
-        # Whether the turn has ended, failed or been given back.
+        # Whether it is over: it ended, failed, or was released.
         self.over = False
         # Whether the loop has called ``stop_run``.
         self.stops_run = False
@@ -81,6 +81,12 @@ class Turn:
 
         def __getattr__(self, name: str) -> Never:
             raise_unknown(self, name)
+
+        def __index__(self) -> Never:
+            raise TurnMisused(
+                f"a turn must be used as a loop over its steps, or by its attributes, but was used "
+                f"as a number ({self!r}); write for step in turn, or range(turn.steps)"
+            )
 
     @property
     def steps(self) -> int:
@@ -274,8 +280,8 @@ def raise_unknown(thing: object, name: str) -> Never:
         raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=thing)
     close = difflib.get_close_matches(name, public, n=1)
     raise UnknownAttribute(
-        f"a {kind} has no attribute {name!r}"
-        + (f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(public)}"),
+        f"objects of type {kind} have no attribute {name!r}"
+        + (f"; did you mean {close[0]!r}?" if close else f"; they have {', '.join(public)}"),
         name=name,
         obj=thing,
     )

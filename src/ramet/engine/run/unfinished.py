@@ -117,7 +117,7 @@ def indispensable(member: int, turn: int, why: str) -> RunFailed:
     """Return the error for a turn that a replay would have to give up."""
     return RunFailed(
         f"a replay must train every step of its schedule, but turn {turn} of member {member} would "
-        f"have to be given up: {why}. It was not given up: correct the code and run again, and the "
+        f"have to be given up: {why}. It was not given up: remove the cause and run again, and the "
         f"replay resumes there"
     )
 

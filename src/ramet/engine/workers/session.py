@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, Never, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Never, ParamSpec, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -56,6 +56,34 @@ def _type_name(part: object) -> str:
     return type(part).__name__
 
 
+def explain_uncalled(method: Callable[P, R]) -> Callable[P, R]:
+    """Say what to write if a loop is over the method itself, because it was not called.
+
+    Args:
+        method: A method that returns what to loop over.
+    """
+    bound = property(lambda self: _Uncalled(method.__get__(self)), doc=method.__doc__)
+    return cast(Callable[P, R], bound)
+
+
+class _Uncalled:
+    """A method of a session before it is called."""
+
+    def __init__(self, method: Callable[..., object]) -> None:
+        self._method = method
+        functools.update_wrapper(self, method)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> object:
+        return self._method(*args, **kwargs)
+
+    def __iter__(self) -> Never:
+        raise UsageError(
+            "session.turns must be called with a state, but was looped over itself; write for turn "
+            "in session.turns(state), where the state is everything that training changes, such as "
+            "ramet.torch.State(model=model)"
+        )
+
+
 class Session:
     """The argument of a training function: the member that it begins with, and the turns to train.
 
@@ -90,6 +118,7 @@ class Session:
                 "state is everything that training changes, such as ramet.torch.State(model)"
             )
 
+    @explain_uncalled
     @needs_one_state
     def turns(self, state: State | dict[str, Any]) -> Iterator[Turn]:
         """Yield turns to train, with the state restored and hyperparameters applied.

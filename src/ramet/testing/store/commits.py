@@ -16,6 +16,7 @@ from ramet.testing.store_steps import (
     seize,
     standing_after,
     standings,
+    take_over,
     turn_of,
 )
 
@@ -27,9 +28,7 @@ class Commits:
         self, store: Store, clock: FakeClock
     ) -> None:
         begin(store, members=1)
-        lost = claim(store, "gpu-17")
-        clock.sleep(TTL_S + 12.3)
-        claim(store, "gpu-03")
+        lost, _ = take_over(store, clock, late_s=12.3)
         with pytest.raises(
             LeaseLost, match=r"'gpu-17' no longer .* ran out 12\.3 s ago and 'gpu-03'"
         ):

@@ -15,6 +15,7 @@ from ramet.testing.store_steps import (
     none_is_free,
     standing_after,
     standings,
+    take_over,
 )
 
 
@@ -106,9 +107,7 @@ class Leases:
         self, store: Store, clock: FakeClock
     ) -> None:
         begin(store, members=1)
-        lost = claim(store, "gpu-17")
-        clock.sleep(TTL_S + 1)
-        taken = claim(store, "gpu-03")
+        lost, taken = take_over(store, clock)
         store.release(lost)
         with pytest.raises(LeaseLost):
             store.renew(lost, ttl_s=TTL_S)
@@ -144,9 +143,7 @@ class Leases:
         self, store: Store, clock: FakeClock
     ) -> None:
         begin(store, members=1)
-        claim(store, "gpu-17")
-        clock.sleep(TTL_S + 1)
-        lease = claim(store)
+        _, lease = take_over(store, clock)
         store.release(lease)
         clock.sleep(TTL_S + 1)
         again = claim(store)
@@ -168,9 +165,7 @@ class Leases:
         self, store: Store, clock: FakeClock
     ) -> None:
         begin(store, members=1)
-        claim(store, "gpu-17")
-        clock.sleep(TTL_S + 1)
-        lease = claim(store)
+        _, lease = take_over(store, clock)
         note = Annotated(member=0, data={"raised": True})
         store.commit(lease, [note], [standing_after(store, [note], 0)])
         assert claim(store).lost == 1

@@ -1,4 +1,4 @@
-"""Whose fault it is when something raises: the training's, or somebody else's."""
+"""Errors of stores, blobs, strategies and workers, which are no failures of a member."""
 
 import logging
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class Once:
 @pytest.mark.parametrize(
     ("where", "call"), [("store", "claim"), ("store", "commit"), ("blobs", "put"), ("blobs", "get")]
 )
-def test_a_fault_of_the_store_is_nobodys_failure_and_gives_every_turn_back(
+def test_an_error_of_the_store_fails_no_member_and_gives_every_turn_back(
     where: str, call: str
 ) -> None:
     store, blobs = Faulty(MemoryStore()), Faulty(MemoryBlobs())
@@ -108,20 +108,6 @@ def test_what_is_raised_behind_the_loop_is_raised_to_the_caller() -> None:
             store=ramet.Storage(store, blobs=blobs),
         )
     assert not any(isinstance(logged.event, AttemptFailed) for logged in store.events("run"))
-
-
-def test_what_is_raised_before_the_loop_is_the_members_failure() -> None:
-    calls: list[int] = []
-
-    def train(session: ramet.Session) -> None:
-        calls.append(session.member)
-        if calls == [0, 1]:
-            raise MemoryError("no room for the model")
-        descent_loop(session)
-
-    result = ramet.run(train, SPACE, pbt(), steps=8, mode="max", seed=0)
-    failed = [event.member for event in result.events if isinstance(event, AttemptFailed)]
-    assert failed == [1]
 
 
 def test_a_worker_that_lost_its_lease_goes_on_with_other_turns(
@@ -197,7 +183,7 @@ def test_a_store_without_the_blobs_that_belong_to_it_is_refused() -> None:
         ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", store=MemoryStore())
 
 
-def test_blobs_of_ones_own_are_never_pruned() -> None:
+def test_a_users_blobs_are_never_pruned() -> None:
     blobs = MemoryBlobs()
     first = ramet.run(
         Descent(), SPACE, pbt(), steps=400, mode="max", seed=0, store=ramet.Storage(blobs=blobs)

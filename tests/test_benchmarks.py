@@ -1,0 +1,37 @@
+"""Benchmarks answer options that cannot be with what they take."""
+
+import sys
+
+import pytest
+
+from benchmarks import long_logs, overhead
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "turns", "least"),
+    [(overhead, "5", "8 for 8 members"), (long_logs, "200", "1,000 for 1,000 members")],
+)
+def test_fewer_turns_than_members_are_refused_with_how_many_it_takes(
+    benchmark: object,
+    turns: str,
+    least: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--turns", turns])
+
+    with pytest.raises(SystemExit):
+        benchmark.main()  # type: ignore[attr-defined]  # each has one
+
+    assert f"it must be at least {least}, but got {turns}" in capsys.readouterr().err
+
+
+def test_a_population_of_one_needs_two_turns_to_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--turns", "1", "--members", "1"])
+
+    with pytest.raises(SystemExit):
+        overhead.main()
+
+    assert "at least 2 for 1 members" in capsys.readouterr().err
