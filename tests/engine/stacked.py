@@ -41,6 +41,9 @@ class Rows:
         self.task = task
         self.chunks = Chunks(CHUNK, self.is_full)
 
+    def prepare(self, turns: Sequence[ramet.Turn], lanes: Lanes) -> None:
+        """Nothing needs to be prepared."""
+
     def init(self, turns: Sequence[ramet.Turn]) -> Stack:
         return [self.task.init(turn.init_rng) for turn in turns]
 

@@ -54,6 +54,9 @@ class Program:
         self._like = begin(functions, np.random.default_rng(0))
         self.size = sum(leaf.nbytes for leaf in leaves(self._like))
 
+    def prepare(self, turns: Sequence[Turn], lanes: Lanes) -> None:
+        """Do nothing ahead: steps are captured with the states that they train."""
+
     def init(self, turns: Sequence[Turn]) -> Tensors:
         return self._stack([begin(self._functions, turn.init_rng) for turn in turns])
 

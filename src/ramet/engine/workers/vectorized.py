@@ -32,6 +32,10 @@ class Program(Protocol[S]):
     # How many members it maps at once.
     chunks: Chunks
 
+    def prepare(self, turns: Sequence[Turn], lanes: Lanes) -> None:
+        """Begin with what needs no states, such as compiling, before they are loaded."""
+        ...
+
     def init(self, turns: Sequence[Turn]) -> S:
         """Return the states of members that begin, from each turn's `init_rng`."""
         ...
@@ -41,13 +45,18 @@ class Program(Protocol[S]):
         ...
 
     def gather(self, stacks: Sequence[S], places: Sequence[int]) -> S:
-        """Return the states at places of the stacks, counted through from the first to the last."""
+        """Return the states at places of the stacks, counted through from the first to the last.
+
+        The stacks are consumed: their memory may be used again.
+        """
         ...
 
     def train(
         self, states: S, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[S, Sequence[Sequence[float]]]:
         """Return states after a turn, and each member's scores: one a stretch.
+
+        The states before are consumed: their memory may be used again.
 
         Each member is trained in its own lane, so that a turn comes out the same to the bit
         whichever turns are trained beside it.
@@ -117,6 +126,7 @@ def _train(
     members: Sequence[int],
     watch: Watch,
 ) -> None:
+    device.prepare(group, lanes(group, members, len(run.population)))
     turns, lost = device.load(group)
     for turn, error in lost:
         recover(run, turn, error)
@@ -125,7 +135,7 @@ def _train(
     reach("loaded")
     # Of equally many steps, they all have the same ones.
     stretches, *_ = [list(turn.stretches()) for turn in turns]
-    scores, trees = device.train(turns, stretches, lanes(turns, members))
+    scores, trees = device.train(turns, stretches, lanes(turns, members, len(run.population)))
     kept = []
     for turn, row, tree in zip(turns, scores, trees, strict=True):
         steps = itertools.accumulate(stretches[1:], initial=turn.start + stretches[0])
@@ -153,6 +163,10 @@ class _Device(Generic[S]):
         # Of each stack, the states and what they were kept as, which is nothing for lost turns.
         self._states: S | None = None
         self._kept: list[Checkpoint | None] = []
+
+    def prepare(self, turns: Sequence[Turn], lanes: Lanes) -> None:
+        """Let the program begin with what needs no states."""
+        self._program.prepare(turns, lanes)
 
     def load(self, turns: Sequence[Turn]) -> tuple[list[Turn], list[tuple[Turn, StoreError]]]:
         """Put the states of turns in their order; return those there, and those that cannot be."""
