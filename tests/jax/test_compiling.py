@@ -57,9 +57,9 @@ def compiled(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], int]]:
         return sum(line.startswith("Finished XLA compilation of jit(_train") for line in said)
 
     # As of all threads; jax.log_compiles() would be of this one.
-    jax.config.update("jax_log_compiles", True)
+    jax.config.update("jax_log_compiles", val=True)
     yield count
-    jax.config.update("jax_log_compiles", False)
+    jax.config.update("jax_log_compiles", val=False)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 99])
