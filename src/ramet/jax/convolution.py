@@ -112,7 +112,7 @@ def _pads(
 
 def _per_axis(name: str, given: PerAxis, size: Sequence[int]) -> tuple[int, ...]:
     """Return one number for each axis of space."""
-    each = (given,) * len(size) if isinstance(given, int) else tuple(given)
+    each = tuple(given) if isinstance(given, Sequence) else (given,) * len(size)
     if len(each) != len(size) or not all(isinstance(step, int) and step > 0 for step in each):
         raise UsageError(
             f"{name} must be a whole number above 0, or one for each of {len(size)} axes of space, "
