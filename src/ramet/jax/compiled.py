@@ -164,11 +164,12 @@ class Compiled:
             some = jax.tree.map(
                 lambda leaf: lax.dynamic_slice_in_dim(leaf, first, size), (done[0], hparams, seeds)
             )
-            return jax.tree.map(
-                lambda whole, own: lax.dynamic_update_slice_in_dim(whole, own, first, 0),
+            whole: tuple[Pytree, Any] = jax.tree.map(
+                lambda leaf, own: lax.dynamic_update_slice_in_dim(leaf, own, first, 0),
                 done,
                 jax.vmap(one)(*some),
             )
+            return whole
 
         _, score = jax.eval_shape(one, *jax.tree.map(lambda leaf: leaf[0], members))
         scores = jnp.zeros(len(seeds), score.dtype)

@@ -1,7 +1,7 @@
 """Convolutions as matrix products, which stay fast when each member has filters of its own."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
@@ -100,7 +100,7 @@ def _pads(
                 f"padding must be 'SAME', 'VALID' or a pair of numbers for each axis of space, but "
                 f"got {padding!r}"
             )
-        return lax.padtype_to_pads(space, extents, steps, padding.upper())  # type: ignore[no-untyped-call,no-any-return]  # of JAX
+        return lax.padtype_to_pads(space, extents, steps, padding.upper())
     pads = [(before, after) for before, after in padding]
     if len(pads) != len(space):
         raise UsageError(
@@ -112,7 +112,7 @@ def _pads(
 
 def _per_axis(name: str, given: PerAxis, size: Sequence[int]) -> tuple[int, ...]:
     """Return one number for each axis of space."""
-    each = tuple(given) if isinstance(given, Sequence) else (given,) * len(size)
+    each: tuple[Any, ...] = tuple(given) if isinstance(given, Sequence) else (given,) * len(size)
     if len(each) != len(size) or not all(isinstance(step, int) and step > 0 for step in each):
         raise UsageError(
             f"{name} must be a whole number above 0, or one for each of {len(size)} axes of space, "
@@ -125,7 +125,7 @@ def _check_shapes(inputs: tuple[int, ...], filters: tuple[int, ...], channels: s
     """Refuse arrays that do not fit together, such as those of grouped convolutions."""
     if channels != "last":
         raise UsageError(f"channels must be 'last' or 'first', but got {channels!r}")
-    if len(inputs) < 3 or len(inputs) != len(filters) or inputs[-1] != filters[-2]:  # noqa: PLR2004 - a batch, channels, and some space
+    if not 3 <= len(inputs) == len(filters) or inputs[-1] != filters[-2]:  # noqa: PLR2004 - a batch, channels, and some space
         raise UsageError(
             f"inputs must be (batch, *space, in) and filters (*space, in, out), with the same "
             f"number of input channels, but got {inputs} and {filters}; with channels='first' they "

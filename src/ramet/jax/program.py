@@ -163,7 +163,7 @@ class Program:
         def train() -> object:
             nonlocal now
             now, scores = self._call(chunk, (now, own, seeds), 0, steps, len(filled))
-            return jax.block_until_ready(scores)
+            return np.asarray(scores)
 
         return train
 
