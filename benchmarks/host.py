@@ -86,6 +86,12 @@ class Together:
         with self._spent.on("gather"):
             return {name: np.concatenate([s[name] for s in stacks])[at] for name in SHAPES}
 
+    def prepare(self, turns: Sequence[ramet.Turn], lanes: Lanes) -> None:
+        """Nothing needs to be prepared."""
+
+    def copy(self, states: Stack, places: Sequence[int]) -> Stack:
+        return self.gather([states], places)
+
     def train(
         self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Stack, list[list[float]]]:

@@ -41,6 +41,9 @@ class Rows:
         self.task = task
         self.chunks = Chunks(CHUNK, self.is_full)
 
+    def prepare(self, turns: Sequence[ramet.Turn], lanes: Lanes) -> None:
+        """Nothing needs to be prepared."""
+
     def init(self, turns: Sequence[ramet.Turn]) -> Stack:
         return [self.task.init(turn.init_rng) for turn in turns]
 
@@ -50,6 +53,9 @@ class Rows:
     def gather(self, stacks: Sequence[Stack], places: Sequence[int]) -> Stack:
         states = [state for stack in stacks for state in stack]
         return [states[place] for place in places]
+
+    def copy(self, states: Stack, places: Sequence[int]) -> Stack:
+        return self.gather([states], places)
 
     def train(
         self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes

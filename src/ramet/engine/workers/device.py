@@ -1,6 +1,7 @@
 """The states that a program holds on its device, and what they were kept as."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -10,6 +11,8 @@ from ramet.errors import StoreError
 from ramet.mapping import Chunks, too_large
 from ramet.population import Checkpoint
 from ramet.state.tree import Tree
+
+logger = logging.getLogger("ramet")
 
 S = TypeVar("S")
 # Reads the states that turns go on from, or returns why one cannot be read.
@@ -23,9 +26,12 @@ class Program(Protocol[S]):
     size: int
     # How many members it maps at once.
     chunks: Chunks
-    # Whether states stay as they are, and can be captured from another thread, while others that
-    # were gathered from them are trained.
+    # Whether states can be captured by one thread while another trains copies of them.
     keeps_states: bool
+
+    def prepare(self, turns: Sequence[Turn], lanes: Lanes) -> None:
+        """Begin with what needs no states, such as compiling, before they are loaded."""
+        ...
 
     def init(self, turns: Sequence[Turn]) -> S:
         """Return the states of members that begin, from each turn's `init_rng`."""
@@ -36,13 +42,22 @@ class Program(Protocol[S]):
         ...
 
     def gather(self, stacks: Sequence[S], places: Sequence[int]) -> S:
-        """Return the states at places of the stacks, counted through from the first to the last."""
+        """Return the states at places of the stacks, counted through from the first to the last.
+
+        The stacks are consumed: their memory may be used again.
+        """
+        ...
+
+    def copy(self, states: S, places: Sequence[int]) -> S:
+        """Return copies of the states at these places, which stay as they are."""
         ...
 
     def train(
         self, states: S, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[S, Sequence[Sequence[float]]]:
         """Return states after a turn, and each member's scores: one a stretch.
+
+        The states before are consumed: their memory may be used again.
 
         Each member is trained in its own lane, so that a turn comes out the same to the bit
         whichever turns are trained beside it.
@@ -66,6 +81,10 @@ class Device(Generic[S]):
         # Of each stack, the states and what they were kept as, which is nothing for lost turns.
         self._states: S | None = None
         self._kept: list[Checkpoint | None] = []
+
+    def prepare(self, turns: Sequence[Turn], lanes: Lanes) -> None:
+        """Let the program begin with what needs no states."""
+        self._program.prepare(turns, lanes)
 
     def load(
         self, turns: Sequence[Turn], read: Read
@@ -119,8 +138,10 @@ class Device(Generic[S]):
         turns: Sequence[Turn],
         stretches: Sequence[int],
         lanes: Lanes,
-    ) -> tuple[S, Sequence[Sequence[float]]]:
-        """Train from the states at these places, and leave these as they are, if they stay so.
+    ) -> tuple[S, Sequence[Sequence[float]]] | None:
+        """Train copies of the states at these places; return these, and the scores.
+
+        None says that there is no room for them. The states stay as they are.
 
         Args:
             places: For each turn, the place of the state that it goes on from.
@@ -128,9 +149,15 @@ class Device(Generic[S]):
             stretches: Steps between their scores.
             lanes: The lane of each.
         """
-        with self._room(len(turns)):
-            states = self._program.gather([cast(S, self._states)], places)
+        try:
+            states = self._program.copy(cast(S, self._states), places)
             return self._program.train(states, turns, stretches, lanes)
+        except Exception as error:
+            if not any(map(self._program.is_full, _find_causes(error))):
+                raise
+            # One round at a time has had room.
+            logger.info("a round is not trained while the last one is written: %s", error)
+            return None
 
     def become(self, states: S) -> None:
         """Hold other states instead, which are not kept yet.
@@ -144,10 +171,6 @@ class Device(Generic[S]):
         """Remember what the states were kept as, each at its place."""
         self._kept = list(kept)
 
-    def hold_if_unchanged(self, kept: Sequence[Checkpoint | None]) -> None:
-        """Hold the states as before training ahead, or none if that may have changed them."""
-        self.hold(kept if self._program.keeps_states else [None] * len(kept))
-
     @contextlib.contextmanager
     def _room(self, count: int) -> Iterator[None]:
         """Say that the states of so many members are too much, if that is what goes wrong."""
@@ -157,6 +180,12 @@ class Device(Generic[S]):
             if not self._program.is_full(error):
                 raise
             raise too_large(count, self._program.size) from error
+
+
+def _find_causes(error: BaseException | None) -> Iterator[Exception]:
+    while isinstance(error, Exception):
+        yield error
+        error = error.__cause__
 
 
 def _find(turn: Turn, held: Mapping[Checkpoint, int]) -> int | None:

@@ -15,7 +15,7 @@ from ramet.engine.run.foresight import Foreseen
 from ramet.engine.run.run import Run
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.device import Device, Program
-from ramet.engine.workers.lanes import lanes, members_of_round
+from ramet.engine.workers.lanes import Lanes, lanes, members_of_round
 from ramet.engine.workers.session import Watch, recover
 from ramet.events import Conditions, Mapped
 from ramet.faults import reach
@@ -69,6 +69,15 @@ class _Trained(NamedTuple):
     capture: Callable[[], Sequence[Tree]]
 
 
+class _Ahead(NamedTuple):
+    """Turns that were trained before they were claimed."""
+
+    turns: Sequence[Turn]
+    points: Sequence[Sequence[tuple[int, float]]]
+    # The states that they ended with, on the device.
+    states: Any
+
+
 class _Written(NamedTuple):
     """What has become of turns that were told, and the turns that were free afterwards."""
 
@@ -83,6 +92,8 @@ class _Rounds:
         self._run, self._device, self._watch, self._writer = run, device, watch, writer
         # Of the last round.
         self._train_s, self._write_s = 0.0, math.inf
+        # Whether the device has had room for the states of two rounds so far.
+        self._has_room = True
         # The writing that may be under way.
         self._writing: Future[_Written] | None = None
 
@@ -122,20 +133,26 @@ class _Rounds:
                 self._device.hold(self._write(trained))
                 self._watch(self._run)
                 return ()
-            written, ahead, states = self._train_ahead(trained, foreseen)
+            writing = self._writing = self._writer.submit(self._write_and_claim, trained)
+            ahead = self._train_ahead(trained, foreseen)
+            written = writing.result()
             self._watch(self._run)
-            if not self._confirm(trained, foreseen, written):
-                self._device.hold_if_unchanged(written.kept)
+            if ahead is None or not self._confirm(trained, foreseen, written):
+                self._device.hold(written.kept)
                 return written.turns
-            self._device.become(states)
-            trained = ahead._replace(capture=self._device.prepare_capture())
+            self._device.become(ahead.states)
+            trained = _Trained(ahead.turns, ahead.points, self._device.prepare_capture())
         return ()
 
     def _members(self, population: Population) -> list[int]:
         """Return the members of the round: what is left of one that was cut off keeps its lanes."""
         return members_of_round(population) if self._run.opening.synchronous else []
 
+    def _lanes(self, turns: Sequence[Turn], members: Sequence[int]) -> Lanes:
+        return lanes(turns, members, len(self._run.opening.births))
+
     def _train(self, group: Sequence[Turn], members: Sequence[int]) -> _Trained | None:
+        self._device.prepare(group, self._lanes(group, members))
         turns, lost = self._device.load(group, self._run.read_all)
         for turn, error in lost:
             recover(self._run, turn, error)
@@ -144,7 +161,7 @@ class _Rounds:
         reach("loaded")
         began = time.perf_counter()
         stretches = _begin(turns)
-        scores = self._device.train(turns, stretches, lanes(turns, members))
+        scores = self._device.train(turns, stretches, self._lanes(turns, members))
         self._train_s = time.perf_counter() - began
         return _Trained(
             turns, _make_points(turns, stretches, scores), self._device.prepare_capture()
@@ -161,27 +178,26 @@ class _Rounds:
 
     def _foresee(self, trained: _Trained) -> Foreseen | None:
         """Return the next turns, if it is worth while and their states are all on the device."""
-        if self._train_s < LEAST_TRAINING * self._write_s:
+        if not self._has_room or self._train_s < LEAST_TRAINING * self._write_s:
             return None
         foreseen = self._run.foresight.foresee(trained.turns, trained.points)
         here = _places(trained.turns)
         whole = len(list(_alike(foreseen.turns))) == 1
         return foreseen if whole and all(_origin(turn) in here for turn in foreseen.turns) else None
 
-    def _train_ahead(self, trained: _Trained, foreseen: Foreseen) -> tuple[_Written, _Trained, Any]:
-        """Train foreseen turns while the last ones are written."""
-        writing = self._writing = self._writer.submit(self._write_and_claim, trained)
+    def _train_ahead(self, trained: _Trained, foreseen: Foreseen) -> _Ahead | None:
+        """Train foreseen turns while the last ones are written; None if there is no room."""
         here, [turns] = _places(trained.turns), _alike(foreseen.turns)
-        members = self._members(foreseen.population)
+        own = self._lanes(turns, self._members(foreseen.population))
         began = time.perf_counter()
-        stretches = _begin(turns)
-        places = [here[_origin(turn)] for turn in turns]
-        states, scores = self._device.train_ahead(places, turns, stretches, lanes(turns, members))
+        stretches, places = _begin(turns), [here[_origin(turn)] for turn in turns]
+        found = self._device.train_ahead(places, turns, stretches, own)
+        if found is None:
+            self._has_room = False
+            return None
         self._train_s = time.perf_counter() - began
-        written = writing.result()
-        self._writing = None
-        ahead = _Trained(turns, _make_points(turns, stretches, scores), trained.capture)
-        return written, ahead, states
+        states, scores = found
+        return _Ahead(turns, _make_points(turns, stretches, scores), states)
 
     def _confirm(self, trained: _Trained, foreseen: Foreseen, written: _Written) -> bool:
         kept = {
