@@ -20,7 +20,7 @@ from ramet.population import Member
 from ramet.store.summary import Summary
 
 
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
+class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The exclusive right of a worker to train a member.
 
     Another worker can take the member over once the lease has run out, or once the process that
@@ -48,7 +48,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     silent_s: float | None = None
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a store knows of a member beside the log, for claims and for people who ask."""
 
     # The number of the member.
