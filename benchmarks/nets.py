@@ -107,9 +107,11 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _grouped(images: Any, filters: Any, strides: tuple[int, int]) -> Any:
     import jax  # noqa: PLC0415 - as above
 
-    return jax.lax.conv_general_dilated(
-        images, filters, strides, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    # On CPUs, XLA is faster with channels first.
+    made = jax.lax.conv_general_dilated(
+        images.transpose(0, 3, 1, 2), filters.transpose(3, 2, 0, 1), strides, "SAME"
     )
+    return made.transpose(0, 2, 3, 1)
 
 
 class InTorch:
