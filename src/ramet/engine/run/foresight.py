@@ -38,10 +38,10 @@ class Foresight:
     def foresee(
         self, turns: Sequence[Turn], scores: Sequence[Sequence[tuple[int, float]]]
     ) -> Foreseen:
-        """Return what ``ask_all`` will return once these turns are told, as far as is known.
+        """Return what ``ask_all`` will return after ``tell_all`` of these turns, if all goes well.
 
         The foreseen turns have no lease, and their checkpoints are not written. They may be
-        trained meanwhile, and told if ``confirm`` accepts them.
+        trained meanwhile, and end if ``confirm`` accepts them.
 
         Args:
             turns: Turns that are out and have been trained.

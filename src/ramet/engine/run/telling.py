@@ -1,4 +1,4 @@
-"""How turns end: told with their states, failed, or continued from another checkpoint."""
+"""How turns end: with a state and scores, with a failure, or on another checkpoint."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
