@@ -133,6 +133,20 @@ def slices_channels_last(images: Any, filters: Any) -> Any:
     return (windows @ flat).transpose(0, 3, 1, 2)
 
 
+def ramets(images: Any, filters: Any) -> Any:
+    import ramet.jax  # noqa: PLC0415 - as above
+
+    return ramet.jax.conv(images, filters, STRIDE, channels="first")
+
+
+def added_up_channels_last(images: Any, filters: Any) -> Any:
+    """Multiply what each element of the filters sees by itself, without gathering windows."""
+    return sum(
+        part.transpose(0, 2, 3, 1) @ filters[:, :, down, right].T
+        for part, down, right in shifted(images, filters)
+    ).transpose(0, 3, 1, 2)
+
+
 def added_up(images: Any, filters: Any) -> Any:
     import jax  # noqa: PLC0415 - as above
 
@@ -144,6 +158,8 @@ def added_up(images: Any, filters: Any) -> Any:
 
 IN_JAX: dict[str, Callable[..., Any]] = {
     "grouped": grouped,
+    "ramet.jax.conv": ramets,
+    "added up, channels last": added_up_channels_last,
     "slices, channels last": slices_channels_last,
     "patches": patches,
     "slices": slices,

@@ -152,14 +152,29 @@ class Chunks:
 
         Chunks are as even as possible, so that few copies are trained to fill the last one.
         """
+        if self.known(count) is None:
+            found = fastest(count, lambda chunk: self._estimate_s(chunk, count, trial))
+            self._measured = found or 1, count
+            if found is not None:
+                self._recall(self._record(Mapped(chunk=found, of=count)))
+        return self._even(count)
+
+    def known(self, count: int) -> int | None:
+        """Return how many of ``count`` members to train at once; None if it must be measured.
+
+        Args:
+            count: The number of all members.
+        """
+        if self._forced is None and (
+            self._measured is None or count > REMEASURE_FACTOR * self._measured[1]
+        ):
+            return None
+        return self._even(count)
+
+    def _even(self, count: int) -> int:
         chunk = self._forced
         if chunk is None:
-            if self._measured is None or count > REMEASURE_FACTOR * self._measured[1]:
-                found = fastest(count, lambda chunk: self._estimate_s(chunk, count, trial))
-                self._measured = found or 1, count
-                if found is not None:
-                    self._recall(self._record(Mapped(chunk=found, of=count)))
-            chunk, of = self._measured
+            chunk, of = self._measured or (1, count)
             # If all of fewer members were fastest at once, so are all of a few more.
             chunk = count if chunk == of else chunk
         return -(-count // -(-count // chunk))

@@ -32,7 +32,7 @@ def final_score(points: Sequence[Point], step: int) -> float | None:
     return points[-1][1] if has_final_score(points, step) else None
 
 
-class Curve(msgspec.Struct, frozen=True):
+class Curve(msgspec.Struct, frozen=True, gc=False):
     """The scores of a member's weights since it last copied weights from another member.
 
     Its first points came with the copy. A score that was not finite is NaN.
@@ -58,8 +58,8 @@ class Curve(msgspec.Struct, frozen=True):
             points: The points, as events have them.
         """
         # The one `math.nan`, so that equal curves compare equal.
-        scores = (math.nan if score is None else score for _, score in points)
-        return Curve((*self.steps, *(step for step, _ in points)), (*self.scores, *scores))
+        scores = [math.nan if score is None else score for _, score in points]
+        return Curve((*self.steps, *[step for step, _ in points]), (*self.scores, *scores))
 
     def points(self) -> tuple[Point, ...]:
         """Return the points as events have them, where a score that is not finite is None."""
@@ -165,7 +165,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return scores[-1]
 
 
-class Best(msgspec.Struct, frozen=True, kw_only=True):
+class Best(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The best score that a turn has ended with, and the checkpoint of that turn."""
 
     score: float

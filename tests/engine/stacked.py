@@ -1,7 +1,6 @@
 """The engine's own task as a program of NumPy: a stack is a list of states."""
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -36,10 +35,14 @@ class Rows:
     """A program whose every answer is that of training one by one, to the bit."""
 
     size = 32
+    keeps_states = True
 
     def __init__(self, task: Together) -> None:
         self.task = task
         self.chunks = Chunks(CHUNK, self.is_full)
+
+    def prepare(self, turns: Sequence[ramet.Turn], lanes: Lanes) -> None:
+        """Nothing needs to be prepared."""
 
     def init(self, turns: Sequence[ramet.Turn]) -> Stack:
         return [self.task.init(turn.init_rng) for turn in turns]
@@ -50,6 +53,9 @@ class Rows:
     def gather(self, stacks: Sequence[Stack], places: Sequence[int]) -> Stack:
         states = [state for stack in stacks for state in stack]
         return [states[place] for place in places]
+
+    def copy(self, states: Stack, places: Sequence[int]) -> Stack:
+        return self.gather([states], places)
 
     def train(
         self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes
@@ -74,16 +80,20 @@ class Rows:
 
 @contextlib.contextmanager
 def cut_off(told: int) -> Iterator[None]:
-    """Cut a run off at once when so many turns have been told."""
-    tell, left = ramet.Run.tell, itertools.count(1)
+    """Cut a run off once so many turns have ended: the turns of its last round may be fewer."""
+    tell_all, left = ramet.Run.tell_all, told
 
-    def cutting(run: ramet.Run, *args: Any, **settings: Any) -> Any:
-        if next(left) > told:
+    def cutting(run: ramet.Run, turns: Any, scores: Any, *, states: Any) -> Any:
+        nonlocal left
+        if (ending := min(left, len(turns))) < len(turns):
+            if ending:
+                tell_all(run, turns[:ending], scores[:ending], states=states[:ending])
             raise KeyboardInterrupt
-        return tell(run, *args, **settings)
+        left -= ending
+        return tell_all(run, turns, scores, states=states)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ramet.Run, "tell", cutting)
+        patch.setattr(ramet.Run, "tell_all", cutting)
         with pytest.raises(KeyboardInterrupt):
             yield
 

@@ -21,6 +21,7 @@ def environment(worker: int, **changes: object) -> dict[str, str]:
         "threads": 4,
         "gpus": [],
         "gpus_per_worker": None,
+        "workers": 4,
         "given": {"HOME": "/home/ada"},
         **changes,
     }
@@ -133,3 +134,43 @@ def test_a_limit_of_cores_that_cannot_be_read_is_no_limit(
     limit.write_text(text)
 
     assert resources.usable_cores() == unlimited
+
+
+MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "per_worker", "parts"),
+    [
+        (["a"], 2, None, ["0.450", "0.450"]),
+        (["a", "b"], 3, None, ["0.450", None, "0.450"]),
+        (["a"], 2, 0.5, ["0.450", "0.450"]),
+        # The user may want the other half for something else.
+        (["a"], 1, 0.5, ["0.450"]),
+        (["a"], 3, 0.3, ["0.300", "0.300", "0.300"]),
+        (["a", "b"], 2, 1, [None, None]),
+        ([], 2, None, [None, None]),
+    ],
+)
+def test_jax_gets_a_part_of_a_gpus_memory_where_workers_share_it(
+    gpus: list[str], workers: int, per_worker: float | None, parts: list[str | None]
+) -> None:
+    made = [
+        environment(worker, gpus=gpus, workers=workers, gpus_per_worker=per_worker)
+        for worker in range(workers)
+    ]
+    assert [one.get(MEMORY) for one in made] == parts
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "XLA_PYTHON_CLIENT_MEM_FRACTION",
+        "XLA_CLIENT_MEM_FRACTION",
+        "XLA_PYTHON_CLIENT_PREALLOCATE",
+        "XLA_PYTHON_CLIENT_ALLOCATOR",
+    ],
+)
+def test_what_the_user_set_about_memory_stays(name: str) -> None:
+    made = environment(0, gpus=["a"], workers=2, given={name: "0.2"})
+    assert {n: made[n] for n in made if n.startswith("XLA")} == {name: "0.2"}

@@ -1,6 +1,7 @@
 """All members that are free trained as one program, whatever framework it is of."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +13,13 @@ import pytest
 import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.domains import Domain
+from ramet.engine.run.foresight import Foresight
+from ramet.engine.workers import vectorized
 from ramet.errors import UsageError
 from ramet.events import CheckpointLost, Copied, Mapped, TurnEnded, canonical
+from ramet.layout import FIRST
 from ramet.mapping import Chunks, SpaceArrays, fastest
+from ramet.state.stacks import read_stack
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in
@@ -28,6 +33,14 @@ STRATEGIES = {
     "random": ramet.RandomSearch(population=4, turn_steps=4, synchronous=True),
 }
 PBT = STRATEGIES["pbt"]
+
+
+@pytest.fixture(autouse=True, params=["ahead", "in turn"])
+def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Train each round while the last one is written, or after it, however long that takes."""
+    least = -1.0 if request.param == "ahead" else math.inf
+    monkeypatch.setattr(vectorized, "LEAST_TRAINING", least)
+    return request.param == "ahead"
 
 
 def train(task: Any, strategy: ramet.Strategy = PBT, **settings: Any) -> ramet.Result:
@@ -134,8 +147,10 @@ def _asked(run: ramet.Run, member: int) -> ramet.Turn | None:
 
 
 def test_a_member_that_was_given_up_meanwhile_is_the_only_one_to_lose_its_turn(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What is trained ahead is leased afterwards.
+    monkeypatch.setattr(vectorized, "LEAST_TRAINING", math.inf)
     store, blobs = MemoryStore(), MemoryBlobs()
 
     def during(turns: Sequence[ramet.Turn]) -> None:
@@ -193,7 +208,25 @@ def test_what_is_left_of_a_round_that_was_cut_off_is_trained_in_the_lanes_it_had
     assert others == undisturbed.lanes[rounds - len(others) :]
 
 
-def test_a_run_that_is_asked_to_stop_stops_when_its_round_is_over() -> None:
+@pytest.mark.parametrize("keeps_states", [True, False])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_was_foreseen_and_did_not_come_is_trained_from_the_record(
+    name: str, *, keeps_states: bool, ahead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confirm, asked = Foresight.confirm, []
+
+    def refuse(self: Foresight, *args: Any) -> bool:
+        asked.append(args)
+        return len(asked) % 2 == 0 and confirm(self, *args)
+
+    monkeypatch.setattr(Foresight, "confirm", refuse)
+    monkeypatch.setattr(Rows, "keeps_states", keeps_states)
+    result = train(Together(), STRATEGIES[name])
+    assert bool(asked) == ahead
+    assert canonical(result.events) == canonical(one_by_one(STRATEGIES[name]).events)
+
+
+def test_a_run_that_is_asked_to_stop_stops_when_its_round_is_over(*, ahead: bool) -> None:
     store, blobs = MemoryStore(), MemoryBlobs()
 
     def during(turns: Sequence[ramet.Turn]) -> None:
@@ -202,7 +235,8 @@ def test_a_run_that_is_asked_to_stop_stops_when_its_round_is_over() -> None:
             ramet.open(ramet.Storage(store, blobs=blobs), name="run", **settings).stop()
 
     stopped = train(Together(during), store=ramet.Storage(store, blobs=blobs))
-    assert [member.turn for member in stopped.population] == [5] * 6
+    # What is trained ahead has not begun as far as the record goes.
+    assert [member.turn for member in stopped.population] == [4 if ahead else 5] * 6
     gone_on = train(Together(), store=ramet.Storage(store, blobs=blobs))
     assert [
         event for event in canonical(gone_on.events) if isinstance(event, TurnEnded | Copied)
@@ -238,16 +272,29 @@ def test_a_checkpoint_that_is_lost_costs_its_member_what_it_costs_elsewhere(
         folder = tmp_path / str(engine)
         folder.mkdir()
         place: dict[str, Any] = {"store": folder / "runs.db", "engine": engine}
-        train(Together(), STRATEGIES["random"], steps=32, **place)
-        lost, *_ = sorted(folder.rglob("2-*"))
-        lost.unlink()
+        lose_state(train(Together(), STRATEGIES["random"], steps=32, **place), 2, folder)
         result = train(Together(), STRATEGIES["random"], steps=64, existing="extend", **place)
         assert result.population.done
         assert findings_in(folder / "runs.db") == []
         assert sum(isinstance(event, CheckpointLost) for event in result.events) == 1
-        kept = (e for e in result.events if isinstance(e, TurnEnded | Copied))
+        kept = (e for e in canonical(result.events) if isinstance(e, TurnEnded | Copied))
         logs.append(sorted(kept, key=repr))
     assert logs[0] == logs[1]
+
+
+def lose_state(result: ramet.Result, member: int, folder: Path) -> None:
+    """Delete a member's checkpoint, or flip a bit of its row in the stack."""
+    kept = result.population[member].checkpoint
+    assert kept is not None
+    [file] = folder.rglob(f"{kept.stack or kept.key}.safetensors")
+    if kept.stack is None:
+        file.unlink()
+        return
+    data = bytearray(file.read_bytes())
+    first = FIRST + int.from_bytes(data[:FIRST], "little")
+    [(place, _), *_] = read_stack(bytes(data[:first])).ranges(kept.row)
+    data[place] ^= 1
+    file.write_bytes(data)
 
 
 @pytest.mark.parametrize("verb", ["init", "gather", "capture", "train"])

@@ -331,7 +331,12 @@ for shard in (True, False):
 def test_members_can_be_spread_over_devices() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", SHARDED],
-        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
+        # The devices are those of a CPU, also where there is a GPU.
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        },
         capture_output=True,
         text=True,
         check=True,

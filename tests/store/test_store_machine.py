@@ -144,6 +144,12 @@ class Stores(RuleBasedStateMachine):
             self.remember(lease)
 
     @leased
+    @rule()
+    def release_all(self) -> None:
+        leases = [each for each in self.leases[-3:] if each.run == self.leases[-1].run]
+        self.both(lambda store: store.release_all(leases))
+
+    @leased
     @rule(behind=BEHIND, length=LENGTHS)
     def end_turns(self, behind: int | None, length: int) -> None:
         run = self.leases[-1].run

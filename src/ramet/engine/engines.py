@@ -7,8 +7,9 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from ramet.engine.processes.child import Job
 from ramet.engine.processes.packing import pack
 from ramet.engine.processes.pool import check_interpreter, train_in_processes
-from ramet.engine.processes.resources import Share, count_workers, settle_threads
+from ramet.engine.processes.resources import Share, count_workers
 from ramet.engine.processes.script import warn_unless_it_runs_again
+from ramet.engine.processes.threads import settle_threads
 from ramet.engine.run.failures import Failures, check_failures
 from ramet.engine.run.run import Run
 from ramet.engine.workers.loop import as_function, work

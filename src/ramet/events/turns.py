@@ -54,7 +54,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
         if self.step <= before.step:
             raise CorruptLog(f"it must end after step {before.step}, but ends at {self.step}")
         check_points(self.points, before.step, self.step)
-        check_row(self.checkpoint.row, self.checkpoint.stack)
+        if self.stack is UNSET:
+            check_row(0 if self.row is UNSET else self.row, None)
 
     def apply(self, replica: Replica) -> None:
         before, checkpoint = replica.members[self.member], self.checkpoint
@@ -183,5 +184,5 @@ class CheckpointLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
 def offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) -> None:
     """Take the score of the weights that a turn left for the best, if it is better."""
     score = final_score(points, checkpoint.step)
-    if score is not None:
+    if score is not None and not replica.is_worse(score):
         replica.offer(Best(score=score, checkpoint=checkpoint))

@@ -7,7 +7,8 @@ except ImportError as error:
         f"ramet.jax needs JAX, but {error}; install it: pip install 'ramet[jax]'"
     ) from error
 
+from ramet.jax.convolution import conv
 from ramet.jax.state import State
 from ramet.jax.task import Task
 
-__all__ = ["State", "Task"]
+__all__ = ["State", "Task", "conv"]

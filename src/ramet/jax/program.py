@@ -1,46 +1,42 @@
 """A compiled program that trains several members at once, their states stacked on the device."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
+from ramet.errors import UsageError
 from ramet.first_draws import first_words
-from ramet.jax.functions import (
-    Functions,
-    Traced,
-    blank,
-    check_step,
-    explain_untraceable,
-    first_key,
-    seed_of,
-)
+from ramet.jax.compiled import Compiled, Members, Shape, fix_types, put
+from ramet.jax.functions import Functions, Traced, blank, explain_untraceable, first_key, seed_of
 from ramet.jax.trees import Pytree, check_same, fill, to_tree
 from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
 from ramet.state.stacks import Stack
 from ramet.state.tree import Tree
 
-AXIS = "members"
-# Divided among the devices by member, and copied to each device.
-OWN, EVERYWHERE = PartitionSpec(AXIS), PartitionSpec()  # type: ignore[no-untyped-call]  # of JAX
-
 
 class Stacked(NamedTuple):
-    """States of several members: the first axis of each leaf is that of the members."""
+    """States of several members: the first axis of each leaf is that of rows.
+
+    There may be more rows than members, so that the same program trains fewer of them.
+    """
 
     states: Pytree
-    members: int
+    # The row of each member.
+    rows: NDArray[np.int_]
 
 
 class Program:
-    """Trains stacked states. Copying members is a gather, and exploring compiles nothing."""
+    """Trains stacked states. Copying, exploring and resting members compile nothing."""
+
+    keeps_states = True
 
     def __init__(
         self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, shard: bool
@@ -49,30 +45,64 @@ class Program:
         self._numbers = numbers
         self.chunks = Chunks(chunk, self.is_full)
         self._devices = jax.devices() if shard else jax.devices()[:1]
-        self._mesh = Mesh(np.array(self._devices), (AXIS,))
         self._blank = blank(functions)
         self.size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._blank))
-        self._begin = jax.jit(lambda seed: functions.init(first_key(seed)))
-        self._take, self._stack = jax.jit(_gather_leaves), jax.jit(_stack_leaves)
-        self._alone = jax.jit(self._train_alone, static_argnames="steps")
-        self._compiled: dict[int, Callable[..., Any]] = {}
+        self._compiled = Compiled(self._traced, self._blank, self._devices)
+        # The rows of the states that were trained last.
+        self._rows = 0
+
+        def begin(states: Pytree, place: Any, seed: Any) -> Pytree:
+            return put(states, fix_types(functions.init(first_key(seed))), place)
+
+        self._begin = jax.jit(begin, donate_argnums=0)
+        self._take, self._move = jax.jit(_gather), jax.jit(_move_rows, donate_argnums=0)
+
+    def prepare(self, turns: Sequence[Turn], lanes: Lanes) -> None:
+        """Compile in another thread what the turns will need, while their states are loaded."""
+        room = lanes.room
+        chunk = self.chunks.known(self._each(room))
+        if chunk is None:
+            return
+        shape = Shape(chunk, self._whole(room, chunk), turns[0].first_stretch)
+        # An error is raised, and explained, when the turns are trained.
+        with contextlib.suppress(Exception):
+            self._compiled.compile_ahead(shape, self._numbers.kinds)
 
     def init(self, turns: Sequence[Turn]) -> Stacked:
+        return self._init([seed_of(turn.init_rng) for turn in turns])
+
+    def _init(self, seeds: Sequence[np.uint32]) -> Stacked:
+        rows = max(len(seeds), self._rows)
+        states = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), self._blank)
         # One by one, so that first weights do not depend on how many members start.
-        each = [self._begin(np.array(seed_of(turn.init_rng))) for turn in turns]
-        return Stacked(self._stack(*each), len(turns))
+        for place, seed in enumerate(seeds):
+            states = self._begin(states, np.int32(place), seed)
+        return Stacked(states, np.arange(len(seeds)))
 
     def restore(self, trees: Sequence[Tree]) -> Stacked:
         for tree in trees:
             check_same(self._blank, tree)
-        together = {name: np.stack([tree[name] for tree in trees]) for name in trees[0]}
-        return Stacked(fill(self._blank, together), len(trees))
+        rows = max(len(trees), self._rows)
+        together = {name: _stack([tree[name] for tree in trees], rows) for name in trees[0]}
+        return Stacked(fill(self._blank, together), np.arange(len(trees)))
 
     def gather(self, stacks: Sequence[Stacked], places: Sequence[int]) -> Stacked:
-        if len(stacks) == 1 and list(places) == list(range(stacks[0].members)):
-            return stacks[0]
-        states = self._take([stack.states for stack in stacks], np.array(places))
-        return Stacked(states, len(places))
+        index = np.array(places)
+        if len(stacks) == 1:
+            # They are moved when they are trained, once and in place.
+            return Stacked(stacks[0].states, stacks[0].rows[index])
+        sizes = [_rows_of(stack.states) for stack in stacks]
+        firsts = np.cumsum([0, *sizes[:-1]])
+        every = np.concatenate(
+            [stack.rows + first for stack, first in zip(stacks, firsts, strict=True)]
+        )
+        wanted = _fill_up(every[index], max(len(index), self._rows))
+        states = self._take([stack.states for stack in stacks], wanted)
+        return Stacked(states, np.arange(len(index)))
+
+    def copy(self, states: Stacked, places: Sequence[int]) -> Stacked:
+        wanted = _fill_up(states.rows[np.array(places)], max(len(places), self._rows))
+        return Stacked(self._take([states.states], wanted), np.arange(len(places)))
 
     def train(
         self, states: Stacked, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
@@ -80,161 +110,122 @@ class Program:
         values = [self._numbers.of(turn.hparams.peek()) for turn in turns]
         hparams = {name: np.stack([each[name] for each in values]) for name in values[0]}
         seeds = first_words([turn.draws for turn in turns])
-        members = states.states, hparams, seeds
-        if not lanes.plain:
-            members = self._select(members, np.array(lanes.filled))
-        chunk = self._chunk(members, stretches[0])
-        now, scores = self._pad(members, len(lanes.filled), chunk), []
+        trial = functools.partial(
+            self._trial, states, hparams, seeds, min(stretches[0], TRIAL_STEPS)
+        )
+        chunk = self.chunks.of(self._each(lanes.room), trial)
+        filled = _fill_up(np.array(lanes.filled), self._whole(lanes.room, chunk))
+        used, scores = len(lanes.filled), []
+        now = self._arrange(states, filled, used)
+        own = {name: each[filled] for name, each in hparams.items()}
         for nth, steps in enumerate(stretches):
-            state, score = self.stretch(chunk, now, nth, steps)
-            now = state, *now[1:]
+            now, score = self.stretch(chunk, (now, own, seeds[filled]), nth, steps, used)
             scores.append(score)
+        self._rows = len(filled)
         for turn in turns:
             self._traced.read_from(turn)
-        check_step(self._blank, jax.tree.map(_one_of, now[0]))
-        own = np.array(lanes.of)
-        rows = np.stack(jax.device_get(scores), axis=1)[own].astype(float)
-        after = now[0]
-        if len(turns) < len(now[2]):
-            after = self._take([after], own)
-        return Stacked(after, len(turns)), rows.tolist()
+        lane = np.array(lanes.of)
+        rows = np.stack(jax.device_get(scores), axis=1)[lane].astype(float)
+        return Stacked(now, lane), rows.tolist()
 
     def capture(self, states: Stacked) -> Stack:
-        return Stack(to_tree(states.states), rows=states.members)
+        rows, arrays = states.rows, to_tree(states.states)
+        plain = np.array_equal(rows, np.arange(len(rows)))
+        return Stack(
+            {name: array[: len(rows)] if plain else array[rows] for name, array in arrays.items()},
+            rows=len(rows),
+        )
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
     def stretch(
-        self, chunk: int, members: "Members", nth: int, steps: int
-    ) -> tuple[Pytree, jax.Array]:
+        self, chunk: int, members: Members, nth: int, steps: int, used: int
+    ) -> tuple[Pytree, Any]:
         """Train all members up to their next score, ``chunk`` of them at once."""
         try:
-            return self._call(chunk, members, nth, steps)
+            return self._call(chunk, members, nth, steps, used)
         except jax.errors.JaxRuntimeError as error:
-            trial = functools.partial(self._trial, members, steps)
+            states, hparams, seeds = members
+            stack = Stacked(states, np.arange(used))
+            trial = functools.partial(self._trial, stack, hparams, seeds, steps)
             raise self.chunks.explain(error, chunk, trial) from error
 
-    def _chunk(self, members: "Members", steps: int) -> int:
-        """Return how many members each device maps at once."""
-        each = -(-len(members[2]) // len(self._devices))
-        trial = functools.partial(self._trial, members, min(steps, TRIAL_STEPS))
-        return self.chunks.of(each, trial)
+    def _each(self, room: int) -> int:
+        """Return how many members each device trains."""
+        return -(-room // len(self._devices))
 
-    def _trial(self, members: "Members", steps: int, chunk: int) -> Callable[[], object]:
+    def _whole(self, count: int, chunk: int) -> int:
+        """Return the rows of so many members in full chunks on every device."""
+        whole = chunk * len(self._devices)
+        return -(-count // whole) * whole
+
+    def _trial(
+        self, states: Stacked, hparams: Mapping[str, Any], seeds: Any, steps: int, chunk: int
+    ) -> Callable[[], object]:
         """Return a function that trains ``chunk`` members a little and drops the result."""
-        count = min(len(members[2]), chunk * len(self._devices))
-        some = self._pad(_first(members, count), count, chunk)
-        # The new states of all members must fit into memory as well.
-        room = jax.tree.map(jnp.copy, members[0])
+        used = min(len(states.rows), chunk * len(self._devices))
+        filled = _fill_up(np.arange(used), self._whole(used, chunk))
+        if any(leaf.is_deleted() for leaf in jax.tree.leaves(states.states)):
+            # Training consumed them before it failed. Others need as much memory.
+            states = self._init([np.uint32(0)] * len(states.rows))
+        now = self._take([states.states], states.rows[filled])
+        own, seeds = {name: each[filled] for name, each in hparams.items()}, seeds[filled]
 
         def train() -> object:
-            _, scores = self._call(chunk, some, 0, steps)
-            return scores.block_until_ready(), room
+            nonlocal now
+            now, scores = self._call(chunk, (now, own, seeds), 0, steps, len(filled))
+            return np.asarray(scores)
 
         return train
 
     def _call(
-        self, chunk: int, members: "Members", nth: int, steps: int
-    ) -> tuple[Pytree, jax.Array]:
-        trained: tuple[Pytree, jax.Array]
+        self, chunk: int, members: Members, nth: int, steps: int, used: int
+    ) -> tuple[Pytree, Any]:
+        shape = Shape(chunk, len(members[2]), steps)
         try:
-            if chunk == 1 and len(self._devices) == 1:
-                trained = self._one_by_one(members, nth, steps)
-            else:
-                if chunk not in self._compiled:
-                    self._compiled[chunk] = self._compile(chunk)
-                trained = self._compiled[chunk](*members, np.uint32(nth), steps=steps)
-        except jax.errors.JaxRuntimeError:
+            return self._compiled.train(shape, members, nth, used)
+        except (jax.errors.JaxRuntimeError, UsageError):
             raise
         except Exception as error:
             first = jax.tree.map(lambda leaf: leaf[0], members)
             raise explain_untraceable(
                 self._traced, error, *first, np.uint32(nth), steps=steps
             ) from error
-        return trained
 
-    def _one_by_one(self, members: "Members", nth: int, steps: int) -> tuple[Pytree, jax.Array]:
-        """Train one member after the other, which is faster than a loop inside a program."""
-        each = [
-            self._alone(*members, np.uint32(place), np.uint32(nth), steps=steps)
-            for place in range(len(members[2]))
-        ]
-        stacked: tuple[Pytree, jax.Array] = self._stack(*each)
-        return stacked
-
-    def _train_alone(
-        self,
-        states: Pytree,
-        hparams: Pytree,
-        seeds: jax.Array,
-        place: Any,
-        nth: Any,
-        *,
-        steps: int,
-    ) -> tuple[Pytree, Any]:
-        members = states, hparams, seeds
-        state, values, seed = jax.tree.map(lambda leaf: leaf[place], members)
-        return self._traced.stretch(state, values, seed, nth, steps=steps)
-
-    def _compile(self, chunk: int) -> Callable[..., Any]:
-        def many(
-            states: Pytree, hparams: Pytree, seeds: jax.Array, nth: jax.Array, *, steps: int
-        ) -> tuple[Pytree, jax.Array]:
-            def one(member: tuple[Pytree, Pytree, jax.Array]) -> tuple[Pytree, jax.Array]:
-                return self._traced.stretch(*member, nth, steps=steps)
-
-            mapped: tuple[Pytree, jax.Array]
-            mapped = jax.lax.map(one, (states, hparams, seeds), batch_size=chunk)
-            return mapped
-
-        def spread(*members: Any, steps: int) -> tuple[Pytree, jax.Array]:
-            mapped: Callable[..., tuple[Pytree, jax.Array]] = jax.shard_map(
-                functools.partial(many, steps=steps),
-                mesh=self._mesh,
-                in_specs=(OWN, OWN, OWN, EVERYWHERE),
-                out_specs=OWN,
-            )
-            return mapped(*members)
-
-        return jax.jit(many if len(self._devices) == 1 else spread, static_argnames="steps")
-
-    def _pad(self, members: "Members", count: int, chunk: int) -> "Members":
-        """Return members in full chunks on every device, filled up with copies of the first."""
-        whole = chunk * len(self._devices)
-        places = np.arange(-(-count // whole) * whole)
-        places[places >= count] = 0
-        if len(places) > count:
-            members = self._select(members, places)
-        if len(self._devices) == 1:
-            return members
-        spread: Members = jax.device_put(members, NamedSharding(self._mesh, OWN))
-        return spread
-
-    def _select(self, members: "Members", places: NDArray[np.int_]) -> "Members":
-        """Return the members at these places."""
-        states, hparams, seeds = members
-        own = {name: each[places] for name, each in hparams.items()}
-        return self._take([states], places), own, seeds[places]
+    def _arrange(self, stack: Stacked, filled: NDArray[np.int_], used: int) -> Pytree:
+        """Return states with each in its own lane; those that are there already are consumed."""
+        wanted = stack.rows[filled]
+        if _rows_of(stack.states) != len(filled):
+            return self._take([stack.states], wanted)
+        to = np.flatnonzero(wanted[:used] != np.arange(used))
+        if not len(to):
+            return stack.states
+        # Their number is rounded up, so that few numbers are compiled.
+        to = np.pad(to, (0, (1 << (len(to) - 1).bit_length()) - len(to)), mode="edge")
+        return self._move(stack.states, wanted[to], to)
 
 
-# States, hyperparameters by name, and the seeds of keys.
-Members: TypeAlias = tuple[Pytree, dict[str, Any], Any]
+def _rows_of(states: Pytree) -> int:
+    return len(jax.tree.leaves(states)[0])
 
 
-def _first(members: Members, count: int) -> Members:
-    first: Members = jax.tree.map(lambda leaf: leaf[:count], members)
-    return first
+def _fill_up(places: NDArray[np.int_], rows: int) -> NDArray[np.int_]:
+    """Return places for all rows; those to spare get the first place again."""
+    return np.concatenate([places, np.repeat(places[:1], rows - len(places))])
 
 
-def _one_of(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-    """Return the shape and dtype of one member's part of a leaf."""
-    return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # type: ignore[no-untyped-call]  # of JAX
+def _stack(arrays: Sequence[Any], rows: int) -> NDArray[Any]:
+    """Return arrays as the first rows of one."""
+    whole = np.zeros((rows, *np.shape(arrays[0])), np.asarray(arrays[0]).dtype)
+    np.stack(arrays, out=whole[: len(arrays)])
+    return whole
 
 
-def _stack_leaves(*each: Pytree) -> Pytree:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+def _move_rows(states: Pytree, places: jax.Array, to: jax.Array) -> Pytree:
+    """Return states with rows copied from their places to others, all at once."""
+    return jax.tree.map(lambda leaf: leaf.at[to].set(leaf[places]), states)
 
 
-def _gather_leaves(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
+def _gather(stacks: Sequence[Pytree], places: jax.Array) -> Pytree:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[places], *stacks)

@@ -20,7 +20,7 @@ from ramet.population import Member
 from ramet.store.summary import Summary
 
 
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
+class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The exclusive right of a worker to train a member.
 
     Another worker can take the member over once the lease has run out, or once the process that
@@ -48,7 +48,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     silent_s: float | None = None
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a store knows of a member beside the log, for claims and for people who ask."""
 
     # The number of the member.
@@ -183,6 +183,14 @@ class Store(Protocol):
 
     def release(self, lease: Lease) -> None:
         """Free a member without writing anything; does nothing if the lease is lost."""
+        ...
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        """Free members of one run at once, but for those of lost leases, without writing anything.
+
+        Args:
+            leases: The leases.
+        """
         ...
 
     def disown(self, run: str, *, worker: str) -> list[int]:

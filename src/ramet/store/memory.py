@@ -138,6 +138,11 @@ class MemoryStore:
             if row.token == lease.token:
                 row.lease = None
 
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        with self._lock:
+            for lease in leases:
+                self.release(lease)
+
     def disown(self, run: str, *, worker: str) -> list[int]:
         with self._lock:
             rows = [

@@ -10,7 +10,6 @@ from ramet.clock import Clock
 from ramet.events import MOST_BYTES, Logged, RunOpened, fold
 from ramet.store.base import Lease, Seat, Standing, standing
 from ramet.store.checked import (
-    EventRow,
     MemberRow,
     RunRow,
     checksum,
@@ -138,18 +137,19 @@ class Rows:
         leases = [
             Lease(
                 run=self.name,
-                member=each.member,
+                member=member,
                 worker=worker,
-                token=each.token + 1,
+                token=token + 1,
                 given_at=now,
-                expires_at=0.0,
+                expires_at=now + ttl_s,
                 head=self.head,
-                lost=each.lost + (each.heard_at is not None),
-                silent_s=None if each.heard_at is None else now - each.heard_at,
+                lost=lost + (heard_at is not None),
+                silent_s=None if heard_at is None else now - heard_at,
             )
-            for each in free
+            for member, _, token, lost, heard_at in free
         ]
-        return self.hold_all(leases, ttl_s)
+        self._record_leases(leases, now)
+        return leases
 
     def hold(self, lease: Lease, ttl_s: float) -> Lease:
         """Let a lease last for ``ttl_s`` seconds from now."""
@@ -160,22 +160,16 @@ class Rows:
         """Let leases last for ``ttl_s`` seconds from now."""
         now = self._clock.uptime()
         held = [replace(lease, expires_at=now + ttl_s) for lease in leases]
+        self._record_leases(held, now)
+        return held
+
+    def _record_leases(self, leases: Iterable[Lease], now: float) -> None:
+        run, boot, process = self.row.id, self._boot, self._process
         given = [
-            {
-                "run": self.row.id,
-                "member": lease.member,
-                "token": lease.token,
-                "worker": lease.worker,
-                "now": now,
-                "expires_at": lease.expires_at,
-                "boot": self._boot,
-                "process": self._process,
-                "lost": lease.lost,
-            }
-            for lease in held
+            (its.token, its.worker, now, its.expires_at, boot, process, its.lost, run, its.member)
+            for its in leases
         ]
         self._connection.executemany(queries()["lease"], given)
-        return held
 
     def find_holders(self, member: int | None = None) -> Holders:
         """Return which worker holds each member, or this one, if one does, and by which token."""
@@ -232,20 +226,20 @@ class Rows:
         # Floats, as SQLite returns them; a clock may have other numbers.
         at = float(self._clock.now())
         took_s = None if under is None else float(self._clock.uptime() - under.given_at)
+        run, head = self.row.id, self.head
         rows = [
-            EventRow(self.row.id, number, at, worker, took_s, data)
-            for number, data in enumerate(events, self.head + 1)
+            (run, number, at, worker, took_s, data) for number, data in enumerate(events, head + 1)
         ]
         checked = [(*row, checksum(row)) for row in rows]
         self._connection.executemany(queries()["add_event"], checked)
-        self.row = self.row._replace(head=self.head + len(rows))
+        self.row = self.row._replace(head=head + len(rows))
 
     def put(self, standings: Iterable[Standing], *, under: Iterable[Lease]) -> None:
         """Record how members stand, and end their leases and those that this is written under."""
         tokens = {lease.member: lease.token for lease in under}
         rows = [_member(self.row, after) for after in standings]
         checked = [
-            {**row._asdict(), "revoked": row.member not in tokens, "checksum": checksum(row)}
+            (*row[2:], checksum(row), row.member not in tokens, row.turn, row.run, row.member)
             for row in rows
         ]
         self._connection.executemany(queries()["put"], checked)

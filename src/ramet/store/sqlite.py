@@ -80,6 +80,8 @@ class SQLiteStore:
         self._boot = self._clock.boot()
         # Whether the last claim found no member.
         self._in_vain = False
+        # Of runs by number, the last event that a summary is known to include.
+        self._summed: dict[int, int] = {}
         opened = ReadOnlyDatabase if read_only else Database
         self._database: Database | ReadOnlyDatabase = opened(
             self.path, clock=self._clock, processes=self._processes, patience_s=patience_s
@@ -164,8 +166,14 @@ class SQLiteStore:
             return rows.hold_all(kept, ttl_s)
 
     def release(self, lease: Lease) -> None:
-        with self._writing(lease.run, at_most_s=GIVE_BACK_S) as rows:
-            rows.let_go(lease.member, lease.token)
+        self.release_all([lease])
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        if not leases:
+            return
+        with self._writing(leases[0].run, at_most_s=GIVE_BACK_S) as rows:
+            for lease in leases:
+                rows.let_go(lease.member, lease.token)
 
     def disown(self, run: str, *, worker: str) -> list[int]:
         with self._writing(run, at_most_s=GIVE_BACK_S) as rows:
@@ -193,8 +201,7 @@ class SQLiteStore:
             rows.write(lease.worker, written, under=lease)
             rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
-            if rows.head // summary.EVERY > (rows.head - len(written)) // summary.EVERY:
-                _sum_up(rows)
+            self._sum_up(rows)
             faults.reach("committing")
         faults.reach("committed")
         return rows.head
@@ -239,6 +246,21 @@ class SQLiteStore:
 
         self._database.read(write_copy)
 
+    def _sum_up(self, rows: Rows) -> None:
+        """Write a summary if one may be due, as far as this process knows."""
+        run, head = rows.row.id, rows.head
+        if head - self._summed.get(run, -1) < summary.interval(rows.row.members):
+            return
+        # A log that breaks the laws is an error for those who read it, not for those who write to
+        # it. An error of ours must not end a run either: all that a summary does is save time.
+        try:
+            self._summed[run] = summing.sum_up(rows)
+        except Exception:
+            # SQLite has rolled the commit back as well.
+            if not rows.writing:
+                raise
+            self._summed[run] = head
+
     def _begin(self, opening: RunOpened, worker: str) -> None:
         written = encode(opening)
         with self._database.writing(synced=self._durable) as connection:
@@ -275,14 +297,3 @@ class SQLiteStore:
             boot=self._boot,
             process=self._processes.this(),
         )
-
-
-def _sum_up(rows: Rows) -> None:
-    # A log that breaks the laws is an error for those who read it, not for those who write to it.
-    # An error of ours must not end a run either: all that a summary does is save time.
-    try:
-        summing.sum_up(rows)
-    except Exception:
-        # SQLite has rolled the commit back as well.
-        if not rows.writing:
-            raise

@@ -29,18 +29,18 @@ def is_damaged(rows: Rows) -> bool:
     return False
 
 
-def sum_up(rows: Rows) -> None:
-    """Write a new summary if one is due."""
+def sum_up(rows: Rows) -> int:
+    """Write a new summary if one is due; return the last event of the summary that there is."""
     summary = read_summary(rows)
-    if not (due := summaries.due(summary, rows.head)):
-        return
+    if not (due := summaries.due(summary, rows.head, members=rows.row.members)):
+        return -1 if summary is None else summary.last
     try:
-        _read_on(rows, summary, due)
+        return _read_on(rows, summary, due)
     except RametError:
         if summary is None:
             raise
         # The log does not follow from this summary, so it belongs to another log.
-        _read_on(rows, None, due)
+        return _read_on(rows, None, due)
 
 
 def _read(rows: Rows) -> Summary | None:
@@ -57,8 +57,10 @@ def _read(rows: Rows) -> Summary | None:
     return summary
 
 
-def _read_on(rows: Rows, summary: Summary | None, most: int) -> None:
-    """Write the summary after the next events."""
+def _read_on(rows: Rows, summary: Summary | None, most: int) -> int:
+    """Write the summary after the next events, and return the number of the last."""
     news = rows.events(-1 if summary is None else summary.last, most)
-    data = summaries.encode(summaries.summarize(summary, news, rows.name))
+    new = summaries.summarize(summary, news, rows.name)
+    data = summaries.encode(new)
     rows.one("sum_up", run=rows.row.id, digest=digest([data]), summary=data)
+    return new.last

@@ -50,10 +50,15 @@ class Program:
         self._traced = Traced(functions)
         self.chunks = Chunks(chunk, self.is_full)
         plain = Plain(self._call, self._step, self._scores)
+        # While one thread captures a CUDA graph, no other may copy from the device.
+        self.keeps_states = "cuda" not in str(device)
         self._ways = Ways(plain, self.chunks, compile=compile, device=device)
         # Every state must have the structure of this one.
         self._like = begin(functions, np.random.default_rng(0))
         self.size = sum(leaf.nbytes for leaf in leaves(self._like))
+
+    def prepare(self, turns: Sequence[Turn], lanes: Lanes) -> None:
+        """Do nothing ahead: steps are captured with the states that they train."""
 
     def init(self, turns: Sequence[Turn]) -> Tensors:
         return self._stack([begin(self._functions, turn.init_rng) for turn in turns])
@@ -71,6 +76,10 @@ class Program:
             stacks[0] if len(stacks) == 1 else map_leaves(lambda *each: torch.cat(each), *stacks)
         )
         return map_leaves(lambda tensor: tensor[index], joined)
+
+    def copy(self, states: Tensors, places: Sequence[int]) -> Tensors:
+        # No training writes to the states that it is given.
+        return self.gather([states], places)
 
     @torch.no_grad()
     def train(

@@ -1,4 +1,4 @@
-"""The share of the machine that each worker process gets: its threads and its GPUs."""
+"""The share of the machine that each worker process gets: threads, GPUs and their memory."""
 
 import itertools
 import logging
@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ramet.engine.run.run import Run
+from ramet.engine.run.device_memory import SHARERS, USABLE
 from ramet.errors import StrategyError
-from ramet.events import Conditions
 from ramet.strategies.base import check_count
-from ramet.wording import count
 
 logger = logging.getLogger("ramet")
 
@@ -69,54 +67,15 @@ class Share:
         }
         return [
             environment_of(
-                index, threads=threads, gpus=gpus, gpus_per_worker=self.gpus, given=given
+                index,
+                threads=threads,
+                gpus=gpus,
+                gpus_per_worker=self.gpus,
+                given=given,
+                workers=self.workers,
             )
             for index in range(self.workers)
         ]
-
-
-def settle_threads(run: Run, share: Share) -> int:
-    """Return the threads of each process: those that are set, else those on record.
-
-    A new run records them. If they differ from the record, a warning says so.
-
-    Args:
-        run: The run.
-        share: The worker processes.
-    """
-    wanted = share.asked if share.workers else own_threads(os.environ)
-    run.keep_to(Conditions(threads=wanted or share.default))
-    recorded = run.threads or share.default
-    threads = wanted or recorded
-    if threads != recorded:
-        _say_other(run, threads, recorded)
-    elif threads * share.workers > max(usable_cores(), share.workers) and not wanted:
-        _say_many(run, threads, share.workers)
-    return threads
-
-
-def _say_other(run: Run, threads: int, recorded: int) -> None:
-    fields = {"run": run.name, "threads": threads, "recorded": recorded}
-    before = count(recorded, "thread")
-    logger.warning(
-        "run %(run)r has been trained with %(before)s a process and goes on with "
-        "%(threads)d, so that sums may be rounded differently; to keep to it, set "
-        "OMP_NUM_THREADS=%(recorded)d (or torch.set_num_threads), or with workers "
-        "engine=ramet.Processes(..., threads=%(recorded)d)",
-        {**fields, "before": before},
-        extra=fields,
-    )
-
-
-def _say_many(run: Run, threads: int, workers: int) -> None:
-    fields = {"run": run.name, "threads": threads, "workers": workers, "cores": usable_cores()}
-    logger.warning(
-        "run %(run)r keeps to the %(threads)d threads a process that it was begun with, which for "
-        "%(workers)d workers is more than %(cores)d cores; engine=ramet.Processes(..., threads=N) "
-        "may be faster, but sums may then be rounded differently",
-        fields,
-        extra=fields,
-    )
 
 
 # Where the libraries that training calls look up how many threads to start.
@@ -130,6 +89,13 @@ THREADS = (
 # The one that libraries fall back to, most of them behind a variable of their own.
 ALL_LIBRARIES = "OMP_NUM_THREADS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Where JAX looks up how much of a GPU's memory it takes, and when.
+JAX_MEMORY = (
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "XLA_CLIENT_MEM_FRACTION",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+    "XLA_PYTHON_CLIENT_ALLOCATOR",
+)
 # What stands there in place of a GPU; Slurm writes the last for a job without any.
 NO_GPU = frozenset({"", "-1", "NoDevFiles"})
 # Processes that share a GPU are never more than its inverse.
@@ -145,12 +111,16 @@ def environment_of(
     gpus: Sequence[str],
     gpus_per_worker: float | None,
     given: Mapping[str, str],
+    workers: int,
 ) -> dict[str, str]:
     """Return the environment of a worker process; variables that the user set stay as they are.
 
-    >>> environment_of(1, threads=4, gpus=["0", "1"], gpus_per_worker=None, given={})
+    >>> environment_of(
+    ...     1, threads=4, gpus=["0", "1"], gpus_per_worker=None, given={}, workers=2
+    ... )
     {'OMP_NUM_THREADS': '4', 'OPENBLAS_NUM_THREADS': '4', 'MKL_NUM_THREADS': '4', \
-'NUMEXPR_NUM_THREADS': '4', 'VECLIB_MAXIMUM_THREADS': '4', 'CUDA_VISIBLE_DEVICES': '1'}
+'NUMEXPR_NUM_THREADS': '4', 'VECLIB_MAXIMUM_THREADS': '4', 'CUDA_VISIBLE_DEVICES': '1', \
+'RAMET_DEVICE_WORKERS': '1'}
 
     Args:
         worker: The worker's number, from 0.
@@ -158,11 +128,41 @@ def environment_of(
         gpus: The names of all GPUs.
         gpus_per_worker: How many GPUs it sees, or the part of one; None is one, in turn.
         given: The variables that are set already.
+        workers: How many workers there are.
     """
     environment = {**dict.fromkeys(THREADS, str(threads)), **given}
     if gpus:
-        environment[VISIBLE] = ",".join(share(worker, gpus, gpus_per_worker))
+        own = share(worker, gpus, gpus_per_worker)
+        environment[VISIBLE] = ",".join(own)
+        sharers = sum(share(each, gpus, gpus_per_worker) == own for each in range(workers))
+        environment[SHARERS] = str(sharers)
+        environment |= memory_of(_places(gpus_per_worker) or sharers, given)
     return environment
+
+
+def _places(per_worker: float | None) -> int | None:
+    """Return how many workers have a place on one GPU, if the user says which part each gets."""
+    if per_worker is None:
+        return None
+    return int(1 / per_worker) if per_worker < 1 else 1
+
+
+def memory_of(places: int, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that leave a GPU's memory for others, unless the user set one.
+
+    JAX takes three quarters of it at the start. PyTorch takes what it needs.
+
+    >>> memory_of(2, given={}), memory_of(1, given={})
+    ({'XLA_PYTHON_CLIENT_MEM_FRACTION': '0.450'}, {})
+
+    Args:
+        places: How many workers share the GPU.
+        given: The variables that are set already.
+    """
+    if places == 1 or any(name in given for name in JAX_MEMORY):
+        return {}
+    # Rounded down.
+    return {JAX_MEMORY[0]: f"{int(1_000 * USABLE / places) / 1_000:.3f}"}
 
 
 def share(worker: int, gpus: Sequence[str], per_worker: float | None) -> Sequence[str]:

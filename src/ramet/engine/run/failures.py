@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from numbers import Real
 
+from ramet.engine.run.device_memory import is_out_of_memory, remedy_for
 from ramet.engine.run.unfinished import describe_error
 from ramet.errors import RunFailed, StrategyError
 from ramet.population import Population
@@ -72,10 +73,10 @@ class Failures:
             failed_here: How many attempts failed in this process.
         """
         if problem := self._find_problem(population, failed_here):
+            remedy = remedy_for(error) if is_out_of_memory(error) else "Correct the code"
             raise RunFailed(
-                f"{problem}. The last error: {describe_error(error)}. Correct the code and run "
-                f"again: a run in a file resumes where it stopped, and has every traceback "
-                f"(AttemptFailed)"
+                f"{problem}. The last error: {describe_error(error)}. {remedy} and run again: a "
+                f"run in a file resumes where it stopped, and has every traceback (AttemptFailed)"
             ) from error
 
     def _find_problem(self, population: Population, failed_here: int) -> str | None:

@@ -136,6 +136,11 @@ class Turn:
             yield step
         self._at = None
 
+    @property
+    def first_stretch(self) -> int:
+        """The steps to train before the first score is due."""
+        return min(self._every, self._steps)
+
     def stretches(self) -> Iterator[int]:
         """Yield the number of steps to train before each score is due."""
         self._begin()

@@ -14,6 +14,8 @@ class Lanes(NamedTuple):
     filled: list[int]
     # For each turn, its lane.
     of: list[int]
+    # How many lanes a program may have that is not compiled anew for other numbers of members.
+    room: int
 
     @property
     def plain(self) -> bool:
@@ -21,17 +23,34 @@ class Lanes(NamedTuple):
         return self.filled == list(range(len(self.of)))
 
 
-def lanes(turns: Sequence[Turn], members: Iterable[int]) -> Lanes:
+def lanes(turns: Sequence[Turn], members: Iterable[int], population: int = 0) -> Lanes:
     """Return a lane for each member; members without a turn leave a spare lane.
 
     >>> from types import SimpleNamespace
-    >>> lanes([SimpleNamespace(member=2), SimpleNamespace(member=4)], [0, 2, 4])
-    Lanes(filled=[0, 0, 1], of=[1, 2])
+    >>> lanes([SimpleNamespace(member=2), SimpleNamespace(member=4)], [0, 2, 4], 8)
+    Lanes(filled=[0, 0, 1], of=[1, 2], room=4)
+
+    Args:
+        turns: The turns to train.
+        members: Members that have lanes as well.
+        population: How many members there are in the run.
     """
     places = {turn.member: place for place, turn in enumerate(turns)}
     order = sorted({*places, *members})
     lane = {member: nth for nth, member in enumerate(order)}
-    return Lanes([places.get(member, 0) for member in order], [lane[m] for m in places])
+    filled = [places.get(member, 0) for member in order]
+    return Lanes(filled, [lane[member] for member in places], _room(len(order), population))
+
+
+def _room(lanes: int, population: int) -> int:
+    """Return the whole population or, if that has room for this many, its half, and so on.
+
+    It depends on nothing else, so that a run that goes on is rounded as if it had not stopped.
+    """
+    room = max(lanes, population)
+    while (half := -(-room // 2)) < room and half >= lanes:
+        room = half
+    return room
 
 
 def members_of_round(population: Population) -> list[int]:

@@ -1,66 +1,32 @@
-"""Training all members that are free as one program, which keeps their states on its device."""
+"""Training all members that are free as one program, which keeps their states on its device.
 
-import contextlib
+While a round is written, the next one is trained already: what the strategy decides needs only
+scores. At most one round is being written at a time.
+"""
+
 import itertools
-import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from ramet.engine.run.foresight import Foreseen
 from ramet.engine.run.run import Run
 from ramet.engine.run.turn import Turn
+from ramet.engine.workers.device import Device, Program
 from ramet.engine.workers.lanes import Lanes, lanes, members_of_round
 from ramet.engine.workers.session import Watch, recover
-from ramet.errors import LeaseLost, StoreError
 from ramet.events import Conditions, Mapped
 from ramet.faults import reach
-from ramet.history.states import UNREADABLE
-from ramet.mapping import Chunk, Chunks, too_large
-from ramet.population import Checkpoint
+from ramet.mapping import Chunk
+from ramet.population import Checkpoint, Population
 from ramet.space import Space
 from ramet.state.tree import Tree
 
-logger = logging.getLogger("ramet")
-
-S = TypeVar("S")
-
-
-class Program(Protocol[S]):
-    """How a framework trains several members at once; S is their states, stacked on a device."""
-
-    # Bytes of one state.
-    size: int
-    # How many members it maps at once.
-    chunks: Chunks
-
-    def init(self, turns: Sequence[Turn]) -> S:
-        """Return the states of members that begin, from each turn's `init_rng`."""
-        ...
-
-    def restore(self, trees: Sequence[Tree]) -> S:
-        """Return saved states."""
-        ...
-
-    def gather(self, stacks: Sequence[S], places: Sequence[int]) -> S:
-        """Return the states at places of the stacks, counted through from the first to the last."""
-        ...
-
-    def train(
-        self, states: S, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
-    ) -> tuple[S, Sequence[Sequence[float]]]:
-        """Return states after a turn, and each member's scores: one a stretch.
-
-        Each member is trained in its own lane, so that a turn comes out the same to the bit
-        whichever turns are trained beside it.
-        """
-        ...
-
-    def capture(self, states: S) -> Sequence[Tree]:
-        """Return what is to be saved of each state."""
-        ...
-
-    def is_full(self, error: Exception) -> bool:
-        """Say whether it was for lack of memory that the device could not do something."""
-        ...
+# The next round is trained while one is written if training takes at least this part of the time
+# that writing takes. What is foreseen takes time as well.
+LEAST_TRAINING = 0.25
 
 
 @runtime_checkable
@@ -83,24 +49,163 @@ def work_together(
 ) -> None:
     """Train all members that are free, turn after turn, until the run is over."""
     program = task.program(run.population.space, chunk=chunk, shard=shard)
-
-    def record(mapped: Mapped) -> Sequence[Mapped]:
-        run.keep_to(Conditions(mapped=mapped))
-        return run.mapped
-
-    program.chunks.keep_to(run.name, run.mapped, record)
-    device: _Device[Any] = _Device(program)
     try:
-        while turns := list(iter(run.ask, None)):
-            groups = list(_alike(turns))
-            # Of a round that was cut off, the turns that are left keep to their lanes.
-            whole = run.opening.synchronous and len(groups) == 1
-            members = members_of_round(run.population) if whole else []
-            for group in groups:
-                _train(run, device, group, members, watch)
+        with ThreadPoolExecutor(1, thread_name_prefix="ramet-write") as writer:
+            rounds = _Rounds(run, Device(program), watch, writer)
+            program.chunks.keep_to(run.name, run.mapped, rounds.record)
+            rounds.train_all()
     except BaseException:
         run.release_all()
         raise
+
+
+class _Trained(NamedTuple):
+    """Turns that were trained at once, and are not on record yet."""
+
+    turns: Sequence[Turn]
+    # The scores of each, by step.
+    points: Sequence[Sequence[tuple[int, float]]]
+    # Returns the states that they ended with.
+    capture: Callable[[], Sequence[Tree]]
+
+
+class _Ahead(NamedTuple):
+    """Turns that were trained before they were claimed."""
+
+    turns: Sequence[Turn]
+    points: Sequence[Sequence[tuple[int, float]]]
+    # The states that they ended with, on the device.
+    states: Any
+
+
+class _Written(NamedTuple):
+    """What has become of turns that were told, and the turns that were free afterwards."""
+
+    kept: Sequence[Checkpoint | None]
+    turns: Sequence[Turn]
+
+
+class _Rounds:
+    """Trains one round after the other."""
+
+    def __init__(self, run: Run, device: Device[Any], watch: Watch, writer: Executor) -> None:
+        self._run, self._device, self._watch, self._writer = run, device, watch, writer
+        # Of the last round.
+        self._train_s, self._write_s = 0.0, math.inf
+        # Whether the device has had room for the states of two rounds so far.
+        self._has_room = True
+        # The writing that may be under way.
+        self._writing: Future[_Written] | None = None
+
+    def record(self, mapped: Mapped) -> Sequence[Mapped]:
+        """Record how many members are trained at once; return what is on record."""
+        if self._writing is not None:
+            wait([self._writing])  # The log has one writer at a time.
+        self._run.keep_to(Conditions(mapped=mapped))
+        return self._run.mapped
+
+    def train_all(self) -> None:
+        """Train until the run is over."""
+        turns: Sequence[Turn] = self._run.ask_all()
+        while turns:
+            groups = list(_alike(turns))
+            if len(groups) == 1:
+                turns = self._train_rounds(groups[0])
+            else:
+                for group in groups:
+                    self._train_alone(group)
+                turns = ()
+            turns = turns or self._run.ask_all()
+
+    def _train_alone(self, group: Sequence[Turn]) -> None:
+        """Train turns that are not all of those that are out, and write them."""
+        trained = self._train(group, [])
+        if trained is not None:
+            self._device.hold(self._write(trained))
+            self._watch(self._run)
+
+    def _train_rounds(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        """Train turns and, while they are written, those foreseen; return what is claimed now."""
+        trained = self._train(turns, self._members(self._run.population))
+        while trained is not None:
+            foreseen = self._foresee(trained)
+            if foreseen is None:
+                self._device.hold(self._write(trained))
+                self._watch(self._run)
+                return ()
+            writing = self._writing = self._writer.submit(self._write_and_claim, trained)
+            ahead = self._train_ahead(trained, foreseen)
+            written = writing.result()
+            self._watch(self._run)
+            if ahead is None or not self._confirm(trained, foreseen, written):
+                self._device.hold(written.kept)
+                return written.turns
+            self._device.become(ahead.states)
+            trained = _Trained(ahead.turns, ahead.points, self._device.prepare_capture())
+        return ()
+
+    def _members(self, population: Population) -> list[int]:
+        """Return the members of the round: what is left of one that was cut off keeps its lanes."""
+        return members_of_round(population) if self._run.opening.synchronous else []
+
+    def _lanes(self, turns: Sequence[Turn], members: Sequence[int]) -> Lanes:
+        return lanes(turns, members, len(self._run.opening.births))
+
+    def _train(self, group: Sequence[Turn], members: Sequence[int]) -> _Trained | None:
+        self._device.prepare(group, self._lanes(group, members))
+        turns, lost = self._device.load(group, self._run.read_all)
+        for turn, error in lost:
+            recover(self._run, turn, error)
+        if not turns:
+            return None
+        reach("loaded")
+        began = time.perf_counter()
+        stretches = _begin(turns)
+        scores = self._device.train(turns, stretches, self._lanes(turns, members))
+        self._train_s = time.perf_counter() - began
+        return _Trained(
+            turns, _make_points(turns, stretches, scores), self._device.prepare_capture()
+        )
+
+    def _write(self, trained: _Trained) -> list[Checkpoint | None]:
+        began = time.perf_counter()
+        kept = self._run.tell_all(trained.turns, trained.points, states=trained.capture())
+        self._write_s = time.perf_counter() - began
+        return kept
+
+    def _write_and_claim(self, trained: _Trained) -> _Written:
+        return _Written(self._write(trained), self._run.foresight.claim())
+
+    def _foresee(self, trained: _Trained) -> Foreseen | None:
+        """Return the next turns, if it is worth while and their states are all on the device."""
+        if not self._has_room or self._train_s < LEAST_TRAINING * self._write_s:
+            return None
+        foreseen = self._run.foresight.foresee(trained.turns, trained.points)
+        here = _places(trained.turns)
+        whole = len(list(_alike(foreseen.turns))) == 1
+        return foreseen if whole and all(_origin(turn) in here for turn in foreseen.turns) else None
+
+    def _train_ahead(self, trained: _Trained, foreseen: Foreseen) -> _Ahead | None:
+        """Train foreseen turns while the last ones are written; None if there is no room."""
+        here, [turns] = _places(trained.turns), _alike(foreseen.turns)
+        own = self._lanes(turns, self._members(foreseen.population))
+        began = time.perf_counter()
+        stretches, places = _begin(turns), [here[_origin(turn)] for turn in turns]
+        found = self._device.train_ahead(places, turns, stretches, own)
+        if found is None:
+            self._has_room = False
+            return None
+        self._train_s = time.perf_counter() - began
+        states, scores = found
+        return _Ahead(turns, _make_points(turns, stretches, scores), states)
+
+    def _confirm(self, trained: _Trained, foreseen: Foreseen, written: _Written) -> bool:
+        kept = {
+            (turn.member, turn.number): one
+            for turn, one in zip(trained.turns, written.kept, strict=True)
+            if one is not None
+        }
+        return self._run.foresight.confirm(foreseen.turns, written.turns, kept)
 
 
 def _alike(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
@@ -110,109 +215,28 @@ def _alike(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
         yield list(group)
 
 
-def _train(
-    run: Run,
-    device: "_Device[Any]",
-    group: Sequence[Turn],
-    members: Sequence[int],
-    watch: Watch,
-) -> None:
-    turns, lost = device.load(group)
-    for turn, error in lost:
-        recover(run, turn, error)
-    if not turns:
-        return
-    reach("loaded")
-    # Of equally many steps, they all have the same ones.
+def _begin(turns: Sequence[Turn]) -> list[int]:
+    """Begin turns of equally many steps; return the steps between their scores, which all have."""
     stretches, *_ = [list(turn.stretches()) for turn in turns]
-    scores, trees = device.train(turns, stretches, lanes(turns, members))
-    kept = []
-    for turn, row, tree in zip(turns, scores, trees, strict=True):
-        steps = itertools.accumulate(stretches[1:], initial=turn.start + stretches[0])
-        kept.append(_told(run, turn, list(zip(steps, row, strict=True)), tree))
-    device.hold(kept)
-    watch(run)
+    return stretches
 
 
-def _told(
-    run: Run, turn: Turn, scores: Sequence[tuple[int, float]], tree: Tree
-) -> Checkpoint | None:
-    """End a turn; return what its state was kept as, which is nothing if the turn was lost."""
-    try:
-        return run.tell(turn, scores, state=tree)
-    except LeaseLost as lost:
-        logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
-        return None
+def _make_points(
+    turns: Sequence[Turn], stretches: Sequence[int], scores: Sequence[Sequence[float]]
+) -> list[list[tuple[int, float]]]:
+    done = list(itertools.accumulate(stretches))
+    return [
+        [(turn.start + steps, score) for steps, score in zip(done, row, strict=True)]
+        for turn, row in zip(turns, scores, strict=True)
+    ]
 
 
-class _Device(Generic[S]):
-    """The states that a program holds, by what they were kept as."""
-
-    def __init__(self, program: Program[S]) -> None:
-        self._program = program
-        # Of each stack, the states and what they were kept as, which is nothing for lost turns.
-        self._states: S | None = None
-        self._kept: list[Checkpoint | None] = []
-
-    def load(self, turns: Sequence[Turn]) -> tuple[list[Turn], list[tuple[Turn, StoreError]]]:
-        """Put the states of turns in their order; return those there, and those that cannot be."""
-        places = {kept: place for place, kept in enumerate(self._kept) if kept is not None}
-        fresh = [turn for turn in turns if turn.fresh]
-        saved, lost = _read([t for t in turns if not t.fresh and t.checkpoint not in places])
-        stacks = [] if self._states is None else [self._states]
-        with self._room(len(turns)):
-            if fresh:
-                stacks.append(self._program.init(fresh))
-            if saved:
-                stacks.append(self._program.restore([tree for _, tree in saved]))
-        others = {
-            turn: place
-            for place, turn in enumerate((*fresh, *(turn for turn, _ in saved)), len(self._kept))
-        }
-        unread = {turn for turn, _ in lost}
-        there = [turn for turn in turns if turn not in unread]
-        if there:
-            held = {turn: places[kept] for turn in there if (kept := turn.checkpoint) in places}
-            wanted = [(held | others)[turn] for turn in there]
-            with self._room(len(wanted)):
-                self._states = self._program.gather(stacks, wanted)
-            self._kept = [None] * len(wanted)
-        return there, lost
-
-    def train(
-        self, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
-    ) -> tuple[Sequence[Sequence[float]], Sequence[Tree]]:
-        """Train what was loaded; return the scores, and what is to be saved."""
-        with self._room(len(turns)):
-            loaded = cast(S, self._states)
-            states, scores = self._program.train(loaded, turns, stretches, lanes)
-            self._states = states
-            return scores, self._program.capture(states)
-
-    def hold(self, kept: Sequence[Checkpoint | None]) -> None:
-        """Remember what the states were kept as, each at its place."""
-        self._kept = list(kept)
-
-    @contextlib.contextmanager
-    def _room(self, count: int) -> Iterator[None]:
-        """Say that the states of all members do not fit, if that is the error."""
-        try:
-            yield
-        except Exception as error:
-            if not self._program.is_full(error):
-                raise
-            raise too_large(count, self._program.size) from error
+def _places(turns: Sequence[Turn]) -> dict[tuple[int, int], int]:
+    """Return the place of the state that each turn ended with."""
+    return {(turn.member, turn.number): place for place, turn in enumerate(turns)}
 
 
-def _read(
-    turns: Sequence[Turn],
-) -> tuple[list[tuple[Turn, Tree]], list[tuple[Turn, StoreError]]]:
-    """Read saved states; return them, and what could not be read."""
-    saved: list[tuple[Turn, Tree]] = []
-    lost: list[tuple[Turn, StoreError]] = []
-    for turn in turns:
-        try:
-            saved.append((turn, turn.read_checkpoint()))
-        except UNREADABLE as error:
-            lost.append((turn, error))
-    return saved, lost
+def _origin(turn: Turn) -> tuple[int, int]:
+    """Return the member and the turn that left the state which a turn goes on from."""
+    kept = turn.checkpoint
+    return (-1, -1) if kept is None else (kept.member, kept.turn)

@@ -94,9 +94,8 @@ AND phase = :phase AND trained < :steps AND turn = :turn;
 -- name: lease
 -- Gives a member to a worker.
 UPDATE members
-SET token = :token, worker = :worker, heard_at = :now, expires_at = :expires_at, boot = :boot,
-    process = :process, lost = :lost
-WHERE run = :run AND member = :member;
+SET token = ?, worker = ?, heard_at = ?, expires_at = ?, boot = ?, process = ?, lost = ?
+WHERE run = ? AND member = ?;
 
 -- name: holder
 -- Who holds a member, and by which token.
@@ -122,12 +121,12 @@ SELECT checkpoint FROM members WHERE run = :run AND member = :member;
 -- name: put
 -- Records how a member stands and ends its lease; if it is revoked, its token is void too.
 UPDATE members
-SET trained = :trained, step = :step, turn = :turn, score = :score, checkpoint = :checkpoint,
-    phase = :phase, checksum = :checksum, token = token + :revoked,
+SET trained = ?, step = ?, turn = ?, score = ?, checkpoint = ?, phase = ?, checksum = ?,
+    token = token + ?,
     -- What stands on the right is as it was before.
-    lost = CASE WHEN turn = :turn THEN lost ELSE 0 END,
+    lost = CASE WHEN turn = ? THEN lost ELSE 0 END,
     worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL, process = NULL
-WHERE run = :run AND member = :member;
+WHERE run = ? AND member = ?;
 
 -- name: events
 -- The events behind a number; none is read that is larger than any that was written.

@@ -78,6 +78,18 @@ class Rounds:
         assert none_is_free(store)
         assert store.renew_all([], ttl_s=TTL_S) == []
 
+    def test_members_are_released_at_once_but_for_those_that_others_hold(
+        self, store: Store
+    ) -> None:
+        begin(store)
+        leases = claim_all(store)
+        store.release(leases[1])
+        taken = claim(store, "other")
+        store.release_all(leases)
+        assert [lease.member for lease in claims(store)] == [0, 2]
+        assert taken.member == 1
+        store.release_all([])
+
     def test_a_commit_for_many_members_ends_all_of_their_leases(self, store: Store) -> None:
         begin(store)
         leases = claim_all(store)

@@ -1,0 +1,122 @@
+"""The next turns, foreseen while the last ones are still being written.
+
+What a strategy decides needs only scores. So the turns of the next round are known before the
+states of the last are on record, unless another worker writes something in between.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ramet.engine.run.claims import Claims
+from ramet.engine.run.journal import Journal, Written
+from ramet.engine.run.leases import TurnsOut
+from ramet.engine.run.run_events import turn_ended
+from ramet.engine.run.turn import Turn
+from ramet.history.reported import maximise_points
+from ramet.population import Checkpoint, Population
+
+# In place of the digest of a state that has not been written yet.
+UNWRITTEN = "unwritten"
+
+
+class Foreseen(NamedTuple):
+    """The turns that will be free next, and the population then."""
+
+    turns: list[Turn]
+    population: Population
+
+
+class Foresight:
+    """Foresees the turns that a worker will get next, and puts them in the place of those."""
+
+    def __init__(self, journal: Journal, claims: Claims, out: TurnsOut) -> None:
+        self._journal, self._claims, self._out = journal, claims, out
+
+    def foresee(
+        self, turns: Sequence[Turn], scores: Sequence[Sequence[tuple[int, float]]]
+    ) -> Foreseen:
+        """Return what ``ask_all`` will return after ``tell_all`` of these turns, if all goes well.
+
+        The foreseen turns have no lease, and their checkpoints are not written. They may be
+        trained meanwhile, and end if ``confirm`` accepts them.
+
+        Args:
+            turns: Turns that are out and have been trained.
+            scores: The scores of each as (step, score) pairs.
+        """
+        journal = self._journal
+        before, mode = journal.round, journal.opening.mode
+        points = [maximise_points(_make_points(its), mode) for its in scores]
+        after = journal.foresee(
+            [
+                Written(turn.lease, turn_ended(turn, kept=_unwritten(turn), points=its, metrics=()))
+                for turn, its in zip(turns, points, strict=True)
+            ]
+        )
+        if after.stopped or (journal.synchronous and after.round == before):
+            return Foreseen([], after)
+        own, lease = {turn.member for turn in turns}, turns[0].lease
+        free = [
+            member
+            for member in after
+            if not after.is_finished(member.id)
+            and (member.turn == after.round if journal.synchronous else member.id in own)
+        ]
+        return Foreseen(
+            [
+                self._claims.make_turn(member, replace(lease, member=member.id, token=0))
+                for member in free
+            ],
+            after,
+        )
+
+    def claim(self) -> list[Turn]:
+        """Return the turns that are free now, without waiting for any."""
+        turns = self._claims.claim_all()
+        self._out.add_all(turns)
+        return turns
+
+    def confirm(
+        self,
+        foreseen: Sequence[Turn],
+        turns: Sequence[Turn],
+        written: Mapping[tuple[int, int], Checkpoint],
+    ) -> bool:
+        """Hold foreseen turns in the place of those that were claimed, if they are the same.
+
+        Args:
+            foreseen: What ``foresee`` returned.
+            turns: What ``claim`` returned.
+            written: What the states that were not written then are kept as, by member and turn.
+        """
+        claimed = {turn.member: turn for turn in turns}
+        if len(claimed) != len(foreseen) or not all(
+            each.member in claimed and _is_same(claimed[each.member], each, written)
+            for each in foreseen
+        ):
+            return False
+        self._out.exchange([(claimed[each.member], each) for each in foreseen])
+        return True
+
+
+def _unwritten(turn: Turn) -> Checkpoint:
+    return Checkpoint(member=turn.member, turn=turn.number, step=turn.stop, digest=UNWRITTEN)
+
+
+def _make_points(scores: Sequence[tuple[int, float]]) -> tuple[tuple[int, float | None], ...]:
+    return tuple((step, score if math.isfinite(score) else None) for step, score in scores)
+
+
+def _is_same(claimed: Turn, foreseen: Turn, written: Mapping[tuple[int, int], Checkpoint]) -> bool:
+    kept = foreseen.checkpoint
+    if kept is not None and kept.digest == UNWRITTEN:
+        kept = written.get((kept.member, kept.turn))
+    return kept == claimed.checkpoint and _key(claimed) == _key(foreseen)
+
+
+def _key(turn: Turn) -> tuple[object, ...]:
+    """Return everything that the training of a turn depends on, but for its state."""
+    return turn.number, turn.trained, turn.start, turn.stop, turn.draws, turn.hparams.peek()
