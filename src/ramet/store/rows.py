@@ -1,13 +1,11 @@
-"""The rows of one run in an SQLite store, as one transaction sees and writes them."""
+"""The rows of one run in a database, as one transaction sees and writes them."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from ramet.clock import Clock
 from ramet.digest import digest
 from ramet.errors import CorruptLog, RametError, UnknownSchema
 from ramet.events import MOST_BYTES, Logged, RunOpened, fold
@@ -31,8 +29,8 @@ from ramet.store.refusals import (
     run_not_found,
     source_moved,
 )
-from ramet.store.statements import queries
 from ramet.store.summary import Summary
+from ramet.store.tables import Tables
 from ramet.wording import is_text
 
 
@@ -52,22 +50,12 @@ class Free(NamedTuple):
 class Rows:
     """The rows of one run."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        name: str,
-        *,
-        clock: Clock,
-        boot: str,
-        process: str | None,
-    ) -> None:
+    def __init__(self, tables: Tables, name: str) -> None:
         self.name = name
-        self._connection = connection
-        self._clock = clock
-        self._boot, self._process = boot, process
-        row = self._one("run", name=name)
+        self._tables = tables
+        row = tables.run(name)
         if row is None:
-            raise run_not_found(name, sorted(names(connection)))
+            raise run_not_found(name, sorted(names(tables)))
         self.row: RunRow = read_run(row)
 
     @property
@@ -78,24 +66,22 @@ class Rows:
     @property
     def writing(self) -> bool:
         """Whether the transaction is still under way."""
-        return self._connection.in_transaction
+        return self._tables.writing
 
     def opening(self) -> list[Any]:
         """Return the first event, as ``read_opening`` takes it."""
-        return self._all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
+        return self._tables.all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
 
     def events(self, after: int, most: int | None = None) -> list[Logged]:
         """Return the events behind a number, at most ``most``."""
-        found = self._connection.execute(
-            queries()["events"],
-            {
-                "run": self.row.id,
-                "after": after,
-                "most": -1 if most is None else most,
-                "most_bytes": MOST_BYTES,
-            },
-        )
         # One by one, because the rows of a long log take as much memory as its events.
+        found = self._tables.each(
+            "events",
+            run=self.row.id,
+            after=after,
+            most=-1 if most is None else most,
+            most_bytes=MOST_BYTES,
+        )
         return read_log(self.row, found, after=after, most=most)
 
     def summary(self) -> Summary | None:
@@ -130,17 +116,14 @@ class Rows:
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
-        now = self._clock.uptime()
-        rows = self._all("seats", run=self.row.id, now=now, boot=self._boot, process=self._process)
-        return read_seats(self.row, rows, now=now)
+        return read_seats(self.row, self._tables.seats(self.row.id), now=self._tables.uptime())
 
     def first_free(self, prefer: int | None) -> Free | None:
         """Return the member to claim, if there is one."""
-        moment = {"now": self._clock.uptime(), "boot": self._boot, "process": self._process}
-        first = self._free("first_free", **moment)
+        first = self._free("first_free")
         if first is None or prefer in {None, first.member}:
             return first
-        return self._free("preferred_free", prefer=prefer, trained=first.trained, **moment) or first
+        return self._free("preferred_free", prefer=prefer, trained=first.trained) or first
 
     def due(self, member: int, turn: int) -> Free | None:
         """Return a member if it can train this turn, even if it is leased."""
@@ -148,7 +131,7 @@ class Rows:
 
     def lease(self, free: Free, worker: str, ttl_s: float) -> Lease:
         """Give a member to a worker."""
-        now, heard_at = self._clock.uptime(), free.heard_at
+        now, heard_at = self._tables.uptime(), free.heard_at
         lease = Lease(
             run=self.name,
             member=free.member,
@@ -160,39 +143,27 @@ class Rows:
             lost=free.lost + (heard_at is not None),
             silent_s=None if heard_at is None else now - heard_at,
         )
-        return self.hold(lease, ttl_s)
+        held, head = self._hold(lease, ttl_s)
+        return replace(held, head=head)
 
     def hold(self, lease: Lease, ttl_s: float) -> Lease:
         """Let a lease last for ``ttl_s`` seconds from now."""
-        now = self._clock.uptime()
-        held = replace(lease, expires_at=now + ttl_s)
-        self._one(
-            "lease",
-            run=self.row.id,
-            member=held.member,
-            token=held.token,
-            worker=held.worker,
-            now=now,
-            expires_at=held.expires_at,
-            boot=self._boot,
-            process=self._process,
-            lost=held.lost,
-        )
+        held, _ = self._hold(lease, ttl_s)
         return held
 
     def find_held(self, worker: str) -> list[tuple[int, int]]:
         """Return the members that a worker holds, each with its token."""
-        return self._all("held_by", run=self.row.id, worker=worker)
+        return self._tables.all("held_by", run=self.row.id, worker=worker)
 
     def let_go(self, member: int, token: int) -> None:
         """End a lease, unless another took its place."""
-        self._one("let_go", run=self.row.id, member=member, token=token)
+        self._tables.one("let_go", run=self.row.id, member=member, token=token)
 
     def check_held(self, lease: Lease) -> None:
         """Raise LeaseLost unless this is the member's last lease, and it was not released."""
-        worker, token = self._one("holder", run=self.row.id, member=lease.member)
+        worker, token = self._tables.one("holder", run=self.row.id, member=lease.member)
         if worker is None or token != lease.token:
-            raise lease_lost(lease, ago_s=self._clock.uptime() - lease.expires_at, holder=worker)
+            raise lease_lost(lease, ago_s=self._tables.uptime() - lease.expires_at, holder=worker)
 
     def delete(self) -> tuple[int, int]:
         """Delete the run; return a number for the next one, and the greatest token of its leases.
@@ -202,9 +173,9 @@ class Rows:
         holders = {seat.worker for seat in self.seats() if seat.worker}
         if holders:
             raise run_in_use(self.name, sorted(holders))
-        number, token = self._one("next_run", run=self.row.id)
+        number, token = self._tables.one("next_run", run=self.row.id)
         for table in ("delete_summary", "delete_events", "delete_members", "delete_run"):
-            self._one(table, run=self.row.id)
+            self._tables.one(table, run=self.row.id)
         return number, token
 
     def check_head(self, after: int | None) -> None:
@@ -215,28 +186,28 @@ class Rows:
     def check_copied(self, lease: Lease, copied: Iterable[Standing]) -> None:
         """Raise LogMoved if one of these members has another checkpoint by now."""
         for source in copied:
-            (checkpoint,) = self._one("checkpoint", run=self.row.id, member=source.member)
+            (checkpoint,) = self._tables.one("checkpoint", run=self.row.id, member=source.member)
             if checkpoint != source.checkpoint:
                 raise source_moved(lease, source)
 
     def write(self, worker: str, events: Sequence[bytes], *, under: Lease | None = None) -> None:
         """Write events behind the last, with the time that the lease was held."""
         # Floats, as SQLite returns them; a clock may have other numbers.
-        at = float(self._clock.now())
-        took_s = None if under is None else float(self._clock.uptime() - under.given_at)
+        at = float(self._tables.now())
+        took_s = None if under is None else float(self._tables.uptime() - under.given_at)
         rows = [
             EventRow(self.row.id, number, at, worker, took_s, data)
             for number, data in enumerate(events, self.head + 1)
         ]
         checked = [(*row, checksum(row)) for row in rows]
-        self._connection.executemany(queries()["add_event"], checked)
+        self._tables.many("add_event", checked)
         self.row = self.row._replace(head=self.head + len(rows))
 
     def put(self, standings: Iterable[Standing], *, writer: int) -> None:
         """Record how members stand, and end their leases."""
         rows = [_member(self.row, after) for after in standings]
         checked = [{**row._asdict(), "writer": writer, "checksum": checksum(row)} for row in rows]
-        self._connection.executemany(queries()["put"], checked)
+        self._tables.many("put", checked)
 
     def move_on(self, *, steps: int | None = None, round: int | None = None) -> None:  # noqa: A002 - as in the protocol
         """Record the last event and, if given, a new budget or round."""
@@ -244,11 +215,11 @@ class Rows:
             self.row = self.row._replace(steps=steps)
         if round is not None:
             self.row = self.row._replace(round=round)
-        self._one("move_on", **self.row._asdict(), checksum=checksum(self.row))
+        self._tables.one("move_on", **self.row._asdict(), checksum=checksum(self.row))
 
     def _summary(self) -> Summary | None:
         """Return the summary, if there is one; raise if it is damaged or of another run."""
-        row = self._one("summary", run=self.row.id)
+        row = self._tables.one("summary", run=self.row.id)
         if row is None:
             return None
         found, data = row
@@ -263,23 +234,21 @@ class Rows:
         """Write the summary after the next events."""
         news = self.events(-1 if summary is None else summary.last, most)
         data = summaries.encode(summaries.summarize(summary, news, self.name))
-        self._one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
+        self._tables.one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
+
+    def _hold(self, lease: Lease, ttl_s: float) -> tuple[Lease, int]:
+        held = replace(lease, expires_at=self._tables.uptime() + ttl_s)
+        return held, self._tables.hold(self.row.id, held)
 
     def _free(self, query: str, **values: Any) -> Free | None:
         run = self.row
-        row = self._one(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
+        row = self._tables.free(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
         return None if row is None else _whole(Free(*row), run.name)
 
-    def _one(self, query: str, **values: Any) -> Any:
-        return self._connection.execute(queries()[query], values).fetchone()
 
-    def _all(self, query: str, **values: Any) -> list[Any]:
-        return self._connection.execute(queries()[query], values).fetchall()
-
-
-def names(connection: sqlite3.Connection) -> list[str]:
+def names(tables: Tables) -> list[str]:
     """Return the names of the runs, in the order in which they were opened."""
-    found = [name for (name,) in connection.execute(queries()["names"])]
+    found = [name for (name,) in tables.all("names")]
     for name in found:
         if not (isinstance(name, str) and is_text(name)):
             raise damage(f"the name of run {name!r}", "it is not text in UTF-8")
@@ -287,12 +256,12 @@ def names(connection: sqlite3.Connection) -> list[str]:
 
 
 def add_run(
-    connection: sqlite3.Connection, opening: RunOpened, *, number: int | None = None, token: int = 0
+    tables: Tables, opening: RunOpened, *, number: int | None = None, token: int = 0
 ) -> None:
     """Begin a run without any event.
 
     Args:
-        connection: A connection in a transaction.
+        tables: The tables, in a transaction that writes.
         opening: The run's first event.
         number: The number of the run; None is the next one.
         token: The greatest token of the leases that must not be this run's.
@@ -305,11 +274,11 @@ def add_run(
         "round": round_,
         "members": len(members),
     }
-    connection.execute(queries()["add_run"], begun)
-    run = read_run(connection.execute(queries()["run"], begun).fetchone())
+    tables.one("add_run", **begun)
+    run = read_run(tables.run(opening.name))
     rows = [_member(run, standing(member)) for member in members]
-    connection.executemany(queries()["add_member"], [(*row, checksum(row)) for row in rows])
-    connection.execute(queries()["begin_tokens"], {"run": run.id, "token": token})
+    tables.many("add_member", [(*row, checksum(row)) for row in rows])
+    tables.one("begin_tokens", run=run.id, token=token)
 
 
 def _member(run: RunRow, after: Standing) -> MemberRow:

@@ -22,6 +22,7 @@ from ramet.store.copying import copy
 from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.rows import Rows, add_run, names
+from ramet.store.sqlite_tables import SQLiteTables
 from ramet.store.summary import Summary
 
 T = TypeVar("T")
@@ -107,11 +108,11 @@ class SQLiteStore:
     def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         written = encode(opening)
         with self._database.writing(synced=self._durable) as connection:
-            number, token = None, 0
-            if opening.name in names(connection):
-                number, token = self._rows(connection, opening.name).delete()
-            add_run(connection, opening, number=number, token=token)
-            rows = self._rows(connection, opening.name)
+            tables, number, token = self._tables(connection), None, 0
+            if opening.name in names(tables):
+                number, token = Rows(tables, opening.name).delete()
+            add_run(tables, opening, number=number, token=token)
+            rows = Rows(tables, opening.name)
             rows.write(worker, [written])
             rows.move_on()
         return self.opening(opening.name)
@@ -124,7 +125,7 @@ class SQLiteStore:
         return self._read(run, lambda rows: rows.row.id)
 
     def runs(self) -> list[str]:
-        return self._database.read(names)
+        return self._database.read(lambda connection: names(self._tables(connection)))
 
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
@@ -217,7 +218,7 @@ class SQLiteStore:
         """
 
         def write_copy(connection: sqlite3.Connection) -> None:
-            names(connection)
+            names(self._tables(connection))
             meanwhile()
             copy(connection, path)
 
@@ -226,22 +227,24 @@ class SQLiteStore:
     def _begin(self, opening: RunOpened, worker: str) -> None:
         written = encode(opening)
         with self._database.writing(synced=self._durable) as connection:
+            tables = self._tables(connection)
             # Another worker may have begun it meanwhile.
-            if opening.name not in names(connection):
-                add_run(connection, opening)
-                rows = self._rows(connection, opening.name)
+            if opening.name not in names(tables):
+                add_run(tables, opening)
+                rows = Rows(tables, opening.name)
                 rows.write(worker, [written])
                 rows.move_on()
 
     def _read(self, run: str, query: Callable[[Rows], T]) -> T:
-        return self._database.read(lambda connection: query(self._rows(connection, run)))
+        return self._database.read(lambda connection: query(Rows(self._tables(connection), run)))
 
     def _damages(self, connection: sqlite3.Connection) -> list[str]:
         lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
+        tables = self._tables(connection)
         return lines + [
             f"the summary of run {name!r} cannot be read, so the whole log is read instead"
-            for name in names(connection)
-            if self._rows(connection, name).summary_is_damaged()
+            for name in names(tables)
+            if Rows(tables, name).summary_is_damaged()
         ]
 
     @contextmanager
@@ -249,15 +252,11 @@ class SQLiteStore:
         self, run: str, *, durable: bool = False, at_most_s: float = math.inf
     ) -> Iterator[Rows]:
         with self._database.writing(synced=durable, at_most_s=at_most_s) as connection:
-            yield self._rows(connection, run)
+            yield Rows(self._tables(connection), run)
 
-    def _rows(self, connection: sqlite3.Connection, run: str) -> Rows:
-        return Rows(
-            connection,
-            run,
-            clock=self._clock,
-            boot=self._boot,
-            process=self._processes.this(),
+    def _tables(self, connection: sqlite3.Connection) -> SQLiteTables:
+        return SQLiteTables(
+            connection, clock=self._clock, boot=self._boot, process=self._processes.this()
         )
 
 

@@ -1,0 +1,76 @@
+"""The tables of an SQLite store, as one transaction sees and writes them."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ramet.clock import Clock
+from ramet.store.base import Lease
+from ramet.store.statements import queries
+from ramet.store.tables import Values
+
+
+class SQLiteTables:
+    """The tables, as a connection in a transaction has them.
+
+    Args:
+        connection: The connection.
+        clock: Where the time comes from.
+        boot: The present start of the machine, whose leases count.
+        process: The name of this process.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, clock: Clock, boot: str, process: str | None
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._boot, self._process = boot, process
+
+    @property
+    def writing(self) -> bool:
+        return self._connection.in_transaction
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def uptime(self) -> float:
+        return self._clock.uptime()
+
+    def one(self, query: str, /, **values: Any) -> Any:
+        return self._connection.execute(queries()[query], values).fetchone()
+
+    def all(self, query: str, /, **values: Any) -> list[Any]:
+        return self._connection.execute(queries()[query], values).fetchall()
+
+    def each(self, query: str, /, **values: Any) -> Iterable[Any]:
+        return self._connection.execute(queries()[query], values)
+
+    def many(self, query: str, rows: Sequence[Values]) -> None:
+        self._connection.executemany(queries()[query], rows)
+
+    def run(self, name: str) -> Any:
+        return self.one("run", name=name)
+
+    def free(self, query: str, /, **values: Any) -> Any:
+        return self.one(query, **self._moment(), **values)
+
+    def hold(self, run: int, lease: Lease) -> int:
+        self.one(
+            "lease",
+            run=run,
+            member=lease.member,
+            token=lease.token,
+            worker=lease.worker,
+            expires_at=lease.expires_at,
+            lost=lease.lost,
+            **self._moment(),
+        )
+        # While a transaction writes, no other process does.
+        return lease.head
+
+    def seats(self, run: int) -> list[Any]:
+        return self.all("seats", run=run, **self._moment())
+
+    def _moment(self) -> dict[str, Any]:
+        return {"now": self._clock.uptime(), "boot": self._boot, "process": self._process}
