@@ -53,6 +53,8 @@ class Rows:
     def __init__(self, tables: Tables, name: str) -> None:
         self.name = name
         self._tables = tables
+        # The number and the checksum of the last event that was written here.
+        self._written: tuple[int, bytes] | None = None
         row = tables.run(name)
         if row is None:
             raise run_not_found(name, sorted(names(tables)))
@@ -62,11 +64,6 @@ class Rows:
     def head(self) -> int:
         """The number of the last event."""
         return self.row.head
-
-    @property
-    def writing(self) -> bool:
-        """Whether the transaction is still under way."""
-        return self._tables.writing
 
     def opening(self) -> list[Any]:
         """Return the first event, as ``read_opening`` takes it."""
@@ -101,7 +98,20 @@ class Rows:
             return True
         return False
 
-    def sum_up(self) -> None:
+    def sum_up_after(self, written: int) -> None:
+        """Write a new summary if one is due after so many events; an error never ends a run."""
+        if self.head // summaries.EVERY == (self.head - written) // summaries.EVERY:
+            return
+        # A log that breaks the laws is an error for those who read it, not for those who write to
+        # it. An error of ours must not end a run either: all that a summary does is save time.
+        try:
+            self._sum_up()
+        except Exception:
+            # The database has rolled the commit back as well.
+            if not self._tables.writing:
+                raise
+
+    def _sum_up(self) -> None:
         """Write a new summary if one is due."""
         summary = self.summary()
         if not (due := summaries.due(summary, self.head)):
@@ -165,6 +175,18 @@ class Rows:
         if worker is None or token != lease.token:
             raise lease_lost(lease, ago_s=self._tables.uptime() - lease.expires_at, holder=worker)
 
+    def holds(self, lease: Lease) -> bool:
+        """Say whether this is the member's last lease, and it was not released."""
+        worker, token = self._tables.one("holder", run=self.row.id, member=lease.member)
+        return (worker, token) == (lease.worker, lease.token)
+
+    def has_written(self, attempt: "Rows") -> bool:
+        """Say whether what an attempt has written is on record: its last event, to the bit."""
+        if attempt._written is None or attempt.row.id != self.row.id:  # noqa: SLF001 - of the same class
+            return False
+        number, written = attempt._written  # noqa: SLF001 - the same
+        return bool(self._tables.one("checksum", run=self.row.id, number=number) == (written,))
+
     def delete(self) -> tuple[int, int]:
         """Delete the run; return a number for the next one, and the greatest token of its leases.
 
@@ -202,6 +224,8 @@ class Rows:
         checked = [(*row, checksum(row)) for row in rows]
         self._tables.many("add_event", checked)
         self.row = self.row._replace(head=self.head + len(rows))
+        if checked:
+            self._written = self.head, checked[-1][-1]
 
     def put(self, standings: Iterable[Standing], *, writer: int) -> None:
         """Record how members stand, and end their leases."""

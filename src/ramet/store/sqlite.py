@@ -15,7 +15,7 @@ from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.files import impossible
 from ramet.process import Processes, SystemProcesses
-from ramet.store import file_refusals, summary
+from ramet.store import file_refusals
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_opening
 from ramet.store.copying import copy
@@ -178,8 +178,7 @@ class SQLiteStore:
             rows.put(standings, writer=lease.member)
             rows.let_go(lease.member, lease.token)
             rows.move_on(round=round)
-            if rows.head // summary.EVERY > (rows.head - len(written)) // summary.EVERY:
-                _sum_up(rows)
+            rows.sum_up_after(len(written))
             faults.reach("committing")
         faults.reach("committed")
         return rows.head
@@ -258,14 +257,3 @@ class SQLiteStore:
         return SQLiteTables(
             connection, clock=self._clock, boot=self._boot, process=self._processes.this()
         )
-
-
-def _sum_up(rows: Rows) -> None:
-    # A log that breaks the laws is an error for those who read it, not for those who write to it.
-    # An error of ours must not end a run either: all that a summary does is save time.
-    try:
-        rows.sum_up()
-    except Exception:
-        # SQLite has rolled the commit back as well.
-        if not rows.writing:
-            raise

@@ -10,7 +10,7 @@ Values: TypeAlias = Mapping[str, Any] | Sequence[Any]
 
 
 class Tables(Protocol):
-    """The tables of a store, and the time. Each statement is called by its name in a file of SQL."""
+    """The tables of a store, and the time. Statements are called by names in a file of SQL."""
 
     @property
     def writing(self) -> bool:

@@ -1,0 +1,272 @@
+"""Connections to a PostgreSQL server, and transactions that outlive its restarts."""
+
+import logging
+import math
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from ramet.clock import Clock
+from ramet.errors import StoreBusy
+from ramet.store.postgres import refusals
+from ramet.store.postgres.address import Address, parameters
+
+logger = logging.getLogger("ramet")
+
+T = TypeVar("T")
+Connection = psycopg.Connection[Any]
+Work = Callable[[Connection], T]
+
+# Connections that are kept for the next call. A worker has two threads that use them.
+KEPT = 4
+# Seconds between attempts to reach a server that is away, each twice as long as the last.
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 2.0
+# Seconds without the server before the first warning, and at most between two.
+FIRST_SAID_S, LAST_SAID_S = 5.0, 600.0
+# A process that is stopped in the middle of a transaction must not keep its locks.
+IDLE_MS = 10_000
+USUAL = {
+    "application_name": "ramet",
+    "client_encoding": "utf8",
+    "connect_timeout": 10,
+    # A server that vanished is noticed within a minute.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+# A deadlock or a conflict of transactions, a shutdown or start of the server, no connection left,
+# a session that was idle for too long: the transaction is undone, and can be tried again.
+AGAIN = {"40001", "40P01", "57P01", "57P02", "57P03", "57P05", "25P03", "53300", "08P01"}
+# What servers say in English while they start or stop, or have no connection left for now.
+FOR_NOW = ("starting up", "shutting down", "in recovery", "too many", "remaining connection slots")
+# Decides nothing but pauses. Not the module's own generator: training may draw from that.
+_chance = random.SystemRandom()
+# What forks have inherited: closing these would end the sessions of the parent.
+_inherited: list[Connection] = []
+
+
+class Server:
+    """Connections to the server of a store, for all threads of this process.
+
+    Args:
+        address: Where the server is.
+        clock: What waits.
+        patience_s: How long a call waits for a server that is away.
+        known: Whether the server is known to have been there. Otherwise, the first call fails at
+            once if it is not.
+    """
+
+    def __init__(
+        self, address: Address, *, clock: Clock, patience_s: float, known: bool = False
+    ) -> None:
+        self.address = address
+        self._clock, self._patience_s, self._known = clock, patience_s, known
+        self._parameters = parameters(address, USUAL)
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        self._pid = os.getpid()
+        # Whether a pooler is in between that gives each transaction another session.
+        self.pooled = False
+
+    def read(self, work: Work[T]) -> T:
+        """Return what work reads of one snapshot."""
+        begin = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        return self._transact(begin, work, patience_s=self._patience_s)
+
+    def write(
+        self,
+        work: Work[T],
+        *,
+        synced: bool,
+        at_most_s: float = math.inf,
+        recorded: Callable[[Connection, T], bool] | None = None,
+    ) -> T:
+        """Write all or nothing, once, and return what work returns.
+
+        Args:
+            work: What writes. It is called again if the transaction was undone.
+            synced: Whether to wait until it is on the server's disk.
+            at_most_s: How long to wait for a server that is away, if that is less than usual.
+            recorded: What tells whether a transaction that ended like this is on record, where
+                the connection was lost at its end. Without it, what was written is written again.
+        """
+        settings = f"SET LOCAL synchronous_commit = {'on' if synced else 'off'}"
+        if at_most_s < math.inf:
+            settings += f"; SET LOCAL lock_timeout = {round(at_most_s * 1e3)}"
+        begin = (
+            f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {settings}; "
+            f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}"
+        )
+        patience_s = min(self._patience_s, at_most_s)
+        return self._transact(begin.encode(), work, patience_s=patience_s, recorded=recorded)
+
+    def close(self) -> None:
+        """Close what is not in use; the next call connects again."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        if self._pid == os.getpid():
+            for connection in idle:
+                connection.close()
+        else:
+            _inherited.extend(idle)
+
+    def __del__(self) -> None:
+        # Absent if it was never made.
+        if hasattr(self, "_idle"):
+            self.close()
+
+    def connect(self, **more: Any) -> Connection:
+        """Return a new connection, or raise psycopg's error."""
+        connection = psycopg.connect(**{**self._parameters, **more}, autocommit=True)
+        try:
+            refusals.check_version(self.address, connection.info.server_version)
+            (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+            # A pooler names sessions by numbers of its own, and may give each transaction another
+            # session, which does not have the statements that were prepared.
+            self.pooled = pid != connection.info.backend_pid
+            connection.prepare_threshold = None if self.pooled else 3
+        except BaseException:
+            connection.close()
+            raise
+        self._known = True
+        return connection
+
+    def _transact(
+        self,
+        begin: bytes,
+        work: Work[T],
+        *,
+        patience_s: float,
+        recorded: Callable[[Connection, T], bool] | None = None,
+    ) -> T:
+        attempt = _Attempt(begin, work, recorded)
+        began, pause_s, said_at = self._clock.uptime(), FIRST_PAUSE_S, 0.0
+        while True:
+            try:
+                with self._connection() as connection:
+                    return attempt.make(connection)
+            except psycopg.Error as error:
+                cause = self._check(error)
+            waited_s = self._clock.uptime() - began
+            if waited_s >= patience_s:
+                raise refusals.gave_up(self.address, patience_s, cause) from cause
+            if waited_s >= FIRST_SAID_S and waited_s - said_at >= min(waited_s / 2, LAST_SAID_S):
+                said_at = waited_s
+                self._warn(waited_s, cause)
+            # Random, so that workers that wait together do not try together.
+            self._clock.sleep(pause_s * _chance.uniform(0.5, 1.5))
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+    def _warn(self, waited_s: float, error: psycopg.Error) -> None:
+        fields = {"store": str(self.address), "waited_s": waited_s, "error": str(error).strip()}
+        logger.warning(
+            "the store %(store)s has not answered for %(waited_s).0f s: %(error)s. This process "
+            "waits, and goes on when the server is there",
+            fields,
+            extra=fields,
+        )
+
+    def _check(self, error: psycopg.Error) -> psycopg.Error:
+        """Return an error after which to try again; raise ramet's error for any other."""
+        if isinstance(error, _NotConnected):
+            cause = error.error
+            for_now = any(sign in str(cause) for sign in FOR_NOW)
+            refused = "FATAL" in str(cause) and not for_now
+            if refused or not (self._known or for_now):
+                raise refusals.not_connected(self.address, cause) from cause
+            return cause
+        lost = isinstance(error, _Lost)
+        cause = error.error if isinstance(error, _Lost) else error
+        if lost or cause.sqlstate in AGAIN:
+            return cause
+        if cause.sqlstate == "55P03":
+            raise StoreBusy(
+                f"a member must be free of other transactions within seconds, but {self.address} "
+                f"says: {cause}; its lease runs out by itself"
+            ) from cause
+        raise refusals.refusal(self.address, cause) from cause
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """Borrow a connection; it is kept if it is still good afterwards."""
+        connection = self._take()
+        try:
+            yield connection
+        except psycopg.Error as error:
+            if connection.closed or connection.info.status.name == "BAD":
+                raise _Lost(error) from error
+            raise
+        finally:
+            self._put_back(connection)
+
+    def _take(self) -> Connection:
+        if self._pid != os.getpid():
+            self.close()
+            self._lock, self._pid = threading.Lock(), os.getpid()
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return self.connect()
+        except psycopg.Error as error:
+            raise _NotConnected(error) from error
+
+    def _put_back(self, connection: Connection) -> None:
+        if not connection.closed:
+            try:
+                if connection.info.transaction_status != TransactionStatus.IDLE:
+                    connection.execute(b"ROLLBACK")
+            except psycopg.Error:
+                connection.close()
+        good = connection.info.transaction_status == TransactionStatus.IDLE
+        with self._lock:
+            if good and not connection.closed and len(self._idle) < KEPT:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+class _NotConnected(psycopg.Error):
+    """No connection could be made."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _Lost(psycopg.Error):
+    """The connection broke."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _Attempt(Generic[T]):
+    """A transaction that is attempted until it is known to have been made once."""
+
+    def __init__(
+        self, begin: bytes, work: Work[T], recorded: Callable[[Connection, T], bool] | None
+    ) -> None:
+        self._begin, self._work, self._recorded = begin, work, recorded
+        # What the last attempt returned, if the server was asked to commit it.
+        self._unsettled: list[T] = []
+
+    def make(self, connection: Connection) -> T:
+        """Make the transaction, unless the last attempt turns out to have made it."""
+        connection.execute(self._begin)
+        for result in self._unsettled:
+            # The locks that the last attempt held are free by now, so it has succeeded or failed.
+            if self._recorded is not None and self._recorded(connection, result):
+                return result
+        made = self._work(connection)
+        self._unsettled = [made]
+        connection.execute(b"COMMIT")
+        return made

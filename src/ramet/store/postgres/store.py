@@ -1,0 +1,302 @@
+"""A store in PostgreSQL, for workers on any number of machines."""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, TypeVar, get_args
+
+from ramet import faults
+from ramet.clock import Clock, SystemClock
+from ramet.errors import StoreError
+from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
+from ramet.process import Processes, SystemProcesses
+from ramet.store.base import Lease, RunEvent, Seat, Standing
+from ramet.store.checked import read_opening
+from ramet.store.postgres import schema
+from ramet.store.postgres.address import Address, read_address
+from ramet.store.postgres.server import Connection, Server
+from ramet.store.postgres.transaction import PostgresTables
+from ramet.store.rows import Rows, add_run, names
+from ramet.store.sqlite import GIVE_BACK_S, Durability
+from ramet.store.summary import Summary
+
+T = TypeVar("T")
+
+
+class PostgresStore:
+    """Keeps runs in a PostgreSQL database, for workers on any number of machines.
+
+    While the server is away, calls wait, and warnings say so. What was committed before is not
+    lost, and what was being committed is committed once.
+
+    Args:
+        url: The database, as libpq reads it: ``postgresql://user@host:5432/database``. What the
+            URL does not say is read from the environment (``PGPASSWORD``) and from ``~/.pgpass``.
+            ``?schema=`` names the schema of the tables, instead of ``ramet``.
+        durability: What commits survive: a loss of ``"power"`` of the server, or only the end of
+            any ``"process"`` but the server's.
+        clock: Where the time comes from; None is the server's clock.
+        processes: What tells whether the process that holds a lease still exists.
+        patience_s: Seconds to wait for the server, before StoreUnreachable is raised.
+        read_only: Whether no tables are created or migrated.
+    """
+
+    def __init__(
+        self,
+        url: str | Address,
+        *,
+        durability: Durability = "power",
+        clock: Clock | None = None,
+        processes: Processes | None = None,
+        patience_s: float = math.inf,
+        read_only: bool = False,
+    ) -> None:
+        if durability not in get_args(Durability):
+            raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
+        self._known = isinstance(url, Address)
+        self.address = url if isinstance(url, Address) else read_address(url)
+        # Opens the store in another process; the address hides the password wherever it is shown.
+        self._again = partial(
+            PostgresStore,
+            self.address,
+            durability=durability,
+            clock=clock,
+            processes=processes,
+            patience_s=patience_s,
+            read_only=read_only,
+        )
+        self._durable = durability == "power"
+        self._clock, self._processes = clock, processes or SystemProcesses()
+        self._read_only = read_only
+        self._server = Server(
+            self.address, clock=clock or SystemClock(), patience_s=patience_s, known=self._known
+        )
+        self._queries = schema.queries_in(self.address.schema)
+        # Processes that hold leases and are not known to be gone.
+        self._there: set[str] = set()
+        if not self._known:
+            self.prepare()
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self.address.name!r})"
+
+    def __reduce__(self) -> tuple[partial["PostgresStore"], tuple[()]]:
+        return self._again, ()
+
+    def prepare(self) -> None:
+        """Connect, and create or migrate the tables if that is due."""
+        name = self.address.schema
+        version = self._server.read(partial(schema.read_version, schema=name))
+        if schema.check_version(self.address, version, read_only=self._read_only):
+            self._server.write(partial(schema.migrate, schema=name), synced=True)
+
+    def close(self) -> None:
+        """Close the connections; the next call opens them again."""
+        self._server.close()
+
+    def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        if opening.name not in self.runs():
+            self._begin(opening, worker, anew=False)
+        # Claims use the members' rows, and are too frequent to check them each time.
+        self.seats(opening.name)
+        return self.opening(opening.name)
+
+    def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        self._begin(opening, worker, anew=True)
+        return self.opening(opening.name)
+
+    def opening(self, run: str) -> RunOpened:
+        row, found = self._read(run, lambda rows: (rows.row, rows.opening()))
+        return read_opening(row, found)
+
+    def record(self, run: str) -> int:
+        return self._read(run, lambda rows: rows.row.id)
+
+    def runs(self) -> list[str]:
+        return self._server.read(lambda connection: names(self._tables(connection)))
+
+    def claim(
+        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+    ) -> Lease | None:
+        def first_free(rows: Rows) -> Lease | None:
+            free = rows.first_free(prefer)
+            return None if free is None else rows.lease(free, worker, ttl_s)
+
+        return self._write(run, first_free, recorded=_is_held)
+
+    def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
+        def take(rows: Rows) -> Lease | None:
+            due = rows.due(member, turn)
+            return None if due is None else rows.lease(due, worker, ttl_s)
+
+        return self._write(run, take, recorded=_is_held)
+
+    def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
+        def hold(rows: Rows) -> Lease:
+            rows.check_held(lease)
+            return rows.hold(lease, ttl_s)
+
+        return self._write(lease.run, hold)
+
+    def release(self, lease: Lease) -> None:
+        self._write(
+            lease.run, lambda rows: rows.let_go(lease.member, lease.token), at_most_s=GIVE_BACK_S
+        )
+
+    def disown(self, run: str, *, worker: str) -> list[int]:
+        # Those of an attempt that was committed without an answer count too.
+        freed: set[int] = set()
+
+        def let_go(rows: Rows) -> None:
+            for member, token in rows.find_held(worker):
+                rows.let_go(member, token)
+                freed.add(member)
+
+        self._write(run, let_go, locking=True, at_most_s=GIVE_BACK_S)
+        return sorted(freed)
+
+    def commit(
+        self,
+        lease: Lease,
+        events: Sequence[AnyEvent],
+        standings: Sequence[Standing],
+        *,
+        copied: Collection[Standing] = (),
+        round: int | None = None,  # noqa: A002 - as in the protocol
+        after: int | None = None,
+    ) -> int:
+        written = [encode(event) for event in events]
+        # In one order in all transactions, so that none waits for one that waits for it.
+        ordered = sorted(standings, key=lambda standing: standing.member)
+
+        def end(rows: Rows) -> Rows:
+            rows.check_held(lease)
+            rows.check_head(after)
+            rows.check_copied(lease, copied)
+            rows.write(lease.worker, written, under=lease)
+            rows.put(ordered, writer=lease.member)
+            rows.let_go(lease.member, lease.token)
+            rows.move_on(round=round)
+            rows.sum_up_after(len(written))
+            faults.reach("committing")
+            return rows
+
+        head = self._write(
+            lease.run, end, locking=True, durable=self._durable, recorded=Rows.has_written
+        ).head
+        faults.reach("committed")
+        return head
+
+    def append(self, run: str, event: RunEvent, *, worker: str, after: int) -> int:
+        written = encode(event)
+
+        def add(rows: Rows) -> Rows:
+            rows.check_head(after)
+            rows.write(worker, [written])
+            rows.move_on(steps=event.steps if isinstance(event, Extended) else None)
+            return rows
+
+        return self._write(
+            run, add, locking=True, durable=self._durable, recorded=Rows.has_written
+        ).head
+
+    def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
+        return self._read(run, lambda rows: rows.events(after, most))
+
+    def summary(self, run: str) -> Summary | None:
+        return self._read(run, Rows.summary)
+
+    def seats(self, run: str) -> list[Seat]:
+        return self._read(run, Rows.seats)
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the summaries, one line for each."""
+
+        def damages(connection: Connection) -> list[str]:
+            tables = self._tables(connection)
+            return [
+                f"the summary of run {name!r} cannot be read, so the whole log is read instead"
+                for name in names(tables)
+                if Rows(tables, name).summary_is_damaged()
+            ]
+
+        return self._server.read(damages)
+
+    def _begin(self, opening: RunOpened, worker: str, *, anew: bool) -> None:
+        written = encode(opening)
+
+        def begin(connection: Connection) -> Rows:
+            tables, number, token = self._tables(connection, locking=True), None, 0
+            tables.one("lock_schema")
+            # Another worker may have begun it meanwhile.
+            if opening.name in names(tables):
+                before = Rows(tables, opening.name)
+                if not anew:
+                    return before
+                tables.all("lock_members", run=before.row.id)
+                number, token = before.delete()
+            add_run(tables, opening, number=number, token=token)
+            rows = Rows(tables, opening.name)
+            rows.write(worker, [written])
+            rows.move_on()
+            return rows
+
+        def is_begun(connection: Connection, attempt: Rows) -> bool:
+            tables = self._tables(connection)
+            tables.one("lock_schema")
+            there = opening.name in names(tables)
+            return there and Rows(tables, opening.name).has_written(attempt)
+
+        self._server.write(begin, synced=self._durable, recorded=is_begun)
+
+    def _read(self, run: str, query: Callable[[Rows], T]) -> T:
+        return self._server.read(lambda connection: query(Rows(self._tables(connection), run)))
+
+    def _write(
+        self,
+        run: str,
+        work: Callable[[Rows], T],
+        *,
+        locking: bool = False,
+        durable: bool = False,
+        at_most_s: float = math.inf,
+        recorded: Callable[[Rows, Any], bool] | None = None,
+    ) -> T:
+        """Return what work returns, once it is committed.
+
+        Args:
+            run: The name of the run.
+            work: What reads and writes its rows.
+            locking: Whether no other process commits to the run meanwhile.
+            durable: Whether to wait until it is on the server's disk.
+            at_most_s: How long to wait for a server that is away.
+            recorded: What tells whether a transaction with this result is on record.
+        """
+
+        def rows_of(connection: Connection) -> Rows:
+            return Rows(self._tables(connection, locking=locking), run)
+
+        def is_recorded(connection: Connection, result: T) -> bool:
+            return recorded is not None and recorded(rows_of(connection), result)
+
+        return self._server.write(
+            lambda connection: work(rows_of(connection)),
+            synced=durable,
+            at_most_s=at_most_s,
+            recorded=None if recorded is None else is_recorded,
+        )
+
+    def _tables(self, connection: Connection, *, locking: bool = False) -> PostgresTables:
+        return PostgresTables(
+            connection,
+            self._queries,
+            processes=self._processes,
+            there=self._there,
+            clock=self._clock,
+            locking=locking,
+        )
+
+
+def _is_held(rows: Rows, lease: Lease | None) -> bool:
+    """Say whether a lease is on record; a claim that found none has left nothing."""
+    return lease is not None and rows.holds(lease)
