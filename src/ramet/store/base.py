@@ -92,6 +92,24 @@ def standing(member: Member) -> Standing:
 
 
 @runtime_checkable
+class Closable(Protocol):
+    """A store with files or connections that can be closed."""
+
+    def close(self) -> None:
+        """Close what is open; the next call opens it again."""
+        ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A store that can look for damage outside of its logs."""
+
+    def check(self) -> list[str]:
+        """Return what is wrong, one line for each fault."""
+        ...
+
+
+@runtime_checkable
 class Store(Protocol):
     """The record of runs: their events, and which worker trains which member."""
 

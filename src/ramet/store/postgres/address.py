@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -16,6 +17,8 @@ SECRETS = ("password", "sslpassword")
 # The schema that the tables are in, unless the URL names another.
 USUAL_SCHEMA = "ramet"
 HIDDEN = "***"
+# How any URL begins, and ours with a slip; a single letter is a drive.
+_SCHEME = re.compile(r"(?i:[a-z][a-z0-9+.-]+:/+|postgres(ql)?[:/]+)")
 # No other names, so that none needs quotes anywhere.
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 EXAMPLE = "postgresql://user@host:5432/database"
@@ -47,13 +50,30 @@ class Address:
         return self.name
 
 
-def is_address(text: str) -> bool:
-    """Say whether a text is the address of a PostgreSQL store rather than a file's path.
+def find_address(store: object) -> Address | None:
+    """Return the address that a text is; None if it is the path of a file.
 
-    >>> is_address("postgresql://localhost/runs"), is_address("runs.db")
-    (True, False)
+    >>> find_address("runs.db")
+    >>> find_address("postgresql//localhost/runs")
+    Traceback (most recent call last):
+        ...
+    ramet.errors.StoreError: a store must be the path of a file, or a URL such as \
+postgresql://user@host:5432/database, but got one that begins with 'postgresql//'
+
+    Args:
+        store: A path, or the text of a URL.
     """
-    return text.startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
+    text = store if isinstance(store, str) else fspath(store) if isinstance(store, PathLike) else ""
+    if isinstance(store, str) and text.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+        return read_address(text)
+    # Not the whole text: it may contain a password.
+    if isinstance(text, str) and (begins := _SCHEME.match(text)):
+        raise StoreError(
+            f"a store must be the path of a file, or a URL such as {EXAMPLE}, but got one that "
+            f"begins with {begins.group()!r}"
+            + ("; pass the URL as text, not as a Path" if text is not store else "")
+        )
+    return None
 
 
 def read_address(url: str) -> Address:

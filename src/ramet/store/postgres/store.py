@@ -39,6 +39,7 @@ class PostgresStore:
         processes: What tells whether the process that holds a lease still exists.
         patience_s: Seconds to wait for the server, before StoreUnreachable is raised.
         read_only: Whether no tables are created or migrated.
+        connect: Whether to connect now, so that an error is raised now.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class PostgresStore:
         processes: Processes | None = None,
         patience_s: float = math.inf,
         read_only: bool = False,
+        connect: bool = True,
     ) -> None:
         if durability not in get_args(Durability):
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
-        self._known = isinstance(url, Address)
         self.address = url if isinstance(url, Address) else read_address(url)
         # Opens the store in another process; the address hides the password wherever it is shown.
         self._again = partial(
@@ -64,17 +65,18 @@ class PostgresStore:
             processes=processes,
             patience_s=patience_s,
             read_only=read_only,
+            connect=False,
         )
         self._durable = durability == "power"
         self._clock, self._processes = clock, processes or SystemProcesses()
         self._read_only = read_only
         self._server = Server(
-            self.address, clock=clock or SystemClock(), patience_s=patience_s, known=self._known
+            self.address, clock=clock or SystemClock(), patience_s=patience_s, known=not connect
         )
         self._queries = schema.queries_in(self.address.schema)
         # Processes that hold leases and are not known to be gone.
         self._there: set[str] = set()
-        if not self._known:
+        if connect:
             self.prepare()
 
     def __repr__(self) -> str:
@@ -89,6 +91,21 @@ class PostgresStore:
         version = self._server.read(partial(schema.read_version, schema=name))
         if schema.check_version(self.address, version, read_only=self._read_only):
             self._server.write(partial(schema.migrate, schema=name), synced=True)
+
+    def blobs(self) -> str | None:
+        """Return the folder of the checkpoints; None if the store does not know it."""
+        found = self._server.read(lambda connection: self._tables(connection).one("blobs"))
+        return None if found is None else str(found[0]) if found[0] is not None else None
+
+    def remember_blobs(self, folder: str) -> None:
+        """Record the folder of the checkpoints, for those who only name the database.
+
+        Args:
+            folder: The path of the folder, by which all machines reach it.
+        """
+        self._server.write(
+            lambda connection: self._tables(connection).one("set_blobs", blobs=folder), synced=True
+        )
 
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
