@@ -18,14 +18,9 @@ FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bi
 # Who runs a server where the tests run as root, which a server refuses.
 USERS = ("postgres", "nobody")
 PASSWORD = "s3cret/of:tests"  # noqa: S105 - of a server that lives as long as a test
-SETTINGS = {
-    # What a loss of power would leave does not matter here, but speed does.
-    "fsync": "off",
-    "full_page_writes": "off",
-    "max_connections": "100",
-    "shared_buffers": "32MB",
-    "lc_messages": "C",
-}
+SETTINGS = {"max_connections": "100", "shared_buffers": "32MB", "lc_messages": "C"}
+# What a loss of power would leave does not matter to tests, but speed does.
+UNSAFE = {"fsync": "off", "full_page_writes": "off"}
 
 
 def programs() -> Path:
@@ -49,10 +44,12 @@ class Postgres:
     Args:
         folder: The folder, which the server's user can enter.
         port: The port on loopback.
+        safe: Whether what is committed survives a loss of power.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *, safe: bool = False) -> None:
         self.folder, self.port = folder, port
+        self._settings = SETTINGS if safe else {**SETTINGS, **UNSAFE}
         self._programs = programs()
         self._data = folder / "data"
         self._log = folder / "log"
@@ -78,7 +75,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        chosen = {**SETTINGS, "port": self.port, "listen_addresses": "127.0.0.1",
+        chosen = {**self._settings, "port": self.port, "listen_addresses": "127.0.0.1",
                   "unix_socket_directories": self.folder}  # fmt: skip
         settings = " ".join(f"-c {name}={value}" for name, value in chosen.items())
         self._call("pg_ctl", "-D", self._data, "-l", self._log, "-o", settings, "-w", "start")
@@ -114,11 +111,11 @@ class Postgres:
 
 
 @contextmanager
-def server() -> Iterator[Postgres]:
+def server(*, safe: bool = False) -> Iterator[Postgres]:
     """Run a server as long as the block lasts."""
     folder = Path(tempfile.mkdtemp(prefix="ramet-postgres-"))
     try:
-        made = Postgres(folder, free_port())
+        made = Postgres(folder, free_port(), safe=safe)
         made.create()
         made.start()
         try:
