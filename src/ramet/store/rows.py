@@ -167,7 +167,7 @@ class Rows:
 
     def let_go(self, member: int, token: int) -> None:
         """End a lease, unless another took its place."""
-        self._tables.one("let_go", run=self.row.id, member=member, token=token)
+        self._tables.write("let_go", run=self.row.id, member=member, token=token)
 
     def check_held(self, lease: Lease) -> None:
         """Raise LeaseLost unless this is the member's last lease, and it was not released."""
@@ -197,7 +197,7 @@ class Rows:
             raise run_in_use(self.name, sorted(holders))
         number, token = self._tables.one("next_run", run=self.row.id)
         for table in ("delete_summary", "delete_events", "delete_members", "delete_run"):
-            self._tables.one(table, run=self.row.id)
+            self._tables.write(table, run=self.row.id)
         return number, token
 
     def check_head(self, after: int | None) -> None:
@@ -239,7 +239,7 @@ class Rows:
             self.row = self.row._replace(steps=steps)
         if round is not None:
             self.row = self.row._replace(round=round)
-        self._tables.one("move_on", **self.row._asdict(), checksum=checksum(self.row))
+        self._tables.write("move_on", **self.row._asdict(), checksum=checksum(self.row))
 
     def _summary(self) -> Summary | None:
         """Return the summary, if there is one; raise if it is damaged or of another run."""
@@ -258,7 +258,7 @@ class Rows:
         """Write the summary after the next events."""
         news = self.events(-1 if summary is None else summary.last, most)
         data = summaries.encode(summaries.summarize(summary, news, self.name))
-        self._tables.one("sum_up", run=self.row.id, digest=digest([data]), summary=data)
+        self._tables.write("sum_up", run=self.row.id, digest=digest([data]), summary=data)
 
     def _hold(self, lease: Lease, ttl_s: float) -> tuple[Lease, int]:
         held = replace(lease, expires_at=self._tables.uptime() + ttl_s)
@@ -298,11 +298,11 @@ def add_run(
         "round": round_,
         "members": len(members),
     }
-    tables.one("add_run", **begun)
+    tables.write("add_run", **begun)
     run = read_run(tables.run(opening.name))
     rows = [_member(run, standing(member)) for member in members]
     tables.many("add_member", [(*row, checksum(row)) for row in rows])
-    tables.one("begin_tokens", run=run.id, token=token)
+    tables.write("begin_tokens", run=run.id, token=token)
 
 
 def _member(run: RunRow, after: Standing) -> MemberRow:

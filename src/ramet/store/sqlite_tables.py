@@ -46,6 +46,9 @@ class SQLiteTables:
     def each(self, query: str, /, **values: Any) -> Iterable[Any]:
         return self._connection.execute(queries()[query], values)
 
+    def write(self, query: str, /, **values: Any) -> None:
+        self._connection.execute(queries()[query], values)
+
     def many(self, query: str, rows: Sequence[Values]) -> None:
         self._connection.executemany(queries()[query], rows)
 
@@ -56,7 +59,7 @@ class SQLiteTables:
         return self.one(query, **self._moment(), **values)
 
     def hold(self, run: int, lease: Lease) -> int:
-        self.one(
+        self.write(
             "lease",
             run=run,
             member=lease.member,

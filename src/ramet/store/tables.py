@@ -37,6 +37,10 @@ class Tables(Protocol):
         """Return all rows, without keeping them."""
         ...
 
+    def write(self, query: str, /, **values: Any) -> None:
+        """Write, where no row is returned."""
+        ...
+
     def many(self, query: str, rows: Sequence[Values]) -> None:
         """Write each of these rows."""
         ...

@@ -1,14 +1,11 @@
 """The tables of a PostgreSQL store: created and migrated by whichever process comes first."""
 
 import functools
-from typing import TYPE_CHECKING, Any
 
 from ramet.store import statements
 from ramet.store.postgres import refusals
 from ramet.store.postgres.address import USUAL_SCHEMA, Address
-
-if TYPE_CHECKING:
-    from psycopg import Connection
+from ramet.store.postgres.transaction import Transaction
 
 PACKAGE = "ramet.store.postgres"
 
@@ -20,13 +17,13 @@ def queries_in(schema: str) -> dict[str, bytes]:
     return {name: _in_schema(text, schema) for name, text in found.items()}
 
 
-def read_version(connection: "Connection[Any]", schema: str) -> int:
+def read_version(transaction: Transaction, schema: str) -> int:
     """Return how many migrations the tables have had; 0 if there are none."""
     queries = queries_in(schema)
-    (exists,) = connection.execute(queries["exists"]).fetchone() or (False,)
+    (exists,) = transaction.ask(queries["exists"]).fetchone() or (False,)
     if not exists:
         return 0
-    (version,) = connection.execute(queries["version"]).fetchone() or (0,)
+    (version,) = transaction.ask(queries["version"]).fetchone() or (0,)
     return int(version)
 
 
@@ -40,21 +37,22 @@ def check_version(address: Address, version: int, *, read_only: bool) -> bool:
     return version < newest
 
 
-def migrate(connection: "Connection[Any]", schema: str) -> None:
+def migrate(transaction: Transaction, schema: str) -> None:
     """Create or migrate the tables, in a transaction that writes."""
     queries = queries_in(schema)
-    connection.execute(queries["lock_schema"])
+    transaction.write(queries["lock_schema"])
     # Another process may have done it meanwhile.
-    version, scripts = read_version(connection, schema), statements.migrations(PACKAGE)
+    version, scripts = read_version(transaction, schema), statements.migrations(PACKAGE)
     if version >= len(scripts):
         return
-    there = connection.execute(queries["schema_exists"], {"schema": schema}).fetchone()
+    there = transaction.ask(queries["schema_exists"], {"schema": schema}).fetchone()
     if there is None:
-        connection.execute(_in_schema(f"CREATE SCHEMA {USUAL_SCHEMA}", schema))
+        transaction.write(_in_schema(f"CREATE SCHEMA {USUAL_SCHEMA}", schema))
     for script in scripts[version:]:
-        connection.execute(_in_schema(script, schema))
+        for statement in statements.statements(script):
+            transaction.write(_in_schema(statement, schema))
     kind = "set_version" if version else "add_version"
-    connection.execute(queries[kind], {"version": len(scripts)})
+    transaction.write(queries[kind], {"version": len(scripts)})
 
 
 def _in_schema(text: str, schema: str) -> bytes:

@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import psycopg
@@ -16,12 +17,16 @@ from ramet.clock import Clock
 from ramet.errors import StoreBusy
 from ramet.store.postgres import refusals
 from ramet.store.postgres.address import Address, parameters
+from ramet.store.postgres.transaction import Connection, Transaction
 
 logger = logging.getLogger("ramet")
 
 T = TypeVar("T")
-Connection = psycopg.Connection[Any]
-Work = Callable[[Connection], T]
+Work = Callable[[Transaction], T]
+# What tells whether a transaction with this result is on record.
+Recorded = Callable[[Transaction, T], bool]
+
+Begin = Callable[[Connection], Transaction]
 
 # Connections that are kept for the next call. A worker has two threads that use them.
 KEPT = 4
@@ -29,8 +34,16 @@ KEPT = 4
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 2.0
 # Seconds without the server before the first warning, and at most between two.
 FIRST_SAID_S, LAST_SAID_S = 5.0, 600.0
-# A process that is stopped in the middle of a transaction must not keep its locks.
-IDLE_MS = 10_000
+# Seconds after which a process that is stopped in the middle of a transaction loses its locks.
+IDLE_S = 10
+READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+WRITE = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# For the transaction only, because with a pooler the next one may have another session.
+SETTINGS = (
+    b"SELECT set_config('synchronous_commit', %s, true), "
+    b"set_config('idle_in_transaction_session_timeout', %s, true), "
+    b"set_config('lock_timeout', %s, true)"
+)
 USUAL = {
     "application_name": "ramet",
     "client_encoding": "utf8",
@@ -77,8 +90,7 @@ class Server:
 
     def read(self, work: Work[T]) -> T:
         """Return what work reads of one snapshot."""
-        begin = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        return self._transact(begin, work, patience_s=self._patience_s)
+        return self._transact(partial(Transaction, begin=READ), work, patience_s=self._patience_s)
 
     def write(
         self,
@@ -86,7 +98,7 @@ class Server:
         *,
         synced: bool,
         at_most_s: float = math.inf,
-        recorded: Callable[[Connection, T], bool] | None = None,
+        recorded: Recorded[T] | None = None,
     ) -> T:
         """Write all or nothing, once, and return what work returns.
 
@@ -97,15 +109,14 @@ class Server:
             recorded: What tells whether a transaction that ended like this is on record, where
                 the connection was lost at its end. Without it, what was written is written again.
         """
-        settings = f"SET LOCAL synchronous_commit = {'on' if synced else 'off'}"
-        if at_most_s < math.inf:
-            settings += f"; SET LOCAL lock_timeout = {round(at_most_s * 1e3)}"
-        begin = (
-            f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {settings}; "
-            f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}"
+        lock_s = 0 if at_most_s == math.inf else at_most_s
+        values = ["on" if synced else "off", f"{IDLE_S}s", f"{lock_s}s"]
+        return self._transact(
+            partial(Transaction, begin=WRITE, settings=(SETTINGS, values)),
+            work,
+            patience_s=min(self._patience_s, at_most_s),
+            recorded=recorded,
         )
-        patience_s = min(self._patience_s, at_most_s)
-        return self._transact(begin.encode(), work, patience_s=patience_s, recorded=recorded)
 
     def close(self) -> None:
         """Close what is not in use; the next call connects again."""
@@ -140,11 +151,11 @@ class Server:
 
     def _transact(
         self,
-        begin: bytes,
+        begin: Begin,
         work: Work[T],
         *,
         patience_s: float,
-        recorded: Callable[[Connection, T], bool] | None = None,
+        recorded: Recorded[T] | None = None,
     ) -> T:
         attempt = _Attempt(begin, work, recorded)
         began, pause_s, said_at = self._clock.uptime(), FIRST_PAUSE_S, 0.0
@@ -252,21 +263,19 @@ class _Lost(psycopg.Error):
 class _Attempt(Generic[T]):
     """A transaction that is attempted until it is known to have been made once."""
 
-    def __init__(
-        self, begin: bytes, work: Work[T], recorded: Callable[[Connection, T], bool] | None
-    ) -> None:
+    def __init__(self, begin: Begin, work: Work[T], recorded: Recorded[T] | None) -> None:
         self._begin, self._work, self._recorded = begin, work, recorded
         # What the last attempt returned, if the server was asked to commit it.
         self._unsettled: list[T] = []
 
     def make(self, connection: Connection) -> T:
         """Make the transaction, unless the last attempt turns out to have made it."""
-        connection.execute(self._begin)
+        transaction = self._begin(connection)
         for result in self._unsettled:
             # The locks that the last attempt held are free by now, so it has succeeded or failed.
-            if self._recorded is not None and self._recorded(connection, result):
+            if self._recorded is not None and self._recorded(transaction, result):
                 return result
-        made = self._work(connection)
+        made = self._work(transaction)
         self._unsettled = [made]
-        connection.execute(b"COMMIT")
+        transaction.commit()
         return made

@@ -14,8 +14,9 @@ from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_opening
 from ramet.store.postgres import schema
 from ramet.store.postgres.address import Address, read_address
-from ramet.store.postgres.server import Connection, Server
-from ramet.store.postgres.transaction import PostgresTables
+from ramet.store.postgres.server import Server
+from ramet.store.postgres.tables import PostgresTables
+from ramet.store.postgres.transaction import Transaction
 from ramet.store.rows import Rows, add_run, names
 from ramet.store.sqlite import GIVE_BACK_S, Durability
 from ramet.store.summary import Summary
@@ -94,7 +95,7 @@ class PostgresStore:
 
     def blobs(self) -> str | None:
         """Return the folder of the checkpoints; None if the store does not know it."""
-        found = self._server.read(lambda connection: self._tables(connection).one("blobs"))
+        found = self._server.read(lambda transaction: self._tables(transaction).one("blobs"))
         return None if found is None else str(found[0]) if found[0] is not None else None
 
     def remember_blobs(self, folder: str) -> None:
@@ -104,7 +105,8 @@ class PostgresStore:
             folder: The path of the folder, by which all machines reach it.
         """
         self._server.write(
-            lambda connection: self._tables(connection).one("set_blobs", blobs=folder), synced=True
+            lambda transaction: self._tables(transaction).write("set_blobs", blobs=folder),
+            synced=True,
         )
 
     def close(self) -> None:
@@ -130,7 +132,7 @@ class PostgresStore:
         return self._read(run, lambda rows: rows.row.id)
 
     def runs(self) -> list[str]:
-        return self._server.read(lambda connection: names(self._tables(connection)))
+        return self._server.read(lambda transaction: names(self._tables(transaction)))
 
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
@@ -192,7 +194,8 @@ class PostgresStore:
             rows.check_copied(lease, copied)
             rows.write(lease.worker, written, under=lease)
             rows.put(ordered, writer=lease.member)
-            rows.let_go(lease.member, lease.token)
+            if all(standing.member != lease.member for standing in ordered):
+                rows.let_go(lease.member, lease.token)
             rows.move_on(round=round)
             rows.sum_up_after(len(written))
             faults.reach("committing")
@@ -229,8 +232,8 @@ class PostgresStore:
     def check(self) -> list[str]:
         """Return what is wrong with the summaries, one line for each."""
 
-        def damages(connection: Connection) -> list[str]:
-            tables = self._tables(connection)
+        def damages(transaction: Transaction) -> list[str]:
+            tables = self._tables(transaction)
             return [
                 f"the summary of run {name!r} cannot be read, so the whole log is read instead"
                 for name in names(tables)
@@ -242,9 +245,9 @@ class PostgresStore:
     def _begin(self, opening: RunOpened, worker: str, *, anew: bool) -> None:
         written = encode(opening)
 
-        def begin(connection: Connection) -> Rows:
-            tables, number, token = self._tables(connection, locking=True), None, 0
-            tables.one("lock_schema")
+        def begin(transaction: Transaction) -> Rows:
+            tables, number, token = self._tables(transaction, locking=True), None, 0
+            tables.write("lock_schema")
             # Another worker may have begun it meanwhile.
             if opening.name in names(tables):
                 before = Rows(tables, opening.name)
@@ -258,16 +261,16 @@ class PostgresStore:
             rows.move_on()
             return rows
 
-        def is_begun(connection: Connection, attempt: Rows) -> bool:
-            tables = self._tables(connection)
-            tables.one("lock_schema")
+        def is_begun(transaction: Transaction, attempt: Rows) -> bool:
+            tables = self._tables(transaction)
+            tables.write("lock_schema")
             there = opening.name in names(tables)
             return there and Rows(tables, opening.name).has_written(attempt)
 
         self._server.write(begin, synced=self._durable, recorded=is_begun)
 
     def _read(self, run: str, query: Callable[[Rows], T]) -> T:
-        return self._server.read(lambda connection: query(Rows(self._tables(connection), run)))
+        return self._server.read(lambda transaction: query(Rows(self._tables(transaction), run)))
 
     def _write(
         self,
@@ -290,22 +293,22 @@ class PostgresStore:
             recorded: What tells whether a transaction with this result is on record.
         """
 
-        def rows_of(connection: Connection) -> Rows:
-            return Rows(self._tables(connection, locking=locking), run)
+        def rows_of(transaction: Transaction) -> Rows:
+            return Rows(self._tables(transaction, locking=locking), run)
 
-        def is_recorded(connection: Connection, result: T) -> bool:
-            return recorded is not None and recorded(rows_of(connection), result)
+        def is_recorded(transaction: Transaction, result: T) -> bool:
+            return recorded is not None and recorded(rows_of(transaction), result)
 
         return self._server.write(
-            lambda connection: work(rows_of(connection)),
+            lambda transaction: work(rows_of(transaction)),
             synced=durable,
             at_most_s=at_most_s,
             recorded=None if recorded is None else is_recorded,
         )
 
-    def _tables(self, connection: Connection, *, locking: bool = False) -> PostgresTables:
+    def _tables(self, transaction: Transaction, *, locking: bool = False) -> PostgresTables:
         return PostgresTables(
-            connection,
+            transaction,
             self._queries,
             processes=self._processes,
             there=self._there,

@@ -1,131 +1,88 @@
-"""The tables of a PostgreSQL store, as one transaction sees and writes them."""
+"""One transaction: writes wait until something is read or all is committed, and travel together."""
 
-import time
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from ramet.clock import Clock
-from ramet.process import Processes
-from ramet.store.base import Lease
+import psycopg
+
 from ramet.store.tables import Values
 
-if TYPE_CHECKING:
-    from psycopg import Connection, Cursor
-
-# Rows that are fetched at a time.
-PAGE = 1_000
-# Names that are remembered; most are of processes on other machines, which may have ended long ago.
-MOST_PROCESSES = 1_000
-# A lease that was renewed later than this from now is void: the server's clock was set back. Less
-# is nothing, because the time of a transaction is read before its locks are had.
-SET_BACK_S = 60.0
+Connection = psycopg.Connection[Any]
+Cursor = psycopg.Cursor[Any]
 
 
-class PostgresTables:
-    """The tables, as a connection in a transaction has them.
+class _Statement(NamedTuple):
+    """A statement, with the values of one row or of several."""
+
+    text: bytes
+    values: Values | None = None
+    rows: Sequence[Values] | None = None
+
+    def run(self, cursor: Cursor) -> None:
+        if self.rows is None:
+            cursor.execute(self.text, self.values)
+        else:
+            cursor.executemany(self.text, self.rows)
+
+
+class Transaction:
+    """A transaction that begins with its first statement.
+
+    A turn takes about ten statements. If each waited for the answer to the one before, most of a
+    turn's time would pass on the network.
 
     Args:
-        connection: The connection.
-        queries: The text of each query by its name.
-        processes: What tells whether the process that holds a lease still exists.
-        there: The names of processes that were not known to be gone when a lease of theirs was
-            last met; this adds more.
-        clock: Where the time comes from; None is the server's clock.
-        locking: Whether nothing else commits to a run that this transaction has read.
+        connection: The connection, which is in no transaction.
+        begin: The statement that begins it.
+        settings: A statement with settings of this transaction only, and its values.
     """
 
     def __init__(
         self,
-        connection: "Connection[Any]",
-        queries: dict[str, bytes],
+        connection: Connection,
         *,
-        processes: Processes,
-        there: set[str],
-        clock: Clock | None,
-        locking: bool,
+        begin: bytes,
+        settings: tuple[bytes, Values] | None = None,
     ) -> None:
-        self._connection, self._queries = connection, queries
-        self._cursor: Cursor[Any] = connection.cursor()
-        self._processes, self._there, self._clock = processes, there, clock
-        self._run_query = "lock_run" if locking else "run"
-        # The server's time when a run was read; this process's before that.
-        self._time = time.time()
+        self.connection = connection
+        self._waiting = [_Statement(begin)]
+        if settings is not None:
+            self._waiting.append(_Statement(*settings))
+        self._cursor = connection.cursor()
+
+    def ask(self, text: bytes, values: Values | None = None) -> Cursor:
+        """Return the answer to a statement, after those that wait."""
+        cursor = self._cursor
+        if not self._waiting:
+            return cursor.execute(text, values)
+        with self.connection.pipeline():
+            self._send()
+            return cursor.execute(text, values)
+
+    def write(self, text: bytes, values: Values | None = None) -> None:
+        """Write something, at the latest when the transaction is committed."""
+        self._waiting.append(_Statement(text, values))
+
+    def write_each(self, text: bytes, rows: Sequence[Values]) -> None:
+        """Write something for each row, at the latest when the transaction is committed."""
+        if len(rows) == 1:
+            self._waiting.append(_Statement(text, rows[0]))
+        elif rows:
+            self._waiting.append(_Statement(text, rows=rows))
+
+    def commit(self) -> None:
+        """Write all that waits, and end the transaction."""
+        self.write(b"COMMIT")
+        with self.connection.pipeline():
+            self._send()
 
     @property
-    def writing(self) -> bool:
-        # Whether a statement of it has failed.
-        return self._connection.info.transaction_status.name == "INTRANS"
+    def intact(self) -> bool:
+        """Whether the transaction is under way, and no statement of it has failed."""
+        return self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
 
-    def now(self) -> float:
-        return self._time if self._clock is None else self._clock.now()
-
-    def uptime(self) -> float:
-        return self._time if self._clock is None else self._clock.uptime()
-
-    def one(self, query: str, /, **values: Any) -> Any:
-        cursor = self._execute(query, values)
-        return cursor.fetchone() if cursor.description else None
-
-    def all(self, query: str, /, **values: Any) -> list[Any]:
-        return self._execute(query, values).fetchall()
-
-    def each(self, query: str, /, **values: Any) -> Iterable[Any]:
-        return self._execute(query, values)
-
-    def many(self, query: str, rows: Sequence[Values]) -> None:
-        if len(rows) == 1:
-            self._cursor.execute(self._queries[query], rows[0])
-        else:
-            self._cursor.executemany(self._queries[query], rows)
-
-    def run(self, name: str) -> Any:
-        row = self.one(self._run_query, name=name)
-        if row is None:
-            return None
-        *row, self._time = row
-        return tuple(row)
-
-    def free(self, query: str, /, **values: Any) -> Any:
-        there = [name for name in list(self._there) if not self._gone(name)]
-        while (row := self.one(query, there=there, **self._moment(), **values)) is not None:
-            *free, heard_at, process, lives = row
-            if self._gone(process):
-                return (*free, None)
-            if not lives:
-                return (*free, heard_at)
-            there.append(process)
-            self._remember(process)
-        return None
-
-    def hold(self, run: int, lease: Lease) -> int:
-        (head,) = self.one(
-            "lease",
-            run=run,
-            member=lease.member,
-            token=lease.token,
-            worker=lease.worker,
-            now=self.uptime(),
-            expires_at=lease.expires_at,
-            process=self._processes.this(),
-            lost=lease.lost,
-        )
-        return int(head)
-
-    def seats(self, run: int) -> list[Any]:
-        rows = self.all("seats", run=run, **self._moment())
-        return [(*row, live and not self._gone(process)) for *row, live, process in rows]
-
-    def _gone(self, process: str | None) -> bool:
-        return process != self._processes.this() and self._processes.is_gone(process)
-
-    def _remember(self, process: str) -> None:
-        if len(self._there) >= MOST_PROCESSES:
-            self._there.clear()
-        self._there.add(process)
-
-    def _moment(self) -> dict[str, float]:
-        now = self.uptime()
-        return {"now": now, "soon": now + SET_BACK_S}
-
-    def _execute(self, query: str, values: dict[str, Any]) -> "Cursor[Any]":
-        return self._cursor.execute(self._queries[query], values)
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        cursor = self.connection.cursor()
+        for statement in waiting:
+            statement.run(cursor)
