@@ -66,7 +66,7 @@ def absent(error: ImportError) -> StoreUnsupported:
 
 def not_connected(address: Address, error: "Error") -> StoreError:
     """Return the error for a server that lets no connection be made."""
-    said = _said(error)
+    said = quote(error)
     return StoreUnreachable(
         f"a PostgreSQL store must be reachable, but {address} is not: {said}; {_remedy(said)}"
     )
@@ -74,7 +74,7 @@ def not_connected(address: Address, error: "Error") -> StoreError:
 
 def gave_up(address: Address, waited_s: float, error: BaseException | None) -> StoreUnreachable:
     """Return the error for a server that stays away."""
-    said = "" if error is None else f": {_said(error)}"
+    said = "" if error is None else f": {quote(error)}"
     return StoreUnreachable(
         f"a PostgreSQL store must answer within {waited_s:.0f} s, but {address} did not{said}; "
         f"nothing that was committed is lost: start the server, and go on with the same command"
@@ -109,7 +109,7 @@ def no_tables(address: Address) -> NotAStore:
 
 def refusal(address: Address, error: "Error") -> StoreError:
     """Return the error for a statement that the server refused."""
-    said, state = _said(error), error.sqlstate or ""
+    said, state = quote(error), error.sqlstate or ""
     if state == "42501":
         return StoreReadOnly(
             f"a store needs the right to use, create and write its tables, but {address} says: "
@@ -137,5 +137,6 @@ def _remedy(said: str) -> str:
     return "check the URL"
 
 
-def _said(error: BaseException) -> str:
+def quote(error: BaseException) -> str:
+    """Return what an error says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

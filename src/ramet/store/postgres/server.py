@@ -176,7 +176,7 @@ class Server:
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
     def _warn(self, waited_s: float, error: psycopg.Error) -> None:
-        fields = {"store": str(self.address), "waited_s": waited_s, "error": str(error).strip()}
+        fields = {"store": str(self.address), "waited_s": waited_s, "error": refusals.quote(error)}
         logger.warning(
             "the store %(store)s has not answered for %(waited_s).0f s: %(error)s. This process "
             "waits, and goes on when the server is there",

@@ -104,10 +104,11 @@ class PostgresStore:
         Args:
             folder: The path of the folder, by which all machines reach it.
         """
-        self._server.write(
-            lambda transaction: self._tables(transaction).write("set_blobs", blobs=folder),
-            synced=True,
-        )
+
+        def set_blobs(transaction: Transaction) -> None:
+            self._tables(transaction).write("set_blobs", blobs=folder)
+
+        self._server.write(set_blobs, synced=True)
 
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
