@@ -1,12 +1,13 @@
 """Kill everything, again and again, and see whether anything is lost.
 
     python -m benchmarks.crash --kills 200 --json
+    python -m benchmarks.crash --kills 60 --engine vectorized --json
 
 A synchronous run of PBT or, with ``--strategy fire``, of FIRE is trained once in one process that
 is left alone. Then it is trained in 1, 2 and 4 worker processes: with each of them killed at every
 named point of a turn, and with SIGKILL for a process chosen at random, at random times: a worker,
 or the parent of them all, which is then started anew. One line is printed for each number of
-workers, and one for all.
+workers, and one for all. With ``--engine vectorized`` one process trains all members at once.
 
 ``lost_turns_beyond_flight`` counts turns that ended, as a worker knew, and that were trained again
 or are not in the log; ``identical_final_population`` compares bit for bit, checkpoints'
@@ -22,11 +23,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import ramet
+from benchmarks.bowls import Bowls
 from benchmarks.reporting import parser, report
 from ramet.events import TurnEnded, TurnLost, canonical
 from ramet.faults import POINTS, VARIABLE
@@ -35,6 +37,8 @@ from ramet.history.doctor import examine
 from ramet.places import place
 
 WORKERS = (1, 2, 4)
+# Stands for training all members at once, without worker processes.
+TOGETHER = 0
 STEPS, TURN_S = 1_200, 0.004
 # Between two kills: some come while workers start, some when they have trained for long.
 PAUSES_S = (0.05, 0.6)
@@ -52,7 +56,7 @@ STRATEGIES: dict[str, ramet.Strategy] = {
 
 
 class Descent:
-    """Noisy descent in a bowl, that notes outside of the store which turns it was told are over."""
+    """Noisy descent in a bowl, that notes outside of the store which turns have ended."""
 
     def __init__(self, notes: Path | None, turn_s: float) -> None:
         self.notes, self.turn_s = notes, turn_s
@@ -73,11 +77,22 @@ class Descent:
             before = turn
         self.note("over", before)
 
+    def program(self, space: ramet.Space, **_: object) -> Bowls:
+        del space
+        return Bowls(self.note, self.turn_s)
+
     def note(self, what: str, turn: ramet.Turn | None) -> None:
         """Write a line that no other process's can come into."""
         if self.notes is not None and turn is not None:
             with self.notes.open("a") as notes:
                 notes.write(f"{what} {turn.member} {turn.number}\n")
+
+
+def make_engine(workers: int) -> ramet.Engine:
+    """Return what trains a run: so many worker processes, or all members at once if 0."""
+    if workers != TOGETHER:
+        return ramet.Processes(workers, progress=False)
+    return ramet.Vectorized(chunk=1, progress=False)
 
 
 def train(folder: Path, strategy: str, *, workers: int, turn_s: float) -> Result:
@@ -90,12 +105,12 @@ def train(folder: Path, strategy: str, *, workers: int, turn_s: float) -> Result
         mode="max",
         name="crash",
         store=ramet.Storage(folder / "runs.db", durability="process"),
-        engine=ramet.Processes(workers, progress=False),
+        engine=make_engine(workers),
         seed=0,
     )
 
 
-def unkilled(strategy: str) -> Result:
+def unkilled(strategy: str, engine: ramet.Engine) -> Result:
     """Train it where nothing happens."""
     return ramet.run(
         Descent(None, 0.0),
@@ -105,7 +120,7 @@ def unkilled(strategy: str) -> Result:
         mode="max",
         name="crash",
         seed=0,
-        engine=ramet.Inline(progress=False),
+        engine=engine,
     )
 
 
@@ -125,6 +140,7 @@ class Victims:
         """Say whether the run is being trained; go on with it if its parent was killed."""
         code = self._parent.poll()
         if code == -signal.SIGKILL:
+            self._environment.pop(VARIABLE, None)
             self._parent = self._start()
         elif code is not None and code != 0:
             raise SystemExit(f"training ended with {code}: {Path(self._log.name).read_text()}")
@@ -217,13 +233,16 @@ def lost(notes: Path, result: Result) -> int:
     return again + len(over - ended)
 
 
-def trials(strategy: str, kills: int, seed: int) -> Iterator[dict[str, Any]]:
+def trials(
+    strategy: str, kills: int, seed: int, workers_of_each: Sequence[int]
+) -> Iterator[dict[str, Any]]:
     """Yield what came of each way of being killed, for each number of workers."""
-    reference = unkilled(strategy)
+    inline = ramet.Inline(progress=False)
+    reference = unkilled(strategy, inline if all(workers_of_each) else make_engine(TOGETHER))
     chance = random.Random(seed)  # noqa: S311 - nobody is to be kept from guessing
-    for workers in WORKERS:
+    for workers in workers_of_each:
         sums = dict.fromkeys(SUMMED, 0)
-        left = -(-kills // len(WORKERS))
+        left = -(-kills // len(workers_of_each))
         while left > sums["kills"]:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
@@ -267,6 +286,7 @@ def main() -> None:
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--strategy", choices=list(STRATEGIES), default="pbt")
+    options.add_argument("--engine", choices=["processes", "vectorized"], default="processes")
     options.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
     chosen = options.parse_args()
@@ -274,7 +294,8 @@ def main() -> None:
         train(chosen.train, chosen.strategy, workers=chosen.workers, turn_s=TURN_S)
         return
     total: dict[str, int] = {}
-    for line in trials(chosen.strategy, chosen.kills, chosen.seed):
+    workers = WORKERS if chosen.engine == "processes" else (TOGETHER,)
+    for line in trials(chosen.strategy, chosen.kills, chosen.seed, workers):
         report(line, as_json=chosen.json)
         for name, count in line.items():
             total[name] = total.get(name, 0) + count

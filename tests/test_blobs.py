@@ -161,6 +161,8 @@ def test_what_is_no_file_is_refused_without_being_opened(
 
     with pytest.raises(CheckpointDamaged, match=said):
         blobs.get("lm", file.stem)
+    with pytest.raises(CheckpointDamaged, match=said):
+        blobs.get_ranges("lm", file.stem, [(0, 8)])
     blobs.sizes("lm")
 
 
@@ -190,6 +192,8 @@ def test_a_file_of_holes_with_the_header_of_its_size_is_refused_without_memory_f
 
     with pytest.raises(CheckpointDamaged, match="have the digest"):
         blobs.get("lm", file.stem)
+    with pytest.raises(CheckpointDamaged, match="have the digest"):
+        blobs.get_ranges("lm", file.stem, [(8, size)])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < LARGE_BYTES

@@ -7,7 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from msgspec.structs import replace
 
+from ramet.digest import digest
 from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, Value
 from ramet.engine.engines import Inline
 from ramet.engine.run.failures import Failures
@@ -27,7 +29,7 @@ from ramet.events import (
     Weights,
     fold,
 )
-from ramet.population import Curve, Member, Population
+from ramet.population import Checkpoint, Curve, Member, Population
 from ramet.space import Hparams, Space
 from ramet.strategies import Action, Strategy
 
@@ -275,6 +277,36 @@ def logs(draw: Draw) -> list[AnyEvent]:
         log.append(draw(next_events(now, hparams)))
         now = fold(log[-1:], now)
     return log
+
+
+@st.composite
+def stacked_logs(draw: Draw) -> tuple[list[AnyEvent], list[int]]:
+    """Draw a log, some turns of which left their states in a stack; and where it may be cut.
+
+    That is nowhere between the turns of a stack, which end in one commit.
+    """
+    log: list[AnyEvent] = []
+    kept: dict[str, Checkpoint] = {}
+    stack: str | None = None
+    row, cuts = 0, []
+    for event in draw(logs()):
+        match event:
+            case TurnEnded():
+                row, stack = (row + 1, stack) if stack and draw(st.booleans()) else (0, None)
+                if stack is None and draw(st.booleans()):
+                    stack = f"{event.member}-{event.turn}-{digest([event.digest.encode()])}"
+                if stack is not None:
+                    event = replace(event, stack=stack, row=row)  # noqa: PLW2901 - the same turn
+                kept[event.checkpoint.key] = event.checkpoint
+            case Copied(weights=Weights() as weights):
+                weights = replace(weights, checkpoint=kept[weights.checkpoint.key])
+                event, stack = replace(event, weights=weights), None  # noqa: PLW2901 - the same copy
+            case _:
+                stack = None
+        if not (isinstance(event, TurnEnded) and row):
+            cuts.append(len(log))
+        log.append(event)
+    return log, [*(cut for cut in cuts if cut), len(log)]
 
 
 dtypes = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes()

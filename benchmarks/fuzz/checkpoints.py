@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from ramet.blobs import DirectoryBlobs
 from ramet.digest import digest
-from ramet.state import decode, encode, thaw
+from ramet.errors import RametError, StoreError
+from ramet.history.states import read_states
+from ramet.population import Checkpoint
+from ramet.state import Stack, decode, encode, thaw
+from ramet.state.stacks import encode_stack, read_stack
 
+# In the header of a stack.
+STACKED = b"ramet.stack"
 JSON = b'0123456789-[]{}",:.eE tfn\\'
 # What stands in for a number in a header.
 NUMBERS = [-1, 0, 1, 7, 2**31, 2**53, 2**62, 2**63, 2**64, 2**80, 10**400, 1.5, 1e308]
@@ -29,6 +36,8 @@ def trial(rng: random.Random, folder: Path) -> Callable[[], object]:
     # The digest is right for most of them: it guards against damage, not against forgery.
     whole = _often(rng)
     key = f"0-1-{digest([bytes(data)]) if whole else '0' * 32}"
+    row = rng.choice([0, 1, 2, 3, 2**62])
+    its = _digest(bytes(data), row)
     file = folder / "run" / f"{key}.safetensors"
     file.parent.mkdir()
     file.write_bytes(data)
@@ -36,7 +45,18 @@ def trial(rng: random.Random, folder: Path) -> Callable[[], object]:
     def look() -> object:
         return encode(thaw(decode(blobs.get("run", key) if whole else bytes(data))))
 
-    return look
+    def look_at_row() -> object:
+        kept = Checkpoint(member=5, turn=5, step=1, digest=its, stack=key, row=row)
+        found = read_states(blobs, "run", [kept, replace(kept, row=0)])
+        return [encode(thaw(_raise(state))) for state in found]
+
+    return look_at_row if STACKED in data or rng.choice([True, False]) else look
+
+
+def _raise(state: Any) -> Any:
+    if isinstance(state, StoreError):
+        raise state
+    return state
 
 
 def _often(rng: random.Random) -> bool:
@@ -58,7 +78,28 @@ def _whole() -> list[bytes]:
         {"rng": rng, "bits": np.zeros(3, "bool"), "layers": [np.ones((8, 8))] * 3},
         {"long": np.zeros(100_000), "text": "ä" * 500},
     ]
-    return [b"".join(encode(tree)) for tree in trees]
+    stacks = [b"".join(encode_stack(states).chunks) for states in _stacks()]
+    return [*(b"".join(encode(tree)) for tree in trees), *stacks, *stacks]
+
+
+@functools.cache
+def _stacks() -> list[Stack]:
+    shared = np.ones((3, 2), np.float32)
+    return [
+        Stack({"w": np.arange(6.0).reshape(3, 2), "b": shared, "c": [shared, 2.5]}, rows=3),
+        Stack({"n": np.arange(4), "none": np.zeros((4, 0)), "z": np.ones((4, 2), complex)}, rows=4),
+        Stack({"long": np.zeros((2, 50_000)), "text": "ä" * 500}, rows=2),
+    ]
+
+
+def _digest(data: bytes, row: int) -> str:
+    """Return the digest that a row has by itself, as a forger would, where there is such a row."""
+    try:
+        layout = read_stack(data[: 8 + int.from_bytes(data[:8], "little")])
+        parts = [data[begin:end] for begin, end in layout.ranges(row)]
+        return digest([layout.header, *parts])
+    except RametError:
+        return "0" * 32
 
 
 def _flip(rng: random.Random, data: bytearray) -> bytearray:

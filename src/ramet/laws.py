@@ -24,6 +24,8 @@ Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
 Seed: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 # A plain name that is no path, because checkpoints are files.
 Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z-]{1,64}\Z")]
+# What a file of a run is stored under: a member, a turn, and the digest of its bytes.
+Key: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,18}-[0-9]{1,18}-[0-9a-f]{32}\Z")]
 
 
 def check_place(number: object, due: int) -> None:
@@ -97,6 +99,12 @@ def check_points(points: Sequence[tuple[int, Any]], start: int, stop: int) -> No
                 f"of step {step}"
             )
         last = step
+
+
+def check_row(row: object, stack: object) -> None:
+    """Refuse a row of no stack."""
+    if row and stack is None:
+        raise CorruptLog(f"a state is in a row of a stack, but it is in row {row!r} of none")
 
 
 def _is_time(value: object) -> bool:

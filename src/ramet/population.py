@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
-from ramet.laws import Count, Digest
+from ramet.laws import Count, Digest, Key
 from ramet.space import Hparams, Space
 
 # A step, and the score at it; None where the score was not a finite number.
@@ -31,7 +32,7 @@ def final_score(points: Sequence[Point], step: int) -> float | None:
     return points[-1][1] if has_final_score(points, step) else None
 
 
-class Curve(msgspec.Struct, frozen=True):
+class Curve(msgspec.Struct, frozen=True, gc=False):
     """The scores of a member's weights since it last copied weights from another member.
 
     Its first points came with the copy. A score that was not finite is NaN.
@@ -57,8 +58,8 @@ class Curve(msgspec.Struct, frozen=True):
             points: The points, as events have them.
         """
         # The one `math.nan`, so that equal curves compare equal.
-        scores = (math.nan if score is None else score for _, score in points)
-        return Curve((*self.steps, *(step for step, _ in points)), (*self.scores, *scores))
+        scores = [math.nan if score is None else score for _, score in points]
+        return Curve((*self.steps, *[step for step, _ in points]), (*self.scores, *scores))
 
     def points(self) -> tuple[Point, ...]:
         """Return the points as events have them, where a score that is not finite is None."""
@@ -68,7 +69,7 @@ class Curve(msgspec.Struct, frozen=True):
         )
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The saved state of a member at the end of a turn. Equal states have equal digests."""
 
     # The member that trained the turn.
@@ -77,13 +78,21 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     turn: Count
     # Steps behind its weights.
     step: Count
-    # The digest of its bytes.
+    # The digest of its bytes, as they are in a file by itself.
     digest: Digest
+    # The key of the stack that it was written in with others; None if it was written by itself.
+    stack: Key | None = None
+    # Its row in the stack.
+    row: Count = 0
 
     @property
     def key(self) -> str:
-        """The name that it is stored under, which differs from that of any other turn."""
+        """The name of a file that has it by itself, which differs from that of any other turn."""
         return f"{self.member}-{self.turn}-{self.digest}"
+
+    def by_itself(self) -> "Checkpoint":
+        """Return it as if it had been written by itself."""
+        return self if self.stack is None else replace(self, stack=None, row=0)
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +165,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return scores[-1]
 
 
-class Best(msgspec.Struct, frozen=True, kw_only=True):
+class Best(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The best score that a turn has ended with, and the checkpoint of that turn."""
 
     score: float

@@ -140,6 +140,12 @@ class Replica:
         self.members[member] = replace(before, **changes)
         self._population = None
 
+    def is_worse(self, score: float) -> bool:
+        """Return whether a score is worse than the best, so that it need not be offered."""
+        if self.best is None:
+            return False
+        return score < self.best.score if self.better == "higher" else score > self.best.score
+
     def offer(self, found: Best) -> None:
         """Take a score and its checkpoint for the best if they are better."""
         rule = self.ties, self.better

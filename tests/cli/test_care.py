@@ -69,13 +69,13 @@ def test_pruning_frees_what_it_says_that_it_would(two: Path) -> None:
     size = _left_behind(two)
     told = ramet("prune", two, "--dry-run").output.splitlines()
     assert told == [
-        f"one: {size} bytes would be freed, 1 checkpoint (keep='lineage')",
+        f"one: {size} bytes would be freed, 1 checkpoint file (keep='lineage')",
         "other: nothing to prune (keep='lineage')",
     ]
     assert len(_checkpoints(two)) == len(before) + 1
     code, out, err = called("prune", two, "one")
     assert (code, err) == (0, "")
-    assert out == f"one: {size} bytes freed, 1 checkpoint (keep='lineage')\n"
+    assert out == f"one: {size} bytes freed, 1 checkpoint file (keep='lineage')\n"
     assert _checkpoints(two) == before
 
 

@@ -60,7 +60,7 @@ def test_a_backup_is_the_same_run(two: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("on_other_disks")
 def test_a_backup_on_another_disk_is_the_same_run(done: Path, tmp_path: Path) -> None:
     made = library.history.backup(done, tmp_path / "copy.db")
-    assert (made.runs, made.checkpoints > 0) == (1, True)
+    assert (made.runs, made.files > 0) == (1, True)
     assert ramet("doctor", tmp_path / "copy.db").exit_code == 0
     files = [path for path in (tmp_path / "copy.db-checkpoints").rglob("*") if path.is_file()]
     assert {path.stat().st_nlink for path in files} == {1}
@@ -152,7 +152,7 @@ def test_a_run_that_keeps_all_has_all_backed_up(tmp_path: Path) -> None:
         store=library.Storage(tmp_path / "runs.db", keep="all"),
     )
     made = library.history.backup(tmp_path / "runs.db", tmp_path / "copy.db")
-    assert made.checkpoints == 20
+    assert made.files == 20
 
 
 def test_checkpoints_may_be_elsewhere(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The engine's own task as a program of NumPy: a stack is a list of states."""
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -74,16 +73,20 @@ class Rows:
 
 @contextlib.contextmanager
 def cut_off(told: int) -> Iterator[None]:
-    """Cut a run off at once when so many turns have been told."""
-    tell, left = ramet.Run.tell, itertools.count(1)
+    """Cut a run off once so many turns have ended: the turns of its last round may be fewer."""
+    tell_all, left = ramet.Run.tell_all, told
 
-    def cutting(run: ramet.Run, *args: Any, **settings: Any) -> Any:
-        if next(left) > told:
+    def cutting(run: ramet.Run, turns: Any, scores: Any, *, states: Any) -> Any:
+        nonlocal left
+        if (ending := min(left, len(turns))) < len(turns):
+            if ending:
+                tell_all(run, turns[:ending], scores[:ending], states=states[:ending])
             raise KeyboardInterrupt
-        return tell(run, *args, **settings)
+        left -= ending
+        return tell_all(run, turns, scores, states=states)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ramet.Run, "tell", cutting)
+        patch.setattr(ramet.Run, "tell_all", cutting)
         with pytest.raises(KeyboardInterrupt):
             yield
 

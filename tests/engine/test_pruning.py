@@ -3,6 +3,7 @@
 import math
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +17,94 @@ from ramet.blobs import DirectoryBlobs, MemoryBlobs
 from ramet.digest import digest
 from ramet.engine.workers.loop import work
 from ramet.events import AnyEvent, CheckpointLost, TurnEnded, fold
-from ramet.history.keeping import find_needed, find_unneeded
+from ramet.history.keeping import (
+    find_files,
+    find_needed,
+    find_rows,
+    find_unneeded,
+    is_worth_keeping,
+)
 from ramet.store import MemoryStore, SQLiteStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in
-from tests.values import logs
+from tests.values import stacked_logs
 
 KEEPS = ["live", "lineage", "best", "all"]
 
 
-def keys_of(log: list[AnyEvent]) -> list[str]:
+def files_of(log: list[AnyEvent]) -> set[str]:
+    """Return the files that a log's ended turns left."""
+    return find_files([e.checkpoint for e in log if isinstance(e, TurnEnded)], ())
+
+
+def keys_of(log: list[AnyEvent]) -> set[str]:
     """Return what a log's turns may have left, those that were not committed among it."""
-    ended = [event.checkpoint.key for event in log if isinstance(event, TurnEnded)]
-    under_way = [f"{member.id}-{member.turn}-x" for member in fold(log)]
-    return [*ended, *under_way]
+    return files_of(log) | {f"{member.id}-{member.turn}-x" for member in fold(log)}
 
 
-@given(log=logs(), keep=st.sampled_from(KEEPS), data=st.data())
+@given(drawn=stacked_logs(), keep=st.sampled_from(KEEPS), data=st.data())
 def test_what_is_unneeded_is_never_needed_later_nor_a_turn_that_has_not_ended(
-    log: list[AnyEvent], keep: Any, data: st.DataObject
+    drawn: tuple[list[AnyEvent], list[int]], keep: Any, data: st.DataObject
 ) -> None:
-    now = data.draw(st.integers(1, len(log)))
+    log, cuts = drawn
+    now = data.draw(st.sampled_from(cuts))
     population = fold(log[:now])
-    gone = set(find_unneeded([*keys_of(log), *keys_of(log[:now])], population, keep))
+    there = keys_of(log) | keys_of(log[:now])
+    gone = set(find_unneeded(there, population, keep))
     # With more budget, those that kept the best only go on from it.
     keeps_members = keep != "best" or not population.done or population.best is None
     later = population
     for event in log[now:]:
         later = fold([event], later)
-        assert not keeps_members or not gone & find_needed(later, keep)
+        needed = find_files(find_needed(later, keep), there)
+        assert not keeps_members or not gone & needed
     for key in gone:
         member, turn = (int(part) for part in key.split("-")[:2])
         assert turn < population[member].turn
 
 
-@given(log=logs(), keep=st.sampled_from(KEEPS))
+@given(drawn=stacked_logs(), keep=st.sampled_from(KEEPS))
 def test_what_is_pruned_and_what_is_needed_is_all_that_turns_left(
-    log: list[AnyEvent], keep: Any
+    drawn: tuple[list[AnyEvent], list[int]], keep: Any
 ) -> None:
-    population = fold(log)
-    left = [event.checkpoint.key for event in log if isinstance(event, TurnEnded)]
+    log, _ = drawn
+    population, left = fold(log), files_of(log)
     gone = set(find_unneeded(left, population, keep))
-    assert gone | find_needed(population, keep) >= (set(left) if keep != "all" else set())
-    assert not gone & find_needed(population, keep)
+    needed = find_files(find_needed(population, keep), left)
+    assert gone | needed >= (left if keep != "all" else set())
+    assert not gone & needed
+
+
+@given(drawn=stacked_logs(), keep=st.sampled_from(["live", "lineage", "best"]))
+def test_stacks_that_stay_hold_at_most_four_states_for_each_that_is_needed(
+    drawn: tuple[list[AnyEvent], list[int]], keep: Any
+) -> None:
+    log, _ = drawn
+    population, left = fold(log), files_of(log)
+    ended = [event.checkpoint for event in log if isinstance(event, TurnEnded)]
+    rows = Counter(checkpoint.stack for checkpoint in ended)
+    there = left - set(find_unneeded(left, population, keep))
+    stay = {
+        stack
+        for stack, needed in find_rows(there, population, keep).items()
+        if is_worth_keeping(len(needed), rows[stack], population, keep)
+    }
+    assert sum(rows[stack] for stack in stay) <= 4 * len(find_needed(population, keep))
+
+
+@given(drawn=stacked_logs(), keep=st.sampled_from(KEEPS))
+def test_once_all_needed_states_of_a_stack_are_taken_out_it_is_unneeded(
+    drawn: tuple[list[AnyEvent], list[int]], keep: Any
+) -> None:
+    log, _ = drawn
+    population, left = fold(log), files_of(log)
+    rows = find_rows(left, population, keep)
+    taken_out = {kept.key for needed in rows.values() for kept in needed}
+    there = left | taken_out
+    gone = set(find_unneeded(there, population, keep))
+    assert gone >= rows.keys()
+    assert not gone & taken_out
+    assert find_files(find_needed(population, keep), there - gone) <= there - gone
 
 
 def test_what_members_left_that_this_run_does_not_have_is_pruned() -> None:

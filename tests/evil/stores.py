@@ -166,6 +166,15 @@ IN_THE_LOG: dict[str, Change] = {
     "digest that leads elsewhere": each(
         "TurnEnded", lambda it: it.update(digest="../../../canary/x")
     ),
+    "stack that leads elsewhere": each(
+        "TurnEnded", lambda it: it.update(stack="../../../canary/x", row=1)
+    ),
+    "stack without a digest": each("TurnEnded", lambda it: it.update(stack="0-0-x")),
+    "row below 0 of a stack": each(
+        "TurnEnded", lambda it: it.update(stack="0-0-" + "0" * 32, row=-1)
+    ),
+    "row of no stack": each("TurnEnded", lambda it: it.update(row=1)),
+    "copied row of no stack": each("Copied", lambda it: it["weights"]["checkpoint"].update(row=1)),
     "name of another run": opens(name="other"),
     "seed that is text": opens(seed="x"),
     "negative seed": opens(seed=-1),

@@ -93,7 +93,7 @@ def test_changes_are_listed_with_their_effects(read: Read, result: ramet.Result)
 
 def test_time_disk_and_workers_are_reported(read: Read, result: ramet.Result) -> None:
     kept = result.blobs.sizes("bowl")
-    assert f"{len(kept)} checkpoints (keep='lineage')" in read.text
+    assert f"{len(kept)} files (keep='lineage')" in read.text
     assert result.log[-1].worker in read.text
     assert "Failures" in read.text
     assert "None." in read.text

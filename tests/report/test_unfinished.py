@@ -35,7 +35,7 @@ def test_a_run_before_its_first_turn_has_ended_has_no_answer_yet(tmp_path: Path)
     assert text.count("No turn has ended yet: there is no best, and no schedule.") == 2
     assert "No turn was trained with changed values." in text
     assert "No worker has ended a turn yet." in text
-    assert "0 bytes on disk, 0 checkpoints" in text
+    assert "0 bytes on disk, 0 files" in text
 
 
 def test_a_run_whose_scores_are_not_finite_has_none_either() -> None:

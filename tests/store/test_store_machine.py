@@ -126,10 +126,39 @@ class Stores(RuleBasedStateMachine):
             self.commit(lease, *self.turn(lease, length, 0.3), behind=0)
 
     @rule(run=OPENED)
-    def claim_all(self, run: str) -> None:
+    def claim_all_one_by_one(self, run: str) -> None:
         ask = lambda store: store.claim(run, worker="three", ttl_s=30.0)  # noqa: E731 - an argument
         while (lease := self.both(ask)) is not None:
             self.remember(lease)
+
+    @rule(run=RUNS, ttl_s=SECONDS)
+    def claim_all(self, run: str, ttl_s: float) -> None:
+        for lease in self.both(lambda store: store.claim_all(run, worker="two", ttl_s=ttl_s)) or ():
+            self.remember(lease)
+
+    @leased
+    @rule(ttl_s=SECONDS)
+    def renew_all(self, ttl_s: float) -> None:
+        leases = [each for each in self.leases[-5:] if each.run == self.leases[-1].run]
+        for lease in self.both(lambda store: store.renew_all(leases, ttl_s=ttl_s)):
+            self.remember(lease)
+
+    @leased
+    @rule()
+    def release_all(self) -> None:
+        leases = [each for each in self.leases[-3:] if each.run == self.leases[-1].run]
+        self.both(lambda store: store.release_all(leases))
+
+    @leased
+    @rule(behind=BEHIND, length=LENGTHS)
+    def end_turns(self, behind: int | None, length: int) -> None:
+        run = self.leases[-1].run
+        last = {each.member: each for each in self.leases[-5:] if each.run == run}
+        first, *others = last.values()
+        turns = [self.turn(each, length, 0.5) for each in last.values()]
+        events = [event for written, _ in turns for event in written]
+        after = [standing for _, standings in turns for standing in standings]
+        self.commit(first, events, after, beside=others, behind=behind)
 
     @leased
     @rule(data=st.data(), behind=BEHIND, length=LENGTHS, score=st.sampled_from([0.1, None]))

@@ -152,7 +152,7 @@ def events_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_status_reads_no_more_of_a_log_that_is_ten_times_as_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for turns in (30, 300):
+    for turns in (30, 303):
         trained(SQLiteStore(tmp_path / f"{turns}.db", durability="process"), turns)
         assert 0 < events_read(tmp_path / f"{turns}.db", monkeypatch) < FEW
 
@@ -361,7 +361,7 @@ def test_one_commit_reads_few_events_however_many_members_there_are(
     first = opening(members=members)
     start = Logged(number=0, at=0.0, worker="w", event=first)
     known = summary.summarize(None, [start], first.name)
-    assert summary.due(known, 10**7) == most
+    assert summary.due(known, 10**7, members=members) == most
 
 
 def _forge(store: SQLiteStore, forgery: Callable[[Any], object]) -> None:

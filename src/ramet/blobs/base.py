@@ -20,6 +20,12 @@ class Blobs(Protocol):
     means that the run's log names checkpoints: the method raises CheckpointMissing if none is
     there, and from then on ``put`` does not create the run's place again, until the method is
     called with ``kept=False``.
+
+    Blobs that can read parts of a file have a method ``get_ranges(run, key, ranges)``, which
+    returns the bytes from each ``begin`` to its ``end``, one range behind the other. It does not
+    compare them with a digest. Of a file without all of these bytes it raises CheckpointDamaged,
+    and otherwise it raises what ``get`` does. Without this method, a file is read whole for the
+    state of one of the members in it.
     """
 
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:

@@ -40,6 +40,11 @@ class Collecting:
                 with suppress(FileNotFoundError, NotWhole):
                     self._hold(run, key)
 
+    def there(self, run: str) -> set[str]:
+        """Return the keys of all checkpoints that can be kept now."""
+        held = {key for name, key in self._open if name == run}
+        return held | self._source.sizes(run).keys() | self._target.sizes(run).keys()
+
     def keep(self, run: str, keys: Iterable[str]) -> set[str]:
         """Keep these checkpoints and no others; return the keys of those that are missing."""
         wanted = set(keys)

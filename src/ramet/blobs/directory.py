@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from ramet.blobs.base import digest_in, is_key
-from ramet.blobs.reading import NotWhole, read_content
+from ramet.blobs.reading import NotWhole, read_content, read_ranges
 from ramet.blobs.refusals import absent, check_digest, missing, not_read, unreadable
 from ramet.digest import Buffer, digest
 from ramet.errors import CheckpointMissing, StoreError, StoreFull
@@ -99,20 +99,22 @@ class DirectoryBlobs:
 
     def get(self, run: str, key: str) -> Buffer:
         kept = self._file(run, key)
-        try:
+        with _explain_reading(run, key, kept):
             data = read_content(kept, digest_in(key))
-        except ABSENT:
-            raise missing(run, key, kept) from None
-        except NotWhole as error:
-            raise unreadable(run, key, kept, str(error)) from None
-        except MemoryError as error:
-            raise not_read(run, key, kept, "there is not enough memory") from error
-        except OSError as error:
-            why = error.strerror or str(error)
-            refusal = not_read if error.errno in OURS else unreadable
-            raise refusal(run, key, kept, why) from error
         check_digest(data, run, key, kept)
         return data
+
+    def get_ranges(self, run: str, key: str, ranges: Sequence[tuple[int, int]]) -> Buffer:
+        """Return parts of a file, one behind the other, which no digest verifies.
+
+        Args:
+            run: The name of the run.
+            key: The key of the file.
+            ranges: Where each part begins and ends.
+        """
+        kept = self._file(run, key)
+        with _explain_reading(run, key, kept):
+            return read_ranges(kept, ranges, digest_in(key))
 
     def sizes(self, run: str) -> dict[str, int]:
         found = {}
@@ -280,6 +282,22 @@ def _sync_folder(folder: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explain_reading(run: str, key: str, kept: str) -> Iterator[None]:
+    try:
+        yield
+    except ABSENT:
+        raise missing(run, key, kept) from None
+    except NotWhole as error:
+        raise unreadable(run, key, kept, str(error)) from None
+    except MemoryError as error:
+        raise not_read(run, key, kept, "there is not enough memory") from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        refusal = not_read if error.errno in OURS else unreadable
+        raise refusal(run, key, kept, why) from error
 
 
 @contextlib.contextmanager

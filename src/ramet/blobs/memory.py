@@ -4,8 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from ramet.blobs.base import digest_in
-from ramet.blobs.refusals import check_digest, missing
+from ramet.blobs.refusals import check_digest, check_ranges, missing
 from ramet.digest import Buffer
+
+# As messages name it.
+PLACE = "this process's memory"
 
 
 class MemoryBlobs:
@@ -19,12 +22,21 @@ class MemoryBlobs:
         self._runs[run][key] = b"".join(chunks)
 
     def get(self, run: str, key: str) -> Buffer:
-        digest_in(key)
-        data = self._runs[run].get(key)
-        if data is None:
-            raise missing(run, key, "this process's memory")
-        check_digest(data, run, key, "this process's memory")
+        data = self._find(run, key)
+        check_digest(data, run, key, PLACE)
         return data
+
+    def get_ranges(self, run: str, key: str, ranges: Sequence[tuple[int, int]]) -> Buffer:
+        """Return parts of a file, one behind the other, which no digest verifies.
+
+        Args:
+            run: The name of the run.
+            key: The key of the file.
+            ranges: Where each part begins and ends.
+        """
+        data = self._find(run, key)
+        check_ranges(ranges, len(data), run, key, PLACE)
+        return b"".join(memoryview(data)[begin:end] for begin, end in ranges)
 
     def sizes(self, run: str) -> dict[str, int]:
         # Copied at once, because other threads may be putting more.
@@ -37,3 +49,10 @@ class MemoryBlobs:
 
     def delete_leftovers(self, run: str) -> None:
         """Do nothing: nothing in memory outlives its writer."""
+
+    def _find(self, run: str, key: str) -> bytes:
+        digest_in(key)
+        data = self._runs[run].get(key)
+        if data is None:
+            raise missing(run, key, PLACE)
+        return data

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import FileIO
 
 import msgspec
@@ -48,6 +48,31 @@ def read_content(path: str, expected: str) -> Buffer:
             if _is_sparse(status):
                 _check_digest(file, status.st_size, expected)
         return _read(file, status.st_size)
+
+
+def read_ranges(path: str, ranges: Sequence[tuple[int, int]], expected: str) -> Buffer:
+    """Return the bytes in ranges of a regular file, one behind the other.
+
+    Raises OSError or NotWhole. Where they are many, a sparse file must have the ``expected`` digest
+    before memory is allocated for them.
+    """
+    with open_regular(path) as file:
+        status, size = os.fstat(file.fileno()), sum(end - begin for begin, end in ranges)
+        for begin, end in ranges:
+            if not 0 <= begin <= end <= status.st_size:
+                raise NotWhole(
+                    f"it has {status.st_size:,} bytes, and not those from {begin:,} to {end:,}"
+                )
+        if size >= LARGE_BYTES and _is_sparse(status):
+            _check_digest(file, status.st_size, expected)
+        held, at = _allocate(size), 0
+        for begin, end in ranges:
+            file.seek(begin)
+            read = _fill(file, held[at : at + end - begin])
+            if read < end - begin:
+                raise NotWhole(f"it was cut off at byte {begin + read:,} while it was read")
+            at += read
+        return held.toreadonly()
 
 
 def open_regular(path: str) -> FileIO:
@@ -104,11 +129,21 @@ def _pieces(file: FileIO) -> Iterator[Buffer]:
 
 def _read(file: FileIO, size: int) -> Buffer:
     """Return a file's first bytes, fewer if it was cut off meanwhile."""
+    held = _allocate(size)
+    return held[: _fill(file, held)].toreadonly()
+
+
+def _allocate(size: int) -> memoryview:
     # A bytearray would be filled with zeros first.
     memory = np.empty(size + ALIGNMENT, np.uint8)
     begin = -memory.__array_interface__["data"][0] % ALIGNMENT
-    held, at = memory.data[begin : begin + size], 0
+    return memory.data[begin : begin + size]
+
+
+def _fill(file: FileIO, held: memoryview) -> int:
+    """Read up to as many bytes as there is memory; return how many there were."""
+    at = 0
     # The system reads 2 GB at most at once.
-    while at < size and (count := file.readinto(held[at:])):
+    while at < len(held) and (count := file.readinto(held[at:])):
         at += count
-    return held[:at].toreadonly()
+    return at

@@ -1,5 +1,7 @@
 """Errors for checkpoints that cannot be read, worded alike for all blobs."""
 
+from collections.abc import Iterable
+
 from ramet.blobs.base import digest_in
 from ramet.digest import Buffer, digest
 from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
@@ -37,6 +39,17 @@ def not_read(run: str, key: str, where: str, why: str) -> StoreError:
         f"a process must be able to read its checkpoints, but {key} of run {run!r} in {where} was "
         f"not read: {why}; nothing is known to be wrong with it: make room, and run again"
     )
+
+
+def check_ranges(
+    ranges: Iterable[tuple[int, int]], size: int, run: str, key: str, where: str
+) -> None:
+    """Refuse ranges that are not within a file's bytes."""
+    if outside := [(begin, end) for begin, end in ranges if not 0 <= begin <= end <= size]:
+        begin, end = outside[0]
+        raise unreadable(
+            run, key, where, f"it has {size:,} bytes, and not those from {begin:,} to {end:,}"
+        )
 
 
 def check_digest(data: Buffer, run: str, key: str, where: str) -> None:

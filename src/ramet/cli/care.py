@@ -57,7 +57,7 @@ def prune(
         checkpoints = Checkpoints(where.blobs, run)
         gone = checkpoints.prune(view.population, view.opening.keep, dry_run=dry_run)
         verb = "would be freed" if dry_run else "freed"
-        freed = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint')}"
+        freed = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint file')}"
         screen.say(
             f"{label(run)}: {freed if gone else 'nothing to prune'} (keep={view.opening.keep!r})"
         )

@@ -25,5 +25,5 @@ def backup(
     take no extra space.
     """
     made = history.backup(store, target)
-    what = f"{count(made.runs, 'run')}, {count(made.checkpoints, 'checkpoint')}"
+    what = f"{count(made.runs, 'run')}, {count(made.files, 'checkpoint file')}"
     screen.say(f"{target}: {what}, {size(made.size)}")

@@ -7,7 +7,7 @@ import msgspec
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
 from ramet.events.turns import offer
-from ramet.laws import Count, check_hparams, check_points
+from ramet.laws import Count, check_hparams, check_points, check_row
 from ramet.population import Checkpoint, Curve, Point
 from ramet.replica import Replica
 from ramet.space import Hparams
@@ -31,6 +31,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 f"{taken.member} has not"
             )
         check_points(self.points, 0, taken.step)
+        check_row(taken.row, taken.stack)
 
 
 class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):

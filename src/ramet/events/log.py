@@ -1,12 +1,12 @@
 """A log of events, and the population that it leads to."""
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from ramet.errors import CorruptLog
-from ramet.events.decisions import Annotated, Copied, Explored, RoundEnded
+from ramet.events.decisions import Annotated, Copied, Explored, RoundEnded, Weights
 from ramet.events.opening import RunOpened
 from ramet.events.turns import (
     AttemptFailed,
@@ -45,6 +45,7 @@ AnyEvent: TypeAlias = (
 
 # What a member's turn writes before the round ends: in a log, in the order that turns end in.
 Arrival: TypeAlias = TurnEnded | AttemptFailed | TurnLost | LeftUnread
+Each = TypeVar("Each", bound=AnyEvent)
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -107,8 +108,9 @@ def follow(log: Iterable[Logged], replica: Replica, run: str) -> None:
 def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
     """Return a synchronous run's log without what depends on the number and speed of workers.
 
-    The turns of each round are in the order of their members. Events about stopping, resuming, and
-    conditions are left out. Two runs with equal canonical logs are the same run.
+    The turns of each round are in the order of their members, and their checkpoints are named as if
+    each had been written by itself. Events about stopping, resuming, and conditions are left out.
+    Two runs with equal canonical logs are the same run.
 
     Args:
         events: The events, in the order of the log.
@@ -121,11 +123,22 @@ def canonical(events: Iterable[AnyEvent]) -> list[AnyEvent]:
         if isinstance(event, RunOpened):
             event = msgspec.structs.replace(event, code=None)  # noqa: PLW2901 - the code is no part of a run's course
         if isinstance(event, Arrival):
-            arrivals.append(event)
+            arrivals.append(_unstack(event))
         else:
-            ordered += [*sorted(arrivals, key=_place), event]
+            ordered += [*sorted(arrivals, key=_place), _unstack(event)]
             arrivals.clear()
     return ordered + sorted(arrivals, key=_place)
+
+
+def _unstack(event: Each) -> Each:
+    """Return an event as if each checkpoint had been written by itself."""
+    match event:
+        case TurnEnded():
+            return msgspec.structs.replace(event, stack=msgspec.UNSET, row=msgspec.UNSET)
+        case Copied(weights=Weights() as weights):
+            alone = msgspec.structs.replace(weights, checkpoint=weights.checkpoint.by_itself())
+            return msgspec.structs.replace(event, weights=alone)
+    return event
 
 
 def _apply(event: AnyEvent, replica: Replica) -> None:

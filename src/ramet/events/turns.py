@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from msgspec import UNSET, UnsetType
+
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
-from ramet.laws import Count, Digest, check_points, check_trained, check_turn
+from ramet.laws import Count, Digest, Key, check_points, check_row, check_trained, check_turn
 from ramet.population import Best, Checkpoint, Point, final_score
 from ramet.replica import Replica
 from ramet.series import Series
@@ -27,11 +29,22 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     digest: Digest
     # What the loop logged beside scores. No decision reads it, and no population holds it.
     metrics: tuple[Series, ...] = ()
+    # The key of the stack that the checkpoint was written in; absent if it was written by itself.
+    stack: Key | UnsetType = UNSET
+    # Its row in the stack; absent as well.
+    row: Count | UnsetType = UNSET
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that the turn left."""
-        return Checkpoint(member=self.member, turn=self.turn, step=self.step, digest=self.digest)
+        return Checkpoint(
+            member=self.member,
+            turn=self.turn,
+            step=self.step,
+            digest=self.digest,
+            stack=None if self.stack is UNSET else self.stack,
+            row=0 if self.row is UNSET else self.row,
+        )
 
     def check(self, replica: Replica) -> None:
         """Refuse a turn that is not the member's next, and scores or steps that do not fit it."""
@@ -41,6 +54,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
         if self.step <= before.step:
             raise CorruptLog(f"it must end after step {before.step}, but ends at {self.step}")
         check_points(self.points, before.step, self.step)
+        if self.stack is UNSET:
+            check_row(0 if self.row is UNSET else self.row, None)
 
     def apply(self, replica: Replica) -> None:
         before, checkpoint = replica.members[self.member], self.checkpoint
@@ -169,5 +184,5 @@ class CheckpointLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
 def offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) -> None:
     """Take the score of the weights that a turn left for the best, if it is better."""
     score = final_score(points, checkpoint.step)
-    if score is not None:
+    if score is not None and not replica.is_worse(score):
         replica.offer(Best(score=score, checkpoint=checkpoint))

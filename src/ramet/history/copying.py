@@ -17,7 +17,7 @@ from ramet.blobs.collecting import Collecting, sync
 from ramet.errors import StoreError, StoreUnsupported, UsageError
 from ramet.history.doctor import examine
 from ramet.history.following import Follower
-from ramet.history.keeping import find_needed
+from ramet.history.keeping import find_files, find_needed
 from ramet.places import CHECKPOINTS, existing
 from ramet.store import SQLiteStore
 from ramet.store.postgres.address import find_address
@@ -32,13 +32,13 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         path: The file of the copy.
         runs: The number of runs in it.
-        checkpoints: The number of checkpoints beside it.
+        files: The number of files with checkpoints beside it.
         size: The size of the file and the checkpoints, in bytes.
     """
 
     path: str
     runs: int
-    checkpoints: int
+    files: int
     size: int
 
 
@@ -119,7 +119,7 @@ def _copy(
         for _ in range(MAX_COPY_ATTEMPTS):
             before = missing
             source.copy_to(draft, meanwhile=partial(_hold, collecting, source.runs()))
-            missing = _missing(SQLiteStore(draft, read_only=True), kept, collecting)
+            missing = _missing(SQLiteStore(draft, read_only=True), collecting)
             # What is missing twice was missing before the copy began.
             if missing == before or not missing:
                 break
@@ -136,14 +136,12 @@ def _end_leases(draft: Path) -> None:
     store.close()
 
 
-def _missing(
-    record: SQLiteStore, kept: DirectoryBlobs, collecting: Collecting
-) -> set[tuple[str, str]]:
+def _missing(record: SQLiteStore, collecting: Collecting) -> set[tuple[str, str]]:
     """Keep the checkpoints that a record needs; return those that are missing."""
     return {
         (run, key)
         for run in record.runs()
-        for key in collecting.keep(run, _find_wanted(record, kept, run))
+        for key in collecting.keep(run, _find_wanted(record, collecting, run))
     }
 
 
@@ -152,10 +150,10 @@ def _hold(collecting: Collecting, runs: list[str]) -> None:
         collecting.hold(run)
 
 
-def _find_wanted(record: SQLiteStore, kept: DirectoryBlobs, run: str) -> set[str]:
-    view = Follower(record, run)
-    there = kept.sizes(run).keys() if view.opening.keep == "all" else set()
-    return find_needed(view.population, view.opening.keep) | there
+def _find_wanted(record: SQLiteStore, collecting: Collecting, run: str) -> set[str]:
+    view, there = Follower(record, run), collecting.there(run)
+    wanted = find_files(find_needed(view.population, view.opening.keep), there)
+    return wanted | there if view.opening.keep == "all" else wanted
 
 
 def _check_whole(record: SQLiteStore, copies: DirectoryBlobs, store: Path) -> None:
@@ -171,7 +169,7 @@ def _describe(record: SQLiteStore, copies: DirectoryBlobs, final: Path) -> Backu
     runs = record.runs()
     sizes = [size for run in runs for size in copies.sizes(run).values()]
     whole = record.path.stat().st_size + sum(sizes)
-    return Backup(path=str(final), runs=len(runs), checkpoints=len(sizes), size=whole)
+    return Backup(path=str(final), runs=len(runs), files=len(sizes), size=whole)
 
 
 def _publish(draft: Path, final: Path) -> None:

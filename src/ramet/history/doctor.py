@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ramet.blobs.base import Blobs
-from ramet.errors import CheckpointDamaged, CheckpointMissing, CorruptLog, StoreError
+from ramet.errors import CheckpointMissing, CorruptLog, StoreError
 from ramet.events import (
     AnyEvent,
     AttemptFailed,
@@ -20,9 +20,9 @@ from ramet.events import (
     follow,
 )
 from ramet.history.keeping import find_needed
-from ramet.population import Population
+from ramet.history.states import find_damage
+from ramet.population import Checkpoint, Population
 from ramet.replica import Replica
-from ramet.state.codec import decode
 from ramet.store.base import Seat, Store, standing
 from ramet.store.summary import Summary, summarize
 
@@ -64,13 +64,14 @@ def checkpoint_findings(store: Store, blobs: Blobs, run: str) -> list[Finding]:
         keep = store.opening(run).keep
     except StoreError:
         return []
+    needed = sorted(find_needed(population, keep), key=lambda kept: (kept.member, kept.turn))
     findings = [
-        finding
-        for key in sorted(find_needed(population, keep))
-        for finding in _checkpoint(blobs, run, key)
+        _unreadable(checkpoint, error)
+        for checkpoint in needed
+        if (error := find_damage(blobs, run, checkpoint)) is not None
     ]
     # Those that a run at work has pruned meanwhile are no longer needed.
-    still = find_needed(_fold(store.events(run)), keep)
+    still = {kept.key for kept in find_needed(_fold(store.events(run)), keep)}
     return [finding for finding in findings if finding.key in still]
 
 
@@ -100,7 +101,7 @@ def _numbering(log: list[Logged]) -> Iterator[Finding]:
 def _story(run: str, log: list[Logged]) -> Iterator[Finding]:
     """Yield the events that no run can have written, up to the first that cannot be applied."""
     replica = Replica()
-    made: set[str] = set()
+    made: set[Checkpoint] = set()
     for logged in log:
         try:
             found = list(_event(logged.event, replica, made, f"event {logged.number}"))
@@ -114,17 +115,19 @@ def _story(run: str, log: list[Logged]) -> Iterator[Finding]:
                 yield Finding(promise="I4", what=str(error))
             return
         if isinstance(logged.event, TurnEnded):
-            made.add(logged.event.checkpoint.key)
+            made.add(logged.event.checkpoint)
 
 
-def _event(event: AnyEvent, replica: Replica, made: set[str], where: str) -> Iterator[Finding]:
+def _event(
+    event: AnyEvent, replica: Replica, made: set[Checkpoint], where: str
+) -> Iterator[Finding]:
     match event:
         case TurnEnded() | TurnLost() | AttemptFailed() | Rested():
             turn = replica.members[event.member].turn
             if event.turn != turn:
                 what = f"{where} is of member {event.member}'s turn {event.turn}, not {turn}"
                 yield Finding(promise="I2", what=what)
-        case Copied(weights=weights) if weights is not None and weights.checkpoint.key not in made:
+        case Copied(weights=weights) if weights is not None and weights.checkpoint not in made:
             what = f"{where} copies checkpoint {weights.checkpoint.key}, which no turn left"
             yield Finding(promise="I3", what=what)
         case Explored():
@@ -163,10 +166,6 @@ def _check_summary(run: str, summary: Summary | None, log: list[Logged]) -> Iter
         yield Finding(promise="I4", what=what)
 
 
-def _checkpoint(blobs: Blobs, run: str, key: str) -> Iterator[Finding]:
-    try:
-        decode(blobs.get(run, key))
-    except CheckpointMissing as error:
-        yield Finding(promise="I7", what=str(error), key=key)
-    except CheckpointDamaged as error:
-        yield Finding(promise="I3", what=str(error), key=key)
+def _unreadable(checkpoint: Checkpoint, error: StoreError) -> Finding:
+    promise = "I7" if isinstance(error, CheckpointMissing) else "I3"
+    return Finding(promise=promise, what=str(error), key=checkpoint.key)

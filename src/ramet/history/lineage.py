@@ -198,7 +198,7 @@ class Lineage:
             trained=event.trained,
             hparams=member.hparams,
             points=event.points,
-            digest=event.digest,
+            kept=event.checkpoint,
             origin=origin,
             edge=member.edge,
         )

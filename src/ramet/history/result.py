@@ -223,14 +223,14 @@ class Result:
             step=turn.stop,
             trained=trained,
             _checkpoint=turn.checkpoint,
-            _kept=turn.checkpoint.key in self._needed,
+            _kept=turn.checkpoint in self._needed,
             _opening=self.opening,
             _blobs=self.blobs,
         )
 
     @cached_property
-    def _needed(self) -> set[str]:
-        """The keys of the checkpoints that the run promises to keep."""
+    def _needed(self) -> set[Checkpoint]:
+        """The checkpoints that the run promises to keep."""
         return find_needed(self.population, self.opening.keep)
 
     def _turn_of(self, checkpoint: Checkpoint) -> Trained:

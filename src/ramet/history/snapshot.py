@@ -6,9 +6,9 @@ from typing import Any, TypeVar, overload
 from ramet.blobs import Blobs
 from ramet.errors import CheckpointMissing, NoBest, StateError
 from ramet.events import RunOpened
+from ramet.history.states import read_state
 from ramet.population import Checkpoint
 from ramet.state.adapters import Variables
-from ramet.state.codec import decode
 from ramet.state.tree import Tree, thaw
 
 Into = TypeVar("Into")
@@ -74,9 +74,8 @@ class Snapshot:
         return into
 
     def _read(self) -> Tree:
-        run, key = self._opening.name, self.checkpoint.key
         try:
-            return decode(self._blobs.get(run, key))
+            return read_state(self._blobs, self._opening.name, self.checkpoint)
         except CheckpointMissing as error:
             raise CheckpointMissing(self._why(error)) from error
 

@@ -78,6 +78,9 @@ class Turns(Mapping[Key, Trained]):
         # How they got the weights that they began with.
         self.edges: list[str] = []
         self._digests, self._digests_end = bytearray(), array("q")
+        # The stacks that they were written in, each text once, and their rows there.
+        self._stacks: list[str | None] = []
+        self._rows = array("q")
         # For each member, the numbers of its turns, in order, and their places.
         self._of: dict[int, tuple[array[int], array[int]]] = {}
 
@@ -134,6 +137,8 @@ class Turns(Mapping[Key, Trained]):
             turn=self.numbers[place],
             step=self.stops[place],
             digest=self._digests[begin : self._digests_end[place]].decode(),
+            stack=self._stacks[place],
+            row=self._rows[place],
         )
 
     def points(self, place: int) -> tuple[Point, ...]:
@@ -173,7 +178,7 @@ class Turns(Mapping[Key, Trained]):
         trained: int,
         hparams: Hparams,
         points: tuple[Point, ...],
-        digest: str,
+        kept: Checkpoint,
         origin: int,
         edge: str,
     ) -> int:
@@ -188,8 +193,12 @@ class Turns(Mapping[Key, Trained]):
         self.scores.append(math.nan if score is None else score)
         if len(points) != 1 or points[0][0] != stop:
             self._points[place] = points
-        self._digests += digest.encode()
+        self._digests += kept.digest.encode()
         self._digests_end.append(len(self._digests))
+        # All turns of a stack end one after the other.
+        before = self._stacks[-1] if self._stacks else None
+        self._stacks.append(before if before == kept.stack else kept.stack)
+        self._rows.append(kept.row)
         self.origins.append(origin)
         self.edges.append(intern(edge))
         return place
@@ -257,7 +266,7 @@ def _add(found: Turns, turns: Turns, place: int, before: int, origin: int) -> in
         trained=turns.trained[place],
         hparams=turns.hparams[place],
         points=points[0] if passed == place else _outermost(between),
-        digest=turns.checkpoint(place).digest,
+        kept=turns.checkpoint(place),
         origin=origin,
         edge=edge,
     )

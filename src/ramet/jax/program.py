@@ -24,6 +24,7 @@ from ramet.jax.functions import (
 )
 from ramet.jax.trees import Pytree, check_same, fill, to_tree
 from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
+from ramet.state.stacks import Stack
 from ramet.state.tree import Tree
 
 AXIS = "members"
@@ -98,12 +99,8 @@ class Program:
             after = self._take([after], own)
         return Stacked(after, len(turns)), rows.tolist()
 
-    def capture(self, states: Stacked) -> list[Tree]:
-        arrays = to_tree(states.states)
-        return [
-            {name: array[place] for name, array in arrays.items()}
-            for place in range(states.members)
-        ]
+    def capture(self, states: Stacked) -> Stack:
+        return Stack(to_tree(states.states), rows=states.members)
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ramet import wording
 from ramet.history import Replayed, Snapshot
 from ramet.history.doubts import find_doubts
+from ramet.history.keeping import find_files
 from ramet.report.html import Column, Content, Markup, code, facts, join, note, table, tag
 from ramet.report.subject import Subject
 from ramet.schedule.pieces import same_pieces
@@ -55,13 +56,15 @@ def _figures(subject: Subject, best: Snapshot) -> Markup:
 
 
 def _weights(subject: Subject, best: Snapshot) -> Markup:
-    key = best.checkpoint.key
+    kept = best.checkpoint
+    [key] = find_files([kept], subject.sizes)
     size = subject.sizes.get(key)
-    kept = "no longer kept" if size is None else wording.size(size)
+    there = "no longer kept" if size is None else wording.size(size)
+    place = f" (row {kept.row} of this file, {there})" if key == kept.stack else f", {there}"
     values = ", ".join(f"{name}={wording.value(it)}" for name, it in best.hparams.items())
     said = facts(
         [
-            ("Its checkpoint", join([tag("code", key), f", {kept}"])),
+            ("Its checkpoint", join([tag("code", key), place])),
             ("Trained last with", values),
             *_end(subject, best),
         ]

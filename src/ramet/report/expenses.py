@@ -49,7 +49,7 @@ def _describe_checkpoints(subject: Subject) -> str:
     sizes = subject.sizes
     where = "on disk" if subject.file else "in memory"
     return (
-        f"{wording.size(sum(sizes.values()))} {where}, {wording.count(len(sizes), 'checkpoint')} "
+        f"{wording.size(sum(sizes.values()))} {where}, {wording.count(len(sizes), 'file')} "
         f"(keep={subject.opening.keep!r})"
     )
 

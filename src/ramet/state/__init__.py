@@ -11,12 +11,14 @@ from ramet.state.adapters import (
     check_stayed,
 )
 from ramet.state.codec import decode, encode
+from ramet.state.stacks import Stack
 from ramet.state.tree import Tree, freeze, thaw
 
 __all__ = [
     "Bindable",
     "Bound",
     "Held",
+    "Stack",
     "State",
     "Tree",
     "Variables",

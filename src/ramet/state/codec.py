@@ -8,9 +8,11 @@ Numbers are little-endian; arrays in another order of bytes come back with equal
 Dicts of other kinds come back as dicts. Two arrays that are views of one memory are two arrays.
 """
 
+import contextlib
 import functools
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,6 +54,8 @@ from ramet.state.tree import DEPTH, UNFINISHED, Path, Tree, check_tree
 # Incremented when readers of the previous version could not read the new one.
 VERSION = 1
 OUTLINE = "ramet.state"
+# Of a stack, its number of rows; the outline is that of each row.
+STACK = "ramet.stack"
 # Of the arrays in a file, in bytes.
 ALIGNMENT = 64
 # Longer bytes become a tensor of their own.
@@ -74,17 +78,37 @@ def encode(tree: Tree, **about: str) -> list[Buffer]:
     >>> len(header) % 64, len(weights)
     (0, 16)
     """
-    gathering = _Gathering()
-    outline = Outline(VERSION, gathering.node(check_tree(tree), ()))
+    outline, held = lay_out(check_tree(tree))
     metadata = {name: _printable(text) for name, text in about.items()}
-    metadata[OUTLINE] = msgspec.json.encode(outline).decode()
-    header: dict[str, Any] = {METADATA: metadata}
-    # The widest numbers first, so that none is at an odd place.
+    tensors = {name: describe(array) for name, array in held.items()}
+    first = write_header({**metadata, OUTLINE: outline}, tensors)
+    return [first, *map(raw, held.values())]
+
+
+def lay_out(tree: Tree) -> tuple[str, dict[str, NDArray[Any]]]:
+    """Return the outline of a checked tree as text, and its arrays by name, the widest first.
+
+    So the numbers of none are at an odd place.
+    """
+    gathering = _Gathering()
+    outline = Outline(VERSION, gathering.node(tree, ()))
     held = dict(sorted(gathering.held.items(), key=lambda item: -item[1].dtype.itemsize))
-    chunks: list[Buffer] = [_raw(array) for array in held.values()]
-    ends = list(itertools.accumulate(map(len, chunks), initial=0))
-    for (name, array), offsets in zip(held.items(), itertools.pairwise(ends), strict=True):
-        header[name] = Tensor(STORED[name_of(array.dtype)], _shape_in_file(array), offsets)
+    return msgspec.json.encode(outline).decode(), held
+
+
+def describe(array: NDArray[Any]) -> Tensor:
+    """Return how a file describes an array that is the first in it."""
+    shape = [*array.shape, 2] if array.dtype.kind == "c" else list(array.shape)
+    return Tensor(STORED[name_of(array.dtype)], shape, (0, array.nbytes))
+
+
+def write_header(metadata: dict[str, str], tensors: dict[str, Tensor]) -> bytes:
+    """Return the first bytes of a file in which tensors follow each other, in this order."""
+    header: dict[str, Any] = {METADATA: metadata}
+    at = 0
+    for name, tensor in tensors.items():
+        begin, end = tensor.data_offsets
+        header[name] = Tensor(tensor.dtype, tensor.shape, (at, at := at + end - begin))
     text = msgspec.json.encode(header)
     text += b" " * (-(FIRST + len(text)) % ALIGNMENT)
     if len(text) > LONGEST_HEADER:
@@ -92,21 +116,27 @@ def encode(tree: Tree, **about: str) -> list[Buffer]:
             f"what a state holds beside its arrays must fit into {LONGEST_HEADER:,} bytes of JSON, "
             f"but it takes {len(text):,}; keep long lists of numbers as arrays"
         )
-    return [len(text).to_bytes(FIRST, "little") + text, *chunks]
+    return len(text).to_bytes(FIRST, "little") + text
 
 
 def decode(data: Buffer) -> Tree:
     """Return the tree in ``data``; its arrays are read-only and share the memory of ``data``."""
     view = memoryview(data).toreadonly().cast("B")
-    try:
+    with explain_damage(len(view)):
         return _decode(view)
+
+
+@contextlib.contextmanager
+def explain_damage(size: int) -> Iterator[None]:
+    """Raise CheckpointDamaged for whatever reading damaged or foreign bytes raises."""
+    try:
+        yield
     except StateError:  # The bytes are whole, but a package is missing.
         raise
     except _DAMAGES as error:
         raise CheckpointDamaged(
-            f"the bytes of a checkpoint must be what was written, but reading {len(view):,} of "
-            f"them gave {type(error).__name__}: {str(error)[:SHOWN_CHARACTERS]}; "
-            f"go on from another copy"
+            f"the bytes of a checkpoint must be what was written, but reading {size:,} of them "
+            f"gave {type(error).__name__}: {str(error)[:SHOWN_CHARACTERS]}; go on from another copy"
         ) from error
 
 
@@ -161,7 +191,7 @@ class _Gathering:
         return name
 
 
-class _TreeBuilder:
+class TreeBuilder:
     """One pass over an outline that makes its tree."""
 
     def __init__(self, tensors: dict[str, Tensor], body: memoryview) -> None:
@@ -171,6 +201,7 @@ class _TreeBuilder:
         self._begun: list[Tree] = []
 
     def tree(self, node: Node, depth: int = 0) -> Tree:
+        """Return the tree of an outline."""
         match node:
             case Array() | Mapped() | Listed():
                 nth = len(self._begun)
@@ -231,23 +262,39 @@ class Layout(NamedTuple):
     outline: Outline
 
 
+def decode_parts(first: bytes, body: Buffer) -> Tree:
+    """Return the tree in a file that is in two parts: the header, and the arrays' bytes."""
+    with explain_damage(len(first) + len(body)):
+        return _decode_body(first[FIRST:], memoryview(body).toreadonly().cast("B"))
+
+
 def _decode(data: memoryview) -> Tree:
     end = header_end(bytes(data[:FIRST]), len(data))
-    text, body = bytes(data[FIRST:end]), data[end:]
+    return _decode_body(bytes(data[FIRST:end]), data[end:])
+
+
+def _decode_body(text: bytes, body: memoryview) -> Tree:
     header, outline = (_known_layout if len(text) <= CACHED_BYTES else _layout)(text)
     check_size(header, len(body))
-    return _TreeBuilder(header.tensors, body).tree(outline.tree)
+    return TreeBuilder(header.tensors, body).tree(outline.tree)
 
 
 def _layout(text: bytes) -> Layout:
     header = read_header(text)
+    if STACK in header.metadata:
+        raise ValueError("it is a stack of states, and has none by itself")
+    return Layout(header, read_outline(header))
+
+
+def read_outline(header: Header) -> Outline:
+    """Return the outline of a state in a header; raise ValueError if there is none."""
     if OUTLINE not in header.metadata:
         raise ValueError("there is no state in it, as in safetensors that others wrote")
     outline = header.metadata[OUTLINE]
     version = _version.decode(outline).version
     if version != VERSION:
         raise ValueError(f"its format is {version}, and this version of ramet reads {VERSION}")
-    return Layout(header, _outline.decode(outline))
+    return _outline.decode(outline)
 
 
 # From turn to turn, and from member to member, states are mostly laid out alike.
@@ -261,14 +308,10 @@ def _key(node: str | int | Packed) -> str | int:
     return key
 
 
-def _raw(array: NDArray[Any]) -> memoryview:
+def raw(array: NDArray[Any]) -> memoryview:
     """Return the bytes of an array, copied only where they are not in one piece and in order."""
     in_order = array.astype(little_endian(array.dtype), order="C", copy=False)
     return in_order.reshape(-1).view(np.uint8).data
-
-
-def _shape_in_file(array: NDArray[Any]) -> list[int]:
-    return [*array.shape, 2] if array.dtype.kind == "c" else list(array.shape)
 
 
 def _label(part: str | int) -> str:

@@ -66,7 +66,12 @@ def check_tree(tree: Tree) -> Tree:
 
     Generators become dicts of their states, as bytes hold them.
     """
-    return _Rebuilding(np.asarray).of(tree)
+    return map_arrays(np.asarray, tree)
+
+
+def map_arrays(function: Callable[[NDArray[Any]], NDArray[Any]], tree: Tree) -> Tree:
+    """Return the tree with new containers, and what a function makes of each of its arrays."""
+    return _Rebuilding(function).of(tree)
 
 
 def restore_into(live: dict[Any, Any], saved: dict[Any, Any]) -> None:

@@ -20,7 +20,7 @@ from ramet.population import Member
 from ramet.store.summary import Summary
 
 
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
+class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The exclusive right of a worker to train a member.
 
     Another worker can take the member over once the lease has run out, or once the process that
@@ -48,7 +48,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     silent_s: float | None = None
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a store knows of a member beside the log, for claims and for people who ask."""
 
     # The number of the member.
@@ -164,6 +164,16 @@ class Store(Protocol):
         """
         ...
 
+    def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
+        """Lease all free members at once, in the order in which ``claim`` would return them.
+
+        Args:
+            run: The name of the run.
+            worker: The name of the worker that will hold the leases.
+            ttl_s: Seconds until the leases run out, unless they are renewed.
+        """
+        ...
+
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
         """Lease a member even if another worker holds it; None if it has ended this turn.
 
@@ -180,8 +190,25 @@ class Store(Protocol):
         """Return the lease, now running out in ``ttl_s`` seconds; raise LeaseLost if it is lost."""
         ...
 
+    def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
+        """Renew leases of one run at once; return those that are not lost.
+
+        Args:
+            leases: The leases, in any order, which is that of the result.
+            ttl_s: Seconds until they run out.
+        """
+        ...
+
     def release(self, lease: Lease) -> None:
         """Free a member without writing anything; does nothing if the lease is lost."""
+        ...
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        """Free members of one run at once, but for those of lost leases, without writing anything.
+
+        Args:
+            leases: The leases.
+        """
         ...
 
     def disown(self, run: str, *, worker: str) -> list[int]:
@@ -199,17 +226,19 @@ class Store(Protocol):
         events: Sequence[AnyEvent],
         standings: Sequence[Standing],
         *,
+        beside: Sequence[Lease] = (),
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - it is the round of every other place
         after: int | None = None,
     ) -> int:
-        """Write events and release the lease: all or nothing. Return the last event's number.
+        """Write events and release the leases: all or nothing. Return the last event's number.
 
         Args:
             lease: The lease of the member that the commit is made for.
             events: The events, in order.
-            standings: How the members that the events change stand afterwards. The leases of all
-                but the lease's own member are revoked.
+            standings: How the members that the events change stand afterwards. The leases of
+                members that the commit is not made for are revoked.
+            beside: The leases of further members of the run that the commit is made for.
             copied: How the members stood that the events copy from. If one has another checkpoint
                 by now, LogMoved is raised.
             round: The round that begins with this commit, if one does.

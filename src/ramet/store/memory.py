@@ -100,13 +100,17 @@ class MemoryStore:
     ) -> Lease | None:
         with self._lock:
             record = self._record(run)
-            free = [row for row in record.rows if record.may_train(row) and not self._live(row)]
+            free = self._find_free(record)
             if not free:
                 return None
             row = min(free, key=lambda row: _urgency(row, prefer))
-            silent_s = self._silent_s(row)
-            row.lost += silent_s is not None
-            return self._lease(record, row, worker, ttl_s, silent_s=silent_s)
+            return self._claim(record, row, worker, ttl_s)
+
+    def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
+        with self._lock:
+            record = self._record(run)
+            free = sorted(self._find_free(record), key=lambda row: _urgency(row, None))
+            return [self._claim(record, row, worker, ttl_s) for row in free]
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
         with self._lock:
@@ -123,11 +127,21 @@ class MemoryStore:
             row.lease = replace(lease, expires_at=row.heard_at + ttl_s)
             return row.lease
 
+    def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
+        with self._lock:
+            held = [lease for lease in leases if self._is_held(lease)]
+            return [self.renew(lease, ttl_s=ttl_s) for lease in held]
+
     def release(self, lease: Lease) -> None:
         with self._lock:
             row = self._record(lease.run).rows[lease.member]
             if row.token == lease.token:
                 row.lease = None
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        with self._lock:
+            for lease in leases:
+                self.release(lease)
 
     def disown(self, run: str, *, worker: str) -> list[int]:
         with self._lock:
@@ -144,22 +158,27 @@ class MemoryStore:
         events: Sequence[AnyEvent],
         standings: Sequence[Standing],
         *,
+        beside: Sequence[Lease] = (),
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
     ) -> int:
         with self._lock:
             record = self._record(lease.run)
-            self._check_held(lease)
+            leases = [lease, *beside]
+            for each in leases:
+                self._check_held(each)
             if after is not None and after != record.head:
                 raise log_moved(lease.run, after, record.head)
             for source in copied:
                 if record.rows[source.member].standing.checkpoint != source.checkpoint:
                     raise source_moved(lease, source)
             self._write(record, lease.worker, events, took_s=self._clock.uptime() - lease.given_at)
+            writers = {each.member for each in leases}
             for after_it in standings:
-                self._put(record.rows[after_it.member], after_it, writer=lease.member)
-            record.rows[lease.member].lease = None
+                self._put(record.rows[after_it.member], after_it, writers)
+            for writer in writers:
+                record.rows[writer].lease = None
             record.round = record.round if round is None else round
             return record.head
 
@@ -208,6 +227,14 @@ class MemoryStore:
         except KeyError:
             raise run_not_found(run, sorted(self._records)) from None
 
+    def _find_free(self, record: _Record) -> list[_Row]:
+        return [row for row in record.rows if record.may_train(row) and not self._live(row)]
+
+    def _claim(self, record: _Record, row: _Row, worker: str, ttl_s: float) -> Lease:
+        silent_s = self._silent_s(row)
+        row.lost += silent_s is not None
+        return self._lease(record, row, worker, ttl_s, silent_s=silent_s)
+
     def _live(self, row: _Row) -> bool:
         held = row.lease is not None and row.lease.expires_at > self._clock.uptime()
         return held and not self._processes.is_gone(row.process)
@@ -242,9 +269,13 @@ class MemoryStore:
         )
         return row.lease
 
+    def _is_held(self, lease: Lease) -> bool:
+        row = self._record(lease.run).rows[lease.member]
+        return row.token == lease.token and row.lease is not None
+
     def _check_held(self, lease: Lease) -> _Row:
         row = self._record(lease.run).rows[lease.member]
-        if row.token == lease.token and row.lease is not None:
+        if self._is_held(lease):
             return row
         holder = row.lease.worker if row.lease else None
         raise lease_lost(lease, ago_s=self._clock.uptime() - lease.expires_at, holder=holder)
@@ -268,11 +299,11 @@ class MemoryStore:
         record.log += [(now, worker, took_s, encode(event)) for event in events]
 
     @staticmethod
-    def _put(row: _Row, standing: Standing, *, writer: int) -> None:
+    def _put(row: _Row, standing: Standing, writers: Collection[int]) -> None:
         if standing.turn != row.standing.turn:
             row.lost = 0
         row.standing = standing
-        if standing.member != writer:
+        if standing.member not in writers:
             # A worker that still trains it does so from an outdated state.
             row.token += 1
             row.lease = None

@@ -1,23 +1,17 @@
 """The rows of one run in a database, as one transaction sees and writes them."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from ramet.digest import digest
-from ramet.errors import CorruptLog, RametError, UnknownSchema
 from ramet.events import MOST_BYTES, Logged, RunOpened, fold
-from ramet.store import summary as summaries
 from ramet.store.base import Lease, Seat, Standing, standing
 from ramet.store.checked import (
-    EventRow,
     MemberRow,
     RunRow,
     checksum,
     read_log,
-    read_opening,
     read_run,
     read_seats,
 )
@@ -29,9 +23,11 @@ from ramet.store.refusals import (
     run_not_found,
     source_moved,
 )
-from ramet.store.summary import Summary
 from ramet.store.tables import Tables
 from ramet.wording import is_text
+
+# For each member, the worker that holds it, if one does, and the token of its last lease.
+Holders: TypeAlias = dict[int, tuple[str | None, int]]
 
 
 class Free(NamedTuple):
@@ -52,7 +48,7 @@ class Rows:
 
     def __init__(self, tables: Tables, name: str) -> None:
         self.name = name
-        self._tables = tables
+        self.tables = tables
         # The number and the checksum of the last event that was written here.
         self._written: tuple[int, bytes] | None = None
         row = tables.run(name)
@@ -67,12 +63,12 @@ class Rows:
 
     def opening(self) -> list[Any]:
         """Return the first event, as ``read_opening`` takes it."""
-        return self._tables.all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
+        return self.tables.all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
 
     def events(self, after: int, most: int | None = None) -> list[Logged]:
         """Return the events behind a number, at most ``most``."""
         # One by one, because the rows of a long log take as much memory as its events.
-        found = self._tables.each(
+        found = self.tables.each(
             "events",
             run=self.row.id,
             after=after,
@@ -81,52 +77,9 @@ class Rows:
         )
         return read_log(self.row, found, after=after, most=most)
 
-    def summary(self) -> Summary | None:
-        """Return how the run stood some events ago; None if there is no usable summary."""
-        with suppress(RametError):
-            return self._summary()
-        return None
-
-    def summary_is_damaged(self) -> bool:
-        """Say whether there is a summary that cannot be read."""
-        try:
-            self._summary()
-        except UnknownSchema:
-            # A summary of this version will replace it.
-            return False
-        except RametError:
-            return True
-        return False
-
-    def sum_up_after(self, written: int) -> None:
-        """Write a new summary if one is due after so many events; an error never ends a run."""
-        if self.head // summaries.EVERY == (self.head - written) // summaries.EVERY:
-            return
-        # A log that breaks the laws is an error for those who read it, not for those who write to
-        # it. An error of ours must not end a run either: all that a summary does is save time.
-        try:
-            self._sum_up()
-        except Exception:
-            # The database has rolled the commit back as well.
-            if not self._tables.writing:
-                raise
-
-    def _sum_up(self) -> None:
-        """Write a new summary if one is due."""
-        summary = self.summary()
-        if not (due := summaries.due(summary, self.head)):
-            return
-        try:
-            self._read_on(summary, due)
-        except RametError:
-            if summary is None:
-                raise
-            # The log does not follow from this summary, so it belongs to another log.
-            self._read_on(None, due)
-
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
-        return read_seats(self.row, self._tables.seats(self.row.id), now=self._tables.uptime())
+        return read_seats(self.row, self.tables.seats(self.row.id), now=self.tables.uptime())
 
     def first_free(self, prefer: int | None) -> Free | None:
         """Return the member to claim, if there is one."""
@@ -135,57 +88,84 @@ class Rows:
             return first
         return self._free("preferred_free", prefer=prefer, trained=first.trained) or first
 
+    def find_free(self) -> list[Free]:
+        """Return all members that are free, those that trained least first."""
+        run = self.row
+        rows = self.tables.all_free(run=run.id, steps=run.steps, phase=run.round or 0)
+        return [_whole(Free(*row), run.name) for row in rows]
+
     def due(self, member: int, turn: int) -> Free | None:
         """Return a member if it can train this turn, even if it is leased."""
         return self._free("due", member=member, turn=turn)
 
     def lease(self, free: Free, worker: str, ttl_s: float) -> Lease:
         """Give a member to a worker."""
-        now, heard_at = self._tables.uptime(), free.heard_at
-        lease = Lease(
-            run=self.name,
-            member=free.member,
-            worker=worker,
-            token=free.token + 1,
-            given_at=now,
-            expires_at=0.0,
-            head=self.head,
-            lost=free.lost + (heard_at is not None),
-            silent_s=None if heard_at is None else now - heard_at,
-        )
-        held, head = self._hold(lease, ttl_s)
-        return replace(held, head=head)
+        [lease] = self.lease_all([free], worker, ttl_s)
+        return lease
+
+    def lease_all(self, free: Iterable[Free], worker: str, ttl_s: float) -> list[Lease]:
+        """Give members to a worker."""
+        now = self.tables.uptime()
+        leases = [
+            Lease(
+                run=self.name,
+                member=member,
+                worker=worker,
+                token=token + 1,
+                given_at=now,
+                expires_at=now + ttl_s,
+                head=self.head,
+                lost=lost + (heard_at is not None),
+                silent_s=None if heard_at is None else now - heard_at,
+            )
+            for member, _, token, lost, heard_at in free
+        ]
+        head = self.tables.hold(self.row.id, leases, now)
+        return [replace(its, head=head) for its in leases] if head != self.head else leases
 
     def hold(self, lease: Lease, ttl_s: float) -> Lease:
         """Let a lease last for ``ttl_s`` seconds from now."""
-        held, _ = self._hold(lease, ttl_s)
+        [held] = self.hold_all([lease], ttl_s)
         return held
+
+    def hold_all(self, leases: Iterable[Lease], ttl_s: float) -> list[Lease]:
+        """Let leases last for ``ttl_s`` seconds from now."""
+        now = self.tables.uptime()
+        held = [replace(lease, expires_at=now + ttl_s) for lease in leases]
+        self.tables.hold(self.row.id, held, now)
+        return held
+
+    def find_holders(self, member: int | None = None) -> Holders:
+        """Return which worker holds each member, or this one, if one does, and by which token."""
+        found = (
+            self.tables.all("holders", run=self.row.id)
+            if member is None
+            else self.tables.all("holder", run=self.row.id, member=member)
+        )
+        return {member: (worker, token) for member, worker, token in found}
 
     def find_held(self, worker: str) -> list[tuple[int, int]]:
         """Return the members that a worker holds, each with its token."""
-        return self._tables.all("held_by", run=self.row.id, worker=worker)
+        return self.tables.all("held_by", run=self.row.id, worker=worker)
 
     def let_go(self, member: int, token: int) -> None:
         """End a lease, unless another took its place."""
-        self._tables.write("let_go", run=self.row.id, member=member, token=token)
+        self.tables.write("let_go", run=self.row.id, member=member, token=token)
 
-    def check_held(self, lease: Lease) -> None:
-        """Raise LeaseLost unless this is the member's last lease, and it was not released."""
-        worker, token = self._tables.one("holder", run=self.row.id, member=lease.member)
-        if worker is None or token != lease.token:
-            raise lease_lost(lease, ago_s=self._tables.uptime() - lease.expires_at, holder=worker)
-
-    def holds(self, lease: Lease) -> bool:
-        """Say whether this is the member's last lease, and it was not released."""
-        worker, token = self._tables.one("holder", run=self.row.id, member=lease.member)
-        return (worker, token) == (lease.worker, lease.token)
+    def check_held(self, *leases: Lease) -> None:
+        """Raise LeaseLost unless each is its member's last lease, and was not released."""
+        holders = self.find_holders(leases[0].member if len(leases) == 1 else None)
+        for lease in leases:
+            if not is_held(lease, holders):
+                ago_s = self.tables.uptime() - lease.expires_at
+                raise lease_lost(lease, ago_s=ago_s, holder=holders[lease.member][0])
 
     def has_written(self, attempt: "Rows") -> bool:
         """Say whether what an attempt has written is on record: its last event, to the bit."""
         if attempt._written is None or attempt.row.id != self.row.id:  # noqa: SLF001 - of the same class
             return False
         number, written = attempt._written  # noqa: SLF001 - the same
-        return bool(self._tables.one("checksum", run=self.row.id, number=number) == (written,))
+        return bool(self.tables.one("checksum", run=self.row.id, number=number) == (written,))
 
     def delete(self) -> tuple[int, int]:
         """Delete the run; return a number for the next one, and the greatest token of its leases.
@@ -195,9 +175,9 @@ class Rows:
         holders = {seat.worker for seat in self.seats() if seat.worker}
         if holders:
             raise run_in_use(self.name, sorted(holders))
-        number, token = self._tables.one("next_run", run=self.row.id)
+        number, token = self.tables.one("next_run", run=self.row.id)
         for table in ("delete_summary", "delete_events", "delete_members", "delete_run"):
-            self._tables.write(table, run=self.row.id)
+            self.tables.write(table, run=self.row.id)
         return number, token
 
     def check_head(self, after: int | None) -> None:
@@ -208,30 +188,36 @@ class Rows:
     def check_copied(self, lease: Lease, copied: Iterable[Standing]) -> None:
         """Raise LogMoved if one of these members has another checkpoint by now."""
         for source in copied:
-            (checkpoint,) = self._tables.one("checkpoint", run=self.row.id, member=source.member)
+            (checkpoint,) = self.tables.one("checkpoint", run=self.row.id, member=source.member)
             if checkpoint != source.checkpoint:
                 raise source_moved(lease, source)
 
     def write(self, worker: str, events: Sequence[bytes], *, under: Lease | None = None) -> None:
         """Write events behind the last, with the time that the lease was held."""
         # Floats, as SQLite returns them; a clock may have other numbers.
-        at = float(self._tables.now())
-        took_s = None if under is None else float(self._tables.uptime() - under.given_at)
+        at = float(self.tables.now())
+        took_s = None if under is None else float(self.tables.uptime() - under.given_at)
+        run, head = self.row.id, self.head
         rows = [
-            EventRow(self.row.id, number, at, worker, took_s, data)
-            for number, data in enumerate(events, self.head + 1)
+            (run, number, at, worker, took_s, data) for number, data in enumerate(events, head + 1)
         ]
         checked = [(*row, checksum(row)) for row in rows]
-        self._tables.many("add_event", checked)
-        self.row = self.row._replace(head=self.head + len(rows))
+        self.tables.many("add_event", checked)
+        self.row = self.row._replace(head=head + len(rows))
         if checked:
             self._written = self.head, checked[-1][-1]
 
-    def put(self, standings: Iterable[Standing], *, writer: int) -> None:
-        """Record how members stand, and end their leases."""
+    def put(self, standings: Iterable[Standing], *, under: Iterable[Lease]) -> None:
+        """Record how members stand, and end their leases and those that this is written under."""
+        tokens = {lease.member: lease.token for lease in under}
         rows = [_member(self.row, after) for after in standings]
-        checked = [{**row._asdict(), "writer": writer, "checksum": checksum(row)} for row in rows]
-        self._tables.many("put", checked)
+        checked = [
+            (*row[2:], checksum(row), row.member not in tokens, row.turn, row.run, row.member)
+            for row in rows
+        ]
+        self.tables.many("put", checked)
+        for member in tokens.keys() - {row.member for row in rows}:
+            self.let_go(member, tokens[member])
 
     def move_on(self, *, steps: int | None = None, round: int | None = None) -> None:  # noqa: A002 - as in the protocol
         """Record the last event and, if given, a new budget or round."""
@@ -239,35 +225,18 @@ class Rows:
             self.row = self.row._replace(steps=steps)
         if round is not None:
             self.row = self.row._replace(round=round)
-        self._tables.write("move_on", **self.row._asdict(), checksum=checksum(self.row))
-
-    def _summary(self) -> Summary | None:
-        """Return the summary, if there is one; raise if it is damaged or of another run."""
-        row = self._tables.one("summary", run=self.row.id)
-        if row is None:
-            return None
-        found, data = row
-        if found != digest([data]):
-            raise CorruptLog("a summary must be as it was written, but its digest is another")
-        summary = summaries.decode(data)
-        opening = read_opening(self.row, self.opening())
-        summaries.check(summary, opening, head=self.head, steps=self.row.steps)
-        return summary
-
-    def _read_on(self, summary: Summary | None, most: int) -> None:
-        """Write the summary after the next events."""
-        news = self.events(-1 if summary is None else summary.last, most)
-        data = summaries.encode(summaries.summarize(summary, news, self.name))
-        self._tables.write("sum_up", run=self.row.id, digest=digest([data]), summary=data)
-
-    def _hold(self, lease: Lease, ttl_s: float) -> tuple[Lease, int]:
-        held = replace(lease, expires_at=self._tables.uptime() + ttl_s)
-        return held, self._tables.hold(self.row.id, held)
+        self.tables.write("move_on", **self.row._asdict(), checksum=checksum(self.row))
 
     def _free(self, query: str, **values: Any) -> Free | None:
         run = self.row
-        row = self._tables.free(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
+        row = self.tables.free(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
         return None if row is None else _whole(Free(*row), run.name)
+
+
+def is_held(lease: Lease, holders: Holders) -> bool:
+    """Say whether a lease is its member's last one, and was not released."""
+    worker, token = holders[lease.member]
+    return worker is not None and token == lease.token
 
 
 def names(tables: Tables) -> list[str]:

@@ -15,13 +15,13 @@ from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.files import impossible
 from ramet.process import Processes, SystemProcesses
-from ramet.store import file_refusals
+from ramet.store import file_refusals, summing
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_opening
 from ramet.store.copying import copy
 from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
-from ramet.store.rows import Rows, add_run, names
+from ramet.store.rows import Rows, add_run, is_held, names
 from ramet.store.sqlite_tables import SQLiteTables
 from ramet.store.summary import Summary
 
@@ -81,6 +81,7 @@ class SQLiteStore:
         self._boot = self._clock.boot()
         # Whether the last claim found no member.
         self._in_vain = False
+        self._summing = summing.Summing()
         opened = ReadOnlyDatabase if read_only else Database
         self._database: Database | ReadOnlyDatabase = opened(
             self.path, clock=self._clock, processes=self._processes, patience_s=patience_s
@@ -138,6 +139,14 @@ class SQLiteStore:
             self._in_vain = free is None
             return None if free is None else rows.lease(free, worker, ttl_s)
 
+    def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
+        if self._in_vain and self._read(run, lambda rows: rows.first_free(None)) is None:
+            return []
+        with self._writing(run) as rows:
+            leases = rows.lease_all(rows.find_free(), worker, ttl_s)
+            self._in_vain = not leases
+            return leases
+
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
         with self._writing(run) as rows:
             due = rows.due(member, turn)
@@ -148,9 +157,23 @@ class SQLiteStore:
             rows.check_held(lease)
             return rows.hold(lease, ttl_s)
 
+    def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
+        if not leases:
+            return []
+        with self._writing(leases[0].run) as rows:
+            held = rows.find_holders()
+            kept = [lease for lease in leases if is_held(lease, held)]
+            return rows.hold_all(kept, ttl_s)
+
     def release(self, lease: Lease) -> None:
-        with self._writing(lease.run, at_most_s=GIVE_BACK_S) as rows:
-            rows.let_go(lease.member, lease.token)
+        self.release_all([lease])
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        if not leases:
+            return
+        with self._writing(leases[0].run, at_most_s=GIVE_BACK_S) as rows:
+            for lease in leases:
+                rows.let_go(lease.member, lease.token)
 
     def disown(self, run: str, *, worker: str) -> list[int]:
         with self._writing(run, at_most_s=GIVE_BACK_S) as rows:
@@ -165,20 +188,20 @@ class SQLiteStore:
         events: Sequence[AnyEvent],
         standings: Sequence[Standing],
         *,
+        beside: Sequence[Lease] = (),
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
     ) -> int:
         written = [encode(event) for event in events]
         with self._writing(lease.run, durable=self._durable) as rows:
-            rows.check_held(lease)
+            rows.check_held(lease, *beside)
             rows.check_head(after)
             rows.check_copied(lease, copied)
             rows.write(lease.worker, written, under=lease)
-            rows.put(standings, writer=lease.member)
-            rows.let_go(lease.member, lease.token)
+            rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
-            rows.sum_up_after(len(written))
+            self._summing.sum_up(rows)
             faults.reach("committing")
         faults.reach("committed")
         return rows.head
@@ -195,7 +218,7 @@ class SQLiteStore:
         return self._read(run, lambda rows: rows.events(after, most))
 
     def summary(self, run: str) -> Summary | None:
-        return self._read(run, Rows.summary)
+        return self._read(run, summing.read_summary)
 
     def seats(self, run: str) -> list[Seat]:
         return self._read(run, Rows.seats)
@@ -239,12 +262,7 @@ class SQLiteStore:
 
     def _damages(self, connection: sqlite3.Connection) -> list[str]:
         lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
-        tables = self._tables(connection)
-        return lines + [
-            f"the summary of run {name!r} cannot be read, so the whole log is read instead"
-            for name in names(tables)
-            if Rows(tables, name).summary_is_damaged()
-        ]
+        return [*lines, *summing.find_damaged(self._tables(connection))]
 
     @contextmanager
     def _writing(

@@ -58,19 +58,18 @@ class SQLiteTables:
     def free(self, query: str, /, **values: Any) -> Any:
         return self.one(query, **self._moment(), **values)
 
-    def hold(self, run: int, lease: Lease) -> int:
-        self.write(
-            "lease",
-            run=run,
-            member=lease.member,
-            token=lease.token,
-            worker=lease.worker,
-            expires_at=lease.expires_at,
-            lost=lease.lost,
-            **self._moment(),
-        )
+    def all_free(self, **values: Any) -> list[Any]:
+        return self.all("all_free", **self._moment(), **values)
+
+    def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:
+        boot, process = self._boot, self._process
+        given = [
+            (its.token, its.worker, now, its.expires_at, boot, process, its.lost, run, its.member)
+            for its in leases
+        ]
+        self.many("lease", given)
         # While a transaction writes, no other process does.
-        return lease.head
+        return leases[0].head if leases else -1
 
     def seats(self, run: int) -> list[Any]:
         return self.all("seats", run=run, **self._moment())

@@ -41,11 +41,15 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     copies: dict[int, int]
 
 
-def due(summary: Summary | None, head: int) -> int:
+def interval(members: int) -> int:
+    """Return the number of events between two summaries of a run with this many members."""
+    return max(EVERY, EVERY_PER_MEMBER * members)
+
+
+def due(summary: Summary | None, head: int, *, members: int) -> int:
     """Return how many events a new summary adds; 0 if none is due yet."""
-    last, members = (-1, 0) if summary is None else (summary.last, len(summary.population))
-    interval = max(EVERY, EVERY_PER_MEMBER * members)
-    return 0 if head - last < interval else min(max(CATCH_UP, interval), MOST_CATCH_UP)
+    last, least = -1 if summary is None else summary.last, interval(members)
+    return 0 if head - last < least else min(max(CATCH_UP, least), MOST_CATCH_UP)
 
 
 class Tally:

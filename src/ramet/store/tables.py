@@ -57,8 +57,12 @@ class Tables(Protocol):
         """
         ...
 
-    def hold(self, run: int, lease: Lease) -> int:
-        """Record a lease; return the last event that the member may have been changed by."""
+    def all_free(self, **values: Any) -> list[Any]:
+        """Return all that can be leased, those that trained least first."""
+        ...
+
+    def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:
+        """Record leases; return the last event that their members may have been changed by."""
         ...
 
     def seats(self, run: int) -> list[Any]:

@@ -52,6 +52,28 @@ class BlobsContract:
     ) -> None:
         assert bytes(blobs.get("lm", keep(blobs, *chunks))) == b"".join(chunks)
 
+    def test_ranges_are_the_bytes_at_their_places_one_behind_the_other(self, blobs: Blobs) -> None:
+        key = keep(blobs, b"abc", b"defgh")
+        # Blobs may leave this method out.
+        if callable(get_ranges := getattr(blobs, "get_ranges", None)):
+            assert bytes(get_ranges("lm", key, [(6, 8), (1, 4), (2, 2)])) == b"ghbcd"
+            assert bytes(get_ranges("lm", key, [])) == b""
+            assert memoryview(get_ranges("lm", key, [(0, 8)])).readonly
+
+    @pytest.mark.parametrize("outside", [(0, 4), (4, 4), (2, 1), (-1, 2), (0, 1 << 70)])
+    def test_ranges_that_are_not_there_are_damage(
+        self, blobs: Blobs, outside: tuple[int, int]
+    ) -> None:
+        key = keep(blobs, b"abc")
+        if callable(get_ranges := getattr(blobs, "get_ranges", None)):
+            with pytest.raises(CheckpointDamaged, match=f"{key} of run 'lm'"):
+                get_ranges("lm", key, [(0, 1), outside])
+
+    def test_ranges_of_what_was_never_put_are_missing(self, blobs: Blobs) -> None:
+        if callable(get_ranges := getattr(blobs, "get_ranges", None)):
+            with pytest.raises(CheckpointMissing, match=f"{key_of(b'abc')} of run 'lm'"):
+                get_ranges("lm", key_of(b"abc"), [(0, 1)])
+
     def test_what_was_got_cannot_be_written_on(self, blobs: Blobs) -> None:
         assert memoryview(blobs.get("lm", keep(blobs, b"abc"))).readonly
 

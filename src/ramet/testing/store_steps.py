@@ -48,17 +48,24 @@ def read_population(store: Store, name: str = "lm") -> Population:
     return fold(logged.event for logged in store.events(name))
 
 
-def claim(store: Store, worker: str = "gpu-03", *, prefer: int | None = None) -> Lease:
+def claim(
+    store: Store, worker: str = "gpu-03", *, prefer: int | None = None, name: str = "lm"
+) -> Lease:
     """Claim a member; at least one must be free."""
-    lease = store.claim("lm", worker=worker, ttl_s=TTL_S, prefer=prefer)
+    lease = store.claim(name, worker=worker, ttl_s=TTL_S, prefer=prefer)
     assert lease is not None
     return lease
 
 
-def claims(store: Store) -> Iterator[Lease]:
-    """Claim members until none is free."""
-    while (lease := store.claim("lm", worker="gpu-03", ttl_s=TTL_S)) is not None:
+def claims(store: Store, name: str = "lm") -> Iterator[Lease]:
+    """Claim members one by one until none is free."""
+    while (lease := store.claim(name, worker="gpu-03", ttl_s=TTL_S)) is not None:
         yield lease
+
+
+def claim_all(store: Store, worker: str = "gpu-03") -> list[Lease]:
+    """Claim all free members at once."""
+    return store.claim_all("lm", worker=worker, ttl_s=TTL_S)
 
 
 def none_is_free(store: Store) -> bool:
@@ -74,12 +81,13 @@ def seize(store: Store, member: int, *, turn: int) -> Lease | None:
 def end_turn(store: Store, lease: Lease, *, after: int | None = None) -> int:
     """Commit a turn of ten steps."""
     events: list[AnyEvent] = [turn_of(store, lease)]
-    return store.commit(lease, events, [standing_after(store, events, lease.member)], after=after)
+    population = fold(events, read_population(store, lease.run))
+    return store.commit(lease, events, [standing(population[lease.member])], after=after)
 
 
 def turn_of(store: Store, lease: Lease, *, score: float | None = 0.5) -> TurnEnded:
     """Return the event that a member ended a turn of ten steps."""
-    before = standings(store)[lease.member]
+    before = standings(store, lease.run)[lease.member]
     return TurnEnded(
         member=lease.member,
         turn=before.turn,

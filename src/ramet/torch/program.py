@@ -12,6 +12,7 @@ from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
 from ramet.errors import RametError, UsageError
 from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
+from ramet.state.stacks import Stack
 from ramet.state.tree import Tree
 from ramet.torch.functions import (
     Functions,
@@ -95,10 +96,9 @@ class Program:
         rows = torch.stack(scores, dim=1).cpu().double()[lanes.of]
         return self.gather([states], lanes.of), rows.tolist()
 
-    def capture(self, states: Tensors) -> list[Tree]:
+    def capture(self, states: Tensors) -> Stack:
         whole = arrays(states)
-        count = len(next(iter(leaves(whole))))
-        return [row(whole, place) for place in range(count)]
+        return Stack(whole, rows=len(next(iter(leaves(whole)))))
 
     def is_full(self, error: Exception) -> bool:
         on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

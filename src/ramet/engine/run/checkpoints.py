@@ -2,25 +2,27 @@
 
 import logging
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ramet.blobs.base import Blobs
-from ramet.digest import digest
+from ramet.digest import Buffer, digest
 from ramet.engine.run.journal import Journal
-from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError
+from ramet.engine.run.turn import Turn
+from ramet.errors import StoreError
 from ramet.events import Keep
 from ramet.faults import reach
-from ramet.history.keeping import find_unneeded
+from ramet.history.keeping import find_rows, find_unneeded, is_worth_keeping
+from ramet.history.states import UNREADABLE, count_rows, read_chunks, read_state, read_states
 from ramet.population import Checkpoint, Population
-from ramet.state.codec import decode, encode
+from ramet.state.codec import encode
+from ramet.state.stacks import Stack, encode_stack, stack
 from ramet.state.tree import Tree
 
 logger = logging.getLogger("ramet")
 
 # A worker prunes when at least 8 turns, and as many as a quarter of the members, have ended since.
 PRUNE_AFTER_TURNS, PRUNE_AFTER_MEMBERS_OVER = 8, 4
-
-# Errors for checkpoints that cannot be read.
-UNREADABLE = (CheckpointDamaged, CheckpointMissing)
 
 
 class Checkpoints:
@@ -37,20 +39,35 @@ class Checkpoints:
         if callable(expect := getattr(self._blobs, "expect", None)):
             expect(self._run, kept=kept)
 
-    def write(
-        self, state: Tree, *, member: int, turn: int, step: int, others: bool = False
-    ) -> Checkpoint:
-        """Write a state durably; ``others`` says whether the run has checkpoints already."""
-        chunks = encode(state)
-        kept = Checkpoint(member=member, turn=turn, step=step, digest=digest(chunks))
+    def write_all(
+        self, states: Sequence[Tree], turns: Sequence[Turn], *, others: bool = False
+    ) -> list[Checkpoint]:
+        """Write the states that turns ended with durably, in one file if they are alike.
+
+        Args:
+            states: A state for each turn.
+            turns: The turns.
+            others: Whether the run has checkpoints already.
+        """
+        stacked = stack(states) if len(states) > 1 else None
+        written = (
+            [_alone(state, turn) for state, turn in zip(states, turns, strict=True)]
+            if stacked is None
+            else [_together(stacked, turns)]
+        )
         # As late as possible: encoding may have taken long.
         self.expect(kept=others)
-        self._blobs.put(self._run, kept.key, chunks)
-        return kept
+        for one in written:
+            self._blobs.put(self._run, one.key, one.chunks)
+        return [kept for one in written for kept in one.kept]
 
     def read(self, checkpoint: Checkpoint) -> Tree:
         """Return a state as read-only arrays."""
-        return decode(self._blobs.get(self._run, checkpoint.key))
+        return read_state(self._blobs, self._run, checkpoint)
+
+    def read_all(self, checkpoints: Sequence[Checkpoint]) -> list[Tree | StoreError]:
+        """Return each state as read-only arrays, or why it cannot be read."""
+        return read_states(self._blobs, self._run, checkpoints)
 
     def readable(self, checkpoint: Checkpoint) -> bool:
         """Return whether a checkpoint exists and is undamaged."""
@@ -61,9 +78,12 @@ class Checkpoints:
         return True
 
     def prune(self, population: Population, keep: Keep, *, dry_run: bool = False) -> dict[str, int]:
-        """Delete checkpoints that are no longer needed; return their sizes in bytes by key."""
+        """Delete files that are no longer needed; return how many bytes each of them frees."""
         sizes = self._blobs.sizes(self._run)
         doomed = {key: sizes[key] for key in find_unneeded(sizes, population, keep)}
+        for key, needed in find_rows(sizes, population, keep).items():
+            if (taken := self._take_out(key, needed, population, keep, dry=dry_run)) is not None:
+                doomed[key] = sizes[key] - taken
         if doomed and not dry_run:
             first, *rest = doomed
             self._blobs.delete(self._run, [first])
@@ -72,6 +92,64 @@ class Checkpoints:
         if not dry_run:
             self._blobs.delete_leftovers(self._run)
         return doomed
+
+    def _take_out(
+        self,
+        key: str,
+        needed: Sequence[Checkpoint],
+        population: Population,
+        keep: Keep,
+        *,
+        dry: bool,
+    ) -> int | None:
+        """Write the needed states of a stack to files by themselves; return their bytes.
+
+        Return None if the stack must stay, because many are needed or one cannot be read.
+        """
+        try:
+            rows = count_rows(self._blobs, self._run, key)
+            if is_worth_keeping(len(needed), rows, population, keep):
+                return None
+            return sum(self._take_out_row(checkpoint, dry=dry) for checkpoint in needed)
+        except UNREADABLE:
+            return None
+
+    def _take_out_row(self, checkpoint: Checkpoint, *, dry: bool) -> int:
+        chunks = read_chunks(self._blobs, self._run, checkpoint)
+        if not dry:
+            self.expect(kept=True)
+            self._blobs.put(self._run, checkpoint.key, chunks)
+        return sum(map(len, chunks))
+
+
+class _Written(NamedTuple):
+    """A file to write, and the checkpoints in it."""
+
+    key: str
+    chunks: list[Buffer]
+    kept: list[Checkpoint]
+
+
+def _alone(state: Tree, turn: Turn) -> _Written:
+    chunks = encode(state)
+    kept = _checkpoint(turn, digest(chunks))
+    return _Written(kept.key, chunks, [kept])
+
+
+def _together(states: Stack, turns: Sequence[Turn]) -> _Written:
+    chunks, digests = encode_stack(states)
+    key = _checkpoint(turns[0], digest(chunks)).key
+    kept = [
+        _checkpoint(turn, each, stack=key, row=row)
+        for row, (turn, each) in enumerate(zip(turns, digests, strict=True))
+    ]
+    return _Written(key, chunks, kept)
+
+
+def _checkpoint(turn: Turn, its: str, *, stack: str | None = None, row: int = 0) -> Checkpoint:
+    return Checkpoint(
+        member=turn.member, turn=turn.number, step=turn.stop, digest=its, stack=stack, row=row
+    )
 
 
 class Pruning:

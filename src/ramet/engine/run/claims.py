@@ -12,7 +12,7 @@ from ramet.strategies.base import NeedsScores, Strategy
 
 
 class Claims:
-    """Claims one member at a time for a worker, and makes the turn that it trains next."""
+    """Claims members for a worker, one or all, and makes the turns that it trains next."""
 
     def __init__(
         self,
@@ -30,26 +30,40 @@ class Claims:
 
     def claim(self, *, prefer: int | None) -> Turn | None:
         """Return a turn if a member is free to train and the run is not stopped."""
-        journal = self._journal
         lease = self._store.claim(
-            journal.opening.name, worker=journal.worker, ttl_s=self._ttl_s, prefer=prefer
+            self._journal.opening.name,
+            worker=self._journal.worker,
+            ttl_s=self._ttl_s,
+            prefer=prefer,
         )
+        turns = self._begin([] if lease is None else [lease])
+        return turns[0] if turns else None
+
+    def claim_all(self) -> list[Turn]:
+        """Return a turn for each member that is free to train, unless the run is stopped."""
+        leases = self._store.claim_all(
+            self._journal.opening.name, worker=self._journal.worker, ttl_s=self._ttl_s
+        )
+        return self._begin(leases)
+
+    def _begin(self, leases: list[Lease]) -> list[Turn]:
+        """Return the turns of leases, or give them back if the run is stopped."""
+        journal = self._journal
         try:
             journal.check_run()
-            journal.catch_up(lease.head if lease else None)
-            if lease is None:
-                return None
+            journal.catch_up(leases[-1].head if leases else None)
+            if not leases:
+                return []
             if not journal.stopped:
                 reach("claimed")
-                return self._make_turn(lease)
+                return [self._make_turn(lease) for lease in leases]
         except BaseException:
-            if lease is not None:
-                with contextlib.suppress(Exception):  # Then it expires; this error comes first.
-                    self._store.release(lease)
+            with contextlib.suppress(Exception):  # Then they expire; this error comes first.
+                self._store.release_all(leases)
             raise
-        with contextlib.suppress(StoreBusy):  # Then it expires.
-            self._store.release(lease)
-        return None
+        with contextlib.suppress(StoreBusy):  # Then they expire.
+            self._store.release_all(leases)
+        return []
 
     def _make_turn(self, lease: Lease) -> Turn:
         journal = self._journal

@@ -1,6 +1,7 @@
 """A worker's connection to a run's log: read new events, decide what follows a turn, write."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from ramet.engine.run import run_events
 from ramet.engine.run.consequences import consequences, early_end
@@ -13,6 +14,15 @@ from ramet.space import Space
 from ramet.store.base import Lease, RunEvent, Standing, Store, standing
 from ramet.strategies.base import Prescribing, Strategy
 from ramet.strategies.pace import require_turn_steps
+
+
+class Written(NamedTuple):
+    """What a worker writes of one turn."""
+
+    lease: Lease
+    events: Sequence[AnyEvent]
+    # Hyperparameters that the turn did not read.
+    unread: Sequence[str] = ()
 
 
 class Journal:
@@ -134,14 +144,12 @@ class Journal:
         """Raise RunNotFound if another run has overwritten the one that this worker opened."""
         self._log.check_run()
 
-    def commit(
-        self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str] = ()
-    ) -> None:
-        """Write the events of a turn and, if it is over, what follows from it."""
+    def commit(self, written: Sequence[Written], *, over: bool) -> None:
+        """Write the events of turns and, if they are over, what follows from them."""
         while True:
             self.catch_up()
             try:
-                self._attempt(lease, events, over=over, unread=unread)
+                self._attempt(written, over=over)
             except LogMoved:
                 self.check_run()
                 continue
@@ -149,49 +157,55 @@ class Journal:
 
     def write_once(self, lease: Lease, events: Sequence[AnyEvent]) -> None:
         """Write events that were decided on the current population, or raise LogMoved."""
-        self._attempt(lease, events, over=False, unread=())
+        self._attempt([Written(lease, events)], over=False)
 
     def append(self, event: RunEvent) -> None:
         """Write an event of the run itself, unless it would change nothing."""
         run_events.append(self._store, self._log, event, worker=self.worker)
 
-    def _attempt(
-        self, lease: Lease, events: Sequence[AnyEvent], *, over: bool, unread: Sequence[str]
-    ) -> None:
+    def _attempt(self, written: Sequence[Written], *, over: bool) -> None:
+        """Commit turns, one after the other as far as events and decisions are concerned."""
         replica = self._replica
-        round_ = replica.round
-        news = [LeftUnread(name=name) for name in unread if name not in self.unread]
-        written: list[AnyEvent] = [*news, *events]
+        round_, synchronous = replica.round, self._strategy.synchronous
+        first, *others = (each.lease for each in written)
         with replica.attempt() as attempt:
-            copied = _find_sources(written, replica.members)
-            replica.fold(written)
-            if over:
-                follows = consequences(
-                    self._strategy, replica, lease.member, seed=self.opening.seed
-                )
-                copied += _find_sources(follows, replica.members)
-                replica.fold(follows)
-                written += follows
-                if not self._strategy.synchronous or replica.round > round_:
-                    ends = early_end(replica)
-                    replica.fold(ends)
-                    written += ends
-            synchronous = self._strategy.synchronous
+            events: list[AnyEvent] = []
+            copied: list[Standing] = []
+            # No other worker can change these before the commit.
+            held = frozenset(each.lease.member for each in written)
+            for each in written:
+                for news in self._unfold(each, over=over, round_=round_):
+                    # In a synchronous run, comparing the log's last number is enough.
+                    copied += () if synchronous else _find_sources(news, replica.members, held)
+                    replica.fold(news)
+                    events += news
             last = self._store.commit(
-                lease,
-                written,
-                [standing(replica.members[id_]) for id_ in find_members(written)],
-                # In a synchronous run, comparing the log's last number is enough.
-                copied=() if synchronous else copied,
+                first,
+                events,
+                [standing(replica.members[id_]) for id_ in find_members(events)],
+                beside=others,
+                copied=copied,
                 round=replica.round if replica.round > round_ else None,
                 after=self._replica.last if synchronous else None,
             )
-            if last == self._replica.last + len(written):
+            if last == self._replica.last + len(events):
                 self._replica.last = last
                 attempt.keep()
         if not attempt.kept:
             # Other workers wrote in between; read their events first.
             self.catch_up()
+
+    def _unfold(self, written: Written, *, over: bool, round_: int) -> Iterator[Sequence[AnyEvent]]:
+        """Yield the events of a turn, then what follows; each must be folded before the next."""
+        replica = self._replica
+        said = [LeftUnread(name=name) for name in written.unread if name not in self.unread]
+        yield [*said, *written.events]
+        if not over:
+            return
+        member, seed = written.lease.member, self.opening.seed
+        yield consequences(self._strategy, replica, member, seed=seed)
+        if not self._strategy.synchronous or replica.round > round_:
+            yield early_end(replica)
 
 
 def find_members(events: Iterable[AnyEvent]) -> list[int]:
@@ -200,13 +214,18 @@ def find_members(events: Iterable[AnyEvent]) -> list[int]:
     return sorted(ids)
 
 
-def _find_sources(events: Iterable[AnyEvent], members: Sequence[Member]) -> list[Standing]:
-    """Return how the members stand that others copy their current weights from."""
+def _find_sources(
+    events: Iterable[AnyEvent], members: Sequence[Member], held: Collection[int]
+) -> list[Standing]:
+    """Return how the members stand that others copy their current weights from.
+
+    Members that are ``held`` by the worker that writes are left out.
+    """
     return [
         standing(members[event.source])
         for event in events
         if isinstance(event, Copied)
         and event.weights is not None
-        and event.source != event.member
+        and event.source not in held
         and event.weights.checkpoint == members[event.source].checkpoint
     ]

@@ -5,7 +5,7 @@ import logging
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ramet.clock import Clock
 from ramet.engine.run.turn import Turn
@@ -128,16 +128,17 @@ class TurnsOut:
         this = weakref.ref(self, lambda _: heartbeat.wake())
         return heartbeat
 
-    def add(self, turn: Turn) -> None:
-        """Add a turn, and renew its lease from now on."""
+    def add_all(self, turns: Sequence[Turn]) -> None:
+        """Add turns, and renew their leases from now on."""
+        if not turns:
+            return
         if self._heartbeat is not None:
             self._heartbeat.start()
-        self._turns[turn.member] = turn
-        if turn.lease.silent_s is not None:
-            say_taken_over(turn.lease, turn=turn.number, ttl_s=self._ttl_s)
-        if turn.lease.lost:
-            with contextlib.suppress(LeaseLost):  # ``tell`` will raise it.
-                self.renew(turn)
+        for turn in turns:
+            self._turns[turn.member] = turn
+            if turn.lease.silent_s is not None:
+                say_taken_over(turn.lease, turn=turn.number, ttl_s=self._ttl_s)
+        self._renew_all([turn for turn in turns if turn.lease.lost])
 
     def renew(self, turn: Turn) -> None:
         """Renew the lease of a turn, or raise LeaseLost."""
@@ -147,10 +148,17 @@ class TurnsOut:
     def beat(self) -> bool:
         """Renew all leases; return whether there are any."""
         self._beat_at = self._clock.uptime()
-        for turn in self:
-            with contextlib.suppress(LeaseLost):  # ``tell`` will raise it.
-                self.renew(turn)
+        self._renew_all(list(self))
         return bool(self._turns)
+
+    def _renew_all(self, turns: Sequence[Turn]) -> None:
+        """Renew the leases of turns, but for those that are lost: ``tell`` will say so."""
+        for lost in {turn.lease.lost for turn in turns}:
+            alike = {turn.member: turn for turn in turns if turn.lease.lost == lost}
+            ttl_s = lasting_s(self._ttl_s, lost=lost)
+            leases = [turn.lease for turn in alike.values()]
+            for lease in self._store.renew_all(leases, ttl_s=ttl_s):
+                alike[lease.member].lease = lease
 
     def beat_if_late(self) -> None:
         """Renew all leases if that is late: there is no heartbeat, or the machine slept."""
@@ -162,6 +170,11 @@ class TurnsOut:
         turn.over = True
         if turn in self:
             del self._turns[turn.member]
+
+    def let_go_all(self, turns: Sequence[Turn]) -> None:
+        """Remove turns that have ended."""
+        for turn in turns:
+            self.let_go(turn)
 
     @contextlib.contextmanager
     def ending(self, turn: Turn) -> Iterator[None]:
@@ -182,11 +195,13 @@ class TurnsOut:
             _say_stays_leased(turn, busy)
 
     def release_all(self) -> None:
-        """Give back every turn; log those that the store does not take."""
-        for turn in self:
-            try:
-                self.release(turn)
-            except Exception as error:  # noqa: BLE001 - the error that ends the run comes first
+        """Give back every turn; log what the store does not take."""
+        turns = list(self)
+        self.let_go_all(turns)
+        try:
+            self._store.release_all([turn.lease for turn in turns])
+        except Exception as error:  # noqa: BLE001 - the error that ends the run comes first
+            for turn in turns:
                 _say_stays_leased(turn, error)
 
     def check(self, turn: Turn) -> None:

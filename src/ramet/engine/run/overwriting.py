@@ -38,9 +38,9 @@ def overwrite(settings: Settings, *, store: Store, blobs: Blobs, worker: str) ->
     store.overwrite_run(opening, worker=worker)
     with contextlib.ExitStack() as leases:
         _Deletion(name, store, blobs, worker=worker, leases=leases).delete(outdated)
-    fields = {"run": name, "checkpoints": len(outdated)}
+    fields = {"run": name, "files": len(outdated)}
     logger.info(
-        "run %(run)r is begun anew; the old one and its %(checkpoints)d checkpoints are deleted",
+        "run %(run)r is begun anew; the old one and its checkpoints are deleted, files: %(files)d",
         fields,
         extra=fields,
     )

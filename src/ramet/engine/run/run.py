@@ -1,33 +1,23 @@
 """A run: ask for a turn, train it anywhere, tell how it went. Every engine is built on this."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
-from ramet.engine.run.checkpoints import Checkpoints, Pruning
+from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.claims import Claims
 from ramet.engine.run.ending import go_on
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.fitting import fit_settings
 from ramet.engine.run.leases import TurnsOut
-from ramet.engine.run.notices import Notices
 from ramet.engine.run.opening import Settings, Terms, begin, check_text
-from ramet.engine.run.run_events import turn_ended
+from ramet.engine.run.telling import Telling
 from ramet.engine.run.turn import Turn
-from ramet.engine.run.unfinished import (
-    attempt_failed,
-    give_up,
-    indispensable,
-    recover,
-    stragglers,
-    turn_lost,
-    warn_failed,
-)
-from ramet.errors import StateError, StoreError, UsageError
-from ramet.events import AnyEvent, Conditions, Mapped, Stopped
-from ramet.faults import reach
-from ramet.history.reported import maximise_points, report_population
+from ramet.engine.run.unfinished import give_up, stragglers
+from ramet.errors import StoreError, UsageError
+from ramet.events import Conditions, Mapped, Stopped
+from ramet.history.reported import report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
@@ -72,12 +62,10 @@ class Run:
         settings = fit_settings(settings, store)
         self.worker, self.failures = worker, failures or Failures()
         self._store, self._blobs = store, blobs
-        self._strategy, self._notices = settings.strategy, Notices(strict=self.failures.strict)
         self._clock = clock or SystemClock()
         self._journal = begin(settings, store, worker=worker, existing=existing)
         self.opening = self._journal.opening
         self._checkpoints = Checkpoints(blobs, self.name)
-        self._pruning = Pruning(self._journal, self._checkpoints)
         if existing != "join":
             go_on(self._journal, target=settings.maximised_target)
         self._out = TurnsOut(
@@ -92,10 +80,10 @@ class Run:
             store,
             self._journal,
             self._checkpoints,
-            strategy=self._strategy,
+            strategy=settings.strategy,
             ttl_s=self.failures.lease_ttl_s,
         )
-        self._failed_here = 0
+        self._telling = Telling(store, self._journal, self._checkpoints, self._out, self.failures)
         # The member that this worker trained last.
         self._last: int | None = None
 
@@ -156,25 +144,15 @@ class Run:
         ask again; ``over`` says whether the run is over. ``ask`` waits while other workers have all
         members. Turns that are out stay with this worker as long as it lives.
         """
-        self._out.beat_if_late()
-        if not self._journal.over:
-            self._checkpoints.expect(kept=self._journal.must_find_checkpoints())
-        pause_s, since, round_ = FIRST_POLL_S, self._clock.uptime(), self._journal.round
-        while True:
-            turn = self._claims.claim(prefer=self._last)
-            if turn is not None:
-                self._out.add(turn)
-            if turn is not None or self._out or self._journal.over:
-                return turn
-            self._clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, POLL_S)
-            if round_ != self._journal.round:
-                round_, since = self._journal.round, self._clock.uptime()
-            elif self._journal.synchronous and self.failures.has_waited_enough(
-                self._clock.uptime() - since
-            ):
-                self._close_round()
-                since = self._clock.uptime()
+        turns = self._wait_for(self._claim_one)
+        return turns[0] if turns else None
+
+    def ask_all(self) -> list[Turn]:
+        """Return a turn for each member that is free to train; none if there is none for now.
+
+        It waits as ``ask`` does. Tell such turns together, with ``tell_all``.
+        """
+        return self._wait_for(self._claims.claim_all)
 
     def tell(
         self,
@@ -198,33 +176,25 @@ class Run:
             applied: Names of hyperparameters that took effect although the loop did not read them
                 from ``turn.hparams``.
         """
-        self._out.check(turn)
-        if state is None:
-            raise StateError(
-                "a turn must end with its state, which the next one goes on from, but run.tell got "
-                "state=None"
-            )
-        turn.record(scores)
-        points = maximise_points(turn.points(), self.opening.mode)
-        logged = turn.metrics(metrics)
-        unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
-        reach("trained")
-        kept = self._checkpoints.write(
-            state,
-            member=turn.member,
-            turn=turn.number,
-            step=turn.stop,
-            others=self._journal.must_find_checkpoints(),
-        )
-        self._notices.training(turn, kept)
-        events = turn_ended(turn, digest=kept.digest, points=points, metrics=logged)
-        with self._out.ending(turn):
-            self._journal.commit(turn.lease, events, over=True, unread=unread)
+        kept = self._telling.end(turn, scores, state, metrics, applied)
         self._last = turn.member
-        self._notices.without_score(points, turn.stop)
-        self._notices.look(self._journal)
-        self._pruning.prune_if_due()
         return kept
+
+    def tell_all(
+        self, turns: Sequence[Turn], scores: Sequence[Any], *, states: Sequence[Tree]
+    ) -> list[Checkpoint | None]:
+        """End several turns at once, with one file for their states and one commit.
+
+        In an asynchronous run their members decide in the order of the turns. Return the
+        checkpoint of each state, or None for a turn that is lost because its lease is; a warning
+        says so, and the others end without it.
+
+        Args:
+            turns: Different turns, as ``ask`` and ``ask_all`` returned them.
+            scores: For each turn its scores, as for ``tell``.
+            states: For each turn the state after it, or all of them as a stack.
+        """
+        return self._telling.end_all(turns, scores, states)
 
     def fail(self, turn: Turn, error: BaseException | str) -> None:
         """Record that a turn failed; raise RunFailed when too many do.
@@ -244,24 +214,7 @@ class Run:
             # The code cannot work, and would fail at each attempt.
             self.release(turn)
             raise error
-        error = RuntimeError(error) if isinstance(error, str) else error
-        failed = attempt_failed(error, member=turn.member, turn=turn.number)
-        attempts = self._journal.member(turn.member).attempts + 1
-        self._failed_here += 1
-        warn_failed(error, member=turn.member, turn=turn.number, attempt=attempts)
-        events: list[AnyEvent] = [failed]
-        too_often = self._journal.turns > 0 and self.failures.gives_up(attempts)
-        given_up = too_often and not self._journal.prescribed
-        if given_up:
-            events.append(turn_lost(self._journal, turn.member, "failed"))
-        with self._out.ending(turn):
-            self._journal.commit(turn.lease, events, over=given_up)
-        if too_often and not given_up:
-            raise indispensable(turn.member, turn.number, failed.error) from error
-        if given_up:
-            self._pruning.prune_if_due()
-        self._journal.catch_up()
-        self.failures.check(self._journal.population, error, failed_here=self._failed_here)
+        self._telling.fail(turn, RuntimeError(error) if isinstance(error, str) else error)
 
     def recover(self, turn: Turn, error: StoreError) -> None:
         """Continue a turn's member from another checkpoint, because its own cannot be read.
@@ -273,11 +226,15 @@ class Run:
             error: The ``CheckpointMissing`` or ``CheckpointDamaged`` that ``turn.load`` raised.
         """
         self._out.check(turn)
-        self._journal.catch_up()
-        with self._out.ending(turn):
-            # If the lease was lost, the checkpoint may have been pruned since.
-            self.renew(turn)
-            recover(self._store, self._journal, self._checkpoints, turn.lease, error)
+        self._telling.recover(turn, error)
+
+    def read_all(self, turns: Sequence[Turn]) -> list[Tree | StoreError]:
+        """Return the state in each turn's checkpoint, or why it cannot be read.
+
+        Args:
+            turns: Turns that have a checkpoint.
+        """
+        return self._checkpoints.read_all([kept for turn in turns if (kept := turn.checkpoint)])
 
     def renew(self, turn: Turn) -> None:
         """Renew the lease of a turn that takes long, or raise LeaseLost."""
@@ -306,7 +263,7 @@ class Run:
         ttl_s = self.failures.lease_ttl_s
         given_up = give_up(self._store, self._journal, member, turn=turn, why=why, ttl_s=ttl_s)
         if given_up:
-            self._pruning.prune_if_due()
+            self._telling.prune_if_due()
         return given_up
 
     def disown(self, worker: str) -> list[int]:
@@ -342,6 +299,31 @@ class Run:
     def result(self) -> Result:
         """Return the result of the run so far."""
         return Result(store=self._store, blobs=self._blobs, name=self.name)
+
+    def _wait_for(self, claim: Callable[[], list[Turn]]) -> list[Turn]:
+        """Claim turns; while other workers have all members and no turn is out, wait for some."""
+        self._out.beat_if_late()
+        if not self._journal.over:
+            self._checkpoints.expect(kept=self._journal.must_find_checkpoints())
+        pause_s, since, round_ = FIRST_POLL_S, self._clock.uptime(), self._journal.round
+        while True:
+            turns = claim()
+            self._out.add_all(turns)
+            if turns or self._out or self._journal.over:
+                return turns
+            self._clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, POLL_S)
+            if round_ != self._journal.round:
+                round_, since = self._journal.round, self._clock.uptime()
+            elif self._journal.synchronous and self.failures.has_waited_enough(
+                self._clock.uptime() - since
+            ):
+                self._close_round()
+                since = self._clock.uptime()
+
+    def _claim_one(self) -> list[Turn]:
+        turn = self._claims.claim(prefer=self._last)
+        return [] if turn is None else [turn]
 
     def _close_round(self) -> None:
         """End the round without the members that still train."""

@@ -2,6 +2,8 @@
 
 import contextlib
 
+from msgspec import UNSET
+
 from ramet.engine.run.turn import Turn
 from ramet.errors import LogMoved
 from ramet.events import (
@@ -16,14 +18,14 @@ from ramet.events import (
     TurnEnded,
 )
 from ramet.history.following import Follower
-from ramet.population import Point
+from ramet.population import Checkpoint, Point
 from ramet.replica import Replica
 from ramet.series import Series
 from ramet.store.base import RunEvent, Store
 
 
 def turn_ended(
-    turn: Turn, *, digest: str, points: tuple[Point, ...], metrics: tuple[Series, ...]
+    turn: Turn, *, kept: Checkpoint, points: tuple[Point, ...], metrics: tuple[Series, ...]
 ) -> list[AnyEvent]:
     """Return the events of a turn that was trained to its end."""
     ended = TurnEnded(
@@ -32,8 +34,10 @@ def turn_ended(
         trained=turn.trained + turn.steps,
         step=turn.stop,
         points=points,
-        digest=digest,
+        digest=kept.digest,
         metrics=metrics,
+        stack=UNSET if kept.stack is None else kept.stack,
+        row=UNSET if kept.stack is None else kept.row,
     )
     return [ended, StopAsked(member=turn.member, turn=turn.number)] if turn.stops_run else [ended]
 

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 
 from ramet.engine.run.checkpoints import Checkpoints
-from ramet.engine.run.journal import Journal
+from ramet.engine.run.journal import Journal, Written
 from ramet.errors import (
     CheckpointMissing,
     LeaseLost,
@@ -96,7 +96,7 @@ def give_up(
     fields = {"member": member, "turn": turn, "why": why}
     logger.warning("turn %(turn)d of member %(member)d is given up: %(why)s", fields, extra=fields)
     try:
-        journal.commit(lease, [lost], over=True)
+        journal.commit([Written(lease, [lost])], over=True)
     except LeaseLost:
         return False  # Another worker gave it up meanwhile.
     except BaseException:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Never, ParamSpec, TypeAlias,
 
 import numpy as np
 
-from ramet.engine.run.checkpoints import UNREADABLE
 from ramet.engine.run.run import Run
 from ramet.engine.run.turn import Turn, raise_unknown
 from ramet.errors import LeaseLost, StateError, StoreError, TurnInterrupted, UsageError
 from ramet.faults import reach
+from ramet.history.states import UNREADABLE
 from ramet.population import Checkpoint
 from ramet.state.adapters import Bindable, State, adapt, check_applied
 from ramet.state.remedies import remedy_for_parts

@@ -2,16 +2,14 @@
 
 import contextlib
 import itertools
-import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
-from ramet.engine.run.checkpoints import UNREADABLE
 from ramet.engine.run.run import Run
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes, lanes, members_of_round
 from ramet.engine.workers.session import Watch, recover
-from ramet.errors import LeaseLost, StoreError
+from ramet.errors import StoreError
 from ramet.events import Conditions, Mapped
 from ramet.faults import reach
 from ramet.mapping import Chunk, Chunks, too_large
@@ -19,9 +17,9 @@ from ramet.population import Checkpoint
 from ramet.space import Space
 from ramet.state.tree import Tree
 
-logger = logging.getLogger("ramet")
-
 S = TypeVar("S")
+# Reads the states that turns go on from, or returns why one cannot be read.
+Read: TypeAlias = Callable[[Sequence[Turn]], Sequence[Tree | StoreError]]
 
 
 class Program(Protocol[S]):
@@ -91,7 +89,7 @@ def work_together(
     program.chunks.keep_to(run.name, run.mapped, record)
     device: _Device[Any] = _Device(program)
     try:
-        while turns := list(iter(run.ask, None)):
+        while turns := run.ask_all():
             groups = list(_alike(turns))
             # Of a round that was cut off, the turns that are left keep to their lanes.
             whole = run.opening.synchronous and len(groups) == 1
@@ -117,7 +115,7 @@ def _train(
     members: Sequence[int],
     watch: Watch,
 ) -> None:
-    turns, lost = device.load(group)
+    turns, lost = device.load(group, run.read_all)
     for turn, error in lost:
         recover(run, turn, error)
     if not turns:
@@ -126,23 +124,13 @@ def _train(
     # Of equally many steps, they all have the same ones.
     stretches, *_ = [list(turn.stretches()) for turn in turns]
     scores, trees = device.train(turns, stretches, lanes(turns, members))
-    kept = []
-    for turn, row, tree in zip(turns, scores, trees, strict=True):
-        steps = itertools.accumulate(stretches[1:], initial=turn.start + stretches[0])
-        kept.append(_told(run, turn, list(zip(steps, row, strict=True)), tree))
-    device.hold(kept)
+    done = list(itertools.accumulate(stretches))
+    points = [
+        [(turn.start + steps, score) for steps, score in zip(done, row, strict=True)]
+        for turn, row in zip(turns, scores, strict=True)
+    ]
+    device.hold(run.tell_all(turns, points, states=trees))
     watch(run)
-
-
-def _told(
-    run: Run, turn: Turn, scores: Sequence[tuple[int, float]], tree: Tree
-) -> Checkpoint | None:
-    """End a turn; return what its state was kept as, which is nothing if the turn was lost."""
-    try:
-        return run.tell(turn, scores, state=tree)
-    except LeaseLost as lost:
-        logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
-        return None
 
 
 class _Device(Generic[S]):
@@ -154,30 +142,29 @@ class _Device(Generic[S]):
         self._states: S | None = None
         self._kept: list[Checkpoint | None] = []
 
-    def load(self, turns: Sequence[Turn]) -> tuple[list[Turn], list[tuple[Turn, StoreError]]]:
+    def load(
+        self, turns: Sequence[Turn], read: Read
+    ) -> tuple[list[Turn], list[tuple[Turn, StoreError]]]:
         """Put the states of turns in their order; return those there, and those that cannot be."""
-        places = {kept: place for place, kept in enumerate(self._kept) if kept is not None}
+        held = {kept: place for place, kept in enumerate(self._kept) if kept is not None}
+        places = {turn: _find(turn, held) for turn in turns}
         fresh = [turn for turn in turns if turn.fresh]
-        saved, lost = _read([t for t in turns if not t.fresh and t.checkpoint not in places])
+        unheld = [turn for turn, place in places.items() if place is None and not turn.fresh]
+        saved, lost = _read(read, unheld) if unheld else ([], [])
         stacks = [] if self._states is None else [self._states]
         with self._room(len(turns)):
             if fresh:
                 stacks.append(self._program.init(fresh))
             if saved:
                 stacks.append(self._program.restore([tree for _, tree in saved]))
-        others = {
-            turn: place
-            for place, turn in enumerate((*fresh, *(turn for turn, _ in saved)), len(self._kept))
-        }
-        unread = {turn for turn, _ in lost}
-        there = [turn for turn in turns if turn not in unread]
-        if there:
-            held = {turn: places[kept] for turn in there if (kept := turn.checkpoint) in places}
-            wanted = [(held | others)[turn] for turn in there]
+        others = (*fresh, *(turn for turn, _ in saved))
+        places |= {turn: place for place, turn in enumerate(others, len(self._kept))}
+        wanted = {turn: place for turn, place in places.items() if place is not None}
+        if wanted:
             with self._room(len(wanted)):
-                self._states = self._program.gather(stacks, wanted)
+                self._states = self._program.gather(stacks, list(wanted.values()))
             self._kept = [None] * len(wanted)
-        return there, lost
+        return list(wanted), lost
 
     def train(
         self, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
@@ -204,15 +191,19 @@ class _Device(Generic[S]):
             raise too_large(count, self._program.size) from error
 
 
+def _find(turn: Turn, held: Mapping[Checkpoint, int]) -> int | None:
+    return None if turn.checkpoint is None else held.get(turn.checkpoint)
+
+
 def _read(
-    turns: Sequence[Turn],
+    read: Read, turns: Sequence[Turn]
 ) -> tuple[list[tuple[Turn, Tree]], list[tuple[Turn, StoreError]]]:
     """Read saved states; return them, and what could not be read."""
     saved: list[tuple[Turn, Tree]] = []
     lost: list[tuple[Turn, StoreError]] = []
-    for turn in turns:
-        try:
-            saved.append((turn, turn.read_checkpoint()))
-        except UNREADABLE as error:
-            lost.append((turn, error))
+    for turn, found in zip(turns, read(turns), strict=True):
+        if isinstance(found, StoreError):
+            lost.append((turn, found))
+        else:
+            saved.append((turn, found))
     return saved, lost

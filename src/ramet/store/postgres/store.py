@@ -10,6 +10,7 @@ from ramet.clock import Clock, SystemClock
 from ramet.errors import StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.process import Processes, SystemProcesses
+from ramet.store import summing
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_opening
 from ramet.store.postgres import schema
@@ -17,7 +18,7 @@ from ramet.store.postgres.address import Address, read_address
 from ramet.store.postgres.server import Server
 from ramet.store.postgres.tables import PostgresTables
 from ramet.store.postgres.transaction import Transaction
-from ramet.store.rows import Rows, add_run, names
+from ramet.store.rows import Rows, add_run, is_held, names
 from ramet.store.sqlite import GIVE_BACK_S, Durability
 from ramet.store.summary import Summary
 
@@ -75,6 +76,7 @@ class PostgresStore:
             self.address, clock=clock or SystemClock(), patience_s=patience_s, known=not connect
         )
         self._queries = schema.queries_in(self.address.schema)
+        self._summing = summing.Summing()
         # Processes that hold leases and are not known to be gone.
         self._there: set[str] = set()
         if connect:
@@ -144,6 +146,12 @@ class PostgresStore:
 
         return self._write(run, first_free, recorded=_is_held)
 
+    def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
+        def all_free(rows: Rows) -> list[Lease]:
+            return rows.lease_all(rows.find_free(), worker, ttl_s)
+
+        return self._write(run, all_free, recorded=_are_held)
+
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
         def take(rows: Rows) -> Lease | None:
             due = rows.due(member, turn)
@@ -158,10 +166,24 @@ class PostgresStore:
 
         return self._write(lease.run, hold)
 
+    def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
+        def hold(rows: Rows) -> list[Lease]:
+            held = rows.find_holders()
+            return rows.hold_all([its for its in leases if is_held(its, held)], ttl_s)
+
+        return self._write(leases[0].run, hold, locking=True) if leases else []
+
     def release(self, lease: Lease) -> None:
-        self._write(
-            lease.run, lambda rows: rows.let_go(lease.member, lease.token), at_most_s=GIVE_BACK_S
-        )
+        self.release_all([lease])
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        def let_go(rows: Rows) -> None:
+            for lease in leases:
+                rows.let_go(lease.member, lease.token)
+
+        if leases:
+            several = len(leases) > 1
+            self._write(leases[0].run, let_go, locking=several, at_most_s=GIVE_BACK_S)
 
     def disown(self, run: str, *, worker: str) -> list[int]:
         # Those of an attempt that was committed without an answer count too.
@@ -181,24 +203,21 @@ class PostgresStore:
         events: Sequence[AnyEvent],
         standings: Sequence[Standing],
         *,
+        beside: Sequence[Lease] = (),
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
     ) -> int:
         written = [encode(event) for event in events]
-        # In one order in all transactions, so that none waits for one that waits for it.
-        ordered = sorted(standings, key=lambda standing: standing.member)
 
         def end(rows: Rows) -> Rows:
-            rows.check_held(lease)
+            rows.check_held(lease, *beside)
             rows.check_head(after)
             rows.check_copied(lease, copied)
             rows.write(lease.worker, written, under=lease)
-            rows.put(ordered, writer=lease.member)
-            if all(standing.member != lease.member for standing in ordered):
-                rows.let_go(lease.member, lease.token)
+            rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
-            rows.sum_up_after(len(written))
+            self._summing.sum_up(rows)
             faults.reach("committing")
             return rows
 
@@ -225,23 +244,16 @@ class PostgresStore:
         return self._read(run, lambda rows: rows.events(after, most))
 
     def summary(self, run: str) -> Summary | None:
-        return self._read(run, Rows.summary)
+        return self._read(run, summing.read_summary)
 
     def seats(self, run: str) -> list[Seat]:
         return self._read(run, Rows.seats)
 
     def check(self) -> list[str]:
         """Return what is wrong with the summaries, one line for each."""
-
-        def damages(transaction: Transaction) -> list[str]:
-            tables = self._tables(transaction)
-            return [
-                f"the summary of run {name!r} cannot be read, so the whole log is read instead"
-                for name in names(tables)
-                if Rows(tables, name).summary_is_damaged()
-            ]
-
-        return self._server.read(damages)
+        return self._server.read(
+            lambda transaction: summing.find_damaged(self._tables(transaction))
+        )
 
     def _begin(self, opening: RunOpened, worker: str, *, anew: bool) -> None:
         written = encode(opening)
@@ -320,4 +332,9 @@ class PostgresStore:
 
 def _is_held(rows: Rows, lease: Lease | None) -> bool:
     """Say whether a lease is on record; a claim that found none has left nothing."""
-    return lease is not None and rows.holds(lease)
+    return lease is not None and _are_held(rows, [lease])
+
+
+def _are_held(rows: Rows, leases: Sequence[Lease]) -> bool:
+    """Say whether leases are on record."""
+    return bool(leases) and is_held(leases[0], rows.find_holders(leases[0].member))

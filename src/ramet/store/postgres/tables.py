@@ -79,7 +79,7 @@ class PostgresTables:
         return tuple(row)
 
     def free(self, query: str, /, **values: Any) -> Any:
-        there = [name for name in list(self._there) if not self._gone(name)]
+        there = self._find_there()
         while (row := self.one(query, there=there, **self._moment(), **values)) is not None:
             *free, heard_at, process, lives = row
             if self._gone(process):
@@ -90,23 +90,35 @@ class PostgresTables:
             self._remember(process)
         return None
 
-    def hold(self, run: int, lease: Lease) -> int:
-        (head,) = self.one(
-            "lease",
-            run=run,
-            member=lease.member,
-            token=lease.token,
-            worker=lease.worker,
-            now=self.uptime(),
-            expires_at=lease.expires_at,
-            process=self._processes.this(),
-            lost=lease.lost,
-        )
+    def all_free(self, **values: Any) -> list[Any]:
+        found = self.all("all_free", there=self._find_there(), **self._moment(), **values)
+        rows = []
+        for *free, heard_at, process, lives in found:
+            gone = self._gone(process)
+            if gone or not lives:
+                rows.append((*free, None if gone else heard_at))
+            else:
+                self._remember(process)
+        return rows
+
+    def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:
+        process = self._processes.this()
+        given = [
+            (its.token, its.worker, now, its.expires_at, process, its.lost, run, its.member)
+            for its in leases
+        ]
+        self.many("lease", given)
+        # Read when the members are locked: a later event that changes one of them revokes its
+        # lease.
+        (head,) = self.one("head", run=run)
         return int(head)
 
     def seats(self, run: int) -> list[Any]:
         rows = self.all("seats", run=run, **self._moment())
         return [(*row, live and not self._gone(process)) for *row, live, process in rows]
+
+    def _find_there(self) -> list[str]:
+        return [name for name in list(self._there) if not self._gone(name)]
 
     def _gone(self, process: str | None) -> bool:
         return process != self._processes.this() and self._processes.is_gone(process)

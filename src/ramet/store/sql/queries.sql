@@ -63,6 +63,18 @@ AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at
 ORDER BY trained, member
 LIMIT 1;
 
+-- name: all_free
+-- All members that are free to train, those that trained least first; when their workers were last
+-- heard of, if they fell silent.
+SELECT member, trained, token, lost,
+    CASE WHEN worker IS NOT NULL AND boot = :boot AND heard_at <= :now
+        AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))) THEN heard_at END
+FROM members INDEXED BY claims
+WHERE run = :run AND phase = :phase AND trained < :steps
+AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
+    AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))))
+ORDER BY trained, member;
+
 -- name: preferred_free
 -- The preferred member, if it is free and trained as little as that one.
 SELECT member, trained, token, lost,
@@ -82,13 +94,16 @@ AND phase = :phase AND trained < :steps AND turn = :turn;
 -- name: lease
 -- Gives a member to a worker.
 UPDATE members
-SET token = :token, worker = :worker, heard_at = :now, expires_at = :expires_at, boot = :boot,
-    process = :process, lost = :lost
-WHERE run = :run AND member = :member;
+SET token = ?, worker = ?, heard_at = ?, expires_at = ?, boot = ?, process = ?, lost = ?
+WHERE run = ? AND member = ?;
 
 -- name: holder
 -- Who holds a member, and by which token.
-SELECT worker, token FROM members WHERE run = :run AND member = :member;
+SELECT member, worker, token FROM members WHERE run = :run AND member = :member;
+
+-- name: holders
+-- Who holds each member, and by which token.
+SELECT member, worker, token FROM members WHERE run = :run;
 
 -- name: let_go
 -- Ends a lease, if it is the last one given.
@@ -104,14 +119,14 @@ SELECT member, token FROM members WHERE run = :run AND worker = :worker ORDER BY
 SELECT checkpoint FROM members WHERE run = :run AND member = :member;
 
 -- name: put
--- Records how a member stands and ends its lease; if another wrote this, its token is void too.
+-- Records how a member stands and ends its lease; if it is revoked, its token is void too.
 UPDATE members
-SET trained = :trained, step = :step, turn = :turn, score = :score, checkpoint = :checkpoint,
-    phase = :phase, checksum = :checksum, token = token + (member <> :writer),
+SET trained = ?, step = ?, turn = ?, score = ?, checkpoint = ?, phase = ?, checksum = ?,
+    token = token + ?,
     -- What stands on the right is as it was before.
-    lost = CASE WHEN turn = :turn THEN lost ELSE 0 END,
+    lost = CASE WHEN turn = ? THEN lost ELSE 0 END,
     worker = NULL, heard_at = NULL, expires_at = NULL, boot = NULL, process = NULL
-WHERE run = :run AND member = :member;
+WHERE run = ? AND member = ?;
 
 -- name: events
 -- The events behind a number; none is read that is larger than any that was written.

@@ -20,12 +20,13 @@ from ramet.testing.store.commits import Commits
 from ramet.testing.store.leases import Leases
 from ramet.testing.store.overwriting import Overwriting
 from ramet.testing.store.reading import Reading
+from ramet.testing.store.rounds import Rounds
 from ramet.testing.store.runs import Runs
 
 __all__ = ["StoreContract"]
 
 
-class StoreContract(Runs, Overwriting, Claims, Leases, Commits, Reading):
+class StoreContract(Runs, Overwriting, Claims, Leases, Commits, Rounds, Reading):
     """All tests that a store must pass."""
 
     @pytest.fixture

@@ -119,6 +119,19 @@ ORDER BY trained, member
 LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
+-- name: all_free
+-- The same of all such members, those that trained least first.
+SELECT member, trained, token, lost, heard_at, process, expires_at > %(now)s
+    AND heard_at <= %(soon)s
+FROM ramet.members
+WHERE run = %(run)s AND phase = %(phase)s AND trained < %(steps)s
+AND (
+    worker IS NULL OR expires_at <= %(now)s OR heard_at > %(soon)s
+    OR process <> ALL (%(there)s::text [])
+)
+ORDER BY trained, member
+FOR UPDATE SKIP LOCKED;
+
 -- name: preferred_free
 -- The same of the preferred member, if it trained as little as that one.
 SELECT member, trained, token, lost, heard_at, process, expires_at > %(now)s
@@ -140,18 +153,26 @@ AND phase = %(phase)s AND trained < %(steps)s AND turn = %(turn)s
 FOR UPDATE;
 
 -- name: lease
--- Gives a member to a worker. The last event is read behind the lock of the member: a later one
--- that changes the member revokes this lease.
+-- Gives a member to a worker.
 UPDATE ramet.members
-SET token = %(token)s, worker = %(worker)s, heard_at = %(now)s, expires_at = %(expires_at)s,
-    process = %(process)s, lost = %(lost)s
-WHERE run = %(run)s AND member = %(member)s
-RETURNING (SELECT head FROM ramet.runs WHERE id = %(run)s);
+SET token = %s, worker = %s, heard_at = %s, expires_at = %s, process = %s, lost = %s
+WHERE run = %s AND member = %s;
+
+-- name: head
+-- The last event of a run.
+SELECT head FROM ramet.runs WHERE id = %(run)s;
 
 -- name: holder
 -- Who holds a member, and by which token, until this transaction ends.
-SELECT worker, token FROM ramet.members
+SELECT member, worker, token FROM ramet.members
 WHERE run = %(run)s AND member = %(member)s
+FOR UPDATE;
+
+-- name: holders
+-- The same of all members.
+SELECT member, worker, token FROM ramet.members
+WHERE run = %(run)s
+ORDER BY member
 FOR UPDATE;
 
 -- name: let_go
@@ -170,15 +191,14 @@ ORDER BY member;
 SELECT checkpoint FROM ramet.members WHERE run = %(run)s AND member = %(member)s;
 
 -- name: put
--- Records how a member stands and ends its lease; if another wrote this, its token is void too.
+-- Records how a member stands and ends its lease; if it is revoked, its token is void too.
 UPDATE ramet.members
-SET trained = %(trained)s, step = %(step)s, turn = %(turn)s, score = %(score)s,
-    checkpoint = %(checkpoint)s, phase = %(phase)s, checksum = %(checksum)s,
-    token = token + (member <> %(writer)s)::int,
+SET trained = %s, step = %s, turn = %s, score = %s, checkpoint = %s, phase = %s, checksum = %s,
+    token = token + %s::bool::int,
     -- What stands on the right is as it was before.
-    lost = CASE WHEN turn = %(turn)s THEN lost ELSE 0 END,
+    lost = CASE WHEN turn = %s THEN lost ELSE 0 END,
     worker = NULL, heard_at = NULL, expires_at = NULL, process = NULL
-WHERE run = %(run)s AND member = %(member)s;
+WHERE run = %s AND member = %s;
 
 -- name: events
 -- The events behind a number; none is read that is larger than any that was written.
