@@ -110,6 +110,22 @@ class Checkable(Protocol):
 
 
 @runtime_checkable
+class Awaitable(Protocol):
+    """A store that can say when something that workers wait for was written to a run."""
+
+    def wait(self, run: str, *, most_s: float) -> bool:
+        """Wait until a round began, a member was freed or an event of the run itself was written.
+
+        Return whether that may have happened; it may return earlier.
+
+        Args:
+            run: The name of the run.
+            most_s: Seconds to wait at most.
+        """
+        ...
+
+
+@runtime_checkable
 class Store(Protocol):
     """The record of runs: their events, and which worker trains which member."""
 

@@ -16,7 +16,7 @@ class SQLiteTables:
     Args:
         connection: The connection.
         clock: Where the time comes from.
-        boot: The present start of the machine, whose leases count.
+        boot: The present start of the machine. Leases of earlier ones are void.
         process: The name of this process.
     """
 

@@ -15,6 +15,7 @@ from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_opening
 from ramet.store.postgres import schema
 from ramet.store.postgres.address import Address, read_address
+from ramet.store.postgres.listening import Listening
 from ramet.store.postgres.server import Server
 from ramet.store.postgres.tables import PostgresTables
 from ramet.store.postgres.transaction import Transaction
@@ -77,6 +78,8 @@ class PostgresStore:
         )
         self._queries = schema.queries_in(self.address.schema)
         self._summing = summing.Summing()
+        self._channel = f"ramet_{self.address.schema}"
+        self._listening = Listening(self._server, self._channel, clock or SystemClock())
         # Processes that hold leases and are not known to be gone.
         self._there: set[str] = set()
         if connect:
@@ -112,8 +115,12 @@ class PostgresStore:
 
         self._server.write(set_blobs, synced=True)
 
+    def wait(self, run: str, *, most_s: float) -> bool:  # noqa: ARG002 - all runs wake together
+        return self._listening.wait(most_s)
+
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
+        self._listening.close()
         self._server.close()
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
@@ -180,6 +187,7 @@ class PostgresStore:
         def let_go(rows: Rows) -> None:
             for lease in leases:
                 rows.let_go(lease.member, lease.token)
+            self._notify(rows)
 
         if leases:
             several = len(leases) > 1
@@ -193,6 +201,7 @@ class PostgresStore:
             for member, token in rows.find_held(worker):
                 rows.let_go(member, token)
                 freed.add(member)
+            self._notify(rows)
 
         self._write(run, let_go, locking=True, at_most_s=GIVE_BACK_S)
         return sorted(freed)
@@ -217,6 +226,8 @@ class PostgresStore:
             rows.write(lease.worker, written, under=lease)
             rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
+            if round is not None:
+                self._notify(rows)
             self._summing.sum_up(rows)
             faults.reach("committing")
             return rows
@@ -234,6 +245,7 @@ class PostgresStore:
             rows.check_head(after)
             rows.write(worker, [written])
             rows.move_on(steps=event.steps if isinstance(event, Extended) else None)
+            self._notify(rows)
             return rows
 
         return self._write(
@@ -282,6 +294,10 @@ class PostgresStore:
 
         self._server.write(begin, synced=self._durable, recorded=is_begun)
 
+    def _notify(self, rows: Rows) -> None:
+        # Not at each commit: commits that notify wait for one another, in all databases.
+        rows.tables.write("notify", channel=self._channel, run=rows.row.id)
+
     def _read(self, run: str, query: Callable[[Rows], T]) -> T:
         return self._server.read(lambda transaction: query(Rows(self._tables(transaction), run)))
 
@@ -295,15 +311,9 @@ class PostgresStore:
         at_most_s: float = math.inf,
         recorded: Callable[[Rows, Any], bool] | None = None,
     ) -> T:
-        """Return what work returns, once it is committed.
+        """Return what work returns, once it is committed; ``recorded`` says whether it was.
 
-        Args:
-            run: The name of the run.
-            work: What reads and writes its rows.
-            locking: Whether no other process commits to the run meanwhile.
-            durable: Whether to wait until it is on the server's disk.
-            at_most_s: How long to wait for a server that is away.
-            recorded: What tells whether a transaction with this result is on record.
+        With ``locking``, no other process commits to the run meanwhile.
         """
 
         def rows_of(transaction: Transaction) -> Rows:

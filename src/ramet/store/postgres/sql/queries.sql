@@ -98,6 +98,10 @@ VALUES (%s, %s, %s, %s, %s, %s, %s);
 -- The checksum of an event.
 SELECT checksum FROM ramet.events WHERE run = %(run)s AND number = %(number)s;
 
+-- name: notify
+-- Wakes workers that wait for a member or for the next round.
+SELECT pg_notify(%(channel)s, %(run)s::text);
+
 -- name: move_on
 -- Records how far the log reaches and what changed with it.
 UPDATE ramet.runs
