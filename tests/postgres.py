@@ -53,7 +53,8 @@ class Postgres:
         self._programs = programs()
         self._data = folder / "data"
         self._log = folder / "log"
-        self._user = _user_for(folder)
+        # None is this one.
+        self.user = _user_for(folder)
 
     @property
     def url(self) -> str:
@@ -68,8 +69,8 @@ class Postgres:
         """Create the files of the server."""
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
-        if self._user is not None:
-            shutil.chown(secret, self._user)
+        if self.user is not None:
+            shutil.chown(secret, self.user)
         self._call("initdb", "-D", self._data, "-U", "tests", "-A", "scram-sha-256", "-E", "UTF8",
                    "--no-locale", "--no-sync", f"--pwfile={secret}")  # fmt: skip
 
@@ -100,8 +101,8 @@ class Postgres:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
-            user=self._user,
-            group=None if self._user is None else pwd.getpwnam(self._user).pw_gid,
+            user=self.user,
+            group=None if self.user is None else pwd.getpwnam(self.user).pw_gid,
             cwd=self.folder,
             check=False,
         )
