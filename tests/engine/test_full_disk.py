@@ -86,10 +86,10 @@ class NoRoomFor:
             raise StoreFull("no room in the log")
         return self.store.commit(lease, events, *args, **named)
 
-    def release(self, lease: Any) -> None:
+    def release_all(self, leases: Any) -> None:
         if self.stubborn:
             raise StoreFull("no room to say so")
-        self.store.release(lease)
+        self.store.release_all(leases)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -1,4 +1,4 @@
-"""How turns end: told with their states, failed, or continued from another checkpoint."""
+"""Ends turns: with scores and states, as failed, or because a checkpoint cannot be read."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
