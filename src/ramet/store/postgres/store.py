@@ -116,6 +116,12 @@ class PostgresStore:
         self._server.write(set_blobs, synced=True)
 
     def wait(self, run: str, *, most_s: float) -> bool:  # noqa: ARG002 - all runs wake together
+        """Wait until something was written that workers wait for; return whether that may be.
+
+        Args:
+            run: The name of the run.
+            most_s: Seconds to wait at most.
+        """
         return self._listening.wait(most_s)
 
     def close(self) -> None:
@@ -154,10 +160,9 @@ class PostgresStore:
         return self._write(run, first_free, recorded=_is_held)
 
     def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
-        def all_free(rows: Rows) -> list[Lease]:
-            return rows.lease_all(rows.find_free(), worker, ttl_s)
-
-        return self._write(run, all_free, recorded=_are_held)
+        return self._write(
+            run, lambda rows: rows.lease_all(rows.find_free(), worker, ttl_s), recorded=_is_held
+        )
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
         def take(rows: Rows) -> Lease | None:
@@ -340,11 +345,7 @@ class PostgresStore:
         )
 
 
-def _is_held(rows: Rows, lease: Lease | None) -> bool:
-    """Say whether a lease is on record; a claim that found none has left nothing."""
-    return lease is not None and _are_held(rows, [lease])
-
-
-def _are_held(rows: Rows, leases: Sequence[Lease]) -> bool:
-    """Say whether leases are on record."""
-    return bool(leases) and is_held(leases[0], rows.find_holders(leases[0].member))
+def _is_held(rows: Rows, leases: Lease | Sequence[Lease] | None) -> bool:
+    """Say whether leases are on record; a claim that found none has left nothing."""
+    first = leases if isinstance(leases, Lease) else next(iter(leases or ()), None)
+    return first is not None and is_held(first, rows.find_holders(first.member))
