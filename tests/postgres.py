@@ -45,11 +45,12 @@ class Postgres:
         folder: The folder, which the server's user can enter.
         port: The port on loopback.
         safe: Whether what is committed survives a loss of power.
+        settings: Further settings of the server.
     """
 
-    def __init__(self, folder: Path, port: int, *, safe: bool = False) -> None:
+    def __init__(self, folder: Path, port: int, *, safe: bool = False, **settings: str) -> None:
         self.folder, self.port = folder, port
-        self._settings = SETTINGS if safe else {**SETTINGS, **UNSAFE}
+        self._settings = {**SETTINGS, **({} if safe else UNSAFE), **settings}
         self._programs = programs()
         self._data = folder / "data"
         self._log = folder / "log"
@@ -112,11 +113,11 @@ class Postgres:
 
 
 @contextmanager
-def server(*, safe: bool = False) -> Iterator[Postgres]:
+def server(*, safe: bool = False, **settings: str) -> Iterator[Postgres]:
     """Run a server as long as the block lasts."""
     folder = Path(tempfile.mkdtemp(prefix="ramet-postgres-"))
     try:
-        made = Postgres(folder, free_port(), safe=safe)
+        made = Postgres(folder, free_port(), safe=safe, **settings)
         made.create()
         made.start()
         try:

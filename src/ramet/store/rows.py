@@ -1,6 +1,6 @@
 """The rows of one run in a database, as one transaction sees and writes them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
@@ -49,8 +49,8 @@ class Rows:
     def __init__(self, tables: Tables, name: str) -> None:
         self.name = name
         self.tables = tables
-        # The number and the checksum of the last event that was written here.
-        self._written: tuple[int, bytes] | None = None
+        # The number and the checksum of the last event that was read or written here.
+        self.latest: tuple[int, bytes | None] | None = None
         row = tables.run(name)
         if row is None:
             raise run_not_found(name, sorted(names(tables)))
@@ -75,7 +75,15 @@ class Rows:
             most=-1 if most is None else most,
             most_bytes=MOST_BYTES,
         )
-        return read_log(self.row, found, after=after, most=most)
+        return read_log(self.row, self._watch(found), after=after, most=most)
+
+    def _watch(self, found: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Yield events, and remember the last."""
+        row = None
+        for row in found:
+            yield row
+        if row is not None:
+            self.latest = row[1], row[-1]
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
@@ -162,9 +170,9 @@ class Rows:
 
     def has_written(self, attempt: "Rows") -> bool:
         """Say whether what an attempt has written is on record: its last event, to the bit."""
-        if attempt._written is None or attempt.row.id != self.row.id:  # noqa: SLF001 - of the same class
+        if attempt.latest is None or attempt.row.id != self.row.id:
             return False
-        number, written = attempt._written  # noqa: SLF001 - the same
+        number, written = attempt.latest
         return bool(self.tables.one("checksum", run=self.row.id, number=number) == (written,))
 
     def delete(self) -> tuple[int, int]:
@@ -205,7 +213,7 @@ class Rows:
         self.tables.many("add_event", checked)
         self.row = self.row._replace(head=head + len(rows))
         if checked:
-            self._written = self.head, checked[-1][-1]
+            self.latest = self.head, checked[-1][-1]
 
     def put(self, standings: Iterable[Standing], *, under: Iterable[Lease]) -> None:
         """Record how members stand, and end their leases and those that this is written under."""

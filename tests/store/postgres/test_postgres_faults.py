@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ramet
-from ramet.errors import StoreUnreachable
+from ramet.errors import StoreError, StoreUnreachable
 from ramet.events import TurnEnded, canonical
 from ramet.history.doctor import examine
 from ramet.places import existing
@@ -143,4 +143,22 @@ def test_a_call_waits_no_longer_than_its_patience() -> None:
             store.runs()
         own.start()
         assert store.runs() == ["lm"]
+        store.close()
+
+
+def test_what_a_crash_has_undone_is_an_error_until_the_log_is_read_anew() -> None:
+    # Nothing is written to the disk but what waits for it.
+    with server(wal_writer_delay="10s", fsync="on") as own:
+        url = own.url
+        opened = begin(PostgresStore(url))
+        store = PostgresStore(url, durability="process")
+        end_turn(store, claim(store))
+        own.restart()
+        with pytest.raises(StoreError, match="the server has crashed and lost it"):
+            store.claim("lm", worker="gpu-03", ttl_s=PATIENT_S)
+        with pytest.raises(StoreError, match="start this worker again"):
+            store.events("lm")
+        store.open_run(opened, worker="again")
+        assert len(store.events("lm")) == 1
+        end_turn(store, claim(store))
         store.close()

@@ -35,6 +35,10 @@ REMEDIES = (
         "create it on the server (createdb), or name another in the URL",
     ),
     (
+        ("permission denied for database",),
+        "let the user connect: GRANT CONNECT ON DATABASE ... TO ...",
+    ),
+    (
         ("could not translate host name", "failed to resolve host", "Name or service not known"),
         "check how the host is spelled, and that this machine can look it up",
     ),
@@ -46,12 +50,10 @@ REMEDIES = (
         ("timeout expired", "timed out"),
         "check the host and the port, and whether a firewall is in between",
     ),
-    (
-        ("permission denied for database",),
-        "let the user connect: GRANT CONNECT ON DATABASE ... TO ...",
-    ),
     (("SSL", "ssl"), "check sslmode= and the certificates that the URL names"),
 )
+# How many of these are not over after a while.
+FINAL = 5
 # Of 2019: what these queries are written for, and the oldest that is still in wide use.
 OLDEST = 120_000
 
@@ -129,12 +131,22 @@ def refusal(address: Address, error: "Error") -> StoreError:
     return StoreError(f"a server must do what a store asks of it, but {address} says: {said}")
 
 
+def is_final(error: "Error") -> bool:
+    """Say whether a server will refuse this connection however often it is tried."""
+    said = quote(error)
+    return any(_fits(signs, said) for signs, _ in REMEDIES[:FINAL])
+
+
 def _remedy(said: str) -> str:
     for signs, remedy in REMEDIES:
-        found = [sign in said for sign in signs]
-        if all(found) if "does not exist" in signs else any(found):
+        if _fits(signs, said):
             return remedy
     return "check the URL"
+
+
+def _fits(signs: tuple[str, ...], said: str) -> bool:
+    found = [sign in said for sign in signs]
+    return all(found) if "does not exist" in signs else any(found)
 
 
 def quote(error: BaseException) -> str:

@@ -36,6 +36,7 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 2.0
 FIRST_SAID_S, LAST_SAID_S = 5.0, 600.0
 # Seconds after which a process that is stopped in the middle of a transaction loses its locks.
 IDLE_S = 10
+SESSION = b"SELECT pg_backend_pid(), pg_postmaster_start_time()"
 READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 WRITE = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # For the transaction only, because with a pooler the next one may have another session.
@@ -58,7 +59,14 @@ USUAL = {
 # a session that was idle for too long: the transaction is undone, and can be tried again.
 AGAIN = {"40001", "40P01", "57P01", "57P02", "57P03", "57P05", "25P03", "53300", "08P01"}
 # What servers say in English while they start or stop, or have no connection left for now.
-FOR_NOW = ("starting up", "shutting down", "in recovery", "too many", "remaining connection slots")
+FOR_NOW = (
+    "starting up",
+    "shutting down",
+    "in recovery",
+    "not yet accepting",
+    "too many",
+    "remaining connection slots",
+)
 # Decides nothing but pauses. Not the module's own generator: training may draw from that.
 _chance = random.SystemRandom()
 # What forks have inherited: closing these would end the sessions of the parent.
@@ -87,6 +95,8 @@ class Server:
         self._pid = os.getpid()
         # Whether a pooler is in between that gives each transaction another session.
         self.pooled = False
+        # When the server was started.
+        self.started: object = None
 
     def read(self, work: Work[T]) -> T:
         """Return what work reads of one snapshot."""
@@ -138,7 +148,7 @@ class Server:
         connection = psycopg.connect(**{**self._parameters, **more}, autocommit=True)
         try:
             refusals.check_version(self.address, connection.info.server_version)
-            (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+            (pid, self.started) = connection.execute(SESSION).fetchone() or (None, None)
             # A pooler names sessions by numbers of its own, and may give each transaction another
             # session, which does not have the statements that were prepared.
             self.pooled = pid != connection.info.backend_pid
@@ -189,8 +199,7 @@ class Server:
         if isinstance(error, _NotConnected):
             cause = error.error
             for_now = any(sign in str(cause) for sign in FOR_NOW)
-            refused = "FATAL" in str(cause) and not for_now
-            if refused or not (self._known or for_now):
+            if refusals.is_final(cause) or not (self._known or for_now):
                 raise refusals.not_connected(self.address, cause) from cause
             return cause
         lost = isinstance(error, _Lost)

@@ -1,9 +1,9 @@
 """A store in PostgreSQL, for workers on any number of machines."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from ramet import faults
 from ramet.clock import Clock, SystemClock
@@ -16,8 +16,8 @@ from ramet.store.checked import read_opening
 from ramet.store.postgres import schema
 from ramet.store.postgres.address import Address, read_address
 from ramet.store.postgres.listening import Listening
+from ramet.store.postgres.runs import Runs
 from ramet.store.postgres.server import Server
-from ramet.store.postgres.tables import PostgresTables
 from ramet.store.postgres.transaction import Transaction
 from ramet.store.rows import Rows, add_run, is_held, names
 from ramet.store.sqlite import GIVE_BACK_S, Durability
@@ -71,17 +71,18 @@ class PostgresStore:
             connect=False,
         )
         self._durable = durability == "power"
-        self._clock, self._processes = clock, processes or SystemProcesses()
         self._read_only = read_only
         self._server = Server(
             self.address, clock=clock or SystemClock(), patience_s=patience_s, known=not connect
         )
-        self._queries = schema.queries_in(self.address.schema)
+        self._runs = Runs(
+            self._server,
+            channel=f"ramet_{self.address.schema}",
+            clock=clock,
+            processes=processes or SystemProcesses(),
+        )
         self._summing = summing.Summing()
-        self._channel = f"ramet_{self.address.schema}"
-        self._listening = Listening(self._server, self._channel, clock or SystemClock())
-        # Processes that hold leases and are not known to be gone.
-        self._there: set[str] = set()
+        self._listening = Listening(self._server, self._runs.channel, clock or SystemClock())
         if connect:
             self.prepare()
 
@@ -100,7 +101,7 @@ class PostgresStore:
 
     def blobs(self) -> str | None:
         """Return the folder of the checkpoints; None if the store does not know it."""
-        found = self._server.read(lambda transaction: self._tables(transaction).one("blobs"))
+        found = self._server.read(lambda transaction: self._runs.tables(transaction).one("blobs"))
         return None if found is None else str(found[0]) if found[0] is not None else None
 
     def remember_blobs(self, folder: str) -> None:
@@ -111,7 +112,7 @@ class PostgresStore:
         """
 
         def set_blobs(transaction: Transaction) -> None:
-            self._tables(transaction).write("set_blobs", blobs=folder)
+            self._runs.tables(transaction).write("set_blobs", blobs=folder)
 
         self._server.write(set_blobs, synced=True)
 
@@ -130,6 +131,7 @@ class PostgresStore:
         self._server.close()
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
+        self._runs.forget(opening.name)
         if opening.name not in self.runs():
             self._begin(opening, worker, anew=False)
         # Claims use the members' rows, and are too frequent to check them each time.
@@ -141,14 +143,14 @@ class PostgresStore:
         return self.opening(opening.name)
 
     def opening(self, run: str) -> RunOpened:
-        row, found = self._read(run, lambda rows: (rows.row, rows.opening()))
+        row, found = self._runs.read(run, lambda rows: (rows.row, rows.opening()))
         return read_opening(row, found)
 
     def record(self, run: str) -> int:
-        return self._read(run, lambda rows: rows.row.id)
+        return self._runs.read(run, lambda rows: rows.row.id)
 
     def runs(self) -> list[str]:
-        return self._server.read(lambda transaction: names(self._tables(transaction)))
+        return self._server.read(lambda transaction: names(self._runs.tables(transaction)))
 
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
@@ -157,10 +159,10 @@ class PostgresStore:
             free = rows.first_free(prefer)
             return None if free is None else rows.lease(free, worker, ttl_s)
 
-        return self._write(run, first_free, recorded=_is_held)
+        return self._runs.write(run, first_free, recorded=_is_held)
 
     def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
-        return self._write(
+        return self._runs.write(
             run, lambda rows: rows.lease_all(rows.find_free(), worker, ttl_s), recorded=_is_held
         )
 
@@ -169,21 +171,21 @@ class PostgresStore:
             due = rows.due(member, turn)
             return None if due is None else rows.lease(due, worker, ttl_s)
 
-        return self._write(run, take, recorded=_is_held)
+        return self._runs.write(run, take, recorded=_is_held)
 
     def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
         def hold(rows: Rows) -> Lease:
             rows.check_held(lease)
             return rows.hold(lease, ttl_s)
 
-        return self._write(lease.run, hold)
+        return self._runs.write(lease.run, hold)
 
     def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
         def hold(rows: Rows) -> list[Lease]:
             held = rows.find_holders()
             return rows.hold_all([its for its in leases if is_held(its, held)], ttl_s)
 
-        return self._write(leases[0].run, hold, locking=True) if leases else []
+        return self._runs.write(leases[0].run, hold, locking=True) if leases else []
 
     def release(self, lease: Lease) -> None:
         self.release_all([lease])
@@ -192,11 +194,11 @@ class PostgresStore:
         def let_go(rows: Rows) -> None:
             for lease in leases:
                 rows.let_go(lease.member, lease.token)
-            self._notify(rows)
+            self._runs.notify(rows)
 
         if leases:
             several = len(leases) > 1
-            self._write(leases[0].run, let_go, locking=several, at_most_s=GIVE_BACK_S)
+            self._runs.write(leases[0].run, let_go, locking=several, at_most_s=GIVE_BACK_S)
 
     def disown(self, run: str, *, worker: str) -> list[int]:
         # Those of an attempt that was committed without an answer count too.
@@ -206,9 +208,9 @@ class PostgresStore:
             for member, token in rows.find_held(worker):
                 rows.let_go(member, token)
                 freed.add(member)
-            self._notify(rows)
+            self._runs.notify(rows)
 
-        self._write(run, let_go, locking=True, at_most_s=GIVE_BACK_S)
+        self._runs.write(run, let_go, locking=True, at_most_s=GIVE_BACK_S)
         return sorted(freed)
 
     def commit(
@@ -232,16 +234,14 @@ class PostgresStore:
             rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
             if round is not None:
-                self._notify(rows)
+                self._runs.notify(rows)
             self._summing.sum_up(rows)
             faults.reach("committing")
             return rows
 
-        head = self._write(
-            lease.run, end, locking=True, durable=self._durable, recorded=Rows.has_written
-        ).head
+        rows = self._runs.write_log(lease.run, end, durable=self._durable)
         faults.reach("committed")
-        return head
+        return rows.head
 
     def append(self, run: str, event: RunEvent, *, worker: str, after: int) -> int:
         written = encode(event)
@@ -250,33 +250,31 @@ class PostgresStore:
             rows.check_head(after)
             rows.write(worker, [written])
             rows.move_on(steps=event.steps if isinstance(event, Extended) else None)
-            self._notify(rows)
+            self._runs.notify(rows)
             return rows
 
-        return self._write(
-            run, add, locking=True, durable=self._durable, recorded=Rows.has_written
-        ).head
+        return self._runs.write_log(run, add, durable=self._durable).head
 
     def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
-        return self._read(run, lambda rows: rows.events(after, most))
+        return self._runs.read(run, lambda rows: rows.events(after, most))
 
     def summary(self, run: str) -> Summary | None:
-        return self._read(run, summing.read_summary)
+        return self._runs.read(run, summing.read_summary)
 
     def seats(self, run: str) -> list[Seat]:
-        return self._read(run, Rows.seats)
+        return self._runs.read(run, Rows.seats)
 
     def check(self) -> list[str]:
         """Return what is wrong with the summaries, one line for each."""
         return self._server.read(
-            lambda transaction: summing.find_damaged(self._tables(transaction))
+            lambda transaction: summing.find_damaged(self._runs.tables(transaction))
         )
 
     def _begin(self, opening: RunOpened, worker: str, *, anew: bool) -> None:
         written = encode(opening)
 
         def begin(transaction: Transaction) -> Rows:
-            tables, number, token = self._tables(transaction, locking=True), None, 0
+            tables, number, token = self._runs.tables(transaction, locking=True), None, 0
             tables.write("lock_schema")
             # Another worker may have begun it meanwhile.
             if opening.name in names(tables):
@@ -292,57 +290,12 @@ class PostgresStore:
             return rows
 
         def is_begun(transaction: Transaction, attempt: Rows) -> bool:
-            tables = self._tables(transaction)
+            tables = self._runs.tables(transaction)
             tables.write("lock_schema")
             there = opening.name in names(tables)
             return there and Rows(tables, opening.name).has_written(attempt)
 
         self._server.write(begin, synced=self._durable, recorded=is_begun)
-
-    def _notify(self, rows: Rows) -> None:
-        # Not at each commit: commits that notify wait for one another, in all databases.
-        rows.tables.write("notify", channel=self._channel, run=rows.row.id)
-
-    def _read(self, run: str, query: Callable[[Rows], T]) -> T:
-        return self._server.read(lambda transaction: query(Rows(self._tables(transaction), run)))
-
-    def _write(
-        self,
-        run: str,
-        work: Callable[[Rows], T],
-        *,
-        locking: bool = False,
-        durable: bool = False,
-        at_most_s: float = math.inf,
-        recorded: Callable[[Rows, Any], bool] | None = None,
-    ) -> T:
-        """Return what work returns, once it is committed; ``recorded`` says whether it was.
-
-        With ``locking``, no other process commits to the run meanwhile.
-        """
-
-        def rows_of(transaction: Transaction) -> Rows:
-            return Rows(self._tables(transaction, locking=locking), run)
-
-        def is_recorded(transaction: Transaction, result: T) -> bool:
-            return recorded is not None and recorded(rows_of(transaction), result)
-
-        return self._server.write(
-            lambda transaction: work(rows_of(transaction)),
-            synced=durable,
-            at_most_s=at_most_s,
-            recorded=None if recorded is None else is_recorded,
-        )
-
-    def _tables(self, transaction: Transaction, *, locking: bool = False) -> PostgresTables:
-        return PostgresTables(
-            transaction,
-            self._queries,
-            processes=self._processes,
-            there=self._there,
-            clock=self._clock,
-            locking=locking,
-        )
 
 
 def _is_held(rows: Rows, leases: Lease | Sequence[Lease] | None) -> bool:
