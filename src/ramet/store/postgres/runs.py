@@ -95,7 +95,7 @@ class Runs:
         rows.tables.write("notify", channel=self.channel, run=rows.row.id)
 
     def forget(self, run: str) -> None:
-        """Forget what was read of a run, whose log is now read from its beginning."""
+        """Forget what was read of a run; its log is now read from its beginning."""
         self._memory.forget(run)
 
     def tables(self, transaction: Transaction, *, locking: bool = False) -> PostgresTables:

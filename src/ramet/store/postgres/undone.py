@@ -36,7 +36,7 @@ class Memory:
             self._known[rows.name] = Known(rows.row.id, number, checksum)
 
     def forget(self, run: str) -> None:
-        """Forget a run, whose log is now read from its beginning."""
+        """Forget a run; its log is now read from its beginning."""
         self._known.pop(run, None)
 
     def compare(self, rows: Rows, started: object) -> None:
