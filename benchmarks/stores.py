@@ -14,7 +14,7 @@ from pathlib import Path
 
 import ramet
 from ramet.blobs import DirectoryBlobs
-from ramet.places import Durability
+from ramet.store import Durability
 
 
 def add_store(options: argparse.ArgumentParser) -> None:

@@ -6,16 +6,16 @@ import weakref
 from dataclasses import KW_ONLY, dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
-from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs
+from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs, ObjectBlobs
+from ramet.blobs.directory import Durability
+from ramet.blobs.opening import find_pointed, open_blobs, remember
 from ramet.errors import RunNotFound, StoreError, StrategyError
 from ramet.events import Keep
 from ramet.store import MemoryStore, SQLiteStore, Store
 from ramet.store.base import Closable
 from ramet.store.postgres.address import Address, find_address
-
-Durability: TypeAlias = Literal["power", "process"]
 
 # What every store answers to, also one that passes the verbs on to another.
 VERBS = [name for name in vars(Store) if not name.startswith("_")]
@@ -55,7 +55,8 @@ class Storage:
             (``PostgresStore``); or a ``Store`` of your own. None keeps the run in memory, or with
             worker processes in a temporary file.
         blobs: Where checkpoints are kept instead; a ``Store`` of your own needs them. A database
-            needs them once, and remembers a folder.
+            needs them once, and remembers a folder. A URL such as ``"s3://bucket/prefix"`` stands
+            for ``ObjectBlobs``, and is remembered beside the file.
         durability: What a turn survives once it is over: a loss of "power", or only the end of a
             "process", which is faster.
         keep: Which checkpoints stay: "lineage" keeps those of all members and the best; "live" only
@@ -66,7 +67,7 @@ class Storage:
 
     store: Store | str | PathLike[str] | None = None
     _: KW_ONLY
-    blobs: Blobs | None = None
+    blobs: Blobs | str | None = None
     durability: Durability = "power"
     keep: Keep | None = None
 
@@ -75,11 +76,7 @@ class Storage:
             raise StoreError(
                 f"durability must be 'power' or 'process', but got {self.durability!r}"
             )
-        if self.blobs is not None and not _answers(self.blobs, BLOB_VERBS):
-            raise StoreError(
-                f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), or None, but got "
-                f"{self.blobs!r}"
-            )
+        _check_blobs(self.blobs)
         if self.keep is not None and self.keep not in get_args(Keep):
             raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {self.keep!r}")
         _check_store(self.store, self.blobs)
@@ -92,6 +89,13 @@ class Storage:
             store: A path, a ``Store``, None, or all settings as a ``Storage``.
         """
         return store if isinstance(store, Storage) else cls(store)
+
+    @property
+    def opened_blobs(self) -> Blobs | None:
+        """The blobs, opened if they are given by their URL."""
+        if isinstance(self.blobs, str):
+            return open_blobs(self.blobs, durability=self.durability)
+        return self.blobs
 
     @property
     def kept(self) -> Keep | None:
@@ -161,7 +165,7 @@ def place(store: StoreLike, *, shared: bool = False, read_only: bool = False) ->
     storage = Storage.of(store)
     if shared:
         _check_shared(storage)
-    blobs = storage.blobs
+    blobs = storage.opened_blobs
     if storage.store is None:
         return _make_temporary(blobs) if shared else _make_in_memory(blobs)
     if isinstance(storage.store, str | PathLike):
@@ -174,7 +178,18 @@ def place(store: StoreLike, *, shared: bool = False, read_only: bool = False) ->
     return Place(store=storage.store, blobs=blobs, name=repr(storage.store))
 
 
-def _check_store(store: object, blobs: Blobs | None) -> None:
+def _check_blobs(blobs: object) -> None:
+    """Refuse what are no blobs, and URLs that cannot be those of any."""
+    if isinstance(blobs, str):
+        open_blobs(blobs)
+    elif blobs is not None and not _answers(blobs, BLOB_VERBS):
+        raise StoreError(
+            f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), a URL such as "
+            f"'s3://bucket/prefix', or None, but got {blobs!r}"
+        )
+
+
+def _check_store(store: object, blobs: Blobs | str | None) -> None:
     """Refuse what is no store, and a store of the user's own without checkpoints."""
     if store is None or isinstance(store, str | PathLike):
         return
@@ -261,10 +276,14 @@ def _open_file(
 ) -> Place:
     # First, because it refuses "." and other paths that no file can have.
     store = SQLiteStore(path, durability=durability, patience_s=patience_s, read_only=read_only)
-    beside = path.with_name(path.name + CHECKPOINTS)
+    if blobs is None:
+        beside = path.with_name(path.name + CHECKPOINTS)
+        blobs = find_pointed(path) or DirectoryBlobs(beside, durability=durability)
+    elif not read_only:
+        remember(blobs, path)
     return Place(
         store=store,
-        blobs=DirectoryBlobs(beside, durability=durability) if blobs is None else blobs,
+        blobs=blobs,
         name=str(path),
         ours=True,
     )
@@ -278,7 +297,7 @@ def _open_database(
     patience_s: float = math.inf,
     read_only: bool = False,
 ) -> Place:
-    """Open a database, which remembers in which folder the checkpoints are.
+    """Open a database, which remembers in which folder, or at which URL, the checkpoints are.
 
     If ``read_only``, its tables must exist.
     """
@@ -289,11 +308,15 @@ def _open_database(
     )
     recorded = store.blobs()
     if blobs is None:
-        if (folder := address.blobs or recorded) is None:
+        if (kept := address.blobs or recorded) is None:
             raise StoreError(NEEDS_FOLDER.format(address=address))
-        blobs = DirectoryBlobs(folder, durability=durability)
-    if isinstance(blobs, DirectoryBlobs) and not read_only and recorded is None:
-        store.remember_blobs(str(blobs.path))
+        is_url = "://" in kept
+        blobs = (open_blobs if is_url else DirectoryBlobs)(kept, durability=durability)
+    if not read_only and recorded is None:
+        if isinstance(blobs, DirectoryBlobs):
+            store.remember_blobs(str(blobs.path))
+        elif isinstance(blobs, ObjectBlobs):
+            store.remember_blobs(blobs.url)
     return Place(store=store, blobs=blobs, name=address.name, ours=True)
 
 

@@ -21,6 +21,11 @@ class Blobs(Protocol):
     there, and from then on ``put`` does not create the run's place again, until the method is
     called with ``kept=False``.
 
+    Blobs that several stores can reach also have a method ``attach(run, owner, anew=...)``, which
+    is called whenever a process begins or joins a run. They keep ``owner``, a text that identifies
+    the run's record, and raise StoreError if they keep another one already, unless the run has just
+    taken the place of another (``anew=True``).
+
     Blobs that can read parts of a file have a method ``get_ranges(run, key, ranges)``, which
     returns the bytes from each ``begin`` to its ``end``, one range behind the other. It does not
     compare them with a digest. Of a file without all of these bytes it raises CheckpointDamaged,

@@ -2,18 +2,18 @@
 
 import contextlib
 import errno
-import functools
 import os
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TypeAlias
 
 from ramet.blobs.base import digest_in, is_key
+from ramet.blobs.naming import KEPT, quote
 from ramet.blobs.reading import NotWhole, read_content, read_ranges
 from ramet.blobs.refusals import absent, check_digest, missing, not_read, unreadable
-from ramet.digest import Buffer, digest
+from ramet.digest import Buffer
 from ramet.errors import CheckpointMissing, StoreError, StoreFull
 from ramet.faults import reach
 from ramet.files import impossible
@@ -21,12 +21,11 @@ from ramet.files import impossible
 if sys.platform != "win32":
     import fcntl
 
-KEPT, UNFINISHED = ".safetensors", ".tmp"
+Durability: TypeAlias = Literal["power", "process"]
+
+UNFINISHED = ".tmp"
 # Bytes that small chunks are gathered to before they are written.
 BUFFER_BYTES = 1 << 15
-# Of a folder's name: more than names of runs have, and few enough for any file system.
-MOST_CHARACTERS = 100
-PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # The file or its folder does not exist.
 ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -47,9 +46,7 @@ class DirectoryBlobs:
             end of any ``"process"``, which needs no waiting for the disk.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, durability: Literal["power", "process"] = "power"
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
         if durability not in {"power", "process"}:
             raise StoreError(f"durability must be 'power' or 'process', but got {durability!r}")
         if why := impossible(os.fspath(path)):
@@ -143,7 +140,7 @@ class DirectoryBlobs:
         return Path(self._file(run, key))
 
     def _folder(self, run: str) -> str:
-        return f"{self.path}{os.sep}{_quote(run)}"
+        return f"{self.path}{os.sep}{quote(run)}"
 
     def _file(self, run: str, key: str) -> str:
         digest_in(key)
@@ -316,19 +313,3 @@ def _explain_failure(file: str) -> Iterator[None]:
             f"nothing was written: free space there and run again, which goes on from the last "
             f"checkpoints"
         ) from error
-
-
-@functools.lru_cache(maxsize=256)
-def _quote(name: str) -> str:
-    """Return a name for a folder, which no file system confuses with another by case or dots.
-
-    >>> _quote("lm-2"), _quote("LM"), _quote("../x")
-    ('lm-2', '%4c%4d', '%2e%2e%2fx')
-    """
-    text = name.encode("utf-8", "surrogatepass")
-    quoted = "".join(chr(byte) if byte in PLAIN else f"%{byte:02x}" for byte in text)
-    return (
-        quoted
-        if 0 < len(quoted) <= MOST_CHARACTERS
-        else f"{quoted[:MOST_CHARACTERS]}%%{digest([text])}"
-    )

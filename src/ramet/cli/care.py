@@ -55,6 +55,8 @@ def prune(
     for run in where.store.runs() if name is None else [where.choose(name)]:
         view = Follower(where.store, run)
         checkpoints = Checkpoints(where.blobs, run)
+        if not dry_run:
+            checkpoints.attach(where.store)
         gone = checkpoints.prune(view.population, view.opening.keep, dry_run=dry_run)
         verb = "would be freed" if dry_run else "freed"
         freed = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint file')}"

@@ -42,6 +42,14 @@ Steps = Annotated[int | None, typer.Option(help="How many steps each member trai
 StoreToWrite = Annotated[
     str, typer.Option(help="The file, or the URL of the database, to record the run in.")
 ]
+BlobsUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="<url>",
+        help="Where checkpoints are kept, if not beside the store: s3://bucket/prefix, gs://..., "
+        "az://... or file:///folder. Credentials come from the environment.",
+    ),
+]
 Name = Annotated[str | None, typer.Option(help="The run's name; else the module's.")]
 WorkerProcesses = Annotated[
     object,

@@ -24,6 +24,7 @@ def run(
     *,
     steps: options.Steps = None,
     store: options.StoreToWrite = "runs.db",
+    blobs: options.BlobsUrl = None,
     name: options.Name = None,
     workers: options.WorkerProcesses = "0",
     seed: options.Seed = None,
@@ -66,7 +67,7 @@ def run(
         mode=loaded.read(MODE, otherwise=" ('max' or 'min') unless --mode is given")
         if mode is None
         else mode,
-        store=Storage(store, durability=durability, keep=keep),
+        store=Storage(store, blobs=blobs, durability=durability, keep=keep),
         name=name or loaded.module.__name__.rpartition(".")[2],
         existing=_choose_existing(extend=extend, overwrite=overwrite),
         seed=seed,

@@ -12,8 +12,9 @@ from typing import cast
 
 import msgspec
 
-from ramet.blobs import DirectoryBlobs
+from ramet.blobs import Blobs, DirectoryBlobs
 from ramet.blobs.collecting import Collecting, sync
+from ramet.blobs.fetching import Fetching
 from ramet.errors import StoreError, StoreUnsupported, UsageError
 from ramet.history.doctor import examine
 from ramet.history.following import Follower
@@ -46,13 +47,13 @@ def backup(
     store: str | PathLike[str],
     target: str | PathLike[str],
     *,
-    blobs: DirectoryBlobs | None = None,
+    blobs: Blobs | None = None,
 ) -> Backup:
     """Copy a store and the checkpoints that its runs need, as they are at one moment.
 
     Runs may go on meanwhile. The copy is checked as `ramet doctor` does, and appears once it is
     complete. On the same file system, its checkpoints are links to the same files, which take no
-    space until the original is pruned.
+    space until the original is pruned. Checkpoints in object storage are copied to a folder.
 
     Args:
         store: The file of a store.
@@ -66,8 +67,8 @@ def backup(
             "a backup copies the file of a store, but the record of this one is in a database; use "
             "pg_dump --schema=ramet (or the schema= of its URL), and then copy its checkpoints"
         )
-    source = existing(store).store
-    kept = DirectoryBlobs(_beside(Path(store).absolute())) if blobs is None else blobs
+    where = existing(store)
+    source, kept = where.store, where.blobs if blobs is None else blobs
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with _draft(final) as draft:
@@ -106,16 +107,14 @@ def _draft(final: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy(
-    source: SQLiteStore, kept: DirectoryBlobs, draft: Path
-) -> tuple[SQLiteStore, DirectoryBlobs]:
+def _copy(source: SQLiteStore, kept: Blobs, draft: Path) -> tuple[SQLiteStore, DirectoryBlobs]:
     """Copy the record and then the checkpoints that it needs; repeat if some were deleted.
 
     Checkpoints are held while the record is copied, so that this is rare.
     """
     copies = DirectoryBlobs(_beside(draft))
     missing: set[tuple[str, str]] = set()
-    with Collecting(kept, copies) as collecting:
+    with _collect(kept, copies) as collecting:
         for _ in range(MAX_COPY_ATTEMPTS):
             before = missing
             source.copy_to(draft, meanwhile=partial(_hold, collecting, source.runs()))
@@ -127,6 +126,12 @@ def _copy(
     return SQLiteStore(draft, read_only=True), copies
 
 
+def _collect(kept: Blobs, copies: DirectoryBlobs) -> Collecting | Fetching:
+    if isinstance(kept, DirectoryBlobs):
+        return Collecting(kept, copies)
+    return Fetching(kept, copies)
+
+
 def _end_leases(draft: Path) -> None:
     """End all leases of the copy: their workers train the original."""
     store = SQLiteStore(draft)
@@ -136,7 +141,7 @@ def _end_leases(draft: Path) -> None:
     store.close()
 
 
-def _missing(record: SQLiteStore, collecting: Collecting) -> set[tuple[str, str]]:
+def _missing(record: SQLiteStore, collecting: Collecting | Fetching) -> set[tuple[str, str]]:
     """Keep the checkpoints that a record needs; return those that are missing."""
     return {
         (run, key)
@@ -145,12 +150,12 @@ def _missing(record: SQLiteStore, collecting: Collecting) -> set[tuple[str, str]
     }
 
 
-def _hold(collecting: Collecting, runs: list[str]) -> None:
+def _hold(collecting: Collecting | Fetching, runs: list[str]) -> None:
     for run in runs:
         collecting.hold(run)
 
 
-def _find_wanted(record: SQLiteStore, collecting: Collecting, run: str) -> set[str]:
+def _find_wanted(record: SQLiteStore, collecting: Collecting | Fetching, run: str) -> set[str]:
     view, there = Follower(record, run), collecting.there(run)
     wanted = find_files(find_needed(view.population, view.opening.keep), there)
     return wanted | there if view.opening.keep == "all" else wanted

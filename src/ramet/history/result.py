@@ -49,7 +49,7 @@ def load(
     if isinstance(store, Storage):
         if store.store is None:
             raise StoreError("a run on record must be in a store, but got Storage(None)")
-        blobs = store.blobs if blobs is None else blobs
+        blobs = store.opened_blobs if blobs is None else blobs
         store = store.store
     where = (
         existing(store, blobs=blobs)

@@ -18,6 +18,7 @@ from ramet.population import Checkpoint, Population
 from ramet.state.codec import encode
 from ramet.state.stacks import Stack, encode_stack, stack
 from ramet.state.tree import Tree
+from ramet.store import MemoryStore, Store
 
 logger = logging.getLogger("ramet")
 
@@ -38,6 +39,19 @@ class Checkpoints:
         """
         if callable(expect := getattr(self._blobs, "expect", None)):
             expect(self._run, kept=kept)
+
+    def attach(self, store: Store, *, anew: bool = False) -> None:
+        """Refuse checkpoints of another run of the same name, in another store.
+
+        A store in memory is forgotten before its checkpoints, so these belong to none.
+
+        Args:
+            store: The record of the run.
+            anew: Whether the run has just taken the place of another in its store.
+        """
+        attach = getattr(self._blobs, "attach", None)
+        if callable(attach) and not isinstance(store, MemoryStore):
+            attach(self._run, identify(store, self._run), anew=anew)
 
     def write_all(
         self, states: Sequence[Tree], turns: Sequence[Turn], *, others: bool = False
@@ -150,6 +164,17 @@ def _checkpoint(turn: Turn, its: str, *, stack: str | None = None, row: int = 0)
     return Checkpoint(
         member=turn.member, turn=turn.number, step=turn.stop, digest=its, stack=stack, row=row
     )
+
+
+def identify(store: Store, run: str) -> str:
+    """Return a text that identifies the record of a run, also in a copy of its store.
+
+    Args:
+        store: The store.
+        run: The name of the run.
+    """
+    (first,) = store.events(run, most=1)
+    return digest([f"{run}\n{first.at!r}\n{first.worker}".encode("utf-8", "surrogatepass")])
 
 
 class Pruning:

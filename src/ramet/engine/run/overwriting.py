@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from ramet.blobs.base import Blobs
+from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.fitting import fit_to_budget
 from ramet.engine.run.opening import Settings, make_opening
 from ramet.errors import LeaseLost, StoreBusy
@@ -36,6 +37,7 @@ def overwrite(settings: Settings, *, store: Store, blobs: Blobs, worker: str) ->
     opening = make_opening(fit_to_budget(settings))
     outdated = blobs.sizes(name)
     store.overwrite_run(opening, worker=worker)
+    Checkpoints(blobs, name).attach(store, anew=True)
     with contextlib.ExitStack() as leases:
         _Deletion(name, store, blobs, worker=worker, leases=leases).delete(outdated)
     fields = {"run": name, "files": len(outdated)}

@@ -70,6 +70,7 @@ class Run:
         self._journal = begin(settings, store, worker=worker, existing=existing)
         self.opening = report_opening(self._journal.opening)
         self._checkpoints = Checkpoints(blobs, self.name)
+        self._checkpoints.attach(store)
         if existing != "join":
             go_on(self._journal, target=settings.maximised_target)
         self._out = TurnsOut(

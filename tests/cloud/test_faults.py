@@ -1,0 +1,238 @@
+"""Object storage that fails: what is tried again, and what the errors say, without secrets."""
+
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.importorskip("obstore", reason="needs obstore: pip install 'ramet[cloud]'")
+
+from ramet.blobs import ObjectBlobs
+from ramet.digest import digest
+from ramet.errors import (
+    CheckpointDamaged,
+    CheckpointMissing,
+    StoreError,
+    StoreReadOnly,
+    UsageError,
+)
+from ramet.testing.blobs import keep, key_of
+from tests.cloud import proxy
+from tests.cloud.proxy import Fault, Proxy
+from tests.cloud.servers import ACCESS_KEY, BUCKET, SECRET, Server, boto
+
+PATIENCE_S = 0.4
+CALLS: dict[str, Callable[[ObjectBlobs], object]] = {
+    "put": lambda blobs: keep(blobs, b"abc"),
+    "get": lambda blobs: blobs.get("lm", key_of(b"abc")),
+    "ranges": lambda blobs: blobs.get_ranges("lm", key_of(b"abc"), [(0, 1)]),
+    "sizes": lambda blobs: blobs.sizes("lm"),
+    "delete": lambda blobs: blobs.delete("lm", [key_of(b"abc")]),
+    "expect": lambda blobs: blobs.expect("lm", kept=True),
+    "attach": lambda blobs: blobs.attach("lm", "this"),
+}
+all_calls = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+
+
+@pytest.fixture
+def through(s3: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy in front of the server, which the environment leads to."""
+    with proxy.proxy(s3) as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", made.endpoint)
+        yield made
+
+
+def open_at(url: str, patience_s: float = 20) -> ObjectBlobs:
+    return ObjectBlobs(url, cache_bytes=0, patience_s=patience_s)
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "torn", "hang up"])
+def test_a_server_that_fails_now_and_then_is_asked_again(
+    through: Proxy, url: str, fault: Fault
+) -> None:
+    blobs = open_at(url)
+    through.fail_every(3, fault)
+
+    keys = [keep(blobs, bytes([turn]) * 50_000, turn=turn) for turn in range(8)]
+    assert [bytes(blobs.get("lm", key)) for key in keys] == [bytes([n]) * 50_000 for n in range(8)]
+    assert blobs.sizes("lm") == dict.fromkeys(keys, 50_000)
+    blobs.delete("lm", keys[:4])
+    assert blobs.sizes("lm") == dict.fromkeys(keys[4:], 50_000)
+
+
+def test_parts_of_a_large_state_are_sent_again(through: Proxy, url: str) -> None:
+    blobs, state = open_at(url), bytes(range(256)) * 160_000
+    through.fail_every(3, "503")
+
+    assert bytes(blobs.get("lm", keep(blobs, state))) == state
+    assert [method for method, path in through.seen if "partNumber" in path].count("PUT") > 3
+
+
+def test_an_answer_that_is_too_short_is_fetched_again(through: Proxy, url: str) -> None:
+    blobs = open_at(url)
+    key = keep(blobs, b"abc" * 1000)
+    through.fail_every(2, "short")
+
+    assert all(bytes(blobs.get("lm", key)) == b"abc" * 1000 for _ in range(5))
+
+
+@all_calls
+def test_a_server_that_fails_for_good_ends_the_call_when_patience_does(
+    through: Proxy, url: str, call: Callable[[ObjectBlobs], object]
+) -> None:
+    through.fail_all("503")
+
+    with pytest.raises(StoreError, match=r"tried for up to 0.4 s: HTTP status 503") as raised:
+        call(open_at(url, PATIENCE_S))
+    assert type(raised.value) is StoreError
+
+
+@all_calls
+def test_a_server_that_is_not_there_is_named_as_such(
+    s3: Server, url: str, call: Callable[[ObjectBlobs], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(StoreError, match=r"it cannot be reached\. Nothing is lost: see to the net"):
+        call(open_at(url, PATIENCE_S))
+
+
+@pytest.mark.parametrize("name", ["put", "get", "sizes", "delete", "attach"])
+def test_a_bucket_that_does_not_exist_is_named(s3: Server, name: str) -> None:
+    with pytest.raises(StoreError, match="there is no 'no-such-bucket'; create it") as raised:
+        CALLS[name](open_at("s3://no-such-bucket/runs"))
+    assert not isinstance(raised.value, CheckpointMissing)
+
+
+@pytest.mark.parametrize(
+    ("name", "methods", "right", "kind"),
+    [
+        ("put", ["PUT"], "write objects", StoreReadOnly),
+        ("get", ["GET"], "read objects", StoreError),
+        ("sizes", ["GET"], "list the bucket", StoreError),
+        ("delete", ["POST", "DELETE"], "delete objects", StoreReadOnly),
+    ],
+)
+def test_a_right_that_is_lacking_is_named(
+    through: Proxy, url: str, name: str, methods: list[str], right: str, kind: type[StoreError]
+) -> None:
+    keep(open_at(url), b"abc")
+    through.fail_all("403", *methods)
+
+    with pytest.raises(kind, match=rf"must be allowed to {right} \(s3:\w+\), but .* AccessDenied"):
+        CALLS[name](open_at(url))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("AWS_ACCESS_KEY_ID", "NOBODY", "InvalidAccessKeyId"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong", "SignatureDoesNotMatch"),
+    ],
+)
+def test_credentials_that_the_server_does_not_know_are_refused(
+    seaweed: Server, url: str, name: str, value: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, right in {**seaweed.environment, name: value}.items():
+        monkeypatch.setenv(variable, right)
+
+    with pytest.raises(StoreError, match=rf"it does not \(HTTP status 403, {code}\); correct AWS"):
+        keep(open_at(url), b"abc")
+
+
+def test_credentials_that_are_not_there_are_asked_for(
+    s3: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+
+    with pytest.raises(StoreError, match="this process has none; set AWS_ACCESS_KEY_ID and"):
+        keep(open_at(url, PATIENCE_S), b"abc")
+
+
+@pytest.mark.parametrize("fault", ["403", "500"])
+@all_calls
+def test_no_secret_is_in_an_error_or_its_traceback(
+    through: Proxy, url: str, call: Callable[[ObjectBlobs], object], fault: Fault
+) -> None:
+    through.fail_all(fault)
+    blobs = open_at(url, PATIENCE_S)
+
+    with pytest.raises(StoreError) as raised:
+        call(blobs)
+    error = raised.value
+    said = "".join(traceback.format_exception(error)) + repr(error) + repr(blobs)
+    # The server repeated the request, in which the names of keys are.
+    assert all(part not in said for part in (SECRET, ACCESS_KEY, "Signature=", "StringToSign"))
+    assert error.__context__ is error.__cause__ is None
+
+
+def test_no_secret_travels_with_blobs_to_other_processes(s3: Server, url: str) -> None:
+    packed = pickle.dumps(blobs := open_at(url))
+    key = keep(blobs, b"abc")
+
+    assert bytes(pickle.loads(packed).get("lm", key)) == b"abc"  # noqa: S301 - ours
+    assert all(part not in packed for part in (SECRET.encode(), ACCESS_KEY.encode()))
+
+
+def test_an_object_that_was_changed_is_damaged(s3: Server, url: str) -> None:
+    blobs = open_at(url)
+    key = keep(blobs, b"abc")
+    name = f"{url.removeprefix(f's3://{BUCKET}/')}/lm/{key}.safetensors"
+    boto(s3).put_object(Bucket=BUCKET, Key=name, Body=b"abd")
+
+    with pytest.raises(CheckpointDamaged, match=f"{key} of run 'lm', 3 bytes in {url}/lm"):
+        blobs.get("lm", key)
+
+
+def test_a_huge_object_is_refused_before_it_is_read(s3: Server, url: str) -> None:
+    blobs, state = open_at(url), bytes(70_000_000)
+    key = f"1-1-{digest([state])}"
+    blobs.put("lm", key, [state])
+
+    with pytest.raises(CheckpointDamaged, match="its 70,000,000 bytes are no checkpoint"):
+        blobs.get("lm", key)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("s3:/bucket/runs", "'s3:' is not followed by two slashes; write 's3://'"),
+        ("S4://bucket/runs", "begins with 'S4': did you mean 's3://'"),
+        ("gcs://bucket", "begins with 'gcs': did you mean 'gs://'"),
+        ("https://bucket/runs", "begins with 'https'"),
+        ("runs", "got text without a scheme; for a folder pass DirectoryBlobs"),
+        ("s3://", "must name a bucket, as in 's3://name/prefix', but '' is no name"),
+        ("az://_/runs", "must name a container"),
+        ("s3://bucket/a/../b", r"one of its parts is '\.\.'"),
+        ("s3://bucket/a b", "one of its parts is 'a b'"),
+    ],
+)
+def test_a_url_that_cannot_be_is_refused_with_how_to_write_it(wrong: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said):
+        ObjectBlobs(wrong)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"s3://{ACCESS_KEY}:{SECRET}@bucket/runs",
+        f"az://box/runs?sig={SECRET}",
+        f"gs://b/r#{SECRET}",
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(StoreError, match="Give credentials and the endpoint by the env") as raised:
+        ObjectBlobs(url)
+    assert SECRET not in str(raised.value)
+
+
+def test_without_the_extra_the_error_says_how_to_install_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "obstore", None)
+
+    with pytest.raises(UsageError, match=r"install it: pip install 'ramet\[cloud\]'"):
+        ObjectBlobs(url).sizes("lm")
