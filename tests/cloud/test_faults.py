@@ -152,6 +152,24 @@ def test_credentials_that_are_not_there_are_asked_for(
         keep(open_at(url, PATIENCE_S), b"abc")
 
 
+@pytest.mark.parametrize(
+    ("url", "variables", "said"),
+    [
+        ("s3://bucket/runs", {"AWS_ENDPOINT_URL": "not a URL"}, "one of them cannot be"),
+        ("gs://bucket/runs", {"GOOGLE_APPLICATION_CREDENTIALS": "/none"}, "one of them cannot be"),
+        ("az://box/runs", {}, "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
+    ],
+)
+def test_settings_of_the_environment_that_cannot_be_are_refused(
+    s3: Server, url: str, variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(StoreError, match=said):
+        open_at(url, PATIENCE_S).sizes("lm")
+
+
 @pytest.mark.parametrize("fault", ["403", "500"])
 @all_calls
 def test_no_secret_is_in_an_error_or_its_traceback(

@@ -15,6 +15,7 @@ from ramet.blobs.cloud_refusals import (
     explain,
     lacks_bucket,
     lacks_conditions,
+    refuse_settings,
 )
 from ramet.blobs.connecting import connect, load_client
 from ramet.digest import Buffer
@@ -184,10 +185,10 @@ class Bucket:
 
     def _ask(self, doing: Doing, call: Callable[[Any], T]) -> T | None:
         """Return what a call of the client returns, or None if there is no such object."""
-        pauses_s = iter(PAUSES_S)
+        store, pauses_s = self._store(), iter(PAUSES_S)
         while True:
             try:
-                return call(self._store())
+                return call(store)
             except FileNotFoundError as error:
                 if not lacks_bucket(error):
                     return None
@@ -208,8 +209,15 @@ class Bucket:
     def _store(self) -> Any:
         with self._lock:
             if self._connection is None:
-                self._connection = connect(self._address, self._patience_s)
+                self._connection = self._connect()
             return self._connection
+
+    def _connect(self) -> Any:
+        try:
+            return connect(self._address, self._patience_s)
+        except (self._client.exceptions.BaseError, OSError, ValueError) as error:
+            refusal = refuse_settings(error, self._address)
+        raise refusal
 
 
 def _split(chunks: Iterable[memoryview]) -> Iterator[memoryview]:

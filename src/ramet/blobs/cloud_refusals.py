@@ -160,6 +160,15 @@ def _find_no_right(error: BaseException, where: str, doing: Doing) -> StoreError
     )
 
 
+def refuse_settings(error: BaseException, address: Address) -> StoreError:
+    where = f"connecting to {address} failed"
+    return _find_wrong_credentials(error, where, address) or StoreError(
+        f"the environment must have settings for object storage that its client accepts, but "
+        f"{where}: one of them cannot be ({type(error).__name__}); see to the endpoint, the region "
+        f"and the other variables of this storage ({GUIDE})"
+    )
+
+
 def of_another(run: str, where: str) -> StoreError:
     return StoreError(
         f"a store and its checkpoints must belong together, but {where} has checkpoints of another "

@@ -1,6 +1,7 @@
 """Connections to object storage, by obstore."""
 
 import os
+import re
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(milliseconds=100), timedelta(seconds=10)
 MOST_RETRIES = 1000
 # How long a server may say nothing, and how long one request may take in all.
 SILENCE, LONGEST_REQUEST = timedelta(seconds=30), timedelta(minutes=30)
+_ENDPOINT = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -58,6 +60,9 @@ def connect(address: Address, patience_s: float) -> Any:
     match address.scheme:
         case "s3":
             if endpoint := find_endpoint():
+                # The client would panic later.
+                if not _ENDPOINT.fullmatch(endpoint):
+                    raise ValueError("the endpoint is no URL")
                 options["endpoint"] = endpoint
             return stores.S3Store(address.bucket, **options)
         case "gs":

@@ -55,7 +55,8 @@ def find_pointed(store: Path) -> Blobs | None:
             f"{error}; write the URL into it, or pass blobs="
         ) from None
     try:
-        return open_blobs(text)
+        # No folder: a store from elsewhere must not lead to any folder of this machine.
+        return ObjectBlobs(text)
     except StoreError as error:
         raise StoreError(f"{pointer} must name where checkpoints are, but {error}") from None
 
