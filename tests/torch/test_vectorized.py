@@ -299,7 +299,7 @@ def test_parameters_of_a_module_grow_no_graph() -> None:
     ("state", "law"),
     [
         ([torch.zeros(2)], "a task's state is of type list"),
-        ({"layers": (torch.zeros(2), torch.zeros(2))}, r"a task's state\['layers'\] is of type tuple"),
+        ({"layers": (torch.zeros(2), torch.zeros(2))}, r"state\['layers'\] is of type tuple"),
         (None, "a task's state is of type NoneType"),
     ],
 )
