@@ -221,7 +221,7 @@ def test_a_huge_object_is_refused_before_it_is_read(s3: Server, url: str) -> Non
         ("S4://bucket/runs", "begins with 'S4': did you mean 's3://'"),
         ("gcs://bucket", "begins with 'gcs': did you mean 'gs://'"),
         ("https://bucket/runs", "begins with 'https'"),
-        ("runs", "got text without a scheme; for a folder pass DirectoryBlobs"),
+        ("runs", "such as DirectoryBlobs.*, but got text without a scheme"),
         ("s3://", "must name a bucket, as in 's3://name/prefix', but '' is no name"),
         ("az://_/runs", "must name a container"),
         ("s3://bucket/a/../b", r"one of its parts is '\.\.'"),
