@@ -45,8 +45,8 @@ mean 's3://'?
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]{0,20}):(//)?", url)
     if found is None:
         raise StoreError(
-            f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), or a URL like {EXAMPLES}, "
-            f"but got text without a scheme"
+            f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), or a URL like "
+            f"{EXAMPLES}, but got text without a scheme"
         )
     scheme, known = found[1].lower(), [*SCHEMES, FILE]
     if scheme not in known:
