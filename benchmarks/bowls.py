@@ -21,16 +21,21 @@ class Bowls:
 
     Args:
         note: Called with "begun" and a turn before it is trained, and with "over" once a later
-            call shows that it has ended.
+            call shows that it is on record: the round before may still be being written.
         turn_s: Seconds that each call takes longer.
     """
 
+    keeps_states = True
     size = 512
 
     def __init__(self, note: Note, turn_s: float) -> None:
         self.chunks = Chunks(1, self.is_full)
         self._note, self._turn_s = note, turn_s
-        self._before: Sequence[ramet.Turn] = ()
+        # The last two rounds.
+        self._before: tuple[Sequence[ramet.Turn], Sequence[ramet.Turn]] = (), ()
+
+    def prepare(self, turns: Sequence[ramet.Turn], lanes: Lanes) -> None:
+        """Nothing needs to be prepared."""
 
     def init(self, turns: Sequence[ramet.Turn]) -> Rows:
         return np.stack([turn.init_rng.normal(size=64) for turn in turns])
@@ -41,14 +46,18 @@ class Bowls:
     def gather(self, stacks: Sequence[Rows], places: Sequence[int]) -> Rows:
         return np.concatenate(stacks)[list(places)]
 
+    def copy(self, states: Rows, places: Sequence[int]) -> Rows:
+        return states[list(places)]
+
     def train(
         self, states: Rows, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes
     ) -> tuple[Rows, list[list[float]]]:
         del lanes
-        for what, those in (("over", self._before), ("begun", turns)):
+        on_record, last = self._before
+        for what, those in (("over", on_record), ("begun", turns)):
             for turn in those:
                 self._note(what, turn)
-        self._before = turns
+        self._before = last, turns
         time.sleep(self._turn_s)
         trained = states.copy()
         scores = [

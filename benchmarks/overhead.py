@@ -2,6 +2,7 @@
 
     python -m benchmarks.overhead --json                       # in one process, in memory
     python -m benchmarks.overhead --workers 2 --json           # worker processes, SQLite
+    python -m benchmarks.overhead --workers 2 --store postgresql --json
     python -m benchmarks.overhead --workers 2 --peer ray --json
     python -m benchmarks.overhead --torch --json
 
@@ -22,15 +23,14 @@ as we have workers, after ours with one for each member. Its start and its stead
 measured separately in the same way. ``ratio`` is ours to the better of its two, ``ratios`` to each.
 """
 
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import ramet
 from benchmarks.reporting import parser, report, require_turns
+from benchmarks.stores import add_store, called, database, empty_store
 from ramet.events import TurnEnded, encode
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), momentum=ramet.Uniform(0.0, 0.99))
@@ -45,14 +45,19 @@ def train(session: ramet.Session) -> None:
 
 
 def measure(
-    *, workers: int, members: int, turns: int, synchronous: bool, durability: Any
+    *,
+    workers: int,
+    members: int,
+    turns: int,
+    synchronous: bool,
+    durability: Any,
+    url: str | None = None,
 ) -> dict[str, Any]:
     """Train a population, and time it from the call."""
     strategy = ramet.PBT(population=members, turn_steps=1, synchronous=synchronous)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "runs.db")
-        store = ramet.Storage(file, durability=durability) if workers else None
-        called = time.time()
+    with empty_store(url, durability) as (storage, folder):
+        store = storage if workers or url else None
+        began = time.time()
         result = ramet.run(
             train,
             SPACE,
@@ -65,16 +70,14 @@ def measure(
             seed=0,
             store=store,
         )
-        in_file = sum(
-            path.stat().st_size for path in Path(folder).glob("runs.db*") if path.is_file()
-        )
+        in_file = sum(path.stat().st_size for path in folder.glob("runs.db*") if path.is_file())
         log = result.log
     ended = [logged.at for logged in log if isinstance(logged.event, TurnEnded)]
     in_log = sum(len(encode(logged.event)) for logged in log)
     return {
         "turns": len(ended),
         "turns_per_s": (len(ended) - 1) / (ended[-1] - ended[0]),
-        "first_turn_s": ended[0] - called,
+        "first_turn_s": ended[0] - began,
         "log_bytes_a_turn": in_log / len(ended),
         **({"file_bytes_a_turn": in_file / len(ended)} if in_file else {}),
     }
@@ -103,6 +106,7 @@ def main() -> None:
     options.add_argument("--turns", type=int, default=8_000)
     options.add_argument("--sync", action="store_true", help="the synchronous mode")
     options.add_argument("--durability", choices=["power", "process"], default="power")
+    add_store(options)
     options.add_argument("--torch", action="store_true", help="a large PyTorch state")
     options.add_argument("--megabytes", type=int, default=100, help="of that state")
     options.add_argument("--peer", choices=["ray"])
@@ -126,12 +130,14 @@ def main() -> None:
     settings = {"workers": chosen.workers, "members": chosen.members, "synchronous": chosen.sync}
     toy = {"members": chosen.members, "synchronous": chosen.sync, "turns": chosen.peer_turns}
     of_peer = [measure_ray(**toy, actors=chosen.workers)] if chosen.peer else []
-    ours = measure(**settings, turns=chosen.turns, durability=chosen.durability)
+    with database(chosen.store) as url:
+        ours = measure(**settings, turns=chosen.turns, durability=chosen.durability, url=url)
+    kind = f"{called(chosen.store)}, {chosen.durability}"
     of_peer += [measure_ray(**toy, actors=chosen.members)] if chosen.peer else []
     figures = {
         "engine": engine,
         **settings,
-        "store": f"sqlite, {chosen.durability}" if chosen.workers else "memory",
+        "store": kind if chosen.workers or url else "memory",
         **ours,
     }
     if of_peer:

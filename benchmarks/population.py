@@ -2,6 +2,7 @@
 
     python -m benchmarks.population --members 10 100 1000 10000 --json
     python -m benchmarks.population --members 10 --points 100000
+    python -m benchmarks.population --store postgresql --json
 
 One worker claims and commits turn after turn, each with one TurnEnded, in an asynchronous run or,
 with ``--sync``, in a synchronous one. ``fold_ms`` is what such an event costs a worker that has it:
@@ -11,17 +12,17 @@ none may grow with the members.
 """
 
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import get_args
 
 import ramet
 from benchmarks.reporting import parser, report
+from benchmarks.stores import add_store, called, database, empty_store
 from ramet.events import AnyEvent, Birth, RoundEnded, RunOpened, TurnEnded, fold
+from ramet.places import place
 from ramet.population import Curve
 from ramet.replica import Replica
-from ramet.store import Durability, Lease, SQLiteStore, Standing
+from ramet.store import Durability, Lease, Standing
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-5, 1.0))
 EVERY = 10
@@ -80,20 +81,21 @@ def fold_ms(members: int, *, points: int, turns: int) -> float:
 
 
 def measure(
-    path: Path, members: int, *, turns: int, synchronous: bool, durability: Durability
+    storage: ramet.Storage, members: int, *, turns: int, synchronous: bool
 ) -> dict[str, object]:
-    store = SQLiteStore(path, durability=durability)
+    where = place(storage)
+    store = where.store
     store.open_run(opening(members, synchronous=synchronous), worker="one")
     claims, commits = [], []
     for count in range(turns):
-        round_, place = divmod(count, members)
+        round_, due = divmod(count, members)
         began = time.perf_counter()
         lease = store.claim("run", worker="one", ttl_s=60.0)
         claimed = time.perf_counter()
-        if lease is None or lease.member != place:
-            raise RuntimeError(f"member {place} must be the one that trained least, but {lease}")
+        if lease is None or lease.member != due:
+            raise RuntimeError(f"member {due} must be the one that trained least, but {lease}")
         ended, after = turn_of(lease, round_)
-        last = synchronous and place == members - 1
+        last = synchronous and due == members - 1
         events: list[AnyEvent] = [ended, RoundEnded(round=round_)] if last else [ended]
         prepared = time.perf_counter()
         store.commit(lease, events, [after], round=round_ + 1 if last else None)
@@ -102,10 +104,9 @@ def measure(
     began = time.perf_counter()
     read = len(store.events("run"))
     read_us = (time.perf_counter() - began) / read * 1e6
-    store.close()
+    where.close()
     return {
-        "store": "sqlite",
-        "durability": durability,
+        "durability": storage.durability,
         "synchronous": synchronous,
         "members": members,
         "turns": turns,
@@ -121,20 +122,17 @@ def main() -> None:
     options.add_argument("--points", type=int, default=20, help="scores of a curve")
     options.add_argument("--turns", type=int, default=5_000)
     options.add_argument("--sync", action="store_true", help="measure a synchronous run")
+    add_store(options)
     options.add_argument("--durability", choices=get_args(Durability), default="process")
     chosen = options.parse_args()
-    for members in chosen.members:
-        with tempfile.TemporaryDirectory() as folder:
-            figures = measure(
-                Path(folder, "runs.db"),
-                members,
-                turns=chosen.turns,
-                synchronous=chosen.sync,
-                durability=chosen.durability,
-            )
-        folded_ms = fold_ms(members, points=chosen.points, turns=chosen.turns)
-        figures |= {"points": chosen.points, "fold_ms": folded_ms}
-        report(figures, as_json=chosen.json)
+    with database(chosen.store) as url:
+        for members in chosen.members:
+            with empty_store(url, chosen.durability) as (storage, _):
+                measured = measure(storage, members, turns=chosen.turns, synchronous=chosen.sync)
+            folded_ms = fold_ms(members, points=chosen.points, turns=chosen.turns)
+            figures = {"store": called(chosen.store), **measured}
+            figures |= {"points": chosen.points, "fold_ms": folded_ms}
+            report(figures, as_json=chosen.json)
 
 
 if __name__ == "__main__":

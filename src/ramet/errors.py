@@ -31,6 +31,7 @@
         ├── CorruptStore             the file is damaged
         ├── NotAStore                a file that is something else, or no file
         ├── StoreBusy                other processes kept it locked for too long
+        │   └── StoreUnreachable     a server that does not answer, or lets this process not in
         ├── StoreFull                no room left to write; nothing was written
         ├── StoreReadOnly            a file or folder without permission to write
         ├── StoreUnsupported         this machine or file system cannot keep such a store
@@ -72,6 +73,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreReadOnly",
+    "StoreUnreachable",
     "StoreUnsupported",
     "StrategyError",
     "StrategyWarning",
@@ -208,6 +210,10 @@ class NotAStore(StoreError):
 
 class StoreBusy(StoreError):
     """Other processes kept the store locked for longer than this one waits."""
+
+
+class StoreUnreachable(StoreBusy):
+    """The server of a store does not answer, or does not let this process in."""
 
 
 class StoreFull(StoreError):

@@ -8,16 +8,23 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeAlias, get_args
 
-from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs
+from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs, ObjectBlobs
 from ramet.blobs.directory import Durability
 from ramet.blobs.opening import find_pointed, open_blobs, remember
 from ramet.errors import RunNotFound, StoreError, StrategyError
 from ramet.events import Keep
 from ramet.store import MemoryStore, SQLiteStore, Store
+from ramet.store.base import Closable
+from ramet.store.postgres.address import Address, find_address
 
 # What every store answers to, also one that passes the verbs on to another.
 VERBS = [name for name in vars(Store) if not name.startswith("_")]
 BLOB_VERBS = [name for name in vars(Blobs) if not name.startswith("_")]
+NEEDS_FOLDER = (
+    "a run in a database must say where its checkpoints are kept, but {address} does not; name a "
+    "folder that all workers reach: store=ramet.Storage(url, blobs=DirectoryBlobs(folder)), or "
+    "?blobs=/the/folder at the end of the URL"
+)
 # Behind the store's file name, as SQLite's own companions are named.
 CHECKPOINTS = "-checkpoints"
 NEEDS_BLOBS = (
@@ -44,10 +51,12 @@ class Storage:
 
     Args:
         store: The path of a file that records any number of runs, with a folder of checkpoints
-            beside it, or a ``Store`` of your own. None keeps the run in memory, or with worker
-            processes in a temporary file.
-        blobs: Where checkpoints are kept instead; a ``Store`` of your own needs them. A URL such as
-            ``"s3://bucket/prefix"`` stands for ``ObjectBlobs``, and is remembered beside the file.
+            beside it; the URL of a PostgreSQL database, as in ``"postgresql://user@host/database"``
+            (``PostgresStore``); or a ``Store`` of your own. None keeps the run in memory, or with
+            worker processes in a temporary file.
+        blobs: Where checkpoints are kept instead; a ``Store`` of your own needs them. A database
+            needs them once, and remembers a folder. A URL such as ``"s3://bucket/prefix"`` stands
+            for ``ObjectBlobs``, and is remembered beside the file.
         durability: What a turn survives once it is over: a loss of "power", or only the end of a
             "process", which is faster.
         keep: Which checkpoints stay: "lineage" keeps those of all members and the best; "live" only
@@ -108,7 +117,7 @@ class Place:
     # What messages call it; None if it is gone with this process.
     name: str | None
 
-    # Whether this process opened the file of the store for itself.
+    # Whether this process opened the store for itself.
     ours: bool = False
 
     @property
@@ -133,8 +142,8 @@ class Place:
         raise RunNotFound(f"a run must be in the store, but {name!r} is not: {there}")
 
     def close(self) -> None:
-        """Close a file that this process opened; it is opened again when it is needed."""
-        if self.ours and isinstance(self.store, SQLiteStore):
+        """Close a store that this process opened; it is opened again when it is needed."""
+        if self.ours and isinstance(self.store, Closable):
             self.store.close()
 
 
@@ -160,6 +169,8 @@ def place(store: StoreLike, *, shared: bool = False, read_only: bool = False) ->
     if storage.store is None:
         return _make_temporary(blobs) if shared else _make_in_memory(blobs)
     if isinstance(storage.store, str | PathLike):
+        if (address := find_address(storage.store)) is not None:
+            return _open_database(address, blobs, storage.durability, read_only=read_only)
         path = Path(fspath(storage.store))
         return _open_file(path, blobs, storage.durability, read_only=read_only)
     if blobs is None:
@@ -213,15 +224,22 @@ def file_of(store: Store) -> Path | None:
 
 
 def existing(
-    path: str | PathLike[str], *, read_only: bool = True, patience_s: float = PATIENCE_S
+    path: str | PathLike[str],
+    *,
+    blobs: Blobs | None = None,
+    read_only: bool = True,
+    patience_s: float = PATIENCE_S,
 ) -> Place:
     """Open a store that must exist.
 
     Args:
-        path: The file.
+        path: The file, or the URL of a database.
+        blobs: Where its checkpoints are, if the store does not say that.
         read_only: Whether nothing is written to it.
         patience_s: Seconds to wait while other processes keep it locked.
     """
+    if (address := find_address(path)) is not None:
+        return _open_database(address, blobs, "power", patience_s=patience_s, read_only=True)
     try:
         Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -231,10 +249,10 @@ def existing(
     except (OSError, ValueError) as error:  # ValueError: no file can have this name.
         raise StoreError(f"a store must be a file that can be read, but {error}") from error
     # Reading does not turn another file into a store.
-    opened = place(path, read_only=True)
+    opened = place(Storage(path, blobs=blobs), read_only=True)
     if read_only:
         return opened
-    return _open_file(Path(fspath(path)), None, "power", patience_s=patience_s)
+    return _open_file(Path(fspath(path)), blobs, "power", patience_s=patience_s)
 
 
 def _answers(thing: object, verbs: list[str]) -> bool:
@@ -269,6 +287,37 @@ def _open_file(
         name=str(path),
         ours=True,
     )
+
+
+def _open_database(
+    address: Address,
+    blobs: Blobs | None,
+    durability: Durability,
+    *,
+    patience_s: float = math.inf,
+    read_only: bool = False,
+) -> Place:
+    """Open a database, which remembers in which folder, or at which URL, the checkpoints are.
+
+    If ``read_only``, its tables must exist.
+    """
+    from ramet.store import PostgresStore  # noqa: PLC0415 - an extra
+
+    store = PostgresStore(
+        address, durability=durability, patience_s=patience_s, read_only=read_only
+    )
+    recorded = store.blobs()
+    if blobs is None:
+        if (kept := address.blobs or recorded) is None:
+            raise StoreError(NEEDS_FOLDER.format(address=address))
+        is_url = "://" in kept
+        blobs = (open_blobs if is_url else DirectoryBlobs)(kept, durability=durability)
+    if not read_only and recorded is None:
+        if isinstance(blobs, DirectoryBlobs):
+            store.remember_blobs(str(blobs.path))
+        elif isinstance(blobs, ObjectBlobs):
+            store.remember_blobs(blobs.url)
+    return Place(store=store, blobs=blobs, name=address.name, ours=True)
 
 
 def _make_temporary(blobs: Blobs | None) -> Place:

@@ -81,7 +81,7 @@ def test_an_attribute_that_a_member_does_not_have_ends_the_run_and_names_the_nea
     def train(session: ramet.Session) -> None:
         session.turn({})  # type: ignore[attr-defined]  # the point
 
-    with pytest.raises(UnknownAttribute, match=r"a Session .* 'turn'; did you mean 'turns'"):
+    with pytest.raises(UnknownAttribute, match=r"type Session .* 'turn'; did you mean 'turns'"):
         ramet.run(train, SPACE, pbt(), steps=24, mode="max", seed=0)
 
 

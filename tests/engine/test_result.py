@@ -210,7 +210,7 @@ def test_what_no_state_can_be_loaded_into_is_refused() -> None:
     result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0)
     with pytest.raises(StateError, match=r"\['w', 'seen'\] and the dict \['params'\]"):
         result.best.load(into={"params": np.zeros(3)})
-    with pytest.raises(StateError, match=r"what has restore\(tree\), but got a ndarray"):
+    with pytest.raises(StateError, match=r"has restore\(tree\), but got an object of type nd"):
         result.best.load(into=np.zeros(3))
 
 

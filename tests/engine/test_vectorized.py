@@ -458,3 +458,22 @@ def test_values_are_always_of_the_same_kind() -> None:
 def test_what_cannot_be_mapped_over_is_named(domain: Domain, law: str) -> None:
     with pytest.raises(UsageError, match=law):
         SpaceArrays(ramet.Space(x=domain))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [(0, 1, 0), (1, 0, 1)], ids=["together first", "processes first"])
+@pytest.mark.parametrize("name", ["pbt", "fire"])
+def test_a_run_goes_on_in_worker_processes_and_back_to_the_bit(
+    name: str, order: Sequence[int], tmp_path: Path
+) -> None:
+    strategy, engines = STRATEGIES[name], [ramet.Vectorized(), ramet.Processes(2)]
+    settings: dict[str, Any] = {"store": tmp_path / "runs.db", "existing": "extend"}
+    for steps, engine in zip((16, 32, 48), order, strict=True):
+        result = train(Together(), strategy, steps=steps, engine=engines[engine], **settings)
+    alone: dict[str, Any] = {"store": tmp_path / "other.db", "existing": "extend"}
+    for steps in (16, 32, 48):
+        undisturbed = one_by_one(strategy, steps=steps, **alone)
+    assert canonical(result.events) == canonical(undisturbed.events)
+    assert findings_in(tmp_path / "runs.db") == []
+    again = ramet.replay(Together(), result.schedule(), seeds=None)
+    assert again.scores == [result.best.score]

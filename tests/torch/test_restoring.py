@@ -206,7 +206,7 @@ def test_what_an_object_refuses_is_undone_in_all_of_them() -> None:
 
     there, _ = state(5, most=9)
     here, counts = state(1, most=3)
-    refused(written(there), here, r"others\[1\], a Refuses, raised ValueError: 5 is too far. Noth")
+    refused(written(there), here, r"others\[1\] \(Refuses\) raised ValueError: 5 is too far. Noth")
     assert counts["epoch"] == 1
 
 

@@ -298,9 +298,9 @@ def test_parameters_of_a_module_grow_no_graph() -> None:
 @pytest.mark.parametrize(
     ("state", "law"),
     [
-        ([torch.zeros(2)], "a task's state is a list"),
-        ({"layers": (torch.zeros(2), torch.zeros(2))}, r"a task's state\['layers'\] is a tuple"),
-        (None, "a task's state is a NoneType"),
+        ([torch.zeros(2)], "a task's state is of type list"),
+        ({"layers": (torch.zeros(2), torch.zeros(2))}, r"state\['layers'\] is of type tuple"),
+        (None, "a task's state is of type NoneType"),
     ],
 )
 def test_a_state_that_is_no_dict_is_refused(state: Any, law: str, engine: Any) -> None:
@@ -319,7 +319,7 @@ def test_a_state_that_is_no_dict_is_refused(state: Any, law: str, engine: Any) -
     [
         ({"batch": np.zeros((3, 8), int)}, r"a row for each step, 2 here, .* of shape \(3, 8\)"),
         ({"batch": 3}, r"a row for each step, 2 here, .* of shape \(\)"),
-        (None, "what a task draws is a NoneType"),
+        (None, "what a task draws is of type NoneType"),
     ],
 )
 def test_draws_without_a_row_for_each_step_are_refused(drawn: Any, law: str, engine: Any) -> None:
@@ -397,9 +397,9 @@ def test_a_step_that_writes_on_what_it_is_given_is_refused(engine: Any, chunk: A
 @pytest.mark.parametrize(
     ("returned", "law"),
     [
-        (lambda after: None, "a task's step returns is a NoneType"),
-        (lambda after: {**after, "loss": 0.5}, r"a task's step returns\['loss'\] is a float"),
-        (lambda after: [after], "a task's step returns is a list"),
+        (lambda after: None, "a task's step returns is of type NoneType"),
+        (lambda after: {**after, "loss": 0.5}, r"a task's step returns\['loss'\] is of type float"),
+        (lambda after: [after], "a task's step returns is of type list"),
     ],
 )
 def test_a_step_that_returns_no_tensors_is_refused(returned: Any, law: str, engine: Any) -> None:

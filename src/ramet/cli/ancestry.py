@@ -11,7 +11,7 @@ import typer
 from ramet import files, wording
 from ramet.cli import screen
 from ramet.cli.reading import whole
-from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StorePath, output_option
+from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StoreName, output_option
 from ramet.errors import UsageError
 from ramet.history import Result, Trained
 from ramet.history.ancestry import Payoff, describe_survivors, payoffs
@@ -21,7 +21,7 @@ from ramet.visible import label
 
 
 def lineage(
-    store: StorePath,
+    store: StoreName,
     name: RunName = None,
     *,
     member: Annotated[
@@ -67,7 +67,7 @@ def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
 
 
 def export_(
-    store: StorePath,
+    store: StoreName,
     name: RunName = None,
     *,
     table: Annotated[

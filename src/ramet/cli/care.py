@@ -1,13 +1,12 @@
 """`ramet stop`, `ramet prune` and `ramet doctor`: maintenance of a store."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ramet.cli import screen
-from ramet.cli.stores import AsJson, RunName, StorePath
+from ramet.cli.stores import AsJson, RunName, StoreName
 from ramet.engine.run import run_events
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.training import this_worker
@@ -16,12 +15,13 @@ from ramet.events import Stopped
 from ramet.history.doctor import Finding, examine
 from ramet.history.following import Follower
 from ramet.places import existing
-from ramet.store import SQLiteStore
+from ramet.store.base import Checkable
+from ramet.store.postgres.address import find_address
 from ramet.visible import label
 from ramet.wording import count, encodable, size
 
 
-def stop(store: StorePath, name: RunName = None) -> None:
+def stop(store: StoreName, name: RunName = None) -> None:
     """Stop a run: its workers end after their current turns.
 
     The same `ramet run` as before resumes it.
@@ -39,7 +39,7 @@ def stop(store: StorePath, name: RunName = None) -> None:
 
 
 def prune(
-    store: StorePath,
+    store: StoreName,
     name: RunName = None,
     *,
     dry_run: Annotated[
@@ -65,7 +65,7 @@ def prune(
         )
 
 
-def doctor(store: StorePath, name: RunName = None, *, as_json: AsJson = False) -> None:
+def doctor(store: StoreName, name: RunName = None, *, as_json: AsJson = False) -> None:
     """Check that a store is undamaged, including every checkpoint that is needed.
 
     The exit code is 1 if anything is wrong. Each finding names the promise of the store that is
@@ -79,19 +79,25 @@ def doctor(store: StorePath, name: RunName = None, *, as_json: AsJson = False) -
             what = encodable(finding.what, "utf-8")
             screen.say_json({"run": run, "promise": finding.promise, "what": what})
         else:
-            screen.say(f"{label(run or str(store))}: {finding.what} ({finding.promise})")
+            screen.say(f"{label(run or _shown(store))}: {finding.what} ({finding.promise})")
     if found:
         raise typer.Exit(1)
     if not as_json:
         runs = existing(store).store.runs()
-        screen.say(f"{store}: {count(len(runs) if name is None else 1, 'run')}, nothing wrong")
+        checked = count(len(runs) if name is None else 1, "run")
+        screen.say(f"{_shown(store)}: {checked}, nothing wrong")
 
 
-def _findings(path: Path, name: str | None) -> Iterator[tuple[str | None, Finding]]:
+def _shown(store: str) -> str:
+    """Return what messages call a store: without the password, if it is a URL."""
+    return str(find_address(store) or store)
+
+
+def _findings(path: str, name: str | None) -> Iterator[tuple[str | None, Finding]]:
     """Yield each finding with its run, or with None if it is about the file itself."""
     try:
         where = existing(path)
-        if isinstance(where.store, SQLiteStore):
+        if isinstance(where.store, Checkable):
             for what in where.store.check():
                 yield None, Finding(promise="file", what=what)
         for run in where.store.runs() if name is None else [where.choose(name)]:

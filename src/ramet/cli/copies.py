@@ -7,12 +7,12 @@ import typer
 
 from ramet import history
 from ramet.cli import screen
-from ramet.cli.stores import StorePath
+from ramet.cli.stores import StoreName
 from ramet.wording import count, size
 
 
 def backup(
-    store: StorePath,
+    store: StoreName,
     target: Annotated[
         Path,
         typer.Argument(metavar="TARGET", help="The file of the copy, which must not exist yet."),

@@ -79,7 +79,7 @@ def compete(
     steps: int,
     seed: int,
     workers: int = 0,
-    store: Path | None = None,
+    store: str | Path | None = None,
 ) -> Result:
     """Train a population; with the same seed, all strategies get the same first weights."""
     return run(

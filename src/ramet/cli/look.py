@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ramet import wording
 from ramet.cli import screen
-from ramet.cli.stores import AsJson, RunName, StorePath
+from ramet.cli.stores import AsJson, RunName, StoreName
 from ramet.cli.view import View
 from ramet.places import existing
 from ramet.visible import label
@@ -27,7 +27,7 @@ LINES_AROUND = 6
 
 
 def status(
-    store: StorePath,
+    store: StoreName,
     name: RunName = None,
     *,
     watch: Annotated[
@@ -51,7 +51,7 @@ def status(
         raise type(enough)("") from None  # Nothing was interrupted, so there is no message.
 
 
-def runs(store: StorePath, *, as_json: AsJson = False) -> None:
+def runs(store: StoreName, *, as_json: AsJson = False) -> None:
     """List the runs of a store."""
     where = existing(store)
     listed = [View(where.store, name).figures() for name in where.store.runs()]

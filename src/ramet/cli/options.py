@@ -1,6 +1,5 @@
 """Options of the commands that train."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -40,7 +39,9 @@ OwnArguments = Annotated[
     ),
 ]
 Steps = Annotated[int | None, typer.Option(help="How many steps each member trains; else `steps`.")]
-StoreFile = Annotated[Path, typer.Option(help="The file to record the run in.")]
+StoreToWrite = Annotated[
+    str, typer.Option(help="The file, or the URL of the database, to record the run in.")
+]
 BlobsUrl = Annotated[
     str | None,
     typer.Option(

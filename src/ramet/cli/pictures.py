@@ -10,7 +10,7 @@ import typer
 
 from ramet.cli import screen
 from ramet.cli.reading import whole
-from ramet.cli.stores import STANDARD_OUTPUT, StorePath, output_option
+from ramet.cli.stores import STANDARD_OUTPUT, StoreName, output_option
 from ramet.errors import UsageError
 from ramet.history import Result
 from ramet.history import load as load_result
@@ -23,7 +23,7 @@ Kind: TypeAlias = Literal[
 
 
 def plot(
-    store: StorePath,
+    store: StoreName,
     names: Annotated[
         list[str] | None,
         typer.Argument(
@@ -131,7 +131,7 @@ def _only(names: Sequence[str], kind: Kind) -> str | None:
     return names[0] if names else None
 
 
-def _group_by_label(store: Path, names: Sequence[str]) -> dict[str, list[Result]]:
+def _group_by_label(store: str, names: Sequence[str]) -> dict[str, list[Result]]:
     """Return runs by label: names that differ only in a number at the end share one."""
     where = existing(store)
     chosen = [where.choose(name) for name in names] or where.store.runs()

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ramet.history import Result
 from ramet.history import load as load_result
@@ -11,14 +10,14 @@ from ramet.history.result import open_without_log
 
 
 @contextmanager
-def whole(store: Path, name: str | None = None) -> Iterator[Result]:
+def whole(store: str, name: str | None = None) -> Iterator[Result]:
     """Provide a run, read in full."""
     with _without_collector():
         yield load_result(store, name)
 
 
 @contextmanager
-def without_log(store: Path, name: str | None = None) -> Iterator[Result]:
+def without_log(store: str, name: str | None = None) -> Iterator[Result]:
     """Provide a run, read in full, but without the events of its log."""
     with _without_collector():
         yield open_without_log(store, name)

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from ramet.cli import screen
 from ramet.cli.reading import without_log
-from ramet.cli.stores import RunName, StorePath, output_option
+from ramet.cli.stores import RunName, StoreName, output_option
 from ramet.errors import UsageError
 from ramet.wording import size
 
 
 def report(
-    store: StorePath,
+    store: StoreName,
     name: RunName = None,
     *,
     output: Annotated[Path, output_option("The file to write or replace; - prints it.")] = Path(

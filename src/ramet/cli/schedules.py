@@ -9,7 +9,7 @@ from ramet import wording
 from ramet.cli import screen
 from ramet.cli.options import OwnArguments, TargetName
 from ramet.cli.reading import whole
-from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StorePath, output_option
+from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StoreName, output_option
 from ramet.cli.target import load
 from ramet.engine.replaying import replay as replay_schedule
 from ramet.errors import UsageError
@@ -19,7 +19,7 @@ from ramet.visible import label
 
 
 def schedule(
-    store: StorePath,
+    store: StoreName,
     name: RunName = None,
     *,
     member: Annotated[
@@ -68,7 +68,7 @@ def schedule(
 
 
 def replay(
-    store: StorePath,
+    store: StoreName,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The run that found the schedule.")],
     target: TargetName,
     arguments: OwnArguments = None,

@@ -23,8 +23,11 @@ def output_option(says: str) -> Any:
     return typer.Option("--output", "-o", metavar="<path>", parser=output_file, help=says)
 
 
-StorePath = Annotated[
-    Path, typer.Argument(metavar="STORE", help="The file that the runs are recorded in.")
+StoreName = Annotated[
+    str,
+    typer.Argument(
+        metavar="STORE", help="The file, or the URL of the database, that has the runs."
+    ),
 ]
 RunName = Annotated[
     str | None,

@@ -1,10 +1,9 @@
 """`ramet run` and `ramet worker`: training from the command line."""
 
-from pathlib import Path
 from typing import cast
 
 from ramet.cli import options, screen
-from ramet.cli.stores import StorePath
+from ramet.cli.stores import StoreName
 from ramet.cli.target import MODE, SPACE, STEPS, STRATEGY, load
 from ramet.engine.engines import Engine, Inline, Processes, Workers
 from ramet.engine.joining import join
@@ -24,7 +23,7 @@ def run(
     arguments: options.OwnArguments = None,
     *,
     steps: options.Steps = None,
-    store: options.StoreFile = Path("runs.db"),
+    store: options.StoreToWrite = "runs.db",
     blobs: options.BlobsUrl = None,
     name: options.Name = None,
     workers: options.WorkerProcesses = "0",
@@ -80,7 +79,7 @@ def run(
 
 
 def worker(
-    store: StorePath,
+    store: StoreName,
     name: options.RunToJoin,
     target: options.TargetName,
     arguments: options.OwnArguments = None,

@@ -15,12 +15,13 @@ import msgspec
 from ramet.blobs import Blobs, DirectoryBlobs
 from ramet.blobs.collecting import Collecting, sync
 from ramet.blobs.fetching import Fetching
-from ramet.errors import StoreError, UsageError
+from ramet.errors import StoreError, StoreUnsupported, UsageError
 from ramet.history.doctor import examine
 from ramet.history.following import Follower
 from ramet.history.keeping import find_files, find_needed
 from ramet.places import CHECKPOINTS, existing
 from ramet.store import SQLiteStore
+from ramet.store.postgres.address import find_address
 
 # How often a copy is tried again because the run deleted checkpoints that it needed.
 MAX_COPY_ATTEMPTS = 100
@@ -61,6 +62,11 @@ def backup(
     """
     final = Path(target).absolute()
     _check_free(final)
+    if find_address(store) is not None:
+        raise StoreUnsupported(
+            "a backup copies the file of a store, but the record of this one is in a database; use "
+            "pg_dump --schema=ramet (or the schema= of its URL), and then copy its checkpoints"
+        )
     where = existing(store)
     source, kept = where.store, where.blobs if blobs is None else blobs
     try:

@@ -42,7 +42,7 @@ def load(
     """Return the result of a recorded run, whether it is over or still going on.
 
     Args:
-        store: The file of a store, a store, or a ``Storage``.
+        store: The file of a store, the URL of a database, a store, or a ``Storage``.
         name: The run's name, which may be left out if the store has one run only.
         blobs: Where the checkpoints are, if they are not beside the file.
     """
@@ -52,7 +52,7 @@ def load(
         blobs = store.opened_blobs if blobs is None else blobs
         store = store.store
     where = (
-        existing(store)
+        existing(store, blobs=blobs)
         if isinstance(store, str | PathLike)
         else place(Storage(store, blobs=MemoryBlobs()))
     )

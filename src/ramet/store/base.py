@@ -92,6 +92,40 @@ def standing(member: Member) -> Standing:
 
 
 @runtime_checkable
+class Closable(Protocol):
+    """A store with files or connections that can be closed."""
+
+    def close(self) -> None:
+        """Close what is open; the next call opens it again."""
+        ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A store that can look for damage outside of its logs."""
+
+    def check(self) -> list[str]:
+        """Return what is wrong, one line for each fault."""
+        ...
+
+
+@runtime_checkable
+class Awaitable(Protocol):
+    """A store that can say when something that workers wait for was written to a run."""
+
+    def wait(self, run: str, *, most_s: float) -> bool:
+        """Wait until a round began, a member was freed or an event of the run itself was written.
+
+        Return whether that may have happened; it may return earlier.
+
+        Args:
+            run: The name of the run.
+            most_s: Seconds to wait at most.
+        """
+        ...
+
+
+@runtime_checkable
 class Store(Protocol):
     """The record of runs: their events, and which worker trains which member."""
 

@@ -1,12 +1,10 @@
-"""The rows of one run in an SQLite store, as one transaction sees and writes them."""
+"""The rows of one run in a database, as one transaction sees and writes them."""
 
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from ramet.clock import Clock
 from ramet.events import MOST_BYTES, Logged, RunOpened, fold
 from ramet.store.base import Lease, Seat, Standing, standing
 from ramet.store.checked import (
@@ -25,7 +23,7 @@ from ramet.store.refusals import (
     run_not_found,
     source_moved,
 )
-from ramet.store.statements import queries
+from ramet.store.tables import Tables
 from ramet.wording import is_text
 
 # For each member, the worker that holds it, if one does, and the token of its last lease.
@@ -48,22 +46,14 @@ class Free(NamedTuple):
 class Rows:
     """The rows of one run."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        name: str,
-        *,
-        clock: Clock,
-        boot: str,
-        process: str | None,
-    ) -> None:
+    def __init__(self, tables: Tables, name: str) -> None:
         self.name = name
-        self._connection = connection
-        self._clock = clock
-        self._boot, self._process = boot, process
-        row = self.one("run", name=name)
+        self.tables = tables
+        # The number and the checksum of the last event that was read or written here.
+        self.latest: tuple[int, bytes | None] | None = None
+        row = tables.run(name)
         if row is None:
-            raise run_not_found(name, sorted(names(connection)))
+            raise run_not_found(name, sorted(names(tables)))
         self.row: RunRow = read_run(row)
 
     @property
@@ -71,55 +61,45 @@ class Rows:
         """The number of the last event."""
         return self.row.head
 
-    @property
-    def writing(self) -> bool:
-        """Whether the transaction is still under way."""
-        return self._connection.in_transaction
-
     def opening(self) -> list[Any]:
         """Return the first event, as ``read_opening`` takes it."""
-        return self._all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
+        return self.tables.all("first_event", run=self.row.id, most_bytes=MOST_BYTES)
 
     def events(self, after: int, most: int | None = None) -> list[Logged]:
         """Return the events behind a number, at most ``most``."""
-        found = self._connection.execute(
-            queries()["events"],
-            {
-                "run": self.row.id,
-                "after": after,
-                "most": -1 if most is None else most,
-                "most_bytes": MOST_BYTES,
-            },
-        )
         # One by one, because the rows of a long log take as much memory as its events.
-        return read_log(self.row, found, after=after, most=most)
+        found = self.tables.each(
+            "events",
+            run=self.row.id,
+            after=after,
+            most=-1 if most is None else most,
+            most_bytes=MOST_BYTES,
+        )
+        return read_log(self.row, self._watch(found), after=after, most=most)
+
+    def _watch(self, found: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Yield events, and remember the last."""
+        row = None
+        for row in found:
+            yield row
+        if row is not None:
+            self.latest = row[1], row[-1]
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
-        now = self._clock.uptime()
-        rows = self._all("seats", run=self.row.id, now=now, boot=self._boot, process=self._process)
-        return read_seats(self.row, rows, now=now)
+        return read_seats(self.row, self.tables.seats(self.row.id), now=self.tables.uptime())
 
     def first_free(self, prefer: int | None) -> Free | None:
         """Return the member to claim, if there is one."""
-        moment = {"now": self._clock.uptime(), "boot": self._boot, "process": self._process}
-        first = self._free("first_free", **moment)
+        first = self._free("first_free")
         if first is None or prefer in {None, first.member}:
             return first
-        return self._free("preferred_free", prefer=prefer, trained=first.trained, **moment) or first
+        return self._free("preferred_free", prefer=prefer, trained=first.trained) or first
 
     def find_free(self) -> list[Free]:
         """Return all members that are free, those that trained least first."""
         run = self.row
-        rows = self._all(
-            "all_free",
-            run=run.id,
-            steps=run.steps,
-            phase=run.round or 0,
-            now=self._clock.uptime(),
-            boot=self._boot,
-            process=self._process,
-        )
+        rows = self.tables.all_free(run=run.id, steps=run.steps, phase=run.round or 0)
         return [_whole(Free(*row), run.name) for row in rows]
 
     def due(self, member: int, turn: int) -> Free | None:
@@ -133,7 +113,7 @@ class Rows:
 
     def lease_all(self, free: Iterable[Free], worker: str, ttl_s: float) -> list[Lease]:
         """Give members to a worker."""
-        now = self._clock.uptime()
+        now = self.tables.uptime()
         leases = [
             Lease(
                 run=self.name,
@@ -148,8 +128,8 @@ class Rows:
             )
             for member, _, token, lost, heard_at in free
         ]
-        self._record_leases(leases, now)
-        return leases
+        head = self.tables.hold(self.row.id, leases, now)
+        return [replace(its, head=head) for its in leases] if head != self.head else leases
 
     def hold(self, lease: Lease, ttl_s: float) -> Lease:
         """Let a lease last for ``ttl_s`` seconds from now."""
@@ -158,43 +138,42 @@ class Rows:
 
     def hold_all(self, leases: Iterable[Lease], ttl_s: float) -> list[Lease]:
         """Let leases last for ``ttl_s`` seconds from now."""
-        now = self._clock.uptime()
+        now = self.tables.uptime()
         held = [replace(lease, expires_at=now + ttl_s) for lease in leases]
-        self._record_leases(held, now)
+        self.tables.hold(self.row.id, held, now)
         return held
-
-    def _record_leases(self, leases: Iterable[Lease], now: float) -> None:
-        run, boot, process = self.row.id, self._boot, self._process
-        given = [
-            (its.token, its.worker, now, its.expires_at, boot, process, its.lost, run, its.member)
-            for its in leases
-        ]
-        self._connection.executemany(queries()["lease"], given)
 
     def find_holders(self, member: int | None = None) -> Holders:
         """Return which worker holds each member, or this one, if one does, and by which token."""
         found = (
-            self._all("holders", run=self.row.id)
+            self.tables.all("holders", run=self.row.id)
             if member is None
-            else self._all("holder", run=self.row.id, member=member)
+            else self.tables.all("holder", run=self.row.id, member=member)
         )
         return {member: (worker, token) for member, worker, token in found}
 
     def find_held(self, worker: str) -> list[tuple[int, int]]:
         """Return the members that a worker holds, each with its token."""
-        return self._all("held_by", run=self.row.id, worker=worker)
+        return self.tables.all("held_by", run=self.row.id, worker=worker)
 
     def let_go(self, member: int, token: int) -> None:
         """End a lease, unless another took its place."""
-        self.one("let_go", run=self.row.id, member=member, token=token)
+        self.tables.write("let_go", run=self.row.id, member=member, token=token)
 
     def check_held(self, *leases: Lease) -> None:
         """Raise LeaseLost unless each is its member's last lease, and was not released."""
         holders = self.find_holders(leases[0].member if len(leases) == 1 else None)
         for lease in leases:
             if not is_held(lease, holders):
-                ago_s = self._clock.uptime() - lease.expires_at
+                ago_s = self.tables.uptime() - lease.expires_at
                 raise lease_lost(lease, ago_s=ago_s, holder=holders[lease.member][0])
+
+    def has_written(self, attempt: "Rows") -> bool:
+        """Say whether what an attempt has written is on record: its last event, to the bit."""
+        if attempt.latest is None or attempt.row.id != self.row.id:
+            return False
+        number, written = attempt.latest
+        return bool(self.tables.one("checksum", run=self.row.id, number=number) == (written,))
 
     def delete(self) -> tuple[int, int]:
         """Delete the run; return a number for the next one, and the greatest token of its leases.
@@ -204,9 +183,9 @@ class Rows:
         holders = {seat.worker for seat in self.seats() if seat.worker}
         if holders:
             raise run_in_use(self.name, sorted(holders))
-        number, token = self.one("next_run", run=self.row.id)
+        number, token = self.tables.one("next_run", run=self.row.id)
         for table in ("delete_summary", "delete_events", "delete_members", "delete_run"):
-            self.one(table, run=self.row.id)
+            self.tables.write(table, run=self.row.id)
         return number, token
 
     def check_head(self, after: int | None) -> None:
@@ -217,22 +196,24 @@ class Rows:
     def check_copied(self, lease: Lease, copied: Iterable[Standing]) -> None:
         """Raise LogMoved if one of these members has another checkpoint by now."""
         for source in copied:
-            (checkpoint,) = self.one("checkpoint", run=self.row.id, member=source.member)
+            (checkpoint,) = self.tables.one("checkpoint", run=self.row.id, member=source.member)
             if checkpoint != source.checkpoint:
                 raise source_moved(lease, source)
 
     def write(self, worker: str, events: Sequence[bytes], *, under: Lease | None = None) -> None:
         """Write events behind the last, with the time that the lease was held."""
         # Floats, as SQLite returns them; a clock may have other numbers.
-        at = float(self._clock.now())
-        took_s = None if under is None else float(self._clock.uptime() - under.given_at)
+        at = float(self.tables.now())
+        took_s = None if under is None else float(self.tables.uptime() - under.given_at)
         run, head = self.row.id, self.head
         rows = [
             (run, number, at, worker, took_s, data) for number, data in enumerate(events, head + 1)
         ]
         checked = [(*row, checksum(row)) for row in rows]
-        self._connection.executemany(queries()["add_event"], checked)
+        self.tables.many("add_event", checked)
         self.row = self.row._replace(head=head + len(rows))
+        if checked:
+            self.latest = self.head, checked[-1][-1]
 
     def put(self, standings: Iterable[Standing], *, under: Iterable[Lease]) -> None:
         """Record how members stand, and end their leases and those that this is written under."""
@@ -242,7 +223,7 @@ class Rows:
             (*row[2:], checksum(row), row.member not in tokens, row.turn, row.run, row.member)
             for row in rows
         ]
-        self._connection.executemany(queries()["put"], checked)
+        self.tables.many("put", checked)
         for member in tokens.keys() - {row.member for row in rows}:
             self.let_go(member, tokens[member])
 
@@ -252,19 +233,12 @@ class Rows:
             self.row = self.row._replace(steps=steps)
         if round is not None:
             self.row = self.row._replace(round=round)
-        self.one("move_on", **self.row._asdict(), checksum=checksum(self.row))
+        self.tables.write("move_on", **self.row._asdict(), checksum=checksum(self.row))
 
     def _free(self, query: str, **values: Any) -> Free | None:
         run = self.row
-        row = self.one(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
+        row = self.tables.free(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
         return None if row is None else _whole(Free(*row), run.name)
-
-    def one(self, query: str, **values: Any) -> Any:
-        """Return the first row of a query, or None."""
-        return self._connection.execute(queries()[query], values).fetchone()
-
-    def _all(self, query: str, **values: Any) -> list[Any]:
-        return self._connection.execute(queries()[query], values).fetchall()
 
 
 def is_held(lease: Lease, holders: Holders) -> bool:
@@ -273,9 +247,9 @@ def is_held(lease: Lease, holders: Holders) -> bool:
     return worker is not None and token == lease.token
 
 
-def names(connection: sqlite3.Connection) -> list[str]:
+def names(tables: Tables) -> list[str]:
     """Return the names of the runs, in the order in which they were opened."""
-    found = [name for (name,) in connection.execute(queries()["names"])]
+    found = [name for (name,) in tables.all("names")]
     for name in found:
         if not (isinstance(name, str) and is_text(name)):
             raise damage(f"the name of run {name!r}", "it is not text in UTF-8")
@@ -283,12 +257,12 @@ def names(connection: sqlite3.Connection) -> list[str]:
 
 
 def add_run(
-    connection: sqlite3.Connection, opening: RunOpened, *, number: int | None = None, token: int = 0
+    tables: Tables, opening: RunOpened, *, number: int | None = None, token: int = 0
 ) -> None:
     """Begin a run without any event.
 
     Args:
-        connection: A connection in a transaction.
+        tables: The tables, in a transaction that writes.
         opening: The run's first event.
         number: The number of the run; None is the next one.
         token: The greatest token of the leases that must not be this run's.
@@ -301,11 +275,11 @@ def add_run(
         "round": round_,
         "members": len(members),
     }
-    connection.execute(queries()["add_run"], begun)
-    run = read_run(connection.execute(queries()["run"], begun).fetchone())
+    tables.write("add_run", **begun)
+    run = read_run(tables.run(opening.name))
     rows = [_member(run, standing(member)) for member in members]
-    connection.executemany(queries()["add_member"], [(*row, checksum(row)) for row in rows])
-    connection.execute(queries()["begin_tokens"], {"run": run.id, "token": token})
+    tables.many("add_member", [(*row, checksum(row)) for row in rows])
+    tables.write("begin_tokens", run=run.id, token=token)
 
 
 def _member(run: RunRow, after: Standing) -> MemberRow:

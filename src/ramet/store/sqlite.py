@@ -15,13 +15,14 @@ from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.files import impossible
 from ramet.process import Processes, SystemProcesses
-from ramet.store import file_refusals, summary, summing
+from ramet.store import file_refusals, summing
 from ramet.store.base import Lease, RunEvent, Seat, Standing
 from ramet.store.checked import read_opening
 from ramet.store.copying import copy
 from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.rows import Rows, add_run, is_held, names
+from ramet.store.sqlite_tables import SQLiteTables
 from ramet.store.summary import Summary
 
 T = TypeVar("T")
@@ -80,8 +81,7 @@ class SQLiteStore:
         self._boot = self._clock.boot()
         # Whether the last claim found no member.
         self._in_vain = False
-        # Of runs by number, the last event that a summary is known to include.
-        self._summed: dict[int, int] = {}
+        self._summing = summing.Summing()
         opened = ReadOnlyDatabase if read_only else Database
         self._database: Database | ReadOnlyDatabase = opened(
             self.path, clock=self._clock, processes=self._processes, patience_s=patience_s
@@ -109,11 +109,11 @@ class SQLiteStore:
     def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         written = encode(opening)
         with self._database.writing(synced=self._durable) as connection:
-            number, token = None, 0
-            if opening.name in names(connection):
-                number, token = self._rows(connection, opening.name).delete()
-            add_run(connection, opening, number=number, token=token)
-            rows = self._rows(connection, opening.name)
+            tables, number, token = self._tables(connection), None, 0
+            if opening.name in names(tables):
+                number, token = Rows(tables, opening.name).delete()
+            add_run(tables, opening, number=number, token=token)
+            rows = Rows(tables, opening.name)
             rows.write(worker, [written])
             rows.move_on()
         return self.opening(opening.name)
@@ -126,7 +126,7 @@ class SQLiteStore:
         return self._read(run, lambda rows: rows.row.id)
 
     def runs(self) -> list[str]:
-        return self._database.read(names)
+        return self._database.read(lambda connection: names(self._tables(connection)))
 
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
@@ -201,7 +201,7 @@ class SQLiteStore:
             rows.write(lease.worker, written, under=lease)
             rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
-            self._sum_up(rows)
+            self._summing.sum_up(rows)
             faults.reach("committing")
         faults.reach("committed")
         return rows.head
@@ -240,60 +240,38 @@ class SQLiteStore:
         """
 
         def write_copy(connection: sqlite3.Connection) -> None:
-            names(connection)
+            names(self._tables(connection))
             meanwhile()
             copy(connection, path)
 
         self._database.read(write_copy)
 
-    def _sum_up(self, rows: Rows) -> None:
-        """Write a summary if one may be due, as far as this process knows."""
-        run, head = rows.row.id, rows.head
-        if head - self._summed.get(run, -1) < summary.interval(rows.row.members):
-            return
-        # A log that breaks the laws is an error for those who read it, not for those who write to
-        # it. An error of ours must not end a run either: all that a summary does is save time.
-        try:
-            self._summed[run] = summing.sum_up(rows)
-        except Exception:
-            # SQLite has rolled the commit back as well.
-            if not rows.writing:
-                raise
-            self._summed[run] = head
-
     def _begin(self, opening: RunOpened, worker: str) -> None:
         written = encode(opening)
         with self._database.writing(synced=self._durable) as connection:
+            tables = self._tables(connection)
             # Another worker may have begun it meanwhile.
-            if opening.name not in names(connection):
-                add_run(connection, opening)
-                rows = self._rows(connection, opening.name)
+            if opening.name not in names(tables):
+                add_run(tables, opening)
+                rows = Rows(tables, opening.name)
                 rows.write(worker, [written])
                 rows.move_on()
 
     def _read(self, run: str, query: Callable[[Rows], T]) -> T:
-        return self._database.read(lambda connection: query(self._rows(connection, run)))
+        return self._database.read(lambda connection: query(Rows(self._tables(connection), run)))
 
     def _damages(self, connection: sqlite3.Connection) -> list[str]:
         lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
-        return lines + [
-            f"the summary of run {name!r} cannot be read, so the whole log is read instead"
-            for name in names(connection)
-            if summing.is_damaged(self._rows(connection, name))
-        ]
+        return [*lines, *summing.find_damaged(self._tables(connection))]
 
     @contextmanager
     def _writing(
         self, run: str, *, durable: bool = False, at_most_s: float = math.inf
     ) -> Iterator[Rows]:
         with self._database.writing(synced=durable, at_most_s=at_most_s) as connection:
-            yield self._rows(connection, run)
+            yield Rows(self._tables(connection), run)
 
-    def _rows(self, connection: sqlite3.Connection, run: str) -> Rows:
-        return Rows(
-            connection,
-            run,
-            clock=self._clock,
-            boot=self._boot,
-            process=self._processes.this(),
+    def _tables(self, connection: sqlite3.Connection) -> SQLiteTables:
+        return SQLiteTables(
+            connection, clock=self._clock, boot=self._boot, process=self._processes.this()
         )

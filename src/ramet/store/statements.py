@@ -1,24 +1,27 @@
-"""Reads the SQL of the SQLite store from ``sql/``."""
+"""Reads the SQL of stores from their folders ``sql/``."""
 
 import functools
 import sqlite3
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 
-_SQL = files("ramet.store") / "sql"
+# The package with the SQL of the SQLite store.
+SQLITE = "ramet.store"
 
 
 @functools.cache
-def queries() -> Mapping[str, str]:
-    """Return each query by its name."""
-    _, *named = (_SQL / "queries.sql").read_text("utf-8").split("-- name: ")
+def queries(package: str = SQLITE) -> Mapping[str, str]:
+    """Return each query of a package by its name."""
+    text = (files(package) / "sql/queries.sql").read_text("utf-8")
+    _, *named = text.split("-- name: ")
     return dict(_split_name(text) for text in named)
 
 
 @functools.cache
-def migrations() -> tuple[str, ...]:
+def migrations(package: str = SQLITE) -> tuple[str, ...]:
     """Return the migrations in order: one script for each version of the schema."""
-    scripts = sorted((_SQL / "schema").iterdir(), key=lambda script: script.name)
+    folder = files(package) / "sql/schema"
+    scripts = sorted(folder.iterdir(), key=lambda script: script.name)
     return tuple(script.read_text("utf-8") for script in scripts)
 
 

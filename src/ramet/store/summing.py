@@ -1,4 +1,4 @@
-"""The summary of one run in an SQLite store, which spares readers most of a long log."""
+"""The summary of one run in a database, which spares readers most of a long log."""
 
 from contextlib import suppress
 
@@ -6,8 +6,9 @@ from ramet.digest import digest
 from ramet.errors import CorruptLog, RametError, UnknownSchema
 from ramet.store import summary as summaries
 from ramet.store.checked import read_opening
-from ramet.store.rows import Rows
+from ramet.store.rows import Rows, names
 from ramet.store.summary import Summary
+from ramet.store.tables import Tables
 
 
 def read_summary(rows: Rows) -> Summary | None:
@@ -29,7 +30,39 @@ def is_damaged(rows: Rows) -> bool:
     return False
 
 
-def sum_up(rows: Rows) -> int:
+def find_damaged(tables: Tables) -> list[str]:
+    """Return a line for each run of which the summary cannot be read."""
+    return [
+        f"the summary of run {name!r} cannot be read, so the whole log is read instead"
+        for name in names(tables)
+        if is_damaged(Rows(tables, name))
+    ]
+
+
+class Summing:
+    """Writes the summaries of runs, as far as this process knows when they are due."""
+
+    def __init__(self) -> None:
+        # Of runs by number, the last event that a summary is known to include.
+        self._last: dict[int, int] = {}
+
+    def sum_up(self, rows: Rows) -> None:
+        """Write a summary if one may be due."""
+        run, head = rows.row.id, rows.head
+        if head - self._last.get(run, -1) < summaries.interval(rows.row.members):
+            return
+        # A log that breaks the laws is an error for those who read it, not for those who write to
+        # it. An error of ours must not end a run either: all that a summary does is save time.
+        try:
+            self._last[run] = _sum_up(rows)
+        except Exception:
+            # The database has rolled the commit back as well.
+            if not rows.tables.writing:
+                raise
+            self._last[run] = head
+
+
+def _sum_up(rows: Rows) -> int:
     """Write a new summary if one is due; return the last event of the summary that there is."""
     summary = read_summary(rows)
     if not (due := summaries.due(summary, rows.head, members=rows.row.members)):
@@ -45,7 +78,7 @@ def sum_up(rows: Rows) -> int:
 
 def _read(rows: Rows) -> Summary | None:
     """Return the summary, if there is one; raise if it is damaged or of another run."""
-    row = rows.one("summary", run=rows.row.id)
+    row = rows.tables.one("summary", run=rows.row.id)
     if row is None:
         return None
     found, data = row
@@ -62,5 +95,5 @@ def _read_on(rows: Rows, summary: Summary | None, most: int) -> int:
     news = rows.events(-1 if summary is None else summary.last, most)
     new = summaries.summarize(summary, news, rows.name)
     data = summaries.encode(new)
-    rows.one("sum_up", run=rows.row.id, digest=digest([data]), summary=data)
+    rows.tables.write("sum_up", run=rows.row.id, digest=digest([data]), summary=data)
     return new.last

@@ -22,10 +22,13 @@ from ramet.history.reported import report_opening, report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
-from ramet.store.base import Store
+from ramet.store.base import Awaitable, Store
 
 # Time until a worker that found nothing to do looks again, at first and at most.
 FIRST_POLL_S, POLL_S = 0.0002, 0.02
+# The same if the store says when there is something to do, for what it cannot say: that a lease
+# has run out.
+NOTIFIED_POLL_S = 1.0
 
 
 class Run:
@@ -314,8 +317,7 @@ class Run:
             self._out.add_all(turns)
             if turns or self._out or self._journal.over:
                 return turns
-            self._clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, POLL_S)
+            pause_s = self._pause(pause_s)
             if round_ != self._journal.round:
                 round_, since = self._journal.round, self._clock.uptime()
             elif self._journal.synchronous and self.failures.has_waited_enough(
@@ -327,6 +329,18 @@ class Run:
     def _claim_one(self) -> list[Turn]:
         turn = self._claims.claim(prefer=self._last)
         return [] if turn is None else [turn]
+
+    def _pause(self, pause_s: float) -> float:
+        """Wait before another look, or until the store says that it is time.
+
+        Return the longest pause before the next look.
+        """
+        if self._journal.synchronous and isinstance(self._store, Awaitable):
+            self._store.wait(self.name, most_s=pause_s)
+            patience_s = self.failures.straggler_timeout_s or NOTIFIED_POLL_S
+            return min(2 * pause_s, NOTIFIED_POLL_S, patience_s)
+        self._clock.sleep(pause_s)
+        return min(2 * pause_s, POLL_S)
 
     def _close_round(self) -> None:
         """End the round without the members that still train."""

@@ -1,0 +1,1 @@
+"""A store in PostgreSQL, for workers on any number of machines."""

@@ -1,0 +1,147 @@
+"""The address of a PostgreSQL store: a URL of libpq, with the schema and the checkpoints."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from ramet.errors import StoreError
+
+SCHEMES = ("postgresql", "postgres")
+# Parameters of the URL that are ours, not libpq's.
+SCHEMA, BLOBS = "schema", "blobs"
+# Parameters of the URL that are secrets.
+SECRETS = ("password", "sslpassword")
+# The schema that the tables are in, unless the URL names another.
+USUAL_SCHEMA = "ramet"
+HIDDEN = "***"
+# How any URL begins, and ours with a slip; a single letter is a drive.
+_SCHEME = re.compile(r"(?i:[a-z][a-z0-9+.-]+:/+|postgres(ql)?[:/]+)")
+# No other names, so that none needs quotes anywhere.
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+EXAMPLE = "postgresql://user@host:5432/database"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a store is. Its ``repr`` and ``str`` hide the password.
+
+    >>> address = read_address("postgresql://ann:secret@db.example:5432/runs?blobs=/shared/kept")
+    >>> address
+    Address('postgresql://ann:***@db.example:5432/runs?blobs=/shared/kept')
+    >>> address.schema, address.blobs
+    ('ramet', '/shared/kept')
+    """
+
+    # What libpq connects by, secrets included.
+    url: str = field(repr=False)
+    # What messages call it.
+    name: str
+    schema: str = USUAL_SCHEMA
+    # Where the checkpoints are, if the URL says so.
+    blobs: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Address({self.name!r})"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def find_address(store: object) -> Address | None:
+    """Return the address that a text is; None if it is the path of a file.
+
+    >>> find_address("runs.db")
+    >>> find_address("postgresql//localhost/runs")
+    Traceback (most recent call last):
+        ...
+    ramet.errors.StoreError: a store must be the path of a file, or a URL such as \
+postgresql://user@host:5432/database, but got one that begins with 'postgresql//'
+
+    Args:
+        store: A path, or the text of a URL.
+    """
+    text = store if isinstance(store, str) else fspath(store) if isinstance(store, PathLike) else ""
+    if isinstance(store, str) and text.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+        return read_address(text)
+    # Not the whole text: it may contain a password.
+    if isinstance(text, str) and (begins := _SCHEME.match(text)):
+        raise StoreError(
+            f"a store must be the path of a file, or a URL such as {EXAMPLE}, but got one that "
+            f"begins with {begins.group()!r}"
+            + ("; pass the URL as text, not as a Path" if text is not store else "")
+        )
+    return None
+
+
+def read_address(url: str) -> Address:
+    """Return the address that a URL names.
+
+    >>> read_address("postgresql://ann:a@b@host/runs?schema=Team")
+    Traceback (most recent call last):
+        ...
+    ramet.errors.StoreError: the schema of a store must be a name of lowercase letters, digits and \
+underscores, as in ?schema=team_a, but got 'Team'
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _not_an_address(str(error)) from None
+    named = dict(parse_qsl(parts.query, keep_blank_values=True))
+    schema, blobs = named.pop(SCHEMA, USUAL_SCHEMA), named.pop(BLOBS, None)
+    if not _NAME.fullmatch(schema):
+        raise StoreError(
+            f"the schema of a store must be a name of lowercase letters, digits and underscores, "
+            f"as in ?schema=team_a, but got {schema!r}"
+        )
+    return Address(
+        url=urlunsplit(parts._replace(query=urlencode(named))),
+        name=_hide(parts),
+        schema=schema,
+        blobs=blobs or None,
+    )
+
+
+def parameters(address: Address, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what libpq is given: what the URL names, and the usual values of the rest.
+
+    Args:
+        address: The address.
+        usual: Values for what the URL does not name.
+    """
+    from psycopg import ProgrammingError  # noqa: PLC0415 - an extra
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - the same
+
+    try:
+        return {**usual, **conninfo_to_dict(address.url)}
+    except ProgrammingError as error:
+        # Its text quotes the part that it does not understand, which may be the password.
+        raise _not_an_address(_without_secrets(str(error), address.url)) from None
+
+
+def _hide(parts: SplitResult) -> str:
+    """Return a URL without its secrets."""
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    shown = [
+        f"{key}={HIDDEN if key in SECRETS else value}"
+        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    netloc = f"{name}{colon and f':{HIDDEN}'}{at}{host}"
+    return urlunsplit(parts._replace(netloc=netloc, query="&".join(shown)))
+
+
+def _without_secrets(text: str, url: str) -> str:
+    parts = urlsplit(url)
+    password = parts.netloc.rpartition("@")[0].partition(":")[2]
+    secrets = [password, *(value for key, value in parse_qsl(parts.query) if key in SECRETS)]
+    known = {form for secret in secrets if secret for form in (secret, unquote(secret))}
+    if any(form in text for form in known) or (known and "percent" in text):
+        return "a part of it cannot be read; write special characters of the password as %XX"
+    return text.strip()
+
+
+def _not_an_address(why: str) -> StoreError:
+    return StoreError(f"a PostgreSQL store must be a URL such as {EXAMPLE}, but {why}")

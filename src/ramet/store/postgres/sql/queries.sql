@@ -1,0 +1,238 @@
+-- name: version
+-- Which migrations the tables have had.
+SELECT version FROM ramet.store;
+
+-- name: exists
+-- Whether there are tables of ramet's.
+SELECT to_regclass('ramet.store') IS NOT NULL;
+
+-- name: schema_exists
+-- The schema, if it exists.
+SELECT nspname FROM pg_namespace WHERE nspname = %(schema)s;
+
+-- name: add_version
+-- Records the version of new tables.
+INSERT INTO ramet.store (version) VALUES (%(version)s);
+
+-- name: set_version
+-- Records which migrations the tables have had.
+UPDATE ramet.store SET version = %(version)s;
+
+-- name: blobs
+-- Where the checkpoints are kept, if that was recorded.
+SELECT blobs FROM ramet.store;
+
+-- name: set_blobs
+-- Records where the checkpoints are kept.
+UPDATE ramet.store SET blobs = %(blobs)s;
+
+-- name: lock_schema
+-- Waits until no other process creates or migrates tables, begins a run or overwrites one.
+SELECT pg_advisory_xact_lock(hashtext('ramet'), hashtext('ramet.store'));
+
+-- name: run
+-- What verbs need to know of a run, and the time.
+SELECT id, name, steps, round, head, members, checked_from, checksum,
+    extract(epoch FROM clock_timestamp())::float8
+FROM ramet.runs WHERE name = %(name)s;
+
+-- name: lock_run
+-- The same, and no other process commits to the run before this transaction ends.
+SELECT id, name, steps, round, head, members, checked_from, checksum,
+    extract(epoch FROM clock_timestamp())::float8
+FROM ramet.runs WHERE name = %(name)s
+FOR UPDATE;
+
+-- name: lock_members
+-- No other process leases a member of the run before this transaction ends.
+SELECT member FROM ramet.members WHERE run = %(run)s ORDER BY member FOR UPDATE;
+
+-- name: names
+-- The runs, in the order in which they were opened.
+SELECT name FROM ramet.runs ORDER BY id;
+
+-- name: add_run
+-- Begins a run.
+INSERT INTO ramet.runs (id, name, steps, round, head, members)
+VALUES (
+    coalesce(%(id)s::bigint, nextval(pg_get_serial_sequence('ramet.runs', 'id'))),
+    %(name)s, %(steps)s, %(round)s, -1, %(members)s
+);
+
+-- name: begin_tokens
+-- Sets what the tokens of a new run's leases must be greater than.
+UPDATE ramet.members SET token = %(token)s WHERE run = %(run)s;
+
+-- name: next_run
+-- A number that no run has had, and the greatest token of this one's leases.
+SELECT nextval(pg_get_serial_sequence('ramet.runs', 'id')),
+    (SELECT max(token) FROM ramet.members WHERE run = %(run)s);
+
+-- name: delete_summary
+-- Deletes the summary of a run.
+DELETE FROM ramet.summaries WHERE run = %(run)s;
+
+-- name: delete_events
+-- Deletes the log of a run.
+DELETE FROM ramet.events WHERE run = %(run)s;
+
+-- name: delete_members
+-- Deletes the members of a run.
+DELETE FROM ramet.members WHERE run = %(run)s;
+
+-- name: delete_run
+-- Deletes a run of which nothing else is left.
+DELETE FROM ramet.runs WHERE id = %(run)s;
+
+-- name: add_member
+-- Adds a member that has not trained yet.
+INSERT INTO ramet.members (run, member, trained, step, turn, score, checkpoint, phase, checksum)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- name: add_event
+-- Writes an event.
+INSERT INTO ramet.events (run, number, at, worker, took_s, event, checksum)
+VALUES (%s, %s, %s, %s, %s, %s, %s);
+
+-- name: checksum
+-- The checksum of an event.
+SELECT checksum FROM ramet.events WHERE run = %(run)s AND number = %(number)s;
+
+-- name: notify
+-- Wakes workers that wait for a member or for the next round.
+SELECT pg_notify(%(channel)s, %(run)s::text);
+
+-- name: move_on
+-- Records how far the log reaches and what changed with it.
+UPDATE ramet.runs
+SET steps = %(steps)s, round = %(round)s, head = %(head)s, checksum = %(checksum)s
+WHERE id = %(id)s;
+
+-- name: first_free
+-- The member that trained least, of those without a live lease, or with one of a process that is
+-- not known to be there; who holds it, since when nothing was heard, and whether that lease lives.
+SELECT member, trained, token, lost, heard_at, process, expires_at > %(now)s
+    AND heard_at <= %(soon)s
+FROM ramet.members
+WHERE run = %(run)s AND phase = %(phase)s AND trained < %(steps)s
+AND (
+    worker IS NULL OR expires_at <= %(now)s OR heard_at > %(soon)s
+    OR process <> ALL (%(there)s::text [])
+)
+ORDER BY trained, member
+LIMIT 1
+FOR UPDATE SKIP LOCKED;
+
+-- name: all_free
+-- The same of all such members, those that trained least first.
+SELECT member, trained, token, lost, heard_at, process, expires_at > %(now)s
+    AND heard_at <= %(soon)s
+FROM ramet.members
+WHERE run = %(run)s AND phase = %(phase)s AND trained < %(steps)s
+AND (
+    worker IS NULL OR expires_at <= %(now)s OR heard_at > %(soon)s
+    OR process <> ALL (%(there)s::text [])
+)
+ORDER BY trained, member
+FOR UPDATE SKIP LOCKED;
+
+-- name: preferred_free
+-- The same of the preferred member, if it trained as little as that one.
+SELECT member, trained, token, lost, heard_at, process, expires_at > %(now)s
+    AND heard_at <= %(soon)s
+FROM ramet.members
+WHERE run = %(run)s AND member = %(prefer)s AND phase = %(phase)s AND trained = %(trained)s
+AND (
+    worker IS NULL OR expires_at <= %(now)s OR heard_at > %(soon)s
+    OR process <> ALL (%(there)s::text [])
+)
+FOR UPDATE SKIP LOCKED;
+
+-- name: due
+-- The member, if it may train this turn, whoever holds it.
+SELECT member, trained, token, lost, NULL::float8, NULL::text, false
+FROM ramet.members
+WHERE run = %(run)s AND member = %(member)s
+AND phase = %(phase)s AND trained < %(steps)s AND turn = %(turn)s
+FOR UPDATE;
+
+-- name: lease
+-- Gives a member to a worker.
+UPDATE ramet.members
+SET token = %s, worker = %s, heard_at = %s, expires_at = %s, process = %s, lost = %s
+WHERE run = %s AND member = %s;
+
+-- name: head
+-- The last event of a run.
+SELECT head FROM ramet.runs WHERE id = %(run)s;
+
+-- name: holder
+-- Who holds a member, and by which token, until this transaction ends.
+SELECT member, worker, token FROM ramet.members
+WHERE run = %(run)s AND member = %(member)s
+FOR UPDATE;
+
+-- name: holders
+-- The same of all members.
+SELECT member, worker, token FROM ramet.members
+WHERE run = %(run)s
+ORDER BY member
+FOR UPDATE;
+
+-- name: let_go
+-- Ends a lease, if it is the last one given.
+UPDATE ramet.members SET worker = NULL, heard_at = NULL, expires_at = NULL, process = NULL
+WHERE run = %(run)s AND member = %(member)s AND token = %(token)s;
+
+-- name: held_by
+-- What a worker holds.
+SELECT member, token FROM ramet.members
+WHERE run = %(run)s AND worker = %(worker)s
+ORDER BY member;
+
+-- name: checkpoint
+-- What a member goes on from.
+SELECT checkpoint FROM ramet.members WHERE run = %(run)s AND member = %(member)s;
+
+-- name: put
+-- Records how a member stands and ends its lease; if it is revoked, its token is void too.
+UPDATE ramet.members
+SET trained = %s, step = %s, turn = %s, score = %s, checkpoint = %s, phase = %s, checksum = %s,
+    token = token + %s::bool::int,
+    -- What stands on the right is as it was before.
+    lost = CASE WHEN turn = %s THEN lost ELSE 0 END,
+    worker = NULL, heard_at = NULL, expires_at = NULL, process = NULL
+WHERE run = %s AND member = %s;
+
+-- name: events
+-- The events behind a number; none is read that is larger than any that was written.
+SELECT run, number, at, worker, took_s,
+    CASE WHEN length(event) <= %(most_bytes)s THEN event END, checksum
+FROM ramet.events
+WHERE run = %(run)s AND number > %(after)s
+ORDER BY number
+LIMIT nullif(%(most)s::bigint, -1);
+
+-- name: first_event
+-- The opening of a run.
+SELECT run, number, at, worker, took_s,
+    CASE WHEN length(event) <= %(most_bytes)s THEN event END, checksum
+FROM ramet.events
+WHERE run = %(run)s AND number = 0;
+
+-- name: summary
+-- How a run stood some events ago.
+SELECT digest, summary FROM ramet.summaries WHERE run = %(run)s;
+
+-- name: sum_up
+-- Records how a run stands.
+INSERT INTO ramet.summaries (run, digest, summary) VALUES (%(run)s, %(digest)s, %(summary)s)
+ON CONFLICT (run) DO UPDATE SET digest = EXCLUDED.digest, summary = EXCLUDED.summary;
+
+-- name: seats
+-- How the members stand, who holds them, and whether that lease lives while its process does.
+SELECT run, member, trained, step, turn, score, checkpoint, phase, checksum, worker, heard_at,
+    (worker IS NOT NULL AND heard_at <= %(soon)s AND expires_at > %(now)s), process
+FROM ramet.members
+WHERE run = %(run)s
+ORDER BY member;

@@ -1,0 +1,88 @@
+"""One transaction: writes wait until something is read or all is committed, and travel together."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+
+from ramet.store.tables import Values
+
+Connection = psycopg.Connection[Any]
+Cursor = psycopg.Cursor[Any]
+
+
+class _Statement(NamedTuple):
+    """A statement, with the values of one row or of several."""
+
+    text: bytes
+    values: Values | None = None
+    rows: Sequence[Values] | None = None
+
+    def run(self, cursor: Cursor) -> None:
+        if self.rows is None:
+            cursor.execute(self.text, self.values)
+        else:
+            cursor.executemany(self.text, self.rows)
+
+
+class Transaction:
+    """A transaction that begins with its first statement.
+
+    A turn takes about ten statements. If each waited for the answer to the one before, most of a
+    turn's time would pass on the network.
+
+    Args:
+        connection: The connection, which is in no transaction.
+        begin: The statement that begins it.
+        settings: A statement with settings of this transaction only, and its values.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        begin: bytes,
+        settings: tuple[bytes, Values] | None = None,
+    ) -> None:
+        self.connection = connection
+        self._waiting = [_Statement(begin)]
+        if settings is not None:
+            self._waiting.append(_Statement(*settings))
+        self._cursor = connection.cursor()
+
+    def ask(self, text: bytes, values: Values | None = None) -> Cursor:
+        """Return the answer to a statement, after those that wait."""
+        cursor = self._cursor
+        if not self._waiting:
+            return cursor.execute(text, values)
+        with self.connection.pipeline():
+            self._send()
+            return cursor.execute(text, values)
+
+    def write(self, text: bytes, values: Values | None = None) -> None:
+        """Write something, at the latest when the transaction is committed."""
+        self._waiting.append(_Statement(text, values))
+
+    def write_each(self, text: bytes, rows: Sequence[Values]) -> None:
+        """Write something for each row, at the latest when the transaction is committed."""
+        if len(rows) == 1:
+            self._waiting.append(_Statement(text, rows[0]))
+        elif rows:
+            self._waiting.append(_Statement(text, rows=rows))
+
+    def commit(self) -> None:
+        """Write all that waits, and end the transaction."""
+        self.write(b"COMMIT")
+        with self.connection.pipeline():
+            self._send()
+
+    @property
+    def intact(self) -> bool:
+        """Whether the transaction is under way, and no statement of it has failed."""
+        return self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        cursor = self.connection.cursor()
+        for statement in waiting:
+            statement.run(cursor)

@@ -1,0 +1,78 @@
+"""The tables of an SQLite store, as one transaction sees and writes them."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ramet.clock import Clock
+from ramet.store.base import Lease
+from ramet.store.statements import queries
+from ramet.store.tables import Values
+
+
+class SQLiteTables:
+    """The tables, as a connection in a transaction has them.
+
+    Args:
+        connection: The connection.
+        clock: Where the time comes from.
+        boot: The present start of the machine. Leases of earlier ones are void.
+        process: The name of this process.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, clock: Clock, boot: str, process: str | None
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._boot, self._process = boot, process
+
+    @property
+    def writing(self) -> bool:
+        return self._connection.in_transaction
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def uptime(self) -> float:
+        return self._clock.uptime()
+
+    def one(self, query: str, /, **values: Any) -> Any:
+        return self._connection.execute(queries()[query], values).fetchone()
+
+    def all(self, query: str, /, **values: Any) -> list[Any]:
+        return self._connection.execute(queries()[query], values).fetchall()
+
+    def each(self, query: str, /, **values: Any) -> Iterable[Any]:
+        return self._connection.execute(queries()[query], values)
+
+    def write(self, query: str, /, **values: Any) -> None:
+        self._connection.execute(queries()[query], values)
+
+    def many(self, query: str, rows: Sequence[Values]) -> None:
+        self._connection.executemany(queries()[query], rows)
+
+    def run(self, name: str) -> Any:
+        return self.one("run", name=name)
+
+    def free(self, query: str, /, **values: Any) -> Any:
+        return self.one(query, **self._moment(), **values)
+
+    def all_free(self, **values: Any) -> list[Any]:
+        return self.all("all_free", **self._moment(), **values)
+
+    def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:
+        boot, process = self._boot, self._process
+        given = [
+            (its.token, its.worker, now, its.expires_at, boot, process, its.lost, run, its.member)
+            for its in leases
+        ]
+        self.many("lease", given)
+        # While a transaction writes, no other process does.
+        return leases[0].head if leases else -1
+
+    def seats(self, run: int) -> list[Any]:
+        return self.all("seats", run=run, **self._moment())
+
+    def _moment(self) -> dict[str, Any]:
+        return {"now": self._clock.uptime(), "boot": self._boot, "process": self._process}
