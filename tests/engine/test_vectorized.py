@@ -235,8 +235,8 @@ def test_a_run_that_is_asked_to_stop_stops_when_its_round_is_over(*, ahead: bool
             ramet.open(ramet.Storage(store, blobs=blobs), name="run", **settings).stop()
 
     stopped = train(Together(during), store=ramet.Storage(store, blobs=blobs))
-    # What is trained ahead has not begun as far as the record goes.
-    assert [member.turn for member in stopped.population] == [4 if ahead else 5] * 6
+    # A round that is trained ahead may have been claimed by then, or else it is dropped.
+    assert {member.turn for member in stopped.population} in ([{4}, {5}] if ahead else [{5}])
     gone_on = train(Together(), store=ramet.Storage(store, blobs=blobs))
     assert [
         event for event in canonical(gone_on.events) if isinstance(event, TurnEnded | Copied)
