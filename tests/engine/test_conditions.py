@@ -24,7 +24,8 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.setattr("ramet.engine.processes.resources.usable_cores", lambda: 8)
+    for module in ("resources", "threads"):
+        monkeypatch.setattr(f"ramet.engine.processes.{module}.usable_cores", lambda: 8)
 
 
 def note_threads(session: ramet.Session) -> None:
