@@ -20,6 +20,7 @@ from ramet.events import CheckpointLost, TurnEnded
 from ramet.history.doctor import examine
 from ramet.history.states import read_state, read_states
 from ramet.population import Checkpoint
+from ramet.state import Stack
 from ramet.store import MemoryStore, SQLiteStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import findings_in, result_in
@@ -463,3 +464,21 @@ def test_stacks_in_memory_are_read_and_pruned_too() -> None:
 
     assert set(blobs.sizes("run")) == {first[10].key, first[11].key, second[0].stack}
     assert examine(store, blobs, "run") == []
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_long_bytes_in_a_state_are_each_members_own(*, stacked: bool, place: Place) -> None:
+    run = place.open()
+    turns = asked(run, 3)
+    texts = [b"the same for all" * 99] * 3 if stacked else [bytes([n]) * 2000 for n in range(3)]
+    states: list[Any] = [{"w": np.full(2, float(n)), "text": texts[n]} for n in range(3)]
+    given = (
+        Stack({"w": np.stack([state["w"] for state in states]), "text": texts[0]}, rows=3)
+        if stacked
+        else states
+    )
+    assert [turn.steps for turn in turns] == [4] * 3
+    kept = run.tell_all(turns, [0.0] * 3, states=given)
+
+    read = read_states(place.blobs, "run", [each for each in kept if each])
+    assert all(map(alike, read, states))

@@ -89,16 +89,33 @@ def _check_axis(rows: int, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def stack(trees: Sequence[Tree]) -> Stack | None:
-    """Return states as a stack; None if they differ in more than the numbers of their arrays."""
+    """Return states as a stack that can be written, or None.
+
+    They must differ in nothing but the numbers of their arrays, and hold no long bytes, which a
+    file holds as arrays without a row for each state.
+    """
     if isinstance(trees, Stack):
-        return trees
+        return trees if _holds_arrays_alone(trees.tree, lay_out(trees.tree)[1]) else None
     checked = [check_tree(tree) for tree in trees]
     laid_out = [lay_out(tree) for tree in checked]
-    if len({_form(outline, held) for outline, held in laid_out}) != 1:
+    alike = len({_form(outline, held) for outline, held in laid_out}) == 1
+    if not alike or not _holds_arrays_alone(checked[0], laid_out[0][1]):
         return None
     names = {id(array): name for name, array in laid_out[0][1].items()}
     columns = {name: np.stack([held[name] for _, held in laid_out]) for name in names.values()}
     return Stack(map_arrays(lambda array: columns[names[id(array)]], checked[0]), rows=len(trees))
+
+
+def _holds_arrays_alone(tree: Tree, held: dict[str, NDArray[Any]]) -> bool:
+    """Say whether what a file holds of a tree as arrays are arrays of that tree."""
+    own: set[int] = set()
+
+    def note(array: NDArray[Any]) -> NDArray[Any]:
+        own.add(id(array))
+        return array
+
+    map_arrays(note, tree)
+    return own == set(map(id, held.values()))
 
 
 def _form(outline: str, held: dict[str, NDArray[Any]]) -> tuple[Any, ...]:
