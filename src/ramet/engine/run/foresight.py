@@ -48,6 +48,8 @@ class Foresight:
             scores: The scores of each as (step, score) pairs.
         """
         journal = self._journal
+        # The run may have been stopped while these turns were trained.
+        journal.catch_up()
         before, mode = journal.round, journal.opening.mode
         points = [maximise_points(_make_points(its), mode) for its in scores]
         after = journal.foresee(

@@ -25,6 +25,8 @@ class Notices:
 
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict
+        # Hyperparameters that were warned of as unread.
+        self._unread: set[str] = set()
         self._trained, self._untrained = False, 0
         self._lagged, self._looks = False, 0
         self._ended, self._scoreless = 0, 0
@@ -33,16 +35,18 @@ class Notices:
         """Warn of values that the loop never read, unless already ``said``; return their names."""
         known = {*applied} if self._strict else {*applied, *said}
         names = [name for name in turn.hparams.unread() if name not in known]
-        if not names:
-            return []
+        # Turns that end together are all looked at before any of them is on record.
+        if not (fresh := [name for name in names if name not in self._unread]):
+            return names
         message = (
             f"every hyperparameter must reach the training, but turn {turn.number} of member "
-            f"{turn.member} never read {names}: exploring them changes nothing; read "
+            f"{turn.member} never read {fresh}: exploring them changes nothing; read "
             f"turn.hparams[...] in the loop, bind them to the state, or take them out of the space"
         )
         if self._strict:
             raise HyperparameterUnread(message)
-        logger.warning("%s", message, extra={"member": turn.member, "names": names})
+        self._unread.update(fresh)
+        logger.warning("%s", message, extra={"member": turn.member, "names": fresh})
         return names
 
     def training(self, turn: Turn, left: Checkpoint) -> None:

@@ -5,6 +5,7 @@ scores. At most one round is being written at a time.
 """
 
 import itertools
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ from ramet.mapping import Chunk
 from ramet.population import Checkpoint, Population
 from ramet.space import Space
 from ramet.state.tree import Tree
+
+logger = logging.getLogger("ramet")
 
 # The next round is trained while one is written if training takes at least this part of the time
 # that writing takes. What is foreseen takes time as well.
@@ -49,13 +52,14 @@ def work_together(
 ) -> None:
     """Train all members that are free, turn after turn, until the run is over."""
     program = task.program(run.population.space, chunk=chunk, shard=shard)
+    writer = ThreadPoolExecutor(1, thread_name_prefix="ramet-write")
+    rounds = _Rounds(run, Device(program), watch, writer)
     try:
-        with ThreadPoolExecutor(1, thread_name_prefix="ramet-write") as writer:
-            rounds = _Rounds(run, Device(program), watch, writer)
+        with writer:
             program.chunks.keep_to(run.name, run.mapped, rounds.record)
             rounds.train_all()
-    except BaseException:
-        run.release_all()
+    except BaseException as error:
+        rounds.give_up(error)
         raise
 
 
@@ -103,6 +107,24 @@ class _Rounds:
             wait([self._writing])  # The log has one writer at a time.
         self._run.keep_to(Conditions(mapped=mapped))
         return self._run.mapped
+
+    def give_up(self, error: BaseException) -> None:
+        """Give all turns back once no round is being written any more.
+
+        Args:
+            error: What ends the training.
+        """
+        if self._writing is None:
+            self._run.release_all()
+            return
+
+        def give_back(written: Future[_Written]) -> None:
+            self._run.release_all()
+            if (failed := written.exception()) not in {None, error}:
+                logger.warning("the last round that was trained is not on record: %s", failed)
+
+        # It is still under way if a second interrupt has ended the wait for it.
+        self._writing.add_done_callback(give_back)
 
     def train_all(self) -> None:
         """Train until the run is over."""
