@@ -15,10 +15,9 @@ from ramet.digest import Buffer
 from ramet.engine.run.foresight import Foresight
 from ramet.engine.workers import vectorized
 from ramet.errors import StoreFull
-from ramet.events import TurnEnded
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, pbt
-from tests.engine.stacked import Rows, Together
+from tests.engine.stacked import Together
 
 PBT = pbt(synchronous=True)
 
