@@ -1,10 +1,10 @@
 """A PostgreSQL server of the tests' own, on loopback, that they may stop and start."""
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ class Postgres:
         self._data = folder / "data"
         self._log = folder / "log"
         # None is this one.
-        self.user = _user_for(folder)
+        self.user, self._group = _user_for(folder)
 
     @property
     def url(self) -> str:
@@ -103,7 +103,7 @@ class Postgres:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
             user=self.user,
-            group=None if self.user is None else pwd.getpwnam(self.user).pw_gid,
+            group=self._group,
             cwd=self.folder,
             check=False,
         )
@@ -135,15 +135,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _user_for(folder: Path) -> str | None:
-    """Return the user that runs the server, and give it the folder; None is this one."""
-    if os.geteuid() != 0:
-        return None
+def _user_for(folder: Path) -> tuple[str | None, int | None]:
+    """Return the user and the group that run the server, and give them the folder; None is ours."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return None, None
+    # Where there is no Unix, tests are still collected.
+    import pwd  # noqa: PLC0415
+
     for name in USERS:
         try:
-            pwd.getpwnam(name)
+            group = pwd.getpwnam(name).pw_gid
         except KeyError:
             continue
         shutil.chown(folder, name)
-        return name
+        return name, group
     raise RuntimeError(f"a server needs a user other than root, such as one of {USERS}")
