@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from ramet.clock import Clock
 from ramet.process import Processes
@@ -15,6 +16,19 @@ MOST_PROCESSES = 1_000
 # A lease that was renewed later than this from now is void: the server's clock was set back. Less
 # is nothing, because the time of a transaction is read before its locks are had.
 SET_BACK_S = 60.0
+# How many columns the queries have that read a run.
+RUN_COLUMNS = 9
+
+
+class Claimed(NamedTuple):
+    """What a claim found."""
+
+    # A member that may be free, if there is one.
+    free: int | None = None
+    # That member, if it was leased.
+    member: int | None = None
+    token: int = 0
+    lost: int = 0
 
 
 class PostgresTables:
@@ -28,6 +42,7 @@ class PostgresTables:
             last met; this adds more.
         clock: Where the time comes from; None is the server's clock.
         locking: Whether nothing else commits to a run that this transaction has read.
+        member: The member of which the holder is asked for together with the run, if any.
     """
 
     def __init__(
@@ -39,10 +54,13 @@ class PostgresTables:
         there: set[str],
         clock: Clock | None,
         locking: bool,
+        member: int | None = None,
     ) -> None:
         self._transaction, self._queries = transaction, queries
         self._processes, self._there, self._clock = processes, there, clock
-        self._run_query = "lock_run" if locking else "run"
+        self._run_query, self._member = "lock_run" if locking else "run", member
+        # Answers to later questions, which came along with one, by the names of their queries.
+        self._early: dict[str, Iterable[Any]] = {}
         # The server's time when a run was read; this process's before that.
         self._time = time.time()
 
@@ -60,9 +78,11 @@ class PostgresTables:
         return self._transaction.ask(self._queries[query], values).fetchone()
 
     def all(self, query: str, /, **values: Any) -> list[Any]:
-        return self._transaction.ask(self._queries[query], values).fetchall()
+        return list(self.each(query, **values))
 
     def each(self, query: str, /, **values: Any) -> Iterable[Any]:
+        if query in self._early:
+            return self._early.pop(query)
         return self._transaction.ask(self._queries[query], values)
 
     def write(self, query: str, /, **values: Any) -> None:
@@ -72,11 +92,54 @@ class PostgresTables:
         self._transaction.write_each(self._queries[query], rows)
 
     def run(self, name: str) -> Any:
-        row = self.one(self._run_query, name=name)
-        if row is None:
+        if (row := self._run(name)) is None:
             return None
         *row, self._time = row
         return tuple(row)
+
+    def read_news(self, name: str, *, after: int, most_bytes: int) -> None:
+        """Read a run and the events behind a number together; both are asked for afterwards."""
+        found = iter(self.each("news", name=name, after=after, most_bytes=most_bytes))
+        first = next(found, None)
+        self._early["run"] = [] if first is None else [first[:RUN_COLUMNS]]
+        # Without news there is one row, of the run alone.
+        rows = () if first is None or first[RUN_COLUMNS] is None else chain([first], found)
+        self._early["events"] = (row[RUN_COLUMNS:] for row in rows)
+
+    def claim(self, name: str, *, worker: str, ttl_s: float, prefer: int | None) -> Claimed:
+        """Lease a member that no worker holds; the run is asked for afterwards.
+
+        Args:
+            name: The name of the run.
+            worker: The name of the worker that will hold the lease.
+            ttl_s: Seconds until the lease runs out.
+            prefer: The member to choose among those that have trained equally little.
+        """
+        row = self.one(
+            "claim",
+            name=name,
+            worker=worker,
+            process=self._processes.this(),
+            there=self._find_there(),
+            now=None if self._clock is None else self._clock.uptime(),
+            set_back_s=SET_BACK_S,
+            ttl_s=ttl_s,
+            prefer=prefer,
+        )
+        self._early["run"] = [] if row is None else [row[:RUN_COLUMNS]]
+        return Claimed(*(row or ())[RUN_COLUMNS:])
+
+    def _run(self, name: str) -> Any:
+        if "run" in self._early:
+            return next(iter(self._early.pop("run")), None)
+        if self._member is None:
+            return self.one(self._run_query, name=name)
+        run, holder = self._transaction.ask_each(
+            (self._queries[self._run_query], {"name": name}),
+            (self._queries["holder_in"], {"name": name, "member": self._member}),
+        )
+        self._early["holder"] = holder.fetchall()
+        return run.fetchone()
 
     def free(self, query: str, /, **values: Any) -> Any:
         there = self._find_there()

@@ -33,7 +33,7 @@ class Transaction:
 
     Args:
         connection: The connection, which is in no transaction.
-        begin: The statement that begins it.
+        begin: The statement that begins it; None if each statement is a transaction of its own.
         settings: A statement with settings of this transaction only, and its values.
     """
 
@@ -41,11 +41,12 @@ class Transaction:
         self,
         connection: Connection,
         *,
-        begin: bytes,
+        begin: bytes | None,
         settings: tuple[bytes, Values] | None = None,
     ) -> None:
         self.connection = connection
-        self._waiting = [_Statement(begin)]
+        self._waiting = [] if begin is None else [_Statement(begin)]
+        self._began = begin is not None
         if settings is not None:
             self._waiting.append(_Statement(*settings))
         self._cursor = connection.cursor()
@@ -58,6 +59,12 @@ class Transaction:
         with self.connection.pipeline():
             self._send()
             return cursor.execute(text, values)
+
+    def ask_each(self, *asked: tuple[bytes, Values]) -> list[Cursor]:
+        """Return the answers to statements of which none needs the answer to another."""
+        with self.connection.pipeline():
+            self._send()
+            return [self.connection.cursor().execute(*statement) for statement in asked]
 
     def write(self, text: bytes, values: Values | None = None) -> None:
         """Write something, at the latest when the transaction is committed."""
@@ -72,6 +79,11 @@ class Transaction:
 
     def commit(self) -> None:
         """Write all that waits, and end the transaction."""
+        if not self._began:
+            return
+        if not self._waiting:
+            self._cursor.execute(b"COMMIT")
+            return
         self.write(b"COMMIT")
         with self.connection.pipeline():
             self._send()
