@@ -1,8 +1,7 @@
 """The tables of a PostgreSQL store, as one transaction sees and writes them."""
 
 import time
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ramet.clock import Clock
@@ -16,6 +15,8 @@ MOST_PROCESSES = 1_000
 # A lease that was renewed later than this from now is void: the server's clock was set back. Less
 # is nothing, because the time of a transaction is read before its locks are had.
 SET_BACK_S = 60.0
+# Of rows that are written by one statement.
+MOST_ROWS, MOST_BYTES = 1_000, 1 << 26
 # How many columns the queries have that read a run.
 RUN_COLUMNS = 9
 
@@ -89,7 +90,13 @@ class PostgresTables:
         self._transaction.write(self._queries[query], values)
 
     def many(self, query: str, rows: Sequence[Values]) -> None:
-        self._transaction.write_each(self._queries[query], rows)
+        if len(rows) == 1:
+            self._transaction.write(self._queries[query], rows[0])
+            return
+        for batch in _batches(rows):
+            # Lists of columns, because a statement for each row takes several times as long.
+            columns = [list(column) for column in zip(*batch, strict=True)]
+            self._transaction.write(self._queries[f"{query}_each"], columns)
 
     def run(self, name: str) -> Any:
         if (row := self._run(name)) is None:
@@ -99,12 +106,11 @@ class PostgresTables:
 
     def read_news(self, name: str, *, after: int, most_bytes: int) -> None:
         """Read a run and the events behind a number together; both are asked for afterwards."""
-        found = iter(self.each("news", name=name, after=after, most_bytes=most_bytes))
-        first = next(found, None)
-        self._early["run"] = [] if first is None else [first[:RUN_COLUMNS]]
+        # All of them, because other questions come before they are asked for.
+        found = self.all("news", name=name, after=after, most_bytes=most_bytes)
+        self._early["run"] = [row[:RUN_COLUMNS] for row in found[:1]]
         # Without news there is one row, of the run alone.
-        rows = () if first is None or first[RUN_COLUMNS] is None else chain([first], found)
-        self._early["events"] = (row[RUN_COLUMNS:] for row in rows)
+        self._early["events"] = [row[RUN_COLUMNS:] for row in found if row[RUN_COLUMNS] is not None]
 
     def claim(self, name: str, *, worker: str, ttl_s: float, prefer: int | None) -> Claimed:
         """Lease a member that no worker holds; the run is asked for afterwards.
@@ -194,3 +200,16 @@ class PostgresTables:
     def _moment(self) -> dict[str, float]:
         now = self.uptime()
         return {"now": now, "soon": now + SET_BACK_S}
+
+
+def _batches(rows: Sequence[Values]) -> Iterator[Sequence[Values]]:
+    """Yield rows, at most so many together, and so many bytes unless one row has more."""
+    begin = size = 0
+    for end, row in enumerate(rows):
+        more = sum(len(value) for value in row if isinstance(value, bytes))
+        if end > begin and (end - begin == MOST_ROWS or size + more > MOST_BYTES):
+            yield rows[begin:end]
+            begin, size = end, 0
+        size += more
+    if rows:
+        yield rows[begin:]

@@ -1,6 +1,5 @@
 """One transaction: writes wait until something is read or all is committed, and travel together."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -12,17 +11,10 @@ Cursor = psycopg.Cursor[Any]
 
 
 class _Statement(NamedTuple):
-    """A statement, with the values of one row or of several."""
+    """A statement, with its values."""
 
     text: bytes
     values: Values | None = None
-    rows: Sequence[Values] | None = None
-
-    def run(self, cursor: Cursor) -> None:
-        if self.rows is None:
-            cursor.execute(self.text, self.values)
-        else:
-            cursor.executemany(self.text, self.rows)
 
 
 class Transaction:
@@ -70,13 +62,6 @@ class Transaction:
         """Write something, at the latest when the transaction is committed."""
         self._waiting.append(_Statement(text, values))
 
-    def write_each(self, text: bytes, rows: Sequence[Values]) -> None:
-        """Write something for each row, at the latest when the transaction is committed."""
-        if len(rows) == 1:
-            self._waiting.append(_Statement(text, rows[0]))
-        elif rows:
-            self._waiting.append(_Statement(text, rows=rows))
-
     def commit(self) -> None:
         """Write all that waits, and end the transaction."""
         if not self._began:
@@ -97,4 +82,4 @@ class Transaction:
         waiting, self._waiting = self._waiting, []
         cursor = self.connection.cursor()
         for statement in waiting:
-            statement.run(cursor)
+            cursor.execute(*statement)

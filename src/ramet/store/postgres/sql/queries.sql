@@ -89,10 +89,26 @@ DELETE FROM ramet.runs WHERE id = %(run)s;
 INSERT INTO ramet.members (run, member, trained, step, turn, score, checkpoint, phase, checksum)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s);
 
+-- name: add_member_each
+-- The same of several, from lists of what each has.
+INSERT INTO ramet.members (run, member, trained, step, turn, score, checkpoint, phase, checksum)
+SELECT * FROM unnest(
+    %b::bigint [], %b::bigint [], %b::bigint [], %b::bigint [], %b::bigint [], %b::float8 [],
+    %b::text [], %b::bigint [], %b::bytea []
+);
+
 -- name: add_event
 -- Writes an event.
 INSERT INTO ramet.events (run, number, at, worker, took_s, event, checksum)
 VALUES (%s, %s, %s, %s, %s, %s, %s);
+
+-- name: add_event_each
+-- The same of several.
+INSERT INTO ramet.events (run, number, at, worker, took_s, event, checksum)
+SELECT * FROM unnest(
+    %b::bigint [], %b::bigint [], %b::float8 [], %b::text [], %b::float8 [], %b::bytea [],
+    %b::bytea []
+);
 
 -- name: checksum
 -- The checksum of an event.
@@ -225,6 +241,17 @@ UPDATE ramet.members
 SET token = %s, worker = %s, heard_at = %s, expires_at = %s, process = %s, lost = %s
 WHERE run = %s AND member = %s;
 
+-- name: lease_each
+-- The same of several.
+UPDATE ramet.members AS its
+SET token = new.token, worker = new.worker, heard_at = new.heard_at, expires_at = new.expires_at,
+    process = new.process, lost = new.lost
+FROM unnest(
+    %b::bigint [], %b::text [], %b::float8 [], %b::float8 [], %b::text [], %b::bigint [],
+    %b::bigint [], %b::bigint []
+) AS new (token, worker, heard_at, expires_at, process, lost, run, member)
+WHERE its.run = new.run AND its.member = new.member;
+
 -- name: head
 -- The last event of a run.
 SELECT head FROM ramet.runs WHERE id = %(run)s;
@@ -272,6 +299,20 @@ SET trained = %s, step = %s, turn = %s, score = %s, checkpoint = %s, phase = %s,
     lost = CASE WHEN turn = %s THEN lost ELSE 0 END,
     worker = NULL, heard_at = NULL, expires_at = NULL, process = NULL
 WHERE run = %s AND member = %s;
+
+-- name: put_each
+-- The same of several.
+UPDATE ramet.members AS its
+SET trained = new.trained, step = new.step, turn = new.turn, score = new.score,
+    checkpoint = new.checkpoint, phase = new.phase, checksum = new.checksum,
+    token = its.token + new.revoked::int,
+    lost = CASE WHEN its.turn = new.turn THEN its.lost ELSE 0 END,
+    worker = NULL, heard_at = NULL, expires_at = NULL, process = NULL
+FROM unnest(
+    %b::bigint [], %b::bigint [], %b::bigint [], %b::float8 [], %b::text [], %b::bigint [],
+    %b::bytea [], %b::bool [], %b::bigint [], %b::bigint [], %b::bigint []
+) AS new (trained, step, turn, score, checkpoint, phase, checksum, revoked, same, run, member)
+WHERE its.run = new.run AND its.member = new.member;
 
 -- name: events
 -- The events behind a number; none is read that is larger than any that was written.
