@@ -90,8 +90,8 @@ class PostgresTables:
         self._transaction.write(self._queries[query], values)
 
     def many(self, query: str, rows: Sequence[Values]) -> None:
-        if len(rows) == 1:
-            self._transaction.write(self._queries[query], rows[0])
+        if len(rows) == 1 and (alone := self._queries.get(query)) is not None:
+            self._transaction.write(alone, rows[0])
             return
         for batch in _batches(rows):
             # Lists of columns, because a statement for each row takes several times as long.

@@ -84,13 +84,8 @@ DELETE FROM ramet.members WHERE run = %(run)s;
 -- Deletes a run of which nothing else is left.
 DELETE FROM ramet.runs WHERE id = %(run)s;
 
--- name: add_member
--- Adds a member that has not trained yet.
-INSERT INTO ramet.members (run, member, trained, step, turn, score, checkpoint, phase, checksum)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s);
-
 -- name: add_member_each
--- The same of several, from lists of what each has.
+-- Adds members that have not trained yet, from lists of what each has.
 INSERT INTO ramet.members (run, member, trained, step, turn, score, checkpoint, phase, checksum)
 SELECT * FROM unnest(
     %b::bigint [], %b::bigint [], %b::bigint [], %b::bigint [], %b::bigint [], %b::float8 [],
@@ -235,14 +230,8 @@ WHERE run = %(run)s AND member = %(member)s
 AND phase = %(phase)s AND trained < %(steps)s AND turn = %(turn)s
 FOR UPDATE;
 
--- name: lease
--- Gives a member to a worker.
-UPDATE ramet.members
-SET token = %s, worker = %s, heard_at = %s, expires_at = %s, process = %s, lost = %s
-WHERE run = %s AND member = %s;
-
 -- name: lease_each
--- The same of several.
+-- Gives members to workers.
 UPDATE ramet.members AS its
 SET token = new.token, worker = new.worker, heard_at = new.heard_at, expires_at = new.expires_at,
     process = new.process, lost = new.lost
