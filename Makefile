@@ -5,6 +5,10 @@ BIN := .venv/bin
 WHEEL_ENV := .venv-wheel
 FLOOR_ENV := .venv-floors
 
+# Tests run as many processes as there are cores, and each may start more. If each of these had a
+# thread for each core, most of the time would go to threads that wait for each other.
+test check-code floors: export OMP_NUM_THREADS = 1
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check check-code words wheel floors format clean
 
@@ -34,8 +38,8 @@ demo: .venv/demo
 	$(BIN)/ramet demo
 
 test: .venv/dev
-	$(BIN)/python -m pytest -m "not slow" -n auto
-	$(BIN)/python -m pytest -m slow -n auto
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 # The words come last: what is above their limits hides no other failure.
 check: check-code words
