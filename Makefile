@@ -9,6 +9,12 @@ FLOOR_ENV := .venv-floors
 # thread for each core, most of the time would go to threads that wait for each other.
 test check-code floors: export OMP_NUM_THREADS = 1
 
+# What uses a dependency, or imports all that does. Without frameworks, whose old releases are
+# gigabytes, and without what is about runs and files whatever is installed.
+FLOOR_TESTS := $(wildcard tests/test_*.py) tests/cli tests/cloud tests/evil tests/plots tests/report \
+	tests/store/postgres tests/store/test_sqlite_store.py tests/store/test_summary.py \
+	$(patsubst %,tests/engine/test_%.py,determinism fire fitting machine processes progress result)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check check-code words wheel floors format clean
 
@@ -18,7 +24,7 @@ help:
 	@echo "make check   formatting, lint, types, layers, doctests, snippets, the list of rooms, words"
 	@echo "make words   what is left of odd words, missing documentation and overgrown code"
 	@echo "make wheel   build the wheel and run the README's first example on it, alone"
-	@echo "make floors  run the quick tests on the oldest dependencies we accept"
+	@echo "make floors  run quick tests of what uses dependencies on the oldest we accept"
 	@echo "make format  put the code in its format"
 
 .venv/pip:
@@ -66,12 +72,11 @@ wheel: .venv/dev
 	$(BIN)/python -m tools.snippets --print-first README.md | $(WHEEL_ENV)/bin/python -I -
 	$(WHEEL_ENV)/bin/ramet --help > /dev/null
 
-# Without frameworks, whose old releases are gigabytes.
 floors: .venv/dev
 	rm -rf $(FLOOR_ENV)
 	$(PYTHON) -m venv $(FLOOR_ENV)
 	$(BIN)/uv pip install --quiet --python $(FLOOR_ENV) --resolution lowest-direct --editable ".[plots]" --group test
-	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --ignore tests/torch --ignore tests/jax --ignore tests/integrations --ignore tests/cli/test_demo.py
+	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --dist worksteal $(FLOOR_TESTS) --ignore tests/cli/test_demo.py
 
 format: .venv/dev
 	$(BIN)/ruff format .
