@@ -16,7 +16,7 @@ FLOOR_TESTS := $(wildcard tests/test_*.py) tests/cli tests/cloud tests/evil test
 	$(patsubst %,tests/engine/test_%.py,determinism fire fitting machine processes progress result)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-code words wheel floors format clean
+.PHONY: help demo compiled test check check-code words wheel floors format clean
 
 help:
 	@echo "make demo    install into .venv and train the demo population"
@@ -43,14 +43,19 @@ help:
 demo: .venv/demo
 	$(BIN)/ramet demo
 
-test: .venv/dev
+# Hundreds of processes import this, and PYTHONDONTWRITEBYTECODE, which many images of containers set,
+# would have each of them compile it anew.
+compiled: .venv/dev
+	$(BIN)/python -m compileall -q src tests benchmarks tools
+
+test: compiled
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 # The words come last: what is above their limits hides no other failure.
 check: check-code words
 
-check-code: .venv/dev
+check-code: compiled
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -72,10 +77,10 @@ wheel: .venv/dev
 	$(BIN)/python -m tools.snippets --print-first README.md | $(WHEEL_ENV)/bin/python -I -
 	$(WHEEL_ENV)/bin/ramet --help > /dev/null
 
-floors: .venv/dev
+floors: compiled
 	rm -rf $(FLOOR_ENV)
 	$(PYTHON) -m venv $(FLOOR_ENV)
-	$(BIN)/uv pip install --quiet --python $(FLOOR_ENV) --resolution lowest-direct --editable ".[plots]" --group test
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(FLOOR_ENV) --resolution lowest-direct --editable ".[plots]" --group test
 	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --dist worksteal $(FLOOR_TESTS) --ignore tests/cli/test_demo.py
 
 format: .venv/dev
