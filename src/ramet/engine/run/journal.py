@@ -196,6 +196,7 @@ class Journal:
                 copied=copied,
                 round=replica.round if replica.round > round_ else None,
                 after=self._replica.last if synchronous else None,
+                population=lambda: replica.population,
             )
             if last == self._replica.last + len(events):
                 self._replica.last = last
