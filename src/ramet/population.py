@@ -57,6 +57,9 @@ class Curve(msgspec.Struct, frozen=True, gc=False):
         Args:
             points: The points, as events have them.
         """
+        if len(points) == 1:
+            [(step, score)] = points
+            return Curve((*self.steps, step), (*self.scores, math.nan if score is None else score))
         # The one `math.nan`, so that equal curves compare equal.
         scores = [math.nan if score is None else score for _, score in points]
         return Curve((*self.steps, *[step for step, _ in points]), (*self.scores, *scores))
