@@ -119,11 +119,6 @@ class Replica:
         self.space = space
         self._population = None
 
-    def drop_data(self) -> None:
-        """Drop what the strategy keeps about the population."""
-        self.data = None
-        self._population = None
-
     def member(self, member: int) -> Member:
         """Return a member, or refuse one that the run does not have."""
         if member >= len(self.members):

@@ -1,6 +1,6 @@
 """What a store promises; docs/stores.md numbers the promises."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -16,7 +16,7 @@ from ramet.events import (
     TargetSet,
 )
 from ramet.laws import Count
-from ramet.population import Member
+from ramet.population import Member, Population
 from ramet.store.summary import Summary
 
 
@@ -246,6 +246,7 @@ class Store(Protocol):
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - it is the round of every other place
         after: int | None = None,
+        population: Callable[[], Population] | None = None,
     ) -> int:
         """Write events and release the leases: all or nothing. Return the last event's number.
 
@@ -260,6 +261,7 @@ class Store(Protocol):
             round: The round that begins with this commit, if one does.
             after: The number of the last event that the decision took into account. If others
                 have written since then, LogMoved is raised.
+            population: Returns the population after the events, for a store that keeps summaries.
         """
         ...
 

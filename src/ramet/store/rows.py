@@ -100,7 +100,7 @@ class Rows:
         """Return all members that are free, those that trained least first."""
         run = self.row
         rows = self.tables.all_free(run=run.id, steps=run.steps, phase=run.round or 0)
-        return [_whole(Free(*row), run.name) for row in rows]
+        return [_whole(row, run.name) for row in rows]
 
     def due(self, member: int, turn: int) -> Free | None:
         """Return a member if it can train this turn, even if it is leased."""
@@ -206,12 +206,12 @@ class Rows:
         at = float(self.tables.now())
         took_s = None if under is None else float(self.tables.uptime() - under.given_at)
         run, head = self.row.id, self.head
-        rows = [
-            (run, number, at, worker, took_s, data) for number, data in enumerate(events, head + 1)
+        checked = [
+            (*(row := (run, number, at, worker, took_s, data)), checksum(row))
+            for number, data in enumerate(events, head + 1)
         ]
-        checked = [(*row, checksum(row)) for row in rows]
         self.tables.many("add_event", checked)
-        self.row = self.row._replace(head=head + len(rows))
+        self.row = self.row._replace(head=head + len(checked))
         if checked:
             self.latest = self.head, checked[-1][-1]
 
@@ -238,7 +238,7 @@ class Rows:
     def _free(self, query: str, **values: Any) -> Free | None:
         run = self.row
         row = self.tables.free(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
-        return None if row is None else _whole(Free(*row), run.name)
+        return None if row is None else _whole(row, run.name)
 
 
 def is_held(lease: Lease, holders: Holders) -> bool:
@@ -283,21 +283,24 @@ def add_run(
 
 
 def _member(run: RunRow, after: Standing) -> MemberRow:
+    # SQLite knows no negative zero.
+    score = None if after.score is None else after.score + 0.0
+    phase = 0 if run.round is None else after.turn
     return MemberRow(
-        run=run.id,
-        member=after.member,
-        trained=after.trained,
-        step=after.step,
-        turn=after.turn,
-        # SQLite knows no negative zero.
-        score=None if after.score is None else after.score + 0.0,
-        checkpoint=after.checkpoint,
-        phase=0 if run.round is None else after.turn,
+        run.id,
+        after.member,
+        after.trained,
+        after.step,
+        after.turn,
+        score,
+        after.checkpoint,
+        phase,
     )
 
 
-def _whole(free: Free, run: str) -> Free:
-    *numbers, heard_at = free
-    if all(isinstance(number, int) for number in numbers) and isinstance(heard_at, float | None):
-        return free
-    raise damage(f"the row of member {free.member!r} of run {run!r}", "its numbers are none")
+def _whole(row: tuple[Any, ...], run: str) -> Free:
+    member, trained, token, lost, heard_at = row
+    heard = heard_at is None or type(heard_at) is float
+    if heard and type(member) is type(trained) is type(token) is type(lost) is int:
+        return Free(member, trained, token, lost, heard_at)
+    raise damage(f"the row of member {member!r} of run {run!r}", "its numbers are none")

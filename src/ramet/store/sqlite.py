@@ -14,6 +14,7 @@ from ramet.clock import Clock, SystemClock
 from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.files import impossible
+from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store import file_refusals, summing
 from ramet.store.base import Lease, RunEvent, Seat, Standing
@@ -192,6 +193,7 @@ class SQLiteStore:
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
+        population: Callable[[], Population] | None = None,
     ) -> int:
         written = [encode(event) for event in events]
         with self._writing(lease.run, durable=self._durable) as rows:
@@ -201,7 +203,7 @@ class SQLiteStore:
             rows.write(lease.worker, written, under=lease)
             rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
-            self._summing.sum_up(rows)
+            self._summing.sum_up(rows, population)
             faults.reach("committing")
         faults.reach("committed")
         return rows.head

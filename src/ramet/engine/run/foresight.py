@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from ramet.collecting import without_collecting
 from ramet.engine.run.claims import Claims
 from ramet.engine.run.journal import Journal, Written
 from ramet.engine.run.leases import TurnsOut
@@ -47,6 +48,12 @@ class Foresight:
             turns: Turns that are out and have been trained.
             scores: The scores of each as (step, score) pairs.
         """
+        with without_collecting():
+            return self._foresee(turns, scores)
+
+    def _foresee(
+        self, turns: Sequence[Turn], scores: Sequence[Sequence[tuple[int, float]]]
+    ) -> Foreseen:
         journal = self._journal
         # The run may have been stopped while these turns were trained.
         journal.catch_up()
@@ -77,7 +84,8 @@ class Foresight:
 
     def claim(self) -> list[Turn]:
         """Return the turns that are free now, without waiting for any."""
-        turns = self._claims.claim_all()
+        with without_collecting():
+            turns = self._claims.claim_all()
         self._out.add_all(turns)
         return turns
 

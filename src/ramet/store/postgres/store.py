@@ -1,7 +1,7 @@
 """A store in PostgreSQL, for workers on any number of machines."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar, get_args
 
@@ -9,6 +9,7 @@ from ramet import faults
 from ramet.clock import Clock, SystemClock
 from ramet.errors import StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
+from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store import summing
 from ramet.store.base import Lease, RunEvent, Seat, Standing
@@ -223,6 +224,7 @@ class PostgresStore:
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
+        population: Callable[[], Population] | None = None,
     ) -> int:
         written = [encode(event) for event in events]
 
@@ -235,7 +237,7 @@ class PostgresStore:
             rows.move_on(round=round)
             if round is not None:
                 self._runs.notify(rows)
-            self._summing.sum_up(rows)
+            self._summing.sum_up(rows, population)
             faults.reach("committing")
             return rows
 
