@@ -2,12 +2,19 @@
 
     python -m benchmarks.crash --kills 200 --json
     python -m benchmarks.crash --kills 60 --engine vectorized --json
+    python -m benchmarks.crash --kills 100 --store postgresql --blobs s3 --json
+    python -m benchmarks.crash --kills 100 --store postgresql --blobs s3 --faults --json
 
 A synchronous run of PBT or, with ``--strategy fire``, of FIRE is trained once in one process that
 is left alone. Then it is trained in 1, 2 and 4 worker processes: with each of them killed at every
 named point of a turn, and with SIGKILL for a process chosen at random, at random times: a worker,
 or the parent of them all, which is then started anew. One line is printed for each number of
 workers, and one for all. With ``--engine vectorized`` one process trains all members at once.
+
+With ``--faults``, the server of PostgreSQL crashes as well, once for every five kills, and one
+request to object storage in 25 fails: the server answers 500 or 503, hangs up, or its answer breaks
+off or is too short. Turns then wait for the server's disk, which they need not do if only our own
+processes die.
 
 ``lost_turns_beyond_flight`` counts turns that ended, as a worker knew, and that were trained again
 or are not in the log; ``identical_final_population`` compares bit for bit, checkpoints'
@@ -16,207 +23,121 @@ that were repeated, because three workers happened to die in the same turn: such
 """
 
 import argparse
-import os
 import random
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ramet
-from benchmarks.bowls import Bowls
 from benchmarks.reporting import parser, report
+from benchmarks.stores import (
+    add_blobs,
+    add_store,
+    bucket,
+    called,
+    crashing_database,
+    database,
+    empty_store,
+)
+from benchmarks.victims import STRATEGIES, TOGETHER, Training, Victims, make_engine, train
 from ramet.events import TurnEnded, TurnLost, canonical
-from ramet.faults import POINTS, VARIABLE
+from ramet.faults import POINTS
 from ramet.history import Result
 from ramet.history.doctor import examine
 from ramet.places import place
+from ramet.store import Durability
 
 WORKERS = (1, 2, 4)
-# Stands for training all members at once, without worker processes.
-TOGETHER = 0
-STEPS, TURN_S = 1_200, 0.004
+# For each member.
+STEPS = 1_200
 # Between two kills: some come while workers start, some when they have trained for long.
 PAUSES_S = (0.05, 0.6)
 # The number of kills by which a turn must have begun.
 IN_A_ROW = 3
+# How often the server crashes, for each kill.
+CRASHES_A_KILL = 0.2
 
 # What is summed up for each number of workers.
-SUMMED = ("kills", "at_points", "met_in_one_turn", "lost", "different", "doctor_errors")
-
-SPACE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0), decay=ramet.Uniform(0.0, 0.5))
-STRATEGIES: dict[str, ramet.Strategy] = {
-    "pbt": ramet.PBT(population=8, turn_steps=10, synchronous=True),
-    "fire": ramet.FIRE(turn_steps=10, evaluate_every=1, size=3, evaluators=3),
-}
+SUMMED = ("kills", "restarts", "at_points", "met_in_one_turn", "lost", "different", "doctor_errors")
 
 
-class Descent:
-    """Noisy descent in a bowl, which notes outside of the store which turns are over."""
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """Where runs are recorded."""
 
-    def __init__(self, notes: Path | None, turn_s: float) -> None:
-        self.notes, self.turn_s = notes, turn_s
+    url: str | None = None
+    blobs: str | None = None
+    durability: Durability = "process"
+    # Lets the server crash, and starts it again.
+    restart: Callable[[], None] | None = None
 
-    def __call__(self, session: ramet.Session) -> None:
-        state = {"w": session.rng.normal(size=64)}
-        before: ramet.Turn | None = None
-        for turn in session.turns(state):
-            # The last turn had ended before this one was asked for.
-            self.note("over", before)
-            self.note("begun", turn)
-            time.sleep(self.turn_s)
-            for _ in turn:
-                state["w"] -= turn.hparams["lr"] * (state["w"] + turn.rng.normal(size=64))
-                state["w"] *= 1 - turn.hparams["decay"] / 100
-                if turn.evaluation_due:
-                    turn.report(-float(state["w"] @ state["w"]))
-            before = turn
-        self.note("over", before)
-
-    def program(self, space: ramet.Space, **_: object) -> Bowls:
-        del space
-        return Bowls(self.note, self.turn_s)
-
-    def note(self, what: str, turn: ramet.Turn | None) -> None:
-        """Write a line at once, so that no other process can write into it."""
-        if self.notes is not None and turn is not None:
-            with self.notes.open("a") as notes:
-                notes.write(f"{what} {turn.member} {turn.number}\n")
-
-
-def make_engine(workers: int) -> ramet.Engine:
-    """Return what trains a run: so many worker processes, or all members at once if 0."""
-    if workers != TOGETHER:
-        return ramet.Processes(workers, progress=False)
-    return ramet.Vectorized(chunk=1, progress=False)
-
-
-def train(folder: Path, strategy: str, *, workers: int, turn_s: float) -> Result:
-    """Train the run in a folder, from where it stands."""
-    return ramet.run(
-        Descent(folder / "notes", turn_s),
-        SPACE,
-        STRATEGIES[strategy],
-        steps=STEPS,
-        mode="max",
-        name="crash",
-        store=ramet.Storage(folder / "runs.db", durability="process"),
-        engine=make_engine(workers),
-        seed=0,
-    )
-
-
-def unkilled(strategy: str, engine: ramet.Engine) -> Result:
-    """Train it where nothing happens."""
-    return ramet.run(
-        Descent(None, 0.0),
-        SPACE,
-        STRATEGIES[strategy],
-        steps=STEPS,
-        mode="max",
-        name="crash",
-        seed=0,
-        engine=engine,
-    )
-
-
-class Victims:
-    """The process that trains the run in a folder, and its workers."""
-
-    def __init__(
-        self, folder: Path, strategy: str, *, workers: int, crash_at: str | None = None
-    ) -> None:
-        command = [sys.executable, "-m", "benchmarks.crash", "--train", str(folder)]
-        self._command = [*command, "--strategy", strategy, "--workers", str(workers)]
-        self._environment = {**os.environ, **({VARIABLE: crash_at} if crash_at else {})}
-        self._log = (folder / "output").open("a")
-        self._parent = self._start()
-
-    def running(self) -> bool:
-        """Say whether the run is being trained; go on with it if its parent was killed."""
-        code = self._parent.poll()
-        if code == -signal.SIGKILL:
-            self._environment.pop(VARIABLE, None)
-            self._parent = self._start()
-        elif code is not None and code != 0:
-            raise SystemExit(f"training ended with {code}: {Path(self._log.name).read_text()}")
-        return code != 0
-
-    def kill_one(self, chance: random.Random) -> bool:
-        """Kill one of them, the parent more rarely; say whether it was still alive."""
-        workers = children(self._parent.pid)
-        chosen = chance.choice([*workers * 3, self._parent.pid])
-        if self._parent.poll() is not None:
-            return False
-        try:
-            os.kill(chosen, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - this very file
-            self._command, env=self._environment, stdout=self._log, stderr=self._log
-        )
-
-
-def children(parent: int) -> list[int]:
-    """Return the processes that a process started and that are alive."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent and fields[0] not in {"Z", "X"}:
-            found.append(int(stat.parent.name))
-    return found
+    @contextmanager
+    def trial(self, strategy: str, *, workers: int, steps: int) -> Iterator[tuple[Training, Path]]:
+        """Provide a training in a store of its own, and a folder for its notes."""
+        with empty_store(self.url, self.durability, self.blobs) as (storage, folder):
+            yield (
+                Training(
+                    strategy=strategy,
+                    steps=steps,
+                    workers=workers,
+                    store=str(storage.store),
+                    blobs=None if storage.blobs is None else str(storage.blobs),
+                    durability=self.durability,
+                ),
+                folder,
+            )
 
 
 def kill_at_random(
-    folder: Path, strategy: str, *, workers: int, kills: int, chance: random.Random
-) -> int:
-    """Train a run while its processes are killed; return how many were."""
-    victims = Victims(folder, strategy, workers=workers)
-    done = in_a_row = size = 0
+    folder: Path, training: Training, ground: Ground, *, kills: int, chance: random.Random
+) -> dict[str, int]:
+    """Train a run while its processes are killed; return how often what happened."""
+    victims = Victims(folder, training)
+    done = restarts = in_a_row = size = 0
     while victims.running():
         time.sleep(chance.uniform(*PAUSES_S) if done < kills else 0.05)
         before, size = size, written(folder / "notes")
         in_a_row = in_a_row if size == before else 0
+        # Whoever has ended a turn since the last kill is connected, and waits for the server.
+        if ground.restart and done < kills and size > before and chance.random() < CRASHES_A_KILL:
+            ground.restart()
+            restarts += 1
         # Six deaths in a row without a turn count as a fault of the training.
-        if done < kills and in_a_row < IN_A_ROW:
+        elif done < kills and in_a_row < IN_A_ROW:
             killed = victims.kill_one(chance)
             done, in_a_row = done + killed, in_a_row + killed
-    return done
+    return {"kills": done, "restarts": restarts}
 
 
 def written(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def kill_at_point(folder: Path, strategy: str, point: str, *, workers: int) -> None:
+def kill_at_point(folder: Path, training: Training, point: str) -> None:
     """Train a run in which each worker dies the third time that it reaches a point."""
-    victims = Victims(folder, strategy, workers=workers, crash_at=f"{point}:3")
+    victims = Victims(folder, training, crash_at=f"{point}:3")
     while victims.running():
         time.sleep(0.05)
 
 
-def judged(folder: Path, reference: Result) -> dict[str, int]:
-    """Return how a run that was killed ended."""
-    where = place(folder / "runs.db")
+def judged(folder: Path, training: Training, reference: Result) -> tuple[dict[str, int], bool]:
+    """Return how a run that was killed ended, and whether a turn was given up."""
+    where = place(training.storage)
     result = Result(store=where.store, blobs=where.blobs, name="crash")
     same = result.population == reference.population and canonical(result.events) == canonical(
         reference.events
     )
-    return {
+    found = {
         "lost": lost(folder / "notes", result),
         "different": int(not same),
         "doctor_errors": len(examine(where.store, where.blobs, "crash")),
     }
+    given_up = any(isinstance(event, TurnLost) and event.why == "fatal" for event in result.events)
+    where.close()
+    return found, given_up
 
 
 def lost(notes: Path, result: Result) -> int:
@@ -234,46 +155,43 @@ def lost(notes: Path, result: Result) -> int:
 
 
 def trials(
-    strategy: str, kills: int, seed: int, workers_of_each: Sequence[int]
+    ground: Ground,
+    strategy: str,
+    *,
+    steps: int,
+    kills: int,
+    seed: int,
+    workers_of_each: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     """Yield what came of each way of being killed, for each number of workers."""
-    inline = ramet.Inline(progress=False)
-    reference = unkilled(strategy, inline if all(workers_of_each) else make_engine(TOGETHER))
+    # Where nothing happens.
+    reference = Training(strategy=strategy, steps=steps, workers=TOGETHER).train(
+        None,
+        turn_s=0.0,
+        engine=ramet.Inline(progress=False) if all(workers_of_each) else make_engine(TOGETHER),
+    )
     chance = random.Random(seed)  # noqa: S311 - nobody is to be kept from guessing
     for workers in workers_of_each:
         sums = dict.fromkeys(SUMMED, 0)
         left = -(-kills // len(workers_of_each))
         while left > sums["kills"]:
-            with tempfile.TemporaryDirectory() as name:
-                folder = Path(name)
+            with ground.trial(strategy, workers=workers, steps=steps) as (training, folder):
                 wanted = left - sums["kills"]
-                sums["kills"] += kill_at_random(
-                    folder, strategy, workers=workers, kills=wanted, chance=chance
-                )
-                add(sums, judged(folder, reference))
+                add(sums, kill_at_random(folder, training, ground, kills=wanted, chance=chance))
+                add(sums, judged(folder, training, reference)[0])
         for point in POINTS:
-            while not (found := at_point(strategy, point, reference, workers=workers)):
+            while True:
+                with ground.trial(strategy, workers=workers, steps=steps) as (training, folder):
+                    kill_at_point(folder, training, point)
+                    found, given_up = judged(folder, training, reference)
+                # Three died in one turn, which counts as a fault of the training: it was given up,
+                # and the run must not be as if nothing had happened.
+                if not given_up or found["lost"] or found["doctor_errors"]:
+                    break
                 sums["met_in_one_turn"] += 1
             add(sums, found)
             sums["at_points"] += 1
         yield {"workers": workers, **sums}
-
-
-def at_point(
-    strategy: str, point: str, reference: Result, *, workers: int
-) -> dict[str, int] | None:
-    """Return how a run ended after workers died at a point; None if three died in one turn.
-
-    Then the turn was given up, as a training's own fault is: the run must not be as if nothing had
-    happened.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        kill_at_point(Path(name), strategy, point, workers=workers)
-        found = judged(Path(name), reference)
-        where = place(Path(name) / "runs.db")
-        events = Result(store=where.store, blobs=where.blobs, name="crash").events
-    given_up = any(isinstance(event, TurnLost) and event.why == "fatal" for event in events)
-    return None if given_up and not (found["lost"] or found["doctor_errors"]) else found
 
 
 def add(sums: dict[str, int], more: dict[str, int]) -> None:
@@ -281,26 +199,54 @@ def add(sums: dict[str, int], more: dict[str, int]) -> None:
         sums[name] += count
 
 
+@contextmanager
+def grounds(store: str, blobs: str, *, faults: bool) -> Iterator[Ground]:
+    """Provide where runs are recorded, with servers that are started for it."""
+    with ExitStack() as stack:
+        kept = stack.enter_context(bucket(blobs, faults=faults))
+        if faults and store == "postgresql":
+            url, restart = stack.enter_context(crashing_database())
+            yield Ground(url=url, blobs=kept, durability="power", restart=restart)
+        else:
+            yield Ground(url=stack.enter_context(database(store)), blobs=kept)
+
+
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--kills", type=int, default=200)
+    options.add_argument("--steps", type=int, default=STEPS, help="of each member, 10 a turn")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--strategy", choices=list(STRATEGIES), default="pbt")
     options.add_argument("--engine", choices=["processes", "vectorized"], default="processes")
+    add_store(options)
+    add_blobs(options)
+    options.add_argument("--faults", action="store_true", help="let the servers fail as well")
     options.add_argument("--train", type=Path, help=argparse.SUPPRESS)
-    options.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.train is not None:
-        train(chosen.train, chosen.strategy, workers=chosen.workers, turn_s=TURN_S)
+        train(chosen.train)
         return
+    if chosen.faults and chosen.store != "postgresql" and chosen.blobs != "s3":
+        options.error("--faults needs servers that can fail: --store postgresql or --blobs s3")
     total: dict[str, int] = {}
     workers = WORKERS if chosen.engine == "processes" else (TOGETHER,)
-    for line in trials(chosen.strategy, chosen.kills, chosen.seed, workers):
-        report(line, as_json=chosen.json)
-        for name, count in line.items():
-            total[name] = total.get(name, 0) + count
+    with grounds(chosen.store, chosen.blobs, faults=chosen.faults) as ground:
+        for line in trials(
+            ground,
+            chosen.strategy,
+            steps=chosen.steps,
+            kills=chosen.kills,
+            seed=chosen.seed,
+            workers_of_each=workers,
+        ):
+            report(line, as_json=chosen.json)
+            for name, count in line.items():
+                total[name] = total.get(name, 0) + count
     figures = {
+        "store": called(chosen.store),
+        "blobs": called(chosen.blobs),
         "kills": total["kills"],
+        **({"restarts": total["restarts"]} if chosen.faults else {}),
         "at_points": total["at_points"],
         "lost_turns_beyond_flight": total["lost"],
         "identical_final_population": total["different"] == 0,

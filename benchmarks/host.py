@@ -3,10 +3,11 @@
     python -m benchmarks.host --members 32 128 1024 --json
     python -m benchmarks.host --members 1024 --durability power process --json
     python -m benchmarks.host --members 10000 --rounds 20
+    python -m benchmarks.host --members 1024 --store postgresql
 
 A program of NumPy trains all members at once. Its step is one addition, and a state is a small
-network with its optimizer's moments: 8 arrays, 20 kB. The run is recorded in SQLite, with its
-checkpoints in a folder beside it. A run's own time is that between the end of one call of
+network with its optimizer's moments: 8 arrays, 20 kB. The run is recorded in SQLite or PostgreSQL,
+with its checkpoints in a folder. A run's own time is that between the end of one call of
 ``program.train`` and the beginning of the next: ``ms_per_member_turn`` is its mean for one member,
 and ``round_ms`` and ``worst_round_ms`` are its median and maximum for a round. Of that time
 ``decide_ms`` is the strategy's and that of the events that follow, ``write_ms`` is spent in the
@@ -18,11 +19,9 @@ trained, in a second run in which training takes twice as long as writing, as on
 
 import math
 import statistics
-import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -30,13 +29,14 @@ from numpy.typing import NDArray
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.blobs import DirectoryBlobs
+from benchmarks.stores import add_store, called, database, empty_store
 from ramet.engine.run import consequences, journal
 from ramet.engine.workers import vectorized
 from ramet.engine.workers.lanes import Lanes
 from ramet.mapping import Chunks
+from ramet.places import place
 from ramet.state.stacks import Stack as Stacked
-from ramet.store import Durability, SQLiteStore
+from ramet.store import Durability
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-4, 1.0), momentum=ramet.Uniform(0.0, 0.99))
 # Of a network with 40 inputs; 2,500 numbers with their moments take 20 kB.
@@ -173,13 +173,20 @@ class Timer:
 
 
 def measure(
-    members: int, *, rounds: int, durability: Durability, synchronous: bool, memory: bool
+    members: int,
+    *,
+    rounds: int,
+    durability: Durability,
+    synchronous: bool,
+    memory: bool,
+    url: str | None = None,
 ) -> dict[str, Any]:
     """Train a population one round after the other, and then ahead; return what that took."""
     settings: dict[str, Any] = {
         "rounds": rounds,
         "durability": durability,
         "synchronous": synchronous,
+        "url": url,
     }
     in_turn = train(members, least_training=math.inf, train_s=0.0, memory=memory, **settings)
     train_s = 2e-3 * in_turn["ms_per_member_turn"] * members
@@ -197,14 +204,15 @@ def train(
     memory: bool,
     least_training: float,
     train_s: float,
+    url: str | None,
 ) -> dict[str, Any]:
     """Train a population, and return what was spent beside the training."""
     vectorized.LEAST_TRAINING = least_training
     spent = Spent()
     plain = consequences.consequences
-    with tempfile.TemporaryDirectory() as folder:
-        store = SQLiteStore(Path(folder, "runs.db"), durability=durability)
-        blobs = DirectoryBlobs(Path(folder, "checkpoints"), durability=durability)
+    with empty_store(url, durability) as (storage, _):
+        where = place(storage)
+        store, blobs = where.store, where.blobs
         for thing, names in ((store, CALLS), (blobs, PUTS)):
             for name in names:
                 if hasattr(thing, name):
@@ -225,6 +233,7 @@ def train(
             )
         finally:
             setattr(journal, "consequences", plain)  # noqa: B010 - as above
+            where.close()
         peak = tracemalloc.get_traced_memory()[1] if memory else 0
         tracemalloc.stop()
     each = {what: seconds / len(spent.gaps) * 1e3 for what, seconds in spent.seconds.items()}
@@ -254,17 +263,20 @@ def main() -> None:
     )
     options.add_argument("--async", dest="asynchronous", action="store_true")
     options.add_argument("--memory", action="store_true", help="measure memory, which takes time")
+    add_store(options)
     chosen = options.parse_args()
-    for durability in chosen.durability:
-        for members in chosen.members:
-            figures = measure(
-                members,
-                rounds=chosen.rounds,
-                durability=durability,
-                synchronous=not chosen.asynchronous,
-                memory=chosen.memory,
-            )
-            report(figures, as_json=chosen.json)
+    with database(chosen.store) as url:
+        for durability in chosen.durability:
+            for members in chosen.members:
+                figures = measure(
+                    members,
+                    rounds=chosen.rounds,
+                    durability=durability,
+                    synchronous=not chosen.asynchronous,
+                    memory=chosen.memory,
+                    url=url,
+                )
+                report({"store": called(chosen.store), **figures}, as_json=chosen.json)
 
 
 if __name__ == "__main__":

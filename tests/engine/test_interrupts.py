@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ramet
-from benchmarks.crash import children
+from benchmarks.victims import children
 from ramet.events import canonical
 from tests import signals
 from tests.engine.loops import SPACE, Descent, pbt

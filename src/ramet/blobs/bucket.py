@@ -12,12 +12,15 @@ from ramet.blobs.cloud_refusals import (
     Doing,
     broke_off,
     code_of,
+    describe,
     explain,
+    is_passing,
     lacks_bucket,
     lacks_conditions,
     refuse_settings,
 )
 from ramet.blobs.connecting import connect, load_client
+from ramet.blobs.patience import CLIENT_S, Patience
 from ramet.digest import Buffer
 
 T = TypeVar("T")
@@ -55,17 +58,17 @@ class Bucket:
             chunks: The bytes, in parts that follow each other.
         """
         size = sum(chunk.nbytes for chunk in chunks)
-        data: bytes | Iterator[memoryview]
-        how: dict[str, Any]
+        part = max(PART_BYTES, -(-size // MOST_PARTS))
+        how: dict[str, Any] = {"chunk_size": part, "max_concurrency": PARTS_AT_ONCE}
         if size <= PART_BYTES:
-            data, how = b"".join(chunks), {"use_multipart": False}
-        else:
-            part = max(PART_BYTES, -(-size // MOST_PARTS))
-            data, how = _split(chunks), {"chunk_size": part, "max_concurrency": PARTS_AT_ONCE}
-        self._ask(
-            Doing.WRITE,
-            lambda store: self._client.put(store, self._full(path), data, **how),
-        )
+            how = {"use_multipart": False}
+
+        def put(store: Any) -> None:
+            # From the beginning whenever it is tried again.
+            data = b"".join(chunks) if size <= PART_BYTES else _split(chunks)
+            self._client.put(store, self._full(path), data, **how)
+
+        self._ask(Doing.WRITE, put)
 
     def create(self, path: str, data: bytes) -> bool:
         """Write an object unless one of this path exists; say whether it was written.
@@ -186,6 +189,7 @@ class Bucket:
     def _ask(self, doing: Doing, call: Callable[[Any], T]) -> T | None:
         """Return what a call of the client returns, or None if there is no such object."""
         store, pauses_s = self._store(), iter(PAUSES_S)
+        patience = Patience(self._address, doing, self._patience_s)
         while True:
             try:
                 return call(store)
@@ -196,6 +200,8 @@ class Bucket:
             except (self._client.exceptions.BaseError, OSError, ValueError) as error:
                 if broke_off(error) and (pause_s := next(pauses_s, None)):
                     time.sleep(random.uniform(0, pause_s))  # noqa: S311 - to spread requests
+                    continue
+                if is_passing(error) and patience.wait(describe(error)):
                     continue
                 refusal = explain(error, doing, self._address, self._patience_s)
             # Outside of the handlers: the client's error may repeat what is secret.
@@ -214,7 +220,7 @@ class Bucket:
 
     def _connect(self) -> Any:
         try:
-            return connect(self._address, self._patience_s)
+            return connect(self._address, min(self._patience_s, CLIENT_S))
         except (self._client.exceptions.BaseError, OSError, ValueError) as error:
             refusal = refuse_settings(error, self._address)
         raise refusal

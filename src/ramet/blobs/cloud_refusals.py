@@ -36,6 +36,8 @@ _REFUSED = {
     "TokenRefreshRequired",
 }
 _ELSEWHERE = {"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect"}
+# Statuses of a server that is busy, or is not well for now.
+_PASSING = {408, 429, 500, 502, 503, 504}
 _FULL = {"QuotaExceeded", "StorageFull", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
 
 
@@ -73,6 +75,15 @@ def broke_off(error: BaseException) -> bool:
     return status_of(error) is None and _describe_connection(str(error)) == BROKE_OFF
 
 
+def is_passing(error: BaseException) -> bool:
+    """Say whether the same request may succeed later."""
+    if any(part in str(error) for part in _METADATA):
+        return False
+    if (status := status_of(error)) is None:
+        return _describe_connection(str(error)) != BROKE_OFF
+    return status in _PASSING
+
+
 def lacks_conditions(error: BaseException) -> bool:
     """Say whether the storage cannot write on the condition that there is no such object."""
     return (
@@ -102,7 +113,7 @@ def explain(error: BaseException, doing: Doing, address: Address, patience_s: fl
         or _find_no_right(error, where, doing)
         or StoreError(
             f"object storage must do what it is asked, but {where} although it was tried for up to "
-            f"{patience_s:g} s: {_describe(error)}. Nothing is lost: see to the network, the "
+            f"{patience_s:g} s: {describe(error)}. Nothing is lost: see to the network, the "
             f"endpoint and the storage, and run again, which goes on from the last checkpoints"
         )
     )
@@ -139,7 +150,7 @@ def _find_wrong_credentials(
     if code in _REFUSED or status_of(error) == HTTPStatus.UNAUTHORIZED:
         return StoreError(
             f"object storage must accept the credentials, but {where}: it does not "
-            f"({_describe(error)}); correct {names}, or renew them if they have expired ({GUIDE})"
+            f"({describe(error)}); correct {names}, or renew them if they have expired ({GUIDE})"
         )
     return None
 
@@ -148,7 +159,7 @@ def _find_no_right(error: BaseException, where: str, doing: Doing) -> StoreError
     if code_of(error) in _FULL or status_of(error) == HTTPStatus.INSUFFICIENT_STORAGE:
         return StoreFull(
             f"a checkpoint must fit where it is kept, but {where}: there is no room "
-            f"({_describe(error)}); free space there and run again, which goes on from the last "
+            f"({describe(error)}); free space there and run again, which goes on from the last "
             f"checkpoints"
         )
     if status_of(error) != HTTPStatus.FORBIDDEN:
@@ -156,7 +167,7 @@ def _find_no_right(error: BaseException, where: str, doing: Doing) -> StoreError
     kind = StoreError if doing in {Doing.READ, Doing.LIST} else StoreReadOnly
     return kind(
         f"the credentials must be allowed to {doing.right}, but {where}: permission denied "
-        f"({_describe(error)}); give them this permission, or use others"
+        f"({describe(error)}); give them this permission, or use others"
     )
 
 
@@ -178,7 +189,7 @@ def of_another(run: str, where: str) -> StoreError:
     )
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Return the status and the code that a server answered, and no more of it."""
     status, code = status_of(error), code_of(error)
     said = [f"HTTP status {status}"] if status else []

@@ -117,7 +117,7 @@ two slashes; write 's3://'
             self._bucket.write(path, [memoryview(data)])
         elif self._bucket.read(path) is None and self._bucket.create(path, data):
             return
-        elif self._bucket.read(path) != data:
+        elif all(self._bucket.read(path) != data for _ in range(FETCHES)):
             raise of_another(run, self._where(run))
 
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:

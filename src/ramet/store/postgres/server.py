@@ -39,11 +39,11 @@ IDLE_S = 10
 SESSION = b"SELECT pg_backend_pid(), pg_postmaster_start_time()"
 READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 WRITE = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-# For the transaction only, because with a pooler the next one may have another session.
+# For the session, or for the transaction only: with a pooler the next may have another session.
 SETTINGS = (
-    b"SELECT set_config('synchronous_commit', %s, true), "
-    b"set_config('idle_in_transaction_session_timeout', %s, true), "
-    b"set_config('lock_timeout', %s, true)"
+    b"SELECT set_config('synchronous_commit', %(synced)s, %(local)s), "
+    b"set_config('idle_in_transaction_session_timeout', %(idle)s, %(local)s), "
+    b"set_config('lock_timeout', %(lock)s, %(local)s)"
 )
 USUAL = {
     "application_name": "ramet",
@@ -80,14 +80,23 @@ class Server:
         address: Where the server is.
         clock: What waits.
         patience_s: How long a call waits for a server that is away.
+        synced: Whether most transactions that write wait until they are on the server's disk.
         known: Whether the server is known to have been there. Otherwise, the first call fails at
             once if it is not.
     """
 
     def __init__(
-        self, address: Address, *, clock: Clock, patience_s: float, known: bool = False
+        self,
+        address: Address,
+        *,
+        clock: Clock,
+        patience_s: float,
+        synced: bool = True,
+        known: bool = False,
     ) -> None:
         self.address = address
+        # What sessions are set to.
+        self._usual = _settings(synced=synced)
         self._clock, self._patience_s, self._known = clock, patience_s, known
         self._parameters = parameters(address, USUAL)
         self._lock = threading.Lock()
@@ -98,9 +107,15 @@ class Server:
         # When the server was started.
         self.started: object = None
 
-    def read(self, work: Work[T]) -> T:
-        """Return what work reads of one snapshot."""
-        return self._transact(partial(Transaction, begin=READ), work, patience_s=self._patience_s)
+    def read(self, work: Work[T], *, alone: bool = False) -> T:
+        """Return what work reads of one snapshot.
+
+        Args:
+            work: What reads.
+            alone: Whether one statement reads it all. It then needs no transaction around it.
+        """
+        begin = partial(Transaction, begin=None if alone else READ)
+        return self._transact(begin, work, patience_s=self._patience_s)
 
     def write(
         self,
@@ -119,10 +134,15 @@ class Server:
             recorded: What tells whether a transaction that ended like this is on record, where
                 the connection was lost at its end. Without it, what was written is written again.
         """
-        lock_s = 0 if at_most_s == math.inf else at_most_s
-        values = ["on" if synced else "off", f"{IDLE_S}s", f"{lock_s}s"]
+        values = _settings(synced=synced, lock_s=0 if at_most_s == math.inf else at_most_s)
+
+        def begin(connection: Connection) -> Transaction:
+            needless = values == self._usual and not self.pooled
+            settings = None if needless else (SETTINGS, {**values, "local": True})
+            return Transaction(connection, begin=WRITE, settings=settings)
+
         return self._transact(
-            partial(Transaction, begin=WRITE, settings=(SETTINGS, values)),
+            begin,
             work,
             patience_s=min(self._patience_s, at_most_s),
             recorded=recorded,
@@ -153,6 +173,8 @@ class Server:
             # session, which does not have the statements that were prepared.
             self.pooled = pid != connection.info.backend_pid
             connection.prepare_threshold = None if self.pooled else 3
+            if not self.pooled:
+                connection.execute(SETTINGS, {**self._usual, "local": False})
         except BaseException:
             connection.close()
             raise
@@ -251,6 +273,11 @@ class Server:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _settings(*, synced: bool, lock_s: float = 0) -> dict[str, str]:
+    """Return whether commits wait for the disk, and how long idle sessions and locks are borne."""
+    return {"synced": "on" if synced else "off", "idle": f"{IDLE_S}s", "lock": f"{lock_s}s"}
 
 
 class _NotConnected(psycopg.Error):

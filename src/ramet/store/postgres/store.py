@@ -17,7 +17,7 @@ from ramet.store.checked import read_opening
 from ramet.store.postgres import schema
 from ramet.store.postgres.address import Address, read_address
 from ramet.store.postgres.listening import Listening
-from ramet.store.postgres.runs import Runs
+from ramet.store.postgres.runs import Runs, is_on_record
 from ramet.store.postgres.server import Server
 from ramet.store.postgres.transaction import Transaction
 from ramet.store.rows import Rows, add_run, is_held, names
@@ -74,11 +74,16 @@ class PostgresStore:
         self._durable = durability == "power"
         self._read_only = read_only
         self._server = Server(
-            self.address, clock=clock or SystemClock(), patience_s=patience_s, known=not connect
+            self.address,
+            clock=clock or SystemClock(),
+            patience_s=patience_s,
+            synced=self._durable,
+            known=not connect,
         )
         self._runs = Runs(
             self._server,
             channel=f"ramet_{self.address.schema}",
+            durable=self._durable,
             clock=clock,
             processes=processes or SystemProcesses(),
         )
@@ -148,7 +153,7 @@ class PostgresStore:
         return read_opening(row, found)
 
     def record(self, run: str) -> int:
-        return self._runs.read(run, lambda rows: rows.row.id)
+        return self._runs.read_row(run).id
 
     def runs(self) -> list[str]:
         return self._server.read(lambda transaction: names(self._runs.tables(transaction)))
@@ -156,15 +161,11 @@ class PostgresStore:
     def claim(
         self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
     ) -> Lease | None:
-        def first_free(rows: Rows) -> Lease | None:
-            free = rows.first_free(prefer)
-            return None if free is None else rows.lease(free, worker, ttl_s)
-
-        return self._runs.write(run, first_free, recorded=_is_held)
+        return self._runs.claim(run, worker=worker, ttl_s=ttl_s, prefer=prefer)
 
     def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
         return self._runs.write(
-            run, lambda rows: rows.lease_all(rows.find_free(), worker, ttl_s), recorded=_is_held
+            run, lambda rows: rows.lease_all(rows.find_free(), worker, ttl_s), recorded=is_on_record
         )
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
@@ -172,14 +173,14 @@ class PostgresStore:
             due = rows.due(member, turn)
             return None if due is None else rows.lease(due, worker, ttl_s)
 
-        return self._runs.write(run, take, recorded=_is_held)
+        return self._runs.write(run, take, recorded=is_on_record)
 
     def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
         def hold(rows: Rows) -> Lease:
             rows.check_held(lease)
             return rows.hold(lease, ttl_s)
 
-        return self._runs.write(lease.run, hold)
+        return self._runs.write(lease.run, hold, member=lease.member)
 
     def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
         def hold(rows: Rows) -> list[Lease]:
@@ -241,7 +242,7 @@ class PostgresStore:
             faults.reach("committing")
             return rows
 
-        rows = self._runs.write_log(lease.run, end, durable=self._durable)
+        rows = self._runs.write_log(lease.run, end, member=None if beside else lease.member)
         faults.reach("committed")
         return rows.head
 
@@ -255,9 +256,11 @@ class PostgresStore:
             self._runs.notify(rows)
             return rows
 
-        return self._runs.write_log(run, add, durable=self._durable).head
+        return self._runs.write_log(run, add).head
 
     def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
+        if after >= 0 and most is None:
+            return self._runs.read_news(run, after)
         return self._runs.read(run, lambda rows: rows.events(after, most))
 
     def summary(self, run: str) -> Summary | None:
@@ -298,9 +301,3 @@ class PostgresStore:
             return there and Rows(tables, opening.name).has_written(attempt)
 
         self._server.write(begin, synced=self._durable, recorded=is_begun)
-
-
-def _is_held(rows: Rows, leases: Lease | Sequence[Lease] | None) -> bool:
-    """Say whether leases are on record; a claim that found none has left nothing."""
-    first = leases if isinstance(leases, Lease) else next(iter(leases or ()), None)
-    return first is not None and is_held(first, rows.find_holders(first.member))

@@ -1,6 +1,5 @@
 """One transaction: writes wait until something is read or all is committed, and travel together."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -12,17 +11,10 @@ Cursor = psycopg.Cursor[Any]
 
 
 class _Statement(NamedTuple):
-    """A statement, with the values of one row or of several."""
+    """A statement, with its values."""
 
     text: bytes
     values: Values | None = None
-    rows: Sequence[Values] | None = None
-
-    def run(self, cursor: Cursor) -> None:
-        if self.rows is None:
-            cursor.execute(self.text, self.values)
-        else:
-            cursor.executemany(self.text, self.rows)
 
 
 class Transaction:
@@ -33,7 +25,7 @@ class Transaction:
 
     Args:
         connection: The connection, which is in no transaction.
-        begin: The statement that begins it.
+        begin: The statement that begins it; None if each statement is a transaction of its own.
         settings: A statement with settings of this transaction only, and its values.
     """
 
@@ -41,11 +33,12 @@ class Transaction:
         self,
         connection: Connection,
         *,
-        begin: bytes,
+        begin: bytes | None,
         settings: tuple[bytes, Values] | None = None,
     ) -> None:
         self.connection = connection
-        self._waiting = [_Statement(begin)]
+        self._waiting = [] if begin is None else [_Statement(begin)]
+        self._began = begin is not None
         if settings is not None:
             self._waiting.append(_Statement(*settings))
         self._cursor = connection.cursor()
@@ -59,19 +52,23 @@ class Transaction:
             self._send()
             return cursor.execute(text, values)
 
+    def ask_each(self, *asked: tuple[bytes, Values]) -> list[Cursor]:
+        """Return the answers to statements of which none needs the answer to another."""
+        with self.connection.pipeline():
+            self._send()
+            return [self.connection.cursor().execute(*statement) for statement in asked]
+
     def write(self, text: bytes, values: Values | None = None) -> None:
         """Write something, at the latest when the transaction is committed."""
         self._waiting.append(_Statement(text, values))
 
-    def write_each(self, text: bytes, rows: Sequence[Values]) -> None:
-        """Write something for each row, at the latest when the transaction is committed."""
-        if len(rows) == 1:
-            self._waiting.append(_Statement(text, rows[0]))
-        elif rows:
-            self._waiting.append(_Statement(text, rows=rows))
-
     def commit(self) -> None:
         """Write all that waits, and end the transaction."""
+        if not self._began:
+            return
+        if not self._waiting:
+            self._cursor.execute(b"COMMIT")
+            return
         self.write(b"COMMIT")
         with self.connection.pipeline():
             self._send()
@@ -85,4 +82,4 @@ class Transaction:
         waiting, self._waiting = self._waiting, []
         cursor = self.connection.cursor()
         for statement in waiting:
-            statement.run(cursor)
+            cursor.execute(*statement)

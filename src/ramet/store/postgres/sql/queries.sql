@@ -84,15 +84,26 @@ DELETE FROM ramet.members WHERE run = %(run)s;
 -- Deletes a run of which nothing else is left.
 DELETE FROM ramet.runs WHERE id = %(run)s;
 
--- name: add_member
--- Adds a member that has not trained yet.
+-- name: add_member_each
+-- Adds members that have not trained yet, from lists of what each has.
 INSERT INTO ramet.members (run, member, trained, step, turn, score, checkpoint, phase, checksum)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s);
+SELECT * FROM unnest(
+    %b::bigint [], %b::bigint [], %b::bigint [], %b::bigint [], %b::bigint [], %b::float8 [],
+    %b::text [], %b::bigint [], %b::bytea []
+);
 
 -- name: add_event
 -- Writes an event.
 INSERT INTO ramet.events (run, number, at, worker, took_s, event, checksum)
 VALUES (%s, %s, %s, %s, %s, %s, %s);
+
+-- name: add_event_each
+-- The same of several.
+INSERT INTO ramet.events (run, number, at, worker, took_s, event, checksum)
+SELECT * FROM unnest(
+    %b::bigint [], %b::bigint [], %b::float8 [], %b::text [], %b::float8 [], %b::bytea [],
+    %b::bytea []
+);
 
 -- name: checksum
 -- The checksum of an event.
@@ -107,6 +118,69 @@ SELECT pg_notify(%(channel)s, %(run)s::text);
 UPDATE ramet.runs
 SET steps = %(steps)s, round = %(round)s, head = %(head)s, checksum = %(checksum)s
 WHERE id = %(id)s;
+
+-- name: claim
+-- Leases the first free member, or the preferred one, if nobody holds it; it does not wait for the
+-- disk. What verbs need to know of the run, and the time; a member that may be free; and, if that
+-- was leased, its number, token and lost leases. It is not leased if another transaction has changed
+-- it since the run was read, or if it has a lease, which must be judged first.
+WITH run AS MATERIALIZED (
+    SELECT id, name, steps, round, head, members, checked_from, checksum,
+        coalesce(%(now)s, extract(epoch FROM clock_timestamp())::float8) AS at,
+        set_config('synchronous_commit', 'off', true) AS unsynced
+    FROM ramet.runs WHERE name = %(name)s
+),
+
+first_free AS MATERIALIZED (
+    SELECT member, trained, token, worker
+    FROM ramet.members
+    WHERE run = (SELECT id FROM run) AND phase = (SELECT coalesce(round, 0) FROM run)
+    AND trained < (SELECT steps FROM run)
+    AND (
+        worker IS NULL OR expires_at <= (SELECT at FROM run)
+        OR heard_at > (SELECT at FROM run) + %(set_back_s)s
+        OR process <> ALL (%(there)s::text [])
+    )
+    ORDER BY trained, member
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+),
+
+preferred AS MATERIALIZED (
+    SELECT member, trained, token, worker
+    FROM ramet.members
+    WHERE run = (SELECT id FROM run) AND member = %(prefer)s
+    AND phase = (SELECT coalesce(round, 0) FROM run)
+    AND trained = (SELECT trained FROM first_free)
+    AND (
+        worker IS NULL OR expires_at <= (SELECT at FROM run)
+        OR heard_at > (SELECT at FROM run) + %(set_back_s)s
+        OR process <> ALL (%(there)s::text [])
+    )
+    FOR UPDATE SKIP LOCKED
+),
+
+chosen AS MATERIALIZED (
+    SELECT member, token, worker FROM preferred
+    UNION ALL
+    SELECT member, token, worker FROM first_free WHERE NOT EXISTS (SELECT FROM preferred)
+),
+
+leased AS (
+    UPDATE ramet.members AS its
+    SET token = its.token + 1, worker = %(worker)s, process = %(process)s,
+        heard_at = (SELECT at FROM run), expires_at = (SELECT at FROM run) + %(ttl_s)s
+    FROM chosen
+    WHERE its.run = (SELECT id FROM run) AND its.member = chosen.member
+    AND chosen.worker IS NULL
+    -- These are as they were when the run was read.
+    AND its.worker IS NULL AND its.token = chosen.token
+    RETURNING its.member, its.token, its.lost
+)
+
+SELECT run.id, run.name, run.steps, run.round, run.head, run.members, run.checked_from,
+    run.checksum, run.at, chosen.member, leased.member, leased.token, leased.lost
+FROM run LEFT JOIN chosen ON true LEFT JOIN leased ON true;
 
 -- name: first_free
 -- The member that trained least, of those without a live lease, or with one of a process that is
@@ -156,11 +230,16 @@ WHERE run = %(run)s AND member = %(member)s
 AND phase = %(phase)s AND trained < %(steps)s AND turn = %(turn)s
 FOR UPDATE;
 
--- name: lease
--- Gives a member to a worker.
-UPDATE ramet.members
-SET token = %s, worker = %s, heard_at = %s, expires_at = %s, process = %s, lost = %s
-WHERE run = %s AND member = %s;
+-- name: lease_each
+-- Gives members to workers.
+UPDATE ramet.members AS its
+SET token = new.token, worker = new.worker, heard_at = new.heard_at, expires_at = new.expires_at,
+    process = new.process, lost = new.lost
+FROM unnest(
+    %b::bigint [], %b::text [], %b::float8 [], %b::float8 [], %b::text [], %b::bigint [],
+    %b::bigint [], %b::bigint []
+) AS new (token, worker, heard_at, expires_at, process, lost, run, member)
+WHERE its.run = new.run AND its.member = new.member;
 
 -- name: head
 -- The last event of a run.
@@ -170,6 +249,12 @@ SELECT head FROM ramet.runs WHERE id = %(run)s;
 -- Who holds a member, and by which token, until this transaction ends.
 SELECT member, worker, token FROM ramet.members
 WHERE run = %(run)s AND member = %(member)s
+FOR UPDATE;
+
+-- name: holder_in
+-- The same, by the name of the run.
+SELECT member, worker, token FROM ramet.members
+WHERE run = (SELECT id FROM ramet.runs WHERE name = %(name)s) AND member = %(member)s
 FOR UPDATE;
 
 -- name: holders
@@ -204,6 +289,20 @@ SET trained = %s, step = %s, turn = %s, score = %s, checkpoint = %s, phase = %s,
     worker = NULL, heard_at = NULL, expires_at = NULL, process = NULL
 WHERE run = %s AND member = %s;
 
+-- name: put_each
+-- The same of several.
+UPDATE ramet.members AS its
+SET trained = new.trained, step = new.step, turn = new.turn, score = new.score,
+    checkpoint = new.checkpoint, phase = new.phase, checksum = new.checksum,
+    token = its.token + new.revoked::int,
+    lost = CASE WHEN its.turn = new.turn THEN its.lost ELSE 0 END,
+    worker = NULL, heard_at = NULL, expires_at = NULL, process = NULL
+FROM unnest(
+    %b::bigint [], %b::bigint [], %b::bigint [], %b::float8 [], %b::text [], %b::bigint [],
+    %b::bytea [], %b::bool [], %b::bigint [], %b::bigint [], %b::bigint []
+) AS new (trained, step, turn, score, checkpoint, phase, checksum, revoked, same, run, member)
+WHERE its.run = new.run AND its.member = new.member;
+
 -- name: events
 -- The events behind a number; none is read that is larger than any that was written.
 SELECT run, number, at, worker, took_s,
@@ -212,6 +311,19 @@ FROM ramet.events
 WHERE run = %(run)s AND number > %(after)s
 ORDER BY number
 LIMIT nullif(%(most)s::bigint, -1);
+
+-- name: news
+-- What verbs need to know of a run, and the time, beside each event behind a number, or beside none.
+SELECT runs.id, runs.name, runs.steps, runs.round, runs.head, runs.members, runs.checked_from,
+    runs.checksum, extract(epoch FROM clock_timestamp())::float8, news.*
+FROM ramet.runs LEFT JOIN LATERAL (
+    SELECT run, number, at, worker, took_s,
+        CASE WHEN length(event) <= %(most_bytes)s THEN event END, events.checksum
+    FROM ramet.events
+    WHERE run = runs.id AND number > %(after)s
+    ORDER BY number
+) AS news ON true
+WHERE name = %(name)s;
 
 -- name: first_event
 -- The opening of a run.
