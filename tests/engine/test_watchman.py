@@ -46,15 +46,23 @@ class Scene:
             state = Descent().step(turn.load(Descent().init), turn.hparams, turn.steps, turn.rng)
             run.tell(turn, Descent().evaluate(state), state=state)
 
-    def dies(self, *, holding: bool = True) -> None:
+    def dies(self, *, holding: bool = True, machine: bool = False) -> None:
         if holding:
             assert self.hire("ill").ask() is not None
-        self.watchman.see_to(Ended(place=0, worker="ill", how=KILLED))
+        self.watchman.see_to(Ended(place=0, worker="ill", how=KILLED, machine=machine))
 
     @property
     def lost(self) -> list[tuple[int, int]]:
         events = self.parent.result().events
         return [(one.member, one.turn) for one in events if isinstance(one, TurnLost)]
+
+
+def test_machines_that_are_lost_say_nothing_about_turns_or_code() -> None:
+    scene = Scene()
+    for _ in range(2 * max(FATAL_DEATHS, DEATHS_IN_A_ROW)):
+        scene.dies(machine=True)
+    assert scene.lost == []
+    assert scene.hire("next").ask() is not None
 
 
 def test_the_member_of_a_dead_worker_is_free_at_once(caplog: pytest.LogCaptureFixture) -> None:

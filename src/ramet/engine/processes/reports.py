@@ -1,4 +1,4 @@
-"""The error that ended a worker, as it is told to the process that watches it."""
+"""The error that ended a worker, as the process that watches it reads it."""
 
 import traceback
 from typing import Self
