@@ -70,7 +70,7 @@ class Inline:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        check_common(self)
 
     @property
     def shared(self) -> bool:
@@ -123,9 +123,9 @@ but got 1.5
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        check_common(self)
         if self.workers != "auto":
-            _check_workers(self.workers, least=1)
+            check_workers(self.workers, least=1)
         Share(workers=1, threads=self.threads, gpus=self.gpus)
 
     @property
@@ -181,7 +181,7 @@ class Vectorized:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        check_common(self)
         if self.chunk != "auto":
             meaning = "how many members are mapped at once; or let it be 'auto'"
             check_count("chunk", self.chunk, meaning)
@@ -239,7 +239,7 @@ strict=False), progress=None)
         return _check_engine(engine)
     if workers is None or workers == "auto":
         return Inline() if workers is None else Processes()
-    _check_workers(workers, least=0)
+    check_workers(workers, least=0)
     return Processes(workers) if workers else Inline()
 
 
@@ -249,8 +249,8 @@ def _check_engine(engine: object) -> Engine:
     lacking = [name for name in ENGINE if not hasattr(engine, name)]
     some = not isinstance(engine, type) and len(lacking) < len(ENGINE)
     raise UsageError(
-        f"engine must be a value, ramet.Inline(), ramet.Processes(4) or ramet.Vectorized(), or "
-        f"None, but got {engine!r}"
+        f"engine must be a value, ramet.Inline(), ramet.Processes(4), ramet.Vectorized() "
+        f"or ramet.Ray(4), or None, but got {engine!r}"
         + (f", which lacks {' and '.join(lacking)} (see ramet.Engine)" if some else "")
     )
 
@@ -270,15 +270,25 @@ def check_trained(run: Run, engine: Engine) -> None:
         )
 
 
-def _check_common(engine: Inline | Processes | Vectorized) -> None:
-    """Refuse settings of the wrong kind that all engines have."""
+def check_common(engine: Engine) -> None:
+    """Refuse settings of the wrong kind that all engines have.
+
+    Args:
+        engine: The engine.
+    """
     check_failures(engine.failures)
     progress: object = engine.progress
     if progress is not None and not isinstance(progress, bool):
         raise StrategyError(f"progress must be True, False or None, but got {engine.progress!r}")
 
 
-def _check_workers(workers: object, *, least: int) -> None:
+def check_workers(workers: object, *, least: int) -> None:
+    """Refuse what is no number of workers.
+
+    Args:
+        workers: How many an engine is to have.
+        least: How few there may be.
+    """
     if isinstance(workers, str):
         raise StrategyError(
             f"workers must be a whole number of worker processes, or 'auto', but got {workers!r}"
