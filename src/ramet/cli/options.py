@@ -113,6 +113,13 @@ LeaseTtl = Annotated[
         help="Seconds until the member of a silent worker is free.", rich_help_panel=LIMITS
     ),
 ]
+Grace = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that a turn has to end after SIGTERM, before it is given back.",
+        rich_help_panel=LIMITS,
+    ),
+]
 Straggler = Annotated[
     float | None,
     typer.Option(

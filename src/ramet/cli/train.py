@@ -87,6 +87,7 @@ def worker(
     strict: options.Strict = False,
     space: options.OwnSpaceName = None,
     strategy: options.OwnStrategyName = None,
+    grace: options.Grace = 5.0,
     lease_ttl_s: options.LeaseTtl = 60.0,
     straggler_timeout_s: options.Straggler = None,
     retries: options.Retries = 1,
@@ -94,8 +95,9 @@ def worker(
 ) -> None:
     """Train members of a run that another command began, until it is over.
 
-    Start as many as you like, and kill any of them. A module without a `space` or a `strategy`
-    gets those that the run began with.
+    Start as many as you like, and kill any of them. After SIGTERM a worker ends its turn, if it can
+    within --grace seconds, and leaves; a second signal makes it leave at once. A module without a
+    `space` or a `strategy` gets those that the run began with.
     """
     loaded = load(target, arguments)
     failures = Failures(
@@ -111,7 +113,7 @@ def worker(
         name=name,
         space=loaded.find(space, usual=SPACE),
         strategy=loaded.find(strategy, usual=STRATEGY),
-        engine=Inline(failures=failures),
+        engine=Inline(failures=failures, grace_s=grace),
     )
     screen.say(outcome(result))
 
