@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ramet.cli import (
     ancestry,
+    begin,
     care,
     copies,
     demo,
@@ -86,6 +87,7 @@ app = typer.Typer(
 )
 for _command, _example in (
     (train.run, "ramet run train.py --steps 10000 --workers 4"),
+    (begin.begin, "ramet begin train.py --store postgresql://user@host/runs"),
     (train.worker, "ramet worker runs.db digits train.py"),
     (look.status, "ramet status runs.db digits --watch"),
     (look.runs, "ramet runs runs.db"),

@@ -6,6 +6,8 @@ import typer
 
 from ramet.cli.target import SPACE, STRATEGY
 from ramet.engine.engines import Workers
+from ramet.engine.run.opening import Existing
+from ramet.errors import UsageError
 
 # Headings in the help for options that few users need.
 NAMES, LIMITS = "Names in the module", "Workers"
@@ -23,6 +25,23 @@ def parse_workers(text: str | int) -> Workers:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor 'auto'.") from None
+
+
+def choose_existing(*, extend: bool, overwrite: bool) -> Existing:
+    """Return what to do with a run of this name.
+
+    Args:
+        extend: Whether it gets more steps.
+        overwrite: Whether it is deleted.
+    """
+    if extend and overwrite:
+        raise UsageError(
+            "a run on record can be extended or replaced, but --extend and --overwrite were both "
+            "given; leave one of them out"
+        )
+    if overwrite:
+        return "overwrite"
+    return "extend" if extend else "resume"
 
 
 TargetName = Annotated[
