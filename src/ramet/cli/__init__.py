@@ -21,6 +21,7 @@ from ramet.cli import (
     reporting,
     schedules,
     screen,
+    submit,
     train,
 )
 from ramet.engine.workers.notice import SIGNAL_EXIT, Terminated, terminate
@@ -89,6 +90,7 @@ for _command, _example in (
     (train.run, "ramet run train.py --steps 10000 --workers 4"),
     (begin.begin, "ramet begin train.py --store postgresql://user@host/runs"),
     (train.worker, "ramet worker runs.db digits train.py"),
+    (submit.submit, "ramet submit postgresql://user@host/runs digits train.py --workers 8"),
     (look.status, "ramet status runs.db digits --watch"),
     (look.runs, "ramet runs runs.db"),
     (schedules.schedule, "ramet schedule runs.db digits -o schedule.json"),
