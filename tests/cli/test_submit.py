@@ -68,6 +68,16 @@ def test_ctrl_c_ends_jobs_of_this_machine_and_loses_nothing(begun: Path) -> None
     until(lambda: figures(begun)["workers"] == 0)
 
 
+def test_a_job_that_is_cancelled_lets_its_worker_end_its_turn(begun: Path) -> None:
+    process = submitted(begun, pause_s=0.2)
+    until(lambda: trains(begun))
+    (job,) = children(children(process.pid)[0])
+    os.kill(job, signal.SIGTERM)
+    code, _, err = ended(process)
+    assert (code, "ramet: this worker left run 'quick'" in err) == (1, True)
+    assert figures(begun)["workers"] == 0
+
+
 def test_workers_that_all_end_early_are_reported_with_what_they_said(begun: Path) -> None:
     missing = begun.parent / "missing.py"
     process = started(
