@@ -6,6 +6,8 @@ import typer
 
 from ramet.cli.target import SPACE, STRATEGY
 from ramet.engine.engines import Workers
+from ramet.engine.run.opening import Existing
+from ramet.errors import UsageError
 
 # Headings in the help for options that few users need.
 NAMES, LIMITS = "Names in the module", "Workers"
@@ -23,6 +25,23 @@ def parse_workers(text: str | int) -> Workers:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor 'auto'.") from None
+
+
+def choose_existing(*, extend: bool, overwrite: bool) -> Existing:
+    """Return what to do with a run of this name.
+
+    Args:
+        extend: Whether it gets more steps.
+        overwrite: Whether it is deleted.
+    """
+    if extend and overwrite:
+        raise UsageError(
+            "a run on record can be extended or replaced, but --extend and --overwrite were both "
+            "given; leave one of them out"
+        )
+    if overwrite:
+        return "overwrite"
+    return "extend" if extend else "resume"
 
 
 TargetName = Annotated[
@@ -111,6 +130,13 @@ LeaseTtl = Annotated[
     float,
     typer.Option(
         help="Seconds until the member of a silent worker is free.", rich_help_panel=LIMITS
+    ),
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that a turn has to end after SIGTERM, before it is given back.",
+        rich_help_panel=LIMITS,
     ),
 ]
 Straggler = Annotated[

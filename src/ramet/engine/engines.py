@@ -10,9 +10,10 @@ from ramet.engine.processes.pool import check_interpreter, train_in_processes
 from ramet.engine.processes.resources import Share, count_workers
 from ramet.engine.processes.script import warn_unless_it_runs_again
 from ramet.engine.processes.threads import settle_threads
-from ramet.engine.run.failures import Failures, check_failures
+from ramet.engine.run.failures import Failures, check_failures, check_seconds
 from ramet.engine.run.run import Run
 from ramet.engine.workers.loop import as_function, work
+from ramet.engine.workers.notice import work_with_grace
 from ramet.engine.workers.session import Watch
 from ramet.engine.workers.vectorized import Vectorizable, work_together
 from ramet.errors import StrategyError, UsageError
@@ -64,13 +65,18 @@ class Inline:
     Args:
         failures: How failures and silent workers are tolerated.
         progress: Whether to show progress; None shows it on a terminal.
+        grace_s: Seconds that a turn has to end after SIGTERM. Then, or at a second signal, it is
+            given back; both end the call. None leaves the signal to the script.
     """
 
     failures: Failures = field(default_factory=Failures)
     progress: bool | None = None
+    grace_s: float | None = None
 
     def __post_init__(self) -> None:
         check_common(self)
+        if self.grace_s is not None:
+            check_seconds("grace_s", self.grace_s, above=False)
 
     @property
     def shared(self) -> bool:
@@ -87,7 +93,10 @@ class Inline:
 
         def train(run: Run, watch: Watch) -> None:
             settle_threads(run, Share(workers=0))
-            work(run, function, watch)
+            if self.grace_s is None:
+                work(run, function, watch)
+            else:
+                work_with_grace(run, function, watch, grace_s=self.grace_s)
 
         return train
 
@@ -223,7 +232,7 @@ def choose_engine(engine: Engine | None, workers: Workers | None) -> Engine:
 
     >>> choose_engine(None, None)
     Inline(failures=Failures(retries=1, tolerate=0.5, lease_ttl_s=60.0, straggler_timeout_s=None, \
-strict=False), progress=None)
+strict=False), progress=None, grace_s=None)
 
     Args:
         engine: The engine, if it is given.
