@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ramet.cli.stores import warn_if_shown
 from ramet.cli.target import SPACE, STRATEGY
 from ramet.engine.engines import Workers
 from ramet.engine.run.opening import Existing
@@ -59,7 +60,10 @@ OwnArguments = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="How many steps each member trains; else `steps`.")]
 StoreToWrite = Annotated[
-    str, typer.Option(help="The file, or the URL of the database, to record the run in.")
+    str,
+    typer.Option(
+        help="The file, or the URL of the database, to record the run in.", callback=warn_if_shown
+    ),
 ]
 BlobsUrl = Annotated[
     str | None,

@@ -262,6 +262,9 @@ def test_a_command_in_its_own_process_shows_no_traceback(postgres: Postgres) -> 
     assert code == 75
     assert "Traceback" not in err
     assert "s3cret" not in out + err
+    assert "the list of processes (ps) shows the password" in err
+    without = url.replace(":s3cret", "")
+    assert "password of" not in called("status", without)[2]
 
 
 def test_what_is_logged_has_no_password(
