@@ -7,7 +7,7 @@ FLOOR_ENV := .venv-floors
 
 # Tests run as many processes as there are cores, and each may start more. If each of these had a
 # thread for each core, most of the time would go to threads that wait for each other.
-test check-code floors: export OMP_NUM_THREADS = 1
+test check-docs floors: export OMP_NUM_THREADS = 1
 
 # What uses a dependency, or imports all that does. Without frameworks, whose old releases are
 # gigabytes, and without what is about runs and files whatever is installed.
@@ -16,7 +16,7 @@ FLOOR_TESTS := $(wildcard tests/test_*.py) tests/cli tests/cloud tests/evil test
 	$(patsubst %,tests/engine/test_%.py,determinism fire fitting machine processes progress result)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compiled test check check-code words wheel floors format clean
+.PHONY: help demo compiled test check check-code check-form check-types check-docs words wheel floors format clean
 
 help:
 	@echo "make demo    install into .venv and train the demo population"
@@ -55,15 +55,22 @@ test: compiled
 # The words come last: what is above their limits hides no other failure.
 check: check-code words
 
-check-code: compiled
+# The parts may run at once: make -j2.
+check-code: check-form check-types check-docs
+
+check-form: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.rooms --check
+
+check-types: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+
+check-docs: compiled
 	$(BIN)/python -m pytest -q --doctest-modules src/ramet tools/words
 	$(BIN)/python -m tools.snippets README.md docs
-	$(BIN)/python -m tools.rooms --check
 
 words: .venv/dev
 	$(BIN)/python -m tools.words
