@@ -2,6 +2,7 @@
 
 import contextlib
 
+from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
@@ -40,6 +41,7 @@ class Claims:
         turns = self._begin([] if lease is None else [lease])
         return turns[0] if turns else None
 
+    @without_collecting()
     def claim_all(self) -> list[Turn]:
         """Return a turn for each member that is free to train, unless the run is stopped."""
         leases = self._store.claim_all(

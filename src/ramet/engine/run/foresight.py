@@ -36,6 +36,7 @@ class Foresight:
     def __init__(self, journal: Journal, claims: Claims, out: TurnsOut) -> None:
         self._journal, self._claims, self._out = journal, claims, out
 
+    @without_collecting()
     def foresee(
         self, turns: Sequence[Turn], scores: Sequence[Sequence[tuple[int, float]]]
     ) -> Foreseen:
@@ -48,12 +49,6 @@ class Foresight:
             turns: Turns that are out and have been trained.
             scores: The scores of each as (step, score) pairs.
         """
-        with without_collecting():
-            return self._foresee(turns, scores)
-
-    def _foresee(
-        self, turns: Sequence[Turn], scores: Sequence[Sequence[tuple[int, float]]]
-    ) -> Foreseen:
         journal = self._journal
         # The run may have been stopped while these turns were trained.
         journal.catch_up()
@@ -84,8 +79,7 @@ class Foresight:
 
     def claim(self) -> list[Turn]:
         """Return the turns that are free now, without waiting for any."""
-        with without_collecting():
-            turns = self._claims.claim_all()
+        turns = self._claims.claim_all()
         self._out.add_all(turns)
         return turns
 

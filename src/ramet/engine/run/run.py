@@ -5,7 +5,6 @@ from typing import Any
 
 from ramet.blobs.base import Blobs
 from ramet.clock import Clock, SystemClock
-from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.claims import Claims
 from ramet.engine.run.ending import go_on
@@ -159,7 +158,7 @@ class Run:
 
         It waits as ``ask`` does. Tell such turns together, with ``tell_all``.
         """
-        return self._wait_for(self._claim_all)
+        return self._wait_for(self._claims.claim_all)
 
     def tell(
         self,
@@ -201,8 +200,7 @@ class Run:
             scores: For each turn its scores, as for ``tell``.
             states: For each turn the state after it, or all of them as a stack.
         """
-        with without_collecting():
-            return self._telling.end_all(turns, scores, states)
+        return self._telling.end_all(turns, scores, states)
 
     def fail(self, turn: Turn, error: BaseException | str) -> None:
         """Record that a turn failed; raise RunFailed when too many do.
@@ -331,10 +329,6 @@ class Run:
     def _claim_one(self) -> list[Turn]:
         turn = self._claims.claim(prefer=self._last)
         return [] if turn is None else [turn]
-
-    def _claim_all(self) -> list[Turn]:
-        with without_collecting():
-            return self._claims.claim_all()
 
     def _pause(self, pause_s: float) -> float:
         """Wait before another look, or until the store says that it is time.
