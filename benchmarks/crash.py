@@ -57,8 +57,8 @@ STEPS = 1_200
 PAUSES_S = (0.05, 0.6)
 # The number of kills by which a turn must have begun.
 IN_A_ROW = 3
-# How often the server crashes, for each kill.
-CRASHES_A_KILL = 0.2
+# After how many kills the server crashes.
+KILLS_A_CRASH = 5
 
 # What is summed up for each number of workers.
 SUMMED = ("kills", "restarts", "at_points", "met_in_one_turn", "lost", "different", "doctor_errors")
@@ -101,10 +101,11 @@ def kill_at_random(
         time.sleep(chance.uniform(*PAUSES_S) if done < kills else 0.05)
         before, size = size, written(folder / "notes")
         in_a_row = in_a_row if size == before else 0
-        # Whoever has ended a turn since the last kill is connected, and waits for the server.
-        if ground.restart and done < kills and size > before and chance.random() < CRASHES_A_KILL:
-            ground.restart()
-            restarts += 1
+        if ground.restart and restarts < done // KILLS_A_CRASH:
+            # Once a turn begins, its worker is connected, and waits for the server.
+            if size > before:
+                ground.restart()
+                restarts += 1
         # Six deaths in a row without a turn count as a fault of the training.
         elif done < kills and in_a_row < IN_A_ROW:
             killed = victims.kill_one(chance)

@@ -28,8 +28,10 @@ Recorded = Callable[[Transaction, T], bool]
 
 Begin = Callable[[Connection], Transaction]
 
-# Connections that are kept for the next call. A worker has two threads that use them.
-KEPT = 4
+# Connections that are kept for the next call, and how long a thread waits for the one that another
+# thread uses before it opens another. Servers have few for many workers, whose transactions take
+# milliseconds.
+KEPT, SHARE_S = 1, 0.25
 # Seconds between attempts to reach a server that is away, each twice as long as the last.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 2.0
 # Seconds without the server before the first warning, and at most between two.
@@ -99,8 +101,10 @@ class Server:
         self._usual = _settings(synced=synced)
         self._clock, self._patience_s, self._known = clock, patience_s, known
         self._parameters = parameters(address, USUAL)
-        self._lock = threading.Lock()
+        self._returned = threading.Condition()
         self._idle: list[Connection] = []
+        # How many are in use or being opened.
+        self._lent = 0
         self._pid = os.getpid()
         # Whether a pooler is in between that gives each transaction another session.
         self.pooled = False
@@ -150,7 +154,7 @@ class Server:
 
     def close(self) -> None:
         """Close what is not in use; the next call connects again."""
-        with self._lock:
+        with self._returned:
             idle, self._idle = self._idle, []
         if self._pid == os.getpid():
             for connection in idle:
@@ -250,15 +254,23 @@ class Server:
 
     def _take(self) -> Connection:
         if self._pid != os.getpid():
+            # Another thread may have held the lock when this process was forked.
+            self._returned, self._lent = threading.Condition(), 0
             self.close()
-            self._lock, self._pid = threading.Lock(), os.getpid()
-        with self._lock:
+            self._pid = os.getpid()
+        with self._returned:
+            if not self._idle and self._lent:
+                self._returned.wait_for(lambda: self._idle or not self._lent, SHARE_S)
+            self._lent += 1
             if self._idle:
                 return self._idle.pop()
         try:
             return self.connect()
-        except psycopg.Error as error:
-            raise _NotConnected(error) from error
+        except BaseException as error:
+            self._take_back(None)
+            if isinstance(error, psycopg.Error):
+                raise _NotConnected(error) from error
+            raise
 
     def _put_back(self, connection: Connection) -> None:
         if not connection.closed:
@@ -268,11 +280,18 @@ class Server:
             except psycopg.Error:
                 connection.close()
         good = connection.info.transaction_status == TransactionStatus.IDLE
-        with self._lock:
-            if good and not connection.closed and len(self._idle) < KEPT:
+        if not self._take_back(connection if good and not connection.closed else None):
+            connection.close()
+
+    def _take_back(self, connection: Connection | None) -> bool:
+        """Count a connection as returned; say whether it is kept."""
+        with self._returned:
+            self._lent -= 1
+            keeps = connection is not None and len(self._idle) < KEPT
+            if connection is not None and keeps:
                 self._idle.append(connection)
-                return
-        connection.close()
+            self._returned.notify()
+        return keeps
 
 
 def _settings(*, synced: bool, lock_s: float = 0) -> dict[str, str]:
