@@ -46,9 +46,13 @@ def empty_store(url: str | None, durability: Durability) -> Iterator[tuple[ramet
             yield ramet.Storage(folder / "runs.db", durability=durability), folder
         else:
             blobs = DirectoryBlobs(folder / "checkpoints", durability=durability)
-            glue = "&" if "?" in url else "?"
-            its = f"{url}{glue}schema=bench_{secrets.token_hex(4)}"
-            yield ramet.Storage(its, blobs=blobs, durability=durability), folder
+            yield ramet.Storage(name_schema(url), blobs=blobs, durability=durability), folder
+
+
+def name_schema(url: str) -> str:
+    """Return the URL of a new store in a database."""
+    glue = "&" if "?" in url else "?"
+    return f"{url}{glue}schema=bench_{secrets.token_hex(4)}"
 
 
 def called(store: str) -> str:
