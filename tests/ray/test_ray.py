@@ -12,6 +12,7 @@ import pytest
 from tests.frameworks import framework
 
 framework("ray")
+framework("psycopg", "postgres")
 
 import ray
 from ray.cluster_utils import Cluster
@@ -22,6 +23,7 @@ from ramet.events import canonical
 from ramet.places import place
 from tests.engine.loops import Descent
 from tests.engine.scripts import ROOT, findings_in, seats_in, started, wait_for
+from tests.postgres import server
 from tests.ray.training import SETTINGS, Halt, halting, meanwhile
 
 pytestmark = [
@@ -57,6 +59,7 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         # For processes that Ray starts.
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         head = {"num_cpus": 0, "include_dashboard": False, "_system_config": SYSTEM}
         cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -76,7 +79,7 @@ def whole() -> ramet.Result:
 def test_a_worker_that_is_killed_changes_nothing(
     cluster: Cluster, whole: ramet.Result, tmp_path: Path
 ) -> None:
-    store, halt = tmp_path / "runs.db", Halt(tmp_path / "halt")
+    halt = Halt(tmp_path / "halt")
 
     def kill() -> None:
         ((_, pid),) = wait_for(halt.reached)
@@ -84,10 +87,29 @@ def test_a_worker_that_is_killed_changes_nothing(
         wait_for(lambda: len(halt.reached()) == 2)
         halt.let_go()
 
+    with server() as database:
+        store = f"{database.url}?blobs={tmp_path / 'checkpoints'}"
+        with meanwhile(kill):
+            result = ramet.run(halting(halt), **SETTINGS, store=store, engine=ramet.Ray())
+        assert canonical(result.events) == canonical(whole.events)
+        assert findings_in(store) == []
+
+
+def test_if_what_keeps_the_workers_dies_ray_starts_it_again(
+    cluster: Cluster, whole: ramet.Result, tmp_path: Path
+) -> None:
+    store, halt = tmp_path / "runs.db", Halt(tmp_path / "halt")
+
+    def kill() -> None:
+        wait_for(halt.reached)
+        (worker,) = [seat.worker for seat in seats_in(store) if seat.worker]
+        os.kill(int(worker.rsplit("-", 3)[1]), signal.SIGKILL)
+        wait_for(lambda: len(halt.reached()) == 2)
+        halt.let_go()
+
     with meanwhile(kill):
-        result = ramet.run(halting(halt), **SETTINGS, store=store, engine=ramet.Ray())
+        result = ramet.run(halting(halt), **SETTINGS, store=store, engine=ramet.Ray(1))
     assert canonical(result.events) == canonical(whole.events)
-    assert findings_in(store) == []
 
 
 def test_a_node_that_is_lost_changes_nothing(
@@ -116,7 +138,8 @@ def test_a_run_goes_on_without_its_driver_and_another_call_follows_it(
     store, halt = tmp_path / "runs.db", Halt(tmp_path / "halt")
     script = tmp_path / "train.py"
     script.write_text(DRIVER)
-    with started(script, str(store), str(tmp_path / "halt"), RAY_ADDRESS=cluster.address) as driver:
+    environment = {"RAY_ADDRESS": cluster.address, "PYTHONPATH": os.environ["PYTHONPATH"]}
+    with started(script, str(store), str(tmp_path / "halt"), **environment) as driver:
         wait_for(halt.reached)
         driver.kill()
 

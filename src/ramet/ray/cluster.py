@@ -29,5 +29,6 @@ def list_nodes() -> list[Node]:
 
 
 def find_home() -> str:
-    """Return the address of the machine that this process is on, as Ray knows it."""
-    return str(ray.util.get_node_ip_address())
+    """Return the address of the node that this process is on."""
+    here = ray.get_runtime_context().get_node_id()
+    return next(str(node["NodeManagerAddress"]) for node in ray.nodes() if node["NodeID"] == here)

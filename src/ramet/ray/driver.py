@@ -1,6 +1,5 @@
 """The call that trains on Ray: it starts the workers, or finds them, and follows the run."""
 
-import contextlib
 import logging
 import time
 from typing import Any
@@ -27,6 +26,8 @@ logger = logging.getLogger("ramet")
 NAMESPACE = "ramet"
 # Time between two looks at the run.
 LOOK_S = 0.1
+# Time that the workers have to end on an interrupt.
+STOP_S = 2 * GRACE_S
 # Ray keeps arguments of up to 100 KB with the actor; larger ones end with the driver.
 CHUNK = 64 * 1024
 # Keepers that may end without an outcome, one after the other.
@@ -52,6 +53,11 @@ class Driver:
             try:
                 if self._is_at_work(keeper):
                     self._check(self._await_outcome(keeper, watch))
+            except KeyboardInterrupt:
+                _stop(keeper)
+                raise
+            except ActorUnavailableError:  # It starts again.
+                time.sleep(LOOK_S)
             except ActorDiedError as error:
                 lost += 1
                 if lost == MOST_LOST:
@@ -91,18 +97,14 @@ class Driver:
         return True
 
     def _await_outcome(self, keeper: Any, watch: Watch) -> Outcome:
-        """Show how the run is doing until its workers have ended; on an interrupt, stop them."""
+        """Show how the run is doing until its workers have ended."""
         outcome: Outcome | None = None
         try:
             while outcome is None:
                 time.sleep(LOOK_S)
-                with contextlib.suppress(ActorUnavailableError):  # It starts again.
-                    outcome = ray.get(keeper.outcome.remote())
+                outcome = ray.get(keeper.outcome.remote())
                 if not self._run.over:
                     watch(self._run)
-        except KeyboardInterrupt:
-            _stop(keeper)
-            raise
         except RametError as error:
             error.add_note(GOES_ON)
             raise
@@ -136,11 +138,20 @@ class Driver:
 
 def _stop(keeper: Any) -> None:
     """End the workers, and give back their turns."""
-    until = time.monotonic() + GRACE_S
-    with contextlib.suppress(RayActorError):
-        ray.get(keeper.stop.remote())
-        while ray.get(keeper.outcome.remote()) is None:
+    if not _stops(keeper):
+        # Its workers end with it, and their leases run out.
+        ray.kill(keeper)
+
+
+def _stops(keeper: Any) -> bool:
+    """Ask for the end of the workers; return whether they have ended in time."""
+    until = time.monotonic() + STOP_S
+    try:
+        ray.get(keeper.stop.remote(), timeout=STOP_S)
+        while ray.get(keeper.outcome.remote(), timeout=STOP_S) is None:
             if time.monotonic() > until:
-                # Its workers end with it, and their leases run out.
-                ray.kill(keeper)
+                return False
             time.sleep(LOOK_S)
+    except (RayActorError, TimeoutError):
+        return False
+    return True
