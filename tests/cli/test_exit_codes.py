@@ -112,6 +112,7 @@ def test_a_worker_that_is_misused_says_so(done: Path, tmp_path: Path) -> None:
     assert ramet("worker", done, "quick", tmp_path / "missing.py").exit_code == 2
     assert ramet("worker", done, "quick", QUICK, "--grace", "-1").exit_code == 2
     assert ramet("worker", done, "quick", QUICK, "--grace", "soon").exit_code == 2
+    assert ramet("worker", done, "quick", QUICK, "--only", "parents").exit_code == 2
 
 
 def test_a_worker_of_a_run_that_is_not_there_fails(done: Path) -> None:

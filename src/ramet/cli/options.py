@@ -143,6 +143,14 @@ Grace = Annotated[
         rich_help_panel=LIMITS,
     ),
 ]
+Only = Annotated[
+    Literal["evaluators"] | None,
+    typer.Option(
+        metavar="evaluators",
+        help="Train FIRE's evaluators only, and leave the others to other workers.",
+        rich_help_panel=LIMITS,
+    ),
+]
 Straggler = Annotated[
     float | None,
     typer.Option(

@@ -84,6 +84,7 @@ def worker(
     strict: options.Strict = False,
     space: options.OwnSpaceName = None,
     strategy: options.OwnStrategyName = None,
+    only: options.Only = None,
     grace: options.Grace = 5.0,
     lease_ttl_s: options.LeaseTtl = 60.0,
     straggler_timeout_s: options.Straggler = None,
@@ -110,7 +111,7 @@ def worker(
         name=name,
         space=loaded.find(space, usual=SPACE),
         strategy=loaded.find(strategy, usual=STRATEGY),
-        engine=Inline(failures=failures, grace_s=grace),
+        engine=Inline(failures=failures, grace_s=grace, only=only),
     )
     screen.say(outcome(result))
 

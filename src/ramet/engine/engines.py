@@ -19,6 +19,7 @@ from ramet.engine.workers.vectorized import Vectorizable, work_together
 from ramet.errors import StrategyError, UsageError
 from ramet.mapping import Chunk
 from ramet.strategies.base import check_count
+from ramet.strategies.fire import EVALUATORS
 
 # Trains a run until it is over, and calls the watch after every turn.
 Training: TypeAlias = Callable[[Run, Watch], None]
@@ -67,16 +68,21 @@ class Inline:
         progress: Whether to show progress; None shows it on a terminal.
         grace_s: Seconds that a turn has to end after SIGTERM. Then, or at a second signal, it is
             given back; both end the call. None leaves the signal to the script.
+        only: Which members it trains: FIRE's "evaluators", while other workers train the others.
+            None trains all.
     """
 
     failures: Failures = field(default_factory=Failures)
     progress: bool | None = None
     grace_s: float | None = None
+    only: Literal["evaluators"] | None = None
 
     def __post_init__(self) -> None:
         check_common(self)
         if self.grace_s is not None:
             check_seconds("grace_s", self.grace_s, above=False)
+        if self.only not in {None, "evaluators"}:
+            raise StrategyError(f"only must be 'evaluators' or None, but got {self.only!r}")
 
     @property
     def shared(self) -> bool:
@@ -93,12 +99,25 @@ class Inline:
 
         def train(run: Run, watch: Watch) -> None:
             settle_threads(run, Share(workers=0))
+            if self.only is not None:
+                run.ask_only(_find_evaluators(run))
             if self.grace_s is None:
                 work(run, function, watch)
             else:
                 work_with_grace(run, function, watch, grace_s=self.grace_s)
 
         return train
+
+
+def _find_evaluators(run: Run) -> list[int]:
+    births = enumerate(run.opening.births)
+    found = [member for member, birth in births if birth.group == EVALUATORS and not birth.ranked]
+    if not found:
+        raise UsageError(
+            f"a worker for evaluators needs a run that has some, as FIRE does, but run "
+            f"{run.name!r} has none; leave out only='evaluators' (--only)"
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +251,7 @@ def choose_engine(engine: Engine | None, workers: Workers | None) -> Engine:
 
     >>> choose_engine(None, None)
     Inline(failures=Failures(retries=1, tolerate=0.5, lease_ttl_s=60.0, straggler_timeout_s=None, \
-strict=False), progress=None, grace_s=None)
+strict=False), progress=None, grace_s=None, only=None)
 
     Args:
         engine: The engine, if it is given.

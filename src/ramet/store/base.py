@@ -163,7 +163,13 @@ class Store(Protocol):
         ...
 
     def claim(
-        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+        self,
+        run: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None = None,
+        among: Collection[int] | None = None,
     ) -> Lease | None:
         """Lease the free member that has trained least, or return None if no member is free.
 
@@ -177,6 +183,7 @@ class Store(Protocol):
             ttl_s: Seconds until the lease runs out, unless it is renewed.
             prefer: The member to choose among those that have trained equally little. Without
                 it, or if it is not among them, the first is chosen.
+            among: The members to choose from; None is all of them.
         """
         ...
 

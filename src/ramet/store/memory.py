@@ -97,11 +97,19 @@ class MemoryStore:
             return list(self._records)
 
     def claim(
-        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+        self,
+        run: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None = None,
+        among: Collection[int] | None = None,
     ) -> Lease | None:
         with self._lock:
             record = self._record(run)
             free = self._find_free(record)
+            if among is not None:
+                free = [row for row in free if row.standing.member in among]
             if not free:
                 return None
             row = min(free, key=lambda row: _urgency(row, prefer))

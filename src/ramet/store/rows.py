@@ -1,6 +1,6 @@
 """The rows of one run in a database, as one transaction sees and writes them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
@@ -89,8 +89,11 @@ class Rows:
         """Return how the members stand, and who holds them."""
         return read_seats(self.row, self.tables.seats(self.row.id), now=self.tables.uptime())
 
-    def first_free(self, prefer: int | None) -> Free | None:
-        """Return the member to claim, if there is one."""
+    def first_free(self, prefer: int | None, among: Collection[int] | None = None) -> Free | None:
+        """Return the member to claim, if there is one; ``among`` is None for all members."""
+        if among is not None:
+            free = [each for each in self.find_free() if each.member in among]
+            return min(free, key=lambda each: _urgency(each, prefer), default=None)
         first = self._free("first_free")
         if first is None or prefer in {None, first.member}:
             return first
@@ -239,6 +242,10 @@ class Rows:
         run = self.row
         row = self.tables.free(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
         return None if row is None else _whole(row, run.name)
+
+
+def _urgency(free: Free, prefer: int | None) -> tuple[int, bool, int]:
+    return free.trained, free.member != prefer, free.member
 
 
 def is_held(lease: Lease, holders: Holders) -> bool:

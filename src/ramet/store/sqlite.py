@@ -130,13 +130,19 @@ class SQLiteStore:
         return self._database.read(lambda connection: names(self._tables(connection)))
 
     def claim(
-        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+        self,
+        run: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None = None,
+        among: Collection[int] | None = None,
     ) -> Lease | None:
         # Workers without a member ask often; that must not delay those that commit.
-        if self._in_vain and self._read(run, lambda rows: rows.first_free(prefer)) is None:
+        if self._in_vain and self._read(run, lambda rows: rows.first_free(prefer, among)) is None:
             return None
         with self._writing(run) as rows:
-            free = rows.first_free(prefer)
+            free = rows.first_free(prefer, among)
             self._in_vain = free is None
             return None if free is None else rows.lease(free, worker, ttl_s)
 
