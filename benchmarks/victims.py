@@ -1,6 +1,7 @@
 """The training that benchmarks.crash kills: a process, and its workers."""
 
 import json
+import logging
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import ramet
 from benchmarks.bowls import Bowls
+from ramet.errors import LeaseLost
 from ramet.faults import VARIABLE
 from ramet.history import Result
 from ramet.store import Durability
@@ -34,8 +36,11 @@ class Descent:
 
     def __init__(self, notes: Path | None, turn_s: float) -> None:
         self.notes, self.turn_s = notes, turn_s
+        # Members and turns that were not committed: a server that crashes may forget a lease.
+        self.refused: set[tuple[int, int]] = set()
 
     def __call__(self, session: ramet.Session) -> None:
+        logging.getLogger("ramet").addFilter(self.remember_refused)
         state = {"w": session.rng.normal(size=64)}
         before: ramet.Turn | None = None
         for turn in session.turns(state):
@@ -57,9 +62,19 @@ class Descent:
 
     def note(self, what: str, turn: ramet.Turn | None) -> None:
         """Write a line at once, so that no other process can write into it."""
+        if turn is not None and what == "over" and (turn.member, turn.number) in self.refused:
+            return
         if self.notes is not None and turn is not None:
             with self.notes.open("a") as notes:
                 notes.write(f"{what} {turn.member} {turn.number}\n")
+
+    def remember_refused(self, record: logging.LogRecord) -> bool:
+        """Remember a turn of which a warning says that its lease is lost."""
+        if isinstance(record.args, tuple) and any(
+            isinstance(arg, LeaseLost) for arg in record.args
+        ):
+            self.refused.add((record.__dict__["member"], record.__dict__["turn"]))
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
