@@ -168,7 +168,7 @@ class SQLiteStore:
         if not leases:
             return []
         with self._writing(leases[0].run) as rows:
-            held = rows.find_holders()
+            held = rows.find_holders(leases)
             kept = [lease for lease in leases if is_held(lease, held)]
             return rows.hold_all(kept, ttl_s)
 

@@ -197,7 +197,7 @@ class PostgresStore:
 
     def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
         def hold(rows: Rows) -> list[Lease]:
-            held = rows.find_holders()
+            held = rows.find_holders(leases)
             return rows.hold_all([its for its in leases if is_held(its, held)], ttl_s)
 
         return self._runs.write(leases[0].run, hold, locking=True) if leases else []
