@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import long_logs, overhead
+from benchmarks import crash, long_logs, overhead
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,14 @@ def test_a_population_of_one_needs_two_turns_to_time(
         overhead.main()
 
     assert "at least 2 for 1 members" in capsys.readouterr().err
+
+
+def test_faults_need_a_server_that_can_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--faults"])
+
+    with pytest.raises(SystemExit):
+        crash.main()
+
+    assert "--store postgresql or --blobs s3" in capsys.readouterr().err

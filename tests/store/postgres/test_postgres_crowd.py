@@ -2,15 +2,20 @@
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ramet.events import TurnEnded
 from ramet.history.doctor import log_findings
 from ramet.testing.store_steps import TTL_S, begin, end_turn
+from tests.engine.scripts import wait_for
 from tests.frameworks import package
+from tests.postgres import Postgres
 
 package("psycopg")
+import psycopg
+
 from ramet.store import PostgresStore
 
 WORKERS, MEMBERS, TURNS = 16, 64, 2
@@ -45,3 +50,13 @@ def test_many_workers_train_every_turn_once(url: str) -> None:
     assert len(ended) == TURNS * MEMBERS
     assert log_findings(store, "lm") == []
     store.close()
+
+
+def test_threads_leave_one_connection_for_all(url: str, postgres: Postgres) -> None:
+    store = PostgresStore(f"{url}&application_name=threads")
+    begin(store)
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(lambda _: store.seats("lm"), range(40)))) == 40
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'threads'"
+        wait_for(lambda: connection.execute(count).fetchone() == (1,))
