@@ -5,8 +5,18 @@ BIN := .venv/bin
 WHEEL_ENV := .venv-wheel
 FLOOR_ENV := .venv-floors
 
+# Tests run as many processes as there are cores, and each may start more. If each of these had a
+# thread for each core, most of the time would go to threads that wait for each other.
+test check-docs floors: export OMP_NUM_THREADS = 1
+
+# What uses a dependency, or imports all that does. Without frameworks, whose old releases are
+# gigabytes, and without what is about runs and files whatever is installed.
+FLOOR_TESTS := $(wildcard tests/test_*.py) tests/cli tests/cloud tests/evil tests/plots tests/report \
+	tests/store/postgres tests/store/test_sqlite_store.py tests/store/test_summary.py \
+	$(patsubst %,tests/engine/test_%.py,determinism fire fitting machine processes progress result)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-code words wheel floors format clean
+.PHONY: help demo compiled test check check-code check-form check-types check-docs words wheel floors format clean
 
 help:
 	@echo "make demo    install into .venv and train the demo population"
@@ -14,7 +24,7 @@ help:
 	@echo "make check   formatting, lint, types, layers, doctests, snippets, the list of rooms, words"
 	@echo "make words   what is left of odd words, missing documentation and overgrown code"
 	@echo "make wheel   build the wheel and run the README's first example on it, alone"
-	@echo "make floors  run the quick tests on the oldest dependencies we accept"
+	@echo "make floors  run quick tests of what uses dependencies on the oldest we accept"
 	@echo "make format  put the code in its format"
 
 .venv/pip:
@@ -33,22 +43,34 @@ help:
 demo: .venv/demo
 	$(BIN)/ramet demo
 
-test: .venv/dev
-	$(BIN)/python -m pytest -m "not slow" -n auto
-	$(BIN)/python -m pytest -m slow -n auto
+# Hundreds of processes import this, and PYTHONDONTWRITEBYTECODE, which many images of containers set,
+# would have each of them compile it anew.
+compiled: .venv/dev
+	$(BIN)/python -m compileall -q src tests benchmarks tools
+
+test: compiled
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 # The words come last: what is above their limits hides no other failure.
 check: check-code words
 
-check-code: .venv/dev
+# The parts may run at once: make -j2.
+check-code: check-form check-types check-docs
+
+check-form: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.rooms --check
+
+check-types: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+
+check-docs: compiled
 	$(BIN)/python -m pytest -q --doctest-modules src/ramet tools/words
 	$(BIN)/python -m tools.snippets README.md docs
-	$(BIN)/python -m tools.rooms --check
 
 words: .venv/dev
 	$(BIN)/python -m tools.words
@@ -62,12 +84,11 @@ wheel: .venv/dev
 	$(BIN)/python -m tools.snippets --print-first README.md | $(WHEEL_ENV)/bin/python -I -
 	$(WHEEL_ENV)/bin/ramet --help > /dev/null
 
-# Without frameworks, whose old releases are gigabytes.
-floors: .venv/dev
+floors: compiled
 	rm -rf $(FLOOR_ENV)
 	$(PYTHON) -m venv $(FLOOR_ENV)
-	$(BIN)/uv pip install --quiet --python $(FLOOR_ENV) --resolution lowest-direct --editable ".[plots]" --group test
-	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --ignore tests/torch --ignore tests/jax --ignore tests/integrations --ignore tests/cli/test_demo.py
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(FLOOR_ENV) --resolution lowest-direct --editable ".[plots]" --group test
+	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --dist worksteal $(FLOOR_TESTS) --ignore tests/cli/test_demo.py
 
 format: .venv/dev
 	$(BIN)/ruff format .

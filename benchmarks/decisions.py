@@ -2,9 +2,9 @@
 
     python -m benchmarks.decisions --json
 
-``ms`` is one decision of an asynchronous run: one member about itself. ``round_ms`` is that of a
-synchronous one, for all members at once. A population in mid-run, four hyperparameters a member,
-twenty scores a curve; the median of several decisions each.
+``ms`` is one decision of an asynchronous run: one member, whose score has just changed, about
+itself. ``round_ms`` is that of a synchronous one, for all members at once. A population in mid-run,
+four hyperparameters a member, twenty scores a curve; the median of several decisions each.
 """
 
 import statistics
@@ -16,6 +16,7 @@ import numpy as np
 import ramet
 from benchmarks.reporting import parser, report
 from ramet.population import Checkpoint, Curve, Member, Population
+from ramet.replica import Replica
 
 SPACE = ramet.Space(
     lr=ramet.LogUniform(1e-5, 1.0),
@@ -67,11 +68,15 @@ def population(strategy: ramet.Strategy, members: int) -> Population:
 def median_ms(
     strategy: ramet.Strategy, population: Population, ready: Sequence[int], times: int
 ) -> float:
-    taken = []
+    """Return what a decision takes after its members have trained, as a worker makes it."""
+    replica, taken = Replica(population), []
     for repeat in range(times):
         rng = np.random.default_rng(repeat)
+        for id_ in ready:
+            its = replica.members[id_].curve
+            replica.change(id_, curve=Curve(its.steps, (*its.scores[:-1], float(rng.normal()))))
         began = time.perf_counter()
-        list(strategy.decide(population, ready, rng))
+        list(strategy.decide(replica.population, ready, rng))
         taken.append(time.perf_counter() - began)
     return statistics.median(taken) * 1e3
 
@@ -79,10 +84,13 @@ def median_ms(
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--members", type=int, nargs="+", default=[10, 1_000, 10_000])
+    options.add_argument("--strategies", nargs="+", choices=strategies(10), default=None)
     options.add_argument("--times", type=int, default=21)
     chosen = options.parse_args()
     for members in chosen.members:
         for name, strategy in strategies(members).items():
+            if name not in (chosen.strategies or strategies(members)):
+                continue
             seen = population(strategy, members)
             figures = {
                 "strategy": name,

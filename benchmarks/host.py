@@ -88,7 +88,8 @@ class Together:
     def gather(self, stacks: Sequence[Stack], places: Sequence[int]) -> Stack:
         at = np.array(places)
         with self._spent.on("gather"):
-            return {name: np.concatenate([s[name] for s in stacks])[at] for name in SHAPES}
+            held = stacks[0] if len(stacks) == 1 else _join(stacks)
+            return {name: held[name][at] for name in SHAPES}
 
     def prepare(self, turns: Sequence[ramet.Turn], lanes: Lanes) -> None:
         """Nothing needs to be prepared."""
@@ -115,6 +116,10 @@ class Together:
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, MemoryError)
+
+
+def _join(stacks: Sequence[Stack]) -> Stack:
+    return {name: np.concatenate([stack[name] for stack in stacks]) for name in SHAPES}
 
 
 class Spent:

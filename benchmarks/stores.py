@@ -94,13 +94,19 @@ def empty_store(
 ) -> Iterator[tuple[ramet.Storage, Path]]:
     """Provide a new store, and the folder that its files are in."""
     with tempfile.TemporaryDirectory() as name:
-        folder, number = Path(name), secrets.token_hex(4)
+        folder = Path(name)
         store: str | Path = folder / "runs.db"
-        kept = None if blobs is None else f"{blobs}/{number}"
+        kept = None if blobs is None else f"{blobs}/{secrets.token_hex(4)}"
         if url is not None:
-            store = f"{url}{'&' if '?' in url else '?'}schema=bench_{number}"
+            store = name_schema(url)
             kept = kept or f"file://{folder}/checkpoints"
         yield ramet.Storage(store, blobs=kept, durability=durability), folder
+
+
+def name_schema(url: str) -> str:
+    """Return the URL of a new store in a database."""
+    glue = "&" if "?" in url else "?"
+    return f"{url}{glue}schema=bench_{secrets.token_hex(4)}"
 
 
 def called(store: str) -> str:

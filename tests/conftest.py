@@ -5,8 +5,9 @@ from hypothesis import settings
 
 from tests import signals
 
-# A busy machine is no failure.
-settings.register_profile("unhurried", deadline=None)
+# A busy machine is no failure. `pytest --hypothesis-profile thorough` tries more.
+settings.register_profile("unhurried", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("unhurried")
 
 

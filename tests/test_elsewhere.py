@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # Each has a framework that takes long to import.
-LEFT_OUT = {"torch", "jax", "integrations"}
+LEFT_OUT = {"torch", "jax", "integrations", "ray"}
 
 # ramet itself and the libraries are imported before, because they ask sys.platform.
 COLLECTS = """
@@ -19,7 +19,7 @@ import ramet
 class Elsewhere:
     def pytest_collection(self):
         for found in pkgutil.walk_packages(ramet.__path__, "ramet."):
-            if not {*found.name.split(".")} & {"torch", "jax", "integrations", "__main__"}:
+            if not {*found.name.split(".")} & {"torch", "jax", "integrations", "ray", "__main__"}:
                 importlib.import_module(found.name)
         for name in ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"):
             sys.modules[name] = None

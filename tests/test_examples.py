@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.frameworks import framework
+import ramet
+from tests.frameworks import framework, package
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -87,6 +88,24 @@ def test_a_population_of_gpts_learns_to_spell(tmp_path: Path) -> None:
     loss, by_chance = map(float, re.findall(r"\d+\.\d+", said))
     assert loss < 0.6 * by_chance
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_hydra_configures_runs_that_share_a_store(tmp_path: Path) -> None:
+    package("hydra")
+    script = EXAMPLES / "hydra" / "train.py"
+    settings = ["steps=40", "workers=0", "strategy.population=5", "space.lr.low=0.5"]
+    command = [sys.executable, script, "--multirun", "seed=1,2", *settings]
+    said = subprocess.run(
+        command, cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    scores = [float(line.split("best ")[1]) for line in said if line.startswith("seed ")]
+    assert len(scores) == 2
+    # Of 40 steps with a learning rate between 0.5 and 1.
+    assert all(20.0 <= score <= 40.0 for score in scores)
+    for seed in (1, 2):
+        run = ramet.history.load(tmp_path / "runs.db", f"climb-{seed}")
+        assert (run.seed, len(run.population)) == (seed, 5)
 
 
 def printed(script: str, needs: list[str], folder: Path) -> list[str]:

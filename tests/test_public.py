@@ -10,7 +10,7 @@ import ramet
 PUBLIC = """
 FIRE PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Engine Failures Grid
 HandTuned Inline Integer LogUniform Member Perturb Population Processes RametError RandomSearch
-Replayed Resample Result Run Schedule Session Space State Storage Strategy TTest Task Truncation
+Ray Replayed Resample Result Run Schedule Session Space State Storage Strategy TTest Task Truncation
 Turn Uniform Vectorized join replay run
 """
 

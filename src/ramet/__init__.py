@@ -24,6 +24,7 @@ from ramet.errors import RametError
 from ramet.history import Replayed, Result
 from ramet.places import Storage
 from ramet.population import Curve, Member, Population
+from ramet.ray import Ray
 from ramet.schedule import Schedule
 from ramet.space import Space
 from ramet.state import Bound, State
@@ -81,6 +82,7 @@ __all__ = [
     "Processes",
     "RametError",
     "RandomSearch",
+    "Ray",
     "Replayed",
     "Resample",
     "Result",

@@ -57,6 +57,9 @@ class Curve(msgspec.Struct, frozen=True, gc=False):
         Args:
             points: The points, as events have them.
         """
+        if len(points) == 1:
+            [(step, score)] = points
+            return Curve((*self.steps, step), (*self.scores, math.nan if score is None else score))
         # The one `math.nan`, so that equal curves compare equal.
         scores = [math.nan if score is None else score for _, score in points]
         return Curve((*self.steps, *[step for step, _ in points]), (*self.scores, *scores))
@@ -120,6 +123,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     # Turns lost since the last one that ended.
     failing: int = 0
+    # Copies that it made of other members, or of earlier weights of its own.
+    copies: int = 0
     # Whether its last turn was lost, and it has not copied weights since.
     lost: bool = False
     # The sub-population it belongs to.
@@ -207,7 +212,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     turns: int = 0
     # Failed attempts at turns.
     failures: int = 0
-    # Copies made.
+    # Copies that its members made.
     copies: int = 0
     # Steps that copies undid: by how many the replaced weights were ahead of the copied ones.
     undone: int = 0

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
 from ramet.population import Best, Better, Member, Population, Ties, reaches
+from ramet.ranking import Members
 from ramet.space import Space
 
 
@@ -53,6 +54,9 @@ class Replica:
         self.mapped: tuple[Any, ...] = ()
         # None until it is asked for, after each change.
         self._population: Population | None = None
+        # The members when they were last asked for, and which of them may have changed since.
+        self._made: Members | None = None
+        self._changed: set[int] = set()
         # What members were before the current attempt changed them; None outside of attempts.
         self._before: dict[int, Member] | None = None
         if population is not None:
@@ -69,7 +73,9 @@ class Replica:
         if self._population is None:
             if self.empty:
                 raise CorruptLog("a log must begin with RunOpened, but it is empty")
-            self._population = Population(members=tuple(self.members), **self._fields())
+            self._made = Members(self.members, self._made, self._changed)
+            self._changed = set()
+            self._population = Population(members=self._made, **self._fields())
         return self._population
 
     @property
@@ -79,7 +85,7 @@ class Replica:
 
     def become(self, population: Population) -> None:
         """Start over from a population."""
-        self.members = list(population.members)
+        self.members, self._made = list(population.members), None
         for name in _FIELDS:
             setattr(self, name, getattr(population, name))
         self._population = population
@@ -119,11 +125,6 @@ class Replica:
         self.space = space
         self._population = None
 
-    def drop_data(self) -> None:
-        """Drop what the strategy keeps about the population."""
-        self.data = None
-        self._population = None
-
     def member(self, member: int) -> Member:
         """Return a member, or refuse one that the run does not have."""
         if member >= len(self.members):
@@ -138,6 +139,7 @@ class Replica:
         if self._before is not None:
             self._before.setdefault(member, before)
         self.members[member] = replace(before, **changes)
+        self._changed.add(member)
         self._population = None
 
     def is_worse(self, score: float) -> bool:
@@ -154,10 +156,11 @@ class Replica:
 
     def _undo(self, members: Mapping[int, Member], fields: Mapping[str, Any]) -> None:
         if not fields:  # The attempt opened the run.
-            self.members = []
+            self.members, self._made = [], None
             return
         for id_, member in members.items():
             self.members[id_] = member
+            self._changed.add(id_)
         for name, value in fields.items():
             setattr(self, name, value)
 

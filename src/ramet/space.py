@@ -163,9 +163,9 @@ class Space(Mapping[str, Domain]):
         Args:
             hparams: The values by name.
         """
-        missing = [name for name in self if name not in hparams]
-        unknown = [name for name in hparams if name not in self]
-        if missing or unknown:
+        if hparams.keys() != self._domains.keys():
+            missing = [name for name in self if name not in hparams]
+            unknown = [name for name in hparams if name not in self]
             wrong = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
             return f"{' and '.join(wrong)}; the space has {list(self)}"
         for name, domain in self._domains.items():
@@ -180,14 +180,18 @@ class Space(Mapping[str, Domain]):
             hparams: The values by name, nested or not.
             what: What they are, for the error if they are not in the space.
         """
-        pairs = [(name, plain(value)) for name, value in _flatten("", hparams)]
-        flat = dict(pairs)
-        if len(flat) < len(pairs):
-            raise SpaceError(f"{what} must have each value once, but got {hparams!r}")
-        adopted = {name: _as_declared(self.get(name), value) for name, value in flat.items()}
+        domains = self._domains
+        if hparams.keys() != domains.keys():
+            pairs = list(_flatten("", hparams))
+            hparams = dict(pairs)
+            if len(hparams) < len(pairs):
+                raise SpaceError(f"{what} must have each value once, but got {pairs!r}")
+        adopted = {
+            name: _as_declared(domains.get(name), plain(value)) for name, value in hparams.items()
+        }
         if problem := self.problem(adopted):
             raise SpaceError(f"{what} must lie in the space: {problem}")
-        return {name: adopted[name] for name in self}
+        return {name: adopted[name] for name in domains}
 
     def describe(self) -> dict[str, Any]:
         """Return the space as plain data, which a log keeps and runs are compared by."""
@@ -310,7 +314,7 @@ def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]
 
 
 def _as_declared(domain: Domain | None, value: Any) -> Any:
-    if isinstance(domain, Uniform | LogUniform) and type(value) is int:
+    if type(value) is int and isinstance(domain, Uniform | LogUniform):
         return float(value)
     return value
 

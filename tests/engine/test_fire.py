@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.errors import StrategyError
-from ramet.events import Copied, Rested, RoundEnded, TurnEnded, canonical, fold
-from ramet.faults import POINTS, VARIABLE
+from ramet.errors import StrategyError, UsageError
+from ramet.events import Copied, Rested, RoundEnded, TurnEnded, TurnLost, canonical, fold
+from ramet.faults import VARIABLE
 from ramet.history.doctor import examine
 from ramet.history.fire import evaluations, notes
 from ramet.store import MemoryStore
 from ramet.strategies import Rating
-from ramet.testing import QUADRATIC_SPACE, Quadratic
+from ramet.testing import QUADRATIC_SPACE, FakeClock, Quadratic
 from ramet.testing.quadratic_optimum import final_loss
 from tests.engine.scripts import findings_in, seats_in
 
@@ -120,7 +121,9 @@ def test_the_log_is_the_same_for_any_number_of_processes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
+# The latest before anything is written, before and after the turn is on record. A process passes
+# the others as with any strategy, which the tests of kills are about.
+@pytest.mark.parametrize("point", ["trained", "committing", "committed"])
 def test_workers_killed_at_any_point_of_a_turn_change_nothing(
     point: str, whole: ramet.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,3 +269,53 @@ def test_minimising_is_one_sign(whole: ramet.Result) -> None:
 def test_settings_at_their_ends_run_to_the_end(strategy: ramet.FIRE) -> None:
     result = ramet.run(TASK, QUADRATIC_SPACE, strategy, **RUN)
     assert result.population.done
+
+
+def test_workers_for_evaluators_leave_the_other_members_to_others(whole: ramet.Result) -> None:
+    kept = ramet.Storage(MemoryStore(), blobs=MemoryBlobs())
+    run = ramet.open(kept, space=QUADRATIC_SPACE, strategy=STRATEGY, **RUN)
+    run.ask_only([member.id for member in run.population if member.group != 0])
+    engine = ramet.Inline(only="evaluators", progress=False)
+    evaluates = threading.Thread(target=ramet.join, args=(TASK, kept), kwargs={"engine": engine})
+    evaluates.start()
+    while (turn := run.ask()) is not None:
+        state = turn.load(default=TASK.init)
+        for steps in turn.stretches():
+            state = TASK.step(state, turn.hparams, steps, turn.rng)
+            turn.report(TASK.evaluate(state))
+        run.tell(turn, state=state)
+    evaluates.join()
+    result = run.result()
+    assert canonical(result.events) == canonical(whole.events)
+    trained = [logged for logged in result.log if isinstance(logged.event, TurnEnded)]
+    for logged in trained:
+        group = result.population[logged.event.member].group
+        assert (group == 0) == (logged.worker != run.worker)
+
+
+def test_a_worker_for_evaluators_closes_no_round_that_others_have_not_begun() -> None:
+    kept = ramet.Storage(MemoryStore(), blobs=MemoryBlobs())
+    failures = ramet.Failures(straggler_timeout_s=0.001)
+    clock = FakeClock()
+    run = ramet.open(
+        kept, space=QUADRATIC_SPACE, strategy=STRATEGY, failures=failures, clock=clock, **RUN
+    )
+    # Evaluators rest in the first round, so there is nothing to do for them.
+    run.ask_only([member.id for member in run.population if member.group == 0])
+    stop = threading.Timer(
+        0.2, ramet.open(kept, space=QUADRATIC_SPACE, strategy=STRATEGY, **RUN).stop
+    )
+    stop.start()
+    assert run.ask() is None
+    stop.join()
+    assert not [event for event in run.result().events if isinstance(event, TurnLost)]
+
+
+def test_a_worker_for_evaluators_needs_a_run_that_has_some() -> None:
+    with pytest.raises(UsageError, match="run 'run' has none; leave out only='evaluators'"):
+        ramet.run(
+            TASK, QUADRATIC_SPACE, ramet.PBT(population=5, turn_steps=12),
+            engine=ramet.Inline(only="evaluators"), **RUN,
+        )  # fmt: skip
+    with pytest.raises(StrategyError, match="only must be 'evaluators' or None"):
+        ramet.Inline(only="parents")

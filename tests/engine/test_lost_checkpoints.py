@@ -73,9 +73,13 @@ def losses(events: list[AnyEvent]) -> list[tuple[CheckpointLost, Copied]]:
     return found
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    ("damage", "workers"),
+    # In a worker, one that is found when it is read and one that is found before.
+    [*((damage, 0) for damage in DAMAGES), (flip, 1), (Path.unlink, 1)],
+    ids=lambda it: getattr(it, "__name__", None),
+)
 @pytest.mark.parametrize("train", [Descent(), descent_loop], ids=["task", "loop"])
-@pytest.mark.parametrize("workers", [0, 1])
 def test_a_member_falls_back_to_the_latest_checkpoint_of_its_own(
     damage: Callable[[Path], None], train: Any, workers: int, tmp_path: Path
 ) -> None:

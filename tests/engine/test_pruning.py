@@ -114,8 +114,7 @@ def test_what_members_left_that_this_run_does_not_have_is_pruned() -> None:
     assert list(find_unneeded([foreign], run.population, "all")) == []
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("keep", KEEPS)
+@pytest.mark.parametrize(("keep", "workers"), [*((keep, 0) for keep in KEEPS), ("lineage", 1)])
 def test_in_the_end_there_is_what_the_run_keeps_and_nothing_else(
     keep: Any, workers: int, tmp_path: Path
 ) -> None:

@@ -89,25 +89,16 @@ def script(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Script(request.param, canonical(result_in(store, plain.name).events))
 
 
-def test_a_script_comes_out_the_same_in_worker_processes_or_once_more_as_one_program(
-    script: Script, tmp_path: Path
-) -> None:
-    script.run(tmp_path / "runs.db", workers=2)
-    assert canonical(result_in(tmp_path / "runs.db", script.name).events) == script.log
-
-
-def test_a_script_killed_whole_goes_on_at_once_as_if_nothing_had_happened(
+@pytest.mark.parametrize(
+    "script", [name for name in COMMANDS if name != ONE_PROGRAM], indirect=True
+)
+def test_a_script_killed_in_workers_goes_on_at_once_to_what_one_process_comes_to(
     script: Script, tmp_path: Path
 ) -> None:
     store = tmp_path / "runs.db"
     kill_in_a_turn(script, store)
     said = script.run(store, workers=2)
-    result = result_in(store, script.name)
-    assert canonical(result.events) == script.log
-    assert len(ended(result)) == result.population.turns
-    assert findings_in(store, script.name) == []
-    # No member was held any more by a process that is dead, so there was nothing to wait for.
-    assert "hold" not in said
+    assert_undisturbed(script, store, said)
 
 
 @pytest.mark.parametrize("script", [ONE_PROGRAM], indirect=True)
@@ -116,8 +107,18 @@ def test_one_program_killed_before_the_last_turn_of_a_round_is_committed_goes_on
 ) -> None:
     store = tmp_path / "runs.db"
     script.run(store, workers=0, crash_at="committed:9", code=-signal.SIGKILL)
-    script.run(store, workers=0)
-    assert canonical(result_in(store, script.name).events) == script.log
+    said = script.run(store, workers=0)
+    assert_undisturbed(script, store, said)
+
+
+def assert_undisturbed(script: Script, store: Path, said: str) -> None:
+    """Compare a run that was gone on with and what ramet said of it with an undisturbed run."""
+    result = result_in(store, script.name)
+    assert canonical(result.events) == script.log
+    assert len(ended(result)) == result.population.turns
+    assert findings_in(store, script.name) == []
+    # No member was held any more by a process that is dead, so there was nothing to wait for.
+    assert "hold" not in said
 
 
 def kill_in_a_turn(script: Script, store: Path) -> None:

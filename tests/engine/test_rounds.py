@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 
 import ramet
+from ramet import faults
 from ramet.blobs import MemoryBlobs
 from ramet.errors import StateError, TurnMisused
 from ramet.events import AnyEvent, Copied, RoundEnded, StopAsked, Stopped, TurnEnded, canonical
-from ramet.faults import POINTS, VARIABLE
+from ramet.faults import POINTS
 from ramet.state.stacks import Stack
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
-from tests.engine.scripts import findings_in, finished, ran, result_in, started
+from tests.engine.scripts import findings_in, result_in
+from tests.engine.stacked import Together
+from tests.processes import in_another_process
 
 Tell = Callable[[ramet.Run, Sequence[ramet.Turn], list[float], list[Any]], object]
 STRATEGIES = {
@@ -176,23 +179,20 @@ def test_all_turns_that_are_out_are_given_back_at_once() -> None:
     assert [turn.number for turn in run.ask_all()] == [0] * 6
 
 
-SCRIPT = """
-import sys
-import ramet
-from tests.engine.loops import SPACE, pbt
-from tests.engine.stacked import Together
-
-ramet.run(
-    Together(),
-    SPACE,
-    pbt(synchronous=True),
-    steps=40,
-    mode="max",
-    seed=0,
-    engine=ramet.Vectorized(progress=False),
-    store=ramet.Storage(sys.argv[1], durability="process"),
-)
-"""
+def train_in_rounds(store: Path, crash_at: str = "") -> None:
+    """Train a run many at once; end the process at some point, if there is one."""
+    if crash_at:
+        faults.arm(crash_at)
+    ramet.run(
+        Together(),
+        SPACE,
+        pbt(synchronous=True),
+        steps=40,
+        mode="max",
+        seed=0,
+        engine=ramet.Vectorized(progress=False),
+        store=ramet.Storage(store, durability="process"),
+    )
 
 
 @pytest.mark.slow
@@ -204,11 +204,9 @@ def test_a_process_killed_at_any_point_of_a_round_loses_at_most_that_round(
     whole = ramet.run(
         Descent(), SPACE, pbt(synchronous=True), steps=40, mode="max", seed=0, name="run"
     )
-    script, store = tmp_path / "killed.py", tmp_path / "runs.db"
-    script.write_text(SCRIPT)
-    killed = started(script, str(store), **{VARIABLE: f"{point}:{nth}"})
-    assert finished(killed)[0] == -signal.SIGKILL
-    ran(script, str(store))
+    store = tmp_path / "runs.db"
+    assert in_another_process(train_in_rounds, store, f"{point}:{nth}") == -signal.SIGKILL
+    train_in_rounds(store)
     result = result_in(store)
     assert canonical(result.events) == canonical(whole.events)
     assert findings_in(store) == []

@@ -21,7 +21,7 @@ def go(train, workers):
 
 def show(train):
     print(*go(train, 0))
-    print(*go(train, 2))
+    print(*go(train, 1))
 """
 
 # Each trains by OFFSET, an expression that the case is about.

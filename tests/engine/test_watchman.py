@@ -8,15 +8,15 @@ import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.engine.processes.child import Report
-from ramet.engine.processes.pool import DEATHS_IN_A_ROW, FATAL_DEATHS, Ended, Watchman
+from ramet.engine.processes.reports import Report
+from ramet.engine.processes.watchman import DEATHS_IN_A_ROW, FATAL_DEATHS, Ended, Watchman
 from ramet.errors import MissingScore, RunFailed, StoreBusy
 from ramet.events import TurnLost
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.scripts import finished, result_in, seats_in, started
 
-KILLED = -9
+KILLED = "was killed by SIGKILL"
 
 
 class Scene:
@@ -46,15 +46,23 @@ class Scene:
             state = Descent().step(turn.load(Descent().init), turn.hparams, turn.steps, turn.rng)
             run.tell(turn, Descent().evaluate(state), state=state)
 
-    def dies(self, *, holding: bool = True) -> None:
+    def dies(self, *, holding: bool = True, machine: bool = False) -> None:
         if holding:
             assert self.hire("ill").ask() is not None
-        self.watchman.see_to(Ended(place=0, worker="ill", code=KILLED, report=None))
+        self.watchman.see_to(Ended(place=0, worker="ill", how=KILLED, machine=machine))
 
     @property
     def lost(self) -> list[tuple[int, int]]:
         events = self.parent.result().events
         return [(one.member, one.turn) for one in events if isinstance(one, TurnLost)]
+
+
+def test_machines_that_are_lost_say_nothing_about_turns_or_code() -> None:
+    scene = Scene()
+    for _ in range(2 * max(FATAL_DEATHS, DEATHS_IN_A_ROW)):
+        scene.dies(machine=True)
+    assert scene.lost == []
+    assert scene.hire("next").ask() is not None
 
 
 def test_the_member_of_a_dead_worker_is_free_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -122,14 +130,14 @@ def test_what_a_worker_reported_is_raised_with_its_traceback() -> None:
     scene = Scene()
     told = Report(kind="MissingScore", message="no score", traceback="in train")
     with pytest.raises(MissingScore, match="no score") as caught:
-        scene.watchman.see_to(Ended(place=0, worker="ill", code=1, report=told))
+        scene.watchman.see_to(Ended(place=0, worker="ill", how="ended", report=told))
     assert "in train" in str(caught.value.__cause__)
 
 
 def test_what_is_no_error_of_ours_is_named() -> None:
     told = Report(kind="annotations", message="what?", traceback="in train")
     with pytest.raises(RunFailed, match=r"ended with annotations: what\?"):
-        Scene().watchman.see_to(Ended(place=0, worker="ill", code=1, report=told))
+        Scene().watchman.see_to(Ended(place=0, worker="ill", how="ended", report=told))
 
 
 STRAGGLES = """\
@@ -193,4 +201,4 @@ def test_an_error_is_raised_at_once_even_if_the_store_is_locked() -> None:
     scene = Scene(store=ramet.Storage(Locked(times=1), blobs=MemoryBlobs()))
     report = Report(kind="MissingScore", message="turn 0 has none", traceback="")
     with pytest.raises(MissingScore, match="turn 0 has none"):
-        scene.watchman.see_to(Ended(place=0, worker="ill", code=1, report=report))
+        scene.watchman.see_to(Ended(place=0, worker="ill", how="ended", report=report))

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -21,10 +20,9 @@ from ramet.store.statements import queries
 from ramet.testing import FakeClock, FakeProcesses
 from ramet.testing.store import StoreContract
 from ramet.testing.store_steps import TTL_S, begin, claim, end_turn, none_is_free, standings
+from tests.processes import context, in_another_process
 from tests.store.older import make_older
 from tests.store.soundness import wrong_with
-
-processes = get_context("spawn")
 
 
 class TestSQLiteStore(StoreContract):
@@ -55,13 +53,6 @@ def train(store: SQLiteStore, worker: str, together: Barrier) -> None:
 def end_one_turn(store: SQLiteStore, crash_at: str) -> None:
     faults.arm(crash_at)
     end_turn(store, claim(store))
-
-
-def in_another_process(target, *args) -> int | None:  # noqa: ANN001, ANN002 - any function
-    process = processes.Process(target=target, args=args)
-    process.start()
-    process.join()
-    return process.exitcode
 
 
 def test_everything_is_there_when_a_store_is_opened_again(path: Path) -> None:
@@ -100,9 +91,9 @@ def test_a_store_leads_to_the_same_file_from_wherever_it_is_pickled_to(
 def test_processes_train_one_run_together(path: Path) -> None:
     store = SQLiteStore(path, durability="process")
     begin(store, members=40)
-    together = processes.Barrier(2)
+    together = context.Barrier(2)
     workers = [
-        processes.Process(target=train, args=(store, name, together)) for name in ("one", "two")
+        context.Process(target=train, args=(store, name, together)) for name in ("one", "two")
     ]
     for process in workers:
         process.start()

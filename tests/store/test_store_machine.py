@@ -86,10 +86,22 @@ class Stores(RuleBasedStateMachine):
         opened = opening(name, members=members, synchronous=name == "together")
         self.both(lambda store: store.open_run(opened, worker=worker))
 
-    @rule(run=RUNS, worker=WORKERS, ttl_s=SECONDS, prefer=st.none() | MEMBER)
-    def claim(self, run: str, worker: str, ttl_s: float, prefer: int | None) -> None:
+    @rule(
+        run=RUNS,
+        worker=WORKERS,
+        ttl_s=SECONDS,
+        prefer=st.none() | MEMBER,
+        among=st.none() | st.sets(MEMBER),
+    )
+    def claim(
+        self, run: str, worker: str, ttl_s: float, prefer: int | None, among: set[int] | None
+    ) -> None:
         self.remember(
-            self.both(lambda store: store.claim(run, worker=worker, ttl_s=ttl_s, prefer=prefer))
+            self.both(
+                lambda store: store.claim(
+                    run, worker=worker, ttl_s=ttl_s, prefer=prefer, among=among
+                )
+            )
         )
 
     @rule(run=RUNS, member=MEMBER, turn=st.integers(0, 2), worker=WORKERS)

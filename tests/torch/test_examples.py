@@ -41,7 +41,7 @@ def test_the_readmes_loop_runs_before_and_after(capsys: pytest.CaptureFixture[st
 @pytest.mark.slow
 def test_the_example_reads_digits(tmp_path: Path) -> None:
     script = ROOT / "examples" / "pytorch_loop.py"
-    command = [sys.executable, "-m", "ramet", "run", script, "--workers", "2", "--steps", "100"]
+    command = [sys.executable, "-m", "ramet", "run", script, "--workers", "1", "--steps", "100"]
     done = subprocess.run(
         [*command, "--seed", "0"], cwd=tmp_path, check=True, capture_output=True, text=True
     )

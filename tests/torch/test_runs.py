@@ -151,7 +151,7 @@ def test_a_state_needs_no_optimizer() -> None:
         ramet.torch.State(nn.Linear(1, 1), bind={"lr": "lr"})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def alone() -> ramet.Result:
     return ramet.run(descend, SPACE, pbt(), steps=40, mode="max", seed=0)
 

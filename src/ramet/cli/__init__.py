@@ -5,14 +5,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ramet.cli import (
     ancestry,
+    begin,
     care,
     copies,
     demo,
@@ -21,14 +21,16 @@ from ramet.cli import (
     reporting,
     schedules,
     screen,
+    submit,
     train,
 )
-from ramet.errors import RametError, UsageError
+from ramet.engine.workers.notice import SIGNAL_EXIT, Terminated, terminate
+from ramet.errors import RametError, StoreBusy, UsageError
 
 __all__ = ["app", "main"]
 
-# Shells expect this exit code plus the number of the signal that ended a command.
-SIGNAL_EXIT = 128
+# Exit codes for errors; TRY_AGAIN is that of sysexits.h for what may work at another time.
+FAILED, MISUSED, TRY_AGAIN = 1, 2, 75
 
 
 class Command(TyperCommand):
@@ -61,7 +63,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except RametError as error:
             screen.say(f"ramet: {error}", err=True)
-            raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+            raise typer.Exit(_find_exit_code(error)) from error
         except Terminated as stopped:
             raise _make_exit(stopped, signal.SIGTERM) from stopped
         except KeyboardInterrupt as stopped:
@@ -69,10 +71,6 @@ class Commands(TyperGroup):
         finally:
             # The script that is trained had its own.
             sys.argv = arguments
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM asks this process to end."""
 
 
 def _paragraphs(docstring: str) -> str:
@@ -90,7 +88,9 @@ app = typer.Typer(
 )
 for _command, _example in (
     (train.run, "ramet run train.py --steps 10000 --workers 4"),
+    (begin.begin, "ramet begin train.py --store postgresql://user@host/runs"),
     (train.worker, "ramet worker runs.db digits train.py"),
+    (submit.submit, "ramet submit postgresql://user@host/runs digits train.py --workers 8"),
     (look.status, "ramet status runs.db digits --watch"),
     (look.runs, "ramet runs runs.db"),
     (schedules.schedule, "ramet schedule runs.db digits -o schedule.json"),
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: The words of the command line; None takes them from ``sys.argv``.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of runs and hyperparameters may have characters that a terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -133,8 +133,10 @@ def _as_switch(option: Any) -> Any:
     return option
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _find_exit_code(error: RametError) -> int:
+    if isinstance(error, UsageError):
+        return MISUSED
+    return TRY_AGAIN if isinstance(error, StoreBusy) else FAILED
 
 
 def _make_exit(stopped: KeyboardInterrupt, number: signal.Signals) -> typer.Exit:

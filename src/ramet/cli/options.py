@@ -4,8 +4,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from ramet.cli.stores import warn_if_shown
 from ramet.cli.target import SPACE, STRATEGY
 from ramet.engine.engines import Workers
+from ramet.engine.run.opening import Existing
+from ramet.errors import UsageError
 
 # Headings in the help for options that few users need.
 NAMES, LIMITS = "Names in the module", "Workers"
@@ -25,6 +28,23 @@ def parse_workers(text: str | int) -> Workers:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor 'auto'.") from None
 
 
+def choose_existing(*, extend: bool, overwrite: bool) -> Existing:
+    """Return what to do with a run of this name.
+
+    Args:
+        extend: Whether it gets more steps.
+        overwrite: Whether it is deleted.
+    """
+    if extend and overwrite:
+        raise UsageError(
+            "a run on record can be extended or replaced, but --extend and --overwrite were both "
+            "given; leave one of them out"
+        )
+    if overwrite:
+        return "overwrite"
+    return "extend" if extend else "resume"
+
+
 TargetName = Annotated[
     str,
     typer.Argument(
@@ -40,7 +60,10 @@ OwnArguments = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="How many steps each member trains; else `steps`.")]
 StoreToWrite = Annotated[
-    str, typer.Option(help="The file, or the URL of the database, to record the run in.")
+    str,
+    typer.Option(
+        help="The file, or the URL of the database, to record the run in.", callback=warn_if_shown
+    ),
 ]
 BlobsUrl = Annotated[
     str | None,
@@ -111,6 +134,21 @@ LeaseTtl = Annotated[
     float,
     typer.Option(
         help="Seconds until the member of a silent worker is free.", rich_help_panel=LIMITS
+    ),
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that a turn has to end after SIGTERM, before it is given back.",
+        rich_help_panel=LIMITS,
+    ),
+]
+Only = Annotated[
+    Literal["evaluators"] | None,
+    typer.Option(
+        metavar="evaluators",
+        help="Train FIRE's evaluators only, and leave the others to other workers.",
+        rich_help_panel=LIMITS,
     ),
 ]
 Straggler = Annotated[

@@ -32,6 +32,19 @@ class Target(NamedTuple):
             f"{', '.join(there) or 'nothing'}"
         )
 
+    def read_steps(self) -> Any:
+        """Return the number of steps that the module defines."""
+        return self.read(STEPS, otherwise=" unless --steps is given")
+
+    def read_mode(self) -> Any:
+        """Return the mode that the module defines."""
+        return self.read(MODE, otherwise=" ('max' or 'min') unless --mode is given")
+
+    @property
+    def usual_name(self) -> str:
+        """What a run of it is called, unless the user says otherwise."""
+        return self.module.__name__.rpartition(".")[2]
+
     def find(self, name: str | None, *, usual: str) -> Any:
         """Return what the module has under a name; None if it has nothing under the usual one.
 

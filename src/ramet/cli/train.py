@@ -4,13 +4,12 @@ from typing import cast
 
 from ramet.cli import options, screen
 from ramet.cli.stores import StoreName
-from ramet.cli.target import MODE, SPACE, STEPS, STRATEGY, load
+from ramet.cli.target import SPACE, STRATEGY, load
 from ramet.engine.engines import Engine, Inline, Processes, Workers
 from ramet.engine.joining import join
 from ramet.engine.launch import run as train_run
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.fitting import describe_pace
-from ramet.engine.run.opening import Existing
 from ramet.errors import NoBest, UsageError
 from ramet.history import Result
 from ramet.places import Storage
@@ -63,13 +62,11 @@ def run(
         loaded.train,
         loaded.read(space),
         asked,
-        steps=loaded.read(STEPS, otherwise=" unless --steps is given") if steps is None else steps,
-        mode=loaded.read(MODE, otherwise=" ('max' or 'min') unless --mode is given")
-        if mode is None
-        else mode,
+        steps=loaded.read_steps() if steps is None else steps,
+        mode=loaded.read_mode() if mode is None else mode,
         store=Storage(store, blobs=blobs, durability=durability, keep=keep),
-        name=name or loaded.module.__name__.rpartition(".")[2],
-        existing=_choose_existing(extend=extend, overwrite=overwrite),
+        name=name or loaded.usual_name,
+        existing=options.choose_existing(extend=extend, overwrite=overwrite),
         seed=seed,
         target=enough,
         engine=_choose_engine(cast(Workers, workers), failures, threads=threads, gpus=gpus),
@@ -87,6 +84,8 @@ def worker(
     strict: options.Strict = False,
     space: options.OwnSpaceName = None,
     strategy: options.OwnStrategyName = None,
+    only: options.Only = None,
+    grace: options.Grace = 5.0,
     lease_ttl_s: options.LeaseTtl = 60.0,
     straggler_timeout_s: options.Straggler = None,
     retries: options.Retries = 1,
@@ -94,8 +93,9 @@ def worker(
 ) -> None:
     """Train members of a run that another command began, until it is over.
 
-    Start as many as you like, and kill any of them. A module without a `space` or a `strategy`
-    gets those that the run began with.
+    Start as many as you like, and kill any of them. After SIGTERM a worker ends its turn, if it can
+    within --grace seconds, and leaves; a second signal makes it leave at once. A module without a
+    `space` or a `strategy` gets those that the run began with.
     """
     loaded = load(target, arguments)
     failures = Failures(
@@ -111,20 +111,9 @@ def worker(
         name=name,
         space=loaded.find(space, usual=SPACE),
         strategy=loaded.find(strategy, usual=STRATEGY),
-        engine=Inline(failures=failures),
+        engine=Inline(failures=failures, grace_s=grace, only=only),
     )
     screen.say(outcome(result))
-
-
-def _choose_existing(*, extend: bool, overwrite: bool) -> Existing:
-    if extend and overwrite:
-        raise UsageError(
-            "a run on record can be extended or replaced, but --extend and --overwrite were both "
-            "given; leave one of them out"
-        )
-    if overwrite:
-        return "overwrite"
-    return "extend" if extend else "resume"
 
 
 def _choose_engine(

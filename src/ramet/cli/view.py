@@ -62,7 +62,7 @@ class View:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the figures of each member."""
-        members, copies = self.population.members, self._overview.copies
+        members = self.population.members
         return [
             {
                 "member": seat.standing.member,
@@ -71,7 +71,7 @@ class View:
                 "trained": seat.standing.trained,
                 "step": seat.standing.step,
                 "score": report_score(seat.standing.score, self.opening.mode),
-                "copies": copies[seat.standing.member],
+                "copies": members[seat.standing.member].copies,
                 "worker": seat.worker,
                 "silent_s": seat.silent_s,
                 "hparams": members[seat.standing.member].hparams,

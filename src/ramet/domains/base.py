@@ -85,9 +85,14 @@ def plain(value: Any) -> Any:
     Args:
         value: Any object.
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, list | tuple | np.ndarray):
         return tuple(map(plain, value))
     return value.item() if isinstance(value, np.generic) else value
+
+
+_PLAIN = frozenset({float, int, str, bool, type(None)})
 
 
 def make_plain(domain: object) -> None:

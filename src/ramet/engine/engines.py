@@ -10,14 +10,16 @@ from ramet.engine.processes.pool import check_interpreter, train_in_processes
 from ramet.engine.processes.resources import Share, count_workers
 from ramet.engine.processes.script import warn_unless_it_runs_again
 from ramet.engine.processes.threads import settle_threads
-from ramet.engine.run.failures import Failures, check_failures
+from ramet.engine.run.failures import Failures, check_failures, check_seconds
 from ramet.engine.run.run import Run
 from ramet.engine.workers.loop import as_function, work
+from ramet.engine.workers.notice import work_with_grace
 from ramet.engine.workers.session import Watch
 from ramet.engine.workers.vectorized import Vectorizable, work_together
 from ramet.errors import StrategyError, UsageError
 from ramet.mapping import Chunk
 from ramet.strategies.base import check_count
+from ramet.strategies.fire import EVALUATORS
 
 # Trains a run until it is over, and calls the watch after every turn.
 Training: TypeAlias = Callable[[Run, Watch], None]
@@ -64,13 +66,23 @@ class Inline:
     Args:
         failures: How failures and silent workers are tolerated.
         progress: Whether to show progress; None shows it on a terminal.
+        grace_s: Seconds that a turn has to end after SIGTERM. Then, or at a second signal, it is
+            given back; both end the call. None leaves the signal to the script.
+        only: Which members it trains: FIRE's "evaluators", while other workers train the others.
+            None trains all.
     """
 
     failures: Failures = field(default_factory=Failures)
     progress: bool | None = None
+    grace_s: float | None = None
+    only: Literal["evaluators"] | None = None
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        check_common(self)
+        if self.grace_s is not None:
+            check_seconds("grace_s", self.grace_s, above=False)
+        if self.only not in {None, "evaluators"}:
+            raise StrategyError(f"only must be 'evaluators' or None, but got {self.only!r}")
 
     @property
     def shared(self) -> bool:
@@ -87,9 +99,25 @@ class Inline:
 
         def train(run: Run, watch: Watch) -> None:
             settle_threads(run, Share(workers=0))
-            work(run, function, watch)
+            if self.only is not None:
+                run.ask_only(_find_evaluators(run))
+            if self.grace_s is None:
+                work(run, function, watch)
+            else:
+                work_with_grace(run, function, watch, grace_s=self.grace_s)
 
         return train
+
+
+def _find_evaluators(run: Run) -> list[int]:
+    births = enumerate(run.opening.births)
+    found = [member for member, birth in births if birth.group == EVALUATORS and not birth.ranked]
+    if not found:
+        raise UsageError(
+            f"a worker for evaluators needs a run that has some, as FIRE does, but run "
+            f"{run.name!r} has none; leave out only='evaluators' (--only)"
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +151,9 @@ but got 1.5
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        check_common(self)
         if self.workers != "auto":
-            _check_workers(self.workers, least=1)
+            check_workers(self.workers, least=1)
         Share(workers=1, threads=self.threads, gpus=self.gpus)
 
     @property
@@ -181,7 +209,7 @@ class Vectorized:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        check_common(self)
         if self.chunk != "auto":
             meaning = "how many members are mapped at once; or let it be 'auto'"
             check_count("chunk", self.chunk, meaning)
@@ -223,7 +251,7 @@ def choose_engine(engine: Engine | None, workers: Workers | None) -> Engine:
 
     >>> choose_engine(None, None)
     Inline(failures=Failures(retries=1, tolerate=0.5, lease_ttl_s=60.0, straggler_timeout_s=None, \
-strict=False), progress=None)
+strict=False), progress=None, grace_s=None, only=None)
 
     Args:
         engine: The engine, if it is given.
@@ -239,7 +267,7 @@ strict=False), progress=None)
         return _check_engine(engine)
     if workers is None or workers == "auto":
         return Inline() if workers is None else Processes()
-    _check_workers(workers, least=0)
+    check_workers(workers, least=0)
     return Processes(workers) if workers else Inline()
 
 
@@ -249,8 +277,8 @@ def _check_engine(engine: object) -> Engine:
     lacking = [name for name in ENGINE if not hasattr(engine, name)]
     some = not isinstance(engine, type) and len(lacking) < len(ENGINE)
     raise UsageError(
-        f"engine must be a value, ramet.Inline(), ramet.Processes(4) or ramet.Vectorized(), or "
-        f"None, but got {engine!r}"
+        f"engine must be a value, ramet.Inline(), ramet.Processes(4), ramet.Vectorized() "
+        f"or ramet.Ray(4), or None, but got {engine!r}"
         + (f", which lacks {' and '.join(lacking)} (see ramet.Engine)" if some else "")
     )
 
@@ -270,15 +298,25 @@ def check_trained(run: Run, engine: Engine) -> None:
         )
 
 
-def _check_common(engine: Inline | Processes | Vectorized) -> None:
-    """Refuse settings of the wrong kind that all engines have."""
+def check_common(engine: Engine) -> None:
+    """Refuse settings of the wrong kind that all engines have.
+
+    Args:
+        engine: The engine.
+    """
     check_failures(engine.failures)
     progress: object = engine.progress
     if progress is not None and not isinstance(progress, bool):
         raise StrategyError(f"progress must be True, False or None, but got {engine.progress!r}")
 
 
-def _check_workers(workers: object, *, least: int) -> None:
+def check_workers(workers: object, *, least: int) -> None:
+    """Refuse what is no number of workers.
+
+    Args:
+        workers: How many an engine is to have.
+        least: How few there may be.
+    """
     if isinstance(workers, str):
         raise StrategyError(
             f"workers must be a whole number of worker processes, or 'auto', but got {workers!r}"

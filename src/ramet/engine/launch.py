@@ -76,7 +76,8 @@ def run(
             in a synchronous run at the end of that round. None sets no target, resumes a run that
             stopped at its target, and leaves the target of any other run as it is.
         engine: What trains the members: ``Inline()``, ``Processes(4, gpus=0.5)`` or
-            ``Vectorized()``. None trains one after the other in this process.
+            ``Vectorized()``, or ``Ray(8)`` on a cluster. None trains one after the other in this
+            process.
         workers: Short for ``engine=Processes(workers)``; "auto" is as many as the machine can
             serve, 0 is none.
     """

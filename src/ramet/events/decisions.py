@@ -68,7 +68,8 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
             )
         if self.hparams is not None:
             check_hparams(replica.space, self.hparams, self.member)
-            replica.change(self.member, hparams=self.hparams)
+        hparams = member.hparams if self.hparams is None else self.hparams
+        replica.change(self.member, hparams=hparams, copies=member.copies + 1)
         replica.copies += 1
 
 

@@ -161,7 +161,7 @@ def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:
 
 
 def _check_summary(run: str, summary: Summary | None, log: list[Logged]) -> Iterator[Finding]:
-    if summary is not None and summary != summarize(None, log[: summary.last + 1], run):
+    if summary is not None and summary != summarize(log[: summary.last + 1], run):
         what = f"the summary of events 0 to {summary.last} is not what these lead to"
         yield Finding(promise="I4", what=what)
 

@@ -1,6 +1,5 @@
 """Read runs that may be going on: all events, or an overview, and the state of the run."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Literal, TypeAlias
 
@@ -113,11 +112,6 @@ class Overview:
     def population(self) -> Population:
         """The population as of the last event read."""
         return report_population(self._tally.population, self.opening.mode)
-
-    @property
-    def copies(self) -> Counter[int]:
-        """The number of copies that each member made."""
-        return self._tally.copies
 
     def catch_up(self) -> None:
         """Read new events; if the log does not continue the summary, read all of it.

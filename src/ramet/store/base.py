@@ -1,6 +1,6 @@
 """What a store promises; docs/stores.md numbers the promises."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -16,7 +16,7 @@ from ramet.events import (
     TargetSet,
 )
 from ramet.laws import Count
-from ramet.population import Member
+from ramet.population import Member, Population
 from ramet.store.summary import Summary
 
 
@@ -163,7 +163,13 @@ class Store(Protocol):
         ...
 
     def claim(
-        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+        self,
+        run: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None = None,
+        among: Collection[int] | None = None,
     ) -> Lease | None:
         """Lease the free member that has trained least, or return None if no member is free.
 
@@ -177,6 +183,7 @@ class Store(Protocol):
             ttl_s: Seconds until the lease runs out, unless it is renewed.
             prefer: The member to choose among those that have trained equally little. Without
                 it, or if it is not among them, the first is chosen.
+            among: The members to choose from; None is all of them.
         """
         ...
 
@@ -246,6 +253,7 @@ class Store(Protocol):
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - it is the round of every other place
         after: int | None = None,
+        population: Callable[[], Population] | None = None,
     ) -> int:
         """Write events and release the leases: all or nothing. Return the last event's number.
 
@@ -260,6 +268,7 @@ class Store(Protocol):
             round: The round that begins with this commit, if one does.
             after: The number of the last event that the decision took into account. If others
                 have written since then, LogMoved is raised.
+            population: Returns the population after the events, for a store that keeps summaries.
         """
         ...
 

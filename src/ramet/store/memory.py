@@ -1,7 +1,7 @@
 """A store in memory, which is also the model that other stores are tested against."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ramet.clock import Clock, SystemClock
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, fold
+from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
 from ramet.store.refusals import lease_lost, log_moved, run_in_use, run_not_found, source_moved
@@ -96,11 +97,19 @@ class MemoryStore:
             return list(self._records)
 
     def claim(
-        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+        self,
+        run: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None = None,
+        among: Collection[int] | None = None,
     ) -> Lease | None:
         with self._lock:
             record = self._record(run)
             free = self._find_free(record)
+            if among is not None:
+                free = [row for row in free if row.standing.member in among]
             if not free:
                 return None
             row = min(free, key=lambda row: _urgency(row, prefer))
@@ -162,7 +171,9 @@ class MemoryStore:
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
+        population: Callable[[], Population] | None = None,
     ) -> int:
+        del population  # It keeps no summaries.
         with self._lock:
             record = self._record(lease.run)
             leases = [lease, *beside]

@@ -1,6 +1,6 @@
 """The rows of one run in a database, as one transaction sees and writes them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
@@ -28,6 +28,9 @@ from ramet.wording import is_text
 
 # For each member, the worker that holds it, if one does, and the token of its last lease.
 Holders: TypeAlias = dict[int, tuple[str | None, int]]
+
+# The holders of more than one member in so many are found among those of all.
+ALL_FROM_ONE_IN = 8
 
 
 class Free(NamedTuple):
@@ -89,8 +92,11 @@ class Rows:
         """Return how the members stand, and who holds them."""
         return read_seats(self.row, self.tables.seats(self.row.id), now=self.tables.uptime())
 
-    def first_free(self, prefer: int | None) -> Free | None:
-        """Return the member to claim, if there is one."""
+    def first_free(self, prefer: int | None, among: Collection[int] | None = None) -> Free | None:
+        """Return the member to claim, if there is one; ``among`` is None for all members."""
+        if among is not None:
+            free = [each for each in self.find_free() if each.member in among]
+            return min(free, key=lambda each: _urgency(each, prefer), default=None)
         first = self._free("first_free")
         if first is None or prefer in {None, first.member}:
             return first
@@ -100,7 +106,7 @@ class Rows:
         """Return all members that are free, those that trained least first."""
         run = self.row
         rows = self.tables.all_free(run=run.id, steps=run.steps, phase=run.round or 0)
-        return [_whole(Free(*row), run.name) for row in rows]
+        return [_whole(row, run.name) for row in rows]
 
     def due(self, member: int, turn: int) -> Free | None:
         """Return a member if it can train this turn, even if it is leased."""
@@ -143,13 +149,15 @@ class Rows:
         self.tables.hold(self.row.id, held, now)
         return held
 
-    def find_holders(self, member: int | None = None) -> Holders:
-        """Return which worker holds each member, or this one, if one does, and by which token."""
-        found = (
-            self.tables.all("holders", run=self.row.id)
-            if member is None
-            else self.tables.all("holder", run=self.row.id, member=member)
-        )
+    def find_holders(self, leases: Iterable[Lease]) -> Holders:
+        """Return which worker holds the member of each lease, if one does, and by which token."""
+        # In their order, so that no two transactions wait for each other's locks.
+        members = sorted({lease.member for lease in leases})
+        if len(members) == 1 or len(members) * ALL_FROM_ONE_IN <= self.row.members:
+            run = self.row.id
+            found = [row for m in members for row in self.tables.all("holder", run=run, member=m)]
+        else:
+            found = self.tables.all("holders", run=self.row.id)
         return {member: (worker, token) for member, worker, token in found}
 
     def find_held(self, worker: str) -> list[tuple[int, int]]:
@@ -162,7 +170,7 @@ class Rows:
 
     def check_held(self, *leases: Lease) -> None:
         """Raise LeaseLost unless each is its member's last lease, and was not released."""
-        holders = self.find_holders(leases[0].member if len(leases) == 1 else None)
+        holders = self.find_holders(leases)
         for lease in leases:
             if not is_held(lease, holders):
                 ago_s = self.tables.uptime() - lease.expires_at
@@ -206,12 +214,12 @@ class Rows:
         at = float(self.tables.now())
         took_s = None if under is None else float(self.tables.uptime() - under.given_at)
         run, head = self.row.id, self.head
-        rows = [
-            (run, number, at, worker, took_s, data) for number, data in enumerate(events, head + 1)
+        checked = [
+            (*(row := (run, number, at, worker, took_s, data)), checksum(row))
+            for number, data in enumerate(events, head + 1)
         ]
-        checked = [(*row, checksum(row)) for row in rows]
         self.tables.many("add_event", checked)
-        self.row = self.row._replace(head=head + len(rows))
+        self.row = self.row._replace(head=head + len(checked))
         if checked:
             self.latest = self.head, checked[-1][-1]
 
@@ -238,7 +246,11 @@ class Rows:
     def _free(self, query: str, **values: Any) -> Free | None:
         run = self.row
         row = self.tables.free(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
-        return None if row is None else _whole(Free(*row), run.name)
+        return None if row is None else _whole(row, run.name)
+
+
+def _urgency(free: Free, prefer: int | None) -> tuple[int, bool, int]:
+    return free.trained, free.member != prefer, free.member
 
 
 def is_held(lease: Lease, holders: Holders) -> bool:
@@ -283,21 +295,24 @@ def add_run(
 
 
 def _member(run: RunRow, after: Standing) -> MemberRow:
+    # SQLite knows no negative zero.
+    score = None if after.score is None else after.score + 0.0
+    phase = 0 if run.round is None else after.turn
     return MemberRow(
-        run=run.id,
-        member=after.member,
-        trained=after.trained,
-        step=after.step,
-        turn=after.turn,
-        # SQLite knows no negative zero.
-        score=None if after.score is None else after.score + 0.0,
-        checkpoint=after.checkpoint,
-        phase=0 if run.round is None else after.turn,
+        run.id,
+        after.member,
+        after.trained,
+        after.step,
+        after.turn,
+        score,
+        after.checkpoint,
+        phase,
     )
 
 
-def _whole(free: Free, run: str) -> Free:
-    *numbers, heard_at = free
-    if all(isinstance(number, int) for number in numbers) and isinstance(heard_at, float | None):
-        return free
-    raise damage(f"the row of member {free.member!r} of run {run!r}", "its numbers are none")
+def _whole(row: tuple[Any, ...], run: str) -> Free:
+    member, trained, token, lost, heard_at = row
+    heard = heard_at is None or type(heard_at) is float
+    if heard and type(member) is type(trained) is type(token) is type(lost) is int:
+        return Free(member, trained, token, lost, heard_at)
+    raise damage(f"the row of member {member!r} of run {run!r}", "its numbers are none")

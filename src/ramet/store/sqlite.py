@@ -14,6 +14,7 @@ from ramet.clock import Clock, SystemClock
 from ramet.errors import CorruptStore, StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
 from ramet.files import impossible
+from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store import file_refusals, summing
 from ramet.store.base import Lease, RunEvent, Seat, Standing
@@ -129,13 +130,19 @@ class SQLiteStore:
         return self._database.read(lambda connection: names(self._tables(connection)))
 
     def claim(
-        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+        self,
+        run: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None = None,
+        among: Collection[int] | None = None,
     ) -> Lease | None:
         # Workers without a member ask often; that must not delay those that commit.
-        if self._in_vain and self._read(run, lambda rows: rows.first_free(prefer)) is None:
+        if self._in_vain and self._read(run, lambda rows: rows.first_free(prefer, among)) is None:
             return None
         with self._writing(run) as rows:
-            free = rows.first_free(prefer)
+            free = rows.first_free(prefer, among)
             self._in_vain = free is None
             return None if free is None else rows.lease(free, worker, ttl_s)
 
@@ -161,7 +168,7 @@ class SQLiteStore:
         if not leases:
             return []
         with self._writing(leases[0].run) as rows:
-            held = rows.find_holders()
+            held = rows.find_holders(leases)
             kept = [lease for lease in leases if is_held(lease, held)]
             return rows.hold_all(kept, ttl_s)
 
@@ -192,6 +199,7 @@ class SQLiteStore:
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
+        population: Callable[[], Population] | None = None,
     ) -> int:
         written = [encode(event) for event in events]
         with self._writing(lease.run, durable=self._durable) as rows:
@@ -201,7 +209,7 @@ class SQLiteStore:
             rows.write(lease.worker, written, under=lease)
             rows.put(standings, under=(lease, *beside))
             rows.move_on(round=round)
-            self._summing.sum_up(rows)
+            self._summing.sum_up(rows, population)
             faults.reach("committing")
         faults.reach("committed")
         return rows.head

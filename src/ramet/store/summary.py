@@ -1,14 +1,14 @@
 """Summaries of a run's population, which save reading the whole of a long log."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ramet.errors import CorruptLog, RametError, UnknownSchema
-from ramet.events import Copied, Logged, RunOpened, follow
+from ramet.events import Logged, RunOpened, follow
 from ramet.laws import check_hparams, check_space
 from ramet.population import Checkpoint, Curve, Member, Population
 from ramet.replica import Replica
@@ -17,11 +17,8 @@ from ramet.space import Space
 # The number of events between two summaries: the larger of the first, and the second for each
 # member.
 EVERY, EVERY_PER_MEMBER = 1_000, 4
-# Events that one commit reads at most, in a store without summaries that has a long log: these, or
-# those between two summaries if that is more, up to the second number.
-CATCH_UP, MOST_CATCH_UP = 4_000, 20_000
 # Incremented when the contents change. Summaries of other versions are not used.
-VERSION = 1
+VERSION = 2
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +34,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     # The number of the last event that it includes.
     last: int
     population: Population
-    # The copies that each member made.
-    copies: dict[int, int]
 
 
 def interval(members: int) -> int:
@@ -46,10 +41,17 @@ def interval(members: int) -> int:
     return max(EVERY, EVERY_PER_MEMBER * members)
 
 
-def due(summary: Summary | None, head: int, *, members: int) -> int:
-    """Return how many events a new summary adds; 0 if none is due yet."""
-    last, least = -1 if summary is None else summary.last, interval(members)
-    return 0 if head - last < least else min(max(CATCH_UP, least), MOST_CATCH_UP)
+def sum_up(population: Population, *, last: int, run: str) -> Summary:
+    """Return the summary of a population, without what grows with the log.
+
+    Args:
+        population: The population.
+        last: The number of the last event that led to it.
+        run: The name of the run.
+    """
+    members = tuple(map(_trim, population.members))
+    bare = replace(population, members=members, data=None)
+    return Summary(v=VERSION, run=run, last=last, population=bare)
 
 
 class Tally:
@@ -57,10 +59,8 @@ class Tally:
 
     def __init__(self, run: str, summary: Summary | None = None) -> None:
         self._run = run
-        self.copies: Counter[int] = Counter()
         self._replica = Replica()
         if summary is not None:
-            self.copies.update(summary.copies)
             self._replica.become(summary.population)
             self._replica.last = summary.last
 
@@ -77,44 +77,37 @@ class Tally:
     def read(self, news: Sequence[Logged]) -> None:
         """Read the events behind the last."""
         # After an interrupt, no part may be read twice.
-        copies = self.copies.copy()
         with self._replica.attempt() as attempt:
             follow(news, self._replica, self._run)
             attempt.keep()
-        copies.update(logged.event.member for logged in news if isinstance(logged.event, Copied))
-        self.copies = copies
-        self._trim()
+        if not self._replica.empty:
+            self._replica.become(self.summary().population)
 
     def summary(self) -> Summary:
         """Return the summary of the events that were read."""
-        return Summary(
-            v=VERSION,
-            run=self._run,
-            last=self.last,
-            population=self.population,
-            copies=dict(self.copies),
-        )
-
-    def _trim(self) -> None:
-        """Drop what grows with the log."""
-        for member in self._replica.members:
-            if len(member.curve) or member.data is not None:
-                self._replica.change(member.id, curve=Curve(), inherited=0, data=None)
-        if not self._replica.empty:
-            self._replica.drop_data()
+        return sum_up(self.population, last=self.last, run=self._run)
 
 
-def summarize(summary: Summary | None, news: Sequence[Logged], run: str) -> Summary:
-    """Return the summary after these events, from the beginning or from an earlier summary."""
-    tally = Tally(run, summary)
-    for first in range(0, len(news), EVERY):
-        tally.read(news[first : first + EVERY])
+def summarize(log: Sequence[Logged], run: str) -> Summary:
+    """Return the summary of a log from its beginning."""
+    tally = Tally(run)
+    for first in range(0, len(log), EVERY):
+        tally.read(log[first : first + EVERY])
     return tally.summary()
 
 
 def encode(summary: Summary) -> bytes:
     """Return a summary as bytes."""
     return _encoder.encode(summary)
+
+
+def find_last(data: bytes) -> int:
+    """Return the last event of an encoded summary; -1 if that is not one of this version."""
+    try:
+        found = _versions.decode(data)
+    except _NO_SUMMARY:
+        return -1
+    return found.last if found.v == VERSION else -1
 
 
 def decode(data: bytes) -> Summary:
@@ -159,9 +152,8 @@ def _laws(
     yield "the run's way with equal scores", whole.ties == opening.ties
     events = (whole.round, whole.turns, whole.failures, whole.copies)
     yield "no more of anything than events", all(0 <= count <= last for count in events)
-    yield "counts of 0 or more", min(whole.arrived, whole.undone, *summary.copies.values(), 0) == 0
-    yield "copies of members of the run", set(summary.copies) <= set(range(len(births)))
-    yield "as many copies as its members", sum(summary.copies.values()) == whole.copies
+    yield "counts of 0 or more", min(whole.arrived, whole.undone) >= 0
+    yield "as many copies as its members", sum(it.copies for it in whole) == whole.copies
     yield "a best that a turn left", whole.best is None or _is_best(whole)
     yield "names of the space", set(whole.unread) <= set(whole.space)
     yield "no strategy's notes", whole.data is None
@@ -177,7 +169,14 @@ def _is_best(whole: Population) -> bool:
 
 
 def _is_member(member: Member, whole: Population) -> bool:
-    counts = (member.step, member.turn, member.attempts, member.failing, member.reborn or 0)
+    counts = (
+        member.step,
+        member.turn,
+        member.attempts,
+        member.failing,
+        member.copies,
+        member.reborn or 0,
+    )
     bare = (member.curve, member.inherited, member.data) == (Curve(), 0, None)
     left = member.checkpoint is None or _is_left(member.checkpoint, whole)
     return bare and left and min(counts) >= 0 and 0 <= member.trained <= whole.steps
@@ -186,6 +185,13 @@ def _is_member(member: Member, whole: Population) -> bool:
 def _is_left(checkpoint: Checkpoint, whole: Population) -> bool:
     """Say whether a checkpoint is of a turn that has ended."""
     return checkpoint.turn < whole.members[checkpoint.member].turn
+
+
+def _trim(member: Member) -> Member:
+    """Return a member without what grows with the log."""
+    if not member.curve.steps and member.data is None:
+        return member
+    return replace(member, curve=Curve(), inherited=0, data=None)
 
 
 def _describe(what: Any) -> Any:
@@ -203,6 +209,7 @@ def _read_back(kind: type, what: Any) -> Any:
 class _Versioned(msgspec.Struct):
     # The first summaries did not say it.
     v: int = 0
+    last: int = -1
 
 
 # Everything that reading an invalid summary can raise.

@@ -1,9 +1,11 @@
 """The summary of one run in a database, which spares readers most of a long log."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from ramet.digest import digest
 from ramet.errors import CorruptLog, RametError, UnknownSchema
+from ramet.population import Population
 from ramet.store import summary as summaries
 from ramet.store.checked import read_opening
 from ramet.store.rows import Rows, names
@@ -46,15 +48,21 @@ class Summing:
         # Of runs by number, the last event that a summary is known to include.
         self._last: dict[int, int] = {}
 
-    def sum_up(self, rows: Rows) -> None:
-        """Write a summary if one may be due."""
+    def sum_up(self, rows: Rows, population: Callable[[], Population] | None) -> None:
+        """Write a summary if one is due.
+
+        Args:
+            rows: The rows of the run, with the events of this commit.
+            population: Returns the population after these events, which whoever commits them knows.
+        """
         run, head = rows.row.id, rows.head
-        if head - self._last.get(run, -1) < summaries.interval(rows.row.members):
+        every = summaries.interval(rows.row.members)
+        if population is None or head - self._last.get(run, -1) < every:
             return
-        # A log that breaks the laws is an error for those who read it, not for those who write to
-        # it. An error of ours must not end a run either: all that a summary does is save time.
+        # An error of ours must not end a run: all that a summary does is save time.
         try:
-            self._last[run] = _sum_up(rows)
+            last = _find_last(rows)
+            self._last[run] = last if head - last < every else _write(rows, population())
         except Exception:
             # The database has rolled the commit back as well.
             if not rows.tables.writing:
@@ -62,18 +70,20 @@ class Summing:
             self._last[run] = head
 
 
-def _sum_up(rows: Rows) -> int:
-    """Write a new summary if one is due; return the last event of the summary that there is."""
-    summary = read_summary(rows)
-    if not (due := summaries.due(summary, rows.head, members=rows.row.members)):
-        return -1 if summary is None else summary.last
-    try:
-        return _read_on(rows, summary, due)
-    except RametError:
-        if summary is None:
-            raise
-        # The log does not follow from this summary, so it belongs to another log.
-        return _read_on(rows, None, due)
+def _find_last(rows: Rows) -> int:
+    """Return the last event of the summary that there is; -1 if there is none to be used."""
+    row = rows.tables.one("summary", run=rows.row.id)
+    if row is None or row[0] != digest([row[1]]):
+        return -1
+    last = summaries.find_last(row[1])
+    return last if last <= rows.head else -1
+
+
+def _write(rows: Rows, population: Population) -> int:
+    """Write the summary of a population after the last event; return the number of that."""
+    data = summaries.encode(summaries.sum_up(population, last=rows.head, run=rows.name))
+    rows.tables.write("sum_up", run=rows.row.id, digest=digest([data]), summary=data)
+    return rows.head
 
 
 def _read(rows: Rows) -> Summary | None:
@@ -88,12 +98,3 @@ def _read(rows: Rows) -> Summary | None:
     opening = read_opening(rows.row, rows.opening())
     summaries.check(summary, opening, head=rows.head, steps=rows.row.steps)
     return summary
-
-
-def _read_on(rows: Rows, summary: Summary | None, most: int) -> int:
-    """Write the summary after the next events, and return the number of the last."""
-    news = rows.events(-1 if summary is None else summary.last, most)
-    new = summaries.summarize(summary, news, rows.name)
-    data = summaries.encode(new)
-    rows.tables.write("sum_up", run=rows.row.id, digest=digest([data]), summary=data)
-    return new.last

@@ -1,7 +1,7 @@
 """The steps of a small run in any store, for tests of stores."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from ramet.domains import Uniform
 from ramet.events import AnyEvent, Birth, RunOpened, TurnEnded, fold
@@ -50,10 +50,15 @@ def read_population(store: Store, name: str = "lm") -> Population:
 
 
 def claim(
-    store: Store, worker: str = "gpu-03", *, prefer: int | None = None, name: str = "lm"
+    store: Store,
+    worker: str = "gpu-03",
+    *,
+    prefer: int | None = None,
+    among: Collection[int] | None = None,
+    name: str = "lm",
 ) -> Lease:
     """Claim a member; at least one must be free."""
-    lease = store.claim(name, worker=worker, ttl_s=TTL_S, prefer=prefer)
+    lease = store.claim(name, worker=worker, ttl_s=TTL_S, prefer=prefer, among=among)
     assert lease is not None
     return lease
 

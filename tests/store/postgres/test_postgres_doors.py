@@ -259,9 +259,12 @@ def test_where_the_driver_is_absent_the_error_says_how_to_install_it(
 def test_a_command_in_its_own_process_shows_no_traceback(postgres: Postgres) -> None:
     url = postgres.url_of(postgres.port, password="s3cret")  # noqa: S106 - the wrong one
     code, out, err = called("status", url)
-    assert code == 1
+    assert code == 75
     assert "Traceback" not in err
     assert "s3cret" not in out + err
+    assert "the list of processes (ps) shows the password" in err
+    without = url.replace(":s3cret", "")
+    assert "password of" not in called("status", without)[2]
 
 
 def test_what_is_logged_has_no_password(

@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from ramet.engine.processes import loading
 from ramet.engine.processes.leaving import keep_to_this_process, leave
 from ramet.engine.processes.portable import dump_without_unpicklable
 from ramet.engine.processes.printing import Announcer, buffer_lines
+from ramet.engine.processes.reports import Report
 from ramet.engine.processes.script import first_path
 from ramet.engine.processes.surroundings import Dismissed, Surroundings
 from ramet.engine.run.failures import Failures
@@ -63,15 +63,6 @@ class Job:
         parts = pickle.dumps(surroundings), data
         first = marshal.dumps(first_path())
         return first + b"".join(len(part).to_bytes(LENGTH, "big") + part for part in parts)
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker process reports the error that ended it."""
-
-    # The name of the exception's class.
-    kind: str
-    message: str
-    traceback: str
 
 
 def main() -> Never:
@@ -188,13 +179,7 @@ def _follow_parent() -> None:
 
 def _report(error: BaseException, report: Path) -> int:
     """Write an error to a file for the parent; return this process's exit code."""
-    # JSON cannot hold lone surrogates, which a file's name may contain.
-    message, trace = (
-        text.encode(errors="replace").decode()
-        for text in (str(error), "".join(traceback.format_exception(error)))
-    )
-    written = Report(kind=type(error).__name__, message=message, traceback=trace)
     whole = report.with_suffix(".part")
-    whole.write_bytes(msgspec.json.encode(written))
+    whole.write_bytes(msgspec.json.encode(Report.of(error)))
     whole.replace(report)
     return 1

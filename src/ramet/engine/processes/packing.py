@@ -15,13 +15,13 @@ def pack(job: Job) -> bytes:
     except Exception as error:
         raise NotPortable(
             f"what worker processes train must be something that can be sent to another process, "
-            f"but {_blame(job)} cannot be pickled: {error!r}. Make it inside the training "
+            f"but {find_culprit(job)} cannot be pickled: {error!r}. Make it inside the training "
             f"function{_instead()}; or train in this process, workers=0"
         ) from error
 
 
-def _blame(job: Job) -> str:
-    """Name the part that cannot be pickled, and the path to it."""
+def find_culprit(job: Job) -> str:
+    """Name the part of a job that cannot be pickled, and the path to it."""
     for field in ("train", "settings", "store", "blobs"):
         way = list(culprit(getattr(job, field)))
         if way:

@@ -36,7 +36,7 @@ class Share:
         if self.threads is not None:
             check_count("threads", self.threads, "threads of each worker process")
         if self.gpus is not None:
-            _check_part(self.gpus)
+            check_part("gpus", self.gpus)
 
     def check_gpus(self) -> None:
         """Refuse shares of GPUs that are more than there are."""
@@ -194,7 +194,7 @@ def check_gpus(gpus: Sequence[str], *, workers: int, per_worker: float | None) -
     """
     if per_worker is None:
         return
-    _check_part(per_worker)
+    check_part("gpus", per_worker)
     # A part of a GPU lies on one.
     needed = workers * per_worker if per_worker >= 1 else -(-workers // int(1 / per_worker))
     if needed > len(gpus):
@@ -205,12 +205,17 @@ def check_gpus(gpus: Sequence[str], *, workers: int, per_worker: float | None) -
         )
 
 
-def _check_part(gpus: object) -> None:
-    """Refuse what is neither a number of GPUs nor a part of one."""
+def check_part(name: str, gpus: object) -> None:
+    """Refuse what is neither a number of GPUs nor a part of one.
+
+    Args:
+        name: The name of the setting.
+        gpus: What it is set to.
+    """
     number = isinstance(gpus, int | float) and not isinstance(gpus, bool)
     if not number or not SMALLEST_PART <= gpus < math.inf or (gpus > 1 and gpus != int(gpus)):  # type: ignore[operator, call-overload]  # it is a number
         raise StrategyError(
-            f"gpus must be a whole number, or a part of one GPU, at least "
+            f"{name} must be a whole number, or a part of one GPU, at least "
             f"{SMALLEST_PART}, but got {gpus!r}"
         )
 

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
@@ -26,20 +27,23 @@ class Claims:
     ) -> None:
         self._store, self._journal, self._checkpoints = store, journal, checkpoints
         self._ttl_s = ttl_s
+        # The members that this worker trains; None is all.
+        self.among: frozenset[int] | None = None
         self._evaluate_every = strategy.evaluate_every
         self._needs_scores = isinstance(strategy, NeedsScores) and strategy.needs_scores
 
-    def claim(self, *, prefer: int | None) -> Turn | None:
-        """Return a turn if a member is free to train and the run is not stopped."""
+    def claim(self, *, prefer: int | None) -> list[Turn]:
+        """Return a turn if a member is free to train and the run is not stopped; else none."""
         lease = self._store.claim(
             self._journal.opening.name,
             worker=self._journal.worker,
             ttl_s=self._ttl_s,
             prefer=prefer,
+            among=self.among,
         )
-        turns = self._begin([] if lease is None else [lease])
-        return turns[0] if turns else None
+        return self._begin([] if lease is None else [lease])
 
+    @without_collecting()
     def claim_all(self) -> list[Turn]:
         """Return a turn for each member that is free to train, unless the run is stopped."""
         leases = self._store.claim_all(

@@ -18,14 +18,12 @@ from ramet.strategies.pace import require_turn_steps
 def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int) -> list[AnyEvent]:
     """Return the events that follow after a member has ended a turn.
 
-    In an asynchronous run the member decides about itself. In a synchronous run nothing follows
-    until the last member of the round ends its turn; then all are decided about.
+    In an asynchronous run the member decides about itself. In a synchronous run it was the last of
+    its round, and all are decided about.
     """
     if not strategy.synchronous:
         rng = generator(seed, Purpose.DECISION, member, replica.members[member].turn)
         return carry_out(strategy, replica.population, (member,), rng)
-    if replica.arrived < len(replica.members):
-        return []
     round_ = replica.round
     rng = generator(seed, Purpose.ROUND, round_)
     everybody = range(len(replica.members))

@@ -41,9 +41,9 @@ class Failures:
             raise StrategyError(
                 f"tolerate must be a part of the population, from 0 to 1, but got {self.tolerate!r}"
             )
-        _check_seconds("lease_ttl_s", self.lease_ttl_s)
+        check_seconds("lease_ttl_s", self.lease_ttl_s)
         if self.straggler_timeout_s is not None:
-            _check_seconds("straggler_timeout_s", self.straggler_timeout_s)
+            check_seconds("straggler_timeout_s", self.straggler_timeout_s)
         strict: object = self.strict
         if not isinstance(strict, bool):
             raise StrategyError(f"strict must be True or False, but got {strict!r}")
@@ -112,11 +112,20 @@ def _is_fraction(value: object) -> bool:
     return number and 0 <= value <= 1  # type: ignore[operator]  # it is a number
 
 
-def _check_seconds(name: str, seconds: object) -> None:
+def check_seconds(name: str, seconds: object, *, above: bool = True) -> None:
+    """Refuse what is no time, or one of less than nothing.
+
+    Args:
+        name: What the user calls it.
+        seconds: The time.
+        above: Whether it must also be above 0.
+    """
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)
         # An integer may be more than any float, which times are.
-        or not (0 < seconds <= sys.float_info.max or seconds == math.inf)
+        or not (0 <= seconds <= sys.float_info.max or seconds == math.inf)
+        or (above and not seconds)
     ):
-        raise StrategyError(f"{name} must be above 0 seconds, as a float, but got {seconds!r}")
+        law = "above 0 seconds" if above else "0 seconds or more"
+        raise StrategyError(f"{name} must be {law}, as a float, but got {seconds!r}")

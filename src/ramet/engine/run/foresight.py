@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from ramet.collecting import without_collecting
 from ramet.engine.run.claims import Claims
 from ramet.engine.run.journal import Journal, Written
 from ramet.engine.run.leases import TurnsOut
@@ -35,6 +36,7 @@ class Foresight:
     def __init__(self, journal: Journal, claims: Claims, out: TurnsOut) -> None:
         self._journal, self._claims, self._out = journal, claims, out
 
+    @without_collecting()
     def foresee(
         self, turns: Sequence[Turn], scores: Sequence[Sequence[tuple[int, float]]]
     ) -> Foreseen:

@@ -196,6 +196,7 @@ class Journal:
                 copied=copied,
                 round=replica.round if replica.round > round_ else None,
                 after=self._replica.last if synchronous else None,
+                population=lambda: replica.population,
             )
             if last == self._replica.last + len(events):
                 self._replica.last = last
@@ -206,14 +207,14 @@ class Journal:
 
     def _unfold(self, written: Written, *, over: bool, round_: int) -> Iterator[Sequence[AnyEvent]]:
         """Yield the events of a turn, then what follows; each must be folded before the next."""
-        replica = self._replica
+        replica, strategy = self._replica, self._strategy
         said = [LeftUnread(name=name) for name in written.unread if name not in self.unread]
         yield [*said, *written.events]
-        if not over:
+        # In a synchronous run, nothing follows before all members have ended their turns.
+        if not over or (strategy.synchronous and replica.arrived < len(replica.members)):
             return
-        member, seed = written.lease.member, self.opening.seed
-        yield consequences(self._strategy, replica, member, seed=seed)
-        if not self._strategy.synchronous or replica.round > round_:
+        yield consequences(strategy, replica, written.lease.member, seed=self.opening.seed)
+        if not strategy.synchronous or replica.round > round_:
             yield early_end(replica)
 
 

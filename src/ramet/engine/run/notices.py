@@ -33,8 +33,10 @@ class Notices:
 
     def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
         """Warn of values that the loop never read, unless already ``said``; return their names."""
+        if not (unread := turn.hparams.unread()):
+            return unread
         known = {*applied} if self._strict else {*applied, *said}
-        names = [name for name in turn.hparams.unread() if name not in known]
+        names = [name for name in unread if name not in known]
         # Turns that end together are all looked at before any of them is on record.
         if not (fresh := [name for name in names if name not in self._unread]):
             return names
@@ -51,10 +53,10 @@ class Notices:
 
     def training(self, turn: Turn, left: Checkpoint) -> None:
         """Warn if the first turns all leave the state unchanged: they train something else."""
-        if turn.checkpoint is None:
+        if self._trained or turn.checkpoint is None:
             return
         changed = turn.checkpoint.digest != left.digest
-        self._trained = self._trained or changed
+        self._trained = changed
         self._untrained += not changed
         if self._trained or self._untrained != UNCHANGED_TURNS:
             return
@@ -70,6 +72,8 @@ class Notices:
 
     def without_score(self, points: Sequence[Point], step: int) -> None:
         """Warn if most turns end without a score: their members are left out of the ranking."""
+        if self._ended == TURNS_BEFORE_SCORELESS:
+            return
         self._ended += 1
         self._scoreless += not has_final_score(points, step)
         if self._ended != TURNS_BEFORE_SCORELESS or 2 * self._scoreless <= self._ended:

@@ -1,6 +1,6 @@
 """A run: ask for a turn, train it anywhere, tell how it went. Every engine is built on this."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ramet.blobs.base import Blobs
@@ -13,6 +13,7 @@ from ramet.engine.run.fitting import fit_settings
 from ramet.engine.run.foresight import Foresight
 from ramet.engine.run.leases import TurnsOut
 from ramet.engine.run.opening import Settings, Terms, begin, check_text
+from ramet.engine.run.pauses import Pauses
 from ramet.engine.run.telling import Telling
 from ramet.engine.run.turn import Turn
 from ramet.engine.run.unfinished import give_up, stragglers
@@ -22,13 +23,7 @@ from ramet.history.reported import report_opening, report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
-from ramet.store.base import Awaitable, Store
-
-# Time until a worker that found nothing to do looks again, at first and at most.
-FIRST_POLL_S, POLL_S = 0.0002, 0.02
-# The same if the store says when there is something to do, for what it cannot say: that a lease
-# has run out.
-NOTIFIED_POLL_S = 1.0
+from ramet.store.base import Store
 
 
 class Run:
@@ -150,7 +145,7 @@ class Run:
         ask again; ``over`` says whether the run is over. ``ask`` waits while other workers have all
         members. Turns that are out stay with this worker as long as it lives.
         """
-        turns = self._wait_for(self._claim_one)
+        turns = self._wait_for(lambda: self._claims.claim(prefer=self._last))
         return turns[0] if turns else None
 
     def ask_all(self) -> list[Turn]:
@@ -159,6 +154,14 @@ class Run:
         It waits as ``ask`` does. Tell such turns together, with ``tell_all``.
         """
         return self._wait_for(self._claims.claim_all)
+
+    def ask_only(self, members: Collection[int]) -> None:
+        """Have ``ask`` return turns of these members only, from now on.
+
+        Args:
+            members: Their ids.
+        """
+        self._claims.among = frozenset(members)
 
     def tell(
         self,
@@ -311,36 +314,27 @@ class Run:
         self._out.beat_if_late()
         if not self._journal.over:
             self._checkpoints.expect(kept=self._journal.must_find_checkpoints())
-        pause_s, since, round_ = FIRST_POLL_S, self._clock.uptime(), self._journal.round
+        patience_s = self.failures.straggler_timeout_s
+        pauses = Pauses(self._store, self._journal, self._clock, patience_s=patience_s)
+        since, round_ = self._clock.uptime(), self._journal.round
         while True:
             turns = claim()
             self._out.add_all(turns)
             if turns or self._out or self._journal.over:
                 return turns
-            pause_s = self._pause(pause_s)
+            pauses.wait()
             if round_ != self._journal.round:
                 round_, since = self._journal.round, self._clock.uptime()
-            elif self._journal.synchronous and self.failures.has_waited_enough(
+            elif self._waits_for_others and self.failures.has_waited_enough(
                 self._clock.uptime() - since
             ):
                 self._close_round()
                 since = self._clock.uptime()
 
-    def _claim_one(self) -> list[Turn]:
-        turn = self._claims.claim(prefer=self._last)
-        return [] if turn is None else [turn]
-
-    def _pause(self, pause_s: float) -> float:
-        """Wait before another look, or until the store says that it is time.
-
-        Return the longest pause before the next look.
-        """
-        if self._journal.synchronous and isinstance(self._store, Awaitable):
-            self._store.wait(self.name, most_s=pause_s)
-            patience_s = self.failures.straggler_timeout_s or NOTIFIED_POLL_S
-            return min(2 * pause_s, NOTIFIED_POLL_S, patience_s)
-        self._clock.sleep(pause_s)
-        return min(2 * pause_s, POLL_S)
+    @property
+    def _waits_for_others(self) -> bool:
+        """Whether a wait means that other workers train all members that are left of the round."""
+        return self._journal.synchronous and self._claims.among is None
 
     def _close_round(self) -> None:
         """End the round without the members that still train."""

@@ -17,13 +17,19 @@ MOST_SCORES = 300_000
 class Scores:
     """The scores of a turn by step. A later score at the same step replaces the first."""
 
-    def __init__(self, turn: str, *, every: int, needed: bool) -> None:
-        # Its name in errors, such as "turn 3 of member 2".
-        self._turn = turn
+    __slots__ = ("_at", "_every", "_member", "_needed", "_number")
+
+    def __init__(self, *, member: int, number: int, every: int, needed: bool) -> None:
+        # Of the turn.
+        self._member, self._number = member, number
         # Steps between two scores, and whether the strategy takes no turn without them.
         self._every, self._needed = every, needed
         # None where the loop reported None.
         self._at: dict[int, float | None] = {}
+
+    @property
+    def _turn(self) -> str:
+        return f"turn {self._number} of member {self._member}"
 
     def report(self, step: int, score: Any) -> None:
         """Record the score at a step, or None if there is none."""
@@ -55,8 +61,8 @@ class Scores:
 
     def _add(self, scores: dict[int, float | None]) -> None:
         """Record scores at their steps; refuse more than an event can hold."""
-        count = len(self._at) + sum(step not in self._at for step in scores)
-        if count > MOST_SCORES:
+        at_most = len(self._at) + len(scores)
+        if at_most > MOST_SCORES and (count := len({*self._at, *scores})) > MOST_SCORES:
             raise ScoreError(
                 f"a turn may have at most {MOST_SCORES:,} scores, which the log keeps in one "
                 f"event, but {self._turn} would have {count:,}; report less often, such as when "
@@ -65,6 +71,8 @@ class Scores:
         self._at.update(scores)
 
     def _convert(self, score: Any) -> float | None:
+        if type(score) is float:
+            return score
         if score is None:
             self._check_may_lack()
             return None

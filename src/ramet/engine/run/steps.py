@@ -15,9 +15,11 @@ def place_at_steps(
         values = list(values.items())
     if not isinstance(values, list | tuple):
         return [(stop, values)]
-    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in values):  # noqa: PLR2004 - a pair
-        raise refusal(f"{what} must be one number or (step, value) pairs, but got {values!r}")
-    for step, _ in values:
+    placed: list[tuple[int, Any]] = []
+    for pair in values:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:  # noqa: PLR2004 - a pair
+            raise refusal(f"{what} must be one number or (step, value) pairs, but got {values!r}")
+        step, value = pair
         if isinstance(step, bool) or not hasattr(step, "__index__"):
             raise refusal(f"the steps of {what} must be whole numbers, but got {step!r}")
         if not start < step <= stop:
@@ -25,7 +27,9 @@ def place_at_steps(
                 f"{what} must be at the turn's own steps, {start + 1} to {stop}, but got one at "
                 f"step {step}; steps are counted along the lineage, from turn.start"
             )
-    return sorted(((operator.index(step), value) for step, value in values), key=_step)
+        placed.append((operator.index(step), value))
+    placed.sort(key=_step)
+    return placed
 
 
 def _step(pair: tuple[int, Any]) -> int:

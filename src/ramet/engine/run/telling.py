@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints, Pruning
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.journal import Journal, Written
@@ -76,6 +77,7 @@ class Telling:
         self._look([trained])
         return kept
 
+    @without_collecting()
     def end_all(
         self, turns: Sequence[Turn], scores: Sequence[Any], states: Sequence[Tree]
     ) -> list[Checkpoint | None]:

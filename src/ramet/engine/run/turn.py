@@ -66,11 +66,10 @@ class Turn:
         self._read = read
         self._rng: np.random.Generator | None = None
         self._scores = Scores(
-            f"turn {member.turn} of member {member.id}",
-            every=self._every,
-            needed=needs_scores,
+            member=member.id, number=member.turn, every=self._every, needed=needs_scores
         )
-        self._metrics = Metrics()
+        # None until the first is logged.
+        self._metrics: Metrics | None = None
         # The step of a score that is reported now; None is the last step.
         self._at: int | None = None
         self._begun = False
@@ -177,7 +176,8 @@ class Turn:
             named: Numbers by name, as keyword arguments.
         """
         self._check_open("metrics must be logged")
-        log = self._metrics.log if self._begun else self._metrics.log_once
+        held = self._metrics = self._metrics or Metrics()
+        log = held.log if self._begun else held.log_once
         if metrics is not None:
             log(self.step, metrics)
         log(self.step, named)
@@ -222,10 +222,10 @@ class Turn:
         Args:
             others: Numbers by name, each one number or (step, value) pairs.
         """
-        metrics = self._metrics
         if others is not None:
-            metrics = metrics.join(others, start=self.start, stop=self._stop)
-        return metrics.pack()
+            held = self._metrics or Metrics()
+            return held.join(others, start=self.start, stop=self._stop).pack()
+        return () if self._metrics is None else self._metrics.pack()
 
     def points(self) -> tuple[Point, ...]:
         """Return the scores as they were reported.

@@ -174,7 +174,8 @@ class _Rounds:
         return lanes(turns, members, len(self._run.opening.births))
 
     def _train(self, group: Sequence[Turn], members: Sequence[int]) -> _Trained | None:
-        self._device.prepare(group, self._lanes(group, members))
+        own = self._lanes(group, members)
+        self._device.prepare(group, own)
         turns, lost = self._device.load(group, self._run.read_all)
         for turn, error in lost:
             recover(self._run, turn, error)
@@ -183,7 +184,8 @@ class _Rounds:
         reach("loaded")
         began = time.perf_counter()
         stretches = _begin(turns)
-        scores = self._device.train(turns, stretches, self._lanes(turns, members))
+        own = self._lanes(turns, members) if lost else own
+        scores = self._device.train(turns, stretches, own)
         self._train_s = time.perf_counter() - began
         return _Trained(
             turns, _make_points(turns, stretches, scores), self._device.prepare_capture()

@@ -43,6 +43,19 @@ class Address:
     # Where the checkpoints are, if the URL says so.
     blobs: str | None = None
 
+    @property
+    def has_secret(self) -> bool:
+        """Whether the URL has a password in it.
+
+        >>> read_address("postgresql://ann:secret@db.example/runs").has_secret
+        True
+        >>> read_address("postgresql://ann@db.example/runs?schema=team_a").has_secret
+        False
+        """
+        parts = urlsplit(self.url)
+        named = dict(parse_qsl(parts.query))
+        return bool(parts.password) or any(key in named for key in SECRETS)
+
     def __repr__(self) -> str:
         return f"Address({self.name!r})"
 

@@ -190,4 +190,4 @@ class Runs:
 def is_on_record(rows: Rows, leases: Lease | Sequence[Lease] | None) -> bool:
     """Say whether leases are on record; a claim that found none has left nothing."""
     first = leases if isinstance(leases, Lease) else next(iter(leases or ()), None)
-    return first is not None and is_held(first, rows.find_holders(first.member))
+    return first is not None and is_held(first, rows.find_holders([first]))

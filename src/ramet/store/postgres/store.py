@@ -1,7 +1,7 @@
 """A store in PostgreSQL, for workers on any number of machines."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar, get_args
 
@@ -9,6 +9,7 @@ from ramet import faults
 from ramet.clock import Clock, SystemClock
 from ramet.errors import StoreError
 from ramet.events import AnyEvent, Extended, Logged, RunOpened, encode
+from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store import summing
 from ramet.store.base import Lease, RunEvent, Seat, Standing
@@ -158,9 +159,22 @@ class PostgresStore:
         return self._server.read(lambda transaction: names(self._runs.tables(transaction)))
 
     def claim(
-        self, run: str, *, worker: str, ttl_s: float, prefer: int | None = None
+        self,
+        run: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None = None,
+        among: Collection[int] | None = None,
     ) -> Lease | None:
-        return self._runs.claim(run, worker=worker, ttl_s=ttl_s, prefer=prefer)
+        if among is None:
+            return self._runs.claim(run, worker=worker, ttl_s=ttl_s, prefer=prefer)
+
+        def first_free(rows: Rows) -> Lease | None:
+            free = rows.first_free(prefer, among)
+            return None if free is None else rows.lease(free, worker, ttl_s)
+
+        return self._runs.write(run, first_free, recorded=is_on_record)
 
     def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
         return self._runs.write(
@@ -183,7 +197,7 @@ class PostgresStore:
 
     def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
         def hold(rows: Rows) -> list[Lease]:
-            held = rows.find_holders()
+            held = rows.find_holders(leases)
             return rows.hold_all([its for its in leases if is_held(its, held)], ttl_s)
 
         return self._runs.write(leases[0].run, hold, locking=True) if leases else []
@@ -224,6 +238,7 @@ class PostgresStore:
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
+        population: Callable[[], Population] | None = None,
     ) -> int:
         written = [encode(event) for event in events]
 
@@ -236,7 +251,7 @@ class PostgresStore:
             rows.move_on(round=round)
             if round is not None:
                 self._runs.notify(rows)
-            self._summing.sum_up(rows)
+            self._summing.sum_up(rows, population)
             faults.reach("committing")
             return rows
 

@@ -6,7 +6,9 @@ from msgspec.structs import replace
 from ramet.errors import LeaseLost
 from ramet.events import Birth, Rested
 from ramet.store import Standing, Store
+from ramet.testing.clock import FakeClock
 from ramet.testing.store_steps import (
+    TTL_S,
     at_once,
     begin,
     claim,
@@ -95,6 +97,28 @@ class Claims:
             lease = claim(store, prefer=prefer)
             assert lease.member == 2
             store.release(lease)
+
+    def test_a_claim_among_some_members_leaves_the_others_to_others(self, store: Store) -> None:
+        begin(store, members=4)
+        end_turn(store, claim(store, among=[1]))
+        # Among those that trained as little, the preferred one; and one that trained more, last.
+        claimed = [claim(store, among=[1, 2, 3], prefer=prefer).member for prefer in (3, 1, 1)]
+        assert claimed == [3, 2, 1]
+        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S, among=[1, 2, 3]) is None
+        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S, among=[]) is None
+        assert claim(store).member == 0
+
+    def test_a_claim_among_some_members_takes_over_from_a_silent_worker(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin(store)
+        lost = claim(store, "gpu-17", among=[2])
+        assert store.claim("lm", worker="gpu-03", ttl_s=TTL_S, among=[2]) is None
+        clock.sleep(TTL_S + 1.0)
+        lease = claim(store, among=[2])
+        assert (lease.member, lease.lost) == (2, 1)
+        with pytest.raises(LeaseLost, match="'gpu-03' holds it now"):
+            end_turn(store, lost)
 
     def test_a_member_whose_turn_is_under_way_can_be_seized(self, store: Store) -> None:
         begin(store, synchronous=True)

@@ -1,0 +1,67 @@
+"""`ramet begin`: a run for workers to train."""
+
+from ramet.cli import options, screen
+from ramet.cli.target import SPACE, STRATEGY, load
+from ramet.engine.run.opening import Settings
+from ramet.engine.run.run import Run
+from ramet.engine.source import fingerprint
+from ramet.engine.training import open_run
+from ramet.places import Place, Storage, place
+from ramet.space import Space
+from ramet.wording import count
+
+
+def begin(
+    target: options.TargetName,
+    arguments: options.OwnArguments = None,
+    *,
+    steps: options.Steps = None,
+    store: options.StoreToWrite = "runs.db",
+    blobs: options.BlobsUrl = None,
+    name: options.Name = None,
+    seed: options.Seed = None,
+    mode: options.ModeOption = None,
+    enough: options.TargetScore = None,
+    keep: options.KeepOption = None,
+    extend: options.Extend = False,
+    overwrite: options.Overwrite = False,
+    space: options.SpaceName = SPACE,
+    strategy: options.StrategyName = STRATEGY,
+) -> None:
+    """Begin a run without training it, for `ramet worker` on other machines.
+
+    The module is that of `ramet run`. The same command lets a run go on that was stopped, and with
+    --extend for more steps.
+    """
+    loaded = load(target, arguments)
+    storage = Storage(store, blobs=blobs, keep=keep)
+    settings = Settings(
+        name=name or loaded.usual_name,
+        space=Space.of(loaded.read(space)),
+        strategy=loaded.read(strategy),
+        steps=loaded.read_steps() if steps is None else steps,
+        mode=loaded.read_mode() if mode is None else mode,
+        seed=seed,
+        keep=storage.kept,
+        target=enough,
+        code=fingerprint(loaded.train),
+    )
+    where = place(storage)
+    try:
+        existing = options.choose_existing(extend=extend, overwrite=overwrite)
+        run = open_run(settings, where, existing=existing)
+        screen.say(_describe(run, where, target))
+    finally:
+        where.close()
+
+
+def _describe(run: Run, where: Place, target: str) -> str:
+    """Say what a run needs now."""
+    if run.done:
+        return f"Run {run.name!r} is done; there is nothing to train."
+    population = run.population
+    size = f"{count(len(population), 'member')} of {count(population.steps, 'step')}"
+    return (
+        f"Run {run.name!r} waits for workers: {size}, {count(population.turns, 'turn')} so far. "
+        f"Start any number of them: ramet worker {where.name} {run.name} {target}"
+    )

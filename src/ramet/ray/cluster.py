@@ -1,0 +1,34 @@
+"""The Ray cluster that this process is connected to."""
+
+import ray
+
+from ramet.errors import UsageError
+from ramet.ray.needs import Node
+
+
+def connect() -> None:
+    """Connect to a cluster as ``ray.init()`` does, unless this process is connected already."""
+    if ray.is_initialized():
+        return
+    try:
+        ray.init()
+    except (ConnectionError, RuntimeError) as error:
+        raise UsageError(
+            f"a Ray cluster must answer where ray.init() looks for one, but {error}; start one "
+            f"with `ray start --head`, or set RAY_ADDRESS to the address of one that runs"
+        ) from error
+
+
+def list_nodes() -> list[Node]:
+    """Return the nodes that are alive."""
+    return [
+        Node(id=node["NodeID"], address=node["NodeManagerAddress"], resources=node["Resources"])
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def find_home() -> str:
+    """Return the address of the node that this process is on."""
+    here = ray.get_runtime_context().get_node_id()
+    return next(str(node["NodeManagerAddress"]) for node in ray.nodes() if node["NodeID"] == here)

@@ -1,0 +1,128 @@
+"""The workers of a run on Ray: start and stop them, and say what became of those that ended."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayError
+
+from ramet.engine.processes.reports import Report
+from ramet.engine.processes.watchman import Ended
+from ramet.process import SystemProcesses
+from ramet.ray.cluster import list_nodes
+from ramet.ray.worker import Worker
+
+# Time that Ray has to end the workers that it was asked to end.
+GRACE_S = 10.0
+# What Ray's reason begins with, and where it goes on with guesses that fit any death.
+BEGINS, GUESSES = "The actor is dead because ", " Some common causes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How many workers a run has on Ray, and what each is given."""
+
+    # Names the call that made it.
+    token: str
+    workers: int
+    # Ray's options of each worker.
+    options: dict[str, Any]
+    # The address of the machine that the driver is on.
+    home: str
+    # The fingerprint of the code that they train.
+    code: str | None
+
+
+class Hired(NamedTuple):
+    """An actor, and what it will answer."""
+
+    actor: Any
+    # The node that it is on, once it is on one.
+    node: Any
+    # How it ended, once it has.
+    report: Any
+
+
+class Crew:
+    """The workers of a run; they end with the ``with`` block."""
+
+    def __init__(self, plan: Plan, packed: bytes, *, name: str) -> None:
+        self._plan, self._name = plan, name
+        self._packed = ray.put(packed)
+        self._kind = ray.remote(Worker).options(**plan.options)
+        self._watcher = SystemProcesses().this()
+        self._hired: dict[int, Hired] = {}
+        # The number of workers started in each place so far.
+        self._started: Counter[int] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __len__(self) -> int:
+        return len(self._hired)
+
+    def worker(self, place: int) -> str:
+        """Return the name of the current worker in a place."""
+        return f"{self._name}-{place}.{self._started[place]}"
+
+    def start_all(self) -> None:
+        """Start a worker in each place; they wait until the cluster has room for them."""
+        for place in range(self._plan.workers):
+            self.start(place)
+
+    def start(self, place: int) -> None:
+        """Start a worker in its place."""
+        self._started[place] += 1
+        actor = self._kind.remote()
+        report = actor.train.remote(
+            self._packed, worker=self.worker(place), watcher=self._watcher, home=self._plan.home
+        )
+        self._hired[place] = Hired(actor, actor.find_node.remote(), report)
+
+    def reap(self) -> Iterator[Ended]:
+        """Yield each worker that ended since the last call."""
+        places = {hired.report: place for place, hired in self._hired.items()}
+        ended, _ = ray.wait(list(places), num_returns=len(places), timeout=0)
+        for reference in ended:
+            place = places[reference]
+            yield self._dismiss(place, self._hired.pop(place))
+
+    def stop(self) -> None:
+        """End all workers, and wait until they are dead."""
+        for hired in self._hired.values():
+            ray.kill(hired.actor)
+        reports = [hired.report for hired in self._hired.values()]
+        if reports:
+            ray.wait(reports, num_returns=len(reports), timeout=GRACE_S)
+        self._hired.clear()
+
+    def _dismiss(self, place: int, hired: Hired) -> Ended:
+        worker = self.worker(place)
+        try:
+            report: Report | None = ray.get(hired.report)
+        except RayError as error:
+            # It may live on a node that cannot be reached; its commits are refused from now on.
+            ray.kill(hired.actor)
+            lost = isinstance(error, ActorUnavailableError) or self._has_lost_node(hired)
+            return Ended(place, worker, _say_how(error), machine=lost)
+        ray.kill(hired.actor)
+        return Ended(place, worker, "ended", report)
+
+    def _has_lost_node(self, hired: Hired) -> bool:
+        try:
+            node = ray.get(hired.node, timeout=0)
+        except (RayError, TimeoutError):
+            return False
+        return node not in {each.id for each in list_nodes()}
+
+
+def _say_how(error: RayError) -> str:
+    """Return what became of a worker, by the line in which Ray says why."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    why = lines[-1].strip().removeprefix(BEGINS).partition(GUESSES)[0]
+    return f"died: {why.rstrip('.')}"
