@@ -32,6 +32,7 @@ package("psycopg")
 import psycopg
 
 from ramet.store import PostgresStore
+from ramet.store.postgres.address import parameters
 
 SECRETS = (PASSWORD, "s3cret%2Fof%3Atests", "s3cret")
 
@@ -208,6 +209,47 @@ def test_a_url_as_a_path_is_refused(url: str) -> None:
 def test_a_password_that_breaks_the_url_is_not_quoted(postgres: Postgres, part: str) -> None:
     url = f"postgresql://tests:s3cret{part}@127.0.0.1:{postgres.port}/postgres"
     refused(lambda: PostgresStore(url), StoreError)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:s3#cret@host/runs",
+        "postgresql://ann:s3/cret@host/runs",
+        "postgresql://ann:3/s3cret@host/runs",
+        "postgresql://ann:s3?cret@host/runs",
+        "postgresql://ann:s3[cret]@host/runs",
+        "postgresql://ann:[s3cret@host/runs",
+        "postgresql://ann:a@s3cret@host/runs",
+        "postgresql://ann:a@3/s3cret@host/runs",
+        "postgresql://ann:s3cret/runs",
+        "postgresql://host/runs?password=a#s3cret",
+        "postgresql://host/runs?password=a&s3cret",
+    ],
+)
+def test_a_password_whose_end_is_unclear_is_refused(url: str) -> None:
+    message = refused(lambda: PostgresStore(url, connect=False), StoreError)
+    assert "write special characters of the password as %XX" in message
+    assert not [piece for piece in ("s3", "cret") if piece in message]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///runs?host=/tmp&blobs=/kept/by@ann",
+        "postgresql://ann@/runs",
+        "postgresql://ann:s3%23cret@one:1,[::1]:2,%2Ftmp/runs?blobs=/kept%40home",
+    ],
+)
+def test_a_url_whose_password_ends_clearly_is_read(url: str) -> None:
+    store = PostgresStore(url, connect=False)
+    assert store.address.has_secret == ("s3" in url)
+    assert "cret" not in repr(store)
+
+
+def test_a_setting_in_the_url_is_what_libpq_reads() -> None:
+    store = PostgresStore("postgresql://host/runs?options=-c%20a%3Db+c", connect=False)
+    assert parameters(store.address, {})["options"] == "-c a=b+c"
 
 
 def test_an_unknown_setting_in_the_url_is_named(postgres: Postgres) -> None:

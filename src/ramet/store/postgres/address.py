@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ramet.errors import StoreError
 
@@ -21,6 +22,13 @@ HIDDEN = "***"
 _SCHEME = re.compile(r"(?i:[a-z][a-z0-9+.-]+:/+|postgres(ql)?[:/]+)")
 # No other names, so that none needs quotes anywhere.
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+# Hosts with their ports. What else stands there may be a piece of a password.
+_HOST = r"(\[[^\]]*\]|[^:@\[\],]*)(:\d*)?"
+_HOSTS = re.compile(f"{_HOST}(,{_HOST})*")
+UNREADABLE = (
+    "a part of it cannot be read; write special characters of the password as %XX, and also any @ "
+    "behind the host"
+)
 EXAMPLE = "postgresql://user@host:5432/database"
 
 
@@ -53,8 +61,7 @@ class Address:
         False
         """
         parts = urlsplit(self.url)
-        named = dict(parse_qsl(parts.query))
-        return bool(parts.password) or any(key in named for key in SECRETS)
+        return bool(parts.password) or any(key in SECRETS for key, _ in _named(parts))
 
     def __repr__(self) -> str:
         return f"Address({self.name!r})"
@@ -92,17 +99,20 @@ postgresql://user@host:5432/database, but got one that begins with 'postgresql//
 def read_address(url: str) -> Address:
     """Return the address that a URL names.
 
-    >>> read_address("postgresql://ann:a@b@host/runs?schema=Team")
+    >>> read_address("postgresql://ann:a%40b@host/runs?schema=Team")
     Traceback (most recent call last):
         ...
     ramet.errors.StoreError: the schema of a store must be a name of lowercase letters, digits and \
 underscores, as in ?schema=team_a, but got 'Team'
+    >>> read_address("postgresql://ann:a#b@host/runs")
+    Traceback (most recent call last):
+        ...
+    ramet.errors.StoreError: a PostgreSQL store must be a URL such as \
+postgresql://user@host:5432/database, but a part of it cannot be read; write special characters \
+of the password as %XX, and also any @ behind the host
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise _not_an_address(str(error)) from None
-    named = dict(parse_qsl(parts.query, keep_blank_values=True))
+    parts = _split(url)
+    named = dict(_named(parts))
     schema, blobs = named.pop(SCHEMA, USUAL_SCHEMA), named.pop(BLOBS, None)
     if not _NAME.fullmatch(schema):
         raise StoreError(
@@ -110,7 +120,7 @@ underscores, as in ?schema=team_a, but got 'Team'
             f"as in ?schema=team_a, but got {schema!r}"
         )
     return Address(
-        url=urlunsplit(parts._replace(query=urlencode(named))),
+        url=_join(parts, urlencode(named, quote_via=quote)),
         name=_hide(parts),
         schema=schema,
         blobs=blobs or None,
@@ -134,25 +144,50 @@ def parameters(address: Address, usual: Mapping[str, Any]) -> dict[str, Any]:
         raise _not_an_address(_without_secrets(str(error), address.url)) from None
 
 
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; refuse one that libpq would divide in other places.
+
+    Where a password ends would then be unknown, and so what must be hidden.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        hosts = parts.netloc.partition("@")[2] if "@" in parts.netloc else parts.netloc
+        astray = parts.netloc and "@" in parts.path + parts.query
+        if "#" not in url and not astray and _HOSTS.fullmatch(hosts):
+            return parts
+    # Its text would repeat the part that cannot be read.
+    raise _not_an_address(UNREADABLE)
+
+
+def _named(parts: SplitResult) -> list[tuple[str, str]]:
+    """Return the parameters of a URL. To libpq, a plus sign is not a blank."""
+    return parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)
+
+
 def _hide(parts: SplitResult) -> str:
     """Return a URL without its secrets."""
     user, at, host = parts.netloc.rpartition("@")
     name, colon, _ = user.partition(":")
-    shown = [
-        f"{key}={HIDDEN if key in SECRETS else value}"
-        for key, value in parse_qsl(parts.query, keep_blank_values=True)
-    ]
+    shown = [f"{key}={HIDDEN if key in SECRETS else value}" for key, value in _named(parts)]
     netloc = f"{name}{colon and f':{HIDDEN}'}{at}{host}"
-    return urlunsplit(parts._replace(netloc=netloc, query="&".join(shown)))
+    return _join(parts._replace(netloc=netloc), "&".join(shown))
+
+
+def _join(parts: SplitResult, query: str) -> str:
+    # urlunsplit leaves out the slashes where there is no host.
+    return f"{parts.scheme}://{parts.netloc}{parts.path}{query and f'?{query}'}"
 
 
 def _without_secrets(text: str, url: str) -> str:
     parts = urlsplit(url)
     password = parts.netloc.rpartition("@")[0].partition(":")[2]
-    secrets = [password, *(value for key, value in parse_qsl(parts.query) if key in SECRETS)]
-    known = {form for secret in secrets if secret for form in (secret, unquote(secret))}
-    if any(form in text for form in known) or (known and "percent" in text):
-        return "a part of it cannot be read; write special characters of the password as %XX"
+    named = [value for key, value in _named(parts) if key in SECRETS]
+    secrets = [secret for secret in (password, *named) if secret]
+    known = {form for secret in secrets for form in (secret, unquote(secret))}
+    # With an & in a password that is a parameter, the rest of it looks like another's name.
+    vague = "percent" in text or (named and "query parameter" in text)
+    if any(form in text for form in known) or (known and vague):
+        return UNREADABLE
     return text.strip()
 
 
