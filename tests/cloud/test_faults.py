@@ -1,6 +1,8 @@
 """Object storage that fails: what is tried again, and what the errors say, without secrets."""
 
 import pickle
+import random
+import time
 import traceback
 from collections.abc import Callable, Iterator
 
@@ -9,6 +11,8 @@ import pytest
 pytest.importorskip("obstore", reason="needs obstore: pip install 'ramet[cloud]'")
 
 from ramet.blobs import ObjectBlobs, bucket, patience
+from ramet.blobs.address import parse
+from ramet.blobs.cloud_refusals import Doing
 from ramet.digest import digest
 from ramet.errors import (
     CheckpointDamaged,
@@ -51,7 +55,7 @@ def open_at(url: str, patience_s: float = 20) -> ObjectBlobs:
 def test_a_server_that_fails_now_and_then_is_asked_again(
     through: Proxy, url: str, fault: Fault
 ) -> None:
-    blobs = open_at(url)
+    blobs, drawn = open_at(url), random.getstate()
     through.fail_every(3, fault)
 
     keys = [keep(blobs, bytes([turn]) * 50_000, turn=turn) for turn in range(8)]
@@ -59,6 +63,7 @@ def test_a_server_that_fails_now_and_then_is_asked_again(
     assert blobs.sizes("lm") == dict.fromkeys(keys, 50_000)
     blobs.delete("lm", keys[:4])
     assert blobs.sizes("lm") == dict.fromkeys(keys[4:], 50_000)
+    assert random.getstate() == drawn
 
 
 def test_parts_of_a_large_state_are_sent_again(through: Proxy, url: str) -> None:
@@ -67,6 +72,34 @@ def test_parts_of_a_large_state_are_sent_again(through: Proxy, url: str) -> None
 
     assert bytes(blobs.get("lm", keep(blobs, state))) == state
     assert [method for method, path in through.seen if "partNumber" in path].count("PUT") > 3
+
+
+def test_a_large_state_does_not_begin_anew_after_a_short_outage(
+    through: Proxy, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (bucket, patience):
+        monkeypatch.setattr(module, "CLIENT_S", 0.05)
+    began: list[float] = []
+
+    def fail(method: str, path: str) -> Fault | None:
+        if "partNumber=2" not in path:
+            return None
+        began.append(time.monotonic())
+        return "503" if began[-1] - began[0] < 1 else None
+
+    through.fail = fail
+    keep(open_at(url), bytes(range(256)) * 160_000)
+    assert [method for method, path in through.seen if "uploads" in path] == ["POST"]
+
+
+def test_what_went_well_before_an_outage_is_not_counted_as_failing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PAUSE_S", 0.0)
+    waits = patience.Patience(parse("s3://bucket"), Doing.READ, 12.0, client_s=5.0)
+
+    assert [waits.wait("it broke", took_s=100.0) for _ in range(3)] == [True, True, False]
+    assert ["for 5 s: it broke" in said for said in caplog.messages] == [True, False]
 
 
 def test_an_answer_that_is_too_short_is_fetched_again(through: Proxy, url: str) -> None:

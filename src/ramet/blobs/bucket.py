@@ -1,7 +1,6 @@
 """Requests to object storage, and errors of ours for those that fail."""
 
 import itertools
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ from ramet.blobs.cloud_refusals import (
     refuse_settings,
 )
 from ramet.blobs.connecting import connect, load_client
-from ramet.blobs.patience import CLIENT_S, Patience
+from ramet.blobs.patience import CLIENT_S, Patience, pause
 from ramet.digest import Buffer
 
 T = TypeVar("T")
@@ -42,13 +41,14 @@ class Bucket:
 
     Args:
         address: The bucket; its prefix is in front of all paths.
-        patience_s: Seconds for which a request is tried.
+        patience_s: Seconds for which a request is tried while it fails.
     """
 
     def __init__(self, address: Address, patience_s: float) -> None:
         self._address, self._patience_s = address, patience_s
         self._lock = threading.Lock()
-        self._connection: Any = None
+        # One for each time for which the client tries again by itself.
+        self._connections: dict[float, Any] = {}
 
     def write(self, path: str, chunks: Sequence[memoryview]) -> None:
         """Write an object, in place of one of this path.
@@ -68,7 +68,8 @@ class Bucket:
             data = b"".join(chunks) if size <= PART_BYTES else _split(chunks)
             self._client.put(store, self._full(path), data, **how)
 
-        self._ask(Doing.WRITE, put)
+        # The client alone repeats a part without those before it.
+        self._ask(Doing.WRITE, put, alone=size > PART_BYTES)
 
     def create(self, path: str, data: bytes) -> bool:
         """Write an object unless one of this path exists; say whether it was written.
@@ -186,11 +187,19 @@ class Bucket:
     def _full(self, path: str) -> str:
         return f"{self._address.prefix}/{path}" if self._address.prefix else path
 
-    def _ask(self, doing: Doing, call: Callable[[Any], T]) -> T | None:
-        """Return what a call of the client returns, or None if there is no such object."""
-        store, pauses_s = self._store(), iter(PAUSES_S)
-        patience = Patience(self._address, doing, self._patience_s)
+    def _ask(self, doing: Doing, call: Callable[[Any], T], *, alone: bool = False) -> T | None:
+        """Return what a call of the client returns, or None if there is no such object.
+
+        Args:
+            doing: What is asked.
+            call: The call.
+            alone: Whether the client alone tries again, until patience ends.
+        """
+        client_s = self._patience_s if alone else min(self._patience_s, CLIENT_S)
+        store, pauses_s = self._store(client_s), iter(PAUSES_S)
+        patience = Patience(self._address, doing, self._patience_s, client_s=client_s)
         while True:
+            began = time.monotonic()
             try:
                 return call(store)
             except FileNotFoundError as error:
@@ -199,9 +208,9 @@ class Bucket:
                 refusal = explain(error, doing, self._address, self._patience_s)
             except (self._client.exceptions.BaseError, OSError, ValueError) as error:
                 if broke_off(error) and (pause_s := next(pauses_s, None)):
-                    time.sleep(random.uniform(0, pause_s))  # noqa: S311 - to spread requests
+                    pause(pause_s)
                     continue
-                if is_passing(error) and patience.wait(describe(error)):
+                if is_passing(error) and patience.wait(describe(error), time.monotonic() - began):
                     continue
                 refusal = explain(error, doing, self._address, self._patience_s)
             # Outside of the handlers: the client's error may repeat what is secret.
@@ -212,15 +221,15 @@ class Bucket:
         # Loaded when it is needed: commands that read no checkpoints work without it.
         return load_client(self._address)
 
-    def _store(self) -> Any:
+    def _store(self, client_s: float) -> Any:
         with self._lock:
-            if self._connection is None:
-                self._connection = self._connect()
-            return self._connection
+            if client_s not in self._connections:
+                self._connections[client_s] = self._connect(client_s)
+            return self._connections[client_s]
 
-    def _connect(self) -> Any:
+    def _connect(self, client_s: float) -> Any:
         try:
-            return connect(self._address, min(self._patience_s, CLIENT_S))
+            return connect(self._address, client_s)
         except (self._client.exceptions.BaseError, OSError, ValueError) as error:
             refusal = refuse_settings(error, self._address)
         raise refusal
