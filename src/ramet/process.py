@@ -25,7 +25,10 @@ class Processes(Protocol):
     """What names processes; tests replace it, so that they need not end any."""
 
     def this(self) -> str | None:
-        """Return the name of this process, or None if processes cannot be named here."""
+        """Return the name of this process, or None if processes cannot be named here.
+
+        Its first word is that of all processes that may be known to have ended.
+        """
         ...
 
     def is_gone(self, name: str | None) -> bool:

@@ -223,7 +223,7 @@ def test_leases_from_later_than_now_are_of_an_earlier_start(path: Path) -> None:
 
 def test_claims_cost_the_same_among_any_number_of_members(path: Path) -> None:
     begin(SQLiteStore(path))
-    values = dict.fromkeys(["run", "phase", "steps", "now", "boot", "process"], 0)
+    values = dict.fromkeys(["run", "phase", "steps", "now", "boot", "process", "most"], 0)
     with sqlite3.connect(path) as connection:
         connection.create_function("gone", 1, lambda process: False)
         plan = connection.execute(

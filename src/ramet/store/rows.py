@@ -29,9 +29,6 @@ from ramet.wording import is_text
 # For each member, the worker that holds it, if one does, and the token of its last lease.
 Holders: TypeAlias = dict[int, tuple[str | None, int]]
 
-# The holders of more than one member in so many are found among those of all.
-ALL_FROM_ONE_IN = 8
-
 
 class Free(NamedTuple):
     """A member that can be leased."""
@@ -94,13 +91,11 @@ class Rows:
 
     def first_free(self, prefer: int | None, among: Collection[int] | None = None) -> Free | None:
         """Return the member to claim, if there is one; ``among`` is None for all members."""
-        if among is not None:
-            free = [each for each in self.find_free() if each.member in among]
-            return min(free, key=lambda each: _urgency(each, prefer), default=None)
-        first = self._free("first_free")
+        first = self._free("first_free", among=among)
         if first is None or prefer in {None, first.member}:
             return first
-        return self._free("preferred_free", prefer=prefer, trained=first.trained) or first
+        preferred = self._free("preferred_free", among=among, prefer=prefer, trained=first.trained)
+        return preferred or first
 
     def find_free(self) -> list[Free]:
         """Return all members that are free, those that trained least first."""
@@ -151,13 +146,8 @@ class Rows:
 
     def find_holders(self, leases: Iterable[Lease]) -> Holders:
         """Return which worker holds the member of each lease, if one does, and by which token."""
-        # In their order, so that no two transactions wait for each other's locks.
         members = sorted({lease.member for lease in leases})
-        if len(members) == 1 or len(members) * ALL_FROM_ONE_IN <= self.row.members:
-            run = self.row.id
-            found = [row for m in members for row in self.tables.all("holder", run=run, member=m)]
-        else:
-            found = self.tables.all("holders", run=self.row.id)
+        found = self.tables.holders(self.row.id, members, of=self.row.members)
         return {member: (worker, token) for member, worker, token in found}
 
     def find_held(self, worker: str) -> list[tuple[int, int]]:
@@ -247,10 +237,6 @@ class Rows:
         run = self.row
         row = self.tables.free(query, run=run.id, steps=run.steps, phase=run.round or 0, **values)
         return None if row is None else _whole(row, run.name)
-
-
-def _urgency(free: Free, prefer: int | None) -> tuple[int, bool, int]:
-    return free.trained, free.member != prefer, free.member
 
 
 def is_held(lease: Lease, holders: Holders) -> bool:

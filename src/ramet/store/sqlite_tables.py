@@ -1,13 +1,16 @@
 """The tables of an SQLite store, as one transaction sees and writes them."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from ramet.clock import Clock
 from ramet.store.base import Lease
 from ramet.store.statements import queries
 from ramet.store.tables import Values
+
+# The holders of more than one member in so many are found among those of all.
+ALL_FROM_ONE_IN = 8
 
 
 class SQLiteTables:
@@ -55,11 +58,19 @@ class SQLiteTables:
     def run(self, name: str) -> Any:
         return self.one("run", name=name)
 
-    def free(self, query: str, /, **values: Any) -> Any:
-        return self.one(query, **self._moment(), **values)
+    def free(self, query: str, /, among: Collection[int] | None = None, **values: Any) -> Any:
+        if among is None:
+            return self.one(query, most=1, **self._moment(), **values)
+        found = self.all(query, most=-1, **self._moment(), **values)
+        return next((row for row in found if row[0] in among), None)
 
     def all_free(self, **values: Any) -> list[Any]:
-        return self.all("all_free", **self._moment(), **values)
+        return self.all("first_free", most=-1, **self._moment(), **values)
+
+    def holders(self, run: int, members: Sequence[int], *, of: int) -> list[Any]:
+        if len(members) > 1 and len(members) * ALL_FROM_ONE_IN > of:
+            return self.all("holders", run=run)
+        return [row for each in members for row in self.all("holder", run=run, member=each)]
 
     def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:
         boot, process = self._boot, self._process

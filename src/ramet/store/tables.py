@@ -1,6 +1,6 @@
 """What the rows of a run need from a database, in one transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from ramet.store.base import Lease
@@ -49,8 +49,10 @@ class Tables(Protocol):
         """Return the row of a run; None if there is none."""
         ...
 
-    def free(self, query: str, /, **values: Any) -> Any:
+    def free(self, query: str, /, among: Collection[int] | None = None, **values: Any) -> Any:
         """Return what can be leased, as the fields of ``Free``; None if nothing can.
+
+        Only ``among`` these members; None is all of them.
 
         Members are passed over that a process holds under a live lease, unless it is known to be
         gone.
@@ -59,6 +61,13 @@ class Tables(Protocol):
 
     def all_free(self, **values: Any) -> list[Any]:
         """Return all that can be leased, those that trained least first."""
+        ...
+
+    def holders(self, run: int, members: Sequence[int], *, of: int) -> list[Any]:
+        """Return the number, the worker and the token of at least these members.
+
+        Until the transaction ends, these do not change. ``of`` is how many members the run has.
+        """
         ...
 
     def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:

@@ -1,7 +1,7 @@
 """The runs of a PostgreSQL store: each read or written in a transaction of its own."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from ramet.clock import Clock
@@ -76,12 +76,20 @@ class Runs:
 
         return self._server.read(read, alone=True)
 
-    def claim(self, run: str, *, worker: str, ttl_s: float, prefer: int | None) -> Lease | None:
+    def claim(
+        self,
+        run: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None,
+        among: Collection[int] | None,
+    ) -> Lease | None:
         """Lease the free member that has trained least; None if no member is free."""
 
         def claim(transaction: Transaction) -> Lease | None:
             tables = self.tables(transaction)
-            claimed = tables.claim(run, worker=worker, ttl_s=ttl_s, prefer=prefer)
+            claimed = tables.claim(run, worker=worker, ttl_s=ttl_s, prefer=prefer, among=among)
             rows = self._rows(tables, run)
             if claimed.member is not None:
                 now = tables.uptime()
@@ -96,7 +104,7 @@ class Runs:
                     lost=claimed.lost,
                 )
             # Somebody holds it, or it has just changed.
-            free = None if claimed.free is None else rows.first_free(prefer)
+            free = None if claimed.free is None else rows.first_free(prefer, among)
             return None if free is None else rows.lease(free, worker, ttl_s)
 
         def is_recorded(transaction: Transaction, lease: Lease | None) -> bool:

@@ -28,10 +28,11 @@ Recorded = Callable[[Transaction, T], bool]
 
 Begin = Callable[[Connection], Transaction]
 
-# Connections that are kept for the next call, and how long a thread waits for the one that another
-# thread uses before it opens another. Servers have few for many workers, whose transactions take
-# milliseconds.
-KEPT, SHARE_S = 1, 0.25
+# How many connections are kept for the next call. A server allows few, and workers may be many.
+KEPT = 1
+# Seconds for which a thread waits for a connection that another thread uses, before it opens one
+# more. Transactions take milliseconds.
+SHARE_S = 0.25
 # Seconds between attempts to reach a server that is away, each twice as long as the last.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 2.0
 # Seconds without the server before the first warning, and at most between two.

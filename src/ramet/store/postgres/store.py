@@ -167,14 +167,7 @@ class PostgresStore:
         prefer: int | None = None,
         among: Collection[int] | None = None,
     ) -> Lease | None:
-        if among is None:
-            return self._runs.claim(run, worker=worker, ttl_s=ttl_s, prefer=prefer)
-
-        def first_free(rows: Rows) -> Lease | None:
-            free = rows.first_free(prefer, among)
-            return None if free is None else rows.lease(free, worker, ttl_s)
-
-        return self._runs.write(run, first_free, recorded=is_on_record)
+        return self._runs.claim(run, worker=worker, ttl_s=ttl_s, prefer=prefer, among=among)
 
     def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
         return self._runs.write(

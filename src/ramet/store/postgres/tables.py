@@ -1,7 +1,7 @@
 """The tables of a PostgreSQL store, as one transaction sees and writes them."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ramet.clock import Clock
@@ -10,7 +10,7 @@ from ramet.store.base import Lease
 from ramet.store.postgres.transaction import Transaction
 from ramet.store.tables import Values
 
-# Names that are remembered; most are of processes on other machines, which may have ended long ago.
+# Names that are remembered; some are of processes in other containers, which may have ended.
 MOST_PROCESSES = 1_000
 # A lease that was renewed later than this from now is void: the server's clock was set back. Less
 # is nothing, because the time of a transaction is read before its locks are had.
@@ -39,8 +39,8 @@ class PostgresTables:
         transaction: The transaction.
         queries: The text of each query by its name.
         processes: What tells whether the process that holds a lease still exists.
-        there: The names of processes that were not known to be gone when a lease of theirs was
-            last met; this adds more.
+        there: The names of processes of this machine that were not known to be gone when a lease
+            of theirs was last met; this adds more.
         clock: Where the time comes from; None is the server's clock.
         locking: Whether nothing else commits to a run that this transaction has read.
         member: The member of which the holder is asked for together with the run, if any.
@@ -112,7 +112,15 @@ class PostgresTables:
         # Without news there is one row, of the run alone.
         self._early["events"] = [row[RUN_COLUMNS:] for row in found if row[RUN_COLUMNS] is not None]
 
-    def claim(self, name: str, *, worker: str, ttl_s: float, prefer: int | None) -> Claimed:
+    def claim(
+        self,
+        name: str,
+        *,
+        worker: str,
+        ttl_s: float,
+        prefer: int | None,
+        among: Collection[int] | None,
+    ) -> Claimed:
         """Lease a member that no worker holds; the run is asked for afterwards.
 
         Args:
@@ -120,6 +128,7 @@ class PostgresTables:
             worker: The name of the worker that will hold the lease.
             ttl_s: Seconds until the lease runs out.
             prefer: The member to choose among those that have trained equally little.
+            among: The members to choose from; None is all of them.
         """
         row = self.one(
             "claim",
@@ -127,10 +136,12 @@ class PostgresTables:
             worker=worker,
             process=self._processes.this(),
             there=self._find_there(),
+            machine=self._machine(),
             now=None if self._clock is None else self._clock.uptime(),
             set_back_s=SET_BACK_S,
             ttl_s=ttl_s,
             prefer=prefer,
+            among=_listed(among),
         )
         self._early["run"] = [] if row is None else [row[:RUN_COLUMNS]]
         return Claimed(*(row or ())[RUN_COLUMNS:])
@@ -147,9 +158,10 @@ class PostgresTables:
         self._early["holder"] = holder.fetchall()
         return run.fetchone()
 
-    def free(self, query: str, /, **values: Any) -> Any:
+    def free(self, query: str, /, among: Collection[int] | None = None, **values: Any) -> Any:
         there = self._find_there()
-        while (row := self.one(query, there=there, **self._moment(), **values)) is not None:
+        fixed = {**values, **self._moment(), "machine": self._machine(), "among": _listed(among)}
+        while (row := self.one(query, there=there, **fixed)) is not None:
             *free, heard_at, process, lives = row
             if self._gone(process):
                 return (*free, None)
@@ -160,7 +172,8 @@ class PostgresTables:
         return None
 
     def all_free(self, **values: Any) -> list[Any]:
-        found = self.all("all_free", there=self._find_there(), **self._moment(), **values)
+        fixed = {**values, **self._moment(), "machine": self._machine()}
+        found = self.all("all_free", there=self._find_there(), **fixed)
         rows = []
         for *free, heard_at, process, lives in found:
             gone = self._gone(process)
@@ -169,6 +182,17 @@ class PostgresTables:
             else:
                 self._remember(process)
         return rows
+
+    def holders(
+        self,
+        run: int,
+        members: Sequence[int],
+        *,
+        of: int,  # noqa: ARG002 - never all of them: these are locked
+    ) -> list[Any]:
+        if len(members) == 1:
+            return self.all("holder", run=run, member=members[0])
+        return self.all("holders", run=run, members=list(members))
 
     def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:
         process = self._processes.this()
@@ -189,10 +213,16 @@ class PostgresTables:
     def _find_there(self) -> list[str]:
         return [name for name in list(self._there) if not self._gone(name)]
 
+    def _machine(self) -> str:
+        """Return how the names begin of all processes that may be known to be gone."""
+        return (self._processes.this() or "").partition(" ")[0]
+
     def _gone(self, process: str | None) -> bool:
         return process != self._processes.this() and self._processes.is_gone(process)
 
     def _remember(self, process: str) -> None:
+        if len(self._there) >= MOST_PROCESSES:
+            self._there.intersection_update(self._find_there())
         if len(self._there) >= MOST_PROCESSES:
             self._there.clear()
         self._there.add(process)
@@ -200,6 +230,10 @@ class PostgresTables:
     def _moment(self) -> dict[str, float]:
         now = self.uptime()
         return {"now": now, "soon": now + SET_BACK_S}
+
+
+def _listed(members: Collection[int] | None) -> list[int] | None:
+    return None if members is None else sorted(members)
 
 
 def _batches(rows: Sequence[Values]) -> Iterator[Sequence[Values]]:

@@ -51,20 +51,7 @@ SELECT name FROM runs ORDER BY id;
 UPDATE runs SET steps = :steps, round = :round, head = :head, checksum = :checksum WHERE id = :id;
 
 -- name: first_free
--- The member that trained least, of those that are free to train; when its worker was last heard
--- of, if it fell silent.
-SELECT member, trained, token, lost,
-    CASE WHEN worker IS NOT NULL AND boot = :boot AND heard_at <= :now
-        AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))) THEN heard_at END
-FROM members INDEXED BY claims
-WHERE run = :run AND phase = :phase AND trained < :steps
-AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
-    AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))))
-ORDER BY trained, member
-LIMIT 1;
-
--- name: all_free
--- All members that are free to train, those that trained least first; when their workers were last
+-- The members that are free to train, those that trained least first; when their workers were last
 -- heard of, if they fell silent.
 SELECT member, trained, token, lost,
     CASE WHEN worker IS NOT NULL AND boot = :boot AND heard_at <= :now
@@ -73,7 +60,8 @@ FROM members INDEXED BY claims
 WHERE run = :run AND phase = :phase AND trained < :steps
 AND NOT (worker IS NOT NULL AND boot = :boot AND heard_at <= :now AND expires_at > :now
     AND NOT (process IS NOT :process AND gone(CAST(process AS BLOB))))
-ORDER BY trained, member;
+ORDER BY trained, member
+LIMIT :most;
 
 -- name: preferred_free
 -- The preferred member, if it is free and trained as little as that one.

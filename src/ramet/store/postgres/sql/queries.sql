@@ -120,10 +120,11 @@ SET steps = %(steps)s, round = %(round)s, head = %(head)s, checksum = %(checksum
 WHERE id = %(id)s;
 
 -- name: claim
--- Leases the first free member, or the preferred one, if nobody holds it; it does not wait for the
--- disk. What verbs need to know of the run, and the time; a member that may be free; and, if that
--- was leased, its number, token and lost leases. It is not leased if another transaction has changed
--- it since the run was read, or if it has a lease, which must be judged first.
+-- Leases a free member: the first, or the preferred one if that trained as little. It does not wait
+-- for the disk. The answer is one row: what verbs need to know of the run, and the time; a member
+-- that may be free; and, only if that was leased, its number, token and lost leases. A member that
+-- has a lease is not leased, because the lease must be judged first; nor is one that another
+-- transaction has changed since the run was read.
 WITH run AS MATERIALIZED (
     SELECT id, name, steps, round, head, members, checked_from, checksum,
         coalesce(%(now)s, extract(epoch FROM clock_timestamp())::float8) AS at,
@@ -136,10 +137,11 @@ first_free AS MATERIALIZED (
     FROM ramet.members
     WHERE run = (SELECT id FROM run) AND phase = (SELECT coalesce(round, 0) FROM run)
     AND trained < (SELECT steps FROM run)
+    AND (%(among)s::bigint [] IS NULL OR member = ANY (%(among)s::bigint []))
     AND (
         worker IS NULL OR expires_at <= (SELECT at FROM run)
         OR heard_at > (SELECT at FROM run) + %(set_back_s)s
-        OR process <> ALL (%(there)s::text [])
+        OR (process <> ALL (%(there)s::text []) AND starts_with(process, %(machine)s::text))
     )
     ORDER BY trained, member
     LIMIT 1
@@ -152,10 +154,11 @@ preferred AS MATERIALIZED (
     WHERE run = (SELECT id FROM run) AND member = %(prefer)s
     AND phase = (SELECT coalesce(round, 0) FROM run)
     AND trained = (SELECT trained FROM first_free)
+    AND (%(among)s::bigint [] IS NULL OR member = ANY (%(among)s::bigint []))
     AND (
         worker IS NULL OR expires_at <= (SELECT at FROM run)
         OR heard_at > (SELECT at FROM run) + %(set_back_s)s
-        OR process <> ALL (%(there)s::text [])
+        OR (process <> ALL (%(there)s::text []) AND starts_with(process, %(machine)s::text))
     )
     FOR UPDATE SKIP LOCKED
 ),
@@ -183,15 +186,16 @@ SELECT run.id, run.name, run.steps, run.round, run.head, run.members, run.checke
 FROM run LEFT JOIN chosen ON true LEFT JOIN leased ON true;
 
 -- name: first_free
--- The member that trained least, of those without a live lease, or with one of a process that is
--- not known to be there; who holds it, since when nothing was heard, and whether that lease lives.
+-- The member that trained least, of those without a live lease, or with one of a process of this
+-- machine that is not known to be there; who holds it, since when nothing was heard, and whether that lease lives.
 SELECT member, trained, token, lost, heard_at, process, expires_at > %(now)s
     AND heard_at <= %(soon)s
 FROM ramet.members
 WHERE run = %(run)s AND phase = %(phase)s AND trained < %(steps)s
+AND (%(among)s::bigint [] IS NULL OR member = ANY (%(among)s::bigint []))
 AND (
     worker IS NULL OR expires_at <= %(now)s OR heard_at > %(soon)s
-    OR process <> ALL (%(there)s::text [])
+    OR (process <> ALL (%(there)s::text []) AND starts_with(process, %(machine)s::text))
 )
 ORDER BY trained, member
 LIMIT 1
@@ -205,7 +209,7 @@ FROM ramet.members
 WHERE run = %(run)s AND phase = %(phase)s AND trained < %(steps)s
 AND (
     worker IS NULL OR expires_at <= %(now)s OR heard_at > %(soon)s
-    OR process <> ALL (%(there)s::text [])
+    OR (process <> ALL (%(there)s::text []) AND starts_with(process, %(machine)s::text))
 )
 ORDER BY trained, member
 FOR UPDATE SKIP LOCKED;
@@ -216,9 +220,10 @@ SELECT member, trained, token, lost, heard_at, process, expires_at > %(now)s
     AND heard_at <= %(soon)s
 FROM ramet.members
 WHERE run = %(run)s AND member = %(prefer)s AND phase = %(phase)s AND trained = %(trained)s
+AND (%(among)s::bigint [] IS NULL OR member = ANY (%(among)s::bigint []))
 AND (
     worker IS NULL OR expires_at <= %(now)s OR heard_at > %(soon)s
-    OR process <> ALL (%(there)s::text [])
+    OR (process <> ALL (%(there)s::text []) AND starts_with(process, %(machine)s::text))
 )
 FOR UPDATE SKIP LOCKED;
 
@@ -258,9 +263,9 @@ WHERE run = (SELECT id FROM ramet.runs WHERE name = %(name)s) AND member = %(mem
 FOR UPDATE;
 
 -- name: holders
--- The same of all members.
+-- The same of several members. In their order, so that no two transactions wait for each other.
 SELECT member, worker, token FROM ramet.members
-WHERE run = %(run)s
+WHERE run = %(run)s AND member = ANY (%(members)s::bigint [])
 ORDER BY member
 FOR UPDATE;
 
