@@ -155,7 +155,7 @@ class PostgresTables:
             (self._queries[self._run_query], {"name": name}),
             (self._queries["holder_in"], {"name": name, "member": self._member}),
         )
-        self._early["holder"] = holder.fetchall()
+        self._early["holders"] = holder.fetchall()
         return run.fetchone()
 
     def free(self, query: str, /, among: Collection[int] | None = None, **values: Any) -> Any:
@@ -190,8 +190,6 @@ class PostgresTables:
         *,
         of: int,  # noqa: ARG002 - never all of them: these are locked
     ) -> list[Any]:
-        if len(members) == 1:
-            return self.all("holder", run=run, member=members[0])
         return self.all("holders", run=run, members=list(members))
 
     def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:

@@ -250,23 +250,18 @@ WHERE its.run = new.run AND its.member = new.member;
 -- The last event of a run.
 SELECT head FROM ramet.runs WHERE id = %(run)s;
 
--- name: holder
--- Who holds a member, and by which token, until this transaction ends.
-SELECT member, worker, token FROM ramet.members
-WHERE run = %(run)s AND member = %(member)s
-FOR UPDATE;
-
--- name: holder_in
--- The same, by the name of the run.
-SELECT member, worker, token FROM ramet.members
-WHERE run = (SELECT id FROM ramet.runs WHERE name = %(name)s) AND member = %(member)s
-FOR UPDATE;
-
 -- name: holders
--- The same of several members. In their order, so that no two transactions wait for each other.
+-- Who holds members, and by which tokens, until this transaction ends. In the order of the members,
+-- so that no two transactions wait for each other.
 SELECT member, worker, token FROM ramet.members
 WHERE run = %(run)s AND member = ANY (%(members)s::bigint [])
 ORDER BY member
+FOR UPDATE;
+
+-- name: holder_in
+-- The same of one member, by the name of the run.
+SELECT member, worker, token FROM ramet.members
+WHERE run = (SELECT id FROM ramet.runs WHERE name = %(name)s) AND member = %(member)s
 FOR UPDATE;
 
 -- name: let_go
