@@ -81,6 +81,13 @@ def whole() -> ramet.Result:
     return ramet.run(Descent(), **SETTINGS)
 
 
+class Other:
+    """An actor that is no worker."""
+
+    def begin(self) -> None:
+        pass
+
+
 def said_in(cluster: Cluster) -> str:
     """Return what the processes of the cluster have logged."""
     logs = Path(cluster.head_node.get_logs_dir_path()).glob("worker-*.err")
@@ -227,6 +234,28 @@ def test_workers_that_no_node_has_room_for_are_refused_before_there_is_a_run(
     with pytest.raises(StrategyError, match=r"needs 1 CPU and 1 GPU, and .* has 1 CPU.*grows=True"):
         ramet.run(Descent(), **SETTINGS, store=tmp_path / "runs.db", engine=engine)
     assert place(tmp_path / "runs.db").store.runs() == []
+
+
+def test_workers_that_wait_for_what_others_use_say_so(
+    cluster: Cluster,
+    whole: ramet.Result,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("ramet.ray.waiting.FIRST_SAID_S", 0.5)
+    others = [ray.remote(Other).options(num_cpus=1).remote() for _ in range(2)]
+    ray.get([other.begin.remote() for other in others])
+
+    def leave() -> None:
+        wait_for(lambda: "no worker of run 'run' has begun on Ray" in caplog.text)
+        for other in others:
+            ray.kill(other)
+
+    with meanwhile(leave), caplog.at_level(logging.WARNING, "ramet"):
+        result = ramet.run(Descent(), **SETTINGS, store=tmp_path / "runs.db", engine=ramet.Ray(1))
+    assert "each needs 1 CPU on one node, and of this, all nodes together have 0 CPU" in caplog.text
+    assert canonical(result.events) == canonical(whole.events)
 
 
 def test_what_cannot_be_sent_is_named(cluster: Cluster) -> None:

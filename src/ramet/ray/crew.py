@@ -12,6 +12,7 @@ from ramet.engine.processes.reports import Report
 from ramet.engine.processes.watchman import Ended
 from ramet.process import SystemProcesses
 from ramet.ray.cluster import list_nodes
+from ramet.ray.needs import Needs
 from ramet.ray.worker import Worker
 
 # Time that Ray has to end the workers that it was asked to end.
@@ -27,6 +28,8 @@ class Plan:
     # Names the call that made it.
     token: str
     workers: int
+    # What Ray reserves for each worker.
+    needs: Needs
     # Ray's options of each worker.
     options: dict[str, Any]
     # The address of the machine that the driver is on.
@@ -93,6 +96,11 @@ class Crew:
         for reference in ended:
             place = places[reference]
             yield self._dismiss(place, self._hired.pop(place))
+
+    def is_starting(self) -> bool:
+        """Return whether no worker has begun: Ray has no place for one, or still prepares it."""
+        nodes = [hired.node for hired in self._hired.values()]
+        return bool(nodes) and not ray.wait(nodes, num_returns=1, timeout=0)[0]
 
     def stop(self) -> None:
         """End all workers, and wait until they are dead."""
