@@ -80,6 +80,15 @@ def test_an_error_before_the_first_answer_is_raised(follow: Callable[[Follows], 
         follow(Follows([Standing(OWN, FAILED), Standing(OWN)]))
 
 
+def test_an_error_of_workers_that_were_followed_is_raised_whoever_started_them(
+    follow: Callable[[Follows], Follows], caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [Standing(OTHER), UNAVAILABLE, Standing(OTHER), UNAVAILABLE, Standing(OTHER, FAILED)]
+    with pytest.raises(RunFailed, match="ZeroDivisionError: of a test"):
+        follow(Follows([*answers, Standing(OWN)]))
+    assert caplog.text.count("that another call has started") == 1
+
+
 def test_workers_of_another_call_that_have_ended_are_replaced_and_their_error_is_quoted(
     follow: Callable[[Follows], Follows], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -49,6 +49,8 @@ class Driver:
         self._run, self._plan, self._packed = run, plan, packed
         self._clock = clock or SystemClock()
         self._start, self._answer = Wait(self._clock), Wait(self._clock)
+        # The calls that started the workers that this one has followed.
+        self._followed = {plan.token}
         # Keepers lost since the last turn that ended, and the number of turns at that time.
         self._lost, self._turns = 0, 0
         # A copy of a store has runs of the same identity.
@@ -74,11 +76,12 @@ class Driver:
     def _follow(self, keeper: Any, watch: Watch) -> None:
         """Follow the workers that an actor keeps until they have ended."""
         standing = self._ask(keeper)
-        if standing.plan.token != self._plan.token:
+        if standing.plan.token not in self._followed:
             if standing.outcome is not None:
                 # They ended before this call, which is to start others.
                 self._dismiss(keeper, standing.outcome)
                 return
+            self._followed.add(standing.plan.token)
             self._say_found(standing.plan)
         self._check(self._await_outcome(keeper, standing, watch))
 
