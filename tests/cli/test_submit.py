@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.crash import children
+from benchmarks.victims import children
 from tests.cli.shell import QUICK, ended, figures, ramet, started, trains, until
 from tests.frameworks import framework
 from tests.postgres import PASSWORD, server
