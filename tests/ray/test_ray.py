@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Never
 
 import pytest
 
@@ -18,9 +19,13 @@ import ray
 from ray.cluster_utils import Cluster
 
 import ramet
+from ramet.engine.run.run import Run
 from ramet.errors import NotPortable, RunFailed, StrategyError
 from ramet.events import canonical
 from ramet.places import place
+from ramet.ray.crew import Crew, Plan
+from ramet.ray.keeper import StopAskedFor
+from ramet.store import Store
 from tests.engine.loops import Descent
 from tests.engine.scripts import ROOT, findings_in, seats_in, started, wait_for
 from tests.postgres import server
@@ -76,6 +81,19 @@ def whole() -> ramet.Result:
     return ramet.run(Descent(), **SETTINGS)
 
 
+class Other:
+    """An actor that is no worker."""
+
+    def begin(self) -> None:
+        pass
+
+
+def said_in(cluster: Cluster) -> str:
+    """Return what the processes of the cluster have logged."""
+    logs = Path(cluster.head_node.get_logs_dir_path()).glob("worker-*.err")
+    return "".join(path.read_text(errors="replace") for path in logs)
+
+
 def test_a_worker_that_is_killed_changes_nothing(
     cluster: Cluster, whole: ramet.Result, tmp_path: Path
 ) -> None:
@@ -93,6 +111,9 @@ def test_a_worker_that_is_killed_changes_nothing(
             result = ramet.run(halting(halt), **SETTINGS, store=store, engine=ramet.Ray())
         assert canonical(result.events) == canonical(whole.events)
         assert findings_in(store) == []
+    # It counts against the turn, as the machine is well.
+    assert ".1 died: " in said_in(cluster)
+    assert "was lost with its machine" not in said_in(cluster)
 
 
 def test_if_what_keeps_the_workers_dies_ray_starts_it_again(
@@ -129,7 +150,31 @@ def test_a_node_that_is_lost_changes_nothing(
     cluster.add_node(num_cpus=1)
     assert canonical(result.events) == canonical(whole.events)
     assert len({node for node, _ in halt.reached()}) == 2
+    # So that it does not count against the turn.
+    assert "-0.1 was lost with its machine: " in said_in(cluster)
     assert findings_in(store) == []
+
+
+def test_a_death_on_a_node_that_is_gone_does_not_count_against_the_turn(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halt = Halt(tmp_path / "halt")
+
+    def follow(_: Run, __: Store, plan: Plan, packed: bytes) -> Never:
+        with Crew(plan, packed, name="crew") as crew:
+            crew.start_all()
+            ((_, pid),) = wait_for(halt.reached)
+            # As Ray has it once it knows of the loss.
+            monkeypatch.setattr("ramet.ray.crew.list_nodes", list)
+            os.kill(pid, signal.SIGKILL)
+            (ended,) = wait_for(lambda: list(crew.reap()))
+        assert ended.machine
+        assert ended.how.startswith("was lost with its machine: its worker process has died")
+        raise StopAskedFor
+
+    monkeypatch.setattr("ramet.ray.driver.Driver", follow)
+    with pytest.raises(StopAskedFor):
+        ramet.run(halting(halt), **SETTINGS, store=tmp_path / "runs.db", engine=ramet.Ray(1))
 
 
 def test_a_run_goes_on_without_its_driver_and_another_call_follows_it(
@@ -189,6 +234,28 @@ def test_workers_that_no_node_has_room_for_are_refused_before_there_is_a_run(
     with pytest.raises(StrategyError, match=r"needs 1 CPU and 1 GPU, and .* has 1 CPU.*grows=True"):
         ramet.run(Descent(), **SETTINGS, store=tmp_path / "runs.db", engine=engine)
     assert place(tmp_path / "runs.db").store.runs() == []
+
+
+def test_workers_that_wait_for_what_others_use_say_so(
+    cluster: Cluster,
+    whole: ramet.Result,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("ramet.ray.waiting.FIRST_SAID_S", 0.5)
+    others = [ray.remote(Other).options(num_cpus=1).remote() for _ in range(2)]
+    ray.get([other.begin.remote() for other in others])
+
+    def leave() -> None:
+        wait_for(lambda: "no worker of run 'run' has begun on Ray" in caplog.text)
+        for other in others:
+            ray.kill(other)
+
+    with meanwhile(leave), caplog.at_level(logging.WARNING, "ramet"):
+        result = ramet.run(Descent(), **SETTINGS, store=tmp_path / "runs.db", engine=ramet.Ray(1))
+    assert "each needs 1 CPU on one node, and of this, all nodes together have 0 CPU" in caplog.text
+    assert canonical(result.events) == canonical(whole.events)
 
 
 def test_what_cannot_be_sent_is_named(cluster: Cluster) -> None:

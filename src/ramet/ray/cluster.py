@@ -3,7 +3,7 @@
 import ray
 
 from ramet.errors import UsageError
-from ramet.ray.needs import Node
+from ramet.ray.needs import Needs, Node
 
 
 def connect() -> None:
@@ -26,6 +26,12 @@ def list_nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def count_free(needs: Needs) -> Needs:
+    """Return how much of what a worker needs no one uses, in the whole cluster."""
+    free = ray.available_resources()
+    return {name: free.get(name, 0.0) for name in needs}
 
 
 def find_home() -> str:

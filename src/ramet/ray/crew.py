@@ -12,6 +12,7 @@ from ramet.engine.processes.reports import Report
 from ramet.engine.processes.watchman import Ended
 from ramet.process import SystemProcesses
 from ramet.ray.cluster import list_nodes
+from ramet.ray.needs import Needs
 from ramet.ray.worker import Worker
 
 # Time that Ray has to end the workers that it was asked to end.
@@ -27,6 +28,8 @@ class Plan:
     # Names the call that made it.
     token: str
     workers: int
+    # What Ray reserves for each worker.
+    needs: Needs
     # Ray's options of each worker.
     options: dict[str, Any]
     # The address of the machine that the driver is on.
@@ -79,10 +82,12 @@ class Crew:
         """Start a worker in its place."""
         self._started[place] += 1
         actor = self._kind.remote()
+        # An actor does one thing after the other, and says nothing while it trains.
+        node = actor.find_node.remote()
         report = actor.train.remote(
             self._packed, worker=self.worker(place), watcher=self._watcher, home=self._plan.home
         )
-        self._hired[place] = Hired(actor, actor.find_node.remote(), report)
+        self._hired[place] = Hired(actor, node, report)
 
     def reap(self) -> Iterator[Ended]:
         """Yield each worker that ended since the last call."""
@@ -91,6 +96,11 @@ class Crew:
         for reference in ended:
             place = places[reference]
             yield self._dismiss(place, self._hired.pop(place))
+
+    def is_starting(self) -> bool:
+        """Return whether no worker has begun: Ray has no place for one, or still prepares it."""
+        nodes = [hired.node for hired in self._hired.values()]
+        return bool(nodes) and not ray.wait(nodes, num_returns=1, timeout=0)[0]
 
     def stop(self) -> None:
         """End all workers, and wait until they are dead."""
@@ -109,20 +119,21 @@ class Crew:
             # It may live on a node that cannot be reached; its commits are refused from now on.
             ray.kill(hired.actor)
             lost = isinstance(error, ActorUnavailableError) or self._has_lost_node(hired)
-            return Ended(place, worker, _say_how(error), machine=lost)
+            how = "was lost with its machine" if lost else "died"
+            return Ended(place, worker, f"{how}: {_say_why(error)}", machine=lost)
         ray.kill(hired.actor)
         return Ended(place, worker, "ended", report)
 
     def _has_lost_node(self, hired: Hired) -> bool:
         try:
+            # Ray keeps so small an answer with whoever asked, and has it when the node is gone.
             node = ray.get(hired.node, timeout=0)
         except (RayError, TimeoutError):
             return False
         return node not in {each.id for each in list_nodes()}
 
 
-def _say_how(error: RayError) -> str:
-    """Return what became of a worker, by the line in which Ray says why."""
+def _say_why(error: RayError) -> str:
+    """Return why a worker died, by the line in which Ray says it."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    why = lines[-1].strip().removeprefix(BEGINS).partition(GUESSES)[0]
-    return f"died: {why.rstrip('.')}"
+    return lines[-1].strip().removeprefix(BEGINS).partition(GUESSES)[0].rstrip(".")

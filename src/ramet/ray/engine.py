@@ -38,7 +38,7 @@ class Ray:
 
     Args:
         workers: How many actors. "auto" is as many as the cluster has room for, but never more than
-            there are members.
+            there are members; with ``grows=True`` it is as many as there are members.
         num_cpus: CPUs that Ray reserves for each; it has as many threads, rounded down.
         num_gpus: GPUs that each sees, or the part of one.
         resources: Further resources of each, by Ray's names for them.
@@ -107,6 +107,7 @@ class Ray:
             plan = Plan(
                 token=secrets.token_hex(8),
                 workers=self._count_workers(nodes, members=len(run.population)),
+                needs=self.needs,
                 options=self._options(_settle_threads(run, self.num_cpus)),
                 home=home,
                 code=job.settings.code,

@@ -1,5 +1,6 @@
 """The actor that keeps the workers of a run, whether or not a driver follows it."""
 
+import functools
 import logging
 import threading
 import time
@@ -20,8 +21,8 @@ logger = logging.getLogger("ramet")
 
 # Time between two checks of the workers.
 LOOK_S = 0.1
-# How long the outcome can be read.
-LINGER_S = 2.0
+# How long the outcome can be read: by a driver that is busy, and by others once one has read it.
+LINGER_S, READ_LINGER_S = 600.0, 2.0
 
 
 class Outcome(NamedTuple):
@@ -34,10 +35,13 @@ class Outcome(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What a keeper says of itself to a driver that finds it."""
+    """What a keeper says of itself and its workers."""
 
     plan: Plan
-    outcome: Outcome | None
+    # None while the workers are at work.
+    outcome: Outcome | None = None
+    # Whether no worker has begun.
+    starting: bool = False
 
 
 class StopAskedFor(Exception):
@@ -50,20 +54,18 @@ class Keeper:
     def __init__(self, plan: Plan, *chunks: bytes) -> None:
         self._plan, self._packed = plan, b"".join(chunks)
         self._outcome: Outcome | None = None
-        self._stopping = False
-        # Whether a driver has read the outcome.
-        self._read = False
+        self._stopping = self._starting = False
+        # Set when a driver has read the outcome.
+        self._read = threading.Event()
         self._self = ray.get_runtime_context().current_actor
         threading.Thread(target=self._keep, name="ramet-keeper", daemon=True).start()
 
-    def introduce(self) -> Standing:
-        """Return what this keeper keeps."""
-        return Standing(self._plan, self._outcome)
-
-    def outcome(self) -> Outcome | None:
-        """Return how the workers ended; None while they are at work."""
-        self._read = self._outcome is not None
-        return self._outcome
+    def standing(self) -> Standing:
+        """Return how the workers are doing."""
+        standing = Standing(self._plan, self._outcome, self._starting)
+        if standing.outcome is not None:
+            self._read.set()
+        return standing
 
     def stop(self) -> None:
         """Ask for the end of the workers."""
@@ -78,8 +80,9 @@ class Keeper:
             self._outcome = Outcome(stopped=True)
         except BaseException as error:  # noqa: BLE001 - a driver raises it, traceback and all
             self._outcome = Outcome(Report.of(error))
-        time.sleep(LINGER_S)
-        if self._outcome.report is not None and not self._read:
+        if self._read.wait(LINGER_S):
+            time.sleep(READ_LINGER_S)
+        elif self._outcome.report is not None:
             logger.error("%s\n%s", self._outcome.report.message, self._outcome.report.traceback)
         ray.kill(self._self)
 
@@ -96,10 +99,12 @@ class Keeper:
         )
         crew = Crew(self._plan, self._packed, name=run.worker)
         try:
-            Watchman(run, workers=self._plan.workers).keep(crew, self._look, every_s=LOOK_S)
+            look = functools.partial(self._look, crew)
+            Watchman(run, workers=self._plan.workers).keep(crew, look, every_s=LOOK_S)
         finally:
             disown_all(run, map(crew.worker, range(self._plan.workers)))
 
-    def _look(self, _: Run) -> None:
+    def _look(self, crew: Crew, _: Run) -> None:
+        self._starting = crew.is_starting()
         if self._stopping:
             raise StopAskedFor
