@@ -1,11 +1,12 @@
 """What a store keeps of how a run stands, so that looking at it reads little of a long log."""
 
+import functools
 import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -103,6 +104,39 @@ def test_status_is_what_the_log_says(
     assert wrong_with(store) == []
 
 
+class _Interrupted(SQLiteStore):
+    """A store in which another worker commits right before a worker that has read the log."""
+
+    others: ClassVar[list[Callable[[], object]]] = []
+
+    def commit(self, *args: Any, **named: Any) -> int:
+        if self.others:
+            self.others.pop()()
+        return super().commit(*args, **named)
+
+
+@pytest.mark.usefixtures("often")
+def test_what_another_worker_wrote_meanwhile_is_not_left_out_of_a_summary(tmp_path: Path) -> None:
+    store = _Interrupted(tmp_path / "runs.db", durability="process")
+    kept = ramet.Storage(store, blobs=MemoryBlobs())
+    settings: dict[str, Any] = {"space": SPACE, "strategy": pbt(), "steps": 80, "mode": "max"}
+    one, other = (ramet.open(kept, worker=name, **settings) for name in ("one", "other"))
+    summed = set()
+    while turns := [(run, turn) for run in (one, other) if (turn := run.ask()) is not None]:
+        told = [functools.partial(_train, run, turn) for run, turn in turns]
+        store.others[:] = told[1:]
+        told[0]()
+        assert wrong_with(store) == []
+        known = store.summary("run")
+        summed.add(None if known is None else known.last)
+    assert len(summed) > 3
+
+
+def _train(run: ramet.Run, turn: ramet.Turn) -> None:
+    state = {"x": float(sum(1 for _ in turn) + turn.number)}
+    run.tell(turn, state["x"], state=state)
+
+
 class _Unsummed:
     """A store that keeps no summaries."""
 
@@ -134,7 +168,7 @@ def trained(store: Store, turns: int, *, first: int = 0) -> None:
             member=0, trained=step, step=step, turn=turn + 1, score=0.5, checkpoint=key
         )
         replica.apply(ended)
-        store.commit(claim(store), [ended], [stands], population=lambda: replica.population)
+        store.commit(claim(store), [ended], [stands], population=lambda _: replica.population)
 
 
 def events_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -253,7 +253,7 @@ class Store(Protocol):
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - it is the round of every other place
         after: int | None = None,
-        population: Callable[[], Population] | None = None,
+        population: Callable[[int], Population | None] | None = None,
     ) -> int:
         """Write events and release the leases: all or nothing. Return the last event's number.
 
@@ -268,7 +268,8 @@ class Store(Protocol):
             round: The round that begins with this commit, if one does.
             after: The number of the last event that the decision took into account. If others
                 have written since then, LogMoved is raised.
-            population: Returns the population after the events, for a store that keeps summaries.
+            population: Returns the population after the event of a number, the last of these, for a
+                store that keeps summaries; None if it is not known, because of what others wrote.
         """
         ...
 

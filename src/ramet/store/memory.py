@@ -171,7 +171,7 @@ class MemoryStore:
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
-        population: Callable[[], Population] | None = None,
+        population: Callable[[int], Population | None] | None = None,
     ) -> int:
         del population  # It keeps no summaries.
         with self._lock:

@@ -255,8 +255,8 @@ def _urgency(free: Free, prefer: int | None) -> tuple[int, bool, int]:
 
 def is_held(lease: Lease, holders: Holders) -> bool:
     """Say whether a lease is its member's last one, and was not released."""
-    worker, token = holders[lease.member]
-    return worker is not None and token == lease.token
+    # The worker too: a database that crashed may have forgotten a lease and give its token again.
+    return holders[lease.member] == (lease.worker, lease.token)
 
 
 def names(tables: Tables) -> list[str]:

@@ -199,7 +199,7 @@ class SQLiteStore:
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
-        population: Callable[[], Population] | None = None,
+        population: Callable[[int], Population | None] | None = None,
     ) -> int:
         written = [encode(event) for event in events]
         with self._writing(lease.run, durable=self._durable) as rows:

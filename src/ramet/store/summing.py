@@ -48,12 +48,12 @@ class Summing:
         # Of runs by number, the last event that a summary is known to include.
         self._last: dict[int, int] = {}
 
-    def sum_up(self, rows: Rows, population: Callable[[], Population] | None) -> None:
+    def sum_up(self, rows: Rows, population: Callable[[int], Population | None] | None) -> None:
         """Write a summary if one is due.
 
         Args:
             rows: The rows of the run, with the events of this commit.
-            population: Returns the population after these events, which whoever commits them knows.
+            population: Returns the population after an event, if whoever commits it knows that.
         """
         run, head = rows.row.id, rows.head
         every = summaries.interval(rows.row.members)
@@ -61,8 +61,10 @@ class Summing:
             return
         # An error of ours must not end a run: all that a summary does is save time.
         try:
+            if (known := population(head)) is None:
+                return
             last = _find_last(rows)
-            self._last[run] = last if head - last < every else _write(rows, population())
+            self._last[run] = last if head - last < every else _write(rows, known)
         except Exception:
             # The database has rolled the commit back as well.
             if not rows.tables.writing:

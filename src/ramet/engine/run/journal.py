@@ -188,6 +188,7 @@ class Journal:
                     copied += () if synchronous else _find_sources(news, replica.members, held)
                     replica.fold(news)
                     events += news
+            expected = replica.last + len(events)
             last = self._store.commit(
                 first,
                 events,
@@ -196,9 +197,10 @@ class Journal:
                 copied=copied,
                 round=replica.round if replica.round > round_ else None,
                 after=self._replica.last if synchronous else None,
-                population=lambda: replica.population,
+                # What others wrote since is in the log, but not in the replica.
+                population=lambda last: replica.population if last == expected else None,
             )
-            if last == self._replica.last + len(events):
+            if last == expected:
                 self._replica.last = last
                 attempt.keep()
         if not attempt.kept:

@@ -238,7 +238,7 @@ class PostgresStore:
         copied: Collection[Standing] = (),
         round: int | None = None,  # noqa: A002 - as in the protocol
         after: int | None = None,
-        population: Callable[[], Population] | None = None,
+        population: Callable[[int], Population | None] | None = None,
     ) -> int:
         written = [encode(event) for event in events]
 

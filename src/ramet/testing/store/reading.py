@@ -71,7 +71,7 @@ class Reading:
         # As many as a run of some hours has.
         notes = [note] * 5_000
         after = fold([store.opening("lm"), *notes])
-        last = store.commit(lease, notes, [], population=lambda: after)
+        last = store.commit(lease, notes, [], population=lambda _: after)
         known = store.summary("lm")
         if known is not None:
             assert known.last == last
