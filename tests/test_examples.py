@@ -1,5 +1,6 @@
 """The examples do what their first lines say."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -95,16 +96,18 @@ def test_hydra_configures_runs_that_share_a_store(tmp_path: Path) -> None:
     package("hydra")
     script = EXAMPLES / "hydra" / "train.py"
     settings = ["steps=40", "workers=0", "strategy.population=5", "space.lr.low=0.5"]
-    command = [sys.executable, script, "--multirun", "seed=1,2", *settings]
+    command = [sys.executable, script, "--multirun", "seed=1,2", "hidden=1.0,2.0", *settings]
     said = subprocess.run(
         command, cwd=tmp_path, check=True, capture_output=True, text=True
     ).stdout.splitlines()
-    scores = [float(line.split("best ")[1]) for line in said if line.startswith("seed ")]
-    assert len(scores) == 2
-    # Of 40 steps with a learning rate between 0.5 and 1.
-    assert all(20.0 <= score <= 40.0 for score in scores)
-    for seed in (1, 2):
-        run = ramet.history.load(tmp_path / "runs.db", f"climb-{seed}")
+    scores = [float(line.split("best ")[1]) for line in said if line.startswith("climb,")]
+    assert len(scores) == 4
+    # Of 40 steps with a learning rate between 0.5 and 1, by one layer's width.
+    assert all(20.0 <= score <= 80.0 for score in scores)
+    rest = "space.lr.low=0.5,steps=40,strategy.population=5"
+    for seed, hidden in itertools.product((1, 2), (1.0, 2.0)):
+        name = f"climb,hidden={hidden},seed={seed},{rest}"
+        run = ramet.history.load(tmp_path / "runs.db", name)
         assert (run.seed, len(run.population)) == (seed, 5)
 
 

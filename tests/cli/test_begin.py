@@ -1,5 +1,6 @@
 """`ramet begin`."""
 
+import shlex
 from pathlib import Path
 
 import ramet as library
@@ -25,6 +26,19 @@ def test_a_run_that_was_begun_is_what_ramet_run_would_train(tmp_path: Path) -> N
     assert library.events.canonical(ended.events) == library.events.canonical(run.events)
     # Workers can tell whether they have the code that it was begun with.
     assert ended.opening.code is not None
+
+
+def test_the_command_for_workers_can_be_pasted(tmp_path: Path) -> None:
+    store, script = tmp_path / "my runs.db", tmp_path / "other.py"
+    script.write_text(QUICK.read_text().replace("space =", "wide =").replace("steps =", "_ ="))
+    names = ["--store", store, "--space", "wide", "--steps", 40]
+    done = ramet("begin", script, *names, "--", "--hidden", "a b")
+    _, _, command = done.output.rpartition(": ramet ")
+    assert shlex.split(command) == [
+        *("worker", "--space", "wide", str(store), "other", str(script)),
+        *("--", "--hidden", "a b"),
+    ]
+    assert "is done" in ramet(*shlex.split(command)).output
 
 
 def test_a_run_that_was_stopped_or_is_done_goes_on_for_workers(tmp_path: Path) -> None:

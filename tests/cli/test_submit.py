@@ -2,12 +2,19 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from benchmarks.victims import children
+from ramet.cli import submit
+from ramet.cli.submitted import WorkerJob
+from ramet.cli.view import View
+from ramet.errors import StoreUnreachable
 from tests.cli.shell import QUICK, ended, figures, ramet, started, trains, until
 from tests.frameworks import framework
 from tests.postgres import PASSWORD, server
@@ -45,7 +52,9 @@ def test_workers_are_followed_until_the_run_is_over_and_sent_again_if_they_are_p
     process = submitted(begun, "--workers", 2, "--grace", 30, pause_s=0.2)
     until(lambda: figures(begun)["workers"] == 2)
     # As Slurm does, to the process of the job.
-    (job,) = children(children(process.pid)[0])
+    controller = children(process.pid)[0]
+    (job,) = children(controller)
+    environment = Path(f"/proc/{controller}/environ").read_bytes()
     os.kill(job, signal.SIGUSR2)
     until(lambda: "Requeued job" in logs(begun))
     code, out, err = ended(process)
@@ -54,6 +63,7 @@ def test_workers_are_followed_until_the_run_is_over_and_sent_again_if_they_are_p
     assert sent.startswith("Sent 2 workers: ")
     assert over.startswith("Run 'quick' is done: 5 members, 50 turns, ")
     assert "this worker left run 'quick'" in logs(begun)
+    assert b"SUBMITIT_LOCAL_SIGNAL_DELAY_S=50\0" in environment
     # Each once, and one of them once more.
     assert logs(begun).count("Loading pickle") == 3
 
@@ -89,6 +99,85 @@ def test_workers_that_all_end_early_are_reported_with_what_they_said(begun: Path
     assert f"{missing} does not" in err
 
 
+class Sender:
+    """What submits jobs that have ended at once, with a log."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.parameters: dict[str, object] = {}
+
+    def update_parameters(self, **_: object) -> None:
+        pass
+
+    def submit_array(self, jobs: list[Any]) -> list[Any]:
+        job = SimpleNamespace(
+            job_id="7", state="FAILED", paths=SimpleNamespace(stderr=self.log), done=lambda: True
+        )
+        return [job] * len(jobs)
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The log of jobs that have ended at once."""
+    path = tmp_path / "job.log"
+    monkeypatch.setattr(submit, "_make_executor", lambda *_, **__: Sender(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ramet: the first\nof all\nramet: the last\nTraceback\n", "ramet: the last"),
+        ("Killed\nby hand\n", "by hand"),
+        ("", "nothing"),
+    ],
+)
+def test_a_job_that_was_sent_again_is_reported_with_what_it_said_last(
+    begun: Path, log: Path, text: str, said: str
+) -> None:
+    log.write_text(text)
+    failed = ramet("submit", begun, "quick", QUICK, "--local")
+    assert (failed.exit_code, f"says: {said}\n" in failed.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("log")
+def test_a_store_that_is_away_says_that_the_workers_go_on(
+    begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: View) -> None:
+        raise StoreUnreachable("the server is away")
+
+    monkeypatch.setattr(View, "catch_up", fail)
+    failed = ramet("submit", begun, "quick", QUICK, "--local")
+    assert failed.exit_code == 75
+    assert "the server is away. The workers go on without this command" in failed.stderr
+
+
+def test_a_signal_while_the_worker_starts_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    popen = subprocess.Popen
+
+    def start(*_: object, **__: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return popen([sys.executable, "-c", "import time; time.sleep(5.0)"])
+
+    monkeypatch.setattr("ramet.cli.submitted.subprocess.Popen", start)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(RuntimeError, match="exit code -15"):
+            WorkerJob([])()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(("minutes", "grace"), [(1, 40), (1, 60), (10, 65_000)])
+def test_a_job_that_is_over_before_its_worker_could_leave_is_refused(
+    begun: Path, minutes: int, grace: int
+) -> None:
+    command = ["submit", begun, "quick", QUICK, "--local", "--minutes", minutes]
+    refused = ramet(*command, "--grace", grace)
+    assert (refused.exit_code, "raise --minutes, or lower --grace" in refused.stderr) == (2, True)
+
+
 def test_a_store_that_other_machines_cannot_share_is_refused(begun: Path) -> None:
     refused = ramet("submit", begun, "quick", QUICK)
     assert refused.exit_code == 2
@@ -117,7 +206,7 @@ def test_what_is_missing_is_named(begun: Path, monkeypatch: pytest.MonkeyPatch) 
 SLURM = {
     "sbatch": 'cp "$1" "$SENT"; echo "Submitted batch job 7"',
     "srun": "exit 1",
-    "sacct": "printf 'JobID|State|NodeList\\n7_[0-2]|FAILED|node1\\n'",
+    "sacct": "printf 'JobID|State|NodeList\\n7_[0-299]|FAILED|node1\\n'",
     "scancel": "exit 0",
 }
 
@@ -139,12 +228,15 @@ def test_slurm_gets_what_the_options_say(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("SENT", str(tmp_path / "sent.sh"))
         command = ["submit", url, "quick", QUICK, "--workers", 3, "--minutes", 90, "--gpus", 1]
         done = ramet(*command, "--sbatch", "partition=gpu", "--grace", 100)
+        first = (tmp_path / "sent.sh").read_text()
+        ramet("submit", url, "quick", QUICK, "--workers", 300)
     assert done.exit_code == 1
     assert "Sent 3 workers: 7_0 to 7_2" in done.stdout
     assert f"{tmp_path}/kept: all machines must reach that folder" in done.stdout
     assert "job 7_0, is FAILED" in done.stderr
-    sent = (tmp_path / "sent.sh").read_text()
+    assert "gpus" not in (tmp_path / "sent.sh").read_text()
+    assert "#SBATCH --array=0-299%300\n" in (tmp_path / "sent.sh").read_text()
     for line in ("array=0-2%3", "time=90", "gpus-per-node=1", "partition=gpu", "signal=USR2@120"):
-        assert f"#SBATCH --{line}\n" in sent
+        assert f"#SBATCH --{line}\n" in first
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert PASSWORD.encode() not in written

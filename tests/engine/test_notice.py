@@ -1,5 +1,6 @@
 """A worker at SIGTERM: it ends its turn within the time of grace, or gives it back."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -127,6 +128,79 @@ def test_a_worker_that_waits_leaves_at_once(store: Path) -> None:
     asks.join()
     assert seats(store) == {run.worker}
     run.release_all()
+
+
+def test_a_worker_that_lost_its_turn_and_waits_leaves_at_once(
+    store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    strategy = pbt(population=5, synchronous=True)
+    run = ramet.open(store, space=SPACE, strategy=strategy, steps=8, mode="max", seed=0)
+    held = [run.ask() for _ in range(4)]
+    asks = threading.Timer(0.3, ask_to_leave)
+
+    def during(_: ramet.Turn) -> None:
+        (worker,) = seats(store) - {run.worker}
+        assert worker is not None
+        run.disown(worker)
+        held.append(run.ask())
+        asks.start()
+
+    with pytest.raises(Terminated):
+        trained(store, during, grace_s=1.0)
+    asks.join()
+    assert None not in held
+    assert "no longer holds member" in caplog.text
+    assert "did not end within" not in caplog.text
+    run.release_all()
+
+
+def test_the_signal_starts_no_thread_and_none_is_left(store: Path) -> None:
+    started: list[set[threading.Thread]] = []
+
+    def during(_: ramet.Turn) -> None:
+        before = set(threading.enumerate())
+        ask_to_leave()
+        time.sleep(0.0)
+        started.append(set(threading.enumerate()) - before)
+
+    with pytest.raises(Terminated):
+        trained(store, during, grace_s=60.0)
+    assert started == [set()]
+    assert "ramet-grace" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_turn_that_was_interrupted_while_it_logged_is_given_back(
+    store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slept: list[bool] = []
+
+    def during(_: ramet.Turn) -> None:
+        with caplog.handler.lock or contextlib.nullcontext():
+            ask_to_leave()
+            time.sleep(3.0)
+            slept.append(True)
+
+    with pytest.raises(Terminated):
+        trained(store, during, grace_s=0.1)
+    assert (turns(store), slept) == (0, [])
+    assert "did not end within 0.1 s of SIGTERM and is given back" in caplog.text
+
+
+def test_a_process_that_the_training_forked_ends_as_without_a_worker(store: Path) -> None:
+    codes: list[int] = []
+
+    def during(_: ramet.Turn) -> None:
+        if codes:
+            return
+        child = os.fork()
+        if not child:
+            ask_to_leave()
+            time.sleep(5.0)
+            os._exit(0)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    assert trained(store, during, grace_s=60.0).population.done
+    assert codes == [-signal.SIGTERM]
 
 
 def test_a_run_that_is_over_with_the_turn_just_ends(store: Path) -> None:

@@ -1,13 +1,17 @@
 """`ramet begin`: a run for workers to train."""
 
+import shlex
+from collections.abc import Sequence
+
 from ramet.cli import options, screen
 from ramet.cli.target import SPACE, STRATEGY, load
 from ramet.engine.run.opening import Settings
 from ramet.engine.run.run import Run
 from ramet.engine.source import fingerprint
 from ramet.engine.training import open_run
-from ramet.places import Place, Storage, place
+from ramet.places import Storage, place
 from ramet.space import Space
+from ramet.store.postgres.address import leave_out_secrets
 from ramet.wording import count
 
 
@@ -50,12 +54,21 @@ def begin(
     try:
         existing = options.choose_existing(extend=extend, overwrite=overwrite)
         run = open_run(settings, where, existing=existing)
-        screen.say(_describe(run, where, target))
+        names = _name_others(space=space, strategy=strategy)
+        own = ["--", *arguments] if arguments else []
+        worker = ["worker", *names, leave_out_secrets(store), run.name, target, *own]
+        screen.say(_describe(run, worker))
     finally:
         where.close()
 
 
-def _describe(run: Run, where: Place, target: str) -> str:
+def _name_others(*, space: str, strategy: str) -> list[str]:
+    """Return the options that name what a worker would not find by itself."""
+    asked = {"--space": (space, SPACE), "--strategy": (strategy, STRATEGY)}
+    return [word for key, (name, usual) in asked.items() if name != usual for word in (key, name)]
+
+
+def _describe(run: Run, worker: Sequence[str]) -> str:
     """Say what a run needs now."""
     if run.done:
         return f"Run {run.name!r} is done; there is nothing to train."
@@ -63,5 +76,5 @@ def _describe(run: Run, where: Place, target: str) -> str:
     size = f"{count(len(population), 'member')} of {count(population.steps, 'step')}"
     return (
         f"Run {run.name!r} waits for workers: {size}, {count(population.turns, 'turn')} so far. "
-        f"Start any number of them: ramet worker {where.name} {run.name} {target}"
+        f"Start any number of them: {shlex.join(['ramet', *worker])}"
     )

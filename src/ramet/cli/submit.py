@@ -1,6 +1,7 @@
 """`ramet submit`: workers on Slurm, or as jobs of this machine."""
 
 import importlib.util
+import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from ramet.cli.stores import StoreName
 from ramet.cli.submitted import WorkerJob
 from ramet.cli.train import outcome
 from ramet.cli.view import View
-from ramet.errors import RunFailed, UsageError
+from ramet.errors import RunFailed, StoreError, UsageError
 from ramet.places import existing
 from ramet.store.postgres.address import find_address
 from ramet.wording import count
@@ -29,6 +30,24 @@ MARGIN_S = 20
 MOST_GRACE_S = 65_000.0
 # How often a worker whose time is over is sent again: as long as the run lasts.
 RESUBMISSIONS = 10_000
+
+
+SbatchOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="<key=value>",
+        help="Another option of sbatch, such as partition=gpu; may be repeated.",
+        show_default=False,
+    ),
+]
+JobGrace = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=MOST_GRACE_S,
+        help="Seconds that a turn has to end before its job does; else it is given back.",
+    ),
+]
 
 
 class SubmittedJob(Protocol):
@@ -69,20 +88,11 @@ def submit(
     ] = 60,
     cpus: Annotated[int, typer.Option(min=1, help="Cores of each.")] = 1,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs of each.")] = 0,
-    sbatch: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="<key=value>",
-            help="Another option of sbatch, such as partition=gpu; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    sbatch: SbatchOptions = None,
     folder: Annotated[
         Path, typer.Option(help="Where logs are written; all machines must reach it.")
     ] = Path("ramet-jobs"),
-    grace: Annotated[
-        float, typer.Option(min=0.0, max=MOST_GRACE_S, help="As of `ramet worker`.")
-    ] = 60.0,
+    grace: JobGrace = 60.0,
 ) -> None:
     """Send workers of a run to Slurm, and follow them until the run is over.
 
@@ -90,16 +100,18 @@ def submit(
     its turn, if it can within --grace seconds, and is sent again. Ctrl-C ends only this command.
     """
     _check_store(store, local=local)
+    _check_grace(grace, minutes=minutes)
     where = existing(store)
     view = View(where.store, where.choose(name))
     _say_folder(where.blobs, local=local)
-    executor = _make_executor(folder, local=local)
+    executor = _make_executor(folder, notice_s=int(grace) + MARGIN_S, local=local)
     executor.update_parameters(
         name=f"ramet-{name}",
         timeout_min=minutes,
         cpus_per_task=cpus,
-        gpus_per_node=gpus,
-        slurm_signal_delay_s=int(grace) + MARGIN_S,
+        # Slurm refuses even a 0 where there are no GPUs.
+        gpus_per_node=gpus or None,
+        slurm_array_parallelism=workers,
         slurm_additional_parameters=_read_options(sbatch or []),
     )
     job = WorkerJob([store, name, target, "--grace", str(grace), "--", *(arguments or ())])
@@ -109,6 +121,8 @@ def submit(
         _follow(view, jobs)
     except KeyboardInterrupt as stopped:
         raise type(stopped)(_leave(jobs, store, name, local=local)) from None
+    except StoreError as error:
+        raise type(error)(f"{error}. {_say_how_to_follow(store, name)}") from error
     with whole(store, name) as result:
         screen.say(outcome(result))
 
@@ -131,13 +145,23 @@ def _check_store(store: str, *, local: bool) -> None:
         )
 
 
+def _check_grace(grace: float, *, minutes: int) -> None:
+    """Refuse jobs so short that the scheduler could not tell their workers to leave in time."""
+    if 60 * minutes <= grace + MARGIN_S:
+        raise UsageError(
+            f"a job must last longer than the grace of its worker and {MARGIN_S} s, because that "
+            f"long before its end the worker is asked to leave, but got --minutes {minutes} "
+            f"({60 * minutes} s) and --grace {grace:g}; raise --minutes, or lower --grace"
+        )
+
+
 def _say_folder(blobs: object, *, local: bool) -> None:
     if isinstance(blobs, DirectoryBlobs) and not local:
         screen.say(f"Checkpoints are in {blobs.path}: all machines must reach that folder.")
 
 
-def _make_executor(folder: Path, *, local: bool) -> Any:
-    """Return what submits jobs."""
+def _make_executor(folder: Path, *, notice_s: int, local: bool) -> Any:
+    """Return what submits jobs, which are told some time before their end."""
     if importlib.util.find_spec("submitit") is None:
         raise UsageError(
             "jobs are sent by submitit, but it is not installed; run pip install 'ramet[slurm]'"
@@ -155,7 +179,10 @@ def _make_executor(folder: Path, *, local: bool) -> Any:
         "slurm_max_num_timeout": RESUBMISSIONS,
         "local_max_num_timeout": RESUBMISSIONS,
     }
-    return AutoExecutor(folder, cluster="local" if local else "slurm", **again)
+    executor = AutoExecutor(folder, cluster="local" if local else "slurm", **again)
+    # Local jobs have this parameter as well, but update_parameters takes it for Slurm only.
+    executor.parameters["signal_delay_s"] = notice_s
+    return executor
 
 
 def _read_options(texts: Sequence[str]) -> dict[str, str]:
@@ -204,11 +231,21 @@ def _describe_failure(view: View, job: SubmittedJob) -> str:
     log: Path = job.paths.stderr
     # The worker's own message, if it has said something; else that of the job.
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    said = next((line for line in lines if line.startswith("ramet: ")), lines[-1:] and lines[-1])
+    # A job that was sent again goes on with its log.
+    own = [line for line in lines if line.startswith("ramet: ")]
+    said = next(reversed(own or lines), "nothing")
     return (
         f"workers must train until their run is over, but all have ended and run "
         f"{view.opening.name!r} is not over; the first, job {job.job_id}, is {job.state} and its "
-        f"log {log} says: {said or 'nothing'}"
+        f"log {log} says: {said}"
+    )
+
+
+def _say_how_to_follow(store: str, name: str) -> str:
+    command = shlex.join(["ramet", "status", store, name, "--watch"])
+    return (
+        f"The workers go on without this command, which would send more of them if it were called "
+        f"again; follow the run with {command}"
     )
 
 

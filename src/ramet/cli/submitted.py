@@ -23,8 +23,8 @@ class WorkerJob:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
-        # Whether the worker was asked to leave; a second time, it would leave at once.
-        self._asked = False
+        # Whether it is to leave, and whether it was told; a second time, it would leave at once.
+        self._leaves, self._told = False, False
 
     def __call__(self) -> None:
         """Work until the run is over; an error is raised if the worker ends otherwise."""
@@ -59,6 +59,9 @@ class WorkerJob:
             self._process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - ours
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if self._leaves:
+            # The signal came when there was no process to pass it on to.
+            self._ask_to_leave()
 
     def _wait(self) -> int | None:
         while self._process is not None and self._process.poll() is None:
@@ -69,7 +72,8 @@ class WorkerJob:
         self._ask_to_leave()
 
     def _ask_to_leave(self) -> None:
-        if self._process is None or self._asked or self._process.returncode is not None:
+        self._leaves = True
+        if self._process is None or self._told or self._process.returncode is not None:
             return
-        self._asked = True
+        self._told = True
         os.kill(self._process.pid, signal.SIGTERM)

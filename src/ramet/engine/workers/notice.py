@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -24,8 +25,10 @@ logger = logging.getLogger("ramet")
 # Seconds from the end of the grace until the process ends by force: code may catch every exception,
 # or be in a call that no signal interrupts.
 FORCE_S = 5.0
-# Seconds that a process that ends by force has to give its turn back.
+# Seconds that a process that ends by force has to give its turn back and to say so.
 GIVE_BACK_S = 3.0
+# Seconds that the warning of a late turn may take.
+SAY_S = 1.0
 # Seconds between two looks at whether that is over.
 LOOK_S = 0.05
 # Shells expect this exit code plus the number of the signal that ended a command.
@@ -57,6 +60,7 @@ def work_with_grace(run: Run, train: TrainFunction | Task, watch: Watch, *, grac
     leaving = _Leaving(run, watch, grace_s)
     before = _set_handler(leaving.handle)
     try:
+        leaving.watch_over()
         work(run, train, leaving.ends, begins=leaving.begins)
     except SystemExit:
         # Loops of other libraries may end the process at an interrupt.
@@ -69,8 +73,10 @@ def work_with_grace(run: Run, train: TrainFunction | Task, watch: Watch, *, grac
             run.disown(run.worker)
         raise
     finally:
-        leaving.over = True
-        signal.signal(signal.SIGTERM, before)
+        try:
+            leaving.finish()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 class _Leaving:
@@ -84,6 +90,23 @@ class _Leaving:
         self.asked, self._interrupted = False, False
         # Whether the worker has left, or the run is over.
         self.over = False
+        # Forked processes, such as those that load data, inherit the handler.
+        self._process = os.getpid()
+        # The handler must not start a thread, because the signal may have interrupted what locks;
+        # a simple queue can be put into at any time.
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._watcher = threading.Thread(target=self._limit, name="ramet-grace", daemon=True)
+
+    def watch_over(self) -> None:
+        """Be ready to end the grace once a signal has come."""
+        self._watcher.start()
+
+    def finish(self) -> None:
+        """Send no signal any more: whoever handles the next one is not this worker."""
+        self.over = True
+        self._woken.put(None)
+        if self._watcher.is_alive():
+            self._watcher.join()
 
     def begins(self, turn: Turn) -> None:
         """Begin a turn, unless this worker is leaving."""
@@ -100,10 +123,10 @@ class _Leaving:
 
     def handle(self, _signal: int, _frame: FrameType | None) -> None:
         """Leave at once, or once the turn is over if this is the first signal."""
+        if os.getpid() != self._process:
+            _end_as_usual()
         again, self.asked = self.asked, True
-        if not again:
-            # Not in this thread, because the signal may have interrupted what logs and locks.
-            threading.Thread(target=self._limit, name="ramet-grace", daemon=True).start()
+        self._woken.put(None)
         if (again or self._turn is None or not self._grace_s) and not self._interrupted:
             self._interrupt()
 
@@ -113,29 +136,24 @@ class _Leaving:
         raise Terminated
 
     def _limit(self) -> None:
-        """End the grace, and the process if it is still at work some time after that."""
+        """Wait for a signal; end the grace, and the process if it is still at work after that."""
+        self._woken.get()
         if not _wait(lambda: self.over or self._interrupted, most_s=self._grace_s):
-            self._say_late()
+            turn = self._turn
             # Unlike an exception from another thread, a signal interrupts calls that wait.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            # Only now: what is interrupted may hold the lock of the log.
+            _attempt(lambda: self._say_late(turn), most_s=SAY_S)
         if not _wait(lambda: self.over, most_s=FORCE_S):
             self._end_by_force()
 
     def _end_by_force(self) -> Never:
-        giving_back = threading.Thread(target=self._run.release_all, daemon=True)
-        giving_back.start()
-        # The training may hold a lock that this needs; then the lease runs out.
-        giving_back.join(GIVE_BACK_S)
-        logger.warning(
-            "training must end when it is interrupted, but did not within %g s, because it catches "
-            "every exception or is in a call that no signal interrupts; the worker process ends by "
-            "force",
-            FORCE_S,
-        )
+        # The training may hold a lock that one of these needs; then the lease runs out.
+        _attempt(self._run.release_all, _say_force, most_s=GIVE_BACK_S)
         os._exit(SIGNAL_EXIT + signal.SIGTERM)
 
-    def _say_late(self) -> None:
-        if (turn := self._turn) is None:
+    def _say_late(self, turn: Turn | None) -> None:
+        if turn is None:
             return
         fields = {
             "run": self._run.name,
@@ -150,6 +168,21 @@ class _Leaving:
             fields,
             extra=fields,
         )
+
+
+def _say_force() -> None:
+    logger.warning(
+        "training must end when it is interrupted, but did not within %g s, because it catches "
+        "every exception or is in a call that no signal interrupts; the worker process ends by "
+        "force",
+        FORCE_S,
+    )
+
+
+def _end_as_usual() -> None:
+    """End a process as SIGTERM does where nothing handles it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _set_handler(handle: Handler) -> Any:
@@ -170,6 +203,14 @@ def _wait(truth: Callable[[], bool], *, most_s: float) -> bool:
     while not truth() and time.monotonic() < end:
         time.sleep(LOOK_S)
     return truth()
+
+
+def _attempt(*calls: Callable[[], object], most_s: float) -> None:
+    """Do things that may never end; go on after some time."""
+    threads = [threading.Thread(target=call, daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    _wait(lambda: not any(thread.is_alive() for thread in threads), most_s=most_s)
 
 
 def _is_leaving(error: BaseException | None) -> bool:

@@ -18,7 +18,7 @@ from ramet.state.remedies import remedy_for_parts
 
 logger = logging.getLogger("ramet")
 
-# Called with the run after every turn, such as to show progress.
+# Called with the run after every turn, also one that came to nothing, such as to show progress.
 Watch: TypeAlias = Callable[[Run], None]
 # Called before the user's code starts on a turn.
 Begins: TypeAlias = Callable[[Turn], None]
@@ -141,6 +141,7 @@ class Session:
                 saved = turn.read_checkpoint() if stale else None
             except UNREADABLE as error:
                 recover(self._run, turn, error)
+                self._watch(self._run)
                 if self._begins_anew():
                     return
                 continue
@@ -171,11 +172,11 @@ class Session:
             applied = check_applied(bindable, turn.hparams.peek(), "at the end of the turn")
         captured = state.capture()
         self.training = None
+        kept = None
         try:
             kept = self._run.tell(turn, state=captured, applied=applied)
         except LeaseLost as lost:
             logger.warning("%s", lost, extra={"member": turn.member, "turn": turn.number})
-            return None
         self._watch(self._run)
         return kept
 

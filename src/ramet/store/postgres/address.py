@@ -127,6 +127,26 @@ of the password as %XX, and also any @ behind the host
     )
 
 
+def leave_out_secrets(store: str) -> str:
+    """Return a store as a command can name it, without its password.
+
+    >>> leave_out_secrets("postgresql://ann:secret@db/runs?sslpassword=secret&schema=team_a")
+    'postgresql://ann@db/runs?schema=team_a'
+    >>> leave_out_secrets("runs.db")
+    'runs.db'
+
+    Args:
+        store: The path of a file, or the text of a URL.
+    """
+    if find_address(store) is None:
+        return store
+    parts = urlsplit(store)
+    user, at, host = parts.netloc.rpartition("@")
+    pairs = [pair for pair in parts.query.split("&") if _key(pair) not in SECRETS]
+    netloc = f"{user.partition(':')[0]}{at}{host}"
+    return urlunsplit(parts._replace(netloc=netloc, query="&".join(pairs)))
+
+
 def parameters(address: Address, usual: Mapping[str, Any]) -> dict[str, Any]:
     """Return what libpq is given: what the URL names, and the usual values of the rest.
 
@@ -176,6 +196,10 @@ def _hide(parts: SplitResult) -> str:
 def _join(parts: SplitResult, query: str) -> str:
     # urlunsplit leaves out the slashes where there is no host.
     return f"{parts.scheme}://{parts.netloc}{parts.path}{query and f'?{query}'}"
+
+
+def _key(pair: str) -> str:
+    return unquote(pair.partition("=")[0])
 
 
 def _without_secrets(text: str, url: str) -> str:
