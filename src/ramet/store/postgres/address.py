@@ -144,7 +144,7 @@ def leave_out_secrets(store: str) -> str:
     user, at, host = parts.netloc.rpartition("@")
     pairs = [pair for pair in parts.query.split("&") if _key(pair) not in SECRETS]
     netloc = f"{user.partition(':')[0]}{at}{host}"
-    return urlunsplit(parts._replace(netloc=netloc, query="&".join(pairs)))
+    return _join(parts._replace(netloc=netloc), "&".join(pairs))
 
 
 def parameters(address: Address, usual: Mapping[str, Any]) -> dict[str, Any]:
