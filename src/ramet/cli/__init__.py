@@ -65,7 +65,11 @@ class Commands(TyperGroup):
             screen.say(f"ramet: {error}", err=True)
             raise typer.Exit(_find_exit_code(error)) from error
         except Terminated as stopped:
-            raise _make_exit(stopped, signal.SIGTERM) from stopped
+            left = _make_exit(stopped, signal.SIGTERM)
+            if signal.getsignal(signal.SIGTERM) is terminate:
+                # All is said. Another signal ends the process as it ends any other.
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            raise left from stopped
         except KeyboardInterrupt as stopped:
             raise _make_exit(stopped, signal.SIGINT) from stopped
         finally:
