@@ -29,13 +29,13 @@ def test_a_run_that_was_begun_is_what_ramet_run_would_train(tmp_path: Path) -> N
 
 
 def test_the_command_for_workers_can_be_pasted(tmp_path: Path) -> None:
-    store, script = tmp_path / "my runs.db", tmp_path / "other.py"
+    store, script = tmp_path / "my runs.db", tmp_path / "pasted.py"
     script.write_text(QUICK.read_text().replace("space =", "wide =").replace("steps =", "_ ="))
     names = ["--store", store, "--space", "wide", "--steps", 40]
     done = ramet("begin", script, *names, "--", "--hidden", "a b")
     _, _, command = done.output.rpartition(": ramet ")
     assert shlex.split(command) == [
-        *("worker", "--space", "wide", str(store), "other", str(script)),
+        *("worker", "--space", "wide", str(store), "pasted", str(script)),
         *("--", "--hidden", "a b"),
     ]
     assert "is done" in ramet(*shlex.split(command)).output
