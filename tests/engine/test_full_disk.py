@@ -25,6 +25,7 @@ def begun(place: dict[str, Any], turns: int = 8) -> None:
         state = Descent().step(turn.load(Descent().init), turn.hparams, turn.steps, turn.rng)
         run.tell(turn, Descent().evaluate(state), state=state)
 
+
 # The runs of these tests need no more attempts than this, if each of them gets further.
 MOST_FAILURES = 100
 
