@@ -202,6 +202,25 @@ def test_what_is_missing_is_named(begun: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (absent.exit_code, "pip install 'ramet[slurm]'" in absent.stderr) == (2, True)
 
 
+def test_handlers_of_logging_that_others_have_set_stay_open() -> None:
+    done = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
+    assert done.stdout == "open\nNone\n"
+
+
+KEEPS = """
+import logging, os
+class Closed(logging.Handler):
+    state = "open"
+    def close(self):
+        self.state = "closed"
+handler = Closed()
+from ramet.cli import submit
+submit._import_submitit()
+print(handler.state)
+print(os.environ.get(submit.LOG_LEVEL))
+"""
+
+
 # Programs of Slurm, as far as submitit uses them: jobs end as soon as they are sent.
 SLURM = {
     "sbatch": 'cp "$1" "$SENT"; echo "Submitted batch job 7"',

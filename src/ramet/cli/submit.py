@@ -1,6 +1,8 @@
 """`ramet submit`: workers on Slurm, or as jobs of this machine."""
 
+import importlib
 import importlib.util
+import os
 import shlex
 import shutil
 import time
@@ -30,6 +32,8 @@ MARGIN_S = 20
 MOST_GRACE_S = 65_000.0
 # How often a worker whose time is over is sent again: as long as the run lasts.
 RESUBMISSIONS = 10_000
+# Says what submitit logs; "NOCONFIG" leaves logging as it is.
+LOG_LEVEL = "SUBMITIT_LOG_LEVEL"
 
 
 SbatchOptions = Annotated[
@@ -173,16 +177,28 @@ def _make_executor(folder: Path, *, notice_s: int, local: bool) -> Any:
             f"jobs must be sent from a machine with Slurm, but there is no {missing[0]} here; call "
             f"this on a login node, or start the jobs on this machine with --local"
         )
-    from submitit import AutoExecutor  # noqa: PLC0415 - an extra
-
     again = {
         "slurm_max_num_timeout": RESUBMISSIONS,
         "local_max_num_timeout": RESUBMISSIONS,
     }
-    executor = AutoExecutor(folder, cluster="local" if local else "slurm", **again)
+    library = _import_submitit()
+    executor = library.AutoExecutor(folder, cluster="local" if local else "slurm", **again)
     # Local jobs have this parameter as well, but update_parameters takes it for Slurm only.
     executor.parameters["signal_delay_s"] = notice_s
     return executor
+
+
+def _import_submitit() -> Any:
+    """Import submitit, without letting it close the handlers of logging that others have set."""
+    before = os.environ.get(LOG_LEVEL)
+    os.environ[LOG_LEVEL] = "NOCONFIG"
+    try:
+        return importlib.import_module("submitit")
+    finally:
+        # Jobs inherit it.
+        del os.environ[LOG_LEVEL]
+        if before is not None:
+            os.environ[LOG_LEVEL] = before
 
 
 def _read_options(texts: Sequence[str]) -> dict[str, str]:
