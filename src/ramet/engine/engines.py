@@ -213,9 +213,7 @@ class Vectorized:
         if self.chunk != "auto":
             meaning = "how many members are mapped at once; or let it be 'auto'"
             check_count("chunk", self.chunk, meaning)
-        shard: object = self.shard
-        if not isinstance(shard, bool):
-            raise StrategyError(f"shard must be True or False, but got {shard!r}")
+        check_flag("shard", self.shard)
 
     @property
     def shared(self) -> bool:
@@ -308,6 +306,17 @@ def check_common(engine: Engine) -> None:
     progress: object = engine.progress
     if progress is not None and not isinstance(progress, bool):
         raise StrategyError(f"progress must be True, False or None, but got {engine.progress!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Args:
+        name: The name of the setting.
+        value: Its value.
+    """
+    if not isinstance(value, bool):
+        raise StrategyError(f"{name} must be True or False, but got {value!r}")
 
 
 def check_workers(workers: object, *, least: int) -> None:

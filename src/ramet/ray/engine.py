@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
-from ramet.engine.engines import Training, Workers, check_common, check_workers
+from ramet.engine.engines import Training, Workers, check_common, check_flag, check_workers
 from ramet.engine.processes.child import Job
 from ramet.engine.processes.resources import THREADS, check_part, memory_of
 from ramet.engine.run.device_memory import SHARERS
@@ -70,9 +70,7 @@ class Ray:
             raise StrategyError(
                 f"placement must be one of {get_args(Placement)}, but got {self.placement!r}"
             )
-        grows: object = self.grows
-        if not isinstance(grows, bool):
-            raise StrategyError(f"grows must be True or False, but got {grows!r}")
+        check_flag("grows", self.grows)
 
     @property
     def shared(self) -> bool:
@@ -122,7 +120,7 @@ class Ray:
         return members if self.grows else min(count_places(self.needs, nodes), members)
 
     def _options(self, threads: int) -> dict[str, object]:
-        """Return what Ray is told about each worker."""
+        """Return Ray's options for the actor of each worker."""
         variables = dict.fromkeys(THREADS, str(threads))
         if self.num_gpus:
             places = int(1 / self.num_gpus) if self.num_gpus < 1 else 1

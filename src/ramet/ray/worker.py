@@ -3,7 +3,6 @@
 import ray
 
 from ramet.engine.processes.reports import Report
-from ramet.engine.run.run import Run
 from ramet.engine.workers.loop import work
 from ramet.process import set_watcher
 from ramet.ray.cluster import find_home
@@ -25,15 +24,7 @@ class Worker:
             job = unpack(packed, train=True)
             # Where a file is missing, SQLite would begin another one.
             check_reach(job.store, home=home, addresses=[find_home()])
-            run = Run(
-                job.settings,
-                job.failures,
-                store=job.store,
-                blobs=job.blobs,
-                worker=worker,
-                existing="join",
-            )
-            work(run, job.train, watch=lambda _: None)
+            work(job.join(worker), job.train, watch=lambda _: None)
         except BaseException as error:  # noqa: BLE001 - the driver raises it, traceback and all
             return Report.of(error)
         return None

@@ -56,6 +56,17 @@ class Job:
     # The process that cleans up after this one if it dies.
     watcher: str | None = None
 
+    def join(self, worker: str) -> Run:
+        """Return a worker's part in the run."""
+        return Run(
+            self.settings,
+            self.failures,
+            store=self.store,
+            blobs=self.blobs,
+            worker=worker,
+            existing="join",
+        )
+
     def pack(self) -> bytes:
         """Return the bytes that the worker reads."""
         data, left = dump_without_unpicklable(self)
@@ -95,15 +106,7 @@ def _train(surroundings: Surroundings, packed: bytes, worker: str) -> None:
     job: Job = pickle.loads(packed)  # noqa: S301 - our parent wrote it
     loading.end()
     set_watcher(job.watcher)
-    run = Run(
-        job.settings,
-        job.failures,
-        store=job.store,
-        blobs=job.blobs,
-        worker=worker,
-        existing="join",
-    )
-    _work(run, job.train)
+    _work(job.join(worker), job.train)
 
 
 def _exit_code(work: Callable[[], None], report: Path) -> int:

@@ -102,7 +102,7 @@ class _Leaving:
         self._watcher.start()
 
     def finish(self) -> None:
-        """Send no signal any more: whoever handles the next one is not this worker."""
+        """Send no more signals, because after this worker something else handles them."""
         self.over = True
         self._woken.put(None)
         if self._watcher.is_alive():
