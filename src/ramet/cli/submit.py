@@ -30,7 +30,7 @@ LOOK_S = 1.0
 MARGIN_S = 20
 # Slurm gives no longer notice than 65,535 s.
 MOST_GRACE_S = 65_000.0
-# How often a worker whose time is over is sent again: as long as the run lasts.
+# How often a job may be queued again when its time is over: more often than any run needs.
 RESUBMISSIONS = 10_000
 # Says what submitit logs; "NOCONFIG" leaves logging as it is.
 LOG_LEVEL = "SUBMITIT_LOG_LEVEL"
@@ -132,7 +132,7 @@ def submit(
 
 
 def _check_store(store: str, *, local: bool) -> None:
-    """Refuse a store that workers on other machines cannot share, or whose password would show."""
+    """Refuse a store that other machines cannot share, and a URL with a password in it."""
     address = find_address(store)
     if address is None and not local:
         raise UsageError(
@@ -165,7 +165,7 @@ def _say_folder(blobs: object, *, local: bool) -> None:
 
 
 def _make_executor(folder: Path, *, notice_s: int, local: bool) -> Any:
-    """Return what submits jobs, which are told some time before their end."""
+    """Return what submits jobs; each gets a signal some seconds before its time is over."""
     if importlib.util.find_spec("submitit") is None:
         raise UsageError(
             "jobs are sent by submitit, but it is not installed; run pip install 'ramet[slurm]'"

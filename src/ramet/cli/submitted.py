@@ -23,7 +23,8 @@ class WorkerJob:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
-        # Whether it is to leave, and whether it was told; a second time, it would leave at once.
+        # Whether the worker must leave, and whether it has got the signal. A second signal would
+        # end its turn at once.
         self._leaves, self._told = False, False
 
     def __call__(self) -> None:

@@ -126,7 +126,7 @@ class Crew:
 
     def _has_lost_node(self, hired: Hired) -> bool:
         try:
-            # Ray keeps so small an answer with whoever asked, and has it when the node is gone.
+            # Ray sends so small an answer to the process that asked: a lost node does not lose it.
             node = ray.get(hired.node, timeout=0)
         except (RayError, TimeoutError):
             return False

@@ -113,7 +113,7 @@ class Driver:
         return standing
 
     def _dismiss(self, keeper: Any, outcome: Outcome) -> None:
-        """End an actor whose workers have ended; pass on an error that no one may have read."""
+        """End an actor whose workers have ended, and log their error, which may be unread."""
         if outcome.report is not None:
             fields = {"run": self._run.name, "error": outcome.report.message}
             logger.warning(

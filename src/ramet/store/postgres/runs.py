@@ -103,7 +103,7 @@ class Runs:
                     head=rows.head,
                     lost=claimed.lost,
                 )
-            # Somebody holds it, or it has just changed.
+            # Another worker holds the member, or it has changed since.
             free = None if claimed.free is None else rows.first_free(prefer, among)
             return None if free is None else rows.lease(free, worker, ttl_s)
 

@@ -235,7 +235,7 @@ def _listed(members: Collection[int] | None) -> list[int] | None:
 
 
 def _batches(rows: Sequence[Values]) -> Iterator[Sequence[Values]]:
-    """Yield rows, at most so many together, and so many bytes unless one row has more."""
+    """Yield rows in batches of limited length and size; a larger row is a batch of its own."""
     begin = size = 0
     for end, row in enumerate(rows):
         more = sum(len(value) for value in row if isinstance(value, bytes))
