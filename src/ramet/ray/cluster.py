@@ -1,9 +1,15 @@
 """The Ray cluster that this process is connected to."""
 
+import contextlib
+import socket
+
 import ray
 
 from ramet.errors import UsageError
 from ramet.ray.needs import Needs, Node
+
+# How long a node has to answer.
+ANSWER_S = 1.0
 
 
 def connect() -> None:
@@ -26,6 +32,19 @@ def list_nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def answers(node: str) -> bool:
+    """Return whether a node is well, as far as Ray knows and by asking it.
+
+    Ray itself notices the loss of a node late: when it has not heard of it for some time.
+    """
+    for each in ray.nodes():
+        if each["NodeID"] == node and each["Alive"]:
+            address = each["NodeManagerAddress"], each["NodeManagerPort"]
+            with contextlib.suppress(OSError), socket.create_connection(address, ANSWER_S):
+                return True
+    return False
 
 
 def count_free(needs: Needs) -> Needs:

@@ -1,5 +1,6 @@
 """The workers of a run on Ray: start and stop them, and say what became of those that ended."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from ray.exceptions import ActorUnavailableError, RayError
 from ramet.engine.processes.reports import Report
 from ramet.engine.processes.watchman import Ended
 from ramet.process import SystemProcesses
-from ramet.ray.cluster import list_nodes
+from ramet.ray.cluster import answers
 from ramet.ray.needs import Needs
 from ramet.ray.worker import Worker
 
 # Time that Ray has to end the workers that it was asked to end.
 GRACE_S = 10.0
+# Time in which a machine that is lost, or is shut down, follows the workers that died on it.
+FALL_S, LOOK_S = 2.0, 0.1
 # What Ray's reason begins with, and where it goes on with guesses that fit any death.
 BEGINS, GUESSES = "The actor is dead because ", " Some common causes"
 
@@ -93,9 +96,10 @@ class Crew:
         """Yield each worker that ended since the last call."""
         places = {hired.report: place for place, hired in self._hired.items()}
         ended, _ = ray.wait(list(places), num_returns=len(places), timeout=0)
+        fallen_by = time.monotonic() + FALL_S
         for reference in ended:
             place = places[reference]
-            yield self._dismiss(place, self._hired.pop(place))
+            yield self._dismiss(place, self._hired.pop(place), fallen_by)
 
     def is_starting(self) -> bool:
         """Return whether no worker has begun: Ray has no place for one, or still prepares it."""
@@ -111,26 +115,32 @@ class Crew:
             ray.wait(reports, num_returns=len(reports), timeout=GRACE_S)
         self._hired.clear()
 
-    def _dismiss(self, place: int, hired: Hired) -> Ended:
+    def _dismiss(self, place: int, hired: Hired, fallen_by: float) -> Ended:
         worker = self.worker(place)
         try:
             report: Report | None = ray.get(hired.report)
         except RayError as error:
             # It may live on a node that cannot be reached; its commits are refused from now on.
             ray.kill(hired.actor)
-            lost = isinstance(error, ActorUnavailableError) or self._has_lost_node(hired)
+            lost = isinstance(error, ActorUnavailableError) or _has_lost_node(hired, fallen_by)
             how = "was lost with its machine" if lost else "died"
             return Ended(place, worker, f"{how}: {_say_why(error)}", machine=lost)
         ray.kill(hired.actor)
         return Ended(place, worker, "ended", report)
 
-    def _has_lost_node(self, hired: Hired) -> bool:
-        try:
-            # Ray sends so small an answer to the process that asked: a lost node does not lose it.
-            node = ray.get(hired.node, timeout=0)
-        except (RayError, TimeoutError):
+
+def _has_lost_node(hired: Hired, fallen_by: float) -> bool:
+    """Return whether the node of a worker that died has stopped to answer by then."""
+    try:
+        # Ray sends so small an answer to the process that asked: a lost node does not lose it.
+        node = ray.get(hired.node, timeout=0)
+    except (RayError, TimeoutError):
+        return False
+    while answers(node):
+        if time.monotonic() > fallen_by:
             return False
-        return node not in {each.id for each in list_nodes()}
+        time.sleep(LOOK_S)
+    return True
 
 
 def _say_why(error: RayError) -> str:

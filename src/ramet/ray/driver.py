@@ -6,7 +6,6 @@ from typing import Any
 
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ramet.clock import Clock, SystemClock
 from ramet.digest import digest
@@ -18,7 +17,7 @@ from ramet.errors import RametError, RunFailed
 from ramet.ray.cluster import count_free, list_nodes
 from ramet.ray.crew import GRACE_S, Plan
 from ramet.ray.keeper import Keeper, Outcome, Standing
-from ramet.ray.needs import say_amounts
+from ramet.ray.needs import AS_GOOD_AS_NOTHING, HEAD, say_amounts
 from ramet.ray.waiting import Wait
 from ramet.store import Store
 from ramet.wording import count
@@ -87,9 +86,9 @@ class Driver:
 
     def _find_or_start(self) -> Any:
         """Return the actor that keeps the workers; a new one starts them at once."""
-        heads = [node.id for node in list_nodes() if node.is_head]
-        # The cluster ends with its head, so that there is no better node.
-        strategy = NodeAffinitySchedulingStrategy(heads[0], soft=True) if heads else "DEFAULT"
+        # The cluster ends with its head, so that there is no better node. Ray often ignores a
+        # scheduling strategy that prefers a node without CPUs; it does not ignore what is needed.
+        on_head = {HEAD: AS_GOOD_AS_NOTHING} if any(node.is_head for node in list_nodes()) else {}
         chunks = [self._packed[at : at + CHUNK] for at in range(0, len(self._packed), CHUNK)]
         options = ray.remote(Keeper).options(
             name=self._name,
@@ -98,7 +97,7 @@ class Driver:
             get_if_exists=True,
             max_restarts=-1,
             num_cpus=0,
-            scheduling_strategy=strategy,
+            resources=on_head,
         )
         return options.remote(self._plan, *chunks)
 

@@ -9,6 +9,8 @@ from ramet.store import SQLiteStore, Store
 
 # Amounts by Ray's names for resources.
 Needs: TypeAlias = dict[str, float]
+# The resource that only the head has, and the least that Ray counts with.
+HEAD, AS_GOOD_AS_NOTHING = "node:__internal_head__", 1e-4
 # Resources that every node has, and that no worker asks for.
 COMMON = ("node:", "memory", "object_store_memory")
 
@@ -25,7 +27,7 @@ class Node:
     @property
     def is_head(self) -> bool:
         """Whether the cluster ends with it."""
-        return "node:__internal_head__" in self.resources
+        return HEAD in self.resources
 
     def count_places(self, needs: Needs) -> int:
         """Return how many workers it has room for.
