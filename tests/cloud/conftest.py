@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cloud import servers
-from tests.cloud.servers import BUCKET, Server
+from tests.cloud.servers import BUCKET, AzureServer, Server
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,12 @@ def moto() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with servers.seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[AzureServer]:
+    with servers.azurite() as server:
         yield server
 
 

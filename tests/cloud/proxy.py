@@ -5,14 +5,18 @@ import http.client
 import http.server
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.cloud.servers import Server
 
-# An error of the server; an answer that breaks off, or is whole and too short; a request that does.
-Fault = Literal["500", "503", "403", "torn", "short", "hang up"]
+# An error of the server; an answer that breaks off, is whole and too short, comes bit by bit, or
+# never; a request that breaks off.
+Fault = Literal["500", "503", "403", "torn", "short", "slow", "silent", "hang up"]
+# Parts of a slow answer, and the time between them.
+PARTS, PART_S = 10, 0.02
 ECHO = """<?xml version="1.0"?><Error><Code>%s</Code><Message>as the test wants</Message>
 <StringToSign>%s</StringToSign></Error>"""
 CODES = {500: "InternalError", 503: "SlowDown", 403: "AccessDenied"}
@@ -27,6 +31,7 @@ class Proxy:
     # The method and the path of each request, in order.
     seen: list[tuple[str, str]] = field(default_factory=list)
     endpoint: str = ""
+    closed: threading.Event = field(default_factory=threading.Event)
 
     def fail_every(self, every: int, *faults: Fault) -> None:
         """Fail one in some requests, in turn in each of these ways."""
@@ -56,6 +61,7 @@ def proxy(upstream: Server) -> Iterator[Proxy]:
         try:
             yield made
         finally:
+            made.closed.set()
             server.shutdown()
             thread.join()
 
@@ -74,6 +80,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault == "hang up":
             self.close_connection = True
             return
+        if fault == "silent":
+            self.made.closed.wait()
+            self.close_connection = True
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault in {"500", "503", "403"}:
             echo = ECHO % (CODES[int(fault)], str(self.headers))
@@ -82,7 +92,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         status, headers, data = self.ask(body)
         if fault == "short" and self.command == "GET":
             data = data[: len(data) // 2]
-        self.answer(status, headers, data, torn=fault == "torn")
+        if fault == "slow":
+            time.sleep(PARTS * PART_S)
+        self.answer(status, headers, data, torn=fault == "torn", slow=fault == "slow")
 
     def ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         upstream = http.client.HTTPConnection("127.0.0.1", self.made.upstream.port)
@@ -92,7 +104,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return answer.status, dict(answer.headers), answer.read()
 
     def answer(
-        self, status: int, headers: dict[str, str], data: bytes, *, torn: bool = False
+        self,
+        status: int,
+        headers: dict[str, str],
+        data: bytes,
+        *,
+        torn: bool = False,
+        slow: bool = False,
     ) -> None:
         self.send_response(status)
         bodiless = self.command == "HEAD" or status in {204, 304}
@@ -102,7 +120,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = headers.get("Content-Length", "0") if bodiless else str(len(data))
         self.send_header("Content-Length", length)
         self.end_headers()
-        if not bodiless:
+        if slow and not bodiless:
+            for part in range(PARTS):
+                time.sleep(PART_S)
+                self.wfile.write(data[part * len(data) // PARTS : (part + 1) * len(data) // PARTS])
+        elif not bodiless:
             self.wfile.write(data[: len(data) // 2] if torn else data)
         self.close_connection = self.close_connection or torn
 

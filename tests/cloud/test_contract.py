@@ -9,10 +9,12 @@ pytest.importorskip("obstore", reason="needs obstore: pip install 'ramet[cloud]'
 
 from ramet.blobs import Blobs, ObjectBlobs
 from ramet.testing.blobs import BlobsContract
-from tests.cloud.servers import BUCKET, Server
+from tests.cloud.servers import BUCKET, AzureServer, Server
 
 
 class OnAServer(BlobsContract):
+    scheme = "s3"
+
     @pytest.fixture
     def server(self) -> Server:
         raise NotImplementedError
@@ -28,7 +30,7 @@ class OnAServer(BlobsContract):
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         return ObjectBlobs(
-            f"s3://{BUCKET}/{secrets.token_hex(8)}",
+            f"{self.scheme}://{BUCKET}/{secrets.token_hex(8)}",
             cache=tmp_path / "cache",
             cache_bytes=1 << 20 if request.param == "cached" else 0,
         )
@@ -44,3 +46,11 @@ class TestSeaweedFS(OnAServer):
     @pytest.fixture
     def server(self, seaweed: Server) -> Server:
         return seaweed
+
+
+class TestAzurite(OnAServer):
+    scheme = "az"
+
+    @pytest.fixture
+    def server(self, azurite: AzureServer) -> Server:
+        return azurite

@@ -5,12 +5,13 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
 pytest.importorskip("obstore", reason="needs obstore: pip install 'ramet[cloud]'")
 
-from ramet.blobs import ObjectBlobs, bucket, patience
+from ramet.blobs import ObjectBlobs, bucket, connecting, patience
 from ramet.blobs.address import parse
 from ramet.blobs.cloud_refusals import Doing
 from ramet.digest import digest
@@ -24,7 +25,7 @@ from ramet.errors import (
 from ramet.testing.blobs import keep, key_of
 from tests.cloud import proxy
 from tests.cloud.proxy import Fault, Proxy
-from tests.cloud.servers import ACCESS_KEY, BUCKET, SECRET, Server, boto
+from tests.cloud.servers import ACCESS_KEY, BUCKET, SECRET, AzureServer, Server, boto
 
 PATIENCE_S = 0.4
 CALLS: dict[str, Callable[[ObjectBlobs], object]] = {
@@ -51,10 +52,12 @@ def open_at(url: str, patience_s: float = 20) -> ObjectBlobs:
     return ObjectBlobs(url, cache_bytes=0, patience_s=patience_s)
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "torn", "hang up"])
+@pytest.mark.parametrize("fault", ["500", "503", "torn", "slow", "silent", "hang up"])
 def test_a_server_that_fails_now_and_then_is_asked_again(
-    through: Proxy, url: str, fault: Fault
+    through: Proxy, url: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A slow answer is waited for, as long as it goes on.
+    monkeypatch.setattr(connecting, "SILENCE", timedelta(seconds=0.4))
     blobs, drawn = open_at(url), random.getstate()
     through.fail_every(3, fault)
 
@@ -166,7 +169,7 @@ def test_a_bucket_that_does_not_exist_is_named(s3: Server, name: str) -> None:
     [
         ("put", ["PUT"], "write objects", StoreReadOnly),
         ("get", ["GET"], "read objects", StoreError),
-        ("sizes", ["GET"], "list the bucket", StoreError),
+        ("sizes", ["GET"], "list objects", StoreError),
         ("delete", ["POST", "DELETE"], "delete objects", StoreReadOnly),
     ],
 )
@@ -195,6 +198,19 @@ def test_credentials_that_the_server_does_not_know_are_refused(
 
     with pytest.raises(StoreError, match=rf"it does not \(HTTP status 403, {code}\); correct AWS"):
         keep(open_at(url), b"abc")
+
+
+def test_azure_names_a_wrong_key_and_a_container_that_does_not_exist(
+    azurite: AzureServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in azurite.environment.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(StoreError, match="there is no 'no-such-container'; create it"):
+        keep(open_at("az://no-such-container/runs"), b"abc")
+
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "b3RoZXI=")
+    with pytest.raises(StoreError, match=r"write objects \(the role Storage .*HTTP status 403"):
+        keep(open_at(f"az://{BUCKET}/runs"), b"abc")
 
 
 def test_credentials_that_are_not_there_are_asked_for(

@@ -42,22 +42,39 @@ _FULL = {"QuotaExceeded", "StorageFull", "XMinioStorageFull", "XMinioAdminBucket
 
 
 class Doing(Enum):
-    """What was asked of the storage, and which right it takes."""
+    """What was asked of the storage."""
 
-    READ = "reading", "read objects (s3:GetObject)"
-    WRITE = "writing", "write objects (s3:PutObject)"
-    LIST = "listing", "list the bucket (s3:ListBucket)"
-    DELETE = "deleting", "delete objects (s3:DeleteObject)"
+    READ = "reading", "read objects"
+    WRITE = "writing", "write objects"
+    LIST = "listing", "list objects"
+    DELETE = "deleting", "delete objects"
 
     @property
     def verb(self) -> str:
         """The word for it in a sentence."""
         return self.value[0]
 
-    @property
-    def right(self) -> str:
-        """The permission, with its name on Amazon."""
-        return self.value[1]
+    def right(self, address: Address) -> str:
+        """Return the permission that it takes, with its name in this storage."""
+        return f"{self.value[1]} ({RIGHTS[address.scheme][self]})"
+
+
+# What each storage calls the permissions.
+RIGHTS = {
+    "s3": {
+        Doing.READ: "s3:GetObject",
+        Doing.WRITE: "s3:PutObject",
+        Doing.LIST: "s3:ListBucket",
+        Doing.DELETE: "s3:DeleteObject",
+    },
+    "gs": {
+        Doing.READ: "storage.objects.get",
+        Doing.WRITE: "storage.objects.create",
+        Doing.LIST: "storage.objects.list",
+        Doing.DELETE: "storage.objects.delete",
+    },
+    "az": dict.fromkeys(Doing, "the role Storage Blob Data Contributor has it"),
+}
 
 
 def code_of(error: BaseException) -> str | None:
@@ -110,7 +127,7 @@ def explain(error: BaseException, doing: Doing, address: Address, patience_s: fl
     return (
         _find_wrong_place(error, where, address)
         or _find_wrong_credentials(error, where, address)
-        or _find_no_right(error, where, doing)
+        or _find_no_right(error, where, doing.right(address), doing)
         or StoreError(
             f"object storage must do what it is asked, but {where} although it was tried for up to "
             f"{patience_s:g} s: {describe(error)}. Nothing is lost: see to the network, the "
@@ -155,7 +172,7 @@ def _find_wrong_credentials(
     return None
 
 
-def _find_no_right(error: BaseException, where: str, doing: Doing) -> StoreError | None:
+def _find_no_right(error: BaseException, where: str, right: str, doing: Doing) -> StoreError | None:
     if code_of(error) in _FULL or status_of(error) == HTTPStatus.INSUFFICIENT_STORAGE:
         return StoreFull(
             f"a checkpoint must fit where it is kept, but {where}: there is no room "
@@ -166,7 +183,7 @@ def _find_no_right(error: BaseException, where: str, doing: Doing) -> StoreError
         return None
     kind = StoreError if doing in {Doing.READ, Doing.LIST} else StoreReadOnly
     return kind(
-        f"the credentials must be allowed to {doing.right}, but {where}: permission denied "
+        f"the credentials must be allowed to {right}, but {where}: permission denied "
         f"({describe(error)}); give them this permission, or use others"
     )
 
