@@ -250,7 +250,7 @@ def test_workers_that_wait_for_what_others_use_say_so(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("ramet.ray.waiting.FIRST_SAID_S", 0.5)
+    monkeypatch.setattr("ramet.ray.driver.FIRST_SAID_S", 0.5)
     others = [ray.remote(Other).options(num_cpus=1).remote() for _ in range(2)]
     ray.get([other.begin.remote() for other in others])
 

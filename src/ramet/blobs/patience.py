@@ -6,11 +6,11 @@ import time
 
 from ramet.blobs.address import Address
 from ramet.blobs.cloud_refusals import Doing
+from ramet.reminders import Reminders
 
 logger = logging.getLogger("ramet")
 
-# How long the client tries again by itself. Then the first warning comes, and later ones when the
-# wait has become twice as long.
+# How long the client tries again by itself. Then the first warning comes.
 CLIENT_S = 5.0
 # The longest pause before the client is asked again.
 PAUSE_S = 1.0
@@ -47,7 +47,7 @@ class Patience:
     ) -> None:
         self._address, self._doing = address, doing
         self._patience_s, self._client_s = patience_s, client_s
-        self._warn_at_s = min(CLIENT_S, patience_s) / 2
+        self._reminders = Reminders(min(CLIENT_S, patience_s) / 2)
         # Seconds of failing. A large state may have been sent for minutes before.
         self._failed_s = 0.0
 
@@ -62,8 +62,7 @@ class Patience:
         self._failed_s += min(took_s, self._client_s)
         if self._failed_s >= self._patience_s:
             return False
-        if self._failed_s >= self._warn_at_s:
-            self._warn_at_s = 2 * self._failed_s
+        if self._reminders.is_due(self._failed_s):
             self._warn(self._failed_s, error)
         self._failed_s += pause(min(PAUSE_S, self._patience_s))
         return True

@@ -18,7 +18,7 @@ from ramet.ray.cluster import count_free, list_nodes
 from ramet.ray.crew import GRACE_S, Plan
 from ramet.ray.keeper import Keeper, Outcome, Standing
 from ramet.ray.needs import AS_GOOD_AS_NOTHING, HEAD, say_amounts
-from ramet.ray.waiting import Wait
+from ramet.reminders import Wait
 from ramet.store import Store
 from ramet.wording import count
 
@@ -26,6 +26,8 @@ logger = logging.getLogger("ramet")
 
 # Where Ray keeps the names of keepers.
 NAMESPACE = "ramet"
+# Time in which nothing comes of the workers before the first warning.
+FIRST_SAID_S = 10.0
 # Time between two looks at the run.
 LOOK_S = 0.1
 # Time that the workers have to end on an interrupt.
@@ -47,7 +49,7 @@ class Driver:
     ) -> None:
         self._run, self._plan, self._packed = run, plan, packed
         self._clock = clock or SystemClock()
-        self._start, self._answer = Wait(self._clock), Wait(self._clock)
+        self._start, self._answer = (Wait(self._clock, FIRST_SAID_S) for _ in range(2))
         # The calls that started the workers that this one has followed.
         self._followed = {plan.token}
         # Keepers lost since the last turn that ended, and the number of turns at that time.

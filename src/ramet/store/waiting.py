@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from ramet.clock import Clock
+from ramet.reminders import Reminders
 from ramet.store.file_refusals import remedy_for
 from ramet.store.holder import LOOKS, Holder, holder_of
 
@@ -12,9 +13,9 @@ logger = logging.getLogger("ramet")
 
 # How often to look for the process that holds the lock.
 LOOK_EVERY_S = 1.0
-# Seconds that one process holds the lock before the first warning, and at most between two
-# warnings; in between they double. Many processes that write in turn are no reason to warn.
-FIRST_SAID_S, LAST_SAID_S = 5.0, 600.0
+# Seconds that one process holds the lock before the first warning. Many processes that write in
+# turn are no reason to warn.
+FIRST_SAID_S = 5.0
 
 
 class Waiting:
@@ -26,7 +27,7 @@ class Waiting:
         # When that process was first seen to hold the lock, and the time of the last look.
         self._since: float | None = None
         self._looked_at = 0.0
-        self._said_at: float | None = None
+        self._reminders = Reminders(FIRST_SAID_S)
 
     def is_due(self, waited_s: float) -> bool:
         """Say whether it is time to look for the process that holds the lock."""
@@ -37,20 +38,19 @@ class Waiting:
         now, holder = self._clock.uptime(), self._find_holder()
         self._looked_at = now
         if self._since is None or _number(holder) != _number(self._holder):
-            self._since, self._said_at = now, None
+            self._since, self._reminders = now, Reminders(FIRST_SAID_S)
         self._holder = holder
         held_s = now - self._since
-        again_s = min(held_s / 2, LAST_SAID_S)
-        if held_s >= FIRST_SAID_S and (self._said_at is None or now - self._said_at >= again_s):
-            self._said_at = now
+        if self._reminders.is_due(held_s):
             self._say(held_s)
 
     def over(self) -> None:
         """Log that the wait is over, if there was a warning."""
-        if self._said_at is not None:
+        if self._reminders.said:
             fields = {"store": str(self._store)}
             logger.info("the store %(store)s is free again", fields, extra=fields)
-        self._holder = self._since = self._said_at = None
+        self._holder = self._since = None
+        self._reminders = Reminders(FIRST_SAID_S)
 
     def _find_holder(self) -> Holder | None:
         """Return the process that holds the lock, preferably the same as before."""

@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from ramet.clock import Clock
 from ramet.errors import StoreBusy
+from ramet.reminders import Reminders
 from ramet.store.postgres import refusals
 from ramet.store.postgres.address import Address, parameters
 from ramet.store.postgres.transaction import Connection, Transaction
@@ -35,8 +36,8 @@ KEPT = 1
 SHARE_S = 0.25
 # Seconds between attempts to reach a server that is away, each twice as long as the last.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 2.0
-# Seconds without the server before the first warning, and at most between two.
-FIRST_SAID_S, LAST_SAID_S = 5.0, 600.0
+# Seconds without the server before the first warning.
+FIRST_SAID_S = 5.0
 # Seconds after which a process that is stopped in the middle of a transaction loses its locks.
 IDLE_S = 10
 SESSION = b"SELECT pg_backend_pid(), pg_postmaster_start_time()"
@@ -195,7 +196,7 @@ class Server:
         recorded: Recorded[T] | None = None,
     ) -> T:
         attempt = _Attempt(begin, work, recorded)
-        began, pause_s, said_at = self._clock.uptime(), FIRST_PAUSE_S, 0.0
+        began, pause_s, reminders = self._clock.uptime(), FIRST_PAUSE_S, Reminders(FIRST_SAID_S)
         while True:
             try:
                 with self._connection() as connection:
@@ -205,8 +206,7 @@ class Server:
             waited_s = self._clock.uptime() - began
             if waited_s >= patience_s:
                 raise refusals.gave_up(self.address, patience_s, cause) from cause
-            if waited_s >= FIRST_SAID_S and waited_s - said_at >= min(waited_s / 2, LAST_SAID_S):
-                said_at = waited_s
+            if reminders.is_due(waited_s):
                 self._warn(waited_s, cause)
             # Random, so that workers that wait together do not try together.
             self._clock.sleep(pause_s * _chance.uniform(0.5, 1.5))
