@@ -311,6 +311,15 @@ def test_a_worker_for_evaluators_closes_no_round_that_others_have_not_begun() ->
     assert not [event for event in run.result().events if isinstance(event, TurnLost)]
 
 
+def test_members_that_there_are_not_are_not_asked_for() -> None:
+    run = ramet.open(space=QUADRATIC_SPACE, strategy=STRATEGY, **RUN)
+    last = len(run.population) - 1
+    with pytest.raises(UsageError, match=rf"from 0 to {last}, but these are not: -1, {last + 1};"):
+        run.ask_only([0, -1, last + 1])
+    with pytest.raises(UsageError, match="but there are none; ask would wait"):
+        run.ask_only([])
+
+
 def test_a_worker_for_evaluators_needs_a_run_that_has_some() -> None:
     with pytest.raises(UsageError, match="run 'run' has none; leave out only='evaluators'"):
         ramet.run(
