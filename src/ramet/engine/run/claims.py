@@ -1,12 +1,13 @@
 """Claim members that are free to train, and make their turns."""
 
 import contextlib
+from collections.abc import Collection
 
 from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
-from ramet.errors import StoreBusy
+from ramet.errors import StoreBusy, UsageError
 from ramet.faults import reach
 from ramet.population import Member
 from ramet.store.base import Lease, Store
@@ -31,6 +32,18 @@ class Claims:
         self.among: frozenset[int] | None = None
         self._evaluate_every = strategy.evaluate_every
         self._needs_scores = isinstance(strategy, NeedsScores) and strategy.needs_scores
+
+    def keep_to(self, members: Collection[int]) -> None:
+        """Claim one at a time from these members only; refuse members that the run has not got."""
+        opening = self._journal.opening
+        wrong = sorted(set(members).difference(range(len(opening.births))))
+        if wrong or not members:
+            said = f"these are not: {', '.join(map(str, wrong))}" if wrong else "there are none"
+            raise UsageError(
+                f"ask_only takes ids of members of run {opening.name!r}, from 0 to "
+                f"{len(opening.births) - 1}, but {said}; ask would wait for them for ever"
+            )
+        self.among = frozenset(members)
 
     def claim(self, *, prefer: int | None) -> list[Turn]:
         """Return a turn if a member is free to train and the run is not stopped; else none."""

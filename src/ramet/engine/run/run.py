@@ -161,15 +161,7 @@ class Run:
         Args:
             members: Their ids.
         """
-        count = len(self.opening.births)
-        wrong = sorted(set(members).difference(range(count)))
-        if wrong or not members:
-            said = f"these are not: {', '.join(map(str, wrong))}" if wrong else "there are none"
-            raise UsageError(
-                f"ask_only takes ids of members of run {self.name!r}, from 0 to {count - 1}, but "
-                f"{said}; ask would wait for them for ever"
-            )
-        self._claims.among = frozenset(members)
+        self._claims.keep_to(members)
 
     def tell(
         self,
