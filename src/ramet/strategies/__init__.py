@@ -11,6 +11,7 @@ from ramet.strategies.exploit import BinaryTournament, Exploit, Truncation, TTes
 from ramet.strategies.explore import Perturb, Resample
 from ramet.strategies.fire import FIRE
 from ramet.strategies.fire_round import Evaluation, Rating
+from ramet.strategies.gap import Gap
 from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
 from ramet.strategies.pbt import PBT
@@ -22,7 +23,7 @@ KINDS = {
     kind.__name__: kind
     for kind in (
         *(PBT, FIRE, RandomSearch, Grid, HandTuned, Replay),
-        *(Truncation, BinaryTournament, TTest),
+        *(Truncation, BinaryTournament, TTest, Gap),
         *(Perturb, Resample, Drops, Cosine, Piece, Leg),
     )
 }
@@ -52,6 +53,7 @@ __all__ = [
     "Evaluation",
     "Exploit",
     "Explore",
+    "Gap",
     "Grid",
     "HandTuned",
     "Perturb",
