@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import ramet
 from ramet import Gap, Truncation, TTest
 from ramet.errors import StrategyError, StrategyWarning
+from ramet.noise import estimate_noise
 from ramet.population import Curve, Member
 from ramet.strategies import Exploit
-from ramet.strategies.gap import estimate_noise
 from tests import values
 from tests.engine.loops import SPACE, Descent
 
@@ -97,12 +97,9 @@ def test_the_estimate_is_the_noise_whatever_the_trend(
     noise: float, slope: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    members = [
-        member(id_, *(slope * step + rng.normal(0, noise) for step in range(12)))
-        for id_ in range(60)
-    ]
+    curves = [[slope * step + rng.normal(0, noise) for step in range(12)] for _ in range(60)]
 
-    assert estimate_noise(members) == pytest.approx(noise, rel=0.25)
+    assert estimate_noise(curves) == pytest.approx(noise, rel=0.25)
 
 
 @given(latest=values.score_vectors, rng=values.rngs)

@@ -9,6 +9,7 @@ from ramet.history.replayed import Replayed
 from ramet.history.result import Result, load
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
+from ramet.history.verdict import Verdict
 
 __all__ = [
     "Backup",
@@ -20,6 +21,7 @@ __all__ = [
     "Result",
     "Snapshot",
     "Trained",
+    "Verdict",
     "backup",
     "evaluations",
     "find_doubts",

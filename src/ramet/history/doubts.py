@@ -11,6 +11,7 @@ from ramet.history.result import Result
 from ramet.history.turns import FRESH, Turns
 from ramet.population import Population
 from ramet.space import Hparams, same
+from ramet.strategies.controlled import deciding
 
 Kind: TypeAlias = Literal["no learning", "nothing explored", "noise"]
 
@@ -114,7 +115,7 @@ def _doubt_exploring(result: Result) -> Iterator[Doubt]:
     if (
         not moving
         or len(opening.births) == 1
-        or str(opening.strategy.get("type")) in SAME_ON_PURPOSE
+        or str(deciding(opening.strategy).get("type")) in SAME_ON_PURPOSE
     ):
         return
     if _are_equal(turns.hparams):
@@ -123,7 +124,7 @@ def _doubt_exploring(result: Result) -> Iterator[Doubt]:
             what=f"every turn was trained with the same values of {moving}: nothing was compared",
             remedy="start members with different values, or let the strategy change them",
         )
-    elif opening.strategy.get("explore") is not None and not _is_changed(turns):
+    elif deciding(opening.strategy).get("explore") is not None and not _is_changed(turns):
         yield Doubt(
             kind="nothing explored",
             what=f"no turn was trained with changed values of {moving}: nothing was explored",

@@ -19,6 +19,7 @@ from ramet.history.reported import report_log, sign_of
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
+from ramet.history.verdict import Verdict, judge
 from ramet.places import Storage, existing, place
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
@@ -235,6 +236,13 @@ class Result:
 
     def _turn_of(self, checkpoint: Checkpoint) -> Trained:
         return self._lineage.turns[checkpoint.member, checkpoint.turn]
+
+    def verdict(self) -> Verdict:
+        """Return whether the search was worth it, by the control of a ``ramet.Controlled`` run.
+
+        One control is one draw. If much depends on the answer, repeat the run with other seeds.
+        """
+        return judge(self._lineage)
 
     def lineage(self) -> Lineage:
         """Return the turns of all members and the copies between them."""

@@ -10,6 +10,7 @@ from ramet.population import Checkpoint
 from ramet.schedule import Leg, Piece, Schedule, Source
 from ramet.space import same
 from ramet.strategies import Replay
+from ramet.strategies.controlled import deciding
 
 
 def schedule_behind(checkpoint: Checkpoint, lineage: Lineage) -> Schedule:
@@ -47,7 +48,7 @@ def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
 
 def _every(opening: RunOpened, behind: Sequence[Trained]) -> int | None:
     """Return the steps between two scores; None if scores are due at the ends of turns only."""
-    match opening.strategy:
+    match deciding(opening.strategy):
         case {"evaluate_every": None}:
             return None
         case {"evaluate_every": int(every)} if every > 0 and opening.turn_steps % every == 0:

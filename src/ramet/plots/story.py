@@ -8,9 +8,10 @@ from weakref import WeakKeyDictionary
 from ramet.history import CopyRecord, Lineage, Result, Trained
 from ramet.history.turns import FRESH, Turns
 from ramet.plots.scales import drawable
+from ramet.strategies.controlled import find_control
 
-# What FIRE's members without a sub-population are called.
-EVALUATORS = "evaluators"
+# What FIRE's members without a sub-population are called, and a member that does not take part.
+EVALUATORS, CONTROL = "evaluators", "control"
 
 Point = tuple[float, float]
 # Where along an axis of steps a turn ends.
@@ -117,4 +118,8 @@ def groups_of(result: Result) -> dict[int, str]:
         return {groups[0]: "members"}
     unranked = {birth.group for birth in births} - {b.group for b in births if b.ranked}
     names = {group: f"P{group}" for group in groups}
+    control = find_control(result.opening)
+    if control is not None:
+        names |= {0: "members"} if len(groups) == 2 else {}  # noqa: PLR2004 - and the control
+        names |= {births[control].group: CONTROL}
     return names | ({0: EVALUATORS} if 0 in unranked else {})

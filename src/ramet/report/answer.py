@@ -1,14 +1,17 @@
 """The answer: the best score, the member that reached it, and how well it replays."""
 
+import contextlib
 from collections.abc import Iterator
 
 from ramet import wording
+from ramet.errors import NoBest
 from ramet.history import Replayed, Snapshot
 from ramet.history.doubts import find_doubts
 from ramet.history.keeping import find_files
 from ramet.report.html import Column, Content, Markup, code, facts, join, note, table, tag
 from ramet.report.subject import Subject
 from ramet.schedule.pieces import same_pieces
+from ramet.strategies.controlled import find_control
 
 
 def answer(subject: Subject) -> Markup:
@@ -19,7 +22,13 @@ def answer(subject: Subject) -> Markup:
     doubts = [
         note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
     ]
-    parts = [_figures(subject, best), *doubts, _weights(subject, best), *_replays(subject, best)]
+    parts = [
+        _figures(subject, best),
+        *doubts,
+        *_verdict(subject),
+        _weights(subject, best),
+        *_replays(subject, best),
+    ]
     return join(parts)
 
 
@@ -53,6 +62,15 @@ def _figures(subject: Subject, best: Snapshot) -> Markup:
         *(tag("div", tag("dd", said), tag("dt", name)) for name, said in figures),
         class_="figures",
     )
+
+
+def _verdict(subject: Subject) -> Iterator[Markup]:
+    """Yield whether the search was worth it, if the run has a control that shows it."""
+    if find_control(subject.result.opening) is None:
+        return
+    with contextlib.suppress(NoBest):
+        said = str(subject.result.verdict())
+        yield note(tag("strong", "Against the control: "), f"{said}.")
 
 
 def _weights(subject: Subject, best: Snapshot) -> Markup:

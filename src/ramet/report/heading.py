@@ -1,18 +1,21 @@
 """What ran: the line at the top, and all settings."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from ramet import wording
+from ramet.plots import story
 from ramet.report.html import Column, Content, Markup, code, facts, note, table, tag
 from ramet.report.subject import Subject, describe, moment
+from ramet.strategies.controlled import deciding
 
 
 def heading(subject: Subject) -> Markup:
     """Return the run's name, what it is, and how it stands."""
     population, opening = subject.population, subject.opening
     lead = (
-        f"{opening.strategy.get('type', 'A strategy')} on "
+        f"{deciding(opening.strategy).get('type', 'A strategy')} on "
         f"{wording.count(len(population), 'member')}, "
         f"{wording.count(population.steps, 'step')} each"
     )
@@ -65,15 +68,23 @@ def _state(subject: Subject) -> tuple[str, str]:
 
 
 def _groups(subject: Subject) -> str:
-    groups = sorted({birth.group for birth in subject.opening.births})
-    if len(groups) == 1:
+    sizes = Counter(birth.group for birth in subject.opening.births)
+    if len(sizes) == 1:
         return ""
-    sizes = [sum(birth.group == group for birth in subject.opening.births) for group in groups]
-    named = [
-        f"{size} in P{group}" if group else wording.count(size, "evaluator")
-        for group, size in zip(groups, sizes, strict=True)
-    ]
-    return f" ({', '.join(named)})"
+    names = story.groups_of(subject.result)
+    return f" ({', '.join(_say_group(names[group], sizes[group]) for group in sorted(sizes))})"
+
+
+def _say_group(name: str, size: int) -> str:
+    match name:
+        case story.EVALUATORS:
+            return wording.count(size, "evaluator")
+        case story.CONTROL:
+            return wording.count(size, "control")
+        case "members":
+            return f"{size} that decide"
+        case _:
+            return f"{size} in {name}"
 
 
 def _decisions(subject: Subject) -> str:

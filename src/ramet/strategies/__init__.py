@@ -7,6 +7,7 @@ from ramet.domains import Explore
 from ramet.events import Birth
 from ramet.schedule import Leg, Piece
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
+from ramet.strategies.controlled import Controlled
 from ramet.strategies.exploit import BinaryTournament, Exploit, Truncation, TTest
 from ramet.strategies.explore import Perturb, Resample
 from ramet.strategies.fire import FIRE
@@ -22,7 +23,7 @@ from ramet.strategies.replay import Replay
 KINDS = {
     kind.__name__: kind
     for kind in (
-        *(PBT, FIRE, RandomSearch, Grid, HandTuned, Replay),
+        *(PBT, FIRE, RandomSearch, Grid, HandTuned, Replay, Controlled),
         *(Truncation, BinaryTournament, TTest, Gap),
         *(Perturb, Resample, Drops, Cosine, Piece, Leg),
     )
@@ -47,6 +48,7 @@ __all__ = [
     "BinaryTournament",
     "Birth",
     "Change",
+    "Controlled",
     "Copy",
     "Cosine",
     "Drops",

@@ -8,6 +8,7 @@ from ramet.errors import RunNotFound, StrategyError
 from ramet.events import RunOpened
 from ramet.store.base import Store
 from ramet.strategies.base import Strategy, check_pace
+from ramet.strategies.controlled import deciding
 from ramet.strategies.pace import FitsBudget, require_turn_steps
 
 logger = logging.getLogger("ramet")
@@ -78,7 +79,7 @@ def describe_pace(asked: Strategy, opening: RunOpened) -> str | None:
         asked: The strategy as the user made it.
         opening: How the run began.
     """
-    every = opening.strategy.get("evaluate_every")
+    every = deciding(opening.strategy).get("evaluate_every")
     if asked.turn_steps is not None and asked.evaluate_every == every:
         return None
     scores = "" if asked.evaluate_every == every else f" and scores every {every:,}"

@@ -1,0 +1,37 @@
+"""How noisy scores are, by the scores themselves."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+# The standard deviation of a - 2 b + c, if a, b and c are equally noisy.
+SECOND_DIFFERENCE = math.sqrt(6)
+# The median of the absolute value of standard normal noise.
+MEDIAN_ABSOLUTE = 0.6745
+# The last scores of each curve that the noise is estimated from, as it may change.
+RECENT_SCORES = 12
+
+
+def estimate_noise(curves: Iterable[Sequence[float]]) -> float | None:
+    """Return the standard deviation of one score's noise; None if no curve has three scores.
+
+    It is estimated from how far scores are from the middle of the score before and the one after,
+    which a steady rise does not change, and by the median, which a few jumps do not change.
+
+    Args:
+        curves: The scores of several members, which are equally noisy.
+
+    >>> estimate_noise([[0.0, 1.0, 2.0, 3.0], [5.0, 4.0, 3.0]])
+    0.0
+    >>> round(estimate_noise([[0.0, 1.0, 0.0, 1.0]]), 3)
+    1.21
+    """
+    bends = [
+        abs(before - 2 * score + after)
+        for curve in curves
+        for before, score, after in zip(
+            *(curve[-RECENT_SCORES:][first:] for first in range(3)), strict=False
+        )
+        if math.isfinite(before) and math.isfinite(score) and math.isfinite(after)
+    ]
+    return statistics.median(bends) / SECOND_DIFFERENCE / MEDIAN_ABSOLUTE if bends else None
