@@ -80,10 +80,10 @@ WHERE run = :run AND member = :member
 AND phase = :phase AND trained < :steps AND turn = :turn;
 
 -- name: lease
--- Gives a member to a worker.
+-- Gives members in a row to a worker.
 UPDATE members
 SET token = ?, worker = ?, heard_at = ?, expires_at = ?, boot = ?, process = ?, lost = ?
-WHERE run = ? AND member = ?;
+WHERE run = ? AND member BETWEEN ? AND ?;
 
 -- name: holder
 -- Who holds a member, and by which token.
