@@ -33,7 +33,7 @@ INSERT INTO members (run, member, trained, step, turn, score, checkpoint, phase,
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_event
--- Writes an event.
+-- Writes a row of events.
 INSERT INTO events (run, number, at, worker, took_s, event, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
@@ -117,13 +117,14 @@ SET trained = ?, step = ?, turn = ?, score = ?, checkpoint = ?, phase = ?, check
 WHERE run = ? AND member = ?;
 
 -- name: events
--- The events behind a number; none is read that is larger than any that was written.
+-- The rows with the events from one number to another; none is larger than any that was written.
 SELECT run, number, at, worker, took_s,
     CASE WHEN length(event) <= :most_bytes THEN CAST(event AS BLOB) END, checksum
 FROM events
-WHERE run = :run AND number > :after
-ORDER BY number
-LIMIT :most;
+WHERE run = :run AND number > :after AND number <= coalesce(
+    (SELECT min(number) FROM events WHERE run = :run AND number >= :last), :last
+)
+ORDER BY number;
 
 -- name: first_event
 -- The opening of a run.
