@@ -88,7 +88,7 @@ def read_log(
     """Return the events behind a number, at most ``most``; raise CorruptLog if one is missing."""
     log: list[Logged] = []
     for columns in found:
-        log += _read_events(run, after + 1 + len(log), columns, within=not log)
+        _read_row(run, columns, log, due=after + 1 + len(log))
     last = run.head if most is None else min(run.head, after + most)
     if (missing := after + 1 + len(log)) <= last:
         raise damage(_event(run, missing), "it is missing")
@@ -113,15 +113,8 @@ def read_seats(run: RunRow, found: Sequence[tuple[Any, ...]], *, now: float) -> 
     return seats
 
 
-def _read_events(run: RunRow, due: int, columns: tuple[Any, ...], *, within: bool) -> list[Logged]:
-    """Return the events of a row from the one that is due on.
-
-    Args:
-        run: The run.
-        due: The number of that event.
-        columns: The row.
-        within: Whether the row may have events before that one as well.
-    """
+def _read_row(run: RunRow, columns: tuple[Any, ...], log: list[Logged], *, due: int) -> None:
+    """Add the events of a row to a log, from the one that is due on."""
     _, last, at, worker, took_s, data, found = columns
     if data is None:
         raise damage(_event(run, due), f"it is not JSON of at most {MOST_BYTES:,} bytes")
@@ -129,19 +122,23 @@ def _read_events(run: RunRow, due: int, columns: tuple[Any, ...], *, within: boo
         raise damage(_event(run, due), "its checksum is missing")
     if (why := _find_fault(columns[:-1], found, EventRow)) is not None:
         raise damage(_event(run, due), why)
+    # A log has few names of workers, each very often.
+    its = sys.intern(worker)
+    if last == due and not data.startswith(b"["):
+        event = _read_event(run, due, data)
+        log.append(Logged(number=due, at=at, worker=its, took_s=took_s, event=event))
+        return
     try:
         events = unpack(data)
     except _NOT_LISTS as error:
         raise damage(_event(run, due), f"it is in no list of events: {error}") from error
     first = last - len(events) + 1
-    if not (first == due or (within and first < due <= last)):
+    # Only the first row may have events before those that are wanted.
+    if first != due and (log or not first < due <= last):
         raise damage(_event(run, due), f"event {first!r} stands in its place")
-    # A log has few names of workers, each very often.
-    its = sys.intern(worker)
-    return [
-        Logged(number=number, at=at, worker=its, took_s=took_s, event=_read_event(run, number, one))
-        for number, one in enumerate(events[due - first :], due)
-    ]
+    for number in range(due, last + 1):
+        event = _read_event(run, number, events[number - first])
+        log.append(Logged(number=number, at=at, worker=its, took_s=took_s, event=event))
 
 
 def _read_event(run: RunRow, number: int, data: bytes) -> AnyEvent:

@@ -34,7 +34,9 @@ def unpack(data: bytes) -> list[bytes]:
     >>> unpack(b"{}"), unpack(b"[{},{}]")
     ([b'{}'], [b'{}', b'{}'])
     """
-    return [bytes(event) for event in _lists.decode(data)] if data.startswith(b"[") else [data]
+    if not data.startswith(b"["):
+        return [data]
+    return [bytes(event) for event in _lists.decode(data)]
 
 
 def _join(events: Sequence[bytes]) -> tuple[int, bytes]:

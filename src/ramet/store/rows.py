@@ -81,9 +81,11 @@ class Rows:
 
     def _watch(self, found: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         """Yield rows of events, and remember the last."""
+        row = None
         for row in found:
-            self.latest = row[1], row[-1]
             yield row
+        if row is not None:
+            self.latest = row[1], row[-1]
 
     def seats(self) -> list[Seat]:
         """Return how the members stand, and who holds them."""
