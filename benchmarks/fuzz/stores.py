@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 from unittest.mock import patch
 
 import numpy as np
@@ -31,6 +31,9 @@ from ramet.history.frames import Table, columns
 from ramet.places import existing
 from ramet.report.page import page
 from ramet.store import summary
+
+# The number of a row, and the place of an event in it.
+Place: TypeAlias = tuple[int, int]
 
 FILE = "runs.db"
 TEXTS = ["", "x", "\x1b]0;pwned\x07", "../../x", "=1+1", "\u202e", "a\0b", "lr", "x" * 100_000]
@@ -162,23 +165,23 @@ def _event(rng: random.Random, store: Path) -> None:
     """Change a part of an event, at any depth, and keep it valid JSON."""
 
     def changed(rows: sqlite3.Connection) -> None:
-        number, event = _chosen(rng, rows)
+        place, event = _chosen(rng, rows)
         at = rng.choice([key for key in KEYS if key in event] or list(event))
         if isinstance(event[at], dict | list) and rng.randrange(3):
             _change(rng, event[at])
         else:
             event[at] = rng.choice([it for it in VALUES if not isinstance(it, bytes)])
-        _put(rows, number, event)
+        _put(rows, place, [event])
 
     _write(store, changed)
 
 
 def _letter(rng: random.Random, store: Path) -> None:
-    """Change one digit or letter of an event's JSON."""
+    """Change one digit or letter of the JSON of a row of events."""
 
     def changed(rows: sqlite3.Connection) -> None:
-        number, event = _chosen(rng, rows)
-        text = bytearray(json.dumps(event).encode())
+        (number, _), _ = _chosen(rng, rows)
+        text = bytearray(json.dumps(_read_row(rows, number)).encode())
         text[rng.randrange(len(text))] = rng.choice(b'0123456789-[]{}",:.eE tfn\\')
         rows.execute("UPDATE events SET event = ? WHERE number = ?", (bytes(text), number))
 
@@ -189,13 +192,26 @@ def _swap(rng: random.Random, store: Path) -> None:
     """Swap two events, or move one into the place of the other."""
 
     def changed(rows: sqlite3.Connection) -> None:
-        number, event = _chosen(rng, rows)
+        place, event = _chosen(rng, rows)
         other, instead = _chosen(rng, rows)
-        _put(rows, other, event)
-        if rng.randrange(2):
-            _put(rows, number, instead)
+        _put(rows, other, [event])
+        _put(rows, place, [instead] if rng.randrange(2) else [])
+
+    _write(store, changed)
+
+
+def _share(rng: random.Random, store: Path) -> None:
+    """Move an event into the row of the next, or take it out of a row of several."""
+
+    def changed(rows: sqlite3.Connection) -> None:
+        (number, nth), event = _chosen(rng, rows)
+        if isinstance(_read_row(rows, number), list):
+            _put(rows, (number, nth), [])
+            row = rng.choice([number - 1, number + 1])
+            rows.execute("UPDATE OR REPLACE events SET number = ? WHERE number = ?", (row, number))
         else:
             rows.execute("DELETE FROM events WHERE number = ?", (number,))
+            _put(rows, (number + 1, 0), [event, *_held(_read_row(rows, number + 1))[:1]])
 
     _write(store, changed)
 
@@ -229,24 +245,44 @@ def _column(rng: random.Random, store: Path) -> None:
     _write(store, changed)
 
 
-def _chosen(rng: random.Random, rows: sqlite3.Connection) -> tuple[int, dict[str, Any]]:
-    found = rows.execute("SELECT number, event FROM events").fetchall()
+def _chosen(rng: random.Random, rows: sqlite3.Connection) -> tuple[Place, dict[str, Any]]:
+    numbers = [number for (number,) in rows.execute("SELECT number FROM events").fetchall()]
     # The opening has the most fields, and would be chosen least often if all were equally likely.
-    number, data = rng.choice([*found, *found[:1] * (len(found) // 4)])
-    event: dict[str, Any] = json.loads(data)
-    return number, event
+    number = rng.choice([*numbers, *numbers[:1] * (len(numbers) // 4)])
+    held = _held(_read_row(rows, number))
+    nth = rng.randrange(len(held))
+    return (number, nth), held[nth]
 
 
-def _put(rows: sqlite3.Connection, number: int, event: dict[str, Any]) -> None:
-    data = json.dumps(event).encode()
-    rows.execute("UPDATE events SET event = ? WHERE number = ?", (data, number))
+def _read_row(rows: sqlite3.Connection, number: int) -> Any:
+    (data,) = rows.execute("SELECT event FROM events WHERE number = ?", (number,)).fetchone()
+    return json.loads(data)
+
+
+def _held(row: Any) -> list[dict[str, Any]]:
+    return row if isinstance(row, list) else [row]
+
+
+def _put(rows: sqlite3.Connection, place: Place, events: list[dict[str, Any]]) -> None:
+    """Put events in the place of one, and delete the row if none is left."""
+    number, nth = place
+    held = _held(_read_row(rows, number))
+    held[nth : nth + 1] = events
+    if held:
+        data = json.dumps(held[0] if len(held) == 1 else held).encode()
+        rows.execute("UPDATE events SET event = ? WHERE number = ?", (data, number))
+    else:
+        rows.execute("DELETE FROM events WHERE number = ?", (number,))
 
 
 def _write(store: Path, change: Callable[[sqlite3.Connection], object]) -> None:
     """Change rows, unless an earlier change has left none."""
-    broken = (sqlite3.Error, ValueError, LookupError, TypeError, RecursionError)
+    broken = (sqlite3.Error, ValueError, LookupError, TypeError, RecursionError, OverflowError)
     with contextlib.suppress(*broken), contextlib.closing(sqlite3.connect(store)) as rows, rows:
         change(rows)
 
 
-CHANGES = [_bit, _cut, _event, _event, _event, _letter, _swap, _summary, _summary, _column, _column]
+CHANGES = [
+    *(_bit, _cut, _event, _event, _event, _letter, _swap, _share),
+    *(_summary, _summary, _column, _column),
+]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ramet.store.packing import pack, unpack
+
 Change: TypeAlias = Callable[[sqlite3.Connection], object]
 Event: TypeAlias = dict[str, Any]
 
@@ -26,13 +28,20 @@ def sql(*statements: str, **values: object) -> Change:
 
 
 def events(store: sqlite3.Connection) -> Iterator[tuple[int, Event]]:
-    for number, data in store.execute("select number, event from events").fetchall():
-        yield number, json.loads(data)
+    for last, data in store.execute("select number, event from events").fetchall():
+        held = unpack(data)
+        for number, event in enumerate(held, last - len(held) + 1):
+            yield number, json.loads(event)
 
 
 def put(store: sqlite3.Connection, number: int, event: Event | bytes) -> None:
-    data = event if isinstance(event, bytes) else json.dumps(event).encode()
-    store.execute("update events set event = ? where number = ?", (data, number))
+    """Put an event in the place of another, which may be one of several in a row."""
+    query = "select number, event from events where number >= ? order by number limit 1"
+    last, data = store.execute(query, (number,)).fetchone()
+    held = unpack(data)
+    held[number - last - 1] = event if isinstance(event, bytes) else json.dumps(event).encode()
+    [(_, data)] = pack(held)
+    store.execute("update events set event = ? where number = ?", (data, last))
 
 
 def each(kind: str, change: Callable[[Event], object], *, first: bool = False) -> Change:

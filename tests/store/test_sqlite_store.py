@@ -281,8 +281,8 @@ def test_checking_a_store_finds_members_that_do_not_stand_as_their_events_say(pa
 def test_checking_a_store_finds_a_log_that_is_not_whole(path: Path, damage: str, said: str) -> None:
     store = SQLiteStore(path)
     begin(store)
-    lease = claim(store)
-    store.commit(lease, [Annotated(member=0, data=1), Annotated(member=0, data=2)], [])
+    for data in (1, 2):
+        store.commit(claim(store), [Annotated(member=0, data=data)], [])
     with sqlite3.connect(path) as connection:
         connection.execute(damage)
     connection.close()

@@ -8,8 +8,9 @@ import msgspec
 import xxhash
 
 from ramet.errors import CorruptLog
-from ramet.events import MOST_BYTES, Logged, RunOpened, decode
+from ramet.events import MOST_BYTES, AnyEvent, Logged, RunOpened, decode
 from ramet.store.base import Seat, Standing
+from ramet.store.packing import unpack
 from ramet.store.refusals import damage
 
 
@@ -31,14 +32,15 @@ class RunRow(NamedTuple):
 
 
 class EventRow(NamedTuple):
-    """The row of an event."""
+    """A row of the log: an event, or several of one commit."""
 
     run: int
+    # That of its last event.
     number: int
     at: float
     worker: str
     took_s: float | None
-    # JSON.
+    # JSON; a list if there are several.
     event: bytes
 
 
@@ -84,11 +86,13 @@ def read_log(
     run: RunRow, found: Iterable[tuple[Any, ...]], *, after: int, most: int | None = None
 ) -> list[Logged]:
     """Return the events behind a number, at most ``most``; raise CorruptLog if one is missing."""
-    log = [_read_event(run, place, columns) for place, columns in enumerate(found, after + 1)]
+    log: list[Logged] = []
+    for columns in found:
+        _read_row(run, columns, log, due=after + 1 + len(log))
     last = run.head if most is None else min(run.head, after + most)
     if (missing := after + 1 + len(log)) <= last:
         raise damage(_event(run, missing), "it is missing")
-    return log
+    return log if most is None else log[:most]
 
 
 def read_opening(run: RunRow, found: Sequence[tuple[Any, ...]]) -> RunOpened:
@@ -109,25 +113,42 @@ def read_seats(run: RunRow, found: Sequence[tuple[Any, ...]], *, now: float) -> 
     return seats
 
 
-def _read_event(run: RunRow, place: int, columns: tuple[Any, ...]) -> Logged:
-    _, number, at, worker, took_s, data, found = columns
-    if number != place:
-        raise damage(_event(run, place), f"event {number!r} stands in its place")
+def _read_row(run: RunRow, columns: tuple[Any, ...], log: list[Logged], *, due: int) -> None:
+    """Add the events of a row to a log, from the one that is due on."""
+    _, last, at, worker, took_s, data, found = columns
     if data is None:
-        raise damage(_event(run, place), f"it is not JSON of at most {MOST_BYTES:,} bytes")
-    if found is None and number >= run.checked_from:
-        raise damage(_event(run, place), "its checksum is missing")
+        raise damage(_event(run, due), f"it is not JSON of at most {MOST_BYTES:,} bytes")
+    if found is None and (type(last) is not int or last >= run.checked_from):
+        raise damage(_event(run, due), "its checksum is missing")
     if (why := _find_fault(columns[:-1], found, EventRow)) is not None:
-        raise damage(_event(run, place), why)
+        raise damage(_event(run, due), why)
+    # A log has few names of workers, each very often.
+    its = sys.intern(worker)
+    if last == due and not data.startswith(b"["):
+        event = _read_event(run, due, data)
+        log.append(Logged(number=due, at=at, worker=its, took_s=took_s, event=event))
+        return
+    try:
+        events = unpack(data)
+    except _NOT_LISTS as error:
+        raise damage(_event(run, due), f"it is in no list of events: {error}") from error
+    first = last - len(events) + 1
+    # Only the first row may have events before those that are wanted.
+    if first != due and (log or not first < due <= last):
+        raise damage(_event(run, due), f"event {first!r} stands in its place")
+    for number in range(due, last + 1):
+        event = _read_event(run, number, events[number - first])
+        log.append(Logged(number=number, at=at, worker=its, took_s=took_s, event=event))
+
+
+def _read_event(run: RunRow, number: int, data: bytes) -> AnyEvent:
     try:
         event = decode(data)
     except CorruptLog as error:
-        raise damage(_event(run, place), str(error)) from error
+        raise damage(_event(run, number), str(error)) from error
     if number == 0 and not (isinstance(event, RunOpened) and event.name == run.name):
-        raise damage(_event(run, place), "it is not how a run of that name begins")
-    # A log has few names of workers, each very often.
-    its = sys.intern(worker)
-    return Logged(number=number, at=at, worker=its, took_s=took_s, event=event)
+        raise damage(_event(run, number), "it is not how a run of that name begins")
+    return event
 
 
 def _seat(run: RunRow, columns: tuple[Any, ...], *, now: float) -> Seat:
@@ -167,3 +188,4 @@ def _event(run: RunRow, number: int) -> str:
 
 
 _packed = msgspec.msgpack.Encoder().encode
+_NOT_LISTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

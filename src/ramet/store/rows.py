@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 from msgspec.structs import replace
 
 from ramet.events import MOST_BYTES, Logged, RunOpened, fold
+from ramet.laws import LARGEST
 from ramet.store.base import Lease, Seat, Standing, standing
 from ramet.store.checked import (
     MemberRow,
@@ -15,6 +16,7 @@ from ramet.store.checked import (
     read_run,
     read_seats,
 )
+from ramet.store.packing import pack
 from ramet.store.refusals import (
     damage,
     lease_lost,
@@ -72,13 +74,13 @@ class Rows:
             "events",
             run=self.row.id,
             after=after,
-            most=-1 if most is None else most,
+            last=LARGEST if most is None else after + most,
             most_bytes=MOST_BYTES,
         )
         return read_log(self.row, self._watch(found), after=after, most=most)
 
     def _watch(self, found: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        """Yield events, and remember the last."""
+        """Yield rows of events, and remember the last."""
         row = None
         for row in found:
             yield row
@@ -203,15 +205,15 @@ class Rows:
         # Floats, as SQLite returns them; a clock may have other numbers.
         at = float(self.tables.now())
         took_s = None if under is None else float(self.tables.uptime() - under.given_at)
-        run, head = self.row.id, self.head
-        checked = [
-            (*(row := (run, number, at, worker, took_s, data)), checksum(row))
-            for number, data in enumerate(events, head + 1)
-        ]
+        run, last, checked = self.row.id, self.head, []
+        for count, data in pack(events):
+            last += count
+            row = (run, last, at, worker, took_s, data)
+            checked.append((*row, checksum(row)))
         self.tables.many("add_event", checked)
-        self.row = self.row._replace(head=head + len(checked))
+        self.row = self.row._replace(head=last)
         if checked:
-            self.latest = self.head, checked[-1][-1]
+            self.latest = last, checked[-1][-1]
 
     def put(self, standings: Iterable[Standing], *, under: Iterable[Lease]) -> None:
         """Record how members stand, and end their leases and those that this is written under."""

@@ -1,7 +1,7 @@
 """The tables of an SQLite store, as one transaction sees and writes them."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from ramet.clock import Clock
@@ -75,8 +75,8 @@ class SQLiteTables:
     def hold(self, run: int, leases: Sequence[Lease], now: float) -> int:
         boot, process = self._boot, self._process
         given = [
-            (its.token, its.worker, now, its.expires_at, boot, process, its.lost, run, its.member)
-            for its in leases
+            (its.token, its.worker, now, its.expires_at, boot, process, its.lost, run, first, last)
+            for its, first, last in _ranges(leases)
         ]
         self.many("lease", given)
         # While a transaction writes, no other process does.
@@ -87,3 +87,29 @@ class SQLiteTables:
 
     def _moment(self) -> dict[str, Any]:
         return {"now": self._clock.uptime(), "boot": self._boot, "process": self._process}
+
+
+def _ranges(leases: Iterable[Lease]) -> Iterator[tuple[Lease, int, int]]:
+    """Yield leases that differ in nothing that is written but their members, which are in a row.
+
+    Of each such group, yield one lease, and the first and the last member.
+    """
+    group: tuple[Lease, int, int] | None = None
+    for lease in leases:
+        if group is not None and group[2] + 1 == lease.member and _are_alike(group[0], lease):
+            group = (group[0], group[1], lease.member)
+            continue
+        if group is not None:
+            yield group
+        group = (lease, lease.member, lease.member)
+    if group is not None:
+        yield group
+
+
+def _are_alike(one: Lease, other: Lease) -> bool:
+    return (
+        one.token == other.token
+        and one.lost == other.lost
+        and one.expires_at == other.expires_at
+        and one.worker == other.worker
+    )

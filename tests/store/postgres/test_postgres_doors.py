@@ -22,6 +22,7 @@ from ramet.errors import (
 )
 from ramet.events import canonical
 from ramet.store.postgres import refusals
+from ramet.testing.store_steps import begin, claim, end_turn
 from tests.cli.shell import QUICK, called
 from tests.cli.shell import ramet as command
 from tests.engine.loops import SPACE, descent_loop, pbt
@@ -286,6 +287,22 @@ def test_tables_of_a_later_version_are_refused(url: str, postgres: Postgres) -> 
         connection.execute("SELECT set_config('search_path', %s, false)", [schema])
         connection.execute("UPDATE store SET version = 99")
     assert "upgrade ramet" in refused(lambda: PostgresStore(url), StoreError)
+
+
+def test_tables_of_the_first_version_are_migrated(url: str, postgres: Postgres) -> None:
+    store = PostgresStore(url)
+    begin(store)
+    end_turn(store, claim(store))
+    before = store.events("lm")
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("SELECT set_config('search_path', %s, false)", [store.address.schema])
+        connection.execute("UPDATE store SET version = 1")
+        later = PostgresStore(url)
+        assert later.events("lm") == before
+        end_turn(later, claim(later))
+        [version] = connection.execute("SELECT version FROM store").fetchall()
+    assert version == (2,)
+    assert len(later.events("lm")) == 3
 
 
 def test_where_the_driver_is_absent_the_error_says_how_to_install_it(

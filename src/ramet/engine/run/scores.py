@@ -54,9 +54,11 @@ class Scores:
                 f"when turn.evaluation_due, and turn.report(None) if there is no score yet"
             )
         return tuple(
-            (step, score if math.isfinite(score) else None)
-            for step, score in sorted(self._at.items())
-            if score is not None
+            [
+                (step, score if math.isfinite(score) else None)
+                for step, score in sorted(self._at.items())
+                if score is not None
+            ]
         )
 
     def _add(self, scores: dict[int, float | None]) -> None:

@@ -33,7 +33,7 @@ INSERT INTO members (run, member, trained, step, turn, score, checkpoint, phase,
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_event
--- Writes an event.
+-- Writes a row of events.
 INSERT INTO events (run, number, at, worker, took_s, event, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
@@ -80,10 +80,10 @@ WHERE run = :run AND member = :member
 AND phase = :phase AND trained < :steps AND turn = :turn;
 
 -- name: lease
--- Gives a member to a worker.
+-- Gives members in a row to a worker.
 UPDATE members
 SET token = ?, worker = ?, heard_at = ?, expires_at = ?, boot = ?, process = ?, lost = ?
-WHERE run = ? AND member = ?;
+WHERE run = ? AND member BETWEEN ? AND ?;
 
 -- name: holder
 -- Who holds a member, and by which token.
@@ -117,13 +117,14 @@ SET trained = ?, step = ?, turn = ?, score = ?, checkpoint = ?, phase = ?, check
 WHERE run = ? AND member = ?;
 
 -- name: events
--- The events behind a number; none is read that is larger than any that was written.
+-- The rows with the events from one number to another; none is larger than any that was written.
 SELECT run, number, at, worker, took_s,
     CASE WHEN length(event) <= :most_bytes THEN CAST(event AS BLOB) END, checksum
 FROM events
-WHERE run = :run AND number > :after
-ORDER BY number
-LIMIT :most;
+WHERE run = :run AND number > :after AND number <= coalesce(
+    (SELECT min(number) FROM events WHERE run = :run AND number >= :last), :last
+)
+ORDER BY number;
 
 -- name: first_event
 -- The opening of a run.

@@ -64,6 +64,19 @@ class Reading:
         assert [logged.number for logged in store.events("lm", 1, most=5)] == [2, 3]
         assert store.events("lm", 3, most=5) == []
 
+    def test_reading_begins_and_ends_at_any_event_of_a_commit(self, store: Store) -> None:
+        begin(store)
+        for many in (600, 3):
+            lease = claim(store)
+            notes = [Annotated(member=lease.member, data=nth) for nth in range(many)]
+            assert store.commit(lease, notes, []) == (600 if many == 600 else 603)
+        log = store.events("lm")
+        assert [logged.number for logged in log] == list(range(604))
+        for after in (0, 1, 255, 256, 257, 599, 600, 602, 603):
+            assert store.events("lm", after) == log[after + 1 :]
+            for most in (1, 2, 256, 300):
+                assert store.events("lm", after, most=most) == log[after + 1 :][:most]
+
     def test_a_summary_is_what_the_log_leads_to(self, store: Store) -> None:
         begin(store)
         lease = claim(store)

@@ -40,6 +40,15 @@ class Rounds:
         assert none_is_free(store)
         assert claim_all(store) == []
 
+    def test_members_that_are_claimed_at_once_keep_their_own_tokens(self, store: Store) -> None:
+        begin(store, members=6)
+        for member in (1, 2, 2, 4):
+            store.release(claim(store, among=[member]))
+        leases = store.renew_all(claim_all(store), ttl_s=TTL_S)
+        assert [lease.token for lease in leases] == [1, 2, 3, 1, 2, 1]
+        for lease in leases:
+            end_turn(store, lease)
+
     def test_i1_holds_among_threads_that_claim_all(self, store: Store) -> None:
         begin(store, members=50)
         claimed: list[int] = []

@@ -93,7 +93,7 @@ SELECT * FROM unnest(
 );
 
 -- name: add_event
--- Writes an event.
+-- Writes a row of events.
 INSERT INTO ramet.events (run, number, at, worker, took_s, event, checksum)
 VALUES (%s, %s, %s, %s, %s, %s, %s);
 
@@ -106,7 +106,7 @@ SELECT * FROM unnest(
 );
 
 -- name: checksum
--- The checksum of an event.
+-- The checksum of a row of events, by the last of them.
 SELECT checksum FROM ramet.events WHERE run = %(run)s AND number = %(number)s;
 
 -- name: notify
@@ -304,16 +304,16 @@ FROM unnest(
 WHERE its.run = new.run AND its.member = new.member;
 
 -- name: events
--- The events behind a number; none is read that is larger than any that was written.
+-- The rows with the events from one number to another; none is larger than any that was written.
 SELECT run, number, at, worker, took_s,
     CASE WHEN length(event) <= %(most_bytes)s THEN event END, checksum
-FROM ramet.events
-WHERE run = %(run)s AND number > %(after)s
-ORDER BY number
-LIMIT nullif(%(most)s::bigint, -1);
+FROM ramet.events WHERE run = %(run)s AND number > %(after)s AND number <= coalesce((
+    SELECT min(number) FROM ramet.events WHERE run = %(run)s AND number >= %(last)s
+), %(last)s)
+ORDER BY number;
 
 -- name: news
--- What verbs need to know of a run, and the time, beside each event behind a number, or beside none.
+-- What verbs need to know of a run, and the time, beside each row of events behind a number, or none.
 SELECT runs.id, runs.name, runs.steps, runs.round, runs.head, runs.members, runs.checked_from,
     runs.checksum, extract(epoch FROM clock_timestamp())::float8, news.*
 FROM ramet.runs LEFT JOIN LATERAL (
