@@ -146,18 +146,18 @@ def choose_weights(average: Average, are_floats: Mapping[str, bool]) -> list[str
     >>> choose_weights(PolynomialAverage(of="w"), {"w.in": True, "w.out": True, "steps": False})
     ['w.in', 'w.out']
     """
-    others = [name for name, is_float in are_floats.items() if not is_float]
-    firsts = list(dict.fromkeys(name.split(".")[0] for name in are_floats))
-    if average.of is None and others:
-        raise StateError(
-            f"an average must be of weights, but the state has other things as well, such as the "
-            f"whole numbers or keys in {others[:3]}; name the weights: of={firsts[0]!r}, or "
-            f"several in a tuple, from {firsts}"
-        )
     floats = [name for name, is_float in are_floats.items() if is_float]
-    check_parts(average, floats)
     if not floats:
         raise StateError(NO_FLOATS)
+    if average.of is None and len(floats) < len(are_floats):
+        others = [name for name in are_floats if name not in floats]
+        firsts = list(dict.fromkeys(name.split(".")[0] for name in floats))
+        raise StateError(
+            f"an average must be of weights, but the state has other things as well, such as the "
+            f"whole numbers or keys in {others[:3]}; name the weights, which may be all or some "
+            f"of {firsts}: of={firsts[0]!r}, or several in a tuple"
+        )
+    check_parts(average, floats)
     return [name for name in floats if is_averaged(average, name)]
 
 

@@ -121,15 +121,14 @@ class SampledQuadratic:
         steps: int,
         rng: np.random.Generator,
     ) -> dict[str, Any]:
-        curvatures = _curvatures(self.dim)
-        spread = np.sqrt(self.noise * curvatures)
+        curvatures, lr = _curvatures(self.dim), hparams["lr"]
         weights = state["weights"]
         average, updates = state.get("average"), state.get("updates", 0)
+        noise = np.sqrt(self.noise * curvatures) * rng.standard_normal((steps, self.dim))
         # Rates above 2 diverge.
         with np.errstate(over="ignore", invalid="ignore"):
             for step in range(steps):
-                gradients = curvatures * weights + spread * rng.standard_normal(self.dim)
-                weights = weights - hparams["lr"] * gradients
+                weights = weights - lr * (curvatures * weights + noise[step])
                 if self.average is not None:
                     share = self.average.share(updates + step + 1)
                     average = average + share * (weights - average)
