@@ -224,17 +224,20 @@ def descend(session: ramet.Session) -> None:
         assert by_hand.kept["count"] == turn.stop
 
 
-def pbt(population: int = 6) -> ramet.PBT:
-    return ramet.PBT(population=population, turn_steps=5, synchronous=True)
+def pbt(population: int = 6, **settings: Any) -> ramet.PBT:
+    return ramet.PBT(population=population, turn_steps=5, **{"synchronous": True, **settings})
 
 
-def run(**settings: Any) -> ramet.Result:
+def run(strategy: ramet.Strategy | None = None, **settings: Any) -> ramet.Result:
     settings = {"steps": 40, "engine": STRICT, **settings}
-    return ramet.run(descend, RATES, pbt(), mode="min", seed=0, **settings)
+    return ramet.run(descend, RATES, strategy or pbt(), mode="min", seed=0, **settings)
 
 
-def test_the_average_follows_members_through_copies() -> None:
-    result = run()
+@pytest.mark.parametrize(
+    "settings", [{}, {"copies": "weights"}, {"copies": "hparams"}, {"synchronous": False}], ids=str
+)
+def test_the_average_follows_members_through_copies(settings: dict[str, Any]) -> None:
+    result = run(pbt(**settings))
     assert sum(isinstance(event, Copied) for event in result.events) > 3
 
 
