@@ -1,6 +1,6 @@
 """What averaging weights costs: steps of an optimizer with an average, and without.
 
-    python -m benchmarks.averaging --device cuda
+    python -m benchmarks.averaging --megabytes 1 10 100
 
 ``step_s`` is a step of AdamW alone, without the gradients. ``average_s`` is what the average adds
 to it. ``evaluation_s`` is what it takes to have the averaged weights in the model, and then its own

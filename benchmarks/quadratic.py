@@ -158,7 +158,7 @@ def main() -> None:
     options.add_argument("--evaluate-every", type=int, default=EVALUATE_EVERY, metavar="STEPS")
     options.add_argument("--rounds", type=int, default=40, help=f"of {TURN_STEPS} steps")
     options.add_argument("--sampled", action="store_true", help="train weights, not expectations")
-    options.add_argument("--power", type=float, default=8.0, help="of averages of weights")
+    options.add_argument("--power", type=float, default=4.0, help="of averages of weights")
     options.add_argument(
         "--methods", nargs="+", choices=[*TRAINED, *AVERAGED, *EXACT], metavar="METHOD"
     )
