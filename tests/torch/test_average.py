@@ -422,7 +422,12 @@ def test_a_turn_that_ends_within_the_averaged_weights_is_refused() -> None:
     one = training()
     one.state.apply({"lr": 0.1})
     one.step()
+    saved = written(training().state)
     with inside(one.state):
+        before = entries(one.model)
+        with pytest.raises(StateError, match="a state must be restored outside of with state"):
+            one.state.restore(saved)
+        assert_same(one.model, before)
         with pytest.raises(StateError, match="a turn must end outside of with state"):
             one.state.capture()
         with pytest.raises(StateError, match="a turn must begin outside of with state"):

@@ -129,6 +129,7 @@ class AveragePart:
         return {UPDATES: self._updates, SCORED: self._average.scored, WEIGHTS: means}
 
     def differences(self, saved: Tree) -> Iterator[str]:
+        self._refuse_shown("a state must be restored")
         self._fit()
         here = dict(self._all())
         if not isinstance(saved, dict) or not is_saved(saved):
@@ -139,7 +140,6 @@ class AveragePart:
             yield from numbers_differ(f"the average of {name!r}", saved[WEIGHTS][name], here[name])
 
     def restore(self, saved: Tree) -> None:
-        self._refuse_shown("a state must be restored")
         self._updates = saved[UPDATES]
         for name, mean in self._all():
             mean.copy_(borrow(saved[WEIGHTS][name]))
