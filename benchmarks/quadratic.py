@@ -9,7 +9,8 @@ workers: ``cosine`` (peak and end tuned), ``cosine-to-zero`` (peak tuned), ``con
 ``greedy`` (each round the rate that leaves the least loss at its end). ``--figure`` draws the
 schedule that each method found, in the run of its median, beside the best one, and every learning
 rate that the last method's members had. ``--evaluate-every`` and ``--deviation`` make it harder for
-methods that compare curves.
+methods that compare curves. Methods whose names end in ``-averaged`` are scored by a running
+average of the weights, with ``--power``; only weights can be averaged, so they need ``--sampled``.
 """
 
 import os
@@ -93,6 +94,11 @@ TRAINED: dict[str, tuple[Callable[[int, int], ramet.Strategy], Sequence[int]]] =
     "pbt-few": (pbt, FEW),
     "fire-few": (fire, FEW),
 }
+# The same methods, scored by a running average of the weights, which --sampled has.
+AVERAGED = {
+    f"{method}-averaged": TRAINED[method]
+    for method in ("random", "hand", "pbt22", "pbt22-mild", "pbt50", "fire22", "fire36", "fire50")
+}
 EXACT: dict[str, Callable[..., Floats]] = {
     "cosine": best_cosine,
     "cosine-to-zero": partial(best_cosine, last=0.0),
@@ -112,7 +118,7 @@ class Trial:
     evaluate_every: int = EVALUATE_EVERY
 
     def run(self, seed: int) -> ramet.Result:
-        make, _ = TRAINED[self.method]
+        make, _ = (TRAINED | AVERAGED)[self.method]
         return ramet.run(
             self.task,
             QUADRATIC_SPACE,
@@ -152,7 +158,10 @@ def main() -> None:
     options.add_argument("--evaluate-every", type=int, default=EVALUATE_EVERY, metavar="STEPS")
     options.add_argument("--rounds", type=int, default=40, help=f"of {TURN_STEPS} steps")
     options.add_argument("--sampled", action="store_true", help="train weights, not expectations")
-    options.add_argument("--methods", nargs="+", choices=[*TRAINED, *EXACT], metavar="METHOD")
+    options.add_argument("--power", type=float, default=4.0, help="of averages of weights")
+    options.add_argument(
+        "--methods", nargs="+", choices=[*TRAINED, *AVERAGED, *EXACT], metavar="METHOD"
+    )
     options.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to run in")
     options.add_argument("--figure", type=Path, help="where to draw, which takes matplotlib")
     chosen = options.parse_args()
@@ -160,7 +169,10 @@ def main() -> None:
     settings = {"dim": chosen.dim, "noise": chosen.noise, "deviation": chosen.deviation}
     exact = Quadratic(**settings)
     task = SampledQuadratic(**settings) if chosen.sampled else exact
-    methods = chosen.methods or [*TRAINED, *EXACT]
+    averaged = SampledQuadratic(**settings, average=ramet.PolynomialAverage(chosen.power))
+    methods = chosen.methods or [*TRAINED, *(AVERAGED if chosen.sampled else ()), *EXACT]
+    if not chosen.sampled and any(method in AVERAGED for method in methods):
+        options.error("weights are averaged, and only --sampled has any")
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     optimum = best_schedule(exact, rounds=chosen.rounds, turn_steps=TURN_STEPS)
     limit = final_loss(exact, optimum, turn_steps=TURN_STEPS)
@@ -169,13 +181,13 @@ def main() -> None:
         Trial(
             method=method,
             workers=workers,
-            task=task,
+            task=averaged if method in AVERAGED else task,
             rounds=chosen.rounds,
             evaluate_every=chosen.evaluate_every,
         )
         for method in methods
-        if method in TRAINED
-        for workers in TRAINED[method][1]
+        if method not in EXACT
+        for workers in (TRAINED | AVERAGED)[method][1]
     ]
     if chosen.figure and not trials:
         options.error("--figure draws what was trained, but --methods names none that are")

@@ -8,11 +8,11 @@ import pytest
 import ramet
 
 PUBLIC = """
-FIRE PBT BinaryTournament Bound Choice Constant Controlled Cosine Curve Drops Engine Failures
-Gap Grid
-HandTuned Inline Integer LogUniform Member Perturb Population Processes RametError RandomSearch
-Ray Replayed Resample Result Run Schedule Session Space State Storage Strategy TTest Task Truncation
-Turn Uniform Vectorized join replay run
+FIRE PBT BinaryTournament Bound Choice Constant Controlled Cosine Curve Drops Engine
+ExponentialAverage Failures Gap Grid HandTuned Inline Integer LogUniform Member Perturb
+PolynomialAverage Population Processes RametError RandomSearch Ray Replayed Resample Result Run
+Schedule Session Space State Storage Strategy TTest Task Truncation Turn Uniform Vectorized join
+replay run
 """
 
 HEAVY = """

@@ -27,6 +27,8 @@ Task: TypeAlias = Quadratic | SampledQuadratic
 
 RANDOM_SEARCH = ramet.RandomSearch(population=3, turn_steps=48, synchronous=True, evaluate_every=4)
 
+AVERAGED = SampledQuadratic(average=ramet.PolynomialAverage(power=4))
+
 both = pytest.mark.parametrize("task", [Quadratic(), SampledQuadratic()], ids=["exact", "sampled"])
 
 
@@ -177,6 +179,49 @@ def test_the_best_cosine_is_one_that_members_can_follow() -> None:
     np.testing.assert_allclose(rates, [peak * shape((turn + 0.5) / 4) for turn in range(4)])
 
 
+def test_averaging_changes_no_weights_and_scores_the_average() -> None:
+    plain, averaged = SampledQuadratic(dim=5), SampledQuadratic(dim=5, average=AVERAGED.average)
+    states = []
+    for task in (plain, averaged):
+        rng = np.random.default_rng(0)
+        states.append(task.step(task.init(rng), {"lr": 0.5}, 30, rng))
+    np.testing.assert_array_equal(states[0]["weights"], states[1]["weights"])
+    assert states[1]["updates"] == 30
+    loss = averaged.loss({"average": states[1]["average"]})
+    assert loss == averaged.loss(states[1]) != plain.loss(states[0])
+    assert averaged.evaluate(states[1]) == states[1]["error"] - math.log(loss)
+
+
+def test_updates_of_the_average_are_counted_from_call_to_call() -> None:
+    task = SampledQuadratic(dim=2, noise=0.0, average=ramet.PolynomialAverage(power=0))
+    rng = np.random.default_rng(0)
+    state, weights = task.init(rng), []
+    for _ in range(4):
+        state = task.step(state, {"lr": 0.5}, 1, rng)
+        weights.append(state["weights"])
+    np.testing.assert_allclose(state["average"], np.mean(weights, axis=0))
+
+
+def test_pbt_on_averages_ends_below_pbt_on_weights() -> None:
+    strategy = ramet.PBT(population=8, turn_steps=48, synchronous=True)
+    losses = []
+    for task in (SampledQuadratic(), AVERAGED):
+        found = [
+            ramet.run(
+                task,
+                QUADRATIC_SPACE,
+                strategy,
+                steps=10 * 48,
+                mode="max",
+                seed=seed,
+                engine=ramet.Inline(progress=False),
+            ).best.load()
+            for seed in range(3)
+        ]
+        losses.append(np.median([task.loss(state) for state in found]))
+    assert losses[1] < 0.9 * losses[0]
+
+
 def benchmarked(*options: str) -> list[dict[str, Any]]:
     """Return the lines that the benchmark prints on a small quadratic."""
     small = ["--dim", "5", "--rounds", "4", "--seeds", "3", "--jobs", "1", "--json"]
@@ -202,6 +247,16 @@ def test_the_benchmark_compares_methods_with_the_limit() -> None:
 def test_the_benchmark_repeats_itself_whatever_its_processes() -> None:
     options = ("--methods", "pbt22", "--sampled")
     assert benchmarked(*options) == benchmarked(*options, "--jobs", "2")
+
+
+@pytest.mark.slow
+def test_the_benchmark_averages_sampled_weights_only() -> None:
+    lines = benchmarked("--methods", "pbt22", "pbt22-averaged", "--sampled", "--power", "4")
+    assert [line["method"] for line in lines] == ["pbt22", "pbt22-averaged"]
+    assert lines[0]["median"] != lines[1]["median"]
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        benchmarked("--methods", "pbt22-averaged")
+    assert "only --sampled has any" in error.value.stderr
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ramet import errors as errors
 from ramet import history as history
+from ramet.averaging import ExponentialAverage, PolynomialAverage
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.domains.answers import OTHER_NAMES
 from ramet.engine.engines import Engine, Inline, Processes, Vectorized
@@ -73,6 +74,7 @@ __all__ = [
     "Curve",
     "Drops",
     "Engine",
+    "ExponentialAverage",
     "Failures",
     "Gap",
     "Grid",
@@ -82,6 +84,7 @@ __all__ = [
     "LogUniform",
     "Member",
     "Perturb",
+    "PolynomialAverage",
     "Population",
     "Processes",
     "RametError",

@@ -8,7 +8,7 @@ import numpy as np
 
 from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
-from ramet.errors import UsageError
+from ramet.errors import RametError, UsageError
 from ramet.jax.trees import Pytree, differing
 from ramet.mapping import step_changed
 from ramet.values import Values
@@ -110,6 +110,8 @@ def blank(functions: Functions) -> Pytree:
     """Return a state with the structure of ``init``, without computing it."""
     try:
         shapes = jax.eval_shape(functions.init, first_key(np.uint32(0)))
+    except RametError:
+        raise
     except (TypeError, *UNTRACEABLE) as error:
         raise UsageError(
             f"a task's init must be traceable, and return a pytree of arrays and nothing else, but "

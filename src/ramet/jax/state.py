@@ -1,5 +1,6 @@
 """The state of a member in JAX: a pytree."""
 
+import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Never
@@ -8,10 +9,16 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from ramet.averaging import Average, check_average, is_shown, no_average, not_shown
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
+from ramet.jax.averages import Means
 from ramet.jax.trees import SAVED, Pytree, check_held, put_back, to_tree
 from ramet.state.tree import Tree
+
+# The parts of a checkpoint with an average.
+VALUE, AVERAGE = "value", "average"
+MAKE = "ramet.jax.State((params, opt_state)"
 
 
 class State:
@@ -26,6 +33,10 @@ class State:
         others: Refused, with a message that says how several pytrees become one.
         bind: Entries of ``optax.inject_hyperparams`` with other names, by hyperparameter. An empty
             dict sets none.
+        average: A running average of the weights to keep, such as
+            ``ramet.PolynomialAverage(of="0")`` for the first pytree of a tuple. The loop calls
+            ``update_average()`` after each step, and reports scores within
+            ``with state.averaged()``.
         misnamed: Refused like others.
 
     >>> state = State({"w": jnp.zeros(2)})
@@ -39,6 +50,7 @@ class State:
         value: Pytree = None,
         *others: Never,
         bind: Mapping[str, str] | None = None,
+        average: Average | None = None,
         **misnamed: Never,
     ) -> None:
         _check_value(value, others, misnamed)
@@ -57,19 +69,75 @@ class State:
                 f"a hyperparameter must be bound to an entry of optax.inject_hyperparams, of which "
                 f"the state has {sorted(entries)}, but {missing} are bound to"
             )
+        self._average = average
+        if average is not None:
+            check_average(average)
+            self._means = Means(average, self._arrays())
+        # Whether the value is the average now.
+        self._is_shown = False
+        # Of the average's updates, those before the turn; None outside of turns.
+        self._updates_before: int | None = None
+        self._was_shown = False
 
     def capture(self) -> Tree:
-        nnx = _nnx_of(self.value)
-        return to_tree(self.value if nnx is None else nnx.state(self.value))
+        if self._average is None:
+            return to_tree(self._arrays())
+        self._check_average_of_turn(self._average)
+        return {VALUE: to_tree(self._arrays()), AVERAGE: self._means.capture()}
 
     def restore(self, tree: Tree) -> None:
-        nnx = _nnx_of(self.value)
-        if nnx is None:
-            self.value = put_back(self.value, tree)
-        else:
-            nnx.update(self.value, put_back(nnx.state(self.value), tree))
+        if self._average is None:
+            self._put(put_back(self._arrays(), tree))
+            return
+        self._refuse_shown("a state must be restored")
+        whole = tree if isinstance(tree, dict) and tree.keys() == {VALUE, AVERAGE} else {}
+        self._means.check(whole.get(AVERAGE))
+        self._put(put_back(self._arrays(), whole[VALUE]))
+        self._means.restore(whole[AVERAGE])
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Have the averaged weights in ``value``, and what training goes on from at the end.
+
+        >>> from ramet import PolynomialAverage
+        >>> state = State({"w": jnp.zeros(1)}, average=PolynomialAverage(power=0))
+        >>> for number in (1.0, 2.0):
+        ...     state.value = {"w": jnp.full(1, number)}
+        ...     state.update_average()
+        >>> with state.averaged():
+        ...     print(state.value)
+        {'w': Array([1.5], dtype=float32)}
+        """
+        if self._average is None:
+            raise no_average(MAKE)
+        self._was_shown = True
+        if self._is_shown:
+            yield
+            return
+        value = self.value
+        # The modules of flax.nnx are changed in place.
+        arrays = jax.tree.map(lambda leaf: leaf, self._arrays())
+        self._is_shown = True
+        try:
+            self._put(self._means.show(arrays))
+            yield
+        finally:
+            self.value = value
+            if _nnx_of(value) is not None:
+                self._put(arrays)
+            self._is_shown = False
+
+    def update_average(self) -> None:
+        """Update the average with the present value. Call this after each step."""
+        if self._average is None:
+            raise no_average(MAKE)
+        self._refuse_shown("weights must be trained")
+        self._means.update(self._arrays())
 
     def apply(self, hparams: Mapping[str, Value]) -> None:
+        if self._average is not None:
+            self._refuse_shown("a turn must begin")
+            self._updates_before, self._was_shown = self._means.updates, False
         if unknown := [name for name in self._names if name not in hparams]:
             raise UnknownHyperparameter(
                 f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
@@ -111,6 +179,38 @@ class State:
             f"optax.chain(..., optax.scale_by_schedule(schedule)), or take {name!r} out of the "
             f"space"
         )
+
+    def _arrays(self) -> Pytree:
+        """Return the value as a pytree of arrays."""
+        nnx = _nnx_of(self.value)
+        return self.value if nnx is None else nnx.state(self.value)
+
+    def _put(self, arrays: Pytree) -> None:
+        """Set the value to a pytree of arrays."""
+        nnx = _nnx_of(self.value)
+        if nnx is None:
+            self.value = arrays
+        else:
+            nnx.update(self.value, arrays)
+
+    def _check_average_of_turn(self, average: Average) -> None:
+        """Refuse a turn in which the average was forgotten."""
+        self._refuse_shown("a turn must end")
+        before, self._updates_before = self._updates_before, None
+        if before is None:
+            return
+        if before == self._means.updates:
+            raise StateError(
+                f"an average must be updated after each step, because the state was made with "
+                f"average={average}, but it was not updated in a turn; call "
+                f"state.update_average() after state.value = ..."
+            )
+        if average.scored and not self._was_shown:
+            raise not_shown(average)
+
+    def _refuse_shown(self, law: str) -> None:
+        if self._is_shown:
+            raise is_shown(law)
 
     def _find(self, entry: str) -> Value:
         """Return the value that was set, or a value that differs from it as an array."""
@@ -166,8 +266,8 @@ def _check_value(value: Pytree, others: tuple[object, ...], misnamed: Mapping[st
     """Refuse several pytrees, and one without any array, such as a model's definition."""
     if misnamed:
         raise StateError(
-            f"the keywords of a state must be value or bind, but got {[*misnamed]}; put all "
-            f"pytrees into one, ramet.jax.State((params, opt_state)), and name entries of "
+            f"the keywords of a state must be value, bind or average, but got {[*misnamed]}; put "
+            f"all pytrees into one, ramet.jax.State((params, opt_state)), and name entries of "
             f"optax.inject_hyperparams as bind={{'lr': 'learning_rate'}}"
         )
     if others:

@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from ramet.averaging import Average, check_average, no_average
 from ramet.engine.workers.session import Session
+from ramet.jax.averaging_task import AveragingFunctions
 from ramet.jax.functions import (
     Functions,
     Traced,
@@ -29,11 +31,18 @@ class Task:
 
     Args:
         functions: An object with ``init``, ``step`` and ``evaluate``.
+        average: A running average of the weights to keep, such as
+            ``ramet.PolynomialAverage(of="params")``. ``evaluate`` is then called with a state that
+            has averaged weights, and ``step`` with ``steps=1``, so that each step is averaged.
     """
 
-    def __init__(self, functions: Functions) -> None:
+    def __init__(self, functions: Functions, *, average: Average | None = None) -> None:
         check_task(functions, Functions, "init, step and evaluate")
         self.functions = functions
+        self._averaging: AveragingFunctions | None = None
+        if average is not None:
+            check_average(average)
+            self.functions = self._averaging = AveragingFunctions(functions, average)
 
     def __call__(self, session: Session) -> None:
         """Train the turns of a session."""
@@ -54,13 +63,20 @@ class Task:
             check_step(like, state.value)
             traced.read_from(turn)
 
-    def as_state(self, tree: Tree) -> Pytree:
+    def as_state(self, tree: Tree, *, averaged: bool | None = None) -> Pytree:
         """Return a saved state as a pytree.
 
         Args:
             tree: What ``result.best.load()`` returned, for instance.
+            averaged: Whether it has averaged weights; None has those that scores are of.
         """
-        return put_back(blank(self.functions), tree)
+        state = put_back(blank(self.functions), tree)
+        if self._averaging is None:
+            if averaged:
+                raise no_average("ramet.jax.Task(functions")
+            return state
+        scored = self._averaging.average.scored
+        return self._averaging.unwrap(state, averaged=scored if averaged is None else averaged)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out compiled functions, which each process makes for itself."""

@@ -39,7 +39,7 @@ def to_tree(pytree: Pytree) -> dict[str, Any]:
     >>> to_tree({"w": jnp.zeros(2), "act": jax.nn.relu, "phase": "warm-up"})
     {'phase': 'warm-up', 'w': array([0., 0.], dtype=float32)}
     """
-    leaves = _name_leaves(pytree)
+    leaves = name_leaves(pytree)
     _check_leaves(leaves)
     named = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, SAVED)}
     numbers = {name: _plain(leaf) for name, leaf in named.items() if isinstance(leaf, NUMBERS)}
@@ -53,7 +53,7 @@ def to_tree(pytree: Pytree) -> dict[str, Any]:
 
 def check_held(pytree: Pytree) -> None:
     """Refuse leaves that a checkpoint cannot hold, and warn of those that it leaves out."""
-    _check_leaves(_name_leaves(pytree))
+    _check_leaves(name_leaves(pytree))
 
 
 def _check_leaves(leaves: Mapping[str, Any]) -> None:
@@ -88,8 +88,8 @@ def put_back(pytree: Pytree, tree: Tree) -> Pytree:
 def fill(pytree: Pytree, numbers: Mapping[str, Any]) -> Pytree:
     """Return the pytree with these numbers, of any shape, as leaves of the current kinds."""
     leaves = [
-        _like(leaf, numbers[name]) if isinstance(leaf, SAVED) and name in numbers else leaf
-        for name, leaf in _name_leaves(pytree).items()
+        like(leaf, numbers[name]) if isinstance(leaf, SAVED) and name in numbers else leaf
+        for name, leaf in name_leaves(pytree).items()
     ]
     return jax.tree.unflatten(jax.tree.structure(pytree), leaves)
 
@@ -100,7 +100,7 @@ def differing(pytree: Pytree, other: Pytree) -> str | None:
     >>> differing({"w": jnp.zeros(2)}, {"w": jnp.zeros(3)})
     "'w' was float32(2,) and became float32(3,)"
     """
-    before, after = _name_leaves(pytree), _name_leaves(other)
+    before, after = name_leaves(pytree), name_leaves(other)
     if before.keys() != after.keys():
         lost, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
         return f"{lost} were lost and {new} are new"
@@ -113,7 +113,7 @@ def differing(pytree: Pytree, other: Pytree) -> str | None:
 
 def check_same(pytree: Pytree, tree: Tree) -> None:
     """Refuse a saved tree of another structure, before anything is restored."""
-    live = {name: leaf for name, leaf in _name_leaves(pytree).items() if isinstance(leaf, SAVED)}
+    live = {name: leaf for name, leaf in name_leaves(pytree).items() if isinstance(leaf, SAVED)}
     names = set(tree) if isinstance(tree, dict) else set()
     # Older checkpoints have no text in them.
     live = {n: leaf for n, leaf in live.items() if n in names or not isinstance(leaf, TEXT)}
@@ -164,7 +164,7 @@ def _copy(leaf: Any) -> Any:
     return generators.copy(leaf) if isinstance(leaf, np.random.Generator) else leaf
 
 
-def _name_leaves(pytree: Pytree) -> dict[str, Any]:
+def name_leaves(pytree: Pytree) -> dict[str, Any]:
     """Return all leaves by their paths, in the order of the pytree."""
     paths, _ = jax.tree_util.tree_flatten_with_path(pytree)
     named: dict[str, Any] = {}
@@ -186,7 +186,7 @@ def _plain(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
-def _like(leaf: Any, value: Any) -> Any:
+def like(leaf: Any, value: Any) -> Any:
     """Return a saved value as a leaf like the current one."""
     if isinstance(leaf, np.random.Generator):
         return generators.restore(leaf, value)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ramet.averaging import Average
 from ramet.domains import LogUniform
 from ramet.space import Space
 
@@ -104,9 +105,14 @@ class SampledQuadratic:
     noise: float = 1.0
     # The standard deviation of a score's error.
     deviation: float = 0.02
+    # The running average that scores and losses are of; None for those of the weights themselves.
+    average: Average | None = None
 
     def init(self, rng: np.random.Generator) -> dict[str, Any]:
-        return {"weights": np.ones(self.dim), "error": rng.normal(0.0, self.deviation)}
+        state = {"weights": np.ones(self.dim), "error": rng.normal(0.0, self.deviation)}
+        if self.average is not None:
+            state |= {"average": np.ones(self.dim), "updates": 0}
+        return state
 
     def step(
         self,
@@ -115,15 +121,21 @@ class SampledQuadratic:
         steps: int,
         rng: np.random.Generator,
     ) -> dict[str, Any]:
-        curvatures = _curvatures(self.dim)
-        spread = np.sqrt(self.noise * curvatures)
+        curvatures, lr = _curvatures(self.dim), hparams["lr"]
         weights = state["weights"]
+        average, updates = state.get("average"), state.get("updates", 0)
+        noise = np.sqrt(self.noise * curvatures) * rng.standard_normal((steps, self.dim))
         # Rates above 2 diverge.
         with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(steps):
-                gradients = curvatures * weights + spread * rng.standard_normal(self.dim)
-                weights = weights - hparams["lr"] * gradients
-        return {"weights": weights, "error": rng.normal(0.0, self.deviation)}
+            for step in range(steps):
+                weights = weights - lr * (curvatures * weights + noise[step])
+                if self.average is not None:
+                    share = self.average.share(updates + step + 1)
+                    average = average + share * (weights - average)
+        after = {"weights": weights, "error": rng.normal(0.0, self.deviation)}
+        if self.average is not None:
+            after |= {"average": average, "updates": updates + steps}
+        return after
 
     def evaluate(self, state: Mapping[str, Any]) -> float:
         return _score(self.loss(state), state["error"])
@@ -134,8 +146,9 @@ class SampledQuadratic:
         Args:
             state: What ``init`` or ``step`` returned.
         """
+        weights = state["weights" if self.average is None else "average"]
         with np.errstate(over="ignore"):
-            return float(_curvatures(self.dim) @ state["weights"] ** 2) / 2
+            return float(_curvatures(self.dim) @ weights**2) / 2
 
 
 @cache

@@ -10,7 +10,7 @@ except ImportError as error:
 from ramet.torch.compiling import Dropout, replace_dropout
 from ramet.torch.dropouts import dropout
 from ramet.torch.functional import SGD, AdamW
-from ramet.torch.modules import load_model
+from ramet.torch.loading import load_model
 from ramet.torch.places import Slot, param_group
 from ramet.torch.rng import seed
 from ramet.torch.schedules import base_lr

@@ -66,9 +66,10 @@ def refuse_keywords(names: Iterable[str]) -> None:
     """Refuse keywords that State does not have: for parts, perhaps, or hyperparameters."""
     if found := sorted(names):
         raise StateError(
-            f"the keywords of a state must be model, optimizer, bind, rng or watch_loaders, but "
-            f"got {found}; pass further parts without a keyword, ramet.torch.State(model, "
-            f"optimizer, scheduler), and hyperparameters as bind={{'dropout': place}}"
+            f"the keywords of a state must be model, optimizer, bind, rng, watch_loaders or "
+            f"average, but got {found}; pass further parts without a keyword, "
+            f"ramet.torch.State(model, optimizer, scheduler), and hyperparameters as "
+            f"bind={{'dropout': place}}"
         )
 
 

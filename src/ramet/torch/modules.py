@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from ramet.errors import StateError
 from ramet.state import Tree
-from ramet.torch.differences import names_differ, numbers_differ, refuse
+from ramet.torch.differences import names_differ, numbers_differ
 from ramet.torch.tensors import Arrays, borrow, clone, rebuild
 
 # The name that torch.compile gives to the module inside its wrapper.
@@ -69,25 +68,6 @@ class ModulePart:
     def _own(self) -> set[int]:
         """Return the identities of the tensors that are the module's own."""
         return {id(tensor) for tensor in (*self.module.parameters(), *self.module.buffers())}
-
-
-def load_model(model: torch.nn.Module, state: Tree) -> None:
-    """Load the weights of a saved state into a model.
-
-    Args:
-        model: The model to change in place.
-        state: A tree that ``ramet.torch.State`` captured, such as ``result.best.load()``.
-    """
-    weights = ModulePart(model, "model")
-    saved = state.get("model") if isinstance(state, dict) else None
-    if not isinstance(saved, dict):
-        raise StateError(
-            "weights must come from a state that ramet.torch.State captured, but this one has no "
-            "'model'; pass result.best.load(), for instance"
-        )
-    refuse(list(weights.differences(saved)))
-    with torch.no_grad():
-        weights.restore(saved)
 
 
 def unwrap(module: torch.nn.Module) -> torch.nn.Module:

@@ -9,11 +9,13 @@ import torch
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from ramet.averaging import Average, check_average, no_average
 from ramet.domains import Value
 from ramet.errors import HyperparameterOverwritten, StateError
 from ramet.state import State as Capturing
 from ramet.state import Tree, check_stayed, freeze
 from ramet.torch import mistakes
+from ramet.torch.averages import AveragePart
 from ramet.torch.binding import Binding
 from ramet.torch.compiling import RECOMPILATIONS
 from ramet.torch.differences import refuse
@@ -53,6 +55,10 @@ class State:
             "lr", group=1)`` returns. None leaves one to the loop. An empty dict binds none.
         rng: Whether the default generators of Python, NumPy and PyTorch are part of the state.
         watch_loaders: Whether a data loader with workers that outlive a turn is refused.
+        average: A running average of the weights to keep, such as
+            ``ramet.PolynomialAverage(power=8)``. It is updated after each step of ``optimizer``;
+            without that, call ``update_average()``. Scores must then be reported within
+            ``with state.averaged()``.
         misnamed: Anything else is refused, with a message that says how parts are passed.
 
     >>> model = torch.nn.Linear(2, 1)
@@ -71,6 +77,7 @@ class State:
         bind: Mapping[str, Any] | None = None,
         rng: bool = True,
         watch_loaders: bool = True,
+        average: Average | None = None,
         **misnamed: Never,
     ) -> None:
         mistakes.refuse_keywords(misnamed)
@@ -82,6 +89,11 @@ class State:
             del parts["optimizer"]
         self._schedulers = Schedulers(further)
         self._parts = {label: self._part(part, label) for label, part in parts.items()}
+        self._average: AveragePart | None = None
+        if average is not None:
+            check_average(average)
+            self._average = AveragePart(average, dict(self._parts), optimizer)
+            self._parts["average"] = self._average
         if rng:
             self._parts["rng"] = Everybodys()
         self._optimizers = {key: one for key, one in parts.items() if isinstance(one, Optimizer)}
@@ -102,6 +114,8 @@ class State:
     def capture(self) -> Tree:
         """Return all parts as a state tree. Tensors on the CPU are not copied."""
         self._first_steps.disarm()
+        if self._average is not None:
+            self._average.end_turn()
         mistakes.refuse_replaced(self._optimizers.values(), self._params, self._find_params())
         self._steps.warn_of_others(self._optimizers)
         known, self._uncompiled = self._uncompiled, RECOMPILATIONS.count()
@@ -138,6 +152,22 @@ class State:
         """Return the values that are set now. What cannot be read back counts as applied."""
         return self._binding.read_back()
 
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Have the modules hold the averaged weights, and their own again at the end.
+
+        >>> from ramet import PolynomialAverage
+        >>> model = torch.nn.Linear(1, 1)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> state = State(model, optimizer, average=PolynomialAverage(power=8))
+        >>> with state.averaged():
+        ...     score = model(torch.ones(1)).item()
+        """
+        return self._require_average().shown()
+
+    def update_average(self) -> None:
+        """Update the average after a step that was not one of the state's optimizer."""
+        self._require_average().update()
+
     def explain(self, name: str) -> str:
         """Explain what overwrites a hyperparameter, and what to do.
 
@@ -146,8 +176,15 @@ class State:
         """
         return self._schedulers.explain(name, self._binding.entries(name))
 
+    def _require_average(self) -> AveragePart:
+        if self._average is None:
+            raise no_average("ramet.torch.State(model, optimizer")
+        return self._average
+
     def _begin_turn(self) -> None:
-        """Restart the workers of loaders, and note which iterators over loaders there are."""
+        """Begin to watch the average, the workers of loaders and iterators over loaders."""
+        if self._average is not None:
+            self._average.begin_turn()
         for part in self._parts.values():
             if isinstance(part, Loader):
                 part.let_go_of_workers()

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ramet.averaging import Average, check_average, no_average
 from ramet.engine.run.scores import require_score
 from ramet.engine.workers.session import Session
 from ramet.errors import UsageError
@@ -10,6 +11,7 @@ from ramet.mapping import Chunk, SpaceArrays, check_task
 from ramet.space import Space
 from ramet.state.adapters import Held
 from ramet.state.tree import Tree
+from ramet.torch.averaging_task import AveragingFunctions
 from ramet.torch.functions import (
     Functions,
     Tensors,
@@ -34,6 +36,9 @@ class Task:
         device: The device of all tensors; None for a GPU if there is one, or else the CPU.
         compile: Whether ``ramet.Vectorized()`` has torch.compile compile the steps; "auto" does so
             once a run has gone on for 10 s, if that is faster.
+        average: A running average of the weights to keep, such as
+            ``ramet.PolynomialAverage(of="params")``. ``evaluate`` is then called with a state that
+            has averaged weights.
     """
 
     def __init__(
@@ -42,11 +47,16 @@ class Task:
         *,
         device: str | None = None,
         compile: Compile = "auto",  # noqa: A002 - as torch calls it
+        average: Average | None = None,
     ) -> None:
         check_task(functions, Functions, "init, draw, step and evaluate")
         if compile not in (True, False, "auto"):
             raise UsageError(f"compile must be True, False or 'auto', but got {compile!r}")
         self.functions, self.compile = functions, compile
+        self._averaging: AveragingFunctions | None = None
+        if average is not None:
+            check_average(average)
+            self.functions = self._averaging = AveragingFunctions(functions, average)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.no_grad()
@@ -70,14 +80,21 @@ class Task:
             check_step(begun, held.value)
             traced.read_from(turn)
 
-    def as_state(self, tree: Tree) -> Tensors:
+    def as_state(self, tree: Tree, *, averaged: bool | None = None) -> Tensors:
         """Return a saved state as tensors.
 
         Args:
             tree: What ``result.best.load()`` returned, for instance.
+            averaged: Whether it has averaged weights; None has those that scores are of.
         """
         check_same(begin(self.functions, np.random.default_rng(0)), tree)
-        return tensors(tree, self.device)
+        state = tensors(tree, self.device)
+        if self._averaging is None:
+            if averaged:
+                raise no_average("ramet.torch.Task(functions")
+            return state
+        scored = self._averaging.average.scored
+        return self._averaging.unwrap(state, averaged=scored if averaged is None else averaged)
 
     def program(self, space: Space, *, chunk: Chunk = "auto", shard: bool = False) -> Program:
         """Return the program that trains several members at once.
