@@ -9,9 +9,9 @@ import ramet
 
 PUBLIC = """
 FIRE PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Engine Failures Grid
-HandTuned Inline Integer LogUniform Member Perturb Population Processes RametError RandomSearch
-Ray Replayed Resample Result Run Schedule Session Space State Storage Strategy TTest Task Truncation
-Turn Uniform Vectorized join replay run
+HandTuned Inline Integer LogUniform MFPBT Member Perturb Population Processes RametError
+RandomSearch Ray Replayed Resample Result Run Schedule Session Space State Storage Strategy TTest
+Task Truncation Turn Uniform Vectorized join replay run
 """
 
 HEAVY = """

@@ -30,6 +30,7 @@ from ramet.space import Space
 from ramet.state import Bound, State
 from ramet.strategies import (
     FIRE,
+    MFPBT,
     PBT,
     BinaryTournament,
     Cosine,
@@ -61,6 +62,7 @@ else:  # A type checker finds a wrong name by itself, unless it sees this.
 
 __all__ = [
     "FIRE",
+    "MFPBT",
     "PBT",
     "BinaryTournament",
     "Bound",

@@ -13,6 +13,7 @@ from ramet.strategies.fire import FIRE
 from ramet.strategies.fire_round import Evaluation, Rating
 from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
+from ramet.strategies.mfpbt import MFPBT
 from ramet.strategies.pbt import PBT
 from ramet.strategies.random_search import RandomSearch
 from ramet.strategies.replay import Replay
@@ -21,7 +22,7 @@ from ramet.strategies.replay import Replay
 KINDS = {
     kind.__name__: kind
     for kind in (
-        *(PBT, FIRE, RandomSearch, Grid, HandTuned, Replay),
+        *(PBT, FIRE, MFPBT, RandomSearch, Grid, HandTuned, Replay),
         *(Truncation, BinaryTournament, TTest),
         *(Perturb, Resample, Drops, Cosine, Piece, Leg),
     )
@@ -40,6 +41,7 @@ def from_description(data: dict[str, Any]) -> Strategy:
 
 __all__ = [
     "FIRE",
+    "MFPBT",
     "PBT",
     "Action",
     "Annotate",
