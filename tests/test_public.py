@@ -8,10 +8,10 @@ import pytest
 import ramet
 
 PUBLIC = """
-FIRE PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Engine Failures Grid
-HandTuned Inline Integer LogUniform MFPBT Member Perturb Population Processes RametError
-RandomSearch Ray Replayed Resample Result Run Schedule Session Space State Storage Strategy TTest
-Task Truncation Turn Uniform Vectorized join replay run
+FIRE PBT BinaryTournament Bound Choice Constant Cosine Curve Drops Engine Failures
+GaussianProcess Grid HandTuned Inline Integer LogUniform MFPBT Member Perturb Population Processes
+RametError RandomSearch Ray Replayed Resample Result Run Schedule Session Space State Storage
+Strategy TTest Task Truncation Turn Uniform Vectorized join replay run
 """
 
 HEAVY = """

@@ -16,6 +16,16 @@ from tests.engine.scripts import findings_in
 STEPS = 12 * 4
 STRATEGIES = {
     "MFPBT": ramet.MFPBT(population=16, turn_steps=4, intervals=(1, 4)),
+    "PB2": ramet.PBT(
+        population=12,
+        turn_steps=4,
+        exploit=ramet.Truncation(0.25),
+        explore=ramet.GaussianProcess(rows=60),
+        synchronous=True,
+    ),
+    "FIRE by a model": ramet.FIRE.for_workers(
+        14, turn_steps=8, evaluate_every=1, explore=ramet.GaussianProcess(rows=60)
+    ),
 }
 RUN: dict[str, Any] = {"steps": STEPS, "mode": "min", "seed": 3}
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
@@ -38,8 +48,8 @@ def whole(name: str) -> ramet.Result:
 def test_members_copy_and_explore_within_the_space(name: str) -> None:
     result = whole(name)
     moves = [event for event in result.events if isinstance(event, Explored)]
-    assert len(moves) > 10
-    assert len({event.hparams["lr"] for event in moves}) > 10
+    assert len(moves) > 5
+    assert len({event.hparams["lr"] for event in moves}) > 5
     assert all(SPACE.contains(event.hparams) for event in moves)
 
 
@@ -72,7 +82,7 @@ def test_the_log_is_the_same_on_processes(name: str, workers: int, tmp_path: Pat
 
 
 @every_strategy
-@pytest.mark.parametrize("stop_after", [1, 40, 101])
+@pytest.mark.parametrize("stop_after", [1, 40, 71])
 def test_a_run_that_was_stopped_anywhere_ends_alike(name: str, stop_after: int) -> None:
     storage = ramet.Storage(MemoryStore(), blobs=MemoryBlobs())
     task = Distance()
@@ -80,8 +90,11 @@ def test_a_run_that_was_stopped_anywhere_ends_alike(name: str, stop_after: int) 
     for _ in range(stop_after):
         turn = run.ask()
         assert turn is not None
-        state = task.step(turn.load(task.init), turn.hparams, turn.steps, turn.rng)
-        run.tell(turn, task.evaluate(state), state=state)
+        state = turn.load(task.init)
+        for count in turn.stretches():
+            state = task.step(state, turn.hparams, count, turn.rng)
+            turn.report(task.evaluate(state))
+        run.tell(turn, state=state)
     resumed = ramet.run(task, SPACE, STRATEGIES[name], **RUN, store=storage)
     assert canonical(resumed.events) == canonical(whole(name).events)
 

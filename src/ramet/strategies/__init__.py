@@ -8,9 +8,10 @@ from ramet.events import Birth
 from ramet.schedule import Leg, Piece
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
 from ramet.strategies.exploit import BinaryTournament, Exploit, Truncation, TTest
-from ramet.strategies.explore import Perturb, Resample
+from ramet.strategies.explore import Explorer, ExploreTogether, Perturb, Resample
 from ramet.strategies.fire import FIRE
 from ramet.strategies.fire_round import Evaluation, Rating
+from ramet.strategies.gaussian_process import GaussianProcess
 from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
 from ramet.strategies.mfpbt import MFPBT
@@ -24,7 +25,7 @@ KINDS = {
     for kind in (
         *(PBT, FIRE, MFPBT, RandomSearch, Grid, HandTuned, Replay),
         *(Truncation, BinaryTournament, TTest),
-        *(Perturb, Resample, Drops, Cosine, Piece, Leg),
+        *(Perturb, Resample, GaussianProcess, Drops, Cosine, Piece, Leg),
     )
 }
 
@@ -54,6 +55,9 @@ __all__ = [
     "Evaluation",
     "Exploit",
     "Explore",
+    "ExploreTogether",
+    "Explorer",
+    "GaussianProcess",
     "Grid",
     "HandTuned",
     "Perturb",

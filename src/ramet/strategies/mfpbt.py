@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ramet.domains import Explore
 from ramet.errors import StrategyError, StrategyWarning
 from ramet.events import Birth
 from ramet.frames import level_of_users
@@ -22,11 +21,17 @@ from ramet.strategies.base import (
     check_count,
     check_members,
     check_pace,
-    check_rule,
     sample_births,
     warn_if_single_turn,
 )
-from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.explore import (
+    AnyExplore,
+    Explorer,
+    Perturb,
+    check_explore,
+    explorer_of,
+    turns_to_remember,
+)
 from ramet.strategies.pace import fit_turn_steps, require_turn_steps
 
 # A sub-population is ranked in quarters: donors, two that stay or take others in, and losers.
@@ -53,7 +58,8 @@ class MFPBT:
         turn_steps: Steps in a turn, after which a round ends; None lets the slowest sub-population
             decide four times.
         intervals: How many rounds each sub-population trains between two decisions, ascending.
-        explore: How copied hyperparameters move: Perturb, Resample, or a rule of yours.
+        explore: How copied hyperparameters move: Perturb, Resample, GaussianProcess, or a rule of
+            yours.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
         initial: The hyperparameters of the first members of each sub-population; those of the
             others are drawn.
@@ -72,14 +78,14 @@ or 24
     population: int
     turn_steps: int | None = None
     intervals: Sequence[int] = (1, 10, 25, 50)
-    explore: Explore = field(default_factory=lambda: Perturb((0.8, 1.25)))
+    explore: AnyExplore = field(default_factory=lambda: Perturb((0.8, 1.25)))
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         check_members(self.population, self.initial)
-        check_rule("explore", self.explore, "move", "Perturb((0.8, 1.25))")
+        check_explore(self.explore, "Perturb((0.8, 1.25))")
         self._check_intervals()
         smallest = QUARTERS * len(self.intervals)
         if self.population % smallest:
@@ -96,6 +102,11 @@ or 24
     def synchronous(self) -> bool:
         """Always true: intervals are counted in rounds."""
         return True
+
+    @property
+    def remember(self) -> int:
+        """How many past turns of each member the rule for explore looks at."""
+        return turns_to_remember(self.explore, self.population)
 
     @property
     def size(self) -> int:
@@ -127,13 +138,14 @@ or 24
         """Decide about the sub-populations that are due, and about failed members."""
         if population.done:
             return
+        explorer = explorer_of(self.explore, population)
         for group, interval in enumerate(self.intervals, start=1):
             quarters = Quarters.of([member for member in population if member.group == group])
             if (population.round + 1) % interval:
-                yield from self._evolve(population, quarters.failed, quarters, rng)
+                yield from self._evolve(population, quarters.failed, quarters, explorer, rng)
             else:
                 losers = [*quarters.losers, *quarters.failed]
-                yield from self._evolve(population, losers, quarters, rng)
+                yield from self._evolve(population, losers, quarters, explorer, rng)
                 yield from self._migrate(population, group, quarters)
 
     def _evolve(
@@ -141,6 +153,7 @@ or 24
         population: Population,
         losers: Sequence[int],
         quarters: "Quarters",
+        explorer: Explorer,
         rng: np.random.Generator,
     ) -> Iterator[Action]:
         """Have losers copy the best quarter, rank by rank, and explore."""
@@ -151,9 +164,7 @@ or 24
         for place, loser in enumerate(losers):
             donor = donors[place % len(donors)]
             yield Copy(member=loser, source=donor)
-            hparams = population[donor].hparams
-            moved = explore_from(population.space, hparams, self.explore, rng)
-            yield Change(member=loser, hparams=moved)
+            yield Change(member=loser, hparams=explorer.move(loser, donor, rng))
 
     def _migrate(
         self, population: Population, group: int, quarters: "Quarters"
