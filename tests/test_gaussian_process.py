@@ -27,7 +27,7 @@ from ramet import (
     Uniform,
 )
 from ramet.errors import SpaceError, StrategyError
-from ramet.events import fold
+from ramet.events import AnyEvent, Birth, fold
 from ramet.population import Member, PastTurn, Population
 from ramet.space import Hparams
 from ramet.strategies import Change
@@ -399,6 +399,31 @@ def test_a_run_remembers_as_many_turns_as_the_rule_looks_at() -> None:
         assert last.hparams == member.hparams
         assert last.before == member.curve.scores[-2]
     assert fold(result.events) == result.population
+
+
+def test_a_turn_that_began_with_weights_without_a_score_says_so() -> None:
+    births = [Birth(hparams={"lr": 0.5})]
+    log: list[AnyEvent] = [replace(values.opening(births=births), remember=3)]
+    unscored = replace(values.turn_ended(fold(log)[0]), points=())
+    for turn in (values.turn_ended(fold(log)[0], 0.5), unscored):
+        step = fold(log)[0].step
+        points = tuple((step + values.TURN_STEPS, score) for _, score in turn.points)
+        log.append(
+            replace(
+                turn,
+                turn=fold(log)[0].turn,
+                trained=step + values.TURN_STEPS,
+                step=step + values.TURN_STEPS,
+                points=points,
+            )
+        )
+    log.append(values.turn_ended(fold(log)[0], None))
+
+    ended = [(turn.step, turn.before, turn.after) for turn in fold(log)[0].past]
+
+    assert ended[:2] == [(0, None, 0.5), (5, 0.5, None)]
+    assert ended[2][:2] == (10, None)
+    assert math.isnan(ended[2][2] or 0.0)
 
 
 def test_other_runs_remember_no_turn() -> None:

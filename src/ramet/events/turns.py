@@ -93,11 +93,13 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
         after = final_score(self.points, self.step)
         # The one `math.nan`, so that equal turns compare equal.
         lost = math.nan if has_final_score(self.points, self.step) else None
+        # An older score says nothing about the weights that the turn began with.
+        scored = before.curve.steps[-1:] == (before.step,)
         return PastTurn(
             hparams=before.hparams,
             step=before.step,
             steps=self.step - before.step,
-            before=before.weights_score,
+            before=before.weights_score if scored else None,
             after=lost if after is None else after,
         )
 
