@@ -94,6 +94,20 @@ def test_pbt_is_deceived_and_sub_populations_that_wait_are_not() -> None:
     assert lost["pbt"] > lost["random"]
 
 
+@pytest.mark.slow
+def test_a_model_is_better_than_chance_where_a_turns_gain_is_what_counts_and_greedier() -> None:
+    """As PB2's paper says of the first, and comparisons since of the second."""
+    pace = PACES["plain"]
+    lost = {
+        (name, penalty): run_deceptive(STRATEGIES[name](pace), pace, 0, penalty)
+        for name in ("mfpbt", "mfpbt-model")
+        for penalty in (0.0, 0.2)
+    }
+
+    assert lost["mfpbt-model", 0.0] < lost["mfpbt", 0.0]
+    assert lost["mfpbt-model", 0.2] > lost["mfpbt", 0.2]
+
+
 def test_equal_losses_share_their_ranks() -> None:
     losses = np.array([[0.1, 0.3, 1.0], [0.2, 0.3, 1.0], [0.3, 0.1, 1.0]])
 
