@@ -102,6 +102,19 @@ def test_a_controlled_run_is_the_same_in_processes_and_after_a_stop(tmp_path: Pa
     assert from_description(whole.opening.strategy) == controlled(synchronous=True)
 
 
+def test_a_strategy_that_explores_by_a_model_sees_past_turns_beside_a_control() -> None:
+    settings = {"explore": ramet.GaussianProcess(), "synchronous": True}
+    alone, beside = train(pbt(**settings), steps=16), train(controlled(**settings), steps=16)
+
+    assert [member.past for member in beside.population][:-1] == [
+        member.past for member in alone.population
+    ]
+    assert alone.population[0].past
+    assert [member.hparams for member in beside.population][:-1] == [
+        member.hparams for member in alone.population
+    ]
+
+
 def test_a_strategy_that_leaves_its_turns_to_the_budget_is_fitted() -> None:
     assert train(Controlled(ramet.PBT(population=6), GUESS)).opening.turn_steps == 2
     fitted = Controlled(ramet.FIRE.for_workers(8), {"lr": 1.0}).fit(960)

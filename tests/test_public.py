@@ -8,10 +8,10 @@ import pytest
 import ramet
 
 PUBLIC = """
-FIRE PBT BinaryTournament Bound Choice Constant Controlled Cosine Curve Drops Engine
-ExponentialAverage Failures Gap Grid HandTuned Inline Integer LogUniform Member Perturb
-PolynomialAverage Population Processes RametError RandomSearch Ray Replayed Resample Result Run
-Schedule Session Space State Storage Strategy TTest Task Truncation Turn Uniform Vectorized join
+FIRE MFPBT PBT BinaryTournament Bound Choice Constant Controlled Cosine Curve Drops Engine
+ExponentialAverage Failures Gap GaussianProcess Grid HandTuned Inline Integer LogUniform Member
+Perturb PolynomialAverage Population Processes RametError RandomSearch Ray Replayed Resample Result
+Run Schedule Session Space State Storage Strategy TTest Task Truncation Turn Uniform Vectorized join
 replay run
 """
 

@@ -271,7 +271,8 @@ def logs(draw: Draw) -> list[AnyEvent]:
         rests=st.booleans(),
         data=notes,
     )
-    log: list[AnyEvent] = [opening(space, draw(st.lists(births, min_size=1, max_size=4)))]
+    opened = opening(space, draw(st.lists(births, min_size=1, max_size=4)))
+    log: list[AnyEvent] = [replace(opened, remember=draw(st.integers(0, 2)))]
     now = fold(log)
     for _ in range(draw(st.integers(0, 12))):
         log.append(draw(next_events(now, hparams)))

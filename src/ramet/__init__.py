@@ -31,12 +31,14 @@ from ramet.space import Space
 from ramet.state import Bound, State
 from ramet.strategies import (
     FIRE,
+    MFPBT,
     PBT,
     BinaryTournament,
     Controlled,
     Cosine,
     Drops,
     Gap,
+    GaussianProcess,
     Grid,
     HandTuned,
     Perturb,
@@ -64,6 +66,7 @@ else:  # A type checker finds a wrong name by itself, unless it sees this.
 
 __all__ = [
     "FIRE",
+    "MFPBT",
     "PBT",
     "BinaryTournament",
     "Bound",
@@ -77,6 +80,7 @@ __all__ = [
     "ExponentialAverage",
     "Failures",
     "Gap",
+    "GaussianProcess",
     "Grid",
     "HandTuned",
     "Inline",

@@ -72,6 +72,21 @@ class Curve(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+class PastTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn that a member ended, and what it did to the score."""
+
+    # The hyperparameters that it was trained with.
+    hparams: Hparams
+    # The step behind the weights that it began with.
+    step: int
+    # How many steps it trained.
+    steps: int
+    # The score of the weights that it began with; None if they had no finite one.
+    before: float | None
+    # The score that it ended with: None if it has none, NaN if that was not finite.
+    after: float | None
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The saved state of a member at the end of a turn. Equal states have equal digests."""
 
@@ -135,6 +150,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     reborn: int | None = None
     # Notes of the strategy about it.
     data: Any = None
+    # The last turns that it ended, oldest first: as many as the strategy has the run remember.
+    past: tuple[PastTurn, ...] = ()
 
     @property
     def score(self) -> float | None:
@@ -234,6 +251,8 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None = None
     # Notes of the strategy about the population.
     data: Any = None
+    # How many past turns of each member are kept for the strategy.
+    remember: int = 0
 
     def __getitem__(self, member: int) -> Member:
         return self.members[member]

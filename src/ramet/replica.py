@@ -44,6 +44,7 @@ class Replica:
     stop_asked: bool
     target: float | None
     data: Any
+    remember: int
 
     def __init__(self, population: Population | None = None) -> None:
         self.members = []

@@ -45,7 +45,7 @@ def logged(events: list[AnyEvent]) -> list[Logged]:
 
 def without_curves(population: Population) -> Population:
     """Return what a summary holds of a population."""
-    members = (replace(it, curve=Curve(), inherited=0, data=None) for it in population)
+    members = (replace(it, curve=Curve(), inherited=0, data=None, past=()) for it in population)
     return replace(population, members=tuple(members), data=None)
 
 

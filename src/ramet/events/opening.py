@@ -6,7 +6,7 @@ import msgspec
 
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
-from ramet.laws import Positive, Seed, check_hparams, check_space
+from ramet.laws import Count, Positive, Seed, check_hparams, check_space
 from ramet.population import Better, Member, Population, Ties
 from ramet.replica import Replica
 from ramet.space import Hparams
@@ -59,6 +59,8 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     # The fingerprint of the code that trains; None if its source could not be read, and in logs
     # from before it was recorded.
     code: str | None = None
+    # How many past turns of each member the population keeps, because the strategy looks at them.
+    remember: Count = 0
 
     def __post_init__(self) -> None:
         """Rename the "ready" of a strategy in an older log to ``turn_steps``."""
@@ -97,6 +99,7 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
                 arrived=arrived,
                 ties=self.ties,
                 better=self.better,
+                remember=self.remember,
             )
         )
 

@@ -1,5 +1,6 @@
 """Events of one member's turn."""
 
+import math
 from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
@@ -7,7 +8,15 @@ from msgspec import UNSET, UnsetType
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
 from ramet.laws import Count, Digest, Key, check_points, check_row, check_trained, check_turn
-from ramet.population import Best, Checkpoint, Point, final_score
+from ramet.population import (
+    Best,
+    Checkpoint,
+    Member,
+    PastTurn,
+    Point,
+    final_score,
+    has_final_score,
+)
 from ramet.replica import Replica
 from ramet.series import Series
 
@@ -70,11 +79,29 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
             attempts=0,
             failing=0,
             lost=False,
+            past=(*before.past, self._remember(before))[-replica.remember :]
+            if replica.remember
+            else (),
         )
         replica.turns += 1
         replica.arrived += 1
         if before.ranked:
             offer(replica, self.points, checkpoint)
+
+    def _remember(self, before: Member) -> PastTurn:
+        """Return what the population keeps about this turn, if the strategy looks at past turns."""
+        after = final_score(self.points, self.step)
+        # The one `math.nan`, so that equal turns compare equal.
+        lost = math.nan if has_final_score(self.points, self.step) else None
+        # An older score says nothing about the weights that the turn began with.
+        scored = before.curve.steps[-1:] == (before.step,)
+        return PastTurn(
+            hparams=before.hparams,
+            step=before.step,
+            steps=self.step - before.step,
+            before=before.weights_score if scored else None,
+            after=lost if after is None else after,
+        )
 
 
 class AttemptFailed(Event, frozen=True, kw_only=True, tag=True, gc=False):

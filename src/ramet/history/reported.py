@@ -11,7 +11,7 @@ from typing import overload
 from msgspec.structs import replace
 
 from ramet.events import AnyEvent, Copied, Logged, Mode, RunOpened, TargetSet, TurnEnded
-from ramet.population import Best, Curve, Member, Point, Population
+from ramet.population import Best, Curve, Member, PastTurn, Point, Population
 
 
 def sign_of(mode: Mode) -> int:
@@ -99,11 +99,21 @@ def _report_event(event: AnyEvent) -> AnyEvent:
 
 def _report_member(member: Member) -> Member:
     curve = member.curve
-    if not curve.steps:
+    if not curve.steps and not member.past:
         return member
     # The one `math.nan`, so that equal curves compare equal.
     scores = (math.nan if math.isnan(score) else _negate(score) for score in curve.scores)
-    return replace(member, curve=Curve(curve.steps, tuple(scores)))
+    past = tuple(map(_report_past, member.past))
+    return replace(member, curve=Curve(curve.steps, tuple(scores)), past=past)
+
+
+def _report_past(turn: PastTurn) -> PastTurn:
+    before, after = turn.before, turn.after
+    return replace(
+        turn,
+        before=None if before is None else _negate(before),
+        after=after if after is None or math.isnan(after) else _negate(after),
+    )
 
 
 def _negate_points(points: Sequence[Point]) -> tuple[Point, ...]:

@@ -22,7 +22,7 @@ VERSION = 2
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """The population after the events up to ``last``, without curves and strategies' notes.
+    """The population after the events up to ``last``, without curves, past turns and notes.
 
     It is computed from the log alone. Without a summary, a run only takes longer to read.
     """
@@ -150,6 +150,7 @@ def _laws(
     # It may be from before the budget was raised.
     yield f"a budget of {opening.steps} to {steps}", opening.steps <= whole.steps <= steps
     yield "the run's way with equal scores", whole.ties == opening.ties
+    yield "as long a memory as the run", whole.remember == opening.remember
     events = (whole.round, whole.turns, whole.failures, whole.copies)
     yield "no more of anything than events", all(0 <= count <= last for count in events)
     yield "counts of 0 or more", min(whole.arrived, whole.undone) >= 0
@@ -177,7 +178,7 @@ def _is_member(member: Member, whole: Population) -> bool:
         member.copies,
         member.reborn or 0,
     )
-    bare = (member.curve, member.inherited, member.data) == (Curve(), 0, None)
+    bare = (member.curve, member.inherited, member.data, member.past) == (Curve(), 0, None, ())
     left = member.checkpoint is None or _is_left(member.checkpoint, whole)
     return bare and left and min(counts) >= 0 and 0 <= member.trained <= whole.steps
 
@@ -189,9 +190,9 @@ def _is_left(checkpoint: Checkpoint, whole: Population) -> bool:
 
 def _trim(member: Member) -> Member:
     """Return a member without what grows with the log."""
-    if not member.curve.steps and member.data is None:
+    if not member.curve.steps and member.data is None and not member.past:
         return member
-    return replace(member, curve=Curve(), inherited=0, data=None)
+    return replace(member, curve=Curve(), inherited=0, data=None, past=())
 
 
 def _describe(what: Any) -> Any:

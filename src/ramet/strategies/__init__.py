@@ -9,12 +9,14 @@ from ramet.schedule import Leg, Piece
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
 from ramet.strategies.controlled import Controlled
 from ramet.strategies.exploit import BinaryTournament, Exploit, Truncation, TTest
-from ramet.strategies.explore import Perturb, Resample
+from ramet.strategies.explore import Explorer, ExploreTogether, Perturb, Resample
 from ramet.strategies.fire import FIRE
 from ramet.strategies.fire_round import Evaluation, Rating
 from ramet.strategies.gap import Gap
+from ramet.strategies.gaussian_process import GaussianProcess
 from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
+from ramet.strategies.mfpbt import MFPBT
 from ramet.strategies.pbt import PBT
 from ramet.strategies.random_search import RandomSearch
 from ramet.strategies.replay import Replay
@@ -23,9 +25,9 @@ from ramet.strategies.replay import Replay
 KINDS = {
     kind.__name__: kind
     for kind in (
-        *(PBT, FIRE, RandomSearch, Grid, HandTuned, Replay, Controlled),
+        *(PBT, FIRE, MFPBT, RandomSearch, Grid, HandTuned, Replay, Controlled),
         *(Truncation, BinaryTournament, TTest, Gap),
-        *(Perturb, Resample, Drops, Cosine, Piece, Leg),
+        *(Perturb, Resample, GaussianProcess, Drops, Cosine, Piece, Leg),
     )
 }
 
@@ -42,6 +44,7 @@ def from_description(data: dict[str, Any]) -> Strategy:
 
 __all__ = [
     "FIRE",
+    "MFPBT",
     "PBT",
     "Action",
     "Annotate",
@@ -55,7 +58,10 @@ __all__ = [
     "Evaluation",
     "Exploit",
     "Explore",
+    "ExploreTogether",
+    "Explorer",
     "Gap",
+    "GaussianProcess",
     "Grid",
     "HandTuned",
     "Perturb",

@@ -132,6 +132,16 @@ class NeedsScores(Protocol):
 
 
 @runtime_checkable
+class Remembers(Protocol):
+    """A strategy that looks at past turns."""
+
+    @property
+    def remember(self) -> int:
+        """How many past turns of each member ``Member.past`` must have."""
+        ...
+
+
+@runtime_checkable
 class ChecksBudget(Protocol):
     """A strategy that may refuse to extend the budget of a run."""
 

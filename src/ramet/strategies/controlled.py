@@ -12,7 +12,14 @@ from ramet.events import Birth, RunOpened
 from ramet.population import Population
 from ramet.ranking import Members
 from ramet.space import Space
-from ramet.strategies.base import Action, ChecksBudget, NeedsScores, Prescribing, Strategy
+from ramet.strategies.base import (
+    Action,
+    ChecksBudget,
+    NeedsScores,
+    Prescribing,
+    Remembers,
+    Strategy,
+)
 from ramet.strategies.pace import FitsBudget
 
 
@@ -72,6 +79,11 @@ class Controlled:
     def needs_scores(self) -> bool:
         """Whether the strategy cannot do without a score."""
         return isinstance(self.strategy, NeedsScores) and self.strategy.needs_scores
+
+    @property
+    def remember(self) -> int:
+        """How many turns of each member the strategy needs to see."""
+        return self.strategy.remember if isinstance(self.strategy, Remembers) else 0
 
     def fit(self, steps: int) -> "Controlled":
         """Return it with a strategy that is fitted to a budget.

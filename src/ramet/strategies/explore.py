@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from ramet.domains import Choice, Constant, Domain, Explore
 from ramet.errors import StrategyError
+from ramet.population import Population
 from ramet.randomness import pick
 from ramet.space import Hparams, Space
 
@@ -67,11 +68,85 @@ class Resample:
 
     def __post_init__(self) -> None:
         _check_probability("probability", self.probability)
+        if self.otherwise is not None and not callable(getattr(self.otherwise, "move", None)):
+            raise StrategyError(
+                f"otherwise must be a rule that moves one hyperparameter, such as Perturb(), or "
+                f"None, but got {self.otherwise!r}"
+            )
 
     def move(self, domain: Domain, value: Any, rng: np.random.Generator) -> Any:
         if rng.random() < self.probability:
             return domain.sample(rng)
         return value if self.otherwise is None else self.otherwise.move(domain, value, rng)
+
+
+class Explorer(Protocol):
+    """Moves the members that explore in one decision, one after the other."""
+
+    def move(self, member: int, origin: int, rng: np.random.Generator, /) -> Hparams:
+        """Return the next hyperparameters of a member.
+
+        Args:
+            member: The id of the member that explores.
+            origin: The id of the member with the hyperparameters, and mostly the weights, from
+                which it goes on.
+            rng: Draw from this generator only.
+        """
+        ...
+
+
+@runtime_checkable
+class ExploreTogether(Protocol):
+    """A rule that moves all hyperparameters of a member together, and may look at past turns."""
+
+    @property
+    def rows(self) -> int:
+        """How many past turns of all members together it looks at."""
+        ...
+
+    def explorer(self, population: Population, /) -> Explorer:
+        """Return what moves the members that explore in one decision.
+
+        Args:
+            population: All members, as they are when the decision begins.
+        """
+        ...
+
+
+# What a strategy takes for explore.
+AnyExplore: TypeAlias = Explore | ExploreTogether
+
+
+def explorer_of(explore: AnyExplore, population: Population) -> Explorer:
+    """Return what moves the members that explore by a rule in one decision."""
+    if isinstance(explore, ExploreTogether):
+        return explore.explorer(population)
+    return _OneByOne(explore, population)
+
+
+def turns_to_remember(explore: AnyExplore | None, population: int) -> int:
+    """Return how many past turns of each of some members a rule looks at."""
+    return math.ceil(explore.rows / population) if isinstance(explore, ExploreTogether) else 0
+
+
+def check_explore(explore: object, example: str) -> None:
+    """Refuse what is not a rule to explore by."""
+    methods = (getattr(explore, name, None) for name in ("move", "explorer"))
+    if isinstance(explore, type) or not any(map(callable, methods)):
+        raise StrategyError(f"explore must be a rule such as {example}, but got {explore!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _OneByOne:
+    """Moves each hyperparameter by itself."""
+
+    explore: Explore
+    population: Population
+
+    def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
+        del member
+        hparams = self.population[origin].hparams
+        return explore_from(self.population.space, hparams, self.explore, rng)
 
 
 def explore_from(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ramet.curves import Smoother, smooth
-from ramet.domains import Explore
 from ramet.errors import StrategyError, StrategyWarning
 from ramet.events import Birth
 from ramet.frames import level_of_users
@@ -20,11 +19,10 @@ from ramet.strategies.base import (
     check_count,
     check_pace,
     check_points,
-    check_rule,
     sample_births,
     warn_if_single_turn,
 )
-from ramet.strategies.explore import Perturb
+from ramet.strategies.explore import AnyExplore, Perturb, check_explore, turns_to_remember
 from ramet.strategies.fire_round import FireRound, FireRules
 from ramet.strategies.pace import fire_pace, pace_error, require_turn_steps
 
@@ -77,7 +75,7 @@ class FIRE:
     p_stat: float = 0.01
     max_eval_steps: int | None = None
     min_steps_before_eval: int | Sequence[int] = 0
-    explore: Explore = field(default_factory=lambda: Perturb((0.5, 0.8, 1.25, 2.0)))
+    explore: AnyExplore = field(default_factory=lambda: Perturb((0.5, 0.8, 1.25, 2.0)))
     smoother: Smoother | None = None
     initial: Sequence[Mapping[str, Any]] = ()
 
@@ -127,7 +125,7 @@ class FIRE:
         check_count("size", self.size, "how many members each of them has; one must lose", least=2)
         check_points("initial", self.initial)
         object.__setattr__(self, "initial", tuple(self.initial))
-        check_rule("explore", self.explore, "move", "Perturb((0.5, 0.8, 1.25, 2.0))")
+        check_explore(self.explore, "Perturb((0.5, 0.8, 1.25, 2.0))")
         self._check_evaluators()
         self._check_thresholds()
 
@@ -140,6 +138,11 @@ class FIRE:
     def needs_scores(self) -> bool:
         """Always true: curves are compared point by point."""
         return True
+
+    @property
+    def remember(self) -> int:
+        """How many past turns of each member the rule for explore looks at."""
+        return turns_to_remember(self.explore, self.workers)
 
     @property
     def evaluator_count(self) -> int:

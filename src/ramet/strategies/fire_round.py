@@ -14,13 +14,12 @@ import numpy as np
 from msgspec.structs import force_setattr, replace
 
 from ramet.curves import Floats, Smoother, best_score_diff, binomial_test, dominates
-from ramet.domains import Explore
 from ramet.errors import StrategyError
 from ramet.population import Member, Population
 from ramet.randomness import pick
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
 from ramet.strategies.exploit import part_of
-from ramet.strategies.explore import explore_from
+from ramet.strategies.explore import AnyExplore, explorer_of
 
 # How an evaluation ends: its weights proved better and were copied; its parent or its reference
 # lost (if both did, the parent); they proved no better in time, or their curve never overlapped
@@ -79,7 +78,7 @@ class FireRules(NamedTuple):
     patience: int
     # The step from which members are evaluated, by the number of their sub-population.
     first_evaluations: Mapping[int, int]
-    explore: Explore
+    explore: AnyExplore
     smoother: Smoother
 
 
@@ -88,6 +87,7 @@ class FireRound:
 
     def __init__(self, rules: FireRules, population: Population, rng: np.random.Generator) -> None:
         self.rules, self.population, self.rng = rules, population, rng
+        self.explorer = explorer_of(rules.explore, population)
         self.actions: list[Action] = []
         # The step that the round ended at.
         self.now = max(member.trained for member in population)
@@ -174,8 +174,7 @@ class FireRound:
                     self._lose(loser, pick(donors, self.rng))
 
     def _lose(self, loser: int, donor: int) -> None:
-        hparams = self.population[donor].hparams
-        moved = explore_from(self.population.space, hparams, self.rules.explore, self.rng)
+        moved = self.explorer.move(loser, donor, self.rng)
         self.actions += [Copy(member=loser, source=donor), Change(member=loser, hparams=moved)]
         self.weights[loser] = donor
         self.fitness.pop(loser, None)

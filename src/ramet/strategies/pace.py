@@ -35,24 +35,24 @@ def check_budget(steps: int) -> None:
     check_count("steps", steps, "how many steps each member trains in all")
 
 
-def turn_steps_for(steps: int, evaluate_every: int | None) -> int:
+def turn_steps_for(steps: int, evaluate_every: int | None, turns: int = TURNS_PER_BUDGET) -> int:
     """Return a twentieth of a budget, rounded up, or the nearest turn that evaluations divide.
 
     >>> turn_steps_for(2_000, None), turn_steps_for(30, None), turn_steps_for(2_000, 30)
     (100, 2, 90)
     """
     check_budget(steps)
-    turn_steps = math.ceil(steps / TURNS_PER_BUDGET)
+    turn_steps = math.ceil(steps / turns)
     if evaluate_every is None:
         return turn_steps
     return evaluate_every * max(1, round(turn_steps / evaluate_every))
 
 
-def fit_turn_steps(strategy: Fitted, steps: int) -> Fitted:
-    """Return a strategy of ours with the turns that it has for a budget."""
+def fit_turn_steps(strategy: Fitted, steps: int, turns: int = TURNS_PER_BUDGET) -> Fitted:
+    """Return a strategy of ours with the turns that it has for a budget, about as many as given."""
     if strategy.turn_steps is not None:
         return strategy
-    turn_steps = turn_steps_for(steps, strategy.evaluate_every)
+    turn_steps = turn_steps_for(steps, strategy.evaluate_every, turns)
     return replace(strategy, turn_steps=turn_steps)  # type: ignore[type-var]  # a dataclass
 
 

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ramet.domains import Explore
 from ramet.errors import StrategyError
 from ramet.events import Birth
 from ramet.population import Member, Population
@@ -24,7 +23,13 @@ from ramet.strategies.base import (
     warn_if_single_turn,
 )
 from ramet.strategies.exploit import Exploit, Truncation
-from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.explore import (
+    AnyExplore,
+    Perturb,
+    check_explore,
+    explorer_of,
+    turns_to_remember,
+)
 from ramet.strategies.pace import fit_turn_steps, require_turn_steps
 
 
@@ -41,7 +46,8 @@ class PBT:
         turn_steps: Steps in a turn, after which a member decides; None is a twentieth of the
             budget.
         exploit: Which members copy others: Truncation, BinaryTournament, TTest, or a rule of yours.
-        explore: How copied hyperparameters move: Perturb, Resample, or a rule of yours.
+        explore: How copied hyperparameters move: Perturb, Resample, GaussianProcess, or a rule of
+            yours.
         copies: What a loser takes: "both", "weights" or "hparams".
         synchronous: Whether all members wait for each other and decide together.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
@@ -60,7 +66,7 @@ class PBT:
     population: int
     turn_steps: int | None = None
     exploit: Exploit | None = field(default_factory=Truncation)
-    explore: Explore | None = field(default_factory=Perturb)
+    explore: AnyExplore | None = field(default_factory=Perturb)
     copies: Literal["both", "weights", "hparams"] = "both"
     synchronous: bool = False
     evaluate_every: int | None = None
@@ -74,10 +80,15 @@ class PBT:
                 f"copies must be 'both', 'weights' or 'hparams', but got {self.copies!r}"
             )
         if self.explore is not None:
-            check_rule("explore", self.explore, "move", "Perturb((0.8, 1.2)), or None")
+            check_explore(self.explore, "Perturb((0.8, 1.2)), or None")
         if self.exploit is not None:
             check_rule("exploit", self.exploit, "pairs", "Truncation(0.2), or None")
             self.exploit.check(self.population)
+
+    @property
+    def remember(self) -> int:
+        """How many past turns of each member the rule for explore looks at."""
+        return turns_to_remember(self.explore, self.population)
 
     def fit(self, steps: int) -> "PBT":
         """Return the strategy with ``turn_steps``: a twentieth of a budget, if it has none.
@@ -128,9 +139,9 @@ class PBT:
         """Yield how each member explores, from the hyperparameters of its origin."""
         if self.explore is None:
             return
+        explorer = explorer_of(self.explore, population)
         for member, origin in origins:
-            hparams = explore_from(population.space, population[origin].hparams, self.explore, rng)
-            yield Change(member=member, hparams=hparams)
+            yield Change(member=member, hparams=explorer.move(member, origin, rng))
 
 
 def _is_lost(member: Member) -> bool:

@@ -5,14 +5,17 @@ every store and all blobs must pass. They need pytest.
 """
 
 from ramet.testing.clock import FakeClock
+from ramet.testing.deceptive import DECEPTIVE_SPACE, Deceptive
 from ramet.testing.processes import FakeProcesses
 from ramet.testing.quadratic import QUADRATIC_SPACE, Quadratic, SampledQuadratic
 from ramet.testing.toys import TOY_SPACE, TOY_START, Drift, Toy
 
 __all__ = [
+    "DECEPTIVE_SPACE",
     "QUADRATIC_SPACE",
     "TOY_SPACE",
     "TOY_START",
+    "Deceptive",
     "Drift",
     "FakeClock",
     "FakeProcesses",

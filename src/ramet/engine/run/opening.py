@@ -19,7 +19,7 @@ from ramet.history.reported import maximise_score
 from ramet.randomness import Purpose, generator
 from ramet.space import Space
 from ramet.store.base import Store
-from ramet.strategies.base import ChecksBudget, Strategy, check_count, check_pace
+from ramet.strategies.base import ChecksBudget, Remembers, Strategy, check_count, check_pace
 from ramet.strategies.pace import require_turn_steps
 from ramet.wording import is_text
 
@@ -142,6 +142,7 @@ def make_opening(settings: Settings) -> RunOpened:
         births=tuple(_check_births(space, births, synchronous=strategy.synchronous)),
         ties="latest",
         code=settings.code,
+        remember=strategy.remember if isinstance(strategy, Remembers) else 0,
     )
 
 

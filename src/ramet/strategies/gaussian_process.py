@@ -1,0 +1,242 @@
+"""Exploring by a model of what each turn changed (PB2; Parker-Holder et al., 2020, 2002.02518)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ramet.domains import Choice, Constant, Explore
+from ramet.errors import StrategyError
+from ramet.population import PastTurn, Population
+from ramet.space import Hparams, Space
+from ramet.strategies.axes import axes_of, from_unit, rows_of
+from ramet.strategies.base import check_count, check_rule
+from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.surrogate import Points, fit
+
+Floats: TypeAlias = NDArray[np.float64]
+
+# With fewer past turns there is nothing to model.
+FEWEST_ROWS = 4
+# Changes of the score are in standard deviations, and clipped to this many.
+LARGEST_CHANGE = 2.0
+# Values that are drawn from the whole space, and near the values that the member copied.
+DRAWN, DRAWN_NEARBY = 128, 32
+# How far those lie from these, and how far the next draws lie from the best so far.
+NEARBY = 0.1
+NEARER = (0.05, 0.02, 0.005)
+DRAWN_NEARER = 16
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianProcess:
+    """Propose the values from which the score is expected to rise most in a turn, as in PB2.
+
+    A Gaussian process is fitted to past turns of all members: to how much the score changed for
+    each step, by the hyperparameters of the turn, the score that it began with, and its time. A
+    member gets the values with the highest sum of the predicted change and ``optimism`` times its
+    standard deviation. Unordered choices are drawn again, and hyperparameters with a rule of their
+    own follow that. Until four turns began and ended with a score, ``otherwise`` moves members.
+
+    Args:
+        rows: How many past turns of all members together the model is fitted to, the latest ones.
+        optimism: How many standard deviations are added to a prediction; with 0, no member tries
+            what is merely uncertain.
+        otherwise: How members explore while there are too few turns for a model.
+    """
+
+    rows: int = 200
+    optimism: float = 2.0
+    otherwise: Explore = field(default_factory=Perturb)
+
+    def __post_init__(self) -> None:
+        check_count("rows", self.rows, "how many past turns the model is of", least=FEWEST_ROWS)
+        if not 0 <= self.optimism < math.inf:
+            raise StrategyError(
+                f"optimism must be a number of standard deviations, 0 or more, but got "
+                f"{self.optimism!r}"
+            )
+        check_rule("otherwise", self.otherwise, "move", "Perturb((0.8, 1.2))")
+
+    def explorer(self, population: Population) -> "ModelExplorer":
+        """Return what moves the members that explore in one decision."""
+        return ModelExplorer(self, population)
+
+
+class ModelExplorer:
+    """Moves the members that explore in one decision, by one model."""
+
+    def __init__(self, rule: GaussianProcess, population: Population) -> None:
+        self._rule, self._population = rule, population
+
+    @cached_property
+    def _model(self) -> "Model | None":
+        # Not before a member moves, because a decision may move none.
+        past = _last_turns(self._population, self._rule.rows)
+        can_fit = len(past) >= FEWEST_ROWS and axes_of(self._population.space)
+        return Model(self._population, past) if can_fit else None
+
+    def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
+        """Return the most promising values for the weights that a member takes."""
+        del member
+        source, space = self._population[origin], self._population.space
+        if self._model is None or source.weights_score is None:
+            return explore_from(space, source.hparams, self._rule.otherwise, rng)
+        begun = _Beginning(source.step, source.weights_score)
+        given = _move_others(space, source.hparams, rng)
+        chosen = self._model.propose(begun, given, self._rule.optimism, rng)
+        if chosen is None:
+            chosen = explore_from(space, source.hparams, self._rule.otherwise, rng)
+        self._model.expect(begun, chosen)
+        return chosen
+
+
+class Model:
+    """What a turn is expected to change, by its hyperparameters and what it begins with.
+
+    Args:
+        population: All members, as they are when the decision begins.
+        past: Turns that began and ended with a score, enough to fit a model.
+    """
+
+    def __init__(self, population: Population, past: Sequence[PastTurn]) -> None:
+        self._space, self._axes = population.space, axes_of(population.space)
+        begun = [_Beginning(turn.step, turn.before or 0.0) for turn in past]
+        now = [
+            (_Beginning(member.step, member.weights_score), member)
+            for member in population
+            if member.weights_score is not None
+        ]
+        known = [*begun, *(beginning for beginning, _ in now)]
+        self._steps = _Range.of([beginning.step for beginning in known])
+        self._scores = _Range.of([beginning.score for beginning in known])
+        values = rows_of(self._axes, [turn.hparams for turn in past])
+        self._fitted = fit(self._points(begun, values), _changes(past))
+        for beginning, member in now:
+            # It copied weights, and has not trained a turn with its values yet.
+            if member.untried:
+                self.expect(beginning, member.hparams)
+
+    def expect(self, begun: "_Beginning", hparams: Hparams) -> None:
+        """Count on a turn that begins so, without a result of it yet."""
+        self._fitted.add(self._points([begun], rows_of(self._axes, [hparams])))
+
+    def propose(
+        self, begun: "_Beginning", given: Hparams, optimism: float, rng: np.random.Generator
+    ) -> Hparams | None:
+        """Return the most promising values for a turn that begins so; None if none is allowed.
+
+        Args:
+            begun: What the turn begins with.
+            given: Values to begin from. Those of hyperparameters with a rule of their own stay.
+            optimism: How many standard deviations are added to a prediction.
+            rng: Draw from this generator only.
+        """
+        size = len(self._axes)
+        near = rows_of(self._axes, [given]) + NEARBY * rng.standard_normal((DRAWN_NEARBY, size))
+        drawn = np.concatenate([rng.random((DRAWN, size)), near])
+        found = self._best(drawn, begun, given, optimism)
+        for distance in NEARER:
+            if found is None:
+                break
+            here = rows_of(self._axes, [found])
+            nearer = here + distance * rng.standard_normal((DRAWN_NEARER, size))
+            found = self._best(np.concatenate([here, nearer]), begun, given, optimism)
+        return found
+
+    def _best(
+        self, places: Floats, begun: "_Beginning", given: Hparams, optimism: float
+    ) -> Hparams | None:
+        """Return the most promising of some places that ``where`` allows."""
+        options = [self._values(place, given) for place in places.clip(0.0, 1.0).tolist()]
+        # A place stands for a value, such as a whole number, and is judged by that.
+        rows = rows_of(self._axes, options)
+        means, deviations = self._fitted.predict(self._points([begun] * len(options), rows))
+        order = np.argsort(-(means + optimism * deviations), kind="stable").tolist()
+        return next((options[at] for at in order if self._space.allows(options[at])), None)
+
+    def _values(self, place: Sequence[float], given: Hparams) -> Hparams:
+        free = {
+            name: from_unit(domain, at)
+            for (name, domain), at in zip(self._axes.items(), place, strict=True)
+            if domain.explore is None
+        }
+        return given | free
+
+    def _points(self, begun: Sequence["_Beginning"], values: Floats) -> Points:
+        times = np.array([self._steps.place(each.step) for each in begun])
+        scores = np.array([self._scores.place(each.score) for each in begun])
+        return Points(times, np.column_stack([scores, values]))
+
+
+def _move_others(space: Space, hparams: Hparams, rng: np.random.Generator) -> Hparams:
+    """Return values of which those that no model chooses have moved."""
+    moved = dict(hparams)
+    for name, domain in space.domains:
+        if isinstance(domain, Constant):
+            continue
+        if domain.explore is not None:
+            moved[name] = domain.clip(domain.explore.move(domain, hparams[name], rng))
+        elif isinstance(domain, Choice) and not domain.ordered:
+            moved[name] = domain.sample(rng)
+    return moved
+
+
+class _Beginning(NamedTuple):
+    """What a turn begins with: the step behind its weights, and their score."""
+
+    step: int
+    score: float
+
+
+class _Range(NamedTuple):
+    """Where numbers lie, so that each can be placed from 0 to 1."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> "_Range":
+        return cls(min(numbers, default=0.0), max(numbers, default=0.0))
+
+    def place(self, number: float) -> float:
+        # Halves, because the width of scores may be more than the largest float.
+        width = self.high / 2 - self.low / 2
+        return (number / 2 - self.low / 2) / width if width > 0 else 0.0
+
+
+def _last_turns(population: Population, rows: int) -> list[PastTurn]:
+    """Return the latest turns that began and ended with a score, in whatever order they ended."""
+    found = [
+        (turn.step + turn.steps, member.id, turn)
+        for member in population
+        for turn in member.past
+        if turn.before is not None and turn.after is not None
+    ]
+    found.sort(key=lambda row: row[:2])
+    return [turn for _, _, turn in found[-rows:]]
+
+
+def _changes(past: Sequence[PastTurn]) -> Floats:
+    """Return the change of the score for each step, in standard deviations from the mean.
+
+    A score that is not finite counts as the worst change there is.
+    """
+    after = np.array([turn.after for turn in past], np.float64)
+    before = np.array([turn.before for turn in past], np.float64)
+    finite = np.isfinite(after)
+    # Differences of the largest floats would overflow.
+    scale = max(float(np.abs(before).max()), float(np.abs(after[finite]).max(initial=0.0))) or 1.0
+    changes = (after / scale - before / scale) / np.array([turn.steps for turn in past])
+    standard = np.full(len(past), -LARGEST_CHANGE)
+    if finite.any():
+        known = changes[finite]
+        deviation = float(known.std())
+        # Without any deviation, all are the mean.
+        known = (known - known.mean()) / deviation if deviation > 0 else np.zeros_like(known)
+        standard[finite] = known.clip(-LARGEST_CHANGE, LARGEST_CHANGE)
+    return standard
