@@ -121,6 +121,18 @@ def test_a_gap_that_is_no_positive_number_is_refused(name: str, wrong: object) -
         Gap(**{name: wrong})  # type: ignore[arg-type]
 
 
+def test_scores_that_hardly_move_are_noisy_all_the_same() -> None:
+    still = [0.0] * 11
+    rare = [*still[:5], 1.0, *still[6:]]
+    assert estimate_noise([still]) == 0
+    assert estimate_noise([rare, *[still] * 5]) == pytest.approx(math.sqrt(1 / 60), rel=0.2)
+
+
+def test_a_grace_after_copies_of_weights_needs_some() -> None:
+    with pytest.raises(StrategyError, match="with copies='hparams' there are none; leave it out"):
+        ramet.PBT(population=8, exploit=Gap(grace_steps=4), copies="hparams")
+
+
 def test_a_gap_without_a_gap_or_a_rule_is_refused() -> None:
     with pytest.raises(StrategyError, match="a gap must be given, or the rule alone does the same"):
         Gap()

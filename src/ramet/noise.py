@@ -16,7 +16,8 @@ def estimate_noise(curves: Iterable[Sequence[float]]) -> float | None:
     """Return the standard deviation of one score's noise; None if no curve has three scores.
 
     It is estimated from how far scores are from the middle of the score before and the one after,
-    which a steady rise does not change, and by the median, which a few jumps do not change.
+    which a steady rise does not change, and by the median, which a few jumps do not change. If most
+    scores do not move at all, it is estimated by the mean square of those that do and do not.
 
     Args:
         curves: The scores of several members, which are equally noisy.
@@ -24,9 +25,11 @@ def estimate_noise(curves: Iterable[Sequence[float]]) -> float | None:
     >>> estimate_noise([[0.0, 1.0, 2.0, 3.0], [5.0, 4.0, 3.0]])
     0.0
     >>> round(estimate_noise([[0.0, 1.0, 0.0, 1.0]]), 3)
-    1.21
+    1.211
+    >>> round(estimate_noise([[0.0, 0.0, 0.0, 0.0, 1.0]]), 3)
+    0.236
     """
-    bends = [
+    bends: list[float] = [
         abs(before - 2 * score + after)
         for curve in curves
         for before, score, after in zip(
@@ -34,4 +37,8 @@ def estimate_noise(curves: Iterable[Sequence[float]]) -> float | None:
         )
         if math.isfinite(before) and math.isfinite(score) and math.isfinite(after)
     ]
-    return statistics.median(bends) / SECOND_DIFFERENCE / MEDIAN_ABSOLUTE if bends else None
+    if not bends:
+        return None
+    if median := statistics.median(bends):
+        return median / SECOND_DIFFERENCE / MEDIAN_ABSOLUTE
+    return math.sqrt(statistics.fmean([bend * bend for bend in bends])) / SECOND_DIFFERENCE

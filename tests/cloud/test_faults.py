@@ -24,7 +24,7 @@ from ramet.errors import (
 )
 from ramet.testing.blobs import keep, key_of
 from tests.cloud import proxy
-from tests.cloud.proxy import Fault, Proxy
+from tests.cloud.proxy import PART_S, PARTS, Fault, Proxy
 from tests.cloud.servers import ACCESS_KEY, BUCKET, SECRET, AzureServer, Server, boto
 
 PATIENCE_S = 0.4
@@ -52,11 +52,10 @@ def open_at(url: str, patience_s: float = 20) -> ObjectBlobs:
     return ObjectBlobs(url, cache_bytes=0, patience_s=patience_s)
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "torn", "slow", "silent", "hang up"])
+@pytest.mark.parametrize("fault", ["500", "503", "torn", "silent", "hang up"])
 def test_a_server_that_fails_now_and_then_is_asked_again(
     through: Proxy, url: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A slow answer is waited for, as long as it goes on.
     monkeypatch.setattr(connecting, "SILENCE", timedelta(seconds=0.4))
     blobs, drawn = open_at(url), random.getstate()
     through.fail_every(3, fault)
@@ -67,6 +66,19 @@ def test_a_server_that_fails_now_and_then_is_asked_again(
     blobs.delete("lm", keys[:4])
     assert blobs.sizes("lm") == dict.fromkeys(keys[4:], 50_000)
     assert random.getstate() == drawn
+
+
+def test_a_slow_answer_is_waited_for_as_long_as_it_goes_on(
+    through: Proxy, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = keep(open_at(url), b"abc" * 10_000)
+    before = len(through.seen)
+    # Each part comes soon enough, all of them do not.
+    monkeypatch.setattr(connecting, "SILENCE", timedelta(seconds=PARTS * PART_S / 2))
+    through.fail_all("slow")
+
+    assert bytes(open_at(url).get("lm", key)) == b"abc" * 10_000
+    assert len(through.seen) == before + 1
 
 
 def test_parts_of_a_large_state_are_sent_again(through: Proxy, url: str) -> None:

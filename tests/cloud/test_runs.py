@@ -65,7 +65,7 @@ def test_a_run_ends_the_same_however_its_storage_fails(
 ) -> None:
     with proxy.proxy(s3) as through:
         monkeypatch.setenv("AWS_ENDPOINT_URL", through.endpoint)
-        through.fail_every(4, "503", "torn", "500", "hang up", "short", "slow")
+        through.fail_every(4, "503", "torn", "500", "hang up", "short")
         there = train(ramet.Storage(file, blobs=ObjectBlobs(url, cache_bytes=0, patience_s=30)))
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)

@@ -316,8 +316,9 @@ def test_members_that_there_are_not_are_not_asked_for() -> None:
     last = len(run.population) - 1
     with pytest.raises(UsageError, match=rf"from 0 to {last}, but these are not: -1, {last + 1};"):
         run.ask_only([0, -1, last + 1])
-    with pytest.raises(UsageError, match="but there are none; ask would wait"):
-        run.ask_only([])
+    for none in ([], iter([])):
+        with pytest.raises(UsageError, match="but there are none; ask would wait"):
+            run.ask_only(none)  # type: ignore[arg-type]
 
 
 def test_a_worker_for_evaluators_needs_a_run_that_has_some() -> None:

@@ -11,7 +11,7 @@ from ramet.history.result import Result
 from ramet.history.turns import FRESH, Turns
 from ramet.population import Population
 from ramet.space import Hparams, same
-from ramet.strategies.controlled import deciding
+from ramet.strategies.controlled import deciding, find_control
 
 Kind: TypeAlias = Literal["no learning", "nothing explored", "noise"]
 
@@ -110,15 +110,18 @@ def _doubt_learning(result: Result, scores: _Scores) -> Iterator[Doubt]:
 
 def _doubt_exploring(result: Result) -> Iterator[Doubt]:
     opening, turns = result.opening, result.lineage().turns
+    control = find_control(opening)
     domains = opening.space["domains"]
     moving = [name for name in opening.space["names"] if domains[name]["type"] != "Constant"]
     if (
         not moving
-        or len(opening.births) == 1
+        or len(opening.births) - (control is not None) == 1
         or str(deciding(opening.strategy).get("type")) in SAME_ON_PURPOSE
     ):
         return
-    if _are_equal(turns.hparams):
+    if _are_equal(
+        [it for id_, it in zip(turns.members, turns.hparams, strict=True) if id_ != control]
+    ):
         yield Doubt(
             kind="nothing explored",
             what=f"every turn was trained with the same values of {moving}: nothing was compared",

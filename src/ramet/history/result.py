@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from ramet.blobs import Blobs, MemoryBlobs
-from ramet.errors import CorruptLog, NoBest, StoreError
+from ramet.errors import CorruptLog, NoBest, StoreError, UsageError
 from ramet.events import AnyEvent, Logged, RunOpened, follow
 from ramet.history.account import Account
 from ramet.history.exporting import as_pandas, as_polars
@@ -242,6 +242,10 @@ class Result:
 
         One control is one draw. If much depends on the answer, repeat the run with other seeds.
         """
+        if not (self.population.done or self.population.stopped):
+            raise UsageError(
+                f"a verdict takes a run that is over, but run {self.opening.name!r} goes on"
+            )
         return judge(self._lineage)
 
     def lineage(self) -> Lineage:

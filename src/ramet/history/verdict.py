@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from ramet import wording
@@ -10,14 +10,16 @@ from ramet.errors import NoBest, UsageError
 from ramet.events import RunOpened
 from ramet.history.lineage import Lineage
 from ramet.history.reported import sign_of
-from ramet.history.turns import Trained
+from ramet.history.turns import Trained, Turns
 from ramet.noise import estimate_noise
 from ramet.strategies.controlled import find_control
 
-# The last turns whose scores are averaged.
+# The last turns with scores that are averaged.
 LAST_TURNS = 5
-# By how many standard errors the two must differ.
+# By how many standard errors the means must differ.
 CLEAR_ERRORS = 2.0
+# The part of a run's end, by turns, that the noise is estimated from.
+LATE_PART = 0.5
 
 
 class Verdict(NamedTuple):
@@ -26,12 +28,14 @@ class Verdict(NamedTuple):
     Scores are as they were reported. ``str`` of it says it in a sentence.
 
     Args:
-        worth: "yes" if the gain is clear, "no" if it is not positive, and otherwise "unclear".
+        worth: "yes" if the search was clearly better, "no" if the control was, or if the two are
+            equal and there is no noise, and otherwise "unclear".
         found: The mean of the last scores behind the weights of the best member at the end.
         control: The mean of the last scores of the control.
         gain: By how much what was found is better, whichever scores are better.
-        needed: The gain above which it is clear: what chance could give.
+        needed: The gain above which it is clear: what noise in the scores could give.
         turns: How many scores each mean is of.
+        step: The number of steps behind the weights up to which both are compared.
     """
 
     worth: Literal["yes", "no", "unclear"]
@@ -40,58 +44,114 @@ class Verdict(NamedTuple):
     gain: float
     needed: float
     turns: int
+    step: int
 
     def __str__(self) -> str:
         say = wording.number
+        last = wording.count(self.turns, "turn")
         compared = (
-            f"the best member at the end scored {say(self.found)}, and the control "
-            f"{say(self.control)} (means of their last {wording.count(self.turns, 'turn')})"
+            f"up to step {self.step:,}, the best member at the end scored {say(self.found)}, and "
+            f"the control {say(self.control)} (means of the last {last})"
         )
         if self.worth == "no":
             return f"the search was not worth it: {compared}"
-        chance = (
-            f"chance could give {say(self.needed)}"
+        noise = (
+            f"noise in the scores could give {say(self.needed)}"
             if math.isfinite(self.needed)
-            else "with so few scores, what chance could give is not known"
+            else "with so few scores, what noise in them could give is not known"
         )
-        better = f"{compared}, which is better by {say(self.gain)}; {chance}"
-        if self.worth == "yes":
-            return f"the search was worth it: {better}"
-        return f"whether the search was worth it is unclear: {better}"
+        if self.worth == "unclear":
+            return f"whether the search was worth it is unclear: {compared}; {noise}"
+        return (
+            f"the search was worth it: {compared}, which is better by {say(self.gain)}; {noise}. "
+            f"What other seeds could give is not in this"
+        )
 
 
 def judge(lineage: Lineage) -> Verdict:
     """Return whether the search of a run was worth it, by its control.
 
-    Chance could give two standard errors of the difference of the means, and what comes of choosing
-    the best of several noisy last scores.
+    Both are compared at the same number of steps. Noise could give two standard errors of the
+    difference of the means, and as much as the best of all members is above their middle by luck,
+    because each score behind the best member at the end may have been chosen for its luck.
 
     Args:
         lineage: The turns of the run, with scores as they were reported.
     """
-    control = _require_control(lineage.opening)
-    sign = sign_of(lineage.opening.mode)
-    ranked = [id_ for id_, birth in enumerate(lineage.opening.births) if birth.ranked]
-    curves = {id_: _scores(lineage.ancestors(id_)) for id_ in ranked}
-    theirs, searching = curves.pop(control), [curve for curve in curves.values() if curve]
-    if not theirs or not searching:
-        lacking = "no member of the search" if theirs else "not the control"
-        raise NoBest(f"a verdict takes a finite score of both sides, but {lacking} has one")
-    ours = max(searching, key=lambda curve: sign * curve[-1])
-    turns = min(LAST_TURNS, len(ours), len(theirs))
-    found, kept = statistics.fmean(ours[-turns:]), statistics.fmean(theirs[-turns:])
-    gain = sign * (found - kept)
-    noise = estimate_noise([theirs, *searching])
-    luck = math.sqrt(2 * math.log(len(searching))) / turns
-    needed = math.inf if noise is None else noise * (CLEAR_ERRORS * math.sqrt(2 / turns) + luck)
+    opening, sign = lineage.opening, sign_of(lineage.opening.mode)
+    control = _require_control(opening)
+    searching = [id_ for id_, birth in enumerate(opening.births) if birth.ranked and id_ != control]
+    theirs, ours = lineage.ancestors(control), _find_best(lineage, searching, sign)
+    _check_control(theirs, control)
+    step = min(ours[-1].stop, theirs[-1].stop)
+    found, kept = _last_scores(ours, step), _last_scores(theirs, step)
+    turns = min(len(found), len(kept))
+    if not turns:
+        raise NoBest(f"a verdict takes scores of both sides up to step {step:,}, but one has none")
+    means = statistics.fmean(found[-turns:]), statistics.fmean(kept[-turns:])
+    gain = sign * (means[0] - means[1])
+    noise = estimate_noise(_own_curves(lineage.turns))
+    errors = math.inf if noise is None else CLEAR_ERRORS * noise * math.sqrt(2 / turns)
+    luck = 0.0 if noise is None else noise * math.sqrt(2 * math.log(len(searching)))
     return Verdict(
-        worth="no" if gain <= 0 else "yes" if gain > needed else "unclear",
-        found=found,
-        control=kept,
+        worth="yes" if gain > errors + luck else "no" if gain <= -errors else "unclear",
+        found=means[0],
+        control=means[1],
         gain=gain,
-        needed=needed,
+        needed=errors + luck,
         turns=turns,
+        step=step,
     )
+
+
+def _find_best(lineage: Lineage, members: Iterable[int], sign: float) -> list[Trained]:
+    """Return the turns behind the best of these members at the end, as `Result.final` has it."""
+    standing = (
+        (sign * score, -id_)
+        for id_ in members
+        if (checkpoint := lineage.weights(id_)) is not None
+        and (score := lineage.turns[checkpoint.member, checkpoint.turn].score) is not None
+    )
+    best = max(standing, default=None)
+    if best is None:
+        raise NoBest(
+            "a verdict takes a finite score of the search at its end, but no member has one"
+        )
+    return lineage.ancestors(-best[1])
+
+
+def _check_control(turns: Sequence[Trained], control: int) -> None:
+    if not turns or turns[-1].score is None:
+        raise NoBest(
+            "a verdict takes a finite score of the control at its end, but it has none: what it "
+            "trains with may have made it diverge"
+        )
+    others = sorted({turn.member for turn in turns} - {control})
+    if others:
+        raise NoBest(
+            f"a verdict takes a control that trained all its steps itself, but it went on from "
+            f"weights of member {others[0]}, because its own could not be read: the run was "
+            f"extended with keep='best', or a checkpoint was lost"
+        )
+
+
+def _last_scores(turns: Iterable[Trained], step: int) -> list[float]:
+    """Return the scores of the last turns up to a step."""
+    last = [turn.score for turn in turns if turn.stop <= step][-LAST_TURNS:]
+    return [score for score in last if score is not None]
+
+
+def _own_curves(turns: Turns) -> list[list[float]]:
+    """Return the late scores of each member, in pieces between its copies, each score once."""
+    curves: list[list[float]] = []
+    current: dict[int, list[float]] = {}
+    for place in range(int(LATE_PART * len(turns)), len(turns)):
+        member = turns.members[place]
+        if member not in current or turns.edges[place] != "own":
+            current[member] = []
+            curves.append(current[member])
+        current[member].append(turns.scores[place])
+    return curves
 
 
 def _require_control(opening: RunOpened) -> int:
@@ -103,7 +163,3 @@ def _require_control(opening: RunOpened) -> int:
             f"would have used without a strategy"
         )
     return control
-
-
-def _scores(turns: Iterable[Trained]) -> list[float]:
-    return [turn.score for turn in turns if turn.score is not None]

@@ -120,6 +120,8 @@ def groups_of(result: Result) -> dict[int, str]:
     names = {group: f"P{group}" for group in groups}
     control = find_control(result.opening)
     if control is not None:
-        names |= {0: "members"} if len(groups) == 2 else {}  # noqa: PLR2004 - and the control
-        names |= {births[control].group: CONTROL}
+        apart = births[control].group
+        others = [group for group in groups if group != apart]
+        names |= {others[0]: "members"} if len(others) == 1 else {}
+        names[apart] = CONTROL
     return names | ({0: EVALUATORS} if 0 in unranked else {})

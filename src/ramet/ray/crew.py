@@ -19,7 +19,7 @@ from ramet.ray.worker import Worker
 # Time that Ray has to end the workers that it was asked to end.
 GRACE_S = 10.0
 # Time in which a machine that is lost, or is shut down, follows the workers that died on it.
-FALL_S, LOOK_S = 2.0, 0.1
+FALL_S = 2.0
 # What Ray's reason begins with, and where it goes on with guesses that fit any death.
 BEGINS, GUESSES = "The actor is dead because ", " Some common causes"
 
@@ -51,6 +51,17 @@ class Hired(NamedTuple):
     report: Any
 
 
+class Fallen(NamedTuple):
+    """A worker that died."""
+
+    # Why, as Ray says it.
+    why: str
+    # Its node; None if it was on none yet.
+    node: str | None
+    # When it is taken for certain that its machine is not lost with it, by the monotonic clock.
+    certain_at: float
+
+
 class Crew:
     """The workers of a run; they end with the ``with`` block."""
 
@@ -60,6 +71,8 @@ class Crew:
         self._kind = ray.remote(Worker).options(**plan.options)
         self._watcher = SystemProcesses().this()
         self._hired: dict[int, Hired] = {}
+        # Those that died a moment ago, until it is known whether their machines are lost too.
+        self._fallen: dict[int, Fallen] = {}
         # The number of workers started in each place so far.
         self._started: Counter[int] = Counter()
 
@@ -70,7 +83,7 @@ class Crew:
         self.stop()
 
     def __len__(self) -> int:
-        return len(self._hired)
+        return len(self._hired) + len(self._fallen)
 
     def worker(self, place: int) -> str:
         """Return the name of the current worker in a place."""
@@ -93,13 +106,24 @@ class Crew:
         self._hired[place] = Hired(actor, node, report)
 
     def reap(self) -> Iterator[Ended]:
-        """Yield each worker that ended since the last call."""
+        """Yield each worker that ended since the last call.
+
+        One that died is yielded a moment later, when it is known whether its machine is lost too.
+        """
         places = {hired.report: place for place, hired in self._hired.items()}
-        ended, _ = ray.wait(list(places), num_returns=len(places), timeout=0)
-        fallen_by = time.monotonic() + FALL_S
+        ended, _ = (
+            ray.wait(list(places), num_returns=len(places), timeout=0) if places else ([], [])
+        )
         for reference in ended:
             place = places[reference]
-            yield self._dismiss(place, self._hired.pop(place), fallen_by)
+            if (done := self._dismiss(place, self._hired.pop(place))) is not None:
+                yield done
+        for place, fallen in list(self._fallen.items()):
+            lost = fallen.node is not None and not answers(fallen.node)
+            if lost or fallen.node is None or time.monotonic() > fallen.certain_at:
+                del self._fallen[place]
+                how = f"{'was lost with its machine' if lost else 'died'}: {fallen.why}"
+                yield Ended(place, self.worker(place), how, machine=lost)
 
     def is_starting(self) -> bool:
         """Return whether no worker has begun: Ray has no place for one, or still prepares it."""
@@ -114,33 +138,33 @@ class Crew:
         if reports:
             ray.wait(reports, num_returns=len(reports), timeout=GRACE_S)
         self._hired.clear()
+        self._fallen.clear()
 
-    def _dismiss(self, place: int, hired: Hired, fallen_by: float) -> Ended:
-        worker = self.worker(place)
+    def _dismiss(self, place: int, hired: Hired) -> Ended | None:
+        """Return how a worker ended, or None if it died."""
         try:
-            report: Report | None = ray.get(hired.report)
+            report: Report = ray.get(hired.report)
         except RayError as error:
             # It may live on a node that cannot be reached; its commits are refused from now on.
             ray.kill(hired.actor)
-            lost = isinstance(error, ActorUnavailableError) or _has_lost_node(hired, fallen_by)
-            how = "was lost with its machine" if lost else "died"
-            return Ended(place, worker, f"{how}: {_say_why(error)}", machine=lost)
+            why = _say_why(error)
+            if isinstance(error, ActorUnavailableError):
+                how = f"was lost with its machine: {why}"
+                return Ended(place, self.worker(place), how, machine=True)
+            self._fallen[place] = Fallen(why, _find_node(hired), time.monotonic() + FALL_S)
+            return None
         ray.kill(hired.actor)
-        return Ended(place, worker, "ended", report)
+        return Ended(place, self.worker(place), "ended", report)
 
 
-def _has_lost_node(hired: Hired, fallen_by: float) -> bool:
-    """Return whether the node of a worker that died has stopped to answer by then."""
+def _find_node(hired: Hired) -> str | None:
+    """Return the node that a worker was on."""
     try:
         # Ray sends so small an answer to the process that asked: a lost node does not lose it.
-        node = ray.get(hired.node, timeout=0)
+        node: str = ray.get(hired.node, timeout=0)
     except (RayError, TimeoutError):
-        return False
-    while answers(node):
-        if time.monotonic() > fallen_by:
-            return False
-        time.sleep(LOOK_S)
-    return True
+        return None
+    return node
 
 
 def _say_why(error: RayError) -> str:

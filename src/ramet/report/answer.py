@@ -1,6 +1,5 @@
 """The answer: the best score, the member that reached it, and how well it replays."""
 
-import contextlib
 from collections.abc import Iterator
 
 from ramet import wording
@@ -66,11 +65,14 @@ def _figures(subject: Subject, best: Snapshot) -> Markup:
 
 def _verdict(subject: Subject) -> Iterator[Markup]:
     """Yield whether the search was worth it, if the run has a control that shows it."""
-    if find_control(subject.result.opening) is None:
+    population = subject.population
+    if find_control(subject.result.opening) is None or not (population.done or population.stopped):
         return
-    with contextlib.suppress(NoBest):
+    try:
         said = str(subject.result.verdict())
-        yield note(tag("strong", "Against the control: "), f"{said}.")
+    except NoBest as error:
+        said = str(error)
+    yield note(tag("strong", "Against the control: "), f"{said}.")
 
 
 def _weights(subject: Subject, best: Snapshot) -> Markup:

@@ -20,7 +20,7 @@ from ramet.strategies.base import (
     Remembers,
     Strategy,
 )
-from ramet.strategies.pace import FitsBudget
+from ramet.strategies.pace import FitsBudget, pace_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,12 @@ class Controlled:
 
     The control trains as long as the others. It never explores, and it takes no part in copies.
     `Result.verdict` compares it with what the strategy found. It counts for the best of the run:
-    if it is the best, nothing better was found. It is one member more than the strategy has.
+    if it is the best, nothing better was found. It is one member more than the strategy has, and it
+    takes a worker's time like any other.
 
     Args:
-        strategy: The strategy of the other members, which decide as they would without a control.
+        strategy: The strategy of the other members. In a synchronous run, they decide as they would
+            without a control.
         hparams: What the control trains with: what you would have used without a strategy.
 
     >>> from ramet.strategies import PBT
@@ -92,6 +94,8 @@ class Controlled:
             steps: The budget of each member.
         """
         if not isinstance(self.strategy, FitsBudget):
+            if self.strategy.turn_steps is None:
+                raise pace_error(self.strategy)
             return self
         return replace(self, strategy=self.strategy.fit(steps))
 

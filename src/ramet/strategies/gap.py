@@ -9,8 +9,12 @@ import numpy as np
 from ramet.errors import StrategyError
 from ramet.noise import estimate_noise
 from ramet.population import Member
+from ramet.ranking import Members
 from ramet.strategies.base import check_count, check_rule
 from ramet.strategies.exploit import Exploit, Truncation
+
+# Members from which the noise is estimated: of many, these are some, evenly spaced.
+MOST_ESTIMATED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,12 @@ grace_steps=0)
     def pairs(
         self, members: Sequence[Member], ready: Sequence[int], rng: np.random.Generator
     ) -> Iterator[tuple[int, int]]:
-        there = {member.id: member for member in members}
-        noise = None
-        if self.deviations is not None:
-            # Scores that came with a copy are the donor's.
-            noise = estimate_noise(member.own_scores for member in members)
-        for loser, donor in self.exploit.pairs(members, ready, rng):
+        pairs = list(self.exploit.pairs(members, ready, rng))
+        if not pairs:
+            return
+        there = members if isinstance(members, Members) else {each.id: each for each in members}
+        noise = None if self.deviations is None else _estimate(members)
+        for loser, donor in pairs:
             if self._is_clear(there[loser], there[donor], noise):
                 yield loser, donor
 
@@ -94,6 +98,12 @@ grace_steps=0)
                 return False
             needed.append(self.deviations * math.sqrt(2) * noise)
         return lead > max(needed)
+
+
+def _estimate(members: Sequence[Member]) -> float | None:
+    """Estimate the noise from members' own scores: those that came with a copy are the donor's."""
+    some = members[:: max(1, len(members) // MOST_ESTIMATED)]
+    return estimate_noise(member.own_scores for member in some)
 
 
 def _steps_since_copy(member: Member) -> float:

@@ -84,6 +84,11 @@ class PBT:
         if self.exploit is not None:
             check_rule("exploit", self.exploit, "pairs", "Truncation(0.2), or None")
             self.exploit.check(self.population)
+        if self.copies == "hparams" and getattr(self.exploit, "grace_steps", None):
+            raise StrategyError(
+                "grace_steps leaves members alone after a copy of weights, but with "
+                "copies='hparams' there are none; leave it out"
+            )
 
     @property
     def remember(self) -> int:

@@ -36,14 +36,15 @@ class Claims:
     def keep_to(self, members: Collection[int]) -> None:
         """Claim one at a time from these members only; refuse members that the run has not got."""
         opening = self._journal.opening
-        wrong = sorted(set(members).difference(range(len(opening.births))))
-        if wrong or not members:
-            said = f"these are not: {', '.join(map(str, wrong))}" if wrong else "there are none"
+        among = frozenset(members)
+        wrong = sorted(map(repr, among.difference(range(len(opening.births)))))
+        if wrong or not among:
+            said = f"these are not: {', '.join(wrong)}" if wrong else "there are none"
             raise UsageError(
                 f"ask_only takes ids of members of run {opening.name!r}, from 0 to "
                 f"{len(opening.births) - 1}, but {said}; ask would wait for them for ever"
             )
-        self.among = frozenset(members)
+        self.among = among
 
     def claim(self, *, prefer: int | None) -> list[Turn]:
         """Return a turn if a member is free to train and the run is not stopped; else none."""
