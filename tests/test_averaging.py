@@ -76,3 +76,19 @@ def test_parts_are_named_by_the_beginnings_of_their_paths() -> None:
     check_parts(average, names)
     with pytest.raises(StateError, match=r"in 'stats\.mean'; it has weights in \['params'\]"):
         check_parts(average, ["params.w"])
+
+
+def test_a_share_is_exact_in_32_bits_too() -> None:
+    for decay in (0.9, 0.999, 1 - 1e-8):
+        average = ramet.ExponentialAverage(decay=decay)
+        for updates in (1, 7, 1000):
+            narrow = average.share(np.float32(updates), np.expm1)
+            assert narrow == pytest.approx(average.share(updates), rel=1e-6)
+
+
+def test_kinds_that_mean_the_same_are_the_same() -> None:
+    kinds = [
+        ramet.ExponentialAverage(decay=np.float64(0.9), of=("model",)),
+        ramet.ExponentialAverage(decay=0.9, of="model"),
+    ]
+    assert len({repr(kind) for kind in kinds}) == 1

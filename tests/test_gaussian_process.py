@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from ramet.population import Member, PastTurn, Population
 from ramet.space import Hparams
 from ramet.strategies import Change
 from ramet.strategies.axes import axes_of, from_unit, to_unit
+from ramet.strategies.gaussian_process import _last_turns
 from ramet.strategies.surrogate import Kernel, Points, Surrogate, fit
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from tests import values
@@ -154,6 +156,28 @@ def test_the_latest_rows_are_the_ones_that_count() -> None:
     [found] = move(GaussianProcess(rows=60, optimism=0.0), values.population([member], space=SPACE))
 
     assert found == {"lr": pytest.approx(0.7, abs=0.08), "momentum": pytest.approx(0.2, abs=0.08)}
+
+
+@pytest.mark.parametrize("exploded", [-10.0, -1e6, -1e300])
+def test_a_score_that_explodes_hides_no_other_change(exploded: float) -> None:
+    there = population(SPACE, bowl)
+    first = there[0]
+    worst = replace(first.past[0], after=exploded)
+    members = (replace(first, past=(worst, *first.past[1:])), *there.members[1:])
+    [found] = move(GaussianProcess(optimism=0.0), replace(there, members=members))
+
+    assert found == {"lr": pytest.approx(0.7, abs=0.1), "momentum": pytest.approx(0.2, abs=0.1)}
+
+
+def test_of_more_members_than_rows_those_from_all_over_the_population_count() -> None:
+    there = population(SPACE, bowl, turns=1, members=400)
+    used = _last_turns(there, 100)
+    ids = [member.id for member in there for turn in member.past if any(turn is it for it in used)]
+
+    assert len(ids) == 100
+    assert [sum(id_ // 100 == part for id_ in ids) for part in range(4)] == pytest.approx(
+        [25] * 4, abs=2
+    )
 
 
 def test_members_that_are_moved_together_try_different_values() -> None:
@@ -524,3 +548,35 @@ def test_the_change_is_what_the_strategy_yields() -> None:
 
     assert [change.member for change in changes] == [0, 1]
     assert all(SPACE.contains(change.hparams) for change in changes)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [("many", "rows must be a whole number"), (-5, "at least 0"), (None, "have rows")],
+)
+def test_a_rule_for_all_that_says_no_number_of_rows_is_refused(rows: Any, said: str) -> None:
+    class Together:
+        def explorer(self, population: Population) -> Any:
+            raise AssertionError(population)
+
+    rule: Any = Together()
+    if rows is not None:
+        rule.rows = rows
+    with pytest.raises(StrategyError, match=said):
+        ramet.PBT(population=8, explore=rule)
+
+
+@pytest.mark.parametrize("remember", [-1, 2.5, "x", True])
+def test_a_strategy_that_remembers_no_number_of_turns_is_refused_before_it_is_recorded(
+    remember: Any, tmp_path: Path
+) -> None:
+    class Own(ramet.RandomSearch):
+        @property
+        def remember(self) -> Any:
+            return remember
+
+    with pytest.raises(StrategyError, match="remember must be a whole number, at least 0"):
+        ramet.open(
+            tmp_path / "runs.db", space=SPACE, strategy=Own(population=2, turn_steps=2), steps=4,
+            mode="max", seed=0,
+        )  # fmt: skip

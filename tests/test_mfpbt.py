@@ -15,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+import ramet
 from ramet import MFPBT, LogUniform, Perturb, Population, Space
 from ramet.errors import StrategyError, StrategyWarning
 from ramet.population import Member
 from ramet.space import Hparams
 from ramet.strategies import Action, Change, Copy
 from tests import values
+from tests.engine.loops import SPACE as LOOP_SPACE
+from tests.engine.loops import Descent
 
 SPACE = Space(lr=LogUniform(2.0**-90, 2.0**90))
 # Steps in a turn, and the rounds of a budget.
@@ -360,8 +363,10 @@ def test_a_budget_that_ends_before_the_longest_interval_warns() -> None:
         strategy.births(SPACE, 55, np.random.default_rng(0))
 
 
-def test_turns_are_chosen_so_that_the_slowest_decides_four_times() -> None:
-    fitted = MFPBT(population=16, intervals=(1, 10)).fit(4_000)
+@pytest.mark.parametrize("steps", [80, 200, 81, 1001])
+def test_turns_are_chosen_so_that_the_slowest_decides_three_times(steps: int) -> None:
+    strategy = MFPBT(population=8, intervals=(1, 5))
+    run = ramet.run(Descent(), LOOP_SPACE, strategy, steps=steps, mode="max", seed=0)
+    slow = {copy.turn for copy in run.lineage().copies if copy.member >= 4}
 
-    assert fitted.turn_steps == 100
-    assert 4_000 // fitted.turn_steps // 10 == 4
+    assert len(slow) == 3

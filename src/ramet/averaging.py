@@ -1,13 +1,15 @@
 """Kinds of running averages of a member's weights, as values."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ramet.errors import StateError
 
 NO_FLOATS = "an average must be of weights, but the state has no floating-point numbers"
+# e ** x - 1, exact for small x.
+Expm1: TypeAlias = Callable[[Any], Any]
 EXAMPLES = "ramet.PolynomialAverage(power=8) or ramet.ExponentialAverage(decay=0.999)"
 
 
@@ -41,12 +43,14 @@ class PolynomialAverage:
         object.__setattr__(self, "power", float(self.power))
         _check_rest(self)
 
-    def share(self, updates: Any) -> Any:
+    def share(self, updates: Any, expm1: Expm1 = math.expm1) -> Any:
         """Return the share of the present weights in the average after an update.
 
         Args:
             updates: The number of updates, this one included; it may be an array.
+            expm1: Not needed by this kind.
         """
+        del expm1
         return (self.power + 1) / (self.power + updates)
 
 
@@ -75,15 +79,18 @@ class ExponentialAverage:
                 f"the decay of an exponential average must be a number between 0 and 1, both "
                 f"excluded, but got {self.decay!r}; 0.999 averages over about the last 1,000 steps"
             )
+        object.__setattr__(self, "decay", float(self.decay))
         _check_rest(self)
 
-    def share(self, updates: Any) -> Any:
+    def share(self, updates: Any, expm1: Expm1 = math.expm1) -> Any:
         """Return the share of the present weights in the average after an update.
 
         Args:
             updates: The number of updates, this one included; it may be an array.
+            expm1: The function for it, of the library that an array is of: ``jax.numpy.expm1``.
         """
-        return (1 - self.decay) / (1 - self.decay**updates)
+        # 1 - decay ** updates would be inexact, or 0, in 32 bits.
+        return (1 - self.decay) / -expm1(updates * math.log(self.decay))
 
 
 Average: TypeAlias = PolynomialAverage | ExponentialAverage
@@ -212,6 +219,8 @@ def _check_rest(average: Average) -> None:
             f"the parts to average must be named by a string, or by several in a tuple, but got "
             f"of={of!r}; write of='params', for instance, or leave it out to average all weights"
         )
+    if isinstance(of, tuple) and len(of) == 1:
+        object.__setattr__(average, "of", of[0])
     if not isinstance(average.scored, bool):
         raise StateError(
             f"scored must be True, for scores of the average, or False, but got {average.scored!r}"

@@ -300,3 +300,29 @@ def test_mistakes_in_a_task_are_explained() -> None:
         ramet.jax.Task(Descent()).as_state(
             run(ramet.jax.Task(Descent())).best.load(), averaged=True
         )
+
+
+def test_infinite_entries_stay_and_others_are_averaged() -> None:
+    value = {"w": jnp.zeros(2), "mask": jnp.array([0.0, -jnp.inf])}
+    state = ramet.jax.State({"w": jnp.full(2, jnp.nan), "mask": value["mask"]}, average=KINDS[0])
+    for number in (1.0, 2.0, 3.0):
+        state.value = {"w": jnp.full(2, number), "mask": value["mask"]}
+        state.update_average()
+    with state.averaged():
+        assert bool(jnp.isfinite(state.value["w"]).all())
+        assert state.value["mask"].tolist() == [0.0, -np.inf]
+
+
+def test_a_value_that_is_assigned_while_the_average_is_in_use_is_refused() -> None:
+    state = ramet.jax.State({"w": jnp.zeros(2)}, average=KINDS[0])
+    state.update_average()
+    with pytest.raises(StateError, match="a value must be assigned outside"), state.averaged():
+        state.value = {"w": jnp.ones(2)}
+    assert state.value["w"].tolist() == [0.0, 0.0]
+
+
+def test_weights_that_change_their_shape_are_refused() -> None:
+    state = ramet.jax.State({"w": jnp.zeros(1)}, average=KINDS[0])
+    state.value = {"w": jnp.zeros(4)}
+    with pytest.raises(StateError, match=r"'w' had \(1,\) and now has \(4,\)"):
+        state.update_average()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ramet.errors import CorruptLog, UnknownSchema
@@ -141,3 +142,19 @@ def test_an_opening_that_shares_its_row_is_refused(store: SQLiteStore, path: Pat
     forge(path, 0, b"[" + rows(path)[0][1] + b"," + NOTE + b"]")
     with pytest.raises(CorruptLog, match=r"event 0 .* it is not how a run of that name begins"):
         store.opening("lm")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" + b",".join([b"{}"] * (MOST_EVENTS + 1)) + b"]",
+        b"[" + b" " * (MOST_BYTES + MOST_EVENTS + 2) + b"]",
+    ],
+    ids=["events", "bytes"],
+)
+def test_a_list_longer_than_any_that_is_written_is_not_decoded(data: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        unpack(data)
+    longest = b"{%b}" % (b" " * (MOST_BYTES // MOST_EVENTS - 2))
+    [(count, row)] = pack([longest] * MOST_EVENTS)
+    assert len(unpack(row)) == count == MOST_EVENTS

@@ -448,3 +448,129 @@ def test_a_model_without_shapes_is_refused() -> None:
 def test_a_model_without_floating_point_numbers_is_refused() -> None:
     with pytest.raises(StateError, match="the state has no floating-point numbers"):
         ramet.torch.State(nn.ReLU(), average=ramet.PolynomialAverage(of="model"))
+
+
+class Masked(nn.Module):
+    """A model with a mask of infinities in its checkpoint, as transformers have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.linear(x) + self.mask).logsumexp(-1)
+
+
+def updates_of(state: ramet.torch.State) -> int:
+    return int(state.capture()["average"]["updates"])
+
+
+def take_steps(model: nn.Module, *optimizers: torch.optim.Optimizer, steps: int = 1) -> None:
+    for _ in range(steps):
+        model(torch.randn(3, 3)).sum().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def test_masks_stay_and_weights_that_began_as_anything_are_averaged() -> None:
+    model = Masked()
+    mask = model.mask.clone()
+    with torch.no_grad():
+        model.linear.bias.fill_(torch.nan)
+    state = ramet.torch.State(model, optimizer := sgd(model.parameters()), average=KINDS[0])
+    with torch.no_grad():
+        model.linear.bias.zero_()
+    take_steps(model, optimizer, steps=3)
+    saved = state.capture()
+    take_steps(model, optimizer)
+    for _ in range(2):
+        with state.averaged():
+            assert torch.equal(model.mask, mask)
+            assert all(bool(value.isfinite().all()) for value in model.parameters())
+        state.restore(saved)
+        take_steps(model, optimizer)
+
+
+class Sharp(torch.optim.Optimizer):
+    """An optimizer around another, which takes two steps with it and tells PyTorch of its own."""
+
+    def __init__(self, base: torch.optim.Optimizer) -> None:
+        super().__init__(base.param_groups, {})
+        self.base, self.param_groups = base, base.param_groups
+
+    def step(self, closure: Any = None) -> None:
+        self.base.step()
+        self.base.step()
+
+
+def test_a_wrapper_that_takes_several_steps_updates_once() -> None:
+    model = Masked()
+    sharp = Sharp(sgd(model.parameters()))
+    state = ramet.torch.State(model, sharp, average=KINDS[0])
+    take_steps(model, sharp, steps=5)
+    assert updates_of(state) == 5
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_step_that_a_scaler_skips_does_not_count(fused: bool) -> None:  # noqa: FBT001 - a parameter
+    model = Masked()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=fused)
+    state = ramet.torch.State(model, optimizer, average=KINDS[0])
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for nth in range(6):
+        factor = torch.inf if nth % 2 else 1.0
+        scaler.scale(model(torch.randn(3, 3)).sum() * factor).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+    assert updates_of(state) == 3
+
+
+def test_a_turn_without_a_step_in_which_a_buffer_changes_is_no_mistake() -> None:
+    model = Masked()
+    state = ramet.torch.State(model, sgd(model.parameters()), average=KINDS[0])
+
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns(state):
+            for _ in turn:
+                model.mask.mul_(1.0)
+            with state.averaged():
+                turn.report(0.0)
+
+    with pytest.warns(StateWarning, match="was not updated in a turn"):
+        ramet.run(
+            train,
+            RATES,
+            ramet.RandomSearch(population=1, turn_steps=2),
+            steps=2,
+            mode="max",
+            seed=0,
+        )
+
+
+def test_steps_of_another_optimizer_are_refused_while_the_average_is_in_use() -> None:
+    model, other = Masked(), Masked()
+    first, second = sgd(model.parameters()), torch.optim.Adam(other.parameters())
+    state = ramet.torch.State(model, first, other, second, average=KINDS[0])
+    take_steps(model, first)
+    other(torch.randn(3, 3)).sum().backward()
+    with state.averaged(), pytest.raises(StateError, match="weights must be trained outside"):
+        second.step()
+    assert not second.state
+
+
+def test_updates_by_hand_take_over_from_steps_that_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Masked()
+    state = ramet.torch.State(model, optimizer := sgd(model.parameters()), average=KINDS[0])
+    take_steps(model, optimizer, steps=3)
+    with torch.no_grad():
+        model.linear.bias.add_(1.0)
+    state.update_average()
+    assert updates_of(state) == 4
+    with pytest.raises(StateError, match="an average must be updated once a step"):
+        take_steps(model, optimizer)
+    monkeypatch.setattr("ramet.torch.averages._is_capturing", lambda: True)
+    with pytest.raises(StateError, match="outside of a CUDA graph"):
+        state.update_average()

@@ -11,6 +11,7 @@ import ramet.torch
 from ramet.averaging import Average
 from ramet.errors import StateError, UsageError
 from ramet.events import Copied
+from ramet.torch.averaging_task import AveragingFunctions
 
 RATES = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3))
 PBT = ramet.PBT(population=6, turn_steps=5, synchronous=True)
@@ -106,3 +107,30 @@ def test_mistakes_in_a_task_are_explained() -> None:
         task_of(0.999)  # type: ignore[arg-type]
     with pytest.raises(StateError, match=r"write ramet\.torch\.Task\(functions, average="):
         task_of(None).as_state(run(task_of(None)).best.load(), averaged=True)
+
+
+def test_keys_with_dots_are_refused_and_masks_stay() -> None:
+    class Two:
+        def __init__(self, key: str) -> None:
+            self.key = key
+
+        def init(self, rng: np.random.Generator) -> dict[str, Any]:
+            return {self.key: torch.tensor([0.0, -torch.inf])}
+
+        def draw(self, rng: np.random.Generator, steps: int) -> dict[str, Any]:
+            return {}
+
+        def step(self, state: Any, hparams: Any, drawn: Any) -> Any:
+            return state
+
+        def evaluate(self, state: Any) -> Any:
+            return state[self.key][0]
+
+    average = ramet.PolynomialAverage(power=4)
+    with pytest.raises(StateError, match=r"keys of a state with an average must be without dots"):
+        AveragingFunctions(Two("a.b"), average).init(np.random.default_rng(0))
+    functions = AveragingFunctions(Two("ab"), average)
+    state = functions.init(np.random.default_rng(0))
+    for _ in range(3):
+        state = functions.step(state, {}, {})
+    assert functions.unwrap(state, averaged=True)["ab"].tolist() == [0.0, -np.inf]

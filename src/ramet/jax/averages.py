@@ -29,6 +29,7 @@ class Means:
         self._names = choose(average, pytree)
         self._structure: Any = jax.tree.structure(pytree)
         self._places = _places(self._names, pytree)
+        self._means: list[jax.Array] = []
         self._means = [widen(leaf) for leaf in self._find(pytree)]
 
     def update(self, pytree: Pytree) -> None:
@@ -92,7 +93,14 @@ class Means:
                 )
             self._structure, self._places = structure, _places(self._names, pytree)
         leaves = jax.tree.leaves(pytree)
-        return [leaves[place] for place in self._places]
+        found = [leaves[place] for place in self._places]
+        for name, mean, leaf in zip(self._names, self._means, found, strict=False):
+            if mean.shape != np.shape(leaf):
+                raise StateError(
+                    f"a state must keep the shapes of the weights that are averaged, but {name!r} "
+                    f"had {mean.shape} and now has {np.shape(leaf)}; make another state"
+                )
+        return found
 
 
 def choose(average: Average, pytree: Pytree) -> list[str]:
@@ -116,9 +124,11 @@ def widen(leaf: Any) -> jax.Array:
 
 def move(mean: Any, live: Any, share: Any) -> jax.Array:
     """Return an average that is moved towards the present weights by a share of the way."""
-    share = jnp.asarray(share).astype(mean.dtype)
-    moved: jax.Array = (1 - share) * mean + share * live.astype(mean.dtype)
-    return moved
+    share, live = jnp.asarray(share), live.astype(mean.dtype)
+    part = share.astype(mean.dtype)
+    # Where both are infinite, as in masks, a sum would be no number.
+    moved = jnp.where(live == mean, mean, (1 - part) * mean + part * live)
+    return jnp.where(share >= 1, live, moved)
 
 
 @jax.jit

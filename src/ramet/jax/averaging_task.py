@@ -48,7 +48,7 @@ class AveragingFunctions:
             trained = fix_types(trained)
             check_step(before[TRAINED], trained)
             updates = before[UPDATES] + 1
-            leaves, share = name_leaves(trained), self.average.share(updates)
+            leaves, share = name_leaves(trained), self.average.share(updates, jnp.expm1)
             means = {
                 name: move(mean, leaves[name], share)
                 for name, mean in before[AVERAGE][self._kind].items()

@@ -120,7 +120,10 @@ class State:
         self._is_shown = True
         try:
             self._put(self._means.show(arrays))
+            shown = self.value
             yield
+            if self.value is not shown:
+                raise is_shown("a value must be assigned")
         finally:
             self.value = value
             if _nnx_of(value) is not None:

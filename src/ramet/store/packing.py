@@ -5,6 +5,7 @@ behind it.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -29,13 +30,18 @@ def pack(events: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def unpack(data: bytes) -> list[bytes]:
-    """Return the JSON of each event of a row; raise a msgspec error if it is a list of no JSON.
+    """Return the JSON of each event of a row.
+
+    Raises:
+        msgspec.MsgspecError: It is a list of what is no JSON, or of more than ``pack`` writes.
 
     >>> unpack(b"{}"), unpack(b"[{},{}]")
     ([b'{}'], [b'{}', b'{}'])
     """
     if not data.startswith(b"["):
         return [data]
+    if len(data) > MOST_BYTES + MOST_EVENTS + 1:
+        raise msgspec.ValidationError(f"it has {len(data):,} bytes, more than are written")
     return [bytes(event) for event in _lists.decode(data)]
 
 
@@ -43,4 +49,4 @@ def _join(events: Sequence[bytes]) -> tuple[int, bytes]:
     return len(events), events[0] if len(events) == 1 else b"[%b]" % b",".join(events)
 
 
-_lists = msgspec.json.Decoder(list[msgspec.Raw])
+_lists = msgspec.json.Decoder(Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MOST_EVENTS)])

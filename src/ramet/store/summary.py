@@ -71,7 +71,7 @@ class Tally:
 
     @property
     def population(self) -> Population:
-        """The population. Curves and strategies' notes lack what was read earlier."""
+        """The population. Curves, past turns and strategies' notes lack what was read earlier."""
         return self._replica.population
 
     def read(self, news: Sequence[Logged]) -> None:

@@ -12,6 +12,7 @@ from ramet.errors import StrategyError
 from ramet.population import Population
 from ramet.randomness import pick
 from ramet.space import Hparams, Space
+from ramet.strategies.base import check_count
 
 # How many moves in a row `where` may reject before the member keeps its hyperparameters.
 TRIES = 100
@@ -131,9 +132,17 @@ def turns_to_remember(explore: AnyExplore | None, population: int) -> int:
 
 def check_explore(explore: object, example: str) -> None:
     """Refuse what is not a rule to explore by."""
-    methods = (getattr(explore, name, None) for name in ("move", "explorer"))
-    if isinstance(explore, type) or not any(map(callable, methods)):
-        raise StrategyError(f"explore must be a rule such as {example}, but got {explore!r}")
+    together = not isinstance(explore, type) and isinstance(explore, ExploreTogether)
+    if isinstance(explore, type) or not (together or callable(getattr(explore, "move", None))):
+        lacks = (
+            "; a rule with explorer(population) must have rows, how many past turns it looks at"
+            if callable(getattr(explore, "explorer", None))
+            else ""
+        )
+        raise StrategyError(f"explore must be a rule such as {example}, but got {explore!r}{lacks}")
+    if together:
+        rows = explore.rows  # type: ignore[attr-defined]  # it is an ExploreTogether
+        check_count("rows", rows, "how many past turns the rule looks at", least=0)
 
 
 @dataclass(frozen=True, slots=True)

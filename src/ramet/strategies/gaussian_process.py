@@ -24,6 +24,10 @@ Floats: TypeAlias = NDArray[np.float64]
 FEWEST_ROWS = 4
 # Changes of the score are in standard deviations, and clipped to this many.
 LARGEST_CHANGE = 2.0
+# Numbers are far if they are this many times further from the middle half of all than it is wide.
+FAR = 3.0
+# Multiples of it are spread evenly between whole numbers.
+GOLDEN = (math.sqrt(5) - 1) / 2
 # Values that are drawn from the whole space, and near the values that the member copied.
 DRAWN, DRAWN_NEARBY = 128, 32
 # How far those lie from these, and how far the next draws lie from the best so far.
@@ -113,7 +117,7 @@ class Model:
         ]
         known = [*begun, *(beginning for beginning, _ in now)]
         self._steps = _Range.of([beginning.step for beginning in known])
-        self._scores = _Range.of([beginning.score for beginning in known])
+        self._scores = _Range.of_most([beginning.score for beginning in known])
         values = rows_of(self._axes, [turn.hparams for turn in past])
         self._fitted = fit(self._points(begun, values), _changes(past))
         for beginning, member in now:
@@ -203,10 +207,16 @@ class _Range(NamedTuple):
     def of(cls, numbers: Sequence[float]) -> "_Range":
         return cls(min(numbers, default=0.0), max(numbers, default=0.0))
 
+    @classmethod
+    def of_most(cls, numbers: Sequence[float]) -> "_Range":
+        """Return where numbers lie, without those that are far from the others."""
+        low, high = _near(np.array(numbers)) if numbers else (0.0, 0.0)
+        return cls.of([number for number in numbers if low <= number <= high])
+
     def place(self, number: float) -> float:
         # Halves, because the width of scores may be more than the largest float.
         width = self.high / 2 - self.low / 2
-        return (number / 2 - self.low / 2) / width if width > 0 else 0.0
+        return min(1.0, max(0.0, (number / 2 - self.low / 2) / width)) if width > 0 else 0.0
 
 
 def _last_turns(population: Population, rows: int) -> list[PastTurn]:
@@ -217,14 +227,26 @@ def _last_turns(population: Population, rows: int) -> list[PastTurn]:
         for turn in member.past
         if turn.before is not None and turn.after is not None
     ]
-    found.sort(key=lambda row: row[:2])
+    # Of turns that end at the same step, some of members from all over the population.
+    found.sort(key=lambda row: (row[0], row[1] * GOLDEN % 1))
     return [turn for _, _, turn in found[-rows:]]
+
+
+def _near(numbers: Floats) -> tuple[float, float]:
+    """Return between which limits numbers are not far from the others; there are some."""
+    low, high = np.quantile(numbers, (0.25, 0.75))
+    if low == high:
+        return float(numbers.min()), float(numbers.max())
+    # Halves, because the distance may be more than the largest float.
+    reach = 2 * FAR * (high / 2 - low / 2)
+    return float(low - reach), float(high + reach)
 
 
 def _changes(past: Sequence[PastTurn]) -> Floats:
     """Return the change of the score for each step, in standard deviations from the mean.
 
-    A score that is not finite counts as the worst change there is.
+    Far ones count as if they were nearer, because a score that explodes would make all other
+    changes look alike. A score that is not finite counts as the worst change there is.
     """
     after = np.array([turn.after for turn in past], np.float64)
     before = np.array([turn.before for turn in past], np.float64)
@@ -235,8 +257,11 @@ def _changes(past: Sequence[PastTurn]) -> Floats:
     standard = np.full(len(past), -LARGEST_CHANGE)
     if finite.any():
         known = changes[finite]
-        deviation = float(known.std())
+        known = known.clip(*_near(known))
+        known -= known.mean()
+        # Squares of what is small beside one far score would be 0.
+        known /= float(np.abs(known).max()) or 1.0
         # Without any deviation, all are the mean.
-        known = (known - known.mean()) / deviation if deviation > 0 else np.zeros_like(known)
+        known /= float(known.std()) or 1.0
         standard[finite] = known.clip(-LARGEST_CHANGE, LARGEST_CHANGE)
     return standard

@@ -37,7 +37,7 @@ from ramet.strategies.pace import fit_turn_steps, require_turn_steps
 # A sub-population is ranked in quarters: donors, two that stay or take others in, and losers.
 QUARTERS = 4
 # How often the slowest sub-population decides in a budget, where turns are left to the budget.
-SLOWEST_DECISIONS = 4
+SLOWEST_INTERVALS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,13 @@ class MFPBT:
     sub-population. It takes the hyperparameters as well if the other decides less often, and those
     of the best of its own sub-population if the other decides more often.
 
-    A member without a finite score does not wait: it is replaced after any round.
+    A member that diverged does not wait: if its score is NaN, or its turn was lost, it is replaced
+    after any round.
 
     Args:
         population: How many members train: a multiple of four for each interval.
         turn_steps: Steps in a turn, after which a round ends; None lets the slowest sub-population
-            decide four times.
+            train for four intervals, so that it decides three times.
         intervals: How many rounds each sub-population trains between two decisions, ascending.
         explore: How copied hyperparameters move: Perturb, Resample, GaussianProcess, or a rule of
             yours.
@@ -119,7 +120,7 @@ or 24
         Args:
             steps: The budget of each member.
         """
-        return fit_turn_steps(self, steps, turns=SLOWEST_DECISIONS * self.intervals[-1])
+        return fit_turn_steps(self, steps, turns=SLOWEST_INTERVALS * self.intervals[-1])
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
         turn_steps = require_turn_steps(self.fit(steps))

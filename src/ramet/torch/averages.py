@@ -8,7 +8,10 @@ from weakref import WeakSet
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from ramet.averaging import Average, check_parts, is_averaged, is_shown, not_shown
 from ramet.errors import StateError
@@ -42,14 +45,15 @@ class AveragePart:
         self._weights, self._others = _divide(average, find(parts))
         self._means = [widen(tensor.detach()).clone() for tensor in self._live()]
         self._updates = 0
-        # Whether it follows the optimizer or is updated by hand; None before the first update.
-        self._by_hand: bool | None = None
+        # Whether the last update was by hand, and not by a step of the optimizer.
+        self._is_by_hand = False
+        # Which tensors had infinite numbers after the first update; None before it is known.
+        self._infinite: list[int] | None = None
         # Whether the average is what the modules have now.
         self._is_shown = False
         self._turn: _Turn | None = None
-        if optimizer is not None:
-            FOLLOWING.add(self)
-            _hook()
+        WATCHING.add(self)
+        _hook()
 
     def begin_turn(self) -> None:
         """Begin to watch whether the average is updated and evaluated."""
@@ -68,33 +72,68 @@ class AveragePart:
         if self._average.scored and not turn.shown:
             raise not_shown(self._average)
 
+    def before_step(self, optimizer: Optimizer) -> None:
+        """Refuse a step of any optimizer on weights that the average stands in for."""
+        if not self._is_shown:
+            return
+        shown = {id(tensor) for tensor in self._live()}
+        if any(id(each) in shown for group in optimizer.param_groups for each in group["params"]):
+            raise is_shown("weights must be trained")
+
     def after_step(self, optimizer: Optimizer) -> None:
         """Update the average if the step was of the optimizer that it follows."""
-        followed = self._optimizer
-        # A wrapped optimizer and its wrapper have the same list of groups.
-        if followed is None or optimizer.param_groups is not followed.param_groups:
-            return
-        if not _is_capturing():
+        if self._follows(optimizer) and not _is_capturing() and not _was_skipped(optimizer):
             self._update(by_hand=False)
+
+    def _follows(self, optimizer: Optimizer) -> bool:
+        followed = self._optimizer
+        if followed is None or optimizer is followed:
+            return followed is not None
+        # A wrapper has the groups of the optimizer that it wraps. If PyTorch sees the wrapper's
+        # own steps, those within it do not count.
+        is_seen = getattr(type(followed).step, "hooked", False)
+        return not is_seen and optimizer.param_groups is followed.param_groups
 
     def update(self) -> None:
         """Update the average with the present weights."""
+        if _is_capturing():
+            raise StateError(
+                "an average must be updated outside of a CUDA graph, where each update has its own "
+                "share, but state.update_average() is being captured; call it after each replay"
+            )
         self._update(by_hand=True)
 
     @torch.no_grad()
     def _update(self, *, by_hand: bool) -> None:
         self._refuse_shown("weights must be trained")
-        if self._by_hand not in {None, by_hand}:
+        # Steps that warm up what is then captured are seen, those that are captured are not.
+        if self._is_by_hand and not by_hand:
             raise StateError(
                 "an average must be updated once a step, but it is updated after each step of the "
                 "state's optimizer by itself, and by state.update_average() as well; leave that out"
             )
-        self._by_hand = by_hand
+        self._is_by_hand = by_hand
         if self._updates == 0:
             self._fit()
         self._updates += 1
         live = [widen(tensor) for tensor in self._live()]
+        if self._updates == 1:
+            # Weights that the average was first of may have been anything.
+            torch._foreach_copy_(self._means, live)
+            return
+        kept = [(nth, self._means[nth].clone()) for nth in self._find_infinite()]
         torch._foreach_lerp_(self._means, live, self._average.share(self._updates))
+        for nth, before in kept:
+            mean = self._means[nth]
+            mean.copy_(torch.where(live[nth] == before, before, mean))
+
+    def _find_infinite(self) -> list[int]:
+        """Return which tensors have infinite numbers, as masks do; these are no means."""
+        if self._infinite is None:
+            self._infinite = [
+                nth for nth, mean in enumerate(self._means) if not bool(mean.isfinite().all())
+            ]
+        return self._infinite
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -140,7 +179,7 @@ class AveragePart:
             yield from numbers_differ(f"the average of {name!r}", saved[WEIGHTS][name], here[name])
 
     def restore(self, saved: Tree) -> None:
-        self._updates = saved[UPDATES]
+        self._updates, self._infinite = saved[UPDATES], None
         for name, mean in self._all():
             mean.copy_(borrow(saved[WEIGHTS][name]))
 
@@ -154,7 +193,9 @@ class AveragePart:
 
     def _versions(self) -> list[int]:
         """Return numbers that change when weights do, except in graphs of CUDA."""
-        return [tensor._version for tensor in self._live()]  # noqa: SLF001 - there is no other way to know
+        # Not of buffers, which may change without a step.
+        trained = [tensor for tensor in self._live() if tensor.requires_grad]
+        return [tensor._version for tensor in trained]  # noqa: SLF001 - there is no other way to know
 
     def _fit(self) -> None:
         """Move the average to where the weights are, if they have moved."""
@@ -222,17 +263,30 @@ def _is_capturing() -> bool:
     return is_used and torch.cuda.is_current_stream_capturing()
 
 
-FOLLOWING: WeakSet[AveragePart] = WeakSet()
+def _was_skipped(optimizer: Optimizer) -> bool:
+    """Say whether a fused optimizer left its step out, because a GradScaler found infinities."""
+    found = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found)
+
+
+WATCHING: WeakSet[AveragePart] = WeakSet()
 
 
 @functools.cache
 def _hook() -> None:
-    """Register the hook, once in a process."""
+    """Register the hooks, once in a process."""
+    register_optimizer_step_pre_hook(_before_step)
     register_optimizer_step_post_hook(_after_step)
 
 
-def _after_step(optimizer: Optimizer, *_: object) -> None:
-    # Compiled steps are not traced through this.
+# Compiled steps are not traced through these.
+def _before_step(optimizer: Optimizer, *_: object) -> None:
     if not torch.compiler.is_compiling():
-        for average in list(FOLLOWING):
+        for average in list(WATCHING):
+            average.before_step(optimizer)
+
+
+def _after_step(optimizer: Optimizer, *_: object) -> None:
+    if not torch.compiler.is_compiling():
+        for average in list(WATCHING):
             average.after_step(optimizer)

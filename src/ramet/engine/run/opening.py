@@ -201,6 +201,9 @@ def check_settings(settings: Settings) -> None:
     check_pace(turn_steps=strategy.turn_steps, evaluate_every=strategy.evaluate_every)
     if not isinstance(strategy.synchronous, bool):
         raise StrategyError(f"synchronous must be True or False, but got {strategy.synchronous!r}")
+    if isinstance(strategy, Remembers):
+        meaning = "how many past turns of each member the strategy sees"
+        check_count("remember", strategy.remember, meaning, least=0)
     check_count("steps", settings.steps, "how many steps each member trains in all")
     if settings.seed is not None:
         check_count("seed", settings.seed, "what all the run's randomness comes from", least=0)
