@@ -114,7 +114,7 @@ class Driver:
         return standing
 
     def _dismiss(self, keeper: Any, outcome: Outcome) -> None:
-        """End an actor whose workers have ended, and log their error, which may be unread."""
+        """End an actor after its workers, and log their error. No call may have read it."""
         if outcome.report is not None:
             fields = {"run": self._run.name, "error": outcome.report.message}
             logger.warning(

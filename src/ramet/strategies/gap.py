@@ -9,9 +9,8 @@ import numpy as np
 from ramet.errors import StrategyError
 from ramet.noise import estimate_noise
 from ramet.population import Member
-from ramet.ranking import Members
 from ramet.strategies.base import check_count, check_rule
-from ramet.strategies.exploit import Exploit, Truncation
+from ramet.strategies.exploit import Exploit, Truncation, find_members
 
 # Members from which the noise is estimated: of many, these are some, evenly spaced.
 MOST_ESTIMATED = 256
@@ -75,11 +74,11 @@ grace_steps=0)
         pairs = list(self.exploit.pairs(members, ready, rng))
         if not pairs:
             return
-        there = members if isinstance(members, Members) else {each.id: each for each in members}
         noise = None if self.deviations is None else _estimate(members)
-        for loser, donor in pairs:
-            if self._is_clear(there[loser], there[donor], noise):
-                yield loser, donor
+        for pair in pairs:
+            loser, donor = find_members(members, pair)
+            if self._is_clear(loser, donor, noise):
+                yield pair
 
     def _is_clear(self, loser: Member, donor: Member, noise: float | None) -> bool:
         low, high = loser.score, donor.score

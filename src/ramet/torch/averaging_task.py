@@ -82,7 +82,7 @@ def name_leaves(tree: Tensors, at: str = "") -> dict[str, torch.Tensor]:
 
 
 def _check_names(tree: Tensors, at: str = "") -> None:
-    """Refuse a key with a dot, which could not be told from a path."""
+    """Refuse a key with a dot: it would look like a path."""
     if isinstance(tree, dict):
         for key, part in tree.items():
             if "." in str(key):
