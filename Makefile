@@ -40,6 +40,11 @@ help:
 	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
 	@touch $@ .venv/demo
 
+# gymnax names an upper limit of gymnasium that it does not need, so its packages are named here.
+.venv/experiments: .venv/dev
+	$(BIN)/python -m pip install --quiet --no-deps "gymnax==1.0.1" six
+	@touch $@
+
 demo: .venv/demo
 	$(BIN)/ramet demo
 

@@ -1,0 +1,64 @@
+"""The short form of each experiment ends with a verdict for each comparison that it makes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.frameworks import framework, package
+
+
+def run_quick(name: str, folder: Path, *options: str) -> list[dict[str, object]]:
+    command = [sys.executable, "-m", f"experiments.{name}", "--quick", "--json", "--seeds", "1"]
+    done = subprocess.run(
+        [*command, "--folder", str(folder), *options], check=True, capture_output=True, text=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def need_fashion_mnist() -> None:
+    # Imported here, because the other experiments run without what its module imports.
+    from experiments.fashion_mnist import FOLDER  # noqa: PLC0415 - see above
+
+    if not FOLDER.is_dir():
+        reason = f"needs {FOLDER}: apt-get install dataset-fashion-mnist"
+        if os.environ.get("CI"):
+            raise FileNotFoundError(reason)
+        pytest.skip(reason)
+
+
+@pytest.mark.slow
+def test_the_parts_of_pbt_are_compared(tmp_path: Path) -> None:
+    lines = run_quick("analyses", tmp_path, "--methods", "pbt", "4 members", "weights only")
+    assert [line["method"] for line in lines[-4:]] == [
+        "4 members",
+        "weights only",
+        "pbt/replay",
+        "pbt/loss",
+    ]
+    assert {line["verdict"] for line in lines[-4:]} == {"no difference"}  # one seed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["image", "large-batches"])
+def test_networks_classify_images_and_so_do_replays(tmp_path: Path, variant: str) -> None:
+    framework("jax")
+    need_fashion_mnist()
+    methods = ["fire-22", "pbt-averaged-22"]
+    lines = run_quick("image", tmp_path, "--variant", variant, "--methods", *methods)
+    for line in lines:
+        if "test" in line:
+            assert min(float(str(line[name])) for name in ("validation", "test", "replay")) > 50
+
+
+@pytest.mark.slow
+def test_agents_learn_to_hold_the_pole(tmp_path: Path) -> None:
+    framework("jax")
+    package("gymnax")
+    lines = run_quick("reinforcement", tmp_path, "--methods", "random search", "pbt, truncation")
+    for line in lines:
+        if "played" in line:
+            assert float(str(line["played"])) > 40  # at random the pole falls after about 20
