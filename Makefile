@@ -42,7 +42,7 @@ help:
 
 # gymnax names an upper limit of gymnasium that it does not need, so its packages are named here.
 .venv/experiments: .venv/dev
-	$(BIN)/python -m pip install --quiet --no-deps "gymnax==1.0.1" six
+	$(BIN)/python -m pip install --quiet --no-deps "gymnax==1.0.1" "seaborn>=0.13" six
 	@touch $@
 
 demo: .venv/demo
