@@ -9,6 +9,7 @@ from ramet.errors import CheckpointMissing, CorruptLog, StoreError
 from ramet.events import (
     AnyEvent,
     AttemptFailed,
+    Confirming,
     Copied,
     Explored,
     Logged,
@@ -130,6 +131,8 @@ def _event(
         case Copied(weights=weights) if weights is not None and weights.checkpoint not in made:
             what = f"{where} copies checkpoint {weights.checkpoint.key}, which no turn left"
             yield Finding(promise="I3", what=what)
+        case Confirming():
+            yield from _candidates(event, made, where)
         case Explored():
             space = replica.space
             outside = [
@@ -145,6 +148,13 @@ def _event(
                 yield Finding(promise="I4", what=what)
         case _:
             pass
+
+
+def _candidates(event: Confirming, made: set[Checkpoint], where: str) -> Iterator[Finding]:
+    for candidate in event.candidates:
+        if candidate.checkpoint not in made:
+            what = f"{where} evaluates {candidate.checkpoint.key} again, which no turn left"
+            yield Finding(promise="I3", what=what)
 
 
 def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:

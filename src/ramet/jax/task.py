@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from ramet.averaging import Average, check_average, no_average
+from ramet.engine.run.scores import as_number, require_score
 from ramet.engine.workers.session import Session
 from ramet.jax.averaging_task import AveragingFunctions
 from ramet.jax.functions import (
@@ -62,6 +63,15 @@ class Task:
                 turn.report(score)
             check_step(like, state.value)
             traced.read_from(turn)
+
+    def evaluate(self, tree: Tree) -> float:
+        """Return the score of a saved state, by the weights that scores are of.
+
+        Args:
+            tree: What ``result.best.load()`` returned, for instance.
+        """
+        state = put_back(blank(self.functions), tree)
+        return as_number(require_score(jax.jit(self.functions.evaluate)(state)))
 
     def as_state(self, tree: Tree, *, averaged: bool | None = None) -> Pytree:
         """Return a saved state as a pytree.
