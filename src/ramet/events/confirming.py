@@ -23,7 +23,7 @@ class Confirming(Event, frozen=True, kw_only=True, tag=True, gc=False):
     times: Positive
 
     def check(self, replica: Replica) -> None:
-        """Refuse it before the run is over, and candidates that no ranked member can have left."""
+        """Refuse it before the run is over, and candidates that no member can have left."""
         if not replica.over:
             raise CorruptLog("only a run that is over is confirmed, but it was going on")
         places = [(it.checkpoint.member, it.checkpoint.turn) for it in self.candidates]
@@ -58,6 +58,12 @@ class Confirmed(Event, frozen=True, kw_only=True, tag=True, gc=False):
     # Its score; None if it was not finite.
     score: float | None
 
+    def check(self, replica: Replica) -> None:
+        """Refuse a score that is not finite, which would be None."""
+        del replica
+        if self.score is not None and not math.isfinite(self.score):
+            raise CorruptLog(f"its score must be a finite number or none, but is {self.score}")
+
     def apply(self, replica: Replica) -> None:
         now = replica.confirmation
         place = None if now is None else now.find(self.member, self.turn)
@@ -83,9 +89,9 @@ def _check_candidate(candidate: Candidate, replica: Replica) -> None:
     member = replica.member(kept.member)
     if candidate.fresh or not math.isfinite(candidate.score):
         raise CorruptLog("candidates must have a finite score and no fresh ones, but one has not")
-    if not member.ranked or kept.turn >= member.turn:
+    if kept.turn >= member.turn:
         raise CorruptLog(
-            f"candidates must be turns of ranked members that have ended, but turn {kept.turn} of "
-            f"member {kept.member} is not"
+            f"candidates must be turns that have ended, but turn {kept.turn} of member "
+            f"{kept.member} is not"
         )
     check_row(kept.row, kept.stack)
