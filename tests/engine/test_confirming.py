@@ -467,3 +467,17 @@ def test_a_summary_keeps_the_evaluations(tmp_path: Path, monkeypatch: pytest.Mon
     assert lean.population == again.population
     assert again.best.confirmed is not None
     assert examine(again.store, again.blobs, "run") == []
+
+
+def test_all_fresh_scores_are_a_table() -> None:
+    result = ramet.confirm(measure, train(), top=2, times=2)
+    now = result.population.confirmation
+    assert now is not None
+    assert [
+        (row["member"], row["turn"], row["step"], row["score"], row["repeat"], row["fresh"])
+        for row in result.rows("confirmations")
+    ] == [
+        (it.checkpoint.member, it.checkpoint.turn, it.checkpoint.step, it.score, repeat, fresh)
+        for it in now.candidates
+        for repeat, fresh in enumerate(it.fresh)
+    ]

@@ -151,8 +151,9 @@ def outcome(result: Result) -> str:
 def _best(result: Result) -> str:
     """Say the best score, and that of the best member as they stand, where it is another."""
     best = result.best
-    both = best.confirmed and say_both(best.score, best.confirmed)
-    said = f"best {both or number(best.score)}"
+    if best.confirmed is not None:
+        return f"best {say_both(best.score, best.confirmed)}"
+    said = f"best {number(best.score)}"
     try:
         final = result.final
     except NoBest:

@@ -267,7 +267,7 @@ class Result:
         """Return a table of the run as a list of dicts.
 
         Args:
-            table: "turns", "copies", "members", "scores" or "metrics".
+            table: "turns", "copies", "members", "scores", "metrics" or "confirmations".
         """
         return rows(table, self.log, self._lineage)
 
@@ -275,7 +275,7 @@ class Result:
         """Yield the rows of a table one by one, which takes less memory than a list.
 
         Args:
-            table: "turns", "copies", "members", "scores" or "metrics".
+            table: "turns", "copies", "members", "scores", "metrics" or "confirmations".
         """
         return each_row(table, self.log, self._lineage)
 
@@ -283,7 +283,7 @@ class Result:
         """Return a table as a pandas data frame.
 
         Args:
-            table: "turns", "copies", "members", "scores" or "metrics".
+            table: "turns", "copies", "members", "scores", "metrics" or "confirmations".
         """
         return as_pandas(self.rows(table), columns(table, self.opening))
 
@@ -291,7 +291,7 @@ class Result:
         """Return a table as a Polars data frame.
 
         Args:
-            table: "turns", "copies", "members", "scores" or "metrics".
+            table: "turns", "copies", "members", "scores", "metrics" or "confirmations".
         """
         return as_polars(self.rows(table), columns(table, self.opening))
 
