@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import ramet
 from ramet import report
 from ramet.cli.train import outcome
 from ramet.engine.run import run_events
-from ramet.errors import NoBest, ScoreError, UsageError
+from ramet.errors import CorruptLog, NoBest, ScoreError, UsageError
 from ramet.events import Confirmed, Confirming, canonical, fold
 from ramet.faults import CONFIRMING_POINTS, VARIABLE
 from ramet.history import FreshScores, find_doubts
 from ramet.history.doctor import examine
 from ramet.history.following import Follower
+from ramet.population import Candidate
 from ramet.report.subject import Subject
 from tests.report.reading import Read
 
@@ -481,3 +483,31 @@ def test_all_fresh_scores_are_a_table() -> None:
         for it in now.candidates
         for repeat, fresh in enumerate(it.fresh)
     ]
+
+
+@pytest.mark.parametrize("without_log", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "why", "promise"),
+    [
+        ({"digest": "f" * 32}, "none left checkpoint", "I3"),
+        ({"member": 99}, "0 to 5, but got 99", "I3"),
+        ({"turn": 99}, "but turn 99 of member", "I3"),
+        ({"score": 1e308}, "must have the score that its turn ended with", "I4"),
+    ],
+)
+def test_a_forged_log_is_refused(
+    changes: dict[str, Any], why: str, promise: str, *, without_log: bool
+) -> None:
+    raw = train()
+    best = raw.population.best
+    assert best is not None
+    score = changes.get("score", best.score)
+    kept = replace(best.checkpoint, **{k: it for k, it in changes.items() if k != "score"})
+    plan = Confirming(candidates=(Candidate(score=score, checkpoint=kept),), times=1)
+    raw.store.append("run", plan, worker="forger", after=len(raw.log) - 1)
+
+    read = ramet.Result.without_log if without_log else ramet.Result
+    with pytest.raises(CorruptLog, match=why):
+        read(store=raw.store, blobs=raw.blobs, name="run").lineage()
+    (found,) = examine(raw.store, raw.blobs, "run")
+    assert found.promise == promise
