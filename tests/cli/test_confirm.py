@@ -40,3 +40,13 @@ def test_a_script_without_the_function_is_refused(two: Path, tmp_path: Path) -> 
     code, _, err = called("confirm", two, "one", tmp_path / "no_scores.py")
     assert code == 2
     assert "must define 'evaluate', but does not" in err
+
+
+def test_a_script_that_confirms_by_itself_is_read_for_its_function(
+    two: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "confirms.py"
+    call = f"ramet.confirm(other, ramet.history.load({str(two)!r}, 'other'))"
+    script.write_text(f"{SCRIPT}\nimport ramet\n{call}\n")
+    assert called("confirm", two, "one", f"{script}:evaluate", "--top", 1, "--times", 2)[0] == 0
+    assert library.history.load(two, "other").best.confirmed is None

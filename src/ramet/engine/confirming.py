@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
+from ramet.engine.processes.loading import end_loading
 from ramet.engine.run import run_events
 from ramet.engine.run.scores import as_number, require_score
 from ramet.engine.training import this_worker
@@ -61,6 +62,7 @@ def confirm(
             keeps the weights of.
         times: How often to evaluate each.
     """
+    end_loading()
     score, name = _as_function(evaluate)
     _check_count("top", top)
     _check_count("times", times)
