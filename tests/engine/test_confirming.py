@@ -22,6 +22,7 @@ from ramet.faults import CONFIRMING_POINTS, VARIABLE
 from ramet.history import FreshScores, find_doubts
 from ramet.history.doctor import examine
 from ramet.history.following import Follower
+from ramet.history.keeping import find_needed
 from ramet.population import Candidate
 from ramet.report.subject import Subject
 from tests.report.reading import Read
@@ -307,15 +308,21 @@ def test_the_weights_of_a_confirmed_best_outlast_pruning(tmp_path: Path) -> None
     run = ramet.open(
         tmp_path / "stopped.db", space=SPACE, strategy=SEARCH, steps=4, mode="max", seed=0
     )
-    for score in (0.1, 0.2, 0.3):
+    for score in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
         turn = run.ask()
         assert turn is not None
         tell(run, turn, score)
     run.stop()
-    result = ramet.confirm(Chosen(0.3), run.result(), top=3, times=1)
-    assert result.best.score == 0.2
+    result = ramet.confirm(Chosen(0.6), run.result(), top=3, times=1)
+    assert result.best.score == 0.5
     assert run.prune() == {}
-    assert result.best.load() == {"noise": 0.2}
+    assert result.best.load() == {"noise": 0.5}
+
+    # Turns that are lost may use up the budget of a run that was stopped.
+    over, best = replace(result.population, steps=1), result.population.best
+    assert over.done
+    assert best is not None
+    assert find_needed(over, "best") == {result.best.checkpoint, best.checkpoint}
 
 
 def test_damaged_weights_are_left_out_aloud(
