@@ -96,7 +96,7 @@ def test_files_have_the_same_values(format_: Format, result: ramet.Result) -> No
 def test_tables_without_a_row_have_their_columns() -> None:
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     result = run.result()
-    for table in ("turns", "copies", "scores", "metrics"):
+    for table in ("turns", "copies", "scores", "metrics", "confirmations"):
         assert result.rows(table) == []
         assert result.to_polars(table).columns == columns(table, result.opening)
         assert list(result.to_pandas(table).columns) == columns(table, result.opening)

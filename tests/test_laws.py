@@ -12,6 +12,8 @@ from ramet.events import (
     AnyEvent,
     AttemptFailed,
     CheckpointLost,
+    Confirmed,
+    Confirming,
     Explored,
     Extended,
     LeftUnread,
@@ -19,6 +21,7 @@ from ramet.events import (
     Rested,
     RoundEnded,
     StopAsked,
+    Stopped,
     TurnEnded,
     TurnLost,
     decode,
@@ -27,7 +30,7 @@ from ramet.events import (
     follow,
 )
 from ramet.history import Lineage
-from ramet.population import Population
+from ramet.population import Candidate, Population
 from ramet.replica import Replica
 from tests.values import copied, opening, turn_ended
 
@@ -208,3 +211,80 @@ def test_a_turn_that_is_refused_leaves_a_readers_view_as_it_was() -> None:
 def test_points_of_a_turn_may_begin_where_the_last_ended() -> None:
     first: TurnEnded = replace(ENDED, points=((0, 0.1), (5, 0.2)))
     assert fold([first], BEGUN)[1].curve.steps == (0, 5)
+
+
+GOOD = Candidate(score=0.2, checkpoint=ENDED.checkpoint)
+PLAN = Confirming(candidates=(GOOD,), times=2)
+SCORE = Confirmed(member=1, turn=0, repeat=0, score=0.25)
+STOPPED = [opening(), ENDED, Stopped()]
+
+
+def moved(**changes: Any) -> Confirming:
+    return replace(
+        PLAN, candidates=(replace(GOOD, checkpoint=replace(ENDED.checkpoint, **changes)),)
+    )
+
+
+def test_fresh_evaluations_are_followed_until_a_turn_ends() -> None:
+    log = [*STOPPED, PLAN, SCORE, replace(SCORE, repeat=1, score=None)]
+    now = followed(log_of(*log)).confirmation
+    assert now is not None
+    assert (now.complete, now.candidates[0].fresh) == (True, (0.25, None))
+    assert followed(log_of(*log, replace(PLAN, times=3))).confirmation == replace(now, times=3)
+    assert followed(log_of(*log, NEXT)).confirmation is None
+    assert Lineage(log).turns[1, 0].score == 0.2
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([replace(PLAN, candidates=())], "must name turns, each once, but names"),
+        ([replace(PLAN, candidates=(GOOD, GOOD))], "must name turns, each once"),
+        ([moved(turn=1)], "but turn 1 of member 1 is not"),
+        ([moved(member=9)], "0 to 2, but got 9"),
+        ([moved(row=3)], "row 3 of none"),
+        ([replace(PLAN, candidates=(replace(GOOD, fresh=(0.5,)),))], "and no fresh ones"),
+        ([replace(PLAN, candidates=(replace(GOOD, score=float("nan")),))], "a finite score"),
+        ([SCORE], "turn 0 of member 1 is none"),
+        ([PLAN, replace(SCORE, member=0)], "turn 0 of member 0 is none"),
+        ([PLAN, replace(SCORE, turn=1)], "turn 1 of member 1 is none"),
+        ([PLAN, replace(SCORE, repeat=1)], "evaluation 0 of 2 must come next .* evaluation 1 does"),
+        ([PLAN, SCORE, SCORE], "evaluation 1 of 2 must come next"),
+        ([replace(PLAN, times=1), SCORE, replace(SCORE, repeat=1)], "evaluation 1 of 1"),
+        ([PLAN, replace(PLAN, times=1)], "must not be taken back"),
+        ([PLAN, NEXT, SCORE], "turn 0 of member 1 is none"),
+        ([PLAN, replace(SCORE, score=float("inf"))], "a finite number or none, but is inf"),
+    ],
+)
+def test_evaluations_that_cannot_have_been_are_refused(events: list[AnyEvent], why: str) -> None:
+    with pytest.raises(CorruptLog, match=why):
+        followed(log_of(*STOPPED, *events))
+
+
+def test_a_run_that_goes_on_cannot_have_been_evaluated_again() -> None:
+    with pytest.raises(CorruptLog, match="event 2 is not: only a run that is over is confirmed"):
+        followed(log_of(opening(), ENDED, PLAN))
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (moved(digest="other"), "none left checkpoint 1-0-other"),
+        (moved(step=4), "none left checkpoint"),
+        (replace(PLAN, candidates=(replace(GOOD, score=0.9),)), "ended with, 0.2, but .* has 0.9"),
+    ],
+)
+def test_candidates_that_no_turn_left_are_refused(plan: Confirming, why: str) -> None:
+    with pytest.raises(CorruptLog, match=why):
+        Lineage([*STOPPED, plan])
+
+
+@pytest.mark.parametrize(
+    "change", [{"times": 0}, {"times": "x"}, {"candidates": [{"score": 0.5}]}, {"candidates": 5}]
+)
+def test_a_plan_out_of_range_is_no_event(change: dict[str, Any]) -> None:
+    data = msgspec.json.decode(encode(PLAN)) | change
+    with pytest.raises(CorruptLog, match="an event must be as schema 1 has it"):
+        decode(msgspec.json.encode(data))
+    assert decode(encode(PLAN)) == PLAN
+    assert decode(encode(SCORE)) == SCORE

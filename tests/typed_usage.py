@@ -33,6 +33,10 @@ class Line:
         return -float(w @ w)
 
 
+def evaluate(state: dict[str, Weights], rng: np.random.Generator) -> float:
+    return float(state["w"].sum() + rng.normal())
+
+
 class JaxLine:
     def init(self, key: jax.Array) -> jax.Array:
         return jax.random.normal(key, (3,))
@@ -169,6 +173,9 @@ for what in (*tasks, train, train_vector, train_network):
     assert_type(replayed, ramet.Replayed)
     assert_type(replayed.scores, list[float])
     assert_type(replayed.result.best.score, float)
+    for measures in (*tasks, evaluate):
+        assert_type(ramet.confirm(measures, result, top=2, times=2), ramet.Result)
+    assert_type(result.best.confirmed, ramet.history.FreshScores | None)
 
 run = ramet.open(space=space, strategy=pbt, steps=10, mode="max")
 while (turn := run.ask()) is not None:

@@ -9,6 +9,7 @@ from ramet import history as history
 from ramet.averaging import ExponentialAverage, PolynomialAverage
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.domains.answers import OTHER_NAMES
+from ramet.engine.confirming import confirm
 from ramet.engine.engines import Engine, Inline, Processes, Vectorized
 from ramet.engine.joining import join
 
@@ -110,6 +111,7 @@ __all__ = [
     "Turn",
     "Uniform",
     "Vectorized",
+    "confirm",
     "join",
     "replay",
     "run",

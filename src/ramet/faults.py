@@ -1,4 +1,4 @@
-"""Points of a turn at which tests can kill the process."""
+"""Points of a turn, and of confirming a run, at which tests can kill the process."""
 
 import os
 import signal
@@ -13,6 +13,12 @@ POINTS = (
     "committing",  # its events are written, and not committed
     "committed",  # its turn is over
     "pruning",  # some of the checkpoints that are no longer needed are deleted
+)
+
+# Points of confirming a run, for each fresh evaluation.
+CONFIRMING_POINTS = (
+    "evaluated",  # the score is there, and no event has it
+    "recorded",  # its event is written
 )
 
 # "point", or "point:3" for the third time that it is reached.
@@ -36,12 +42,14 @@ def arm(setting: str) -> None:
     Traceback (most recent call last):
         ...
     ValueError: RAMET_CRASH_AT must be one of claimed, loaded, trained, blob-written, blob-kept, \
-committing, committed, pruning, with or without a count as in 'claimed:3', but got 'nowhere'
+committing, committed, pruning, evaluated, recorded, with or without a count as in 'claimed:3', \
+but got 'nowhere'
     """
     point, _, count = setting.partition(":")
-    if point not in POINTS or not (count or "1").isdecimal():
+    points = POINTS + CONFIRMING_POINTS
+    if point not in points or not (count or "1").isdecimal():
         raise ValueError(
-            f"{VARIABLE} must be one of {', '.join(POINTS)}, with or without a count as in "
+            f"{VARIABLE} must be one of {', '.join(points)}, with or without a count as in "
             f"'claimed:3', but got {setting!r}"
         )
     _left[point] = int(count or 1)

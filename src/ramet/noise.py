@@ -42,3 +42,25 @@ def estimate_noise(curves: Iterable[Sequence[float]]) -> float | None:
     if median := statistics.median(bends):
         return median / SECOND_DIFFERENCE / MEDIAN_ABSOLUTE
     return math.sqrt(statistics.fmean([bend * bend for bend in bends])) / SECOND_DIFFERENCE
+
+
+def estimate_repeats(groups: Iterable[Sequence[float]]) -> float | None:
+    """Return the standard deviation of one score's noise, by repeated evaluations of weights.
+
+    It is None if no weights were evaluated twice, or if all evaluations of the same weights agree:
+    then they draw nothing at random, and say nothing about noise.
+
+    Args:
+        groups: The scores of the same weights, for each of several weights.
+
+    >>> round(estimate_repeats([[1.0, 2.0], [5.0, 6.0, 7.0]]), 3)
+    0.913
+    >>> estimate_repeats([[1.0, 1.0]])
+    """
+    squares, freedom = 0.0, 0
+    for group in groups:
+        scores = [score for score in group if math.isfinite(score)]
+        if len(scores) > 1:
+            squares += statistics.variance(scores) * (len(scores) - 1)
+            freedom += len(scores) - 1
+    return math.sqrt(squares / freedom) if squares else None

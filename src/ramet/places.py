@@ -223,6 +223,17 @@ def file_of(store: Store) -> Path | None:
     return None if passes else store.path
 
 
+def writable(store: Store) -> Store:
+    """Return a store that can be written to: the same, unless it was opened for reading only.
+
+    Args:
+        store: The store, as a result has it.
+    """
+    if isinstance(store, SQLiteStore) and store.read_only:
+        return SQLiteStore(store.path)
+    return store
+
+
 def existing(
     path: str | PathLike[str],
     *,

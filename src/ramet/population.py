@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from ramet.laws import Count, Digest, Key
+from ramet.laws import Count, Digest, Key, Positive
 from ramet.space import Hparams, Space
 
 # A step, and the score at it; None where the score was not a finite number.
@@ -200,6 +200,50 @@ class Best(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return score, turn if ties == "latest" else -turn, -self.checkpoint.member
 
 
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A turn with one of the best scores, which is evaluated again before one is called best."""
+
+    # What the turn ended with.
+    score: float
+    checkpoint: Checkpoint
+    # The scores of fresh evaluations, in their order; None where one was not finite.
+    fresh: tuple[float | None, ...] = ()
+
+    @property
+    def mean(self) -> float:
+        """The mean of the fresh scores; NaN if one was not finite, or there is none."""
+        scores = [score for score in self.fresh if score is not None]
+        whole = bool(scores) and len(scores) == len(self.fresh)
+        # `fsum` is the same in any order of members or workers.
+        return math.fsum(scores) / len(scores) if whole else math.nan
+
+    def rank(self, ties: Ties, better: Better) -> tuple[float, tuple[float, int, int]]:
+        """Return a key that is greatest for the best: by the mean, then by the turn's score."""
+        mean = self.mean if better == "higher" else -self.mean
+        return mean, Best(score=self.score, checkpoint=self.checkpoint).rank(ties, better)
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Which turns of a run that is over are evaluated again, and what that gave so far."""
+
+    # How often each is evaluated.
+    times: Positive
+    # The best score first.
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every candidate was evaluated as often as it should be."""
+        return all(len(candidate.fresh) >= self.times for candidate in self.candidates)
+
+    def find(self, member: int, turn: int) -> int | None:
+        """Return the place of a candidate; None if the turn is not one."""
+        for place, candidate in enumerate(self.candidates):
+            if (candidate.checkpoint.member, candidate.checkpoint.turn) == (member, turn):
+                return place
+        return None
+
+
 def reaches(best: Best | None, target: float | None, better: Better) -> bool:
     """Return whether there is a target, and the best score is at least as good."""
     if target is None or best is None:
@@ -235,6 +279,8 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     undone: int = 0
     # The best score so far.
     best: Best | None = None
+    # The fresh evaluations of the best turns; None if there are none, or a turn ended since.
+    confirmation: Confirmation | None = None
     # Which of several equal scores is the best.
     ties: Ties = "latest"
     # Which scores are better: "higher" ones in all that a strategy sees.
@@ -279,6 +325,19 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     def at_target(self) -> bool:
         """Whether the best score is at least as good as the target."""
         return reaches(self.best, self.target, self.better)
+
+    @property
+    def confirmed(self) -> Candidate | None:
+        """The best by the mean of its fresh scores; None unless the run was confirmed."""
+        if self.confirmation is None or not self.confirmation.complete:
+            return None
+        finite = [it for it in self.confirmation.candidates if math.isfinite(it.mean)]
+        return max(finite, key=lambda it: it.rank(self.ties, self.better), default=None)
+
+    @property
+    def chosen(self) -> Best | Candidate | None:
+        """What is called the best of the run: the confirmed best, if there is one."""
+        return self.confirmed or self.best
 
     @property
     def done(self) -> bool:

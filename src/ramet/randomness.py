@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     TURN = 2
     DECISION = 3
     ROUND = 4
+    CONFIRM = 5
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
-from ramet.population import Best, Better, Member, Population, Ties, reaches
+from ramet.population import Best, Better, Confirmation, Member, Population, Ties, reaches
 from ramet.ranking import Members
 from ramet.space import Space
 
@@ -36,6 +36,7 @@ class Replica:
     copies: int
     undone: int
     best: Best | None
+    confirmation: Confirmation | None
     ties: Ties
     better: Better
     unread: tuple[str, ...]
@@ -83,6 +84,16 @@ class Replica:
     def at_target(self) -> bool:
         """Whether the best score is at least as good as the target."""
         return reaches(self.best, self.target, self.better)
+
+    @property
+    def done(self) -> bool:
+        """Whether every member has used its budget."""
+        return all(member.trained >= self.steps for member in self.members)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to train: the budget is used, or the run has stopped."""
+        return self.stopped or self.done
 
     def become(self, population: Population) -> None:
         """Start over from a population."""

@@ -28,6 +28,7 @@ RUN = [
     "failures",
     "mode",
     "best",
+    "confirmed",
     "workers",
     "seed",
     "population",

@@ -224,6 +224,21 @@ class Descent:
         return jnp.sum(state["w"] ** 2)
 
 
+@pytest.mark.parametrize("average", [None, *KINDS], ids=str)
+def test_a_run_is_confirmed_by_the_weights_that_scores_are_of(average: Average | None) -> None:
+    task = ramet.jax.Task(Descent(), average=average)
+    raw = run(task, engine=ramet.Vectorized(chunk=6))
+    assert task.evaluate(raw.best.load()) == pytest.approx(raw.best.score)
+
+    def measure(state: Any, rng: np.random.Generator) -> jax.Array:
+        return Descent().evaluate(task.as_state(state)) + 1e-3 * rng.normal()
+
+    result = ramet.confirm(measure, raw, top=3)
+    for candidate in result.population.confirmation.candidates:  # type: ignore[union-attr]
+        assert candidate.mean == pytest.approx(candidate.score, abs=5e-3)
+    assert ramet.confirm(task, raw, top=3).events == result.events
+
+
 @pytest.mark.parametrize("average", KINDS, ids=str)
 def test_a_task_evaluates_the_average_in_every_engine(average: Average) -> None:
     task = ramet.jax.Task(Descent(), average=average)

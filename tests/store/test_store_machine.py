@@ -16,6 +16,7 @@ from ramet.events import (
     Annotated,
     AnyEvent,
     Conditions,
+    Confirmed,
     Extended,
     Resumed,
     RoundEnded,
@@ -41,6 +42,7 @@ RUN_EVENTS = st.one_of(
     st.builds(Stopped),
     st.builds(Resumed),
     st.builds(Conditions, threads=st.sampled_from([1, 4])),
+    st.builds(Confirmed, member=MEMBER, turn=st.just(0), repeat=st.just(0), score=st.just(0.5)),
 )
 
 

@@ -4,7 +4,7 @@ import functools
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -290,6 +290,11 @@ def _space(name: str, kind: str, low: float, high: float) -> dict[str, Any]:
     return {"names": [name], "domains": {name: domain}}
 
 
+def _confirmation(member: int = 0, turn: int = 0, fresh: Sequence[float] = ()) -> dict[str, Any]:
+    kept = {"member": member, "turn": turn, "step": 1, "digest": "d"}
+    return {"times": 2, "candidates": [{"score": 0.5, "checkpoint": kept, "fresh": fresh}]}
+
+
 # What no log of the run leads to. Each has the digest of what it says.
 FORGED: dict[str, Callable[[Any], object]] = {
     "other run": lambda it: it.update(run="other"),
@@ -318,6 +323,10 @@ FORGED: dict[str, Callable[[Any], object]] = {
     "other ties": _population(ties="latest"),
     "unread names": _population(unread=["zz"]),
     "notes": _population(data=[1]),
+    "evaluations of no turn": _population(confirmation=_confirmation(turn=10**6)),
+    "evaluations of no member": _population(confirmation=_confirmation(member=9)),
+    "more evaluations than asked for": _population(confirmation=_confirmation(fresh=[1.0] * 3)),
+    "no evaluations": _population(confirmation=_confirmation() | {"times": 0}),
     "copies that do not add up": _every_member(copies=5),
     "a negative number of copies": _every_member(copies=-1),
 }

@@ -10,7 +10,7 @@ import ramet
 import ramet.torch
 from ramet.averaging import Average
 from ramet.errors import StateError, UsageError
-from ramet.events import Copied
+from ramet.events import Copied, canonical
 from ramet.torch.averaging_task import AveragingFunctions
 
 RATES = ramet.Space(lr=ramet.LogUniform(1e-3, 0.3))
@@ -61,6 +61,33 @@ def test_a_task_evaluates_the_average_in_every_engine(average: Average) -> None:
         assert (shown["params"]["w"] ** 2).sum().item() == pytest.approx(result.best.score)
         assert (own["params"]["w"] ** 2).sum().item() != pytest.approx(result.best.score)
         assert shown["seen"] == own["seen"] == 40
+
+
+@pytest.mark.parametrize("average", [None, *KINDS], ids=str)
+def test_a_run_is_confirmed_by_the_weights_that_scores_are_of(average: Average | None) -> None:
+    task = task_of(average)
+    raw = run(task, engine=ramet.Vectorized(chunk=6))
+    assert task.evaluate(raw.best.load()) == pytest.approx(raw.best.score)
+
+    def measure(state: Any, rng: np.random.Generator) -> torch.Tensor:
+        return Descent().evaluate(task.as_state(state)) + 1e-3 * rng.normal()
+
+    result = ramet.confirm(measure, raw, top=3)
+    for candidate in result.population.confirmation.candidates:  # type: ignore[union-attr]
+        assert candidate.mean == pytest.approx(candidate.score, abs=5e-3)
+    # Members that were written in a stack are named as if they had been written alone.
+    alone = ramet.confirm(measure, run(task, engine=ramet.Vectorized(chunk=6)), top=3)
+    assert canonical(alone.events) == canonical(result.events)
+
+
+def test_a_task_that_draws_nothing_is_said_to_confirm_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    task = task_of(None)
+    result = ramet.confirm(task, run(task), top=2, times=2)
+    assert "but Task.evaluate gave the same score all 2 times" in caplog.text
+    assert result.best.confirmed is not None
+    assert result.best.confirmed.mean == pytest.approx(result.best.score)
 
 
 @pytest.mark.parametrize("average", KINDS, ids=str)

@@ -71,7 +71,10 @@ def export_(
     name: RunName = None,
     *,
     table: Annotated[
-        Table, typer.Option(metavar="<which>", help="turns, copies, members, scores or metrics.")
+        Table,
+        typer.Option(
+            metavar="<which>", help="turns, copies, members, scores, metrics or confirmations."
+        ),
     ] = "turns",
     format_: Annotated[
         Format, typer.Option("--format", metavar="<kind>", help="csv, jsonl or parquet.")
@@ -80,7 +83,7 @@ def export_(
         Path | None, output_option("The file to write; without it, or with -, print the table.")
     ] = None,
 ) -> None:
-    """Write a run as a table: its turns, copies, members, scores or metrics.
+    """Write a run as a table: its turns, copies, members, scores, metrics or confirmations.
 
     A pipe or a file gets the text unchanged; a terminal gets escapes for control characters.
     Parquet needs Polars, and a file or a pipe to write to.

@@ -15,6 +15,7 @@ from ramet import wording
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StoreName
 from ramet.cli.view import View
+from ramet.history.confirming import FreshScores, say_both
 from ramet.places import existing
 from ramet.visible import label
 
@@ -99,7 +100,7 @@ def _fitting(view: View, console: Console) -> Group:
 
 def _heading(figures: dict[str, Any]) -> list[RenderableType]:
     state = f"{figures['state']}, {figures['done']:.0%} of {figures['steps']:,} steps each"
-    best = f"best {wording.number(figures['best'])}"
+    best = f"best {_say_best(figures)}"
     facts = [
         wording.count(figures["members"], "member"),
         wording.count(figures["workers"], "worker"),
@@ -109,6 +110,14 @@ def _heading(figures: dict[str, Any]) -> list[RenderableType]:
         *([wording.count(figures["failures"], "failed attempt")] if figures["failures"] else []),
     ]
     return [Text.assemble((label(figures["run"]), "bold"), f": {state}, {best}"), ", ".join(facts)]
+
+
+def _say_best(figures: dict[str, Any]) -> str:
+    """Say the best score, and what it was on fresh evaluations if the run was confirmed."""
+    fresh = figures["confirmed"]
+    if fresh is None:
+        return wording.number(figures["best"])
+    return say_both(figures["best"], FreshScores(tuple(fresh)))
 
 
 def _members(rows: list[dict[str, Any]], width: int) -> Table:

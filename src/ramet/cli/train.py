@@ -12,6 +12,7 @@ from ramet.engine.run.failures import Failures
 from ramet.engine.run.fitting import describe_pace
 from ramet.errors import NoBest, UsageError
 from ramet.history import Result
+from ramet.history.confirming import say_both
 from ramet.places import Storage
 from ramet.population import Population
 from ramet.wording import count, number
@@ -150,6 +151,8 @@ def outcome(result: Result) -> str:
 def _best(result: Result) -> str:
     """Say the best score, and that of the best member as they stand, where it is another."""
     best = result.best
+    if best.confirmed is not None:
+        return f"best {say_both(best.score, best.confirmed)}"
     said = f"best {number(best.score)}"
     try:
         final = result.final

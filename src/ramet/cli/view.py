@@ -43,6 +43,7 @@ class View:
     def figures(self) -> dict[str, Any]:
         """Return the figures of the run as a whole."""
         population, opening = self.population, self.opening
+        chosen = population.chosen
         trained = sum(member.trained for member in population)
         return {
             "run": opening.name,
@@ -55,7 +56,8 @@ class View:
             "copies": population.copies,
             "failures": population.failures,
             "mode": opening.mode,
-            "best": population.best.score if population.best else None,
+            "best": chosen.score if chosen else None,
+            "confirmed": population.confirmed and list(population.confirmed.fresh),
             "workers": len({seat.worker for seat in self.seats if seat.worker}),
             "seed": opening.seed,
         }

@@ -6,6 +6,7 @@ instructions to compute them again, so every reader gets the same population, at
 
 from ramet.events.base import SCHEMA, Event
 from ramet.events.codec import MOST_BYTES, MOST_DEPTH, decode, encode
+from ramet.events.confirming import Confirmed, Confirming
 from ramet.events.decisions import Annotated, Copied, Explored, RoundEnded, Weights
 from ramet.events.log import AnyEvent, Arrival, Logged, canonical, fold, follow
 from ramet.events.opening import Birth, Keep, Mode, RunOpened
@@ -40,6 +41,8 @@ __all__ = [
     "Birth",
     "CheckpointLost",
     "Conditions",
+    "Confirmed",
+    "Confirming",
     "Copied",
     "Event",
     "Explored",

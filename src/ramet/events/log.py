@@ -6,6 +6,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from ramet.errors import CorruptLog
+from ramet.events.confirming import Confirmed, Confirming
 from ramet.events.decisions import Annotated, Copied, Explored, RoundEnded, Weights
 from ramet.events.opening import RunOpened
 from ramet.events.turns import (
@@ -40,6 +41,8 @@ AnyEvent: TypeAlias = (
     | Stopped
     | Resumed
     | Conditions
+    | Confirming
+    | Confirmed
 )
 
 
@@ -138,6 +141,12 @@ def _unstack(event: Each) -> Each:
         case Copied(weights=Weights() as weights):
             alone = msgspec.structs.replace(weights, checkpoint=weights.checkpoint.by_itself())
             return msgspec.structs.replace(event, weights=alone)
+        case Confirming():
+            alone_each = tuple(
+                msgspec.structs.replace(it, checkpoint=it.checkpoint.by_itself())
+                for it in event.candidates
+            )
+            return msgspec.structs.replace(event, candidates=alone_each)
     return event
 
 

@@ -85,6 +85,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
         )
         replica.turns += 1
         replica.arrived += 1
+        # The new turn may be better than all that were evaluated again.
+        replica.confirmation = None
         if before.ranked:
             offer(replica, self.points, checkpoint)
 

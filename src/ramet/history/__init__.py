@@ -1,5 +1,6 @@
 """Read what a run has recorded: its result, lineage, schedule and tables."""
 
+from ramet.history.confirming import FreshScores
 from ramet.history.copying import Backup, backup
 from ramet.history.doubts import Doubt, find_doubts
 from ramet.history.fire import evaluations
@@ -16,6 +17,7 @@ __all__ = [
     "CopyRecord",
     "Doubt",
     "Effect",
+    "FreshScores",
     "Lineage",
     "Replayed",
     "Result",

@@ -1,6 +1,7 @@
 """Check a run's record against the promises that docs/stores.md numbers."""
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -9,6 +10,7 @@ from ramet.errors import CheckpointMissing, CorruptLog, StoreError
 from ramet.events import (
     AnyEvent,
     AttemptFailed,
+    Confirming,
     Copied,
     Explored,
     Logged,
@@ -21,10 +23,13 @@ from ramet.events import (
 )
 from ramet.history.keeping import find_needed
 from ramet.history.states import find_damage
-from ramet.population import Checkpoint, Population
+from ramet.population import Checkpoint, Population, final_score
 from ramet.replica import Replica
 from ramet.store.base import Seat, Store, standing
 from ramet.store.summary import Summary, summarize
+
+# The checkpoints that turns left, with the scores that they ended with.
+Scores: TypeAlias = dict[Checkpoint, float | None]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +106,7 @@ def _numbering(log: list[Logged]) -> Iterator[Finding]:
 def _story(run: str, log: list[Logged]) -> Iterator[Finding]:
     """Yield the events that no run can have written, up to the first that cannot be applied."""
     replica = Replica()
-    made: set[Checkpoint] = set()
+    made: Scores = {}
     for logged in log:
         try:
             found = list(_event(logged.event, replica, made, f"event {logged.number}"))
@@ -115,12 +120,11 @@ def _story(run: str, log: list[Logged]) -> Iterator[Finding]:
                 yield Finding(promise="I4", what=str(error))
             return
         if isinstance(logged.event, TurnEnded):
-            made.add(logged.event.checkpoint)
+            ended = logged.event
+            made[ended.checkpoint] = final_score(ended.points, ended.step)
 
 
-def _event(
-    event: AnyEvent, replica: Replica, made: set[Checkpoint], where: str
-) -> Iterator[Finding]:
+def _event(event: AnyEvent, replica: Replica, made: Scores, where: str) -> Iterator[Finding]:
     match event:
         case TurnEnded() | TurnLost() | AttemptFailed() | Rested():
             turn = replica.members[event.member].turn
@@ -130,6 +134,8 @@ def _event(
         case Copied(weights=weights) if weights is not None and weights.checkpoint not in made:
             what = f"{where} copies checkpoint {weights.checkpoint.key}, which no turn left"
             yield Finding(promise="I3", what=what)
+        case Confirming():
+            yield from _candidates(event, made, where)
         case Explored():
             space = replica.space
             outside = [
@@ -145,6 +151,16 @@ def _event(
                 yield Finding(promise="I4", what=what)
         case _:
             pass
+
+
+def _candidates(event: Confirming, made: Scores, where: str) -> Iterator[Finding]:
+    for candidate in event.candidates:
+        if candidate.checkpoint not in made:
+            what = f"{where} evaluates {candidate.checkpoint.key} again, which no turn left"
+            yield Finding(promise="I3", what=what)
+        elif candidate.score != (score := made[candidate.checkpoint]):
+            what = f"{where} has {candidate.score} for a turn that ended with a score of {score}"
+            yield Finding(promise="I4", what=what)
 
 
 def _standings(population: Population, seats: list[Seat]) -> Iterator[Finding]:

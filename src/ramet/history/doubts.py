@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from ramet import wording
+from ramet.history.confirming import repeats, say_both
 from ramet.history.reported import sign_of
 from ramet.history.result import Result
-from ramet.history.turns import FRESH, Turns
+from ramet.history.snapshot import Snapshot
+from ramet.history.turns import FRESH, Turns, late_curves
+from ramet.noise import estimate_noise, estimate_repeats
 from ramet.population import Population
 from ramet.space import Hparams, same
 from ramet.strategies.controlled import deciding, find_control
@@ -19,12 +22,8 @@ Kind: TypeAlias = Literal["no learning", "nothing explored", "noise"]
 SAME_ON_PURPOSE = {"HandTuned", "Replay"}
 # Turns after the first that members have ended on average before learning is looked for.
 FEWEST_LATER_TURNS = 2
-# Pairs of successive scores that an estimate of the noise needs.
-FEWEST_PAIRS = 10
-# The part of a run's end, by turns, that the noise is estimated from.
-LATE_PART = 0.5
-# A quarter of the differences of two numbers with standard deviation 1 are below minus this.
-QUARTER = 0.6745 * math.sqrt(2)
+# Late scores, each with one before and one after it, that an estimate of the noise needs.
+FEWEST_BETWEEN = 10
 # The best is in doubt if its lead at the end is at most this many times what luck gives,
 MAX_LEAD_OF_LUCK = 1.5
 # and if the run gained at most this many times what luck gives.
@@ -61,8 +60,8 @@ class _Scores(NamedTuple):
     lasts: list[float]
     # By how much each turn raised the score of the member that trained it.
     rises: list[float]
-    # By how much scores fell, in the last part of the run; 0 if they rose.
-    falls: list[float]
+    # The late scores of each member, between its copies.
+    curves: list[list[float]]
 
 
 def find_doubts(result: Result) -> list[Doubt]:
@@ -141,34 +140,81 @@ def _doubt_exploring(result: Result) -> Iterator[Doubt]:
 def _doubt_best(result: Result, scores: _Scores) -> Iterator[Doubt]:
     """Yield a doubt if the best may be just the luckiest of many noisy scores.
 
-    The noise is estimated from how far a quarter of all scores fell below the one before, so that
-    steady improvement is no noise. The best of n scores that are noise only lies about
-    sqrt(2 ln n) standard deviations above their middle. The doubt is raised if the best leads the
-    members at the end by about that, and that is a considerable part of all that the run gained.
+    The best of n scores that are noise only lies about sqrt(2 ln n) standard deviations above their
+    middle. The doubt is raised if the best leads the members at the end by about that, and that is
+    a considerable part of all that the run gained.
     """
-    if len(result.opening.births) == 1 or len(scores.falls) < FEWEST_PAIRS:
+    if len(result.opening.births) == 1:
         return
-    noise = statistics.quantiles(scores.falls, n=4)[2] / QUARTER
-    luck = noise * math.sqrt(2 * math.log(len(scores.firsts) + len(scores.later)))
-    lead = scores.best - statistics.median(scores.lasts)
-    gained = scores.best - statistics.median(scores.firsts)
+    measured = _judge_fresh(result) or _judge_scores(scores)
+    if measured is None:
+        return
+    luck = measured.noise * math.sqrt(2 * math.log(measured.compared))
+    lead = measured.best - statistics.median(scores.lasts)
+    gained = measured.best - statistics.median(scores.firsts)
     if (
         0 < luck < math.inf
         and lead <= MAX_LEAD_OF_LUCK * luck
         and gained <= MAX_GAIN_OF_LUCK * luck
     ):
-        yield Doubt(
-            kind="noise",
-            what=(
-                f"the best score, {wording.number(result.best.score)}, lies within the noise: "
-                f"scores of one member scatter by {noise:.2g}, so that the best of all turns "
-                f"leads by about {luck:.2g} through luck alone, and the run gained {gained:.2g}"
-            ),
-            remedy=(
-                "measure scores on more data or episodes, and take result.final or replay the "
-                "schedule rather than trust the best"
-            ),
+        yield _doubt_noise(result.best, measured, luck, gained)
+
+
+class _Measured(NamedTuple):
+    """A best, the noise in it, and among how many it was chosen. Higher scores are better here."""
+
+    best: float
+    noise: float
+    compared: int
+    # Whether it is a mean of fresh scores.
+    fresh: bool = False
+
+
+def _judge_scores(scores: _Scores) -> _Measured | None:
+    """Return the best score of all turns; None if its noise is not known."""
+    between = sum(max(0, len(curve) - 2) for curve in scores.curves)
+    noise = estimate_noise(scores.curves) if between >= FEWEST_BETWEEN else None
+    if noise is None:
+        return None
+    compared = len(scores.firsts) + len(scores.later)
+    return _Measured(scores.best, noise, compared)
+
+
+def _judge_fresh(result: Result) -> _Measured | None:
+    """Return the best mean of fresh scores; None if the run was not confirmed by random draws."""
+    confirmed, groups = result.best.confirmed, repeats(result.population)
+    noise = None if confirmed is None else estimate_repeats(groups)
+    if confirmed is None or noise is None:
+        return None
+    return _Measured(
+        best=sign_of(result.opening.mode) * confirmed.mean,
+        noise=noise / math.sqrt(len(confirmed.scores)),
+        # Of one there is no best.
+        compared=max(2, len(groups)),
+        fresh=True,
+    )
+
+
+def _doubt_noise(best: Snapshot, measured: _Measured, luck: float, gained: float) -> Doubt:
+    scatter, gain = f"{measured.noise:.2g}", f"through luck alone, and the run gained {gained:.2g}"
+    if measured.fresh and best.confirmed is not None:
+        what = (
+            f"the best score, {say_both(best.score, best.confirmed)}, lies within the noise: means "
+            f"of so many scatter by {scatter}, so that the best of {measured.compared} leads by "
+            f"about {luck:.2g} {gain}"
         )
+        remedy = "evaluate more often (times= of ramet.confirm), or replay the schedule"
+        return Doubt(kind="noise", what=what, remedy=remedy)
+    what = (
+        f"the best score, {wording.number(best.score)}, lies within the noise: scores of one "
+        f"member scatter by {scatter}, so that the best of all turns leads by about {luck:.2g} "
+        f"{gain}"
+    )
+    remedy = (
+        "evaluate the best turns again (ramet.confirm), or measure scores on more data or "
+        "episodes, and take result.final or replay the schedule rather than trust the best"
+    )
+    return Doubt(kind="noise", what=what, remedy=remedy)
 
 
 def _read_scores(result: Result) -> _Scores:
@@ -180,7 +226,6 @@ def _read_scores(result: Result) -> _Scores:
     lasts: dict[int, float] = {}
     later: list[float] = []
     rises: list[float] = []
-    falls: list[float] = []
     for place, (member, score) in enumerate(zip(turns.members, scores, strict=True)):
         if not ranked[member] or math.isnan(score):
             continue
@@ -191,15 +236,13 @@ def _read_scores(result: Result) -> _Scores:
         before = _score_before(turns, scores, place)
         if before is not None:
             rises.append(score - before)
-        if before is not None and place >= LATE_PART * len(scores):
-            falls.append(max(before - score, 0.0))
     return _Scores(
         best=sign * result.best.score,
         firsts=list(firsts.values()),
         later=later,
         lasts=list(lasts.values()),
         rises=rises,
-        falls=falls,
+        curves=late_curves(turns, {id_ for id_, it in enumerate(ranked) if it}),
     )
 
 

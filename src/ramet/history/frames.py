@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from ramet.errors import UsageError
-from ramet.events import Logged, RunOpened, TurnEnded, fold
+from ramet.events import Confirmed, Logged, RunOpened, TurnEnded, fold
 from ramet.history.lineage import Lineage
 from ramet.history.metrics import curves_of
 
-Table: TypeAlias = Literal["turns", "copies", "members", "scores", "metrics"]
+Table: TypeAlias = Literal["turns", "copies", "members", "scores", "metrics", "confirmations"]
+# The tables without columns of hyperparameters.
+BARE = {"scores", "metrics", "confirmations"}
 
 # The values of a row by column.
 Row: TypeAlias = dict[str, Any]
@@ -18,8 +20,9 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
     """Return a table of a run.
 
     ``turns`` has a row for each turn that ended, ``copies`` for each copy, ``members`` for each
-    member at the end, ``scores`` for each score, and ``metrics`` for each point of a metric.
-    Hyperparameters are in columns such as ``hparams.lr``.
+    member at the end, ``scores`` for each score, ``metrics`` for each point of a metric, and
+    ``confirmations`` for each fresh score of weights that were evaluated again. Hyperparameters are
+    in columns such as ``hparams.lr``.
     """
     return list(each_row(table, log, lineage))
 
@@ -35,7 +38,7 @@ def each_row(table: Table, log: Sequence[Logged], lineage: Lineage) -> Iterator[
 def columns(table: Table, opening: RunOpened) -> list[str]:
     """Return the columns of a table."""
     names = [f"hparams.{name}" for name in opening.space["names"]]
-    return [*_COLUMNS[table], *([] if table in {"scores", "metrics"} else names)]
+    return [*_COLUMNS[table], *([] if table in BARE else names)]
 
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -50,6 +53,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "scores": ("member", "turn", "step", "score"),
     "metrics": ("member", "turn", "step", "name", "value"),
+    "confirmations": ("member", "turn", "step", "score", "repeat", "fresh", "worker", "ended_at"),
 }
 
 
@@ -139,12 +143,30 @@ def _metrics(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
                     }
 
 
+def _confirmations(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
+    for logged in log:
+        event = logged.event
+        if isinstance(event, Confirmed):
+            turn = lineage.turns[event.member, event.turn]
+            yield {
+                "member": event.member,
+                "turn": event.turn,
+                "step": turn.stop,
+                "score": turn.score,
+                "repeat": event.repeat,
+                "fresh": event.score,
+                "worker": logged.worker,
+                "ended_at": logged.at,
+            }
+
+
 _TABLES: dict[str, Callable[[Sequence[Logged], Lineage], Iterator[Row]]] = {
     "turns": _turns,
     "copies": _copies,
     "members": _members,
     "scores": _scores,
     "metrics": _metrics,
+    "confirmations": _confirmations,
 }
 
 

@@ -14,7 +14,7 @@ TAKE_OUT_BELOW_ONE_IN = 4
 def find_needed(population: Population, keep: Keep) -> set[Checkpoint]:
     """Return the checkpoints that a run needs."""
     live = {member.checkpoint for member in population if member.checkpoint}
-    best = {population.best.checkpoint} if population.best else set()
+    best = {it.checkpoint for it in (population.best, population.confirmed) if it is not None}
     match keep:
         case "live":
             return live

@@ -9,7 +9,16 @@ from functools import cached_property
 
 from ramet.domains import exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
-from ramet.events import AnyEvent, Copied, Explored, Rested, RunOpened, TurnEnded, TurnLost
+from ramet.events import (
+    AnyEvent,
+    Confirming,
+    Copied,
+    Explored,
+    Rested,
+    RunOpened,
+    TurnEnded,
+    TurnLost,
+)
 from ramet.history.records import CopyRecord, Effect
 from ramet.history.turns import FRESH, Key, Trained, Turns, thin
 from ramet.population import Checkpoint
@@ -186,6 +195,8 @@ class Lineage:
                     self._add_copy(event, members[event.member], members[event.source])
                 case Explored():
                     members[event.member].hparams = event.hparams
+                case Confirming():
+                    self._check_candidates(event)
         return opening
 
     def _end_turn(self, event: TurnEnded, member: "_Reading") -> None:
@@ -232,10 +243,20 @@ class Lineage:
         place = self.turns.place(key) if key in self.turns else FRESH
         if place == FRESH or self.turns.checkpoint(place) != checkpoint:
             raise CorruptLog(
-                f"copied weights must be what a turn left, but none left checkpoint "
+                f"weights must be what a turn left, but none left checkpoint "
                 f"{checkpoint.key} at step {checkpoint.step}"
             )
         return place
+
+    def _check_candidates(self, event: Confirming) -> None:
+        """Refuse candidates that no turn left, or with another score than theirs."""
+        for candidate in event.candidates:
+            score = self.turns.score(self._find_source(candidate.checkpoint))
+            if score != candidate.score:
+                raise CorruptLog(
+                    f"a candidate must have the score that its turn ended with, {score}, but "
+                    f"{candidate.checkpoint.key} has {candidate.score}"
+                )
 
     def _stands_on(self, id_: int, member: "_Reading", place: int, edge: str) -> None:
         member.origin, member.edge = place, edge

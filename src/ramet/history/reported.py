@@ -10,8 +10,27 @@ from typing import overload
 
 from msgspec.structs import replace
 
-from ramet.events import AnyEvent, Copied, Logged, Mode, RunOpened, TargetSet, TurnEnded
-from ramet.population import Best, Curve, Member, PastTurn, Point, Population
+from ramet.events import (
+    AnyEvent,
+    Confirmed,
+    Confirming,
+    Copied,
+    Logged,
+    Mode,
+    RunOpened,
+    TargetSet,
+    TurnEnded,
+)
+from ramet.population import (
+    Best,
+    Candidate,
+    Confirmation,
+    Curve,
+    Member,
+    PastTurn,
+    Point,
+    Population,
+)
 
 
 def sign_of(mode: Mode) -> int:
@@ -58,6 +77,11 @@ def maximise_points(points: Sequence[Point], mode: Mode) -> tuple[Point, ...]:
     return tuple(points) if mode == "max" else _negate_points(points)
 
 
+def maximise_candidates(candidates: Sequence[Candidate], mode: Mode) -> tuple[Candidate, ...]:
+    """Return candidates with reported scores as the run maximises them, which stores hold."""
+    return tuple(candidates) if mode == "max" else _report_candidates(candidates)
+
+
 def report_opening(opening: RunOpened) -> RunOpened:
     """Return the opening of a run for people, who read scores as they were reported."""
     return opening if opening.mode == "max" else replace(opening, better="lower")
@@ -79,6 +103,7 @@ def report_population(population: Population, mode: Mode) -> Population:
         population,
         members=tuple(map(_report_member, population.members)),
         best=None if best is None else Best(score=_negate(best.score), checkpoint=best.checkpoint),
+        confirmation=_report_confirmation(population.confirmation),
         target=None if target is None else _negate(target),
         better="lower",
     )
@@ -88,6 +113,8 @@ def _report_event(event: AnyEvent) -> AnyEvent:
     match event:
         case RunOpened():
             return report_opening(event)
+        case Confirming() | Confirmed():
+            return _report_fresh(event)
         case TurnEnded():
             return replace(event, points=_negate_points(event.points))
         case Copied(weights=weights) if weights is not None:
@@ -95,6 +122,29 @@ def _report_event(event: AnyEvent) -> AnyEvent:
         case TargetSet(target=target) if target is not None:
             return replace(event, target=_negate(target))
     return event
+
+
+def _report_fresh(event: Confirming | Confirmed) -> Confirming | Confirmed:
+    if isinstance(event, Confirming):
+        return replace(event, candidates=_report_candidates(event.candidates))
+    return replace(event, score=report_score(event.score, "min"))
+
+
+def _report_confirmation(confirmation: Confirmation | None) -> Confirmation | None:
+    if confirmation is None:
+        return None
+    return replace(confirmation, candidates=_report_candidates(confirmation.candidates))
+
+
+def _report_candidates(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    return tuple(
+        replace(
+            it,
+            score=_negate(it.score),
+            fresh=tuple(None if score is None else _negate(score) for score in it.fresh),
+        )
+        for it in candidates
+    )
 
 
 def _report_member(member: Member) -> Member:

@@ -10,6 +10,7 @@ from ramet.blobs import Blobs, MemoryBlobs
 from ramet.errors import CorruptLog, NoBest, StoreError, UsageError
 from ramet.events import AnyEvent, Logged, RunOpened, follow
 from ramet.history.account import Account
+from ramet.history.confirming import find_fresh, repeats
 from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.following import check_seats
 from ramet.history.frames import Row, Table, columns, each_row, rows
@@ -77,8 +78,9 @@ class Result:
     """The result of a run, as it was when this was read.
 
     ``best`` has the best score that a turn ever ended with. If scores are noisy, that is often the
-    luckiest measurement. ``final`` is the best of the members at the end, and ``members`` has all
-    of them.
+    luckiest measurement: ``ramet.confirm`` evaluates the best turns again, and ``best`` is the best
+    of them by that. ``final`` is the best of the members at the end, and ``members`` has all of
+    them.
 
     All scores are as they were reported.
 
@@ -162,8 +164,12 @@ class Result:
 
     @property
     def best(self) -> Snapshot:
-        """The best score that a turn ever ended with, and its weights; of equal ones the latest."""
-        best = self.population.best
+        """The best score that a turn ever ended with, and its weights; of equal ones the latest.
+
+        After ``ramet.confirm`` it is the best by the mean of its fresh scores, which are in
+        ``confirmed``; ``score`` is what the turn ended with in any case.
+        """
+        best = self.population.chosen
         if best is None:
             raise NoBest(
                 f"a best takes a turn that ended with a finite score, but none of "
@@ -223,6 +229,7 @@ class Result:
             hparams=dict(turn.hparams),
             step=turn.stop,
             trained=trained,
+            confirmed=find_fresh(self.population, turn.checkpoint),
             _checkpoint=turn.checkpoint,
             _kept=turn.checkpoint in self._needed,
             _opening=self.opening,
@@ -246,7 +253,11 @@ class Result:
             raise UsageError(
                 f"a verdict takes a run that is over, but run {self.opening.name!r} goes on"
             )
-        return judge(self._lineage)
+        found = judge(self._lineage, repeats(self.population))
+        if self.population.confirmed is None:
+            return found
+        best = self.best
+        return found._replace(best=best.score, confirmed=best.confirmed)
 
     def lineage(self) -> Lineage:
         """Return the turns of all members and the copies between them."""
@@ -256,7 +267,7 @@ class Result:
         """Return a table of the run as a list of dicts.
 
         Args:
-            table: "turns", "copies", "members", "scores" or "metrics".
+            table: "turns", "copies", "members", "scores", "metrics" or "confirmations".
         """
         return rows(table, self.log, self._lineage)
 
@@ -264,7 +275,7 @@ class Result:
         """Yield the rows of a table one by one, which takes less memory than a list.
 
         Args:
-            table: "turns", "copies", "members", "scores" or "metrics".
+            table: "turns", "copies", "members", "scores", "metrics" or "confirmations".
         """
         return each_row(table, self.log, self._lineage)
 
@@ -272,7 +283,7 @@ class Result:
         """Return a table as a pandas data frame.
 
         Args:
-            table: "turns", "copies", "members", "scores" or "metrics".
+            table: "turns", "copies", "members", "scores", "metrics" or "confirmations".
         """
         return as_pandas(self.rows(table), columns(table, self.opening))
 
@@ -280,7 +291,7 @@ class Result:
         """Return a table as a Polars data frame.
 
         Args:
-            table: "turns", "copies", "members", "scores" or "metrics".
+            table: "turns", "copies", "members", "scores", "metrics" or "confirmations".
         """
         return as_polars(self.rows(table), columns(table, self.opening))
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, overload
 from ramet.blobs import Blobs
 from ramet.errors import CheckpointMissing, NoBest, StateError
 from ramet.events import RunOpened
+from ramet.history.confirming import FreshScores
 from ramet.history.states import read_state
 from ramet.population import Checkpoint
 from ramet.state.adapters import Variables
@@ -28,6 +29,8 @@ class Snapshot:
     step: int
     # Steps of its budget that the member had used.
     trained: int
+    # What these weights scored when they were evaluated again; None unless the run was confirmed.
+    confirmed: FreshScores | None = None
     _checkpoint: Checkpoint | None = field(repr=False)
     # Whether the run promises to keep the checkpoint.
     _kept: bool = field(repr=False, compare=False)

@@ -8,18 +8,17 @@ from typing import Literal, NamedTuple
 from ramet import wording
 from ramet.errors import NoBest, UsageError
 from ramet.events import RunOpened
+from ramet.history.confirming import FreshScores, say_both
 from ramet.history.lineage import Lineage
 from ramet.history.reported import sign_of
-from ramet.history.turns import Trained, Turns
-from ramet.noise import estimate_noise
+from ramet.history.turns import Trained, late_curves
+from ramet.noise import estimate_noise, estimate_repeats
 from ramet.strategies.controlled import find_control
 
 # The last turns with scores that are averaged.
 LAST_TURNS = 5
 # By how many standard errors the means must differ.
 CLEAR_ERRORS = 2.0
-# The part of a run's end, by turns, that the noise is estimated from.
-LATE_PART = 0.5
 
 
 class Verdict(NamedTuple):
@@ -36,6 +35,8 @@ class Verdict(NamedTuple):
         needed: The gain above which it is clear: what noise in the scores could give.
         turns: How many scores each mean is of.
         step: The number of steps behind the weights up to which both are compared.
+        best: The score of ``Result.best`` when it was measured; None unless the run was confirmed.
+        confirmed: What the same weights scored on fresh evaluations; None as well.
     """
 
     worth: Literal["yes", "no", "unclear"]
@@ -45,8 +46,16 @@ class Verdict(NamedTuple):
     needed: float
     turns: int
     step: int
+    best: float | None = None
+    confirmed: FreshScores | None = None
 
     def __str__(self) -> str:
+        if self.best is None or self.confirmed is None:
+            return self._compare()
+        return f"{self._compare()}. The best of all turns: {say_both(self.best, self.confirmed)}"
+
+    def _compare(self) -> str:
+        """Say how the search compares with the control."""
         say = wording.number
         last = wording.count(self.turns, "turn")
         compared = (
@@ -68,7 +77,7 @@ class Verdict(NamedTuple):
         )
 
 
-def judge(lineage: Lineage) -> Verdict:
+def judge(lineage: Lineage, repeats: Iterable[Sequence[float]] = ()) -> Verdict:
     """Return whether the search of a run was worth it, by its control.
 
     Both are compared at the same number of steps. Noise could give two standard errors of the
@@ -77,6 +86,7 @@ def judge(lineage: Lineage) -> Verdict:
 
     Args:
         lineage: The turns of the run, with scores as they were reported.
+        repeats: The fresh scores of each turn that was evaluated again.
     """
     opening, sign = lineage.opening, sign_of(lineage.opening.mode)
     control = _require_control(opening)
@@ -90,7 +100,12 @@ def judge(lineage: Lineage) -> Verdict:
         raise NoBest(f"a verdict takes scores of both sides up to step {step:,}, but one has none")
     means = statistics.fmean(found[-turns:]), statistics.fmean(kept[-turns:])
     gain = sign * (means[0] - means[1])
-    noise = estimate_noise(_own_curves(lineage.turns))
+    estimates = [
+        estimate_noise(late_curves(lineage.turns)),
+        # Training from turn to turn adds to the noise of an evaluation, but never takes from it.
+        estimate_repeats(repeats),
+    ]
+    noise = max((one for one in estimates if one is not None), default=None)
     errors = math.inf if noise is None else CLEAR_ERRORS * noise * math.sqrt(2 / turns)
     luck = 0.0 if noise is None else noise * math.sqrt(2 * math.log(len(searching)))
     return Verdict(
@@ -139,19 +154,6 @@ def _last_scores(turns: Iterable[Trained], step: int) -> list[float]:
     """Return the scores of the last turns up to a step."""
     last = [turn.score for turn in turns if turn.stop <= step][-LAST_TURNS:]
     return [score for score in last if score is not None]
-
-
-def _own_curves(turns: Turns) -> list[list[float]]:
-    """Return the late scores of each member, in pieces between its copies, each score once."""
-    curves: list[list[float]] = []
-    current: dict[int, list[float]] = {}
-    for place in range(int(LATE_PART * len(turns)), len(turns)):
-        member = turns.members[place]
-        if member not in current or turns.edges[place] != "own":
-            current[member] = []
-            curves.append(current[member])
-        current[member].append(turns.scores[place])
-    return curves
 
 
 def _require_control(opening: RunOpened) -> int:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from ramet.averaging import Average, check_average, no_average
+from ramet.engine.run.scores import as_number, require_score
 from ramet.engine.workers.session import Session
 from ramet.jax.averaging_task import AveragingFunctions
 from ramet.jax.functions import (
@@ -46,7 +47,7 @@ class Task:
 
     def __call__(self, session: Session) -> None:
         """Train the turns of a session."""
-        traced, begin, step = self._compiled
+        traced, begin, step, _ = self._compiled
         numbers, like = SpaceArrays(session.space), blank(self.functions)
         state = Kept(begin(first_key(seed_of(session.rng))) if session.fresh else like)
         for turn in session.turns(state):
@@ -62,6 +63,15 @@ class Task:
                 turn.report(score)
             check_step(like, state.value)
             traced.read_from(turn)
+
+    def evaluate(self, tree: Tree) -> float:
+        """Return the score of a saved state, by the weights that scores are of.
+
+        Args:
+            tree: What ``result.best.load()`` returned, for instance.
+        """
+        state = put_back(blank(self.functions), tree)
+        return as_number(require_score(self._compiled[-1](state)))
 
     def as_state(self, tree: Tree, *, averaged: bool | None = None) -> Pytree:
         """Return a saved state as a pytree.
@@ -83,11 +93,13 @@ class Task:
         return {name: value for name, value in vars(self).items() if name != "_compiled"}
 
     @functools.cached_property
-    def _compiled(self) -> tuple[Traced, Callable[..., Any], Callable[..., Any]]:
+    def _compiled(
+        self,
+    ) -> tuple[Traced, Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
         """The compiled functions, the same for all members in a process."""
         traced = Traced(self.functions)
         step = jax.jit(traced.stretch, static_argnames="steps")
-        return traced, jax.jit(self.functions.init), step
+        return traced, jax.jit(self.functions.init), step, jax.jit(self.functions.evaluate)
 
     def program(self, space: Space, *, chunk: Chunk = "auto", shard: bool = False) -> Program:
         """Return the program that trains several members at once.

@@ -29,7 +29,7 @@ def score_of(turn: Trained) -> float:
 
 def behind_best(result: Result, lineage: Lineage | None = None) -> list[Trained]:
     """Return the turns behind the best weights, if there are any: all, or those in a lineage."""
-    best, source = result.population.best, lineage or result.lineage()
+    best, source = result.population.chosen, lineage or result.lineage()
     if source not in _behind:
         _behind[source] = source.behind(best.checkpoint) if best else []
     return _behind[source]

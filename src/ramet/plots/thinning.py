@@ -28,7 +28,7 @@ def thin(result: Result) -> Lineage:
     if len(lineage.turns) <= MOST:
         return lineage
     if lineage not in _drawn:
-        best = result.population.best
+        best = result.population.chosen
         kept = dict(_space_out(lineage))
         last = [lineage.weights(member) for member in range(len(lineage.opening.births))]
         ends = [*last, best.checkpoint if best else None]

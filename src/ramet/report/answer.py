@@ -1,10 +1,12 @@
 """The answer: the best score, the member that reached it, and how well it replays."""
 
+import math
 from collections.abc import Iterator
 
 from ramet import wording
 from ramet.errors import NoBest
 from ramet.history import Replayed, Snapshot
+from ramet.history.confirming import FreshScores, say_both
 from ramet.history.doubts import find_doubts
 from ramet.history.keeping import find_files
 from ramet.report.html import Column, Content, Markup, code, facts, join, note, table, tag
@@ -23,6 +25,7 @@ def answer(subject: Subject) -> Markup:
     ]
     parts = [
         _figures(subject, best),
+        *_confirmed(best),
         *doubts,
         *_verdict(subject),
         _weights(subject, best),
@@ -51,6 +54,7 @@ def _figures(subject: Subject, best: Snapshot) -> Markup:
     final = subject.final
     figures = [
         (f"best score, {subject.better}", wording.number(best.score)),
+        *([("on fresh evaluations", _say_mean(best.confirmed))] if best.confirmed else []),
         ("at step", f"{best.step:,}"),
         ("by member", str(best.member)),
         ("best at the end", wording.number(final.score if final else None)),
@@ -61,6 +65,17 @@ def _figures(subject: Subject, best: Snapshot) -> Markup:
         *(tag("div", tag("dd", said), tag("dt", name)) for name, said in figures),
         class_="figures",
     )
+
+
+def _say_mean(fresh: FreshScores) -> str:
+    spread = f" ± {fresh.spread:.2g}" if math.isfinite(fresh.spread) else ""
+    return f"{wording.number(fresh.mean)}{spread}"
+
+
+def _confirmed(best: Snapshot) -> Iterator[Markup]:
+    """Yield both scores of the best, if it was evaluated again."""
+    if best.confirmed is not None:
+        yield note(tag("strong", "Confirmed: "), f"{say_both(best.score, best.confirmed)}.")
 
 
 def _verdict(subject: Subject) -> Iterator[Markup]:

@@ -8,6 +8,8 @@ import msgspec
 from ramet.events import (
     AnyEvent,
     Conditions,
+    Confirmed,
+    Confirming,
     Extended,
     Logged,
     Resumed,
@@ -76,7 +78,7 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # Events of a run that belong to no member.
-RunEvent = Extended | TargetSet | Stopped | Resumed | Conditions
+RunEvent = Extended | TargetSet | Stopped | Resumed | Conditions | Confirming | Confirmed
 
 
 def standing(member: Member) -> Standing:

@@ -83,6 +83,7 @@ class SQLiteStore:
         # Whether the last claim found no member.
         self._in_vain = False
         self._summing = summing.Summing()
+        self.read_only = read_only
         opened = ReadOnlyDatabase if read_only else Database
         self._database: Database | ReadOnlyDatabase = opened(
             self.path, clock=self._clock, processes=self._processes, patience_s=patience_s

@@ -156,6 +156,7 @@ def _laws(
     yield "counts of 0 or more", min(whole.arrived, whole.undone) >= 0
     yield "as many copies as its members", sum(it.copies for it in whole) == whole.copies
     yield "a best that a turn left", whole.best is None or _is_best(whole)
+    yield "evaluations of turns that ended", _is_confirmation(whole)
     yield "names of the space", set(whole.unread) <= set(whole.space)
     yield "no strategy's notes", whole.data is None
     for member, birth in zip(whole, births, strict=True):
@@ -167,6 +168,16 @@ def _laws(
 def _is_best(whole: Population) -> bool:
     best = whole.best
     return best is not None and math.isfinite(best.score) and _is_left(best.checkpoint, whole)
+
+
+def _is_confirmation(whole: Population) -> bool:
+    found = whole.confirmation
+    return found is None or all(
+        _is_left(it.checkpoint, whole)
+        and len(it.fresh) <= found.times
+        and all(math.isfinite(score) for score in (it.score, *it.fresh) if score is not None)
+        for it in found.candidates
+    )
 
 
 def _is_member(member: Member, whole: Population) -> bool:

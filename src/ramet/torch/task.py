@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ramet.averaging import Average, check_average, no_average
-from ramet.engine.run.scores import require_score
+from ramet.engine.run.scores import as_number, require_score
 from ramet.engine.workers.session import Session
 from ramet.errors import UsageError
 from ramet.mapping import Chunk, SpaceArrays, check_task
@@ -79,6 +79,16 @@ class Task:
             held.value = arrays(state)
             check_step(begun, held.value)
             traced.read_from(turn)
+
+    @torch.no_grad()
+    def evaluate(self, tree: Tree) -> float:
+        """Return the score of a saved state, by the weights that scores are of.
+
+        Args:
+            tree: What ``result.best.load()`` returned, for instance.
+        """
+        check_same(begin(self.functions, np.random.default_rng(0)), tree)
+        return as_number(require_score(self.functions.evaluate(tensors(tree, self.device))))
 
     def as_state(self, tree: Tree, *, averaged: bool | None = None) -> Tensors:
         """Return a saved state as tensors.

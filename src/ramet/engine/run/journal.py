@@ -103,12 +103,12 @@ class Journal:
     @property
     def done(self) -> bool:
         """Whether every member has used its budget."""
-        return all(member.trained >= self.steps for member in self._replica.members)
+        return self._replica.done
 
     @property
     def over(self) -> bool:
         """Whether there is nothing more to train: the budget is used, or the run has stopped."""
-        return self.stopped or self.done
+        return self._replica.over
 
     def member(self, id_: int) -> Member:
         """Return one member, without making a population of all."""

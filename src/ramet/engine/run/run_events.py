@@ -9,6 +9,8 @@ from ramet.errors import LogMoved
 from ramet.events import (
     AnyEvent,
     Conditions,
+    Confirmed,
+    Confirming,
     Extended,
     Mapped,
     Resumed,
@@ -18,7 +20,7 @@ from ramet.events import (
     TurnEnded,
 )
 from ramet.history.following import Follower
-from ramet.population import Checkpoint, Point
+from ramet.population import Checkpoint, Confirmation, Point
 from ramet.replica import Replica
 from ramet.series import Series
 from ramet.store.base import RunEvent, Store
@@ -68,6 +70,21 @@ def would_change(event: RunEvent, replica: Replica) -> bool:
             return replica.steps < steps
         case Conditions(threads=threads, mapped=mapped):
             return (threads is not None and replica.threads is None) or _is_new(mapped, replica)
+        case Confirming() | Confirmed():
+            return _is_awaited(event, replica.confirmation, over=replica.over)
+
+
+def _is_awaited(event: Confirming | Confirmed, known: Confirmation | None, *, over: bool) -> bool:
+    if known is None:
+        return over and isinstance(event, Confirming)
+    if isinstance(event, Confirmed):
+        place = known.find(event.member, event.turn)
+        return place is not None and event.repeat == len(known.candidates[place].fresh)
+    there = {candidate.checkpoint for candidate in known.candidates}
+    wanted = {candidate.checkpoint for candidate in event.candidates}
+    # One that takes something back was decided on before another process wrote.
+    grows = wanted >= there and event.times >= known.times
+    return over and grows and (wanted, event.times) != (there, known.times)
 
 
 def _is_new(mapped: Mapped | None, replica: Replica) -> bool:

@@ -78,15 +78,7 @@ class Scores:
         if score is None:
             self._check_may_lack()
             return None
-        if isinstance(score, bool | str | bytes):
-            raise _not_a_score(score)
-        if callable(detach := getattr(score, "detach", None)):
-            # PyTorch warns if a number is read from a tensor with a gradient.
-            score = detach()
-        try:
-            return float(score)
-        except (TypeError, ValueError, OverflowError):
-            raise _not_a_score(score) from None
+        return as_number(score)
 
     def _check_may_lack(self) -> None:
         if self._needed:
@@ -96,6 +88,23 @@ class Scores:
                 f"the latest score again, make turns long enough to have one (turn_steps= and "
                 f"evaluate_every=), or use ramet.PBT, which does not need them"
             )
+
+
+def as_number(score: Any) -> float:
+    """Return a score as a number; refuse what is none.
+
+    Args:
+        score: What a user's code gave: a number, or an array or a tensor of one.
+    """
+    if isinstance(score, bool | str | bytes):
+        raise _not_a_score(score)
+    if callable(detach := getattr(score, "detach", None)):
+        # PyTorch warns if a number is read from a tensor with a gradient.
+        score = detach()
+    try:
+        return float(score)
+    except (TypeError, ValueError, OverflowError):
+        raise _not_a_score(score) from None
 
 
 def require_score(score: Any, function: str = "a task's evaluate") -> Any:

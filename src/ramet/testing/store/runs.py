@@ -7,8 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from ramet.errors import LogMoved, RunNotFound
-from ramet.events import Birth, Extended, Stopped
-from ramet.store import Lease, Store
+from ramet.events import Birth, Confirmed, Confirming, Extended, Stopped
+from ramet.population import Candidate
+from ramet.store import Lease, Store, standing
 from ramet.testing.store_steps import (
     TTL_S,
     begin,
@@ -87,3 +88,30 @@ class Runs:
             store.append("lm", Stopped(), worker="cli", after=0)
         store.append("lm", Stopped(), worker="cli", after=1)
         assert read_population(store).stopped
+
+    def test_fresh_evaluations_are_written_once_and_read_back(self, store: Store) -> None:
+        begin(store, members=1)
+        for _ in range(2):
+            end_turn(store, claim(store))
+        before = read_population(store)
+        best = before.best
+        assert best is not None
+        candidate = Candidate(score=best.score, checkpoint=best.checkpoint)
+        store.append("lm", Confirming(candidates=(candidate,), times=2), worker="me", after=2)
+        # What two processes write on the same log is written once.
+        kept = best.checkpoint
+        score = Confirmed(member=kept.member, turn=kept.turn, repeat=0, score=0.25)
+        assert store.append("lm", score, worker="me", after=3) == 4
+        with pytest.raises(LogMoved):
+            store.append("lm", score, worker="other", after=3)
+        store.append("lm", replace(score, repeat=1, score=None), worker="other", after=4)
+
+        assert [logged.event for logged in store.events("lm", 3)] == [
+            score,
+            replace(score, repeat=1, score=None),
+        ]
+        found = read_population(store)
+        assert found.confirmation is not None
+        assert found.confirmation.candidates[0].fresh == (0.25, None)
+        assert replace(found, confirmation=None) == before
+        assert standings(store) == [standing(member) for member in before]

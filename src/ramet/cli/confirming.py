@@ -1,0 +1,42 @@
+"""`ramet confirm`: evaluate the best turns of a run again."""
+
+from typing import Annotated
+
+import typer
+
+from ramet.cli import screen
+from ramet.cli.options import OwnArguments, RunToJoin
+from ramet.cli.stores import StoreName
+from ramet.cli.target import load
+from ramet.cli.train import outcome
+from ramet.engine.confirming import confirm as confirm_run
+from ramet.history import load as load_result
+
+# What the module calls the function that evaluates.
+EVALUATE = "evaluate"
+
+
+def confirm(
+    store: StoreName,
+    name: RunToJoin,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="script.py or package.module, and :function unless it is 'evaluate'.",
+        ),
+    ],
+    arguments: OwnArguments = None,
+    *,
+    top: Annotated[int, typer.Option(help="How many of the best turns to evaluate again.")] = 5,
+    times: Annotated[int, typer.Option(help="How often to evaluate each.")] = 4,
+) -> None:
+    """Evaluate the best turns of a run that is over again, and say which is the best by that.
+
+    The module defines a function `evaluate` of a state and a random generator, or a task to name
+    behind a colon. The same command goes on where one was killed.
+    """
+    where, _, function = target.partition(":")
+    loaded = load(f"{where}:{function or EVALUATE}", arguments)
+    result = confirm_run(loaded.train, load_result(store, name), top=top, times=times)
+    screen.say(outcome(result))

@@ -1,0 +1,249 @@
+"""``ramet.confirm``: the best turns of a run are evaluated again before one is called best."""
+
+import inspect
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from ramet.engine.processes.loading import end_loading
+from ramet.engine.run import run_events
+from ramet.engine.run.scores import as_number, require_score
+from ramet.engine.training import this_worker
+from ramet.errors import NoBest, UsageError
+from ramet.events import Confirmed, Confirming
+from ramet.faults import reach
+from ramet.history.confirming import Ranked, rank
+from ramet.history.following import Follower
+from ramet.history.reported import maximise_candidates, maximise_score
+from ramet.history.result import Result
+from ramet.history.states import find_damage, read_state
+from ramet.places import writable
+from ramet.population import Candidate, Checkpoint, Confirmation
+from ramet.randomness import Purpose, generator
+from ramet.state.tree import Tree, thaw
+from ramet.store.base import Closable
+
+logger = logging.getLogger("ramet")
+
+# Returns the score of a state, by draws from a generator.
+Evaluate: TypeAlias = Callable[[Tree, np.random.Generator], Any]
+
+
+class Evaluates(Protocol):
+    """A task: what has a method that returns the score of a state."""
+
+    def evaluate(self, state: Tree, /) -> Any:
+        """Return the score.
+
+        Args:
+            state: The state, as ``result.best.load()`` returns it.
+        """
+        ...
+
+
+def confirm(
+    evaluate: Evaluate | Evaluates, result: Result, *, top: int = 5, times: int = 4
+) -> Result:
+    """Evaluate the best turns of a run that is over again, and return its result with these scores.
+
+    ``result.best`` is then the best by the mean of its fresh scores. Each is recorded at once, so
+    the same call goes on where one was killed, and evaluates nothing twice. Calls in several
+    processes record each score once.
+
+    Args:
+        evaluate: A function of a state, as ``result.best.load()`` returns it, and a random
+            generator, or a task. It returns a score like those of the turns. A task's ``evaluate``
+            gets the state only, so it must find fresh data by itself.
+        result: The result of a run, from ``ramet.run`` or ``ramet.history.load``.
+        top: How many turns to evaluate again: those with the best scores, of the turns that the run
+            keeps the weights of.
+        times: How often to evaluate each.
+    """
+    end_loading()
+    score, name = _as_function(evaluate)
+    _check_count("top", top)
+    _check_count("times", times)
+    store, run = writable(result.store), result.opening.name
+    try:
+        # As it is now, which the result may not be.
+        result = Result(store=store, blobs=result.blobs, name=run)
+        log = Follower(store, run)
+        _check_over(log)
+        _Confirming(result, log).go_on(score, top=top, times=times)
+        confirmed = Result(store=result.store, blobs=result.blobs, name=run)
+    finally:
+        if store is not result.store and isinstance(store, Closable):
+            store.close()
+    _check_draws(confirmed, name)
+    return confirmed
+
+
+class _Confirming:
+    """Evaluates turns of one run again."""
+
+    def __init__(self, result: Result, log: Follower) -> None:
+        self._result, self._log = result, log
+        self._store, self._blobs = result.store, result.blobs
+        self._opening, self._worker = log.opening, this_worker()
+        # The candidates that were said to be all there are.
+        self._said: Sequence[Candidate] = ()
+
+    def go_on(self, score: Evaluate, *, top: int, times: int) -> None:
+        """Evaluate what is missing, one after the other, in the order of the candidates."""
+        while (plan := self._plan(top=top, times=times)) is not None:
+            run_events.append(self._store, self._log, plan, worker=self._worker)
+        held: tuple[Checkpoint, Tree] | None = None
+        while (due := self._find_missing()) is not None:
+            kept, repeat = due
+            if held is None or held[0] != kept:
+                held = kept, read_state(self._blobs, self._opening.name, kept)
+            key = kept.member, kept.turn, repeat
+            rng = generator(self._opening.seed, Purpose.CONFIRM, *key)
+            value = as_number(require_score(score(thaw(held[1]), rng), "what evaluates"))
+            finite = value if math.isfinite(value) else None
+            reach("evaluated")
+            event = Confirmed(
+                member=kept.member,
+                turn=kept.turn,
+                repeat=repeat,
+                score=maximise_score(finite, self._opening.mode),
+            )
+            run_events.append(self._store, self._log, event, worker=self._worker)
+            reach("recorded")
+
+    def _plan(self, *, top: int, times: int) -> Confirming | None:
+        """Return which turns to evaluate how often, as an event; None if it is on record."""
+        known = self._log.replica.confirmation
+        if known is not None:
+            if len(known.candidates) >= top and known.times >= times:
+                return None
+            # What was begun, by another process too, is not taken back.
+            top, times = max(top, len(known.candidates)), max(times, known.times)
+        candidates = maximise_candidates(self._choose(top, known), self._opening.mode)
+        event = Confirming(candidates=candidates, times=times)
+        return event if run_events.would_change(event, self._log.replica) else None
+
+    def _choose(self, top: int, known: Confirmation | None) -> list[Candidate]:
+        """Return the best turns whose weights can be read, and say which are missing."""
+        ranked = rank(self._result.population, self._result.lineage())
+        begun = {it.checkpoint for it in known.candidates} if known else set()
+        found = [it for it in ranked.kept if it.checkpoint in begun]
+        for candidate in ranked.kept:
+            if len(found) == top:
+                break
+            if candidate.checkpoint in begun:
+                continue
+            damage = find_damage(self._blobs, self._opening.name, candidate.checkpoint)
+            if damage is None:
+                found.append(candidate)
+            else:
+                logger.warning("a turn is not evaluated again: %s", damage)
+        if not found:
+            raise NoBest(
+                f"to confirm a run takes a turn that ended with a finite score and whose weights "
+                f"are kept, but run {self._opening.name!r} has none"
+            )
+        if found != self._said:
+            self._say_missing(found, ranked, top)
+            self._said = found
+        return found
+
+    def _say_missing(self, found: Sequence[Candidate], ranked: Ranked, top: int) -> None:
+        """Say how many better turns are not kept; warn if fewer are left than were asked for."""
+        few = len(found) < top
+        lacking = ranked.lost if few else ranked.lacking[ranked.kept.index(found[-1])]
+        places = ", ".join(f"{it.checkpoint.member}.{it.checkpoint.turn}" for it in found)
+        fields = {
+            "run": self._opening.name,
+            "turns": len(found),
+            "top": top,
+            "which": places,
+            "lacking": lacking,
+            "keep": self._opening.keep,
+        }
+        logger.log(
+            logging.WARNING if few else logging.INFO,
+            "%(top)d turns of run %(run)r were to be evaluated again, and %(turns)d are, as "
+            "member.turn: %(which)s. The run does not keep the weights of %(lacking)d others that "
+            "would come into question (keep=%(keep)r); with keep='all' it keeps all",
+            fields,
+            extra=fields,
+        )
+
+    def _find_missing(self) -> tuple[Checkpoint, int] | None:
+        """Return the next evaluation that is missing, if one is."""
+        now = self._log.replica.confirmation
+        if now is None:
+            raise UsageError(
+                f"a run that is confirmed must stay over, but run {self._opening.name!r} went on "
+                f"meanwhile, and a new turn may be better; confirm it again once it is over"
+            )
+        return next(_find_due(now), None)
+
+
+def _find_due(now: Confirmation) -> Iterator[tuple[Checkpoint, int]]:
+    for candidate in now.candidates:
+        if len(candidate.fresh) < now.times:
+            yield candidate.checkpoint, len(candidate.fresh)
+
+
+def _as_function(evaluate: object) -> tuple[Evaluate, str]:
+    """Return what evaluates as a function of a state and a generator, and its name."""
+    if isinstance(evaluate, type):
+        raise UsageError(
+            f"what evaluates must be a function or a task, but got the class {evaluate.__name__}; "
+            f"make one: {evaluate.__name__}()"
+        )
+    method = getattr(evaluate, "evaluate", None)
+    if callable(method):
+        return (lambda state, _: method(state)), f"{type(evaluate).__name__}.evaluate"
+    if callable(evaluate) and _takes_two(evaluate):
+        return cast(Evaluate, evaluate), getattr(evaluate, "__qualname__", repr(evaluate))
+    raise UsageError(
+        f"what evaluates must be a function of a state and a generator, evaluate(state, rng), or a "
+        f"task with a method evaluate(state), but got {evaluate!r}"
+    )
+
+
+def _takes_two(function: Callable[..., object]) -> bool:
+    """Say whether a function can be called with two arguments, as far as Python knows."""
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # It has no signature, as some functions in C.
+    return True
+
+
+def _check_count(name: str, count: object) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise UsageError(f"{name} must be a whole number, 1 or more, but got {count!r}")
+
+
+def _check_over(log: Follower) -> None:
+    if not log.replica.over:
+        raise UsageError(
+            f"only a run that is over can be confirmed, because a later turn may be better, but "
+            f"run {log.opening.name!r} goes on; train it to its end, or stop it"
+        )
+
+
+def _check_draws(result: Result, name: str) -> None:
+    """Warn if all evaluations of the same weights gave the same score."""
+    now = result.population.confirmation
+    if now is None or now.times == 1:
+        return
+    if all(it.fresh[0] is not None and len(set(it.fresh)) == 1 for it in now.candidates):
+        fields = {"run": result.opening.name, "evaluate": name, "times": now.times}
+        logger.warning(
+            "fresh evaluations must draw at random, but %(evaluate)s gave the same score all "
+            "%(times)d times for the same weights: run %(run)r is confirmed by nothing new. Give "
+            "ramet.confirm a function of a state and a generator that measures on fresh data or "
+            "episodes; if scores are exact, there is nothing to confirm",
+            fields,
+            extra=fields,
+        )
