@@ -5,8 +5,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ramet.errors import UsageError
 from ramet.events import Logged, RunOpened, TurnEnded, fold
+from ramet.goals import metrics_of
 from ramet.history.lineage import Lineage
 from ramet.history.metrics import curves_of
+from ramet.series import find_last
 
 Table: TypeAlias = Literal["turns", "copies", "members", "scores", "metrics"]
 
@@ -19,7 +21,8 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
 
     ``turns`` has a row for each turn that ended, ``copies`` for each copy, ``members`` for each
     member at the end, ``scores`` for each score, and ``metrics`` for each point of a metric.
-    Hyperparameters are in columns such as ``hparams.lr``.
+    Hyperparameters are in columns such as ``hparams.lr``. Metrics that the run has goals for are in
+    columns of ``turns`` such as ``metrics.latency``.
     """
     return list(each_row(table, log, lineage))
 
@@ -35,7 +38,12 @@ def each_row(table: Table, log: Sequence[Logged], lineage: Lineage) -> Iterator[
 def columns(table: Table, opening: RunOpened) -> list[str]:
     """Return the columns of a table."""
     names = [f"hparams.{name}" for name in opening.space["names"]]
-    return [*_COLUMNS[table], *([] if table in {"scores", "metrics"} else names)]
+    objectives = metrics_of(opening.goals) if table == "turns" else ()
+    return [
+        *_COLUMNS[table],
+        *(f"metrics.{name}" for name in objectives),
+        *([] if table in {"scores", "metrics"} else names),
+    ]
 
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -54,7 +62,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
-    births = lineage.opening.births
+    births, names = lineage.opening.births, metrics_of(lineage.opening.goals)
     for logged in log:
         event = logged.event
         if not isinstance(event, TurnEnded):
@@ -74,6 +82,7 @@ def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "worker": logged.worker,
             "ended_at": logged.at,
             "took_s": logged.took_s,
+            **_objectives(event, names),
             **_name_columns(turn.hparams),
         }
 
@@ -146,6 +155,12 @@ _TABLES: dict[str, Callable[[Sequence[Logged], Lineage], Iterator[Row]]] = {
     "scores": _scores,
     "metrics": _metrics,
 }
+
+
+def _objectives(turn: TurnEnded, names: Sequence[str]) -> Row:
+    """Return the metrics that the run has goals for, as the turn ended with them."""
+    last = find_last(turn.metrics, turn.step) if names else {}
+    return {f"metrics.{name}": last.get(name) for name in names}
 
 
 def _name_columns(hparams: dict[str, Any]) -> Row:

@@ -28,6 +28,8 @@ class Snapshot:
     step: int
     # Steps of its budget that the member had used.
     trained: int
+    # The metrics that they ended with, if the run has several objectives.
+    metrics: dict[str, float] = field(default_factory=dict)
     _checkpoint: Checkpoint | None = field(repr=False)
     # Whether the run promises to keep the checkpoint.
     _kept: bool = field(repr=False, compare=False)
