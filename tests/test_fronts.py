@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramet.fronts import Point, dominates, measure_room, rank_points
+from ramet.fronts import Point, dominates, measure_room, rank_points, thin
 
 # Few different values, so that many are equal.
 small = st.integers(-3, 3).map(float)
@@ -106,3 +106,42 @@ def test_the_lowest_and_the_highest_of_an_objective_have_all_the_room() -> None:
     line = [(0.0, 4.0), (1.0, 3.0), (1.5, 2.5), (4.0, 0.0)]
     assert measure_room(line) == [math.inf, 0.75, 1.5, math.inf]
     assert measure_room([(1.0, 2.0)]) == [0.0]
+
+
+def lines(values: st.SearchStrategy[float]) -> st.SearchStrategy[list[Point]]:
+    """Draw points none of which dominates another: what is better in one is worse in the other."""
+    return st.lists(values, min_size=1, max_size=14, unique=True).map(
+        lambda drawn: [(value, -(value**3)) for value in drawn]
+    )
+
+
+def remove_one_by_one(points: list[Point], most: int) -> list[int]:
+    """Return what is left, looking for all neighbours again each time."""
+    left = list(range(len(points)))
+    spans = [max(values) - min(values) for values in zip(*points, strict=True)]
+    while len(left) > most:
+        rooms = []
+        for nth in left:
+            room = 0.0
+            for objective, span in enumerate(spans):
+                here, values = points[nth][objective], [points[it][objective] for it in left]
+                above = [value for value in values if value > here]
+                below = [value for value in values if value < here]
+                if span:
+                    apart = min(above) - max(below) if above and below else math.inf
+                    room += apart / span
+            rooms.append((room, -nth))
+        left.remove(-min(rooms)[1])
+    return left
+
+
+@given(lines(st.integers(-40, 40).map(float)), st.integers(1, 14))
+def test_crowded_points_are_removed_one_by_one(points: list[Point], most: int) -> None:
+    assert thin(points, most) == remove_one_by_one(points, most)
+
+
+@given(points, st.integers(0, 14))
+def test_as_many_points_are_left_as_are_wanted(points: list[Point], most: int) -> None:
+    left = thin(points, most)
+    assert len(left) == min(most, len(points))
+    assert left == sorted(set(left))

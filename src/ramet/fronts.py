@@ -5,8 +5,10 @@ if it is at least as high in every objective and higher in one. Equal points do 
 other.
 """
 
+import heapq
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -69,3 +71,73 @@ def measure_room(points: Sequence[Point]) -> list[float]:
         for nth, point in enumerate(points):
             room[nth] += by_value.get(point[objective], math.inf)
     return room
+
+
+def thin(points: Sequence[Point], most: int) -> list[int]:
+    """Return the places of the points that are left when crowded ones are removed, one by one.
+
+    Each time, the point with the least room among those that are left goes; of several, the last.
+    Room is as in ``measure_room``, but by the range of all points.
+
+    >>> thin([(0.0, 9.0), (1.0, 8.0), (2.0, 7.0), (9.0, 0.0)], 3)
+    [0, 2, 3]
+    """
+    crowd = _Crowd(points)
+    heap = [(crowd.room(nth), -nth) for nth in range(len(points))]
+    heapq.heapify(heap)
+    left = set(range(len(points)))
+    while len(left) > most:
+        room, negated = heapq.heappop(heap)
+        if -negated not in left or room != crowd.room(-negated):
+            continue  # A later entry has its present room.
+        left.discard(-negated)
+        for neighbour in crowd.remove(-negated):
+            heapq.heappush(heap, (crowd.room(neighbour), -neighbour))
+    return sorted(left)
+
+
+class _Crowd:
+    """Points, each with its neighbours in every objective."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._points = points
+        # The width of each objective, halved, because the range of very large numbers overflows.
+        self._spans: list[float] = []
+        # For each objective and place, the places of the next lower point and the next higher one.
+        self._lower: list[list[int | None]] = []
+        self._higher: list[list[int | None]] = []
+        for objective in range(len(points[0]) if points else 0):
+            order = sorted(range(len(points)), key=lambda nth: (points[nth][objective], nth))
+            lower: list[int | None] = [None] * len(points)
+            higher: list[int | None] = [None] * len(points)
+            for low, high in pairwise(order):
+                lower[high], higher[low] = low, high
+            self._spans.append(points[order[-1]][objective] / 2 - points[order[0]][objective] / 2)
+            self._lower.append(lower)
+            self._higher.append(higher)
+
+    def room(self, nth: int) -> float:
+        """Return the crowding distance of a point among those that were not removed."""
+        total = 0.0
+        for objective, span in enumerate(self._spans):
+            low, high = self._lower[objective][nth], self._higher[objective][nth]
+            if not span:
+                continue
+            if low is None or high is None:
+                return math.inf
+            apart = self._points[high][objective] / 2 - self._points[low][objective] / 2
+            total += apart / span
+        return total
+
+    def remove(self, nth: int) -> set[int]:
+        """Remove a point; return the points that were its neighbours."""
+        changed: set[int] = set()
+        for lower, higher in zip(self._lower, self._higher, strict=True):
+            low, high = lower[nth], higher[nth]
+            if low is not None:
+                higher[low] = high
+                changed.add(low)
+            if high is not None:
+                lower[high] = low
+                changed.add(high)
+        return changed

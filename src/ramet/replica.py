@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
-from ramet.fronts import dominates, measure_room
+from ramet.fronts import dominates, thin
 from ramet.goals import Goal, make_point, sum_violations
 from ramet.population import Best, Better, Member, Population, Ties, reaches
 from ramet.ranking import Members
@@ -180,15 +180,8 @@ class Replica:
 
     def thin_front(self) -> None:
         """Leave the most crowded turns out of the front, if they are more than the members."""
-        if len(self.front) > len(self.members):
-            room = measure_room([self._point(found) for found in self.front])
-            ranked = sorted(
-                zip(room, self.front, strict=True),
-                key=lambda each: (each[0], self._rank(each[1])),
-                reverse=True,
-            )
-            kept = [found for _, found in ranked[: len(self.members)]]
-            self.front = tuple(sorted(kept, key=self._rank, reverse=True))
+        points = [self._point(found) for found in self.front]
+        self.front = tuple(self.front[place] for place in thin(points, len(self.members)))
 
     def _point(self, found: Best) -> tuple[float, ...]:
         # Only finite ones get into the front.

@@ -69,7 +69,9 @@ def front(
         for goal, every, its in zip((across, up), places, chosen, strict=True)
     ]
     handles = _draw_turns(axes, ends, *places)
-    is_thinned = len(best) >= len(result.population)
+    # It is as long as it may be, or turns that were left out dominate some of it.
+    kept, members = len(result.population.front), len(result.population)
+    is_thinned = kept >= members or kept > len(best)
     said = "the front, without crowded turns" if is_thinned else "the front"
     handles += _draw_front(axes, result.opening.goals, across, *chosen, label=said)
     handles += [*_draw_bounds(axes, sides), *_limit(axes, sides, *places)]
