@@ -1,18 +1,22 @@
 """The front of a run with several objectives, read from its record."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ramet import wording
 from ramet.errors import NoBest, UsageError
 from ramet.events import RunOpened, TurnEnded
 from ramet.fronts import Point
-from ramet.goals import SCORE, Goal, make_point, metrics_of, sum_violations
+from ramet.goals import SCORE, Goal, make_point, metrics_of, objectives_of, sum_violations
 from ramet.history.turns import Key
 from ramet.population import Best, Member, Population, final_score
 from ramet.series import find_last
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class Ended(NamedTuple):
@@ -80,24 +84,41 @@ class Ends:
         dominate. They are left out here.
         """
         check_goals(self._opening)
-        goals = self._opening.goals
-        points = [
-            point
-            for end in self._by_turn.values()
-            if not end.violation
-            and self._opening.births[end.key[0]].ranked
-            and (point := make_point(goals, end.score, end.metrics)) is not None
-        ]
-        table = np.array(points, np.float64)
+        front = self._population.front
         found = [
             one
-            for one in self._population.front
-            if (point := make_point(goals, one.score, one.metrics)) is not None
-            and not _is_dominated(point, table)
+            for one, point in zip(front, self._place(front), strict=True)
+            if not _dominate(self._table, point).any()
         ]
         if not found:
             raise self.none_within()
         return found
+
+    def is_whole(self, front: Sequence[Best]) -> bool:
+        """Return whether a front has all turns that it could have, of equal ones any."""
+        table = self._table
+        covered = np.zeros(len(table), np.bool_)
+        for point in self._place(front):
+            covered |= (table <= point).all(axis=1)
+        return bool(covered.all())
+
+    @cached_property
+    def _table(self) -> Floats:
+        """The objectives of all turns within bounds, higher ones better."""
+        goals, births = self._opening.goals, self._opening.births
+        points = [
+            point
+            for end in self._by_turn.values()
+            if not end.violation
+            and births[end.key[0]].ranked
+            and (point := make_point(goals, end.score, end.metrics)) is not None
+        ]
+        return np.array(points, np.float64).reshape(len(points), len(objectives_of(goals)))
+
+    def _place(self, front: Sequence[Best]) -> list[Point]:
+        goals = self._opening.goals
+        # Only finite ones get into a front.
+        return [make_point(goals, one.score, one.metrics) or () for one in front]
 
     def none_within(self) -> NoBest:
         """Return the error for a run of which no turn ended within all bounds."""
@@ -119,11 +140,10 @@ class Ends:
         )
 
 
-def _is_dominated(point: Point, table: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> bool:
-    if not len(table):
-        return False
-    over = (table >= point).all(axis=1) & (table > point).any(axis=1)
-    return bool(over.any())
+def _dominate(table: Floats, point: Point) -> npt.NDArray[np.bool_]:
+    """Return which points of a table dominate a point."""
+    at_least, above = (table >= point).all(axis=1), (table > point).any(axis=1)
+    return np.asarray(at_least & above, np.bool_)
 
 
 def _name_bounds(goals: Sequence[Goal]) -> Iterator[str]:

@@ -192,6 +192,11 @@ class Result:
             for each, turn in turns
         )
 
+    @property
+    def front_is_whole(self) -> bool:
+        """Whether no turn is left out of ``front`` because it is crowded."""
+        return self._ends.is_whole(self._ends.find_front())
+
     @cached_property
     def _ends(self) -> Ends:
         goals = self.opening.goals

@@ -69,11 +69,9 @@ def front(
         for goal, every, its in zip((across, up), places, chosen, strict=True)
     ]
     handles = _draw_turns(axes, ends, *places)
-    # It is as long as it may be, or turns that were left out dominate some of it.
-    kept, members = len(result.population.front), len(result.population)
-    is_thinned = kept >= members or kept > len(best)
-    said = "the front, without crowded turns" if is_thinned else "the front"
-    handles += _draw_front(axes, result.opening.goals, across, *chosen, label=said)
+    if best:
+        label = "the front" if result.front_is_whole else "the front, without crowded turns"
+        handles += _draw_front(axes, result.opening.goals, across, *chosen, label=label)
     handles += [*_draw_bounds(axes, sides), *_limit(axes, sides, *places)]
     drawing.legend(axes, handles)
     return axes
@@ -169,8 +167,6 @@ def _draw_turns(axes: Axes, ends: Sequence[Ended], x: Floats, y: Floats) -> list
 def _draw_front(
     axes: Axes, goals: Sequence[Goal], across: Goal, x: Floats, y: Floats, *, label: str
 ) -> list[Artist]:
-    if not len(x):
-        return []
     look: dict[str, Any] = {
         "color": "black",
         "marker": "o",
