@@ -25,7 +25,9 @@ from ramet.fronts import dominates
 from ramet.history.reported import report_population
 from ramet.history.result import open_without_log
 from ramet.replica import Replica
+from ramet.series import pack
 from ramet.store import summary
+from tests import values
 from tests.engine.loops import SPACE, Descent
 from tests.engine.scripts import findings_in
 
@@ -372,3 +374,42 @@ def test_a_result_without_its_log_has_the_same_front(tmp_path: Path) -> None:
     result = trained(store=tmp_path / "runs.db")
     bare = open_without_log(tmp_path / "runs.db")
     assert bare.front() == result.front()
+
+
+def test_what_a_turn_that_was_left_out_dominates_is_not_on_the_front() -> None:
+    def noisy(session: ramet.Session) -> None:
+        state = {"w": session.rng.uniform(0.0, 1.0, size=1)}
+        for turn in session.turns(state):
+            for _ in turn:
+                state["w"] += 0.1 * (turn.hparams["aim"] - state["w"]) * turn.hparams["lr"]
+            w = float(state["w"][0])
+            score, cost = turn.rng.normal(scale=0.01, size=2).tolist()
+            turn.report(score - w**2, cost=cost + (w - 1) ** 2)
+
+    result = trained(None, noisy, steps=240)
+    every = ends(result)
+    found = {(each.score, -each.metrics["cost"]) for each in result.front()}
+    exact = {one for one in every if not any(dominates(other, one) for other in every)}
+    assert found <= exact
+    # Or this would test nothing.
+    assert len(found) < len(result.population.front)
+    assert not result.front_is_whole
+
+
+def test_a_member_without_a_score_of_its_own_has_no_metrics() -> None:
+    opened = replace(values.opening(), goals=values.GOALS)
+    before = fold([opened])
+    ended = [
+        replace(values.turn_ended(member, 0.5), metrics=pack({"cost": [(5, 150.0)]}))
+        for member in before
+    ]
+    trained = fold(ended, before)
+    assert trained[0].metrics == {"cost": 150.0}
+    assert trained[0].violation == 0.5
+    lost = values.turn_lost(trained[0])
+    copied = values.copied(1, trained[2], weights=True, hparams=True, whole_curve=False)
+    after = fold([lost, copied], trained)
+    assert [it.metrics for it in after] == [{}, {}, {"cost": 150.0}]
+    assert [it.violation for it in after] == [0.0, 0.0, 0.5]
+    kept = values.copied(1, trained[2], weights=False, hparams=True, whole_curve=False)
+    assert fold([kept], trained)[1].metrics == {"cost": 150.0}
