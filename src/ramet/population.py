@@ -282,7 +282,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.members)
 
     def __repr__(self) -> str:
-        best = f"best {self.best.score:.6g}" if self.best else "no score yet"
+        best = f"best {self.best.score:.6g}" if self.best else self.why_no_best
         return f"Population({len(self)} members, {self.turns} turns, {self.copies} copies, {best})"
 
     def is_finished(self, member: int) -> bool:
@@ -292,6 +292,12 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
             member: The id of the member.
         """
         return self.members[member].trained >= self.steps
+
+    @property
+    def why_no_best(self) -> str:
+        """What is said in place of the best score while there is none."""
+        scored = any(member.weights_score is not None for member in self.members)
+        return "none within bounds yet" if self.goals and scored else "no score yet"
 
     @property
     def at_target(self) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 import ramet
+from ramet.cli.train import outcome
 from ramet.errors import (
     CheckpointMissing,
     CorruptLog,
@@ -413,3 +414,10 @@ def test_a_member_without_a_score_of_its_own_has_no_metrics() -> None:
     assert [it.violation for it in after] == [0.0, 0.0, 0.5]
     kept = values.copied(1, trained[2], weights=False, hparams=True, whole_curve=False)
     assert fold([kept], trained)[1].metrics == {"cost": 150.0}
+
+
+def test_a_run_without_a_turn_within_bounds_is_not_said_to_have_no_score() -> None:
+    result = trained(ramet.Pareto({"cost": "min"}, at_least={"score": 0.5}), steps=8)
+    assert "none within bounds yet" in repr(result)
+    assert "none within bounds yet" in repr(result.population)
+    assert "no turn within its bounds yet" in outcome(result)

@@ -122,7 +122,7 @@ class Result:
 
     def __repr__(self) -> str:
         population = self.population
-        best = f"best {self.best.score:.6g}" if population.best else "no score yet"
+        best = f"best {self.best.score:.6g}" if population.best else population.why_no_best
         return (
             f"Result({self.opening.name!r}: {len(population)} members, {population.turns} turns, "
             f"{population.copies} copies, {best}, seed {self.seed})"
