@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 import ramet
+from benchmarks.pareto import SPACE as TRADES
+from benchmarks.pareto import train
 from ramet import plots
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 
@@ -85,6 +87,17 @@ def logged() -> ramet.Result:
     return ramet.run(train, space, pbt(12), steps=8 * TURN_STEPS, seed=0, mode="min", name="bowl")
 
 
+def traded() -> ramet.Result:
+    """Train the task of benchmarks.pareto within a bound."""
+    strategy = ramet.PBT(
+        population=16,
+        turn_steps=20,
+        exploit=ramet.Pareto({"other": "min"}, at_most={"score": 0.6}),
+        synchronous=True,
+    )
+    return ramet.run(train, TRADES, strategy, steps=600, seed=0, mode="min", name="trade")
+
+
 def slowly() -> ramet.Result:
     strategy = ramet.PBT(population=12, turn_steps=5, synchronous=True)
     settings: dict[str, Any] = {"mode": "min", "seed": 0, "name": "bowl", "workers": 3}
@@ -111,6 +124,7 @@ def main() -> None:
     plots.save(plots.tree(short), out / "plot-tree.svg")
     plots.save(plots.hyperparameter(several["FIRE"][0], "lr"), out / "plot-hyperparameter.svg")
     plots.save(plots.best_so_far(several), out / "plot-best-so-far.svg")
+    plots.save(plots.front(traded()), out / "plot-front.svg")
     bowl = slowly()
     plots.save(plots.lineage(several["FIRE"][0]), out / "plot-lineage.svg")
     plots.save(plots.parallel(bowl), out / "plot-parallel.svg")

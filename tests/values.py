@@ -29,7 +29,9 @@ from ramet.events import (
     Weights,
     fold,
 )
+from ramet.goals import Goal
 from ramet.population import Checkpoint, Curve, Member, Population
+from ramet.series import pack
 from ramet.space import Hparams, Space
 from ramet.strategies import Action, Strategy
 
@@ -153,6 +155,12 @@ def population(members: Sequence[Member], *, space: Space = UNIT, steps: int = S
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+# Often equal, and often on a front together.
+costs = st.sampled_from([0.0, 1.0, 2.0, math.nan, math.inf]) | st.floats()
+GOALS = (
+    Goal(name="score", better="max", at_least=-1e6),
+    Goal(name="cost", better="min", at_most=100.0),
+)
 notes = st.none() | st.dictionaries(st.text(max_size=3), st.integers(-9, 9) | finite, max_size=2)
 
 
@@ -240,7 +248,11 @@ def next_events(
     latest = st.lists(st.none() | finite, min_size=1, max_size=TURN_STEPS)
     flags = {name: st.booleans() for name in ("weights", "hparams", "whole_curve")}
     return st.one_of(
-        *(_turns(st.sampled_from(going), latest) if going else ()),
+        *(
+            _turns(st.sampled_from(going), latest, costs if now.goals else st.none())
+            if going
+            else ()
+        ),
         st.builds(copied, ids, subjects, **flags),
         st.builds(copied, ids, subjects, **flags),
         st.builds(Explored, member=ids, hparams=hparams),
@@ -251,10 +263,18 @@ def next_events(
 
 
 def _turns(
-    going: st.SearchStrategy[Member], latest: st.SearchStrategy[list[float | None]]
+    going: st.SearchStrategy[Member],
+    latest: st.SearchStrategy[list[float | None]],
+    costs: st.SearchStrategy[float | None],
 ) -> list[st.SearchStrategy[AnyEvent]]:
     """Return what can become of a turn of a member that has one; most of them end."""
-    ended = st.builds(lambda before, scores: turn_ended(before, *scores), going, latest)
+
+    def end(before: Member, scores: list[float | None], cost: float | None) -> TurnEnded:
+        ended = turn_ended(before, *scores)
+        points = {} if cost is None else {"cost": [(ended.step, cost)]}
+        return replace(ended, metrics=pack(points))
+
+    ended = st.builds(end, going, latest, costs)
     return [ended, ended, going.map(attempt_failed), going.map(turn_lost), going.map(rested)]
 
 
@@ -272,7 +292,8 @@ def logs(draw: Draw) -> list[AnyEvent]:
         data=notes,
     )
     opened = opening(space, draw(st.lists(births, min_size=1, max_size=4)))
-    log: list[AnyEvent] = [replace(opened, remember=draw(st.integers(0, 2)))]
+    goals = draw(st.sampled_from([(), GOALS]))
+    log: list[AnyEvent] = [replace(opened, remember=draw(st.integers(0, 2)), goals=goals)]
     now = fold(log)
     for _ in range(draw(st.integers(0, 12))):
         log.append(draw(next_events(now, hparams)))

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from ramet.goals import Goal, make_point
 from ramet.laws import Count, Digest, Key, Positive
 from ramet.space import Hparams, Space
 
@@ -152,6 +153,12 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
     # The last turns that it ended, oldest first: as many as the strategy has the run remember.
     past: tuple[PastTurn, ...] = ()
+    # The metrics that the run has goals for, as its latest turn ended with them; None where one was
+    # not finite. Without a score of its own, a member has none.
+    metrics: dict[str, float | None] = {}
+    # By how much these and the score are beyond the bounds that the run has goals for, as parts of
+    # the bounds, added up; 0 if they are not.
+    violation: float = 0.0
 
     @property
     def score(self) -> float | None:
@@ -187,17 +194,23 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return scores[-1]
 
 
-class Best(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The best score that a turn has ended with, and the checkpoint of that turn."""
+class Best(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What one of the best turns has ended with, and its checkpoint."""
 
     score: float
     checkpoint: Checkpoint
+    # The metrics that the run has goals for.
+    metrics: dict[str, float] = {}
 
-    def rank(self, ties: Ties, better: Better) -> tuple[float, int, int]:
+    def rank(
+        self, ties: Ties, better: Better, goals: Sequence[Goal] = ()
+    ) -> tuple[tuple[float, ...], float, int, int]:
         """Return a key that is greatest for the best, whatever order the turns arrived in."""
         score = self.score if better == "higher" else -self.score
         turn = self.checkpoint.turn
-        return score, turn if ties == "latest" else -turn, -self.checkpoint.member
+        # The score is the first objective, unless it is none.
+        point = make_point(goals, self.score, self.metrics) or ()
+        return point, score, turn if ties == "latest" else -turn, -self.checkpoint.member
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -217,7 +230,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
         # `fsum` is the same in any order of members or workers.
         return math.fsum(scores) / len(scores) if whole else math.nan
 
-    def rank(self, ties: Ties, better: Better) -> tuple[float, tuple[float, int, int]]:
+    def rank(self, ties: Ties, better: Better) -> tuple[Any, ...]:
         """Return a key that is greatest for the best: by the mean, then by the turn's score."""
         mean = self.mean if better == "higher" else -self.mean
         return mean, Best(score=self.score, checkpoint=self.checkpoint).rank(ties, better)
@@ -299,6 +312,11 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
     # How many past turns of each member are kept for the strategy.
     remember: int = 0
+    # What the strategy wants of metrics. Its bounds of the score have the sign of the scores here.
+    goals: tuple[Goal, ...] = ()
+    # With goals: turns that no other dominates, of those within all bounds. Crowded ones are left
+    # out where they are more than twice as many as the members.
+    front: tuple[Best, ...] = ()
 
     def __getitem__(self, member: int) -> Member:
         return self.members[member]
@@ -310,7 +328,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.members)
 
     def __repr__(self) -> str:
-        best = f"best {self.best.score:.6g}" if self.best else "no score yet"
+        best = f"best {self.best.score:.6g}" if self.best else self.why_no_best
         return f"Population({len(self)} members, {self.turns} turns, {self.copies} copies, {best})"
 
     def is_finished(self, member: int) -> bool:
@@ -320,6 +338,12 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
             member: The id of the member.
         """
         return self.members[member].trained >= self.steps
+
+    @property
+    def why_no_best(self) -> str:
+        """What is said in place of the best score while there is none."""
+        scored = any(member.weights_score is not None for member in self.members)
+        return "none within bounds yet" if self.goals and scored else "no score yet"
 
     @property
     def at_target(self) -> bool:

@@ -7,9 +7,14 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
+from ramet.fronts import dominates, thin
+from ramet.goals import Goal, make_point, sum_violations
 from ramet.population import Best, Better, Confirmation, Member, Population, Ties, reaches
 from ramet.ranking import Members
 from ramet.space import Space
+
+# In a round, each member may add one more turn to a front that was thinned at the last round's end.
+MOST_FRONT_TURNS_PER_MEMBER = 2
 
 
 class Applicable(Protocol):
@@ -46,6 +51,8 @@ class Replica:
     target: float | None
     data: Any
     remember: int
+    goals: tuple[Goal, ...]
+    front: tuple[Best, ...]
 
     def __init__(self, population: Population | None = None) -> None:
         self.members = []
@@ -162,9 +169,37 @@ class Replica:
 
     def offer(self, found: Best) -> None:
         """Take a score and its checkpoint for the best if they are better."""
-        rule = self.ties, self.better
-        if self.best is None or found.rank(*rule) > self.best.rank(*rule):
+        if self.best is None or self._rank(found) > self._rank(self.best):
             self.best = found
+
+    def offer_with_metrics(self, found: Best) -> None:
+        """Take a turn for the best and into the front, if it is within bounds and belongs there."""
+        point = make_point(self.goals, found.score, found.metrics)
+        if point is None or sum_violations(self.goals, found.score, found.metrics):
+            return
+        self.offer(found)
+        kept = []
+        for other in self.front:
+            its = self._point(other)
+            if dominates(its, point) or (its == point and self._rank(other) > self._rank(found)):
+                return
+            if its != point and not dominates(point, its):
+                kept.append(other)
+        self.front = tuple(sorted((*kept, found), key=self._rank, reverse=True))
+        if len(self.front) > MOST_FRONT_TURNS_PER_MEMBER * len(self.members):
+            self.thin_front()
+
+    def thin_front(self) -> None:
+        """Leave the most crowded turns out of the front, if they are more than the members."""
+        points = [self._point(found) for found in self.front]
+        self.front = tuple(self.front[place] for place in thin(points, len(self.members)))
+
+    def _point(self, found: Best) -> tuple[float, ...]:
+        # Only finite ones get into the front.
+        return make_point(self.goals, found.score, found.metrics) or ()
+
+    def _rank(self, found: Best) -> Any:
+        return found.rank(self.ties, self.better, self.goals)
 
     def _undo(self, members: Mapping[int, Member], fields: Mapping[str, Any]) -> None:
         if not fields:  # The attempt opened the run.

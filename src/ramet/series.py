@@ -61,6 +61,20 @@ def pack(points: Mapping[str, Sequence[tuple[int, float]]]) -> tuple[Series, ...
     )
 
 
+def find_last(metrics: Sequence[Series], step: int) -> dict[str, float]:
+    """Return the metrics that have a value at a step, which is their last one.
+
+    >>> find_last(pack({"loss": [(5, 0.5), (10, 0.25)], "norm": [(5, 1.0)]}), 10)
+    {'loss': 0.25}
+    """
+    return {
+        name: float(values[-1])
+        for series in metrics
+        for name, steps, values in series.curves()
+        if len(steps) and steps[-1] == step
+    }
+
+
 def _numbers(values: Sequence[float]) -> MetricValues:
     numbers = np.array(values, NUMBER)
     # There are many NaNs, and equal runs must write equal bytes.

@@ -55,8 +55,8 @@ RESULTS: dict[str, Callable[[], ramet.Result]] = {
 
 def test_the_public_names_are_these() -> None:
     assert plots.__all__ == [
-        *("best_so_far", "hyperparameter", "lineage", "metric", "parallel", "save", "scores"),
-        *("tree", "workers"),
+        *("best_so_far", "front", "hyperparameter", "lineage", "metric", "parallel", "save"),
+        *("scores", "tree", "workers"),
     ]
 
 

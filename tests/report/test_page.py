@@ -33,7 +33,7 @@ def test_a_page_is_the_same_without_the_logs_events_in_memory(
 ) -> None:
     # Pages of the log that end in the midst of rounds, and one that ends with it.
     for events in (7, len(result.log)):
-        monkeypatch.setattr("ramet.history.result.PAGE_EVENTS", events)
+        monkeypatch.setattr("ramet.history.reading.PAGE_EVENTS", events)
         name = result.opening.name
         slim = ramet.Result.without_log(store=result.store, blobs=result.blobs, name=name)
         assert report.page(slim) == page

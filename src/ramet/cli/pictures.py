@@ -18,7 +18,15 @@ from ramet.history.metrics import metric_names
 from ramet.places import existing
 
 Kind: TypeAlias = Literal[
-    "scores", "hyperparameter", "metric", "tree", "lineage", "parallel", "workers", "best-so-far"
+    "scores",
+    "hyperparameter",
+    "metric",
+    "front",
+    "tree",
+    "lineage",
+    "parallel",
+    "workers",
+    "best-so-far",
 ]
 
 
@@ -36,7 +44,8 @@ def plot(
         Kind,
         typer.Argument(
             metavar="KIND",
-            help="scores, hyperparameter, metric, tree, lineage, parallel, workers or best-so-far.",
+            help="scores, hyperparameter, metric, front, tree, lineage, parallel, workers or "
+            "best-so-far.",
         ),
     ],
     hyperparameter: Annotated[

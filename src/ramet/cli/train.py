@@ -134,7 +134,8 @@ def outcome(result: Result) -> str:
     """Say what a run has come to."""
     population = result.population
     end = "done" if population.done else _describe_stop(population) or "not over"
-    best = _best(result) if population.best else "no finite score yet"
+    none = "no turn within its bounds yet" if population.goals else "no finite score yet"
+    best = _best(result) if population.best else none
     counts = ", ".join(
         (
             count(len(population), "member"),

@@ -72,6 +72,7 @@ def confirm(
         result = Result(store=store, blobs=result.blobs, name=run)
         log = Follower(store, run)
         _check_over(log)
+        _check_goals(log)
         _Confirming(result, log).go_on(score, top=top, times=times)
         confirmed = Result(store=result.store, blobs=result.blobs, name=run)
     finally:
@@ -222,6 +223,15 @@ def _takes_two(function: Callable[..., object]) -> bool:
 def _check_count(name: str, count: object) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise UsageError(f"{name} must be a whole number, 1 or more, but got {count!r}")
+
+
+def _check_goals(log: Follower) -> None:
+    if goals := log.opening.goals:
+        raise UsageError(
+            f"ramet.confirm chooses by the score alone, but run {log.opening.name!r} has several "
+            f"objectives, {[goal.name for goal in goals]}; evaluate the snapshots of "
+            f"result.front() again yourself"
+        )
 
 
 def _check_over(log: Follower) -> None:

@@ -103,7 +103,7 @@ class Progress:
         parts = [
             f"{len(population)} members",
             f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
-            f"best {best.score:.5g}" if best else "no score yet",
+            f"best {best.score:.5g}" if best else population.why_no_best,
             f"{population.copies:,} copies",
             _time_left(done - (self._before or 0), budget - done, elapsed_s),
         ]

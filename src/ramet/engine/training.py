@@ -20,6 +20,7 @@ from ramet.engine.processes.loading import end_loading
 from ramet.engine.progress import Progress
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.fitting import describe_pace
+from ramet.engine.run.goals import resolve_goals
 from ramet.engine.run.notices import say_doubts
 from ramet.engine.run.opening import Existing, Settings, Terms
 from ramet.engine.run.overwriting import overwrite
@@ -27,6 +28,9 @@ from ramet.engine.run.run import Run
 from ramet.engine.source import fingerprint
 from ramet.engine.workers.loop import Task, as_function
 from ramet.engine.workers.session import TrainFunction
+from ramet.engine.workers.vectorized import Vectorizable
+from ramet.errors import UsageError
+from ramet.goals import metrics_of
 from ramet.history.result import Result
 from ramet.places import Place, Storage, place
 from ramet.process import SystemProcesses
@@ -66,6 +70,7 @@ def train_run(
         failures: How failures and silent workers are tolerated; None is as the engine says.
     """
     as_function(train)
+    _check_reports(train, settings)
     failures = engine.failures if failures is None else failures
     where = place(storage, shared=engine.shared)
     settings = replace(settings, keep=storage.kept, code=fingerprint(train))
@@ -129,6 +134,17 @@ def this_worker() -> str:
     """Return a name that no other worker has, of this process or another."""
     # Containers may share their names and their processes' numbers.
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def _check_reports(train: object, settings: Settings) -> None:
+    """Refuse a task, which reports no metrics, for a strategy that compares members by some."""
+    names = metrics_of(resolve_goals(settings.strategy, settings.mode))
+    if names and isinstance(train, Task | Vectorizable):
+        raise UsageError(
+            f"a run must report what its members are compared by, {list(names)}, but a task of "
+            f"three functions reports a score only; write a training function, which can call "
+            f"turn.report(score, **metrics)"
+        )
 
 
 def _make_job(train: object, settings: Settings, failures: Failures, where: Place) -> Job:

@@ -55,7 +55,7 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
             self.weights.check(replica)
             replica.undone += max(member.step - self.weights.checkpoint.step, 0)
             if member.ranked and not source.ranked:
-                offer(replica, self.weights.points, self.weights.checkpoint)
+                offer(replica, self.weights.points, self.weights.checkpoint, source.metrics)
             replica.change(
                 self.member,
                 checkpoint=self.weights.checkpoint,
@@ -65,6 +65,8 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
                 untried=True,
                 lost=False,
                 reborn=member.trained if self.kind == "rebirth" else member.reborn,
+                metrics={},
+                violation=0.0,
             )
         if self.hparams is not None:
             check_hparams(replica.space, self.hparams, self.member)
@@ -112,3 +114,4 @@ class RoundEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
             raise CorruptLog(f"round {replica.round} must end, but round {self.round} does")
         replica.round = self.round + 1
         replica.arrived = 0
+        replica.thin_front()

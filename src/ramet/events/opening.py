@@ -6,6 +6,7 @@ import msgspec
 
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
+from ramet.goals import Goal, check_goals, negate_score
 from ramet.laws import Count, Positive, Seed, check_hparams, check_space
 from ramet.population import Better, Member, Population, Ties
 from ramet.replica import Replica
@@ -61,6 +62,8 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     code: str | None = None
     # How many past turns of each member the population keeps, because the strategy looks at them.
     remember: Count = 0
+    # What the strategy wants of metrics, in the sign in which all are reported.
+    goals: tuple[Goal, ...] = ()
 
     def __post_init__(self) -> None:
         """Rename the "ready" of a strategy in an older log to ``turn_steps``."""
@@ -69,6 +72,12 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
             strategy = _with_turn_steps(strategy)
         if strategy != self.strategy:
             msgspec.structs.force_setattr(self, "strategy", strategy)
+
+    @property
+    def goals_of_scores(self) -> tuple[Goal, ...]:
+        """The goals, with the bounds of the score in the sign of the scores that follow."""
+        negated = self.mode == "min" and self.better == "higher"
+        return negate_score(self.goals) if negated else self.goals
 
     def apply(self, replica: Replica) -> None:
         if not replica.empty:
@@ -90,6 +99,7 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
             )
             for id_, birth in enumerate(self.births)
         )
+        check_goals(self.goals)
         arrived = sum(birth.rests for birth in self.births)
         replica.become(
             Population(
@@ -100,6 +110,7 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
                 ties=self.ties,
                 better=self.better,
                 remember=self.remember,
+                goals=self.goals_of_scores,
             )
         )
 

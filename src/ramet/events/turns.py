@@ -1,12 +1,13 @@
 """Events of one member's turn."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET, UnsetType
 
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
+from ramet.goals import metrics_of, sum_violations
 from ramet.laws import Count, Digest, Key, check_points, check_row, check_trained, check_turn
 from ramet.population import (
     Best,
@@ -18,7 +19,7 @@ from ramet.population import (
     has_final_score,
 )
 from ramet.replica import Replica
-from ramet.series import Series
+from ramet.series import Series, find_last
 
 
 class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -36,7 +37,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     points: tuple[Point, ...]
     # The digest of the checkpoint's bytes.
     digest: Digest
-    # What the loop logged beside scores. No decision reads it, and no population holds it.
+    # What the loop logged beside scores. The population holds the last values of those that the
+    # strategy has goals for; no decision reads others.
     metrics: tuple[Series, ...] = ()
     # The key of the stack that the checkpoint was written in; absent if it was written by itself.
     stack: Key | UnsetType = UNSET
@@ -68,6 +70,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def apply(self, replica: Replica) -> None:
         before, checkpoint = replica.members[self.member], self.checkpoint
+        metrics = self._find_metrics(replica)
         replica.change(
             self.member,
             turn=self.turn + 1,
@@ -82,13 +85,29 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
             past=(*before.past, self._remember(before))[-replica.remember :]
             if replica.remember
             else (),
+            metrics=metrics,
+            violation=self._sum_violations(replica, metrics),
         )
         replica.turns += 1
         replica.arrived += 1
         # The new turn may be better than all that were evaluated again.
         replica.confirmation = None
         if before.ranked:
-            offer(replica, self.points, checkpoint)
+            offer(replica, self.points, checkpoint, metrics)
+
+    def _find_metrics(self, replica: Replica) -> dict[str, float | None]:
+        """Return the metrics that the run has goals for, if the turn ended with a score."""
+        if not replica.goals or final_score(self.points, self.step) is None:
+            return {}
+        last = find_last(self.metrics, self.step)
+        names = metrics_of(replica.goals)
+        if missing := [name for name in names if name not in last]:
+            raise CorruptLog(f"it must end with the metrics {list(names)}, but lacks {missing}")
+        return {name: last[name] if math.isfinite(last[name]) else None for name in names}
+
+    def _sum_violations(self, replica: Replica, metrics: Mapping[str, float | None]) -> float:
+        score = final_score(self.points, self.step)
+        return 0.0 if score is None else sum_violations(replica.goals, score, metrics)
 
     def _remember(self, before: Member) -> PastTurn:
         """Return what the population keeps about this turn, if the strategy looks at past turns."""
@@ -156,6 +175,8 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
             attempts=0,
             failing=failing,
             lost=True,
+            metrics={},
+            violation=0.0,
         )
         replica.arrived += 1
 
@@ -210,8 +231,21 @@ class CheckpointLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
         replica.member(self.member)
 
 
-def offer(replica: Replica, points: Sequence[Point], checkpoint: Checkpoint) -> None:
+def offer(
+    replica: Replica,
+    points: Sequence[Point],
+    checkpoint: Checkpoint,
+    metrics: Mapping[str, float | None],
+) -> None:
     """Take the score of the weights that a turn left for the best, if it is better."""
     score = final_score(points, checkpoint.step)
-    if score is not None and not replica.is_worse(score):
-        replica.offer(Best(score=score, checkpoint=checkpoint))
+    if score is None:
+        return
+    if not replica.goals:
+        if not replica.is_worse(score):
+            replica.offer(Best(score=score, checkpoint=checkpoint))
+        return
+    finite = {name: value for name, value in metrics.items() if value is not None}
+    if len(finite) == len(metrics_of(replica.goals)):
+        found = Best(score=score, checkpoint=checkpoint, metrics=finite)
+        replica.offer_with_metrics(found)

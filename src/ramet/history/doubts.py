@@ -76,8 +76,8 @@ def find_doubts(result: Result) -> list[Doubt]:
     if result.opening.strategy.get("type") == "Replay":
         return []
     scores = _read_scores(result)
-    if not scores.firsts:
-        # The best is of an unranked member, and was copied.
+    if not scores.firsts or result.opening.goals:
+        # The best is of an unranked member, and was copied; or a run has other objectives, too.
         return [*_doubt_exploring(result)]
     return [
         *_doubt_learning(result, scores),

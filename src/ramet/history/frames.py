@@ -5,8 +5,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ramet.errors import UsageError
 from ramet.events import Confirmed, Logged, RunOpened, TurnEnded, fold
+from ramet.goals import metrics_of
 from ramet.history.lineage import Lineage
 from ramet.history.metrics import curves_of
+from ramet.series import find_last
 
 Table: TypeAlias = Literal["turns", "copies", "members", "scores", "metrics", "confirmations"]
 # The tables without columns of hyperparameters.
@@ -22,7 +24,8 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
     ``turns`` has a row for each turn that ended, ``copies`` for each copy, ``members`` for each
     member at the end, ``scores`` for each score, ``metrics`` for each point of a metric, and
     ``confirmations`` for each fresh score of weights that were evaluated again. Hyperparameters are
-    in columns such as ``hparams.lr``.
+    in columns such as ``hparams.lr``. Metrics that the run has goals for are in columns of
+    ``turns`` such as ``metrics.latency``.
     """
     return list(each_row(table, log, lineage))
 
@@ -38,7 +41,12 @@ def each_row(table: Table, log: Sequence[Logged], lineage: Lineage) -> Iterator[
 def columns(table: Table, opening: RunOpened) -> list[str]:
     """Return the columns of a table."""
     names = [f"hparams.{name}" for name in opening.space["names"]]
-    return [*_COLUMNS[table], *([] if table in BARE else names)]
+    objectives = metrics_of(opening.goals) if table == "turns" else ()
+    return [
+        *_COLUMNS[table],
+        *(f"metrics.{name}" for name in objectives),
+        *([] if table in BARE else names),
+    ]
 
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -58,7 +66,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
-    births = lineage.opening.births
+    births, names = lineage.opening.births, metrics_of(lineage.opening.goals)
     for logged in log:
         event = logged.event
         if not isinstance(event, TurnEnded):
@@ -78,6 +86,7 @@ def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "worker": logged.worker,
             "ended_at": logged.at,
             "took_s": logged.took_s,
+            **_objectives(event, names),
             **_name_columns(turn.hparams),
         }
 
@@ -168,6 +177,12 @@ _TABLES: dict[str, Callable[[Sequence[Logged], Lineage], Iterator[Row]]] = {
     "metrics": _metrics,
     "confirmations": _confirmations,
 }
+
+
+def _objectives(turn: TurnEnded, names: Sequence[str]) -> Row:
+    """Return the metrics that the run has goals for, as the turn ended with them."""
+    last = find_last(turn.metrics, turn.step) if names else {}
+    return {f"metrics.{name}": last.get(name) for name in names}
 
 
 def _name_columns(hparams: dict[str, Any]) -> Row:

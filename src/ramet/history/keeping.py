@@ -15,6 +15,7 @@ def find_needed(population: Population, keep: Keep) -> set[Checkpoint]:
     """Return the checkpoints that a run needs."""
     live = {member.checkpoint for member in population if member.checkpoint}
     best = {it.checkpoint for it in (population.best, population.confirmed) if it is not None}
+    best |= {found.checkpoint for found in population.front}
     match keep:
         case "live":
             return live

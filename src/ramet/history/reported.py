@@ -21,6 +21,7 @@ from ramet.events import (
     TargetSet,
     TurnEnded,
 )
+from ramet.goals import negate_score
 from ramet.population import (
     Best,
     Candidate,
@@ -102,7 +103,9 @@ def report_population(population: Population, mode: Mode) -> Population:
     return replace(
         population,
         members=tuple(map(_report_member, population.members)),
-        best=None if best is None else Best(score=_negate(best.score), checkpoint=best.checkpoint),
+        best=None if best is None else _report_best(best),
+        goals=negate_score(population.goals),
+        front=tuple(map(_report_best, population.front)),
         confirmation=_report_confirmation(population.confirmation),
         target=None if target is None else _negate(target),
         better="lower",
@@ -155,6 +158,10 @@ def _report_member(member: Member) -> Member:
     scores = (math.nan if math.isnan(score) else _negate(score) for score in curve.scores)
     past = tuple(map(_report_past, member.past))
     return replace(member, curve=Curve(curve.steps, tuple(scores)), past=past)
+
+
+def _report_best(best: Best) -> Best:
+    return replace(best, score=_negate(best.score))
 
 
 def _report_past(turn: PastTurn) -> PastTurn:

@@ -1,22 +1,25 @@
 """The result of a run, read from its log."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from ramet.blobs import Blobs, MemoryBlobs
 from ramet.errors import CorruptLog, NoBest, StoreError, UsageError
-from ramet.events import AnyEvent, Logged, RunOpened, follow
+from ramet.events import AnyEvent, Logged, RunOpened
+from ramet.goals import make_point
 from ramet.history.account import Account
 from ramet.history.confirming import find_fresh, repeats
 from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.following import check_seats
 from ramet.history.frames import Row, Table, columns, each_row, rows
+from ramet.history.front import Ends
 from ramet.history.keeping import find_needed
 from ramet.history.lineage import Lineage
-from ramet.history.reported import report_log, sign_of
+from ramet.history.reading import fold_log, read_log, read_pages
+from ramet.history.reported import sign_of
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
@@ -30,9 +33,6 @@ from ramet.store.base import Store
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
-
-# Events that are read at a time if the log is not kept.
-PAGE_EVENTS = 4_000
 
 
 def load(
@@ -91,9 +91,9 @@ class Result:
     """
 
     def __init__(self, *, store: Store, blobs: Blobs, name: str) -> None:
-        self.log = _read(store, name)
+        self.log = read_log(store, name)
         # Checked at once: all else relies on a log that can be folded.
-        self.population: Population = _fold(self.log, name)
+        self.population: Population = fold_log(self.log, name)
         self._set_up(store, blobs, name)
 
     @classmethod
@@ -109,7 +109,7 @@ class Result:
         """
         result = object.__new__(cls)
         replica, account = Replica(), Account()
-        lineage = Lineage(_read_pages(store, name, replica, account))
+        lineage = Lineage(read_pages(store, name, replica, account))
         vars(result).update(_lineage=lineage, account=account, opening=lineage.opening)
         result.population = replica.population
         result._set_up(store, blobs, name)
@@ -124,7 +124,7 @@ class Result:
 
     def __repr__(self) -> str:
         population = self.population
-        best = f"best {self.best.score:.6g}" if population.best else "no score yet"
+        best = f"best {self.best.score:.6g}" if population.best else population.why_no_best
         return (
             f"Result({self.opening.name!r}: {len(population)} members, {population.turns} turns, "
             f"{population.copies} copies, {best}, seed {self.seed})"
@@ -133,7 +133,7 @@ class Result:
     @cached_property
     def log(self) -> list[Logged]:
         """The events, each with its time and the worker that wrote it."""
-        return _read(self.store, self._name, most=self.account.events)
+        return read_log(self.store, self._name, most=self.account.events)
 
     @cached_property
     def account(self) -> Account:
@@ -167,9 +167,13 @@ class Result:
         """The best score that a turn ever ended with, and its weights; of equal ones the latest.
 
         After ``ramet.confirm`` it is the best by the mean of its fresh scores, which are in
-        ``confirmed``; ``score`` is what the turn ended with in any case.
+        ``confirmed``; ``score`` is what the turn ended with in any case. With bounds
+        (``ramet.Pareto``), turns beyond them do not count. Where the score is not an objective
+        (``score=False``), this is the best in the first objective instead.
         """
         best = self.population.chosen
+        if best is None and self.opening.goals:
+            raise self._ends.none_within()
         if best is None:
             raise NoBest(
                 f"a best takes a turn that ended with a finite score, but none of "
@@ -178,26 +182,56 @@ class Result:
         turn = self._turn_of(best.checkpoint)
         return self._snapshot(turn, member=turn.member, score=best.score, trained=turn.trained)
 
+    def front(self) -> tuple[Snapshot, ...]:
+        """Return the turns that no other dominates, the best score first.
+
+        This takes a run with several objectives (``ramet.Pareto``). One turn dominates another if
+        it ended at least as good in every objective, and better in one. Turns beyond a bound do not
+        count. If the front has more turns than the run has members, the most crowded are left out:
+        at most twice as many are kept, with their checkpoints.
+        """
+        turns = [(each, self._turn_of(each.checkpoint)) for each in self._ends.find_front()]
+        return tuple(
+            self._snapshot(turn, member=turn.member, score=each.score, trained=turn.trained)
+            for each, turn in turns
+        )
+
+    @property
+    def front_is_whole(self) -> bool:
+        """Whether no turn is left out of ``front`` because it is crowded."""
+        return self._ends.is_whole(self._ends.find_front())
+
+    @cached_property
+    def _ends(self) -> Ends:
+        goals = self.opening.goals
+        return Ends(self.opening, self.population, self.account.measured if goals else ())
+
     @property
     def final(self) -> Snapshot:
         """The best of the members at the end, or now if the run is not over.
 
         Members are compared by the scores of their present weights. As for ``best``, only ranked
-        members count.
+        members count, and with bounds only those within them.
         """
         sign = sign_of(self.opening.mode)
         ranked = [
-            (sign * snapshot.score, snapshot.checkpoint.turn, -snapshot.member)
+            (
+                make_point(self.opening.goals, snapshot.score, snapshot.metrics) or (),
+                sign * snapshot.score,
+                snapshot.checkpoint.turn,
+                -snapshot.member,
+            )
             for snapshot, member in zip(self.members, self.population, strict=True)
-            if member.ranked and math.isfinite(snapshot.score)
+            if member.ranked and math.isfinite(snapshot.score) and self._ends.are_within(member)
         ]
         if not ranked:
+            bounds = ", within the bounds of the run" if self.opening.goals else ""
             raise NoBest(
-                "the best at the end must be a member with a finite score of its present weights, "
-                "but no member has one; result.best is the best that there ever was, if there was "
-                "one, and result.members is all of them"
+                f"the best at the end must be a member with a finite score of its present "
+                f"weights{bounds}, but no member has one; result.best is the best that there ever "
+                f"was, if there was one, and result.members is all of them"
             )
-        return self.members[-max(ranked)[2]]
+        return self.members[-max(ranked)[-1]]
 
     @cached_property
     def members(self) -> tuple[Snapshot, ...]:
@@ -230,6 +264,7 @@ class Result:
             step=turn.stop,
             trained=trained,
             confirmed=find_fresh(self.population, turn.checkpoint),
+            metrics=self._ends.metrics_of(turn.key),
             _checkpoint=turn.checkpoint,
             _kept=turn.checkpoint in self._needed,
             _opening=self.opening,
@@ -295,40 +330,18 @@ class Result:
         """
         return as_polars(self.rows(table), columns(table, self.opening))
 
-    def schedule(self, member: int | None = None) -> Schedule:
+    def schedule(self, member: int | Snapshot | None = None) -> Schedule:
         """Return the hyperparameters by step that a member's weights were trained with.
 
         Args:
-            member: The id of the member; None is the schedule of the best weights.
+            member: The id of the member, or a snapshot such as one of ``front``; None is the
+                schedule of the best weights.
         """
         if member is None:
-            return schedule_behind(self.best.checkpoint, self._lineage)
+            member = self.best
+        if isinstance(member, Snapshot):
+            return schedule_behind(member.checkpoint, self._lineage)
         checkpoint = self._lineage.weights(member)
         if checkpoint is None:
             raise NoBest(f"a schedule takes a turn that ended, but member {member} has ended none")
         return schedule_behind(checkpoint, self._lineage)
-
-
-def _read(store: Store, run: str, *, most: int | None = None) -> list[Logged]:
-    """Return a run's log, with scores as they were reported."""
-    log = store.events(run, most=most)
-    opening = log[0].event if log else None
-    return report_log(log, opening.mode) if isinstance(opening, RunOpened) else log
-
-
-def _fold(log: Iterable[Logged], run: str) -> Population:
-    replica = Replica()
-    follow(log, replica, run)
-    return replica.population
-
-
-def _read_pages(store: Store, run: str, replica: Replica, account: Account) -> Iterator[AnyEvent]:
-    """Yield a run's events after they were folded, with one page in memory at a time."""
-    mode, last = store.opening(run).mode, PAGE_EVENTS
-    while last == PAGE_EVENTS:
-        page = report_log(store.events(run, replica.last, most=PAGE_EVENTS), mode)
-        last = len(page)
-        follow(page, replica, run)
-        account.read(page)
-        yield from (logged.event for logged in page)
-        del page

@@ -31,6 +31,8 @@ class Snapshot:
     trained: int
     # What these weights scored when they were evaluated again; None unless the run was confirmed.
     confirmed: FreshScores | None = None
+    # The metrics that they ended with, if the run has several objectives.
+    metrics: dict[str, float] = field(default_factory=dict)
     _checkpoint: Checkpoint | None = field(repr=False)
     # Whether the run promises to keep the checkpoint.
     _kept: bool = field(repr=False, compare=False)

@@ -9,6 +9,7 @@ except ImportError as error:
 
 from ramet.plots.best_so_far import best_so_far
 from ramet.plots.drawing import save
+from ramet.plots.front import front
 from ramet.plots.hyperparameter import hyperparameter
 from ramet.plots.lineage import lineage
 from ramet.plots.metric import metric
@@ -19,6 +20,7 @@ from ramet.plots.workers import workers
 
 __all__ = [
     "best_so_far",
+    "front",
     "hyperparameter",
     "lineage",
     "metric",

@@ -37,6 +37,12 @@ def answer(subject: Subject) -> Markup:
 def why_none(subject: Subject) -> str:
     """Say why a run has no best score, and so no schedule."""
     population = subject.population
+    if population.turns and population.goals:
+        ended = wording.count(population.turns, "turn")
+        return (
+            f"{ended} ended, none of them with finite values within the bounds of the run: there "
+            f"is no best and no schedule."
+        )
     failed = wording.count(population.failures, "attempt")
     if population.turns:
         ended = wording.count(population.turns, "turn")

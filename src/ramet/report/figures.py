@@ -7,14 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from ramet import plots, wording
+from ramet.goals import SCORE
 from ramet.history import Trained
+from ramet.history.front import find_ends
 from ramet.history.metrics import metric
 from ramet.history.turns import Key
 from ramet.plots import shifts
 from ramet.plots.branches import count_descendants, tree_of
 from ramet.plots.drawing import figure_of
+from ramet.plots.front import pick_sides
 from ramet.plots.hyperparameter import SPREAD
-from ramet.plots.scales import moving, scale_of
+from ramet.plots.scales import drawable, moving, scale_of
 from ramet.plots.story import behind_best, score_of, start_of
 from ramet.plots.thinning import thin
 from ramet.report.html import Markup, data, join, tag
@@ -115,6 +118,19 @@ class Figures:
         turns = [self._nth[turn.key] for turn in measured]
         caption = join([tag("code", name), " of all members over steps."])
         return self._figure(axes, f"Metric {name}", caption, Labels(points, turns))
+
+    def front(self) -> Markup:
+        """Draw how turns ended by two objectives; each label stands where its turn is."""
+        axes = plots.front(self._result, canvas())
+        goals = self._result.opening.goals
+        across, up = pick_sides(goals)
+        ends = {end.key: end for end in find_ends(self._result.account.measured, goals)}
+        measured = [turn for turn in self._turns if turn.key in ends]
+        values = [{SCORE: ends[it.key].score, **ends[it.key].metrics} for it in measured]
+        points = [(drawable(each[across]), drawable(each[up])) for each in values]
+        turns = [self._nth[turn.key] for turn in measured]
+        caption = "How all turns ended, and those that no other dominates."
+        return self._figure(axes, "The front", caption, Labels(points, turns))
 
     def tree(self) -> Markup:
         """Draw where all weights came from."""

@@ -14,6 +14,7 @@ from ramet.report import (
     changes,
     expenses,
     failures,
+    front,
     heading,
     population,
     schedule,
@@ -36,6 +37,7 @@ def page(result: Result) -> str:
     figures = Figures(subject)
     sections = [
         ("The answer", answer.answer(subject)),
+        *([("The front", front.section(subject, figures))] if result.opening.goals else []),
         ("What ran", heading.what_ran(subject)),
         ("The schedule", schedule.section(subject, figures)),
         ("Changes, and whether they paid off", changes.section(subject)),

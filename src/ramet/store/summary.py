@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ramet.errors import CorruptLog, RametError, UnknownSchema
 from ramet.events import Logged, RunOpened, follow
 from ramet.laws import check_hparams, check_space
-from ramet.population import Checkpoint, Curve, Member, Population
+from ramet.population import Best, Checkpoint, Curve, Member, Population
 from ramet.replica import Replica
 from ramet.space import Space
 
@@ -151,6 +151,9 @@ def _laws(
     yield f"a budget of {opening.steps} to {steps}", opening.steps <= whole.steps <= steps
     yield "the run's way with equal scores", whole.ties == opening.ties
     yield "as long a memory as the run", whole.remember == opening.remember
+    yield "the goals of the run", whole.goals == opening.goals_of_scores
+    yield "a front that turns left", all(_is_left(it.checkpoint, whole) for it in whole.front)
+    yield "a front of finite values", all(map(_is_finite, whole.front))
     events = (whole.round, whole.turns, whole.failures, whole.copies)
     yield "no more of anything than events", all(0 <= count <= last for count in events)
     yield "counts of 0 or more", min(whole.arrived, whole.undone) >= 0
@@ -178,6 +181,10 @@ def _is_confirmation(whole: Population) -> bool:
         and all(math.isfinite(score) for score in (it.score, *it.fresh) if score is not None)
         for it in found.candidates
     )
+
+
+def _is_finite(found: Best) -> bool:
+    return all(map(math.isfinite, (found.score, *found.metrics.values())))
 
 
 def _is_member(member: Member, whole: Population) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 from ramet.description import rebuild
 from ramet.domains import Explore
 from ramet.events import Birth
+from ramet.goals import Goal
 from ramet.schedule import Leg, Piece
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest, Strategy
 from ramet.strategies.controlled import Controlled
@@ -17,6 +18,7 @@ from ramet.strategies.gaussian_process import GaussianProcess
 from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
 from ramet.strategies.mfpbt import MFPBT
+from ramet.strategies.pareto import Pareto
 from ramet.strategies.pbt import PBT
 from ramet.strategies.random_search import RandomSearch
 from ramet.strategies.replay import Replay
@@ -26,7 +28,7 @@ KINDS = {
     kind.__name__: kind
     for kind in (
         *(PBT, FIRE, MFPBT, RandomSearch, Grid, HandTuned, Replay, Controlled),
-        *(Truncation, BinaryTournament, TTest, Gap),
+        *(Truncation, BinaryTournament, TTest, Gap, Pareto),
         *(Perturb, Resample, GaussianProcess, Drops, Cosine, Piece, Leg),
     )
 }
@@ -62,8 +64,10 @@ __all__ = [
     "Explorer",
     "Gap",
     "GaussianProcess",
+    "Goal",
     "Grid",
     "HandTuned",
+    "Pareto",
     "Perturb",
     "RandomSearch",
     "Rating",

@@ -11,6 +11,7 @@ import numpy as np
 from ramet.errors import SpaceError, StrategyError, StrategyWarning
 from ramet.events import Birth
 from ramet.frames import level_of_users
+from ramet.goals import Goal
 from ramet.population import Member, Population
 from ramet.randomness import Draws
 from ramet.space import Hparams, Space
@@ -138,6 +139,16 @@ class Remembers(Protocol):
     @property
     def remember(self) -> int:
         """How many past turns of each member ``Member.past`` must have."""
+        ...
+
+
+@runtime_checkable
+class HasGoals(Protocol):
+    """A strategy that compares members by metrics as well."""
+
+    @property
+    def goals(self) -> Sequence[Goal]:
+        """What it wants of metrics and the score, which turns must then report."""
         ...
 
 

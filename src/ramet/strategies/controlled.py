@@ -9,12 +9,14 @@ import numpy as np
 
 from ramet.errors import StrategyError
 from ramet.events import Birth, RunOpened
+from ramet.goals import Goal
 from ramet.population import Population
 from ramet.ranking import Members
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
     ChecksBudget,
+    HasGoals,
     NeedsScores,
     Prescribing,
     Remembers,
@@ -86,6 +88,11 @@ class Controlled:
     def remember(self) -> int:
         """How many turns of each member the strategy needs to see."""
         return self.strategy.remember if isinstance(self.strategy, Remembers) else 0
+
+    @property
+    def goals(self) -> Sequence[Goal]:
+        """What the strategy wants of metrics."""
+        return self.strategy.goals if isinstance(self.strategy, HasGoals) else ()
 
     def fit(self, steps: int) -> "Controlled":
         """Return it with a strategy that is fitted to a budget.

@@ -47,6 +47,11 @@ grace_steps=0)
 
     def __post_init__(self) -> None:
         check_rule("exploit", self.exploit, "pairs", "Truncation(0.2)")
+        if getattr(self.exploit, "goals", ()):
+            raise StrategyError(
+                f"a gap is a lead in scores, but {type(self.exploit).__name__} copies by metrics "
+                f"as well, from members with lower scores too; use it without Gap"
+            )
         check_count("grace_steps", self.grace_steps, "how long a copy is left alone", least=0)
         gaps = {name: getattr(self, name) for name in ("absolute", "relative", "deviations")}
         for name, gap in gaps.items():

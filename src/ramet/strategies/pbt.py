@@ -9,6 +9,7 @@ import numpy as np
 
 from ramet.errors import StrategyError
 from ramet.events import Birth
+from ramet.goals import Goal
 from ramet.population import Member, Population
 from ramet.space import Space
 from ramet.strategies.base import (
@@ -45,7 +46,8 @@ class PBT:
         population: How many members train.
         turn_steps: Steps in a turn, after which a member decides; None is a twentieth of the
             budget.
-        exploit: Which members copy others: Truncation, BinaryTournament, TTest, or a rule of yours.
+        exploit: Which members copy others: Truncation, BinaryTournament, TTest, Pareto, or a rule
+            of yours.
         explore: How copied hyperparameters move: Perturb, Resample, GaussianProcess, or a rule of
             yours.
         copies: What a loser takes: "both", "weights" or "hparams".
@@ -94,6 +96,12 @@ class PBT:
     def remember(self) -> int:
         """How many past turns of each member the rule for explore looks at."""
         return turns_to_remember(self.explore, self.population)
+
+    @property
+    def goals(self) -> Sequence[Goal]:
+        """What the rule for exploit wants of metrics."""
+        goals: Sequence[Goal] = getattr(self.exploit, "goals", ())
+        return goals
 
     def fit(self, steps: int) -> "PBT":
         """Return the strategy with ``turn_steps``: a twentieth of a budget, if it has none.

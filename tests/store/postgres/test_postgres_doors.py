@@ -26,6 +26,7 @@ from ramet.testing.store_steps import begin, claim, end_turn
 from tests.cli.shell import QUICK, called
 from tests.cli.shell import ramet as command
 from tests.engine.loops import SPACE, descent_loop, pbt
+from tests.engine.test_objectives import trained
 from tests.frameworks import package
 from tests.postgres import PASSWORD, Postgres, free_port
 
@@ -332,3 +333,10 @@ def test_what_is_logged_has_no_password(
     with caplog.at_level(logging.DEBUG), pytest.raises(StoreUnreachable):
         PostgresStore(postgres.url_of(free_port()))
     assert not [secret for secret in SECRETS if secret in caplog.text]
+
+
+def test_a_run_of_several_objectives_has_the_same_front_as_in_memory(kept: str) -> None:
+    stored, alone = trained(steps=60, store=kept), trained(steps=60)
+    assert canonical(stored.events) == canonical(alone.events)
+    assert ramet.history.load(kept).front() == alone.front()
+    assert all(each.load() for each in stored.front())

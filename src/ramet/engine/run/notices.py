@@ -116,7 +116,8 @@ class Notices:
 
     def _scores(self, population: Population) -> None:
         """Warn if no member has a finite score yet although all could."""
-        if population.best is None:
+        # The best is within all bounds of the run; scores may be beyond them.
+        if population.best is None and all(it.weights_score is None for it in population):
             logger.warning(
                 "some turn must end with a finite score, or there is no best and no member to "
                 "copy, but none of the first %d did",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints, Pruning
 from ramet.engine.run.failures import Failures
+from ramet.engine.run.goals import require_metrics
 from ramet.engine.run.journal import Journal, Written
 from ramet.engine.run.leases import TurnsOut
 from ramet.engine.run.notices import Notices
@@ -145,6 +146,7 @@ class Telling:
         turn.record(scores)
         points = maximise_points(turn.points(), self._journal.opening.mode)
         logged = turn.metrics(metrics)
+        require_metrics(turn, points, logged, self._journal.opening.goals)
         unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
         return Trained(turn, points, logged, unread)
 
