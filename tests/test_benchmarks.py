@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from benchmarks import crash, long_logs, overhead
+from benchmarks import crash, long_logs, overhead, quadratic, uneven
+from ramet.testing import Quadratic
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,23 @@ def test_faults_need_a_server_that_can_fail(
         crash.main()
 
     assert "--store postgresql or --blobs s3" in capsys.readouterr().err
+
+
+def test_simulated_workers_train_what_one_process_trains() -> None:
+    def run(*, synchronous: bool) -> uneven.Outcome:
+        return uneven.Trial(
+            method="pbt",
+            synchronous=synchronous,
+            fleet="22 of 1:2:4",
+            rounds=4,
+            jitter=0.1,
+            task=Quadratic(),
+        ).run(seed=1)
+
+    rounds, free = run(synchronous=True), run(synchronous=False)
+    plain = quadratic.Trial(method="pbt22", workers=22, task=Quadratic(), rounds=4)
+    assert rounds.loss == rounds.within == plain.loss(seed=1)
+    # Some of the workers take four times as long.
+    assert rounds.time == pytest.approx(4 * 4, rel=0.3)
+    assert free.time < rounds.time
+    assert rounds.busy < free.busy < 1

@@ -431,3 +431,11 @@ def test_a_setting_called_ready_beside_turn_steps_is_left_alone() -> None:
     own = replace(opening(), strategy={"type": "Own", "ready": 1, "turn_steps": TURN_STEPS})
     assert decode(encode(own)) == own
     assert own.strategy["ready"] == 1
+
+
+def test_fire_of_an_older_log_had_rounds() -> None:
+    inner = {"type": "FIRE", "size": 4}
+    before = replace(opening(), strategy={"type": "Controlled", "strategy": inner})
+    assert before.strategy["strategy"] == {**inner, "synchronous": True}
+    own = replace(opening(), strategy={**inner, "synchronous": False})
+    assert own.strategy["synchronous"] is False

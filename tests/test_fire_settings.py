@@ -144,3 +144,13 @@ def test_a_strategy_without_a_budget_says_that_it_needs_one() -> None:
     population = Population(space=SPACE, steps=100, members=(Member(id=0, hparams={"lr": 1.0}),))
     with pytest.raises(StrategyError, match=r"FIRE must know its turn_steps .* call its fit"):
         FIRE().decide(population, (0,), np.random.default_rng(0))
+
+
+def test_without_rounds_no_member_rests() -> None:
+    assert fire().synchronous
+    births = fire(synchronous=False).births(SPACE, 1_000, np.random.default_rng(0))
+    assert [birth.group for birth in births] == [1] * 4 + [2] * 4 + [0] * 2
+    assert not any(birth.rests for birth in births)
+    with_rounds = fire().births(SPACE, 1_000, np.random.default_rng(0))
+    assert [birth.hparams for birth in births] == [birth.hparams for birth in with_rounds]
+    assert not FIRE.for_workers(22, synchronous=False).fit(960).synchronous

@@ -66,10 +66,14 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     goals: tuple[Goal, ...] = ()
 
     def __post_init__(self) -> None:
-        """Rename the "ready" of a strategy in an older log to ``turn_steps``."""
-        strategy = {name: _rename_ready(value) for name, value in self.strategy.items()}
+        """Rename the "ready" of a strategy in an older log to ``turn_steps``.
+
+        FIRE had no ``synchronous`` then: it always was.
+        """
+        strategy = {name: _update(value) for name, value in self.strategy.items()}
         if "ready" in strategy and "turn_steps" not in strategy:
             strategy = _with_turn_steps(strategy)
+        strategy = _with_rounds(strategy)
         if strategy != self.strategy:
             msgspec.structs.force_setattr(self, "strategy", strategy)
 
@@ -115,15 +119,19 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
         )
 
 
-def _rename_ready(value: Any) -> Any:
-    """Rename the "ready" of strategies within a strategy, which have ``evaluate_every`` as well."""
+def _update(value: Any) -> Any:
+    """Update strategies within a strategy; with "ready", they have ``evaluate_every`` as well."""
     if isinstance(value, list):
-        return [_rename_ready(each) for each in value]
+        return [_update(each) for each in value]
     if not isinstance(value, dict):
         return value
-    data = {name: _rename_ready(each) for name, each in value.items()}
+    data = {name: _update(each) for name, each in value.items()}
     older = "ready" in data and "evaluate_every" in data and "turn_steps" not in data
-    return _with_turn_steps(data) if older else data
+    return _with_rounds(_with_turn_steps(data) if older else data)
+
+
+def _with_rounds(data: dict[str, Any]) -> dict[str, Any]:
+    return {"synchronous": True, **data} if data.get("type") == "FIRE" else data
 
 
 def _with_turn_steps(data: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ramet.strategies.controlled import Controlled
 from ramet.strategies.exploit import BinaryTournament, Exploit, Truncation, TTest
 from ramet.strategies.explore import Explorer, ExploreTogether, Perturb, Resample
 from ramet.strategies.fire import FIRE
-from ramet.strategies.fire_round import Evaluation, Rating
+from ramet.strategies.fire_notes import Evaluation, Rating
 from ramet.strategies.gap import Gap
 from ramet.strategies.gaussian_process import GaussianProcess
 from ramet.strategies.grid import Grid, product

@@ -24,6 +24,7 @@ from ramet.strategies.base import (
 )
 from ramet.strategies.explore import AnyExplore, Perturb, check_explore, turns_to_remember
 from ramet.strategies.fire_round import FireRound, FireRules
+from ramet.strategies.fire_turn import decide_turn
 from ramet.strategies.pace import fire_pace, pace_error, require_turn_steps
 
 # Evaluators for each member of P2, P3, …: about a quarter have just lost, and must train first.
@@ -58,6 +59,8 @@ class FIRE:
         smoother: What smooths curves before they are compared; None is ``ramet.curves.smooth``.
         initial: The hyperparameters of the first members of each sub-population; those of the
             others are drawn.
+        synchronous: Whether all members wait for each other and decide together, as in the paper.
+            Without, each decides about itself when its turn ends.
 
     >>> FIRE().fit(1_920).evaluate_every  # what a run with steps=1_920 does
     8
@@ -78,6 +81,7 @@ class FIRE:
     explore: AnyExplore = field(default_factory=lambda: Perturb((0.5, 0.8, 1.25, 2.0)))
     smoother: Smoother | None = None
     initial: Sequence[Mapping[str, Any]] = ()
+    synchronous: bool = True
 
     @classmethod
     def for_workers(
@@ -128,11 +132,6 @@ class FIRE:
         check_explore(self.explore, "Perturb((0.5, 0.8, 1.25, 2.0))")
         self._check_evaluators()
         self._check_thresholds()
-
-    @property
-    def synchronous(self) -> bool:
-        """Always true: members are compared at the same steps, at the end of a round."""
-        return True
 
     @property
     def needs_scores(self) -> bool:
@@ -196,7 +195,7 @@ class FIRE:
         return [
             *self._subpopulations(space, rng),
             *(
-                Birth(hparams=birth.hparams, group=EVALUATORS, ranked=False, rests=True)
+                Birth(hparams=birth.hparams, group=EVALUATORS, ranked=False, rests=self.synchronous)
                 for birth in sample_births(space, self.evaluator_count, rng)
             ),
         ]
@@ -204,14 +203,21 @@ class FIRE:
     def decide(
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
     ) -> list[Action]:
-        """Decide about all members, after each has trained a turn."""
-        return FireRound(self._rules(), population, rng).decide()
+        """Decide about all members after a round, or about one that has ended a turn."""
+        if self.synchronous:
+            return FireRound(self._rules(), population, rng).decide()
+        return [
+            action
+            for member in ready
+            for action in decide_turn(self._rules(), population, member, rng)
+        ]
 
     def _rules(self) -> FireRules:
-        if self.evaluate_every is None:
+        if self.turn_steps is None or self.evaluate_every is None:
             raise pace_error(self)
         groups = range(2, self.subpopulations + 1)
         return FireRules(
+            turn_steps=self.turn_steps,
             evaluate_every=self.evaluate_every,
             subpopulations=self.subpopulations,
             quantile=self.quantile,

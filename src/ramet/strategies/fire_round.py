@@ -7,11 +7,10 @@ assignment. In between, members train.
 import math
 from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
-from msgspec.structs import force_setattr, replace
+from msgspec.structs import replace
 
 from ramet.curves import Floats, Smoother, best_score_diff, binomial_test, dominates
 from ramet.errors import StrategyError
@@ -20,53 +19,13 @@ from ramet.randomness import pick
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
 from ramet.strategies.exploit import part_of
 from ramet.strategies.explore import AnyExplore, explorer_of
-
-# How an evaluation ends: its weights proved better and were copied; its parent or its reference
-# lost (if both did, the parent); they proved no better in time, or their curve never overlapped
-# that of the reference; or the training failed or diverged, or the parent lost its checkpoint.
-Outcome: TypeAlias = Literal[
-    "success", "parent lost", "reference lost", "no better", "no overlap", "failed"
-]
-# The name of "reference lost" in older logs.
-TARGET_LOST = "target lost"
-
-
-class Rating(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What FIRE keeps about a member of P2, P3, …."""
-
-    # How fast its weights improve, compared with its rivals; None while it has no evaluator.
-    fitness: float | None = None
-    # The step at which it last lost, or its last evaluation ended.
-    seen: int = 0
-
-
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What FIRE keeps about an evaluator: its present evaluation, or its last one."""
-
-    # The id of the member that it took weights from.
-    parent: int
-    # The id of the member with the hyperparameters that it trains them with.
-    reference: int = msgspec.field(name="target")
-    # The step at which it began.
-    since: int
-    # The step at which it ended; None until then.
-    until: int | None = None
-    # How it ended; None until then.
-    outcome: Outcome | Literal["target lost"] | None = None
-    # The best_score_diff to its reference, if it was judged by that.
-    lead: float | None = None
-    # The binomial_test against its reference, if it was judged by that.
-    p: float | None = None
-
-    def __post_init__(self) -> None:
-        """Read an outcome of an older log."""
-        if self.outcome == TARGET_LOST:
-            force_setattr(self, "outcome", "reference lost")
+from ramet.strategies.fire_notes import Evaluation, Outcome, Rating, read_note
 
 
 class FireRules(NamedTuple):
     """The settings that a round of FIRE is decided by."""
 
+    turn_steps: int
     # Steps between two scores.
     evaluate_every: int
     subpopulations: int
@@ -92,7 +51,7 @@ class FireRound:
         # The step that the round ended at.
         self.now = max(member.trained for member in population)
         for member in population:
-            _check_spacing(member, rules.evaluate_every)
+            check_spacing(member, rules.evaluate_every)
         # What follows changes as decisions are made.
         self.curves = {member.id: np.array(member.curve.scores) for member in population}
         # For each member, the id of the member that had its weights when the round ended.
@@ -100,8 +59,8 @@ class FireRound:
         self.fitness: dict[int, float] = {}
         self.lost: set[int] = set()
         evaluators = [member for member in population if not member.group]
-        self.ratings = {m.id: _read_note(m, Rating) or Rating() for m in population if m.group > 1}
-        notes = {member.id: _read_note(member, Evaluation) for member in evaluators}
+        self.ratings = {m.id: read_note(m, Rating) or Rating() for m in population if m.group > 1}
+        notes = {member.id: read_note(member, Evaluation) for member in evaluators}
         self.evaluations = {id_: note for id_, note in notes.items() if note and not note.outcome}
         self.evaluators = [member.id for member in evaluators]
         self._smoothed: dict[bytes, Floats] = {}
@@ -320,15 +279,13 @@ class FireRound:
             self.actions.append(Annotate(member=member, data=after))
 
 
-Note = TypeVar("Note", Rating, Evaluation)
+def check_spacing(member: Member, every: int) -> None:
+    """Refuse a curve that is not evenly spaced, because its points could not be compared.
 
-
-def _read_note(member: Member, kind: type[Note]) -> Note | None:
-    return None if member.data is None else msgspec.convert(member.data, kind)
-
-
-def _check_spacing(member: Member, every: int) -> None:
-    """Refuse a curve that is not evenly spaced, because its points could not be compared."""
+    Args:
+        member: The member with the curve.
+        every: How many steps must lie between two points.
+    """
     steps = np.array(member.curve.steps)
     gaps = np.flatnonzero(np.diff(steps) != every)
     if len(gaps):
