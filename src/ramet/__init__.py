@@ -31,6 +31,7 @@ from ramet.space import Space
 from ramet.state import Bound, State
 from ramet.strategies import (
     FIRE,
+    IPBT,
     MFPBT,
     PBT,
     BinaryTournament,
@@ -66,6 +67,7 @@ else:  # A type checker finds a wrong name by itself, unless it sees this.
 
 __all__ = [
     "FIRE",
+    "IPBT",
     "MFPBT",
     "PBT",
     "BinaryTournament",

@@ -16,6 +16,7 @@ from ramet.strategies.gap import Gap
 from ramet.strategies.gaussian_process import GaussianProcess
 from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
+from ramet.strategies.ipbt import IPBT
 from ramet.strategies.mfpbt import MFPBT
 from ramet.strategies.pbt import PBT
 from ramet.strategies.random_search import RandomSearch
@@ -25,7 +26,7 @@ from ramet.strategies.replay import Replay
 KINDS = {
     kind.__name__: kind
     for kind in (
-        *(PBT, FIRE, MFPBT, RandomSearch, Grid, HandTuned, Replay, Controlled),
+        *(PBT, FIRE, MFPBT, IPBT, RandomSearch, Grid, HandTuned, Replay, Controlled),
         *(Truncation, BinaryTournament, TTest, Gap),
         *(Perturb, Resample, GaussianProcess, Drops, Cosine, Piece, Leg),
     )
@@ -44,6 +45,7 @@ def from_description(data: dict[str, Any]) -> Strategy:
 
 __all__ = [
     "FIRE",
+    "IPBT",
     "MFPBT",
     "PBT",
     "Action",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ramet.errors import StrategyError
 from ramet.events import Birth, RunOpened
-from ramet.population import Population
+from ramet.population import Member, Population
 from ramet.ranking import Members
 from ramet.space import Space
 from ramet.strategies.base import (
@@ -18,6 +18,7 @@ from ramet.strategies.base import (
     NeedsScores,
     Prescribing,
     Remembers,
+    Renewing,
     Strategy,
 )
 from ramet.strategies.pace import FitsBudget, pace_error
@@ -86,6 +87,14 @@ class Controlled:
     def remember(self) -> int:
         """How many turns of each member the strategy needs to see."""
         return self.strategy.remember if isinstance(self.strategy, Remembers) else 0
+
+    def renews(self, member: Member) -> bool:
+        """Return whether a member begins its next turn with renewed weights; no control does.
+
+        Args:
+            member: The member before its turn.
+        """
+        return isinstance(self.strategy, Renewing) and self.strategy.renews(member)
 
     def fit(self, steps: int) -> "Controlled":
         """Return it with a strategy that is fitted to a budget.

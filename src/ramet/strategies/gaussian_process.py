@@ -16,16 +16,13 @@ from ramet.space import Hparams, Space
 from ramet.strategies.axes import axes_of, from_unit, rows_of
 from ramet.strategies.base import check_count, check_rule
 from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.standard import LARGEST, limits_of_most, standardize
 from ramet.strategies.surrogate import Points, fit
 
 Floats: TypeAlias = NDArray[np.float64]
 
 # With fewer past turns there is nothing to model.
 FEWEST_ROWS = 4
-# Changes of the score are in standard deviations, and clipped to this many.
-LARGEST_CHANGE = 2.0
-# Numbers are far if they are this many times further from the middle half of all than it is wide.
-FAR = 3.0
 # Multiples of it are spread evenly between whole numbers.
 GOLDEN = (math.sqrt(5) - 1) / 2
 # Values that are drawn from the whole space, and near the values that the member copied.
@@ -210,7 +207,7 @@ class _Range(NamedTuple):
     @classmethod
     def of_most(cls, numbers: Sequence[float]) -> "_Range":
         """Return where numbers lie, without those that are far from the others."""
-        low, high = _near(np.array(numbers)) if numbers else (0.0, 0.0)
+        low, high = limits_of_most(np.array(numbers)) if numbers else (0.0, 0.0)
         return cls.of([number for number in numbers if low <= number <= high])
 
     def place(self, number: float) -> float:
@@ -232,16 +229,6 @@ def _last_turns(population: Population, rows: int) -> list[PastTurn]:
     return [turn for _, _, turn in found[-rows:]]
 
 
-def _near(numbers: Floats) -> tuple[float, float]:
-    """Return between which limits numbers are not far from the others; there are some."""
-    low, high = np.quantile(numbers, (0.25, 0.75))
-    if low == high:
-        return float(numbers.min()), float(numbers.max())
-    # Halves, because the distance may be more than the largest float.
-    reach = 2 * FAR * (high / 2 - low / 2)
-    return float(low - reach), float(high + reach)
-
-
 def _changes(past: Sequence[PastTurn]) -> Floats:
     """Return the change of the score for each step, in standard deviations from the mean.
 
@@ -254,14 +241,7 @@ def _changes(past: Sequence[PastTurn]) -> Floats:
     # Differences of the largest floats would overflow.
     scale = max(float(np.abs(before).max()), float(np.abs(after[finite]).max(initial=0.0))) or 1.0
     changes = (after / scale - before / scale) / np.array([turn.steps for turn in past])
-    standard = np.full(len(past), -LARGEST_CHANGE)
+    standard = np.full(len(past), -LARGEST)
     if finite.any():
-        known = changes[finite]
-        known = known.clip(*_near(known))
-        known -= known.mean()
-        # Squares of what is small beside one far score would be 0.
-        known /= float(np.abs(known).max()) or 1.0
-        # Without any deviation, all are the mean.
-        known /= float(known.std()) or 1.0
-        standard[finite] = known.clip(-LARGEST_CHANGE, LARGEST_CHANGE)
+        standard[finite] = standardize(changes[finite])
     return standard
