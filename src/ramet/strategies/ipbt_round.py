@@ -85,6 +85,8 @@ class IterationRound:
         ranking = rank([population[id_] for id_ in self.now.active])
         # The active members with a finite score, best first, and those that failed.
         self.ranked, self.failed = ranking.ids()[::-1], sorted(ranking.failed)
+        # How many of those lose after a turn, and how many are copied.
+        self.part = min(part_of(len(self.now.active), QUARTER), len(self.ranked) // 2)
 
     def decide(self) -> list[Action]:
         """Return all actions."""
@@ -110,8 +112,7 @@ class IterationRound:
         elif self.now.trying:
             active = self._select()
         else:
-            part = min(part_of(len(active), QUARTER), len(self.ranked) // 2)
-            self._evolve([*self.ranked[len(self.ranked) - part :], *self.failed])
+            self._evolve([*self.ranked[len(self.ranked) - self.part :], *self.failed])
         due = self.ended + next_turn(self.left, self.now.interval)
         now = replace(self.now, active=active, due=due)
         self.actions.append(Annotate(member=None, data=msgspec.to_builtins(now)))
@@ -140,12 +141,12 @@ class IterationRound:
         reserve = len(self.population) // self.size - 2
         if self.now.number >= reserve or not can_restart(self.left, self.now.interval):
             return False
-        # Without any score, PBT could only go on without one.
-        return not self.ranked or has_stalled(self.now.bests)
+        # If all have failed, there is no member that they could copy.
+        return len(self.failed) == len(self.now.active) or has_stalled(self.now.bests)
 
     def _evolve(self, losers: Sequence[int]) -> None:
         """Have members copy one of the best quarter, and explore."""
-        top = self.ranked[: max(part_of(len(self.now.active), QUARTER), 1)]
+        top = self.ranked[: max(self.part, 1)]
         for loser in losers if top else ():
             donor = pick(top, self.rng)
             hparams = self.explorer.move(loser, donor, self.rng)
@@ -164,10 +165,10 @@ class IterationRound:
         return tuple(sorted([*self.ranked, *others][: self.size]))
 
     def _restart(self) -> tuple[int, ...]:
-        """Begin the next iteration, with the members that have a score and as many fresh ones."""
+        """Begin the next iteration, with the members that have not failed and fresh ones."""
         number = self.now.number + 1
         fresh = range(self.size * (number + 1), self.size * (number + 2))
-        active = (*sorted(self.ranked), *fresh)
+        active = (*(id_ for id_ in self.now.active if id_ not in self.failed), *fresh)
         before = (*self.now.before, *self.now.founders)
         values = self._draw_values(before, len(active))
         for place, (id_, hparams) in enumerate(zip(active, values, strict=True)):
