@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ramet
@@ -10,10 +11,12 @@ from ramet.blobs import MemoryBlobs
 from ramet.events import Annotated, Copied, Explored, TurnEnded, canonical, fold
 from ramet.faults import VARIABLE
 from ramet.store import MemoryStore
-from tests.engine.loops import SPACE, Descent
+from tests.engine.loops import SPACE as LOOP_SPACE
+from tests.engine.loops import Descent
 from tests.engine.scripts import findings_in
 
 STEPS = 12 * 4
+SPACE = ramet.Space({**LOOP_SPACE, "kind": ramet.Choice(["gradient", "sign", "none"])})
 STRATEGIES = {
     "MFPBT": ramet.MFPBT(population=16, turn_steps=4, intervals=(1, 4)),
     "IPBT": ramet.IPBT(population=6, turn_steps=2, renew=True),
@@ -22,6 +25,13 @@ STRATEGIES = {
         turn_steps=4,
         exploit=ramet.Truncation(0.25),
         explore=ramet.GaussianProcess(rows=60),
+        synchronous=True,
+    ),
+    "PB2-Mix": ramet.PBT(
+        population=12,
+        turn_steps=4,
+        exploit=ramet.Truncation(0.25),
+        explore=ramet.GaussianProcess(rows=60, choices="bandit"),
         synchronous=True,
     ),
     "FIRE by a model": ramet.FIRE.for_workers(
@@ -34,6 +44,17 @@ _wholes: dict[str, ramet.Result] = {}
 
 
 class Distance(Descent):
+    def step(
+        self, state: dict[str, Any], hparams: Any, steps: int, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        after = super().step(state, hparams, steps, rng)
+        match hparams["kind"]:
+            case "none":
+                return state | {"seen": after["seen"]}
+            case "sign":
+                return after | {"w": state["w"] - 0.01 * np.sign(state["w"])}
+        return after
+
     def evaluate(self, state: dict[str, Any]) -> float:
         return -super().evaluate(state)
 

@@ -65,4 +65,4 @@ def propose_beginnings(
         chosen = int(np.argmax(means + OPTIMISM * deviations))
         yield drawn[chosen]
         # The next member looks elsewhere.
-        model.add(Points(points.times[:1], points.inputs[chosen : chosen + 1]))
+        model.add(points.at(chosen))

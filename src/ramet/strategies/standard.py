@@ -1,9 +1,12 @@
 """Numbers in standard deviations; those that are far from the others count as nearer ones."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ramet.population import PastTurn
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -43,3 +46,24 @@ def limits_of_most(numbers: Floats) -> tuple[float, float]:
     # Halves, because the distance may be more than the largest float.
     reach = 2 * FAR * (high / 2 - low / 2)
     return float(low - reach), float(high + reach)
+
+
+def changes_of(past: Sequence[PastTurn]) -> Floats:
+    """Return the change of the score for each step, in standard deviations from the mean.
+
+    Far ones count as if they were nearer, because a score that explodes would make all other
+    changes look alike. A score that is not finite counts as the worst change there is.
+
+    Args:
+        past: Turns that began and ended with a score, at least one.
+    """
+    after = np.array([turn.after for turn in past], np.float64)
+    before = np.array([turn.before for turn in past], np.float64)
+    finite = np.isfinite(after)
+    # Differences of the largest floats would overflow.
+    scale = max(float(np.abs(before).max()), float(np.abs(after[finite]).max(initial=0.0))) or 1.0
+    changes = (after / scale - before / scale) / np.array([turn.steps for turn in past])
+    standard = np.full(len(past), -LARGEST)
+    if finite.any():
+        standard[finite] = standardize(changes[finite])
+    return standard
