@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import ramet
+from benchmarks.strategies import PACES, run_quadratic
 from ramet import IPBT, Choice, LogUniform, Perturb, Population, Space, Uniform
 from ramet.errors import StrategyError, StrategyWarning
 from ramet.events import Annotated, Copied, Explored, TurnEnded
@@ -410,3 +411,26 @@ def test_fewer_than_four_members_are_refused(population: int) -> None:
 def test_renew_is_true_or_false() -> None:
     with pytest.raises(StrategyError, match="renew must be True or False, but got 'half'"):
         IPBT(renew="half")  # type: ignore[arg-type]  # as said
+
+
+@pytest.mark.slow
+def test_turns_that_are_too_short_harm_it_less_than_pbt() -> None:
+    """The paper's claim (abstract): it does as well without choosing the length of turns.
+
+    On the noisy quadratic, turns of 1 % of the budget are too short: they make PBT greedy.
+    """
+    pace = PACES["quadratic"]
+    turn_steps, explore = -(-pace.steps // 100), Perturb((0.5, 0.8, 1.25, 2.0))
+    pbt = ramet.PBT(
+        population=24,
+        turn_steps=turn_steps,
+        exploit=ramet.Truncation(0.25),
+        explore=explore,
+        synchronous=True,
+    )
+    strategies = (pbt, IPBT(population=20, explore=explore))
+    by_pbt, by_ipbt = (
+        [run_quadratic(strategy, pace, seed) for seed in range(900, 905)] for strategy in strategies
+    )
+
+    assert np.median(by_ipbt) < np.median(by_pbt)

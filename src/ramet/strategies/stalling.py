@@ -39,7 +39,7 @@ def has_stalled(bests: Sequence[float]) -> bool:
 def standardize(scores: Sequence[float]) -> list[float]:
     """Return scores in standard deviations from their mean; 0 for each where all are equal.
 
-    >>> standardize([1.0, 3.0]), standardize([2.0, 2.0])
+    >>> standardize([0.0, 4.0]), standardize([2.0, 2.0])
     ([-1.0, 1.0], [0.0, 0.0])
     """
     # Sums and squares of the largest floats would overflow.

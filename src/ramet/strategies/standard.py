@@ -26,7 +26,7 @@ def standardize(numbers: Floats) -> Floats:
         numbers: Finite numbers, at least one, with a sum that no float overflows at.
 
     >>> standardize(np.array([1.0, 2.0, 3.0, 4.0, 1e9])).round(2).tolist()
-    [-0.88, -0.65, -0.42, -0.19, 2.0]
+    [-0.95, -0.63, -0.32, 0.0, 1.9]
     """
     known = numbers.clip(*limits_of_most(numbers))
     known -= known.mean()
