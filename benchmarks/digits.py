@@ -115,6 +115,8 @@ def load(seed: int) -> tuple[Part, Part, Part]:
     """Return the data for training, for scores and for the test at the end, divided by a seed."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 - slow, and only this task needs it
 
+    images: Any
+    labels: Any
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(images))
     scaled = (images / images.max()).astype(np.float32)

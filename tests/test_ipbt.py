@@ -408,6 +408,13 @@ def test_fewer_than_four_members_are_refused(population: int) -> None:
         IPBT(population=population)
 
 
+def test_notes_that_it_did_not_write_are_refused() -> None:
+    member = replace(values.member(3, 1.0), data={"fitness": 2.0})
+
+    with pytest.raises(StrategyError, match="member 3 has {'fitness': 2.0}"):
+        ipbt().renews(member)
+
+
 def test_renew_is_true_or_false() -> None:
     with pytest.raises(StrategyError, match="renew must be True or False, but got 'half'"):
         IPBT(renew="half")  # type: ignore[arg-type]  # as said

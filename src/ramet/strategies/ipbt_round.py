@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from ramet.errors import StrategyError
 from ramet.population import Member, Population
 from ramet.randomness import pick
 from ramet.ranking import rank
@@ -199,7 +200,13 @@ def read_note(member: Member) -> Note:
     """Return what is kept about a member; those of the first iteration found it by their ids."""
     if member.data is None:
         return Note(founder=member.id)
-    return msgspec.convert(member.data, Note)
+    try:
+        return msgspec.convert(member.data, Note)
+    except msgspec.ValidationError as error:
+        raise StrategyError(
+            f"what IPBT keeps about a member must be what it wrote, but member {member.id} has "
+            f"{member.data!r}: {error}; the log is damaged, or another strategy wrote it"
+        ) from error
 
 
 def _score(member: Member) -> float:
