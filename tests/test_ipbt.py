@@ -411,7 +411,7 @@ def test_fewer_than_four_members_are_refused(population: int) -> None:
 def test_notes_that_it_did_not_write_are_refused() -> None:
     member = replace(values.member(3, 1.0), data={"fitness": 2.0})
 
-    with pytest.raises(StrategyError, match="member 3 has {'fitness': 2.0}"):
+    with pytest.raises(StrategyError, match=r"member 3 has {'fitness': 2\.0}"):
         ipbt().renews(member)
 
 
