@@ -1,28 +1,33 @@
 """How the strategies compare, each with the same number of members, steps and seeds.
 
-    python -m benchmarks.strategies --task quadratic --seeds 20 --json
+    python -m benchmarks.strategies --tasks quadratic --seeds 20 --json
 
 A line for each strategy: the median and the quartiles over seeds of what its best weights come to
 (lower is better), and its mean rank among the strategies, which is 1 if it was the best with every
-seed. Tasks are ``quadratic`` (the true loss of the noisy quadratic), ``deceptive`` (how far the
+seed. With ``--results FILE`` each run that ends is added to a file of JSON lines, and a run that is
+there already, with the same settings, is not trained again: a long comparison can be stopped and
+gone on with. Seeds are the outer loop, so what is there at any time compares all strategies alike.
+Tasks are ``quadratic`` (the true loss of the noisy quadratic), ``deceptive`` (how far the
 score is from its limit of 1.2, on a task that deceives greedy strategies), ``plain`` (the same
-without deception) and ``digits`` (the test images in a thousand that the networks of `ramet demo`
-get wrong, which takes PyTorch and scikit-learn). All members train in each round except FIRE's
-evaluators, which sometimes rest.
+without deception) and ``digits`` (the test images in a thousand that the network of
+``benchmarks.digits`` gets wrong, which takes scikit-learn). All members train in each round except
+FIRE's evaluators, which sometimes rest, and most of IPBT's 80 or more, of which 20 or 40 train.
 """
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 import ramet
+from benchmarks.digits import DIGITS_SPACE, Digits
 from benchmarks.reporting import parser, report
 from ramet.testing import DECEPTIVE_SPACE, QUADRATIC_SPACE, Deceptive, Quadratic
 
@@ -44,7 +49,7 @@ PACES = {
     "quadratic": Pace(40 * 48, 48, 4),
     "deceptive": Pace(50 * 20, 20, 2),
     "plain": Pace(50 * 20, 20, 2),
-    "digits": Pace(40 * 60, 60, 6),
+    "digits": Pace(40 * 32, 32, 4),
 }
 
 
@@ -74,6 +79,11 @@ def mfpbt(pace: Pace, explore: Any, intervals: Sequence[int]) -> ramet.Strategy:
     )
 
 
+def ipbt(pace: Pace, explore: Any, renew: bool = False) -> ramet.Strategy:  # noqa: FBT001, FBT002 - a setting
+    # Twice as many train in the first turn of each iteration: all together, about as much as 24 do.
+    return ramet.IPBT(population=20, turn_steps=pace.turn_steps, explore=explore, renew=renew)
+
+
 MODEL = ramet.GaussianProcess()
 # A function of how long runs are.
 STRATEGIES: dict[str, Callable[[Pace], ramet.Strategy]] = {
@@ -86,13 +96,25 @@ STRATEGIES: dict[str, Callable[[Pace], ramet.Strategy]] = {
     "mfpbt": partial(mfpbt, explore=ramet.Perturb(MILD), intervals=(1, 5, 10)),
     "mfpbt-wide": partial(mfpbt, explore=ramet.Perturb(FIRES), intervals=(1, 5, 10)),
     "mfpbt-two": partial(mfpbt, explore=ramet.Perturb(MILD), intervals=(1, 10)),
+    "ipbt": partial(ipbt, explore=ramet.Perturb(FIRES)),
+    "ipbt-mild": partial(ipbt, explore=ramet.Perturb(MILD)),
+    "ipbt-renewed": partial(ipbt, explore=ramet.Perturb(FIRES), renew=True),
     "mfpbt-model": partial(mfpbt, explore=MODEL, intervals=(1, 5, 10)),
 }
 
 
-class Outcome(NamedTuple):
+# In the toys smaller weights are better ones, so that renewed weights would give the answer away.
+ONLY_DIGITS = {"ipbt-renewed"}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a run came to."""
 
+    task: str
+    strategy: str
+    # The strategy and the length of runs, as text: with others, the run must be trained again.
+    settings: str
+    seed: int
     # Lower is better.
     loss: float
     wall_s: float
@@ -100,18 +122,32 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One strategy on one task."""
+    """One strategy on one task, with one seed."""
 
     task: str
     strategy: str
+    seed: int
 
-    def run(self, seed: int) -> Outcome:
-        """Train with a seed, and measure the best weights."""
+    @property
+    def settings(self) -> str:
+        """The strategy and the length of runs, as text."""
+        pace = PACES[self.task]
+        return f"{STRATEGIES[self.strategy](pace)} {tuple(pace)}"
+
+    def run(self) -> Outcome:
+        """Train, and measure the best weights."""
         began = time.perf_counter()
         pace = PACES[self.task]
         strategy = STRATEGIES[self.strategy](pace)
-        loss = MEASURES[self.task](strategy, pace, seed)
-        return Outcome(loss, time.perf_counter() - began)
+        loss = MEASURES[self.task](strategy, pace, self.seed)
+        return Outcome(
+            task=self.task,
+            strategy=self.strategy,
+            settings=self.settings,
+            seed=self.seed,
+            loss=loss,
+            wall_s=time.perf_counter() - began,
+        )
 
 
 def train(
@@ -136,11 +172,9 @@ def run_deceptive(strategy: ramet.Strategy, pace: Pace, seed: int, penalty: floa
 
 def run_digits(strategy: ramet.Strategy, pace: Pace, seed: int) -> float:
     """Return the share of test images that are classified wrongly, in a thousand."""
-    from ramet.cli.digits import best_of, compete, load  # noqa: PLC0415 - takes PyTorch
-
-    digits = load(seed)
-    result = compete(strategy, digits, name="digits", steps=pace.steps, seed=seed)
-    return 1_000 * (1 - best_of(result, digits).recognised / len(digits.test.labels))
+    task = Digits(seed)
+    best = train(task, DIGITS_SPACE, strategy, pace, seed).best.load()
+    return 1_000 * task.count_wrong(best) / task.tests
 
 
 MEASURES: dict[str, Callable[[ramet.Strategy, Pace, int], float]] = {
@@ -165,32 +199,86 @@ def mean_ranks(losses: Floats) -> Floats:
     return ranks
 
 
-def main() -> None:
-    options = parser(__doc__)
-    options.add_argument("--task", choices=PACES, default="quadratic")
-    options.add_argument("--seeds", type=int, default=20, help="how many the medians are over")
-    options.add_argument("--first-seed", type=int, default=0)
-    options.add_argument("--strategies", nargs="+", choices=STRATEGIES, metavar="STRATEGY")
-    options.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to run in")
-    chosen = options.parse_args()
-    names = chosen.strategies or list(STRATEGIES)
-    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
-    with ProcessPoolExecutor(chosen.jobs) as pool:
-        running = {name: pool.map(Trial(chosen.task, name).run, seeds) for name in names}
-        found = {name: list(outcomes) for name, outcomes in running.items()}
-    losses = np.array([[outcome.loss for outcome in found[name]] for name in names])
-    for name, row, rank in zip(names, losses, mean_ranks(losses), strict=True):
+def compare(trials: Sequence[Trial], *, jobs: int, results: Path | None) -> Iterator[Outcome]:
+    """Yield what each trial came to, of which those in a file of results are not run again."""
+    found = {Trial(each.task, each.strategy, each.seed): each for each in read(results)}
+    known = {trial: found[trial] for trial in trials if trial in found}
+    known = {trial: each for trial, each in known.items() if each.settings == trial.settings}
+    yield from known.values()
+    missing = [trial for trial in trials if trial not in known]
+    if jobs == 1:
+        yield from _keep(map(Trial.run, missing), results)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from _keep(pool.map(Trial.run, missing), results)
+
+
+def read(results: Path | None) -> list[Outcome]:
+    """Return the outcomes in a file, which ends after the last whole line of them."""
+    if results is None or not results.exists():
+        return []
+    content = results.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        # The comparison was stopped while it wrote a line.
+        results.write_bytes(whole)
+    return [msgspec.json.decode(line, type=Outcome) for line in whole.splitlines()]
+
+
+def _keep(outcomes: Iterable[Outcome], results: Path | None) -> Iterator[Outcome]:
+    """Yield outcomes, and add a line for each to a file."""
+    for outcome in outcomes:
+        if results is not None:
+            with results.open("ab") as lines:
+                lines.write(msgspec.json.encode(outcome) + b"\n")
+        yield outcome
+
+
+def summarize(outcomes: Sequence[Outcome], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each strategy on one task, over the seeds that all of them have."""
+    by_seed = {name: {o.seed: o for o in outcomes if o.strategy == name} for name in names}
+    seeds = sorted(set.intersection(*(set(found) for found in by_seed.values())))
+    if not seeds:
+        return
+    rows = [[by_seed[name][seed] for seed in seeds] for name in names]
+    losses = np.array([[outcome.loss for outcome in row] for row in rows])
+    for name, row, found, mean_rank in zip(names, losses, rows, mean_ranks(losses), strict=True):
         q25, median, q75 = np.quantile(row, [0.25, 0.5, 0.75]).tolist()
-        figures = {
-            "task": chosen.task,
+        yield {
+            "task": found[0].task,
             "strategy": name,
+            "seeds": len(seeds),
             "median": median,
             "q25": q25,
             "q75": q75,
-            "mean_rank": float(rank),
-            "wall_s": float(np.median([outcome.wall_s for outcome in found[name]])),
+            "mean_rank": float(mean_rank),
+            "wall_s": float(np.median([outcome.wall_s for outcome in found])),
         }
-        report(figures, as_json=chosen.json)
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--tasks", nargs="+", choices=PACES, default=["quadratic"])
+    options.add_argument("--seeds", type=int, default=20, help="how many the medians are over")
+    options.add_argument("--first-seed", type=int, default=0)
+    options.add_argument("--strategies", nargs="+", choices=STRATEGIES, metavar="STRATEGY")
+    options.add_argument("--jobs", type=int, default=1, help="processes to run in")
+    options.add_argument("--results", type=Path, help="a file that keeps each run that ended")
+    chosen = options.parse_args()
+    names = chosen.strategies or list(STRATEGIES)
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    entered = {
+        task: [name for name in names if task == "digits" or name not in ONLY_DIGITS]
+        for task in chosen.tasks
+    }
+    trials = [
+        Trial(task, name, seed) for seed in seeds for task in chosen.tasks for name in entered[task]
+    ]
+    outcomes = list(compare(trials, jobs=chosen.jobs, results=chosen.results))
+    for task in chosen.tasks:
+        of_task = [outcome for outcome in outcomes if outcome.task == task]
+        for figures in summarize(of_task, entered[task]):
+            report(figures, as_json=chosen.json)
 
 
 if __name__ == "__main__":

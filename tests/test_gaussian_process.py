@@ -344,6 +344,11 @@ def test_places_keep_the_order_of_values(domain: Any) -> None:
 
 
 def test_predictions_are_those_of_the_formula() -> None:
+    """PB2's kernel (section 3 of the paper; TV_SquaredExp in its authors' code).
+
+    A squared exponential of the inputs times (1 - epsilon) to the power of half the difference in
+    time. What is ours: the error is a multiple of the variance, which is the likeliest one.
+    """
     rng = np.random.default_rng(0)
     points, others = (
         Points(rng.random(30), rng.random((30, 2))),

@@ -8,7 +8,7 @@ import pytest
 import ramet
 
 PUBLIC = """
-FIRE MFPBT PBT BinaryTournament Bound Choice Constant Controlled Cosine Curve Drops Engine
+FIRE IPBT MFPBT PBT BinaryTournament Bound Choice Constant Controlled Cosine Curve Drops Engine
 ExponentialAverage Failures Gap GaussianProcess Grid HandTuned Inline Integer LogUniform Member
 Pareto Perturb PolynomialAverage Population Processes RametError RandomSearch Ray Replayed Resample
 Result Run Schedule Session Space State Storage Strategy TTest Task Truncation Turn Uniform

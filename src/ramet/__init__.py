@@ -32,6 +32,7 @@ from ramet.space import Space
 from ramet.state import Bound, State
 from ramet.strategies import (
     FIRE,
+    IPBT,
     MFPBT,
     PBT,
     BinaryTournament,
@@ -68,6 +69,7 @@ else:  # A type checker finds a wrong name by itself, unless it sees this.
 
 __all__ = [
     "FIRE",
+    "IPBT",
     "MFPBT",
     "PBT",
     "BinaryTournament",

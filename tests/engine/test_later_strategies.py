@@ -3,24 +3,35 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
-from ramet.events import Copied, Explored, canonical, fold
+from ramet.events import Annotated, Copied, Explored, TurnEnded, canonical, fold
 from ramet.faults import VARIABLE
 from ramet.store import MemoryStore
-from tests.engine.loops import SPACE, Descent
+from tests.engine.loops import SPACE as LOOP_SPACE
+from tests.engine.loops import Descent
 from tests.engine.scripts import findings_in
 
 STEPS = 12 * 4
+SPACE = ramet.Space({**LOOP_SPACE, "kind": ramet.Choice(["gradient", "sign", "none"])})
 STRATEGIES = {
     "MFPBT": ramet.MFPBT(population=16, turn_steps=4, intervals=(1, 4)),
+    "IPBT": ramet.IPBT(population=6, turn_steps=2, renew=True),
     "PB2": ramet.PBT(
         population=12,
         turn_steps=4,
         exploit=ramet.Truncation(0.25),
         explore=ramet.GaussianProcess(rows=60),
+        synchronous=True,
+    ),
+    "PB2-Mix": ramet.PBT(
+        population=12,
+        turn_steps=4,
+        exploit=ramet.Truncation(0.25),
+        explore=ramet.GaussianProcess(rows=60, choices="bandit"),
         synchronous=True,
     ),
     "FIRE by a model": ramet.FIRE.for_workers(
@@ -33,8 +44,23 @@ _wholes: dict[str, ramet.Result] = {}
 
 
 class Distance(Descent):
+    def step(
+        self, state: dict[str, Any], hparams: Any, steps: int, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        after = super().step(state, hparams, steps, rng)
+        match hparams["kind"]:
+            case "none":
+                return state | {"seen": after["seen"]}
+            case "sign":
+                return after | {"w": state["w"] - 0.01 * np.sign(state["w"])}
+        return after
+
     def evaluate(self, state: dict[str, Any]) -> float:
         return -super().evaluate(state)
+
+    def renew(self, state: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
+        """Shrink the weights and move them, as IPBT's paper does."""
+        return fresh | {"w": 0.2 * state["w"] + 0.1 * fresh["w"]}
 
 
 def whole(name: str) -> ramet.Result:
@@ -64,6 +90,24 @@ def test_members_migrate_between_sub_populations_both_ways() -> None:
     assert ways == {(1, 2, True), (2, 1, False)}
 
 
+def test_an_iteration_begins_with_renewed_weights_and_as_many_fresh_ones() -> None:
+    events = iter(whole("IPBT").events)
+    active: list[int] = []
+    for event in events:
+        if isinstance(event, Annotated) and event.member is None and event.data["number"] == 1:
+            active = event.data["active"]
+            break
+    steps: dict[int, int] = {}
+    for event in events:
+        if isinstance(event, TurnEnded):
+            steps.setdefault(event.member, event.step)
+
+    assert active == [*active[:6], *range(12, 18)]
+    assert max(active[:6]) < 12
+    assert all(steps[id_] == 2 for id_ in active[6:])
+    assert all(steps[id_] > 2 for id_ in active[:6])
+
+
 @every_strategy
 def test_the_log_leads_to_the_population_and_to_a_schedule(name: str) -> None:
     result = whole(name)
@@ -91,6 +135,8 @@ def test_a_run_that_was_stopped_anywhere_ends_alike(name: str, stop_after: int) 
         turn = run.ask()
         assert turn is not None
         state = turn.load(task.init)
+        if turn.renewed:
+            state = task.renew(state, task.init(turn.rng))
         for count in turn.stretches():
             state = task.step(state, turn.hparams, count, turn.rng)
             turn.report(task.evaluate(state))

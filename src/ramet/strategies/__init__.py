@@ -17,6 +17,7 @@ from ramet.strategies.gap import Gap
 from ramet.strategies.gaussian_process import GaussianProcess
 from ramet.strategies.grid import Grid, product
 from ramet.strategies.hand_tuned import Cosine, Drops, HandTuned, Shape
+from ramet.strategies.ipbt import IPBT
 from ramet.strategies.mfpbt import MFPBT
 from ramet.strategies.pareto import Pareto
 from ramet.strategies.pbt import PBT
@@ -27,7 +28,7 @@ from ramet.strategies.replay import Replay
 KINDS = {
     kind.__name__: kind
     for kind in (
-        *(PBT, FIRE, MFPBT, RandomSearch, Grid, HandTuned, Replay, Controlled),
+        *(PBT, FIRE, MFPBT, IPBT, RandomSearch, Grid, HandTuned, Replay, Controlled),
         *(Truncation, BinaryTournament, TTest, Gap, Pareto),
         *(Perturb, Resample, GaussianProcess, Drops, Cosine, Piece, Leg),
     )
@@ -46,6 +47,7 @@ def from_description(data: dict[str, Any]) -> Strategy:
 
 __all__ = [
     "FIRE",
+    "IPBT",
     "MFPBT",
     "PBT",
     "Action",

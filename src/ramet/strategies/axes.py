@@ -1,6 +1,7 @@
 """Hyperparameters as numbers from 0 to 1, as a model of the space sees them."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
 from ramet.space import Hparams, Space
 
 Floats: TypeAlias = NDArray[np.float64]
+Places: TypeAlias = NDArray[np.int64]
 
 
 def axes_of(space: Space) -> dict[str, Domain]:
@@ -61,6 +63,25 @@ def rows_of(axes: dict[str, Domain], points: list[Hparams]) -> Floats:
     """Return a row of numbers from 0 to 1 for each of some hyperparameters."""
     rows = [[to_unit(domain, hparams[name]) for name, domain in axes.items()] for hparams in points]
     return np.array(rows, np.float64).reshape(len(points), len(axes))
+
+
+def options_of(space: Space) -> dict[str, Choice]:
+    """Return the unordered choices that a model may choose, which have no rule of their own."""
+    return {
+        name: domain
+        for name, domain in space.domains
+        if isinstance(domain, Choice)
+        and not domain.ordered
+        and domain.explore is None
+        and len(domain.options) > 1
+    }
+
+
+def places_of(choices: dict[str, Choice], points: Sequence[Hparams]) -> Places:
+    """Return the places of the options of some hyperparameters, as a row for each of them."""
+    options = {name: [exact(each) for each in domain.options] for name, domain in choices.items()}
+    rows = [[its.index(exact(point[name])) for name, its in options.items()] for point in points]
+    return np.array(rows, np.int64).reshape(len(points), len(choices))
 
 
 def _has_scale(domain: Domain) -> bool:

@@ -123,6 +123,15 @@ class Prescribing(Protocol):
 
 
 @runtime_checkable
+class Renewing(Protocol):
+    """A strategy that may have members begin a turn with renewed weights."""
+
+    def renews(self, member: Member) -> bool:
+        """Return whether a member begins its next turn with renewed weights."""
+        ...
+
+
+@runtime_checkable
 class NeedsScores(Protocol):
     """A strategy that may refuse turns that report no score."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from ramet.errors import StrategyError
 from ramet.events import Birth, RunOpened
 from ramet.goals import Goal
-from ramet.population import Population
+from ramet.population import Member, Population
 from ramet.ranking import Members
 from ramet.space import Space
 from ramet.strategies.base import (
@@ -20,6 +20,7 @@ from ramet.strategies.base import (
     NeedsScores,
     Prescribing,
     Remembers,
+    Renewing,
     Strategy,
 )
 from ramet.strategies.pace import FitsBudget, pace_error
@@ -93,6 +94,14 @@ class Controlled:
     def goals(self) -> Sequence[Goal]:
         """What the strategy wants of metrics."""
         return self.strategy.goals if isinstance(self.strategy, HasGoals) else ()
+
+    def renews(self, member: Member) -> bool:
+        """Return whether a member begins its next turn with renewed weights; no control does.
+
+        Args:
+            member: The member before its turn.
+        """
+        return isinstance(self.strategy, Renewing) and self.strategy.renews(member)
 
     def fit(self, steps: int) -> "Controlled":
         """Return it with a strategy that is fitted to a budget.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,17 @@ from ramet.domains import Choice, Constant, Explore
 from ramet.errors import StrategyError
 from ramet.population import PastTurn, Population
 from ramet.space import Hparams, Space
-from ramet.strategies.axes import axes_of, from_unit, rows_of
+from ramet.strategies.axes import axes_of, from_unit, options_of, places_of, rows_of
 from ramet.strategies.base import check_count, check_rule
 from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.options import draw_options, learn_chances
+from ramet.strategies.standard import changes_of, limits_of_most
 from ramet.strategies.surrogate import Points, fit
 
 Floats: TypeAlias = NDArray[np.float64]
 
 # With fewer past turns there is nothing to model.
 FEWEST_ROWS = 4
-# Changes of the score are in standard deviations, and clipped to this many.
-LARGEST_CHANGE = 2.0
-# Numbers are far if they are this many times further from the middle half of all than it is wide.
-FAR = 3.0
 # Multiples of it are spread evenly between whole numbers.
 GOLDEN = (math.sqrt(5) - 1) / 2
 # Values that are drawn from the whole space, and near the values that the member copied.
@@ -43,19 +41,23 @@ class GaussianProcess:
     A Gaussian process is fitted to past turns of all members: to how much the score changed for
     each step, by the hyperparameters of the turn, the score that it began with, and its time. A
     member gets the values with the highest sum of the predicted change and ``optimism`` times its
-    standard deviation. Unordered choices are drawn again, and hyperparameters with a rule of their
-    own follow that. Until four turns began and ended with a score, ``otherwise`` moves members.
+    standard deviation. Hyperparameters with a rule of their own follow that. Until four turns began
+    and ended with a score, ``otherwise`` moves members.
 
     Args:
         rows: How many past turns of all members together the model is fitted to, the latest ones.
         optimism: How many standard deviations are added to a prediction; with 0, no member tries
             what is merely uncertain.
         otherwise: How members explore while there are too few turns for a model.
+        choices: How unordered choices move: "redraw" draws them again each time, as PB2 does;
+            "bandit" draws those more often that turns gained by, and has the model know them, as
+            PB2-Mix does.
     """
 
     rows: int = 200
     optimism: float = 2.0
     otherwise: Explore = field(default_factory=Perturb)
+    choices: Literal["redraw", "bandit"] = "redraw"
 
     def __post_init__(self) -> None:
         check_count("rows", self.rows, "how many past turns the model is of", least=FEWEST_ROWS)
@@ -65,6 +67,8 @@ class GaussianProcess:
                 f"{self.optimism!r}"
             )
         check_rule("otherwise", self.otherwise, "move", "Perturb((0.8, 1.2))")
+        if self.choices not in {"redraw", "bandit"}:
+            raise StrategyError(f"choices must be 'redraw' or 'bandit', but got {self.choices!r}")
 
     def explorer(self, population: Population) -> "ModelExplorer":
         """Return what moves the members that explore in one decision."""
@@ -78,24 +82,42 @@ class ModelExplorer:
         self._rule, self._population = rule, population
 
     @cached_property
-    def _model(self) -> "Model | None":
+    def _past(self) -> list[PastTurn]:
         # Not before a member moves, because a decision may move none.
         past = _last_turns(self._population, self._rule.rows)
-        can_fit = len(past) >= FEWEST_ROWS and axes_of(self._population.space)
-        return Model(self._population, past) if can_fit else None
+        return past if len(past) >= FEWEST_ROWS else []
+
+    @cached_property
+    def _choices(self) -> dict[str, Choice]:
+        """The unordered choices that are learned about."""
+        return options_of(self._population.space) if self._rule.choices == "bandit" else {}
+
+    @cached_property
+    def _chances(self) -> dict[str, list[float]]:
+        return learn_chances(self._choices, self._past, self._population.steps)
+
+    @cached_property
+    def _model(self) -> "Model | None":
+        can_fit = self._past and axes_of(self._population.space)
+        return Model(self._population, self._past, self._choices) if can_fit else None
 
     def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
         """Return the most promising values for the weights that a member takes."""
         del member
         source, space = self._population[origin], self._population.space
-        if self._model is None or source.weights_score is None:
+        score = source.weights_score
+        if not self._past or (self._model is None and not self._choices) or score is None:
             return explore_from(space, source.hparams, self._rule.otherwise, rng)
-        begun = _Beginning(source.step, source.weights_score)
+        begun = _Beginning(source.step, score)
         given = _move_others(space, source.hparams, rng)
-        chosen = self._model.propose(begun, given, self._rule.optimism, rng)
+        given |= draw_options(self._choices, self._chances, rng)
+        chosen: Hparams | None = given if space.allows(given) else None
+        if self._model is not None:
+            chosen = self._model.propose(begun, given, self._rule.optimism, rng)
         if chosen is None:
             chosen = explore_from(space, source.hparams, self._rule.otherwise, rng)
-        self._model.expect(begun, chosen)
+        if self._model is not None:
+            self._model.expect(begun, chosen)
         return chosen
 
 
@@ -105,10 +127,14 @@ class Model:
     Args:
         population: All members, as they are when the decision begins.
         past: Turns that began and ended with a score, enough to fit a model.
+        choices: The unordered choices that it knows.
     """
 
-    def __init__(self, population: Population, past: Sequence[PastTurn]) -> None:
+    def __init__(
+        self, population: Population, past: Sequence[PastTurn], choices: dict[str, Choice]
+    ) -> None:
         self._space, self._axes = population.space, axes_of(population.space)
+        self._choices = choices
         begun = [_Beginning(turn.step, turn.before or 0.0) for turn in past]
         now = [
             (_Beginning(member.step, member.weights_score), member)
@@ -118,8 +144,8 @@ class Model:
         known = [*begun, *(beginning for beginning, _ in now)]
         self._steps = _Range.of([beginning.step for beginning in known])
         self._scores = _Range.of_most([beginning.score for beginning in known])
-        values = rows_of(self._axes, [turn.hparams for turn in past])
-        self._fitted = fit(self._points(begun, values), _changes(past))
+        points = self._points(begun, [turn.hparams for turn in past])
+        self._fitted = fit(points, changes_of(past))
         for beginning, member in now:
             # It copied weights, and has not trained a turn with its values yet.
             if member.untried:
@@ -127,7 +153,7 @@ class Model:
 
     def expect(self, begun: "_Beginning", hparams: Hparams) -> None:
         """Count on a turn that begins so, without a result of it yet."""
-        self._fitted.add(self._points([begun], rows_of(self._axes, [hparams])))
+        self._fitted.add(self._points([begun], [hparams]))
 
     def propose(
         self, begun: "_Beginning", given: Hparams, optimism: float, rng: np.random.Generator
@@ -158,8 +184,8 @@ class Model:
         """Return the most promising of some places that ``where`` allows."""
         options = [self._values(place, given) for place in places.clip(0.0, 1.0).tolist()]
         # A place stands for a value, such as a whole number, and is judged by that.
-        rows = rows_of(self._axes, options)
-        means, deviations = self._fitted.predict(self._points([begun] * len(options), rows))
+        points = self._points([begun] * len(options), options)
+        means, deviations = self._fitted.predict(points)
         order = np.argsort(-(means + optimism * deviations), kind="stable").tolist()
         return next((options[at] for at in order if self._space.allows(options[at])), None)
 
@@ -171,10 +197,11 @@ class Model:
         }
         return given | free
 
-    def _points(self, begun: Sequence["_Beginning"], values: Floats) -> Points:
+    def _points(self, begun: Sequence["_Beginning"], hparams: list[Hparams]) -> Points:
         times = np.array([self._steps.place(each.step) for each in begun])
         scores = np.array([self._scores.place(each.score) for each in begun])
-        return Points(times, np.column_stack([scores, values]))
+        inputs = np.column_stack([scores, rows_of(self._axes, hparams)])
+        return Points(times, inputs, places_of(self._choices, hparams) if self._choices else None)
 
 
 def _move_others(space: Space, hparams: Hparams, rng: np.random.Generator) -> Hparams:
@@ -210,7 +237,7 @@ class _Range(NamedTuple):
     @classmethod
     def of_most(cls, numbers: Sequence[float]) -> "_Range":
         """Return where numbers lie, without those that are far from the others."""
-        low, high = _near(np.array(numbers)) if numbers else (0.0, 0.0)
+        low, high = limits_of_most(np.array(numbers)) if numbers else (0.0, 0.0)
         return cls.of([number for number in numbers if low <= number <= high])
 
     def place(self, number: float) -> float:
@@ -230,38 +257,3 @@ def _last_turns(population: Population, rows: int) -> list[PastTurn]:
     # Of turns that end at the same step, some of members from all over the population.
     found.sort(key=lambda row: (row[0], row[1] * GOLDEN % 1))
     return [turn for _, _, turn in found[-rows:]]
-
-
-def _near(numbers: Floats) -> tuple[float, float]:
-    """Return between which limits numbers are not far from the others; there are some."""
-    low, high = np.quantile(numbers, (0.25, 0.75))
-    if low == high:
-        return float(numbers.min()), float(numbers.max())
-    # Halves, because the distance may be more than the largest float.
-    reach = 2 * FAR * (high / 2 - low / 2)
-    return float(low - reach), float(high + reach)
-
-
-def _changes(past: Sequence[PastTurn]) -> Floats:
-    """Return the change of the score for each step, in standard deviations from the mean.
-
-    Far ones count as if they were nearer, because a score that explodes would make all other
-    changes look alike. A score that is not finite counts as the worst change there is.
-    """
-    after = np.array([turn.after for turn in past], np.float64)
-    before = np.array([turn.before for turn in past], np.float64)
-    finite = np.isfinite(after)
-    # Differences of the largest floats would overflow.
-    scale = max(float(np.abs(before).max()), float(np.abs(after[finite]).max(initial=0.0))) or 1.0
-    changes = (after / scale - before / scale) / np.array([turn.steps for turn in past])
-    standard = np.full(len(past), -LARGEST_CHANGE)
-    if finite.any():
-        known = changes[finite]
-        known = known.clip(*_near(known))
-        known -= known.mean()
-        # Squares of what is small beside one far score would be 0.
-        known /= float(np.abs(known).max()) or 1.0
-        # Without any deviation, all are the mean.
-        known /= float(known.std()) or 1.0
-        standard[finite] = known.clip(-LARGEST_CHANGE, LARGEST_CHANGE)
-    return standard

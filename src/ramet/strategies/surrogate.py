@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
+Places: TypeAlias = NDArray[np.int64]
 
 # The settings among which the likeliest are chosen.
 LENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6)
 NOISES = (0.01, 0.1, 0.3, 1.0, 3.0)
 FORGETTINGS = (0.0, 0.1, 0.25, 0.5)
+MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)
 # How often each setting is chosen anew, with the others as they are.
 SWEEPS = 2
 # The least variance, which keeps a process through equal values from being certain.
@@ -31,6 +33,9 @@ class Kernel(NamedTuple):
     noise: float = 0.1
     # By how much values at the two ends of time differ, from 0 to 0.5: the epsilon of PB2.
     forgetting: float = 0.0
+    # Which part of the likeness is a product of that of inputs and that of options, and not their
+    # mean: the lambda of CoCaBO (Ru et al., 2020), whose kernel PB2 for mixed inputs takes.
+    mix: float = 0.5
 
 
 class Points(NamedTuple):
@@ -40,6 +45,29 @@ class Points(NamedTuple):
     times: Floats
     # The inputs of each point, as a row of values from 0 to 1.
     inputs: Floats
+    # The place of the option at each point, for each unordered choice; None if there are none.
+    options: Places | None = None
+
+    def at(self, place: int) -> "Points":
+        """Return one of the points.
+
+        Args:
+            place: Its place.
+        """
+        options = None if self.options is None else self.options[place : place + 1]
+        return Points(self.times[place : place + 1], self.inputs[place : place + 1], options)
+
+    def extend(self, others: "Points") -> "Points":
+        """Return these points and others.
+
+        Args:
+            others: Points that have options if these have.
+        """
+        options = None
+        if self.options is not None and others.options is not None:
+            options = np.concatenate([self.options, others.options])
+        times = np.concatenate([self.times, others.times])
+        return Points(times, np.concatenate([self.inputs, others.inputs]), options)
 
 
 class Surrogate:
@@ -66,7 +94,7 @@ class Surrogate:
         This changes no mean. It makes values near these points more certain.
         """
         for place in range(len(points.times)):
-            one = Points(points.times[place : place + 1], points.inputs[place : place + 1])
+            one = points.at(place)
             row = _multiply(self._whitening, _likeness(self.kernel, self.points, one)[:, 0])
             left = 1 + self.kernel.noise - float(np.einsum("i,i", row, row))
             corner = 1 / math.sqrt(max(left, self.kernel.noise))
@@ -77,9 +105,7 @@ class Surrogate:
             grown[size, size] = corner
             self._whitening = grown
             self._weights = np.append(self._weights, 0.0)
-            self.points = Points(
-                *(np.concatenate(pair) for pair in zip(self.points, one, strict=True))
-            )
+            self.points = self.points.extend(one)
 
     def predict(self, points: Points) -> tuple[Floats, Floats]:
         """Return the mean and the standard deviation of the value at each point."""
@@ -107,6 +133,8 @@ def fit(points: Points, values: Floats) -> Surrogate:
         kernel = max((kernel._replace(length=length) for length in LENGTHS), key=judge)
         kernel = max((kernel._replace(noise=noise) for noise in NOISES), key=judge)
         kernel = max((kernel._replace(forgetting=part) for part in FORGETTINGS), key=judge)
+        if points.options is not None:
+            kernel = max((kernel._replace(mix=part) for part in MIXES), key=judge)
     return Surrogate(kernel, points, values)
 
 
@@ -134,6 +162,9 @@ def _likeness(kernel: Kernel, some: Points, others: Points) -> Floats:
     squares = np.einsum("abi,abi->ab", gaps, gaps)
     ages = np.abs(some.times[:, None] - others.times[None, :])
     near: Floats = np.exp(-squares / (2 * kernel.length**2))
+    if some.options is not None and others.options is not None:
+        same = (some.options[:, None, :] == others.options[None, :, :]).mean(axis=2)
+        near = (1 - kernel.mix) * (near + same) / 2 + kernel.mix * near * same
     return near * (1 - kernel.forgetting) ** (ages / 2)
 
 

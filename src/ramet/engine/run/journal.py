@@ -12,7 +12,7 @@ from ramet.population import Member, Population
 from ramet.randomness import Draws
 from ramet.space import Space
 from ramet.store.base import Lease, RunEvent, Standing, Store, standing
-from ramet.strategies.base import Prescribing, Strategy
+from ramet.strategies.base import Prescribing, Renewing, Strategy
 from ramet.strategies.pace import require_turn_steps
 
 
@@ -34,6 +34,7 @@ class Journal:
         self.worker = worker
         self._store, self._strategy = store, strategy
         self._prescribing = strategy if isinstance(strategy, Prescribing) else None
+        self._renewing = strategy if isinstance(strategy, Renewing) else None
         self._log = Follower(store, run)
         self.opening = self._log.opening
         self._replica = self._log.replica
@@ -128,6 +129,10 @@ class Journal:
     def prescribed(self) -> bool:
         """Whether the strategy prescribes all turns beforehand, so that none may be given up."""
         return self._prescribing is not None
+
+    def renews(self, member: Member) -> bool:
+        """Return whether a member begins its next turn with renewed weights."""
+        return self._renewing is not None and self._renewing.renews(member)
 
     def draws(self, member: Member) -> Draws:
         """Return the source of random draws for a member's next turn."""

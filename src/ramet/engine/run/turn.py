@@ -34,6 +34,7 @@ class Turn:
         draws: Draws,
         read: Callable[[Checkpoint], Tree],
         needs_scores: bool = False,
+        renewed: bool = False,
     ) -> None:
         """Make a turn, as ``Run.ask`` does.
 
@@ -45,6 +46,7 @@ class Turn:
             draws: The source of random draws.
             read: Returns the state in a checkpoint.
             needs_scores: Whether the strategy needs a score wherever one is due.
+            renewed: Whether the turn begins with renewed weights.
         """
         self.member = member.id
         self.number = member.turn
@@ -75,6 +77,8 @@ class Turn:
         self._begun = False
         # Whether the loop has read the length of the turn; otherwise it cannot have trained it.
         self._measured = False
+        # Whether it begins with renewed weights, which a loop that has not asked cannot know.
+        self._renewed, self._asked_renewed = renewed, False
 
     if not TYPE_CHECKING:  # A type checker finds a wrong name by itself, unless it sees this.
 
@@ -103,6 +107,15 @@ class Turn:
     def fresh(self) -> bool:
         """Whether the member begins with first weights: it has no checkpoint yet."""
         return self.checkpoint is None
+
+    @property
+    def renewed(self) -> bool:
+        """Whether the strategy has the turn begin with weights between the old and fresh ones.
+
+        The loop makes them. Only a strategy with ``renew=True`` asks for it.
+        """
+        self._asked_renewed = True
+        return self._renewed
 
     @property
     def rng(self) -> np.random.Generator:
@@ -244,6 +257,13 @@ class Turn:
                 f"a turn must be trained to its last step, {self._stop}, but turn {self.number} of "
                 f"member {self.member} was left at step {self.step}; for fewer steps lower "
                 f"steps= or turn_steps=, and to stop the run call turn.stop_run() and end the turn"
+            )
+        if self._renewed and not self._asked_renewed:
+            raise TurnMisused(
+                f"a turn that the strategy wants renewed must begin with renewed weights, but the "
+                f"loop never asked turn {self.number} of member {self.member} whether it is "
+                f"turn.renewed; renew the weights before the first step if it is, or use "
+                f"renew=False in the strategy"
             )
         return self._scores.points(self.start, self._stop)
 

@@ -55,6 +55,20 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class Renews(Protocol):
+    """A task that can renew weights, as the strategy IPBT asks for with ``renew=True``."""
+
+    def renew(self, state: Tree, fresh: Tree, /) -> Tree:
+        """Return a state to go on from, between a trained one and a fresh one.
+
+        Args:
+            state: What the last ``step`` returned.
+            fresh: What ``init`` returned just now.
+        """
+        ...
+
+
 def work(
     run: Run,
     train: TrainFunction | Task,
@@ -135,12 +149,24 @@ def _loop(task: Task) -> TrainFunction:
     def train(session: Session) -> None:
         held = Held(_require_state("init", task.init(session.rng)) if session.fresh else None)
         for turn in session.turns(held):
+            if turn.renewed:
+                held.value = _renew(task, held.value, turn.rng)
             for steps in turn.stretches():
                 after = task.step(held.value, turn.hparams, steps, turn.rng)
                 held.value = _require_state("step", after)
                 turn.report(require_score(task.evaluate(held.value)))
 
     return train
+
+
+def _renew(task: Task, state: Tree, rng: np.random.Generator) -> Tree:
+    if not isinstance(task, Renews):
+        raise UsageError(
+            f"a task must have a method renew(state, fresh) for a strategy with renew=True, which "
+            f"has members go on with weights between their own and fresh ones, but "
+            f"{type(task).__name__} has none; write one, or use renew=False"
+        )
+    return _require_state("renew", task.renew(state, _require_state("init", task.init(rng))))
 
 
 def _require_state(function: str, state: Tree) -> Tree:

@@ -1,0 +1,95 @@
+"""Turns that a strategy has begin with renewed weights: tasks renew them, and loops must ask."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ramet
+from ramet.errors import TurnMisused, UsageError
+from ramet.population import Member
+
+SPACE = ramet.Space(speed=ramet.Uniform(0.0, 1.0))
+RUN: dict[str, Any] = {"steps": 30, "mode": "max", "seed": 0}
+
+
+@dataclass(frozen=True)
+class RenewSecond(ramet.Grid):
+    """The second turn of each member begins with renewed weights."""
+
+    def renews(self, member: Member) -> bool:
+        return member.turn == 1
+
+
+STRATEGY = RenewSecond(points=[{"speed": 0.5}, {"speed": 1.0}], turn_steps=10, synchronous=True)
+
+
+class Counter:
+    """Weights that grow by one a step, from a start that is drawn."""
+
+    def init(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {"start": rng.random(), "weight": 0.0}
+
+    def step(
+        self, state: dict[str, Any], hparams: Any, steps: int, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        del rng
+        return state | {"weight": state["weight"] + steps * hparams["speed"]}
+
+    def evaluate(self, state: dict[str, Any]) -> float:
+        return float(state["weight"])
+
+
+class RenewedCounter(Counter):
+    def renew(self, state: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
+        return fresh | {"weight": state["weight"] / 5}
+
+
+def test_a_task_renews_weights_once_before_the_turn() -> None:
+    result = ramet.run(RenewedCounter(), SPACE, STRATEGY, **RUN)
+
+    # 10 steps, of which a fifth is left, and 20 more.
+    assert result.members[1].load()["weight"] == pytest.approx(10 / 5 + 20)
+
+
+def test_fresh_weights_are_others_than_the_first_and_the_same_in_every_run() -> None:
+    first, second = (ramet.run(RenewedCounter(), SPACE, STRATEGY, **RUN) for _ in range(2))
+    before = ramet.run(Counter(), SPACE, ramet.Grid(points=STRATEGY.points), **RUN)
+
+    starts = [first.members[id_].load()["start"] for id_ in range(2)]
+    assert starts == [second.members[id_].load()["start"] for id_ in range(2)]
+    assert starts != [before.members[id_].load()["start"] for id_ in range(2)]
+
+
+def test_a_task_that_cannot_renew_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"renew\(state, fresh\).*Counter has none"):
+        ramet.run(Counter(), SPACE, STRATEGY, **RUN)
+
+
+def loop(session: ramet.Session, *, asks: bool) -> None:
+    state = {"weight": 0.0}
+    for turn in session.turns(state):
+        if asks and turn.renewed:
+            state["weight"] /= 5
+        for _ in turn:
+            state["weight"] += turn.hparams["speed"]
+        turn.report(state["weight"])
+
+
+def test_a_loop_renews_weights_itself() -> None:
+    result = ramet.run(lambda session: loop(session, asks=True), SPACE, STRATEGY, **RUN)
+
+    assert result.members[1].load()["weight"] == pytest.approx(10 / 5 + 20)
+
+
+def test_a_loop_that_does_not_ask_is_refused() -> None:
+    with pytest.raises(TurnMisused, match=r"turn 1 of member \d whether it is turn.renewed"):
+        ramet.run(lambda session: loop(session, asks=False), SPACE, STRATEGY, **RUN)
+
+
+def test_a_control_beside_a_strategy_is_not_renewed_by_itself() -> None:
+    controlled = ramet.Controlled(STRATEGY, {"speed": 0.1})
+    result = ramet.run(RenewedCounter(), SPACE, controlled, **RUN)
+
+    assert result.members[1].load()["weight"] == pytest.approx(10 / 5 + 20)
