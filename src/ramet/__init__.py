@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ramet import errors as errors
 from ramet import history as history
+from ramet.arrays import Array
 from ramet.averaging import ExponentialAverage, PolynomialAverage
+from ramet.conditions import When
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.domains.answers import OTHER_NAMES
 from ramet.engine.engines import Engine, Inline, Processes, Vectorized
@@ -23,6 +25,7 @@ from ramet.engine.workers.loop import Task
 from ramet.engine.workers.session import Session
 from ramet.errors import RametError
 from ramet.history import Replayed, Result
+from ramet.limits import AtMost, ProductAtMost, SumAtMost
 from ramet.places import Storage
 from ramet.population import Curve, Member, Population
 from ramet.ray import Ray
@@ -68,6 +71,8 @@ __all__ = [
     "FIRE",
     "MFPBT",
     "PBT",
+    "Array",
+    "AtMost",
     "BinaryTournament",
     "Bound",
     "Choice",
@@ -91,6 +96,7 @@ __all__ = [
     "PolynomialAverage",
     "Population",
     "Processes",
+    "ProductAtMost",
     "RametError",
     "RandomSearch",
     "Ray",
@@ -104,12 +110,14 @@ __all__ = [
     "State",
     "Storage",
     "Strategy",
+    "SumAtMost",
     "TTest",
     "Task",
     "Truncation",
     "Turn",
     "Uniform",
     "Vectorized",
+    "When",
     "join",
     "replay",
     "run",

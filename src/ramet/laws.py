@@ -62,17 +62,23 @@ def check_space(description: Mapping[str, Any]) -> Space:
 
 
 def check_hparams(space: Space, hparams: Hparams, member: int) -> None:
-    """Refuse values that are not in the space, one for each name."""
-    domains = space.domains
-    if len(hparams) != len(domains):
-        raise CorruptLog(
-            f"member {member} must have the hyperparameters {list(space)}, but has {list(hparams)}"
-        )
+    """Refuse values that are not in the space, one for each name that must be there."""
+    domains, conditions = space.domains, space.conditions
+    seen = 0
     for name, domain in domains:
+        if name not in hparams and name in conditions:
+            continue
         if name not in hparams or not domain.contains(hparams[name]):
             raise CorruptLog(
                 f"member {member} must have {name!r} in {domain}, but has {hparams.get(name)!r}"
             )
+        seen += 1
+    if len(hparams) != seen:
+        raise CorruptLog(
+            f"member {member} must have the hyperparameters {list(space)}, but has {list(hparams)}"
+        )
+    if misfit := space.misfit(hparams):
+        raise CorruptLog(f"member {member} must have values that fit together: {misfit}")
 
 
 def check_turn(member: int, turn: int, due: int) -> None:

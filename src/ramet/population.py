@@ -152,6 +152,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
     # The last turns that it ended, oldest first: as many as the strategy has the run remember.
     past: tuple[PastTurn, ...] = ()
+    # The last values, along its lineage, of hyperparameters that are not there now.
+    absent: Hparams | None = None
 
     @property
     def score(self) -> float | None:

@@ -10,6 +10,9 @@ from ramet.errors import UnknownHyperparameter
 class Values(Mapping[str, Any]):
     """Values by name, dotted for nested spaces; ``hparams["augment"]`` is the group of that name.
 
+    ``hparams["lr"]`` is a tuple if it is an array. A hyperparameter that is not there, because of
+    its condition, cannot be read, but ``get`` returns its default.
+
     It remembers which values were read, so that a turn can report those that its loop never read.
 
     >>> hparams = Values({"lr": 0.1, "augment.p": 0.5})
@@ -24,13 +27,20 @@ class Values(Mapping[str, Any]):
 ['lr', 'augment.p'], but 'lrr' was; did you mean 'lr'?
     """
 
-    __slots__ = ("_prefix", "_read", "_values")
+    __slots__ = ("_prefix", "_read", "_values", "absent")
 
     def __init__(
-        self, values: Mapping[str, Any], prefix: str = "", read: set[str] | None = None
+        self,
+        values: Mapping[str, Any],
+        prefix: str = "",
+        read: set[str] | None = None,
+        *,
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         self._values = values
         self._prefix = prefix
+        # The hyperparameters that are not there, each with what must hold for it to be.
+        self.absent: Mapping[str, str] = absent or {}
         self._read: set[str] = set() if read is None else read
 
     def __getitem__(self, name: str) -> Any:
@@ -38,8 +48,17 @@ class Values(Mapping[str, Any]):
         if full in self._values:
             self._read.add(full)
             return self._values[full]
+        if array := [*self._elements(full)]:
+            self._read.update(array)
+            return tuple(self._values[one] for one in array)
         if any(other.startswith(f"{full}.") for other in self._values):
-            return Values(self._values, f"{full}.", self._read)
+            return Values(self._values, f"{full}.", self._read, absent=self.absent)
+        if (condition := self._condition(full)) is not None:
+            raise UnknownHyperparameter(
+                f"a hyperparameter can be read only while it is there, but {full!r} is there only "
+                f"when {condition}; ask first, {name!r} in hparams, or give a value for then: "
+                f"hparams.get({name!r}, 0.0)"
+            )
         close = difflib.get_close_matches(full, self._values, n=1)
         raise UnknownHyperparameter(
             f"only hyperparameters of the space can be read, which has {list(self._values)}, but "
@@ -48,11 +67,23 @@ class Values(Mapping[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         full = f"{self._prefix}{name}"
-        return any(other == full or other.startswith(f"{full}.") for other in self._values)
+        return any(
+            other == full or other.startswith((f"{full}.", f"{full}[0]")) for other in self._values
+        )
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a value. An unknown name is an error here too, and ``default`` is ignored."""
-        del default
+        """Return a value, or ``default`` if its condition does not hold. Unknown names are errors.
+
+        Args:
+            name: The name.
+            default: What a hyperparameter counts as while it is not there.
+
+        >>> hparams = Values({"lr": 0.1}, absent={"momentum": "'optimizer' is 'sgd'"})
+        >>> hparams.get("momentum", 0.0)
+        0.0
+        """
+        if name not in self and self._condition(self._prefix + name) is not None:
+            return default
         return self[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -64,6 +95,24 @@ class Values(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return repr({name: self._values[self._prefix + name] for name in self})
+
+    def _elements(self, full: str) -> Iterator[str]:
+        """Yield the names of the values of a numbered array, in order."""
+        nth = 0
+        while (name := f"{full}[{nth}]") in self._values:
+            yield name
+            nth += 1
+
+    def _condition(self, full: str) -> str | None:
+        """Return what must hold for a name to be there that is not; None for another name."""
+        return next(
+            (
+                condition
+                for name, condition in self.absent.items()
+                if name == full or name.startswith((f"{full}.", f"{full}[0]"))
+            ),
+            None,
+        )
 
     def peek(self) -> dict[str, Any]:
         """Return all values without marking them as read."""

@@ -103,7 +103,7 @@ def export_(
 
 def _path(behind: Sequence[Trained]) -> Any:
     """Return a table of turns, those of one member with the same values as one row."""
-    names = list(behind[0].hparams) if behind else []
+    names = list(dict.fromkeys(name for turn in behind for name in turn.hparams))
     table = screen.table("steps", "member", "by", "score", *names, left=("by",))
     groups = itertools.groupby(
         behind, key=lambda turn: (turn.member, turn.edge not in {"own", "fresh"}, turn.hparams)
@@ -116,7 +116,7 @@ def _path(behind: Sequence[Trained]) -> Any:
             str(first.member),
             "" if first.edge == "own" else first.edge,
             wording.number(last.score),
-            *(wording.value(last.hparams[name]) for name in names),
+            *(wording.value_of(last.hparams, name) for name in names),
         )
     return table
 

@@ -119,8 +119,8 @@ def _members(rows: list[dict[str, Any]], width: int) -> Table:
     at_work = any(row["worker"] for row in rows)
     end = _columns(rows, "worker", "heard of") if at_work else []
     middle: list[list[str]] = []
-    for name in rows[0]["hparams"]:
-        column = [label(name), *(wording.value(row["hparams"][name]) for row in rows)]
+    for name in dict.fromkeys(name for row in rows for name in row["hparams"]):
+        column = [label(name), *(wording.value_of(row["hparams"], name) for row in rows)]
         if _width([*begin, *middle, column, *end]) > width:
             break
         middle.append(column)

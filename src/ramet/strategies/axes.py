@@ -11,6 +11,9 @@ from ramet.space import Hparams, Space
 
 Floats: TypeAlias = NDArray[np.float64]
 
+# Where a hyperparameter is placed while it is not there: in the middle, at most halfway from any.
+ABSENT = 0.5
+
 
 def axes_of(space: Space) -> dict[str, Domain]:
     """Return the hyperparameters that have a scale: all but constants and unordered choices."""
@@ -59,7 +62,13 @@ def from_unit(domain: Domain, place: float) -> Value:
 
 def rows_of(axes: dict[str, Domain], points: list[Hparams]) -> Floats:
     """Return a row of numbers from 0 to 1 for each of some hyperparameters."""
-    rows = [[to_unit(domain, hparams[name]) for name, domain in axes.items()] for hparams in points]
+    rows = [
+        [
+            to_unit(domain, hparams[name]) if name in hparams else ABSENT
+            for name, domain in axes.items()
+        ]
+        for hparams in points
+    ]
     return np.array(rows, np.float64).reshape(len(points), len(axes))
 
 

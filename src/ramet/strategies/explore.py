@@ -154,26 +154,42 @@ class _OneByOne:
 
     def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
         del member
-        hparams = self.population[origin].hparams
-        return explore_from(self.population.space, hparams, self.explore, rng)
+        source = self.population[origin]
+        space, hparams = self.population.space, source.hparams
+        return explore_from(space, hparams, self.explore, rng, source.absent)
+
+
+def draws_in_step(space: Space, rng: np.random.Generator) -> dict[str, np.random.Generator]:
+    """Return a generator for each value of the arrays that move together: equal ones in each."""
+    seeds = [(names, rng.integers(2**63)) for names in space.together]
+    return {name: np.random.default_rng(seed) for names, seed in seeds for name in names}
 
 
 def explore_from(
-    space: Space, hparams: Hparams, explore: Explore, rng: np.random.Generator
+    space: Space,
+    hparams: Hparams,
+    explore: Explore,
+    rng: np.random.Generator,
+    remembered: Hparams | None = None,
 ) -> Hparams:
     """Return hyperparameters moved by their own rules, or else by this one, within their domains.
 
-    Moves that ``where`` rejects are drawn again. If it rejects them all, nothing moves.
+    What moves away from a condition is left out, and what moves into one gets the value that the
+    lineage last had, or a drawn one. Moves that break a limit go as far as it allows. Moves that
+    ``where`` rejects are drawn again. If it rejects them all, nothing moves.
     """
+    remembered = remembered or {}
     rules = [
         (name, domain, domain.explore or explore)
         for name, domain in space.domains
-        if not isinstance(domain, Constant)
+        if name in hparams and not isinstance(domain, Constant)
     ]
     for _ in range(TRIES):
-        moved = dict(hparams)
+        moved, shared = {**remembered, **hparams}, draws_in_step(space, rng)
         for name, domain, rule in rules:
-            moved[name] = domain.clip(rule.move(domain, hparams[name], rng))
+            own = shared.get(name, rng)
+            moved[name] = domain.clip(rule.move(domain, hparams[name], own))
+        moved = space.complete(moved, rng)
         if space.allows(moved):
             return moved
     return hparams

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ramet.domains import Choice, Constant, Explore
 from ramet.errors import StrategyError
-from ramet.population import PastTurn, Population
-from ramet.space import Hparams, Space
+from ramet.population import Member, PastTurn, Population
+from ramet.space import Hparams
 from ramet.strategies.axes import axes_of, from_unit, rows_of
 from ramet.strategies.base import check_count, check_rule
-from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.explore import Perturb, draws_in_step, explore_from
 from ramet.strategies.surrogate import Points, fit
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -44,7 +44,8 @@ class GaussianProcess:
     each step, by the hyperparameters of the turn, the score that it began with, and its time. A
     member gets the values with the highest sum of the predicted change and ``optimism`` times its
     standard deviation. Unordered choices are drawn again, and hyperparameters with a rule of their
-    own follow that. Until four turns began and ended with a score, ``otherwise`` moves members.
+    own follow that. Arrays that move together follow ``otherwise``. Until four turns began and
+    ended with a score, ``otherwise`` moves members.
 
     Args:
         rows: How many past turns of all members together the model is fitted to, the latest ones.
@@ -87,16 +88,41 @@ class ModelExplorer:
     def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
         """Return the most promising values for the weights that a member takes."""
         del member
-        source, space = self._population[origin], self._population.space
+        source = self._population[origin]
         if self._model is None or source.weights_score is None:
-            return explore_from(space, source.hparams, self._rule.otherwise, rng)
+            return self._explore_anyhow(source, rng)
         begun = _Beginning(source.step, source.weights_score)
-        given = _move_others(space, source.hparams, rng)
+        given = self._move_others(source, rng)
         chosen = self._model.propose(begun, given, self._rule.optimism, rng)
         if chosen is None:
-            chosen = explore_from(space, source.hparams, self._rule.otherwise, rng)
+            chosen = self._explore_anyhow(source, rng)
         self._model.expect(begun, chosen)
         return chosen
+
+    def _explore_anyhow(self, source: Member, rng: np.random.Generator) -> Hparams:
+        space, otherwise = self._population.space, self._rule.otherwise
+        return explore_from(space, source.hparams, otherwise, rng, source.absent)
+
+    def _move_others(self, source: Member, rng: np.random.Generator) -> Hparams:
+        """Return values of which those that no model chooses have moved.
+
+        It has values for all hyperparameters, because the model may turn to any of them.
+        """
+        space, hparams = self._population.space, source.hparams
+        moved, shared = {**(source.absent or {}), **hparams}, draws_in_step(space, rng)
+        for name, domain in space.domains:
+            if name not in moved:
+                moved[name] = domain.sample(rng)
+            if isinstance(domain, Constant) or name not in hparams:
+                continue
+            if domain.explore is not None:
+                moved[name] = domain.clip(domain.explore.move(domain, hparams[name], rng))
+            elif name in shared:
+                rule, own = self._rule.otherwise, shared[name]
+                moved[name] = domain.clip(rule.move(domain, hparams[name], own))
+            elif isinstance(domain, Choice) and not domain.ordered:
+                moved[name] = domain.sample(rng)
+        return moved
 
 
 class Model:
@@ -109,6 +135,8 @@ class Model:
 
     def __init__(self, population: Population, past: Sequence[PastTurn]) -> None:
         self._space, self._axes = population.space, axes_of(population.space)
+        # Values of arrays that move together, which the model knows and does not choose.
+        self._in_step = {name for names in population.space.together for name in names}
         begun = [_Beginning(turn.step, turn.before or 0.0) for turn in past]
         now = [
             (_Beginning(member.step, member.weights_score), member)
@@ -136,7 +164,8 @@ class Model:
 
         Args:
             begun: What the turn begins with.
-            given: Values to begin from. Those of hyperparameters with a rule of their own stay.
+            given: Values to begin from, of all hyperparameters. Those of hyperparameters with a
+                rule of their own, and of arrays that move together, stay.
             optimism: How many standard deviations are added to a prediction.
             rng: Draw from this generator only.
         """
@@ -156,7 +185,11 @@ class Model:
         self, places: Floats, begun: "_Beginning", given: Hparams, optimism: float
     ) -> Hparams | None:
         """Return the most promising of some places that ``where`` allows."""
-        options = [self._values(place, given) for place in places.clip(0.0, 1.0).tolist()]
+        options = [
+            # Nothing is left to draw, since the given values are of all hyperparameters.
+            self._space.complete(self._values(place, given), None)
+            for place in places.clip(0.0, 1.0).tolist()
+        ]
         # A place stands for a value, such as a whole number, and is judged by that.
         rows = rows_of(self._axes, options)
         means, deviations = self._fitted.predict(self._points([begun] * len(options), rows))
@@ -167,7 +200,7 @@ class Model:
         free = {
             name: from_unit(domain, at)
             for (name, domain), at in zip(self._axes.items(), place, strict=True)
-            if domain.explore is None
+            if domain.explore is None and name not in self._in_step
         }
         return given | free
 
@@ -175,19 +208,6 @@ class Model:
         times = np.array([self._steps.place(each.step) for each in begun])
         scores = np.array([self._scores.place(each.score) for each in begun])
         return Points(times, np.column_stack([scores, values]))
-
-
-def _move_others(space: Space, hparams: Hparams, rng: np.random.Generator) -> Hparams:
-    """Return values of which those that no model chooses have moved."""
-    moved = dict(hparams)
-    for name, domain in space.domains:
-        if isinstance(domain, Constant):
-            continue
-        if domain.explore is not None:
-            moved[name] = domain.clip(domain.explore.move(domain, hparams[name], rng))
-        elif isinstance(domain, Choice) and not domain.ordered:
-            moved[name] = domain.sample(rng)
-    return moved
 
 
 class _Beginning(NamedTuple):

@@ -34,6 +34,7 @@ class Turn:
         draws: Draws,
         read: Callable[[Checkpoint], Tree],
         needs_scores: bool = False,
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         """Make a turn, as ``Run.ask`` does.
 
@@ -45,6 +46,7 @@ class Turn:
             draws: The source of random draws.
             read: Returns the state in a checkpoint.
             needs_scores: Whether the strategy needs a score wherever one is due.
+            absent: The hyperparameters that are not there, each with what must hold for it to be.
         """
         self.member = member.id
         self.number = member.turn
@@ -53,7 +55,7 @@ class Turn:
         self.start = member.step
         self._steps = steps
         self._stop = member.step + steps
-        self.hparams = Values(member.hparams)
+        self.hparams = Values(member.hparams, absent=absent)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
         # Whether it is over: it ended, failed, or was released.
