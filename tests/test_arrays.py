@@ -1,15 +1,31 @@
 """Arrays of hyperparameters: one name, several values, each of which is one to all else."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ramet import Array, Choice, Integer, LogUniform, Perturb, Space, Uniform, When
+from ramet import (
+    Array,
+    Choice,
+    Constant,
+    Integer,
+    LogUniform,
+    Perturb,
+    Resample,
+    Space,
+    Uniform,
+    When,
+)
 from ramet.errors import SpaceError, UnknownHyperparameter, UsageError
 from ramet.mapping import SpaceArrays
 from ramet.strategies.explore import explore_from
+from ramet.strategies.in_step import follow
 from ramet.values import Values
+from tests import values
 
 RATES = Space(lr=Array(LogUniform(1e-5, 1.0), 3), decay=Array(Uniform(0.0, 1.0), ["body", "head"]))
 
@@ -71,6 +87,7 @@ def test_values_of_another_number_are_refused() -> None:
         (lambda: Array(Uniform(0, 1), []), "write Array"),
         (lambda: Array(Uniform(0, 1), "ab"), "write Array"),
         (lambda: Array(Uniform(0, 1), 2, together="yes"), "together= must be"),  # type: ignore[arg-type]  # the point
+        (lambda: Space(lr=Array(Choice([1, 2]), 2, together=True)), "must have an order"),
         (lambda: Space(lr=Array(0.1, 2)), "must be a domain"),  # type: ignore[arg-type]  # the point
         (lambda: Space(lr=Array(Uniform(0, 1), ["a", "a"])), "twice"),
         (
@@ -89,18 +106,48 @@ def test_an_array_that_makes_no_sense_is_refused(declare: Any, law: str) -> None
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_values_move_together_if_they_are_meant_to(*, together: bool) -> None:
-    space = Space(lr=Array(Uniform(1e-9, 1e9), 3, together=together))
-    begun: Any = {"lr[0]": 1.0, "lr[1]": 2.0, "lr[2]": 4.0}
-    moved: list[Any] = [
-        explore_from(space, begun, Perturb((0.5, 0.8, 1.25, 2.0)), np.random.default_rng(seed))
-        for seed in range(20)
-    ]
+@pytest.mark.parametrize(
+    ("domain", "begun"),
+    [
+        (LogUniform(1e-9, 1e9), [1.0, 2.0, 4.0]),
+        (Uniform(-1e9, 1e9), [1.0, 2.0, 4.0]),
+        (Choice([*range(50)], ordered=True), [10, 20, 40]),
+    ],
+)
+@pytest.mark.parametrize("explore", [Perturb((0.5, 0.8, 1.25, 2.0)), Resample(1.0)])
+def test_values_move_together_if_they_are_meant_to(
+    domain: Any, begun: list[Any], explore: Any, *, together: bool
+) -> None:
+    space = Space(lr=Array(domain, 3, together=together))
+    before = dict(zip(space, begun, strict=True))
+    log = isinstance(domain, LogUniform)
 
-    ratios = {tuple(round(it[name] / begun[name], 9) for name in begun) for it in moved}
+    distances = set()
+    moved = set()
+    for seed in range(20):
+        found: Any = explore_from(space, before, explore, np.random.default_rng(seed))
+        after = [math.log2(it) if log else it for it in found.values()]
+        distances.add((round(after[1] - after[0], 6), round(after[2] - after[1], 6)))
+        moved.add(after[0])
 
-    assert len(ratios) > 1
-    assert all(len(set(ratio)) == 1 for ratio in ratios) == together
+    assert len(moved) > 1
+    assert (len(distances) == 1) == together
+
+
+@given(
+    domain=values.positives.filter(lambda it: not isinstance(it, Constant)),
+    rng=values.rngs,
+    size=st.integers(1, 4),
+)
+def test_values_that_move_together_stay_in_their_domain(
+    domain: Any, rng: np.random.Generator, size: int
+) -> None:
+    before = [domain.sample(rng) for _ in range(size)]
+
+    after = follow(domain, before, domain.sample(rng))
+
+    assert all(map(domain.contains, after))
+    assert np.argsort(before, kind="stable").tolist() == np.argsort(after, kind="stable").tolist()
 
 
 def test_a_vectorised_task_gets_an_array_with_one_more_axis() -> None:

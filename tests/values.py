@@ -138,7 +138,7 @@ positives: st.SearchStrategy[Domain] = st.sampled_from(
         Integer(0, 20),
         Integer(1, 1_000, log=True, start=(5, 50)),
         Choice([1, 2, 8], ordered=True),
-        Choice([0.5, 3]),
+        Choice([0.5, 3], ordered=True),
         Constant(1),
     ]
 )
@@ -150,7 +150,8 @@ def rich_spaces(draw: Draw) -> Space:
     kind = Choice(["a", "b", "c"], ordered=draw(st.booleans()))
     depth = Integer(1, 3)
     parts: dict[str, Any] = {
-        "lr": Array(draw(domains), draw(st.integers(1, 3)), together=draw(st.booleans())),
+        "lr": Array(draw(domains), draw(st.integers(1, 3))),
+        "drop": Array(draw(positives | choices(ordered=True)), 2, together=draw(st.booleans())),
         "low": draw(positives),
         "only": When(draw(positives), kind=draw(st.sampled_from(["a", ["a", "c"]]))),
         "chained": When(draw(domains), inner=draw(st.sampled_from([1, [2, 3]]))),

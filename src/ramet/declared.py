@@ -1,6 +1,6 @@
 """What a space is declared with: domains by name, and what holds between them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ramet.arrays import Array, element, find_arrays
@@ -128,6 +128,22 @@ def check_arrays(domains: Mapping[str, Domain], conditions: Conditions) -> None:
             raise SpaceError(
                 f"the values of an array must be there together or not at all, but those of "
                 f"{name!r} have different conditions; write When(Array(...), ...)"
+            )
+
+
+def check_together(arrays: Sequence[tuple[str, ...]], domains: Mapping[str, Domain]) -> None:
+    """Refuse arrays of which the values cannot move together."""
+    for names in arrays:
+        its = {name: domains.get(name) for name in names}
+        first = its.get(names[0]) if names else None
+        if first is None or any(domain != first for domain in its.values()):
+            raise SpaceError(
+                f"values that move together must be hyperparameters of one domain, but got {its}"
+            )
+        if isinstance(first, Choice) and not first.ordered:
+            raise SpaceError(
+                f"values that move together must have an order, but {names[0]!r} is {first}; "
+                f"write ordered=True if its options have one, or leave out together=True"
             )
 
 

@@ -15,6 +15,7 @@ from ramet.declared import (
     check_arrays,
     check_mapping,
     check_names,
+    check_together,
 )
 from ramet.description import describe
 from ramet.domains import Domain, LogUniform, Uniform, Value, exact, plain
@@ -59,7 +60,16 @@ class Space(Mapping[str, Domain]):
     ramet.errors.SpaceError: hyperparameter 'lr': 0 < low must hold on a log scale, got (low=0.0)
     """
 
-    __slots__ = ("_limits", "_order", "arrays", "conditions", "declared", "domains", "together")
+    __slots__ = (
+        "_limits",
+        "_order",
+        "arrays",
+        "conditions",
+        "declared",
+        "domains",
+        "followers",
+        "together",
+    )
 
     def __init__(
         self,
@@ -103,6 +113,9 @@ class Space(Mapping[str, Domain]):
         self.arrays: dict[str, tuple[str, ...]] = find_arrays(found)
         # The names of the values of each array that moves together.
         self.together: tuple[tuple[str, ...], ...] = tuple(self.declared.together)
+        check_together(self.together, found)
+        # Those of them that follow the first.
+        self.followers = frozenset(name for names in self.together for name in names[1:])
         decisive = {one.on: None for its in conditions.values() for one in its}
         # Names with those that others depend on first, so that all know whether they are there.
         self._order = sort([*(name for name in found if name in decisive), *found], conditions)
@@ -359,9 +372,6 @@ class Space(Mapping[str, Domain]):
             given = {name: value for name, value in limit.items() if name != "type"}
             space.declared.limits.append(rules[limit["type"]](**given))
         space.declared.together += map(_tuple, data.get("together", ()))
-        for name in (name for names in space.declared.together for name in names):
-            if name not in space.declared.domains:
-                raise SpaceError(f"an array must be of names in the space, but got {name!r}")
         space._settle_parts()
         return space
 

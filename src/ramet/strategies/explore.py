@@ -13,6 +13,7 @@ from ramet.population import Population
 from ramet.randomness import pick
 from ramet.space import Hparams, Space
 from ramet.strategies.base import check_count
+from ramet.strategies.in_step import follow
 
 # How many moves in a row `where` may reject before the member keeps its hyperparameters.
 TRIES = 100
@@ -159,10 +160,18 @@ class _OneByOne:
         return explore_from(space, hparams, self.explore, rng, source.absent)
 
 
-def draws_in_step(space: Space, rng: np.random.Generator) -> dict[str, np.random.Generator]:
-    """Return a generator for each value of the arrays that move together: equal ones in each."""
-    seeds = [(names, rng.integers(2**63)) for names in space.together]
-    return {name: np.random.default_rng(seed) for names, seed in seeds for name in names}
+def move_in_step(space: Space, before: Hparams, moved: Hparams) -> None:
+    """Have the values of arrays that move together follow the first of them.
+
+    Args:
+        space: The space.
+        before: The values before any has moved.
+        moved: The values, of which the first of each such array has moved; changed in place.
+    """
+    for names in space.together:
+        if all(name in before for name in names):
+            values = [before[name] for name in names]
+            moved.update(zip(names, follow(space[names[0]], values, moved[names[0]]), strict=True))
 
 
 def explore_from(
@@ -182,13 +191,13 @@ def explore_from(
     rules = [
         (name, domain, domain.explore or explore)
         for name, domain in space.domains
-        if name in hparams and not isinstance(domain, Constant)
+        if name in hparams and name not in space.followers and not isinstance(domain, Constant)
     ]
     for _ in range(TRIES):
-        moved, shared = {**remembered, **hparams}, draws_in_step(space, rng)
+        moved = {**remembered, **hparams}
         for name, domain, rule in rules:
-            own = shared.get(name, rng)
-            moved[name] = domain.clip(rule.move(domain, hparams[name], own))
+            moved[name] = domain.clip(rule.move(domain, hparams[name], rng))
+        move_in_step(space, hparams, moved)
         moved = space.complete(moved, rng)
         if space.allows(moved):
             return moved

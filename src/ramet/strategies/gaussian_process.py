@@ -15,7 +15,7 @@ from ramet.population import Member, PastTurn, Population
 from ramet.space import Hparams
 from ramet.strategies.axes import axes_of, from_unit, rows_of
 from ramet.strategies.base import check_count, check_rule
-from ramet.strategies.explore import Perturb, draws_in_step, explore_from
+from ramet.strategies.explore import Perturb, explore_from, move_in_step
 from ramet.strategies.surrogate import Points, fit
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -77,6 +77,8 @@ class ModelExplorer:
 
     def __init__(self, rule: GaussianProcess, population: Population) -> None:
         self._rule, self._population = rule, population
+        # The first value of each array that moves together, which the others follow.
+        self._leaders = {names[0] for names in population.space.together}
 
     @cached_property
     def _model(self) -> "Model | None":
@@ -109,19 +111,19 @@ class ModelExplorer:
         It has values for all hyperparameters, because the model may turn to any of them.
         """
         space, hparams = self._population.space, source.hparams
-        moved, shared = {**(source.absent or {}), **hparams}, draws_in_step(space, rng)
+        moved = {**(source.absent or {}), **hparams}
         for name, domain in space.domains:
             if name not in moved:
                 moved[name] = domain.sample(rng)
-            if isinstance(domain, Constant) or name not in hparams:
+            if isinstance(domain, Constant) or name not in hparams or name in space.followers:
                 continue
             if domain.explore is not None:
                 moved[name] = domain.clip(domain.explore.move(domain, hparams[name], rng))
-            elif name in shared:
-                rule, own = self._rule.otherwise, shared[name]
-                moved[name] = domain.clip(rule.move(domain, hparams[name], own))
+            elif name in self._leaders:
+                moved[name] = domain.clip(self._rule.otherwise.move(domain, hparams[name], rng))
             elif isinstance(domain, Choice) and not domain.ordered:
                 moved[name] = domain.sample(rng)
+        move_in_step(space, hparams, moved)
         return moved
 
 
