@@ -54,7 +54,7 @@ def test_an_array_in_a_group_is_read_in_the_group() -> None:
 
 def test_an_array_that_is_not_there_cannot_be_read() -> None:
     space = Space(kind=Choice(["a", "b"]), lr=When(Array(Uniform(0.0, 1.0), 2), kind="a"))
-    hparams = Values({"kind": "b"}, absent=space.absent({"kind": "b"}))
+    hparams = Values({"kind": "b"}, conditions=space.conditions)
 
     assert hparams.get("lr", (0.5, 0.5)) == (0.5, 0.5)
     with pytest.raises(UnknownHyperparameter, match="'lr' is there only when 'kind' is 'a'"):

@@ -150,7 +150,7 @@ def test_a_long_chain_of_conditions_is_followed() -> None:
 
 
 def test_reading_a_value_that_is_not_there_is_an_error_and_get_has_a_default() -> None:
-    hparams = Values({"optimizer": "adam"}, absent=OPTIMIZERS.absent({"optimizer": "adam"}))
+    hparams = Values({"optimizer": "adam"}, conditions=OPTIMIZERS.conditions)
 
     assert "momentum" not in hparams
     assert hparams.get("momentum", 0.0) == 0.0
@@ -158,6 +158,24 @@ def test_reading_a_value_that_is_not_there_is_an_error_and_get_has_a_default() -
         hparams["momentum"]
     with pytest.raises(UnknownHyperparameter, match="did you mean"):
         hparams.get("optimiser", 0.0)
+
+
+def test_asking_for_a_value_reads_what_it_depends_on() -> None:
+    space = Space(
+        n=Integer(1, 2), m=When(Choice(["a", "b"]), n=1), x=When({"y": Uniform(0.0, 1.0)}, m="a")
+    )
+    asked: list[Any] = [
+        lambda hparams: hparams.get("x.y", 0.0),
+        lambda hparams: "x" in hparams,
+        lambda hparams: hparams.get("x", None),
+    ]
+    for ask in asked:
+        for point in ({"n": 2}, {"n": 1, "m": "b"}, {"n": 1, "m": "a", "x.y": 0.5}):
+            hparams = Values(point, conditions=space.conditions)
+
+            ask(hparams)
+
+            assert {*hparams.unread()} <= {"x.y"}
 
 
 def test_a_value_that_comes_back_is_the_last_that_the_lineage_had() -> None:

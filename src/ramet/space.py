@@ -228,18 +228,6 @@ class Space(Mapping[str, Domain]):
         """Whether some hyperparameters are there only if others have certain values."""
         return bool(self.conditions)
 
-    def absent(self, hparams: Mapping[str, Value]) -> dict[str, str]:
-        """Return the hyperparameters that are not there, each with the reason.
-
-        Args:
-            hparams: The values by name.
-        """
-        return {
-            name: " and ".join(str(one) for one in its)
-            for name, its in self.conditions.items()
-            if name not in hparams
-        }
-
     def allows(self, hparams: Mapping[str, Value]) -> bool:
         """Say whether every ``where`` accepts values that are in their domains.
 
@@ -247,7 +235,7 @@ class Space(Mapping[str, Domain]):
             hparams: The values by name.
         """
         return all(
-            _accepts(predicate, Values(hparams, prefix, absent=self.absent(hparams)))
+            _accepts(predicate, Values(hparams, prefix, conditions=self.conditions))
             for prefix, predicate in self.declared.predicates
         )
 

@@ -1,10 +1,19 @@
 """Hyperparameters as code reads them: by name, nested or dotted. Unknown names are errors."""
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from ramet.errors import UnknownHyperparameter
+
+
+class Dependence(Protocol):
+    """What must hold for a hyperparameter to be there, written as text by ``str``."""
+
+    @property
+    def on(self) -> str:
+        """The hyperparameter that it is about."""
+        ...
 
 
 class Values(Mapping[str, Any]):
@@ -27,7 +36,7 @@ class Values(Mapping[str, Any]):
 ['lr', 'augment.p'], but 'lrr' was; did you mean 'lr'?
     """
 
-    __slots__ = ("_prefix", "_read", "_values", "absent")
+    __slots__ = ("_conditions", "_prefix", "_read", "_values")
 
     def __init__(
         self,
@@ -35,29 +44,30 @@ class Values(Mapping[str, Any]):
         prefix: str = "",
         read: set[str] | None = None,
         *,
-        absent: Mapping[str, str] | None = None,
+        conditions: Mapping[str, Sequence[Dependence]] | None = None,
     ) -> None:
         self._values = values
         self._prefix = prefix
-        # The hyperparameters that are not there, each with what must hold for it to be.
-        self.absent: Mapping[str, str] = absent or {}
+        # The conditions of all hyperparameters that have some, there or not.
+        self._conditions: Mapping[str, Sequence[Dependence]] = conditions or {}
         self._read: set[str] = set() if read is None else read
 
     def __getitem__(self, name: str) -> Any:
         full = self._prefix + name
         if full in self._values:
-            self._read.add(full)
+            self._mark(full)
             return self._values[full]
         if array := [*self._elements(full)]:
-            self._read.update(array)
+            for one in array:
+                self._mark(one)
             return tuple(self._values[one] for one in array)
         if any(other.startswith(f"{full}.") for other in self._values):
-            return Values(self._values, f"{full}.", self._read, absent=self.absent)
-        if (condition := self._condition(full)) is not None:
+            return Values(self._values, f"{full}.", self._read, conditions=self._conditions)
+        if (absent := self._absent(full)) is not None:
             raise UnknownHyperparameter(
                 f"a hyperparameter can be read only while it is there, but {full!r} is there only "
-                f"when {condition}; ask first, {name!r} in hparams, or give a value for then: "
-                f"hparams.get({name!r}, 0.0)"
+                f"when {self._say(absent)}; ask first, {name!r} in hparams, or give a value for "
+                f"then: hparams.get({name!r}, 0.0)"
             )
         close = difflib.get_close_matches(full, self._values, n=1)
         raise UnknownHyperparameter(
@@ -67,9 +77,8 @@ class Values(Mapping[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         full = f"{self._prefix}{name}"
-        return any(
-            other == full or other.startswith((f"{full}.", f"{full}[0]")) for other in self._values
-        )
+        self._mark_conditions(full)
+        return any(_is_of(other, full) for other in self._values)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a value, or ``default`` if its condition does not hold. Unknown names are errors.
@@ -77,12 +86,8 @@ class Values(Mapping[str, Any]):
         Args:
             name: The name.
             default: What a hyperparameter counts as while it is not there.
-
-        >>> hparams = Values({"lr": 0.1}, absent={"momentum": "'optimizer' is 'sgd'"})
-        >>> hparams.get("momentum", 0.0)
-        0.0
         """
-        if name not in self and self._condition(self._prefix + name) is not None:
+        if name not in self and self._absent(self._prefix + name) is not None:
             return default
         return self[name]
 
@@ -103,16 +108,36 @@ class Values(Mapping[str, Any]):
             yield name
             nth += 1
 
-    def _condition(self, full: str) -> str | None:
-        """Return what must hold for a name to be there that is not; None for another name."""
-        return next(
-            (
-                condition
-                for name, condition in self.absent.items()
-                if name == full or name.startswith((f"{full}.", f"{full}[0]"))
-            ),
-            None,
-        )
+    @property
+    def absent(self) -> dict[str, str]:
+        """The hyperparameters that are not there, each with what must hold for it to be."""
+        names = [name for name in self._conditions if name not in self._values]
+        return {name: self._say(name) for name in names}
+
+    def _absent(self, full: str) -> str | None:
+        """Return a hyperparameter of a name that is not there; None if there is no such name."""
+        found = (name for name in self._conditions if _is_of(name, full))
+        return next((name for name in found if name not in self._values), None)
+
+    def _say(self, name: str) -> str:
+        return " and ".join(map(str, self._conditions[name]))
+
+    def _mark(self, name: str) -> None:
+        """Mark a value as read, and those that it is there because of."""
+        self._read.add(name)
+        self._mark_conditions(name)
+
+    def _mark_conditions(self, full: str) -> None:
+        """Mark as read what decides whether something is there."""
+        if not self._conditions:
+            return
+        waiting = [name for name in self._conditions if _is_of(name, full)]
+        while waiting:
+            for one in self._conditions.get(waiting.pop(), ()):
+                if one.on not in self._read:
+                    waiting.append(one.on)
+                    if one.on in self._values:
+                        self._read.add(one.on)
 
     def peek(self) -> dict[str, Any]:
         """Return all values without marking them as read."""
@@ -121,3 +146,8 @@ class Values(Mapping[str, Any]):
     def unread(self) -> list[str]:
         """Return the names of the values that were never read."""
         return [name for name in self._values if name not in self._read]
+
+
+def _is_of(name: str, full: str) -> bool:
+    """Say whether a hyperparameter has a name, or is in the group or array of that name."""
+    return name == full or name.startswith((f"{full}.", f"{full}[0]"))

@@ -95,5 +95,5 @@ class Claims:
             draws=journal.draws(member),
             read=self._checkpoints.read,
             needs_scores=self._needs_scores,
-            absent=journal.population.space.absent(member.hparams),
+            conditions=journal.population.space.conditions,
         )

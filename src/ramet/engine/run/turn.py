@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
+from ramet.conditions import Conditions
 from ramet.engine.run.metrics import Metrics
 from ramet.engine.run.scores import Scores
 from ramet.errors import TurnInterrupted, TurnMisused, UnknownAttribute
@@ -34,7 +35,7 @@ class Turn:
         draws: Draws,
         read: Callable[[Checkpoint], Tree],
         needs_scores: bool = False,
-        absent: Mapping[str, str] | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         """Make a turn, as ``Run.ask`` does.
 
@@ -46,7 +47,7 @@ class Turn:
             draws: The source of random draws.
             read: Returns the state in a checkpoint.
             needs_scores: Whether the strategy needs a score wherever one is due.
-            absent: The hyperparameters that are not there, each with what must hold for it to be.
+            conditions: What must hold for some hyperparameters to be there, by name.
         """
         self.member = member.id
         self.number = member.turn
@@ -55,7 +56,7 @@ class Turn:
         self.start = member.step
         self._steps = steps
         self._stop = member.step + steps
-        self.hparams = Values(member.hparams, absent=absent)
+        self.hparams = Values(member.hparams, conditions=conditions)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
         # Whether it is over: it ended, failed, or was released.
