@@ -39,7 +39,16 @@ class Binding:
 
     def place(self, hparams: Mapping[str, Value]) -> Mapping[str, Slot]:
         """Return the place of each hyperparameter that has one."""
-        if unknown := [name for name in self._bound if name not in hparams]:
+        arrays = find_arrays(hparams)
+        for name, names in arrays.items():
+            if self._bound.get(name) is not None:
+                raise StateError(
+                    f"the values of an array must be bound each by itself, but all of {name!r} are "
+                    f"bound to one place; write bind={{{names[0]!r}: ..., ...}}, or None to read "
+                    f"them in the loop"
+                )
+        unknown = [name for name in self._bound if name not in hparams and name not in arrays]
+        if unknown:
             raise UnknownHyperparameter(
                 f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
                 f"but {unknown} are bound"
@@ -49,7 +58,7 @@ class Binding:
             for name in hparams
             if self._optimizer is not None and self._is_entry(name)
         }
-        for array, names in find_arrays(hparams).items():
+        for array, names in arrays.items():
             if self._optimizer is not None and self._is_array(array, names):
                 by_name |= zip(names, self._elements(self._optimizer, array, names), strict=True)
         for name in [name for name in by_name if name not in self._places]:
