@@ -68,18 +68,22 @@ class When:
                 "a condition must name a hyperparameter and its value, as in "
                 "When(domain, optimizer='sgd'), but got none"
             )
-        self.conditions = tuple(Condition(on, _listed(values)) for on, values in given.items())
+        self.conditions = tuple(Condition(on, _list_values(values)) for on, values in given.items())
 
     def __repr__(self) -> str:
         given = ", ".join(f"{one.on!r}: {list(one.values)!r}" for one in self.conditions)
         return f"When({self.what!r}, {{{given}}})"
 
     def under(self, prefix: str) -> tuple[Condition, ...]:
-        """Return its conditions where the names beside it begin with a prefix."""
+        """Return its conditions where the names beside it begin with a prefix.
+
+        Args:
+            prefix: What all names get in front.
+        """
         return tuple(one._replace(on=f"{prefix}{one.on}") for one in self.conditions)
 
 
-def _listed(values: Any) -> tuple[Value, ...]:
+def _list_values(values: Any) -> tuple[Value, ...]:
     found = plain(values)
     return found if isinstance(found, tuple) else (found,)
 

@@ -1,10 +1,12 @@
 """What a space is declared with: domains by name, and what holds between them."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ramet.arrays import Array, element, find_arrays
 from ramet.conditions import Condition, Conditions, When
+from ramet.description import describe
 from ramet.domains import (
     Choice,
     Constant,
@@ -16,7 +18,7 @@ from ramet.domains import (
 )
 from ramet.domains.answers import suggest
 from ramet.errors import SpaceError
-from ramet.limits import Limit
+from ramet.limits import LIMITS, Limit
 from ramet.wording import is_text
 
 # A predicate of the values: whether a combination is allowed.
@@ -69,6 +71,47 @@ class Declared:
     def include(self, other: "Declared") -> None:
         """Add all of another space."""
         self._include(other, "", ())
+
+    def describe(self) -> dict[str, Any]:
+        """Return the parts as plain data."""
+        more = {
+            "where": [[prefix, describe(where)] for prefix, where in self.predicates],
+            "when": [
+                [name, [[one.on, list(one.values)] for one in its]]
+                for name, its in self.conditions.items()
+            ],
+            "limits": [describe(limit) for limit in self.limits],
+            "together": [list(names) for names in self.together],
+        }
+        return {
+            "names": list(self.domains),
+            "domains": {name: describe(domain) for name, domain in self.domains.items()},
+            **{key: part for key, part in more.items() if part},
+        }
+
+    @classmethod
+    def from_description(cls, data: Mapping[str, Any]) -> "Declared":
+        """Rebuild the parts without their code.
+
+        Args:
+            data: What ``describe`` returned.
+        """
+        declared = cls()
+        kinds = {kind.__name__: kind for kind in DOMAINS}
+        when = {
+            name: tuple(Condition(_text(on), _tuple(values)) for on, values in its)
+            for name, its in data.get("when", ())
+        }
+        for name in data["names"]:
+            declared.add(name, _rebuild(kinds, data["domains"][name]), when.pop(name, ()))
+        if when:
+            raise SpaceError(f"conditions must be of names in the space, but got {list(when)}")
+        rules = {kind.__name__: kind for kind in LIMITS}
+        for limit in data.get("limits", ()):
+            given = {name: value for name, value in limit.items() if name != "type"}
+            declared.limits.append(rules[limit["type"]](**given))
+        declared.together += map(_tuple, data.get("together", ()))
+        return declared
 
     def _include(self, other: "Declared", prefix: str, conditions: tuple[Condition, ...]) -> None:
         for name, domain in other.domains.items():
@@ -181,3 +224,25 @@ def _check_domain(name: str, value: Any) -> None:
         raise SpaceError(
             f"hyperparameter {name!r}: explore= must be a rule such as Perturb(), but got {rule!r}"
         )
+
+
+def _rebuild(kinds: Mapping[str, Any], data: Mapping[str, Any]) -> Domain:
+    kind = kinds[data["type"]]
+    fields = {field.name for field in dataclasses.fields(kind)} - {"explore"}
+    given = {name: value for name, value in data.items() if name in fields}
+    if given.get("start") is not None:
+        given["start"] = tuple(given["start"])
+    domain: Domain = kind(**given)
+    return domain
+
+
+def _tuple(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise SpaceError(f"a list must stand there, but got {values!r}")
+    return tuple(values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise SpaceError(f"a name must stand there, but got {value!r}")
+    return value

@@ -7,9 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ramet.arrays import find_arrays
-from ramet.conditions import Condition, check_conditions, sort
+from ramet.conditions import Condition
 from ramet.declared import (
-    DOMAINS,
     Declared,
     Where,
     check_arrays,
@@ -17,10 +16,10 @@ from ramet.declared import (
     check_names,
     check_together,
 )
-from ramet.description import describe
 from ramet.domains import Domain, LogUniform, Uniform, Value, exact, plain
 from ramet.errors import RametError, SpaceError
-from ramet.limits import LIMITS, Limit, Limits
+from ramet.fitting import Fitting
+from ramet.limits import Limit
 from ramet.values import Values
 
 __all__ = ["Hparams", "Space", "SpaceLike", "Where"]
@@ -61,8 +60,7 @@ class Space(Mapping[str, Domain]):
     """
 
     __slots__ = (
-        "_limits",
-        "_order",
+        "_fitting",
         "arrays",
         "conditions",
         "declared",
@@ -104,7 +102,6 @@ class Space(Mapping[str, Domain]):
         found, conditions = self.declared.domains, self.declared.conditions
         check_names(found)
         check_arrays(found, conditions)
-        check_conditions(conditions, found)
         # The same as items(), but several times faster, which decisions for many members need.
         self.domains: tuple[tuple[str, Domain], ...] = tuple(found.items())
         # The conditions of each hyperparameter that has some.
@@ -116,10 +113,7 @@ class Space(Mapping[str, Domain]):
         check_together(self.together, found)
         # Those of them that follow the first.
         self.followers = frozenset(name for names in self.together for name in names[1:])
-        decisive = {one.on: None for its in conditions.values() for one in its}
-        # Names with those that others depend on first, so that all know whether they are there.
-        self._order = sort([*(name for name in found if name in decisive), *found], conditions)
-        self._limits = Limits(self.declared.limits, found, decisive)
+        self._fitting = Fitting(self.declared)
 
     def __getitem__(self, name: str) -> Domain:
         return self.declared.domains[name]
@@ -181,42 +175,7 @@ class Space(Mapping[str, Domain]):
             wanted: Values in their domains, of any of the hyperparameters.
             rng: What draws are from; None if none is needed.
         """
-        if self._is_whole(wanted):
-            return wanted
-        there = self._there(wanted, rng)
-        found: Hparams = {name: value for name, value in there.items() if value is not _TO_CHOOSE}
-        for name, domain in self.domains:
-            if there.get(name, 0) is not _TO_CHOOSE:
-                continue
-            if name not in self._limits:
-                found[name] = wanted[name] if name in wanted else domain.sample(_given(rng))
-            elif name in wanted:
-                found[name] = self._limits.fit(name, wanted[name], found, there)
-            else:
-                found[name] = self._limits.draw(name, domain, found, there, _given(rng))
-        return {name: found[name] for name, _ in self.domains if name in found}
-
-    def _is_whole(self, wanted: Hparams) -> bool:
-        """Say whether values keep all conditions and limits already, in the space's order."""
-        conditions = self.conditions
-        if any(name not in wanted and name not in conditions for name, _ in self.domains):
-            return False
-        return self.misfit(wanted) is None
-
-    def _there(self, wanted: Hparams, rng: np.random.Generator | None) -> dict[str, Any]:
-        """Return the hyperparameters that are there, with values of those that others depend on."""
-        decisive = {one.on for its in self.conditions.values() for one in its}
-        there: dict[str, Any] = {}
-        for name in self._order:
-            if not self._has(name, there):
-                continue
-            there[name] = _TO_CHOOSE
-            if name in decisive:
-                there[name] = wanted[name] if name in wanted else self[name].sample(_given(rng))
-        return there
-
-    def _has(self, name: str, hparams: Mapping[str, Value]) -> bool:
-        return all(one.holds(hparams) for one in self.conditions.get(name, ()))
+        return self._fitting.complete(wanted, rng)
 
     @property
     def restricted(self) -> bool:
@@ -271,18 +230,7 @@ class Space(Mapping[str, Domain]):
         Args:
             hparams: The values by name.
         """
-        for name, its in self.conditions.items():
-            if (name in hparams) == self._has(name, hparams):
-                continue
-            if name in hparams:
-                said = " and ".join(map(str, its))
-                return f"{name!r} is there only when {said}, but it is {hparams[name]!r}"
-            its_values = ", ".join(f"{one.on!r} is {hparams[one.on]!r}" for one in its)
-            return f"{name!r} must be there, since {its_values}, but it is missing"
-        if limit := self._limits.broken(hparams):
-            values = {name: hparams[name] for name in limit.names if name in hparams}
-            return f"{limit}, but got {values}"
-        return None
+        return self._fitting.misfit(hparams)
 
     def adopt(self, hparams: Mapping[str, Any], what: str) -> Hparams:
         """Return values as the space keeps them: with dotted names, and 1 as 1.0 for a real number.
@@ -320,21 +268,7 @@ class Space(Mapping[str, Domain]):
 
     def describe(self) -> dict[str, Any]:
         """Return the space as plain data, which a log keeps and runs are compared by."""
-        declared = self.declared
-        more = {
-            "where": [[prefix, describe(where)] for prefix, where in declared.predicates],
-            "when": [
-                [name, [[one.on, list(one.values)] for one in its]]
-                for name, its in self.conditions.items()
-            ],
-            "limits": [describe(limit) for limit in declared.limits],
-            "together": [list(names) for names in self.together],
-        }
-        return {
-            "names": list(self),
-            "domains": {name: describe(domain) for name, domain in self.items()},
-            **{key: part for key, part in more.items() if part},
-        }
+        return self.declared.describe()
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any]) -> "Space":
@@ -344,37 +278,13 @@ class Space(Mapping[str, Domain]):
             data: What ``describe`` returned.
         """
         space = object.__new__(cls)
-        space.declared = Declared()
-        kinds = {kind.__name__: kind for kind in DOMAINS}
-        when = {
-            name: tuple(Condition(_text(on), _tuple(values)) for on, values in its)
-            for name, its in data.get("when", ())
-        }
-        for name in data["names"]:
-            domain = _rebuild(kinds, data["domains"][name])
-            space.declared.add(name, domain, when.pop(name, ()))
-        if when:
-            raise SpaceError(f"conditions must be of names in the space, but got {list(when)}")
-        rules = {kind.__name__: kind for kind in LIMITS}
-        for limit in data.get("limits", ()):
-            given = {name: value for name, value in limit.items() if name != "type"}
-            space.declared.limits.append(rules[limit["type"]](**given))
-        space.declared.together += map(_tuple, data.get("together", ()))
+        space.declared = Declared.from_description(data)
         space._settle_parts()
         return space
 
 
 # What a run takes for a space: a space, or domains by name, which may be nested.
 SpaceLike: TypeAlias = Space | Mapping[str, Any]
-
-# Stands for a value that is still to be chosen.
-_TO_CHOOSE = object()
-
-
-def _given(rng: np.random.Generator | None) -> np.random.Generator:
-    if rng is None:
-        raise AssertionError
-    return rng
 
 
 def _without_code(space: Space) -> tuple[Any, ...]:
@@ -412,26 +322,4 @@ def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]
 def _as_declared(domain: Domain | None, value: Any) -> Any:
     if type(value) is int and isinstance(domain, Uniform | LogUniform):
         return float(value)
-    return value
-
-
-def _rebuild(kinds: Mapping[str, Any], data: Mapping[str, Any]) -> Domain:
-    kind = kinds[data["type"]]
-    fields = {field.name for field in dataclasses.fields(kind)} - {"explore"}
-    given = {name: value for name, value in data.items() if name in fields}
-    if given.get("start") is not None:
-        given["start"] = tuple(given["start"])
-    domain: Domain = kind(**given)
-    return domain
-
-
-def _tuple(values: Any) -> tuple[Any, ...]:
-    if not isinstance(values, list | tuple):
-        raise SpaceError(f"a list must stand there, but got {values!r}")
-    return tuple(values)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise SpaceError(f"a name must stand there, but got {value!r}")
     return value

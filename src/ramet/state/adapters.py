@@ -163,6 +163,11 @@ class Bound:
                 )
 
     def sets(self, name: str) -> bool:
+        """Say whether the state sets a hyperparameter while that is there.
+
+        Args:
+            name: The hyperparameter.
+        """
         return name in self._places or (isinstance(self._state, Setting) and self._state.sets(name))
 
     def capture(self) -> Tree:
