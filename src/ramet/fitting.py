@@ -29,6 +29,8 @@ class Fitting:
         # Names with those that others depend on first, so that all know whether they are there.
         first = [name for name in self._domains if name in self.decisive]
         self._order = sort([*first, *self._domains], self._conditions)
+        # Whether there is nothing to fit, which members of most runs are spared to find out.
+        self._is_free = not (self._conditions or declared.limits)
         self._limits = Limits(declared.limits, self._domains, self.decisive)
 
     def complete(
@@ -67,6 +69,8 @@ class Fitting:
         Args:
             hparams: The values by name.
         """
+        if self._is_free:
+            return None
         for name, its in self._conditions.items():
             if (name in hparams) == self._has(name, hparams):
                 continue
@@ -83,6 +87,8 @@ class Fitting:
     def _is_whole(self, wanted: dict[str, Value]) -> bool:
         """Say whether values keep all conditions and limits already, in the space's order."""
         conditions = self._conditions
+        if self._is_free:
+            return len(wanted) == len(self._domains)
         if any(name not in wanted and name not in conditions for name in self._domains):
             return False
         return self.misfit(wanted) is None
