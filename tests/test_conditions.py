@@ -139,6 +139,17 @@ def test_names_of_conditions_are_those_beside_the_group() -> None:
     assert not space.contains({"augment.kind": "crop", "augment.size": 3})
 
 
+def test_where_of_a_group_is_asked_only_while_the_group_is_there() -> None:
+    inner = Space(low=Integer(1, 9), high=Integer(1, 9), where=lambda h: h["low"] < h["high"])
+    space = Space(kind=Choice(["a", "b"]), inner=When(inner, kind="a"))
+    rng = np.random.default_rng(0)
+
+    drawn = [space.sample(rng) for _ in range(50)]
+
+    assert {"inner.low" in hparams for hparams in drawn} == {True, False}
+    assert not space.contains({"kind": "a", "inner.low": 2, "inner.high": 2})
+
+
 def test_a_long_chain_of_conditions_is_followed() -> None:
     chain: dict[str, Any] = {
         f"n{nth}": When(Integer(1, 2), {f"n{nth + 1}": 1}) for nth in range(2_000)

@@ -196,6 +196,8 @@ class Space(Mapping[str, Domain]):
         return all(
             _accepts(predicate, Values(hparams, prefix, conditions=self.conditions))
             for prefix, predicate in self.declared.predicates
+            # A group that is not there has nothing to accept.
+            if not prefix or any(name.startswith(prefix) for name in hparams)
         )
 
     def contains(self, hparams: Mapping[str, Value]) -> bool:
