@@ -281,7 +281,7 @@ def test_where_is_kept() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    space=values.spaces,
+    space=values.spaces | values.rich_spaces(),
     gains=st.lists(values.scores, min_size=12, max_size=12),
     seed=st.integers(0, 99),
 )
@@ -307,6 +307,18 @@ def test_a_space_is_closed_under_it_whatever_the_scores(
         GaussianProcess(), values.population(members, space=space), members=(0, 1), seed=seed
     ):
         assert space.problem(found) is None
+
+
+def test_arrays_that_move_together_keep_their_ratio() -> None:
+    space = Space(lr=ramet.Array(LogUniform(1e-6, 1e6), 2, together=True), decay=Uniform(0.0, 1.0))
+    members = population(space, lambda hparams: float(hparams["decay"] or 0.0))
+
+    for found in move(GaussianProcess(), members):
+        ratios = [
+            round(float(it["lr[1]"]) / float(it["lr[0]"]), 9)  # type: ignore[arg-type]  # numbers
+            for it in (found, *(member.hparams for member in members))
+        ]
+        assert ratios[0] in ratios[1:]
 
 
 @given(domain=values.domains, data=st.data())

@@ -8,11 +8,11 @@ import pytest
 import ramet
 
 PUBLIC = """
-FIRE IPBT MFPBT PBT BinaryTournament Bound Choice Constant Controlled Cosine Curve Drops Engine
-ExponentialAverage Failures Gap GaussianProcess Grid HandTuned Inline Integer LogUniform Member
-Pareto Perturb PolynomialAverage Population Processes RametError RandomSearch Ray Replayed Resample
-Result Run Schedule Session Space State Storage Strategy TTest Task Truncation Turn Uniform
-Vectorized confirm join replay run
+FIRE IPBT MFPBT PBT Array AtMost BinaryTournament Bound Choice Constant Controlled Cosine Curve
+Drops Engine ExponentialAverage Failures Gap GaussianProcess Grid HandTuned Inline Integer
+LogUniform Member Pareto Perturb PolynomialAverage Population Processes ProductAtMost RametError
+RandomSearch Ray Replayed Resample Result Run Schedule Session Space State Storage Strategy
+SumAtMost TTest Task Truncation Turn Uniform Vectorized When confirm join replay run
 """
 
 HEAVY = """

@@ -129,6 +129,13 @@ def train_network(session: ramet.Session) -> None:
 space = ramet.Space(
     lr=ramet.LogUniform(1e-3, 1.0), n=ramet.Choice([1, 2]), where=lambda h: h["lr"] < 0.9
 )
+rich = ramet.Space(
+    {"rate": ramet.Array(ramet.LogUniform(1e-3, 1.0), ["body", "head"], together=True)},
+    kind=ramet.Choice(["sgd", "adam"]),
+    momentum=ramet.When(ramet.Uniform(0.0, 0.99), kind="sgd"),
+    deep=ramet.When({"n": ramet.Integer(1, 9)}, {"kind": ["adam"]}),
+    limits=[ramet.AtMost("rate.body", "rate.head"), ramet.SumAtMost(["momentum"], 0.9)],
+)
 pbt = ramet.PBT(population=5, turn_steps=5, explore=ramet.Resample(0.2, otherwise=ramet.Perturb()))
 strategies: list[ramet.Strategy] = [
     pbt,

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from msgspec.structs import replace
 
+from ramet.arrays import Array
+from ramet.conditions import When
 from ramet.digest import digest
 from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, Value
 from ramet.engine.engines import Inline
 from ramet.engine.run.failures import Failures
+from ramet.errors import SpaceError
 from ramet.events import (
     Annotated,
     AnyEvent,
@@ -30,6 +33,7 @@ from ramet.events import (
     fold,
 )
 from ramet.goals import Goal
+from ramet.limits import AtMost, ProductAtMost, SumAtMost
 from ramet.population import Checkpoint, Curve, Member, Population
 from ramet.series import pack
 from ramet.space import Hparams, Space
@@ -126,6 +130,50 @@ def values_of(domain: Domain) -> st.SearchStrategy[Any]:
 
 names = st.sampled_from(["lr", "momentum", "decay", "augment.p", "augment.n"])
 spaces = st.dictionaries(names, domains, min_size=1, max_size=3).map(Space)
+
+
+positives: st.SearchStrategy[Domain] = st.sampled_from(
+    [
+        Uniform(0.0, 1.0),
+        Uniform(0.0, 4.0, start=(3.0, 4.0)),
+        LogUniform(1e-3, 10.0),
+        Integer(0, 20),
+        Integer(1, 1_000, log=True, start=(5, 50)),
+        Choice([1, 2, 8], ordered=True),
+        Choice([0.5, 3], ordered=True),
+        Constant(1),
+    ]
+)
+
+
+@st.composite
+def rich_spaces(draw: Draw) -> Space:
+    """Draw a space with conditions, in chains and on groups, arrays and limits."""
+    kind = Choice(["a", "b", "c"], ordered=draw(st.booleans()))
+    depth = Integer(1, 3)
+    parts: dict[str, Any] = {
+        "lr": Array(draw(domains), draw(st.integers(1, 3))),
+        "drop": Array(draw(positives | choices(ordered=True)), 2, together=draw(st.booleans())),
+        "low": draw(positives),
+        "only": When(draw(positives), kind=draw(st.sampled_from(["a", ["a", "c"]]))),
+        "chained": When(draw(domains), inner=draw(st.sampled_from([1, [2, 3]]))),
+        "inner": When(depth, kind=["a", "b"]),
+        "group": When({"x": draw(domains), "y": Array(draw(positives), ("p", "q"))}, kind="b"),
+        "kind": kind,
+        "high": draw(positives),
+    }
+    names = draw(st.permutations(list(parts)))
+    limits = [
+        AtMost("low", "high", factor=draw(st.sampled_from([0.5, 1.0, 3.0]))),
+        AtMost("only", "high"),
+        SumAtMost(["low", "only", "group.y.p"], draw(st.floats(2.0, 30.0))),
+        ProductAtMost(["high", "low", "only"], draw(st.floats(5.0, 50.0))),
+    ]
+    chosen = draw(st.lists(st.sampled_from(limits), unique=True, max_size=3))
+    try:
+        return Space({name: parts[name] for name in names}, limits=chosen)
+    except SpaceError:  # No values keep these limits.
+        return Space({name: parts[name] for name in names})
 
 
 # Anything that a latest score can be, ties often among it.

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ramet import errors as errors
 from ramet import history as history
+from ramet.arrays import Array
 from ramet.averaging import ExponentialAverage, PolynomialAverage
+from ramet.conditions import When
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.domains.answers import OTHER_NAMES
 from ramet.engine.confirming import confirm
@@ -24,6 +26,7 @@ from ramet.engine.workers.loop import Task
 from ramet.engine.workers.session import Session
 from ramet.errors import RametError
 from ramet.history import Replayed, Result
+from ramet.limits import AtMost, ProductAtMost, SumAtMost
 from ramet.places import Storage
 from ramet.population import Curve, Member, Population
 from ramet.ray import Ray
@@ -72,6 +75,8 @@ __all__ = [
     "IPBT",
     "MFPBT",
     "PBT",
+    "Array",
+    "AtMost",
     "BinaryTournament",
     "Bound",
     "Choice",
@@ -96,6 +101,7 @@ __all__ = [
     "PolynomialAverage",
     "Population",
     "Processes",
+    "ProductAtMost",
     "RametError",
     "RandomSearch",
     "Ray",
@@ -109,12 +115,14 @@ __all__ = [
     "State",
     "Storage",
     "Strategy",
+    "SumAtMost",
     "TTest",
     "Task",
     "Truncation",
     "Turn",
     "Uniform",
     "Vectorized",
+    "When",
     "confirm",
     "join",
     "replay",

@@ -62,17 +62,30 @@ def check_space(description: Mapping[str, Any]) -> Space:
 
 
 def check_hparams(space: Space, hparams: Hparams, member: int) -> None:
-    """Refuse values that are not in the space, one for each name."""
-    domains = space.domains
-    if len(hparams) != len(domains):
+    """Refuse values that are not in the space, one for each name that must be there."""
+    there = 0
+    for name, domain in space.domains:
+        if name not in hparams:
+            continue
+        if not domain.contains(hparams[name]):
+            raise CorruptLog(
+                f"member {member} must have {name!r} in {domain}, but has {hparams[name]!r}"
+            )
+        there += 1
+    # What is missing because of its condition is checked below.
+    if len(hparams) != there or not _has_all(space, hparams):
         raise CorruptLog(
             f"member {member} must have the hyperparameters {list(space)}, but has {list(hparams)}"
         )
-    for name, domain in domains:
-        if name not in hparams or not domain.contains(hparams[name]):
-            raise CorruptLog(
-                f"member {member} must have {name!r} in {domain}, but has {hparams.get(name)!r}"
-            )
+    if misfit := space.misfit(hparams):
+        raise CorruptLog(f"member {member} must have values that fit together: {misfit}")
+
+
+def _has_all(space: Space, hparams: Hparams) -> bool:
+    """Say whether all hyperparameters are there that have no condition."""
+    if len(hparams) == len(space.domains):
+        return True
+    return all(name in hparams or name in space.conditions for name, _ in space.domains)
 
 
 def check_turn(member: int, turn: int, due: int) -> None:

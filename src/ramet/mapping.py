@@ -50,11 +50,41 @@ class SpaceArrays:
     """
 
     def __init__(self, space: Space) -> None:
-        self.kinds = {name: _kind(name, domain) for name, domain in space.domains}
+        if space.conditional:
+            names = list(space.conditions)
+            raise UsageError(
+                f"hyperparameters of a vectorised task must always be there, because all members "
+                f"train in one program, but {names} depend on others; take the When away, and let "
+                f"the program choose: jnp.where or torch.where on the number of the choice"
+            )
+        kinds = {name: _kind(name, domain) for name, domain in space.domains}
+        # An array has one dtype, and one more axis.
+        self._arrays = space.arrays
+        self._alone = [name for name in kinds if name not in set().union(*space.arrays.values())]
+        self.kinds: dict[str, type[np.generic]] = {name: kinds[name] for name in self._alone}
+        self.shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self._alone, ())
+        for name, its in space.arrays.items():
+            self.kinds[name] = _common_kind(name, [kinds[one] for one in its])
+            self.shapes[name] = (len(its),)
 
     def of(self, hparams: Mapping[str, Value]) -> dict[str, NDArray[Any]]:
-        """Return these values."""
-        return {name: np.asarray(value, self.kinds[name]) for name, value in hparams.items()}
+        """Return these values. Those of an array are in one."""
+        alone = {name: np.asarray(hparams[name], self.kinds[name]) for name in self._alone}
+        arrays = {
+            name: np.asarray([hparams[one] for one in names], self.kinds[name])
+            for name, names in self._arrays.items()
+        }
+        return alone | arrays
+
+
+def _common_kind(name: str, kinds: Sequence[type[np.generic]]) -> type[np.generic]:
+    if len(set(kinds)) > 1:
+        said = sorted(kind.__name__ for kind in set(kinds))
+        raise UsageError(
+            f"the values of an array must be of one kind in a vectorised task, but those of "
+            f"{name!r} are {said}; give them one domain: Array(domain, {len(kinds)})"
+        )
+    return kinds[0]
 
 
 def _kind(name: str, domain: Domain) -> type[np.generic]:

@@ -159,6 +159,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     # By how much these and the score are beyond the bounds that the run has goals for, as parts of
     # the bounds, added up; 0 if they are not.
     violation: float = 0.0
+    # The last values, along its lineage, of hyperparameters that are not there now.
+    absent: Hparams | None = None
 
     @property
     def score(self) -> float | None:

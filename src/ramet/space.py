@@ -1,40 +1,34 @@
 """A space: the named hyperparameters of a run, and which of their combinations are allowed."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ramet.description import describe
-from ramet.domains import (
-    Choice,
-    Constant,
-    Domain,
-    Explore,
-    Integer,
-    LogUniform,
-    Uniform,
-    Value,
-    exact,
-    plain,
+from ramet.arrays import find_arrays
+from ramet.conditions import Condition
+from ramet.declared import (
+    Declared,
+    Where,
+    check_arrays,
+    check_mapping,
+    check_names,
+    check_together,
 )
-from ramet.domains.answers import suggest
+from ramet.domains import Domain, LogUniform, Uniform, Value, exact, plain
 from ramet.errors import RametError, SpaceError
+from ramet.fitting import Fitting
+from ramet.limits import Limit
 from ramet.values import Values
-from ramet.wording import is_text
 
 __all__ = ["Hparams", "Space", "SpaceLike", "Where"]
 
-# The values of all hyperparameters by name. No code changes one in place.
+# The values of all hyperparameters by name, of those that are there. No code changes one in place.
 Hparams = dict[str, Value]
-# A predicate of the values: whether a combination is allowed.
-Where = Callable[[Mapping[str, Any]], bool]
 
 # How many draws in a row `where` may reject before a space counts as empty.
 REDRAWS = 1_000
-
-DOMAINS = (Uniform, LogUniform, Integer, Choice, Constant)
 
 
 def same(one: Hparams, other: Hparams) -> bool:
@@ -48,8 +42,12 @@ class Space(Mapping[str, Domain]):
     """Named domains.
 
     Args:
-        domains: Domains by name, as a dict. Nested spaces and dicts become dotted names.
+        domains: Domains by name, as a dict. Nested spaces and dicts become dotted names. A value
+            may also be an ``Array`` of a domain, or ``When(...)``, which is there only if others
+            have certain values.
         where: A function of the values that accepts or rejects their combination.
+        limits: Rules of several values that are kept without drawing again: ``AtMost``,
+            ``SumAtMost`` and ``ProductAtMost``.
         named: Domains by name, as keyword arguments.
 
     >>> space = Space(lr=LogUniform(1e-4, 1.0), augment=Space(p=Uniform(0.0, 1.0)))
@@ -61,7 +59,15 @@ class Space(Mapping[str, Domain]):
     ramet.errors.SpaceError: hyperparameter 'lr': 0 < low must hold on a log scale, got (low=0.0)
     """
 
-    __slots__ = ("_domains", "_predicates", "domains")
+    __slots__ = (
+        "_fitting",
+        "arrays",
+        "conditions",
+        "declared",
+        "domains",
+        "followers",
+        "together",
+    )
 
     def __init__(
         self,
@@ -69,43 +75,67 @@ class Space(Mapping[str, Domain]):
         /,
         *,
         where: Where | None = None,
+        limits: Sequence[Limit] = (),
         **named: Any,
     ) -> None:
         domains = {} if domains is None else domains
-        _check_mapping(domains)
-        self._domains: dict[str, Domain] = {}
-        # Each with the prefix of the names that it gets.
-        self._predicates: tuple[tuple[str, Where], ...] = ()
+        check_mapping(domains)
+        self.declared = Declared()
         if isinstance(domains, Space):
-            self._predicates = domains._predicates  # noqa: SLF001 - a Space too
+            self.declared.include(domains.declared)
+            domains = {}
         for name, value in (*domains.items(), *named.items()):
-            self._add(name, value)
+            self.declared.add(name, value)
         if where is not None:
             if not callable(where):
                 raise SpaceError(f"where= must be a function of the values, but got {where!r}")
-            self._predicates += (("", where),)
-        _check_names(self._domains)
+            self.declared.predicates.append(("", where))
+        if not isinstance(limits, list | tuple):
+            raise SpaceError(
+                f"limits= must be a list of limits, such as [AtMost('low', 'high')], but got "
+                f"{limits!r}; a hyperparameter of that name is written Space({{'limits': ...}})"
+            )
+        self.declared.limits += limits
+        self._settle_parts()
+
+    def _settle_parts(self) -> None:
+        found, conditions = self.declared.domains, self.declared.conditions
+        check_names(found)
+        check_arrays(found, conditions)
         # The same as items(), but several times faster, which decisions for many members need.
-        self.domains: tuple[tuple[str, Domain], ...] = tuple(self._domains.items())
+        self.domains: tuple[tuple[str, Domain], ...] = tuple(found.items())
+        # The conditions of each hyperparameter that has some.
+        self.conditions: Mapping[str, tuple[Condition, ...]] = conditions
+        # The names of the values of each numbered array.
+        self.arrays: dict[str, tuple[str, ...]] = find_arrays(found)
+        # The names of the values of each array that moves together.
+        self.together: tuple[tuple[str, ...], ...] = tuple(self.declared.together)
+        check_together(self.together, found)
+        # Those of them that follow the first.
+        self.followers = frozenset(name for names in self.together for name in names[1:])
+        self._fitting = Fitting(self.declared)
 
     def __getitem__(self, name: str) -> Domain:
-        return self._domains[name]
+        return self.declared.domains[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._domains)
+        return iter(self.declared.domains)
 
     def __len__(self) -> int:
-        return len(self._domains)
+        return len(self.domains)
 
     def __eq__(self, other: object) -> bool:
         # Draws depend on the domains and their order. Code cannot be compared.
         return isinstance(other, Space) and _without_code(self) == _without_code(other)
 
     def __hash__(self) -> int:
-        return hash(tuple(self._domains))
+        return hash(tuple(self.declared.domains))
 
     def __repr__(self) -> str:
-        return f"Space({', '.join(f'{name}={domain}' for name, domain in self.items())})"
+        said = [f"{name}={domain}" for name, domain in self.items()]
+        for name, its in self.conditions.items():
+            said.append(f"{name!r} only when {' and '.join(map(str, its))}")
+        return f"Space({', '.join([*said, *map(str, self.declared.limits)])})"
 
     @classmethod
     def of(cls, space: "SpaceLike") -> "Space":
@@ -119,14 +149,14 @@ class Space(Mapping[str, Domain]):
         """
         if isinstance(space, Space):
             return space
-        _check_mapping(space)
+        check_mapping(space)
         return cls(space)
 
     def sample(self, rng: np.random.Generator) -> Hparams:
         """Draw the values that a member starts with."""
         hparams: Hparams = {}
         for _ in range(REDRAWS):
-            hparams = {name: domain.sample(rng) for name, domain in self._domains.items()}
+            hparams = self.complete({}, rng)
             if self.allows(hparams):
                 return hparams
         raise SpaceError(
@@ -134,10 +164,28 @@ class Space(Mapping[str, Domain]):
             f"last of them {hparams}; widen it, or narrow the domains to where it holds"
         )
 
+    def complete(self, wanted: Hparams, rng: np.random.Generator | None) -> Hparams:
+        """Return values that keep all conditions and limits, the wanted ones as far as they do.
+
+        Those that must not be there are left out. Those that must be and are not wanted are drawn.
+        A value that breaks a limit gives way to those before it in the space: it becomes the
+        nearest one that keeps the limit.
+
+        Args:
+            wanted: Values in their domains, of any of the hyperparameters.
+            rng: What draws are from; None if none is needed.
+        """
+        return self._fitting.complete(wanted, rng)
+
     @property
     def restricted(self) -> bool:
         """Whether the space has a ``where``, which may reject values in their domains."""
-        return bool(self._predicates)
+        return bool(self.declared.predicates)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether some hyperparameters are there only if others have certain values."""
+        return bool(self.conditions)
 
     def allows(self, hparams: Mapping[str, Value]) -> bool:
         """Say whether every ``where`` accepts values that are in their domains.
@@ -146,7 +194,10 @@ class Space(Mapping[str, Domain]):
             hparams: The values by name.
         """
         return all(
-            _accepts(predicate, Values(hparams, prefix)) for prefix, predicate in self._predicates
+            _accepts(predicate, Values(hparams, prefix, conditions=self.conditions))
+            for prefix, predicate in self.declared.predicates
+            # A group that is not there has nothing to accept.
+            if not prefix or any(name.startswith(prefix) for name in hparams)
         )
 
     def contains(self, hparams: Mapping[str, Value]) -> bool:
@@ -163,15 +214,25 @@ class Space(Mapping[str, Domain]):
         Args:
             hparams: The values by name.
         """
-        if hparams.keys() != self._domains.keys():
-            missing = [name for name in self if name not in hparams]
-            unknown = [name for name in hparams if name not in self]
+        unknown = [name for name in hparams if name not in self.declared.domains]
+        missing = [name for name in self if name not in hparams and name not in self.conditions]
+        if missing or unknown:
             wrong = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
             return f"{' and '.join(wrong)}; the space has {list(self)}"
-        for name, domain in self._domains.items():
-            if not domain.contains(hparams[name]):
+        for name, domain in self.domains:
+            if name in hparams and not domain.contains(hparams[name]):
                 return f"{name!r} must be in {domain}, but got {hparams[name]!r}"
+        if misfit := self.misfit(hparams):
+            return misfit
         return None if self.allows(hparams) else f"where= rejects {dict(hparams)}"
+
+    def misfit(self, hparams: Mapping[str, Any]) -> str | None:
+        """Return which condition or limit values in their domains break, or None.
+
+        Args:
+            hparams: The values by name.
+        """
+        return self._fitting.misfit(hparams)
 
     def adopt(self, hparams: Mapping[str, Any], what: str) -> Hparams:
         """Return values as the space keeps them: with dotted names, and 1 as 1.0 for a real number.
@@ -180,9 +241,11 @@ class Space(Mapping[str, Domain]):
             hparams: The values by name, nested or not.
             what: What they are, for the error if they are not in the space.
         """
-        domains = self._domains
+        domains = self.declared.domains
         if hparams.keys() != domains.keys():
-            pairs = list(_flatten("", hparams))
+            pairs = [
+                pair for name, value in _flatten("", hparams) for pair in self._spread(name, value)
+            ]
             hparams = dict(pairs)
             if len(hparams) < len(pairs):
                 raise SpaceError(f"{what} must have each value once, but got {pairs!r}")
@@ -191,16 +254,23 @@ class Space(Mapping[str, Domain]):
         }
         if problem := self.problem(adopted):
             raise SpaceError(f"{what} must lie in the space: {problem}")
-        return {name: adopted[name] for name in domains}
+        return {name: adopted[name] for name in domains if name in adopted}
+
+    def _spread(self, name: str, value: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the values of an array by their names, or the value itself."""
+        names, values = self.arrays.get(name), plain(value)
+        if names is None or not isinstance(values, tuple):
+            yield name, value
+            return
+        if len(values) != len(names):
+            raise SpaceError(
+                f"array {name!r} must have {len(names)} values, but got {len(values)}: {value!r}"
+            )
+        yield from zip(names, values, strict=True)
 
     def describe(self) -> dict[str, Any]:
         """Return the space as plain data, which a log keeps and runs are compared by."""
-        where = [[prefix, describe(predicate)] for prefix, predicate in self._predicates]
-        return {
-            "names": list(self),
-            "domains": {name: describe(domain) for name, domain in self._domains.items()},
-            **({"where": where} if where else {}),
-        }
+        return self.declared.describe()
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any]) -> "Space":
@@ -209,81 +279,19 @@ class Space(Mapping[str, Domain]):
         Args:
             data: What ``describe`` returned.
         """
-        kinds = {kind.__name__: kind for kind in DOMAINS}
-        return cls({name: _rebuild(kinds, data["domains"][name]) for name in data["names"]})
-
-    def _add(self, name: Any, value: Any) -> None:
-        if not isinstance(name, str) or not all(name.split(".")):
-            raise SpaceError(
-                f"a hyperparameter's name must not be empty, and must be text, but got {name!r}"
-            )
-        if not is_text(name):
-            raise SpaceError(
-                f"a hyperparameter's name must be text that a log can hold, but {name!r} has "
-                f"a lone surrogate in it; give it another name"
-            )
-        if isinstance(value, Space):
-            prefixed = ((f"{name}.{prefix}", where) for prefix, where in value._predicates)  # noqa: SLF001 - a Space too
-            self._predicates += tuple(prefixed)
-        if isinstance(value, Mapping):
-            for inner, domain in value.items():
-                self._add(f"{name}.{inner}", domain)
-            return
-        _check_domain(name, value)
-        if name in self._domains:
-            raise SpaceError(f"hyperparameter names must be distinct, but got {name!r} twice")
-        self._domains[name] = value
+        space = object.__new__(cls)
+        space.declared = Declared.from_description(data)
+        space._settle_parts()
+        return space
 
 
 # What a run takes for a space: a space, or domains by name, which may be nested.
 SpaceLike: TypeAlias = Space | Mapping[str, Any]
 
 
-def _check_mapping(domains: object) -> None:
-    if not isinstance(domains, Mapping):
-        raise SpaceError(
-            f"space must be a Space, such as Space(lr=...), or a dict, such as {{'lr': ...}}, "
-            f"but got {domains!r}"
-        )
-
-
-def _check_domain(name: str, value: Any) -> None:
-    """Refuse what is no domain, and a domain that is not valid."""
-    if not isinstance(value, DOMAINS):
-        meant = suggest(value)
-        if meant is None and Constant(value).problem() is None:
-            meant = f"Constant({value!r})"
-        remedy = f"; write {meant}" if meant else ""
-        if name == "where" and callable(value) and not isinstance(value, type):
-            remedy = "; for a rule that combinations must keep, write Space({...}, where=...)"
-        raise SpaceError(
-            f"hyperparameter {name!r} must be a domain, such as Uniform(0.0, 1.0), but got "
-            f"{value!r}{remedy}"
-        )
-    if problem := value.problem():
-        raise SpaceError(f"hyperparameter {name!r}: {problem}")
-    rule: object = value.explore
-    if rule is not None and (isinstance(rule, type) or not isinstance(rule, Explore)):
-        raise SpaceError(
-            f"hyperparameter {name!r}: explore= must be a rule such as Perturb(), but got {rule!r}"
-        )
-
-
-def _check_names(domains: Mapping[str, Domain]) -> None:
-    if not domains:
-        raise SpaceError("a space must have at least one hyperparameter, but got none")
-    for name in domains:
-        parts = name.split(".")
-        for depth in range(1, len(parts)):
-            if (prefix := ".".join(parts[:depth])) in domains:
-                raise SpaceError(
-                    f"a name must be a hyperparameter or a group of them, but {prefix!r} is both "
-                    f"(because of {name!r})"
-                )
-
-
-def _without_code(space: Space) -> list[tuple[str, Domain]]:
-    return [(name, _explore_as_usual(domain)) for name, domain in space.domains]
+def _without_code(space: Space) -> tuple[Any, ...]:
+    domains = [(name, _explore_as_usual(domain)) for name, domain in space.domains]
+    return domains, dict(space.conditions), space.declared.limits, space.together
 
 
 def _explore_as_usual(domain: Domain) -> Domain:
@@ -317,13 +325,3 @@ def _as_declared(domain: Domain | None, value: Any) -> Any:
     if type(value) is int and isinstance(domain, Uniform | LogUniform):
         return float(value)
     return value
-
-
-def _rebuild(kinds: Mapping[str, Any], data: Mapping[str, Any]) -> Domain:
-    kind = kinds[data["type"]]
-    fields = {field.name for field in dataclasses.fields(kind)} - {"explore"}
-    given = {name: value for name, value in data.items() if name in fields}
-    if given.get("start") is not None:
-        given["start"] = tuple(given["start"])
-    domain: Domain = kind(**given)
-    return domain

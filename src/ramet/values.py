@@ -1,14 +1,26 @@
 """Hyperparameters as code reads them: by name, nested or dotted. Unknown names are errors."""
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from ramet.errors import UnknownHyperparameter
 
 
+class Dependence(Protocol):
+    """What must hold for a hyperparameter to be there, written as text by ``str``."""
+
+    @property
+    def on(self) -> str:
+        """The hyperparameter that it is about."""
+        ...
+
+
 class Values(Mapping[str, Any]):
     """Values by name, dotted for nested spaces; ``hparams["augment"]`` is the group of that name.
+
+    ``hparams["lr"]`` is a tuple if it is an array. A hyperparameter that is not there, because of
+    its condition, cannot be read, but ``get`` returns its default.
 
     It remembers which values were read, so that a turn can report those that its loop never read.
 
@@ -24,22 +36,39 @@ class Values(Mapping[str, Any]):
 ['lr', 'augment.p'], but 'lrr' was; did you mean 'lr'?
     """
 
-    __slots__ = ("_prefix", "_read", "_values")
+    __slots__ = ("_conditions", "_prefix", "_read", "_values")
 
     def __init__(
-        self, values: Mapping[str, Any], prefix: str = "", read: set[str] | None = None
+        self,
+        values: Mapping[str, Any],
+        prefix: str = "",
+        read: set[str] | None = None,
+        *,
+        conditions: Mapping[str, Sequence[Dependence]] | None = None,
     ) -> None:
         self._values = values
         self._prefix = prefix
+        # The conditions of all hyperparameters that have some, there or not.
+        self._conditions: Mapping[str, Sequence[Dependence]] = conditions or {}
         self._read: set[str] = set() if read is None else read
 
     def __getitem__(self, name: str) -> Any:
         full = self._prefix + name
         if full in self._values:
-            self._read.add(full)
+            self._mark(full)
             return self._values[full]
+        if array := [*self._elements(full)]:
+            for one in array:
+                self._mark(one)
+            return tuple(self._values[one] for one in array)
         if any(other.startswith(f"{full}.") for other in self._values):
-            return Values(self._values, f"{full}.", self._read)
+            return Values(self._values, f"{full}.", self._read, conditions=self._conditions)
+        if (absent := self._absent(full)) is not None:
+            raise UnknownHyperparameter(
+                f"a hyperparameter can be read only while it is there, but {full!r} is there only "
+                f"when {self._say(absent)}; ask first, {name!r} in hparams, or give a value for "
+                f"then: hparams.get({name!r}, 0.0)"
+            )
         close = difflib.get_close_matches(full, self._values, n=1)
         raise UnknownHyperparameter(
             f"only hyperparameters of the space can be read, which has {list(self._values)}, but "
@@ -48,11 +77,18 @@ class Values(Mapping[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         full = f"{self._prefix}{name}"
-        return any(other == full or other.startswith(f"{full}.") for other in self._values)
+        self._mark_conditions(full)
+        return any(_is_of(other, full) for other in self._values)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a value. An unknown name is an error here too, and ``default`` is ignored."""
-        del default
+        """Return a value, or ``default`` if its condition does not hold. Unknown names are errors.
+
+        Args:
+            name: The name.
+            default: What a hyperparameter counts as while it is not there.
+        """
+        if name not in self and self._absent(self._prefix + name) is not None:
+            return default
         return self[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -65,6 +101,44 @@ class Values(Mapping[str, Any]):
     def __repr__(self) -> str:
         return repr({name: self._values[self._prefix + name] for name in self})
 
+    def _elements(self, full: str) -> Iterator[str]:
+        """Yield the names of the values of a numbered array, in order."""
+        nth = 0
+        while (name := f"{full}[{nth}]") in self._values:
+            yield name
+            nth += 1
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """The hyperparameters that are not there, each with what must hold for it to be."""
+        names = [name for name in self._conditions if name not in self._values]
+        return {name: self._say(name) for name in names}
+
+    def _absent(self, full: str) -> str | None:
+        """Return a hyperparameter of a name that is not there; None if there is no such name."""
+        found = (name for name in self._conditions if _is_of(name, full))
+        return next((name for name in found if name not in self._values), None)
+
+    def _say(self, name: str) -> str:
+        return " and ".join(map(str, self._conditions[name]))
+
+    def _mark(self, name: str) -> None:
+        """Mark a value as read, and those that it is there because of."""
+        self._read.add(name)
+        self._mark_conditions(name)
+
+    def _mark_conditions(self, full: str) -> None:
+        """Mark as read what decides whether something is there."""
+        if not self._conditions:
+            return
+        waiting = [name for name in self._conditions if _is_of(name, full)]
+        while waiting:
+            for one in self._conditions.get(waiting.pop(), ()):
+                if one.on not in self._read:
+                    waiting.append(one.on)
+                    if one.on in self._values:
+                        self._read.add(one.on)
+
     def peek(self) -> dict[str, Any]:
         """Return all values without marking them as read."""
         return dict(self._values)
@@ -72,3 +146,8 @@ class Values(Mapping[str, Any]):
     def unread(self) -> list[str]:
         """Return the names of the values that were never read."""
         return [name for name in self._values if name not in self._read]
+
+
+def _is_of(name: str, full: str) -> bool:
+    """Say whether a hyperparameter has a name, or is in the group or array of that name."""
+    return name == full or name.startswith((f"{full}.", f"{full}[0]"))

@@ -1,5 +1,6 @@
 """Write numbers and names for people, on terminals and pages."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ramet.visible import label
@@ -46,6 +47,15 @@ def number(value: float | None) -> str:
 def value(hparam: Any) -> str:
     """Write the value of a hyperparameter."""
     return f"{hparam:.4g}" if isinstance(hparam, float) else label(str(hparam))
+
+
+def value_of(hparams: Mapping[str, Any], name: str) -> str:
+    """Write the value of a hyperparameter by its name; a dash if it is not there.
+
+    >>> value_of({"lr": 0.1}, "lr"), value_of({"lr": 0.1}, "momentum")
+    ('0.1', '-')
+    """
+    return value(hparams[name]) if name in hparams else "-"
 
 
 def size(bytes_: int) -> str:

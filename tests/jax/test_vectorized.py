@@ -443,3 +443,45 @@ def test_keys_in_a_state_follow_their_member_through_a_file(impl: str, tmp_path:
         STRATEGIES["synchronous"], task=task, steps=16, existing="extend", engine=None, store=store
     )
     assert scores(again.events)[:24] == pytest.approx(scores(whole.events)[:24], rel=1e-4)
+
+
+class Layers(Bowl):
+    """Has a rate for each number of the state, and a decay for each of two groups."""
+
+    def step(
+        self, state: dict[str, Any], hparams: Mapping[str, Any], steps: int, key: jax.Array
+    ) -> dict[str, Any]:
+        assert hparams["lr"].shape == (3,)
+        decay = {"decay": hparams["decay"]["body"] + hparams["decay"]["head"]}
+        return super().step(state, {"lr": hparams["lr"], **decay}, steps, key)
+
+
+LAYERS = ramet.Space(
+    lr=ramet.Array(ramet.LogUniform(1e-3, 0.5), 3),
+    decay=ramet.Array(ramet.Uniform(0.0, 0.5), ["body", "head"], together=True),
+    limits=[ramet.AtMost("lr[0]", "lr[1]")],
+)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 6])
+def test_an_array_has_one_more_axis(chunk: int) -> None:
+    settings: dict[str, Any] = {"steps": 32, "mode": "max", "seed": 0}
+    strategy, task = pbt(synchronous=True), ramet.jax.Task(Layers())
+    one_by_one = ramet.run(task, LAYERS, strategy, **settings)
+
+    engine = ramet.Vectorized(chunk=chunk)
+    result = ramet.run(task, LAYERS, strategy, engine=engine, **settings)
+
+    assert decisions(result) == decisions(one_by_one)
+    assert result.population.unread == ()
+
+
+def test_a_space_with_conditions_is_refused_before_training() -> None:
+    space = ramet.Space(
+        kind=ramet.Choice([0, 1]), lr=ramet.When(ramet.LogUniform(1e-3, 0.5), kind=1)
+    )
+    for engine in (None, VECTORIZED):
+        with pytest.raises(UsageError, match=r"\['lr'\] depend on others"):
+            ramet.run(
+                ramet.jax.Task(Bowl()), space, pbt(), steps=8, mode="max", seed=0, engine=engine
+            )

@@ -401,3 +401,83 @@ def test_a_schedule_goes_on_as_one_that_began_with_the_new_base(
     assert [float(last) for last in one[1].get_last_lr()] == [pytest.approx(rate)]
     for _ in range(7):
         assert stepped(*one) == pytest.approx(stepped(*other))
+
+
+def grouped(**bind: Any) -> tuple[torch.optim.Optimizer, ramet.torch.State]:
+    model = Net()
+    optimizer = torch.optim.AdamW(
+        [{"params": model.body.parameters()}, {"params": model.head.parameters()}]
+    )
+    return optimizer, ramet.torch.State(model, optimizer, bind=bind or None)
+
+
+def test_the_values_of_an_array_go_to_the_param_groups() -> None:
+    optimizer, state = grouped()
+
+    state.apply({"lr[0]": 0.5, "lr[1]": 0.25, "weight_decay": 0.125})
+
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.25]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.125, 0.125]
+    hparams = {"lr[0]": 0.5, "lr[1]": 0.25, "weight_decay": 0.125}
+    assert stays(state, **hparams) == {"lr[0]", "lr[1]", "weight_decay"}
+    optimizer.param_groups[1]["lr"] = 0.1
+    with pytest.raises(HyperparameterOverwritten, match=r"lr\[1\]"):
+        stays(state, **hparams)
+
+
+def test_the_values_of_an_array_go_to_an_entry_that_is_a_tuple() -> None:
+    optimizer, state = grouped()
+
+    state.apply({"betas[0]": 0.5, "betas[1]": 0.75})
+
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.5, 0.75)] * 2
+
+
+def test_an_array_of_another_number_than_the_param_groups_is_refused() -> None:
+    _, state = grouped()
+
+    with pytest.raises(
+        StateError, match=r"'lr' has 3 values and this AdamW has 2 groups; write Array\(domain, 2\)"
+    ):
+        state.apply({"lr[0]": 0.5, "lr[1]": 0.25, "lr[2]": 0.25})
+    with pytest.raises(
+        StateError, match="'betas' has 1 values and this AdamW has entries of length 2"
+    ):
+        state.apply({"betas[0]": 0.5})
+
+
+def test_values_of_an_array_with_names_are_bound_one_by_one() -> None:
+    model = Net()
+    parts = [model.body.parameters(), model.head.parameters()]
+    optimizer = torch.optim.AdamW([{"params": part} for part in parts])
+    bind = {
+        "lr.body": ramet.torch.param_group(optimizer, "lr", group=0),
+        "lr.head": ramet.torch.param_group(optimizer, "lr", group=1),
+    }
+    state = ramet.torch.State(model, optimizer, bind=bind)
+
+    state.apply({"lr.body": 0.5, "lr.head": 0.25})
+
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.25]
+
+
+def test_an_array_that_the_loop_reads_is_bound_to_none() -> None:
+    optimizer, state = grouped(lr=None)
+
+    state.apply({"lr[0]": 0.5, "lr[1]": 0.25, "lr[2]": 0.25})
+
+    assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 1e-3]
+
+
+def test_an_array_that_is_bound_to_one_place_is_refused() -> None:
+    _, state = grouped(rate="lr")
+
+    with pytest.raises(StateError, match="must be bound each by itself"):
+        state.apply({"rate[0]": 0.5, "rate[1]": 0.25})
+
+
+def test_a_state_says_what_it_would_set() -> None:
+    _, state = grouped(beta1="betas[0]", eps=None)
+    names = ["lr", "lr[0]", "beta1", "eps", "eps[0]", "dropout", "lr[", "x]"]
+
+    assert [name for name in names if state.sets(name)] == ["lr", "lr[0]", "beta1"]

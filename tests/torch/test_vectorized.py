@@ -470,3 +470,21 @@ def test_what_does_not_fit_is_said_with_what_does(chunk: Any, most: int, law: st
 def test_members_are_not_spread_over_devices() -> None:
     with pytest.raises(UsageError, match="spread over devices by JAX only"):
         together(STRATEGIES["pbt"], engine=ramet.Vectorized(shard=True))
+
+
+def test_an_array_has_one_more_axis() -> None:
+    class Layers(Fit):
+        def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+            rates = hparams["lr"]
+            assert rates.shape == (2,)
+            return super().step(state, {"lr": rates[0] + rates[1], "decay": 0.0}, drawn)
+
+    space = ramet.Space(lr=ramet.Array(ramet.LogUniform(1e-3, 0.1), 2))
+    settings: dict[str, Any] = {"steps": 16, "mode": "max", "seed": 0}
+    strategy, task = pbt(synchronous=True), ramet.torch.Task(Layers(ramet.torch.functional.SGD()))
+    one_by_one = ramet.run(task, space, strategy, **settings)
+
+    result = ramet.run(task, space, strategy, engine=ramet.Vectorized(chunk=4), **settings)
+
+    assert decisions(result) == decisions(one_by_one)
+    assert result.population.unread == ()

@@ -60,7 +60,7 @@ def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
         )
     else:
         typer.echo(f"The history of the weights {which}:")
-        screen.show(_path(behind))
+        screen.show(_path(behind, result.opening.space["names"]))
     if effects := list(tree.effects()):
         typer.echo("\nWhat changes did to the score in the turn that followed:")
         screen.show(_payoffs(payoffs(effects, result.opening.space["names"])))
@@ -104,9 +104,9 @@ def export_(
     screen.say(f"{output}: {wording.count(next(number), 'row')} of {table}", err=True)
 
 
-def _path(behind: Sequence[Trained]) -> Any:
+def _path(behind: Sequence[Trained], every: Sequence[str]) -> Any:
     """Return a table of turns, those of one member with the same values as one row."""
-    names = list(behind[0].hparams) if behind else []
+    names = [name for name in every if any(name in turn.hparams for turn in behind)]
     table = screen.table("steps", "member", "by", "score", *names, left=("by",))
     groups = itertools.groupby(
         behind, key=lambda turn: (turn.member, turn.edge not in {"own", "fresh"}, turn.hparams)
@@ -119,7 +119,7 @@ def _path(behind: Sequence[Trained]) -> Any:
             str(first.member),
             "" if first.edge == "own" else first.edge,
             wording.number(last.score),
-            *(wording.value(last.hparams[name]) for name in names),
+            *(wording.value_of(last.hparams, name) for name in names),
         )
     return table
 

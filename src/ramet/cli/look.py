@@ -1,7 +1,7 @@
 """`ramet status` and `ramet runs`: how a run is doing, and what is in a store."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -75,7 +75,9 @@ def make_screen(view: View, room: int, width: int) -> Group:
     rows = view.best_rows(room)
     left_out = len(view.seats) - len(rows)
     more = [f"and {wording.count(left_out, 'member')} that scored less"] if left_out else []
-    return Group(*_heading(view.figures()), "", _members(rows, width), *more)
+    return Group(
+        *_heading(view.figures()), "", _members(rows, view.opening.space["names"], width), *more
+    )
 
 
 def _show(view: View, *, watch: bool, as_json: bool) -> None:
@@ -120,16 +122,16 @@ def _say_best(figures: dict[str, Any]) -> str:
     return say_both(figures["best"], FreshScores(tuple(fresh)))
 
 
-def _members(rows: list[dict[str, Any]], width: int) -> Table:
+def _members(rows: list[dict[str, Any]], names: Sequence[str], width: int) -> Table:
     """Return a table of members, with as many hyperparameters as there is room for."""
     grouped = len({row["group"] for row in rows}) > 1
-    names = ["member", *(["group"] if grouped else []), "trained", "step", "score", "copies"]
-    begin = _columns(rows, *names)
+    facts = ["member", *(["group"] if grouped else []), "trained", "step", "score", "copies"]
+    begin = _columns(rows, *facts)
     at_work = any(row["worker"] for row in rows)
     end = _columns(rows, "worker", "heard of") if at_work else []
     middle: list[list[str]] = []
-    for name in rows[0]["hparams"]:
-        column = [label(name), *(wording.value(row["hparams"][name]) for row in rows)]
+    for name in names:
+        column = [label(name), *(wording.value_of(row["hparams"], name) for row in rows)]
         if _width([*begin, *middle, column, *end]) > width:
             break
         middle.append(column)

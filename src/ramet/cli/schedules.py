@@ -126,7 +126,7 @@ def _kind(*, exact: bool, last_values: bool) -> str:
 def _show(found: Schedule, deviation: dict[str, float]) -> None:
     table = screen.table("steps", *found.names)
     for piece in found.pieces:
-        values = (wording.value(piece.hparams[name]) for name in found.names)
+        values = (wording.value_of(piece.hparams, name) for name in found.names)
         table.add_row(f"{piece.start:,} to {piece.stop:,}", *values)
     screen.show(table)
     _say_how_far_off(found, deviation)

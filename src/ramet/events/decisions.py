@@ -70,8 +70,8 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
             )
         if self.hparams is not None:
             check_hparams(replica.space, self.hparams, self.member)
-        hparams = member.hparams if self.hparams is None else self.hparams
-        replica.change(self.member, hparams=hparams, copies=member.copies + 1)
+            _set(replica, self.member, self.hparams, source.absent)
+        replica.change(self.member, copies=member.copies + 1)
         replica.copies += 1
 
 
@@ -85,7 +85,8 @@ class Explored(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def apply(self, replica: Replica) -> None:
         check_hparams(replica.space, self.hparams, self.member)
-        replica.change(self.member, hparams=self.hparams)
+        before = replica.members[self.member]
+        _set(replica, self.member, self.hparams, {**(before.absent or {}), **before.hparams})
 
 
 class Annotated(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -115,3 +116,12 @@ class RoundEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
         replica.round = self.round + 1
         replica.arrived = 0
         replica.thin_front()
+
+
+def _set(replica: Replica, member: int, hparams: Hparams, known: Hparams | None) -> None:
+    """Set a member's hyperparameters, and keep known values of those that are not there now."""
+    if not replica.space.conditional:
+        replica.change(member, hparams=hparams)
+        return
+    absent = {name: value for name, value in (known or {}).items() if name not in hparams}
+    replica.change(member, hparams=hparams, absent=absent or None)

@@ -137,12 +137,18 @@ def _event(event: AnyEvent, replica: Replica, made: Scores, where: str) -> Itera
         case Confirming():
             yield from _candidates(event, made, where)
         case Explored():
-            space = replica.space
+            space, hparams = replica.space, event.hparams
             outside = [
-                name for name, domain in space.domains if not domain.contains(event.hparams[name])
+                name
+                for name, domain in space.domains
+                if not (name in hparams or name in space.conditions)
+                or (name in hparams and not domain.contains(hparams[name]))
             ]
             if outside:
                 what = f"{where} gives member {event.member} values outside {outside}"
+                yield Finding(promise="I4", what=what)
+            elif misfit := space.misfit(hparams):
+                what = f"{where} gives member {event.member} values that do not fit: {misfit}"
                 yield Finding(promise="I4", what=what)
         case RoundEnded():
             late = [member.id for member in replica.members if member.turn <= event.round]

@@ -24,8 +24,8 @@ def rows(table: Table, log: Sequence[Logged], lineage: Lineage) -> list[Row]:
     ``turns`` has a row for each turn that ended, ``copies`` for each copy, ``members`` for each
     member at the end, ``scores`` for each score, ``metrics`` for each point of a metric, and
     ``confirmations`` for each fresh score of weights that were evaluated again. Hyperparameters are
-    in columns such as ``hparams.lr``. Metrics that the run has goals for are in columns of
-    ``turns`` such as ``metrics.latency``.
+    in columns such as ``hparams.lr``, which are None where one is not there. Metrics that the run
+    has goals for are in columns of ``turns`` such as ``metrics.latency``.
     """
     return list(each_row(table, log, lineage))
 
@@ -66,7 +66,8 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
-    births, names = lineage.opening.births, metrics_of(lineage.opening.goals)
+    births, names = lineage.opening.births, lineage.opening.space["names"]
+    objectives = metrics_of(lineage.opening.goals)
     for logged in log:
         event = logged.event
         if not isinstance(event, TurnEnded):
@@ -86,13 +87,14 @@ def _turns(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "worker": logged.worker,
             "ended_at": logged.at,
             "took_s": logged.took_s,
-            **_objectives(event, names),
-            **_name_columns(turn.hparams),
+            **_objectives(event, objectives),
+            **_name_columns(names, turn.hparams),
         }
 
 
 def _copies(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
     del log
+    names = lineage.opening.space["names"]
     for copy in lineage.copies:
         yield {
             "member": copy.member,
@@ -102,12 +104,13 @@ def _copies(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "trained": copy.trained,
             "weights_step": copy.weights.step if copy.weights else None,
             "weights_from_turn": copy.weights.turn if copy.weights else None,
-            **_name_columns(copy.hparams or dict.fromkeys(lineage.opening.space["names"])),
+            **_name_columns(names, copy.hparams or {}),
         }
 
 
 def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
     population = fold(logged.event for logged in log)
+    names = lineage.opening.space["names"]
     for member in population:
         path = lineage.behind(member.checkpoint)
         yield {
@@ -120,7 +123,7 @@ def _members(log: Sequence[Logged], lineage: Lineage) -> Iterator[Row]:
             "score": member.weights_score,
             "founder": path[0].member if path else None,
             "failing": member.failing,
-            **_name_columns(member.hparams),
+            **_name_columns(names, member.hparams),
         }
 
 
@@ -185,5 +188,6 @@ def _objectives(turn: TurnEnded, names: Sequence[str]) -> Row:
     return {f"metrics.{name}": last.get(name) for name in names}
 
 
-def _name_columns(hparams: dict[str, Any]) -> Row:
-    return {f"hparams.{name}": value for name, value in hparams.items()}
+def _name_columns(names: Sequence[str], hparams: dict[str, Any]) -> Row:
+    """Return the columns of hyperparameters; one that is not there is None."""
+    return {f"hparams.{name}": hparams.get(name) for name in names}

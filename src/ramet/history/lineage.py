@@ -102,6 +102,8 @@ class Lineage:
     def effects(self, name: str | None = None) -> Iterator[Effect]:
         """Yield each change of a hyperparameter along the lineage of the weights.
 
+        A hyperparameter that is there only before or only after has not changed.
+
         Args:
             name: The hyperparameter; None is all of them.
         """
@@ -118,6 +120,9 @@ class Lineage:
             member, number, gain = turns.members[place], turns.numbers[place], self._gain(place)
             ahead = None if gain is None else self._ahead(number, gain)
             for changed in [name] if name else names:
+                # One that came or went did so because of another, which is an effect itself.
+                if changed not in before or changed not in after:
+                    continue
                 if exact(before[changed]) != exact(after[changed]):
                     values = before[changed], after[changed]
                     yield Effect(member, number, changed, *values, gain, ahead)

@@ -94,7 +94,9 @@ def bindings(
     if bound is not None and not bound:
         return bound
     bound = bound or {}
-    names = list(member.next.hparams.peek()) if member.next is not None else []
+    hparams = None if member.next is None else member.next.hparams
+    # Those that are not there now as well: what sets them refuses to leave them to chance.
+    names = [] if hparams is None else [*hparams.peek(), *hparams.absent]
     own = {name: place(name) for name in names if name not in bound}
     return {name: where for name, where in own.items() if where is not None} | dict(bound) or None
 

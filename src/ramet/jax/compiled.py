@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramet.jax.functions import Traced, check_step
 from ramet.jax.trees import Pytree, is_key
+from ramet.mapping import SpaceArrays
 
 AXIS = "members"
 # Divided among the devices by member, and copied to each device.
@@ -70,14 +71,14 @@ class Compiled:
         trained: tuple[Pytree, jax.Array] = program(*members, np.uint32(nth), np.int32(chunks))
         return trained
 
-    def compile_ahead(self, shape: Shape, kinds: Mapping[str, type[np.generic]]) -> None:
+    def compile_ahead(self, shape: Shape, numbers: SpaceArrays) -> None:
         """Begin to compile a program in another thread, unless it is there already.
 
         Functions are traced here, because settings of JAX may be those of a thread.
 
         Args:
             shape: The size of the program.
-            kinds: The dtype of each hyperparameter.
+            numbers: The shape and dtype of each hyperparameter.
         """
         if shape in self._ahead or shape in self._programs:
             return
@@ -87,7 +88,9 @@ class Compiled:
             return jax.ShapeDtypeStruct((shape.rows, *shape_), dtype, sharding=sharding)  # type: ignore[no-untyped-call]  # of JAX
 
         states = jax.tree.map(lambda leaf: rows_of(leaf.shape, leaf.dtype), self._like)
-        hparams = {name: rows_of((), kind) for name, kind in kinds.items()}
+        hparams = {
+            name: rows_of(numbers.shapes[name], kind) for name, kind in numbers.kinds.items()
+        }
         members = states, hparams, rows_of((), np.uint32)
         rest = np.uint32(0), np.int32(0)
         if self._is_one_by_one(shape.chunk):

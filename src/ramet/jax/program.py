@@ -66,7 +66,7 @@ class Program:
         shape = Shape(chunk, self._whole(room, chunk), turns[0].first_stretch)
         # An error is raised, and explained, when the turns are trained.
         with contextlib.suppress(Exception):
-            self._compiled.compile_ahead(shape, self._numbers.kinds)
+            self._compiled.compile_ahead(shape, self._numbers)
 
     def init(self, turns: Sequence[Turn]) -> Stacked:
         return self._init([seed_of(turn.init_rng) for turn in turns])

@@ -163,6 +163,15 @@ class State:
                 for entry in node.hyperparams.keys() & values.keys():
                     node.hyperparams[entry][...] = _as(node.hyperparams[entry][...], values[entry])
 
+    def sets(self, name: str) -> bool:
+        """Say whether the state sets a hyperparameter while that is there.
+
+        Args:
+            name: The hyperparameter.
+        """
+        entry = self._names.get(name, name if self._by_name else None)
+        return any(entry in node.hyperparams for node in self._find_injected())
+
     def read_back(self) -> Mapping[str, Value]:
         """Return the values that are set now; of several places, the first one that differs."""
         return {name: self._find(entry) for name, entry in self._applied.items()}

@@ -37,7 +37,7 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
 
     Args:
         result: The run, whether it is over or still going on.
-        name: The hyperparameter.
+        name: The hyperparameter. Lines have gaps where it is not there.
         ax: The axes to draw on; without them, those of a new figure.
     """
     drawing.check(result)
@@ -51,7 +51,10 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
         return drawing.say(axes, "no turn has ended yet")
     # Turns between two changes share their values.
     distinct = {id(hparams): hparams for hparams in turns.hparams}
-    values = [hparams[name] for hparams in distinct.values()]
+    values = [hparams[name] for hparams in distinct.values() if name in hparams]
+    if not values:
+        axes.set_ylabel(drawing.literal(name))
+        return drawing.say(axes, "no turn was trained with it: its condition never held")
     places = scale.places(values)
     handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
     handles += [*_successes(axes, result, scale), *remark_left_out(result)]
@@ -104,7 +107,7 @@ def _best(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
 def _successes(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     lineage = result.lineage()
     where = [
-        (copy.trained, scale.place(turn.hparams[scale.name]))
+        (copy.trained, scale.find(turn.hparams))
         for copy in lineage.copies
         if copy.kind == "success" and copy.weights is not None
         for turn in [lineage.turns.get((copy.member, copy.turn))]
@@ -132,7 +135,7 @@ def stairs(turns: Sequence[Trained], scale: Scale, end: End = end_of) -> list[Po
     """Return the values of consecutive turns as one line."""
     path: list[Point] = []
     for turn in turns:
-        place, start, stop = scale.place(turn.hparams[scale.name]), start_of(turn, end), end(turn)
+        place, start, stop = scale.find(turn.hparams), start_of(turn, end), end(turn)
         if path and path[-1][1] == place:
             path[-1] = (float(stop), place)
             continue

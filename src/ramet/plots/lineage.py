@@ -30,7 +30,8 @@ NAMED = 40
 def lineage(result: Result, ax: Axes | None = None) -> Axes:
     """Draw what is behind the best weights, a row each: members, hyperparameters and the score.
 
-    Dotted lines are where the weights went from one member to another; more than fit are counted.
+    A row has a gap where its hyperparameter is not there. Dotted lines are where the weights went
+    from one member to another; more than fit are counted.
 
     Args:
         result: The run, whether it is over or still going on.
@@ -77,6 +78,9 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
     """Draw a line in a row of its own; return where values are to be written."""
     steps, places = np.array(path).T
     finite = places[np.isfinite(places)]
+    _frame(axes, row, scale.name, colour)
+    if not len(finite):
+        return [(row + HEIGHT / 2, "not there")]
     low, high = finite.min(), finite.max()
     bottom, top = scale.flat(low), scale.flat(high)
     width = float(top - bottom) or 1.0
@@ -85,19 +89,22 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
         part = (scale.flat(place) - bottom) / width if top > bottom else 0.5 + 0 * scale.flat(place)
         return row + HEIGHT * part
 
-    axes.axhspan(row - 0.06, row + HEIGHT + 0.06, color="0.96", linewidth=0, zorder=0)
     axes.plot(steps, height(places), color=colour, linewidth=1.8, zorder=2)
-    name = drawing.literal(scale.name)
+    written = sorted({low, high} | (set(finite) if scale.options else set()))
+    return [(float(height(place)), scale.text(place)) for place in written]
+
+
+def _frame(axes: Axes, row: int, name: str, colour: str) -> None:
+    """Draw what a row stands on, and its name."""
+    axes.axhspan(row - 0.06, row + HEIGHT + 0.06, color="0.96", linewidth=0, zorder=0)
     axes.text(
-        *(0.005, row + HEIGHT + 0.08, name),
+        *(0.005, row + HEIGHT + 0.08, drawing.literal(name)),
         transform=axes.get_yaxis_transform(),
         va="bottom",
         color=colour,
         weight="bold",
         fontsize="small",
     )
-    written = sorted({low, high} | (set(finite) if scale.options else set()))
-    return [(float(height(place)), scale.text(place)) for place in written]
 
 
 def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:

@@ -15,7 +15,10 @@ from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.scales import Floats, Scale, elsewhere, moving, scale_of_scores, shade
 from ramet.plots.story import score_of
+from ramet.space import Hparams
 
+# The height at which lines pass an axis that they have no value on.
+NOT_THERE = -0.12
 # The part of an option's place that lines spread over.
 SPREAD = 0.5
 # The part of all that the colours beside the scores have.
@@ -33,7 +36,8 @@ SLANT = 0.24
 def parallel(result: Result, ax: Axes | None = None) -> Axes:
     """Draw each member as a line through its hyperparameters to its score, those of its last turn.
 
-    In grey is what it began with. The best line is on top.
+    In grey is what it began with. The best line is on top. A line passes below the axis of a
+    hyperparameter that its member does not have.
 
     Args:
         result: The run, whether it is over or still going on.
@@ -50,15 +54,17 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     drawing.entitle(axes, result, f"{members} as of now")
     if not last:
         return drawing.say(axes, "no turn has ended with a finite score yet")
-    columns, begun = [], []
+    columns, begun, bottom = [], [], -0.04
     for scale in scales[:-1]:
-        now = _places(scale, [turn.hparams[scale.name] for turn in last], len(last))
-        births = [result.opening.births[turn.member].hparams[scale.name] for turn in last]
-        first = _places(scale, births, len(last))
+        now = _places(scale, [turn.hparams for turn in last])
+        first = _places(scale, [result.opening.births[turn.member].hparams for turn in last])
         low, high = _limits(scale, np.concatenate([now, first]))
         columns.append(_heights(scale, now, low, high))
         begun.append(_heights(scale, first, low, high))
         _axis(axes, scale, len(columns) - 1, low, high)
+        if np.isnan(np.concatenate([now, first])).any():
+            _write(axes, "not there", len(columns) - 1, NOT_THERE)
+            bottom = NOT_THERE - 0.04
     low, high = _limits(score, reached)
     columns.append(_heights(score, reached, low, high))
     _axis(axes, score, len(scales) - 1, low, high)
@@ -68,6 +74,7 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     _strip(axes, len(scales) - 1, columns[-1], parts, shades)
     values = [value for turn in last for value in (*turn.hparams.values(), turn.score)]
     _arrange(axes, scales, len(result.population) - len(last), elsewhere(values, "values"))
+    axes.set_ylim(bottom, 1.04)
     return axes
 
 
@@ -78,9 +85,10 @@ def _last_turns(result: Result) -> list[Trained]:
     return sorted(scored, key=lambda turn: (sign * (turn.score or 0.0), -turn.member))
 
 
-def _places(scale: Scale, values: Sequence[object], members: int) -> Floats:
+def _places(scale: Scale, all_hparams: Sequence[Hparams]) -> Floats:
     """Return where values are; those of one option are spread, so that none hides another."""
-    places = scale.places(values)
+    members = len(all_hparams)
+    places = np.array([scale.find(hparams) for hparams in all_hparams])
     if scale.options:
         places += SPREAD * ((np.arange(members) + 0.5) / members - 0.5)
     return places
@@ -89,6 +97,9 @@ def _places(scale: Scale, values: Sequence[object], members: int) -> Floats:
 def _limits(scale: Scale, places: Floats) -> tuple[float, float]:
     if scale.options:
         return -0.5, len(scale.options) - 0.5
+    places = places[np.isfinite(places)]
+    if not len(places):
+        return scale.around(1.0)
     low, high = float(places.min()), float(places.max())
     if low < high:
         return low, high
@@ -98,7 +109,7 @@ def _limits(scale: Scale, places: Floats) -> tuple[float, float]:
 def _heights(scale: Scale, places: Floats, low: float, high: float) -> Floats:
     bottom, top = scale.flat(low), scale.flat(high)
     heights: Floats = (scale.flat(places) - bottom) / (top - bottom)
-    return heights
+    return np.where(np.isnan(heights), NOT_THERE, heights)
 
 
 def _axis(axes: Axes, scale: Scale, x: int, low: float, high: float) -> None:
@@ -107,17 +118,21 @@ def _axis(axes: Axes, scale: Scale, x: int, low: float, high: float) -> None:
     for tick in scale.ticks(low, high):
         height = float(_heights(scale, np.array(tick), low, high))
         axes.plot([x - 0.015, x], [height] * 2, color="0.25", linewidth=1.0, zorder=3)
-        axes.annotate(
-            scale.text(tick),
-            (x, height),
-            (-5, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize="small",
-            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
-            zorder=4,
-        )
+        _write(axes, scale.text(tick), x, height)
+
+
+def _write(axes: Axes, text: str, x: int, height: float) -> None:
+    axes.annotate(
+        text,
+        (x, height),
+        (-5, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize="small",
+        bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
+        zorder=4,
+    )
 
 
 def _lines(axes: Axes, begun: Floats, now: Floats, colours: Floats) -> None:
@@ -152,7 +167,7 @@ def _strip(axes: Axes, x: int, heights: Floats, parts: Floats, shades: Colormap)
 
 
 def _arrange(axes: Axes, scales: Sequence[Scale], left_out: int, remarks: Sequence[Artist]) -> None:
-    axes.set(xlim=(-0.35, len(scales) - 0.9), ylim=(-0.04, 1.04), yticks=[])
+    axes.set(xlim=(-0.35, len(scales) - 0.9), yticks=[])
     names = [drawing.literal(scale.name) for scale in scales]
     room = axes.get_window_extent().width / drawing.figure_of(axes).dpi * LETTERS
     is_slanted = len(scales) * max(map(len, names)) > room

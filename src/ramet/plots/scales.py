@@ -1,7 +1,7 @@
 """How the values of a hyperparameter, and scores, are placed on an axis and coloured."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,6 +55,10 @@ class Scale:
             same = (type(value), value)
             return float(next(i for i, o in enumerate(self.options) if (type(o), o) == same))
         return float("nan") if value is None else drawable(float(value))
+
+    def find(self, hparams: Mapping[str, Any]) -> float:
+        """Return where the value of its name is; NaN if it is not there."""
+        return self.place(hparams[self.name]) if self.name in hparams else math.nan
 
     def places(self, values: Iterable[Any]) -> Floats:
         return np.array([self.place(value) for value in values], float)

@@ -24,6 +24,8 @@ from ramet.plots.thinning import remark_left_out, thin
 SCORE = "score"
 # Inches.
 SIZE = (9.0, 6.0)
+# The colour of turns without the hyperparameter that colours show.
+NOT_THERE = "0.8"
 # With at most this many turns, each has a dot as well.
 DOTS = 1_200
 # With at most this many first weights, each is named.
@@ -72,7 +74,11 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     axes.margins(x=0.02)
     drawn = ScalarMappable(shading.norm, shading.shades)
     shading.scale.explain(axes, drawn, shading.extend)
-    coloured = [turn.score if color == SCORE else turn.hparams[color] for turn in turns_of(lineage)]
+    coloured = [
+        turn.score if color == SCORE else turn.hparams.get(color) for turn in turns_of(lineage)
+    ]
+    if color != SCORE and None in coloured and np.isnan([*shading.places.values()]).any():
+        handles.append(Line2D([], [], color=NOT_THERE, linewidth=2, label=f"without {color}"))
     remarks = [*elsewhere(coloured, "values"), *remark_left_out(result)]
     drawing.legend(axes, [*_strengths(shading), *handles, *remarks])
     return axes
@@ -88,8 +94,8 @@ def _shading(result: Result, color: str) -> Shading:
         shades = drawing.shades(best=sign)
     else:
         scale = scale_of(result, color)
-        places = scale.places(turn.hparams[color] for turn in turns)
-        norm, shades = scale.norm(places), scale.shades()
+        places = np.array([scale.find(turn.hparams) for turn in turns])
+        norm, shades = scale.norm(places), scale.shades().with_extremes(bad=NOT_THERE)
     by_turn = {turn.key: float(place) for turn, place in zip(turns, places, strict=True)}
     return Shading(scale, by_turn, norm, shades, extend)
 

@@ -96,16 +96,19 @@ class Figures:
         axes = plots.hyperparameter(self._result, name, canvas(3.6))
         scale, members = scale_of(self._result, name), len(self._subject.population)
         spread = SPREAD if scale.options else 0.0
+        turns = [turn for turn in self._turns if name in turn.hparams]
         points = [
             (
                 (start_of(turn) + turn.trained) / 2,
                 scale.place(turn.hparams[name]) + spread * ((turn.member + 0.5) / members - 0.5),
             )
-            for turn in self._turns
+            for turn in turns
         ]
         caption = join([tag("code", name), " over steps."])
-        labels = self._all(points)._replace(
-            wide=[(turn.stop - turn.start) / 2 for turn in self._turns]
+        labels = Labels(
+            points,
+            [self._nth[turn.key] for turn in turns],
+            wide=[(turn.stop - turn.start) / 2 for turn in turns],
         )
         return self._figure(axes, f"Values of {name}", caption, labels)
 
@@ -177,7 +180,7 @@ class Figures:
 
     def _row(self, turn: Trained) -> list[Any]:
         """Return a turn as the page's script reads it."""
-        values = [wording.value(turn.hparams[name]) for name in self._subject.names]
+        values = [wording.value_of(turn.hparams, name) for name in self._subject.names]
         edge = "" if turn.edge == "own" else turn.edge
         source = turn.origin.member if turn.origin and edge else None
         score = wording.number(turn.score)

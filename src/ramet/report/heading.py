@@ -8,6 +8,7 @@ from ramet import wording
 from ramet.plots import story
 from ramet.report.html import Column, Content, Markup, code, facts, note, table, tag
 from ramet.report.subject import Subject, describe, moment
+from ramet.space import Space
 from ramet.strategies.controlled import deciding
 
 
@@ -46,6 +47,7 @@ def what_ran(subject: Subject) -> Markup:
         facts(pairs),
         code(describe(opening.strategy), label="Strategy"),
         _space(opening.space),
+        *_between(opening.space),
         *_where(opening.space),
     )
 
@@ -108,6 +110,10 @@ def _space(space: dict[str, Any]) -> Markup:
         for name, domain in domains.items()
     ]
     named = [Column(_MORE[key][0], left=True) for key in more]
+    if when := Space.from_description(space).conditions:
+        named.append(Column("is there when", left=True))
+        for row, name in zip(rows, domains, strict=True):
+            row.append(" and ".join(map(str, when[name])) if name in when else "always")
     return table([*columns, *named], rows, "Hyperparameters")
 
 
@@ -141,6 +147,16 @@ def _range(domain: dict[str, Any]) -> str:
             return f"{describe(low)} to {describe(high)}"
         case _:
             return describe(domain)
+
+
+def _between(space: dict[str, Any]) -> list[Markup]:
+    """Return what values keep to together."""
+    whole = Space.from_description(space)
+    said = [note(str(limit), ".") for limit in whole.declared.limits]
+    together = [
+        note("Move together: ", tag("code", ", ".join(names)), ".") for names in whole.together
+    ]
+    return [*said, *together]
 
 
 def _where(space: dict[str, Any]) -> list[Markup]:

@@ -81,7 +81,7 @@ def _members(subject: Subject) -> Iterator[Markup]:
             *([f"P{member.group}" if member.group else "evaluator"] if grouped else []),
             f"{member.step:,}",
             wording.number(member.weights_score),
-            *(wording.value(member.hparams[name]) for name in subject.names),
+            *(wording.value_of(member.hparams, name) for name in subject.names),
         ]
         for member in ranked[:ROWS]
     ]

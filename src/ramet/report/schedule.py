@@ -48,7 +48,7 @@ def _pieces(subject: Subject, schedule: Schedule) -> Markup:
         [
             f"{piece.start:,} to {piece.stop:,}",
             _members(piece, behind),
-            *(wording.value(piece.hparams[name]) for name in schedule.names),
+            *(wording.value_of(piece.hparams, name) for name in schedule.names),
         ]
         for piece in schedule.pieces[:ROWS]
     ]

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeGuard
 import msgspec
 
 from ramet.domains import Value
-from ramet.errors import ScheduleError
+from ramet.errors import ScheduleError, SpaceError
 from ramet.space import Hparams, Space, same
 
 
@@ -72,8 +72,11 @@ def same_pieces(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
     return one == other and all(map(same, (p.hparams for p in one), (p.hparams for p in other)))
 
 
-def check_pieces(pieces: Sequence[Piece]) -> None:
-    """Refuse pieces that do not have hyperparameters for every step."""
+def check_pieces(pieces: Sequence[Piece], *, conditional: bool = False) -> None:
+    """Refuse pieces that do not have hyperparameters for every step.
+
+    Pieces of a conditional space need not have the same ones.
+    """
     if not pieces:
         raise ScheduleError("a schedule must have at least one piece, but got none")
     names = list(pieces[0].hparams)
@@ -83,10 +86,11 @@ def check_pieces(pieces: Sequence[Piece]) -> None:
         where = f"piece {nth} of a schedule, steps {piece.start} to {piece.stop},"
         if piece.start >= piece.stop:
             raise ScheduleError(f"{where} must have at least one step")
-        if sorted(piece.hparams) != sorted(names):
+        if not conditional and sorted(piece.hparams) != sorted(names):
             raise ScheduleError(
                 f"{where} must have the hyperparameters of the first, {names}, but has "
-                f"{list(piece.hparams)}"
+                f"{list(piece.hparams)}; if some are there only when others have certain values, "
+                f"the schedule needs the space that says so"
             )
         for name, value in piece.hparams.items():
             if not _is_plain(value):
@@ -130,7 +134,7 @@ def check_values(pieces: Sequence[Piece], description: Mapping[str, Any]) -> Non
     """Refuse values that are not in the space."""
     try:
         space = Space.from_description(description)
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, SpaceError) as error:
         raise ScheduleError(
             f"the space of a schedule must be described as ramet does, but {error!r} is wrong with "
             f"it; set it to null to derive a space from the values"

@@ -56,7 +56,7 @@ class Schedule(msgspec.Struct, frozen=True):
     source: Source | None = None
 
     def __post_init__(self) -> None:
-        check_pieces(self.pieces)
+        check_pieces(self.pieces, conditional=self.space is not None and "when" in self.space)
         if self.source is not None:
             check_source(self.source)
             check_legs(self.source.legs, self.steps)
@@ -87,8 +87,11 @@ class Schedule(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> list[str]:
-        """The names of the hyperparameters."""
-        return list(self.pieces[0].hparams)
+        """The names of the hyperparameters. Some pieces may lack some of them."""
+        there = dict.fromkeys(name for piece in self.pieces for name in piece.hparams)
+        if self.space is None or len(there) == len(self.pieces[0].hparams):
+            return list(there)
+        return [name for name in self.space["names"] if name in there]
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         return ((piece.start, dict(piece.hparams)) for piece in self.pieces)
@@ -142,7 +145,8 @@ class Schedule(msgspec.Struct, frozen=True):
         """Return the nearest schedule with fewer pieces, and how much it differs.
 
         Numbers are averaged over the steps of a piece, on a log scale if they are all above 0.
-        Other hyperparameters have the value of most of the steps.
+        Other hyperparameters have the value of most of the steps. Of hyperparameters that are
+        there only when others have certain values, a piece has those of most of its steps.
 
         Args:
             pieces: How many pieces it may have.
@@ -151,7 +155,8 @@ class Schedule(msgspec.Struct, frozen=True):
         if pieces >= len(self):
             return Smoothed(self, dict.fromkeys(self.names, 0.0))
         numbers = self.names_to_average()
-        schedule = self._replace_pieces(segment(self.pieces, pieces, numbers))
+        space = None if self.space is None else Space.from_description(self.space)
+        schedule = self._replace_pieces(segment(self.pieces, pieces, numbers, space))
         return Smoothed(schedule, deviations(self.pieces, schedule.pieces, numbers))
 
     def last_values(self) -> "Schedule":
@@ -188,7 +193,12 @@ class Schedule(msgspec.Struct, frozen=True):
             raise ScheduleError(f"a schedule has {self.names}, but {name!r} was asked for")
         numbers = []
         for piece in self.pieces:
-            value = piece.hparams[name]
+            value = piece.hparams.get(name)
+            if name not in piece.hparams:
+                raise ScheduleError(
+                    f"a rate must be there at every step, but {name!r} is not there from step "
+                    f"{piece.start:,} to {piece.stop:,}; call the schedule and choose a rate there"
+                )
             if not is_number(value):
                 raise ScheduleError(f"a rate must be a number, but {name!r} is {value!r}")
             numbers.append((piece.stop, float(value)))
@@ -201,7 +211,7 @@ class Schedule(msgspec.Struct, frozen=True):
             name
             for name in self.names
             if not isinstance(domains.get(name), Choice)
-            and all(is_number(piece.hparams[name]) for piece in self.pieces)
+            and all(is_number(piece.hparams.get(name)) for piece in self.pieces)
         }
 
     def _replace_pieces(self, pieces: Iterable[Piece]) -> "Schedule":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ramet.domains import Value, exact
 from ramet.schedule.pieces import Piece, piece_at
-from ramet.space import same
+from ramet.space import Space, same
 
 Costs = NDArray[np.float64]
 
@@ -26,22 +26,43 @@ def merge(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     return tuple(whole)
 
 
-def segment(pieces: Sequence[Piece], most: int, numbers: Collection[str]) -> Iterator[Piece]:
+def segment(
+    pieces: Sequence[Piece], most: int, numbers: Collection[str], space: Space | None
+) -> Iterator[Piece]:
     """Yield at most ``most`` pieces that are nearest to the given ones, step by step.
 
-    ``numbers`` are the hyperparameters that can be averaged.
+    ``numbers`` are the hyperparameters that can be averaged, and ``space`` is what values keep.
     """
-    names = list(pieces[0].hparams)
+    names = list(dict.fromkeys(name for piece in pieces for name in piece.hparams))
+    conditions = () if space is None else space.conditions.values()
+    decisive = sorted({one.on for its in conditions for one in its})
     costs = np.zeros((len(pieces), len(pieces)))
     for name in names:
         costs += _costs(pieces, name, averaged=name in numbers)
     for first, last in _cut(costs, min(most, len(pieces))):
         part = pieces[first : last + 1]
-        yield Piece(
-            start=part[0].start,
-            stop=part[-1].stop,
-            hparams={name: _middle(part, name, averaged=name in numbers) for name in names},
-        )
+        alike = _commonest(part, decisive)
+        hparams = {
+            name: _middle(alike, name, averaged=name in numbers) for name in alike[0].hparams
+        }
+        # Averages may break a limit that all of the values keep.
+        kept = hparams if space is None else space.complete(hparams, None)
+        yield Piece(start=part[0].start, stop=part[-1].stop, hparams=kept)
+
+
+def _commonest(pieces: Sequence[Piece], decisive: Sequence[str]) -> list[Piece]:
+    """Return the pieces with those values of which others depend that most of the steps have."""
+    kinds = [tuple(_exact(piece, name) for name in decisive) for piece in pieces]
+    steps: Counter[Any] = Counter()
+    for kind, piece in zip(kinds, pieces, strict=True):
+        steps[kind] += piece.stop - piece.start
+    commonest = steps.most_common(1)[0][0]
+    return [piece for kind, piece in zip(kinds, pieces, strict=True) if kind == commonest]
+
+
+def _exact(piece: Piece, name: str) -> tuple[type, str] | None:
+    """Return a key of a value; None if it is not there."""
+    return exact(piece.hparams[name]) if name in piece.hparams else None
 
 
 def deviations(
@@ -50,14 +71,17 @@ def deviations(
     """Return how much pieces differ from those they were made from, for each hyperparameter."""
     steps = before[-1].stop
     found = {}
-    for name in before[0].hparams:
+    for name in dict.fromkeys(name for piece in before for name in piece.hparams):
         # New pieces begin where old ones do, so each old piece is in one new piece.
-        pairs = [(p, p.hparams[name], piece_at(after, p.start).hparams[name]) for p in before]
+        pairs = [(piece, piece_at(after, piece.start)) for piece in before]
         if name in numbers:
-            found[name] = max(_part(float(was), float(is_)) for _, was, is_ in pairs)  # type: ignore[arg-type]  # as just checked
+            found[name] = max(
+                _part(float(was.hparams[name]), float(is_.hparams[name]))  # type: ignore[arg-type]  # as just checked
+                for was, is_ in pairs
+            )
         else:
             others = sum(
-                piece.stop - piece.start for piece, was, is_ in pairs if exact(was) != exact(is_)
+                was.stop - was.start for was, is_ in pairs if _exact(was, name) != _exact(is_, name)
             )
             found[name] = others / steps
     return found
@@ -78,7 +102,7 @@ def _costs(pieces: Sequence[Piece], name: str, *, averaged: bool) -> Costs:
         first, second = _spans(weights * scaled), _spans(weights * scaled**2)
         costs = second - first**2 / np.where(total > 0, total, 1)
     else:
-        values = [exact(piece.hparams[name]) for piece in pieces]
+        values = [_exact(piece, name) for piece in pieces]
         counts = [
             _spans(weights * np.array([value == option for value in values]))
             for option in dict.fromkeys(values)

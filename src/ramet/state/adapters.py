@@ -71,6 +71,19 @@ class Explaining(Protocol):
         ...
 
 
+@runtime_checkable
+class Setting(Protocol):
+    """A bindable state that knows which hyperparameters it would set."""
+
+    def sets(self, name: str, /) -> bool:
+        """Say whether the state sets a hyperparameter while that is there.
+
+        Args:
+            name: The hyperparameter.
+        """
+        ...
+
+
 class Variables:
     """A dict of arrays and numbers, restored in place.
 
@@ -149,6 +162,14 @@ class Bound:
                     f"bound to {attribute!r}, which {type(holder).__name__} does not have"
                 )
 
+    def sets(self, name: str) -> bool:
+        """Say whether the state sets a hyperparameter while that is there.
+
+        Args:
+            name: The hyperparameter.
+        """
+        return name in self._places or (isinstance(self._state, Setting) and self._state.sets(name))
+
     def capture(self) -> Tree:
         return self._state.capture()
 
@@ -205,6 +226,28 @@ def _remedy(state: object) -> str:
     if isinstance(state, np.ndarray | list | tuple | Number):
         return "give each part a name, state = {'weights': weights}, and write into that dict"
     return ANY
+
+
+def check_absent(state: Bindable, absent: Mapping[str, str]) -> None:
+    """Refuse a hyperparameter that is not there and that the state sets while it is.
+
+    Training would go on with whatever value was set last, by any member.
+
+    Args:
+        state: The state.
+        absent: The hyperparameters that are not there, each with what must hold for it to be.
+    """
+    if not isinstance(state, Setting):
+        return
+    for name in absent:
+        if state.sets(name):
+            raise StateError(
+                f"a hyperparameter that the state sets must always be there, because what it is "
+                f"set to otherwise would be left to chance, but {name!r} is there only when "
+                f"{absent[name]}; do not bind it (bind={{{name!r}: None}} if its name is that of "
+                f"an optimizer's entry), and set it in the loop: "
+                f"turn.hparams.get({name!r}, 0.0)"
+            )
 
 
 def check_applied(state: Bindable, hparams: Mapping[str, Value], when: str) -> frozenset[str]:

@@ -24,7 +24,8 @@ VERSION = 2
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The population after the events up to ``last``, without curves, past turns and notes.
 
-    It is computed from the log alone. Without a summary, a run only takes longer to read.
+    Values of hyperparameters that are not there are left out as well. It is computed from the log
+    alone. Without a summary, a run only takes longer to read.
     """
 
     # The version that it was written in.
@@ -196,7 +197,7 @@ def _is_member(member: Member, whole: Population) -> bool:
         member.copies,
         member.reborn or 0,
     )
-    bare = (member.curve, member.inherited, member.data, member.past) == (Curve(), 0, None, ())
+    bare = member == _trim(member)
     left = member.checkpoint is None or _is_left(member.checkpoint, whole)
     return bare and left and min(counts) >= 0 and 0 <= member.trained <= whole.steps
 
@@ -208,9 +209,11 @@ def _is_left(checkpoint: Checkpoint, whole: Population) -> bool:
 
 def _trim(member: Member) -> Member:
     """Return a member without what grows with the log."""
-    if not member.curve.steps and member.data is None and not member.past:
+    if not (member.curve.steps or member.inherited or member.past) and (
+        member.data is None and member.absent is None
+    ):
         return member
-    return replace(member, curve=Curve(), inherited=0, data=None, past=())
+    return replace(member, curve=Curve(), inherited=0, data=None, past=(), absent=None)
 
 
 def _describe(what: Any) -> Any:

@@ -13,6 +13,9 @@ from ramet.space import Hparams, Space
 Floats: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.int64]
 
+# Where a hyperparameter is placed while it is not there: in the middle, at most halfway from any.
+ABSENT = 0.5
+
 
 def axes_of(space: Space) -> dict[str, Domain]:
     """Return the hyperparameters that have a scale: all but constants and unordered choices."""
@@ -61,16 +64,27 @@ def from_unit(domain: Domain, place: float) -> Value:
 
 def rows_of(axes: dict[str, Domain], points: list[Hparams]) -> Floats:
     """Return a row of numbers from 0 to 1 for each of some hyperparameters."""
-    rows = [[to_unit(domain, hparams[name]) for name, domain in axes.items()] for hparams in points]
+    rows = [
+        [
+            to_unit(domain, hparams[name]) if name in hparams else ABSENT
+            for name, domain in axes.items()
+        ]
+        for hparams in points
+    ]
     return np.array(rows, np.float64).reshape(len(points), len(axes))
 
 
 def options_of(space: Space) -> dict[str, Choice]:
-    """Return the unordered choices that a model may choose, which have no rule of their own."""
+    """Return the unordered choices that a model may choose.
+
+    They have no rule of their own, and are not in an array that moves together.
+    """
+    together = {name for names in space.together for name in names}
     return {
         name: domain
         for name, domain in space.domains
         if isinstance(domain, Choice)
+        and name not in together
         and not domain.ordered
         and domain.explore is None
         and len(domain.options) > 1
@@ -78,9 +92,15 @@ def options_of(space: Space) -> dict[str, Choice]:
 
 
 def places_of(choices: dict[str, Choice], points: Sequence[Hparams]) -> Places:
-    """Return the places of the options of some hyperparameters, as a row for each of them."""
+    """Return the places of the options of some hyperparameters, as a row for each of them.
+
+    One that is not there has the place -1.
+    """
     options = {name: [exact(each) for each in domain.options] for name, domain in choices.items()}
-    rows = [[its.index(exact(point[name])) for name, its in options.items()] for point in points]
+    rows = [
+        [its.index(exact(point[name])) if name in point else -1 for name, its in options.items()]
+        for point in points
+    ]
     return np.array(rows, np.int64).reshape(len(points), len(choices))
 
 

@@ -13,6 +13,7 @@ from ramet.population import Population
 from ramet.randomness import pick
 from ramet.space import Hparams, Space
 from ramet.strategies.base import check_count
+from ramet.strategies.in_step import follow
 
 # How many moves in a row `where` may reject before the member keeps its hyperparameters.
 TRIES = 100
@@ -154,26 +155,50 @@ class _OneByOne:
 
     def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
         del member
-        hparams = self.population[origin].hparams
-        return explore_from(self.population.space, hparams, self.explore, rng)
+        source = self.population[origin]
+        space, hparams = self.population.space, source.hparams
+        return explore_from(space, hparams, self.explore, rng, source.absent)
+
+
+def move_in_step(space: Space, before: Hparams, moved: Hparams) -> None:
+    """Have the values of arrays that move together follow the first of them.
+
+    Args:
+        space: The space.
+        before: The values before any has moved.
+        moved: The values, of which the first of each such array has moved; changed in place.
+    """
+    for names in space.together:
+        if all(name in before for name in names):
+            values = [before[name] for name in names]
+            moved.update(zip(names, follow(space[names[0]], values, moved[names[0]]), strict=True))
 
 
 def explore_from(
-    space: Space, hparams: Hparams, explore: Explore, rng: np.random.Generator
+    space: Space,
+    hparams: Hparams,
+    explore: Explore,
+    rng: np.random.Generator,
+    remembered: Hparams | None = None,
 ) -> Hparams:
     """Return hyperparameters moved by their own rules, or else by this one, within their domains.
 
-    Moves that ``where`` rejects are drawn again. If it rejects them all, nothing moves.
+    What moves away from a condition is left out, and what moves into one gets the value that the
+    lineage last had, or a drawn one. Moves that break a limit go as far as it allows. Moves that
+    ``where`` rejects are drawn again. If it rejects them all, nothing moves.
     """
+    remembered = remembered or {}
     rules = [
         (name, domain, domain.explore or explore)
         for name, domain in space.domains
-        if not isinstance(domain, Constant)
+        if name in hparams and name not in space.followers and not isinstance(domain, Constant)
     ]
     for _ in range(TRIES):
-        moved = dict(hparams)
+        moved = {**remembered, **hparams}
         for name, domain, rule in rules:
             moved[name] = domain.clip(rule.move(domain, hparams[name], rng))
+        move_in_step(space, hparams, moved)
+        moved = space.complete(moved, rng)
         if space.allows(moved):
             return moved
     return hparams

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ramet.domains import Choice, Constant, Explore
 from ramet.errors import StrategyError
-from ramet.population import PastTurn, Population
-from ramet.space import Hparams, Space
+from ramet.population import Member, PastTurn, Population
+from ramet.space import Hparams
 from ramet.strategies.axes import axes_of, from_unit, options_of, places_of, rows_of
 from ramet.strategies.base import check_count, check_rule
-from ramet.strategies.explore import Perturb, explore_from
+from ramet.strategies.explore import Perturb, explore_from, move_in_step
 from ramet.strategies.options import draw_options, learn_chances
 from ramet.strategies.standard import changes_of, limits_of_most
 from ramet.strategies.surrogate import Points, fit
@@ -41,8 +41,9 @@ class GaussianProcess:
     A Gaussian process is fitted to past turns of all members: to how much the score changed for
     each step, by the hyperparameters of the turn, the score that it began with, and its time. A
     member gets the values with the highest sum of the predicted change and ``optimism`` times its
-    standard deviation. Hyperparameters with a rule of their own follow that. Until four turns began
-    and ended with a score, ``otherwise`` moves members.
+    standard deviation. Hyperparameters with a rule of their own follow that. Arrays that move
+    together follow ``otherwise``. Until four turns began and ended with a score, ``otherwise``
+    moves members.
 
     Args:
         rows: How many past turns of all members together the model is fitted to, the latest ones.
@@ -80,6 +81,8 @@ class ModelExplorer:
 
     def __init__(self, rule: GaussianProcess, population: Population) -> None:
         self._rule, self._population = rule, population
+        # The first value of each array that moves together, which the others follow.
+        self._leaders = {names[0] for names in population.space.together}
 
     @cached_property
     def _past(self) -> list[PastTurn]:
@@ -104,21 +107,48 @@ class ModelExplorer:
     def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
         """Return the most promising values for the weights that a member takes."""
         del member
-        source, space = self._population[origin], self._population.space
+        source = self._population[origin]
         score = source.weights_score
         if not self._past or (self._model is None and not self._choices) or score is None:
-            return explore_from(space, source.hparams, self._rule.otherwise, rng)
+            return self._explore_anyhow(source, rng)
         begun = _Beginning(source.step, score)
-        given = _move_others(space, source.hparams, rng)
+        given = self._move_others(source, rng)
         given |= draw_options(self._choices, self._chances, rng)
-        chosen: Hparams | None = given if space.allows(given) else None
-        if self._model is not None:
+        if self._model is None:
+            completed = self._population.space.complete(given, None)
+            chosen = completed if self._population.space.allows(completed) else None
+        else:
             chosen = self._model.propose(begun, given, self._rule.optimism, rng)
         if chosen is None:
-            chosen = explore_from(space, source.hparams, self._rule.otherwise, rng)
+            chosen = self._explore_anyhow(source, rng)
         if self._model is not None:
             self._model.expect(begun, chosen)
         return chosen
+
+    def _explore_anyhow(self, source: Member, rng: np.random.Generator) -> Hparams:
+        space, otherwise = self._population.space, self._rule.otherwise
+        return explore_from(space, source.hparams, otherwise, rng, source.absent)
+
+    def _move_others(self, source: Member, rng: np.random.Generator) -> Hparams:
+        """Return values of which those that no model chooses have moved.
+
+        It has values for all hyperparameters, because the model may turn to any of them.
+        """
+        space, hparams = self._population.space, source.hparams
+        moved = {**(source.absent or {}), **hparams}
+        for name, domain in space.domains:
+            if name not in moved:
+                moved[name] = domain.sample(rng)
+            if isinstance(domain, Constant) or name not in hparams or name in space.followers:
+                continue
+            if domain.explore is not None:
+                moved[name] = domain.clip(domain.explore.move(domain, hparams[name], rng))
+            elif name in self._leaders:
+                moved[name] = domain.clip(self._rule.otherwise.move(domain, hparams[name], rng))
+            elif isinstance(domain, Choice) and not domain.ordered:
+                moved[name] = domain.sample(rng)
+        move_in_step(space, hparams, moved)
+        return moved
 
 
 class Model:
@@ -135,6 +165,8 @@ class Model:
     ) -> None:
         self._space, self._axes = population.space, axes_of(population.space)
         self._choices = choices
+        # Values of arrays that move together, which the model knows and does not choose.
+        self._in_step = {name for names in population.space.together for name in names}
         begun = [_Beginning(turn.step, turn.before or 0.0) for turn in past]
         now = [
             (_Beginning(member.step, member.weights_score), member)
@@ -162,7 +194,8 @@ class Model:
 
         Args:
             begun: What the turn begins with.
-            given: Values to begin from. Those of hyperparameters with a rule of their own stay.
+            given: Values to begin from, of all hyperparameters. Those of hyperparameters with a
+                rule of their own, and of arrays that move together, stay.
             optimism: How many standard deviations are added to a prediction.
             rng: Draw from this generator only.
         """
@@ -182,7 +215,11 @@ class Model:
         self, places: Floats, begun: "_Beginning", given: Hparams, optimism: float
     ) -> Hparams | None:
         """Return the most promising of some places that ``where`` allows."""
-        options = [self._values(place, given) for place in places.clip(0.0, 1.0).tolist()]
+        options = [
+            # Nothing is left to draw, since the given values are of all hyperparameters.
+            self._space.complete(self._values(place, given), None)
+            for place in places.clip(0.0, 1.0).tolist()
+        ]
         # A place stands for a value, such as a whole number, and is judged by that.
         points = self._points([begun] * len(options), options)
         means, deviations = self._fitted.predict(points)
@@ -193,7 +230,7 @@ class Model:
         free = {
             name: from_unit(domain, at)
             for (name, domain), at in zip(self._axes.items(), place, strict=True)
-            if domain.explore is None
+            if domain.explore is None and name not in self._in_step
         }
         return given | free
 
@@ -202,19 +239,6 @@ class Model:
         scores = np.array([self._scores.place(each.score) for each in begun])
         inputs = np.column_stack([scores, rows_of(self._axes, hparams)])
         return Points(times, inputs, places_of(self._choices, hparams) if self._choices else None)
-
-
-def _move_others(space: Space, hparams: Hparams, rng: np.random.Generator) -> Hparams:
-    """Return values of which those that no model chooses have moved."""
-    moved = dict(hparams)
-    for name, domain in space.domains:
-        if isinstance(domain, Constant):
-            continue
-        if domain.explore is not None:
-            moved[name] = domain.clip(domain.explore.move(domain, hparams[name], rng))
-        elif isinstance(domain, Choice) and not domain.ordered:
-            moved[name] = domain.sample(rng)
-    return moved
 
 
 class _Beginning(NamedTuple):

@@ -98,7 +98,9 @@ class HandTuned:
 
     A turn trains with the value at its middle. Values are clipped to their domain, so the domain of
     a scheduled hyperparameter has to be as wide as its schedule; ``start=`` is the range that base
-    values are drawn from. They are drawn again until the space's ``where=`` accepts all turns.
+    values are drawn from. A limit moves values as it does where members explore, and a shape has no
+    effect on members without its hyperparameter. Base values are drawn again until the space's
+    ``where=`` accepts all turns.
 
     Args:
         population: How many members train.
@@ -151,6 +153,12 @@ class HandTuned:
                 f"shapes must be of numeric hyperparameters in the space, but got {unknown}; it "
                 f"has {numbers}"
             )
+        decisive = {one.on for its in space.conditions.values() for one in its}
+        if wrong := [name for name in self.shapes if name in decisive]:
+            raise StrategyError(
+                f"shapes must be of hyperparameters that no others depend on, but a When of the "
+                f"space depends on {wrong}; take their shapes away"
+            )
         self._warn_if_single_turn(steps)
         births = sample_births(space, self.population, rng, self.initial)
         bases = [birth.hparams for birth in births]
@@ -200,8 +208,10 @@ class HandTuned:
         middle = trained + min(require_turn_steps(self), steps - trained) / 2
         values = dict(base)
         for name, shape in self.shapes.items():
-            values[name] = space[name].clip(base[name] * shape(middle / steps))  # type: ignore[operator]  # births lets only numbers through
-        return values
+            if name in base:
+                values[name] = space[name].clip(base[name] * shape(middle / steps))  # type: ignore[operator]  # births lets only numbers through
+        # Nothing is left to draw, since no shape changes whether a hyperparameter is there.
+        return space.complete(values, None)
 
     def _check_base(self, space: Space, base: Hparams, steps: int) -> SpaceError | None:
         """Return the error for base values if ``where`` rejects a turn of their schedule."""

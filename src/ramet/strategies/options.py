@@ -1,6 +1,6 @@
 """Unordered choices that members explore by what past turns gained with each option."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
 
 import numpy as np
@@ -29,12 +29,16 @@ def learn_chances(
     places = places_of(choices, [turn.hparams for turn in past]).tolist()
     rows = list(zip(past, places, rewards, strict=False))
     ends = [list(its) for _, its in groupby(rows, key=lambda row: row[0].step + row[0].steps)]
+
+    def find_rounds(at: int) -> Iterator[list[bandit.Choice]]:
+        """Yield the choices of each round in which some member had the hyperparameter."""
+        for its in ends:
+            tried = [bandit.Choice(places[at], reward) for _, places, reward in its]
+            if there := [choice for choice in tried if choice.option >= 0]:
+                yield there
+
     return {
-        name: bandit.learn(
-            [[bandit.Choice(places[at], reward) for _, places, reward in its] for its in ends],
-            len(domain.options),
-            horizon,
-        )
+        name: bandit.learn(list(find_rounds(at)), len(domain.options), horizon)
         for at, (name, domain) in enumerate(choices.items())
     }
 

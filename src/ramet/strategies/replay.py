@@ -51,7 +51,8 @@ class Replay:
             raise StrategyError(f"seeds must be a list, such as [0, 1, 2], but got {self.seeds!r}")
         for name in ("pieces", "seeds", "legs"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        check_pieces(self.pieces)
+        # Whether some may be missing is known only with the space.
+        check_pieces(self.pieces, conditional=True)
         check_legs(self.legs, self.pieces[-1].stop)
         if not self.seeds:
             raise StrategyError("a replay must have a seed for each member, but got none")
@@ -101,6 +102,8 @@ class Replay:
         return False
 
     def births(self, space: Space, steps: int, rng: np.random.Generator) -> list[Birth]:
+        for nth, piece in enumerate(self.pieces):
+            space.adopt(piece.hparams, f"piece {nth} of a schedule")
         return [Birth(hparams=dict(self.pieces[0].hparams)) for _ in self.seeds]
 
     def decide(

@@ -6,6 +6,7 @@ from typing import Any
 from torch.nn import Module
 from torch.optim import Optimizer
 
+from ramet.arrays import find_arrays
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
 from ramet.state.adapters import is_unchanged
@@ -38,22 +39,41 @@ class Binding:
 
     def place(self, hparams: Mapping[str, Value]) -> Mapping[str, Slot]:
         """Return the place of each hyperparameter that has one."""
-        if unknown := [name for name in self._bound if name not in hparams]:
+        arrays = find_arrays(hparams)
+        for name, names in arrays.items():
+            if self._bound.get(name) is not None:
+                raise StateError(
+                    f"the values of an array must be bound each by itself, but all of {name!r} are "
+                    f"bound to one place; write bind={{{names[0]!r}: ..., ...}}, or None to read "
+                    f"them in the loop"
+                )
+        unknown = [name for name in self._bound if name not in hparams and name not in arrays]
+        if unknown:
             raise UnknownHyperparameter(
                 f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
                 f"but {unknown} are bound"
             )
-        by_name = {
+        by_name: dict[str, Slot] = {
             name: self._entry(self._optimizer, name)
             for name in hparams
             if self._optimizer is not None and self._is_entry(name)
         }
+        for array, names in arrays.items():
+            if self._optimizer is not None and self._is_array(array, names):
+                by_name |= zip(names, self._elements(self._optimizer, array, names), strict=True)
         for name in [name for name in by_name if name not in self._places]:
             self._warn_of_others(name)
         self._places = {
             name: place for name, place in (self._bound | by_name).items() if place is not None
         }
         return self._places
+
+    def sets(self, name: str) -> bool:
+        """Say whether a hyperparameter of that name is set somewhere."""
+        if name in self._bound:
+            return self._bound[name] is not None
+        array, _, rest = name.rpartition("[")
+        return self._is_entry(name) or (rest.endswith("]") and self._is_entry(array))
 
     def apply(self, hparams: Mapping[str, Value]) -> None:
         """Set the values where training uses them."""
@@ -90,8 +110,34 @@ class Binding:
         return [] if self._optimizer is None else self._optimizer.param_groups
 
     def _is_entry(self, name: str) -> bool:
-        """Say whether a hyperparameter that is not bound is set in the entry of its name."""
+        """Say whether what is not bound, a hyperparameter or array, is set by its name."""
         return self._by_name and name not in self._bound and _anywhere(name, self._groups())
+
+    def _is_array(self, name: str, names: Sequence[str]) -> bool:
+        """Say whether an array is set in the entry of its name, since none of it is bound."""
+        return self._is_entry(name) and not any(one in self._bound for one in names)
+
+    def _elements(self, optimizer: Optimizer, name: str, names: Sequence[str]) -> list[GroupEntry]:
+        """Return the entries that the values of an array are set in: those of the param groups.
+
+        An entry that is a tuple itself, such as betas, gets them in all groups alike.
+        """
+        groups = self._groups()
+        parts = [group[name] for group in groups if isinstance(group.get(name), list | tuple)]
+        if parts and all(len(part) == len(names) for part in parts):
+            return [GroupEntry(optimizer, f"{name}[{nth}]") for nth in range(len(names))]
+        if parts or len(names) != len(groups):
+            what = "as many values as there are param groups"
+            found = f"{len(groups)} groups"
+            if parts:
+                what, found = "as many values as the entry", f"entries of length {len(parts[0])}"
+            raise StateError(
+                f"an array that is bound by its name must have {what}, but {name!r} has "
+                f"{len(names)} values and this {type(optimizer).__name__} has {found}; write "
+                f"Array(domain, {len(parts[0]) if parts else len(groups)}), or bind each value, as "
+                f"in bind={{{names[0]!r}: ramet.torch.param_group(optimizer, {name!r}, group=0)}}"
+            )
+        return [GroupEntry(optimizer, name, nth) for nth in range(len(names))]
 
     def _entry(self, optimizer: Optimizer, name: str) -> GroupEntry:
         if not all(name in group for group in self._groups()):

@@ -148,6 +148,14 @@ class State:
         self._first_steps.arm(entry.optimizer for entry in entries)
         self._steps.begin_turn()
 
+    def sets(self, name: str) -> bool:
+        """Say whether the state sets a hyperparameter while that is there.
+
+        Args:
+            name: The hyperparameter.
+        """
+        return self._binding.sets(name)
+
     def read_back(self) -> Mapping[str, Value]:
         """Return the values that are set now. What cannot be read back counts as applied."""
         return self._binding.read_back()

@@ -96,4 +96,5 @@ class Claims:
             read=self._checkpoints.read,
             needs_scores=self._needs_scores,
             renewed=journal.renews(member),
+            conditions=journal.population.space.conditions,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
+from ramet.conditions import Conditions
 from ramet.engine.run.metrics import Metrics
 from ramet.engine.run.scores import Scores
 from ramet.errors import TurnInterrupted, TurnMisused, UnknownAttribute
@@ -35,6 +36,7 @@ class Turn:
         read: Callable[[Checkpoint], Tree],
         needs_scores: bool = False,
         renewed: bool = False,
+        conditions: Conditions | None = None,
     ) -> None:
         """Make a turn, as ``Run.ask`` does.
 
@@ -47,6 +49,7 @@ class Turn:
             read: Returns the state in a checkpoint.
             needs_scores: Whether the strategy needs a score wherever one is due.
             renewed: Whether the turn begins with renewed weights.
+            conditions: What must hold for some hyperparameters to be there, by name.
         """
         self.member = member.id
         self.number = member.turn
@@ -55,7 +58,7 @@ class Turn:
         self.start = member.step
         self._steps = steps
         self._stop = member.step + steps
-        self.hparams = Values(member.hparams)
+        self.hparams = Values(member.hparams, conditions=conditions)
         self.checkpoint: Checkpoint | None = member.checkpoint
         self.lease = lease
         # Whether it is over: it ended, failed, or was released.

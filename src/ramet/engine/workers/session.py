@@ -13,7 +13,7 @@ from ramet.errors import LeaseLost, StateError, StoreError, TurnInterrupted, Usa
 from ramet.faults import reach
 from ramet.history.states import UNREADABLE
 from ramet.population import Checkpoint
-from ramet.state.adapters import Bindable, State, adapt, check_applied
+from ramet.state.adapters import Bindable, State, adapt, check_absent, check_applied
 from ramet.state.remedies import remedy_for_parts
 
 logger = logging.getLogger("ramet")
@@ -150,6 +150,7 @@ class Session:
             if stale:
                 adapted.restore(saved)
             if bindable is not None:
+                check_absent(bindable, turn.hparams.absent)
                 bindable.apply(turn.hparams.peek())
                 check_applied(bindable, turn.hparams.peek(), "when read back")
             reach("loaded")

@@ -1,0 +1,163 @@
+"""Limits: rules that values of several hyperparameters keep, whatever moves them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Final, TypeAlias
+
+from ramet.domains.base import is_real, plain
+
+# The values of numbers that have one already.
+Numbers: TypeAlias = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """One value is at most another, or at most a multiple of it.
+
+    >>> AtMost("warmup", "steps", factor=0.1).holds({"warmup": 20, "steps": 100})
+    False
+    """
+
+    # The one that is at most the other.
+    low: str
+    # The other.
+    high: str
+    _: KW_ONLY
+    # What the other is multiplied by, above 0.
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", plain(self.factor))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hyperparameters that it is about."""
+        return self.low, self.high
+
+    def problem(self) -> str | None:
+        """Return what is wrong with it, or None."""
+        if not is_real(self.factor) or not self.factor > 0:
+            return f"factor must be a number above 0, but got {self.factor!r}"
+        if self.low == self.high:
+            return f"it must be about two hyperparameters, but got {self.low!r} twice"
+        return None
+
+    def holds(self, values: Numbers) -> bool:
+        """Say whether it holds; it does if one of the two is not there.
+
+        Args:
+            values: The values of hyperparameters, by name.
+        """
+        if self.low not in values or self.high not in values:
+            return True
+        return values[self.low] <= self.factor * values[self.high]
+
+    def under(self, prefix: str) -> "AtMost":
+        """Return it for names with a prefix.
+
+        Args:
+            prefix: What all of its names get in front.
+        """
+        return AtMost(prefix + self.low, prefix + self.high, factor=self.factor)
+
+    def __str__(self) -> str:
+        times = "" if self.factor == 1 else f"{self.factor:g} times "
+        return f"{self.low!r} must be at most {times}{self.high!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class SumAtMost:
+    """The sum of some values is at most a bound.
+
+    >>> SumAtMost(["flip", "crop"], 1.0).holds({"flip": 0.5, "crop": 0.6})
+    False
+    """
+
+    # The hyperparameters that it is about.
+    names: Sequence[str]
+    # The bound.
+    bound: float
+
+    def __post_init__(self) -> None:
+        _make_plain(self)
+
+    def problem(self) -> str | None:
+        """Return what is wrong with it, or None."""
+        return _problem_of(self.names, self.bound)
+
+    def holds(self, values: Numbers) -> bool:
+        """Say whether it holds for those of the values that are there.
+
+        Args:
+            values: The values of hyperparameters, by name.
+        """
+        return sum(values[name] for name in self.names if name in values) <= self.bound
+
+    def under(self, prefix: str) -> "SumAtMost":
+        """Return it for names with a prefix.
+
+        Args:
+            prefix: What all of its names get in front.
+        """
+        return SumAtMost([prefix + name for name in self.names], self.bound)
+
+    def __str__(self) -> str:
+        return f"{' + '.join(map(repr, self.names))} must be at most {self.bound}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductAtMost:
+    """The product of some values, none below 0, is at most a bound.
+
+    >>> ProductAtMost(["batch", "length"], 65_536).holds({"batch": 64, "length": 2_048})
+    False
+    """
+
+    # The hyperparameters that it is about.
+    names: Sequence[str]
+    # The bound.
+    bound: float
+
+    def __post_init__(self) -> None:
+        _make_plain(self)
+
+    def problem(self) -> str | None:
+        """Return what is wrong with it, or None."""
+        return _problem_of(self.names, self.bound)
+
+    def holds(self, values: Numbers) -> bool:
+        """Say whether it holds for those of the values that are there.
+
+        Args:
+            values: The values of hyperparameters, by name.
+        """
+        return math.prod(values[name] for name in self.names if name in values) <= self.bound
+
+    def under(self, prefix: str) -> "ProductAtMost":
+        """Return it for names with a prefix.
+
+        Args:
+            prefix: What all of its names get in front.
+        """
+        return ProductAtMost([prefix + name for name in self.names], self.bound)
+
+    def __str__(self) -> str:
+        return f"{' * '.join(map(repr, self.names))} must be at most {self.bound}"
+
+
+Limit: TypeAlias = AtMost | SumAtMost | ProductAtMost
+LIMITS: Final = (AtMost, SumAtMost, ProductAtMost)
+
+
+def _make_plain(limit: SumAtMost | ProductAtMost) -> None:
+    object.__setattr__(limit, "names", plain(limit.names))
+    object.__setattr__(limit, "bound", plain(limit.bound))
+
+
+def _problem_of(names: Any, bound: object) -> str | None:
+    if not isinstance(names, tuple) or not names or len(set(names)) < len(names):
+        return f"names must be a list of hyperparameters, each once, but got {names!r}"
+    if not is_real(bound):
+        return f"bound must be a finite number, but got {bound!r}"
+    return None
