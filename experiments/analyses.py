@@ -105,20 +105,27 @@ def settings(*, quick: bool) -> dict[str, Any]:
     return {"steps": QUICK_STEPS if quick else STEPS, "members": MEMBERS, "fresh": FRESH}
 
 
-EXPERIMENT = Experiment(
-    name="analyses",
-    train=train,
-    methods=list(METHODS),
-    settings=settings,
-    compared="loss",
-    pairs=[
-        *[(method, "pbt") for method in METHODS if method != "pbt"],
-        ("pbt/replay", "pbt/last_values"),
-        ("pbt/loss", "pbt/replay"),
-    ],
-    seeds=20,
-    engine="inline",
-)
+EXPERIMENTS = [
+    Experiment(
+        name="analyses",
+        train=train,
+        methods=list(METHODS),
+        settings=settings,
+        compared="loss",
+        headings={
+            "loss": "loss",
+            "replay": "replay of the schedule",
+            "last_values": "last values only",
+        },
+        pairs=[
+            *[(method, "pbt") for method in METHODS if method != "pbt"],
+            ("pbt/replay", "pbt/last_values"),
+            ("pbt/loss", "pbt/replay"),
+        ],
+        seeds=20,
+        engine="inline",
+    )
+]
 
 if __name__ == "__main__":
-    run_experiment([EXPERIMENT], __doc__)
+    run_experiment(EXPERIMENTS, __doc__)

@@ -261,6 +261,7 @@ EXPERIMENTS = [
         methods=list(METHODS),
         settings=functools.partial(settings, variant),
         compared="test",
+        headings={"validation": "validation, %", "test": "test, %", "replay": "replay, test, %"},
         pairs=PAIRS,
     )
     for variant in REGIMES

@@ -157,6 +157,7 @@ EXPERIMENTS = [
         methods=list(METHODS),
         settings=functools.partial(settings, variant),
         compared="played",
+        headings={"score": "best score", "played": "return played", "replay": "return of a replay"},
         pairs=PAIRS,
     )
     for variant in PLACES

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from experiments.trials import Experiment, Record, Setting, compare, run_experiment
-from experiments.trials.command import summarise
+from experiments.trials import Experiment, Record, Setting, compare, run_experiment, summarise
 from experiments.trials.comparison import correct
 from ramet.errors import UsageError
 
@@ -77,6 +76,7 @@ def make(trained: list[tuple[str, int]]) -> Experiment:
         methods=["pbt", "fire"],
         settings=lambda *, quick: {"quick": quick},
         compared="test",
+        headings={"test": "test"},
         pairs=[("fire", "pbt")],
     )
 
@@ -118,6 +118,7 @@ def test_a_trial_that_fails_leaves_the_others_on_record(
         methods=["pbt", "fire"],
         settings=lambda *, quick: {"quick": quick},
         compared="test",
+        headings={"test": "test"},
         pairs=[],
     )
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,28 @@
+"""The tables of a page of results are those that its trials give."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.trials import Experiment, Record, make_tables
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+# The module that has each experiment.
+MODULES = {"analyses": "analyses"}
+
+
+def find(name: str) -> Experiment:
+    module = importlib.import_module(f"experiments.{MODULES[name]}")
+    return next(each for each in module.EXPERIMENTS if each.name == name)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_the_page_has_the_tables_of_its_trials(path: Path) -> None:
+    experiment = find(path.stem)
+    record = Record(path, experiment=experiment.name, settings=experiment.settings(quick=False))
+    assert json.loads(path.read_text())["trials"]
+    tables = "\n".join(make_tables(experiment, record))
+    page = path.with_suffix(".md").read_text()
+    assert f"<!-- {experiment.name} -->\n{tables}\n<!-- end -->" in page
