@@ -79,6 +79,8 @@ class FireRules(NamedTuple):
     # The step from which members are evaluated, by the number of their sub-population.
     first_evaluations: Mapping[int, int]
     explore: AnyExplore
+    # The same for P1; None is the rule of the others.
+    greedy_explore: AnyExplore | None
     smoother: Smoother
 
 
@@ -88,6 +90,12 @@ class FireRound:
     def __init__(self, rules: FireRules, population: Population, rng: np.random.Generator) -> None:
         self.rules, self.population, self.rng = rules, population, rng
         self.explorer = explorer_of(rules.explore, population)
+        # Shared if the rule is, because an explorer may remember what it chose.
+        self.greedy_explorer = (
+            self.explorer
+            if rules.greedy_explore is None
+            else explorer_of(rules.greedy_explore, population)
+        )
         self.actions: list[Action] = []
         # The step that the round ended at.
         self.now = max(member.trained for member in population)
@@ -174,7 +182,9 @@ class FireRound:
                     self._lose(loser, pick(donors, self.rng))
 
     def _lose(self, loser: int, donor: int) -> None:
-        moved = self.explorer.move(loser, donor, self.rng)
+        is_greedy = self.population[loser].group == 1
+        explorer = self.greedy_explorer if is_greedy else self.explorer
+        moved = explorer.move(loser, donor, self.rng)
         self.actions += [Copy(member=loser, source=donor), Change(member=loser, hparams=moved)]
         self.weights[loser] = donor
         self.fitness.pop(loser, None)
