@@ -90,12 +90,9 @@ class FireRound:
     def __init__(self, rules: FireRules, population: Population, rng: np.random.Generator) -> None:
         self.rules, self.population, self.rng = rules, population, rng
         self.explorer = explorer_of(rules.explore, population)
-        # Shared if the rule is, because an explorer may remember what it chose.
-        self.greedy_explorer = (
-            self.explorer
-            if rules.greedy_explore is None
-            else explorer_of(rules.greedy_explore, population)
-        )
+        # Shared without a rule of its own, because an explorer may remember what it chose.
+        own = rules.greedy_explore
+        self.greedy_explorer = self.explorer if own is None else explorer_of(own, population)
         self.actions: list[Action] = []
         # The step that the round ended at.
         self.now = max(member.trained for member in population)
