@@ -67,9 +67,22 @@ def pbt(pace: Pace, explore: Any) -> ramet.Strategy:
     )
 
 
-def fire(pace: Pace, explore: Any) -> ramet.Strategy:
+def fire(pace: Pace, explore: Any, **settings: Any) -> ramet.Strategy:
     return ramet.FIRE.for_workers(
-        MEMBERS, turn_steps=pace.turn_steps, evaluate_every=pace.evaluate_every, explore=explore
+        MEMBERS,
+        turn_steps=pace.turn_steps,
+        evaluate_every=pace.evaluate_every,
+        explore=explore,
+        **settings,
+    )
+
+
+def slow_fire(pace: Pace) -> ramet.Strategy:
+    return fire(
+        pace,
+        explore=ramet.Perturb(FIRES),
+        greedy_explore=ramet.Perturb(MILD),
+        min_steps_before_eval=2 * pace.turn_steps,
     )
 
 
@@ -92,6 +105,7 @@ STRATEGIES: dict[str, Callable[[Pace], ramet.Strategy]] = {
     "pbt-mild": partial(pbt, explore=ramet.Perturb(MILD)),
     "pbt-model": partial(pbt, explore=MODEL),
     "fire": partial(fire, explore=ramet.Perturb(FIRES)),
+    "fire-improved": slow_fire,
     "fire-model": partial(fire, explore=MODEL),
     "mfpbt": partial(mfpbt, explore=ramet.Perturb(MILD), intervals=(1, 5, 10)),
     "mfpbt-wide": partial(mfpbt, explore=ramet.Perturb(FIRES), intervals=(1, 5, 10)),

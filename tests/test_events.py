@@ -1,6 +1,8 @@
 """A run is its log: folded whole, in parts, or read back from JSON, it is the same population."""
 
+import json
 import math
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -9,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from ramet import FIRE, PBT, GaussianProcess, Strategy
+from ramet.description import describe
 from ramet.errors import CorruptLog, StoreError, UnknownSchema
 from ramet.events import (
     SCHEMA,
@@ -28,7 +32,9 @@ from ramet.events import (
     encode,
     fold,
 )
+from ramet.events.opening import NEWER
 from ramet.population import Checkpoint, Curve, Population, Ties
+from ramet.strategies import from_description
 from tests import values
 from tests.values import TURN_STEPS, attempt_failed, copied, opening, turn_ended, turn_lost
 
@@ -433,9 +439,26 @@ def test_a_setting_called_ready_beside_turn_steps_is_left_alone() -> None:
     assert own.strategy["ready"] == 1
 
 
-def test_fire_of_an_older_log_had_rounds() -> None:
+def test_settings_that_an_older_log_lacks_are_what_was_done_then() -> None:
     inner = {"type": "FIRE", "size": 4}
     before = replace(opening(), strategy={"type": "Controlled", "strategy": inner})
-    assert before.strategy["strategy"] == {**inner, "synchronous": True}
+    assert before.strategy["strategy"] == {**inner, "synchronous": True, "greedy_explore": None}
     own = replace(opening(), strategy={**inner, "synchronous": False})
     assert own.strategy["synchronous"] is False
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        FIRE.for_workers(22, turn_steps=TURN_STEPS, evaluate_every=1),
+        PBT(population=8, turn_steps=TURN_STEPS, explore=GaussianProcess()),
+    ],
+)
+def test_strategies_are_rebuilt_from_an_older_log(strategy: Strategy) -> None:
+    described = describe(strategy)
+    newer = {name for settings in NEWER.values() for name in settings}
+    before = json.dumps(described)
+    for name in newer - {"synchronous"}:
+        before = re.sub(rf', "{name}": ("redraw"|null)', "", before)
+    assert json.loads(before) != described
+    assert from_description(replace(opening(), strategy=json.loads(before)).strategy) == strategy

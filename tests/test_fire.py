@@ -367,6 +367,19 @@ def test_d_who_cannot_go_on_is_replaced_whatever_it_is_rated() -> None:
     assert {donor for loser, donor in copies if loser == 4} <= {5, 6, 7}
 
 
+def test_d_p1_explores_by_a_rule_of_its_own() -> None:
+    scene = Scene(
+        slopes(1, 2, 3, 4),
+        level(),
+        evaluators=[evaluating(4, 1, line(0, 1)), evaluating(5, 1, line(0, 2))],
+        greedy_explore=Perturb((3.0,)),
+    )
+    assert scene.copies("exploit") == [(0, 3), (4, 5)]
+    rates = {member.id: member.hparams["lr"] for member in scene.population}
+    assert scene.values(0) == pytest.approx(3 * rates[3])
+    assert scene.values(4) == pytest.approx(2 * rates[5])
+
+
 def test_d_members_whose_budget_is_spent_keep_what_they_learned() -> None:
     scene = Scene(slopes(1, 2, 3, 4), level(), evaluators=[None, None], steps=100)
     assert scene.copies("exploit") == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramet import FIRE, LogUniform, Perturb, Population, Space
+from ramet import FIRE, GaussianProcess, LogUniform, Perturb, Population, Space
 from ramet.description import describe
 from ramet.errors import StrategyError, StrategyWarning
 from ramet.population import Curve, Member
@@ -64,7 +64,8 @@ def test_without_parents_there_are_no_evaluators() -> None:
         ({"max_eval_steps": 0}, "max_eval_steps must be a whole number"),
         ({"min_steps_before_eval": (1, 2)}, "one for each of the 1 sub-populations"),
         ({"min_steps_before_eval": -1}, "min_steps_before_eval must be a whole number"),
-        ({"explore": Perturb}, "explore must be a rule"),
+        ({"explore": Perturb}, "^explore must be a rule"),
+        ({"greedy_explore": Perturb}, r"greedy_explore must be a rule such as Perturb\(\(0.8"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -100,9 +101,19 @@ def test_a_split_that_is_given_twice_is_refused() -> None:
 
 
 def test_a_description_makes_the_strategy_again() -> None:
-    strategy = fire(initial=[{"lr": 0.1}], min_steps_before_eval=[20])
+    strategy = fire(
+        initial=[{"lr": 0.1}], min_steps_before_eval=[20], greedy_explore=Perturb((0.8, 1.25))
+    )
     assert from_description(describe(strategy)) == strategy
     assert hash(fire()) == hash(fire())
+
+
+def test_enough_turns_are_remembered_for_both_rules() -> None:
+    wide, narrow = GaussianProcess(rows=1_000), GaussianProcess(rows=100)
+    remembered = fire(explore=wide).remember
+    assert fire(explore=wide, greedy_explore=narrow).remember == remembered
+    assert fire(greedy_explore=wide).remember == remembered
+    assert fire(greedy_explore=Perturb()).remember == 0
 
 
 @given(steps=st.integers(1, 10_000))

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from ramet import FIRE, Population
+from ramet import FIRE, Perturb, Population
 from ramet.population import Checkpoint, Curve, Member
 from ramet.strategies import Action, Annotate, Change, Copy, Evaluation, Rating
 from ramet.strategies.fire_turn_notes import Measurement, Success, TurnEvaluation, TurnRating
@@ -108,6 +108,17 @@ def test_a_member_at_the_bottom_of_its_sub_population_copies_the_top_and_explore
     assert change == Change(member=1, hparams={"lr": 2 * 10.0**-2})
     assert scene.rating(1) == TurnRating(seen=NOW, lost=NOW)
     assert [scene.copies(member) for member in (0, 2, 3)] == [[], [], []]
+
+
+def test_p1_explores_by_a_rule_of_its_own() -> None:
+    scene = Scene(
+        [line(0, slope) for slope in (3, 1, 4, 2)],
+        level(),
+        evaluators=[IDLE] * 2,
+        greedy_explore=Perturb((3.0,)),
+    )
+    [change] = [action for action in scene.decides(1) if isinstance(action, Change)]
+    assert change == Change(member=1, hparams={"lr": pytest.approx(3 * 10.0**-2)})
 
 
 def test_every_action_is_about_the_member_that_has_ended_its_turn() -> None:

@@ -37,6 +37,9 @@ STRATEGIES = {
     "FIRE by a model": ramet.FIRE.for_workers(
         14, turn_steps=8, evaluate_every=1, explore=ramet.GaussianProcess(rows=60)
     ),
+    "FIRE with a rule for P1": ramet.FIRE.for_workers(
+        14, turn_steps=8, evaluate_every=1, greedy_explore=ramet.Perturb((0.8, 1.25))
+    ),
 }
 RUN: dict[str, Any] = {"steps": STEPS, "mode": "min", "seed": 3}
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)

@@ -16,6 +16,11 @@ from ramet.space import Hparams
 Mode: TypeAlias = Literal["max", "min"]
 # Which checkpoints a run keeps.
 Keep: TypeAlias = Literal["best", "live", "lineage", "all"]
+# Settings that older logs do not have, with what was done without them.
+NEWER: dict[str, dict[str, Any]] = {
+    "FIRE": {"synchronous": True, "greedy_explore": None},
+    "GaussianProcess": {"choices": "redraw"},
+}
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -66,14 +71,11 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
     goals: tuple[Goal, ...] = ()
 
     def __post_init__(self) -> None:
-        """Rename the "ready" of a strategy in an older log to ``turn_steps``.
-
-        FIRE had no ``synchronous`` then: it always was.
-        """
+        """Describe a strategy in an older log as it is described now."""
         strategy = {name: _update(value) for name, value in self.strategy.items()}
         if "ready" in strategy and "turn_steps" not in strategy:
             strategy = _with_turn_steps(strategy)
-        strategy = _with_rounds(strategy)
+        strategy = _with_newer(strategy)
         if strategy != self.strategy:
             msgspec.structs.force_setattr(self, "strategy", strategy)
 
@@ -127,11 +129,13 @@ def _update(value: Any) -> Any:
         return value
     data = {name: _update(each) for name, each in value.items()}
     older = "ready" in data and "evaluate_every" in data and "turn_steps" not in data
-    return _with_rounds(_with_turn_steps(data) if older else data)
+    return _with_newer(_with_turn_steps(data) if older else data)
 
 
-def _with_rounds(data: dict[str, Any]) -> dict[str, Any]:
-    return {"synchronous": True, **data} if data.get("type") == "FIRE" else data
+def _with_newer(data: dict[str, Any]) -> dict[str, Any]:
+    """Add the settings that there were not then, as what was then done."""
+    kind = data.get("type")
+    return {**NEWER.get(kind, {}), **data} if isinstance(kind, str) else data
 
 
 def _with_turn_steps(data: dict[str, Any]) -> dict[str, Any]:

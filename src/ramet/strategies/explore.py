@@ -131,7 +131,7 @@ def turns_to_remember(explore: AnyExplore | None, population: int) -> int:
     return math.ceil(explore.rows / population) if isinstance(explore, ExploreTogether) else 0
 
 
-def check_explore(explore: object, example: str) -> None:
+def check_explore(explore: object, example: str, name: str = "explore") -> None:
     """Refuse what is not a rule to explore by."""
     together = not isinstance(explore, type) and isinstance(explore, ExploreTogether)
     if isinstance(explore, type) or not (together or callable(getattr(explore, "move", None))):
@@ -140,7 +140,7 @@ def check_explore(explore: object, example: str) -> None:
             if callable(getattr(explore, "explorer", None))
             else ""
         )
-        raise StrategyError(f"explore must be a rule such as {example}, but got {explore!r}{lacks}")
+        raise StrategyError(f"{name} must be a rule such as {example}, but got {explore!r}{lacks}")
     if together:
         rows = explore.rows  # type: ignore[attr-defined]  # it is an ExploreTogether
         check_count("rows", rows, "how many past turns the rule looks at", least=0)

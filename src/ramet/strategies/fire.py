@@ -56,6 +56,8 @@ class FIRE:
         min_steps_before_eval: The step from which members are evaluated: one number, or one for
             each of P2, P3, ….
         explore: How hyperparameters move when a loser has copied them.
+        greedy_explore: How they move in P1, which is greedy; None is as in the others. With smaller
+            factors than in P2, P1 cannot run ahead.
         smoother: What smooths curves before they are compared; None is ``ramet.curves.smooth``.
         initial: The hyperparameters of the first members of each sub-population; those of the
             others are drawn.
@@ -79,6 +81,7 @@ class FIRE:
     max_eval_steps: int | None = None
     min_steps_before_eval: int | Sequence[int] = 0
     explore: AnyExplore = field(default_factory=lambda: Perturb((0.5, 0.8, 1.25, 2.0)))
+    greedy_explore: AnyExplore | None = None
     smoother: Smoother | None = None
     initial: Sequence[Mapping[str, Any]] = ()
     synchronous: bool = True
@@ -130,6 +133,8 @@ class FIRE:
         check_points("initial", self.initial)
         object.__setattr__(self, "initial", tuple(self.initial))
         check_explore(self.explore, "Perturb((0.5, 0.8, 1.25, 2.0))")
+        if self.greedy_explore is not None:
+            check_explore(self.greedy_explore, "Perturb((0.8, 1.25))", name="greedy_explore")
         self._check_evaluators()
         self._check_thresholds()
 
@@ -140,8 +145,9 @@ class FIRE:
 
     @property
     def remember(self) -> int:
-        """How many past turns of each member the rule for explore looks at."""
-        return turns_to_remember(self.explore, self.workers)
+        """How many past turns of each member the rules for explore look at."""
+        rules = (self.explore, self.greedy_explore)
+        return max(turns_to_remember(rule, self.workers) for rule in rules)
 
     @property
     def evaluator_count(self) -> int:
@@ -225,6 +231,7 @@ class FIRE:
             patience=self.patience,
             first_evaluations={group: self.first_evaluation(group) for group in groups},
             explore=self.explore,
+            greedy_explore=self.greedy_explore,
             smoother=self.smoother or smooth,
         )
 

@@ -21,6 +21,9 @@ from ramet.strategies.exploit import part_of
 from ramet.strategies.explore import AnyExplore, explorer_of
 from ramet.strategies.fire_notes import Evaluation, Outcome, Rating, read_note
 
+# The number of P1, which is greedy.
+GREEDY = 1
+
 
 class FireRules(NamedTuple):
     """The settings that a round of FIRE is decided by."""
@@ -38,7 +41,14 @@ class FireRules(NamedTuple):
     # The step from which members are evaluated, by the number of their sub-population.
     first_evaluations: Mapping[int, int]
     explore: AnyExplore
+    # The same for P1; None is the rule of the others.
+    greedy_explore: AnyExplore | None
     smoother: Smoother
+
+    def explore_in(self, group: int) -> AnyExplore:
+        """Return the rule by which members of a sub-population explore."""
+        greedy = self.greedy_explore
+        return self.explore if greedy is None or group != GREEDY else greedy
 
 
 class FireRound:
@@ -47,6 +57,10 @@ class FireRound:
     def __init__(self, rules: FireRules, population: Population, rng: np.random.Generator) -> None:
         self.rules, self.population, self.rng = rules, population, rng
         self.explorer = explorer_of(rules.explore, population)
+        greedy = rules.explore_in(GREEDY)
+        # Shared without a rule of its own, because an explorer may remember what it chose.
+        shared = greedy is rules.explore
+        self.greedy_explorer = self.explorer if shared else explorer_of(greedy, population)
         self.actions: list[Action] = []
         # The step that the round ended at.
         self.now = max(member.trained for member in population)
@@ -133,7 +147,9 @@ class FireRound:
                     self._lose(loser, pick(donors, self.rng))
 
     def _lose(self, loser: int, donor: int) -> None:
-        moved = self.explorer.move(loser, donor, self.rng)
+        is_greedy = self.population[loser].group == GREEDY
+        explorer = self.greedy_explorer if is_greedy else self.explorer
+        moved = explorer.move(loser, donor, self.rng)
         self.actions += [Copy(member=loser, source=donor), Change(member=loser, hparams=moved)]
         self.weights[loser] = donor
         self.fitness.pop(loser, None)

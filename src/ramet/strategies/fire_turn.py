@@ -87,8 +87,9 @@ class _Rival:
         )
 
     def _lose(self, donor: int) -> Iterator[Action]:
-        loser, explore = self.member.id, self.standings.rules.explore
-        moved = explorer_of(explore, self.population).move(loser, donor, self.rng)
+        loser = self.member.id
+        rule = self.standings.rules.explore_in(self.member.group)
+        moved = explorer_of(rule, self.population).move(loser, donor, self.rng)
         yield Copy(member=loser, source=donor)
         yield Change(member=loser, hparams=moved)
         now = self.member.trained
