@@ -43,12 +43,12 @@ def load(part: str, *, side: int = 28) -> Images:
     return Images((means - np.float32(0.286)) / np.float32(0.35), labels.astype(np.int32))
 
 
-def flip_labels(images: Images, share: float, *, seed: int) -> Images:
-    """Return images of which a share has labels that were drawn at random."""
+def draw_labels(images: Images, part: float, *, seed: int) -> Images:
+    """Return images of which a part, chosen at random, has labels drawn at random."""
     rng = np.random.default_rng(seed)
-    flipped = rng.random(len(images.labels)) < share
+    chosen = rng.random(len(images.labels)) < part
     drawn = rng.integers(0, CLASSES, len(images.labels), dtype=np.int32)
-    return images._replace(labels=np.where(flipped, drawn, images.labels))
+    return images._replace(labels=np.where(chosen, drawn, images.labels))
 
 
 def _read(name: str, head: int) -> NDArray[np.uint8]:

@@ -2,13 +2,16 @@
 
     python -m experiments.image --quick
     python -m experiments.image
+    python -m experiments.image --variant clean
     python -m experiments.image --variant large-batches
 
 The counterpart of FIRE PBT's first experiment (Dalibard & Jaderberg, 2021, table 1), in which
 ResNet-50 learns ImageNet, and the learning rate is searched. Here a network with one hidden layer
-learns Fashion-MNIST at 14 by 14 pixels, by SGD with momentum. ``image`` has batches of 16, whose
-gradients are so noisy that the rate must be annealed. ``large-batches`` has batches of 256, where
-being greedy should do no harm. The score is the accuracy on 5,000 images that are not trained on.
+learns Fashion-MNIST at 14 by 14 pixels, by SGD with momentum. ``image`` has batches of 16, and
+labels of which 40 % were drawn anew, so that gradients are noisy and the rate must be annealed.
+``clean`` has the true labels. ``large-batches`` has these and batches of 256, where being greedy
+should do no harm. The score is the accuracy on 5,000 images that are not trained on, and have true
+labels.
 
 Each trial trains a population, and tests its best weights on the 10,000 test images. It then trains
 a fresh network with the schedule on all 60,000 training images, and tests that. ``test`` and
@@ -48,6 +51,8 @@ class Regime:
     batch: int
     rounds: int
     turn_steps: int
+    # The part of the training images with labels that were drawn anew.
+    drawn_labels: float = 0.0
     # Scores in a turn.
     scores: int = 8
 
@@ -62,8 +67,18 @@ class Regime:
         return self.turn_steps // self.scores
 
 
-REGIMES = {"image": Regime(16, 25, 480), "large-batches": Regime(256, 25, 80)}
-QUICK = {"image": Regime(16, 4, 40), "large-batches": Regime(256, 4, 16)}
+REGIMES = {
+    "image": Regime(16, 25, 480, drawn_labels=0.4),
+    "clean": Regime(16, 25, 480),
+    "large-batches": Regime(256, 25, 80),
+}
+QUICK = {
+    "image": Regime(16, 4, 40, drawn_labels=0.4),
+    "clean": Regime(16, 4, 40),
+    "large-batches": Regime(256, 4, 16),
+}
+# The seed of the labels that are drawn.
+LABELS_SEED = 0
 
 
 class Classifier:
@@ -121,11 +136,13 @@ def accuracy(params: Any, images: Images) -> Any:
 
 
 @functools.cache
-def _load(batch: int, *, whole: bool) -> Classifier:
+def _load(regime: Regime, *, whole: bool) -> Classifier:
     """Return the task, which trains on the ``whole`` training set or leaves out what scores."""
     images = fashion_mnist.load("train", side=SIDE)
-    train, score = images.split(TRAINING)
-    return Classifier(images if whole else train, score, batch)
+    _, score = images.split(TRAINING)
+    drawn = fashion_mnist.draw_labels(images, regime.drawn_labels, seed=LABELS_SEED)
+    train, _ = drawn.split(TRAINING)
+    return Classifier(drawn if whole else train, score, regime.batch)
 
 
 @functools.cache
@@ -204,7 +221,7 @@ PAIRS = (
 def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, float]:
     """Train a population, and a fresh network with its schedule; return the accuracies."""
     method, regime = METHODS[name], (QUICK if setting.quick else REGIMES)[variant]
-    task = _make_task(method, _load(regime.batch, whole=False))
+    task = _make_task(method, _load(regime, whole=False))
     rng = np.random.default_rng(seed)
     first = [{"lr": FIRST.sample(rng)} for _ in range(method.members)]
     result = ramet.run(
@@ -218,7 +235,7 @@ def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, flo
         name=f"{variant}-{name}-{seed}",
         engine=setting.engine,
     )
-    whole = _make_task(method, _load(regime.batch, whole=True))
+    whole = _make_task(method, _load(regime, whole=True))
     schedule, again = result.schedule(), f"{variant}-{name}-{seed}-whole"
     replayed = ramet.replay(
         whole, schedule, seeds=[seed], store=setting.store, name=again, engine=setting.engine
@@ -245,6 +262,7 @@ def settings(variant: str, *, quick: bool) -> dict[str, Any]:
     regime = (QUICK if quick else REGIMES)[variant]
     return {
         "batch": regime.batch,
+        "drawn_labels": regime.drawn_labels,
         "steps": regime.steps,
         "turn_steps": regime.turn_steps,
         "evaluate_every": regime.evaluate_every,
