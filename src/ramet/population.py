@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ramet.laws import Count, Digest, Key, Positive
+from ramet.noise import compute_mean
 from ramet.space import Hparams, Space
 
 # A step, and the score at it; None where the score was not a finite number.
@@ -213,9 +214,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     def mean(self) -> float:
         """The mean of the fresh scores; NaN if one was not finite, or there is none."""
         scores = [score for score in self.fresh if score is not None]
-        whole = bool(scores) and len(scores) == len(self.fresh)
-        # `fsum` is the same in any order of members or workers.
-        return math.fsum(scores) / len(scores) if whole else math.nan
+        return compute_mean(scores) if len(scores) == len(self.fresh) else math.nan
 
     def rank(self, ties: Ties, better: Better) -> tuple[float, tuple[float, int, int]]:
         """Return a key that is greatest for the best: by the mean, then by the turn's score."""

@@ -1,5 +1,6 @@
 """The best turns of a run are evaluated again before one is called best, and both scores kept."""
 
+import itertools
 import logging
 import math
 import statistics
@@ -147,6 +148,19 @@ def test_weights_with_a_score_that_is_no_number_are_not_the_best() -> None:
     assert nothing.best.score == raw.best.score
     assert nothing.best.confirmed is not None
     assert str(nothing.best.confirmed) == "nan on 2 fresh evaluations"
+
+
+@pytest.mark.parametrize("scores", [(1.5e308, 1.5e308), (1.5e308, -1.5e308), (1e200, -1e200)])
+def test_scores_too_large_to_be_added_are_no_error(scores: tuple[float, float]) -> None:
+    strategy = ramet.Controlled(ramet.PBT(population=5, turn_steps=1), {"lr": 0.5})
+    raw, drawn = train(strategy=strategy, steps=12), itertools.cycle(scores)
+    result = ramet.confirm(lambda state, rng: next(drawn), raw, top=2, times=2)
+    assert result.best.confirmed is not None
+    assert result.best.confirmed.mean == statistics.mean(scores)
+    assert str(result.best.confirmed).endswith("on 2 fresh evaluations")
+    assert find_doubts(result) is not None
+    assert result.verdict().worth == "unclear"
+    assert Read(report.page(result)).text
 
 
 def test_confirming_again_evaluates_only_what_is_missing() -> None:
