@@ -17,8 +17,8 @@ import ramet
 from ramet import report
 from ramet.cli.train import outcome
 from ramet.engine.run import run_events
-from ramet.errors import CorruptLog, NoBest, ScoreError, UsageError
-from ramet.events import Confirmed, Confirming, canonical, fold
+from ramet.errors import CorruptLog, NoBest, RunNotFound, ScoreError, StoreError, UsageError
+from ramet.events import Confirmed, Confirming, Stopped, canonical, fold
 from ramet.faults import CONFIRMING_POINTS, VARIABLE
 from ramet.history import FreshScores, find_doubts
 from ramet.history.doctor import examine
@@ -142,6 +142,7 @@ def test_weights_with_a_score_that_is_no_number_are_not_the_best() -> None:
     now = result.population.confirmation
     assert now is not None
     assert now.candidates[0].fresh == (None, None)
+    assert lost
     assert all(math.isnan(it.spread) for it in lost)
 
     nothing = ramet.confirm(lambda state, rng: math.inf, train(), top=2, times=2)
@@ -375,6 +376,30 @@ def test_evaluations_that_draw_nothing_are_called_by_name(caplog: pytest.LogCapt
 def test_what_cannot_evaluate_is_refused(evaluate: Any, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         ramet.confirm(evaluate, train())
+
+
+@pytest.mark.parametrize("result", ["runs.db", None])
+def test_what_is_no_result_is_refused(result: Any) -> None:
+    with pytest.raises(UsageError, match="must be the result of a run, but got"):
+        ramet.confirm(measure, result)
+
+
+def test_a_run_that_has_overwritten_that_of_the_result_is_not_confirmed(tmp_path: Path) -> None:
+    old = train(store=tmp_path / "runs.db")
+    new = train(store=tmp_path / "runs.db", existing="overwrite")
+    with pytest.raises(RunNotFound, match="run 'run' has been overwritten since it was read"):
+        ramet.confirm(measure, old)
+    assert evaluations(ramet.history.load(tmp_path / "runs.db")) == []
+    assert ramet.confirm(measure, new).best.confirmed is not None
+
+
+def test_a_result_that_was_loaded_still_only_reads(tmp_path: Path) -> None:
+    train(store=tmp_path / "runs.db")
+    loaded = ramet.history.load(tmp_path / "runs.db")
+    result = ramet.confirm(measure, loaded, top=2, times=1)
+    assert result.store is loaded.store
+    with pytest.raises(StoreError):
+        result.store.append("run", Stopped(), worker="me", after=len(result.log) - 1)
 
 
 @pytest.mark.parametrize("settings", [{"top": 0}, {"times": 0}, {"times": 1.5}, {"top": True}])

@@ -12,7 +12,7 @@ from ramet.engine.processes.loading import end_loading
 from ramet.engine.run import run_events
 from ramet.engine.run.scores import as_number, require_score
 from ramet.engine.training import this_worker
-from ramet.errors import NoBest, UsageError
+from ramet.errors import NoBest, RunNotFound, UsageError
 from ramet.events import Confirmed, Confirming
 from ramet.faults import reach
 from ramet.history.confirming import Ranked, rank
@@ -66,13 +66,15 @@ def confirm(
     score, name = _as_function(evaluate)
     _check_count("top", top)
     _check_count("times", times)
+    _check_result(result)
     store, run = writable(result.store), result.opening.name
     try:
-        # As it is now, which the result may not be.
-        result = Result(store=store, blobs=result.blobs, name=run)
         log = Follower(store, run)
+        # As it is now, which the result may not be.
+        now = Result(store=store, blobs=result.blobs, name=run)
+        _check_same(result, now)
         _check_over(log)
-        _Confirming(result, log).go_on(score, top=top, times=times)
+        _Confirming(now, log).go_on(score, top=top, times=times)
         confirmed = Result(store=result.store, blobs=result.blobs, name=run)
     finally:
         if store is not result.store and isinstance(store, Closable):
@@ -222,6 +224,24 @@ def _takes_two(function: Callable[..., object]) -> bool:
 def _check_count(name: str, count: object) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise UsageError(f"{name} must be a whole number, 1 or more, but got {count!r}")
+
+
+def _check_result(result: object) -> None:
+    if not isinstance(result, Result):
+        raise UsageError(
+            f"what is confirmed must be the result of a run, but got {result!r}; pass what "
+            f"ramet.run returned, or ramet.history.load('runs.db', 'name')"
+        )
+
+
+def _check_same(result: Result, now: Result) -> None:
+    """Refuse the result of a run that another of its name has overwritten since."""
+    if result.log[0] != now.log[0]:
+        raise RunNotFound(
+            f"the result must be of the run that is in the store, but run {now.opening.name!r} has "
+            f"been overwritten since it was read (existing='overwrite'); read it again with "
+            f"ramet.history.load to confirm the new run"
+        )
 
 
 def _check_over(log: Follower) -> None:
