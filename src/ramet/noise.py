@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 SECOND_DIFFERENCE = math.sqrt(6)
 # The median of the absolute value of standard normal noise.
 MEDIAN_ABSOLUTE = 0.6745
+# The standard error of a median, if that of a mean is 1.
+MEDIAN_ERROR = math.sqrt(math.pi / 2)
 # The last scores of each curve that the noise is estimated from, as it may change.
 RECENT_SCORES = 12
 
@@ -93,7 +95,7 @@ def compute_spread(scores: Sequence[float]) -> float:
     >>> compute_spread([1.5e308, -1.5e308])
     inf
     """
-    if len(scores) < 2 or not all(map(math.isfinite, scores)):
+    if len(scores) <= 1 or not all(map(math.isfinite, scores)):
         return math.nan
     try:
         return statistics.stdev(scores)

@@ -101,6 +101,7 @@ def test_candidates_are_the_best_turns_whose_weights_are_kept() -> None:
 
 def test_fewer_candidates_than_asked_for_are_named(caplog: pytest.LogCaptureFixture) -> None:
     kept_best = train(store=ramet.Storage(None, keep="best"))
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "ramet"):
         result = ramet.confirm(measure, kept_best, top=5)
     (said,) = [it.getMessage() for it in caplog.records]
@@ -359,9 +360,10 @@ def test_evaluations_that_draw_nothing_are_called_by_name(caplog: pytest.LogCapt
     assert result.best.confirmed is not None
     assert result.best.confirmed.scores == (result.best.score,) * 2
 
+    raw = train()
     caplog.clear()
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.confirm(measure, train(), top=3, times=2)
+        ramet.confirm(measure, raw, top=3, times=2)
     assert caplog.text == ""
 
 
@@ -494,6 +496,50 @@ def test_doubts_are_lifted_by_fresh_scores_and_not_by_exact_ones() -> None:
     again = train(steps=12)
     best = again.best.score
     assert find_doubts(ramet.confirm(clearly, again)) == []
+
+
+@pytest.mark.parametrize("steps", [4, 6, 12])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        SEARCH,
+        ramet.PBT(population=20, turn_steps=1),
+        ramet.PBT(population=8, turn_steps=1, exploit=ramet.BinaryTournament()),
+    ],
+    ids=["search", "truncation", "tournament"],
+)
+def test_noise_is_doubted_in_short_runs_and_where_members_copy_often(
+    strategy: ramet.Strategy, steps: int
+) -> None:
+    runs = [train(seed, strategy=strategy, steps=steps) for seed in range(8)]
+    doubted = [run for run in runs if "noise" in [it.kind for it in find_doubts(run)]]
+    assert len(doubted) >= 6
+
+
+def test_a_confirmed_best_of_noise_is_doubted() -> None:
+    runs = [ramet.confirm(measure, train(seed)) for seed in range(20)]
+    doubted = [run for run in runs if "noise" in [it.kind for it in find_doubts(run)]]
+    assert len(doubted) >= 19
+
+
+def test_doubts_of_learning_are_about_the_best_score_and_not_the_confirmed_best() -> None:
+    def learn_once(session: ramet.Session) -> None:
+        # The best score of all is a later one; all others fall.
+        state = {"noise": 0.0}
+        for turn in session.turns(state):
+            assert (turn.steps, turn.hparams["lr"] >= 0) == (1, True)
+            state["noise"] = 10.0 if (turn.member, turn.number) == (0, 1) else -float(turn.stop)
+            turn.report(state["noise"])
+
+    raw = ramet.run(learn_once, SPACE, SEARCH, steps=6, mode="max", seed=0)
+    assert "no learning" not in [it.kind for it in find_doubts(raw)]
+
+    def prefer_others(state: Any, rng: np.random.Generator) -> float:
+        return -float(state["noise"]) + 0.01 * float(rng.normal())
+
+    result = ramet.confirm(prefer_others, raw, top=6, times=2)
+    assert result.best.score < 0
+    assert "no learning" not in [it.kind for it in find_doubts(result)]
 
 
 def test_run_events_about_evaluations_change_nothing_twice() -> None:
