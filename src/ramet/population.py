@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
-from ramet.laws import Count, Digest, Key, Positive
+from ramet.laws import MOST_CANDIDATES, Count, Digest, Key, Times
 from ramet.noise import compute_mean
 from ramet.space import Hparams, Space
 
@@ -222,13 +222,16 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
         return mean, Best(score=self.score, checkpoint=self.checkpoint).rank(ties, better)
 
 
+Candidates: TypeAlias = Annotated[tuple[Candidate, ...], msgspec.Meta(max_length=MOST_CANDIDATES)]
+
+
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which turns of a run that is over are evaluated again, and what that gave so far."""
 
     # How often each is evaluated.
-    times: Positive
+    times: Times
     # The best score first.
-    candidates: tuple[Candidate, ...]
+    candidates: Candidates
 
     @property
     def complete(self) -> bool:

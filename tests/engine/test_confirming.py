@@ -17,7 +17,15 @@ import ramet
 from ramet import report
 from ramet.cli.train import outcome
 from ramet.engine.run import run_events
-from ramet.errors import CorruptLog, NoBest, RunNotFound, ScoreError, StoreError, UsageError
+from ramet.errors import (
+    CheckpointMissing,
+    CorruptLog,
+    NoBest,
+    RunNotFound,
+    ScoreError,
+    StoreError,
+    UsageError,
+)
 from ramet.events import Confirmed, Confirming, Stopped, canonical, fold
 from ramet.faults import CONFIRMING_POINTS, VARIABLE
 from ramet.history import FreshScores, find_doubts
@@ -186,7 +194,7 @@ def test_confirming_again_evaluates_only_what_is_missing() -> None:
     assert more.population.confirmation == whole.population.confirmation
 
 
-def test_a_call_that_was_stopped_goes_on(tmp_path: Path) -> None:
+def test_a_call_that_was_stopped_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def stops(state: Any, rng: np.random.Generator) -> float:
         if len(evaluations(ramet.history.load(tmp_path / "runs.db"))) == 4:
             raise KeyboardInterrupt
@@ -197,6 +205,10 @@ def test_a_call_that_was_stopped_goes_on(tmp_path: Path) -> None:
         ramet.confirm(stops, raw, top=3, times=2)
     partial = ramet.history.load(tmp_path / "runs.db")
     assert len(evaluations(partial)) == 4
+    # A call for less says that it goes on with all of it.
+    with caplog.at_level(logging.WARNING, "ramet"), pytest.raises(KeyboardInterrupt):
+        ramet.confirm(stops, partial, top=2, times=1)
+    assert "3 turns of run 'run' again, 2 times each: this call goes on until" in caplog.text
     # Nothing is chosen before all are compared.
     assert (partial.best.checkpoint, partial.best.confirmed) == (raw.best.checkpoint, None)
 
@@ -310,6 +322,29 @@ def test_a_turn_that_ends_meanwhile_ends_the_confirmation() -> None:
     assert evaluations(run.result()) == []
 
 
+@pytest.mark.parametrize("when", ["planning", "reading"])
+def test_a_turn_that_ends_before_the_first_evaluation_is_not_left_out(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ramet.open(space=SPACE, strategy=SEARCH, steps=4, mode="max", seed=0)
+    turns = [turn for _ in range(2) if (turn := run.ask()) is not None]
+    tell(run, turns[0], 0.1)
+    run.stop()
+
+    def overtaken(*given: Any) -> Any:
+        monkeypatch.undo()
+        tell(run, turns[1], 0.2)
+        if when == "reading":
+            raise CheckpointMissing("it was pruned")
+
+    name = "find_damage" if when == "planning" else "read_state"
+    monkeypatch.setattr(f"ramet.engine.confirming.{name}", overtaken)
+    with pytest.raises(UsageError, match="must stay over, but run 'run' went on meanwhile"):
+        ramet.confirm(measure, run.result(), top=1)
+    assert run.result().population.confirmation is None
+    assert ramet.confirm(measure, run.result(), top=1).best.score == 0.2
+
+
 def test_the_weights_of_a_confirmed_best_outlast_pruning(tmp_path: Path) -> None:
     class Chosen:
         """Prefers any turn but the best one."""
@@ -404,9 +439,12 @@ def test_a_result_that_was_loaded_still_only_reads(tmp_path: Path) -> None:
         result.store.append("run", Stopped(), worker="me", after=len(result.log) - 1)
 
 
-@pytest.mark.parametrize("settings", [{"top": 0}, {"times": 0}, {"times": 1.5}, {"top": True}])
-def test_counts_below_one_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="must be a whole number, 1 or more, but got"):
+@pytest.mark.parametrize(
+    "settings",
+    [{"top": 0}, {"times": 0}, {"times": 1.5}, {"top": True}, {"top": 1_001}, {"times": 10_001}],
+)
+def test_counts_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="must be a whole number from 1 to 1"):
         ramet.confirm(measure, train(), **settings)
 
 

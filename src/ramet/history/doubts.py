@@ -154,12 +154,12 @@ def _doubt_best(result: Result, scores: _Scores) -> Iterator[Doubt]:
     measured = _judge_fresh(result, scores) or _judge_scores(scores)
     if measured is None:
         return
-    luck = math.hypot(measured.noise * math.sqrt(2 * math.log(measured.compared)), measured.off)
+    luck = measured.noise * math.sqrt(2 * math.log(measured.compared))
     lead = measured.best - statistics.median(scores.lasts)
     gained = measured.best - statistics.median(scores.firsts)
     if (
         0 < luck < math.inf
-        and lead <= MAX_LEAD_OF_LUCK * luck
+        and lead <= math.hypot(MAX_LEAD_OF_LUCK * luck, measured.off)
         and gained <= MAX_GAIN_OF_LUCK * luck
     ):
         yield _doubt_noise(result, measured, luck, gained)
