@@ -280,7 +280,15 @@ def test_candidates_that_no_turn_left_are_refused(plan: Confirming, why: str) ->
 
 
 @pytest.mark.parametrize(
-    "change", [{"times": 0}, {"times": "x"}, {"candidates": [{"score": 0.5}]}, {"candidates": 5}]
+    "change",
+    [
+        {"times": 0},
+        {"times": 10_001},
+        {"times": "x"},
+        {"candidates": [{"score": 0.5}]},
+        {"candidates": 5},
+        {"candidates": msgspec.json.decode(encode(PLAN))["candidates"] * 1_001},
+    ],
 )
 def test_a_plan_out_of_range_is_no_event(change: dict[str, Any]) -> None:
     data = msgspec.json.decode(encode(PLAN)) | change

@@ -17,9 +17,14 @@ from ramet.space import Hparams, Space
 LARGEST = 2**63 - 1
 # Seconds since the epoch at which the year 10000 begins: Python has no dates after it.
 END_OF_TIME_S = 253_402_300_800
+# Candidates of a confirmation, and evaluations of each. A log with more would take too long to
+# read, because each fresh score is written among all of them.
+MOST_CANDIDATES = 1_000
+MOST_TIMES = 10_000
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Times: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MOST_TIMES)]
 # Of any size: generators are keyed by all of it.
 Seed: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 # A plain name that is no path, because checkpoints are files.

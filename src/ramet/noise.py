@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 SECOND_DIFFERENCE = math.sqrt(6)
 # The median of the absolute value of standard normal noise.
 MEDIAN_ABSOLUTE = 0.6745
+# The standard error of a median, if that of a mean is 1.
+MEDIAN_ERROR = math.sqrt(math.pi / 2)
 # The last scores of each curve that the noise is estimated from, as it may change.
 RECENT_SCORES = 12
 
@@ -61,6 +63,41 @@ def estimate_repeats(groups: Iterable[Sequence[float]]) -> float | None:
     for group in groups:
         scores = [score for score in group if math.isfinite(score)]
         if len(scores) > 1:
-            squares += statistics.variance(scores) * (len(scores) - 1)
+            spread = compute_spread(scores)
+            # A power would raise an error where a product is infinite.
+            squares += spread * spread * (len(scores) - 1)
             freedom += len(scores) - 1
     return math.sqrt(squares / freedom) if squares else None
+
+
+def compute_mean(scores: Sequence[float]) -> float:
+    """Return the mean of scores, which is finite if they are, however large; NaN if one is not.
+
+    >>> compute_mean([1.0, 2.0])
+    1.5
+    >>> compute_mean([1.5e308, 1.5e308])
+    1.5e+308
+    """
+    if not scores or not all(map(math.isfinite, scores)):
+        return math.nan
+    try:
+        # `fsum` is the same in any order of members or workers.
+        return math.fsum(scores) / len(scores)
+    except OverflowError:
+        return math.fsum(score / len(scores) for score in scores)
+
+
+def compute_spread(scores: Sequence[float]) -> float:
+    """Return the standard deviation of scores; NaN if one is not finite, or alone.
+
+    >>> round(compute_spread([1.0, 2.0, 3.0]), 3)
+    1.0
+    >>> compute_spread([1.5e308, -1.5e308])
+    inf
+    """
+    if len(scores) <= 1 or not all(map(math.isfinite, scores)):
+        return math.nan
+    try:
+        return statistics.stdev(scores)
+    except OverflowError:
+        return math.inf

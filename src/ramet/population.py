@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from ramet.goals import Goal, make_point
-from ramet.laws import Count, Digest, Key, Positive
+from ramet.laws import MOST_CANDIDATES, Count, Digest, Key, Times
+from ramet.noise import compute_mean
 from ramet.space import Hparams, Space
 
 # A step, and the score at it; None where the score was not a finite number.
@@ -228,9 +229,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     def mean(self) -> float:
         """The mean of the fresh scores; NaN if one was not finite, or there is none."""
         scores = [score for score in self.fresh if score is not None]
-        whole = bool(scores) and len(scores) == len(self.fresh)
-        # `fsum` is the same in any order of members or workers.
-        return math.fsum(scores) / len(scores) if whole else math.nan
+        return compute_mean(scores) if len(scores) == len(self.fresh) else math.nan
 
     def rank(self, ties: Ties, better: Better) -> tuple[Any, ...]:
         """Return a key that is greatest for the best: by the mean, then by the turn's score."""
@@ -238,13 +237,16 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
         return mean, Best(score=self.score, checkpoint=self.checkpoint).rank(ties, better)
 
 
+Candidates: TypeAlias = Annotated[tuple[Candidate, ...], msgspec.Meta(max_length=MOST_CANDIDATES)]
+
+
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which turns of a run that is over are evaluated again, and what that gave so far."""
 
     # How often each is evaluated.
-    times: Positive
+    times: Times
     # The best score first.
-    candidates: tuple[Candidate, ...]
+    candidates: Candidates
 
     @property
     def complete(self) -> bool:

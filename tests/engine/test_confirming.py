@@ -1,5 +1,6 @@
 """The best turns of a run are evaluated again before one is called best, and both scores kept."""
 
+import itertools
 import logging
 import math
 import statistics
@@ -16,8 +17,16 @@ import ramet
 from ramet import report
 from ramet.cli.train import outcome
 from ramet.engine.run import run_events
-from ramet.errors import CorruptLog, NoBest, ScoreError, UsageError
-from ramet.events import Confirmed, Confirming, canonical, fold
+from ramet.errors import (
+    CheckpointMissing,
+    CorruptLog,
+    NoBest,
+    RunNotFound,
+    ScoreError,
+    StoreError,
+    UsageError,
+)
+from ramet.events import Confirmed, Confirming, Stopped, canonical, fold
 from ramet.faults import CONFIRMING_POINTS, VARIABLE
 from ramet.history import FreshScores, find_doubts
 from ramet.history.doctor import examine
@@ -100,6 +109,7 @@ def test_candidates_are_the_best_turns_whose_weights_are_kept() -> None:
 
 def test_fewer_candidates_than_asked_for_are_named(caplog: pytest.LogCaptureFixture) -> None:
     kept_best = train(store=ramet.Storage(None, keep="best"))
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "ramet"):
         result = ramet.confirm(measure, kept_best, top=5)
     (said,) = [it.getMessage() for it in caplog.records]
@@ -141,12 +151,26 @@ def test_weights_with_a_score_that_is_no_number_are_not_the_best() -> None:
     now = result.population.confirmation
     assert now is not None
     assert now.candidates[0].fresh == (None, None)
+    assert lost
     assert all(math.isnan(it.spread) for it in lost)
 
     nothing = ramet.confirm(lambda state, rng: math.inf, train(), top=2, times=2)
     assert nothing.best.score == raw.best.score
     assert nothing.best.confirmed is not None
     assert str(nothing.best.confirmed) == "nan on 2 fresh evaluations"
+
+
+@pytest.mark.parametrize("scores", [(1.5e308, 1.5e308), (1.5e308, -1.5e308), (1e200, -1e200)])
+def test_scores_too_large_to_be_added_are_no_error(scores: tuple[float, float]) -> None:
+    strategy = ramet.Controlled(ramet.PBT(population=5, turn_steps=1), {"lr": 0.5})
+    raw, drawn = train(strategy=strategy, steps=12), itertools.cycle(scores)
+    result = ramet.confirm(lambda state, rng: next(drawn), raw, top=2, times=2)
+    assert result.best.confirmed is not None
+    assert result.best.confirmed.mean == statistics.mean(scores)
+    assert str(result.best.confirmed).endswith("on 2 fresh evaluations")
+    assert find_doubts(result) is not None
+    assert result.verdict().worth == "unclear"
+    assert Read(report.page(result)).text
 
 
 def test_confirming_again_evaluates_only_what_is_missing() -> None:
@@ -170,7 +194,7 @@ def test_confirming_again_evaluates_only_what_is_missing() -> None:
     assert more.population.confirmation == whole.population.confirmation
 
 
-def test_a_call_that_was_stopped_goes_on(tmp_path: Path) -> None:
+def test_a_call_that_was_stopped_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def stops(state: Any, rng: np.random.Generator) -> float:
         if len(evaluations(ramet.history.load(tmp_path / "runs.db"))) == 4:
             raise KeyboardInterrupt
@@ -181,6 +205,10 @@ def test_a_call_that_was_stopped_goes_on(tmp_path: Path) -> None:
         ramet.confirm(stops, raw, top=3, times=2)
     partial = ramet.history.load(tmp_path / "runs.db")
     assert len(evaluations(partial)) == 4
+    # A call for less says that it goes on with all of it.
+    with caplog.at_level(logging.WARNING, "ramet"), pytest.raises(KeyboardInterrupt):
+        ramet.confirm(stops, partial, top=2, times=1)
+    assert "3 turns of run 'run' again, 2 times each: this call goes on until" in caplog.text
     # Nothing is chosen before all are compared.
     assert (partial.best.checkpoint, partial.best.confirmed) == (raw.best.checkpoint, None)
 
@@ -294,6 +322,29 @@ def test_a_turn_that_ends_meanwhile_ends_the_confirmation() -> None:
     assert evaluations(run.result()) == []
 
 
+@pytest.mark.parametrize("when", ["planning", "reading"])
+def test_a_turn_that_ends_before_the_first_evaluation_is_not_left_out(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ramet.open(space=SPACE, strategy=SEARCH, steps=4, mode="max", seed=0)
+    turns = [turn for _ in range(2) if (turn := run.ask()) is not None]
+    tell(run, turns[0], 0.1)
+    run.stop()
+
+    def overtaken(*given: Any) -> Any:
+        monkeypatch.undo()
+        tell(run, turns[1], 0.2)
+        if when == "reading":
+            raise CheckpointMissing("it was pruned")
+
+    name = "find_damage" if when == "planning" else "read_state"
+    monkeypatch.setattr(f"ramet.engine.confirming.{name}", overtaken)
+    with pytest.raises(UsageError, match="must stay over, but run 'run' went on meanwhile"):
+        ramet.confirm(measure, run.result(), top=1)
+    assert run.result().population.confirmation is None
+    assert ramet.confirm(measure, run.result(), top=1).best.score == 0.2
+
+
 def test_the_weights_of_a_confirmed_best_outlast_pruning(tmp_path: Path) -> None:
     class Chosen:
         """Prefers any turn but the best one."""
@@ -344,9 +395,10 @@ def test_evaluations_that_draw_nothing_are_called_by_name(caplog: pytest.LogCapt
     assert result.best.confirmed is not None
     assert result.best.confirmed.scores == (result.best.score,) * 2
 
+    raw = train()
     caplog.clear()
     with caplog.at_level(logging.WARNING, "ramet"):
-        ramet.confirm(measure, train(), top=3, times=2)
+        ramet.confirm(measure, raw, top=3, times=2)
     assert caplog.text == ""
 
 
@@ -363,9 +415,36 @@ def test_what_cannot_evaluate_is_refused(evaluate: Any, why: str) -> None:
         ramet.confirm(evaluate, train())
 
 
-@pytest.mark.parametrize("settings", [{"top": 0}, {"times": 0}, {"times": 1.5}, {"top": True}])
-def test_counts_below_one_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="must be a whole number, 1 or more, but got"):
+@pytest.mark.parametrize("result", ["runs.db", None])
+def test_what_is_no_result_is_refused(result: Any) -> None:
+    with pytest.raises(UsageError, match="must be the result of a run, but got"):
+        ramet.confirm(measure, result)
+
+
+def test_a_run_that_has_overwritten_that_of_the_result_is_not_confirmed(tmp_path: Path) -> None:
+    old = train(store=tmp_path / "runs.db")
+    new = train(store=tmp_path / "runs.db", existing="overwrite")
+    with pytest.raises(RunNotFound, match="run 'run' has been overwritten since it was read"):
+        ramet.confirm(measure, old)
+    assert evaluations(ramet.history.load(tmp_path / "runs.db")) == []
+    assert ramet.confirm(measure, new).best.confirmed is not None
+
+
+def test_a_result_that_was_loaded_still_only_reads(tmp_path: Path) -> None:
+    train(store=tmp_path / "runs.db")
+    loaded = ramet.history.load(tmp_path / "runs.db")
+    result = ramet.confirm(measure, loaded, top=2, times=1)
+    assert result.store is loaded.store
+    with pytest.raises(StoreError):
+        result.store.append("run", Stopped(), worker="me", after=len(result.log) - 1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"top": 0}, {"times": 0}, {"times": 1.5}, {"top": True}, {"top": 1_001}, {"times": 10_001}],
+)
+def test_counts_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="must be a whole number from 1 to 1"):
         ramet.confirm(measure, train(), **settings)
 
 
@@ -455,6 +534,50 @@ def test_doubts_are_lifted_by_fresh_scores_and_not_by_exact_ones() -> None:
     again = train(steps=12)
     best = again.best.score
     assert find_doubts(ramet.confirm(clearly, again)) == []
+
+
+@pytest.mark.parametrize("steps", [4, 6, 12])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        SEARCH,
+        ramet.PBT(population=20, turn_steps=1),
+        ramet.PBT(population=8, turn_steps=1, exploit=ramet.BinaryTournament()),
+    ],
+    ids=["search", "truncation", "tournament"],
+)
+def test_noise_is_doubted_in_short_runs_and_where_members_copy_often(
+    strategy: ramet.Strategy, steps: int
+) -> None:
+    runs = [train(seed, strategy=strategy, steps=steps) for seed in range(8)]
+    doubted = [run for run in runs if "noise" in [it.kind for it in find_doubts(run)]]
+    assert len(doubted) >= 6
+
+
+def test_a_confirmed_best_of_noise_is_doubted() -> None:
+    runs = [ramet.confirm(measure, train(seed)) for seed in range(20)]
+    doubted = [run for run in runs if "noise" in [it.kind for it in find_doubts(run)]]
+    assert len(doubted) >= 19
+
+
+def test_doubts_of_learning_are_about_the_best_score_and_not_the_confirmed_best() -> None:
+    def learn_once(session: ramet.Session) -> None:
+        # The best score of all is a later one; all others fall.
+        state = {"noise": 0.0}
+        for turn in session.turns(state):
+            assert (turn.steps, turn.hparams["lr"] >= 0) == (1, True)
+            state["noise"] = 10.0 if (turn.member, turn.number) == (0, 1) else -float(turn.stop)
+            turn.report(state["noise"])
+
+    raw = ramet.run(learn_once, SPACE, SEARCH, steps=6, mode="max", seed=0)
+    assert "no learning" not in [it.kind for it in find_doubts(raw)]
+
+    def prefer_others(state: Any, rng: np.random.Generator) -> float:
+        return -float(state["noise"]) + 0.01 * float(rng.normal())
+
+    result = ramet.confirm(prefer_others, raw, top=6, times=2)
+    assert result.best.score < 0
+    assert "no learning" not in [it.kind for it in find_doubts(result)]
 
 
 def test_run_events_about_evaluations_change_nothing_twice() -> None:

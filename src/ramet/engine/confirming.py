@@ -1,25 +1,24 @@
 """``ramet.confirm``: the best turns of a run are evaluated again before one is called best."""
 
-import inspect
+import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeAlias, cast
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
+from ramet.engine.evaluating import Evaluate, Evaluates, as_function
 from ramet.engine.processes.loading import end_loading
 from ramet.engine.run import run_events
 from ramet.engine.run.scores import as_number, require_score
 from ramet.engine.training import this_worker
-from ramet.errors import NoBest, UsageError
+from ramet.errors import LogMoved, NoBest, RunNotFound, UsageError
 from ramet.events import Confirmed, Confirming
 from ramet.faults import reach
 from ramet.history.confirming import Ranked, rank
 from ramet.history.following import Follower
 from ramet.history.reported import maximise_candidates, maximise_score
 from ramet.history.result import Result
-from ramet.history.states import find_damage, read_state
+from ramet.history.states import UNREADABLE, find_damage, read_state
+from ramet.laws import MOST_CANDIDATES, MOST_TIMES
 from ramet.places import writable
 from ramet.population import Candidate, Checkpoint, Confirmation
 from ramet.randomness import Purpose, generator
@@ -27,21 +26,6 @@ from ramet.state.tree import Tree, thaw
 from ramet.store.base import Closable
 
 logger = logging.getLogger("ramet")
-
-# Returns the score of a state, by draws from a generator.
-Evaluate: TypeAlias = Callable[[Tree, np.random.Generator], Any]
-
-
-class Evaluates(Protocol):
-    """A task: what has a method that returns the score of a state."""
-
-    def evaluate(self, state: Tree, /) -> Any:
-        """Return the score.
-
-        Args:
-            state: The state, as ``result.best.load()`` returns it.
-        """
-        ...
 
 
 def confirm(
@@ -63,17 +47,20 @@ def confirm(
         times: How often to evaluate each.
     """
     end_loading()
-    score, name = _as_function(evaluate)
-    _check_count("top", top)
-    _check_count("times", times)
+    score, name = as_function(evaluate)
+    _check_count("top", top, most=MOST_CANDIDATES)
+    _check_count("times", times, most=MOST_TIMES)
+    _check_result(result)
     store, run = writable(result.store), result.opening.name
     try:
-        # As it is now, which the result may not be.
-        result = Result(store=store, blobs=result.blobs, name=run)
         log = Follower(store, run)
+        # As it is now, which the result may not be.
+        now = Result(store=store, blobs=result.blobs, name=run)
+        _check_same(result, now)
+        log.catch_up()
         _check_over(log)
         _check_goals(log)
-        _Confirming(result, log).go_on(score, top=top, times=times)
+        _Confirming(now, log).go_on(score, top=top, times=times)
         confirmed = Result(store=result.store, blobs=result.blobs, name=run)
     finally:
         if store is not result.store and isinstance(store, Closable):
@@ -95,12 +82,19 @@ class _Confirming:
     def go_on(self, score: Evaluate, *, top: int, times: int) -> None:
         """Evaluate what is missing, one after the other, in the order of the candidates."""
         while (plan := self._plan(top=top, times=times)) is not None:
-            run_events.append(self._store, self._log, plan, worker=self._worker)
+            self._log.check_run()
+            # If the log has moved, the plan is made anew: the new event may be a turn.
+            with contextlib.suppress(LogMoved):
+                self._store.append(
+                    self._opening.name, plan, worker=self._worker, after=self._log.replica.last
+                )
+            self._log.catch_up()
+        self._say_more(top=top, times=times)
         held: tuple[Checkpoint, Tree] | None = None
         while (due := self._find_missing()) is not None:
             kept, repeat = due
             if held is None or held[0] != kept:
-                held = kept, read_state(self._blobs, self._opening.name, kept)
+                held = kept, self._read(kept)
             key = kept.member, kept.turn, repeat
             rng = generator(self._opening.seed, Purpose.CONFIRM, *key)
             value = as_number(require_score(score(thaw(held[1]), rng), "what evaluates"))
@@ -118,6 +112,8 @@ class _Confirming:
     def _plan(self, *, top: int, times: int) -> Confirming | None:
         """Return which turns to evaluate how often, as an event; None if it is on record."""
         known = self._log.replica.confirmation
+        if self._log.replica.turns != self._result.population.turns:
+            raise self._went_on()
         if known is not None:
             if len(known.candidates) >= top and known.times >= times:
                 return None
@@ -174,15 +170,48 @@ class _Confirming:
             extra=fields,
         )
 
+    def _say_more(self, *, top: int, times: int) -> None:
+        """Warn if an earlier call began more than was asked for now, because that goes on."""
+        now = self._log.replica.confirmation
+        if now is None or now.complete or (len(now.candidates) <= top and now.times <= times):
+            return
+        fields = {
+            "run": self._opening.name,
+            "turns": len(now.candidates),
+            "each": now.times,
+            "top": top,
+            "times": times,
+        }
+        logger.warning(
+            "another call began to evaluate %(turns)d turns of run %(run)r again, %(each)d times "
+            "each: this call goes on until all of that is done, though it asks for top=%(top)d and "
+            "times=%(times)d only",
+            fields,
+            extra=fields,
+        )
+
     def _find_missing(self) -> tuple[Checkpoint, int] | None:
         """Return the next evaluation that is missing, if one is."""
         now = self._log.replica.confirmation
         if now is None:
-            raise UsageError(
-                f"a run that is confirmed must stay over, but run {self._opening.name!r} went on "
-                f"meanwhile, and a new turn may be better; confirm it again once it is over"
-            )
+            raise self._went_on()
         return next(_find_due(now), None)
+
+    def _read(self, kept: Checkpoint) -> Tree:
+        """Return the state of a candidate, which only a turn that ended meanwhile can replace."""
+        try:
+            return read_state(self._blobs, self._opening.name, kept)
+        except UNREADABLE as error:
+            self._log.catch_up()
+            if self._log.replica.confirmation is None:
+                raise self._went_on() from error
+            raise
+
+    def _went_on(self) -> UsageError:
+        return UsageError(
+            f"a run that is confirmed must stay over, but run {self._opening.name!r} went on "
+            f"meanwhile, and a new turn may be better; confirm it again once it is over"
+        )
 
 
 def _find_due(now: Confirmation) -> Iterator[tuple[Checkpoint, int]]:
@@ -191,38 +220,27 @@ def _find_due(now: Confirmation) -> Iterator[tuple[Checkpoint, int]]:
             yield candidate.checkpoint, len(candidate.fresh)
 
 
-def _as_function(evaluate: object) -> tuple[Evaluate, str]:
-    """Return what evaluates as a function of a state and a generator, and its name."""
-    if isinstance(evaluate, type):
+def _check_count(name: str, count: object, *, most: int) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most:
+        raise UsageError(f"{name} must be a whole number from 1 to {most:,}, but got {count!r}")
+
+
+def _check_result(result: object) -> None:
+    if not isinstance(result, Result):
         raise UsageError(
-            f"what evaluates must be a function or a task, but got the class {evaluate.__name__}; "
-            f"make one: {evaluate.__name__}()"
+            f"what is confirmed must be the result of a run, but got {result!r}; pass what "
+            f"ramet.run returned, or ramet.history.load('runs.db', 'name')"
         )
-    method = getattr(evaluate, "evaluate", None)
-    if callable(method):
-        return (lambda state, _: method(state)), f"{type(evaluate).__name__}.evaluate"
-    if callable(evaluate) and _takes_two(evaluate):
-        return cast(Evaluate, evaluate), getattr(evaluate, "__qualname__", repr(evaluate))
-    raise UsageError(
-        f"what evaluates must be a function of a state and a generator, evaluate(state, rng), or a "
-        f"task with a method evaluate(state), but got {evaluate!r}"
-    )
 
 
-def _takes_two(function: Callable[..., object]) -> bool:
-    """Say whether a function can be called with two arguments, as far as Python knows."""
-    try:
-        inspect.signature(function).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:
-        pass  # It has no signature, as some functions in C.
-    return True
-
-
-def _check_count(name: str, count: object) -> None:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise UsageError(f"{name} must be a whole number, 1 or more, but got {count!r}")
+def _check_same(result: Result, now: Result) -> None:
+    """Refuse the result of a run that another of its name has overwritten since."""
+    if result.log[0] != now.log[0]:
+        raise RunNotFound(
+            f"the result must be of the run that is in the store, but run {now.opening.name!r} has "
+            f"been overwritten since it was read (existing='overwrite'); read it again with "
+            f"ramet.history.load to confirm the new run"
+        )
 
 
 def _check_goals(log: Follower) -> None:

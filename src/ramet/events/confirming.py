@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
-from ramet.laws import Count, Positive, check_row
-from ramet.population import Candidate, Confirmation
+from ramet.laws import Count, Times, check_row
+from ramet.population import Candidate, Candidates, Confirmation
 from ramet.replica import Replica
 
 
@@ -18,9 +18,9 @@ class Confirming(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """
 
     # The best score first; without fresh scores.
-    candidates: tuple[Candidate, ...]
+    candidates: Candidates
     # How often each is evaluated.
-    times: Positive
+    times: Times
 
     def check(self, replica: Replica) -> None:
         """Refuse it before the run is over, and candidates that no member can have left."""

@@ -1,13 +1,13 @@
 """Fresh scores of the best turns of a run, and which turns are evaluated again."""
 
 import math
-import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ramet import wording
 from ramet.history.keeping import find_needed
 from ramet.history.lineage import Lineage
+from ramet.noise import compute_mean, compute_spread
 from ramet.population import Best, Candidate, Checkpoint, Population
 
 
@@ -28,14 +28,12 @@ class FreshScores(NamedTuple):
     @property
     def mean(self) -> float:
         """Their mean; NaN if one is not finite."""
-        return statistics.fmean(self.scores)
+        return compute_mean(self.scores)
 
     @property
     def spread(self) -> float:
         """Their standard deviation: how noisy one score is. NaN if one is not finite, or alone."""
-        if len(self.scores) == 1 or not all(map(math.isfinite, self.scores)):
-            return math.nan
-        return statistics.stdev(self.scores)
+        return compute_spread(self.scores)
 
     def __str__(self) -> str:
         spread = f" ± {self.spread:.2g}" if math.isfinite(self.spread) else ""

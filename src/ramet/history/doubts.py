@@ -9,9 +9,8 @@ from ramet import wording
 from ramet.history.confirming import repeats, say_both
 from ramet.history.reported import sign_of
 from ramet.history.result import Result
-from ramet.history.snapshot import Snapshot
-from ramet.history.turns import FRESH, Turns, late_curves
-from ramet.noise import estimate_noise, estimate_repeats
+from ramet.history.turns import FRESH, Turns
+from ramet.noise import MEDIAN_ERROR, estimate_repeats
 from ramet.population import Population
 from ramet.space import Hparams, same
 from ramet.strategies.controlled import deciding, find_control
@@ -22,8 +21,14 @@ Kind: TypeAlias = Literal["no learning", "nothing explored", "noise"]
 SAME_ON_PURPOSE = {"HandTuned", "Replay"}
 # Turns after the first that members have ended on average before learning is looked for.
 FEWEST_LATER_TURNS = 2
-# Late scores, each with one before and one after it, that an estimate of the noise needs.
-FEWEST_BETWEEN = 10
+# Pairs of successive scores that an estimate of the noise needs.
+FEWEST_PAIRS = 10
+# The part of a run's end, by turns, that the noise is estimated from.
+LATE_PART = 0.5
+# A quarter of the differences of two numbers with standard deviation 1 are below minus this.
+QUARTER = 0.6745 * math.sqrt(2)
+# By how many standard errors the middle of the members may be off.
+CLEAR_ERRORS = 2.0
 # The best is in doubt if its lead at the end is at most this many times what luck gives,
 MAX_LEAD_OF_LUCK = 1.5
 # and if the run gained at most this many times what luck gives.
@@ -60,8 +65,8 @@ class _Scores(NamedTuple):
     lasts: list[float]
     # By how much each turn raised the score of the member that trained it.
     rises: list[float]
-    # The late scores of each member, between its copies.
-    curves: list[list[float]]
+    # By how much scores fell, in the last part of the run; 0 if they rose.
+    falls: list[float]
 
 
 def find_doubts(result: Result) -> list[Doubt]:
@@ -98,7 +103,7 @@ def _doubt_learning(result: Result, scores: _Scores) -> Iterator[Doubt]:
         kind="no learning",
         what=(
             f"no later score is better than the best of the first ones, "
-            f"{wording.number(result.best.score)}, in {wording.count(len(scores.later), 'turn')}"
+            f"{_say_best(result)}, in {wording.count(len(scores.later), 'turn')}"
         ),
         remedy=(
             "check that the loop trains the weights that it reports the score of, and that mode= "
@@ -146,7 +151,7 @@ def _doubt_best(result: Result, scores: _Scores) -> Iterator[Doubt]:
     """
     if len(result.opening.births) == 1:
         return
-    measured = _judge_fresh(result) or _judge_scores(scores)
+    measured = _judge_fresh(result, scores) or _judge_scores(scores)
     if measured is None:
         return
     luck = measured.noise * math.sqrt(2 * math.log(measured.compared))
@@ -154,10 +159,10 @@ def _doubt_best(result: Result, scores: _Scores) -> Iterator[Doubt]:
     gained = measured.best - statistics.median(scores.firsts)
     if (
         0 < luck < math.inf
-        and lead <= MAX_LEAD_OF_LUCK * luck
+        and lead <= math.hypot(MAX_LEAD_OF_LUCK * luck, measured.off)
         and gained <= MAX_GAIN_OF_LUCK * luck
     ):
-        yield _doubt_noise(result.best, measured, luck, gained)
+        yield _doubt_noise(result, measured, luck, gained)
 
 
 class _Measured(NamedTuple):
@@ -166,22 +171,30 @@ class _Measured(NamedTuple):
     best: float
     noise: float
     compared: int
+    # How far the middle of the members, which it is compared with, may be off by noise.
+    off: float = 0.0
     # Whether it is a mean of fresh scores.
     fresh: bool = False
 
 
 def _judge_scores(scores: _Scores) -> _Measured | None:
-    """Return the best score of all turns; None if its noise is not known."""
-    between = sum(max(0, len(curve) - 2) for curve in scores.curves)
-    noise = estimate_noise(scores.curves) if between >= FEWEST_BETWEEN else None
-    if noise is None:
+    """Return the best score of all turns; None if its noise is not known.
+
+    The noise is estimated from how far a quarter of all scores fell below the one before, so that
+    steady improvement is no noise, and three scores in a row are not needed.
+    """
+    if len(scores.falls) < FEWEST_PAIRS:
         return None
+    noise = statistics.quantiles(scores.falls, n=4)[2] / QUARTER
     compared = len(scores.firsts) + len(scores.later)
     return _Measured(scores.best, noise, compared)
 
 
-def _judge_fresh(result: Result) -> _Measured | None:
-    """Return the best mean of fresh scores; None if the run was not confirmed by random draws."""
+def _judge_fresh(result: Result, scores: _Scores) -> _Measured | None:
+    """Return the best mean of fresh scores; None if the run was not confirmed by random draws.
+
+    It has little noise, but the scores of the members that it is compared with have as much as any.
+    """
     confirmed, groups = result.best.confirmed, repeats(result.population)
     noise = None if confirmed is None else estimate_repeats(groups)
     if confirmed is None or noise is None:
@@ -191,11 +204,13 @@ def _judge_fresh(result: Result) -> _Measured | None:
         noise=noise / math.sqrt(len(confirmed.scores)),
         # Of one there is no best.
         compared=max(2, len(groups)),
+        off=CLEAR_ERRORS * MEDIAN_ERROR * noise / math.sqrt(len(scores.lasts)),
         fresh=True,
     )
 
 
-def _doubt_noise(best: Snapshot, measured: _Measured, luck: float, gained: float) -> Doubt:
+def _doubt_noise(result: Result, measured: _Measured, luck: float, gained: float) -> Doubt:
+    best = result.best
     scatter, gain = f"{measured.noise:.2g}", f"through luck alone, and the run gained {gained:.2g}"
     if measured.fresh and best.confirmed is not None:
         what = (
@@ -206,7 +221,7 @@ def _doubt_noise(best: Snapshot, measured: _Measured, luck: float, gained: float
         remedy = "evaluate more often (times= of ramet.confirm), or replay the schedule"
         return Doubt(kind="noise", what=what, remedy=remedy)
     what = (
-        f"the best score, {wording.number(best.score)}, lies within the noise: scores of one "
+        f"the best score, {_say_best(result)}, lies within the noise: scores of one "
         f"member scatter by {scatter}, so that the best of all turns leads by about {luck:.2g} "
         f"{gain}"
     )
@@ -215,6 +230,12 @@ def _doubt_noise(best: Snapshot, measured: _Measured, luck: float, gained: float
         "episodes, and take result.final or replay the schedule rather than trust the best"
     )
     return Doubt(kind="noise", what=what, remedy=remedy)
+
+
+def _say_best(result: Result) -> str:
+    """Say the best score that a turn ended with, which may not be that of a confirmed best."""
+    best = result.population.best
+    return wording.number(math.nan if best is None else best.score)
 
 
 def _read_scores(result: Result) -> _Scores:
@@ -226,6 +247,7 @@ def _read_scores(result: Result) -> _Scores:
     lasts: dict[int, float] = {}
     later: list[float] = []
     rises: list[float] = []
+    falls: list[float] = []
     for place, (member, score) in enumerate(zip(turns.members, scores, strict=True)):
         if not ranked[member] or math.isnan(score):
             continue
@@ -236,13 +258,16 @@ def _read_scores(result: Result) -> _Scores:
         before = _score_before(turns, scores, place)
         if before is not None:
             rises.append(score - before)
+        if before is not None and place >= LATE_PART * len(scores):
+            falls.append(max(before - score, 0.0))
+    best = result.population.best
     return _Scores(
-        best=sign * result.best.score,
+        best=math.nan if best is None else sign * best.score,
         firsts=list(firsts.values()),
         later=later,
         lasts=list(lasts.values()),
         rises=rises,
-        curves=late_curves(turns, {id_ for id_, it in enumerate(ranked) if it}),
+        falls=falls,
     )
 
 

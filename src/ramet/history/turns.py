@@ -16,8 +16,6 @@ Key = tuple[int, int]
 
 # Stands for the place of the turn before, where there is none because weights were fresh.
 FRESH = -1
-# The part of a run's end, by turns, that the noise of scores is estimated from.
-LATE_PART = 0.5
 
 
 class Trained(NamedTuple):
@@ -237,26 +235,6 @@ class TurnsView(ValuesView[Trained]):
 
     def __reversed__(self) -> Iterator[Trained]:
         return map(self._turns.at, reversed(range(len(self._turns))))
-
-
-def late_curves(turns: Turns, members: Collection[int] | None = None) -> list[list[float]]:
-    """Return the late scores of each member, in pieces between its copies, each score once.
-
-    Args:
-        turns: The turns.
-        members: The members to look at; None is all of them.
-    """
-    curves: list[list[float]] = []
-    current: dict[int, list[float]] = {}
-    for place in range(int(LATE_PART * len(turns)), len(turns)):
-        member = turns.members[place]
-        if members is not None and member not in members:
-            continue
-        if member not in current or turns.edges[place] != "own":
-            current[member] = []
-            curves.append(current[member])
-        current[member].append(turns.scores[place])
-    return curves
 
 
 def thin(turns: Turns, keys: Collection[Key]) -> Turns:

@@ -11,7 +11,7 @@ from ramet.events import RunOpened
 from ramet.history.confirming import FreshScores, say_both
 from ramet.history.lineage import Lineage
 from ramet.history.reported import sign_of
-from ramet.history.turns import Trained, late_curves
+from ramet.history.turns import Trained, Turns
 from ramet.noise import estimate_noise, estimate_repeats
 from ramet.strategies.controlled import find_control
 
@@ -19,6 +19,8 @@ from ramet.strategies.controlled import find_control
 LAST_TURNS = 5
 # By how many standard errors the means must differ.
 CLEAR_ERRORS = 2.0
+# The part of a run's end, by turns, that the noise is estimated from.
+LATE_PART = 0.5
 
 
 class Verdict(NamedTuple):
@@ -101,7 +103,7 @@ def judge(lineage: Lineage, repeats: Iterable[Sequence[float]] = ()) -> Verdict:
     means = statistics.fmean(found[-turns:]), statistics.fmean(kept[-turns:])
     gain = sign * (means[0] - means[1])
     estimates = [
-        estimate_noise(late_curves(lineage.turns)),
+        estimate_noise(_own_curves(lineage.turns)),
         # Training from turn to turn adds to the noise of an evaluation, but never takes from it.
         estimate_repeats(repeats),
     ]
@@ -154,6 +156,19 @@ def _last_scores(turns: Iterable[Trained], step: int) -> list[float]:
     """Return the scores of the last turns up to a step."""
     last = [turn.score for turn in turns if turn.stop <= step][-LAST_TURNS:]
     return [score for score in last if score is not None]
+
+
+def _own_curves(turns: Turns) -> list[list[float]]:
+    """Return the late scores of each member, in pieces between its copies, each score once."""
+    curves: list[list[float]] = []
+    current: dict[int, list[float]] = {}
+    for place in range(int(LATE_PART * len(turns)), len(turns)):
+        member = turns.members[place]
+        if member not in current or turns.edges[place] != "own":
+            current[member] = []
+            curves.append(current[member])
+        current[member].append(turns.scores[place])
+    return curves
 
 
 def _require_control(opening: RunOpened) -> int:
