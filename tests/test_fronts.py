@@ -145,3 +145,10 @@ def test_as_many_points_are_left_as_are_wanted(points: list[Point], most: int) -
     left = thin(points, most)
     assert len(left) == min(most, len(points))
     assert left == sorted(set(left))
+
+
+def test_a_range_that_is_too_narrow_to_be_divided_by_gives_no_room() -> None:
+    tiny = math.ulp(0.0)
+    points = [(-tiny, 1.0), (0.0, 0.5), (tiny, 0.0)]
+    assert measure_room(points) == [math.inf, 1.0, math.inf]
+    assert thin(points, 2) == [0, 2]

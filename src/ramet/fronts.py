@@ -60,10 +60,10 @@ def measure_room(points: Sequence[Point]) -> list[float]:
     room = [0.0] * len(points)
     for objective in range(len(points[0]) if points else 0):
         values = sorted({point[objective] for point in points})
-        if len(values) == 1:
-            continue
         # Halved first, because the range of very large numbers overflows.
         span = values[-1] / 2 - values[0] / 2
+        if not span:
+            continue
         by_value = {
             here: (above / 2 - below / 2) / span
             for below, here, above in zip(values, values[1:], values[2:], strict=False)
