@@ -145,6 +145,12 @@ def test_crowded_points_are_removed_one_by_one(points: list[Point], most: int) -
     assert thin(points, most) == remove_one_by_one(points, most)
 
 
+def test_the_first_of_several_points_with_the_best_value_stays() -> None:
+    points = [(1.0, 9.0, 1.0), (1.0, 5.0, 5.0), (1.0, 1.0, 9.0), (0.5, 9.5, 0.5), (0.0, 6.0, 6.0)]
+    for most in range(1, 6):
+        assert 0 in thin(points, most)
+
+
 @given(points, st.integers(0, 14))
 def test_as_many_points_are_left_as_are_wanted(points: list[Point], most: int) -> None:
     left = thin(points, most)

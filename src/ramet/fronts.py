@@ -107,7 +107,8 @@ class _Crowd:
         self._lower: list[list[int | None]] = []
         self._higher: list[list[int | None]] = []
         for objective in range(len(points[0]) if points else 0):
-            order = sorted(range(len(points)), key=lambda nth: (points[nth][objective], nth))
+            # Of equal values the first point is the highest, so that it stays as an end.
+            order = sorted(range(len(points)), key=lambda nth: (points[nth][objective], -nth))
             lower: list[int | None] = [None] * len(points)
             higher: list[int | None] = [None] * len(points)
             for low, high in pairwise(order):
