@@ -34,15 +34,21 @@ def rank_points(points: Sequence[Point]) -> list[int]:
     if not points:
         return []
     table = np.array(points, np.float64)
-    # Whatever dominates a point comes before it, and its rank is the highest of theirs, plus 1.
+    # Whatever dominates a point comes before it, and its rank is the highest of theirs, plus 1. In
+    # the first objective, all that come before are at least as high.
     order = np.lexsort(-table.T[::-1])
     table = table[order]
+    others = [np.ascontiguousarray(column) for column in table.T[1:]]
+    again = [False, *(table[1:] == table[:-1]).all(axis=1).tolist()]
     ranks = np.zeros(len(table), np.int64)
     for nth in range(1, len(table)):
-        before, point = table[:nth], table[nth]
-        over = (before >= point).all(axis=1) & (before > point).any(axis=1)
-        if over.any():
-            ranks[nth] = ranks[:nth][over].max() + 1
+        if again[nth]:  # It is equal to the one before.
+            ranks[nth] = ranks[nth - 1]
+            continue
+        over = np.ones(nth, np.bool_)
+        for column in others:
+            over &= column[:nth] >= column[nth]
+        ranks[nth] = ranks[:nth][over].max(initial=-1) + 1
     found = np.empty_like(ranks)
     found[order] = ranks
     return [int(rank) for rank in found]
