@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ramet
 from ramet.fronts import Point, dominates, measure_room, rank_points, thin
+from ramet.goals import Goal, make_point
+from ramet.population import Best, Better, Checkpoint, Member, Population
+from ramet.replica import Replica
 
 # Few different values, so that many are equal.
 small = st.integers(-3, 3).map(float)
@@ -140,8 +145,68 @@ def test_crowded_points_are_removed_one_by_one(points: list[Point], most: int) -
     assert thin(points, most) == remove_one_by_one(points, most)
 
 
+def test_the_first_of_several_points_with_the_best_value_stays() -> None:
+    points = [(1.0, 9.0, 1.0), (1.0, 5.0, 5.0), (1.0, 1.0, 9.0), (0.5, 9.5, 0.5), (0.0, 6.0, 6.0)]
+    for most in range(1, 6):
+        assert 0 in thin(points, most)
+
+
 @given(points, st.integers(0, 14))
 def test_as_many_points_are_left_as_are_wanted(points: list[Point], most: int) -> None:
     left = thin(points, most)
     assert len(left) == min(most, len(points))
     assert left == sorted(set(left))
+
+
+def test_a_range_that_is_too_narrow_to_be_divided_by_gives_no_room() -> None:
+    tiny = math.ulp(0.0)
+    points = [(-tiny, 1.0), (0.0, 0.5), (tiny, 0.0)]
+    assert measure_room(points) == [math.inf, 1.0, math.inf]
+    assert thin(points, 2) == [0, 2]
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+@pytest.mark.parametrize("names", [(), ("cost",), ("cost", "size")])
+def test_the_front_of_a_replica_is_what_one_by_one_comparisons_leave(
+    better: Better, names: tuple[str, ...]
+) -> None:
+    score = Goal(name="score", better="max" if better == "higher" else "min")
+    goals = (score, *(Goal(name=name, better="min") for name in names))
+    members = tuple(Member(id=id_, hparams={}) for id_ in range(3))
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
+    replica = Replica(
+        Population(space=space, steps=99, members=members, goals=goals, better=better)
+    )
+    front: list[Best] = []
+    rng = np.random.default_rng(0)
+    for nth in range(150):
+        checkpoint = Checkpoint(member=nth % 3, turn=nth // 3, step=1, digest="")
+        metrics = {name: float(rng.integers(9)) for name in names}
+        found = Best(score=float(rng.integers(9)), checkpoint=checkpoint, metrics=metrics)
+        replica.offer_with_metrics(found)
+        front = offer_plainly(front, found, goals, better, most=6, left=3)
+        assert list(replica.front) == front
+
+
+def offer_plainly(
+    front: list[Best], found: Best, goals: Sequence[Goal], better: Better, *, most: int, left: int
+) -> list[Best]:
+    def place(one: Best) -> Point:
+        return make_point(goals, one.score, one.metrics) or ()
+
+    def rank(one: Best) -> Any:
+        return one.rank("latest", better, goals)
+
+    if any(dominates(place(it), place(found)) for it in front):
+        return front
+    if any(place(it) == place(found) and rank(it) > rank(found) for it in front):
+        return front
+    kept = [
+        it for it in front if place(it) != place(found) and not dominates(place(found), place(it))
+    ]
+    front = sorted([*kept, found], key=rank, reverse=True)
+    return (
+        [front[nth] for nth in thin([place(it) for it in front], left)]
+        if len(front) > most
+        else front
+    )

@@ -80,6 +80,20 @@ def test_of_equal_rank_those_with_near_neighbours_copy() -> None:
     } == {2}
 
 
+def test_members_that_are_equal_in_everything_do_not_crowd_out_others() -> None:
+    clones = [(1.0, 100.0)] * 10
+    others = [(0.95, 80.0), (0.9, 50.0), (0.85, 35.0), (0.8, 20.0), (0.75, 15.0), (0.7, 10.0)]
+    losers: set[int] = set()
+    donors: set[int] = set()
+    for seed in range(50):
+        for loser, donor in pairs(FIFTH, members_of([*clones, *others]), seed):
+            losers.add(loser)
+            donors.add(min(donor, len(clones) - 1))
+    # Any of the clones may lose, and any may be the one that is left with all their room.
+    assert losers == set(range(10))
+    assert 9 in donors
+
+
 def test_among_equals_a_draw_decides_and_not_the_id() -> None:
     members = members_of([(1.0, 1.0)] * 8)
     found = [pair for seed in range(200) for pair in pairs(LATENCY, members, seed)]

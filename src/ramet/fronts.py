@@ -34,15 +34,21 @@ def rank_points(points: Sequence[Point]) -> list[int]:
     if not points:
         return []
     table = np.array(points, np.float64)
-    # Whatever dominates a point comes before it, and its rank is the highest of theirs, plus 1.
+    # Whatever dominates a point comes before it, and its rank is the highest of theirs, plus 1. In
+    # the first objective, all that come before are at least as high.
     order = np.lexsort(-table.T[::-1])
     table = table[order]
+    others = [np.ascontiguousarray(column) for column in table.T[1:]]
+    again = [False, *(table[1:] == table[:-1]).all(axis=1).tolist()]
     ranks = np.zeros(len(table), np.int64)
     for nth in range(1, len(table)):
-        before, point = table[:nth], table[nth]
-        over = (before >= point).all(axis=1) & (before > point).any(axis=1)
-        if over.any():
-            ranks[nth] = ranks[:nth][over].max() + 1
+        if again[nth]:  # It is equal to the one before.
+            ranks[nth] = ranks[nth - 1]
+            continue
+        over = np.ones(nth, np.bool_)
+        for column in others:
+            over &= column[:nth] >= column[nth]
+        ranks[nth] = ranks[:nth][over].max(initial=-1) + 1
     found = np.empty_like(ranks)
     found[order] = ranks
     return [int(rank) for rank in found]
@@ -60,10 +66,10 @@ def measure_room(points: Sequence[Point]) -> list[float]:
     room = [0.0] * len(points)
     for objective in range(len(points[0]) if points else 0):
         values = sorted({point[objective] for point in points})
-        if len(values) == 1:
-            continue
         # Halved first, because the range of very large numbers overflows.
         span = values[-1] / 2 - values[0] / 2
+        if not span:
+            continue
         by_value = {
             here: (above / 2 - below / 2) / span
             for below, here, above in zip(values, values[1:], values[2:], strict=False)
@@ -107,7 +113,8 @@ class _Crowd:
         self._lower: list[list[int | None]] = []
         self._higher: list[list[int | None]] = []
         for objective in range(len(points[0]) if points else 0):
-            order = sorted(range(len(points)), key=lambda nth: (points[nth][objective], nth))
+            # Of equal values the first point is the highest, so that it stays as an end.
+            order = sorted(range(len(points)), key=lambda nth: (points[nth][objective], -nth))
             lower: list[int | None] = [None] * len(points)
             higher: list[int | None] = [None] * len(points)
             for low, high in pairwise(order):

@@ -1,17 +1,22 @@
 """A mutable replica of the population. Applying an event takes constant time, whatever its size."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
-from ramet.fronts import dominates, thin
-from ramet.goals import Goal, make_point, sum_violations
+from ramet.fronts import thin
+from ramet.goals import Goal, make_point, objectives_of, sum_violations
 from ramet.population import Best, Better, Confirmation, Member, Population, Ties, reaches
 from ramet.ranking import Members
 from ramet.space import Space
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 # In a round, each member may add one more turn to a front that was thinned at the last round's end.
 MOST_FRONT_TURNS_PER_MEMBER = 2
@@ -66,6 +71,8 @@ class Replica:
         # The members when they were last asked for, and which of them may have changed since.
         self._made: Members | None = None
         self._changed: set[int] = set()
+        # A front, and the objectives of its turns.
+        self._table: tuple[tuple[Best, ...], Floats] | None = None
         # What members were before the current attempt changed them; None outside of attempts.
         self._before: dict[int, Member] | None = None
         if population is not None:
@@ -107,7 +114,7 @@ class Replica:
         self.members, self._made = list(population.members), None
         for name in _FIELDS:
             setattr(self, name, getattr(population, name))
-        self._population = population
+        self._population, self._table = population, None
 
     def fold(self, events: Iterable[Applicable]) -> None:
         """Apply events in order."""
@@ -178,25 +185,38 @@ class Replica:
         if point is None or sum_violations(self.goals, found.score, found.metrics):
             return
         self.offer(found)
-        kept = []
-        for other in self.front:
-            its = self._point(other)
-            if dominates(its, point) or (its == point and self._rank(other) > self._rank(found)):
-                return
-            if its != point and not dominates(point, its):
-                kept.append(other)
-        self.front = tuple(sorted((*kept, found), key=self._rank, reverse=True))
+        table, front = self._front_table(), self.front
+        least, most = (table >= point).all(axis=1), (table <= point).all(axis=1)
+        [equal] = np.nonzero(least & most)
+        rank = self._rank(found)
+        stays = any(self._rank(front[nth]) > rank for nth in equal.tolist())
+        if stays or (least & ~most).any():
+            return
+        kept = np.flatnonzero(~most).tolist()
+        # The front is sorted, the best first.
+        place = bisect_left(kept, x=True, key=lambda nth: bool(self._rank(front[nth]) < rank))
+        order = [*kept[:place], len(front), *kept[place:]]
+        everyone = (*front, found)
+        self.front = tuple(everyone[nth] for nth in order)
+        self._table = self.front, np.vstack([table, point])[order]
         if len(self.front) > MOST_FRONT_TURNS_PER_MEMBER * len(self.members):
             self.thin_front()
 
     def thin_front(self) -> None:
         """Leave the most crowded turns out of the front, if they are more than the members."""
-        points = [self._point(found) for found in self.front]
+        if len(self.front) <= len(self.members):
+            return
+        points = [tuple(point) for point in self._front_table().tolist()]
         self.front = tuple(self.front[place] for place in thin(points, len(self.members)))
 
-    def _point(self, found: Best) -> tuple[float, ...]:
-        # Only finite ones get into the front.
-        return make_point(self.goals, found.score, found.metrics) or ()
+    def _front_table(self) -> Floats:
+        """Return the objectives of the front, computed anew only if the front was replaced."""
+        if self._table is None or self._table[0] is not self.front:
+            # Only finite ones get into the front.
+            points = [make_point(self.goals, it.score, it.metrics) or () for it in self.front]
+            width = len(objectives_of(self.goals))
+            self._table = self.front, np.array(points, np.float64).reshape(len(points), width)
+        return self._table[1]
 
     def _rank(self, found: Best) -> Any:
         return found.rank(self.ties, self.better, self.goals)

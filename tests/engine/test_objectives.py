@@ -23,6 +23,7 @@ from ramet.errors import (
 )
 from ramet.events import TurnEnded, canonical, decode, encode, fold
 from ramet.fronts import dominates
+from ramet.goals import Goal
 from ramet.history.reported import report_population
 from ramet.history.result import open_without_log
 from ramet.replica import Replica
@@ -272,6 +273,24 @@ def test_what_is_beyond_a_bound_is_neither_the_best_nor_on_the_front() -> None:
     assert only.checkpoint == result.best.checkpoint
 
 
+def score_only(session: ramet.Session) -> None:
+    """Train for a score, and log no metric."""
+    state = {"w": session.rng.uniform(-2.0, 3.0, size=1)}
+    for turn in session.turns(state):
+        for _ in turn:
+            state["w"] += turn.hparams["lr"] * (turn.hparams["aim"] - state["w"])
+        turn.report(-float(state["w"][0] ** 2))
+
+
+def test_a_bound_of_the_score_alone_needs_no_metrics() -> None:
+    result = trained(ramet.Pareto(at_least={"score": -1.0}), score_only)
+    assert result.final.score == max(each.score for each in result.members)
+    [only] = result.front()
+    assert only.score == result.best.score == max(row["score"] for row in result.rows())
+    with pytest.raises(NoBest, match=r"score at least 1, but .* the nearest was turn"):
+        trained(ramet.Pareto(at_least={"score": 1.0}), score_only).front()
+
+
 def test_accurate_enough_and_then_cheap_is_one_rule() -> None:
     rule = ramet.Pareto({"cost": "min"}, score=False, at_least={"score": -0.25})
     result = trained(rule, steps=120)
@@ -316,6 +335,44 @@ def test_a_target_takes_scores_as_an_objective() -> None:
         trained(rule, target=0.0)
 
 
+class Rule:
+    """A rule that compares by these goals, and copies nothing."""
+
+    def __init__(self, *goals: Goal) -> None:
+        self.goals = goals
+
+    def check(self, population: int) -> None:
+        pass
+
+    def pairs(self, *_: object) -> tuple[()]:
+        return ()
+
+
+def by_rule(*goals: Goal, **settings: Any) -> ramet.Result:
+    strategy = ramet.PBT(population=8, turn_steps=4, exploit=Rule(*goals), synchronous=True)
+    return ramet.run(trade, AIMS, strategy, steps=8, mode="max", seed=3, **settings)
+
+
+def test_the_score_is_the_first_objective_in_whatever_order_a_strategy_names_it() -> None:
+    result = by_rule(Goal(name="cost", better="min"), Goal(name="score", better="max"))
+    assert result.best.score == max(row["score"] for row in result.rows())
+    scores = [each.score for each in result.front()]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_target_is_refused_by_a_strategy_that_compares_by_a_metric_alone() -> None:
+    with pytest.raises(StrategyError, match=r"compares by \['cost'\] alone"):
+        by_rule(Goal(name="cost", better="min"), target=-0.1)
+    assert by_rule(Goal(name="cost", at_most=9.0), target=-0.5).best.score >= -0.5
+
+
+def test_a_verdict_by_the_score_alone_is_refused() -> None:
+    strategy = ramet.Controlled(pareto(), {"aim": 0.0, "lr": 0.1})
+    result = ramet.run(trade, AIMS, strategy, steps=8, mode="max", seed=3)
+    with pytest.raises(UsageError, match=r"several objectives, \['score', 'cost'\]; .* member 8"):
+        result.verdict()
+
+
 def test_a_target_is_reached_within_the_bounds_only() -> None:
     result = trained(ramet.Pareto({}, at_most={"cost": 0.3}), steps=200, target=-0.4)
     assert result.population.why_stopped == "target"
@@ -351,6 +408,10 @@ def test_a_summary_holds_the_front_and_is_checked(tmp_path: Path) -> None:
     summary.check(read, opening, head=log[-1].number, steps=40)  # type: ignore[arg-type]
     forged = replace(read, population=replace(read.population, goals=()))
     with pytest.raises(CorruptLog, match="the goals of the run"):
+        summary.check(forged, opening, head=log[-1].number, steps=40)  # type: ignore[arg-type]
+    front = tuple(replace(each, metrics={}) for each in read.population.front)
+    forged = replace(read, population=replace(read.population, front=front))
+    with pytest.raises(CorruptLog, match="a front of finite values"):
         summary.check(forged, opening, head=log[-1].number, steps=40)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 import ramet
 from ramet import plots
 from ramet.errors import UsageError
+from tests.engine import loops
+from tests.engine.loops import Descent
 from tests.plots.runs import LARGEST, descended
 from tests.plots.test_drawn import texts
 
@@ -106,6 +108,20 @@ def test_axes_can_be_chosen_and_three_objectives_have_no_line() -> None:
         plots.front(traded(), x="size")
 
 
+def test_only_both_objectives_have_a_line() -> None:
+    rule = ramet.Pareto({"cost": "min", "size": "max"}, score=False, at_least={"score": -2.0})
+    result = traded(rule)
+    axes = plots.front(result)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "cost (lower is better)",
+        "size (higher is better)",
+    )
+    assert line(axes).get_linestyle() == "-"
+    beside = plots.front(result, Figure().add_subplot(), y="score")
+    assert line(beside).get_linestyle() == "None"
+    assert line(plots.front(traded(), x="cost", y="cost")).get_linestyle() == "None"
+
+
 def test_a_run_with_one_objective_is_refused() -> None:
     with pytest.raises(UsageError, match="a front takes a run with several objectives"):
         plots.front(descended())
@@ -120,6 +136,13 @@ def test_a_run_beyond_all_bounds_is_drawn() -> None:
     axes = plots.front(traded(ramet.Pareto({"cost": "min"}, at_most={"cost": -1.0}), steps=8))
     axes.get_figure().draw_without_rendering()
     assert "turns beyond a bound" in texts(axes)
+
+
+def test_turns_without_metrics_are_drawn_if_only_the_score_has_a_bound() -> None:
+    rule = ramet.Pareto(at_least={"score": -1.0})
+    strategy = ramet.PBT(population=5, turn_steps=5, exploit=rule, synchronous=True)
+    result = ramet.run(Descent(), loops.SPACE, strategy, steps=20, mode="max", seed=0)
+    assert len(dots(plots.front(result))) == result.population.turns
 
 
 def test_a_run_of_which_no_turn_has_ended_says_so() -> None:

@@ -12,8 +12,8 @@ from ramet.errors import NoBest, UsageError
 from ramet.events import RunOpened, TurnEnded
 from ramet.fronts import Point
 from ramet.goals import SCORE, Goal, make_point, metrics_of, objectives_of, sum_violations
-from ramet.history.turns import Key
-from ramet.population import Best, Member, Population, final_score
+from ramet.history.turns import Key, Trained
+from ramet.population import Best, Member, Population
 from ramet.series import find_last
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -30,20 +30,26 @@ class Ended(NamedTuple):
     violation: float
 
 
-def find_ends(measured: Iterable[TurnEnded], goals: Sequence[Goal]) -> Iterator[Ended]:
+def find_ends(
+    turns: Iterable[Trained], measured: Iterable[TurnEnded], goals: Sequence[Goal]
+) -> Iterator[Ended]:
     """Yield the end of each turn that has a score and all metrics that there are goals for.
 
     Args:
-        measured: Turns that logged metrics, with scores as they were reported.
+        turns: The turns of the run, with scores as they were reported.
+        measured: Those that logged metrics.
         goals: The goals of the run.
     """
     names = metrics_of(goals)
-    for event in measured:
-        score, last = final_score(event.points, event.step), find_last(event.metrics, event.step)
+    logged = {(it.member, it.turn): it for it in measured} if names else {}
+    for turn in turns:
+        event = logged.get(turn.key)
+        last = {} if event is None else find_last(event.metrics, event.step)
         metrics = {name: last[name] for name in names if name in last}
+        score = turn.score
         if score is not None and len(metrics) == len(names):
             over = sum_violations(goals, score, metrics)
-            yield Ended((event.member, event.turn), event.trained, score, metrics, over)
+            yield Ended(turn.key, turn.trained, score, metrics, over)
 
 
 def check_goals(opening: RunOpened) -> None:
@@ -59,11 +65,9 @@ def check_goals(opening: RunOpened) -> None:
 class Ends:
     """How the turns of a run ended, by its objectives. Without goals it has none."""
 
-    def __init__(
-        self, opening: RunOpened, population: Population, measured: Iterable[TurnEnded]
-    ) -> None:
+    def __init__(self, opening: RunOpened, population: Population, ends: Iterable[Ended]) -> None:
         self._opening, self._population = opening, population
-        self._by_turn = {end.key: end for end in find_ends(measured, opening.goals)}
+        self._by_turn = {end.key: end for end in ends}
 
     def metrics_of(self, key: Key) -> dict[str, float]:
         """Return the metrics that a turn ended with and that the run has goals for."""

@@ -15,7 +15,7 @@ from ramet.history.confirming import find_fresh, repeats
 from ramet.history.exporting import as_pandas, as_polars
 from ramet.history.following import check_seats
 from ramet.history.frames import Row, Table, columns, each_row, rows
-from ramet.history.front import Ends
+from ramet.history.front import Ends, find_ends
 from ramet.history.keeping import find_needed
 from ramet.history.lineage import Lineage
 from ramet.history.reading import fold_log, read_log, read_pages
@@ -23,7 +23,7 @@ from ramet.history.reported import sign_of
 from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
-from ramet.history.verdict import Verdict, judge
+from ramet.history.verdict import Verdict, check_goals, judge
 from ramet.places import Storage, existing, place
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
@@ -203,8 +203,9 @@ class Result:
 
     @cached_property
     def _ends(self) -> Ends:
-        goals = self.opening.goals
-        return Ends(self.opening, self.population, self.account.measured if goals else ())
+        turns, goals = self._lineage.turns.values(), self.opening.goals
+        ends = find_ends(turns, self.account.measured, goals) if goals else ()
+        return Ends(self.opening, self.population, ends)
 
     @property
     def final(self) -> Snapshot:
@@ -288,6 +289,7 @@ class Result:
             raise UsageError(
                 f"a verdict takes a run that is over, but run {self.opening.name!r} goes on"
             )
+        check_goals(self.opening)
         found = judge(self._lineage, repeats(self.population))
         if self.population.confirmed is None:
             return found

@@ -121,6 +121,17 @@ def judge(lineage: Lineage, repeats: Iterable[Sequence[float]] = ()) -> Verdict:
     )
 
 
+def check_goals(opening: RunOpened) -> None:
+    """Refuse a run with several objectives, of which a verdict would see one."""
+    control = find_control(opening)
+    if control is not None and opening.goals:
+        raise UsageError(
+            f"a verdict compares scores alone, but run {opening.name!r} has several objectives, "
+            f"{[goal.name for goal in opening.goals]}; compare result.front() with the turns of "
+            f"the control, member {control}, in result.rows()"
+        )
+
+
 def _find_best(lineage: Lineage, members: Iterable[int], sign: float) -> list[Trained]:
     """Return the turns behind the best of these members at the end, as `Result.final` has it."""
     standing = (

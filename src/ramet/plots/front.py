@@ -45,15 +45,17 @@ def front(
         result: The run, whether it is over or still going on.
         ax: The axes to draw on; without them, those of a new figure.
         x: What is across: a metric that the run has a goal for, or "score"; None is the first.
-        y: What is up; None is the score.
+        y: What is up; None is the score, or the second metric if the score is no objective and two
+            metrics are.
     """
     drawing.check(result)
     check_goals(result.opening)
     across, up = _choose(result.opening.goals, x, y)
     axes = drawing.axes_for(ax)
+    turns, goals = result.lineage().turns.values(), result.opening.goals
     ends = [
         end
-        for end in find_ends(result.account.measured, result.opening.goals)
+        for end in find_ends(turns, result.account.measured, goals)
         if all(math.isfinite(value) for value in end.metrics.values())
     ]
     best = _find_front(result)
@@ -71,15 +73,23 @@ def front(
     handles = _draw_turns(axes, ends, *places)
     if best:
         label = "the front" if result.front_is_whole else "the front, without crowded turns"
-        handles += _draw_front(axes, result.opening.goals, across, *chosen, label=label)
+        # With two objectives, a line parts what the front dominates from the rest.
+        parts = {across.name, up.name} == {goal.name for goal in objectives_of(goals)}
+        handles += _draw_front(axes, across, *chosen, label=label, line=parts)
     handles += [*_draw_bounds(axes, sides), *_limit(axes, sides, *places)]
     drawing.legend(axes, handles)
     return axes
 
 
 def pick_sides(goals: Sequence[Goal]) -> tuple[str, str]:
-    """Return what is across and what is up, unless a call says it: a metric, and the score."""
-    metrics = [goal.name for goal in objectives_of(goals) if goal.name != SCORE]
+    """Return what is across and what is up, unless a call says it: a metric, and the score.
+
+    If the score is no objective, these are the first two that are.
+    """
+    objectives = [goal.name for goal in objectives_of(goals)]
+    metrics = [name for name in objectives if name != SCORE]
+    if metrics == objectives and len(metrics) > 1:
+        return metrics[0], metrics[1]
     metrics += [goal.name for goal in goals if goal.name not in {SCORE, *metrics}]
     return (metrics or [SCORE])[0], SCORE
 
@@ -165,18 +175,15 @@ def _draw_turns(axes: Axes, ends: Sequence[Ended], x: Floats, y: Floats) -> list
 
 
 def _draw_front(
-    axes: Axes, goals: Sequence[Goal], across: Goal, x: Floats, y: Floats, *, label: str
+    axes: Axes, across: Goal, x: Floats, y: Floats, *, label: str, line: bool
 ) -> list[Artist]:
     look: dict[str, Any] = {
         "color": "black",
         "marker": "o",
         "markerfacecolor": "white",
         "markeredgewidth": 1.4,
-        "linestyle": "",
+        "linestyle": "-" if line else "",
     }
-    # With two objectives, a line parts what the front dominates from the rest.
-    if len(objectives_of(goals)) == 2:  # noqa: PLR2004 - as many as axes
-        look |= {"linestyle": "-"}
     order = np.lexsort((y, x))
     style = "steps-post" if across.better == "min" else "steps-pre"
     axes.plot(x[order], y[order], drawstyle=style, linewidth=1.0, markersize=5.5, zorder=3, **look)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from ramet import wording
-from ramet.errors import NoBest
+from ramet.errors import NoBest, UsageError
 from ramet.history import Replayed, Snapshot
 from ramet.history.confirming import FreshScores, say_both
 from ramet.history.doubts import find_doubts
@@ -91,7 +91,7 @@ def _verdict(subject: Subject) -> Iterator[Markup]:
         return
     try:
         said = str(subject.result.verdict())
-    except NoBest as error:
+    except (NoBest, UsageError) as error:
         said = str(error)
     yield note(tag("strong", "Against the control: "), f"{said}.")
 

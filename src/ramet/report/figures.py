@@ -127,7 +127,8 @@ class Figures:
         axes = plots.front(self._result, canvas())
         goals = self._result.opening.goals
         across, up = pick_sides(goals)
-        ends = {end.key: end for end in find_ends(self._result.account.measured, goals)}
+        logged = self._result.account.measured
+        ends = {end.key: end for end in find_ends(self._turns, logged, goals)}
         measured = [turn for turn in self._turns if turn.key in ends]
         values = [{SCORE: ends[it.key].score, **ends[it.key].metrics} for it in measured]
         points = [(drawable(each[across]), drawable(each[up])) for each in values]

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ramet.errors import CorruptLog, RametError, UnknownSchema
 from ramet.events import Logged, RunOpened, follow
+from ramet.goals import metrics_of
 from ramet.laws import check_hparams, check_space
 from ramet.population import Best, Checkpoint, Curve, Member, Population
 from ramet.replica import Replica
@@ -154,7 +155,7 @@ def _laws(
     yield "as long a memory as the run", whole.remember == opening.remember
     yield "the goals of the run", whole.goals == opening.goals_of_scores
     yield "a front that turns left", all(_is_left(it.checkpoint, whole) for it in whole.front)
-    yield "a front of finite values", all(map(_is_finite, whole.front))
+    yield "a front of finite values", all(_is_finite(it, whole) for it in whole.front)
     events = (whole.round, whole.turns, whole.failures, whole.copies)
     yield "no more of anything than events", all(0 <= count <= last for count in events)
     yield "counts of 0 or more", min(whole.arrived, whole.undone) >= 0
@@ -184,8 +185,9 @@ def _is_confirmation(whole: Population) -> bool:
     )
 
 
-def _is_finite(found: Best) -> bool:
-    return all(map(math.isfinite, (found.score, *found.metrics.values())))
+def _is_finite(found: Best, whole: Population) -> bool:
+    has_all = found.metrics.keys() == set(metrics_of(whole.goals))
+    return has_all and all(map(math.isfinite, (found.score, *found.metrics.values())))
 
 
 def _is_member(member: Member, whole: Population) -> bool:

@@ -27,7 +27,8 @@ class Pareto:
     Members are ranked as by NSGA-II. Those that no other member dominates are the best; one member
     dominates another if it is at least as good in every objective, and better in one. The next are
     those that only these dominate, and so on. Of members of equal rank, those that differ more from
-    their neighbours are better. A member beyond a bound is worse than all within, and the worse the
+    their neighbours are better; of members that are equal in everything, all but one count as those
+    that differ least. A member beyond a bound is worse than all within, and the worse the
     further it is beyond.
 
     Turns report the metrics with the score: ``turn.report(accuracy, latency=3.2)``. The run's
@@ -178,6 +179,9 @@ def _sort(points: Mapping[int, tuple[float, Point]], rng: np.random.Generator) -
     room: dict[int, float] = {}
     for peers in _group(ids, keys).values():
         room |= zip(peers, measure_room([points[id_][1] for id_ in peers]), strict=True)
+        for alike in _group(peers, {id_: points[id_][1] for id_ in peers}).values():
+            # One of them stands for all. With room for each, they would crowd out other members.
+            room |= dict.fromkeys(alike[1:], 0.0)
     return sorted(ids, key=lambda id_: (*keys[id_], -room[id_]))
 
 

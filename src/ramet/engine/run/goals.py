@@ -8,7 +8,7 @@ from ramet.engine.run.metrics import NAME
 from ramet.engine.run.turn import Turn
 from ramet.errors import MetricError, StrategyError
 from ramet.events import Mode
-from ramet.goals import SCORE, Goal, metrics_of
+from ramet.goals import SCORE, Goal, metrics_of, objectives_of
 from ramet.population import Point, final_score
 from ramet.series import Series, find_last
 from ramet.strategies.base import HasGoals, Strategy
@@ -36,15 +36,19 @@ def resolve_goals(strategy: Strategy, mode: Mode) -> tuple[Goal, ...]:
         _check_score(goal, mode)
     if len({goal.name for goal in goals}) < len(goals):
         raise StrategyError(f"each goal must be of another number, but got {list(goals)}")
-    # What is better for the score is the run's to say.
-    return tuple(
-        replace(goal, better=mode) if goal.name == SCORE and goal.better else goal for goal in goals
-    )
+    # What is better for the score is the run's to say. It comes first: the best is by the score.
+    of_score = [replace(it, better=it.better and mode) for it in goals if it.name == SCORE]
+    return (*of_score, *(it for it in goals if it.name != SCORE))
 
 
-def is_only_bounded(goals: Sequence[Goal]) -> bool:
-    """Return whether the score has bounds but is not an objective."""
-    return any(goal.name == SCORE and goal.better is None for goal in goals)
+def check_use_of_target(target: float | None, goals: Sequence[Goal]) -> None:
+    """Refuse a target where the best is not the best by its score."""
+    names = [goal.name for goal in objectives_of(goals)]
+    if target is not None and names and SCORE not in names:
+        raise StrategyError(
+            f"a target is a score, which must be an objective, but the strategy compares by "
+            f"{names} alone (score=False); leave target out"
+        )
 
 
 def require_metrics(

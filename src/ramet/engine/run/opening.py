@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ramet.description import describe, differences
 from ramet.engine.run.consequences import as_logged
-from ramet.engine.run.goals import is_only_bounded, resolve_goals
+from ramet.engine.run.goals import check_use_of_target, resolve_goals
 from ramet.engine.run.journal import Journal
 from ramet.errors import RunMismatch, RunNotFound, StrategyError
 from ramet.events import Birth, Extended, Keep, Mode, RunOpened
@@ -212,12 +212,7 @@ def check_settings(settings: Settings) -> None:
     if settings.mode not in get_args(Mode):
         raise StrategyError(f"mode must be 'max' or 'min', but got {settings.mode!r}")
     check_target(settings.target)
-    goals = resolve_goals(strategy, settings.mode)
-    if goals and settings.target is not None and is_only_bounded(goals):
-        raise StrategyError(
-            "a target is a score, which must be an objective, but the strategy has score=False; "
-            "leave target out"
-        )
+    check_use_of_target(settings.target, resolve_goals(strategy, settings.mode))
     if settings.keep is not None and settings.keep not in get_args(Keep):
         raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {settings.keep!r}")
 
