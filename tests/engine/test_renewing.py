@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 import ramet
+from ramet.blobs import MemoryBlobs
 from ramet.errors import TurnMisused, UsageError
 from ramet.population import Member
 from ramet.schedule import Schedule
+from ramet.store import MemoryStore
+from tests.engine.loops import SPACE as LOOP_SPACE
+from tests.engine.stacked import Together
 
 SPACE = ramet.Space(speed=ramet.Uniform(0.0, 1.0))
 RUN: dict[str, Any] = {"steps": 30, "mode": "max", "seed": 0}
@@ -136,3 +140,50 @@ def test_the_score_of_the_weights_before_is_not_that_of_renewed_ones() -> None:
 
     befores = [turn.before for turn in result.population[1].past]
     assert befores == [None, None, pytest.approx(12.0)]
+
+
+@pytest.mark.parametrize("controlled", [False, True])
+def test_what_cannot_renew_is_refused_before_it_trains(controlled: bool) -> None:  # noqa: FBT001 - a case
+    ipbt = ramet.IPBT(population=4, renew=True)
+    strategy = ramet.Controlled(ipbt, {"speed": 0.1}) if controlled else ipbt
+    store = MemoryStore()
+
+    with pytest.raises(UsageError, match=r"renew\(state, fresh\).*Counter has none"):
+        ramet.run(
+            Counter(), SPACE, strategy, **RUN, store=ramet.Storage(store, blobs=MemoryBlobs())
+        )
+
+    assert not store.runs()
+
+
+class RenewedTogether(Together):
+    def renew(self, state: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
+        del state
+        return fresh
+
+
+def test_members_that_train_together_are_not_renewed_and_refused_before_they_train() -> None:
+    settings: dict[str, Any] = {"steps": 100, "mode": "max", "seed": 0}
+    strategy = ramet.IPBT(population=4, renew=True)
+    train = RenewedTogether()
+
+    ramet.run(train, LOOP_SPACE, strategy, **settings)
+    with pytest.raises(UsageError, match=r"RenewedTogether with ramet.Vectorized\(\) cannot do it"):
+        ramet.run(train, LOOP_SPACE, strategy, **settings, engine=ramet.Vectorized())
+    assert not train.lanes
+
+
+def test_a_task_of_tensors_is_refused_before_it_trains() -> None:
+    torch = pytest.importorskip("ramet.torch")
+
+    class Functions:
+        def init(self, rng: object) -> Any: ...
+        def draw(self, rng: object, steps: int) -> Any: ...
+        def step(self, state: Any, hparams: Any, drawn: Any) -> Any: ...
+        def evaluate(self, state: Any) -> Any: ...
+
+    strategy = ramet.IPBT(population=4, renew=True)
+    with pytest.raises(
+        UsageError, match=r"IPBT asks for it and a Task cannot do it; write a loop, or use"
+    ):
+        ramet.run(torch.Task(Functions(), device="cpu"), SPACE, strategy, **RUN)
