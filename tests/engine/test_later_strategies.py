@@ -111,6 +111,17 @@ def test_an_iteration_begins_with_renewed_weights_and_as_many_fresh_ones() -> No
     assert all(steps[id_] > 2 for id_ in active[:6])
 
 
+def test_an_exact_replay_of_renewed_weights_leads_to_the_same_ones() -> None:
+    result = whole("IPBT")
+    renewed = [turn for turn in result.lineage().turns.values() if turn.renewed]
+    schedule = result.schedule(renewed[-1].member)
+    replayed = ramet.replay(Distance(), schedule, seeds=None)
+
+    assert schedule.source is not None
+    assert schedule.source.renewed
+    assert replayed.scores == [schedule.source.score]
+
+
 @every_strategy
 def test_the_log_leads_to_the_population_and_to_a_schedule(name: str) -> None:
     result = whole(name)

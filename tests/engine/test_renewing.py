@@ -1,14 +1,20 @@
 """Turns that a strategy has begin with renewed weights: tasks renew them, and loops must ask."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import ramet
+from ramet.blobs import MemoryBlobs
 from ramet.errors import TurnMisused, UsageError
 from ramet.population import Member
+from ramet.schedule import Schedule
+from ramet.store import MemoryStore
+from tests.engine.loops import SPACE as LOOP_SPACE
+from tests.engine.stacked import Together
 
 SPACE = ramet.Space(speed=ramet.Uniform(0.0, 1.0))
 RUN: dict[str, Any] = {"steps": 30, "mode": "max", "seed": 0}
@@ -93,3 +99,91 @@ def test_a_control_beside_a_strategy_is_not_renewed_by_itself() -> None:
     result = ramet.run(RenewedCounter(), SPACE, controlled, **RUN)
 
     assert result.members[1].load()["weight"] == pytest.approx(10 / 5 + 20)
+
+
+@pytest.mark.parametrize("train", [RenewedCounter(), lambda session: loop(session, asks=True)])
+def test_a_replay_renews_weights_where_they_were_renewed(train: Any) -> None:
+    result = ramet.run(train, SPACE, STRATEGY, **RUN)
+    schedule = result.schedule()
+    exact = ramet.replay(train, schedule, seeds=None)
+    seeds = ramet.replay(train, schedule, seeds=[5])
+
+    assert schedule.source is not None
+    assert schedule.source.renewed == (10,)
+    assert exact.scores == [result.best.score]
+    assert exact.result.best.load() == result.best.load()
+    assert seeds.scores == [pytest.approx(10 / 5 + 20)]
+    assert seeds.result.schedule().source is not None
+    assert [turn.renewed for turn in exact.result.lineage().ancestors(0)] == [False, True, False]
+
+
+def test_a_schedule_that_is_changed_still_renews_weights(tmp_path: Path) -> None:
+    result = ramet.run(RenewedCounter(), SPACE, STRATEGY, **RUN)
+    stretched = result.schedule().stretch(45)
+    stretched.save(tmp_path / "s.json")
+    replayed = ramet.replay(RenewedCounter(), Schedule.load(tmp_path / "s.json"), seeds=[0])
+
+    assert stretched.source is not None
+    assert stretched.source.renewed == (15,)
+    assert replayed.scores == [pytest.approx(15 / 5 + 30)]
+    assert "renewed before update 15:" in stretched.to_python()
+
+
+@dataclass(frozen=True)
+class Remembering(RenewSecond):
+    remember: int = 5
+
+
+def test_the_score_of_the_weights_before_is_not_that_of_renewed_ones() -> None:
+    strategy = Remembering(points=STRATEGY.points, turn_steps=10, synchronous=True)
+    result = ramet.run(RenewedCounter(), SPACE, strategy, **RUN)
+
+    befores = [turn.before for turn in result.population[1].past]
+    assert befores == [None, None, pytest.approx(12.0)]
+
+
+@pytest.mark.parametrize("controlled", [False, True])
+def test_what_cannot_renew_is_refused_before_it_trains(controlled: bool) -> None:  # noqa: FBT001 - a case
+    ipbt = ramet.IPBT(population=4, renew=True)
+    strategy = ramet.Controlled(ipbt, {"speed": 0.1}) if controlled else ipbt
+    store = MemoryStore()
+
+    with pytest.raises(UsageError, match=r"renew\(state, fresh\).*Counter has none"):
+        ramet.run(
+            Counter(), SPACE, strategy, **RUN, store=ramet.Storage(store, blobs=MemoryBlobs())
+        )
+
+    assert not store.runs()
+
+
+class RenewedTogether(Together):
+    def renew(self, state: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
+        del state
+        return fresh
+
+
+def test_members_that_train_together_are_not_renewed_and_refused_before_they_train() -> None:
+    settings: dict[str, Any] = {"steps": 100, "mode": "max", "seed": 0}
+    strategy = ramet.IPBT(population=4, renew=True)
+    train = RenewedTogether()
+
+    ramet.run(train, LOOP_SPACE, strategy, **settings)
+    with pytest.raises(UsageError, match=r"RenewedTogether with ramet.Vectorized\(\) cannot do it"):
+        ramet.run(train, LOOP_SPACE, strategy, **settings, engine=ramet.Vectorized())
+    assert not train.lanes
+
+
+def test_a_task_of_tensors_is_refused_before_it_trains() -> None:
+    torch = pytest.importorskip("ramet.torch")
+
+    class Functions:
+        def init(self, rng: object) -> Any: ...
+        def draw(self, rng: object, steps: int) -> Any: ...
+        def step(self, state: Any, hparams: Any, drawn: Any) -> Any: ...
+        def evaluate(self, state: Any) -> Any: ...
+
+    strategy = ramet.IPBT(population=4, renew=True)
+    with pytest.raises(
+        UsageError, match=r"IPBT asks for it and a Task cannot do it; write a loop, or use"
+    ):
+        ramet.run(torch.Task(Functions(), device="cpu"), SPACE, strategy, **RUN)

@@ -6,7 +6,15 @@ import socket
 from dataclasses import replace
 
 from ramet.clock import Clock
-from ramet.engine.engines import Engine, Processes, Training, Workers, check_trained, choose_engine
+from ramet.engine.engines import (
+    Engine,
+    Processes,
+    Training,
+    Vectorized,
+    Workers,
+    check_trained,
+    choose_engine,
+)
 from ramet.engine.messages import (
     how_to_go_on,
     how_to_rejoin,
@@ -27,6 +35,7 @@ from ramet.engine.run.overwriting import overwrite
 from ramet.engine.run.run import Run
 from ramet.engine.source import fingerprint
 from ramet.engine.workers.loop import Task, as_function
+from ramet.engine.workers.renewing import check_can_renew
 from ramet.engine.workers.session import TrainFunction
 from ramet.engine.workers.vectorized import Vectorizable
 from ramet.errors import UsageError
@@ -71,6 +80,7 @@ def train_run(
     """
     as_function(train)
     _check_reports(train, settings)
+    check_can_renew(settings.strategy, train, together=isinstance(engine, Vectorized))
     failures = engine.failures if failures is None else failures
     where = place(storage, shared=engine.shared)
     settings = replace(settings, keep=storage.kept, code=fingerprint(train))

@@ -44,6 +44,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
     stack: Key | UnsetType = UNSET
     # Its row in the stack; absent as well.
     row: Count | UnsetType = UNSET
+    # Whether the turn began with renewed weights; absent if it did not.
+    renewed: bool | UnsetType = UNSET
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -114,8 +116,9 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
         after = final_score(self.points, self.step)
         # The one `math.nan`, so that equal turns compare equal.
         lost = math.nan if has_final_score(self.points, self.step) else None
-        # An older score says nothing about the weights that the turn began with.
-        scored = before.curve.steps[-1:] == (before.step,)
+        # An older score says nothing about the weights that the turn began with, and neither does
+        # that of weights that were renewed.
+        scored = before.curve.steps[-1:] == (before.step,) and self.renewed is not True
         return PastTurn(
             hparams=before.hparams,
             step=before.step,

@@ -217,6 +217,7 @@ class Lineage:
             kept=event.checkpoint,
             origin=origin,
             edge=member.edge,
+            renewed=event.renewed is True,
         )
         member.turn, member.trained = event.turn + 1, event.trained
         self._stands_on(event.member, member, place, "own")

@@ -43,6 +43,8 @@ def _source(opening: RunOpened, behind: Sequence[Trained]) -> Source:
         evaluate_every=_every(opening, behind),
         # A replay uses random draws of its original, so a schedule of it has none of its own.
         legs=() if opening.strategy.get("type") == Replay.__name__ else _legs(behind),
+        # Weights that were fresh at a turn's start were not renewed.
+        renewed=tuple(turn.start for turn in behind if turn.renewed and turn.start),
     )
 
 

@@ -32,6 +32,7 @@ class Trained(NamedTuple):
         checkpoint: The checkpoint that it made.
         origin: The checkpoint that it continued from; None if its weights were fresh.
         edge: Where it got that: "own", or the kind of the copy that brought it.
+        renewed: Whether it began with renewed weights, which were not all of that checkpoint.
     """
 
     member: int
@@ -44,6 +45,7 @@ class Trained(NamedTuple):
     checkpoint: Checkpoint
     origin: Checkpoint | None
     edge: str
+    renewed: bool
 
     @property
     def key(self) -> Key:
@@ -77,6 +79,8 @@ class Turns(Mapping[Key, Trained]):
         self._points: dict[int, tuple[Point, ...]] = {}
         # How they got the weights that they began with.
         self.edges: list[str] = []
+        # The places of the turns that began with renewed weights.
+        self.renewed: set[int] = set()
         self._digests, self._digests_end = bytearray(), array("q")
         # The stacks that they were written in, each text once, and their rows there.
         self._stacks: list[str | None] = []
@@ -127,6 +131,7 @@ class Turns(Mapping[Key, Trained]):
             checkpoint=self.checkpoint(place),
             origin=None if origin == FRESH else self.checkpoint(origin),
             edge=self.edges[place],
+            renewed=place in self.renewed,
         )
 
     def checkpoint(self, place: int) -> Checkpoint:
@@ -181,6 +186,7 @@ class Turns(Mapping[Key, Trained]):
         kept: Checkpoint,
         origin: int,
         edge: str,
+        renewed: bool = False,
     ) -> int:
         """Add a turn that continued from the one at ``origin``; return its place."""
         place = len(self.members)
@@ -201,6 +207,8 @@ class Turns(Mapping[Key, Trained]):
         self._rows.append(kept.row)
         self.origins.append(origin)
         self.edges.append(intern(edge))
+        if renewed:
+            self.renewed.add(place)
         return place
 
     def _append(self, member: int, number: int, place: int) -> None:
@@ -253,9 +261,11 @@ def thin(turns: Turns, keys: Collection[Key]) -> Turns:
 def _add(found: Turns, turns: Turns, place: int, before: int, origin: int) -> int:
     """Add a turn that spans all turns since an earlier one on its lineage; return its place."""
     points, edge, passed = [turns.points(place)], turns.edges[place], place
+    renewed = place in turns.renewed
     while turns.origins[passed] != before:
         passed = turns.origins[passed]
         points.append(turns.points(passed))
+        renewed = renewed or passed in turns.renewed
         edge = turns.edges[passed] if edge == "own" else edge
     between = [point for its in reversed(points) for point in its]
     return found.add(
@@ -269,6 +279,7 @@ def _add(found: Turns, turns: Turns, place: int, before: int, origin: int) -> in
         kept=turns.checkpoint(place),
         origin=origin,
         edge=edge,
+        renewed=renewed,
     )
 
 

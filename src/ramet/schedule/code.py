@@ -28,4 +28,11 @@ def _of(source: Source | None) -> str:
     # No name of a run can end the docstring.
     run = repr(cut(source.run, MAX_LABEL_CHARS)).replace('"', "'").replace("\\", "/")
     score = "" if source.score is None else f", which scored {source.score:.6g}"
-    return f"\n\n    Of run {run} with seed {source.seed}{score}.\n    "
+    text = f"\n\n    Of run {run} with seed {source.seed}{score}.\n    "
+    if source.renewed:
+        # A function of the step cannot do it.
+        steps = ", ".join(map(str, source.renewed))
+        text += (
+            f"\n    Its weights were renewed before update {steps}: your script must do that.\n    "
+        )
+    return text

@@ -54,6 +54,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     evaluate_every: int | None = None
     # All turns behind the weights. There are none if the schedule was changed after it was read.
     legs: tuple[Leg, ...] = ()
+    # The steps before which weights were renewed.
+    renewed: tuple[int, ...] = ()
 
 
 def piece_at(pieces: Sequence[Piece], step: int) -> Piece:
@@ -116,6 +118,15 @@ def check_legs(legs: Sequence[Leg], steps: int) -> None:
         raise ScheduleError(
             f"the legs of a schedule must end where its pieces do, at step {steps}, but end at "
             f"{legs[-1].stop}; set them to [], which rules out only an exact replay"
+        )
+
+
+def check_renewed(renewed: Sequence[int], steps: int) -> None:
+    """Refuse renewals that are not in order, or of weights that are fresh or trained."""
+    if any(later <= earlier for earlier, later in pairwise((0, *renewed, steps))):
+        raise ScheduleError(
+            f"weights must be renewed before steps of the schedule in ascending order, after step "
+            f"0 and before step {steps}, but got renewed={list(renewed)}"
         )
 
 

@@ -16,6 +16,7 @@ from ramet.schedule.pieces import (
     Source,
     check_legs,
     check_pieces,
+    check_renewed,
     check_source,
     check_values,
     is_number,
@@ -60,6 +61,7 @@ class Schedule(msgspec.Struct, frozen=True):
         if self.source is not None:
             check_source(self.source)
             check_legs(self.source.legs, self.steps)
+            check_renewed(self.source.renewed, self.steps)
         if self.space is not None:
             check_values(self.pieces, self.space)
 
@@ -135,10 +137,15 @@ class Schedule(msgspec.Struct, frozen=True):
         _check_count(steps, "how many steps the schedule is made for")
         scaled = [round(piece.stop * steps / self.steps) for piece in self.pieces]
         starts = [0, *scaled[:-1]]
+        before = self.source.renewed if self.source else ()
+        renewed = {round(step * steps / self.steps) for step in before} - {0, steps}
         return self._replace_pieces(
-            Piece(start=start, stop=stop, hparams=piece.hparams)
-            for start, stop, piece in zip(starts, scaled, self.pieces, strict=True)
-            if start < stop
+            (
+                Piece(start=start, stop=stop, hparams=piece.hparams)
+                for start, stop, piece in zip(starts, scaled, self.pieces, strict=True)
+                if start < stop
+            ),
+            renewed=sorted(renewed),
         )
 
     def smooth(self, pieces: int) -> Smoothed:
@@ -214,9 +221,17 @@ class Schedule(msgspec.Struct, frozen=True):
             and all(is_number(piece.hparams.get(name)) for piece in self.pieces)
         }
 
-    def _replace_pieces(self, pieces: Iterable[Piece]) -> "Schedule":
-        """Return a schedule of other pieces, which no weights were trained with."""
-        source = replace(self.source, legs=()) if self.source else None
+    def _replace_pieces(
+        self, pieces: Iterable[Piece], renewed: Iterable[int] | None = None
+    ) -> "Schedule":
+        """Return a schedule of other pieces, which no weights were trained with.
+
+        Weights are renewed at the same steps, unless others are given.
+        """
+        source = None
+        if self.source is not None:
+            at = self.source.renewed if renewed is None else tuple(renewed)
+            source = replace(self.source, legs=(), renewed=at)
         return Schedule(merge(pieces), _without_code(self.space), source)
 
 

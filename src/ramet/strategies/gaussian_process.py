@@ -46,7 +46,8 @@ class GaussianProcess:
     moves members.
 
     Args:
-        rows: How many past turns of all members together the model is fitted to, the latest ones.
+        rows: How many past turns of all members together the model is fitted to, the latest ones. A
+            round's first decision takes about 0.1 s with 200, and 4 s with 1,000.
         optimism: How many standard deviations are added to a prediction; with 0, no member tries
             what is merely uncertain.
         otherwise: How members explore while there are too few turns for a model.

@@ -11,7 +11,7 @@ from ramet.events import Birth
 from ramet.population import Member, Population
 from ramet.randomness import Draws
 from ramet.schedule import Leg, Piece, Schedule, piece_at
-from ramet.schedule.pieces import check_legs, check_pieces
+from ramet.schedule.pieces import check_legs, check_pieces, check_renewed
 from ramet.space import Space, same
 from ramet.strategies.base import Action, Change, Prescribed, check_count, check_pace
 
@@ -31,6 +31,7 @@ class Replay:
         of: The name of the run that found the schedule, if there is one.
         legs: Turns of that run. A member repeats their random draws, and so arrives at exactly the
             same weights, if training depends on nothing else.
+        renewed: The steps before which weights are renewed.
 
     >>> schedule = Schedule((Piece(start=0, stop=30, hparams={"lr": 0.1}),))
     >>> Replay.by(schedule, seeds=[0, 1]).seeds
@@ -44,16 +45,18 @@ class Replay:
     evaluate_every: int | None = None
     of: str | None = None
     legs: Sequence[Leg] = ()
+    renewed: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)
         if not isinstance(self.seeds, Iterable):
             raise StrategyError(f"seeds must be a list, such as [0, 1, 2], but got {self.seeds!r}")
-        for name in ("pieces", "seeds", "legs"):
+        for name in ("pieces", "seeds", "legs", "renewed"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         # Whether some may be missing is known only with the space.
         check_pieces(self.pieces, conditional=True)
         check_legs(self.legs, self.pieces[-1].stop)
+        check_renewed(self.renewed, self.pieces[-1].stop)
         if not self.seeds:
             raise StrategyError("a replay must have a seed for each member, but got none")
         for seed in self.seeds:
@@ -78,9 +81,15 @@ class Replay:
         )
         every = None if source is None else source.evaluate_every
         run = None if source is None else source.run
+        renewed = () if source is None else source.renewed
         if seeds is not None:
             return cls(
-                schedule.pieces, seeds=seeds, turn_steps=turn_steps, evaluate_every=every, of=run
+                schedule.pieces,
+                seeds=seeds,
+                turn_steps=turn_steps,
+                evaluate_every=every,
+                of=run,
+                renewed=renewed,
             )
         if source is None or not source.legs:
             raise StrategyError(
@@ -95,6 +104,7 @@ class Replay:
             evaluate_every=every,
             of=run,
             legs=source.legs,
+            renewed=renewed,
         )
 
     @property
@@ -115,6 +125,10 @@ class Replay:
             if not population.is_finished(id_) and not same(hparams, member.hparams):
                 yield Change(member=id_, hparams=dict(hparams))
 
+    def renews(self, member: Member) -> bool:
+        """Return whether a member's next turn begins with renewed weights."""
+        return member.trained in self.renewed
+
     def prescribe(self, member: Member) -> Prescribed:
         """Return the length and the draws of a member's next turn."""
         seed = self.seeds[member.id]
@@ -126,4 +140,5 @@ class Replay:
         left = self.turn_steps - (member.trained - piece.start) % self.turn_steps
         if member.trained < piece.stop:
             left = min(left, piece.stop - member.trained)
+        left = min([left, *(at - member.trained for at in self.renewed if at > member.trained)])
         return Prescribed(left, Draws(seed, 0, member.turn))

@@ -40,6 +40,7 @@ def turn_ended(
         metrics=metrics,
         stack=UNSET if kept.stack is None else kept.stack,
         row=UNSET if kept.stack is None else kept.row,
+        renewed=turn.renewed or UNSET,
     )
     return [ended, StopAsked(member=turn.member, turn=turn.number)] if turn.stops_run else [ended]
 

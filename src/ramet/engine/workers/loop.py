@@ -9,6 +9,7 @@ from ramet import warned
 from ramet.engine.run.run import Run
 from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
+from ramet.engine.workers.renewing import Renews, cannot_renew
 from ramet.engine.workers.session import Begins, Session, TrainFunction, Watch
 from ramet.errors import (
     LeaseLost,
@@ -51,20 +52,6 @@ class Task(Protocol):
 
         Args:
             state: What the last ``step`` returned.
-        """
-        ...
-
-
-@runtime_checkable
-class Renews(Protocol):
-    """A task that can renew weights, as the strategy IPBT asks for with ``renew=True``."""
-
-    def renew(self, state: Tree, fresh: Tree, /) -> Tree:
-        """Return a state to go on from, between a trained one and a fresh one.
-
-        Args:
-            state: What the last ``step`` returned.
-            fresh: What ``init`` returned just now.
         """
         ...
 
@@ -161,11 +148,7 @@ def _loop(task: Task) -> TrainFunction:
 
 def _renew(task: Task, state: Tree, rng: np.random.Generator) -> Tree:
     if not isinstance(task, Renews):
-        raise UsageError(
-            f"a task must have a method renew(state, fresh) for a strategy with renew=True, which "
-            f"has members go on with weights between their own and fresh ones, but "
-            f"{type(task).__name__} has none; write one, or use renew=False"
-        )
+        raise cannot_renew(task)
     return _require_state("renew", task.renew(state, _require_state("init", task.init(rng))))
 
 
