@@ -20,6 +20,7 @@ Keep: TypeAlias = Literal["best", "live", "lineage", "all"]
 NEWER: dict[str, dict[str, Any]] = {
     "FIRE": {"synchronous": True, "greedy_explore": None},
     "GaussianProcess": {"choices": "redraw"},
+    "Replay": {"renewed": []},
 }
 
 
