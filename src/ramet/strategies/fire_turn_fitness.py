@@ -3,15 +3,19 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from ramet.curves import Floats, best_score_diff, binomial_test, dominates
+from ramet.curves import Floats, best_score_diff, binomial_test, dominates, smooth
 from ramet.population import Member, Population
 from ramet.strategies.fire_round import FireRules
 from ramet.strategies.fire_turn_notes import Measurement, Notes, TurnEvaluation
+
+# How many smoothed curves are kept for later decisions: a few for each evaluator of a large run.
+MOST_SMOOTHED = 256
 
 
 class Verdict(NamedTuple):
@@ -132,9 +136,19 @@ class Standings:
     def _smooth(self, curve: Floats) -> Floats:
         """Smooth each curve only once, however often it is compared."""
         key = curve.tobytes()
+        if self.rules.smoother is smooth:
+            return _smooth(key)
         if key not in self._smoothed:
             self._smoothed[key] = self.rules.smoother(curve)
         return self._smoothed[key]
+
+
+@lru_cache(MOST_SMOOTHED)
+def _smooth(curve: bytes) -> Floats:
+    """Smooth a curve; from one decision to the next, only one member has another curve."""
+    smoothed = smooth(np.frombuffer(curve))
+    smoothed.flags.writeable = False
+    return smoothed
 
 
 def has_score(member: Member) -> bool:
