@@ -33,7 +33,7 @@ from ramet.events import (
     fold,
 )
 from ramet.events.opening import NEWER
-from ramet.population import Checkpoint, Curve, Population, Ties
+from ramet.population import Checkpoint, Curve, Population, Ties, final_score
 from ramet.schedule import Piece
 from ramet.strategies import Replay, from_description
 from tests import values
@@ -123,7 +123,7 @@ def test_the_best_is_the_highest_score_that_a_turn_ended_with(log: list[AnyEvent
         for event in log
         if isinstance(event, TurnEnded) and population[event.member].ranked
     ] + [
-        event.weights.points[-1][1]
+        final_score(event.weights.points, event.weights.checkpoint.step)
         for event in log
         if isinstance(event, Copied) and event.weights
         if population[event.member].ranked and not population[event.source].ranked
@@ -206,6 +206,17 @@ def test_weights_bring_their_last_score_and_leave_the_budget_used() -> None:
     assert (after.step, after.trained, after.turn) == (10, 5, 1)
     assert after.checkpoint == before[1].checkpoint
     assert after.hparams == before[0].hparams
+
+
+def test_a_copy_of_earlier_weights_takes_training_back_unless_they_are_only_measured() -> None:
+    ahead = fold([turn_ended(TRAINED[0], 0.5), turn_ended(TRAINED[1], 0.5)], TRAINED)
+    copy = copied(1, ahead[0], weights=True, hparams=False)
+    behind = ahead[1].step - ahead[0].step
+
+    assert behind > 0
+    assert fold([copy], ahead).undone == behind
+    assert fold([replace(copy, kind="success")], ahead).undone == behind
+    assert fold([replace(copy, kind="evaluation")], ahead).undone == 0
 
 
 def test_weights_may_bring_their_whole_curve() -> None:

@@ -185,12 +185,30 @@ def test_an_evaluation_that_measures_other_weights_than_the_parents_does_not_cou
 def test_what_ended_counts_until_its_parent_has_decided_with_it() -> None:
     def copies(until: int) -> list[tuple[str, int]]:
         over = Measurement(parent=4, began=NOW - 20, until=until, scores=tuple(line(0, 1)))
-        busy = evaluates(6, measured=over)
+        busy = evaluates(6, measured=(over,))
         evaluators = [(busy, line(0, 3)), (evaluates(5), line(0, 2))]
         return Scene(level(at=99), level(), evaluators=evaluators).copies(4)
 
     assert [kind for kind, _ in copies(NOW)] == ["exploit"]
     assert copies(NOW - 1) == []
+
+
+@pytest.mark.parametrize("outcome", ["parent lost", "no better"])
+def test_what_ended_is_kept_for_a_slow_parent_while_others_are_evaluated(outcome: str) -> None:
+    counts = Measurement(parent=4, began=NOW - 20, until=NOW, scores=tuple(line(0, 1)))
+    over = Measurement(parent=7, began=NOW - 20, until=NOW - 1, scores=tuple(line(0, 1)))
+    busy = evaluates(6, since=NOW - 40, measured=(counts, over))
+    lost = {6: {"data": TurnRating(lost=NOW)}} if outcome == "parent lost" else {}
+    scene = Scene(
+        [[0.0] * 41, *level(3, at=-9)], level(), evaluators=[(busy, STAYS[:1] * 41), IDLE],
+        changes=lost, max_eval_steps=30,
+    )  # fmt: skip
+    ended, begun = scene.ended(8), scene.begun(8)
+    assert ended is not None
+    assert begun is not None
+    assert (ended.outcome, ended.measured[0]) == (outcome, counts)
+    assert [each.parent for each in ended.measured[1:]] == ([] if lost else [6])
+    assert begun.measured == ended.measured
 
 
 def test_of_two_evaluations_of_a_parent_that_of_its_newest_weights_counts() -> None:
@@ -338,7 +356,7 @@ def test_an_evaluation_without_anything_left_to_compare_ends(
     ended = scene.ended(8)
     assert (ended and ended.outcome) == outcome
     if ended is not None:
-        assert (ended.measured is None) == (outcome in {"failed", "parent lost"})
+        assert (ended.measured == ()) == (outcome in {"failed", "parent lost"})
 
 
 @pytest.mark.parametrize(

@@ -293,6 +293,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     # Copies that its members made.
     copies: int = 0
     # Steps that copies undid: by how many the replaced weights were ahead of the copied ones.
+    # Copies that begin an evaluation do not count.
     undone: int = 0
     # The best score so far.
     best: Best | None = None

@@ -86,7 +86,7 @@ def check_copy(
 def check_fitness(population: Population, id_: int, changes: Changes) -> None:
     """Only members of P2, P3, … that evaluators measure have one, and each has one evaluator."""
     notes = [m.data for m in population if m.group == 0 and m.data]
-    measured = {each["parent"] for note in notes for each in (note, note["measured"]) if each}
+    measured = {each["parent"] for note in notes for each in (note, *note["measured"])}
     for change in changes:
         if isinstance(change, Annotated) and change.data.get("fitness") is not None:
             assert population[id_].group > 1

@@ -12,6 +12,7 @@ import pytest
 
 import ramet
 from ramet.blobs import MemoryBlobs
+from ramet.curves import smooth
 from ramet.errors import StrategyError
 from ramet.events import Annotated, Copied, TurnEnded
 from ramet.faults import POINTS, VARIABLE
@@ -112,6 +113,17 @@ def test_one_member_after_the_other_is_a_run_without_evaluations() -> None:
 def test_one_process_always_does_the_same(whole: ramet.Result) -> None:
     again = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **RUN)
     assert again.events == whole.events
+
+
+def test_curves_that_are_kept_smoothed_are_compared_as_if_smoothed_anew(
+    whole: ramet.Result,
+) -> None:
+    def smooth_anew(curve: Any) -> Any:
+        return smooth(curve)
+
+    strategy = dataclasses.replace(STRATEGY, smoother=smooth_anew)
+    again = ramet.run(TASK, QUADRATIC_SPACE, strategy, **RUN)
+    assert again.events[1:] == whole.events[1:]
 
 
 def test_evaluators_measure_nothing_in_their_first_turn(whole: ramet.Result) -> None:

@@ -12,6 +12,10 @@ from ramet.population import Checkpoint, Curve, Point
 from ramet.replica import Replica
 from ramet.space import Hparams
 
+# The kind of the copy by which a member begins to measure the weights of another. It always goes on
+# from others' weights, so that none of its training is thrown away if these are earlier ones.
+EVALUATION = "evaluation"
+
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Weights that a member takes, and the scores they come with."""
@@ -53,7 +57,8 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
         member, source = replica.members[self.member], replica.members[self.source]
         if self.weights is not None:
             self.weights.check(replica)
-            replica.undone += max(member.step - self.weights.checkpoint.step, 0)
+            if self.kind != EVALUATION:
+                replica.undone += max(member.step - self.weights.checkpoint.step, 0)
             if member.ranked and not source.ranked:
                 offer(replica, self.weights.points, self.weights.checkpoint, source.metrics)
             replica.change(

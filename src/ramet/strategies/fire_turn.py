@@ -218,7 +218,9 @@ class _Evaluator:
             lead=lead,
             p=p,
             seen=tuple(sorted({**dict(evaluation.seen), evaluation.parent: trained}.items())),
-            measured=self._measure(evaluation, trained) if says_something else None,
+            # Its parent may be slow, and have ended no turn while the evaluator measured another.
+            measured=tuple(filter(self.standings.counts, evaluation.measured))
+            + ((self._measure(evaluation, trained),) if says_something else ()),
         )
 
     def _measure(self, evaluation: TurnEvaluation, trained: int) -> Measurement:
@@ -244,7 +246,7 @@ class _Evaluator:
             parent_trained=parent.trained,
             reference_trained=reference.trained,
             seen=() if before is None else before.seen,
-            measured=None if before is None else before.measured,
+            measured=() if before is None else before.measured,
         )
         yield Annotate(member=self.member.id, data=evaluation)
 

@@ -3,15 +3,19 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from ramet.curves import Floats, best_score_diff, binomial_test, dominates
+from ramet.curves import Floats, best_score_diff, binomial_test, dominates, smooth
 from ramet.population import Member, Population
 from ramet.strategies.fire_round import FireRules
-from ramet.strategies.fire_turn_notes import Notes, TurnEvaluation
+from ramet.strategies.fire_turn_notes import Measurement, Notes, TurnEvaluation
+
+# How many smoothed curves are kept for later decisions: a few for each evaluator of a large run.
+MOST_SMOOTHED = 256
 
 
 class Verdict(NamedTuple):
@@ -86,6 +90,17 @@ class Standings:
             and not self.notes.is_reborn(evaluation.parent, evaluation.parent_trained)
         )
 
+    def counts(self, measured: Measurement) -> bool:
+        """Return whether what has ended still counts: until its parent has decided once with it.
+
+        Args:
+            measured: The curve of an evaluation that has ended.
+        """
+        parent = measured.parent
+        return self.population[parent].trained <= measured.until and self.notes.went_on_since(
+            parent, measured.began
+        )
+
     def _rate(self, group: int) -> dict[int, float]:
         if group == 1:
             return {m.id: m.score for m in self.group(1) if m.score is not None and has_score(m)}
@@ -111,10 +126,9 @@ class Standings:
             if self.is_whole(evaluator, evaluation):
                 yield evaluation.parent, evaluation.parent_trained, curve_of(evaluator)
         for evaluation in self.notes.evaluations.values():
-            # What has ended counts until its parent has decided once with it.
-            measured = evaluation.measured
-            if measured is not None and self.population[measured.parent].trained <= measured.until:
-                yield measured.parent, measured.began, measured.curve
+            for measured in evaluation.measured:
+                if self.counts(measured):
+                    yield measured.parent, measured.began, measured.curve
 
     def _lead(self, one: Floats, other: Floats) -> float:
         return best_score_diff(one, other, smoother=self._smooth)
@@ -122,9 +136,19 @@ class Standings:
     def _smooth(self, curve: Floats) -> Floats:
         """Smooth each curve only once, however often it is compared."""
         key = curve.tobytes()
+        if self.rules.smoother is smooth:
+            return _smooth(key)
         if key not in self._smoothed:
             self._smoothed[key] = self.rules.smoother(curve)
         return self._smoothed[key]
+
+
+@lru_cache(MOST_SMOOTHED)
+def _smooth(curve: bytes) -> Floats:
+    """Smooth a curve; from one decision to the next, only one member has another curve."""
+    smoothed = smooth(np.frombuffer(curve))
+    smoothed.flags.writeable = False
+    return smoothed
 
 
 def has_score(member: Member) -> bool:

@@ -67,8 +67,8 @@ class TurnEvaluation(Evaluation, frozen=True, kw_only=True, tag="Evaluation"):
     reference_trained: int
     # Each parent that it has evaluated: its id, and the steps that it had trained at the end.
     seen: tuple[tuple[int, int], ...] = ()
-    # What its last evaluation that ended has measured; None if that says nothing about the parent.
-    measured: Measurement | None = None
+    # What its evaluations that ended have measured, as long as it counts.
+    measured: tuple[Measurement, ...] = ()
 
 
 class Notes:
