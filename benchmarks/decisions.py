@@ -15,7 +15,12 @@ import numpy as np
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.population import Checkpoint, Curve, Member, Population
+from ramet.points import Curve
+from ramet.population import (
+    Checkpoint,
+    Member,
+    Population,
+)
 from ramet.replica import Replica
 
 SPACE = ramet.Space(

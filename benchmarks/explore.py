@@ -17,7 +17,12 @@ from msgspec.structs import replace
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.population import Curve, Member, PastTurn, Population
+from ramet.points import Curve
+from ramet.population import (
+    Member,
+    PastTurn,
+    Population,
+)
 from ramet.strategies.explore import AnyExplore, explorer_of
 
 MEMBERS, TURN_STEPS = 25, 10

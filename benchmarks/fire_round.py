@@ -16,7 +16,12 @@ import numpy as np
 
 import ramet
 from benchmarks.reporting import parser, report
-from ramet.population import Checkpoint, Curve, Member, Population
+from ramet.points import Curve
+from ramet.population import (
+    Checkpoint,
+    Member,
+    Population,
+)
 from ramet.strategies import Annotate, Evaluation, Rating
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-5, 1.0))

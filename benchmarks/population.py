@@ -20,7 +20,7 @@ from benchmarks.reporting import parser, report
 from benchmarks.stores import add_store, called, database, empty_store
 from ramet.events import AnyEvent, Birth, RoundEnded, RunOpened, TurnEnded, fold
 from ramet.places import place
-from ramet.population import Curve
+from ramet.points import Curve
 from ramet.replica import Replica
 from ramet.store import Durability, Lease, Standing
 

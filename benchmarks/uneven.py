@@ -29,7 +29,8 @@ import ramet
 from benchmarks.quadratic import EVALUATE_EVERY, FIRES, MILD, TURN_STEPS
 from benchmarks.reporting import parser, report
 from ramet.events import AnyEvent, Copied, TurnEnded, Weights
-from ramet.population import Checkpoint, Point, Population
+from ramet.points import Point
+from ramet.population import Checkpoint, Population
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from ramet.testing.quadratic_optimum import best_schedule, final_loss
 

@@ -33,7 +33,12 @@ from ramet.events import (
     fold,
 )
 from ramet.events.opening import NEWER
-from ramet.population import Checkpoint, Curve, Population, Ties, final_score
+from ramet.points import Curve, final_score
+from ramet.population import (
+    Checkpoint,
+    Population,
+    Ties,
+)
 from ramet.schedule import Piece
 from ramet.strategies import Replay, from_description
 from tests import values

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from ramet import FIRE, LogUniform, Perturb, Population, Space
-from ramet.population import Checkpoint, Curve, Member
+from ramet.points import Curve
+from ramet.population import Checkpoint, Member
 from ramet.strategies import Action, Annotate, Change, Copy, Evaluation, Rating, Rest
 
 TURN_STEPS = 10

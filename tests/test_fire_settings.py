@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ramet import FIRE, GaussianProcess, LogUniform, Perturb, Population, Space
 from ramet.description import describe
 from ramet.errors import StrategyError, StrategyWarning
-from ramet.population import Curve, Member
+from ramet.points import Curve
+from ramet.population import Member
 from ramet.strategies import from_description
 
 SPACE = Space(lr=LogUniform(1e-6, 1e6))

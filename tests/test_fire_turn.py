@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ramet import FIRE, Perturb, Population
-from ramet.population import Checkpoint, Curve, Member
+from ramet.points import Curve
+from ramet.population import Checkpoint, Member
 from ramet.strategies import Action, Annotate, Change, Copy, Evaluation, Rating
 from ramet.strategies.fire_turn_notes import Measurement, Success, TurnEvaluation, TurnRating
 from tests.test_fire import SPACE, TURN_STEPS, fire, level, line

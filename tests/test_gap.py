@@ -13,7 +13,8 @@ import ramet
 from ramet import Gap, Truncation, TTest
 from ramet.errors import StrategyError, StrategyWarning
 from ramet.noise import estimate_noise
-from ramet.population import Curve, Member
+from ramet.points import Curve
+from ramet.population import Member
 from ramet.strategies import Exploit
 from tests import values
 from tests.engine.loops import SPACE, Descent

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramet.domains import Uniform
-from ramet.population import Curve, Member, Population
+from ramet.points import Curve
+from ramet.population import Member, Population
 from ramet.ranking import Members, Ranking, rank
 from ramet.replica import Replica
 from ramet.space import Space

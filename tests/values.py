@@ -34,7 +34,12 @@ from ramet.events import (
 )
 from ramet.goals import Goal
 from ramet.limits import AtMost, ProductAtMost, SumAtMost
-from ramet.population import Checkpoint, Curve, Member, Population
+from ramet.points import Curve
+from ramet.population import (
+    Checkpoint,
+    Member,
+    Population,
+)
 from ramet.series import pack
 from ramet.space import Hparams, Space
 from ramet.strategies import Action, Strategy

@@ -28,7 +28,8 @@ from ramet.errors import RametError
 from ramet.history import Replayed, Result
 from ramet.limits import AtMost, ProductAtMost, SumAtMost
 from ramet.places import Storage
-from ramet.population import Curve, Member, Population
+from ramet.points import Curve
+from ramet.population import Member, Population
 from ramet.ray import Ray
 from ramet.schedule import Schedule
 from ramet.space import Space

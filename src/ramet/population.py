@@ -10,68 +10,13 @@ from msgspec.structs import replace
 from ramet.goals import Goal, make_point
 from ramet.laws import MOST_CANDIDATES, Count, Digest, Key, Times
 from ramet.noise import compute_mean
+from ramet.points import Curve
 from ramet.space import Hparams, Space
 
-# A step, and the score at it; None where the score was not a finite number.
-Point = tuple[Count, float | None]
 # Which of several equal scores is the best of a run: that of the first turn, or of the latest.
 Ties: TypeAlias = Literal["first", "latest"]
 # Which scores are better.
 Better: TypeAlias = Literal["higher", "lower"]
-
-
-def has_final_score(points: Sequence[Point], step: int) -> bool:
-    """Return whether a turn has a score of the weights that it ended with, at ``step``."""
-    return bool(points) and points[-1][0] == step
-
-
-def final_score(points: Sequence[Point], step: int) -> float | None:
-    """Return the score of the weights that a turn ended with; None if it has no finite one.
-
-    >>> final_score([(5, 0.1), (10, 0.2)], 10), final_score([(5, 0.1)], 10)
-    (0.2, None)
-    """
-    return points[-1][1] if has_final_score(points, step) else None
-
-
-class Curve(msgspec.Struct, frozen=True, gc=False):
-    """The scores of a member's weights since it last copied weights from another member.
-
-    Its first points came with the copy. A score that was not finite is NaN.
-
-    Args:
-        steps: The steps at which the scores were measured, counted along the lineage.
-        scores: The score at each of these steps.
-
-    >>> Curve().extend([(5, 0.1), (10, None)])
-    Curve(steps=(5, 10), scores=(0.1, nan))
-    """
-
-    steps: tuple[int, ...] = ()
-    scores: tuple[float, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def extend(self, points: Sequence[Point]) -> "Curve":
-        """Return the curve with more points at its end.
-
-        Args:
-            points: The points, as events have them.
-        """
-        if len(points) == 1:
-            [(step, score)] = points
-            return Curve((*self.steps, step), (*self.scores, math.nan if score is None else score))
-        # The one `math.nan`, so that equal curves compare equal.
-        scores = [math.nan if score is None else score for _, score in points]
-        return Curve((*self.steps, *[step for step, _ in points]), (*self.scores, *scores))
-
-    def points(self) -> tuple[Point, ...]:
-        """Return the points as events have them, where a score that is not finite is None."""
-        return tuple(
-            (step, score if math.isfinite(score) else None)
-            for step, score in zip(self.steps, self.scores, strict=True)
-        )
 
 
 class PastTurn(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,8 @@ from ramet.digest import digest
 from ramet.events import AnyEvent, Copied, Extended, Logged, TurnEnded, fold
 from ramet.history import Result
 from ramet.history.following import Overview
-from ramet.population import Curve, Population
+from ramet.points import Curve
+from ramet.population import Population
 from ramet.replica import Replica
 from ramet.store import MemoryStore, SQLiteStore, Standing, Store, summary
 from ramet.testing.store_steps import claim, opening

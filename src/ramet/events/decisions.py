@@ -8,7 +8,8 @@ from ramet.errors import CorruptLog
 from ramet.events.base import Event
 from ramet.events.turns import offer
 from ramet.laws import Count, check_hparams, check_points, check_row
-from ramet.population import Checkpoint, Curve, Point
+from ramet.points import Curve, Point
+from ramet.population import Checkpoint
 from ramet.replica import Replica
 from ramet.space import Hparams
 

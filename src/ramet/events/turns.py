@@ -9,14 +9,16 @@ from ramet.errors import CorruptLog
 from ramet.events.base import Event
 from ramet.goals import metrics_of, sum_violations
 from ramet.laws import Count, Digest, Key, check_points, check_row, check_trained, check_turn
+from ramet.points import (
+    Point,
+    final_score,
+    has_final_score,
+)
 from ramet.population import (
     Best,
     Checkpoint,
     Member,
     PastTurn,
-    Point,
-    final_score,
-    has_final_score,
 )
 from ramet.replica import Replica
 from ramet.series import Series, find_last

@@ -23,7 +23,8 @@ from ramet.events import (
 )
 from ramet.history.keeping import find_needed
 from ramet.history.states import find_damage
-from ramet.population import Checkpoint, Population, final_score
+from ramet.points import final_score
+from ramet.population import Checkpoint, Population
 from ramet.replica import Replica
 from ramet.store.base import Seat, Store, standing
 from ramet.store.summary import Summary, summarize

@@ -22,14 +22,13 @@ from ramet.events import (
     TurnEnded,
 )
 from ramet.goals import negate_score
+from ramet.points import Curve, Point
 from ramet.population import (
     Best,
     Candidate,
     Confirmation,
-    Curve,
     Member,
     PastTurn,
-    Point,
     Population,
 )
 

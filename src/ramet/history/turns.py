@@ -8,7 +8,8 @@ from sys import intern
 from typing import NamedTuple
 
 from ramet.errors import CorruptLog
-from ramet.population import Checkpoint, Point, final_score
+from ramet.points import Point, final_score
+from ramet.population import Checkpoint
 from ramet.space import Hparams
 
 # A turn: the id of its member, and its number.

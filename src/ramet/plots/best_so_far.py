@@ -15,7 +15,7 @@ from ramet.history import Result
 from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.scales import Floats, drawable, elsewhere, scale_of_scores
-from ramet.population import final_score
+from ramet.points import final_score
 
 # The quantiles of the runs that the band lies between.
 BAND = (0.25, 0.75)

@@ -11,7 +11,13 @@ from ramet.errors import CorruptLog, RametError, UnknownSchema
 from ramet.events import Logged, RunOpened, follow
 from ramet.goals import metrics_of
 from ramet.laws import check_hparams, check_space
-from ramet.population import Best, Checkpoint, Curve, Member, Population
+from ramet.points import Curve
+from ramet.population import (
+    Best,
+    Checkpoint,
+    Member,
+    Population,
+)
 from ramet.replica import Replica
 from ramet.space import Space
 

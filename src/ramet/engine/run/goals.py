@@ -9,7 +9,7 @@ from ramet.engine.run.turn import Turn
 from ramet.errors import MetricError, StrategyError
 from ramet.events import Mode
 from ramet.goals import SCORE, Goal, metrics_of, objectives_of
-from ramet.population import Point, final_score
+from ramet.points import Point, final_score
 from ramet.series import Series, find_last
 from ramet.strategies.base import HasGoals, Strategy
 

@@ -8,7 +8,8 @@ from ramet.engine.run.turn import Turn
 from ramet.errors import HyperparameterUnread, StateError
 from ramet.history.doubts import describe_lag, find_doubts
 from ramet.history.result import Result
-from ramet.population import Checkpoint, Point, Population, has_final_score
+from ramet.points import Point, has_final_score
+from ramet.population import Checkpoint, Population
 
 logger = logging.getLogger("ramet")
 

@@ -20,7 +20,8 @@ from ramet.events import (
     TurnEnded,
 )
 from ramet.history.following import Follower
-from ramet.population import Checkpoint, Confirmation, Point
+from ramet.points import Point
+from ramet.population import Checkpoint, Confirmation
 from ramet.replica import Replica
 from ramet.series import Series
 from ramet.store.base import RunEvent, Store

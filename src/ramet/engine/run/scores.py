@@ -8,7 +8,7 @@ from typing import Any
 from ramet import wording
 from ramet.engine.run.steps import place_at_steps
 from ramet.errors import MissingScore, ScoreError
-from ramet.population import Point
+from ramet.points import Point
 
 # Scores that a turn may have. The longest JSON of one has 47 bytes, and all go into one event.
 MOST_SCORES = 300_000

@@ -24,7 +24,8 @@ from ramet.errors import LeaseLost, StateError, StoreError, TurnMisused
 from ramet.events import AnyEvent
 from ramet.faults import reach
 from ramet.history.reported import maximise_points
-from ramet.population import Checkpoint, Point
+from ramet.points import Point
+from ramet.population import Checkpoint
 from ramet.series import Series
 from ramet.state.stacks import Stack
 from ramet.state.tree import Tree

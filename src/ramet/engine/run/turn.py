@@ -10,7 +10,8 @@ from ramet.conditions import Conditions
 from ramet.engine.run.metrics import Metrics
 from ramet.engine.run.scores import Scores
 from ramet.errors import TurnInterrupted, TurnMisused, UnknownAttribute
-from ramet.population import Checkpoint, Member, Point
+from ramet.points import Point
+from ramet.population import Checkpoint, Member
 from ramet.randomness import Draws
 from ramet.series import Series
 from ramet.state.tree import Tree, freeze, thaw
