@@ -289,3 +289,17 @@ def test_a_recorded_space_that_no_run_can_have_is_refused(more: dict[str, Any]) 
         ramet.Schedule(
             (ramet.schedule.Piece(start=0, stop=1, hparams={"x": 1, "y": 1}),), described
         )
+
+
+def test_what_comes_back_is_in_the_order_of_the_space() -> None:
+    space = Space(
+        kind=Choice(["x", "y"], ordered=True),
+        rate=When(Uniform(0.1, 1.0), kind="x"),
+        size=Integer(1, 9),
+    )
+
+    back = explore_from(
+        space, {"kind": "y", "size": 5}, Perturb(), np.random.default_rng(0), {"rate": 0.5}
+    )
+    assert back["rate"] == 0.5
+    assert list(back) == ["kind", "rate", "size"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,12 +47,25 @@ class Limits:
             _check(limit, domains, decisive)
         about = {name for limit in self.limits for name in limit.names}
         self._lines = {name: _Line(domains[name]) for name in domains if name in about}
-        self._pairs = [limit for limit in self.limits if isinstance(limit, AtMost)]
-        if self._least({}, self._lines) is None:
-            widest = ", ".join(f"{name}={domains[name]}" for name in self._lines)
+        self._pairs = _sort_pairs([limit for limit in self.limits if isinstance(limit, AtMost)])
+        self._domains = domains
+        self.check(self._lines)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The hyperparameters that the limits are about."""
+        return self._lines.keys()
+
+    def check(self, there: Collection[str]) -> None:
+        """Refuse limits that no values of the hyperparameters that are there keep."""
+        if self._least({}, there) is None:
+            its = {name: self._domains[name] for name in self._lines if name in there}
+            widest = ", ".join(f"{name}={domain}" for name, domain in its.items())
+            alone = "" if len(its) == len(self._lines) else ", while no others are there,"
+            said = [str(limit) for limit in self.limits if any(name in its for name in limit.names)]
             raise SpaceError(
-                f"some values must keep all limits at once, but none of {widest} do: "
-                f"{'; '.join(map(str, self.limits))}; widen the domains or the limits"
+                f"some values must keep all limits at once, but none of {widest}{alone} do: "
+                f"{'; '.join(said)}; widen the domains or the limits"
             )
 
     def __contains__(self, name: str) -> bool:
@@ -74,6 +88,7 @@ class Limits:
             return wanted
         least = self._least(chosen, there)
         if least is None:
+            self.check(there)
             raise AssertionError(name, chosen)
         if wanted <= least[name]:
             return least[name]
@@ -149,7 +164,8 @@ class _Line:
         """Return the least number that is high enough for a pair; None if there is none."""
         low = values[pair.low]
         if self.options is not None:
-            return next((it for it in self.options if low <= pair.factor * it), None)
+            at = bisect_left(self.options, low, key=lambda option: pair.factor * option)
+            return self.options[at] if at < len(self.options) else None
         if not low <= pair.factor * self.high:
             return None
         found = low / pair.factor
@@ -165,10 +181,35 @@ class _Line:
     def between(self, low: float, high: float) -> float | None:
         """Return a number about halfway between two others; None if there is none."""
         if self.options is not None:
-            inner = [it for it in self.options if low < it < high]
-            return inner[len(inner) // 2] if inner else None
+            first, end = bisect_right(self.options, low), bisect_left(self.options, high)
+            return self.options[(first + end) // 2] if first < end else None
         middle = (low + high) // 2 if self._is_whole else low / 2 + high / 2
         return middle if low < middle < high else None
+
+
+def _sort_pairs(pairs: Sequence[AtMost]) -> list[AtMost]:
+    """Return pairs with those first that raise what is low in others, where there is no circle."""
+    by_low: dict[str, list[AtMost]] = {}
+    for pair in pairs:
+        by_low.setdefault(pair.low, []).append(pair)
+    done: list[AtMost] = []
+    seen: set[str] = set()
+    for first, its in by_low.items():
+        if first in seen:
+            continue
+        seen.add(first)
+        # A stack, because a recorded chain may be longer than Python's.
+        waiting = [(first, iter(its))]
+        while waiting:
+            name, rest = waiting[-1]
+            high = next((each.high for each in rest if each.high not in seen), None)
+            if high is None:
+                waiting.pop()
+                done += reversed(by_low.get(name, []))
+                continue
+            seen.add(high)
+            waiting.append((high, iter(by_low.get(high, []))))
+    return done[::-1]
 
 
 def _narrow(domain: Domain, low: Any, high: Any) -> Domain:
