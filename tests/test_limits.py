@@ -241,3 +241,16 @@ def test_a_product_may_be_more_than_a_float_holds() -> None:
     assert not limit.holds({**great, "x": 0.5})
     assert limit.holds({**great, "x": 0.0})
     assert ProductAtMost(["a", "b", "c"], 1.0).holds({"a": 1e200, "b": 1e200, "c": 0.0})
+
+
+def test_draws_keep_limits_in_a_circle() -> None:
+    space = Space(
+        a=Integer(1, 10),
+        b=Integer(1, 3),
+        limits=[AtMost("a", "b", factor=3), AtMost("b", "a", factor=1 / 3)],
+    )
+    rng = np.random.default_rng(0)
+    drawn = [space.sample(rng) for _ in range(50)]
+
+    assert all(space.contains(hparams) for hparams in drawn)
+    assert {hparams["a"] for hparams in drawn} >= {3, 6}

@@ -53,6 +53,14 @@ class Fitting:
             wanted: Values in their domains, of any of the hyperparameters.
             rng: What draws are from; None if none is needed.
         """
+        if self._is_free:
+            if len(wanted) == len(self._domains):
+                return wanted
+            source = _need(rng)
+            return {
+                name: wanted[name] if name in wanted else domain.sample(source)
+                for name, domain in self._domains.items()
+            }
         if self._is_whole(wanted):
             if not self._conditions:
                 return wanted
@@ -123,8 +131,6 @@ class Fitting:
     def _is_whole(self, wanted: dict[str, Value]) -> bool:
         """Say whether values keep all conditions and limits already, in the space's order."""
         conditions = self._conditions
-        if self._is_free:
-            return len(wanted) == len(self._domains)
         if any(name not in wanted and name not in conditions for name in self._domains):
             return False
         return self.misfit(wanted) is None

@@ -27,7 +27,8 @@ class Limits:
     Values are chosen one after the other. Each may be any that leaves the later ones a value. All
     limits are broken only by greater values, except that a greater ``low`` needs a greater
     ``high``. So there is a least choice of all values that keeps them, if any does, and the values
-    that one hyperparameter may have lie in one piece, from its least one up.
+    that one hyperparameter may have lie in one piece, from its least one up, unless limits go in a
+    circle.
 
     Args:
         limits: The limits.
@@ -38,17 +39,21 @@ class Limits:
     def __init__(
         self, limits: Sequence[Limit], domains: Mapping[str, Domain], decisive: Collection[str]
     ) -> None:
-        self.limits = tuple(limits)
+        self.limits, self._domains = tuple(limits), domains
         if len(self.limits) > MOST_LIMITS:
             raise SpaceError(
                 f"a space must have at most {MOST_LIMITS:,} limits, but got {len(self.limits):,}"
             )
         for limit in self.limits:
             _check(limit, domains, decisive)
-        about = {name for limit in self.limits for name in limit.names}
+        about = {name: limit for limit in self.limits for name in limit.names}
+        for name, limit in about.items():
+            _check_number(limit, name, domains[name])
         self._lines = {name: _Line(domains[name]) for name in domains if name in about}
+        for limit in self.limits:
+            if isinstance(limit, ProductAtMost):
+                self._check_product(limit)
         self._pairs = _sort_pairs([limit for limit in self.limits if isinstance(limit, AtMost)])
-        self._domains = domains
         self.check(self._lines)
 
     @property
@@ -67,6 +72,14 @@ class Limits:
                 f"some values must keep all limits at once, but none of {widest}{alone} do: "
                 f"{'; '.join(said)}; widen the domains or the limits"
             )
+
+    def _check_product(self, limit: ProductAtMost) -> None:
+        for name in limit.names:
+            if self._lines[name].low < 0:
+                raise SpaceError(
+                    f"a product must be of hyperparameters that are never below 0, but {name!r} is "
+                    f"{self._domains[name]}; use where= for this one"
+                )
 
     def __contains__(self, name: str) -> bool:
         return name in self._lines
@@ -117,7 +130,9 @@ class Limits:
         high = self.fit(name, line.high, chosen, there)
         if (low, high) == (line.low, line.high):
             return domain.sample(rng)
-        return _narrow(domain, low, high).sample(rng)
+        drawn = _narrow(domain, low, high).sample(rng)
+        # Of limits in a circle, as a <= 3 * b and 3 * b <= a, some values between are not allowed.
+        return self.fit(name, drawn, chosen, there)  # type: ignore[no-any-return]  # a value
 
     def _least(self, chosen: Numbers, there: Collection[str]) -> dict[str, float] | None:
         """Return the least values of those that are there, with the chosen ones; None for none."""
@@ -233,27 +248,24 @@ def _check(limit: Any, domains: Mapping[str, Domain], decisive: Collection[str])
     if problem := limit.problem():
         raise SpaceError(f"{limit!r}: {problem}")
     for name in limit.names:
-        domain = domains.get(name)
-        if domain is None:
+        if name not in domains:
             raise SpaceError(
                 f"a limit must be about hyperparameters of its space, which has {list(domains)}, "
                 f"but {limit!r} names {name!r}"
-            )
-        if wrong := [it for it in _ends(domain) if not is_real(it)]:
-            raise SpaceError(
-                f"a limit must be about numbers, but {limit!r} names {name!r}, which may be "
-                f"{wrong[0]!r}"
             )
         if name in decisive:
             raise SpaceError(
                 f"a limit must be about hyperparameters that no others depend on, but {limit!r} "
                 f"names {name!r}, and a When does too; use where= for one of the two"
             )
-        if isinstance(limit, ProductAtMost) and min(_ends(domain)) < 0:  # type: ignore[operator, type-var]  # numbers, as checked
-            raise SpaceError(
-                f"a product must be of hyperparameters that are never below 0, but {name!r} is "
-                f"{domain}; use where= for this one"
-            )
+
+
+def _check_number(limit: Limit, name: str, domain: Domain) -> None:
+    if wrong := [it for it in _ends(domain) if not is_real(it)]:
+        raise SpaceError(
+            f"a limit must be about numbers, but {limit!r} names {name!r}, which may be "
+            f"{wrong[0]!r}"
+        )
 
 
 def _ends(domain: Domain) -> Iterator[Value]:
