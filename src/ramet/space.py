@@ -214,22 +214,18 @@ class Space(Mapping[str, Domain]):
         Args:
             hparams: The values by name.
         """
-        if hparams.keys() != self.declared.domains.keys() and (wrong := self._odd_names(hparams)):
-            return wrong
+        if hparams.keys() != self.declared.domains.keys():
+            unknown = [name for name in hparams if name not in self.declared.domains]
+            missing = [name for name in self if name not in hparams and name not in self.conditions]
+            wrong = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
+            if wrong:
+                return f"{' and '.join(wrong)}; the space has {list(self)}"
         for name, domain in self.domains:
             if name in hparams and not domain.contains(hparams[name]):
                 return f"{name!r} must be in {domain}, but got {hparams[name]!r}"
         if misfit := self.misfit(hparams):
             return misfit
         return None if self.allows(hparams) else f"where= rejects {dict(hparams)}"
-
-    def _odd_names(self, hparams: Mapping[str, Value]) -> str | None:
-        unknown = [name for name in hparams if name not in self.declared.domains]
-        missing = [name for name in self if name not in hparams and name not in self.conditions]
-        if not (missing or unknown):
-            return None
-        wrong = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
-        return f"{' and '.join(wrong)}; the space has {list(self)}"
 
     def misfit(self, hparams: Mapping[str, Any]) -> str | None:
         """Return which condition or limit values in their domains break, or None.
