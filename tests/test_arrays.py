@@ -147,7 +147,9 @@ def test_values_that_move_together_stay_in_their_domain(
     after = follow(domain, before, domain.sample(rng))
 
     assert all(map(domain.contains, after))
-    assert np.argsort(before, kind="stable").tolist() == np.argsort(after, kind="stable").tolist()
+    # Rounding may make whole numbers equal, but lets none overtake another.
+    in_order = [after[at] for at in np.argsort(before, kind="stable")]
+    assert in_order == sorted(in_order)
 
 
 def test_a_vectorised_task_gets_an_array_with_one_more_axis() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import ramet
 from ramet import Choice, Integer, Perturb, Resample, Space, Uniform, When
+from ramet.description import describe
 from ramet.errors import CorruptLog, SpaceError, StateError, UnknownHyperparameter, UsageError
 from ramet.events import Explored, fold
 from ramet.laws import check_hparams, check_space
@@ -289,3 +290,30 @@ def test_a_recorded_space_that_no_run_can_have_is_refused(more: dict[str, Any]) 
         ramet.Schedule(
             (ramet.schedule.Piece(start=0, stop=1, hparams={"x": 1, "y": 1}),), described
         )
+
+
+def test_what_comes_back_is_in_the_order_of_the_space() -> None:
+    space = Space(
+        kind=Choice(["x", "y"], ordered=True),
+        rate=When(Uniform(0.1, 1.0), kind="x"),
+        size=Integer(1, 9),
+    )
+
+    back = explore_from(
+        space, {"kind": "y", "size": 5}, Perturb(), np.random.default_rng(0), {"rate": 0.5}
+    )
+    assert back["rate"] == 0.5
+    assert list(back) == ["kind", "rate", "size"]
+
+
+def test_a_recorded_space_of_great_size_is_read_at_once() -> None:
+    # Comparing each value with each option, or each part of the name with all names, takes hours.
+    options, deep = list(range(200_000)), "deep." * 100_000 + "end"
+    domains = {"kind": Choice(options), "rate": Uniform(0.0, 1.0), deep: Uniform(0.0, 1.0)}
+    described = {
+        "names": list(domains),
+        "domains": {name: describe(domain) for name, domain in domains.items()},
+        "when": [["rate", [["kind", options]]]],
+    }
+
+    assert len(check_space(described).conditions["rate"][0].values) == len(options)

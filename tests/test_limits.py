@@ -1,5 +1,6 @@
 """Limits of several values hold whatever moves them, and nothing is drawn again for them."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -171,3 +172,85 @@ def test_a_starting_point_that_breaks_a_limit_is_refused() -> None:
 
     with pytest.raises(SpaceError, match="'a' must be at most 'b', but got"):
         ramet.Grid([{"a": 2, "b": 1}], turn_steps=1).births(space, 1, np.random.default_rng(0))
+
+
+def test_a_limit_of_what_is_not_there_holds() -> None:
+    space = Space(
+        kind=Choice(["x", "y"]),
+        low=When(Uniform(-3.0, -2.0), kind="x"),
+        rate=When(Uniform(0.01, 0.1), kind="x"),
+        limits=[SumAtMost(["low"], -2.5), ProductAtMost(["rate"], 0.05)],
+    )
+
+    assert space.problem({"kind": "y"}) is None
+
+
+@pytest.mark.parametrize(
+    "limit", [SumAtMost(["low", "high"], -1.0), ProductAtMost(["rate", "high"], 0.5)]
+)
+def test_limits_that_no_values_keep_while_some_are_not_there_are_refused(limit: Any) -> None:
+    parts = {
+        "kind": Choice(["x", "y"]),
+        "size": When(Integer(1, 1_000_000), kind="y"),
+        "low": When(Uniform(-3.0, -2.0), kind="x"),
+        "rate": When(Uniform(0.01, 0.1), kind="x"),
+        "high": Uniform(1.0, 1.5),
+    }
+    with pytest.raises(SpaceError, match=r"none of high=.*, while no others are there, do"):
+        Space(parts, limits=[limit])
+
+    always_together = {**parts, "high": When(Uniform(1.0, 1.5), kind="x")}
+    assert Space(always_together, limits=[limit]).contains({"kind": "y", "size": 1})
+
+
+def test_limits_that_cannot_hold_are_an_error_where_there_are_too_many_cases_to_go_through() -> (
+    None
+):
+    kinds = {f"kind{nth}": Choice([0, 1]) for nth in range(12)}
+    low = When(Uniform(-3.0, -2.0), dict.fromkeys(kinds, 0))
+    space = Space(
+        {**kinds, "low": low, "high": Uniform(1.0, 1.5)}, limits=[SumAtMost(["low", "high"], -1.0)]
+    )
+
+    with pytest.raises(SpaceError, match="some values must keep all limits at once"):
+        space.complete(dict.fromkeys(kinds, 1), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_chain_of_limits_leaves_the_first_all_of_its_domain(*, backwards: bool) -> None:
+    names = [f"x{nth}" for nth in range(150)]
+    limits = [AtMost(low, high) for low, high in pairwise(names)]
+    space = Space(
+        dict.fromkeys(names, Uniform(0.0, 1.0)), limits=limits[::-1] if backwards else limits
+    )
+    wanted = {"x0": 0.75} | dict.fromkeys(names[1:], 0.5)
+
+    assert space.complete(wanted, None) == dict.fromkeys(names, 0.75)
+
+
+def test_sums_are_rounded_alike_by_all_versions_of_python() -> None:
+    # sum() is 0.6 from Python 3.12 on.
+    assert not SumAtMost(["a", "b", "c"], 0.6).holds({"a": 0.1, "b": 0.2, "c": 0.3})
+
+
+def test_a_product_may_be_more_than_a_float_holds() -> None:
+    names = [f"n{nth}" for nth in range(20)]
+    limit = ProductAtMost([*names, "x"], 1.0)
+    great = dict.fromkeys(names, 2**53)
+
+    assert not limit.holds({**great, "x": 0.5})
+    assert limit.holds({**great, "x": 0.0})
+    assert ProductAtMost(["a", "b", "c"], 1.0).holds({"a": 1e200, "b": 1e200, "c": 0.0})
+
+
+def test_draws_keep_limits_in_a_circle() -> None:
+    space = Space(
+        a=Integer(1, 10),
+        b=Integer(1, 3),
+        limits=[AtMost("a", "b", factor=3), AtMost("b", "a", factor=1 / 3)],
+    )
+    rng = np.random.default_rng(0)
+    drawn = [space.sample(rng) for _ in range(50)]
+
+    assert all(space.contains(hparams) for hparams in drawn)
+    assert {hparams["a"] for hparams in drawn} >= {3, 6}

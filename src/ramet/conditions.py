@@ -108,12 +108,21 @@ def check_conditions(conditions: Conditions, domains: Mapping[str, Domain]) -> N
                     f"hyperparameter {name!r} must depend on a Choice or an Integer, whose values "
                     f"can be listed, but {one.on!r} is {domain}"
                 )
-            wrong = [value for value in one.values if not domain.contains(value)]
+            wrong = _find_foreign(domain, one.values)
             if wrong or not one.values:
                 raise SpaceError(
                     f"hyperparameter {name!r} must depend on values that {one.on!r} may have, "
                     f"those of {domain}, but got {wrong or 'none'}"
                 )
+
+
+def _find_foreign(domain: Domain, values: Sequence[Value]) -> list[Value]:
+    """Return the values that are not in a domain."""
+    if not isinstance(domain, Choice):
+        return [value for value in values if not domain.contains(value)]
+    # A set, because a recorded choice may have very many options.
+    options = {(type(option), option) for option in domain.options}
+    return [value for value in values if (type(value), value) not in options]
 
 
 def sort(names: Sequence[str], conditions: Conditions) -> list[str]:

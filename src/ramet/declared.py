@@ -1,6 +1,7 @@
 """What a space is declared with: domains by name, and what holds between them."""
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -146,23 +147,21 @@ def check_names(domains: Mapping[str, Domain]) -> None:
     """Refuse a space without names, and names of a hyperparameter and of several."""
     if not domains:
         raise SpaceError("a space must have at least one hyperparameter, but got none")
+    ordered = sorted(domains)
     for name in domains:
-        parts = name.split(".")
-        for depth in range(1, len(parts)):
-            if (prefix := ".".join(parts[:depth])) in domains:
-                raise SpaceError(
-                    f"a name must be a hyperparameter or a group of them, but {prefix!r} is both "
-                    f"(because of {name!r})"
-                )
+        if (inner := _find_in_group(name, ordered)) is not None:
+            raise SpaceError(
+                f"a name must be a hyperparameter or a group of them, but {name!r} is both "
+                f"(because of {inner!r})"
+            )
 
 
 def check_arrays(domains: Mapping[str, Domain], conditions: Conditions) -> None:
     """Refuse arrays of which one value alone may be missing, and names that stand for two."""
     arrays = find_arrays(domains)
-    parts = ((name, at) for name in domains for at, mark in enumerate(name) if mark == ".")
-    groups = {name[:at] for name, at in parts if name[:at] in arrays} if arrays else set()
+    ordered = sorted(domains) if arrays else []
     for name, names in arrays.items():
-        if name in domains or name in groups:
+        if name in domains or _find_in_group(name, ordered) is not None:
             raise SpaceError(
                 f"a name must be a hyperparameter, a group or an array, but {name!r} is two of "
                 f"these (because of {element(name, 0)!r})"
@@ -188,6 +187,18 @@ def check_together(arrays: Sequence[tuple[str, ...]], domains: Mapping[str, Doma
                 f"values that move together must have an order, but {names[0]!r} is {first}; "
                 f"write ordered=True if its options have one, or leave out together=True"
             )
+
+
+def _find_in_group(group: str, ordered: Sequence[str]) -> str | None:
+    """Return a name in a group; None if there is no such group.
+
+    Args:
+        group: The name of the group.
+        ordered: All names, sorted.
+    """
+    prefix = f"{group}."
+    at = bisect_left(ordered, prefix)
+    return ordered[at] if at < len(ordered) and ordered[at].startswith(prefix) else None
 
 
 def _check_name(name: Any) -> None:

@@ -1,14 +1,19 @@
 """What values of a space keep to together: conditions and limits."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from ramet.conditions import check_conditions, sort
 from ramet.declared import Declared
-from ramet.domains import Value
+from ramet.domains import Choice, Domain, Integer, Value, exact
 from ramet.narrowing import Limits
+
+# Combinations of values that decide what is there. More are not gone through for the limits.
+MOST_CASES = 256
 
 # Stands for a value that is still to be chosen.
 _TO_CHOOSE = object()
@@ -32,6 +37,8 @@ class Fitting:
         # Whether there is nothing to fit, which members of most runs are spared to find out.
         self._is_free = not (self._conditions or declared.limits)
         self._limits = Limits(declared.limits, self._domains, self.decisive)
+        for there in self._find_occasions(self._limits.names):
+            self._limits.check(there)
 
     def complete(
         self, wanted: dict[str, Value], rng: np.random.Generator | None
@@ -46,8 +53,19 @@ class Fitting:
             wanted: Values in their domains, of any of the hyperparameters.
             rng: What draws are from; None if none is needed.
         """
+        if self._is_free:
+            if len(wanted) == len(self._domains):
+                return wanted
+            source = _need(rng)
+            return {
+                name: wanted[name] if name in wanted else domain.sample(source)
+                for name, domain in self._domains.items()
+            }
         if self._is_whole(wanted):
-            return wanted
+            if not self._conditions:
+                return wanted
+            # What has come back is not in the order of the space.
+            return {name: wanted[name] for name in self._domains if name in wanted}
         there = self._there(wanted, rng)
         found: dict[str, Value] = {
             name: value for name, value in there.items() if value is not _TO_CHOOSE
@@ -84,11 +102,35 @@ class Fitting:
             return f"{limit}, but got {values}"
         return None
 
+    def _find_occasions(self, names: Iterable[str]) -> set[frozenset[str]]:
+        """Return which of some hyperparameters can be there together, unless it takes too long."""
+        names = frozenset(names)
+        behind = {name: None for name in names if name in self._conditions}
+        if not behind:
+            return set()
+        named: dict[str, list[Value]] = {}
+        for its in self._conditions.values():
+            for one in its:
+                named.setdefault(one.on, []).extend(one.values)
+        for name in reversed(self._order):
+            if name in behind:
+                behind |= {one.on: None for one in self._conditions.get(name, ())}
+        order = [name for name in self._order if name in behind]
+        cases = [_list_cases(self._domains[name], named.get(name, [])) for name in order]
+        if math.prod(map(len, cases)) > MOST_CASES:
+            return set()
+        found = set()
+        for values in product(*cases):
+            there: dict[str, Value] = {}
+            for name, value in zip(order, values, strict=True):
+                if self._has(name, there):
+                    there[name] = value
+            found.add(frozenset(name for name in names if name in there or name not in behind))
+        return found
+
     def _is_whole(self, wanted: dict[str, Value]) -> bool:
         """Say whether values keep all conditions and limits already, in the space's order."""
         conditions = self._conditions
-        if self._is_free:
-            return len(wanted) == len(self._domains)
         if any(name not in wanted and name not in conditions for name in self._domains):
             return False
         return self.misfit(wanted) is None
@@ -108,6 +150,21 @@ class Fitting:
 
     def _has(self, name: str, hparams: Mapping[str, Value]) -> bool:
         return all(one.holds(hparams) for one in self._conditions.get(name, ()))
+
+
+def _list_cases(domain: Domain, named: list[Value]) -> list[Value]:
+    """Return values that differ in which conditions hold: those named, and one of the others."""
+    distinct = {exact(value): value for value in named}
+    match domain:
+        case Choice(options=options):
+            others: Iterable[Value] = options
+        case Integer():
+            others = range(domain.low, domain.high + 1)
+        case _:
+            others = ()
+    rest = next((value for value in others if exact(value) not in distinct), None)
+    # What no condition is on has no value to matter.
+    return [*distinct.values(), *([] if rest is None else [rest])] or [None]
 
 
 def _need(rng: np.random.Generator | None) -> np.random.Generator:

@@ -68,7 +68,7 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True)
 class SumAtMost:
-    """The sum of some values is at most a bound.
+    """The sum of some values is at most a bound. Values that are not there do not count.
 
     >>> SumAtMost(["flip", "crop"], 1.0).holds({"flip": 0.5, "crop": 0.6})
     False
@@ -92,7 +92,8 @@ class SumAtMost:
         Args:
             values: The values of hyperparameters, by name.
         """
-        return sum(values[name] for name in self.names if name in values) <= self.bound
+        there = [values[name] for name in self.names if name in values]
+        return not there or _add(there) <= self.bound
 
     def under(self, prefix: str) -> "SumAtMost":
         """Return it for names with a prefix.
@@ -109,6 +110,8 @@ class SumAtMost:
 @dataclass(frozen=True, slots=True)
 class ProductAtMost:
     """The product of some values, none below 0, is at most a bound.
+
+    Values that are not there do not count.
 
     >>> ProductAtMost(["batch", "length"], 65_536).holds({"batch": 64, "length": 2_048})
     False
@@ -132,7 +135,8 @@ class ProductAtMost:
         Args:
             values: The values of hyperparameters, by name.
         """
-        return math.prod(values[name] for name in self.names if name in values) <= self.bound
+        there = [values[name] for name in self.names if name in values]
+        return not there or _multiply(there) <= self.bound
 
     def under(self, prefix: str) -> "ProductAtMost":
         """Return it for names with a prefix.
@@ -148,6 +152,25 @@ class ProductAtMost:
 
 Limit: TypeAlias = AtMost | SumAtMost | ProductAtMost
 LIMITS: Final = (AtMost, SumAtMost, ProductAtMost)
+
+
+def _add(values: Sequence[float]) -> float:
+    # Python from 3.12 on corrects rounding in sum(), and a run may move to another Python.
+    total: float = 0
+    for value in values:
+        total += value
+    return total
+
+
+def _multiply(values: Sequence[float]) -> float:
+    """Return a product; 0 if any value is, even if others are too great for a float together."""
+    if 0 in values:
+        return 0
+    try:
+        return math.prod(values)
+    except OverflowError:
+        # A whole number that no float can hold met a float.
+        return math.inf
 
 
 def _make_plain(limit: SumAtMost | ProductAtMost) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,8 @@ class Limits:
     Values are chosen one after the other. Each may be any that leaves the later ones a value. All
     limits are broken only by greater values, except that a greater ``low`` needs a greater
     ``high``. So there is a least choice of all values that keeps them, if any does, and the values
-    that one hyperparameter may have lie in one piece, from its least one up.
+    that one hyperparameter may have lie in one piece, from its least one up, unless limits go in a
+    circle.
 
     Args:
         limits: The limits.
@@ -37,22 +39,47 @@ class Limits:
     def __init__(
         self, limits: Sequence[Limit], domains: Mapping[str, Domain], decisive: Collection[str]
     ) -> None:
-        self.limits = tuple(limits)
+        self.limits, self._domains = tuple(limits), domains
         if len(self.limits) > MOST_LIMITS:
             raise SpaceError(
                 f"a space must have at most {MOST_LIMITS:,} limits, but got {len(self.limits):,}"
             )
         for limit in self.limits:
             _check(limit, domains, decisive)
-        about = {name for limit in self.limits for name in limit.names}
+        about = {name: limit for limit in self.limits for name in limit.names}
+        for name, limit in about.items():
+            _check_number(limit, name, domains[name])
         self._lines = {name: _Line(domains[name]) for name in domains if name in about}
-        self._pairs = [limit for limit in self.limits if isinstance(limit, AtMost)]
-        if self._least({}, self._lines) is None:
-            widest = ", ".join(f"{name}={domains[name]}" for name in self._lines)
+        for limit in self.limits:
+            if isinstance(limit, ProductAtMost):
+                self._check_product(limit)
+        self._pairs = _sort_pairs([limit for limit in self.limits if isinstance(limit, AtMost)])
+        self.check(self._lines)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The hyperparameters that the limits are about."""
+        return self._lines.keys()
+
+    def check(self, there: Collection[str]) -> None:
+        """Refuse limits that no values of the hyperparameters that are there keep."""
+        if self._least({}, there) is None:
+            its = {name: self._domains[name] for name in self._lines if name in there}
+            widest = ", ".join(f"{name}={domain}" for name, domain in its.items())
+            alone = "" if len(its) == len(self._lines) else ", while no others are there,"
+            said = [str(limit) for limit in self.limits if any(name in its for name in limit.names)]
             raise SpaceError(
-                f"some values must keep all limits at once, but none of {widest} do: "
-                f"{'; '.join(map(str, self.limits))}; widen the domains or the limits"
+                f"some values must keep all limits at once, but none of {widest}{alone} do: "
+                f"{'; '.join(said)}; widen the domains or the limits"
             )
+
+    def _check_product(self, limit: ProductAtMost) -> None:
+        for name in limit.names:
+            if self._lines[name].low < 0:
+                raise SpaceError(
+                    f"a product must be of hyperparameters that are never below 0, but {name!r} is "
+                    f"{self._domains[name]}; use where= for this one"
+                )
 
     def __contains__(self, name: str) -> bool:
         return name in self._lines
@@ -74,6 +101,7 @@ class Limits:
             return wanted
         least = self._least(chosen, there)
         if least is None:
+            self.check(there)
             raise AssertionError(name, chosen)
         if wanted <= least[name]:
             return least[name]
@@ -102,7 +130,9 @@ class Limits:
         high = self.fit(name, line.high, chosen, there)
         if (low, high) == (line.low, line.high):
             return domain.sample(rng)
-        return _narrow(domain, low, high).sample(rng)
+        drawn = _narrow(domain, low, high).sample(rng)
+        # Of limits in a circle, as a <= 3 * b and 3 * b <= a, some values between are not allowed.
+        return self.fit(name, drawn, chosen, there)  # type: ignore[no-any-return]  # a value
 
     def _least(self, chosen: Numbers, there: Collection[str]) -> dict[str, float] | None:
         """Return the least values of those that are there, with the chosen ones; None for none."""
@@ -149,7 +179,8 @@ class _Line:
         """Return the least number that is high enough for a pair; None if there is none."""
         low = values[pair.low]
         if self.options is not None:
-            return next((it for it in self.options if low <= pair.factor * it), None)
+            at = bisect_left(self.options, low, key=lambda option: pair.factor * option)
+            return self.options[at] if at < len(self.options) else None
         if not low <= pair.factor * self.high:
             return None
         found = low / pair.factor
@@ -165,10 +196,35 @@ class _Line:
     def between(self, low: float, high: float) -> float | None:
         """Return a number about halfway between two others; None if there is none."""
         if self.options is not None:
-            inner = [it for it in self.options if low < it < high]
-            return inner[len(inner) // 2] if inner else None
+            first, end = bisect_right(self.options, low), bisect_left(self.options, high)
+            return self.options[(first + end) // 2] if first < end else None
         middle = (low + high) // 2 if self._is_whole else low / 2 + high / 2
         return middle if low < middle < high else None
+
+
+def _sort_pairs(pairs: Sequence[AtMost]) -> list[AtMost]:
+    """Return pairs with those first that raise what is low in others, where there is no circle."""
+    by_low: dict[str, list[AtMost]] = {}
+    for pair in pairs:
+        by_low.setdefault(pair.low, []).append(pair)
+    done: list[AtMost] = []
+    seen: set[str] = set()
+    for first, its in by_low.items():
+        if first in seen:
+            continue
+        seen.add(first)
+        # A stack, because a recorded chain may be longer than Python's.
+        waiting = [(first, iter(its))]
+        while waiting:
+            name, rest = waiting[-1]
+            high = next((each.high for each in rest if each.high not in seen), None)
+            if high is None:
+                waiting.pop()
+                done += reversed(by_low.get(name, []))
+                continue
+            seen.add(high)
+            waiting.append((high, iter(by_low.get(high, []))))
+    return done[::-1]
 
 
 def _narrow(domain: Domain, low: Any, high: Any) -> Domain:
@@ -192,27 +248,24 @@ def _check(limit: Any, domains: Mapping[str, Domain], decisive: Collection[str])
     if problem := limit.problem():
         raise SpaceError(f"{limit!r}: {problem}")
     for name in limit.names:
-        domain = domains.get(name)
-        if domain is None:
+        if name not in domains:
             raise SpaceError(
                 f"a limit must be about hyperparameters of its space, which has {list(domains)}, "
                 f"but {limit!r} names {name!r}"
-            )
-        if wrong := [it for it in _ends(domain) if not is_real(it)]:
-            raise SpaceError(
-                f"a limit must be about numbers, but {limit!r} names {name!r}, which may be "
-                f"{wrong[0]!r}"
             )
         if name in decisive:
             raise SpaceError(
                 f"a limit must be about hyperparameters that no others depend on, but {limit!r} "
                 f"names {name!r}, and a When does too; use where= for one of the two"
             )
-        if isinstance(limit, ProductAtMost) and min(_ends(domain)) < 0:  # type: ignore[operator, type-var]  # numbers, as checked
-            raise SpaceError(
-                f"a product must be of hyperparameters that are never below 0, but {name!r} is "
-                f"{domain}; use where= for this one"
-            )
+
+
+def _check_number(limit: Limit, name: str, domain: Domain) -> None:
+    if wrong := [it for it in _ends(domain) if not is_real(it)]:
+        raise SpaceError(
+            f"a limit must be about numbers, but {limit!r} names {name!r}, which may be "
+            f"{wrong[0]!r}"
+        )
 
 
 def _ends(domain: Domain) -> Iterator[Value]:

@@ -214,11 +214,12 @@ class Space(Mapping[str, Domain]):
         Args:
             hparams: The values by name.
         """
-        unknown = [name for name in hparams if name not in self.declared.domains]
-        missing = [name for name in self if name not in hparams and name not in self.conditions]
-        if missing or unknown:
+        if hparams.keys() != self.declared.domains.keys():
+            unknown = [name for name in hparams if name not in self.declared.domains]
+            missing = [name for name in self if name not in hparams and name not in self.conditions]
             wrong = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
-            return f"{' and '.join(wrong)}; the space has {list(self)}"
+            if wrong:
+                return f"{' and '.join(wrong)}; the space has {list(self)}"
         for name, domain in self.domains:
             if name in hparams and not domain.contains(hparams[name]):
                 return f"{name!r} must be in {domain}, but got {hparams[name]!r}"

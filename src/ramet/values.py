@@ -55,11 +55,13 @@ class Values(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         full = self._prefix + name
         if full in self._values:
-            self._mark(full)
+            self._read.add(full)
+            if self._conditions:
+                self._mark_conditions(full)
             return self._values[full]
         if array := [*self._elements(full)]:
-            for one in array:
-                self._mark(one)
+            self._read.update(array)
+            self._mark_conditions(full)
             return tuple(self._values[one] for one in array)
         if any(other.startswith(f"{full}.") for other in self._values):
             return Values(self._values, f"{full}.", self._read, conditions=self._conditions)
@@ -122,15 +124,8 @@ class Values(Mapping[str, Any]):
     def _say(self, name: str) -> str:
         return " and ".join(map(str, self._conditions[name]))
 
-    def _mark(self, name: str) -> None:
-        """Mark a value as read, and those that it is there because of."""
-        self._read.add(name)
-        self._mark_conditions(name)
-
     def _mark_conditions(self, full: str) -> None:
         """Mark as read what decides whether something is there."""
-        if not self._conditions:
-            return
         waiting = [name for name in self._conditions if _is_of(name, full)]
         while waiting:
             for one in self._conditions.get(waiting.pop(), ()):

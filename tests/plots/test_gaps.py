@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection
 
 import ramet
 from ramet import plots
+from tests.cli import shell
 from tests.engine.rich import RICH, Rich
 
 mpl.use("agg")
@@ -111,3 +112,22 @@ def test_a_report_says_when_each_is_there(result: Any, tmp_path: Path) -> None:
         assert "&#x27;optimizer&#x27; is &#x27;sgd&#x27;" in page or "'optimizer' is 'sgd'" in page
         assert "must be at most 0.5 times" in page
         assert "Move together" in page
+
+
+def test_a_front_has_gaps_in_reports_and_on_terminals(tmp_path: Path) -> None:
+    def train(session: ramet.Session) -> None:
+        state = {"w": session.rng.normal()}
+        for turn in session.turns(state):
+            for _ in turn:
+                state["w"] *= turn.hparams["rate"] - turn.hparams.get("size", 0)
+                turn.report(-abs(state["w"]), cost=turn.hparams.get("size", 0))
+
+    store = tmp_path / "runs.db"
+    strategy = ramet.PBT(population=5, turn_steps=2, exploit=ramet.Pareto({"cost": "min"}))
+    result = ramet.run(train, NEVER, strategy, steps=6, mode="max", seed=0, store=store)
+    assert any("size" not in each.hparams for each in result.front())
+
+    assert "The front" in ramet.report.page(result)
+    said = shell.ramet("front", store)
+    assert said.exit_code == 0
+    assert " - " in f"{said.stdout} ".replace("\n", " \n")

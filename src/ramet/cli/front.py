@@ -35,7 +35,7 @@ def front(store: StoreName, name: RunName = None, *, as_json: AsJson = False) ->
                 each.member,
                 each.checkpoint.turn,
                 f"{each.step:,}",
-                *(wording.value(each.hparams[name]) for name in names),
+                *(wording.value_of(each.hparams, name) for name in names),
             )
         screen.show(table)
 

@@ -26,7 +26,7 @@ def section(subject: Subject, figures: Figures) -> Markup:
             each.member,
             each.checkpoint.turn,
             f"{each.step:,}",
-            *(wording.value(each.hparams[name]) for name in names),
+            *(wording.value_of(each.hparams, name) for name in names),
         ]
         for each in found
     ]
