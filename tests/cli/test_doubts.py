@@ -13,7 +13,9 @@ import pytest
 import ramet
 from benchmarks.quadratic import TURN_STEPS, fire
 from benchmarks.quadratic import pbt as pbt22
+from ramet.blobs import MemoryBlobs
 from ramet.history import find_doubts
+from ramet.store import MemoryStore
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from tests.cli.shell import PATIENCE_S, called
 from tests.cli.shell import ramet as ramet_command
@@ -200,3 +202,23 @@ def test_a_run_that_is_going_on_has_no_doubts() -> None:
     assert turn.steps == 4
     run.tell(turn, scores=1.0, state={"w": np.ones(1)})
     assert find_doubts(run.result()) == []
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_run_that_was_stopped_by_a_command_is_not_judged_yet(
+    caplog: pytest.LogCaptureFixture, *, asked: bool
+) -> None:
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": np.zeros(1)}):
+            turn.report(-turn.stop)  # It only gets worse.
+            if turn.stop >= 40:
+                run.stop() if asked else turn.stop_run()
+
+    storage = ramet.Storage(MemoryStore(), blobs=MemoryBlobs())
+    strategy = ramet.PBT(population=6, turn_steps=4, synchronous=True)
+    settings: dict[str, Any] = {"steps": 400, "mode": "max", "seed": 0, "store": storage}
+    run = ramet.open(space=SPACE, strategy=strategy, **settings)
+    result = ramet.run(train, SPACE, strategy, **settings)
+    assert result.population.why_stopped == ("asked" if asked else "loop")
+    assert find_doubts(result)
+    assert ("doubtful" in caplog.text) != asked

@@ -128,7 +128,13 @@ class Notices:
 
 
 def say_doubts(result: Result) -> None:
-    """Warn of what makes the result of a run that is over worthless, if anything does."""
+    """Warn of what makes the result of a run that is over worthless, if anything does.
+
+    A run that was stopped by a command is not over yet in that sense.
+    """
+    population = result.population
+    if population.why_stopped == "asked" and not population.done:
+        return
     doubts = find_doubts(result)
     if doubts:
         fields = {"run": result.opening.name, "doubts": [doubt.kind for doubt in doubts]}
