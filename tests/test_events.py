@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,6 +26,7 @@ from ramet.events import (
     LeftUnread,
     Rested,
     RoundEnded,
+    RunOpened,
     TurnEnded,
     TurnLost,
     canonical,
@@ -458,12 +460,18 @@ def test_a_setting_called_ready_beside_turn_steps_is_left_alone() -> None:
     assert own.strategy["ready"] == 1
 
 
+def read_strategy(strategy: dict[str, Any]) -> dict[str, Any]:
+    """Return a strategy as it is read from a log that has it like this."""
+    read = decode(encode(replace(opening(), strategy=strategy)))
+    assert isinstance(read, RunOpened)
+    return read.strategy
+
+
 def test_settings_that_an_older_log_lacks_are_what_was_done_then() -> None:
     inner = {"type": "FIRE", "size": 4}
-    before = replace(opening(), strategy={"type": "Controlled", "strategy": inner})
-    assert before.strategy["strategy"] == {**inner, "synchronous": True, "greedy_explore": None}
-    own = replace(opening(), strategy={**inner, "synchronous": False})
-    assert own.strategy["synchronous"] is False
+    before = read_strategy({"type": "Controlled", "strategy": inner})
+    assert before["strategy"] == {**inner, "synchronous": True, "greedy_explore": None}
+    assert read_strategy({**inner, "synchronous": False})["synchronous"] is False
 
 
 @pytest.mark.parametrize(
@@ -481,4 +489,4 @@ def test_strategies_are_rebuilt_from_an_older_log(strategy: Strategy) -> None:
     for name in newer - {"synchronous"}:
         before = re.sub(rf', "{name}": ("redraw"|null|\[\])', "", before)
     assert json.loads(before) != described
-    assert from_description(replace(opening(), strategy=json.loads(before)).strategy) == strategy
+    assert from_description(read_strategy(json.loads(before))) == strategy
