@@ -25,12 +25,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import numpy as jnp
 
 import ramet
 import ramet.jax
 from experiments import fashion_mnist
+from experiments.classifier import HIDDEN, Classifier, ScheduleFree, accuracy
 from experiments.fashion_mnist import TRAINING, VALIDATION, Images
+from experiments.optuna_search import Trainer, search
 from experiments.trials import Experiment, Setting, run_experiment
 from ramet.history import Snapshot
 
@@ -38,9 +39,10 @@ SPACE = ramet.Space(lr=ramet.LogUniform(1e-5, 1.0))
 # The decades of first rates. The others are there to be reached.
 FIRST = ramet.LogUniform(1e-3, 1e-1)
 FACTORS = (0.5, 0.8, 1.25, 2.0)
-MOMENTUM = 0.9
-HIDDEN = 64
 SIDE = 14
+MEMBERS = 22
+# Parts of the training.
+WARMUP, DECAY = 0.04, 0.2
 AVERAGE = ramet.PolynomialAverage(power=8, of="params")
 
 
@@ -81,68 +83,15 @@ QUICK = {
 LABELS_SEED = 0
 
 
-class Classifier:
-    """A network with one hidden layer, and the images that it learns from and is scored by."""
-
-    def __init__(self, train: Images, score: Images, batch: int) -> None:
-        self._pixels = jnp.asarray(train.pixels.reshape(-1, SIDE**2))
-        self._labels = jnp.asarray(train.labels)
-        self._score = score
-        self._batch = batch
-
-    def init(self, key: Any) -> Any:
-        """Return a first state."""
-        keys = jax.random.split(key)
-        params = {
-            "in": jax.random.normal(keys[0], (SIDE**2, HIDDEN)) * (2 / SIDE**2) ** 0.5,
-            "in_bias": jnp.zeros(HIDDEN),
-            "out": jax.random.normal(keys[1], (HIDDEN, fashion_mnist.CLASSES)) * HIDDEN**-0.5,
-            "out_bias": jnp.zeros(fashion_mnist.CLASSES),
-        }
-        return {"params": params, "velocity": jax.tree.map(jnp.zeros_like, params)}
-
-    def step(self, state: Any, hparams: Any, steps: int, key: Any) -> Any:
-        """Train for some steps."""
-
-        def one(nth: Any, state: Any) -> Any:
-            at = jax.random.fold_in(key, nth)
-            batch = jax.random.randint(at, (self._batch,), 0, len(self._labels))
-            slopes = jax.grad(_loss)(state["params"], self._pixels[batch], self._labels[batch])
-            velocity = jax.tree.map(lambda v, s: MOMENTUM * v - s, state["velocity"], slopes)
-            params = jax.tree.map(lambda w, v: w + hparams["lr"] * v, state["params"], velocity)
-            return {"params": params, "velocity": velocity}
-
-        return jax.lax.fori_loop(0, steps, one, state)
-
-    def evaluate(self, state: Any) -> Any:
-        """Return the accuracy on the images that score."""
-        return accuracy(state["params"], self._score)
-
-
-def _outputs(params: Any, pixels: Any) -> Any:
-    hidden = jax.nn.relu(pixels @ params["in"] + params["in_bias"])
-    return hidden @ params["out"] + params["out_bias"]
-
-
-def _loss(params: Any, pixels: Any, labels: Any) -> Any:
-    odds = jax.nn.log_softmax(_outputs(params, pixels))
-    return -jnp.take_along_axis(odds, labels[:, None], axis=1).mean()
-
-
-def accuracy(params: Any, images: Images) -> Any:
-    """Return the share of images that are classified correctly."""
-    found = _outputs(params, images.pixels.reshape(-1, SIDE**2)).argmax(axis=1)
-    return (found == images.labels).mean()
-
-
 @functools.cache
-def _load(regime: Regime, *, whole: bool) -> Classifier:
+def _load(regime: Regime, *, schedule_free: bool, whole: bool) -> Classifier:
     """Return the task, which trains on the ``whole`` training set or leaves out what scores."""
     images = fashion_mnist.load("train", side=SIDE)
     _, score = images.split(TRAINING)
     drawn = fashion_mnist.draw_labels(images, regime.drawn_labels, seed=LABELS_SEED)
     train, _ = drawn.split(TRAINING)
-    return Classifier(drawn if whole else train, score, regime.batch)
+    kind = ScheduleFree if schedule_free else Classifier
+    return kind(drawn if whole else train, score, regime.batch)
 
 
 @functools.cache
@@ -157,6 +106,34 @@ def cosine(members: int, regime: Regime, first: list[dict[str, Any]]) -> ramet.S
         turn_steps=regime.turn_steps,
         evaluate_every=regime.evaluate_every,
         shapes={"lr": ramet.Cosine(warmup=1 / regime.rounds)},
+        synchronous=True,
+        initial=first,
+    )
+
+
+def stable(part: float) -> float:
+    """Warm up, stay, and decay over the last fifth, as a factor of the rate."""
+    return min(1.0, part / WARMUP, (1.0 - part) / DECAY)
+
+
+def warm_stable_decay(members: int, regime: Regime, first: list[dict[str, Any]]) -> ramet.Strategy:
+    """Random search over the rate of warm-up, stable and decay."""
+    return ramet.HandTuned(
+        population=members,
+        turn_steps=regime.turn_steps,
+        evaluate_every=regime.evaluate_every,
+        shapes={"lr": stable},
+        synchronous=True,
+        initial=first,
+    )
+
+
+def constant(members: int, regime: Regime, first: list[dict[str, Any]]) -> ramet.Strategy:
+    """Random search over constant rates."""
+    return ramet.RandomSearch(
+        population=members,
+        turn_steps=regime.turn_steps,
+        evaluate_every=regime.evaluate_every,
         synchronous=True,
         initial=first,
     )
@@ -192,9 +169,11 @@ class Method:
     """A strategy with a number of members that train at a time."""
 
     strategy: Callable[[int, Regime, list[dict[str, Any]]], ramet.Strategy]
-    members: int = 22
+    members: int = MEMBERS
     # Whether members are scored by their averaged weights.
     averaged: bool = False
+    # Whether they learn by Schedule-Free SGD.
+    schedule_free: bool = False
 
 
 METHODS = {
@@ -205,9 +184,14 @@ METHODS = {
     "fire-22": Method(fire),
     "fire-36": Method(fire, 36),
     "fire-50": Method(fire, 50),
+    "stable-22": Method(warm_stable_decay),
+    "schedule-free-22": Method(constant, schedule_free=True),
+    "constant-22": Method(constant),
     "pbt-averaged-22": Method(pbt, averaged=True),
     "fire-averaged-22": Method(fire, averaged=True),
 }
+# Searches that know nothing of populations, with as many steps as 22 members.
+OPTUNA = {"optuna-median": "median", "optuna-hyperband": "hyperband"}
 PAIRS = (
     ("fire-22", "pbt-22"),
     ("fire-50", "pbt-50"),
@@ -215,13 +199,19 @@ PAIRS = (
     ("fire-50", "random-50"),
     ("pbt-averaged-22", "fire-22"),
     ("pbt-averaged-22", "random-22"),
+    ("fire-22", "stable-22"),
+    ("fire-22", "schedule-free-22"),
+    ("fire-22", "optuna-median"),
 )
 
 
 def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, float]:
     """Train a population, and a fresh network with its schedule; return the accuracies."""
-    method, regime = METHODS[name], (QUICK if setting.quick else REGIMES)[variant]
-    task = _make_task(method, _load(regime, whole=False))
+    regime = (QUICK if setting.quick else REGIMES)[variant]
+    if name in OPTUNA:
+        return train_by_optuna(OPTUNA[name], regime, seed)
+    method = METHODS[name]
+    task = _make_task(method, _load(regime, schedule_free=method.schedule_free, whole=False))
     rng = np.random.default_rng(seed)
     first = [{"lr": FIRST.sample(rng)} for _ in range(method.members)]
     result = ramet.run(
@@ -235,7 +225,7 @@ def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, flo
         name=f"{variant}-{name}-{seed}",
         engine=setting.engine,
     )
-    whole = _make_task(method, _load(regime, whole=True))
+    whole = _make_task(method, _load(regime, schedule_free=method.schedule_free, whole=True))
     schedule, again = result.schedule(), f"{variant}-{name}-{seed}-whole"
     replayed = ramet.replay(
         whole, schedule, seeds=[seed], store=setting.store, name=again, engine=setting.engine
@@ -245,6 +235,20 @@ def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, flo
         "test": _test(task, result.best),
         # Its score is of images that it was trained on, so there is no best to choose by.
         "replay": _test(whole, replayed.result.final),
+    }
+
+
+def train_by_optuna(pruner: str, regime: Regime, seed: int) -> dict[str, float]:
+    """Search with Optuna, with the steps of 22 members; return the accuracies."""
+    part, whole = (_load(regime, schedule_free=False, whole=which) for which in (False, True))
+    trainer = Trainer(part, regime.rounds, regime.turn_steps)
+    found = search(trainer, pruner, rounds=MEMBERS * regime.rounds, seed=seed)
+    again = Trainer(whole, regime.rounds, regime.turn_steps)
+    replayed = again.train_all(found.peak, jax.random.key(seed))
+    return {
+        "validation": 100 * found.score,
+        "test": 100 * float(accuracy(found.params, _load_test())),
+        "replay": 100 * float(accuracy(replayed["params"], _load_test())),
     }
 
 
@@ -276,7 +280,7 @@ EXPERIMENTS = [
     Experiment(
         name=variant,
         train=functools.partial(train, variant),
-        methods=list(METHODS),
+        methods=[*METHODS, *OPTUNA],
         settings=functools.partial(settings, variant),
         compared="test",
         headings={"validation": "validation, %", "test": "test, %", "replay": "replay, test, %"},

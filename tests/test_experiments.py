@@ -55,6 +55,17 @@ def test_networks_classify_images_and_so_do_replays(tmp_path: Path, variant: str
 
 
 @pytest.mark.slow
+def test_what_users_would_take_instead_is_trained_as_well(tmp_path: Path) -> None:
+    framework("jax")
+    package("optuna")
+    need_fashion_mnist()
+    lines = run_quick("image", tmp_path, "--methods", "schedule-free-22", "optuna-median")
+    tested = [float(str(line["test"])) for line in lines if "test" in line]
+    assert len(tested) == 2
+    assert min(tested) > 50
+
+
+@pytest.mark.slow
 def test_agents_learn_to_hold_the_pole(tmp_path: Path) -> None:
     framework("jax")
     package("gymnax")
