@@ -154,8 +154,9 @@ def test_a_run_goes_on_when_workers_are_killed_at_any_point_of_a_turn(
     point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = tmp_path / "runs.db"
-    # The twentieth time, evaluators are at work.
-    monkeypatch.setenv(VARIABLE, f"{point}:20")
+    # By then, evaluators are at work. Pruning comes once in eight turns.
+    time = 5 if point == "pruning" else 20
+    monkeypatch.setenv(VARIABLE, f"{point}:{time}")
     killed = ramet.run(TASK, QUADRATIC_SPACE, STRATEGY, **SHORT, store=store, workers=1)
     assert "was killed by SIGKILL" in caplog.text
     assert killed.population.done
