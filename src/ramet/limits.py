@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from ramet.domains.base import is_real, plain
 
@@ -67,120 +67,102 @@ class AtMost:
 
 
 @dataclass(frozen=True, slots=True)
-class SumAtMost:
+class _BoundOfSeveral:
+    """What is computed from several values, those that are there, is at most a bound."""
+
+    # The hyperparameters that it is about.
+    names: Sequence[str]
+    # The bound.
+    bound: float
+
+    # What stands between the names in words.
+    sign: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", plain(self.names))
+        object.__setattr__(self, "bound", plain(self.bound))
+
+    def problem(self) -> str | None:
+        """Return what is wrong with it, or None."""
+        names: Any = self.names
+        if not isinstance(names, tuple) or not names or len(set(names)) < len(names):
+            return f"names must be a list of hyperparameters, each once, but got {names!r}"
+        if not is_real(self.bound):
+            return f"bound must be a finite number, but got {self.bound!r}"
+        return None
+
+    def holds(self, values: Numbers) -> bool:
+        """Say whether it holds for those of the values that are there.
+
+        Args:
+            values: The values of hyperparameters, by name.
+        """
+        there = [values[name] for name in self.names if name in values]
+        return not there or self._compute(there) <= self.bound
+
+    def under(self, prefix: str) -> Self:
+        """Return it for names with a prefix.
+
+        Args:
+            prefix: What all of its names get in front.
+        """
+        return type(self)([prefix + name for name in self.names], self.bound)
+
+    def __str__(self) -> str:
+        return f"{f' {self.sign} '.join(map(repr, self.names))} must be at most {self.bound}"
+
+    def _compute(self, there: Sequence[float]) -> float:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class SumAtMost(_BoundOfSeveral):
     """The sum of some values is at most a bound. Values that are not there do not count.
+
+    Args:
+        names: The hyperparameters that it is about.
+        bound: The bound.
 
     >>> SumAtMost(["flip", "crop"], 1.0).holds({"flip": 0.5, "crop": 0.6})
     False
     """
 
-    # The hyperparameters that it is about.
-    names: Sequence[str]
-    # The bound.
-    bound: float
+    sign: ClassVar[str] = "+"
 
-    def __post_init__(self) -> None:
-        _make_plain(self)
-
-    def problem(self) -> str | None:
-        """Return what is wrong with it, or None."""
-        return _problem_of(self.names, self.bound)
-
-    def holds(self, values: Numbers) -> bool:
-        """Say whether it holds for those of the values that are there.
-
-        Args:
-            values: The values of hyperparameters, by name.
-        """
-        there = [values[name] for name in self.names if name in values]
-        return not there or _add(there) <= self.bound
-
-    def under(self, prefix: str) -> "SumAtMost":
-        """Return it for names with a prefix.
-
-        Args:
-            prefix: What all of its names get in front.
-        """
-        return SumAtMost([prefix + name for name in self.names], self.bound)
-
-    def __str__(self) -> str:
-        return f"{' + '.join(map(repr, self.names))} must be at most {self.bound}"
+    def _compute(self, there: Sequence[float]) -> float:
+        # Python from 3.12 on corrects rounding in sum(), and a run may move to another Python.
+        total: float = 0
+        for value in there:
+            total += value
+        return total
 
 
 @dataclass(frozen=True, slots=True)
-class ProductAtMost:
+class ProductAtMost(_BoundOfSeveral):
     """The product of some values, none below 0, is at most a bound.
 
     Values that are not there do not count.
+
+    Args:
+        names: The hyperparameters that it is about.
+        bound: The bound.
 
     >>> ProductAtMost(["batch", "length"], 65_536).holds({"batch": 64, "length": 2_048})
     False
     """
 
-    # The hyperparameters that it is about.
-    names: Sequence[str]
-    # The bound.
-    bound: float
+    sign: ClassVar[str] = "*"
 
-    def __post_init__(self) -> None:
-        _make_plain(self)
-
-    def problem(self) -> str | None:
-        """Return what is wrong with it, or None."""
-        return _problem_of(self.names, self.bound)
-
-    def holds(self, values: Numbers) -> bool:
-        """Say whether it holds for those of the values that are there.
-
-        Args:
-            values: The values of hyperparameters, by name.
-        """
-        there = [values[name] for name in self.names if name in values]
-        return not there or _multiply(there) <= self.bound
-
-    def under(self, prefix: str) -> "ProductAtMost":
-        """Return it for names with a prefix.
-
-        Args:
-            prefix: What all of its names get in front.
-        """
-        return ProductAtMost([prefix + name for name in self.names], self.bound)
-
-    def __str__(self) -> str:
-        return f"{' * '.join(map(repr, self.names))} must be at most {self.bound}"
+    def _compute(self, there: Sequence[float]) -> float:
+        # It is 0 if any value is, even if others are too great for a float together.
+        if 0 in there:
+            return 0
+        try:
+            return math.prod(there)
+        except OverflowError:
+            # A whole number that no float can hold met a float.
+            return math.inf
 
 
 Limit: TypeAlias = AtMost | SumAtMost | ProductAtMost
 LIMITS: Final = (AtMost, SumAtMost, ProductAtMost)
-
-
-def _add(values: Sequence[float]) -> float:
-    # Python from 3.12 on corrects rounding in sum(), and a run may move to another Python.
-    total: float = 0
-    for value in values:
-        total += value
-    return total
-
-
-def _multiply(values: Sequence[float]) -> float:
-    """Return a product; 0 if any value is, even if others are too great for a float together."""
-    if 0 in values:
-        return 0
-    try:
-        return math.prod(values)
-    except OverflowError:
-        # A whole number that no float can hold met a float.
-        return math.inf
-
-
-def _make_plain(limit: SumAtMost | ProductAtMost) -> None:
-    object.__setattr__(limit, "names", plain(limit.names))
-    object.__setattr__(limit, "bound", plain(limit.bound))
-
-
-def _problem_of(names: Any, bound: object) -> str | None:
-    if not isinstance(names, tuple) or not names or len(set(names)) < len(names):
-        return f"names must be a list of hyperparameters, each once, but got {names!r}"
-    if not is_real(bound):
-        return f"bound must be a finite number, but got {bound!r}"
-    return None
