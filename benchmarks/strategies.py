@@ -92,7 +92,7 @@ def mfpbt(pace: Pace, explore: Any, intervals: Sequence[int]) -> ramet.Strategy:
     )
 
 
-def ipbt(pace: Pace, explore: Any, renew: bool = False) -> ramet.Strategy:  # noqa: FBT001, FBT002 - a setting
+def ipbt(pace: Pace, explore: Any, *, renew: bool = False) -> ramet.Strategy:
     # Twice as many train in the first turn of each iteration: all together, about as much as 24 do.
     return ramet.IPBT(population=20, turn_steps=pace.turn_steps, explore=explore, renew=renew)
 

@@ -117,7 +117,7 @@ class PPO:
     def _reset(self, key: Any, count: int) -> Any:
         world = self._world
         reset = jax.vmap(lambda key: world.environment.reset(key, world.settings))
-        seen, inner = reset(jax.random.split(key, count))  # type: ignore[no-untyped-call]
+        seen, inner = reset(jax.random.split(key, count))  # type: ignore[no-untyped-call]  # gymnax has no types
         return {
             "seen": seen.reshape(count, -1).astype(jnp.float32),
             "inner": inner,

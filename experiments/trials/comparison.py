@@ -9,6 +9,8 @@ from scipy import stats
 
 # Below this a difference is called real, after correction for how many comparisons were made.
 ALPHA = 0.05
+# A paired test needs a variance.
+FEWEST_SEEDS = 2
 
 
 class Comparison(NamedTuple):
@@ -60,7 +62,9 @@ def correct(ps: Sequence[float]) -> list[float]:
 
 def _paired_p(mine: Sequence[float], others: Sequence[float]) -> float:
     differences = [a - b for a, b in zip(mine, others, strict=True)]
-    if len(differences) < 2 or max(differences) == min(differences):  # noqa: PLR2004 - a variance
-        return 1.0 if len(differences) < 2 or differences[0] == 0 else 0.0  # noqa: PLR2004
+    if len(differences) < FEWEST_SEEDS or not any(differences):
+        return 1.0
+    if max(differences) == min(differences):
+        return 0.0
     p = float(stats.ttest_rel(mine, others).pvalue)
     return 1.0 if math.isnan(p) else p

@@ -105,8 +105,8 @@ def check_conditions(conditions: Conditions, domains: Mapping[str, Domain]) -> N
                 )
             if not isinstance(domain, LISTED):
                 raise SpaceError(
-                    f"hyperparameter {name!r} must depend on a Choice or an Integer, whose values "
-                    f"can be listed, but {one.on!r} is {domain}"
+                    f"hyperparameter {name!r} must depend on a Choice or an Integer, because their "
+                    f"values can be listed, but {one.on!r} is {domain}"
                 )
             wrong = _find_foreign(domain, one.values)
             if wrong or not one.values:

@@ -124,7 +124,7 @@ class _Confirming:
         return event if run_events.would_change(event, self._log.replica) else None
 
     def _choose(self, top: int, known: Confirmation | None) -> list[Candidate]:
-        """Return the best turns whose weights can be read, and say which are missing."""
+        """Return the best turns that have readable weights; say how many better ones do not."""
         ranked = rank(self._result.population, self._result.lineage())
         begun = {it.checkpoint for it in known.candidates} if known else set()
         found = [it for it in ranked.kept if it.checkpoint in begun]
@@ -140,8 +140,8 @@ class _Confirming:
                 logger.warning("a turn is not evaluated again: %s", damage)
         if not found:
             raise NoBest(
-                f"to confirm a run takes a turn that ended with a finite score and whose weights "
-                f"are kept, but run {self._opening.name!r} has none"
+                f"to confirm a run takes a turn that ended with a finite score, and with weights "
+                f"that are kept, but run {self._opening.name!r} has none"
             )
         if found != self._said:
             self._say_missing(found, ranked, top)

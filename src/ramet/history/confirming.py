@@ -73,7 +73,7 @@ def repeats(population: Population) -> list[tuple[float, ...]]:
 class Ranked(NamedTuple):
     """The turns that count for the best of a run and ended with a finite score, the best first."""
 
-    # Those whose checkpoints the run keeps.
+    # Those with checkpoints that the run keeps.
     kept: list[Candidate]
     # How many better ones it does not keep, for each of them.
     lacking: list[int]

@@ -34,7 +34,7 @@ class Kernel(NamedTuple):
     # By how much values at the two ends of time differ, from 0 to 0.5: the epsilon of PB2.
     forgetting: float = 0.0
     # Which part of the likeness is a product of that of inputs and that of options, and not their
-    # mean: the lambda of CoCaBO (Ru et al., 2020), whose kernel PB2 for mixed inputs takes.
+    # mean. It is the lambda in the kernel of CoCaBO (Ru et al., 2020), which PB2-Mix uses too.
     mix: float = 0.5
 
 
