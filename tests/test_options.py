@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -49,6 +49,7 @@ def chances_by_the_paper(weights: Sequence[float], gamma: float, size: int) -> l
 
 
 @given(weights, st.floats(0.01, 0.9), st.integers(1, 10))
+@example([1.0, 1.0, 1.0, 2.0, 3e4, 5e5, 1.9e-05, 7.6e-06], 0.25, 7)
 def test_chances_are_those_of_the_papers_formula(
     weights: list[float], gamma: float, size: int
 ) -> None:

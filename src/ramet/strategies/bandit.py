@@ -6,6 +6,7 @@ for mixed inputs has it (Parker-Holder et al., 2021, arXiv 2106.15883).
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 # How much is explored where a round has as many choices as there are options. The paper has no
@@ -104,13 +105,15 @@ def share(weights: Sequence[float], gamma: float, size: int) -> Shares:
 def _cap(weights: Sequence[float], limit: float) -> tuple[list[float], set[int]]:
     """Lower the greatest weights so that none is more than a part of all, and name them."""
     order = sorted(range(len(weights)), key=lambda option: -weights[option])
-    rest, cap = sum(weights), max(weights)
+    # Summed from the smallest: a large sum has lost what small ones add to it.
+    sums = list(accumulate(weights[option] for option in reversed(order)))
+    rest, cap = sums.pop(), max(weights)
     capped: set[int] = set()
     for option in order:
         # Rounding may leave the equation no solution.
         if weights[option] < limit * (len(capped) * cap + rest) or (len(capped) + 1) * limit >= 1:
             break
         capped.add(option)
-        rest -= weights[option]
+        rest = sums.pop() if sums else 0.0
         cap = limit * rest / (1 - len(capped) * limit)
     return [cap if option in capped else weight for option, weight in enumerate(weights)], capped

@@ -14,6 +14,8 @@ Floats: TypeAlias = NDArray[np.float64]
 LARGEST = 2.0
 # Numbers are far if they are this many times further from the middle half of all than it is wide.
 FAR = 3.0
+# Deviations below this are none.
+SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 def standardize(numbers: Floats) -> Floats:
@@ -30,9 +32,13 @@ def standardize(numbers: Floats) -> Floats:
     """
     known = numbers.clip(*limits_of_most(numbers))
     known -= known.mean()
+    widest = float(np.abs(known).max())
+    # Without any deviation, all are the mean. Floats below the smallest normal one have lost
+    # their digits, and some processors overflow when they divide by them.
+    if widest < SMALLEST:
+        return np.zeros_like(known)
     # Squares of what is small beside one far score would be 0.
-    known /= float(np.abs(known).max()) or 1.0
-    # Without any deviation, all are the mean.
+    known /= widest
     known /= float(known.std()) or 1.0
     standard: Floats = known.clip(-LARGEST, LARGEST)
     return standard
