@@ -22,6 +22,7 @@ import torch
 from torch.optim import Optimizer
 
 import ramet.torch
+from ramet.averaging import Average
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.session import Session
 from ramet.errors import MissingScore, UsageError
@@ -81,6 +82,8 @@ class Turns(TrainerCallback):
         bind: Where further hyperparameters are set, as ``ramet.torch.State`` takes it, or a
             function of the model that returns that.
         others: Further parts that follow a member, as ``ramet.torch.State`` takes them.
+        average: A running average of the weights, as ``ramet.torch.State`` takes it. The model has
+            the averaged weights while it is evaluated for a score.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Turns(TrainerCallback):
         *,
         bind: Bind | None = None,
         others: Sequence[Any] = (),
+        average: Average | None = None,
     ) -> None:
         self._member = member
         # The name of a metric, or else a function.
@@ -97,6 +101,7 @@ class Turns(TrainerCallback):
         self._score = None if isinstance(monitor, str) else monitor
         self._bind = bind
         self._others = others
+        self._average = average
         self._stepping: Stepping | None = None
         self._awaits_score = False
         # How many datasets the Trainer evaluates on, one after the other.
@@ -135,10 +140,11 @@ class Turns(TrainerCallback):
             *[one for one in (scheduler, scaler) if one is not None],
             *self._others,
             bind=bindings(self._member, place, self._bind, model),
+            average=self._average,
             # The Trainer keeps the position in the data from turn to turn.
             watch_loaders=False,
         )
-        self._stepping = Stepping(self._member, whole)
+        self._stepping = Stepping(self._member, whole, self._average)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
@@ -151,8 +157,12 @@ class Turns(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any
     ) -> None:
         if self._active.score_due and self._score is None:
-            self._awaits_score = control.should_evaluate = True
+            self._awaits_score = True
             self._came, self._to_come = {}, self._datasets
+            if self._active.scores_average:
+                self._evaluate_average(control)
+            else:
+                control.should_evaluate = True
         else:
             self._step(control, self._compute_score(at["model"]))
 
@@ -162,7 +172,8 @@ class Turns(TrainerCallback):
         self._came |= at["metrics"]
         self._to_come -= 1
         # Only after all of them, because a counted step may load another member into the model.
-        if self._awaits_score and self._to_come <= 0 and self._metric in self._came:
+        came = self._to_come <= 0 and self._metric in self._came
+        if self._awaits_score and came and not self._active.scores_average:
             self._score_came(control)
 
     def on_train_end(
@@ -179,6 +190,18 @@ class Turns(TrainerCallback):
             )
         return self._stepping
 
+    def _evaluate_average(self, control: TrainerControl) -> None:
+        """Evaluate here and now: the Trainer does not say when its own evaluation has failed."""
+        trainer = _calling()
+        if trainer is None:
+            raise UsageError(
+                "averaged weights must be evaluated by the Trainer that trains them, but a "
+                "callback was called by something else; monitor a function of the model"
+            )
+        with self._active.scoring():
+            trainer.evaluate()
+        self._score_came(control)
+
     def _score_came(self, control: TrainerControl) -> None:
         if self._metric is not None:
             self._awaits_score = False
@@ -193,7 +216,7 @@ class Turns(TrainerCallback):
     def _compute_score(self, model: torch.nn.Module) -> Any:
         if self._score is None or not self._active.score_due:
             return None
-        with evaluating(model):
+        with evaluating(model), self._active.scoring():
             return self._score(model)
 
 

@@ -10,6 +10,7 @@ except ImportError as error:
 
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 
 import ramet.torch
+from ramet.averaging import Average
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.session import Session
 from ramet.errors import MissingScore, StateError, UsageError
@@ -66,6 +68,8 @@ class Turns(Checkpoint):
         bind: Where further hyperparameters are set, as ``ramet.torch.State`` takes it, or a
             function of the module that returns that.
         others: Further parts that follow a member, as ``ramet.torch.State`` takes them.
+        average: A running average of the weights, as ``ramet.torch.State`` takes it. The module
+            has the averaged weights while Lightning validates for a score.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Turns(Checkpoint):
         *,
         bind: Bind | None = None,
         others: Sequence[Any] = (),
+        average: Average | None = None,
     ) -> None:
         self._member = member
         # The name of a metric, or else a function.
@@ -82,6 +87,9 @@ class Turns(Checkpoint):
         self._score = None if isinstance(monitor, str) else monitor
         self._bind = bind
         self._others = others
+        self._average = average
+        # Gives the module its own weights back, if it has the averaged ones.
+        self._shown = ExitStack()
         self._stepping: Stepping | None = None
         # The optimizer's steps that were counted.
         self._counted = 0
@@ -97,7 +105,7 @@ class Turns(Checkpoint):
         check_alone(trainer.world_size, "set devices=1")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._stepping = Stepping(self._member, self._state(trainer, pl_module))
+        self._stepping = Stepping(self._member, self._state(trainer, pl_module), self._average)
         self._counted = trainer.global_step
         # Count the batches between validations from the start, not within epochs.
         trainer.check_val_every_n_epoch = None
@@ -136,13 +144,15 @@ class Turns(Checkpoint):
             self._step(trainer, self._compute_score(pl_module))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning keeps old metrics, and this one may be of another member.
         if self._awaits_score and self._metric is not None:
+            # Lightning keeps old metrics, and this one may be of another member.
             trainer.callback_metrics.pop(self._metric, None)
+            self._shown.enter_context(self._active.scoring())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._awaits_score and self._metric is not None:
             self._awaits_score = False
+            self._shown.close()
             remedy = "log it in validation_step: self.log(name, value)"
             self._step(trainer, metric_of(trainer.callback_metrics, self._metric, remedy))
 
@@ -155,6 +165,7 @@ class Turns(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Let Ctrl-C reach the caller: Lightning would end the process and ignore a second one."""
+        self._shown.close()
         if isinstance(exception, KeyboardInterrupt):
             signal.signal(signal.SIGINT, self._on_interrupt)
             raise exception
@@ -178,7 +189,7 @@ class Turns(Checkpoint):
     def _compute_score(self, module: pl.LightningModule) -> Any:
         if self._score is None or not self._active.score_due:
             return None
-        with evaluating(module):
+        with evaluating(module), self._active.scoring():
             return self._score(module)
 
     def _state(self, trainer: pl.Trainer, module: pl.LightningModule) -> ramet.torch.State:
@@ -204,6 +215,7 @@ class Turns(Checkpoint):
             *([] if scaler is None else [scaler]),
             *self._others,
             bind=bindings(self._member, partial(_place, of_the_rate), self._bind, module),
+            average=self._average,
             # The Trainer keeps the position in the data from turn to turn.
             watch_loaders=False,
         )

@@ -21,9 +21,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize, i
 
 import ramet.torch
 from ramet import wording
+from ramet.averaging import Average
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.session import Session
-from ramet.errors import MissingScore, UsageError
+from ramet.errors import MissingScore, StateError, UsageError
 from ramet.integrations.stepping import Bind, Stepping, bindings
 from ramet.state import Tree
 from ramet.torch.places import Attributes
@@ -82,6 +83,8 @@ class Turns(BaseCallback):
         bind: Where further hyperparameters are set, as ``ramet.torch.State`` takes it, or a
             function of the algorithm that returns that.
         others: Further parts that follow a member, as ``ramet.torch.State`` takes them.
+        average: A running average of the policy's weights, as ``ramet.torch.State`` takes it, which
+            the policy has while ``score`` is called.
         verbose: How much Stable-Baselines3 prints, as in its own callbacks.
     """
 
@@ -92,13 +95,22 @@ class Turns(BaseCallback):
         *,
         bind: Bind | None = None,
         others: Sequence[Any] = (),
+        average: Average | None = None,
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
+        if average is not None and average.scored and score is None:
+            raise StateError(
+                f"averaged weights must be scored by episodes of their own, but returns are those "
+                f"of training, and there is no score= beside average={average!r}; pass one, such "
+                f"as score=lambda model: evaluate_policy(model, env)[0], or keep the average only: "
+                f"scored=False"
+            )
         self._member = member
         self._score = score
         self._bind = bind
         self._others = others
+        self._average = average
         self._stepping: Stepping | None = None
         # Whether a rollout was collected. An update follows.
         self._collected = False
@@ -116,7 +128,7 @@ class Turns(BaseCallback):
         return self._active.turn
 
     def _on_training_start(self) -> None:
-        self._stepping = Stepping(self._member, self._state())
+        self._stepping = Stepping(self._member, self._state(), self._average)
 
     def _on_rollout_start(self) -> None:
         self._end_step()
@@ -160,7 +172,8 @@ class Turns(BaseCallback):
 
     def _compute_score(self) -> Any:
         if self._score is not None:
-            return self._score(self.model)
+            with self._active.scoring():
+                return self._score(self.model)
         if self._returns:
             return float(np.mean(self._returns))
         self._refuse_silent_environments()
@@ -228,6 +241,7 @@ class Turns(BaseCallback):
             bind=bindings(
                 self._member, lambda name: _place(model, optimizers, name), self._bind, model
             ),
+            average=self._average,
         )
 
 

@@ -1,13 +1,14 @@
 """A member's turns for the training loop of another library, which calls back at each step."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import ramet.torch
+from ramet.averaging import Average
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.session import Session
 from ramet.errors import (
@@ -24,10 +25,21 @@ Bind: TypeAlias = Mapping[str, Any] | Callable[[Any], Mapping[str, Any]]
 
 
 class Stepping:
-    """The turns of a session. The next begins when the last step of a turn is counted."""
+    """The turns of a session. The next begins when the last step of a turn is counted.
 
-    def __init__(self, session: Session, state: ramet.torch.State) -> None:
+    Args:
+        session: The session.
+        state: What follows its members.
+        average: The average of weights that the state keeps, if it keeps one.
+    """
+
+    def __init__(
+        self, session: Session, state: ramet.torch.State, average: Average | None = None
+    ) -> None:
         self._turns = session.turns(state)
+        self._state = state
+        # Whether scores are those of averaged weights.
+        self.scores_average = average is not None and average.scored
         self._steps: Iterator[int] = iter(())
         self._turn: Turn | None = None
         # Whether nothing is left to train, so the loop must stop.
@@ -47,6 +59,10 @@ class Stepping:
     def score_due(self) -> bool:
         """Whether a score is due for the step that was just trained."""
         return not self.over and self.turn.evaluation_due
+
+    def scoring(self) -> AbstractContextManager[None]:
+        """Have the model hold the weights that a score must be of, and its own again at the end."""
+        return self._state.averaged() if self.scores_average else nullcontext()
 
     def step(self, score: Any = None) -> None:
         """Count a trained step.
