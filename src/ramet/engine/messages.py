@@ -89,11 +89,13 @@ def how_to_go_on(run: Run, where: Place) -> str:
         run: The run.
         where: Where it is kept.
     """
-    turns = run.result().population.turns
+    turns = run.population.turns
     stopped = f"run {run.name!r} was stopped after {turns:,} turns"
     if where.name is None:
         return (
-            f"{stopped} and is lost, because it was in memory only; store='runs.db' would keep it"
+            f"{stopped}; ramet.interrupted() has its result so far, and to go on, run the same "
+            f"again, with store=ramet.interrupted().storage. It is lost when this process ends; "
+            f"store='runs.db' would keep it"
         )
     return f"{stopped}; no turn that ended is lost: to go on, run the same again, with {where.name}"
 

@@ -15,6 +15,7 @@ from ramet.engine.engines import (
     check_trained,
     choose_engine,
 )
+from ramet.engine.interrupting import remember
 from ramet.engine.messages import (
     how_to_go_on,
     how_to_rejoin,
@@ -79,6 +80,7 @@ def train_run(
         failures: How failures and silent workers are tolerated; None is as the engine says.
     """
     as_function(train)
+    remember(None)
     _check_reports(train, settings)
     check_can_renew(settings.strategy, train, together=isinstance(engine, Vectorized))
     failures = engine.failures if failures is None else failures
@@ -187,5 +189,6 @@ def _train_on(run: Run, training: Training, where: Place, watch: Progress, *, jo
     try:
         training(run, watch)
     except KeyboardInterrupt as stopped:
+        remember(run.result())
         message = how_to_rejoin(run) if joins else how_to_go_on(run, where)
         raise type(stopped)(message) from None

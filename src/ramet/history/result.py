@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from os import PathLike
 from typing import TYPE_CHECKING
 
-from ramet.blobs import Blobs, MemoryBlobs
-from ramet.errors import CorruptLog, NoBest, StoreError, UsageError
+from ramet.blobs import Blobs
+from ramet.errors import CorruptLog, NoBest, UsageError
 from ramet.events import AnyEvent, Logged, RunOpened
 from ramet.goals import make_point
 from ramet.history.account import Account
@@ -24,7 +23,7 @@ from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
 from ramet.history.verdict import Verdict, check_goals, judge
-from ramet.places import Storage, existing, place
+from ramet.places import Storage, writable
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
 from ramet.schedule import Schedule
@@ -33,45 +32,6 @@ from ramet.store.base import Store
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
-
-
-def load(
-    store: Storage | Store | str | PathLike[str],
-    name: str | None = None,
-    *,
-    blobs: Blobs | None = None,
-) -> "Result":
-    """Return the result of a recorded run, whether it is over or still going on.
-
-    Args:
-        store: The file of a store, the URL of a database, a store, or a ``Storage``.
-        name: The run's name, which may be left out if the store has one run only.
-        blobs: Where the checkpoints are, if they are not beside the file.
-    """
-    if isinstance(store, Storage):
-        if store.store is None:
-            raise StoreError("a run on record must be in a store, but got Storage(None)")
-        blobs = store.opened_blobs if blobs is None else blobs
-        store = store.store
-    where = (
-        existing(store, blobs=blobs)
-        if isinstance(store, str | PathLike)
-        else place(Storage(store, blobs=MemoryBlobs()))
-    )
-    kept = where.blobs if blobs is None else blobs
-    try:
-        return Result(store=where.store, blobs=kept, name=where.choose(name))
-    finally:
-        where.close()
-
-
-def open_without_log(store: str | PathLike[str], name: str | None = None) -> "Result":
-    """Return the result of a recorded run without keeping its log in memory."""
-    where = existing(store)
-    try:
-        return Result.without_log(store=where.store, blobs=where.blobs, name=where.choose(name))
-    finally:
-        where.close()
 
 
 class Result:
@@ -147,6 +107,11 @@ class Result:
         if not isinstance(opening, RunOpened):
             raise CorruptLog("a log must begin with RunOpened")
         return opening
+
+    @property
+    def storage(self) -> Storage:
+        """Where the run is kept: another call of ``ramet.run`` with it as ``store`` goes on."""
+        return Storage(writable(self.store), blobs=self.blobs)
 
     @property
     def seed(self) -> int:
