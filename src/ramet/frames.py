@@ -14,7 +14,7 @@ _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 class Cell(NamedTuple):
-    """A cell of a notebook, whose code is in no file."""
+    """A cell of a notebook. Its code is in no file."""
 
     # The name that its code was compiled under.
     file: str

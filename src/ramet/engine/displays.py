@@ -14,6 +14,8 @@ TERMINAL_S, NOTEBOOK_S, LINES_S = 0.1, 0.5, 30.0
 LOOK_S = 1.0
 # Seconds before the first line of a log, so that short runs write none.
 FIRST_LINE_S = 10.0
+# Several spaces stay several spaces.
+AS_TEXT = "white-space:pre-wrap"
 LINE_FORMAT, TIME_FORMAT = "%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"
 
 
@@ -127,7 +129,10 @@ class Notebook:
         lines = [*self._said, f"{look.name}  {look.text}"]
         bar = f'<progress value="{look.done:.4f}" max="1"></progress>'
         text = "<br>".join(map(html.escape, lines))
-        bundle = {"text/plain": "\n".join(lines), "text/html": f"<div>{bar} {text}</div>"}
+        bundle = {
+            "text/plain": "\n".join(lines),
+            "text/html": f'<div style="{AS_TEXT}">{bar} {text}</div>',
+        }
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ramet.blobs import Blobs
 from ramet.errors import CorruptLog, NoBest, UsageError
 from ramet.events import AnyEvent, Logged, RunOpened
 from ramet.goals import make_point
+from ramet.history import showing
 from ramet.history.account import Account
 from ramet.history.confirming import find_fresh, repeats
 from ramet.history.exporting import as_pandas, as_polars
@@ -89,6 +90,26 @@ class Result:
             f"Result({self.opening.name!r}: {len(population)} members, {population.turns} turns, "
             f"{population.copies} copies, {best}, seed {self.seed})"
         )
+
+    def _repr_html_(self) -> str:
+        best = (self.best, self.schedule()) if self.population.chosen else None
+        return showing.show_result(
+            self.opening, self.population, self._lineage, best=best, wrong=self.account.wrong
+        )
+
+    def plot(self, kind: str = "scores", **settings: Any) -> Any:
+        """Draw a plot of ``ramet.plots`` and return its Axes, which a notebook shows.
+
+        Args:
+            kind: "scores", "hyperparameter", "tree", "lineage", "parallel", "workers", "metric" or
+                "front".
+            settings: What else the plot takes, such as ``name="lr"``.
+        """
+        return showing.draw(self, kind, settings)
+
+    def report(self) -> showing.Report:
+        """Return a report of the run, which a notebook shows and ``write`` writes to a file."""
+        return showing.report(self)
 
     @cached_property
     def log(self) -> list[Logged]:
