@@ -130,7 +130,8 @@ def test_a_plot_appears_once(outputs: dict[str, list[Any]]) -> None:
 
 def test_a_replay_is_shown_with_its_scores(outputs: dict[str, list[Any]]) -> None:
     *_, shown = outputs[REPLAY]
-    assert "seed 1" in shown["data"]["text/html"]
+    assert "seeds), the original" in shown["data"]["text/html"]
+    assert ">1</td>" in shown["data"]["text/html"]
 
 
 def test_a_failure_names_the_cell_and_its_line(outputs: dict[str, list[Any]]) -> None:

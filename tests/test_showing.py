@@ -144,7 +144,7 @@ def test_a_schedule_of_many_pieces_takes_one_screen() -> None:
     )
     schedule = ramet.Schedule(pieces)
     lines = repr(schedule).splitlines()
-    assert lines[0] == "Schedule(1000 pieces, 1,000 steps)"
+    assert lines[0] == "Schedule(1,000 pieces, 1,000 steps)"
     assert len(lines) == 22
     assert lines[-1].startswith("steps 999 to 1,000")
     reader = read(schedule)

@@ -141,9 +141,13 @@ class Space(Mapping[str, Domain]):
 
     def _repr_html_(self) -> str:
         conditions = {name: " and ".join(map(str, its)) for name, its in self.conditions.items()}
-        rows = [(name, domain, conditions.get(name, "")) for name, domain in self.items()]
+        rows = [
+            (name, domain, *([conditions.get(name, "")] if conditions else []))
+            for name, domain in self.items()
+        ]
         limits = [str(limit) for limit in self.declared.limits]
-        shown = showing.table(["hyperparameter", "domain", "only when"], rows, left=3)
+        columns = ["hyperparameter", "domain", *(["only when"] if conditions else [])]
+        shown = showing.table(columns, rows, left=3)
         said = wording.count(len(self), "hyperparameter")
         return showing.join([showing.headline("Space", said), shown, *limits])
 

@@ -1,4 +1,4 @@
-"""The run that was interrupted last, which stays at hand."""
+"""The run that was interrupted last, or failed, which stays at hand."""
 
 from ramet.errors import UsageError
 from ramet.history.result import Result
@@ -8,10 +8,10 @@ _interrupted: Result | None = None
 
 
 def interrupted() -> Result:
-    """Return the result so far of the run that was interrupted last in this process.
+    """Return the result so far of the run that was interrupted last in this process, or failed.
 
-    It is there after Ctrl-C, or after a notebook's kernel was interrupted, until another run
-    begins; also if the run was in memory only. With the same arguments and
+    It is there after Ctrl-C, after a notebook's kernel was interrupted, and after ``RunFailed``,
+    until another run begins; also if the run was in memory only. With the same arguments and
     ``store=ramet.interrupted().storage``, the run goes on.
     """
     if _interrupted is None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from ramet.engine.run.run import Run
+from ramet.history.result import Result
 from ramet.places import Place, file_of
 from ramet.store import MemoryStore, SQLiteStore, Store
 
@@ -83,15 +84,15 @@ def say_shared(run: Run, others: Sequence[str]) -> None:
     )
 
 
-def how_to_go_on(run: Run, where: Place) -> str:
+def how_to_go_on(result: Result, where: Place) -> str:
     """Return what an interrupt says about a run that stops early.
 
     Args:
-        run: The run.
+        result: What it has come to.
         where: Where it is kept.
     """
-    turns = run.population.turns
-    stopped = f"run {run.name!r} was stopped after {turns:,} turns"
+    turns = result.population.turns
+    stopped = f"run {result.opening.name!r} was stopped after {turns:,} turns"
     if where.name is None or _passes(where.store):
         return (
             f"{stopped}; ramet.interrupted() has its result so far, and to go on, run the same "

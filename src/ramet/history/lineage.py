@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
-from ramet import showing
+from ramet import showing, wording
 from ramet.domains import exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import (
@@ -45,8 +45,14 @@ class Lineage:
         self.opening = self._read(iter(events))
 
     def __repr__(self) -> str:
-        counts = f"{len(self.turns)} turns, {len(self.copies)} copies"
-        return f"Lineage({self.opening.name!r}: {counts}, {len(self.founders())} founders)"
+        return f"Lineage({self.opening.name!r}: {self._counts})"
+
+    @property
+    def _counts(self) -> str:
+        founders = wording.count(len(self.founders()), "founder")
+        turns, copies = len(self.turns), len(self.copies)
+        counts = wording.count(turns, "turn"), wording.count(copies, "copy"), founders
+        return ", ".join(counts)
 
     def _repr_html_(self) -> str:
         name = f"Lineage of {self.opening.name}"
@@ -57,7 +63,7 @@ class Lineage:
         ]
         return showing.join(
             [
-                showing.headline(name, f"{len(self.turns):,} turns, {len(copies):,} copies"),
+                showing.headline(name, self._counts),
                 showing.table(["first weights of", "now in members"], founders),
                 showing.table(["after steps", "copied by", "from", "why"], copies, left=4),
             ]

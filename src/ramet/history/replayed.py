@@ -82,11 +82,13 @@ class Replayed:
         return f"Replayed({self})"
 
     def _repr_html_(self) -> str:
-        rows = [(f"seed {seed}", wording.number(score)) for seed, score in enumerate(self.scores)]
+        seeds = self.result.opening.strategy.get("seeds") or range(len(self.scores))
+        scores = zip(seeds, self.scores, strict=False)
+        rows = [(f"{seed}", wording.number(score)) for seed, score in scores]
         return showing.join(
             [
                 showing.headline("Replay", str(self).removeprefix("replayed: ")),
-                showing.table(["network", "score"], rows),
+                showing.table(["seed", "score"], rows),
                 showing.Html(self.schedule._repr_html_()),
             ]
         )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from ramet import showing
+from ramet import showing, wording
 from ramet.domains import Choice, Value
 from ramet.errors import ScheduleError
 from ramet.schedule import file, rates
@@ -105,13 +105,16 @@ class Schedule(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         lines = showing.shorten(visible_lines(str(self)).split("\n"), "...")
-        return "\n".join([f"Schedule({len(self)} pieces, {self.steps:,} steps)", *lines])
+        return "\n".join([f"Schedule({self._size})", *lines])
+
+    @property
+    def _size(self) -> str:
+        return f"{wording.count(len(self), 'piece')}, {self.steps:,} steps"
 
     def _repr_html_(self) -> str:
-        said = f"{len(self)} pieces, {self.steps:,} steps"
         rows = [self._show_row(name) for name in self.names]
-        columns = ["hyperparameter", "from", "to", "over the steps"]
-        return showing.join([showing.headline("Schedule", said), showing.table(columns, rows)])
+        shown = showing.table(["hyperparameter", "from", "to", "over the steps"], rows)
+        return showing.join([showing.headline("Schedule", self._size), shown])
 
     def _show_row(self, name: str) -> tuple[str, str, str, str]:
         """Return the first and last value of a hyperparameter, and a picture if it is a number."""
