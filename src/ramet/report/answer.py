@@ -24,7 +24,11 @@ def answer(subject: Subject) -> Markup:
     doubts = [
         note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
     ]
+    population = subject.population
+    over = population.done or population.stopped
+    fails = not over and any(member.failing or member.attempts for member in population)
     parts = [
+        failures.last(subject) if fails else None,
         _figures(subject, best),
         *_confirmed(best),
         *doubts,

@@ -13,12 +13,12 @@ ROWS = 200
 
 
 def last(subject: Subject) -> Markup | None:
-    """Return what failed last, for a run that has no best; None if nothing failed."""
+    """Return what failed last, with its traceback; None if nothing failed."""
     wrong = reversed(subject.result.account.wrong)
     event = next((it.event for it in wrong if isinstance(it.event, AttemptFailed)), None)
     if event is None:
         return None
-    who = f"The last one, of member {event.member} in turn {event.turn}: "
+    who = f"The last failed attempt, of member {event.member} in turn {event.turn}: "
     trace = tag("pre", event.traceback, tabindex="0", aria_label="Traceback of the last failure")
     return join([tag("p", who, shorten(event.error), "."), trace])
 
