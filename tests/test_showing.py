@@ -8,6 +8,7 @@ import pytest
 
 import ramet
 from ramet import showing
+from ramet.errors import UsageError
 from ramet.schedule import Piece
 from tests.cli.quick import train
 
@@ -110,6 +111,12 @@ def test_a_report_is_in_a_frame_that_cannot_reach_the_notebook(evil: ramet.Resul
     assert reader.tags == {"iframe"}
     assert 'sandbox="allow-scripts"' in shown._repr_html_()
     assert repr(shown).startswith("Report(")
+
+
+def test_only_plots_of_one_run_can_be_asked_for(evil: ramet.Result) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(UsageError, match=r"must be one of \['front', .*, but got 'save'"):
+        evil.plot("save")
 
 
 def test_a_result_is_shown_from_its_first_score_to_its_best() -> None:

@@ -1,5 +1,7 @@
 """`ramet log`, and what other commands say when the user's code fails."""
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import ramet as library
 from ramet.errors import RunFailed
 from tests.cli import quick
-from tests.cli.shell import called, ended, figures, ramet, started
+from tests.cli.shell import EXECUTABLE, PATIENCE_S, QUICK, called, ended, figures, ramet, started
 
 FAILS = """\
 import ramet
@@ -142,6 +144,33 @@ def test_a_log_is_followed_until_the_run_is_over(tmp_path: Path) -> None:
     code, out, err = ended(process)
     assert (code, err) == (0, "")
     assert "member 0, turn 0: step 40, score 0.5" in out
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_misuse_in_a_loop_is_shown_with_its_line(workers: str, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(FAILS.replace("turn.report(0.0)", "turn.report('good')"))
+    code, _, err = called("run", "train.py", "--workers", workers, cwd=tmp_path)
+    assert code == 2
+    assert "but got 'good'" in err
+    assert err.endswith(f"It was raised at {script}:18\n")
+
+
+def test_progress_is_in_a_file_and_on_the_terminal(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty", reason="needs the terminals of Unix")
+    controller, terminal = pty.openpty()
+    environment = {**os.environ, "QUICK_PAUSE_S": "0.1"}
+    command = [EXECUTABLE, "run", QUICK]
+    with (tmp_path / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=terminal, cwd=tmp_path, env=environment
+        )
+        assert process.wait(PATIENCE_S) == 0
+    os.close(terminal)
+    os.close(controller)
+    *lines, last = (tmp_path / "log.txt").read_text().splitlines()
+    assert "  quick  5 members  step 40/40 (100%)" in lines[-1]
+    assert last.startswith("Run 'quick' is done")
 
 
 def test_python_raises_with_the_traceback_at_hand() -> None:

@@ -67,7 +67,8 @@ class Commands(TyperGroup):
         except RametError as error:
             if isinstance(error, RunFailed) and error.traceback:
                 screen.say(error.traceback.rstrip(), err=True)
-            screen.say(f"ramet: {error}", err=True)
+            notes = [str(note) for note in getattr(error, "__notes__", ())]
+            screen.say("\n".join([f"ramet: {error}", *notes]), err=True)
             raise typer.Exit(_find_exit_code(error)) from error
         except Terminated as stopped:
             left = _make_exit(stopped, signal.SIGTERM)

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any
 
 from ramet import files, showing, wording
+from ramet.errors import UsageError
 from ramet.events import AttemptFailed, Logged, RunOpened
 from ramet.history.lineage import Lineage
 from ramet.history.snapshot import Snapshot
@@ -56,7 +57,10 @@ def draw(result: object, kind: str, settings: dict[str, Any]) -> Any:
         settings: What else the plot takes.
     """
     plots = importlib.import_module("ramet.plots")
-    return getattr(plots, kind.replace("-", "_"))(result, **settings)
+    kinds = [name for name in plots.__all__ if name not in {"save", "best_so_far"}]
+    if kind not in kinds:
+        raise UsageError(f"the plot of a run must be one of {kinds}, but got {kind!r}")
+    return getattr(plots, kind)(result, **settings)
 
 
 def report(result: object) -> Report:

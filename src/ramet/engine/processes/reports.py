@@ -18,17 +18,25 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str
     # The traceback of the failure in the user's code that ended the run, if one did.
     failure: str = ""
+    # What was noted about the error.
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
         """Return the report of an error."""
         # JSON cannot hold lone surrogates, which a file's name may contain.
         failure = error.traceback if isinstance(error, RunFailed) else ""
-        message, trace, failure = (
+        message, trace, failure, *notes = (
             text.encode(errors="replace").decode()
-            for text in (str(error), format_error(error), failure)
+            for text in (str(error), format_error(error), failure, *_notes_of(error))
         )
-        return cls(kind=type(error).__name__, message=message, traceback=trace, failure=failure)
+        return cls(
+            kind=type(error).__name__,
+            message=message,
+            traceback=trace,
+            failure=failure,
+            notes=tuple(notes),
+        )
 
 
 class WorkerTraceback(Exception):
@@ -40,7 +48,14 @@ class WorkerTraceback(Exception):
 
 def raise_report(report: Report) -> Never:
     """Raise a worker's error in this process, with the traceback that helps the user most."""
-    raise as_raised(report) from WorkerTraceback(report.failure or report.traceback)
+    error = as_raised(report)
+    for note in report.notes:
+        error.add_note(note)
+    raise error from WorkerTraceback(report.failure or report.traceback)
+
+
+def _notes_of(error: BaseException) -> list[str]:
+    return [str(note) for note in getattr(error, "__notes__", ())]
 
 
 def as_raised(report: Report) -> Exception:
