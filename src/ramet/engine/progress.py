@@ -95,10 +95,10 @@ class Progress:
         best = population.best
         trained = done - (self._before or 0)
         parts = [
-            f"{len(population)} members",
+            wording.count(len(population), "member"),
             f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
             f"best {best.score:.5g}" if best else population.why_no_best,
-            f"{population.copies:,} copies",
+            wording.count(population.copies, "copy"),
             _time_left(trained, budget - done, elapsed_s),
         ]
         if population.failures:
