@@ -12,7 +12,7 @@ FIRE IPBT MFPBT PBT Array AtMost BinaryTournament Bound Choice Constant Controll
 Drops Engine ExponentialAverage Failures Gap GaussianProcess Grid HandTuned Inline Integer
 LogUniform Member Pareto Perturb PolynomialAverage Population Processes ProductAtMost RametError
 RandomSearch Ray Replayed Resample Result Run Schedule Session Space State Storage Strategy
-SumAtMost TTest Task Truncation Turn Uniform Vectorized When confirm join replay run
+SumAtMost TTest Task Truncation Turn Uniform Vectorized When confirm interrupted join replay run
 """
 
 HEAVY = """

@@ -13,6 +13,7 @@ from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.domains.answers import OTHER_NAMES
 from ramet.engine.confirming import confirm
 from ramet.engine.engines import Engine, Inline, Processes, Vectorized
+from ramet.engine.interrupting import interrupted
 from ramet.engine.joining import join
 
 # Exported so, and not in __all__, where a star import would hide the builtin.
@@ -125,6 +126,7 @@ __all__ = [
     "Vectorized",
     "When",
     "confirm",
+    "interrupted",
     "join",
     "replay",
     "run",

@@ -169,7 +169,17 @@ class NoBest(RametError):
 
 
 class RunFailed(RametError):
-    """Too many members fail for the run to go on."""
+    """Too many members fail for the run to go on.
+
+    Args:
+        message: Which law the run broke, and what to do.
+        traceback: The traceback of the last failure in the user's code, as text.
+    """
+
+    def __init__(self, message: str, *, traceback: str = "") -> None:
+        super().__init__(message)
+        #: The traceback of the last failure in the user's code; "" if no code is known to be.
+        self.traceback = traceback
 
 
 class StoreError(RametError):

@@ -1,13 +1,30 @@
 """Where in the user's own code something happened, which is neither ramet's nor a library's."""
 
 import functools
+import linecache
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 _OURS = f"{Path(__file__).parent}/"
 _INSTALLED = ("/site-packages/", "/dist-packages/")
+
+
+class Cell(NamedTuple):
+    """A cell of a notebook. Its code is in no file."""
+
+    # The name that its code was compiled under.
+    file: str
+    # What people call it, such as "Cell In[3]".
+    name: str
+    lines: list[str]
+
+
+# What people call cells, by the name that their code was compiled under: those of another process.
+_named: dict[str, str] = {}
 
 
 def is_users(file: str) -> bool:
@@ -26,7 +43,61 @@ def place_of(error: BaseException) -> str:
         (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
     ]
     own = [line for line in lines if is_users(line[0])]
-    return "".join(f"{file}:{line}" for file, line in (own or lines)[-1:])
+    return "".join(f"{name_file(file)}:{line}" for file, line in (own or lines)[-1:])
+
+
+def format_error(error: BaseException) -> str:
+    """Return an error with its traceback, as Python prints it, from the user's own code on.
+
+    Frames of ramet that only lead to the user's code are left out. Cells have their names.
+    """
+    formatted = traceback.TracebackException.from_exception(error)
+    for each in _chain(formatted):
+        ours = 0
+        while ours < len(each.stack) and each.stack[ours].filename.startswith(_OURS):
+            ours += 1
+        if ours < len(each.stack):
+            del each.stack[:ours]
+        for frame in each.stack:
+            frame.filename = name_file(frame.filename)
+    return "".join(formatted.format())
+
+
+def name_file(file: str) -> str:
+    """Return what people call a file of code: a cell's name, or the file as it is."""
+    if file in _named:
+        return _named[file]
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    find = getattr(getattr(shell, "compile", None), "format_code_name", lambda _: None)
+    found = find(file)
+    return " ".join(found) if found else file
+
+
+def collect_cells() -> list[Cell]:
+    """Return the cells of the notebook that this process runs, if it runs one."""
+    files = [(file, entry) for file, entry in linecache.cache.items() if len(entry) > 1]
+    # Only what was typed has no time of its last change.
+    typed = [(file, list(entry[2])) for file, entry in files if entry[1] is None]
+    return [Cell(file, name, lines) for file, lines in typed if (name := name_file(file)) != file]
+
+
+def learn_cells(cells: Iterable[Cell]) -> None:
+    """Let tracebacks of this process show the cells of another one's notebook."""
+    for cell in cells:
+        _named[cell.file] = cell.name
+        size = sum(map(len, cell.lines))
+        linecache.cache[cell.file] = (size, None, cell.lines, cell.file)
+
+
+def _chain(
+    formatted: traceback.TracebackException,
+) -> Iterator[traceback.TracebackException]:
+    """Yield an error, and all that it was raised from or while handling."""
+    pending: list[traceback.TracebackException | None] = [formatted]
+    while pending:
+        if (each := pending.pop()) is not None:
+            yield each
+            pending += [each.__cause__, each.__context__, *(each.exceptions or ())]
 
 
 def level_of_users() -> int:

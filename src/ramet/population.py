@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from ramet import showing, wording
 from ramet.goals import Goal, make_point
 from ramet.laws import MOST_CANDIDATES, Count, Digest, Key, Times
 from ramet.noise import compute_mean
@@ -280,6 +281,19 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         best = f"best {self.best.score:.6g}" if self.best else self.why_no_best
         return f"Population({len(self)} members, {self.turns} turns, {self.copies} copies, {best})"
+
+    def _repr_html_(self) -> str:
+        names = list(self.space)[: showing.COLUMNS]
+        columns = ["member", "trained", "step", "score", "copies", *names]
+        rows = [
+            (
+                *(it.id, f"{it.trained:,}", f"{it.step:,}"),
+                *(wording.number(it.score), it.copies),
+                *(wording.value_of(it.hparams, name) for name in names),
+            )
+            for it in self.members
+        ]
+        return showing.join([repr(self), showing.table(columns, rows)])
 
     def is_finished(self, member: int) -> bool:
         """Return whether a member has used its budget.

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ramet import showing, wording
 from ramet.arrays import find_arrays
 from ramet.conditions import Condition
 from ramet.declared import (
@@ -21,6 +22,7 @@ from ramet.errors import RametError, SpaceError
 from ramet.fitting import Fitting
 from ramet.limits import Limit
 from ramet.values import Values
+from ramet.visible import visible
 
 __all__ = ["Hparams", "Space", "SpaceLike", "Where"]
 
@@ -135,7 +137,19 @@ class Space(Mapping[str, Domain]):
         said = [f"{name}={domain}" for name, domain in self.items()]
         for name, its in self.conditions.items():
             said.append(f"{name!r} only when {' and '.join(map(str, its))}")
-        return f"Space({', '.join([*said, *map(str, self.declared.limits)])})"
+        return visible(f"Space({', '.join([*said, *map(str, self.declared.limits)])})")
+
+    def _repr_html_(self) -> str:
+        conditions = {name: " and ".join(map(str, its)) for name, its in self.conditions.items()}
+        rows = [
+            (name, domain, *([conditions.get(name, "")] if conditions else []))
+            for name, domain in self.items()
+        ]
+        limits = [str(limit) for limit in self.declared.limits]
+        columns = ["hyperparameter", "domain", *(["only when"] if conditions else [])]
+        shown = showing.table(columns, rows, left=3)
+        said = wording.count(len(self), "hyperparameter")
+        return showing.join([showing.headline("Space", said), shown, *limits])
 
     @classmethod
     def of(cls, space: "SpaceLike") -> "Space":

@@ -26,6 +26,7 @@ RUN = [
     "round",
     "copies",
     "failures",
+    "failure",
     "mode",
     "best",
     "confirmed",

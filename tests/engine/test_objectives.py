@@ -24,8 +24,8 @@ from ramet.errors import (
 from ramet.events import TurnEnded, canonical, decode, encode, fold
 from ramet.fronts import dominates
 from ramet.goals import Goal
+from ramet.history.loading import open_without_log
 from ramet.history.reported import report_population
-from ramet.history.result import open_without_log
 from ramet.replica import Replica
 from ramet.series import pack
 from ramet.store import summary

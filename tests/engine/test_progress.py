@@ -1,13 +1,17 @@
 """What is shown while a run goes."""
 
+import logging
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ramet
+from ramet.engine.displays import Look, Notebook
 from ramet.engine.progress import Progress
 from tests.engine.loops import SPACE, Descent, pbt
 
@@ -24,7 +28,11 @@ def test_nothing_is_shown_where_there_is_no_terminal(capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_is_shown_says_how_far_the_run_is(capfd: pytest.CaptureFixture[str]) -> None:
+def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name == "ramet.progress"]
+
+
+def test_what_is_shown_says_how_far_the_run_is(caplog: pytest.LogCaptureFixture) -> None:
     result = ramet.run(
         Descent(),
         SPACE,
@@ -35,13 +43,12 @@ def test_what_is_shown_says_how_far_the_run_is(capfd: pytest.CaptureFixture[str]
         name="bowl",
         engine=ramet.Inline(progress=True),
     )
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.startswith("bowl  6 members  step 24/24 (100%)")
-    assert f"best {result.best.score:.5g}  {result.population.copies} copies  took 0:00" in err
+    last = lines(caplog)[-1].message
+    assert last.startswith("bowl  6 members  step 24/24 (100%)")
+    assert f"best {result.best.score:.5g}  {result.population.copies} copies  took 0:00" in last
 
 
-def test_the_time_left_is_known_after_the_first_turn(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_time_left_is_known_after_the_first_turn(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
@@ -53,10 +60,10 @@ def test_the_time_left_is_known_after_the_first_turn(capfd: pytest.CaptureFixtur
         now[0] = 60.0
         progress(run)
     # A twelfth took a minute.
-    assert "step 0/8 (8%)  best 0.5  0 copies  11:00 left" in capfd.readouterr().err
+    assert "step 0/8 (8%)  best 0.5  0 copies  11:00 left" in lines(caplog)[0].message
 
 
-def test_a_failing_member_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_member_is_shown(caplog: pytest.LogCaptureFixture) -> None:
     class Fails(Descent):
         def evaluate(self, state: Any) -> float:
             if state["seen"] == 8:
@@ -73,7 +80,116 @@ def test_a_failing_member_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
         seed=0,
         engine=ramet.Inline(failures=ramet.Failures(tolerate=1.0), progress=True),
     )
-    assert "4 failing" in capfd.readouterr().err
+    assert "4 failing" in lines(caplog)[-1].message
+
+
+class Clock:
+    """A clock that moves by some seconds at every look."""
+
+    def __init__(self, by_s: float) -> None:
+        self.now_s, self.by_s = 0.0, by_s
+
+    def __call__(self) -> float:
+        self.now_s += self.by_s
+        return self.now_s
+
+
+def watch_turns(turns: int, *, by_s: float, shown: bool | None = None) -> None:
+    """Train some turns while each look at the clock moves it."""
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
+    with Progress("bowl", shown=shown, seconds=Clock(by_s)) as progress:
+        for _ in range(turns):
+            turn = run.ask()
+            assert turn is not None
+            list(turn)
+            run.tell(turn, 0.5, state={"w": 1.0})
+            progress(run)
+
+
+def test_off_a_terminal_there_is_a_line_at_most_every_half_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch_turns(20, by_s=10.0)
+    said = lines(caplog)
+    assert len(said) == 8
+    first, last = said[0], said[-1]
+    assert first.levelname == "INFO"
+    assert first.message.startswith("bowl  6 members  step 0/400 (0%)  best 0.5  0 copies")
+    assert vars(last)["best"] == 0.5
+    assert vars(last)["left_s"] > 0
+
+
+def test_off_a_terminal_a_short_run_writes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    watch_turns(20, by_s=0.1)
+    assert not lines(caplog)
+
+
+def test_lines_are_not_written_where_the_user_silenced_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "ramet.progress"):
+        watch_turns(20, by_s=10.0, shown=True)
+    watch_turns(20, by_s=10.0, shown=False)
+    assert not lines(caplog)
+
+
+REDIRECTED = """
+import time, ramet
+from tests.engine.loops import SPACE, Descent, pbt
+from ramet.engine import displays
+
+displays.FIRST_LINE_S = displays.LOOK_S = displays.Lines.every_s = 0.0
+
+class Slow(Descent):
+    def step(self, *args):
+        print("stepping")
+        time.sleep(0.05)
+        return super().step(*args)
+
+    def evaluate(self, state):
+        if state["seen"] == 8:
+            raise LookupError("no such data")
+        return super().evaluate(state)
+
+ramet.run(Slow(), SPACE, pbt(), steps=4000, seed=0, name="bowl", mode="max",
+          engine=ramet.Inline(failures=ramet.Failures(tolerate=1.0)))
+"""
+
+
+def test_a_file_does_not_stay_empty_while_the_run_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen([sys.executable, "-c", REDIRECTED], stdout=out, stderr=out) as process,
+    ):
+        until_s = time.monotonic() + 60.0
+        wanted = ("  bowl  6 members  step", "stepping", "LookupError: no such data (")
+        while not all(text in log.read_text() for text in wanted):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until_s, log.read_text()
+            time.sleep(0.05)
+        process.kill()
+
+
+def test_in_a_notebook_one_output_is_updated(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+            shown.append(bundle)
+
+    def display(bundle: dict[str, str], *, raw: bool, display_id: bool) -> Handle:
+        shown.append(bundle)
+        return Handle()
+
+    monkeypatch.setattr("IPython.display.display", display)
+    notebook = Notebook()
+    fields: dict[str, Any] = {}
+    for done in (0.0, 0.5):
+        notebook.show(Look("<b>bowl", f"{done:.0%}", done, 0, 0.0, fields))
+    notebook.end(None)
+    assert [bundle["text/plain"] for bundle in shown] == ["<b>bowl  0%", "<b>bowl  50%"]
+    assert all("&lt;b&gt;bowl" in bundle["text/html"] for bundle in shown)
 
 
 def test_on_a_terminal_progress_is_shown_with_scores_as_they_were_reported() -> None:

@@ -19,6 +19,8 @@ LOOKS: dict[str, list[str]] = {
     "status --json": ["--json"],
     "runs": [],
     "runs --json": ["--json"],
+    "log": [],
+    "log --json": ["--json"],
     "doctor": [],
     "doctor --json": ["--json"],
     "export": [],

@@ -101,14 +101,13 @@ def test_log_records_are_shown_so_and_their_fields_are_kept(
 
 
 def test_the_progress_display_shows_a_name_so(
-    named: Path, capsys: pytest.CaptureFixture[str]
+    named: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = library.history.load(named)
     with Progress(ESCAPES, shown=True, seconds=lambda: 0.0) as watch:
         watch(result)
-    err = capsys.readouterr().err
-    assert r"\x1b]0;pwned\x07" in err
-    assert "\x1b]0;" not in err
+    assert r"\x1b]0;pwned\x07" in caplog.text
+    assert "\x1b]0;" not in caplog.text
 
 
 @pytest.fixture(scope="module")

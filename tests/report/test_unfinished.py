@@ -78,6 +78,20 @@ def test_a_run_in_which_all_fail_says_so(tmp_path: Path) -> None:
     text = text_of(ramet.history.load(store))
     assert "No turn has ended, and 3 attempts failed" in text
     assert "3 failed attempts" in text
+    assert "The last failed attempt, of member 0 in turn 0: " in text
+
+
+def test_the_answer_of_a_run_that_fails_begins_with_the_failure(tmp_path: Path) -> None:
+    run = going_on(tmp_path / "runs.db", turns=13)
+    before = text_of(run.result())
+    turn = run.ask()
+    assert turn is not None
+    run.fail(turn, ValueError("the loss exploded"))
+    text = text_of(run.result())
+    said = f"of member {turn.member} in turn {turn.number}: ValueError: the loss exploded"
+    assert "The last failed attempt" not in before
+    assert text.index("The answer") < text.index(said) < text.index("best score")
+    run.release_all()
 
 
 def test_hyperparameters_that_no_loop_read_are_reported() -> None:

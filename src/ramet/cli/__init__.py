@@ -18,6 +18,7 @@ from ramet.cli import (
     copies,
     demo,
     front,
+    log,
     look,
     pictures,
     reporting,
@@ -27,7 +28,7 @@ from ramet.cli import (
     train,
 )
 from ramet.engine.workers.notice import SIGNAL_EXIT, Terminated, terminate
-from ramet.errors import RametError, StoreBusy, UsageError
+from ramet.errors import RametError, RunFailed, StoreBusy, UsageError
 
 __all__ = ["app", "main"]
 
@@ -64,7 +65,10 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except RametError as error:
-            screen.say(f"ramet: {error}", err=True)
+            if isinstance(error, RunFailed) and error.traceback:
+                screen.say(error.traceback.rstrip(), err=True)
+            notes = [str(note) for note in getattr(error, "__notes__", ())]
+            screen.say("\n".join([f"ramet: {error}", *notes]), err=True)
             raise typer.Exit(_find_exit_code(error)) from error
         except Terminated as stopped:
             left = _make_exit(stopped, signal.SIGTERM)
@@ -99,6 +103,7 @@ for _command, _example in (
     (submit.submit, "ramet submit postgresql://user@host/runs digits train.py --workers 8"),
     (confirming.confirm, "ramet confirm runs.db digits train.py --top 5 --times 4"),
     (look.status, "ramet status runs.db digits --watch"),
+    (log.log, "ramet log runs.db digits --failures"),
     (look.runs, "ramet runs runs.db"),
     (schedules.schedule, "ramet schedule runs.db digits -o schedule.json"),
     (schedules.replay, "ramet replay runs.db digits train.py --seeds 5"),

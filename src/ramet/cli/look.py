@@ -16,6 +16,7 @@ from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StoreName
 from ramet.cli.view import View
 from ramet.history.confirming import FreshScores, say_both
+from ramet.history.narrating import shorten
 from ramet.places import existing
 from ramet.visible import label
 
@@ -111,7 +112,17 @@ def _heading(figures: dict[str, Any]) -> list[RenderableType]:
         wording.count(figures["copies"], "copy"),
         *([wording.count(figures["failures"], "failed attempt")] if figures["failures"] else []),
     ]
-    return [Text.assemble((label(figures["run"]), "bold"), f": {state}, {best}"), ", ".join(facts)]
+    failed = [_say_failure(figures["run"], it)] if (it := figures["failure"]) else []
+    heading = Text.assemble((label(figures["run"]), "bold"), f": {state}, {best}")
+    return [heading, ", ".join(facts), *failed]
+
+
+def _say_failure(run: str, failure: dict[str, Any]) -> Text:
+    """Say what failed last, and how to see more of it."""
+    where = f" ({label(failure['where'])})" if failure["where"] else ""
+    at = f"member {failure['member']}, turn {failure['turn']}"
+    more = f"`ramet log STORE {label(run)} --failures` shows the traceback"
+    return Text(f"last failure: {at}: {shorten(failure['error'])}{where}; {more}")
 
 
 def _say_best(figures: dict[str, Any]) -> str:

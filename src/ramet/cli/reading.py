@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from ramet.history import Result
 from ramet.history import load as load_result
-from ramet.history.result import open_without_log
+from ramet.history.loading import open_without_log
 
 
 @contextmanager

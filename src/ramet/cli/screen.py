@@ -1,6 +1,9 @@
 """How the command line prints text, tables and JSON."""
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -8,6 +11,8 @@ import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from ramet.engine.displays import LINE_FORMAT, TIME_FORMAT
+from ramet.engine.displays import logger as progress
 from ramet.visible import MAX_LABEL_CHARS, label, message, visible, visible_lines
 
 # Columns of a line in a file, where no text should be cut off or wrapped.
@@ -32,6 +37,21 @@ def say(text: str, *, err: bool = False) -> None:
 def on_terminal() -> bool:
     """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
+
+
+@contextmanager
+def progress_in_file() -> Iterator[None]:
+    """Write lines of progress to standard output too, if that is a file and errors are shown."""
+    if sys.stdout.isatty() or not sys.stderr.isatty():
+        yield
+        return
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(LINE_FORMAT, TIME_FORMAT))
+    progress.addHandler(handler)
+    try:
+        yield
+    finally:
+        progress.removeHandler(handler)
 
 
 def say_table(data: bytes, *, json: bool) -> None:

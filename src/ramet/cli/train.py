@@ -59,19 +59,20 @@ def run(
         strict=strict,
     )
     asked = loaded.read(strategy)
-    result = train_run(
-        loaded.train,
-        loaded.read(space),
-        asked,
-        steps=loaded.read_steps() if steps is None else steps,
-        mode=loaded.read_mode() if mode is None else mode,
-        store=Storage(store, blobs=blobs, durability=durability, keep=keep),
-        name=name or loaded.usual_name,
-        existing=options.choose_existing(extend=extend, overwrite=overwrite),
-        seed=seed,
-        target=enough,
-        engine=_choose_engine(cast(Workers, workers), failures, threads=threads, gpus=gpus),
-    )
+    with screen.progress_in_file():
+        result = train_run(
+            loaded.train,
+            loaded.read(space),
+            asked,
+            steps=loaded.read_steps() if steps is None else steps,
+            mode=loaded.read_mode() if mode is None else mode,
+            store=Storage(store, blobs=blobs, durability=durability, keep=keep),
+            name=name or loaded.usual_name,
+            existing=options.choose_existing(extend=extend, overwrite=overwrite),
+            seed=seed,
+            target=enough,
+            engine=_choose_engine(cast(Workers, workers), failures, threads=threads, gpus=gpus),
+        )
     pace = describe_pace(asked, result.opening)
     screen.say(f"{outcome(result)} It had {pace}." if pace else outcome(result))
 
@@ -106,14 +107,15 @@ def worker(
         straggler_timeout_s=straggler_timeout_s,
         strict=strict,
     )
-    result = join(
-        loaded.train,
-        store,
-        name=name,
-        space=loaded.find(space, usual=SPACE),
-        strategy=loaded.find(strategy, usual=STRATEGY),
-        engine=Inline(failures=failures, grace_s=grace, only=only),
-    )
+    with screen.progress_in_file():
+        result = join(
+            loaded.train,
+            store,
+            name=name,
+            space=loaded.find(space, usual=SPACE),
+            strategy=loaded.find(strategy, usual=STRATEGY),
+            engine=Inline(failures=failures, grace_s=grace, only=only),
+        )
     screen.say(outcome(result))
 
 

@@ -2,11 +2,15 @@
 
 from typing import Any
 
-from ramet.events import RunOpened
+from ramet.events import AttemptFailed, Logged, RunOpened
 from ramet.history.following import Overview, State, state_of
+from ramet.history.narrating import find_last_failure
 from ramet.history.reported import report_score, sign_of
 from ramet.population import Population
 from ramet.store import Seat, Store
+
+# How many events the last failure is looked for in.
+LOOK_BACK = 20_000
 
 
 class View:
@@ -16,6 +20,9 @@ class View:
         self._store = store
         self._overview = Overview(store, name)
         self.seats: list[Seat] = store.seats(name)
+        # The number of failures when the last one was looked for, and that one.
+        self._looked_at = 0
+        self._failure: Logged | None = None
 
     def catch_up(self) -> None:
         """Read what is new."""
@@ -55,12 +62,27 @@ class View:
             "round": population.round if opening.synchronous else None,
             "copies": population.copies,
             "failures": population.failures,
+            "failure": self._describe_failure(),
             "mode": opening.mode,
             "best": chosen.score if chosen else None,
             "confirmed": population.confirmed and list(population.confirmed.fresh),
             "workers": len({seat.worker for seat in self.seats if seat.worker}),
             "seed": opening.seed,
         }
+
+    def _describe_failure(self) -> dict[str, Any] | None:
+        """Return the last failed attempt, unless it is long ago or there is none."""
+        failures = self.population.failures
+        if failures != self._looked_at:
+            self._looked_at = failures
+            run, last = self.opening.name, self._overview.last
+            self._failure = find_last_failure(self._store, run, before=last + 1, most=LOOK_BACK)
+        failed = self._failure
+        if failed is None or not isinstance(failed.event, AttemptFailed):
+            return None
+        event = failed.event
+        where = {"at": failed.at, "member": event.member, "turn": event.turn}
+        return {**where, "error": event.error, "where": event.where}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the figures of each member."""

@@ -42,7 +42,7 @@ class Engine(Protocol):
 
     @property
     def progress(self) -> bool | None:
-        """Whether to show progress; None shows it on a terminal."""
+        """Whether to show progress; None does so unless the run is short and off a terminal."""
         ...
 
     @property
@@ -65,7 +65,7 @@ class Inline:
 
     Args:
         failures: How failures and silent workers are tolerated.
-        progress: Whether to show progress; None shows it on a terminal.
+        progress: Whether to show progress; None does so unless the run is short and off a terminal.
         grace_s: Seconds that a turn has to end after SIGTERM. Then, or at a second signal, it is
             given back; both end the call. None leaves the signal to the script.
         only: Which members it trains: FIRE's "evaluators", while other workers train the others.
@@ -140,7 +140,7 @@ but got 1.5
         threads: Threads that numerical libraries start in each process; None takes OMP_NUM_THREADS,
             what the run began with, or an equal share of the cores.
         failures: How failures and silent workers are tolerated.
-        progress: Whether to show progress; None shows it on a terminal.
+        progress: Whether to show progress; None does so unless the run is short and off a terminal.
     """
 
     workers: Workers = "auto"
@@ -200,7 +200,7 @@ class Vectorized:
             is fastest.
         shard: Whether the members are spread over all devices, which JAX can do.
         failures: How silent workers are tolerated.
-        progress: Whether to show progress; None shows it on a terminal.
+        progress: Whether to show progress; None does so unless the run is short and off a terminal.
     """
 
     chunk: Chunk = "auto"

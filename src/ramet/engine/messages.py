@@ -4,7 +4,9 @@ import logging
 from collections.abc import Sequence
 
 from ramet.engine.run.run import Run
-from ramet.places import Place
+from ramet.history.result import Result
+from ramet.places import Place, file_of
+from ramet.store import MemoryStore, SQLiteStore, Store
 
 logger = logging.getLogger("ramet")
 
@@ -82,20 +84,28 @@ def say_shared(run: Run, others: Sequence[str]) -> None:
     )
 
 
-def how_to_go_on(run: Run, where: Place) -> str:
+def how_to_go_on(result: Result, where: Place) -> str:
     """Return what an interrupt says about a run that stops early.
 
     Args:
-        run: The run.
+        result: What it has come to.
         where: Where it is kept.
     """
-    turns = run.result().population.turns
-    stopped = f"run {run.name!r} was stopped after {turns:,} turns"
-    if where.name is None:
+    turns = result.population.turns
+    stopped = f"run {result.opening.name!r} was stopped after {turns:,} turns"
+    if where.name is None or _passes(where.store):
         return (
-            f"{stopped} and is lost, because it was in memory only; store='runs.db' would keep it"
+            f"{stopped}; ramet.interrupted() has its result so far, and to go on, run the same "
+            f"again, with store=ramet.interrupted().storage. It is lost when this process ends; "
+            f"store='runs.db' would keep it"
         )
     return f"{stopped}; no turn that ended is lost: to go on, run the same again, with {where.name}"
+
+
+def _passes(store: Store) -> bool:
+    """Return whether a store that was passed to a call is gone with this process."""
+    temporary = isinstance(store, SQLiteStore) and file_of(store) is None
+    return temporary or isinstance(store, MemoryStore)
 
 
 def how_to_rejoin(run: Run) -> str:

@@ -1,20 +1,14 @@
-"""The progress display: one line on a terminal, nothing anywhere else."""
+"""Progress: what is said about how far a run is, wherever it is shown."""
 
-import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Any, Protocol, Self
 
+from ramet import wording
+from ramet.engine.displays import Display, Look, choose_displays
 from ramet.population import Population
 from ramet.visible import label
-
-if TYPE_CHECKING:
-    from rich.live import Live
-    from rich.text import Text
-
-# Seconds between two looks of the display.
-REFRESH_S = 0.1
 
 
 class Watched(Protocol):
@@ -27,7 +21,13 @@ class Watched(Protocol):
 
 
 class Progress:
-    """Shows members, steps, best score, copies and the time left."""
+    """Shows steps, best score, copies, failures and the time left.
+
+    Args:
+        name: The name of the run.
+        shown: Whether to show progress; with None, runs of a few seconds write no lines to a log.
+        seconds: The clock to measure time by.
+    """
 
     def __init__(
         self,
@@ -36,28 +36,19 @@ class Progress:
         shown: bool | None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
-        self._shown = sys.stderr.isatty() if shown is None else shown
-        self._live: Live | None = None
+        self._name, self._shown = label(name), shown
+        self._displays: list[Display] = []
         self._seconds = seconds
-        self._began = self._looked = seconds()
+        self._began = seconds()
+        # When each display was last updated.
+        self._looked: list[float] = []
         # Steps that were there before this process began, which say nothing about its speed.
         self._before: int | None = None
         self._run: Watched | None = None
 
     def __enter__(self) -> Self:
-        if self._shown:
-            # A tenth of a second's import that only a terminal needs.
-            from rich.console import Console  # noqa: PLC0415 - as said
-            from rich.live import Live  # noqa: PLC0415 - as said
-
-            # What goes to a file does not disturb the line, and must not end up beside it.
-            self._live = Live(
-                console=Console(stderr=True),
-                auto_refresh=False,
-                redirect_stdout=sys.stdout.isatty(),
-            )
-            self._live.start()
+        self._displays = choose_displays(shown=self._shown)
+        self._looked = [self._began] * len(self._displays)
         return self
 
     def __exit__(
@@ -66,51 +57,70 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._live is not None:
-            if self._run is not None:
-                self._show(self._live, self._run, self._seconds())
-            self._live.stop()
-            if not self._live.console.is_terminal:
-                self._live.console.line()
+        look = self._look(self._run, self._seconds()) if self._run and self._displays else None
+        for display in self._displays:
+            display.end(look)
 
     def say(self, text: str) -> None:
-        """Show a line about the run above the display, if there is one."""
-        if self._live is not None:
-            self._live.console.print(f"{label(self._name)}  {text}", markup=False, highlight=False)
+        """Show a line about the run above the display, if there is one.
+
+        Args:
+            text: The line.
+        """
+        for display in self._displays:
+            display.say(f"{self._name}  {text}")
 
     def __call__(self, run: Watched) -> None:
-        """Take note of where a run is, if it is time to look."""
-        if self._live is None:
+        """Take note of where a run is, if it is time to look.
+
+        Args:
+            run: The run.
+        """
+        if not self._displays:
             return
         now = self._seconds()
         if self._before is None:
             self._before = _count_steps(run.population)
         self._run = run
-        if now - self._looked >= REFRESH_S:
-            self._looked = now
-            self._show(self._live, run, now)
+        for place, display in enumerate(self._displays):
+            if now - self._looked[place] >= display.every_s:
+                self._looked[place] = now
+                display.show(self._look(run, now))
 
-    def _show(self, live: "Live", run: Watched, now: float) -> None:
-        live.update(self._line(run.population, now - self._began), refresh=True)
-
-    def _line(self, population: Population, elapsed_s: float) -> "Text":
-        from rich.text import Text  # noqa: PLC0415 - as in __enter__
-
+    def _look(self, run: Watched, now: float) -> Look:
+        population, elapsed_s = run.population, now - self._began
         done = _count_steps(population)
         budget = population.steps * len(population)
         step = done // len(population)
         best = population.best
+        trained = done - (self._before or 0)
         parts = [
-            f"{len(population)} members",
+            wording.count(len(population), "member"),
             f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
             f"best {best.score:.5g}" if best else population.why_no_best,
-            f"{population.copies:,} copies",
-            _time_left(done - (self._before or 0), budget - done, elapsed_s),
+            wording.count(population.copies, "copy"),
+            _time_left(trained, budget - done, elapsed_s),
         ]
+        if population.failures:
+            parts.insert(-1, wording.count(population.failures, "failure"))
         if failing := sum(member.failing > 0 for member in population):
             parts.insert(1, f"{failing} failing")
-        return Text.assemble(
-            (label(self._name), "bold"), "  ", "  ".join(parts), no_wrap=True, overflow="ellipsis"
+        fields: dict[str, Any] = {
+            "run": self._name,
+            "done": done / budget,
+            "step": step,
+            "best": best.score if best else None,
+            "copies": population.copies,
+            "failures": population.failures,
+            "left_s": elapsed_s * (budget - done) / trained if trained else None,
+        }
+        return Look(
+            name=self._name,
+            text="  ".join(parts),
+            done=done / budget,
+            turns=population.turns,
+            elapsed_s=elapsed_s,
+            fields=fields,
         )
 
 

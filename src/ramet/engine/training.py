@@ -1,5 +1,6 @@
 """Training a run from its beginning to its end, whichever engine trains it."""
 
+import contextlib
 import os
 import secrets
 import socket
@@ -15,6 +16,7 @@ from ramet.engine.engines import (
     check_trained,
     choose_engine,
 )
+from ramet.engine.interrupting import remember
 from ramet.engine.messages import (
     how_to_go_on,
     how_to_rejoin,
@@ -38,7 +40,7 @@ from ramet.engine.workers.loop import Task, as_function
 from ramet.engine.workers.renewing import check_can_renew
 from ramet.engine.workers.session import TrainFunction
 from ramet.engine.workers.vectorized import Vectorizable
-from ramet.errors import UsageError
+from ramet.errors import RametError, RunFailed, UsageError
 from ramet.goals import metrics_of
 from ramet.history.result import Result
 from ramet.places import Place, Storage, place
@@ -79,6 +81,7 @@ def train_run(
         failures: How failures and silent workers are tolerated; None is as the engine says.
     """
     as_function(train)
+    remember(None)
     _check_reports(train, settings)
     check_can_renew(settings.strategy, train, together=isinstance(engine, Vectorized))
     failures = engine.failures if failures is None else failures
@@ -187,5 +190,11 @@ def _train_on(run: Run, training: Training, where: Place, watch: Progress, *, jo
     try:
         training(run, watch)
     except KeyboardInterrupt as stopped:
-        message = how_to_rejoin(run) if joins else how_to_go_on(run, where)
-        raise type(stopped)(message) from None
+        if joins:
+            raise type(stopped)(how_to_rejoin(run)) from None
+        remember(result := run.result())
+        raise type(stopped)(how_to_go_on(result, where)) from None
+    except RunFailed:
+        with contextlib.suppress(RametError):  # The failure matters more.
+            remember(run.result())
+        raise

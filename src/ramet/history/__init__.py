@@ -5,9 +5,10 @@ from ramet.history.copying import Backup, backup
 from ramet.history.doubts import Doubt, find_doubts
 from ramet.history.fire import evaluations
 from ramet.history.lineage import Lineage
+from ramet.history.loading import load
 from ramet.history.records import CopyRecord, Effect
 from ramet.history.replayed import Replayed
-from ramet.history.result import Result, load
+from ramet.history.result import Result
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
 from ramet.history.verdict import Verdict

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
+from ramet import showing, wording
 from ramet.domains import exact
 from ramet.errors import CorruptLog, UnknownHyperparameter, UsageError
 from ramet.events import (
@@ -42,6 +43,31 @@ class Lineage:
         # The checkpoints that each member had, one after the other.
         self._stood: dict[int, _Stood] = {}
         self.opening = self._read(iter(events))
+
+    def __repr__(self) -> str:
+        return f"Lineage({self.opening.name!r}: {self._counts})"
+
+    @property
+    def _counts(self) -> str:
+        founders = wording.count(len(self.founders()), "founder")
+        turns, copies = len(self.turns), len(self.copies)
+        counts = wording.count(turns, "turn"), wording.count(copies, "copy"), founders
+        return ", ".join(counts)
+
+    def _repr_html_(self) -> str:
+        name = f"Lineage of {self.opening.name}"
+        founders = [(f"member {id_}", f"{heirs:,}") for id_, heirs in self.founders().most_common()]
+        copies = [
+            (f"{it.trained:,}", f"member {it.member}", f"member {it.source}", it.kind)
+            for it in self.copies
+        ]
+        return showing.join(
+            [
+                showing.headline(name, self._counts),
+                showing.table(["first weights of", "now in members"], founders),
+                showing.table(["after steps", "copied by", "from", "why"], copies, left=4),
+            ]
+        )
 
     def behind(self, checkpoint: Checkpoint | None) -> list[Trained]:
         """Return the turns that made a checkpoint's weights, the first one first."""

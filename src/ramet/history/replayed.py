@@ -5,7 +5,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from ramet import wording
+from ramet import showing, wording
 from ramet.errors import StoreError, UsageError
 from ramet.history.result import Result
 from ramet.schedule import Schedule
@@ -77,6 +77,21 @@ class Replayed:
         """The score of the weights that the schedule was read from."""
         source = self.schedule.source
         return None if source is None else source.score
+
+    def __repr__(self) -> str:
+        return f"Replayed({self})"
+
+    def _repr_html_(self) -> str:
+        seeds = self.result.opening.strategy.get("seeds") or range(len(self.scores))
+        scores = zip(seeds, self.scores, strict=False)
+        rows = [(f"{seed}", wording.number(score)) for seed, score in scores]
+        return showing.join(
+            [
+                showing.headline("Replay", str(self).removeprefix("replayed: ")),
+                showing.table(["seed", "score"], rows),
+                showing.Html(self.schedule._repr_html_()),
+            ]
+        )
 
     def __str__(self) -> str:
         original = "" if self.original is None else f", the original {self.original:.6g}"

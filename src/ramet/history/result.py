@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ramet.blobs import Blobs, MemoryBlobs
-from ramet.errors import CorruptLog, NoBest, StoreError, UsageError
+from ramet.blobs import Blobs
+from ramet.errors import CorruptLog, NoBest, UsageError
 from ramet.events import AnyEvent, Logged, RunOpened
 from ramet.goals import make_point
+from ramet.history import showing
 from ramet.history.account import Account
 from ramet.history.confirming import find_fresh, repeats
 from ramet.history.exporting import as_pandas, as_polars
@@ -24,7 +24,7 @@ from ramet.history.schedule import schedule_behind
 from ramet.history.snapshot import Snapshot
 from ramet.history.turns import Trained
 from ramet.history.verdict import Verdict, check_goals, judge
-from ramet.places import Storage, existing, place
+from ramet.places import Storage, writable
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
 from ramet.schedule import Schedule
@@ -33,45 +33,6 @@ from ramet.store.base import Store
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
-
-
-def load(
-    store: Storage | Store | str | PathLike[str],
-    name: str | None = None,
-    *,
-    blobs: Blobs | None = None,
-) -> "Result":
-    """Return the result of a recorded run, whether it is over or still going on.
-
-    Args:
-        store: The file of a store, the URL of a database, a store, or a ``Storage``.
-        name: The run's name, which may be left out if the store has one run only.
-        blobs: Where the checkpoints are, if they are not beside the file.
-    """
-    if isinstance(store, Storage):
-        if store.store is None:
-            raise StoreError("a run on record must be in a store, but got Storage(None)")
-        blobs = store.opened_blobs if blobs is None else blobs
-        store = store.store
-    where = (
-        existing(store, blobs=blobs)
-        if isinstance(store, str | PathLike)
-        else place(Storage(store, blobs=MemoryBlobs()))
-    )
-    kept = where.blobs if blobs is None else blobs
-    try:
-        return Result(store=where.store, blobs=kept, name=where.choose(name))
-    finally:
-        where.close()
-
-
-def open_without_log(store: str | PathLike[str], name: str | None = None) -> "Result":
-    """Return the result of a recorded run without keeping its log in memory."""
-    where = existing(store)
-    try:
-        return Result.without_log(store=where.store, blobs=where.blobs, name=where.choose(name))
-    finally:
-        where.close()
 
 
 class Result:
@@ -130,6 +91,26 @@ class Result:
             f"{population.copies} copies, {best}, seed {self.seed})"
         )
 
+    def _repr_html_(self) -> str:
+        best = (self.best, self.schedule()) if self.population.chosen else None
+        return showing.show_result(
+            self.opening, self.population, self._lineage, best=best, wrong=self.account.wrong
+        )
+
+    def plot(self, kind: str = "scores", **settings: Any) -> Any:
+        """Draw a plot of ``ramet.plots`` and return its Axes, which a notebook shows.
+
+        Args:
+            kind: "scores", "hyperparameter", "tree", "lineage", "parallel", "workers", "metric" or
+                "front".
+            settings: What else the plot takes, such as ``name="lr"``.
+        """
+        return showing.draw(self, kind, settings)
+
+    def report(self) -> showing.Report:
+        """Return a report of the run, which a notebook shows and ``write`` writes to a file."""
+        return showing.report(self)
+
     @cached_property
     def log(self) -> list[Logged]:
         """The events, each with its time and the worker that wrote it."""
@@ -147,6 +128,11 @@ class Result:
         if not isinstance(opening, RunOpened):
             raise CorruptLog("a log must begin with RunOpened")
         return opening
+
+    @property
+    def storage(self) -> Storage:
+        """Where the run is kept: another call of ``ramet.run`` with it as ``store`` goes on."""
+        return Storage(writable(self.store), blobs=self.blobs)
 
     @property
     def seed(self) -> int:

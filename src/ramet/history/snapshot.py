@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
+from ramet import showing, wording
 from ramet.blobs import Blobs
 from ramet.errors import CheckpointMissing, NoBest, StateError
 from ramet.events import RunOpened
@@ -47,6 +48,18 @@ class Snapshot:
                 f"a checkpoint takes a turn that ended, but member {self.member} has ended none"
             )
         return self._checkpoint
+
+    def _repr_html_(self) -> str:
+        said = f"score {self.score:.6g} at step {self.step:,}"
+        rows = [(name, wording.value(it)) for name, it in self.hparams.items()]
+        metrics = [(name, wording.number(it)) for name, it in self.metrics.items()]
+        return showing.join(
+            [
+                showing.headline(f"Weights of member {self.member}", said),
+                showing.table(["hyperparameter", "value"], rows),
+                *([showing.table(["metric", "value"], metrics)] if metrics else []),
+            ]
+        )
 
     @overload
     def load(self) -> Tree: ...

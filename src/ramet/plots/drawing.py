@@ -50,6 +50,8 @@ DRAWN: dict[Any, Any] = {
 DATES = {".svg": "Date", ".pdf": "CreationDate"}
 FORMATS = (".png", ".svg", ".pdf")
 DPI = 150
+# A picture below a notebook's cell is as wide as the cell.
+NOTEBOOK_DPI = 100
 # Up to this many groups have clearly different colours; more have shades by their order.
 DISTINCT_GROUPS = 6
 # In an inch.
@@ -100,6 +102,15 @@ def figure(out: Path, *, size: tuple[float, float]) -> Iterator[Figure]:
     save(drawn, out)
 
 
+class ShownAxes(Axes):
+    """Axes on a figure of their own, which a notebook shows where they are a cell's value."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        figure_of(self).savefig(picture, format="png", dpi=NOTEBOOK_DPI)
+        return picture.getvalue()
+
+
 def figure_of(axes: Axes) -> Figure:
     """Return the figure that axes are on."""
     found = axes.get_figure()
@@ -112,7 +123,7 @@ def figure_of(axes: Axes) -> Figure:
 def axes_for(ax: Axes | None, *, size: tuple[float, float] = SIZE) -> Axes:
     """Return axes to draw on: those given, or those of a figure of their own."""
     if ax is None:
-        made = Figure(figsize=size, layout="constrained").add_subplot()
+        made = Figure(figsize=size, layout="constrained").add_subplot(axes_class=ShownAxes)
         made.spines[["top", "right"]].set_visible(False)
         return made
     if not isinstance(ax, Axes):

@@ -9,7 +9,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 
 from ramet.clock import Clock, SystemClock
 from ramet.digest import digest
-from ramet.engine.processes.reports import WorkerTraceback, as_raised
+from ramet.engine.processes.reports import raise_report
 from ramet.engine.run.checkpoints import identify
 from ramet.engine.run.run import Run
 from ramet.engine.workers.session import Watch
@@ -153,8 +153,7 @@ class Driver:
     def _check(self, outcome: Outcome) -> None:
         """Raise the error that ended the workers, if one did."""
         if outcome.report is not None:
-            trace = WorkerTraceback(outcome.report.traceback)
-            raise as_raised(outcome.report) from trace
+            raise_report(outcome.report)
         if outcome.stopped:
             raise RunFailed(
                 f"run {self._run.name!r} must go on while it is followed, but another call on "

@@ -46,7 +46,7 @@ class Ray:
         grows: Whether the cluster adds nodes when they are asked for, so that workers wait for one
             if no node has room for them yet.
         failures: How failures and silent workers are tolerated.
-        progress: Whether to show progress; None shows it on a terminal.
+        progress: Whether to show progress; None does so unless the run is short and off a terminal.
     """
 
     workers: Workers = "auto"

@@ -9,6 +9,7 @@ from ramet.history import Replayed, Snapshot
 from ramet.history.confirming import FreshScores, say_both
 from ramet.history.doubts import find_doubts
 from ramet.history.keeping import find_files
+from ramet.report import failures
 from ramet.report.html import Column, Content, Markup, code, facts, join, note, table, tag
 from ramet.report.subject import Subject
 from ramet.schedule.pieces import same_pieces
@@ -19,11 +20,15 @@ def answer(subject: Subject) -> Markup:
     """Return the best of a run, or why there is none yet."""
     best = subject.best
     if best is None:
-        return tag("p", why_none(subject), class_="missing")
+        return join([tag("p", why_none(subject), class_="missing"), failures.last(subject)])
     doubts = [
         note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
     ]
+    population = subject.population
+    over = population.done or population.stopped
+    fails = not over and any(member.failing or member.attempts for member in population)
     parts = [
+        failures.last(subject) if fails else None,
         _figures(subject, best),
         *_confirmed(best),
         *doubts,

@@ -4,17 +4,23 @@ from collections.abc import Iterator
 
 from ramet import wording
 from ramet.events import AttemptFailed, CheckpointLost, LeftUnread, Logged, TurnLost
+from ramet.history.narrating import WHY_LOST, shorten
 from ramet.report.html import Column, Content, Markup, join, note, table, tag
 from ramet.report.subject import Subject
 
 # Rows of the table.
 ROWS = 200
 
-WHY = {
-    "failed": "it failed too often",
-    "straggler": "it kept a round waiting for too long",
-    "fatal": "one worker after another died while training it",
-}
+
+def last(subject: Subject) -> Markup | None:
+    """Return what failed last, with its traceback; None if nothing failed."""
+    wrong = reversed(subject.result.account.wrong)
+    event = next((it.event for it in wrong if isinstance(it.event, AttemptFailed)), None)
+    if event is None:
+        return None
+    who = f"The last failed attempt, of member {event.member} in turn {event.turn}: "
+    trace = tag("pre", event.traceback, tabindex="0", aria_label="Traceback of the last failure")
+    return join([tag("p", who, shorten(event.error), "."), trace])
 
 
 def section(subject: Subject) -> Markup:
@@ -64,7 +70,7 @@ def _rows(subject: Subject, wrong: list[Logged]) -> Iterator[list[Content]]:
                 what = _attempt(event, shown)
             case TurnLost():
                 member, turn = str(event.member), str(event.turn)
-                what = f"Turn given up: {WHY.get(event.why, event.why)}."
+                what = f"Turn given up: {WHY_LOST.get(event.why, event.why)}."
             case CheckpointLost():
                 member = str(event.member)
                 what = join(["Checkpoint ", tag("code", event.key), f" lost: {event.error}"])

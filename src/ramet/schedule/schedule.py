@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from ramet import showing, wording
 from ramet.domains import Choice, Value
 from ramet.errors import ScheduleError
 from ramet.schedule import file, rates
@@ -24,6 +25,7 @@ from ramet.schedule.pieces import (
 )
 from ramet.schedule.segments import deviations, merge, segment
 from ramet.space import Space
+from ramet.visible import visible_lines
 
 
 class Smoothed(NamedTuple):
@@ -100,6 +102,26 @@ class Schedule(msgspec.Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.pieces)
+
+    def __repr__(self) -> str:
+        lines = showing.shorten(visible_lines(str(self)).split("\n"), "...")
+        return "\n".join([f"Schedule({self._size})", *lines])
+
+    @property
+    def _size(self) -> str:
+        return f"{wording.count(len(self), 'piece')}, {self.steps:,} steps"
+
+    def _repr_html_(self) -> str:
+        rows = [self._show_row(name) for name in self.names]
+        shown = showing.table(["hyperparameter", "from", "to", "over the steps"], rows)
+        return showing.join([showing.headline("Schedule", self._size), shown])
+
+    def _show_row(self, name: str) -> tuple[str, str, str, str]:
+        """Return the first and last value of a hyperparameter, and a picture if it is a number."""
+        first, last = (_show_of(piece, name) for piece in (self.pieces[0], self.pieces[-1]))
+        values = [(it.start, it.stop, it.hparams.get(name)) for it in self.pieces]
+        drawn = [(start, stop, float(it)) for start, stop, it in values if is_number(it)]
+        return name, first, last, showing.draw_steps(drawn)
 
     def __str__(self) -> str:
         """Return a line for each piece.
@@ -243,6 +265,10 @@ def _without_code(space: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _check_count(value: object, meaning: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ScheduleError(f"{meaning} must be a whole number, at least 1, but got {value!r}")
+
+
+def _show_of(piece: Piece, name: str) -> str:
+    return _show(piece.hparams[name]) if name in piece.hparams else "-"
 
 
 def _show(value: Value) -> str:

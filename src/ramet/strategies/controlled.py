@@ -12,6 +12,7 @@ from ramet.events import Birth, RunOpened
 from ramet.goals import Goal
 from ramet.population import Member, Population
 from ramet.ranking import Members
+from ramet.showing import list_fields
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
@@ -47,6 +48,8 @@ class Controlled:
 
     strategy: Strategy
     hparams: Mapping[str, Any]
+
+    _repr_html_ = list_fields
 
     def __post_init__(self) -> None:
         strategy: object = self.strategy

@@ -13,6 +13,7 @@ from ramet.errors import StrategyError, StrategyWarning
 from ramet.events import Birth
 from ramet.frames import level_of_users
 from ramet.population import Population
+from ramet.showing import list_fields
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
@@ -85,6 +86,8 @@ class FIRE:
     smoother: Smoother | None = None
     initial: Sequence[Mapping[str, Any]] = ()
     synchronous: bool = True
+
+    _repr_html_ = list_fields
 
     @classmethod
     def for_workers(

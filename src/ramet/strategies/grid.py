@@ -10,6 +10,7 @@ import numpy as np
 from ramet.errors import StrategyError
 from ramet.events import Birth
 from ramet.population import Population
+from ramet.showing import list_fields
 from ramet.space import Space
 from ramet.strategies.base import Action, check_pace, check_points, sample_births
 from ramet.strategies.pace import fit_turn_steps
@@ -35,6 +36,8 @@ class Grid:
     turn_steps: int | None = None
     synchronous: bool = False
     evaluate_every: int | None = None
+
+    _repr_html_ = list_fields
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)

@@ -11,6 +11,7 @@ from ramet.domains import Integer, LogUniform, Uniform
 from ramet.errors import SpaceError, StrategyError
 from ramet.events import Birth
 from ramet.population import Population
+from ramet.showing import list_fields
 from ramet.space import REDRAWS, Hparams, Space
 from ramet.strategies.base import (
     Action,
@@ -119,6 +120,8 @@ class HandTuned:
     synchronous: bool = False
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
+
+    _repr_html_ = list_fields
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)

@@ -9,6 +9,7 @@ import numpy as np
 from ramet.errors import StrategyError
 from ramet.events import Birth
 from ramet.population import Member, Population
+from ramet.showing import list_fields
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
@@ -70,6 +71,8 @@ class IPBT:
     explore: AnyExplore = field(default_factory=Perturb)
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
+
+    _repr_html_ = list_fields
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)

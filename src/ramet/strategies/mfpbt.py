@@ -13,6 +13,7 @@ from ramet.events import Birth
 from ramet.frames import level_of_users
 from ramet.population import Member, Population
 from ramet.ranking import rank
+from ramet.showing import list_fields
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
@@ -82,6 +83,8 @@ or 24
     explore: AnyExplore = field(default_factory=lambda: Perturb((0.8, 1.25)))
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
+
+    _repr_html_ = list_fields
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)

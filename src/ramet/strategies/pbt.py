@@ -11,6 +11,7 @@ from ramet.errors import StrategyError
 from ramet.events import Birth
 from ramet.goals import Goal
 from ramet.population import Member, Population
+from ramet.showing import list_fields
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
@@ -73,6 +74,8 @@ class PBT:
     synchronous: bool = False
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
+
+    _repr_html_ = list_fields
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ramet.events import Birth
 from ramet.population import Population
+from ramet.showing import list_fields
 from ramet.space import Space
 from ramet.strategies.base import (
     Action,
@@ -36,6 +37,8 @@ class RandomSearch:
     synchronous: bool = False
     evaluate_every: int | None = None
     initial: Sequence[Mapping[str, Any]] = ()
+
+    _repr_html_ = list_fields
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)

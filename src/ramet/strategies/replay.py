@@ -12,6 +12,7 @@ from ramet.population import Member, Population
 from ramet.randomness import Draws
 from ramet.schedule import Leg, Piece, Schedule, piece_at
 from ramet.schedule.pieces import check_legs, check_pieces, check_renewed
+from ramet.showing import list_fields
 from ramet.space import Space, same
 from ramet.strategies.base import Action, Change, Prescribed, check_count, check_pace
 
@@ -46,6 +47,8 @@ class Replay:
     of: str | None = None
     legs: Sequence[Leg] = ()
     renewed: Sequence[int] = ()
+
+    _repr_html_ = list_fields
 
     def __post_init__(self) -> None:
         check_pace(turn_steps=self.turn_steps, evaluate_every=self.evaluate_every)

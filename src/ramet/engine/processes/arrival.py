@@ -78,6 +78,11 @@ def finish_definition(thing: Any, state: Any) -> None:
     set_parts(thing, parts)
 
 
+def make_code(make: Callable[..., CodeType], arguments: Any, file: str) -> CodeType:
+    """Return code that is from a file, as in the parent."""
+    return make(*arguments).replace(co_filename=file)
+
+
 def make_function(code: CodeType) -> FunctionType:
     """Return a function with this worker's ``__main__`` as its globals."""
     cells = tuple(CellType() for _ in code.co_freevars)

@@ -12,7 +12,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from types import FunctionType, MappingProxyType, ModuleType
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -24,6 +24,7 @@ from ramet.engine.processes.arrival import (
     finish_definition,
     finish_function,
     make_cached,
+    make_code,
     make_function,
     take_own,
 )
@@ -72,6 +73,10 @@ class Porter(cloudpickle.Pickler):  # type: ignore[misc]
         """Return how to pickle an object, where the default does not do."""
         if isinstance(thing, ModuleType) and type(thing) is not ModuleType:
             return _module(thing)
+        if isinstance(thing, CodeType):
+            # cloudpickle would drop the name of its file, which tracebacks show.
+            make, arguments = self.dispatch_table[CodeType](thing)
+            return make_code, (make, arguments, thing.co_filename)
         if isinstance(thing, DEFINED):
             if isinstance(thing, FunctionType) and thing.__globals__ is self._main:
                 return self._either(thing, _function(thing))

@@ -1,12 +1,12 @@
 """The error that ended a worker, as the process that watches it reads it."""
 
-import traceback
-from typing import Self
+from typing import Never, Self
 
 import msgspec
 
 from ramet import errors
 from ramet.errors import RametError, RunFailed
+from ramet.frames import format_error
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,16 +16,27 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     message: str
     traceback: str
+    # The traceback of the failure in the user's code that ended the run, if one did.
+    failure: str = ""
+    # What was noted about the error.
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
         """Return the report of an error."""
         # JSON cannot hold lone surrogates, which a file's name may contain.
-        message, trace = (
+        failure = error.traceback if isinstance(error, RunFailed) else ""
+        message, trace, failure, *notes = (
             text.encode(errors="replace").decode()
-            for text in (str(error), "".join(traceback.format_exception(error)))
+            for text in (str(error), format_error(error), failure, *_notes_of(error))
         )
-        return cls(kind=type(error).__name__, message=message, traceback=trace)
+        return cls(
+            kind=type(error).__name__,
+            message=message,
+            traceback=trace,
+            failure=failure,
+            notes=tuple(notes),
+        )
 
 
 class WorkerTraceback(Exception):
@@ -35,13 +46,28 @@ class WorkerTraceback(Exception):
         return f"\n{self.args[0]}"
 
 
+def raise_report(report: Report) -> Never:
+    """Raise a worker's error in this process, with the traceback that helps the user most."""
+    error = as_raised(report)
+    for note in report.notes:
+        error.add_note(note)
+    raise error from WorkerTraceback(report.failure or report.traceback)
+
+
+def _notes_of(error: BaseException) -> list[str]:
+    return [str(note) for note in getattr(error, "__notes__", ())]
+
+
 def as_raised(report: Report) -> Exception:
     """Return a worker's error as an exception of this process."""
+    if report.kind == RunFailed.__name__:
+        return RunFailed(report.message, traceback=report.failure)
     kind = getattr(errors, report.kind, None)
     if isinstance(kind, type) and issubclass(kind, RametError):
         return kind(report.message)
     remedy = "; to stop a run, call turn.stop_run() and let the loop end its turn"
     leaves = report.kind in {"SystemExit", "KeyboardInterrupt"}
     return RunFailed(
-        f"a worker process ended with {report.kind}: {report.message}{remedy if leaves else ''}"
+        f"a worker process ended with {report.kind}: {report.message}{remedy if leaves else ''}",
+        traceback=report.traceback,
     )

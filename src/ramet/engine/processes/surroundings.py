@@ -13,6 +13,7 @@ from ramet.engine.processes.portable import dump
 from ramet.engine.processes.script import Script, path, this_script
 from ramet.engine.processes.settings import Carried
 from ramet.errors import NotPortable, UsageError
+from ramet.frames import Cell, collect_cells, learn_cells
 
 
 class Dismissed(SystemExit):
@@ -32,6 +33,8 @@ class Surroundings:
     settings: Carried
     # Globals that cannot be pickled, with the reasons; the script defines them in each worker.
     left: dict[str, str]
+    # The cells of the parent's notebook, which tracebacks quote.
+    cells: list[Cell]
 
     @classmethod
     def here(cls, left: dict[str, str]) -> Self:
@@ -42,11 +45,13 @@ class Surroundings:
             path=path(),
             settings=process_settings.collect(dump),
             left=left,
+            cells=collect_cells(),
         )
 
     def enter(self, at_call: AtCall, refuse: Callable[[UsageError], int]) -> None:
         """Run the script; if it calls ``ramet.run``, run ``at_call`` there and end the process."""
         sys.path[:] = self.path
+        learn_cells(self.cells)
         try:
             load(self.script, at_call, refuse)
         except Dismissed:

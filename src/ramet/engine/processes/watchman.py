@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol, Self
 
-from ramet.engine.processes.reports import Report, WorkerTraceback, as_raised
+from ramet.engine.processes.reports import Report, raise_report
 from ramet.engine.run.run import Run
 from ramet.engine.workers.session import Watch
 from ramet.errors import RunFailed, StoreBusy, StoreError
@@ -94,7 +94,7 @@ class Watchman:
     def see_to(self, ended: Ended) -> None:
         """Take back the turn of a dead worker; raise the error that it reported."""
         if ended.report is not None:
-            raise as_raised(ended.report) from WorkerTraceback(ended.report.traceback)
+            raise_report(ended.report)
         members = self._take_back(ended.worker)
         logger.warning(
             "worker %s %s; another takes its place",

@@ -8,6 +8,7 @@ from numbers import Real
 from ramet.engine.run.device_memory import is_out_of_memory, remedy_for
 from ramet.engine.run.unfinished import describe_error
 from ramet.errors import RunFailed, StrategyError
+from ramet.frames import format_error
 from ramet.population import Population
 from ramet.strategies.base import check_count
 
@@ -76,7 +77,8 @@ class Failures:
             remedy = remedy_for(error) if is_out_of_memory(error) else "Correct the code"
             raise RunFailed(
                 f"{problem}. The last error: {describe_error(error)}. {remedy} and run again: a "
-                f"run in a file resumes where it stopped, and has every traceback (AttemptFailed)"
+                f"run in a file resumes where it stopped, and has every traceback (ramet log)",
+                traceback=format_error(error) if error.__traceback__ else "",
             ) from error
 
     def _find_problem(self, population: Population, failed_here: int) -> str | None:

@@ -118,7 +118,9 @@ class Telling:
         with self._out.ending(turn):
             journal.commit([Written(turn.lease, events)], over=given_up)
         if too_often and not given_up:
-            raise indispensable(turn.member, turn.number, failed.error) from error
+            raise indispensable(
+                turn.member, turn.number, failed.error, traceback=failed.traceback
+            ) from error
         if given_up:
             self.prune_if_due()
         journal.catch_up()

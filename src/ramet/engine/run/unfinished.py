@@ -25,8 +25,9 @@ from ramet.events import (
     TurnLost,
     Weights,
 )
-from ramet.frames import place_of
+from ramet.frames import format_error, place_of
 from ramet.history.lineage import Lineage
+from ramet.history.narrating import shorten
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
 from ramet.store.base import Lease, Store, standing
@@ -39,7 +40,7 @@ MOST_OF_ERROR, MOST_OF_TRACEBACK = 10_000, 100_000
 
 def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFailed:
     """Return the event for an error that training a turn raised."""
-    trace = _shorten("".join(traceback.format_exception(error)), MOST_OF_TRACEBACK)
+    trace = _shorten(format_error(error), MOST_OF_TRACEBACK)
     # A log cannot hold lone surrogates, which a file's name in a traceback may contain.
     what, trace, where = (
         text.encode(errors="replace").decode()
@@ -53,7 +54,7 @@ def warn_failed(error: BaseException, *, member: int, turn: int, attempt: int) -
     fields = {"member": member, "turn": turn, "attempt": attempt}
     logger.warning(
         "member %(member)d raised in turn %(turn)d: %(error)s",
-        {**fields, "error": describe_error(error)},
+        {**fields, "error": shorten(describe_error(error))},
         extra=fields,
     )
 
@@ -113,12 +114,13 @@ def turn_lost(journal: Journal, member: int, why: str) -> TurnLost:
     return TurnLost(member=member, turn=before.turn, trained=trained, why=why)
 
 
-def indispensable(member: int, turn: int, why: str) -> RunFailed:
+def indispensable(member: int, turn: int, why: str, *, traceback: str = "") -> RunFailed:
     """Return the error for a turn that a replay would have to give up."""
     return RunFailed(
         f"a replay must train every step of its schedule, but turn {turn} of member {member} would "
         f"have to be given up: {why}. It was not given up: remove the cause and run again, and the "
-        f"replay resumes there"
+        f"replay resumes there",
+        traceback=traceback,
     )
 
 

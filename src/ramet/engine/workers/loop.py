@@ -106,6 +106,8 @@ def _after(error: Exception, run: Run, session: Session, watch: Watch) -> Turn |
     """Record a failure of the user's code and return the next turn; raise anything else."""
     at_fault = session.training
     if isinstance(error, RametError) or at_fault is None:
+        if isinstance(error, UsageError) and (where := place_of(error)):
+            error.add_note(f"It was raised at {where}")
         raise error
     try:
         run.fail(at_fault, error)
