@@ -3,6 +3,7 @@
 import math
 import tempfile
 import weakref
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TypeAlias, get_args
 from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs, ObjectBlobs
 from ramet.blobs.directory import Durability
 from ramet.blobs.opening import find_pointed, open_blobs, remember
-from ramet.errors import RunNotFound, StoreError, StrategyError
+from ramet.errors import RunNotFound, StoreError, StrategyError, UsageError
 from ramet.events import Keep
+from ramet.events.opening import replayed_run
 from ramet.store import MemoryStore, SQLiteStore, Store
 from ramet.store.base import Closable
 from ramet.store.postgres.address import Address, find_address
@@ -129,17 +131,35 @@ class Place:
         """Return the name of a run that is in the store.
 
         Args:
-            name: The name; None stands for the only run.
+            name: The name; None stands for the only run, without its replays.
         """
         names = self.store.runs()
-        if name is None and len(names) == 1:
-            return names[0]
+        if name is None and (sole := self._find_sole(names)) is not None:
+            return sole
         if name is not None and name in names:
             return name
         there = f"{self.name} has " + (", ".join(map(repr, names)) or "no runs yet")
         if name is None:
-            raise RunNotFound(f"a run must be named unless it is the only one, but {there}")
+            raise RunNotFound(
+                f"a run must be named unless it is the only one, or the others are its replays, "
+                f"but {there}"
+            )
         raise RunNotFound(f"a run must be in the store, but {name!r} is not: {there}")
+
+    def _find_sole(self, names: Sequence[str]) -> str | None:
+        """Return the only run, or the only one that is no replay of another of these."""
+        if len(names) == 1:
+            return names[0]
+        originals = []
+        for name in names:
+            try:
+                of = replayed_run(self.store.opening(name))
+            except (StoreError, UsageError):
+                # Of a damaged run it is not known.
+                of = None
+            if of not in names:
+                originals.append(name)
+        return originals[0] if len(originals) == 1 else None
 
     def close(self) -> None:
         """Close a store that this process opened; it is opened again when it is needed."""

@@ -34,6 +34,11 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def can_ask() -> bool:
+    """Return whether there is a terminal to ask on."""
+    return sys.stdin.isatty()
+
+
 def say_table(data: bytes, *, json: bool) -> None:
     """Print a table: unchanged to a pipe or a file, with escapes to a terminal."""
     if on_terminal():

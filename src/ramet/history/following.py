@@ -113,6 +113,11 @@ class Overview:
         """The population as of the last event read."""
         return report_population(self._tally.population, self.opening.mode)
 
+    @property
+    def last(self) -> int:
+        """The number of the last event read."""
+        return self._tally.last
+
     def catch_up(self) -> None:
         """Read new events; if the log does not continue the summary, read all of it.
 

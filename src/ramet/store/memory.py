@@ -8,11 +8,27 @@ from typing import cast
 from msgspec.structs import replace
 
 from ramet.clock import Clock, SystemClock
-from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, fold
+from ramet.events import (
+    AnyEvent,
+    Extended,
+    Logged,
+    RunOpened,
+    decode,
+    encode,
+    fold,
+    rename_opening,
+)
 from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
-from ramet.store.refusals import lease_lost, log_moved, run_in_use, run_not_found, source_moved
+from ramet.store.refusals import (
+    lease_lost,
+    log_moved,
+    name_taken,
+    run_in_use,
+    run_not_found,
+    source_moved,
+)
 from ramet.store.summary import Summary
 
 
@@ -48,6 +64,11 @@ class _Record:
     def head(self) -> int:
         return len(self.log) - 1
 
+    @property
+    def token(self) -> int:
+        """The greatest token of its leases."""
+        return max(row.token for row in self.rows)
+
     def may_train(self, row: _Row) -> bool:
         waiting = self.round is not None and row.standing.turn != self.round
         return not waiting and row.standing.trained < self.steps
@@ -62,6 +83,8 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._records: dict[str, _Record] = {}
         self._begun = 0
+        # The greatest token of the leases of runs that were deleted.
+        self._token = 0
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         with self._lock:
@@ -74,15 +97,35 @@ class MemoryStore:
             before = self._records.get(opening.name)
             if before is None:
                 return self.open_run(opening, worker=worker)
-            holders = {row.lease.worker for row in before.rows if row.lease and self._live(row)}
-            if holders:
-                raise run_in_use(opening.name, sorted(holders))
-            token = max(row.token for row in before.rows)
-            record = self._begin(opening, worker, token=token)
+            self._check_unused(before, "overwritten")
+            record = self._begin(opening, worker, token=before.token)
             # It is opened last now.
             del self._records[opening.name]
             self._records[opening.name] = record
             return record.opening
+
+    def delete_run(self, run: str, *, worker: str, after: int) -> None:
+        with self._lock:
+            record = self._record(run)
+            self._check_head(record, after)
+            self._check_unused(record, "deleted", but=worker)
+            self._token = max(self._token, record.token)
+            del self._records[run]
+
+    def rename_run(self, run: str, to: str, *, worker: str, after: int) -> None:
+        with self._lock:
+            record = self._record(run)
+            self._check_head(record, after)
+            if to in self._records:
+                raise name_taken(to)
+            self._check_unused(record, "renamed")
+            begun = self._begin(record.opening, worker, token=record.token)
+            at, by, took_s, data = record.log[0]
+            record.log[0] = at, by, took_s, rename_opening(data, to)
+            record.opening = cast(RunOpened, decode(record.log[0][-1]))
+            # It keeps its place among the runs; the other one is opened last.
+            named = {to if name == run else name: its for name, its in self._records.items()}
+            self._records = {**named, run: begun}
 
     def opening(self, run: str) -> RunOpened:
         with self._lock:
@@ -179,8 +222,8 @@ class MemoryStore:
             leases = [lease, *beside]
             for each in leases:
                 self._check_held(each)
-            if after is not None and after != record.head:
-                raise log_moved(lease.run, after, record.head)
+            if after is not None:
+                self._check_head(record, after)
             for source in copied:
                 if record.rows[source.member].standing.checkpoint != source.checkpoint:
                     raise source_moved(lease, source)
@@ -196,8 +239,7 @@ class MemoryStore:
     def append(self, run: str, event: RunEvent, *, worker: str, after: int) -> int:
         with self._lock:
             record = self._record(run)
-            if after != record.head:
-                raise log_moved(run, after, record.head)
+            self._check_head(record, after)
             self._write(record, worker, [event])
             if isinstance(event, Extended):
                 record.steps = event.steps
@@ -223,7 +265,8 @@ class MemoryStore:
 
     def _begin(self, opening: RunOpened, worker: str, *, token: int = 0) -> _Record:
         """Return the record of a new run, with tokens above those of leases before it."""
-        rows = [_Row(standing(member), token=token) for member in fold([opening])]
+        least = max(token, self._token)
+        rows = [_Row(standing(member), token=least) for member in fold([opening])]
         round_ = 0 if opening.synchronous else None
         # What others read, who find a list where this worker may have had a tuple.
         read = cast(RunOpened, decode(encode(opening)))
@@ -237,6 +280,17 @@ class MemoryStore:
             return self._records[run]
         except KeyError:
             raise run_not_found(run, sorted(self._records)) from None
+
+    @staticmethod
+    def _check_head(record: _Record, after: int) -> None:
+        if after != record.head:
+            raise log_moved(record.opening.name, after, record.head)
+
+    def _check_unused(self, record: _Record, deed: str, *, but: str | None = None) -> None:
+        """Raise RunInUse while a worker, other than ``but``, has a live lease of a run."""
+        holders = {row.lease.worker for row in record.rows if row.lease and self._live(row)}
+        if others := holders - {but}:
+            raise run_in_use(record.opening.name, sorted(filter(None, others)), deed=deed)
 
     def _find_free(self, record: _Record) -> list[_Row]:
         return [row for row in record.rows if record.may_train(row) and not self._live(row)]

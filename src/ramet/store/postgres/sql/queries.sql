@@ -27,7 +27,7 @@ SELECT blobs FROM ramet.store;
 UPDATE ramet.store SET blobs = %(blobs)s;
 
 -- name: lock_schema
--- Waits until no other process creates or migrates tables, begins a run or overwrites one.
+-- Waits until no other process migrates tables, or begins, overwrites, renames or deletes a run.
 SELECT pg_advisory_xact_lock(hashtext('ramet'), hashtext('ramet.store'));
 
 -- name: run
@@ -61,12 +61,28 @@ VALUES (
 
 -- name: begin_tokens
 -- Sets what the tokens of a new run's leases must be greater than.
-UPDATE ramet.members SET token = %(token)s WHERE run = %(run)s;
+UPDATE ramet.members
+SET token = greatest(%(token)s::bigint, (SELECT max(token) FROM ramet.store))
+WHERE run = %(run)s;
 
 -- name: next_run
 -- A number that no run has had, and the greatest token of this one's leases.
 SELECT nextval(pg_get_serial_sequence('ramet.runs', 'id')),
     (SELECT max(token) FROM ramet.members WHERE run = %(run)s);
+
+-- name: remember_deleted
+-- Has runs that are begun later get greater tokens than this one had.
+UPDATE ramet.store
+SET token = greatest(token, (SELECT max(token) FROM ramet.members WHERE run = %(run)s));
+
+-- name: rename_run
+-- Gives a run another name.
+UPDATE ramet.runs SET name = %(name)s, checksum = %(checksum)s WHERE id = %(id)s;
+
+-- name: rename_opening
+-- Writes the first event of a run, which has its name.
+UPDATE ramet.events SET event = %(event)s, checksum = %(checksum)s
+WHERE run = %(run)s AND number = 0;
 
 -- name: delete_summary
 -- Deletes the summary of a run.
