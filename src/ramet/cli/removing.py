@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ramet.cli import screen
+from ramet.cli.completion import list_runs
 from ramet.cli.stores import AsJson, StoreName
 from ramet.cli.view import View
 from ramet.engine.run.removing import delete_run
@@ -19,7 +20,7 @@ Force = Annotated[
     bool,
     typer.Option("--force", metavar="", help="Even if workers are at work, which lose their turn."),
 ]
-NamedRun = Annotated[str, typer.Argument(metavar="NAME", help="The run.")]
+NamedRun = Annotated[str, typer.Argument(metavar="NAME", help="The run.", autocompletion=list_runs)]
 
 
 def delete(
