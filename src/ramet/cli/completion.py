@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from typer.completion import (
-    get_completion_script,  # type: ignore[attr-defined]  # Typer's own, imported there
+from typer.completion import (  # type: ignore[attr-defined]  # Typer's own, imported there
+    get_completion_script,
 )
 
 from ramet.cli.words import DEFAULT_STORE, is_store

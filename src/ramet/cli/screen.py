@@ -82,8 +82,12 @@ def table(*columns: str, left: tuple[str, ...] = ()) -> Rows:
 def worker_name(name: str | None) -> str:
     """Return a worker's name, without its beginning if it is long: the ends of names differ."""
     # The rest of a very long name would be cut off anyway.
-    shown = visible((name or "")[-MAX_LABEL_CHARS:])
-    return shown if len(shown) <= WORKER_WIDTH else "…" + shown[1 - WORKER_WIDTH :]
+    return shorten(visible((name or "")[-MAX_LABEL_CHARS:]), WORKER_WIDTH) or ""
+
+
+def shorten(name: str | None, most: int) -> str | None:
+    """Return a name without its beginning, if it has more than ``most`` characters."""
+    return name if name is None or len(name) <= most else "…" + name[1 - most :]
 
 
 def _printable(json: str) -> str:

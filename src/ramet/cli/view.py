@@ -13,14 +13,14 @@ class View:
     """A run, updated as its log grows."""
 
     def __init__(self, store: Store, name: str) -> None:
-        self._store = store
+        self.store = store
         self._overview = Overview(store, name)
         self.seats: list[Seat] = store.seats(name)
 
     def catch_up(self) -> None:
         """Read what is new."""
         self._overview.catch_up()
-        self.seats = self._store.seats(self.opening.name)
+        self.seats = self.store.seats(self.opening.name)
 
     @property
     def opening(self) -> RunOpened:
@@ -29,6 +29,11 @@ class View:
     @property
     def population(self) -> Population:
         return self._overview.population
+
+    @property
+    def last(self) -> int:
+        """The number of the last event read."""
+        return self._overview.last
 
     @property
     def state(self) -> State:

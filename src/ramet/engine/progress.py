@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from ramet.population import Population
 from ramet.visible import label
+from ramet.wording import clock_time
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -120,11 +121,5 @@ def _count_steps(population: Population) -> int:
 
 def _time_left(done: int, left: int, elapsed_s: float) -> str:
     if not left:
-        return f"took {_clock_time(elapsed_s)}"
-    return f"{_clock_time(elapsed_s * left / done)} left" if done else "time left unknown"
-
-
-def _clock_time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        return f"took {clock_time(elapsed_s)}"
+    return f"{clock_time(elapsed_s * left / done)} left" if done else "time left unknown"
