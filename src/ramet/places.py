@@ -3,7 +3,6 @@
 import math
 import tempfile
 import weakref
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import TypeAlias, get_args
 from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs, ObjectBlobs
 from ramet.blobs.directory import Durability
 from ramet.blobs.opening import find_pointed, open_blobs, remember
-from ramet.errors import RunNotFound, StoreError, StrategyError, UsageError
+from ramet.errors import RunNotFound, StoreError, StrategyError
 from ramet.events import Keep
-from ramet.events.opening import replayed_run
 from ramet.store import MemoryStore, SQLiteStore, Store
 from ramet.store.base import Closable
+from ramet.store.choosing import find_sole
 from ramet.store.postgres.address import Address, find_address
 
 # What every store answers to, also one that passes the verbs on to another.
@@ -134,7 +133,7 @@ class Place:
             name: The name; None stands for the only run, without its replays.
         """
         names = self.store.runs()
-        if name is None and (sole := self._find_sole(names)) is not None:
+        if name is None and (sole := find_sole(self.store, names)) is not None:
             return sole
         if name is not None and name in names:
             return name
@@ -145,21 +144,6 @@ class Place:
                 f"but {there}"
             )
         raise RunNotFound(f"a run must be in the store, but {name!r} is not: {there}")
-
-    def _find_sole(self, names: Sequence[str]) -> str | None:
-        """Return the only run, or the only one that is no replay of another of these."""
-        if len(names) == 1:
-            return names[0]
-        originals = []
-        for name in names:
-            try:
-                of = replayed_run(self.store.opening(name))
-            except (StoreError, UsageError):
-                # Of a damaged run it is not known.
-                of = None
-            if of not in names:
-                originals.append(name)
-        return originals[0] if len(originals) == 1 else None
 
     def close(self) -> None:
         """Close a store that this process opened; it is opened again when it is needed."""

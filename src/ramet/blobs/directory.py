@@ -143,13 +143,12 @@ class DirectoryBlobs:
             to: The name of the other run.
             keys: The keys of the files; those that are not there are passed over.
         """
-        folder = self._folder(to)
-        self._make(folder)
+        self._make(self._folder(to))
         for key in keys:
             with contextlib.suppress(CheckpointMissing):
                 self._copy(run, to, key)
         if self.durability == "power":
-            _sync_folder(folder)
+            _sync_folder(self._folder(to))
 
     def forget(self, run: str) -> None:
         """Delete the folder of a run that has no checkpoints any more.
@@ -159,9 +158,7 @@ class DirectoryBlobs:
         """
         folder = self._folder(run)
         self._expected.pop(folder, None)
-        self._made.discard(folder)
-        # It may have files that are not ramet's.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # It may have files that are not ramet's.
             os.rmdir(folder)
 
     def path_of(self, run: str, key: str) -> Path:

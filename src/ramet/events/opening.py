@@ -122,7 +122,7 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
         )
 
 
-def replayed_run(opening: RunOpened) -> str | None:
+def find_replayed(opening: RunOpened) -> str | None:
     """Return the name of the run that this one is a replay of; None if it is no replay."""
     if opening.strategy.get("type") != "Replay":
         return None

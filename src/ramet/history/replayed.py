@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ramet import wording
 from ramet.errors import StoreError, UsageError
-from ramet.events.opening import replayed_run
+from ramet.events.opening import find_replayed
 from ramet.history.result import Result
 from ramet.schedule import Schedule
 from ramet.store.base import Store
@@ -112,7 +112,7 @@ def find_replays(store: Store, run: str) -> list[str]:
     for name in store.runs():
         # A damaged run, or one of another version of ramet, must not hide the others.
         with contextlib.suppress(StoreError, UsageError):
-            if replayed_run(store.opening(name)) == run:
+            if find_replayed(store.opening(name)) == run:
                 found.append(name)
     return found
 

@@ -184,7 +184,7 @@ class Rows:
     def delete(self) -> tuple[int, int]:
         """Delete the run; return a number for the next one, and the greatest token of its leases.
 
-        Nobody may be at work on it.
+        No worker may hold a lease of it.
         """
         number, token = self.tables.one("next_run", run=self.row.id)
         for table in ("delete_summary", "delete_events", "delete_members", "delete_run"):

@@ -78,7 +78,7 @@ def clear_away(run: str, *, store: Store, blobs: Blobs, worker: str) -> None:
         cleanup.callback(store.release_all, leases)
         others = {seat.worker for seat in store.seats(run) if seat.worker} - {worker}
         if others or len(store.events(run, most=2)) > 1:
-            raise _taken_up(run)
+            raise _make_taken_up(run)
         keys = list(blobs.sizes(run))
         for first in range(0, len(keys), BATCH):
             _hold(store, leases)
@@ -104,7 +104,7 @@ def _hold(store: Store, leases: Sequence[Lease]) -> None:
         )
 
 
-def _taken_up(run: str) -> RunInUse:
+def _make_taken_up(run: str) -> RunInUse:
     return RunInUse(
         f"a run must be left by its workers before it is deleted, but others have begun to train "
         f"run {run!r} again from its beginning; its old log is deleted: stop them (ramet stop) and "

@@ -296,14 +296,7 @@ class PostgresStore:
     def _change(
         self, run: str, work: Callable[[Rows], None], *, after: int, then: str | None
     ) -> None:
-        """Delete or rename a run while no other process leases, commits or begins anything in it.
-
-        Args:
-            run: The name of the run.
-            work: What deletes or renames it.
-            after: The number of its last event.
-            then: The name that it has afterwards; None if it is gone.
-        """
+        """Delete a run, or have it called ``then``, while no other process writes to it."""
 
         def change(transaction: Transaction) -> int:
             tables = self._runs.tables(transaction, locking=True)
