@@ -160,8 +160,8 @@ def test_a_turn_that_ends_while_a_run_is_renamed_is_renamed_with_it(
     assert findings(where) == []
 
 
-def kept_in(store: Path) -> set[str]:
-    return {folder.name for folder in Path(f"{store}-checkpoints").iterdir()}
+def kept_in(folder: Path) -> set[str]:
+    return {its.name for its in folder.iterdir()}
 
 
 KILLED = """
@@ -177,6 +177,7 @@ rename_run("run", "new", **kept) if sys.argv[2] == "rename" else delete_run("run
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["file", "postgresql"])
 @pytest.mark.parametrize(
     ("verb", "point"),
     [
@@ -188,18 +189,22 @@ rename_run("run", "new", **kept) if sys.argv[2] == "rename" else delete_run("run
     ],
 )
 def test_a_process_that_is_killed_leaves_a_sound_store_and_the_same_can_be_done_again(
-    tmp_path: Path, verb: str, point: str
+    tmp_path: Path, request: pytest.FixtureRequest, verb: str, point: str, kind: str
 ) -> None:
-    store, script = tmp_path / "runs.db", tmp_path / "killed.py"
+    folder, script = tmp_path / "runs.db-checkpoints", tmp_path / "killed.py"
+    store = str(tmp_path / "runs.db")
+    if kind == "postgresql":
+        url = request.getfixturevalue("database")
+        store = f"{url}?schema=killed_{verb}_{point}&blobs={folder}"
     script.write_text(KILLED)
     weights = train(store, name="run").best.load()["w"]
     train(store, name="other")
-    code, _, err = finished(started(script, str(store), verb, **{VARIABLE: point}))
+    code, _, err = finished(started(script, store, verb, **{VARIABLE: point}))
     assert code == -signal.SIGKILL, err
     where = place(store)
     assert findings(where) == []
     names = where.store.runs()
-    assert kept_in(store) - {"new"} <= set(names)
+    assert kept_in(folder) - {"new"} <= set(names)
     if verb == "rename":
         whole = "new" if "new" in names else "run"
         assert (history.load(store, whole).best.load()["w"] == weights).all()
@@ -211,7 +216,7 @@ def test_a_process_that_is_killed_leaves_a_sound_store_and_the_same_can_be_done_
     else:
         delete(where, "run")
     assert sorted(where.store.runs()) == (["new", "other"] if verb == "rename" else ["other"])
-    assert kept_in(store) == set(where.store.runs())
+    assert kept_in(folder) == set(where.store.runs())
     assert findings(where) == []
 
 
