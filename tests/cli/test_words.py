@@ -63,6 +63,8 @@ def test_arguments_behind_a_dash_are_the_scripts_own(folder: Path) -> None:
 def test_a_word_that_is_no_run_is_looked_for_in_the_default_store(folder: Path) -> None:
     assert "'nope' is not: runs.db has 'quick', 'quick-replay'" in ramet("status", "nope").stderr
     assert "nope.db does not exist" in ramet("status", "nope.db").stderr
+    (folder / "damaged").write_text("no store")
+    assert "damaged is neither: it is not an SQLite" in ramet("status", "damaged").stderr
     assert "Missing argument 'NAME'" in ramet("delete", "runs.db").stderr
     assert "Missing argument 'TARGET'" in ramet("worker").stderr
 

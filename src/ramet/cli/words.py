@@ -76,7 +76,8 @@ def _has_store(words: Sequence[str], slots: Sequence[Any]) -> bool:
         return slots[1].name != "target" and is_store(words[0])
     if all(its.nargs == 1 for its in others) and len(words) > len(others):
         return True
-    return is_store(words[0]) or not Path(DEFAULT_STORE).exists()
+    # Any other file may be a store that is damaged, and its error should name it.
+    return is_store(words[0]) or Path(words[0]).is_file() or not Path(DEFAULT_STORE).exists()
 
 
 def _part(parameters: Sequence[Any], args: Sequence[str]) -> tuple[list[str], list[str]]:
