@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WHEEL_ENV := .venv-wheel
 FLOOR_ENV := .venv-floors
+RELEASE_ENV := .venv-release
 
 # Tests run as many processes as there are cores, and each may start more. If each of these had a
 # thread for each core, most of the time would go to threads that wait for each other.
@@ -16,7 +17,8 @@ FLOOR_TESTS := $(wildcard tests/test_*.py) tests/cli tests/cloud tests/evil test
 	$(patsubst %,tests/engine/test_%.py,determinism fire fitting machine processes progress result)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compiled test check check-code check-form check-types check-docs words wheel floors format clean
+.PHONY: help demo compiled test quick check check-code check-form check-types check-docs words wheel release lock floors
+.PHONY: format clean
 
 help:
 	@echo "make demo    install into .venv and train the demo population"
@@ -24,6 +26,9 @@ help:
 	@echo "make check   formatting, lint, types, layers, doctests, snippets, the list of rooms, words"
 	@echo "make words   what is left of odd words, missing documentation and overgrown code"
 	@echo "make wheel   build the wheel and run the README's first example on it, alone"
+	@echo "make quick   install into .venv and run the quick tests, without frameworks"
+	@echo "make release build both archives, check them, and try each in an empty environment"
+	@echo "make lock    write the versions that are installed into .ci/constraints.txt"
 	@echo "make floors  run quick tests of what uses dependencies on the oldest we accept"
 	@echo "make format  put the code in its format"
 
@@ -58,6 +63,14 @@ test: compiled
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
+# For machines where the frameworks and the servers of the other tests are missing.
+.venv/quick: .venv/pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[plots]" --group test
+	@touch $@
+
+quick: .venv/quick
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist worksteal $(FLOOR_TESTS) --ignore tests/cli/test_demo.py
+
 # The words come last: what is above their limits hides no other failure.
 check: check-code words
 
@@ -90,6 +103,24 @@ wheel: .venv/dev
 	$(BIN)/python -m tools.snippets --print-first README.md | $(WHEEL_ENV)/bin/python -I -
 	$(WHEEL_ENV)/bin/ramet --help > /dev/null
 
+release: .venv/dev
+	$(BIN)/python -m tools.release
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m tools.release --dist dist
+	version=$$($(BIN)/python -c "from pathlib import Path; from tools.release import read_version; print(read_version(Path()))"); \
+	for archive in dist/*; do \
+		rm -rf $(RELEASE_ENV) && $(PYTHON) -m venv $(RELEASE_ENV) \
+		&& $(RELEASE_ENV)/bin/python -m pip install --quiet $$archive \
+		&& $(RELEASE_ENV)/bin/python tools/smoke.py $$version || exit 1; \
+	done
+	@echo "dist/ has what can be published: twine upload dist/*"
+
+# Versions alone, without the address of any index, and without what only says how a wheel was built.
+lock: .venv/dev
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+[A-Za-z0-9.]*$$//' > .ci/constraints.txt
+
 floors: compiled
 	rm -rf $(FLOOR_ENV)
 	$(PYTHON) -m venv $(FLOOR_ENV)
@@ -101,4 +132,4 @@ format: .venv/dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv $(WHEEL_ENV) $(FLOOR_ENV) dist build
+	rm -rf .venv $(WHEEL_ENV) $(FLOOR_ENV) $(RELEASE_ENV) dist build

@@ -23,7 +23,8 @@
     ├── RunFailed                    too many members fail; the traceback of one is in the message
     └── StoreError                   the record of a run cannot be read or written
         ├── RunNotFound              no run of that name in the store
-        ├── RunInUse                 workers train the run that was to be overwritten
+        ├── RunInUse                 workers train the run that was to be replaced or deleted
+        ├── NameTaken                the name that a run was to get is another run's
         ├── LeaseLost                another worker took the member over; nothing was written
         ├── LogMoved                 others committed first; nothing was written, decide again
         ├── EventTooLarge            more than an event in the log can be; nothing was written
@@ -191,7 +192,11 @@ class RunNotFound(StoreError):
 
 
 class RunInUse(StoreError):
-    """Other workers train members of a run that was to be overwritten."""
+    """Other workers train members of a run that was to be overwritten, deleted or renamed."""
+
+
+class NameTaken(StoreError):
+    """The name that a run was to get is that of another run in its store."""
 
 
 class LeaseLost(StoreError):

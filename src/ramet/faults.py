@@ -1,4 +1,4 @@
-"""Points of a turn, and of confirming a run, at which tests can kill the process."""
+"""Points of a turn, and of changing a run, at which tests can kill the process."""
 
 import os
 import signal
@@ -19,6 +19,15 @@ POINTS = (
 CONFIRMING_POINTS = (
     "evaluated",  # the score is there, and no event has it
     "recorded",  # its event is written
+)
+
+# Points of deleting and of renaming a run.
+REMOVING_POINTS = (
+    "copied",  # its checkpoints are there under the new name as well
+    "renamed",  # it has its new name, and its checkpoints are still there under the old one
+    "emptied",  # its log has nothing left but its beginning
+    "deleting",  # some of its checkpoints are deleted
+    "cleared",  # all of them are deleted
 )
 
 # "point", or "point:3" for the third time that it is reached.
@@ -42,11 +51,12 @@ def arm(setting: str) -> None:
     Traceback (most recent call last):
         ...
     ValueError: RAMET_CRASH_AT must be one of claimed, loaded, trained, blob-written, blob-kept, \
-committing, committed, pruning, evaluated, recorded, with or without a count as in 'claimed:3', \
+committing, committed, pruning, evaluated, recorded, copied, renamed, emptied, deleting, cleared, \
+with or without a count as in 'claimed:3', \
 but got 'nowhere'
     """
     point, _, count = setting.partition(":")
-    points = POINTS + CONFIRMING_POINTS
+    points = POINTS + CONFIRMING_POINTS + REMOVING_POINTS
     if point not in points or not (count or "1").isdecimal():
         raise ValueError(
             f"{VARIABLE} must be one of {', '.join(points)}, with or without a count as in "

@@ -15,6 +15,7 @@ from ramet.errors import RunNotFound, StoreError, StrategyError
 from ramet.events import Keep
 from ramet.store import MemoryStore, SQLiteStore, Store
 from ramet.store.base import Closable
+from ramet.store.choosing import find_sole
 from ramet.store.postgres.address import Address, find_address
 
 # What every store answers to, also one that passes the verbs on to another.
@@ -129,16 +130,19 @@ class Place:
         """Return the name of a run that is in the store.
 
         Args:
-            name: The name; None stands for the only run.
+            name: The name; None stands for the only run, without its replays.
         """
         names = self.store.runs()
-        if name is None and len(names) == 1:
-            return names[0]
+        if name is None and (sole := find_sole(self.store, names)) is not None:
+            return sole
         if name is not None and name in names:
             return name
         there = f"{self.name} has " + (", ".join(map(repr, names)) or "no runs yet")
         if name is None:
-            raise RunNotFound(f"a run must be named unless it is the only one, but {there}")
+            raise RunNotFound(
+                f"a run must be named unless it is the only one, or the others are its replays, "
+                f"but {there}"
+            )
         raise RunNotFound(f"a run must be in the store, but {name!r} is not: {there}")
 
     def close(self) -> None:

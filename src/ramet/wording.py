@@ -88,3 +88,14 @@ def duration(seconds: float) -> str:
     if whole < HOUR_S:
         return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
     return f"{whole // HOUR_S:,} h {whole % HOUR_S // MINUTE_S} min"
+
+
+def clock_time(seconds: float) -> str:
+    """Return a time as a clock shows it.
+
+    >>> clock_time(75.2), clock_time(3725)
+    ('1:15', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

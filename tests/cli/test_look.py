@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 import ramet as library
+from ramet import wording
 from ramet.cli import screen
+from ramet.cli.pace import Pace, draw_bars
 from ramet.events import Copied, Logged
 from ramet.store import SQLiteStore
 from tests.cli import quick
@@ -113,7 +115,7 @@ def test_a_watched_table_is_renewed_in_place_and_fits_the_terminal(tmp_path: Pat
     run = library.open(store, space=quick.space, strategy=strategy, steps=10, mode="max", seed=0)
     run.stop()
     shown = _on_a_terminal("status", str(store), "--watch", lines=20)
-    assert "and 46 members that scored less" in shown
+    assert "and 50 members that scored less" in shown
     assert shown.rpartition("\x1b[2K")[2].count("\n") < 20
 
 
@@ -131,11 +133,11 @@ def test_watching_ends_quietly_with_ctrl_c(at_work: library.Run, tmp_path: Path)
     assert (process.returncode, err) == (130, "")
 
 
-def _on_a_terminal(*arguments: str, lines: int) -> str:
+def _on_a_terminal(*arguments: str, lines: int, columns: int = 100) -> str:
     """Return what a command writes to a terminal of so many lines."""
     pty = pytest.importorskip("pty", reason="needs the terminals of Unix")
     ours, its = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "100", "LINES": str(lines), "TERM": "xterm"}
+    environment = {**os.environ, "COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm"}
     with subprocess.Popen([str(EXECUTABLE), *arguments], stdout=its, env=environment) as process:
         os.close(its)
         written = b""
@@ -165,7 +167,7 @@ def test_hyperparameters_are_shown_as_far_as_there_is_room(
     monkeypatch.setattr(screen, "UNBOUNDED", 80)
     shown = ramet("status", store).output
     assert "hyperparameter_0" in shown
-    assert "hyperparameter_4" not in shown
+    assert "(a wider terminal or --json shows them)" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -297,3 +299,52 @@ def test_a_terminal_that_lacks_letters_is_shown_escapes(
     os.close(ours)
     assert done.returncode == 0, shown
     assert "Traceback" not in shown
+
+
+def test_hyperparameters_without_room_are_named_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"group{number}.learning_rate" for number in range(9)]
+    space = library.Space({name: library.Uniform(0.0, 1.0) for name in names})
+    strategy = library.PBT(population=30, turn_steps=10)
+    run = library.open(
+        tmp_path / "runs.db", space=space, strategy=strategy, steps=20, mode="max", seed=0
+    )
+    assert run.ask() is not None
+    shown = _on_a_terminal("status", str(tmp_path / "runs.db"), lines=24, columns=80)
+    lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in shown.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert "and 8 more hyperparameters (a wider terminal or --json shows them): " in shown
+    assert "group1.learning_rate" in shown
+    run.release_all()
+    wide = ramet("status", tmp_path / "runs.db").stdout
+    assert "more hyperparameters" not in wide
+    assert all(name in wide for name in names)
+
+
+def test_a_watched_run_says_how_long_it_takes_and_how_its_best_score_grew(tmp_path: Path) -> None:
+    result = library.run(
+        quick.train, quick.space, quick.strategy, steps=40, mode="max", store=tmp_path / "runs.db"
+    )
+    last = result.log[-1]
+    pace = Pace(result.store, result.opening, 0, now=lambda: last.at + 3661.0)
+    waiting = pace.describe(result.population, at_work=True)
+    assert waiting.startswith("1:01:0")
+    assert " since it began, about 0:00 left, best " in waiting
+    over = pace.describe(result.population, at_work=False)
+    assert "left" not in over
+    assert over.endswith(f"█ {wording.number(result.best.score)}")
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [
+        ([3.0, 3.0], "▁▁"),
+        ([0.0, 7.0], "▁█"),
+        ([7.0, 0.0], "█▁"),
+        ([-1.7e308, 1.7e308], "▁█"),
+        ([float(value) for value in range(1200)], "▁▁▂▃▃▄▅▆▆▇██"),
+    ],
+)
+def test_a_line_of_bars_goes_from_the_lowest_to_the_highest(values: list[float], bars: str) -> None:
+    assert draw_bars(values) == bars

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import ramet as library
+from ramet.schedule import Piece, Schedule
 from ramet.store import SQLiteStore
 from tests.cli import quick
 from tests.cli.shell import EXECUTABLE, PATIENCE_S, QUICK, called, ramet
@@ -195,3 +196,25 @@ def test_a_task_that_lacks_a_hyperparameter_is_said(done: Path, tmp_path: Path) 
     assert refused.exit_code == 2
     assert "which has ['lr'], but 'momentum' was" in refused.stderr
     assert quick.steps == 40
+
+
+def test_a_value_of_0_that_pieces_do_not_have_is_not_off_by_a_percentage(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    space = library.Space(lr=library.Uniform(0.0, 1.0))
+    values = [{"lr": 0.0}, {"lr": 0.5}, {"lr": 1.0}, {"lr": 0.2}]
+    pieces = [
+        Piece(start=10 * nth, stop=10 * nth + 10, hparams=its) for nth, its in enumerate(values)
+    ]
+    found = Schedule(pieces, space.describe())
+    library.replay(_count_steps, found, seeds=[0], mode="max", store=store)
+    said = ramet("schedule", store, "--pieces", "1").stdout
+    assert "lr is not 0 at some steps where it was 0" in said
+    assert "inf" not in said
+
+
+def _count_steps(session: library.Session) -> None:
+    state = {"x": np.zeros(1)}
+    for turn in session.turns(state):
+        for _ in turn:
+            state["x"] += 1.0 + turn.hparams["lr"]
+        turn.report(state["x"][0])

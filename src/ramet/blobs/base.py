@@ -31,6 +31,14 @@ class Blobs(Protocol):
     compare them with a digest. Of a file without all of these bytes it raises CheckpointDamaged,
     and otherwise it raises what ``get`` does. Without this method, a file is read whole for the
     state of one of the members in it.
+
+    Blobs that can copy files at little cost have a method ``copy(run, to, keys)``, which copies
+    checkpoints to a run of another name, durably, and passes over those that are not there. Without
+    it, each file is read and put.
+
+    Blobs that keep more of a run than its checkpoints, such as a folder or ``owner``, have a method
+    ``forget(run)``, which deletes that. It is called once the checkpoints of a run are deleted and
+    the run is about to be.
     """
 
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:

@@ -135,9 +135,44 @@ class DirectoryBlobs:
         for unfinished in _list_files(self._folder(run), UNFINISHED):
             _remove_unless_written(unfinished.path)
 
+    def copy(self, run: str, to: str, keys: Iterable[str]) -> None:
+        """Have checkpoints for a run of another name as well, as hard links where there are some.
+
+        Args:
+            run: The name of the run.
+            to: The name of the other run.
+            keys: The keys of the files; those that are not there are passed over.
+        """
+        self._make(self._folder(to))
+        for key in keys:
+            with contextlib.suppress(CheckpointMissing):
+                self._copy(run, to, key)
+        if self.durability == "power":
+            _sync_folder(self._folder(to))
+
+    def forget(self, run: str) -> None:
+        """Delete the folder of a run that has no checkpoints any more.
+
+        Args:
+            run: The name of the run.
+        """
+        folder = self._folder(run)
+        self._expected.pop(folder, None)
+        with contextlib.suppress(OSError):  # It may have files that are not ramet's.
+            os.rmdir(folder)
+
     def path_of(self, run: str, key: str) -> Path:
         """Return the path of the file for the checkpoint ``key`` of ``run``."""
         return Path(self._file(run, key))
+
+    def _copy(self, run: str, to: str, key: str) -> None:
+        try:
+            os.link(self._file(run, key), self._file(to, key))
+        except FileExistsError:
+            return
+        except OSError:
+            # It is not there, or the file system has no links.
+            self.put(to, key, [self.get(run, key)])
 
     def _folder(self, run: str) -> str:
         return f"{self.path}{os.sep}{quote(run)}"

@@ -183,6 +183,15 @@ two slashes; write 's3://'
             prefix = f"{self._address.prefix}/" if self._address.prefix else ""
             abort_abandoned(self._address, f"{prefix}{self._folder(run)}/")
 
+    def forget(self, run: str) -> None:
+        """Delete what says to which record the checkpoints of a run belong.
+
+        Args:
+            run: The name of the run.
+        """
+        self._seen.pop(run, None)
+        self._bucket.delete([f"{self._folder(run)}/{OWNER}"])
+
     def _folder(self, run: str) -> str:
         return quote_for_url(run)
 

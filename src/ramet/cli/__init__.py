@@ -1,6 +1,7 @@
 """The command line: `ramet run` and the other commands."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -8,12 +9,14 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]  # imported there
 from typer.core import TyperCommand, TyperGroup
 
 from ramet.cli import (
     ancestry,
     begin,
     care,
+    completion,
     confirming,
     copies,
     demo,
@@ -21,11 +24,13 @@ from ramet.cli import (
     log,
     look,
     pictures,
+    removing,
     reporting,
     schedules,
     screen,
     submit,
     train,
+    words,
 )
 from ramet.engine.workers.notice import SIGNAL_EXIT, Terminated, terminate
 from ramet.errors import RametError, RunFailed, StoreBusy, UsageError
@@ -37,13 +42,19 @@ FAILED, MISUSED, TRY_AGAIN = 1, 2, 75
 
 
 class Command(TyperCommand):
-    """A command that lists --help like any other switch."""
+    """A command that lists --help like any other switch, and adds words that are left out."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        words.let_be_left_out(self.params)
 
     def get_help_option(self, ctx: Any) -> Any:
         return _as_switch(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Read a command line; refuse arguments for a script that are not behind ``--``."""
+        if not ctx.resilient_parsing:  # As it is while a shell asks for completions.
+            args = words.add_left_out(self.params, args)
         separated = "--" in args
         rest = super().parse_args(ctx, args)
         if (more := ctx.params.get("arguments")) and not separated:
@@ -113,9 +124,12 @@ for _command, _example in (
     (front.front, "ramet front runs.db digits"),
     (pictures.plot, "ramet plot runs.db digits tree -o tree.png"),
     (care.stop, "ramet stop runs.db digits"),
+    (removing.delete, "ramet delete runs.db digits"),
+    (removing.rename, "ramet rename runs.db digits digits-2"),
     (care.prune, "ramet prune runs.db --dry-run"),
     (care.doctor, "ramet doctor runs.db"),
     (copies.backup, "ramet backup runs.db /mnt/archive/runs.db"),
+    (completion.completion, "ramet completion bash"),
     (demo.demo, "ramet demo --members 40 --seed 1"),
 ):
     app.command(
@@ -133,6 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: The words of the command line; None takes them from ``sys.argv``.
     """
     signal.signal(signal.SIGTERM, terminate)
+    if completion.VARIABLE in os.environ:
+        completion_init()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of runs and hyperparameters may have characters that a terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")

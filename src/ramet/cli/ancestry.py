@@ -49,7 +49,7 @@ def _lineage(result: Result, member: int | None, *, as_json: bool) -> None:
         behind = tree.behind(result.best.checkpoint if member is None else tree.weights(member))
     if as_json:
         for turn in behind:
-            screen.say_json(_as_json(turn))
+            screen.say_json({"run": result.opening.name, **_as_json(turn)})
         return
     members = wording.count(len(result.population), "member")
     screen.say(f"{label(result.opening.name)}: {members}. {describe_survivors(tree)}\n")

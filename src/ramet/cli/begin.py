@@ -4,7 +4,9 @@ import shlex
 from collections.abc import Sequence
 
 from ramet.cli import options, screen
+from ramet.cli.stores import AsJson
 from ramet.cli.target import SPACE, STRATEGY, load
+from ramet.cli.view import View
 from ramet.engine.run.opening import Settings
 from ramet.engine.run.run import Run
 from ramet.engine.source import fingerprint
@@ -31,6 +33,7 @@ def begin(
     overwrite: options.Overwrite = False,
     space: options.SpaceName = SPACE,
     strategy: options.StrategyName = STRATEGY,
+    as_json: AsJson = False,
 ) -> None:
     """Begin a run without training it, for `ramet worker` on other machines.
 
@@ -54,6 +57,9 @@ def begin(
     try:
         existing = options.choose_existing(extend=extend, overwrite=overwrite)
         run = open_run(settings, where, existing=existing)
+        if as_json:
+            screen.say_json(View(where.store, run.name).figures())
+            return
         names = _name_others(space=space, strategy=strategy)
         own = ["--", *arguments] if arguments else []
         worker = ["worker", *names, leave_out_secrets(store), run.name, target, *own]

@@ -7,6 +7,7 @@ import typer
 
 from ramet.cli import screen
 from ramet.cli.stores import AsJson, RunName, StoreName
+from ramet.cli.view import View
 from ramet.engine.run import run_events
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.training import this_worker
@@ -21,7 +22,7 @@ from ramet.visible import label
 from ramet.wording import count, encodable, size
 
 
-def stop(store: StoreName, name: RunName = None) -> None:
+def stop(store: StoreName, name: RunName = None, *, as_json: AsJson = False) -> None:
     """Stop a run: its workers end after their current turns.
 
     The same `ramet run` as before resumes it.
@@ -29,10 +30,15 @@ def stop(store: StoreName, name: RunName = None) -> None:
     where = existing(store, read_only=False)
     view = Follower(where.store, where.choose(name))
     run = view.opening.name
-    if view.population.done:
+    done = view.population.done
+    if not done:
+        run_events.append(where.store, view, Stopped(), worker=this_worker())
+    if as_json:
+        screen.say_json(View(where.store, run).figures())
+        return
+    if done:
         screen.say(f"Run {run!r} is done; there is nothing to stop.")
         return
-    run_events.append(where.store, view, Stopped(), worker=this_worker())
     busy = len({seat.worker for seat in where.store.seats(run) if seat.worker})
     ends = f"once the turns of {count(busy, 'worker')} are over" if busy else "now"
     screen.say(f"Run {run!r} stops {ends}; `ramet run` resumes it.")
@@ -45,6 +51,7 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar="", help="Only print what would be deleted.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete checkpoints that are no longer needed.
 
@@ -58,6 +65,12 @@ def prune(
         if not dry_run:
             checkpoints.attach(where.store)
         gone = checkpoints.prune(view.population, view.opening.keep, dry_run=dry_run)
+        if as_json:
+            freed_bytes = sum(gone.values())
+            screen.say_json(
+                {"run": run, "files": len(gone), "bytes": freed_bytes, "dry_run": dry_run}
+            )
+            continue
         verb = "would be freed" if dry_run else "freed"
         freed = f"{size(sum(gone.values()))} {verb}, {count(len(gone), 'checkpoint file')}"
         screen.say(

@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 
-from ramet.cli import screen
 from ramet.cli.options import OwnArguments, RunToJoin
-from ramet.cli.stores import StoreName
+from ramet.cli.stores import AsJson, StoreName
 from ramet.cli.target import load
-from ramet.cli.train import outcome
+from ramet.cli.train import say_end
 from ramet.engine.confirming import confirm as confirm_run
 from ramet.history import load as load_result
 
@@ -30,6 +29,7 @@ def confirm(
     *,
     top: Annotated[int, typer.Option(help="How many of the best turns to evaluate again.")] = 5,
     times: Annotated[int, typer.Option(help="How often to evaluate each.")] = 4,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate the best turns of a run that is over again, and say which is the best by that.
 
@@ -39,4 +39,4 @@ def confirm(
     where, _, function = target.partition(":")
     loaded = load(f"{where}:{function or EVALUATE}", arguments)
     result = confirm_run(loaded.train, load_result(store, name), top=top, times=times)
-    screen.say(outcome(result))
+    say_end(result, as_json=as_json)

@@ -7,8 +7,8 @@ import typer
 
 from ramet import history
 from ramet.cli import screen
-from ramet.cli.stores import StoreName
-from ramet.wording import count, size
+from ramet.cli.stores import AsJson, StoreName
+from ramet.wording import count, encodable, size
 
 
 def backup(
@@ -17,6 +17,8 @@ def backup(
         Path,
         typer.Argument(metavar="TARGET", help="The file of the copy, which must not exist yet."),
     ],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Copy a store and its checkpoints, even while runs go on.
 
@@ -25,5 +27,9 @@ def backup(
     take no extra space.
     """
     made = history.backup(store, target)
+    if as_json:
+        figures = {"runs": made.runs, "files": made.files, "bytes": made.size}
+        screen.say_json({"run": None, "path": encodable(str(target), "utf-8"), **figures})
+        return
     what = f"{count(made.runs, 'run')}, {count(made.files, 'checkpoint file')}"
     screen.say(f"{target}: {what}, {size(made.size)}")

@@ -22,7 +22,7 @@ def front(store: StoreName, name: RunName = None, *, as_json: AsJson = False) ->
         found = result.front()
         if as_json:
             for each in found:
-                screen.say_json(_as_json(each))
+                screen.say_json({"run": result.opening.name, **_as_json(each)})
             return
         screen.say(_heading(result, len(found)))
         metrics = metrics_of(result.opening.goals)

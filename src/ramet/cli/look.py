@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ramet import wording
 from ramet.cli import screen
+from ramet.cli.pace import Pace
 from ramet.cli.stores import AsJson, RunName, StoreName
 from ramet.cli.view import View
 from ramet.history.confirming import FreshScores, say_both
@@ -20,12 +21,16 @@ from ramet.history.narrating import shorten
 from ramet.places import existing
 from ramet.visible import label
 
+# What is said of hyperparameters that there is no room for.
+MORE_NAMES = "and {count} more hyperparameters (a wider terminal or --json shows them): "
 # Time between two updates of a watched table.
 WATCH_S = 0.5
 # Members in a table that is not watched on a terminal.
 ROWS = 40
-# Lines of a terminal around a watched table: the heading, the line below, and the cursor's.
-LINES_AROUND = 6
+# Lines of a terminal around a watched table: the heading, those below, and the cursor's.
+LINES_AROUND = 10
+# Characters of a worker's name where there is no room for more.
+SHORT_WORKER = 12
 
 
 def status(
@@ -71,14 +76,35 @@ def runs(store: StoreName, *, as_json: AsJson = False) -> None:
     screen.show(table)
 
 
-def make_screen(view: View, room: int, width: int) -> Group:
-    """Return a heading for the run, and a table of as many members as fit."""
+def make_screen(view: View, room: int, width: int, *, pace: str | None = None) -> Group:
+    """Return a heading for the run, and a table of as much as fits, with what is left out.
+
+    Args:
+        view: The run.
+        room: How many members there is room for.
+        width: How many columns there are.
+        pace: A line about how fast the run goes.
+    """
     rows = view.best_rows(room)
-    left_out = len(view.seats) - len(rows)
-    more = [f"and {wording.count(left_out, 'member')} that scored less"] if left_out else []
-    return Group(
-        *_heading(view.figures()), "", _members(rows, view.opening.space["names"], width), *more
-    )
+    names: list[str] = view.opening.space["names"]
+    table, shown = _members(rows, names, width)
+    heading = [*_heading(view.figures()), *([] if pace is None else [pace])]
+    return Group(*heading, "", table, *_left_out(len(view.seats) - len(rows), names[shown:], width))
+
+
+def _left_out(members: int, names: Sequence[str], width: int) -> list[RenderableType]:
+    """Return lines about members and hyperparameters that there was no room for."""
+    lines: list[RenderableType] = []
+    if members:
+        lines.append(f"and {wording.count(members, 'member')} that scored less")
+    if names:
+        listed = ", ".join(map(label, names))
+        # Two lines, of which some columns are lost where they end between words.
+        most = max(0, 7 * width // 4 - len(MORE_NAMES))
+        if len(listed) > most:
+            listed = f"{listed[: max(0, most - 1)]}…"
+        lines.append(Text(f"{MORE_NAMES.format(count=len(names))}{listed}"))
+    return lines
 
 
 def _show(view: View, *, watch: bool, as_json: bool) -> None:
@@ -92,13 +118,18 @@ def _show(view: View, *, watch: bool, as_json: bool) -> None:
             pass
         screen.show(make_screen(view, ROWS, console.width))
         return
+    pace = Pace(view.store, view.opening, view.last)
     with Live(console=console, auto_refresh=False) as live:
         for _ in _follow(view, watch=True):
-            live.update(_fitting(view, console), refresh=True)
+            pace.catch_up()
+            live.update(_fitting(view, console, pace), refresh=True)
 
 
-def _fitting(view: View, console: Console) -> Group:
-    return make_screen(view, max(1, min(ROWS, console.height - LINES_AROUND)), console.width)
+def _fitting(view: View, console: Console, pace: Pace) -> Group:
+    at_work = any(seat.worker for seat in view.seats)
+    said = pace.describe(view.population, at_work=at_work)
+    room = max(1, min(ROWS, console.height - LINES_AROUND))
+    return make_screen(view, room, console.width, pace=said)
 
 
 def _heading(figures: dict[str, Any]) -> list[RenderableType]:
@@ -133,24 +164,39 @@ def _say_best(figures: dict[str, Any]) -> str:
     return say_both(figures["best"], FreshScores(tuple(fresh)))
 
 
-def _members(rows: list[dict[str, Any]], names: Sequence[str], width: int) -> Table:
-    """Return a table of members, with as many hyperparameters as there is room for."""
+def _members(rows: list[dict[str, Any]], names: Sequence[str], width: int) -> tuple[Table, int]:
+    """Return a table of members, and how many hyperparameters there was room for in it."""
+    wide = _lay_out(rows, names, width)
+    # Long names of workers are the first to give way.
+    short = [
+        {**row, "worker": screen.shorten(row["worker"], SHORT_WORKER), "silent_s": None}
+        for row in rows
+    ]
+    columns, shown = wide if wide[1] == len(names) else _lay_out(short, names, width)
+    headings, *lines = zip(*columns, strict=True)
+    table = screen.table(*headings, left=("worker",))
+    for line in lines:
+        table.add_row(*line)
+    return table, shown
+
+
+def _lay_out(
+    rows: list[dict[str, Any]], names: Sequence[str], width: int
+) -> tuple[list[list[str]], int]:
+    """Return the columns of a table that fit, and how many hyperparameters are among them."""
     grouped = len({row["group"] for row in rows}) > 1
     facts = ["member", *(["group"] if grouped else []), "trained", "step", "score", "copies"]
     begin = _columns(rows, *facts)
     at_work = any(row["worker"] for row in rows)
-    end = _columns(rows, "worker", "heard of") if at_work else []
+    heard = any(row["silent_s"] is not None for row in rows)
+    end = _columns(rows, "worker", *(["heard of"] if heard else [])) if at_work else []
     middle: list[list[str]] = []
     for name in names:
         column = [label(name), *(wording.value_of(row["hparams"], name) for row in rows)]
         if _width([*begin, *middle, column, *end]) > width:
             break
         middle.append(column)
-    headings, *lines = zip(*begin, *middle, *end, strict=True)
-    table = screen.table(*headings, left=("worker",))
-    for line in lines:
-        table.add_row(*line)
-    return table
+    return [*begin, *middle, *end], len(middle)
 
 
 def _columns(rows: list[dict[str, Any]], *names: str) -> list[list[str]]:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ramet.cli.completion import list_runs
 from ramet.cli.stores import warn_if_shown
 from ramet.cli.target import SPACE, STRATEGY
 from ramet.engine.engines import Workers
@@ -176,4 +177,11 @@ Gpus = Annotated[
     float | None,
     typer.Option(help="GPUs of each, or a part of one.", rich_help_panel=LIMITS),
 ]
-RunToJoin = Annotated[str, typer.Argument(metavar="NAME", help="The run to work on.")]
+RunToJoin = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The run to work on; may be left out if there is only one, or one and its replays.",
+        autocompletion=list_runs,
+    ),
+]

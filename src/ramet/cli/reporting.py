@@ -5,9 +5,9 @@ from typing import Annotated
 
 from ramet.cli import screen
 from ramet.cli.reading import without_log
-from ramet.cli.stores import RunName, StoreName, output_option
+from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StoreName, output_option
 from ramet.errors import UsageError
-from ramet.wording import size
+from ramet.wording import encodable, size
 
 
 def report(
@@ -17,6 +17,7 @@ def report(
     output: Annotated[Path, output_option("The file to write or replace; - prints it.")] = Path(
         "report.html"
     ),
+    as_json: AsJson = False,
 ) -> None:
     """Write a report of a run, finished or not, as one HTML file that needs no network.
 
@@ -30,4 +31,12 @@ def report(
     with without_log(store, name) as result:
         written = write(result, output)
         run = result.opening.name
+    if as_json:
+        if output == STANDARD_OUTPUT:
+            raise UsageError(
+                "only one thing can be printed, but got -o - with --json; name a file for the "
+                "report, or leave --json out"
+            )
+        screen.say_json({"run": run, "path": encodable(str(output), "utf-8"), "bytes": written})
+        return
     screen.say(f"{output}: {size(written)}, run {run!r}", err=True)

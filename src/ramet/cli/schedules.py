@@ -1,19 +1,22 @@
 """`ramet schedule` and `ramet replay`: export the schedule that a run found, and train on it."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ramet import wording
 from ramet.cli import screen
-from ramet.cli.options import OwnArguments, TargetName
+from ramet.cli.options import OwnArguments, RunToJoin, TargetName
 from ramet.cli.reading import whole
 from ramet.cli.stores import STANDARD_OUTPUT, AsJson, RunName, StoreName, output_option
 from ramet.cli.target import load
+from ramet.cli.view import View
 from ramet.engine.replaying import replay as replay_schedule
 from ramet.errors import UsageError
 from ramet.history import load as load_result
+from ramet.history.replayed import Replayed
 from ramet.schedule import Schedule
 from ramet.visible import label
 
@@ -40,7 +43,7 @@ def schedule(
 ) -> None:
     """Show the schedule that the best weights were trained on, across all copies."""
     with whole(store, name) as result:
-        found = result.schedule(member)
+        run, found = result.opening.name, result.schedule(member)
     deviation: dict[str, float] = {}
     if pieces is not None:
         found, deviation = found.smooth(pieces)
@@ -60,7 +63,8 @@ def schedule(
         typer.echo(found.to_python(), nl=False)
     elif as_json:
         for piece in found.pieces:
-            screen.say_json(piece)
+            own = {"start": piece.start, "stop": piece.stop, "hparams": piece.hparams}
+            screen.say_json({"run": run, "member": member, **own})
     else:
         _show(found, deviation)
     if output is not None:
@@ -69,7 +73,7 @@ def schedule(
 
 def replay(
     store: StoreName,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The run that found the schedule.")],
+    name: RunToJoin,
     target: TargetName,
     arguments: OwnArguments = None,
     *,
@@ -94,6 +98,7 @@ def replay(
     as_name: Annotated[
         str | None, typer.Option("--as", help="The name of the replay; else NAME-replay.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train new networks on the schedule that a run found, and compare their scores.
 
@@ -114,7 +119,21 @@ def replay(
         store=store,
         workers=workers,
     )
-    screen.say(str(replayed))
+    screen.say_json(_describe(replayed, of=name)) if as_json else screen.say(str(replayed))
+
+
+def _describe(replayed: Replayed, *, of: str) -> dict[str, Any]:
+    """Return a replay as an object, with null for a score that is not finite."""
+    figures = View(replayed.result.store, replayed.result.opening.name).figures()
+    scores = [score if math.isfinite(score) else None for score in replayed.scores]
+    return {
+        **figures,
+        "of": of,
+        "scores": scores,
+        "mean": replayed.mean,
+        "sd": replayed.sd,
+        "original": replayed.original,
+    }
 
 
 def _kind(*, exact: bool, last_values: bool) -> str:
@@ -135,7 +154,11 @@ def _show(found: Schedule, deviation: dict[str, float]) -> None:
 def _say_how_far_off(found: Schedule, deviation: dict[str, float], *, err: bool = False) -> None:
     for name, part in deviation.items():
         averaged = name in found.names_to_average()
-        error = (
-            f"off by at most {part:.2%}" if averaged else f"different at {part:.2%} of the steps"
-        )
+        if math.isinf(part):
+            # No percentage says how far a value is off from 0.
+            error = "not 0 at some steps where it was 0"
+        elif averaged:
+            error = f"off by at most {part:.2%}"
+        else:
+            error = f"different at {part:.2%} of the steps"
         screen.say(f"{label(name)} is {error}", err=err)

@@ -40,9 +40,13 @@ def on_terminal() -> bool:
 
 
 @contextmanager
-def progress_in_file() -> Iterator[None]:
-    """Write lines of progress to standard output too, if that is a file and errors are shown."""
-    if sys.stdout.isatty() or not sys.stderr.isatty():
+def progress_in_file(*, as_json: bool) -> Iterator[None]:
+    """Write lines of progress to standard output too, if that is a file and errors are shown.
+
+    Args:
+        as_json: Whether standard output is for an object of JSON alone.
+    """
+    if as_json or sys.stdout.isatty() or not sys.stderr.isatty():
         yield
         return
     handler = logging.StreamHandler(sys.stdout)
@@ -52,6 +56,11 @@ def progress_in_file() -> Iterator[None]:
         yield
     finally:
         progress.removeHandler(handler)
+
+
+def can_ask() -> bool:
+    """Return whether there is a terminal to ask on."""
+    return sys.stdin.isatty()
 
 
 def say_table(data: bytes, *, json: bool) -> None:
@@ -97,8 +106,12 @@ def table(*columns: str, left: tuple[str, ...] = ()) -> Rows:
 def worker_name(name: str | None) -> str:
     """Return a worker's name, without its beginning if it is long: the ends of names differ."""
     # The rest of a very long name would be cut off anyway.
-    shown = visible((name or "")[-MAX_LABEL_CHARS:])
-    return shown if len(shown) <= WORKER_WIDTH else "…" + shown[1 - WORKER_WIDTH :]
+    return shorten(visible((name or "")[-MAX_LABEL_CHARS:]), WORKER_WIDTH) or ""
+
+
+def shorten(name: str | None, most: int) -> str | None:
+    """Return a name without its beginning, if it has more than ``most`` characters."""
+    return name if name is None or len(name) <= most else "…" + name[1 - most :]
 
 
 def _printable(json: str) -> str:

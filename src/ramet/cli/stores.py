@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from ramet.cli import screen
+from ramet.cli.completion import list_runs, list_stores
+from ramet.cli.words import DEFAULT_STORE
 from ramet.store.postgres.address import find_address
 
 # The name of standard output in place of a file, as in other commands.
@@ -53,13 +55,19 @@ StoreName = Annotated[
     str,
     typer.Argument(
         metavar="STORE",
-        help="The file, or the URL of the database, that has the runs.",
+        help=f"The file, or the URL of the database, that has the runs; else "
+        f"{DEFAULT_STORE}, where `ramet run` writes.",
         callback=warn_if_shown,
+        autocompletion=list_stores,
     ),
 ]
 RunName = Annotated[
     str | None,
-    typer.Argument(metavar="NAME", help="The run; may be left out if there is only one."),
+    typer.Argument(
+        metavar="NAME",
+        help="The run; may be left out if there is only one, or one and its replays.",
+        autocompletion=list_runs,
+    ),
 ]
 AsJson = Annotated[
     bool,

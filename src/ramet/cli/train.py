@@ -3,8 +3,9 @@
 from typing import cast
 
 from ramet.cli import options, screen
-from ramet.cli.stores import StoreName
+from ramet.cli.stores import AsJson, StoreName
 from ramet.cli.target import SPACE, STRATEGY, load
+from ramet.cli.view import View
 from ramet.engine.engines import Engine, Inline, Processes, Workers
 from ramet.engine.joining import join
 from ramet.engine.launch import run as train_run
@@ -43,6 +44,7 @@ def run(
     tolerate: options.Tolerate = 0.5,
     threads: options.Threads = None,
     gpus: options.Gpus = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a run, or resume one that was stopped or killed.
 
@@ -59,7 +61,7 @@ def run(
         strict=strict,
     )
     asked = loaded.read(strategy)
-    with screen.progress_in_file():
+    with screen.progress_in_file(as_json=as_json):
         result = train_run(
             loaded.train,
             loaded.read(space),
@@ -74,7 +76,7 @@ def run(
             engine=_choose_engine(cast(Workers, workers), failures, threads=threads, gpus=gpus),
         )
     pace = describe_pace(asked, result.opening)
-    screen.say(f"{outcome(result)} It had {pace}." if pace else outcome(result))
+    say_end(result, as_json=as_json, more=f" It had {pace}." if pace else "")
 
 
 def worker(
@@ -92,6 +94,7 @@ def worker(
     straggler_timeout_s: options.Straggler = None,
     retries: options.Retries = 1,
     tolerate: options.Tolerate = 0.5,
+    as_json: AsJson = False,
 ) -> None:
     """Train members of a run that another command began, until it is over.
 
@@ -107,7 +110,7 @@ def worker(
         straggler_timeout_s=straggler_timeout_s,
         strict=strict,
     )
-    with screen.progress_in_file():
+    with screen.progress_in_file(as_json=as_json):
         result = join(
             loaded.train,
             store,
@@ -116,7 +119,21 @@ def worker(
             strategy=loaded.find(strategy, usual=STRATEGY),
             engine=Inline(failures=failures, grace_s=grace, only=only),
         )
-    screen.say(outcome(result))
+    say_end(result, as_json=as_json)
+
+
+def say_end(result: Result, *, as_json: bool, more: str = "") -> None:
+    """Print what a run has come to, or the object that `ramet runs --json` has for it.
+
+    Args:
+        result: The run.
+        as_json: Whether the object is printed.
+        more: What is said behind the sentence.
+    """
+    if as_json:
+        screen.say_json(View(result.store, result.opening.name).figures())
+    else:
+        screen.say(f"{outcome(result)}{more}")
 
 
 def _choose_engine(

@@ -17,7 +17,7 @@ class View:
     """A run, updated as its log grows."""
 
     def __init__(self, store: Store, name: str) -> None:
-        self._store = store
+        self.store = store
         self._overview = Overview(store, name)
         self.seats: list[Seat] = store.seats(name)
         # The number of failures when the last one was looked for, and that one.
@@ -27,7 +27,7 @@ class View:
     def catch_up(self) -> None:
         """Read what is new."""
         self._overview.catch_up()
-        self.seats = self._store.seats(self.opening.name)
+        self.seats = self.store.seats(self.opening.name)
 
     @property
     def opening(self) -> RunOpened:
@@ -36,6 +36,11 @@ class View:
     @property
     def population(self) -> Population:
         return self._overview.population
+
+    @property
+    def last(self) -> int:
+        """The number of the last event read."""
+        return self._overview.last
 
     @property
     def state(self) -> State:

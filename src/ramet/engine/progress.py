@@ -9,6 +9,7 @@ from ramet import wording
 from ramet.engine.displays import Display, Look, choose_displays
 from ramet.population import Population
 from ramet.visible import label
+from ramet.wording import clock_time
 
 
 class Watched(Protocol):
@@ -130,11 +131,5 @@ def _count_steps(population: Population) -> int:
 
 def _time_left(done: int, left: int, elapsed_s: float) -> str:
     if not left:
-        return f"took {_clock_time(elapsed_s)}"
-    return f"{_clock_time(elapsed_s * left / done)} left" if done else "time left unknown"
-
-
-def _clock_time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        return f"took {clock_time(elapsed_s)}"
+    return f"{clock_time(elapsed_s * left / done)} left" if done else "time left unknown"

@@ -55,6 +55,17 @@ def decode(data: bytes) -> AnyEvent:
     return event
 
 
+def rename_opening(data: bytes, name: str) -> bytes:
+    """Return the first event of a run under another name; all else stays as it was written.
+
+    Args:
+        data: What ``encode`` returned.
+        name: The new name of the run.
+    """
+    fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    return _encoder.encode({**fields, "name": name})
+
+
 def _check_schema(data: bytes) -> None:
     """Refuse data that is no event, or an event of another schema."""
     try:

@@ -122,6 +122,14 @@ class RunOpened(Event, frozen=True, kw_only=True, tag=True, gc=False):
         )
 
 
+def find_replayed(opening: RunOpened) -> str | None:
+    """Return the name of the run that this one is a replay of; None if it is no replay."""
+    if opening.strategy.get("type") != "Replay":
+        return None
+    of = opening.strategy.get("of")
+    return of if isinstance(of, str) else None
+
+
 def _update(value: Any) -> Any:
     """Update strategies within a strategy; with "ready", they have ``evaluate_every`` as well."""
     if isinstance(value, list):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from ramet import showing, wording
 from ramet.errors import StoreError, UsageError
+from ramet.events.opening import find_replayed
 from ramet.history.result import Result
 from ramet.schedule import Schedule
+from ramet.store.base import Store
 from ramet.strategies import Replay, from_description
 
 
@@ -106,14 +108,27 @@ class Replayed:
 
 def replays(result: Result) -> list[Replayed]:
     """Return the readable replays of a run's schedules in its store."""
-    run, store = result.opening.name, result.store
+    store, found = result.store, []
+    for name in find_replays(store, result.opening.name):
+        # As there, of what is read only now.
+        with contextlib.suppress(StoreError, UsageError):
+            found.append(_read(Result(store=store, blobs=result.blobs, name=name)))
+    return found
+
+
+def find_replays(store: Store, run: str) -> list[str]:
+    """Return the names of the runs in a store that are replays of a run.
+
+    Args:
+        store: The store.
+        run: The name of the run that they are replays of.
+    """
     found = []
     for name in store.runs():
         # A damaged run, or one of another version of ramet, must not hide the others.
         with contextlib.suppress(StoreError, UsageError):
-            strategy = store.opening(name).strategy
-            if strategy.get("type") == Replay.__name__ and strategy.get("of") == run:
-                found.append(_read(Result(store=store, blobs=result.blobs, name=name)))
+            if find_replayed(store.opening(name)) == run:
+                found.append(name)
     return found
 
 

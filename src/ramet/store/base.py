@@ -152,6 +152,33 @@ class Store(Protocol):
         """
         ...
 
+    def delete_run(self, run: str, *, worker: str, after: int) -> None:
+        """Delete a run, all at once. No run that is begun later has its number or its leases.
+
+        Raise RunInUse, and change nothing, while another worker has a live lease of it.
+
+        Args:
+            run: The name of the run.
+            worker: The name of the worker that deletes it; its own leases do not count.
+            after: The number of the last event. If there are later ones, LogMoved is raised.
+        """
+        ...
+
+    def rename_run(self, run: str, to: str, *, worker: str, after: int) -> None:
+        """Give a run another name, and begin a run with the same settings under the old one.
+
+        All at once. The second run has trained nothing. To it belongs what is kept under the old
+        name outside of the store, until that is deleted and the run with it. Raise NameTaken if
+        there is a run of the new name, and RunInUse while the run has a live lease.
+
+        Args:
+            run: The name of the run.
+            to: Its new name. Its log says it from the beginning.
+            worker: The name of the worker that renames it.
+            after: The number of the last event. If there are later ones, LogMoved is raised.
+        """
+        ...
+
     def opening(self, run: str) -> RunOpened:
         """Return the opening of ``run``, or raise RunNotFound."""
         ...

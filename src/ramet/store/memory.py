@@ -2,55 +2,34 @@
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from typing import cast
 
 from msgspec.structs import replace
 
 from ramet.clock import Clock, SystemClock
-from ramet.events import AnyEvent, Extended, Logged, RunOpened, decode, encode, fold
+from ramet.events import (
+    AnyEvent,
+    Extended,
+    Logged,
+    RunOpened,
+    decode,
+    encode,
+    fold,
+    rename_opening,
+)
 from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
-from ramet.store.refusals import lease_lost, log_moved, run_in_use, run_not_found, source_moved
+from ramet.store.memory_rows import Record, Row, rank_urgency
+from ramet.store.refusals import (
+    lease_lost,
+    log_moved,
+    name_taken,
+    run_in_use,
+    run_not_found,
+    source_moved,
+)
 from ramet.store.summary import Summary
-
-
-@dataclass(slots=True)
-class _Row:
-    """A member: how it stands, and which worker holds it."""
-
-    standing: Standing
-    token: int = 0
-    lease: Lease | None = None
-    heard_at: float = 0.0
-    # Which process holds the lease.
-    process: str | None = None
-    # How many leases of the present turn ran out and were taken over.
-    lost: int = 0
-
-
-@dataclass(slots=True)
-class _Record:
-    """A run. Its events are kept as bytes, so that each read returns new values, as from a file."""
-
-    opening: RunOpened
-    rows: list[_Row]
-    # The budget of each member.
-    steps: int
-    # None in an asynchronous run.
-    round: int | None
-    # Another one for each run that is begun.
-    number: int
-    log: list[tuple[float, str, float | None, bytes]] = field(default_factory=list)
-
-    @property
-    def head(self) -> int:
-        return len(self.log) - 1
-
-    def may_train(self, row: _Row) -> bool:
-        waiting = self.round is not None and row.standing.turn != self.round
-        return not waiting and row.standing.trained < self.steps
 
 
 class MemoryStore:
@@ -60,8 +39,10 @@ class MemoryStore:
         self._clock = clock or SystemClock()
         self._processes = processes or SystemProcesses()
         self._lock = threading.RLock()
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         self._begun = 0
+        # The greatest token of the leases of runs that were deleted.
+        self._token = 0
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         with self._lock:
@@ -74,15 +55,35 @@ class MemoryStore:
             before = self._records.get(opening.name)
             if before is None:
                 return self.open_run(opening, worker=worker)
-            holders = {row.lease.worker for row in before.rows if row.lease and self._live(row)}
-            if holders:
-                raise run_in_use(opening.name, sorted(holders))
-            token = max(row.token for row in before.rows)
-            record = self._begin(opening, worker, token=token)
+            self._check_unused(before, "overwritten")
+            record = self._begin(opening, worker, token=before.token)
             # It is opened last now.
             del self._records[opening.name]
             self._records[opening.name] = record
             return record.opening
+
+    def delete_run(self, run: str, *, worker: str, after: int) -> None:
+        with self._lock:
+            record = self._record(run)
+            self._check_head(record, after)
+            self._check_unused(record, "deleted", but=worker)
+            self._token = max(self._token, record.token)
+            del self._records[run]
+
+    def rename_run(self, run: str, to: str, *, worker: str, after: int) -> None:
+        with self._lock:
+            record = self._record(run)
+            self._check_head(record, after)
+            if to in self._records:
+                raise name_taken(to)
+            self._check_unused(record, "renamed")
+            begun = self._begin(record.opening, worker, token=record.token)
+            at, by, took_s, data = record.log[0]
+            record.log[0] = at, by, took_s, rename_opening(data, to)
+            record.opening = cast(RunOpened, decode(record.log[0][-1]))
+            # It keeps its place among the runs; the other one is opened last.
+            named = {to if name == run else name: its for name, its in self._records.items()}
+            self._records = {**named, run: begun}
 
     def opening(self, run: str) -> RunOpened:
         with self._lock:
@@ -112,13 +113,13 @@ class MemoryStore:
                 free = [row for row in free if row.standing.member in among]
             if not free:
                 return None
-            row = min(free, key=lambda row: _urgency(row, prefer))
+            row = min(free, key=lambda row: rank_urgency(row, prefer))
             return self._claim(record, row, worker, ttl_s)
 
     def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
         with self._lock:
             record = self._record(run)
-            free = sorted(self._find_free(record), key=lambda row: _urgency(row, None))
+            free = sorted(self._find_free(record), key=lambda row: rank_urgency(row, None))
             return [self._claim(record, row, worker, ttl_s) for row in free]
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
@@ -179,8 +180,8 @@ class MemoryStore:
             leases = [lease, *beside]
             for each in leases:
                 self._check_held(each)
-            if after is not None and after != record.head:
-                raise log_moved(lease.run, after, record.head)
+            if after is not None:
+                self._check_head(record, after)
             for source in copied:
                 if record.rows[source.member].standing.checkpoint != source.checkpoint:
                     raise source_moved(lease, source)
@@ -196,8 +197,7 @@ class MemoryStore:
     def append(self, run: str, event: RunEvent, *, worker: str, after: int) -> int:
         with self._lock:
             record = self._record(run)
-            if after != record.head:
-                raise log_moved(run, after, record.head)
+            self._check_head(record, after)
             self._write(record, worker, [event])
             if isinstance(event, Extended):
                 record.steps = event.steps
@@ -221,36 +221,48 @@ class MemoryStore:
         with self._lock:
             return [self._seat(row) for row in self._record(run).rows]
 
-    def _begin(self, opening: RunOpened, worker: str, *, token: int = 0) -> _Record:
+    def _begin(self, opening: RunOpened, worker: str, *, token: int = 0) -> Record:
         """Return the record of a new run, with tokens above those of leases before it."""
-        rows = [_Row(standing(member), token=token) for member in fold([opening])]
+        least = max(token, self._token)
+        rows = [Row(standing(member), token=least) for member in fold([opening])]
         round_ = 0 if opening.synchronous else None
         # What others read, who find a list where this worker may have had a tuple.
         read = cast(RunOpened, decode(encode(opening)))
         self._begun += 1
-        record = _Record(read, rows, opening.steps, round_, self._begun)
+        record = Record(read, rows, opening.steps, round_, self._begun)
         self._write(record, worker, [read])
         return record
 
-    def _record(self, run: str) -> _Record:
+    def _record(self, run: str) -> Record:
         try:
             return self._records[run]
         except KeyError:
             raise run_not_found(run, sorted(self._records)) from None
 
-    def _find_free(self, record: _Record) -> list[_Row]:
+    @staticmethod
+    def _check_head(record: Record, after: int) -> None:
+        if after != record.head:
+            raise log_moved(record.opening.name, after, record.head)
+
+    def _check_unused(self, record: Record, deed: str, *, but: str | None = None) -> None:
+        """Raise RunInUse while a worker, other than ``but``, has a live lease of a run."""
+        holders = {row.lease.worker for row in record.rows if row.lease and self._live(row)}
+        if others := holders - {but}:
+            raise run_in_use(record.opening.name, sorted(filter(None, others)), deed=deed)
+
+    def _find_free(self, record: Record) -> list[Row]:
         return [row for row in record.rows if record.may_train(row) and not self._live(row)]
 
-    def _claim(self, record: _Record, row: _Row, worker: str, ttl_s: float) -> Lease:
+    def _claim(self, record: Record, row: Row, worker: str, ttl_s: float) -> Lease:
         silent_s = self._silent_s(row)
         row.lost += silent_s is not None
         return self._lease(record, row, worker, ttl_s, silent_s=silent_s)
 
-    def _live(self, row: _Row) -> bool:
+    def _live(self, row: Row) -> bool:
         held = row.lease is not None and row.lease.expires_at > self._clock.uptime()
         return held and not self._processes.is_gone(row.process)
 
-    def _silent_s(self, row: _Row) -> float | None:
+    def _silent_s(self, row: Row) -> float | None:
         """Return the seconds since the worker that holds a member was last heard of."""
         if row.lease is None or self._processes.is_gone(row.process):
             return None
@@ -258,8 +270,8 @@ class MemoryStore:
 
     def _lease(
         self,
-        record: _Record,
-        row: _Row,
+        record: Record,
+        row: Row,
         worker: str,
         ttl_s: float,
         *,
@@ -284,14 +296,14 @@ class MemoryStore:
         row = self._record(lease.run).rows[lease.member]
         return row.token == lease.token and row.lease is not None
 
-    def _check_held(self, lease: Lease) -> _Row:
+    def _check_held(self, lease: Lease) -> Row:
         row = self._record(lease.run).rows[lease.member]
         if self._is_held(lease):
             return row
         holder = row.lease.worker if row.lease else None
         raise lease_lost(lease, ago_s=self._clock.uptime() - lease.expires_at, holder=holder)
 
-    def _seat(self, row: _Row) -> Seat:
+    def _seat(self, row: Row) -> Seat:
         if row.lease is None or not self._live(row):
             return Seat(standing=row.standing)
         silent_s = self._clock.uptime() - row.heard_at
@@ -299,7 +311,7 @@ class MemoryStore:
 
     def _write(
         self,
-        record: _Record,
+        record: Record,
         worker: str,
         events: Sequence[AnyEvent],
         *,
@@ -310,7 +322,7 @@ class MemoryStore:
         record.log += [(now, worker, took_s, encode(event)) for event in events]
 
     @staticmethod
-    def _put(row: _Row, standing: Standing, writers: Collection[int]) -> None:
+    def _put(row: Row, standing: Standing, writers: Collection[int]) -> None:
         if standing.turn != row.standing.turn:
             row.lost = 0
         row.standing = standing
@@ -318,8 +330,3 @@ class MemoryStore:
             # A worker that still trains it does so from an outdated state.
             row.token += 1
             row.lease = None
-
-
-def _urgency(row: _Row, prefer: int | None) -> tuple[int, bool, int]:
-    standing = row.standing
-    return standing.trained, standing.member != prefer, standing.member

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ramet.errors import CorruptLog, LeaseLost, LogMoved, RunInUse, RunNotFound
+from ramet.errors import CorruptLog, LeaseLost, LogMoved, NameTaken, RunInUse, RunNotFound
 from ramet.store.base import Lease, Standing
 
 
@@ -12,11 +12,18 @@ def run_not_found(run: str, there: Sequence[str]) -> RunNotFound:
     )
 
 
-def run_in_use(run: str, workers: Sequence[str]) -> RunInUse:
+def run_in_use(run: str, workers: Sequence[str], *, deed: str = "overwritten") -> RunInUse:
     return RunInUse(
-        f"a run must be left by its workers before it is overwritten, but {', '.join(workers)} "
+        f"a run must be left by its workers before it is {deed}, but {', '.join(workers)} "
         f"hold members of run {run!r}; nothing was changed: stop it (ramet stop, or end these "
         f"workers) and try again"
+    )
+
+
+def name_taken(name: str) -> NameTaken:
+    return NameTaken(
+        f"a run must get a name that no other run in its store has, but there is a run {name!r}; "
+        f"nothing was changed: choose another name, or delete or rename that run first"
     )
 
 

@@ -175,14 +175,17 @@ class Rows:
         number, written = attempt.latest
         return bool(self.tables.one("checksum", run=self.row.id, number=number) == (written,))
 
+    def check_unused(self, deed: str, *, but: str | None = None) -> None:
+        """Raise RunInUse while a worker, other than ``but``, has a live lease of the run."""
+        holders = {seat.worker for seat in self.seats() if seat.worker} - {but}
+        if holders:
+            raise run_in_use(self.name, sorted(filter(None, holders)), deed=deed)
+
     def delete(self) -> tuple[int, int]:
         """Delete the run; return a number for the next one, and the greatest token of its leases.
 
-        Raise RunInUse while it has a live lease.
+        No worker may hold a lease of it.
         """
-        holders = {seat.worker for seat in self.seats() if seat.worker}
-        if holders:
-            raise run_in_use(self.name, sorted(holders))
         number, token = self.tables.one("next_run", run=self.row.id)
         for table in ("delete_summary", "delete_events", "delete_members", "delete_run"):
             self.tables.write(table, run=self.row.id)

@@ -22,6 +22,7 @@ from ramet.store.checked import read_opening
 from ramet.store.copying import copy
 from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
+from ramet.store.renaming import rename
 from ramet.store.rows import Rows, add_run, is_held, names
 from ramet.store.sqlite_tables import SQLiteTables
 from ramet.store.summary import Summary
@@ -113,12 +114,26 @@ class SQLiteStore:
         with self._database.writing(synced=self._durable) as connection:
             tables, number, token = self._tables(connection), None, 0
             if opening.name in names(tables):
-                number, token = Rows(tables, opening.name).delete()
+                before = Rows(tables, opening.name)
+                before.check_unused("overwritten")
+                number, token = before.delete()
             add_run(tables, opening, number=number, token=token)
             rows = Rows(tables, opening.name)
             rows.write(worker, [written])
             rows.move_on()
         return self.opening(opening.name)
+
+    def delete_run(self, run: str, *, worker: str, after: int) -> None:
+        with self._writing(run, durable=self._durable) as rows:
+            rows.check_head(after)
+            rows.check_unused("deleted", but=worker)
+            rows.tables.write("remember_deleted", run=rows.row.id)
+            rows.delete()
+
+    def rename_run(self, run: str, to: str, *, worker: str, after: int) -> None:
+        with self._writing(run, durable=self._durable) as rows:
+            rows.check_head(after)
+            rename(rows, to, worker=worker)
 
     def opening(self, run: str) -> RunOpened:
         row, found = self._read(run, lambda rows: (rows.row, rows.opening()))

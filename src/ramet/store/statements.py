@@ -12,7 +12,9 @@ SQLITE = "ramet.store"
 @functools.cache
 def queries(package: str = SQLITE) -> Mapping[str, str]:
     """Return each query of a package by its name."""
-    text = (files(package) / "sql/queries.sql").read_text("utf-8")
+    folder = files(package) / "sql"
+    scripts = [script for script in folder.iterdir() if script.name.endswith(".sql")]
+    text = "\n".join(script.read_text("utf-8") for script in scripts)
     _, *named = text.split("-- name: ")
     return dict(_split_name(text) for text in named)
 

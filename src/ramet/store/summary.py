@@ -109,6 +109,16 @@ def encode(summary: Summary) -> bytes:
     return _encoder.encode(summary)
 
 
+def rename(summary: Summary, run: str) -> Summary:
+    """Return a summary of the same run under another name.
+
+    Args:
+        summary: The summary.
+        run: The new name of the run.
+    """
+    return replace(summary, run=run)
+
+
 def find_last(data: bytes) -> int:
     """Return the last event of an encoded summary; -1 if that is not one of this version."""
     try:

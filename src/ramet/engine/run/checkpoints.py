@@ -1,5 +1,6 @@
 """The checkpoints of a run: write them before any event names them, read and prune them."""
 
+import contextlib
 import logging
 import math
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from ramet.blobs.base import Blobs
 from ramet.digest import Buffer, digest
 from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
-from ramet.errors import StoreError
+from ramet.errors import CheckpointMissing, StoreError
 from ramet.events import Keep
 from ramet.faults import reach
 from ramet.history.keeping import find_rows, find_unneeded, is_worth_keeping
@@ -52,6 +53,39 @@ class Checkpoints:
         attach = getattr(self._blobs, "attach", None)
         if callable(attach) and not isinstance(store, MemoryStore):
             attach(self._run, identify(store, self._run), anew=anew)
+
+    def attach_as(self, store: Store, to: str) -> None:
+        """Refuse a new name under which another run's checkpoints are kept.
+
+        Args:
+            store: The record of the run.
+            to: The name that the run is about to get.
+        """
+        attach = getattr(self._blobs, "attach", None)
+        if callable(attach) and not isinstance(store, MemoryStore):
+            attach(to, identify(store, self._run, called=to))
+
+    def copy(self, to: str) -> int:
+        """Have all files for a run of another name as well; return how many those are.
+
+        Args:
+            to: The name of the other run.
+        """
+        there = self._blobs.sizes(self._run)
+        missing = there.keys() - self._blobs.sizes(to).keys()
+        if callable(copy := getattr(self._blobs, "copy", None)):
+            copy(self._run, to, missing)
+            return len(there)
+        for key in missing:
+            # Others may be pruning.
+            with contextlib.suppress(CheckpointMissing):
+                self._blobs.put(to, key, [self._blobs.get(self._run, key)])
+        return len(there)
+
+    def forget(self) -> None:
+        """Delete what is left of a run that has no checkpoints any more."""
+        if callable(forget := getattr(self._blobs, "forget", None)):
+            forget(self._run)
 
     def write_all(
         self, states: Sequence[Tree], turns: Sequence[Turn], *, others: bool = False
@@ -166,15 +200,18 @@ def _checkpoint(turn: Turn, its: str, *, stack: str | None = None, row: int = 0)
     )
 
 
-def identify(store: Store, run: str) -> str:
+def identify(store: Store, run: str, *, called: str | None = None) -> str:
     """Return a text that identifies the record of a run, also in a copy of its store.
 
     Args:
         store: The store.
         run: The name of the run.
+        called: The name that the run is about to get, if it is another.
     """
     (first,) = store.events(run, most=1)
-    return digest([f"{run}\n{first.at!r}\n{first.worker}".encode("utf-8", "surrogatepass")])
+    return digest(
+        [f"{called or run}\n{first.at!r}\n{first.worker}".encode("utf-8", "surrogatepass")]
+    )
 
 
 class Pruning:

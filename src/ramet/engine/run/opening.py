@@ -190,10 +190,7 @@ def _remedy(*, longer: bool, joins: bool) -> str:
 
 def check_settings(settings: Settings) -> None:
     """Refuse settings of the wrong kind or out of range, by name."""
-    name: object = settings.name
-    if not isinstance(name, str) or not name:
-        raise StrategyError(f"name must be text that is not empty, but got {name!r}")
-    check_text("name", name)
+    check_name(settings.name)
     strategy: object = settings.strategy
     if isinstance(strategy, type) or not isinstance(strategy, Strategy):
         raise StrategyError(
@@ -215,6 +212,13 @@ def check_settings(settings: Settings) -> None:
     check_use_of_target(settings.target, resolve_goals(strategy, settings.mode))
     if settings.keep is not None and settings.keep not in get_args(Keep):
         raise StrategyError(f"keep must be one of {get_args(Keep)}, but got {settings.keep!r}")
+
+
+def check_name(name: object) -> None:
+    """Refuse what cannot be the name of a run."""
+    if not isinstance(name, str) or not name:
+        raise StrategyError(f"name must be text that is not empty, but got {name!r}")
+    check_text("name", name)
 
 
 def check_text(what: str, text: object) -> None:

@@ -20,6 +20,7 @@ from ramet.store.postgres.listening import Listening
 from ramet.store.postgres.runs import Runs, is_on_record
 from ramet.store.postgres.server import Server
 from ramet.store.postgres.transaction import Transaction
+from ramet.store.renaming import rename
 from ramet.store.rows import Rows, add_run, is_held, names
 from ramet.store.sqlite import GIVE_BACK_S, Durability
 from ramet.store.summary import Summary
@@ -147,6 +148,17 @@ class PostgresStore:
     def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         self._begin(opening, worker, anew=True)
         return self.opening(opening.name)
+
+    def delete_run(self, run: str, *, worker: str, after: int) -> None:
+        def delete(rows: Rows) -> None:
+            rows.check_unused("deleted", but=worker)
+            rows.tables.write("remember_deleted", run=rows.row.id)
+            rows.delete()
+
+        self._change(run, delete, after=after, then=None)
+
+    def rename_run(self, run: str, to: str, *, worker: str, after: int) -> None:
+        self._change(run, lambda rows: rename(rows, to, worker=worker), after=after, then=to)
 
     def opening(self, run: str) -> RunOpened:
         row, found = self._runs.read(run, lambda rows: (rows.row, rows.opening()))
@@ -281,6 +293,29 @@ class PostgresStore:
             lambda transaction: summing.find_damaged(self._runs.tables(transaction))
         )
 
+    def _change(
+        self, run: str, work: Callable[[Rows], None], *, after: int, then: str | None
+    ) -> None:
+        """Delete a run, or have it called ``then``, while no other process writes to it."""
+
+        def change(transaction: Transaction) -> int:
+            tables = self._runs.tables(transaction, locking=True)
+            tables.write("lock_schema")
+            rows = Rows(tables, run)
+            tables.all("lock_members", run=rows.row.id)
+            rows.check_head(after)
+            work(rows)
+            return rows.row.id
+
+        def is_changed(transaction: Transaction, number: int) -> bool:
+            tables = self._runs.tables(transaction)
+            tables.write("lock_schema")
+            has = {name: Rows(tables, name).row.id for name in names(tables)}
+            return number not in has.values() if then is None else has.get(then) == number
+
+        self._server.write(change, synced=self._durable, recorded=is_changed)
+        self._runs.forget(run)
+
     def _begin(self, opening: RunOpened, worker: str, *, anew: bool) -> None:
         written = encode(opening)
 
@@ -293,6 +328,7 @@ class PostgresStore:
                 if not anew:
                     return before
                 tables.all("lock_members", run=before.row.id)
+                before.check_unused("overwritten")
                 number, token = before.delete()
             add_run(tables, opening, number=number, token=token)
             rows = Rows(tables, opening.name)

@@ -1,15 +1,27 @@
 -- name: add_run
 -- Begins a run.
 INSERT INTO runs (id, name, steps, round, head, members)
-VALUES (:id, :name, :steps, :round, -1, :members);
+VALUES (
+    coalesce(:id, 1 + max(
+        coalesce((SELECT max(id) FROM runs), 0), coalesce((SELECT max(run) FROM deleted), 0)
+    )),
+    :name, :steps, :round, -1, :members
+);
 
 -- name: begin_tokens
 -- Sets what the tokens of a new run's leases must be greater than.
-UPDATE members SET token = :token WHERE run = :run;
+UPDATE members SET token = max(:token, coalesce((SELECT max(token) FROM deleted), 0))
+WHERE run = :run;
 
 -- name: next_run
--- A number that no run has had since this one, and the greatest token of this one's leases.
-SELECT (SELECT max(id) + 1 FROM runs), (SELECT max(token) FROM members WHERE run = :run);
+-- A number that no run has had, and the greatest token of this one's leases.
+SELECT 1 + max((SELECT max(id) FROM runs), coalesce((SELECT max(run) FROM deleted), 0)),
+    (SELECT max(token) FROM members WHERE run = :run);
+
+-- name: remember_deleted
+-- Has runs that are begun later get other numbers and tokens than this one had.
+UPDATE deleted SET run = max(run, :run),
+    token = max(token, coalesce((SELECT max(token) FROM members WHERE run = :run), 0));
 
 -- name: delete_summary
 -- Deletes the summary of a run.
@@ -26,6 +38,14 @@ DELETE FROM members WHERE run = :run;
 -- name: delete_run
 -- Deletes a run of which nothing else is left.
 DELETE FROM runs WHERE id = :run;
+
+-- name: rename_run
+-- Gives a run another name.
+UPDATE runs SET name = :name, checksum = :checksum WHERE id = :id;
+
+-- name: rename_opening
+-- Writes the first event of a run, which has its name.
+UPDATE events SET event = :event, checksum = :checksum WHERE run = :run AND number = 0;
 
 -- name: add_member
 -- Adds a member that has not trained yet.

@@ -17,6 +17,7 @@ from ramet.testing.clock import FakeClock
 from ramet.testing.processes import FakeProcesses
 from ramet.testing.store.claims import Claims
 from ramet.testing.store.commits import Commits
+from ramet.testing.store.deleting import Deleting, Renaming
 from ramet.testing.store.leases import Leases
 from ramet.testing.store.overwriting import Overwriting
 from ramet.testing.store.reading import Reading
@@ -26,7 +27,9 @@ from ramet.testing.store.runs import Runs
 __all__ = ["StoreContract"]
 
 
-class StoreContract(Runs, Overwriting, Claims, Leases, Commits, Rounds, Reading):
+class StoreContract(
+    Runs, Overwriting, Deleting, Renaming, Claims, Leases, Commits, Rounds, Reading
+):
     """All tests that a store must pass."""
 
     @pytest.fixture

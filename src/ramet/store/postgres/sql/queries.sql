@@ -27,7 +27,7 @@ SELECT blobs FROM ramet.store;
 UPDATE ramet.store SET blobs = %(blobs)s;
 
 -- name: lock_schema
--- Waits until no other process creates or migrates tables, begins a run or overwrites one.
+-- Waits until no other process migrates tables, or begins, overwrites, renames or deletes a run.
 SELECT pg_advisory_xact_lock(hashtext('ramet'), hashtext('ramet.store'));
 
 -- name: run
@@ -61,28 +61,14 @@ VALUES (
 
 -- name: begin_tokens
 -- Sets what the tokens of a new run's leases must be greater than.
-UPDATE ramet.members SET token = %(token)s WHERE run = %(run)s;
+UPDATE ramet.members
+SET token = greatest(%(token)s::bigint, (SELECT max(token) FROM ramet.store))
+WHERE run = %(run)s;
 
 -- name: next_run
 -- A number that no run has had, and the greatest token of this one's leases.
 SELECT nextval(pg_get_serial_sequence('ramet.runs', 'id')),
     (SELECT max(token) FROM ramet.members WHERE run = %(run)s);
-
--- name: delete_summary
--- Deletes the summary of a run.
-DELETE FROM ramet.summaries WHERE run = %(run)s;
-
--- name: delete_events
--- Deletes the log of a run.
-DELETE FROM ramet.events WHERE run = %(run)s;
-
--- name: delete_members
--- Deletes the members of a run.
-DELETE FROM ramet.members WHERE run = %(run)s;
-
--- name: delete_run
--- Deletes a run of which nothing else is left.
-DELETE FROM ramet.runs WHERE id = %(run)s;
 
 -- name: add_member_each
 -- Adds members that have not trained yet, from lists of what each has.

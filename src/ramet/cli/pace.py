@@ -1,0 +1,103 @@
+"""How fast a run goes and how its best score grew, for a screen that is watched."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from ramet.events import Logged, RunOpened, TurnEnded
+from ramet.history.reported import sign_of
+from ramet.points import final_score
+from ramet.population import Population
+from ramet.store import Store
+from ramet.wording import clock_time, number
+
+# Events that are read of a log; the beginning of a longer one is left out of the sparkline.
+MOST_EVENTS = 20_000
+# Turns whose times say how fast a run is now.
+RECENT_TURNS = 50
+# Characters of a sparkline, from the lowest to the highest.
+BARS = "▁▂▃▄▅▆▇█"
+BAR_COUNT = 12
+
+
+class Pace:
+    """The times of a run's turns, and the best score after each, as the log has them.
+
+    Args:
+        store: The store.
+        opening: The run's first event.
+        last: The number of the run's last event.
+        now: Returns the seconds since the epoch.
+    """
+
+    def __init__(
+        self, store: Store, opening: RunOpened, last: int, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._store, self._opening, self._now = store, opening, now
+        (first,) = store.events(opening.name, most=1)
+        self._began = first.at
+        self._last = max(0, last - MOST_EVENTS)
+        # The best score after each turn, maximised, and when the last turns ended.
+        self._bests: list[float] = []
+        self._ends: list[float] = [first.at] if self._last == 0 else []
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Read new events."""
+        news = self._store.events(self._opening.name, self._last)
+        for logged in news:
+            self._note(logged)
+        self._last = news[-1].number if news else self._last
+        del self._ends[: -RECENT_TURNS - 1]
+
+    def _note(self, logged: Logged) -> None:
+        if not isinstance(logged.event, TurnEnded):
+            return
+        self._ends.append(logged.at)
+        score = final_score(logged.event.points, logged.event.step)
+        if score is not None:
+            self._bests.append(max([score, *self._bests[-1:]]))
+
+    def describe(self, population: Population, *, at_work: bool) -> str:
+        """Return a line: the time since the run began, the time left, and the best score's growth.
+
+        Args:
+            population: The run as it is now.
+            at_work: Whether workers train it.
+        """
+        end = self._now() if at_work else (self._ends or [self._began])[-1]
+        parts = [f"{clock_time(max(0.0, end - self._began))} since it began"]
+        if at_work and (left_s := self.estimate_left_s(population)) is not None:
+            parts.append(f"about {clock_time(left_s)} left")
+        if len(self._bests) > 1:
+            sign = sign_of(self._opening.mode)
+            first, last = (number(sign * self._bests[at]) for at in (0, -1))
+            bars = draw_bars([sign * best for best in self._bests])
+            parts.append(f"best {first} {bars} {last}")
+        return ", ".join(parts)
+
+    def estimate_left_s(self, population: Population) -> float | None:
+        """Return the seconds until the budget is spent at the present pace; None if not known."""
+        took_s = self._ends[-1] - self._ends[0] if len(self._ends) > 1 else 0.0
+        if took_s <= 0.0:
+            return None
+        left = sum(population.steps - member.trained for member in population)
+        turns_left = left / self._opening.turn_steps
+        return turns_left * took_s / (len(self._ends) - 1)
+
+
+def draw_bars(values: Sequence[float]) -> str:
+    """Return a line of bars for values, a bar for each or for several.
+
+    >>> draw_bars([0.0, 1.0, 2.0, 7.0])
+    '▁▂▃█'
+    """
+    count = min(BAR_COUNT, len(values))
+    chosen = [values[(nth + 1) * len(values) // count - 1] for nth in range(count)]
+    low, high = min(chosen), max(chosen)
+    if low == high:
+        return BARS[0] * count
+    # Halved, because the difference of two floats may be too large for one.
+    width = high / 2 - low / 2
+    return "".join(
+        BARS[min(len(BARS) - 1, int((value / 2 - low / 2) / width * len(BARS)))] for value in chosen
+    )

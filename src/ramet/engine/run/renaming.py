@@ -1,0 +1,67 @@
+"""Renaming a run: its checkpoints are copied, then its record gets the name."""
+
+from ramet.blobs.base import Blobs
+from ramet.engine.run.checkpoints import Checkpoints
+from ramet.engine.run.opening import check_name
+from ramet.engine.run.removing import ATTEMPTS, clear_away, dismiss
+from ramet.errors import LogMoved, RunInUse
+from ramet.faults import reach
+from ramet.history.following import Overview
+from ramet.store.base import Store
+from ramet.store.refusals import name_taken, run_in_use
+
+
+def rename_run(
+    run: str, to: str, *, store: Store, blobs: Blobs, worker: str, force: bool = False
+) -> int:
+    """Give a run another name; return how many checkpoint files it has.
+
+    If the process dies, the store has the whole run under its old name or under its new one. Under
+    the old name there may then be a run that has trained nothing, which has what is left there.
+
+    Args:
+        run: The name of the run.
+        to: Its new name.
+        store: The store.
+        blobs: Where the checkpoints are.
+        worker: The name of this worker.
+        force: Whether workers that train it lose their turns; without it, RunInUse is raised.
+    """
+    check_name(to)
+    if to in store.runs():
+        raise name_taken(to)
+    checkpoints = Checkpoints(blobs, run)
+    checkpoints.attach(store)
+    checkpoints.attach_as(store, to)
+    files = _copy_and_rename(checkpoints, run, to, store=store, worker=worker, force=force)
+    reach("renamed")
+    clear_away(run, store=store, blobs=blobs, worker=worker)
+    return files
+
+
+def _copy_and_rename(
+    checkpoints: Checkpoints, run: str, to: str, *, store: Store, worker: str, force: bool
+) -> int:
+    """Rename the record once all of its checkpoints are there; return how many files those are."""
+    for left in reversed(range(ATTEMPTS)):
+        _see_to_workers(store, run, force=force)
+        last = Overview(store, run).last
+        files = checkpoints.copy(to)
+        reach("copied")
+        try:
+            store.rename_run(run, to, worker=worker, after=last)
+        except (LogMoved, RunInUse):
+            # A worker has ended a turn meanwhile, or claimed a member.
+            if not left:
+                raise
+        else:
+            return files
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _see_to_workers(store: Store, run: str, *, force: bool) -> None:
+    holders = {seat.worker for seat in store.seats(run) if seat.worker}
+    if force:
+        dismiss(store, run)
+    elif holders:
+        raise run_in_use(run, sorted(holders), deed="renamed")

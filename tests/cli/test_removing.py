@@ -1,0 +1,83 @@
+"""`ramet delete` and `ramet rename`."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import ramet as library
+from ramet import history
+from ramet.blobs import DirectoryBlobs
+from tests.cli import quick
+from tests.cli.shell import called, ramet
+
+
+def kept(store: Path, run: str) -> dict[str, int]:
+    return DirectoryBlobs(f"{store}-checkpoints").sizes(run)
+
+
+def test_a_run_is_deleted_with_its_checkpoints_and_the_other_stays(two: Path) -> None:
+    size, other = kept(two, "one"), kept(two, "other")
+    done = ramet("delete", two, "one", "--yes", "--json")
+    told = {"run": "one", "files": len(size), "bytes": sum(size.values())}
+    assert (done.exit_code, msgspec.json.decode(done.stdout)) == (0, told)
+    assert (kept(two, "one"), kept(two, "other")) == ({}, other)
+    assert "1 run, nothing wrong" in ramet("doctor", two).stdout
+
+
+def test_without_a_terminal_nothing_is_deleted_unless_the_user_says_yes_beforehand(
+    two: Path,
+) -> None:
+    code, out, err = called("delete", two, "one")
+    assert (code, out) == (2, "")
+    assert "nothing was deleted: add --yes" in err
+    assert history.load(two, "one").best.load()
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y", ["other"]), ("", ["one", "other"])])
+def test_it_asks_on_a_terminal(
+    two: Path, monkeypatch: pytest.MonkeyPatch, answer: str, left: list[str]
+) -> None:
+    monkeypatch.setattr("ramet.cli.screen.can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda: answer)
+    done = ramet("delete", two, "one")
+    assert "Delete run 'one' (20 turns, best " in done.stderr
+    assert done.exit_code == (0 if answer else 2)
+    assert list(history.load(two, left[-1]).store.runs()) == left
+
+
+def test_a_run_at_work_is_deleted_and_renamed_only_by_force(
+    at_work: library.Run, tmp_path: Path
+) -> None:
+    store = tmp_path / "runs.db"
+    for words in (("delete", store, "quick", "--yes"), ("rename", store, "quick", "new")):
+        refused = ramet(*words)
+        assert refused.exit_code == 1
+        assert "4711-0.1 hold members of run 'quick'; nothing was changed" in refused.stderr
+    renamed = ramet("rename", store, "quick", "new", "--force")
+    assert renamed.stdout.startswith("Run 'quick' is called 'new' now: ")
+    assert history.load(store, "new").seed == 0
+    # Its worker's run is no more, so what the fixture releases is not there.
+    at_work.release_all = lambda: None  # type: ignore[method-assign]
+
+
+def test_who_renames_a_run_learns_which_replays_do_not_know_it(two: Path) -> None:
+    found = history.load(two, "one").schedule()
+    library.replay(quick.train, found, seeds=[0], store=two)
+    renamed = ramet("rename", two, "one", "new")
+    assert "'one-replay' is a replay of 'one', and still says so" in renamed.stderr
+    assert ramet("doctor", two).exit_code == 0
+
+
+def test_a_run_whose_only_company_are_its_replays_need_not_be_named(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    result = library.run(
+        quick.train, quick.space, quick.strategy, steps=40, mode="max", store=store, name="one"
+    )
+    for name in (None, "again"):
+        library.replay(quick.train, result.schedule(), seeds=[0], store=store, name=name)
+    assert "one: done" in ramet("status", store).stdout
+    assert history.load(store).opening.name == "one"
+    library.replay(quick.train, result.schedule(), seeds=[0], store=tmp_path / "other.db")
+    # A replay whose original is elsewhere is the only run there.
+    assert history.load(tmp_path / "other.db").opening.name == "one-replay"
