@@ -1,10 +1,12 @@
 """Where the best weights came from: who trained them, with what, and how they scored."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from ramet import wording
 from ramet.history import Result, Trained
@@ -12,7 +14,7 @@ from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.hyperparameter import stairs
 from ramet.plots.scales import Scale, format_number, moving, scale_of_scores
-from ramet.plots.story import Point, behind_best, curve
+from ramet.plots.story import Point, behind_best, better, curve
 
 # Where on the vertical axis something is written.
 Tick = tuple[float, str]
@@ -51,7 +53,11 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     if len(moved) > MOVES:
         said += f", {wording.count(len(moved), 'move')} between members"
     else:
-        axes.vlines(moved, -0.1, top, "0.7", linewidth=0.8, linestyle=":", zorder=1)
+        axes.vlines(moved, -0.1, top, "0.6", linewidth=0.8, linestyle=":", zorder=1)
+        if moved:
+            dotted = Line2D([], [], color="0.6", linewidth=0.8, linestyle=":")
+            dotted.set_label("weights copied to another member")
+            drawing.legend(axes, [dotted])
     drawing.entitle(axes, result, said)
     ticks = _score(axes, result, behind)
     for row, scale in enumerate(reversed(scales), 1):
@@ -67,7 +73,8 @@ def _score(axes: Axes, result: Result, behind: Sequence[Trained]) -> list[Tick]:
     sign = sign_of(result.opening.mode)
     path = [point for turn in behind for point in curve([turn], result.lineage(), _stop)]
     scale = scale_of_scores(np.array(path)[:, 1], sign)
-    return _row(axes, 0, scale, path, "black")
+    named = replace(scale, name=f"score ({better(result)})")
+    return _row(axes, 0, named, path, "black")
 
 
 def _stop(turn: Trained) -> int:
@@ -78,7 +85,7 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
     """Draw a line in a row of its own; return where values are to be written."""
     steps, places = np.array(path).T
     finite = places[np.isfinite(places)]
-    _frame(axes, row, scale.name, colour)
+    _frame(axes, row, f"{scale.name}, log scale" if scale.log else scale.name, colour)
     if not len(finite):
         return [(row + HEIGHT / 2, "not there")]
     low, high = finite.min(), finite.max()

@@ -69,6 +69,20 @@ def end_of(turn: Trained) -> int:
     return turn.trained
 
 
+def better(result: Result) -> str:
+    """Say which scores are better."""
+    return "higher is better" if result.opening.mode == "max" else "lower is better"
+
+
+def own_points(turn: Trained, end: End = end_of) -> list[Point]:
+    """Return the scores of a turn; they stand where ``curve`` puts them."""
+    shift = end(turn) - turn.stop
+    return [
+        (float(step + shift), float("nan") if score is None else drawable(score))
+        for step, score in turn.points
+    ]
+
+
 def curve(turns: Sequence[Trained], lineage: Lineage, end: End = end_of) -> list[Point]:
     """Return the scores of a stretch, from the one that its weights came with.
 
@@ -79,11 +93,7 @@ def curve(turns: Sequence[Trained], lineage: Lineage, end: End = end_of) -> list
         before = lineage.turns[origin.member, origin.turn]
         points.append((start_of(turns[0], end), score_of(before)))
     for turn in turns:
-        shift = end(turn) - turn.stop
-        points += [
-            (float(step + shift), float("nan") if score is None else drawable(score))
-            for step, score in turn.points
-        ]
+        points += own_points(turn, end)
     return points
 
 
