@@ -13,7 +13,7 @@ from ramet.history import Lineage, Result, Trained
 from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.scales import Floats, Scale
-from ramet.plots.story import CONTROL, EVALUATORS, Point, groups_of
+from ramet.plots.story import CONTROL, EVALUATORS, Point, group_colours, groups_of
 from ramet.plots.thinning import thin
 
 # More members than this are drawn as bands.
@@ -48,7 +48,7 @@ def bands_of(result: Result) -> list[Band]:
     """Return the members that bands are drawn of, by sub-population; evaluators have none."""
     names = groups_of(result)
     groups = [group for group in names if names[group] != EVALUATORS]
-    colours = drawing.colours_of(list(names))
+    colours = group_colours(result)
     its: dict[int, list[int]] = {group: [] for group in names}
     for member, birth in enumerate(result.opening.births):
         its[birth.group].append(member)

@@ -19,6 +19,7 @@ from ramet.plots.story import (
     Point,
     behind_best,
     end_of,
+    group_colours,
     groups_of,
     start_of,
     stretches,
@@ -77,7 +78,7 @@ def _members(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     handles: list[Artist] = []
     names = groups_of(result)
     alpha = drawing.opacity(round(len(result.population) / len(names) ** 0.5), at=20)
-    for group, colour in drawing.colours_of(list(names)).items():
+    for group, colour in group_colours(result).items():
         if names[group] == EVALUATORS:
             # They train with their references' values: a band behind those.
             band = dict.fromkeys(

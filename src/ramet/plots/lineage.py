@@ -13,7 +13,7 @@ from ramet.history import Result, Trained
 from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.hyperparameter import stairs
-from ramet.plots.scales import Scale, format_number, moving, scale_of_scores
+from ramet.plots.scales import Scale, format_number, moving, scale_of, scale_of_scores
 from ramet.plots.story import Point, behind_best, better, curve
 
 # Where on the vertical axis something is written.
@@ -29,7 +29,7 @@ MOVES = 400
 NAMED = 40
 
 
-def lineage(result: Result, ax: Axes | None = None) -> Axes:
+def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
     """Draw what is behind the best weights, a row each: members, hyperparameters and the score.
 
     A row has a gap where its hyperparameter is not there. Dotted lines are where the weights went
@@ -38,9 +38,10 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     Args:
         result: The run, whether it is over or still going on.
         ax: The axes to draw on; without them, those of a new figure.
+        names: The hyperparameters to show; without them, all that are not constant.
     """
     drawing.check(result)
-    scales = moving(result)
+    scales = moving(result) if names is None else [scale_of(result, name) for name in names]
     axes = drawing.axes_for(ax, size=(drawing.SIZE[0], 1.6 + ROW * (len(scales) + 1.5)))
     axes.set_xlabel("step")
     behind = behind_best(result)

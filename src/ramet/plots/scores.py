@@ -21,6 +21,7 @@ from ramet.plots.story import (
     better,
     copies_from,
     curve,
+    group_colours,
     groups_of,
     own_points,
     score_of,
@@ -105,7 +106,7 @@ def members(axes: Axes, result: Result, paths: dict[int, list[list[Point]]]) -> 
     alpha = drawing.opacity(len(result.population), least=0.06)
     width = 1.2 if alpha > FAINT_AT else 0.7
     names = groups_of(result)
-    colours = drawing.colours_of(list(names))
+    colours = group_colours(result)
     for group, colour in colours.items():
         drawn = paths[group]
         level = 1.8 if names[group] == EVALUATORS else 2.0

@@ -3,10 +3,12 @@
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from ramet.history import CopyRecord, Lineage, Result, Trained
 from ramet.history.turns import FRESH, Turns
+from ramet.plots import drawing
 from ramet.plots.scales import drawable
 from ramet.strategies.controlled import find_control
 
@@ -118,6 +120,16 @@ def copies_from(
             taken = lineage.turns[copy.weights.member, copy.weights.turn]
             found.append((copy, last, taken))
     return found
+
+
+def group_colours(result: Result) -> dict[int, Any]:
+    """Return the colour of each group of members; evaluators alone are grey."""
+    names = groups_of(result)
+    if names.get(0, EVALUATORS) == EVALUATORS or len(names) == 1:
+        return drawing.colours_of(list(names))
+    # Beside a control, the members that decide are in no group.
+    others = dict(zip([group for group in names if group], drawing.COLOURS[2:], strict=False))
+    return {0: drawing.COLOURS[1], **others}
 
 
 def groups_of(result: Result) -> dict[int, str]:
