@@ -32,7 +32,7 @@ LABELLED_TURNS = 4_000
 # Hyperparameters of the small picture of the schedule; its width in inches; and its text, which is
 # as large as other text of the page on the screen of a phone.
 GLANCED, SMALL_WIDTH = 4, 5.4
-SMALL_LOOK: dict[str, Any] = {"font.size": 14.6}
+SMALL_LOOK: dict[Any, Any] = {"font.size": 14.6}
 
 # Where something is, in data coordinates.
 Point = tuple[float, float]

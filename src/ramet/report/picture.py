@@ -22,7 +22,7 @@ from ramet.report.html import Markup
 WIDTH, HEIGHT = 10.0, 4.4
 # All text is "small", which is 5/6 of this size in points: as wide as a sheet of paper, or as the
 # part of a plot that fits a phone, a point is about a pixel, and nothing is below 11 pixels.
-LOOK: dict[str, Any] = {
+LOOK: dict[Any, Any] = {
     "font.size": 13.8,
     **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize"), "small"),
 }
