@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 
 from ramet import wording
@@ -25,8 +26,8 @@ HEIGHT = 0.62
 ROW = 0.85
 # Up to this many moves from one member to another have a line each.
 MOVES = 400
-# Up to this many members have their numbers written.
-NAMED = 40
+# A digit's width, and the room around a number, in the size of text.
+DIGIT, ROOM = 0.64, 0.5
 
 
 def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
@@ -126,8 +127,10 @@ def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
     bars = [(start, stop - start) for _, start, stop in held]
     for colour, its in (("0.88", bars[::2]), ("0.78", bars[1::2])):
         axes.broken_barh(its, (row, 0.34), color=colour, linewidth=0, zorder=2)
+    size = FontProperties(size="small").get_size_in_points()
+    width = axes.get_window_extent().width / drawing.figure_of(axes).dpi * drawing.POINTS / size
     for member, start, stop in held:
-        if (stop - start) * NAMED >= behind[-1].stop * (0.5 + 0.5 * len(str(member))):
+        if (stop - start) / behind[-1].stop * width >= ROOM + DIGIT * len(str(member)):
             axes.text(
                 (start + stop) / 2,
                 row + 0.17,

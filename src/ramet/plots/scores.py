@@ -68,6 +68,8 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     scale = scale_of_scores(shown, sign)
     if is_crowd(result):
         handles, inner, outer = _bands(axes, result)
+        # Evaluators have no band, even if no other member has a score.
+        inner = inner if len(inner) else shown
     else:
         handles, inner = [*members(axes, result, paths), *_copies(axes, result)], shown
         outer = np.array([])

@@ -25,9 +25,8 @@ def answer(subject: Subject, figures: Figures) -> Markup:
         note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
     ]
     found = [_figures(subject, best), *doubts, *_confirmed(best), *_verdict(subject)]
-    found.append(next_steps(subject))
     parts = [
-        tag("div", tag("div", *found), figures.glance(), class_="first"),
+        tag("div", tag("div", *found), figures.glance(), next_steps(subject), class_="first"),
         _weights(subject, best),
         *_replays(subject, best),
     ]
