@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ramet import wording
 from ramet.history import Result, Trained
@@ -67,6 +68,7 @@ def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | No
     _members(axes, behind, top)
     axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], fontsize="small")
     axes.set(ylim=(-0.1, top + 0.65), xlim=(0, behind[-1].stop))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines["left"].set_visible(False)
     return axes
 
@@ -98,7 +100,9 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
         part = (scale.flat(place) - bottom) / width if top > bottom else 0.5 + 0 * scale.flat(place)
         return row + HEIGHT * part
 
-    axes.plot(steps, height(places), color=colour, linewidth=1.8, zorder=2)
+    # One point alone makes no line.
+    mark = "o" if len(finite) == 1 else ""
+    axes.plot(steps, height(places), color=colour, linewidth=1.8, marker=mark, zorder=2)
     written = sorted({low, high} | (set(finite) if scale.options else set()))
     return [(float(height(place)), scale.text(place)) for place in written]
 

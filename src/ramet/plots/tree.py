@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, count_descendants, tree_of
 from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shade
-from ramet.plots.story import behind_best, score_of, turns_of
+from ramet.plots.story import behind_best, better, score_of, turns_of
 from ramet.plots.thinning import remark_left_out, thin
 
 # The tree is coloured by this unless a hyperparameter is named.
@@ -76,7 +77,8 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     axes.set_ylim(-0.01, 1.01)
     axes.margins(x=0.02)
     drawn = ScalarMappable(shading.norm, shading.shades)
-    shading.scale.explain(axes, drawn, shading.extend)
+    said = f"score ({better(result)})" if color == SCORE else color
+    replace(shading.scale, name=said).explain(axes, drawn, shading.extend)
     coloured = [
         turn.score if color == SCORE else turn.hparams.get(color) for turn in turns_of(lineage)
     ]
