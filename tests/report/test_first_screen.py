@@ -1,6 +1,7 @@
 """What the report answers first: whether it worked, and what to do next."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,8 @@ ONE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
 class OneRate(Descent):
     """The same, with one hyperparameter."""
 
-    def step(self, state: object, hparams: object, steps: int, rng: object) -> object:
-        return super().step(state, {"lr": hparams["lr"], "decay": 0.0}, steps, rng)  # type: ignore[index, arg-type]  # a mapping
+    def step(self, state: Any, hparams: Any, steps: int, rng: Any) -> Any:
+        return super().step(state, {"lr": hparams["lr"], "decay": 0.0}, steps, rng)
 
 
 @pytest.fixture(scope="module")

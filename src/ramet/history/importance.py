@@ -103,7 +103,8 @@ def measure_importance(lineage: Lineage) -> list[Importance]:
             its = [line for line in lines if name in line.hparams]
             first = _measure(name, "first values", domain, [it for it in its if it.is_first])
             found.append((first, _measure(name, "changes", domain, _other(its))))
-    found.sort(key=lambda pair: -max(one.part for one in pair))
+    # Those without an influence keep the order of the space, because their parts are noise.
+    found.sort(key=lambda pair: -max(one.part if one.found == "yes" else 0.0 for one in pair))
     return [one for pair in found for one in pair]
 
 
