@@ -87,6 +87,20 @@ def logged() -> ramet.Result:
     return ramet.run(train, space, pbt(12), steps=8 * TURN_STEPS, seed=0, mode="min", name="bowl")
 
 
+def crowd() -> ramet.Result:
+    """Train more members than have a line each, with a hyperparameter that does nothing."""
+
+    class Idle(Quadratic):
+        def step(self, state: Any, hparams: Any, steps: int, rng: np.random.Generator) -> Any:
+            # A hyperparameter that no code reads is an error.
+            hparams["idle"]
+            return super().step(state, hparams, steps, rng)
+
+    space = ramet.Space(lr=QUADRATIC_SPACE["lr"], idle=ramet.Uniform(0.0, 1.0))
+    steps = 20 * TURN_STEPS
+    return ramet.run(Idle(), space, pbt(60), steps=steps, mode="max", seed=0, name="PBT")
+
+
 def traded() -> ramet.Result:
     """Train the task of benchmarks.pareto within a bound."""
     strategy = ramet.PBT(
@@ -124,6 +138,9 @@ def main() -> None:
     plots.save(plots.tree(short), out / "plot-tree.svg")
     plots.save(plots.hyperparameter(several["FIRE"][0], "lr"), out / "plot-hyperparameter.svg")
     plots.save(plots.best_so_far(several), out / "plot-best-so-far.svg")
+    many = crowd()
+    plots.save(plots.hyperparameter(many, "lr"), out / "plot-crowd.svg")
+    plots.save(plots.importance(many), out / "plot-importance.svg")
     plots.save(plots.front(traded()), out / "plot-front.svg")
     bowl = slowly()
     plots.save(plots.lineage(several["FIRE"][0]), out / "plot-lineage.svg")

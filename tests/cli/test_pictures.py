@@ -15,7 +15,11 @@ PNG, SVG, PDF = b"\x89PNG", b"<?xml", b"%PDF"
 
 
 @pytest.mark.parametrize(
-    "kind", ["scores", "hyperparameter", "tree", "lineage", "parallel", "workers", "best-so-far"]
+    "kind",
+    [
+        *("scores", "hyperparameter", "importance", "tree", "lineage", "parallel", "workers"),
+        "best-so-far",
+    ],
 )
 def test_a_run_is_drawn(kind: str, done: Path, tmp_path: Path) -> None:
     path = tmp_path / "plot.png"

@@ -154,7 +154,8 @@ def test_the_tree_is_coloured_by_a_hyperparameter_on_its_scale() -> None:
 def test_the_lineage_names_each_hyperparameter_that_moves_and_each_member() -> None:
     axes = plots.lineage(mixed())
     written = texts(axes)
-    assert {"lr", "decay", "batch", "kind", "score", "trained by member"} <= set(written)
+    assert {"lr, log scale", "decay", "batch, log scale", "kind"} <= set(written)
+    assert {"score (higher is better)", "trained by member"} <= set(written)
     assert "fixed" not in written
     lineage = mixed().lineage()
     behind = Lineage.behind(lineage, mixed().best.checkpoint)

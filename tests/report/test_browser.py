@@ -116,6 +116,62 @@ def test_on_paper_there_is_nothing_to_press_and_nothing_cut_off(
     assert shown.complaints == []
 
 
+# Text that is shown smaller than 11 pixels, also within pictures.
+SMALL_TEXT = """
+[...document.querySelectorAll('body *')].filter(element => {
+  const said = [...element.childNodes].some(it => it.nodeType === 3 && it.textContent.trim());
+  if (!said || ['SCRIPT', 'STYLE'].includes(element.tagName)) return false;
+  const drawn = element.ownerSVGElement;
+  const scale = drawn ? drawn.getScreenCTM().a : 1;
+  const size = parseFloat(getComputedStyle(element).fontSize) * scale;
+  return element.getClientRects().length && size < 10.99;
+}).map(element => element.textContent)
+"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_no_text_is_too_small_and_the_page_does_not_scroll_sideways(
+    shown: Page, written: Path, width: int, height: int
+) -> None:
+    shown.open(written, width=width, height=height)
+    assert shown.run(SMALL_TEXT) == []
+    assert shown.run("document.documentElement.scrollWidth") == width
+    shown.open(written)
+
+
+def test_the_first_screen_has_the_answer_the_schedule_and_what_to_do_next(
+    shown: Page, written: Path
+) -> None:
+    shown.open(written, width=1280, height=800)
+    bottoms = "[...document.querySelectorAll('dl.figures, .glance svg, .next')]"
+    ends = shown.run(f"{bottoms}.map(it => it.getBoundingClientRect().bottom)")
+    assert len(ends) == 3
+    assert max(ends) <= 800
+    shown.open(written)
+
+
+def test_on_a_phone_no_cell_of_a_table_is_cut_off(shown: Page, written: Path) -> None:
+    shown.open(written, width=390, height=844)
+    cut = (
+        "[...document.querySelectorAll('td, dd')].filter(it => it.scrollWidth > it.clientWidth + 1)"
+    )
+    assert shown.run(f"{cut}.length") == 0
+    rights = "[...document.querySelectorAll('td')].map(it => it.getBoundingClientRect().right)"
+    assert max(shown.run(rights)) <= 390
+    shown.open(written)
+
+
+def test_it_is_dark_where_that_is_asked_for_and_not_on_paper(shown: Page) -> None:
+    colour = "getComputedStyle(document.body).backgroundColor"
+    assert shown.run(colour) == "rgb(255, 255, 255)"
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    shown.ask("Emulation.setEmulatedMedia", features=dark)
+    assert shown.run(colour) == "rgb(20, 23, 27)"
+    shown.ask("Emulation.setEmulatedMedia", media="print", features=dark)
+    assert shown.run(colour) == "rgb(255, 255, 255)"
+    shown.ask("Emulation.setEmulatedMedia", media="", features=[])
+
+
 def test_without_scripts_it_is_whole(shown: Page, written: Path) -> None:
     shown.ask("Emulation.setScriptExecutionDisabled", value=True)
     shown.open(written)

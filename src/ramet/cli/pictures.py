@@ -20,6 +20,7 @@ from ramet.places import existing
 Kind: TypeAlias = Literal[
     "scores",
     "hyperparameter",
+    "importance",
     "metric",
     "front",
     "tree",
@@ -44,8 +45,8 @@ def plot(
         Kind,
         typer.Argument(
             metavar="KIND",
-            help="scores, hyperparameter, metric, front, tree, lineage, parallel, workers or "
-            "best-so-far.",
+            help="scores, hyperparameter, importance, metric, front, tree, lineage, parallel, "
+            "workers or best-so-far.",
         ),
     ],
     hyperparameter: Annotated[

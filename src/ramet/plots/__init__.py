@@ -11,6 +11,7 @@ from ramet.plots.best_so_far import best_so_far
 from ramet.plots.drawing import save
 from ramet.plots.front import front
 from ramet.plots.hyperparameter import hyperparameter
+from ramet.plots.importance import importance
 from ramet.plots.lineage import lineage
 from ramet.plots.metric import metric
 from ramet.plots.parallel import parallel
@@ -22,6 +23,7 @@ __all__ = [
     "best_so_far",
     "front",
     "hyperparameter",
+    "importance",
     "lineage",
     "metric",
     "parallel",

@@ -49,7 +49,9 @@ def best_so_far(
     labelled = _label(results)
     axes = drawing.axes_for(ax)
     axes.set(xlabel="steps trained", ylabel="best score so far")
-    axes.set_title("median and quartiles of runs", loc="left", fontsize="medium")
+    many = any(len(runs) > 1 for runs in labelled.values())
+    said = "best score so far: the runs' median, and half of them" if many else "best score so far"
+    axes.set_title(said, loc="left", fontsize="medium")
     curves = {label: [read_best(run) for run in runs] for label, runs in labelled.items()}
     found = [curve for each in curves.values() for curve in each if curve]
     if not found:
@@ -63,7 +65,8 @@ def best_so_far(
         for line in _draw(axes, label, its, colour)
     ]
     scale_of_scores(every, found[0].sign).set_up(axes, every.min(), every.max())
-    axes.set_ylabel("best score so far")
+    sense = "higher" if found[0].sign > 0 else "lower"
+    axes.set_ylabel(f"best score so far ({sense} is better)")
     drawing.legend(axes, [*handles, *elsewhere(scores, "scores")])
     return axes
 

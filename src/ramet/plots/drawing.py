@@ -31,9 +31,9 @@ COLOURS = ("0.6", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
 # Colours of anything else that is compared; none of them is black or a group's.
 OTHERS = ("#e69f00", "#56b4e9", "#882255", "#999933", "#332288", "#aa4499", "#44aa99")
 # The colours of values, from low to high.
-MAP = "viridis"
+MAP = "plasma"
 # The lightest part is left out, because it is hard to see on white.
-LIGHTEST = 0.95
+LIGHTEST = 0.78
 # Inches.
 SIZE = (8.0, 4.5)
 # Characters of a run's name that a title has room for.

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -10,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from ramet.history import Result, Trained
 from ramet.plots import drawing
+from ramet.plots.bands import draw_bands, draw_others, draw_shares, each_member, is_crowd
 from ramet.plots.scales import Scale, elsewhere, scale_of
 from ramet.plots.story import (
     EVALUATORS,
@@ -17,6 +19,7 @@ from ramet.plots.story import (
     Point,
     behind_best,
     end_of,
+    group_colours,
     groups_of,
     start_of,
     stretches,
@@ -33,7 +36,8 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
     """Draw the values that members trained with, and through them those behind the best weights.
 
     Sub-populations have a colour each. Dots are FIRE's successes: there a member took the weights
-    of an evaluator that had proved better (FIRE paper, figure 4a).
+    of an evaluator that had proved better (FIRE paper, figure 4a). Of more than 24 members, bands
+    show what half of them and nine of ten lie in, and heights how many have each option.
 
     Args:
         result: The run, whether it is over or still going on.
@@ -56,7 +60,8 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
         axes.set_ylabel(drawing.literal(name))
         return drawing.say(axes, "no turn was trained with it: its condition never held")
     places = scale.places(values)
-    handles = [*_members(axes, result, scale), *_best(axes, result, scale)]
+    draw = _crowd if is_crowd(result) else _members
+    handles = [*draw(axes, result, scale), *_best(axes, result, scale)]
     handles += [*_successes(axes, result, scale), *remark_left_out(result)]
     scale.set_up(axes, places.min(), places.max())
     drawing.legend(axes, [*handles, *elsewhere(values, "values")])
@@ -73,16 +78,28 @@ def _members(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
     handles: list[Artist] = []
     names = groups_of(result)
     alpha = drawing.opacity(round(len(result.population) / len(names) ** 0.5), at=20)
-    for group, colour in drawing.colours_of(list(names)).items():
+    for group, colour in group_colours(result).items():
         if names[group] == EVALUATORS:
             # They train with their references' values: a band behind those.
-            band = dict.fromkeys(map(tuple, paths[group]))
-            drawing.lines(axes, band, colors=BAND, linewidths=WIDTH, zorder=1.5)
+            band = dict.fromkeys(
+                pair for path in paths[group] for pair in pairwise(path) if pair[0][1] == pair[1][1]
+            )
+            look = {"colors": BAND, "linewidths": WIDTH, "zorder": 1.5, "capstyle": "butt"}
+            drawing.lines(axes, band, **look)
             handles.append(Line2D([], [], color=BAND, linewidth=WIDTH, label=names[group]))
             continue
         drawing.lines(axes, paths[group], colors=colour, linewidths=1.4, alpha=alpha)
         handles.append(Line2D([], [], color=colour, linewidth=2, label=names[group]))
     return drawing.some_of(handles)
+
+
+def _crowd(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
+    """Draw the values of many members."""
+    paths = each_member(thin(result), lambda turns: stairs(turns, scale))
+    if scale.options:
+        return draw_shares(axes, result, paths, scale)
+    handles, *_ = draw_bands(axes, result, paths, stepped=True)
+    return [*handles, *draw_others(axes, result, lambda turns: stairs(turns, scale))]
 
 
 def _aside(member: int, members: int, scale: Scale) -> float:

@@ -1,18 +1,22 @@
 """Where the best weights came from: who trained them, with what, and how they scored."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ramet import wording
 from ramet.history import Result, Trained
 from ramet.history.reported import sign_of
 from ramet.plots import drawing
 from ramet.plots.hyperparameter import stairs
-from ramet.plots.scales import Scale, format_number, moving, scale_of_scores
-from ramet.plots.story import Point, behind_best, curve
+from ramet.plots.scales import Scale, format_number, moving, scale_of, scale_of_scores
+from ramet.plots.story import Point, behind_best, better, curve
 
 # Where on the vertical axis something is written.
 Tick = tuple[float, str]
@@ -23,11 +27,11 @@ HEIGHT = 0.62
 ROW = 0.85
 # Up to this many moves from one member to another have a line each.
 MOVES = 400
-# Up to this many members have their numbers written.
-NAMED = 40
+# A digit's width, and the room around a number, in the size of text.
+DIGIT, ROOM = 0.64, 0.5
 
 
-def lineage(result: Result, ax: Axes | None = None) -> Axes:
+def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
     """Draw what is behind the best weights, a row each: members, hyperparameters and the score.
 
     A row has a gap where its hyperparameter is not there. Dotted lines are where the weights went
@@ -36,9 +40,10 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     Args:
         result: The run, whether it is over or still going on.
         ax: The axes to draw on; without them, those of a new figure.
+        names: The hyperparameters to show; without them, all that are not constant.
     """
     drawing.check(result)
-    scales = moving(result)
+    scales = moving(result) if names is None else [scale_of(result, name) for name in names]
     axes = drawing.axes_for(ax, size=(drawing.SIZE[0], 1.6 + ROW * (len(scales) + 1.5)))
     axes.set_xlabel("step")
     behind = behind_best(result)
@@ -51,7 +56,11 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     if len(moved) > MOVES:
         said += f", {wording.count(len(moved), 'move')} between members"
     else:
-        axes.vlines(moved, -0.1, top, "0.7", linewidth=0.8, linestyle=":", zorder=1)
+        axes.vlines(moved, -0.1, top, "0.6", linewidth=0.8, linestyle=":", zorder=1)
+        if moved:
+            dotted = Line2D([], [], color="0.6", linewidth=0.8, linestyle=":")
+            dotted.set_label("weights copied to another member")
+            drawing.legend(axes, [dotted])
     drawing.entitle(axes, result, said)
     ticks = _score(axes, result, behind)
     for row, scale in enumerate(reversed(scales), 1):
@@ -59,6 +68,7 @@ def lineage(result: Result, ax: Axes | None = None) -> Axes:
     _members(axes, behind, top)
     axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], fontsize="small")
     axes.set(ylim=(-0.1, top + 0.65), xlim=(0, behind[-1].stop))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines["left"].set_visible(False)
     return axes
 
@@ -67,7 +77,8 @@ def _score(axes: Axes, result: Result, behind: Sequence[Trained]) -> list[Tick]:
     sign = sign_of(result.opening.mode)
     path = [point for turn in behind for point in curve([turn], result.lineage(), _stop)]
     scale = scale_of_scores(np.array(path)[:, 1], sign)
-    return _row(axes, 0, scale, path, "black")
+    named = replace(scale, name=f"score ({better(result)})")
+    return _row(axes, 0, named, path, "black")
 
 
 def _stop(turn: Trained) -> int:
@@ -78,7 +89,7 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
     """Draw a line in a row of its own; return where values are to be written."""
     steps, places = np.array(path).T
     finite = places[np.isfinite(places)]
-    _frame(axes, row, scale.name, colour)
+    _frame(axes, row, f"{scale.name}, log scale" if scale.log else scale.name, colour)
     if not len(finite):
         return [(row + HEIGHT / 2, "not there")]
     low, high = finite.min(), finite.max()
@@ -89,7 +100,9 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
         part = (scale.flat(place) - bottom) / width if top > bottom else 0.5 + 0 * scale.flat(place)
         return row + HEIGHT * part
 
-    axes.plot(steps, height(places), color=colour, linewidth=1.8, zorder=2)
+    # One point alone makes no line.
+    mark = "o" if len(finite) == 1 else ""
+    axes.plot(steps, height(places), color=colour, linewidth=1.8, marker=mark, zorder=2)
     written = sorted({low, high} | (set(finite) if scale.options else set()))
     return [(float(height(place)), scale.text(place)) for place in written]
 
@@ -118,8 +131,10 @@ def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
     bars = [(start, stop - start) for _, start, stop in held]
     for colour, its in (("0.88", bars[::2]), ("0.78", bars[1::2])):
         axes.broken_barh(its, (row, 0.34), color=colour, linewidth=0, zorder=2)
+    size = FontProperties(size="small").get_size_in_points()
+    width = axes.get_window_extent().width / drawing.figure_of(axes).dpi * drawing.POINTS / size
     for member, start, stop in held:
-        if (stop - start) * NAMED >= behind[-1].stop * (0.5 + 0.5 * len(str(member))):
+        if (stop - start) / behind[-1].stop * width >= ROOM + DIGIT * len(str(member)):
             axes.text(
                 (start + stop) / 2,
                 row + 0.17,

@@ -13,6 +13,7 @@ from ramet.history import Result
 from ramet.history.metrics import metric as read
 from ramet.history.turns import Key, Turns
 from ramet.plots import drawing
+from ramet.plots.bands import draw_bands, is_crowd
 from ramet.plots.scales import WIDE, Floats, Scale, drawable, elsewhere
 from ramet.plots.scores import best, limit, members
 from ramet.plots.story import Point, behind_best, stretch_places
@@ -27,7 +28,8 @@ TAIL = 0.025
 def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
     """Draw what all members logged under a name; what led to the best weights is black.
 
-    A line is a member's, and ends where the member took other weights.
+    A line is a member's, and ends where the member took other weights. Of more than 24 members,
+    bands show what half of them and nine of ten lie in.
 
     Args:
         result: The run, whether it is over or still going on.
@@ -45,8 +47,11 @@ def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
     if not np.isfinite(shown).any():
         return drawing.say(axes, "no value is finite")
     scale = _scale(name, shown)
-    handles = members(axes, result, paths)
     turns = result.lineage().turns
+    if is_crowd(result):
+        handles, *_ = draw_bands(axes, result, _whole_paths(turns, curves))
+    else:
+        handles = members(axes, result, paths)
     behind = (turns.place(turn.key) for turn in behind_best(result))
     path = [point for place in behind for point in _curve(turns, place, curves)]
     handles += best(axes, path) if path else []
@@ -67,6 +72,14 @@ def _paths(result: Result, curves: Curves) -> dict[int, list[list[Point]]]:
         if path:
             paths[result.opening.births[turns.members[places[0]]].group].append(path)
     return paths
+
+
+def _whole_paths(turns: Turns, curves: Curves) -> dict[int, list[Point]]:
+    """Return the points of each member, from its first turn to its last."""
+    found: defaultdict[int, list[Point]] = defaultdict(list)
+    for place, member in enumerate(turns.members):
+        found[member] += _curve(turns, place, curves)
+    return found
 
 
 def _curve(turns: Turns, place: int, curves: Curves) -> Sequence[Point]:

@@ -6,14 +6,24 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, to_rgba
 from matplotlib.lines import Line2D
 
 from ramet import wording
 from ramet.history import Result, Trained
 from ramet.history.reported import sign_of
 from ramet.plots import drawing
-from ramet.plots.scales import Floats, Scale, elsewhere, moving, scale_of_scores, shade
+from ramet.plots.bands import is_crowd
+from ramet.plots.scales import (
+    FAR,
+    Floats,
+    Scale,
+    elsewhere,
+    moving,
+    scale_of_scores,
+    shade,
+    usual,
+)
 from ramet.plots.story import score_of
 from ramet.space import Hparams
 
@@ -27,6 +37,11 @@ WIDTH = 0.015
 STRIPES = 200
 # Inches.
 WIDEST = 16.0
+# Hyperparameters and the score: with fewer axes, a line says nothing.
+LEAST_AXES = 3
+# The part of many members that has colours, and the colours of the others and of first values.
+COLOURED = 0.1
+OTHERS, BEGAN = "0.8", "0.75"
 # Letters of names side by side that there is room for in an inch.
 LETTERS = 9
 # Lines of text that a letter of a slanted name takes.
@@ -37,7 +52,9 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     """Draw each member as a line through its hyperparameters to its score, those of its last turn.
 
     In grey is what it began with. The best line is on top. A line passes below the axis of a
-    hyperparameter that its member does not have.
+    hyperparameter that its member does not have. Of more than 24 members, the best tenth has
+    colours, the others are grey, and what they began with is left out. It takes at least two
+    hyperparameters that are not constant.
 
     Args:
         result: The run, whether it is over or still going on.
@@ -54,6 +71,10 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     drawing.entitle(axes, result, f"{members} as of now")
     if not last:
         return drawing.say(axes, "no turn has ended with a finite score yet")
+    if len(scales) < LEAST_AXES:
+        return drawing.say(
+            axes, "with one hyperparameter, see plots.hyperparameter and plots.scores"
+        )
     columns, begun, bottom = [], [], -0.04
     for scale in scales[:-1]:
         now = _places(scale, [turn.hparams for turn in last])
@@ -65,15 +86,22 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
         if np.isnan(np.concatenate([now, first])).any():
             _write(axes, "not there", len(columns) - 1, NOT_THERE)
             bottom = NOT_THERE - 0.04
-    low, high = _limits(score, reached)
-    columns.append(_heights(score, reached, low, high))
+    low, high = _limits(score, np.array(usual(reached, sign, FAR)))
+    columns.append(np.clip(_heights(score, reached, low, high), 0.0, 1.0))
     _axis(axes, score, len(scales) - 1, low, high)
     parts = np.clip(shade(score, reached, sign)[0](reached), 0.0, 1.0)
     shades = drawing.shades(best=sign)
-    _lines(axes, np.array(begun).T, np.array(columns).T, shades(parts))
+    colours = shades(parts)
+    if is_crowd(result):
+        colours[: -max(1, round(COLOURED * len(last)))] = to_rgba(OTHERS)
+    _lines(axes, np.array([] if is_crowd(result) else begun).T, np.array(columns).T, colours)
     _strip(axes, len(scales) - 1, columns[-1], parts, shades)
+    _point_to_better(axes, len(scales) - 1, sign)
     values = [value for turn in last for value in (*turn.hparams.values(), turn.score)]
-    _arrange(axes, scales, len(result.population) - len(last), elsewhere(values, "values"))
+    far = int(((reached < low) | (reached > high)).sum())
+    remarks = [*elsewhere(values, "values"), *_remark_far(far)]
+    handles = _explain(len(last), crowd=is_crowd(result))
+    _arrange(axes, scales, len(result.population) - len(last), [*handles, *remarks])
     axes.set_ylim(bottom, 1.04)
     return axes
 
@@ -138,16 +166,13 @@ def _write(axes: Axes, text: str, x: int, height: float) -> None:
 def _lines(axes: Axes, begun: Floats, now: Floats, colours: Floats) -> None:
     alpha = drawing.opacity(len(now), at=30, least=0.2)
     looks: list[tuple[Floats, dict[str, Any]]] = [
-        (begun, {"colors": "0.8", "linewidths": 0.8, "zorder": 1}),
-        (now, {"colors": colours, "linewidths": 1.3, "zorder": 2}),
+        (begun, {"colors": BEGAN, "linewidths": 0.8, "zorder": 1, "alpha": alpha}),
+        (now, {"colors": colours, "linewidths": 1.3, "zorder": 2, "alpha": max(alpha, 0.5)}),
     ]
     for heights, look in looks:
         ranks = np.arange(heights.shape[-1])
         paths = [np.column_stack([ranks, each]) for each in heights]
-        drawing.lines(axes, paths, alpha=alpha, **look)
-    if begun.shape[1] == 1:
-        # No line, with one hyperparameter alone.
-        axes.plot(np.zeros(len(begun)), begun[:, 0], "_", color="0.6", markersize=14, zorder=3)
+        drawing.lines(axes, paths, **look)
     axes.plot(
         range(now.shape[1]),
         now[-1],
@@ -166,8 +191,36 @@ def _strip(axes: Axes, x: int, heights: Floats, parts: Floats, shades: Colormap)
     axes.pcolormesh([x, x + WIDTH * x], steps, colours[:, None], cmap=shades, vmin=0, vmax=1)
 
 
-def _arrange(axes: Axes, scales: Sequence[Scale], left_out: int, remarks: Sequence[Artist]) -> None:
-    axes.set(xlim=(-0.35, len(scales) - 0.9), yticks=[])
+def _point_to_better(axes: Axes, x: int, sign: int) -> None:
+    """Write beside the axis of scores which end is better."""
+    axes.text(
+        *(x + WIDTH * x + 0.03, 0.5, "better →"),
+        rotation=90 * sign,
+        ha="left",
+        va="center",
+        fontsize="small",
+    )
+
+
+def _explain(members: int, *, crowd: bool) -> list[Artist]:
+    best = Line2D([], [], color="black", linewidth=2, label="best member now")
+    if not crowd:
+        return [best, Line2D([], [], color=BEGAN, label="what members began with")]
+    coloured = f"the best {max(1, round(COLOURED * members)):,} have the score's colour"
+    grey = Line2D([], [], color=OTHERS, label="other members")
+    return [best, drawing.remark(coloured), grey]
+
+
+def _remark_far(count: int) -> list[Artist]:
+    are = "is" if count == 1 else "are"
+    said = f"{wording.count(count, 'worse score')} {are} at the axis's end"
+    return [drawing.remark(said)] if count else []
+
+
+def _arrange(
+    axes: Axes, scales: Sequence[Scale], left_out: int, explained: Sequence[Artist]
+) -> None:
+    axes.set(xlim=(-0.35, len(scales) - 0.8), yticks=[])
     names = [drawing.literal(scale.name) for scale in scales]
     room = axes.get_window_extent().width / drawing.figure_of(axes).dpi * LETTERS
     is_slanted = len(scales) * max(map(len, names)) > room
@@ -176,13 +229,9 @@ def _arrange(axes: Axes, scales: Sequence[Scale], left_out: int, remarks: Sequen
         axes.set_xticks(range(len(scales)), names, rotation=25, ha="right", rotation_mode="anchor")
     axes.tick_params(axis="x", length=0)
     axes.spines[:].set_visible(False)
-    handles: list[Artist] = [
-        Line2D([], [], color="black", linewidth=2, label="best member now"),
-        Line2D([], [], color="0.8", label="what members began with"),
-    ]
+    handles = list(explained)
     if left_out:
         members = wording.count(left_out, "member")
         handles.append(drawing.remark(f"without {members} of no finite score"))
-    handles += remarks
     below = 2.4 + is_slanted * SLANT * max(map(len, names))
     drawing.legend(axes, handles, below=below)

@@ -11,7 +11,14 @@ from matplotlib.artist import Artist
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, LogNorm, Normalize
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FuncFormatter,
+    Locator,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Value
 from ramet.errors import UnknownHyperparameter
@@ -37,6 +44,10 @@ FAR, FAINT = 0.05, 0.1
 SMALLEST, LARGEST = 1e-100, 1e100
 # Losses have a log axis if the largest is at least this many times the smallest.
 WIDE = 50
+# A log axis that spans more than this many times its lowest value has no marks between decades.
+FEW_DECADES = 1e7
+# Numbers below this one, and above one divided by it, are written without an exponent.
+WRITTEN_OUT = 1e5
 
 Extend = Literal["neither", "min", "max"]
 
@@ -101,7 +112,7 @@ class Scale:
         elif self.log:
             axis.set_major_locator(self._locator(low, high, 9))
         if self.options or self.log:
-            axis.set_minor_locator(NullLocator())
+            axis.set_minor_locator(self._between(low, high))
             axis.set_minor_formatter(NullFormatter())
             axis.set_major_formatter(FuncFormatter(lambda place, _: self.text(place)))
 
@@ -136,6 +147,12 @@ class Scale:
         bar.set_label(literal(self.name))
         self.mark(bar.ax.yaxis, *bar.ax.get_ylim())
 
+    def _between(self, low: float, high: float) -> Locator:
+        """Return where marks without values are: between decades, so that a log axis looks so."""
+        if not self.log or high / low > FEW_DECADES:
+            return NullLocator()
+        return LogLocator(subs=range(2, 10), numticks=100)
+
     def _locator(self, low: float, high: float, most: int) -> Any:
         if not self.log:
             return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
@@ -146,14 +163,21 @@ class Scale:
 def format_number(number: float) -> str:
     """Return a number as it is read.
 
-    >>> format_number(1 / 3), format_number(1.7e308)
-    ('0.333', '≥1e+100')
+    >>> format_number(1 / 3), format_number(1_000.0), format_number(1e-5), format_number(1.7e308)
+    ('0.333', '1,000', '1e-5', '≥1e100')
     """
     size, there = abs(number), drawable(number)
-    said = f"{there:.3g}".replace("-", MINUS)
+    said = f"{MINUS if there < 0 else ''}{_write(abs(there))}"
     if not size or SMALLEST < size < LARGEST or math.isnan(number):
         return said
     return f"{'≥' if (size >= LARGEST) == (number > 0) else '≤'}{said}"
+
+
+def _write(number: float) -> str:
+    if not number or 1 / WRITTEN_OUT < number < WRITTEN_OUT:
+        return f"{float(f'{number:.3g}'):,.10g}"
+    digits, _, exponent = f"{number:.3g}".partition("e")
+    return f"{digits}e{int(exponent)}" if exponent else digits
 
 
 def drawable(number: float) -> float:

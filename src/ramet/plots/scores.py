@@ -1,6 +1,7 @@
 """The scores of all members, and who copied whom."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -11,14 +12,18 @@ from ramet import wording
 from ramet.history import Result
 from ramet.history.reported import sign_of
 from ramet.plots import drawing
+from ramet.plots.bands import draw_bands, draw_others, each_member, is_crowd
 from ramet.plots.scales import FAR, Floats, Scale, elsewhere, scale_of_scores, usual
 from ramet.plots.story import (
     EVALUATORS,
     Point,
     behind_best,
+    better,
     copies_from,
     curve,
+    group_colours,
     groups_of,
+    own_points,
     score_of,
     stretches,
 )
@@ -31,7 +36,9 @@ COPIES = 3_000
 # Lines of a lower opacity than this are also thinner.
 FAINT_AT = 0.4
 # Outliers are left out: scores this many times farther off than the usual ones are spread.
-ODD = 3
+ODD = 1
+# Scores behind the best that are farther off by less than this are within the axis nevertheless.
+NEAR = 3
 # The part of an axis above and below what it shows.
 MARGIN = 0.05
 
@@ -40,7 +47,8 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     """Draw the scores of all members as they were reported, and their copies.
 
     Each member is a line. Where it copied another's weights, a thin line leads from the score that
-    it gave up to the one that it took over. The black line led to the best weights.
+    it gave up to the one that it took over. The black line led to the best weights. Of more than 24
+    members, bands show what half of them and nine of ten lie in, and dashed lines are some of them.
 
     Args:
         result: The run, whether it is over or still going on.
@@ -58,10 +66,20 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
         return drawing.say(axes, "no score is finite")
     sign = sign_of(result.opening.mode)
     scale = scale_of_scores(shown, sign)
-    handles = [*members(axes, result, paths), *_copies(axes, result), *_best(axes, result)]
+    if is_crowd(result):
+        handles, inner, outer = _bands(axes, result)
+        # Evaluators have no band, even if no other member has a score.
+        inner = inner if len(inner) else shown
+    else:
+        handles, inner = [*members(axes, result, paths), *_copies(axes, result)], shown
+        outer = np.array([])
+    behind = _behind(result)
+    handles += best(axes, behind) if behind else []
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
+    axes.set_ylabel(f"score ({better(result)})")
     reported = result.lineage().turns.each_score()
-    beyond = limit(axes, scale, shown, usual(shown, sign, FAR), "worse score")
+    within = _stretch(scale, usual(inner, sign, FAR), [*outer, *(score for _, score in behind)])
+    beyond = limit(axes, scale, shown, within, "worse score")
     remarks = [*beyond, *elsewhere(reported, "scores"), *remark_left_out(result)]
     drawing.legend(axes, [*handles, *remarks])
     return axes
@@ -90,7 +108,7 @@ def members(axes: Axes, result: Result, paths: dict[int, list[list[Point]]]) -> 
     alpha = drawing.opacity(len(result.population), least=0.06)
     width = 1.2 if alpha > FAINT_AT else 0.7
     names = groups_of(result)
-    colours = drawing.colours_of(list(names))
+    colours = group_colours(result)
     for group, colour in colours.items():
         drawn = paths[group]
         level = 1.8 if names[group] == EVALUATORS else 2.0
@@ -117,12 +135,31 @@ def _copies(axes: Axes, result: Result) -> list[Artist]:
     return [Line2D([], [], color=drawing.OTHERS[0], linewidth=1, label=f"copies{of}")]
 
 
-def _best(axes: Axes, result: Result) -> list[Artist]:
-    behind = behind_best(result)
-    if not behind:
-        return []
+def _bands(axes: Axes, result: Result) -> tuple[list[Artist], Floats, Floats]:
+    """Draw the scores of many members; return what explains them, and the edges of bands."""
+    lineage = thin(result)
+    paths = each_member(lineage, lambda turns: [it for turn in turns for it in own_points(turn)])
+    handles, inner, outer = draw_bands(axes, result, paths)
+    others = draw_others(axes, result, lambda turns: [it for t in turns for it in own_points(t)])
+    return [*handles, *others], inner, outer
+
+
+def _behind(result: Result) -> list[Point]:
     lineage = result.lineage()
-    return best(axes, [point for turn in behind for point in curve([turn], lineage)])
+    return [point for turn in behind_best(result) for point in curve([turn], lineage)]
+
+
+def _stretch(
+    scale: Scale, between: tuple[float, float], more: Sequence[float]
+) -> tuple[float, float]:
+    """Return bounds that hold more scores as well, unless these are far off."""
+    low, high = scale.flat(between)
+    its = scale.flat(np.array([score for score in more if np.isfinite(score)]))
+    room = NEAR * (high - low)
+    near = its[(its >= low - room) & (its <= high + room)]
+    ends = np.array([min([low, *near]), max([high, *near])])
+    low, high = 10**ends if scale.log else ends
+    return float(low), float(high)
 
 
 def best(axes: Axes, path: list[Point]) -> list[Artist]:

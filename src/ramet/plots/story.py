@@ -3,10 +3,12 @@
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from ramet.history import CopyRecord, Lineage, Result, Trained
 from ramet.history.turns import FRESH, Turns
+from ramet.plots import drawing
 from ramet.plots.scales import drawable
 from ramet.strategies.controlled import find_control
 
@@ -69,6 +71,20 @@ def end_of(turn: Trained) -> int:
     return turn.trained
 
 
+def better(result: Result) -> str:
+    """Say which scores are better."""
+    return "higher is better" if result.opening.mode == "max" else "lower is better"
+
+
+def own_points(turn: Trained, end: End = end_of) -> list[Point]:
+    """Return the scores of a turn; they stand where ``curve`` puts them."""
+    shift = end(turn) - turn.stop
+    return [
+        (float(step + shift), float("nan") if score is None else drawable(score))
+        for step, score in turn.points
+    ]
+
+
 def curve(turns: Sequence[Trained], lineage: Lineage, end: End = end_of) -> list[Point]:
     """Return the scores of a stretch, from the one that its weights came with.
 
@@ -79,11 +95,7 @@ def curve(turns: Sequence[Trained], lineage: Lineage, end: End = end_of) -> list
         before = lineage.turns[origin.member, origin.turn]
         points.append((start_of(turns[0], end), score_of(before)))
     for turn in turns:
-        shift = end(turn) - turn.stop
-        points += [
-            (float(step + shift), float("nan") if score is None else drawable(score))
-            for step, score in turn.points
-        ]
+        points += own_points(turn, end)
     return points
 
 
@@ -108,6 +120,16 @@ def copies_from(
             taken = lineage.turns[copy.weights.member, copy.weights.turn]
             found.append((copy, last, taken))
     return found
+
+
+def group_colours(result: Result) -> dict[int, Any]:
+    """Return the colour of each group of members; evaluators alone are grey."""
+    names = groups_of(result)
+    if names.get(0, EVALUATORS) == EVALUATORS or len(names) == 1:
+        return drawing.colours_of(list(names))
+    # Beside a control, the members that decide are in no group.
+    others = dict(zip([group for group in names if group], drawing.COLOURS[2:], strict=False))
+    return {0: drawing.COLOURS[1], **others}
 
 
 def groups_of(result: Result) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, count_descendants, tree_of
 from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shade
-from ramet.plots.story import behind_best, score_of, turns_of
+from ramet.plots.story import behind_best, better, score_of, turns_of
 from ramet.plots.thinning import remark_left_out, thin
 
 # The tree is coloured by this unless a hyperparameter is named.
@@ -30,6 +31,8 @@ NOT_THERE = "0.8"
 DOTS = 1_200
 # With at most this many first weights, each is named.
 NAMED = 24
+# Names have at least this part of the height between them.
+APART = 0.03
 
 Branches = Mapping[Key, Branch]
 
@@ -60,6 +63,7 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
         scale_of(result, color)
     axes = drawing.axes_for(ax, size=SIZE)
     axes.set(xlabel="steps trained", yticks=[])
+    axes.spines["left"].set_visible(False)
     drawing.entitle(axes, result, "whose weights live on")
     if not result.lineage().turns:
         return drawing.say(axes, "no turn has ended yet")
@@ -69,11 +73,12 @@ def tree(result: Result, color: str = SCORE, ax: Axes | None = None) -> Axes:
     shading = _shading(result, color)
     _turns(axes, lineage, standing, grown, shading)
     handles = _best(axes, behind_best(result, lineage), grown, shading)
-    _name_founders(axes, lineage, grown)
+    handles += _name_founders(axes, lineage, standing, grown)
     axes.set_ylim(-0.01, 1.01)
     axes.margins(x=0.02)
     drawn = ScalarMappable(shading.norm, shading.shades)
-    shading.scale.explain(axes, drawn, shading.extend)
+    said = f"score ({better(result)})" if color == SCORE else color
+    replace(shading.scale, name=said).explain(axes, drawn, shading.extend)
     coloured = [
         turn.score if color == SCORE else turn.hparams.get(color) for turn in turns_of(lineage)
     ]
@@ -109,8 +114,8 @@ def _turns(
     turns = turns_of(lineage)
     lives = [turn for turn in turns if turn.key in standing]
     died = [turn for turn in turns if turn.key not in standing]
-    _draw(axes, died, grown, shading, alpha=0.35, width=_within(0.3 * room, 0.3, 1.2))
-    _draw(axes, lives, grown, shading, alpha=1.0, width=_within(0.5 * room, 0.7, 2.4))
+    _draw(axes, died, grown, shading, alpha=0.6, width=_within(0.3 * room, 0.4, 1.1))
+    _draw(axes, lives, grown, shading, alpha=1.0, width=_within(0.5 * room, 0.9, 2.4))
 
 
 def _draw(
@@ -164,24 +169,40 @@ def _through(behind: Sequence[Trained], grown: Branches) -> Branches:
     return found
 
 
-def _name_founders(axes: Axes, lineage: Lineage, grown: Branches) -> None:
-    """Name the members that the first weights belong to, at the left, if there is room."""
-    roots = [
-        (grown[turn.key].path[0][1], turn.member)
-        for turn in turns_of(lineage)
-        if turn.origin is None
-    ]
-    if len(roots) <= NAMED:
-        axes.set_yticks([height for height, _ in roots], [f"{member}" for _, member in roots])
-        axes.tick_params(axis="y", length=0)
-        axes.set_ylabel("first weights of member")
-    else:
-        axes.set_ylabel(f"first weights of {len(roots):,} members, relatives side by side")
+def _name_founders(
+    axes: Axes, lineage: Lineage, standing: Counter[Key], grown: Branches
+) -> list[Artist]:
+    """Name the members that first weights belong to, beside them; return what explains it.
+
+    If there is no room for all, those are named whose weights live on.
+    """
+    first = [turn for turn in turns_of(lineage) if turn.origin is None]
+    living = [turn for turn in first if turn.key in standing]
+    named = first if len(first) <= NAMED else living
+    heights: list[float] = []
+    # The names of those that live on come first, and others where there is room.
+    for turn in sorted(named, key=lambda turn: -standing[turn.key]):
+        height = grown[turn.key].path[0][1]
+        if any(abs(height - other) < APART for other in heights):
+            continue
+        heights.append(height)
+        axes.annotate(
+            f"member {turn.member}",
+            grown[turn.key].path[0],
+            (-5, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize="small",
+            color="black" if turn.key in standing else "0.5",
+        )
+    alive = f"{len(living):,} of {len(first):,} live on"
+    return [drawing.remark(f"at the left: whose first weights; {alive}")]
 
 
 def _strengths(shading: Shading) -> list[Artist]:
     shade = shading.shades(0.5)
     return [
         Line2D([], [], color=shade, linewidth=2.4, label="lives on in a member"),
-        Line2D([], [], color=shade, linewidth=1, alpha=0.4, label="died out"),
+        Line2D([], [], color=shade, linewidth=0.8, alpha=0.6, label="died out"),
     ]

@@ -104,7 +104,7 @@ def _draw(axes: Axes, bars: Sequence[Bar], end: float) -> None:
                 *((bar.start + bar.stop) / 2, bar.bottom + bar.height / 2, bar.text),
                 ha="center",
                 va="center_baseline",
-                fontsize="x-small",
+                fontsize="small",
                 color="black" if is_light else "white",
                 clip_on=True,
                 zorder=3,
@@ -152,7 +152,7 @@ def _pauses(axes: Axes, pauses: Sequence[Pause]) -> None:
             (3, 2),
             xycoords=axes.get_xaxis_transform(),
             textcoords="offset points",
-            fontsize="x-small",
+            fontsize="small",
             color="0.3",
         )
 

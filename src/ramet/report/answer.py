@@ -4,35 +4,40 @@ import math
 from collections.abc import Iterator
 
 from ramet import wording
-from ramet.errors import NoBest, UsageError
 from ramet.history import Replayed, Snapshot
 from ramet.history.confirming import FreshScores, say_both
 from ramet.history.doubts import find_doubts
 from ramet.history.keeping import find_files
+from ramet.history.verdict import Verdict
 from ramet.report import failures
+from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, code, facts, join, note, table, tag
+from ramet.report.next_steps import next_steps
 from ramet.report.subject import Subject
 from ramet.schedule.pieces import same_pieces
-from ramet.strategies.controlled import find_control
 
 
-def answer(subject: Subject) -> Markup:
-    """Return the best of a run, or why there is none yet."""
+def answer(subject: Subject, figures: Figures) -> Markup:
+    """Return the best of a run, its schedule, and what to do next; or why there is none yet."""
     best = subject.best
     if best is None:
-        return join([tag("p", why_none(subject), class_="missing"), failures.last(subject)])
+        return join(
+            [
+                tag("p", why_none(subject), class_="missing"),
+                failures.last(subject),
+                next_steps(subject),
+            ]
+        )
     doubts = [
         note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
     ]
     population = subject.population
     over = population.done or population.stopped
     fails = not over and any(member.failing or member.attempts for member in population)
+    found = [_figures(subject, best), *doubts, *_confirmed(best), *_verdict(subject)]
     parts = [
         failures.last(subject) if fails else None,
-        _figures(subject, best),
-        *_confirmed(best),
-        *doubts,
-        *_verdict(subject),
+        tag("div", tag("div", *found), figures.glance(), next_steps(subject), class_="first"),
         _weights(subject, best),
         *_replays(subject, best),
     ]
@@ -63,11 +68,12 @@ def why_none(subject: Subject) -> str:
 def _figures(subject: Subject, best: Snapshot) -> Markup:
     """Return the main figures, in large type."""
     final = subject.final
+    start = "" if subject.start is None else f"{subject.start:.3g} → "
     figures = [
-        (f"best score, {subject.better}", wording.number(best.score)),
+        (f"best score, {subject.better}", f"{start}{wording.number(best.score)}"),
+        *_beside(subject),
         *([("on fresh evaluations", _say_mean(best.confirmed))] if best.confirmed else []),
-        ("at step", f"{best.step:,}"),
-        ("by member", str(best.member)),
+        (f"at step, by member {best.member}", f"{best.step:,}"),
         ("best at the end", wording.number(final.score if final else None)),
         ("the run took", wording.duration(subject.worked_s)),
     ]
@@ -76,6 +82,24 @@ def _figures(subject: Subject, best: Snapshot) -> Markup:
         *(tag("div", tag("dd", said), tag("dt", name)) for name, said in figures),
         class_="figures",
     )
+
+
+def _beside(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Yield what others reached with as many steps: the control, and replays of the schedule."""
+    if isinstance(subject.verdict, Verdict):
+        last = wording.count(subject.verdict.turns, "turn")
+        yield f"control, without copies, mean of {last}", f"{subject.verdict.control:.4g}"
+    for one in subject.replays:
+        if is_replay_of(subject, one) and one.done:
+            spread = f" ± {one.sd:.1g}" if math.isfinite(one.sd) else ""
+            name = f"replayed, {wording.count(len(one.result.population), 'fresh network')}"
+            yield name, f"{one.mean:.4g}{spread}"
+
+
+def is_replay_of(subject: Subject, replayed: Replayed) -> bool:
+    """Return whether a replay is of the schedule of the best weights."""
+    schedule = subject.schedule
+    return schedule is not None and same_pieces(replayed.schedule.pieces, schedule.pieces)
 
 
 def _say_mean(fresh: FreshScores) -> str:
@@ -91,14 +115,8 @@ def _confirmed(best: Snapshot) -> Iterator[Markup]:
 
 def _verdict(subject: Subject) -> Iterator[Markup]:
     """Yield whether the search was worth it, if the run has a control that shows it."""
-    population = subject.population
-    if find_control(subject.result.opening) is None or not (population.done or population.stopped):
-        return
-    try:
-        said = str(subject.result.verdict())
-    except (NoBest, UsageError) as error:
-        said = str(error)
-    yield note(tag("strong", "Against the control: "), f"{said}.")
+    if subject.verdict is not None:
+        yield note(tag("strong", "Against the control: "), f"{subject.verdict}.")
 
 
 def _weights(subject: Subject, best: Snapshot) -> Markup:
@@ -140,13 +158,6 @@ def _end(subject: Subject, best: Snapshot) -> Iterator[tuple[str, Content]]:
 
 def _replays(subject: Subject, best: Snapshot) -> Iterator[Markup]:
     if not subject.replays:
-        command = subject.file and subject.command("replay", "train.py", "--seeds", "5")
-        yield note(
-            "Not replayed yet. To find out whether the schedule is good or one network was lucky, "
-            "train fresh networks with it: ",
-            tag("code", command or "ramet.replay(train, result.schedule())"),
-            ".",
-        )
         return
     columns = [Column("trained again", left=True), Column("seeds"), Column("mean ± sd")]
     first: list[Content] = ["the original", "", wording.number(best.score)]
@@ -158,7 +169,7 @@ def _replays(subject: Subject, best: Snapshot) -> Iterator[Markup]:
 def _kind(subject: Subject, replayed: Replayed) -> Content:
     """Return what was replayed."""
     schedule, pieces = subject.schedule, replayed.schedule.pieces
-    if schedule is not None and same_pieces(pieces, schedule.pieces):
+    if is_replay_of(subject, replayed):
         exact = replayed.result.opening.strategy.get("legs")
         kind = "this schedule, with the same random draws" if exact else "this schedule"
     elif schedule is not None and same_pieces(pieces, schedule.last_values().pieces):

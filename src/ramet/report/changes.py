@@ -1,4 +1,4 @@
-"""What changed, and whether it paid off."""
+"""Which hyperparameters mattered, and which single changes paid off at once."""
 
 import heapq
 from collections.abc import Iterable
@@ -6,14 +6,46 @@ from itertools import groupby
 
 from ramet import wording
 from ramet.history.records import Effect
+from ramet.plots.importance import measure_once
+from ramet.plots.scales import moving
+from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, join, note, table, tag
 from ramet.report.subject import Subject
 
 # Single changes that each table shows.
 ROWS = 5
+SINGLE = "Single changes, by what they gained at once"
 
 
-def section(subject: Subject) -> Markup:
+def importance(subject: Subject, figures: Figures) -> Markup:
+    """Return how much each hyperparameter mattered for later scores, and single changes."""
+    if not subject.lineage.turns or len(subject.population) == 1 or not moving(subject.result):
+        return single(subject)
+    if all(one.found == "too few lines" for one in measure_once(subject.result)):
+        why = (
+            "Too few members went on from the same weights with different values for an estimate "
+            "of how much each hyperparameter mattered."
+        )
+        return join([note(why), tag("h3", SINGLE), single(subject)])
+    said = note(
+        "Members that went on from the same weights with different values are compared: by their "
+        "rank among all members a quarter of the run later, or by their last rank if they took "
+        "other weights before. So a value that only spread together with good weights has no "
+        "part in it. The parts of several hyperparameters need not add up to 100 %. Grey: chance "
+        "alone could give as much, which is no proof that it does not matter."
+    )
+    return join(
+        [
+            said,
+            figures.importance(),
+            tag("h3", SINGLE),
+            note("What helps at once may harm later; the picture above looks further ahead."),
+            single(subject),
+        ]
+    )
+
+
+def single(subject: Subject) -> Markup:
     """Return how changing each hyperparameter affected the score of the next turn."""
     if not subject.effects:
         return tag("p", "No turn was trained with changed values.", class_="missing")

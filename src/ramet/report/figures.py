@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
@@ -17,6 +18,7 @@ from ramet.plots.branches import count_descendants, tree_of
 from ramet.plots.drawing import figure_of
 from ramet.plots.front import pick_sides
 from ramet.plots.hyperparameter import SPREAD
+from ramet.plots.importance import ASIDE, REST, ROW, ROWS, measure_once
 from ramet.plots.scales import drawable, moving, scale_of
 from ramet.plots.story import behind_best, score_of, start_of
 from ramet.plots.thinning import thin
@@ -26,6 +28,11 @@ from ramet.report.subject import Subject
 
 # Turns that have a label; if there are more, those behind the best and some of the others have one.
 LABELLED_TURNS = 4_000
+
+# Hyperparameters of the small picture of the schedule; its width in inches; and its text, which is
+# as large as other text of the page on the screen of a phone.
+GLANCED, SMALL_WIDTH = 4, 5.4
+SMALL_LOOK: dict[Any, Any] = {"font.size": 14.6}
 
 # Where something is, in data coordinates.
 Point = tuple[float, float]
@@ -81,15 +88,43 @@ class Figures:
         """Draw the schedule, and which members trained it."""
         names = len(moving(self._result))
         axes = plots.lineage(self._result, canvas(min(1.2 + 0.75 * (names + 1.5), 12.0)))
-        behind = [turn for turn in self._subject.behind if turn.key in self._nth]
-        middle = sum(axes.get_ylim()) / 2
-        labels = Labels(
-            [((turn.start + turn.stop) / 2, middle) for turn in behind],
-            [self._nth[turn.key] for turn in behind],
-            across=True,
-        )
         caption = "The schedule, the members that trained with it, and the score."
-        return self._figure(axes, "The schedule", caption, labels)
+        return self._figure(axes, "The schedule", caption, self._across(axes))
+
+    def glance(self) -> Markup:
+        """Draw the schedule small, with the hyperparameters that mattered most."""
+        order = [one.name for one in measure_once(self._result)]
+        most = set(list(dict.fromkeys(order))[:GLANCED])
+        every = [scale.name for scale in moving(self._result)]
+        names = [name for name in every if name in most]
+        with mpl.rc_context(SMALL_LOOK):
+            small = canvas(1.7 + 0.7 * (len(names) + 1), width=SMALL_WIDTH)
+            axes = plots.lineage(self._result, small, names=names)
+        more = len(every) - len(names)
+        rest = f" {wording.count(more, 'other hyperparameter')}: below." if more else ""
+        caption = f"The schedule of the best weights, and the score along it.{rest}"
+        return self._figure(axes, "The schedule", caption, self._across(axes), "plot glance")
+
+    def importance(self) -> Markup:
+        """Draw how much each hyperparameter mattered."""
+        rows = min(len(moving(self._result)), ROWS)
+        height = REST + ROW * max(2, rows)
+        axes = plots.importance(self._result, canvas(height))
+        measured = measure_once(self._result)
+        order = list(dict.fromkeys(one.name for one in measured))
+        shown = [one for one in measured if one.found != "too few lines"]
+        aside = {"first values": -ASIDE, "changes": ASIDE}
+        points = [(one.part, order.index(one.name) + aside[one.of]) for one in shown]
+        lines = [
+            [
+                f"{one.name}, {one.of}",
+                f"{one.part:.1%}, between {one.low:.1%} and {one.high:.1%}",
+                f"influence: {one.found}, by {one.lines:,} lines",
+            ]
+            for one in shown
+        ]
+        caption = "How much of the differences in later rank goes with each hyperparameter."
+        return self._figure(axes, "Importance", caption, Labels(points, lines=lines))
 
     def hyperparameter(self, name: str) -> Markup:
         """Draw the values of one hyperparameter."""
@@ -176,6 +211,16 @@ class Figures:
         labels = Labels(points, lines=lines, wide=wide, tall=shifts.HEIGHT / 2)
         return self._figure(axes, "Workers", "Which worker trained which member, and when.", labels)
 
+    def _across(self, axes: Axes) -> Labels:
+        """Return labels of the turns behind the best, which count from left to right alone."""
+        behind = [turn for turn in self._subject.behind if turn.key in self._nth]
+        middle = sum(axes.get_ylim()) / 2
+        return Labels(
+            [((turn.start + turn.stop) / 2, middle) for turn in behind],
+            [self._nth[turn.key] for turn in behind],
+            across=True,
+        )
+
     def _all(self, points: Sequence[Point]) -> Labels:
         return Labels(points, list(range(len(points))))
 
@@ -192,7 +237,9 @@ class Figures:
         values = [f"{name} {wording.value(it)}" for name, it in turn.hparams.items()]
         return [f"member {turn.member}", f"score {score} at step {turn.stop:,}", *values]
 
-    def _figure(self, axes: Axes, title: str, caption: object, labels: Labels) -> Markup:
+    def _figure(
+        self, axes: Axes, title: str, caption: object, labels: Labels, look: str = "plot"
+    ) -> Markup:
         self._count += 1
         prefix = f"f{self._count}"
         svg = draw(axes, prefix)
@@ -214,7 +261,7 @@ class Figures:
             tag("div", svg, class_="canvas", role="img", aria_label=title),
             tag("figcaption", caption),
             data(encoded) if labels.points else None,
-            class_="plot",
+            class_=look,
         )
 
 

@@ -58,7 +58,14 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Content]], label: s
     """Return a table that scrolls on screens that it does not fit, and not on paper."""
     head = [_cell("th", column, column.name, scope="col") for column in columns]
     body = [
-        tag("tr", *(_cell("td", column, it) for column, it in zip(columns, row, strict=True)))
+        tag(
+            "tr",
+            # On narrow screens, each row is a list of names with values.
+            *(
+                _cell("td", column, it, data_label=column.name)
+                for column, it in zip(columns, row, strict=True)
+            ),
+        )
         for row in rows
     ]
     inner = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body))

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from importlib.resources import files
 
+import matplotlib as mpl
+
 from ramet import wording
 from ramet.history import Result
 from ramet.plots.drawing import check
@@ -21,6 +23,7 @@ from ramet.report import (
 )
 from ramet.report.figures import Figures
 from ramet.report.html import Markup, join, note, tag
+from ramet.report.picture import LOOK
 from ramet.report.subject import Subject, moment
 
 _BESIDE = files("ramet.report")
@@ -33,14 +36,19 @@ def page(result: Result) -> str:
         result: The run.
     """
     check(result)
-    subject = Subject(result)
+    with mpl.rc_context(LOOK):
+        return _write(Subject(result))
+
+
+def _write(subject: Subject) -> str:
+    result = subject.result
     figures = Figures(subject)
     sections = [
-        ("The answer", answer.answer(subject)),
+        ("The answer", answer.answer(subject, figures)),
         *([("The front", front.section(subject, figures))] if result.opening.goals else []),
         ("What ran", heading.what_ran(subject)),
         ("The schedule", schedule.section(subject, figures)),
-        ("Changes, and whether they paid off", changes.section(subject)),
+        ("What mattered", changes.importance(subject, figures)),
         ("Where weights came from", population.tree(subject, figures)),
         ("Scores", population.scores(subject, figures)),
         *([("Metrics", population.metrics(subject, figures))] if subject.metrics else []),

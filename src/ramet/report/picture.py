@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -20,6 +20,12 @@ from ramet.report.html import Markup
 
 # Inches. As wide as the page on paper, so that text is as large as the page's.
 WIDTH, HEIGHT = 10.0, 4.4
+# All text is "small", which is 5/6 of this size in points: as wide as a sheet of paper, or as the
+# part of a plot that fits a phone, a point is about a pixel, and nothing is below 11 pixels.
+LOOK: dict[Any, Any] = {
+    "font.size": 13.8,
+    **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize"), "small"),
+}
 # SVG counts in points.
 POINT = 72.0
 # Lines with more points than this are drawn as pixels, at this resolution.
@@ -45,10 +51,10 @@ class Placed(NamedTuple):
     y_unit: float
 
 
-def canvas(height: float = HEIGHT) -> Axes:
-    """Return axes to draw on, as wide as the page; ``height`` is in inches."""
+def canvas(height: float = HEIGHT, *, width: float = WIDTH) -> Axes:
+    """Return axes to draw on, as wide as the page; ``height`` and ``width`` are in inches."""
     with mpl.rc_context({"axes.spines.right": False, "axes.spines.top": False}):
-        return Figure(figsize=(WIDTH, height), layout="constrained").add_subplot()
+        return Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
 def draw(axes: Axes, prefix: str) -> Markup:
@@ -60,6 +66,8 @@ def draw(axes: Axes, prefix: str) -> Markup:
     axes.set_title("", loc="left")
     figure.set_facecolor("none")
     for each in figure.axes:
+        # On a page that is dark, white would be a box.
+        each.patch.set_visible(False)
         _rasterize_dense(each)
     out = io.StringIO()
     with mpl.rc_context(WRITTEN):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ramet import wording
 from ramet.history.ancestry import describe_survivors
 from ramet.history.doubts import describe_lag
+from ramet.plots.story import groups_of
 from ramet.population import Member
 from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, join, note, table, tag
@@ -61,7 +62,7 @@ def hyperparameters(subject: Subject, figures: Figures) -> Markup:
             *(figures.hyperparameter(name) for name in moving[:PLOTS]),
             note("Not drawn, to save space: ", _list(left_out), ".") if left_out else None,
             note("Constant: ", _list(constant), ".") if constant else None,
-            figures.parallel() if moving and len(subject.population) > 1 else None,
+            figures.parallel() if len(moving) > 1 and len(subject.population) > 1 else None,
         ]
     )
 
@@ -73,12 +74,12 @@ def _nothing() -> Markup:
 def _members(subject: Subject) -> Iterator[Markup]:
     grouped = len({member.group for member in subject.population}) > 1
     ranked = sorted(subject.population, key=lambda member: _rank(member, subject.sign))
-    groups = [Column("group")] if grouped else []
+    groups, names = [Column("group")] if grouped else [], groups_of(subject.result)
     columns = [Column("member"), *groups, Column("step"), Column("score")]
     rows: list[list[Content]] = [
         [
             str(member.id),
-            *([f"P{member.group}" if member.group else "evaluator"] if grouped else []),
+            *([names[member.group]] if grouped else []),
             f"{member.step:,}",
             wording.number(member.weights_score),
             *(wording.value_of(member.hparams, name) for name in subject.names),

@@ -164,8 +164,9 @@ class Plot {
     this.tip.replaceChildren(make("strong", first), ...rest.map((line) => make("div", line)));
     this.tip.hidden = false;
     const room = this.canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - room.left, event.clientY - room.top];
-    const over = x + 16 + this.tip.offsetWidth > room.width;
+    // A plot that does not fit a narrow screen may be scrolled.
+    const [x, y] = [event.clientX - room.left + this.canvas.scrollLeft, event.clientY - room.top];
+    const over = x + 16 + this.tip.offsetWidth > room.width + this.canvas.scrollLeft;
     this.tip.style.left = `${Math.max(0, over ? x - 12 - this.tip.offsetWidth : x + 16)}px`;
     this.tip.style.top = `${Math.max(0, Math.min(y + 14, room.height - this.tip.offsetHeight))}px`;
     this.point(nth);

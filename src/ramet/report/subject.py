@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from ramet.errors import NoBest
+from ramet.errors import NoBest, UsageError
 from ramet.events import RunOpened
 from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
 from ramet.history.ancestry import Payoff, payoffs
@@ -15,11 +15,13 @@ from ramet.history.metrics import metric_names
 from ramet.history.records import Effect
 from ramet.history.replayed import replays
 from ramet.history.reported import sign_of
+from ramet.history.verdict import Verdict
 from ramet.places import file_of
 from ramet.plots.shifts import Pause, Stints, stints_of
 from ramet.plots.story import behind_best
 from ramet.population import Population
 from ramet.schedule import Schedule
+from ramet.strategies.controlled import find_control
 
 
 class Subject:
@@ -67,6 +69,24 @@ class Subject:
             return self.result.final
         except NoBest:
             return None
+
+    @property
+    def start(self) -> float | None:
+        """The first finite score behind the best weights, if it is not the best itself."""
+        scores = [score for turn in self.behind for _, score in turn.points if score is not None]
+        return scores[0] if len(scores) > 1 else None
+
+    @cached_property
+    def verdict(self) -> Verdict | str | None:
+        """How the search compares with its control, or why it cannot be said; None without one."""
+        if find_control(self.opening) is None or not (
+            self.population.done or self.population.stopped
+        ):
+            return None
+        try:
+            return self.result.verdict()
+        except (NoBest, UsageError) as error:
+            return str(error)
 
     @property
     def behind(self) -> list[Trained]:

@@ -1,0 +1,154 @@
+"""Plots of more members than have a line each, and how axes and importance are drawn."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex, to_rgb
+
+import ramet
+from ramet import plots
+from ramet.plots import drawing
+from ramet.plots.bands import MANY
+from ramet.plots.scales import Scale
+from ramet.testing import QUADRATIC_SPACE, Quadratic
+from tests.engine.loops import Descent, pbt
+from tests.plots.runs import descended, fired, loosely, mixed
+from tests.plots.test_drawn import texts, vertices
+
+
+@functools.cache
+def crowd(members: int = MANY + 6) -> ramet.Result:
+    """Return a run of more members than have a line each, one of which diverges at first."""
+
+    class Odd(Descent):
+        def evaluate(self, state: dict[str, Any]) -> float:
+            score = super().evaluate(state)
+            return -1e6 if score < -3.9 and state["seen"] <= 4 else score
+
+    space = ramet.Space(
+        lr=ramet.LogUniform(1e-3, 1.0),
+        decay=ramet.Uniform(0.0, 0.5),
+        kind=ramet.Choice(["flip", "crop", None]),
+    )
+    return ramet.run(Odd(), space, pbt(members, synchronous=True), steps=24, mode="max", seed=0)
+
+
+def filled(axes: Any) -> list[PolyCollection]:
+    return [it for it in axes.collections if isinstance(it, PolyCollection)]
+
+
+def test_many_members_are_bands_with_the_best_and_some_others() -> None:
+    for axes in (plots.scores(crowd()), plots.hyperparameter(crowd(), "lr")):
+        assert not [it for it in axes.collections if isinstance(it, LineCollection)]
+        assert len(filled(axes)) == 2
+        written = texts(axes)
+        assert {"9 of 10 members", "half of members", "median", "behind the best"} <= set(written)
+        assert "behind 3 others, from better to worse now" in written
+
+
+def test_as_many_members_as_have_a_line_each_have_no_bands() -> None:
+    assert not filled(plots.scores(crowd(MANY)))
+
+
+def test_the_median_line_is_the_median_of_the_members() -> None:
+    axes = plots.hyperparameter(crowd(), "lr")
+    median = next(line for line in axes.lines if line.get_color() == drawing.COLOURS[1])
+    first = sorted(birth.hparams["lr"] for birth in crowd().opening.births)
+    assert median.get_ydata()[0] in first[len(first) // 2 - 1 : len(first) // 2 + 1]
+
+
+def test_options_of_many_members_are_heights_that_add_up_to_all() -> None:
+    axes = plots.hyperparameter(crowd(), "kind")
+    heights = []
+    for band in filled(axes):
+        (path,) = band.get_paths()
+        at_start = path.vertices[path.vertices[:, 0] == 0, 1]
+        heights.append(at_start.max() - at_start.min())
+    assert sum(heights) == pytest.approx(0.8)
+
+
+def test_sub_populations_of_many_members_have_a_band_each() -> None:
+    strategy = ramet.FIRE.for_workers(33, turn_steps=48, evaluate_every=4)
+    result = ramet.run(Quadratic(), QUADRATIC_SPACE, strategy, steps=96, mode="max", seed=0)
+    axes = plots.hyperparameter(result, "lr")
+    groups = {
+        f"P{nth}: half, median" for nth in range(1, 1 + result.opening.strategy["subpopulations"])
+    }
+    assert groups <= set(texts(axes))
+    assert len(filled(axes)) == len(groups)
+
+
+def test_a_score_that_diverged_at_first_does_not_set_the_axis() -> None:
+    axes = plots.scores(crowd())
+    assert axes.get_ylim()[0] > -100
+
+
+def test_many_members_side_by_side_are_grey_but_for_the_best() -> None:
+    axes = plots.parallel(crowd())
+    (now,) = [
+        it for it in axes.collections if isinstance(it, LineCollection) and len(it.get_paths())
+    ]
+    grey = sum(to_hex(colour) == "#cccccc" for colour in now.get_colors())
+    assert (grey, len(now.get_paths())) == (len(crowd().population) - 3, len(crowd().population))
+    assert "the best 3 have the score's colour" in texts(axes)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_better_end_of_scores_is_marked(mode: Any) -> None:
+    axes = plots.parallel(descended(mode))
+    (mark,) = [text for text in axes.texts if text.get_text().startswith("better")]
+    assert mark.get_rotation() == (90 if mode == "max" else 270)
+    assert (
+        f"{'higher' if mode == 'max' else 'lower'} is better"
+        in plots.scores(descended(mode)).get_ylabel()
+    )
+
+
+def test_one_hyperparameter_has_no_lines_through_all() -> None:
+    axes = plots.parallel(loosely())
+    assert any("with one hyperparameter" in text for text in texts(axes))
+    assert not [it for it in axes.collections if isinstance(it, LineCollection)]
+
+
+def test_log_axes_have_values_at_decades_and_marks_between() -> None:
+    axes = plots.scores(loosely())
+    axes.get_figure().draw_without_rendering()
+    low, high = axes.get_ylim()
+    shown = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    assert len(shown) > 2
+    np.testing.assert_allclose(np.log10(shown), np.round(np.log10(shown)), atol=1e-9)
+    # 0.3 to 3 has one decade within, and so 0.5 and 2 as well.
+    assert Scale(name="lr", log=True).ticks(0.3, 3.0) == pytest.approx([0.5, 1.0, 2.0])
+
+
+def test_the_tree_has_no_axis_of_heights_and_names_its_roots() -> None:
+    for result in (descended(), fired(), mixed()):
+        axes = plots.tree(result)
+        assert not len(axes.get_yticks())
+        assert axes.get_ylabel() == ""
+        standing = result.lineage().founders()
+        assert {f"member {founder}" for founder in standing} <= set(texts(axes))
+
+
+def test_all_colours_of_values_are_seen_on_white() -> None:
+    def luminance(colour: Any) -> float:
+        parts = [c / 12.92 if c <= 0.04 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return float(np.dot([0.2126, 0.7152, 0.0722], parts))
+
+    contrast = [1.05 / (luminance(colour) + 0.05) for colour in drawing.shades()(np.linspace(0, 1))]
+    assert min(contrast) > 2
+
+
+def test_copies_between_members_are_explained_where_they_are_drawn() -> None:
+    axes = plots.lineage(mixed())
+    assert ("weights copied to another member" in texts(axes)) == bool(
+        len({turn.member for turn in mixed().lineage().behind(mixed().best.checkpoint)}) > 1
+    )
+
+
+def test_members_paths_are_drawn_where_they_are() -> None:
+    now = [it for it in plots.parallel(mixed()).collections if isinstance(it, LineCollection)][-1]
+    assert all(((path[:, 1] >= -0.13) & (path[:, 1] <= 1)).all() for path in vertices(now))

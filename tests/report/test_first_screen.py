@@ -1,0 +1,90 @@
+"""What the report answers first: whether it worked, and what to do next."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ramet
+from ramet import report
+from ramet.history.replayed import replays
+from tests.cli.shell import ramet as shell
+from tests.engine.loops import Descent, pbt
+from tests.report.reading import Read
+from tests.report.runs import finished, going_on
+
+ONE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
+
+
+class OneRate(Descent):
+    """The same, with one hyperparameter."""
+
+    def step(self, state: Any, hparams: Any, steps: int, rng: Any) -> Any:
+        return super().step(state, {"lr": hparams["lr"], "decay": 0.0}, steps, rng)
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> ramet.Result:
+    strategy = ramet.Controlled(pbt(synchronous=True, evaluate_every=2), {"lr": 0.01, "decay": 0.0})
+    store = tmp_path_factory.mktemp("controlled") / "runs.db"
+    return finished(strategy=strategy, store=store)
+
+
+def test_the_score_is_shown_from_the_start_to_the_best(result: ramet.Result, page: str) -> None:
+    behind = result.lineage().behind(result.best.checkpoint)
+    start = behind[0].points[0][1]
+    assert f"{start:.3g} → {result.best.score:.6g}best score" in Read(page).text
+
+
+def test_the_control_and_replays_stand_beside_the_best(
+    controlled: ramet.Result, result: ramet.Result, page: str
+) -> None:
+    text = Read(report.page(controlled)).text
+    assert f"{controlled.verdict().control:.4g}control, without copies" in text
+    (replayed,) = replays(result)
+    assert f"{replayed.mean:.4g} ± {replayed.sd:.1g}replayed, 3 fresh networks" in Read(page).text
+    assert "control, without copies" not in Read(page).text
+
+
+def test_members_and_their_control_are_called_so(controlled: ramet.Result) -> None:
+    text = Read(report.page(controlled)).text
+    assert "evaluator" not in text
+    assert "control" in text
+
+
+def test_what_to_do_next_depends_on_how_the_run_stands(
+    page: str, controlled: ramet.Result, tmp_path: Path
+) -> None:
+    going = Read(report.page(going_on(tmp_path / "runs.db", turns=3).result())).text
+    assert "ramet status runs.db bowl --watch" in going
+    assert "Not replayed yet" not in going
+    assert "Not replayed yet" not in Read(page).text
+    done = Read(report.page(controlled)).text
+    assert "Not replayed yet" in done
+    assert "ramet.Controlled(strategy" not in done
+    assert "ramet.Controlled(strategy" in Read(page).text
+
+
+def test_the_commands_work_as_printed(
+    controlled: ramet.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Read(report.page(controlled)).text
+    command = "ramet schedule runs.db bowl -o schedule.json"
+    assert command in text
+    store = controlled.store.path  # type: ignore[attr-defined]  # SQLite's
+    monkeypatch.chdir(store.parent)
+    assert shell(*command.split()[1:]).exit_code == 0
+    assert (store.parent / "schedule.json").exists()
+
+
+def test_members_side_by_side_are_left_out_with_one_hyperparameter(page: str) -> None:
+    alone = Read(report.page(finished(OneRate(), space=ONE))).text
+    assert "one line each, through its values" not in alone
+    assert "one line each, through its values" in Read(page).text
+
+
+def test_importance_is_drawn_where_there_is_enough_to_compare() -> None:
+    enough = Read(report.page(finished(strategy=pbt(population=16, synchronous=True)))).text
+    assert "How much of the differences in later rank" in enough
+    few = Read(report.page(finished(strategy=pbt(population=3, exploit=None)))).text
+    assert "Too few members went on from the same weights" in few
