@@ -40,6 +40,7 @@ def draw(
     folder: Path,
 ) -> None:
     """Draw the picture for both kinds of pages, without a background of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         drawn = Figure(figsize=(9.6, 3.4), layout="constrained")
         drawn.patch.set_alpha(0.0)

@@ -1,6 +1,7 @@
 """What the reference shows of docstrings: examples as code, and comments above fields."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from griffe import Attribute, Class, Docstring, Extension, Object
@@ -38,7 +39,7 @@ def fence_examples(text: str) -> str:
 
 def document(field: Attribute) -> None:
     """Give a field the comment above it as its docstring, if there is one."""
-    if field.lineno is None:
+    if field.lineno is None or not isinstance(field.filepath, Path):
         return
     lines = field.lines_collection[field.filepath]
     said: list[str] = []
