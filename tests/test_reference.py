@@ -67,7 +67,7 @@ def test_every_callback_is_in_the_reference() -> None:
 def test_commands_are_described_with_their_options() -> None:
     described = describe_commands()
     assert "## ramet run\n" in described
-    assert "| `--seed <int>` | The seed of all randomness. |" in described
+    assert "| <code>--seed &lt;int&gt;</code> | The seed of all randomness. |" in described
     assert "## ramet doctor\n" in described
 
 

@@ -1,5 +1,6 @@
 """The reference of the commands, from the parsers that read their arguments."""
 
+import html
 import inspect
 import re
 from collections.abc import Iterator
@@ -34,7 +35,8 @@ def describe(name: str, command: Any) -> Iterator[str]:
 def spell(parameter: Any, context: Any) -> str:
     """Return how an argument or an option is written."""
     written, _ = parameter.get_help_record(context)
-    return f"`{written}`".replace("|", r"\|")
+    # In backticks, the backslash that keeps a bar from being a border would show.
+    return f"<code>{html.escape(written).replace('|', '&#124;')}</code>"
 
 
 def explain(parameter: Any, context: Any) -> str:
