@@ -17,15 +17,16 @@ FLOOR_TESTS := $(wildcard tests/test_*.py) tests/cli tests/cloud tests/evil test
 	$(patsubst %,tests/engine/test_%.py,determinism fire fitting machine processes progress result)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compiled test quick check check-code check-form check-types check-docs words wheel release lock floors
+.PHONY: help demo compiled test quick check check-code check-form check-types check-docs docs words wheel release lock floors
 .PHONY: format clean
 
 help:
 	@echo "make demo    install into .venv and train the demo population"
 	@echo "make test    install into .venv and run every test, quick ones first"
 	@echo "make check   formatting, lint, types, layers, doctests, snippets, the list of rooms, words"
+	@echo "make docs    build these pages as a site, in build/site, and check every link"
 	@echo "make words   what is left of odd words, missing documentation and overgrown code"
-	@echo "make wheel   build the wheel and run the README's first example on it, alone"
+	@echo "make wheel   build the wheel and run the quickstart's first example on it, alone"
 	@echo "make quick   install into .venv and run the quick tests, without frameworks"
 	@echo "make release build both archives, check them, and try each in an empty environment"
 	@echo "make lock    write the versions that are installed into .ci/constraints.txt"
@@ -91,6 +92,10 @@ check-docs: compiled
 	$(BIN)/python -m pytest -q --doctest-modules src/ramet tools/words
 	$(BIN)/python -m tools.snippets README.md docs
 
+# The theme's variable silences what it says of its future, which is no warning about these pages.
+docs: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 words: .venv/dev
 	$(BIN)/python -m tools.words
 
@@ -100,7 +105,7 @@ wheel: .venv/dev
 	$(BIN)/python -m zipfile --list dist/*.whl | grep ramet/report/report.js > /dev/null
 	$(PYTHON) -m venv $(WHEEL_ENV)
 	$(WHEEL_ENV)/bin/python -m pip install --quiet dist/*.whl
-	$(BIN)/python -m tools.snippets --print-first README.md | $(WHEEL_ENV)/bin/python -I -
+	$(BIN)/python -m tools.snippets --print-first docs/quickstart.md | $(WHEEL_ENV)/bin/python -I -
 	$(WHEEL_ENV)/bin/ramet --help > /dev/null
 
 release: .venv/dev
