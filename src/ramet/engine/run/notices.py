@@ -52,9 +52,15 @@ class Notices:
         logger.warning("%s", message, extra={"member": turn.member, "names": fresh})
         return names
 
-    def training(self, turn: Turn, left: Checkpoint) -> None:
+    def training(self, turns: Sequence[Turn], left: Sequence[Checkpoint]) -> None:
         """Warn if the first turns all leave the state unchanged: they train something else."""
-        if self._trained or turn.checkpoint is None:
+        for turn, its in zip(turns, left, strict=True):
+            if self._trained:
+                return
+            self._compare(turn, its)
+
+    def _compare(self, turn: Turn, left: Checkpoint) -> None:
+        if turn.checkpoint is None:
             return
         changed = turn.checkpoint.digest != left.digest
         self._trained = changed

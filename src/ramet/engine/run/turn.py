@@ -160,11 +160,20 @@ class Turn:
     def stretches(self) -> Iterator[int]:
         """Yield the number of steps to train before each score is due."""
         self._begin()
-        for done in range(0, self._steps, self._every):
-            stretch = min(self._every, self._steps - done)
-            self._at = self.start + done + stretch
+        at = self.start
+        for stretch in self._divide():
+            self._at = at = at + stretch
             yield stretch
         self._at = None
+
+    def train_at_once(self) -> list[int]:
+        """Begin a turn that is trained all at once; return what ``stretches`` would yield."""
+        self._begin()
+        return self._divide()
+
+    def _divide(self) -> list[int]:
+        steps, every = self._steps, self._every
+        return [min(every, steps - done) for done in range(0, steps, every)]
 
     def report(self, score: Any, **metrics: Any) -> None:
         """Record the score of the current weights; a later one at the same step replaces it.
@@ -256,7 +265,7 @@ class Turn:
                 f"trained would count as {self._steps}; loop over the turn or over "
                 f"turn.stretches(), or train turn.steps steps in a loop of your own"
             )
-        if self.step != self._stop:
+        if self._at is not None and self._at != self._stop:
             raise TurnInterrupted(
                 f"a turn must be trained to its last step, {self._stop}, but turn {self.number} of "
                 f"member {self.member} was left at step {self.step}; for fewer steps lower "

@@ -241,7 +241,7 @@ def _alike(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
 
 def _begin(turns: Sequence[Turn]) -> list[int]:
     """Begin turns of equally many steps; return the steps between their scores, which all have."""
-    stretches, *_ = [list(turn.stretches()) for turn in turns]
+    stretches, *_ = [turn.train_at_once() for turn in turns]
     return stretches
 
 
