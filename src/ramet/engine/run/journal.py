@@ -227,8 +227,9 @@ def _join_events(written: Iterable[Written], said: Iterable[str]) -> list[AnyEve
     events: list[AnyEvent] = []
     known = set(said)
     for each in written:
-        events += [LeftUnread(name=name) for name in each.unread if name not in known]
-        known.update(each.unread)
+        if each.unread:
+            events += [LeftUnread(name=name) for name in each.unread if name not in known]
+            known.update(each.unread)
         events += each.events
     return events
 

@@ -32,10 +32,10 @@ class Notices:
         self._lagged, self._looks = False, 0
         self._ended, self._scoreless = 0, 0
 
-    def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
+    def unread(
+        self, turn: Turn, unread: Sequence[str], applied: Collection[str], *, said: Collection[str]
+    ) -> list[str]:
         """Warn of values that the loop never read, unless already ``said``; return their names."""
-        if not (unread := turn.hparams.unread()):
-            return unread
         known = {*applied} if self._strict else {*applied, *said}
         names = [name for name in unread if name not in known]
         # Turns that end together are all looked at before any of them is on record.

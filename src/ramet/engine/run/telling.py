@@ -144,12 +144,14 @@ class Telling:
         applied: Iterable[str] = (),
     ) -> Trained:
         """Return what a turn has come to; refuse one that was not trained to its end."""
+        opening = self._journal.opening
         turn.record(scores)
-        points = maximise_points(turn.points(), self._journal.opening.mode)
+        points = maximise_points(turn.points(), opening.mode)
         logged = turn.metrics(metrics)
-        if goals := self._journal.opening.goals:
-            require_metrics(turn, points, logged, goals)
-        unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
+        if opening.goals:
+            require_metrics(turn, points, logged, opening.goals)
+        if unread := turn.hparams.unread():
+            unread = self._notices.unread(turn, unread, {*applied}, said=self._journal.unread)
         return Trained(turn, points, logged, unread)
 
     def _write(self, trained: Sequence[Trained], states: Sequence[Tree]) -> list[Checkpoint]:

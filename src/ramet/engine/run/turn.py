@@ -146,7 +146,7 @@ class Turn:
 
     def __iter__(self) -> Iterator[int]:
         """Yield the number of each step, counted along the lineage from 0."""
-        self._begin()
+        self.begin()
         for step in range(self.start, self._stop):
             self._at = step + 1
             yield step
@@ -159,19 +159,15 @@ class Turn:
 
     def stretches(self) -> Iterator[int]:
         """Yield the number of steps to train before each score is due."""
-        self._begin()
+        self.begin()
         at = self.start
-        for stretch in self._divide():
+        for stretch in self.divide():
             self._at = at = at + stretch
             yield stretch
         self._at = None
 
-    def train_at_once(self) -> list[int]:
-        """Begin a turn that is trained all at once; return what ``stretches`` would yield."""
-        self._begin()
-        return self._divide()
-
-    def _divide(self) -> list[int]:
+    def divide(self) -> list[int]:
+        """Return what ``stretches`` yields, for turns that ``begin`` and are trained at once."""
         steps, every = self._steps, self._every
         return [min(every, steps - done) for done in range(0, steps, every)]
 
@@ -293,7 +289,8 @@ class Turn:
                 f"over; do it within the loop over session.turns, or before run.tell"
             )
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Note that the turn is trained from now on, which it can be once."""
         if self._begun:
             raise TurnMisused(
                 f"a turn can be trained once, but turn {self.number} of member {self.member} was "
