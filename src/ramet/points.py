@@ -22,7 +22,7 @@ def final_score(points: Sequence[Point], step: int) -> float | None:
     >>> final_score([(5, 0.1), (10, 0.2)], 10), final_score([(5, 0.1)], 10)
     (0.2, None)
     """
-    return points[-1][1] if has_final_score(points, step) else None
+    return points[-1][1] if points and points[-1][0] == step else None
 
 
 class Curve(msgspec.Struct, frozen=True, gc=False):

@@ -20,7 +20,7 @@ Ties: TypeAlias = Literal["first", "latest"]
 Better: TypeAlias = Literal["higher", "lower"]
 
 
-class PastTurn(msgspec.Struct, frozen=True, kw_only=True):
+class PastTurn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A turn that a member ended, and what it did to the score."""
 
     # The hyperparameters that it was trained with.
@@ -61,7 +61,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         return self if self.stack is None else replace(self, stack=None, row=0)
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A member of a population."""
 
     # Its index in the population.

@@ -1,7 +1,7 @@
 """A mutable replica of the population. Applying an event takes constant time, whatever its size."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
@@ -116,21 +116,21 @@ class Replica:
             setattr(self, name, getattr(population, name))
         self._population, self._table = population, None
 
-    def fold(self, events: Iterable[Applicable]) -> None:
-        """Apply events in order."""
+    def fold(self, events: Sequence[Applicable]) -> None:
+        """Apply events in order, or raise CorruptLog at the first that cannot come next."""
+        self._population = None
         for event in events:
-            self.apply(event)
+            try:
+                event.apply(self)
+            except (LookupError, TypeError, AttributeError) as error:
+                raise CorruptLog(
+                    f"an event must be about what the events before it describe, but "
+                    f"{type(event).__name__} is not: {error!r}"
+                ) from error
 
     def apply(self, event: Applicable) -> None:
         """Apply an event, or raise CorruptLog if it cannot come next."""
-        self._population = None
-        try:
-            event.apply(self)
-        except (LookupError, TypeError, AttributeError) as error:
-            raise CorruptLog(
-                f"an event must be about what the events before it describe, but "
-                f"{type(event).__name__} is not: {error!r}"
-            ) from error
+        self.fold((event,))
 
     @contextmanager
     def attempt(self) -> Iterator["Attempt"]:
@@ -161,11 +161,15 @@ class Replica:
 
     def change(self, member: int, **changes: Any) -> None:
         """Change fields of a member."""
-        before = self.members[member]
+        self.put(replace(self.members[member], **changes))
+
+    def put(self, member: Member) -> None:
+        """Put a member in the place of what it was."""
+        id_ = member.id
         if self._before is not None:
-            self._before.setdefault(member, before)
-        self.members[member] = replace(before, **changes)
-        self._changed.add(member)
+            self._before.setdefault(id_, self.members[id_])
+        self.members[id_] = member
+        self._changed.add(id_)
         self._population = None
 
     def is_worse(self, score: float) -> bool:

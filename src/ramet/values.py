@@ -140,6 +140,8 @@ class Values(Mapping[str, Any]):
 
     def unread(self) -> list[str]:
         """Return the names of the values that were never read."""
+        if len(self._read) == len(self._values):  # It has only names that are there.
+            return []
         return [name for name in self._values if name not in self._read]
 
 

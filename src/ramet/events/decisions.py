@@ -8,10 +8,10 @@ from ramet.errors import CorruptLog
 from ramet.events.base import Event
 from ramet.events.turns import offer
 from ramet.laws import Count, check_hparams, check_points, check_row
-from ramet.points import Curve, Point
+from ramet.points import Curve, Point, final_score
 from ramet.population import Checkpoint
 from ramet.replica import Replica
-from ramet.space import Hparams
+from ramet.space import Hparams, Space
 
 # The kind of the copy by which a member begins to measure the weights of another. It always goes on
 # from others' weights, so that none of its training is thrown away if these are earlier ones.
@@ -56,28 +56,29 @@ class Copied(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def apply(self, replica: Replica) -> None:
         member, source = replica.members[self.member], replica.members[self.source]
+        changes: dict[str, Any] = {"copies": member.copies + 1}
         if self.weights is not None:
             self.weights.check(replica)
             if self.kind != EVALUATION:
                 replica.undone += max(member.step - self.weights.checkpoint.step, 0)
-            if member.ranked and not source.ranked:
-                offer(replica, self.weights.points, self.weights.checkpoint, source.metrics)
-            replica.change(
-                self.member,
-                checkpoint=self.weights.checkpoint,
-                step=self.weights.checkpoint.step,
-                curve=Curve().extend(self.weights.points),
-                inherited=len(self.weights.points),
-                untried=True,
-                lost=False,
-                reborn=member.trained if self.kind == "rebirth" else member.reborn,
-                metrics={},
-                violation=0.0,
-            )
+            score = final_score(self.weights.points, self.weights.checkpoint.step)
+            if member.ranked and not source.ranked and score is not None:
+                offer(replica, score, self.weights.checkpoint, source.metrics)
+            changes |= {
+                "checkpoint": self.weights.checkpoint,
+                "step": self.weights.checkpoint.step,
+                "curve": Curve().extend(self.weights.points),
+                "inherited": len(self.weights.points),
+                "untried": True,
+                "lost": False,
+                "reborn": member.trained if self.kind == "rebirth" else member.reborn,
+                "metrics": {},
+                "violation": 0.0,
+            }
         if self.hparams is not None:
             check_hparams(replica.space, self.hparams, self.member)
-            _set(replica, self.member, self.hparams, source.absent)
-        replica.change(self.member, copies=member.copies + 1)
+            changes |= _set(replica.space, self.hparams, source.absent)
+        replica.change(self.member, **changes)
         replica.copies += 1
 
 
@@ -92,7 +93,8 @@ class Explored(Event, frozen=True, kw_only=True, tag=True, gc=False):
     def apply(self, replica: Replica) -> None:
         check_hparams(replica.space, self.hparams, self.member)
         before = replica.members[self.member]
-        _set(replica, self.member, self.hparams, {**(before.absent or {}), **before.hparams})
+        known = {**(before.absent or {}), **before.hparams}
+        replica.change(self.member, **_set(replica.space, self.hparams, known))
 
 
 class Annotated(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -124,10 +126,9 @@ class RoundEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
         replica.thin_front()
 
 
-def _set(replica: Replica, member: int, hparams: Hparams, known: Hparams | None) -> None:
-    """Set a member's hyperparameters, and keep known values of those that are not there now."""
-    if not replica.space.conditional:
-        replica.change(member, hparams=hparams)
-        return
+def _set(space: Space, hparams: Hparams, known: Hparams | None) -> dict[str, Any]:
+    """Return what sets hyperparameters, and keeps known values of those that are not there now."""
+    if not space.conditional:
+        return {"hparams": hparams}
     absent = {name: value for name, value in (known or {}).items() if name not in hparams}
-    replica.change(member, hparams=hparams, absent=absent or None)
+    return {"hparams": hparams, "absent": absent or None}

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from ramet.errors import CorruptLog
 from ramet.events.base import Event
-from ramet.goals import metrics_of, sum_violations
+from ramet.goals import Goal, metrics_of, sum_violations
 from ramet.laws import Count, Digest, Key, check_points, check_row, check_trained, check_turn
 from ramet.points import (
     Point,
@@ -74,44 +75,45 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def apply(self, replica: Replica) -> None:
         before, checkpoint = replica.members[self.member], self.checkpoint
-        metrics = self._find_metrics(replica)
-        replica.change(
-            self.member,
-            turn=self.turn + 1,
-            trained=self.trained,
-            step=self.step,
-            curve=before.curve.extend(self.points),
-            untried=False,
-            checkpoint=checkpoint,
-            attempts=0,
-            failing=0,
-            lost=False,
-            past=(*before.past, self._remember(before))[-replica.remember :]
-            if replica.remember
-            else (),
-            metrics=metrics,
-            violation=self._sum_violations(replica, metrics),
+        score = final_score(self.points, self.step)
+        metrics: dict[str, float | None] = {}
+        violation = 0.0
+        if score is not None and replica.goals:
+            metrics = self._find_metrics(replica.goals)
+            violation = sum_violations(replica.goals, score, metrics)
+        replica.put(
+            replace(
+                before,
+                turn=self.turn + 1,
+                trained=self.trained,
+                step=self.step,
+                curve=before.curve.extend(self.points),
+                untried=False,
+                checkpoint=checkpoint,
+                attempts=0,
+                failing=0,
+                lost=False,
+                past=(*before.past, self._remember(before))[-replica.remember :]
+                if replica.remember
+                else (),
+                metrics=metrics,
+                violation=violation,
+            )
         )
         replica.turns += 1
         replica.arrived += 1
         # The new turn may be better than all that were evaluated again.
         replica.confirmation = None
-        if before.ranked:
-            offer(replica, self.points, checkpoint, metrics)
+        if before.ranked and score is not None:
+            offer(replica, score, checkpoint, metrics)
 
-    def _find_metrics(self, replica: Replica) -> dict[str, float | None]:
-        """Return the metrics that the run has goals for, if the turn ended with a score."""
-        if not replica.goals or final_score(self.points, self.step) is None:
-            return {}
+    def _find_metrics(self, goals: Sequence[Goal]) -> dict[str, float | None]:
+        """Return the metrics that a run has goals for, of a turn that ended with a score."""
         last = find_last(self.metrics, self.step)
-        names = metrics_of(replica.goals)
+        names = metrics_of(goals)
         if missing := [name for name in names if name not in last]:
             raise CorruptLog(f"it must end with the metrics {list(names)}, but lacks {missing}")
         return {name: last[name] if math.isfinite(last[name]) else None for name in names}
-
-    def _sum_violations(self, replica: Replica, metrics: Mapping[str, float | None]) -> float:
-        score = final_score(self.points, self.step)
-        return 0.0 if score is None else sum_violations(replica.goals, score, metrics)
 
     def _remember(self, before: Member) -> PastTurn:
         """Return what the population keeps about this turn, if the strategy looks at past turns."""
@@ -238,14 +240,11 @@ class CheckpointLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 def offer(
     replica: Replica,
-    points: Sequence[Point],
+    score: float,
     checkpoint: Checkpoint,
     metrics: Mapping[str, float | None],
 ) -> None:
     """Take the score of the weights that a turn left for the best, if it is better."""
-    score = final_score(points, checkpoint.step)
-    if score is None:
-        return
     if not replica.goals:
         if not replica.is_worse(score):
             replica.offer(Best(score=score, checkpoint=checkpoint))

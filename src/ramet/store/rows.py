@@ -9,7 +9,6 @@ from ramet.events import MOST_BYTES, Logged, RunOpened, fold
 from ramet.laws import LARGEST
 from ramet.store.base import Lease, Seat, Standing, standing
 from ramet.store.checked import (
-    MemberRow,
     RunRow,
     checksum,
     read_log,
@@ -218,16 +217,16 @@ class Rows:
         if checked:
             self.latest = last, checked[-1][-1]
 
-    def put(self, standings: Iterable[Standing], *, under: Iterable[Lease]) -> None:
+    def put(self, standings: Collection[Standing], *, under: Iterable[Lease]) -> None:
         """Record how members stand, and end their leases and those that this is written under."""
         tokens = {lease.member: lease.token for lease in under}
-        rows = [_member(self.row, after) for after in standings]
-        checked = [
-            (*row[2:], checksum(row), row.member not in tokens, row.turn, row.run, row.member)
-            for row in rows
-        ]
+        run, phased, checked = self.row.id, self.row.round is not None, []
+        for after in standings:
+            row = _member(run, after, phased=phased)
+            revoked = after.member not in tokens
+            checked.append((*row[2:], checksum(row), revoked, after.turn, run, after.member))
         self.tables.many("put", checked)
-        for member in tokens.keys() - {row.member for row in rows}:
+        for member in tokens.keys() - {after.member for after in standings}:
             self.let_go(member, tokens[member])
 
     def move_on(self, *, steps: int | None = None, round: int | None = None) -> None:  # noqa: A002 - as in the protocol
@@ -280,17 +279,19 @@ def add_run(
     }
     tables.write("add_run", **begun)
     run = read_run(tables.run(opening.name))
-    rows = [_member(run, standing(member)) for member in members]
+    phased = run.round is not None
+    rows = [_member(run.id, standing(member), phased=phased) for member in members]
     tables.many("add_member", [(*row, checksum(row)) for row in rows])
     tables.write("begin_tokens", run=run.id, token=token)
 
 
-def _member(run: RunRow, after: Standing) -> MemberRow:
+def _member(run: int, after: Standing, *, phased: bool) -> tuple[Any, ...]:
+    """Return the columns of a ``MemberRow``, without its names, which take longer to make."""
     # SQLite knows no negative zero.
     score = None if after.score is None else after.score + 0.0
-    phase = 0 if run.round is None else after.turn
-    return MemberRow(
-        run.id,
+    phase = after.turn if phased else 0
+    return (
+        run,
         after.member,
         after.trained,
         after.step,

@@ -1,7 +1,7 @@
 """Claim members that are free to train, and make their turns."""
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints
@@ -75,7 +75,7 @@ class Claims:
                 return []
             if not journal.stopped:
                 reach("claimed")
-                return [self.make_turn(journal.member(lease.member), lease) for lease in leases]
+                return self.make_turns((journal.member(lease.member), lease) for lease in leases)
         except BaseException:
             with contextlib.suppress(Exception):  # Then they expire; this error comes first.
                 self._store.release_all(leases)
@@ -84,17 +84,21 @@ class Claims:
             self._store.release_all(leases)
         return []
 
-    def make_turn(self, member: Member, lease: Lease) -> Turn:
-        """Return the next turn of a member, under a lease."""
-        journal = self._journal
-        return Turn(
-            member=member,
-            lease=lease,
-            steps=journal.turn_steps(member),
-            evaluate_every=self._evaluate_every,
-            draws=journal.draws(member),
-            read=self._checkpoints.read,
-            needs_scores=self._needs_scores,
-            renewed=journal.renews(member),
-            conditions=journal.population.space.conditions,
-        )
+    def make_turns(self, leased: Iterable[tuple[Member, Lease]]) -> list[Turn]:
+        """Return the next turns of members, each under a lease."""
+        journal, read = self._journal, self._checkpoints.read
+        conditions = journal.population.space.conditions
+        return [
+            Turn(
+                member=member,
+                lease=lease,
+                steps=journal.turn_steps(member),
+                evaluate_every=self._evaluate_every,
+                draws=journal.draws(member),
+                read=read,
+                needs_scores=self._needs_scores,
+                renewed=journal.renews(member),
+                conditions=conditions,
+            )
+            for member, lease in leased
+        ]

@@ -70,10 +70,9 @@ class Foresight:
             and (member.turn == after.round if journal.synchronous else member.id in own)
         ]
         return Foreseen(
-            [
-                self._claims.make_turn(member, replace(lease, member=member.id, token=0))
-                for member in free
-            ],
+            self._claims.make_turns(
+                (member, replace(lease, member=member.id, token=0)) for member in free
+            ),
             after,
         )
 

@@ -163,10 +163,8 @@ class Journal:
     def foresee(self, written: Sequence[Written]) -> Population:
         """Return the population after these turns and what follows, if no other worker writes."""
         with self._replica.attempt():
-            round_ = self._replica.round
-            for each in written:
-                for news in self._unfold(each, over=True, round_=round_):
-                    self._replica.fold(news)
+            for news in self._unfold(written, over=True):
+                self._replica.fold(news)
             return self._replica.population
 
     def write_once(self, lease: Lease, events: Sequence[AnyEvent]) -> None:
@@ -187,12 +185,11 @@ class Journal:
             copied: list[Standing] = []
             # No other worker can change these before the commit.
             held = frozenset(each.lease.member for each in written)
-            for each in written:
-                for news in self._unfold(each, over=over, round_=round_):
-                    # In a synchronous run, comparing the log's last number is enough.
-                    copied += () if synchronous else _find_sources(news, replica.members, held)
-                    replica.fold(news)
-                    events += news
+            for news in self._unfold(written, over=over):
+                # In a synchronous run, comparing the log's last number is enough.
+                copied += () if synchronous else _find_sources(news, replica.members, held)
+                replica.fold(news)
+                events += news
             expected = replica.last + len(events)
             last = self._store.commit(
                 first,
@@ -212,17 +209,29 @@ class Journal:
             # Other workers wrote in between; read their events first.
             self.catch_up()
 
-    def _unfold(self, written: Written, *, over: bool, round_: int) -> Iterator[Sequence[AnyEvent]]:
-        """Yield the events of a turn, then what follows; each must be folded before the next."""
-        replica, strategy = self._replica, self._strategy
-        said = [LeftUnread(name=name) for name in written.unread if name not in self.unread]
-        yield [*said, *written.events]
+    def _unfold(self, written: Sequence[Written], *, over: bool) -> Iterator[list[AnyEvent]]:
+        """Yield the events of turns and what follows; each list must be folded before the next."""
+        replica, strategy, round_ = self._replica, self._strategy, self._replica.round
         # In a synchronous run, nothing follows before all members have ended their turns.
-        if not over or (strategy.synchronous and replica.arrived < len(replica.members)):
-            return
-        yield consequences(strategy, replica, written.lease.member, seed=self.opening.seed)
-        if not strategy.synchronous or replica.round > round_:
-            yield early_end(replica)
+        for ended in [written] if strategy.synchronous else [[each] for each in written]:
+            yield _join_events(ended, self.unread)
+            if not over or (strategy.synchronous and replica.arrived < len(replica.members)):
+                continue
+            yield consequences(strategy, replica, ended[-1].lease.member, seed=self.opening.seed)
+            if not strategy.synchronous or replica.round > round_:
+                yield early_end(replica)
+
+
+def _join_events(written: Iterable[Written], said: Iterable[str]) -> list[AnyEvent]:
+    """Return the events of turns, with those that say what is unread if that was not said yet."""
+    events: list[AnyEvent] = []
+    known = set(said)
+    for each in written:
+        if each.unread:
+            events += [LeftUnread(name=name) for name in each.unread if name not in known]
+            known.update(each.unread)
+        events += each.events
+    return events
 
 
 def find_members(events: Iterable[AnyEvent]) -> list[int]:

@@ -32,10 +32,10 @@ class Notices:
         self._lagged, self._looks = False, 0
         self._ended, self._scoreless = 0, 0
 
-    def unread(self, turn: Turn, applied: Collection[str], *, said: Collection[str]) -> list[str]:
+    def unread(
+        self, turn: Turn, unread: Sequence[str], applied: Collection[str], *, said: Collection[str]
+    ) -> list[str]:
         """Warn of values that the loop never read, unless already ``said``; return their names."""
-        if not (unread := turn.hparams.unread()):
-            return unread
         known = {*applied} if self._strict else {*applied, *said}
         names = [name for name in unread if name not in known]
         # Turns that end together are all looked at before any of them is on record.
@@ -52,9 +52,15 @@ class Notices:
         logger.warning("%s", message, extra={"member": turn.member, "names": fresh})
         return names
 
-    def training(self, turn: Turn, left: Checkpoint) -> None:
+    def training(self, turns: Sequence[Turn], left: Sequence[Checkpoint]) -> None:
         """Warn if the first turns all leave the state unchanged: they train something else."""
-        if self._trained or turn.checkpoint is None:
+        for turn, its in zip(turns, left, strict=True):
+            if self._trained:
+                return
+            self._compare(turn, its)
+
+    def _compare(self, turn: Turn, left: Checkpoint) -> None:
+        if turn.checkpoint is None:
             return
         changed = turn.checkpoint.digest != left.digest
         self._trained = changed

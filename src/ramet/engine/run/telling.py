@@ -146,11 +146,14 @@ class Telling:
         applied: Iterable[str] = (),
     ) -> Trained:
         """Return what a turn has come to; refuse one that was not trained to its end."""
+        opening = self._journal.opening
         turn.record(scores)
-        points = maximise_points(turn.points(), self._journal.opening.mode)
+        points = maximise_points(turn.points(), opening.mode)
         logged = turn.metrics(metrics)
-        require_metrics(turn, points, logged, self._journal.opening.goals)
-        unread = self._notices.unread(turn, frozenset(applied), said=self._journal.unread)
+        if opening.goals:
+            require_metrics(turn, points, logged, opening.goals)
+        if unread := turn.hparams.unread():
+            unread = self._notices.unread(turn, unread, {*applied}, said=self._journal.unread)
         return Trained(turn, points, logged, unread)
 
     def _write(self, trained: Sequence[Trained], states: Sequence[Tree]) -> list[Checkpoint]:
@@ -158,11 +161,10 @@ class Telling:
         turns = [each.turn for each in trained]
         others = self._journal.must_find_checkpoints()
         kept = self._checkpoints.write_all(states, turns, others=others)
-        for turn, its in zip(turns, kept, strict=True):
-            self._notices.training(turn, its)
+        self._notices.training(turns, kept)
         written = [
-            Written(each.turn.lease, _make_events(each, its), each.unread)
-            for each, its in zip(trained, kept, strict=True)
+            Written(turn.lease, turn_ended(turn, kept=its, points=points, metrics=metrics), unread)
+            for (turn, points, metrics, unread), its in zip(trained, kept, strict=True)
         ]
         self._journal.commit(written, over=True)
         return kept
@@ -205,10 +207,6 @@ def _check_state(state: Tree) -> None:
             "a turn must end with its state, which the next one goes on from, but run.tell got "
             "state=None"
         )
-
-
-def _make_events(trained: Trained, kept: Checkpoint) -> list[AnyEvent]:
-    return turn_ended(trained.turn, kept=kept, points=trained.points, metrics=trained.metrics)
 
 
 def _select(states: Sequence[Tree], places: Sequence[int]) -> Sequence[Tree]:

@@ -146,7 +146,7 @@ class Turn:
 
     def __iter__(self) -> Iterator[int]:
         """Yield the number of each step, counted along the lineage from 0."""
-        self._begin()
+        self.begin()
         for step in range(self.start, self._stop):
             self._at = step + 1
             yield step
@@ -159,12 +159,17 @@ class Turn:
 
     def stretches(self) -> Iterator[int]:
         """Yield the number of steps to train before each score is due."""
-        self._begin()
-        for done in range(0, self._steps, self._every):
-            stretch = min(self._every, self._steps - done)
-            self._at = self.start + done + stretch
+        self.begin()
+        at = self.start
+        for stretch in self.divide():
+            self._at = at = at + stretch
             yield stretch
         self._at = None
+
+    def divide(self) -> list[int]:
+        """Return what ``stretches`` yields, for turns that ``begin`` and are trained at once."""
+        steps, every = self._steps, self._every
+        return [min(every, steps - done) for done in range(0, steps, every)]
 
     def report(self, score: Any, **metrics: Any) -> None:
         """Record the score of the current weights; a later one at the same step replaces it.
@@ -256,7 +261,7 @@ class Turn:
                 f"trained would count as {self._steps}; loop over the turn or over "
                 f"turn.stretches(), or train turn.steps steps in a loop of your own"
             )
-        if self.step != self._stop:
+        if self._at is not None and self._at != self._stop:
             raise TurnInterrupted(
                 f"a turn must be trained to its last step, {self._stop}, but turn {self.number} of "
                 f"member {self.member} was left at step {self.step}; for fewer steps lower "
@@ -284,7 +289,8 @@ class Turn:
                 f"over; do it within the loop over session.turns, or before run.tell"
             )
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Note that the turn is trained from now on, which it can be once."""
         if self._begun:
             raise TurnMisused(
                 f"a turn can be trained once, but turn {self.number} of member {self.member} was "

@@ -241,8 +241,9 @@ def _alike(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
 
 def _begin(turns: Sequence[Turn]) -> list[int]:
     """Begin turns of equally many steps; return the steps between their scores, which all have."""
-    stretches, *_ = [list(turn.stretches()) for turn in turns]
-    return stretches
+    for turn in turns:
+        turn.begin()
+    return turns[0].divide()
 
 
 def _make_points(
