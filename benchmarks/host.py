@@ -9,7 +9,8 @@ A program of NumPy trains all members at once. Its step is one addition, and a s
 network with its optimizer's moments: 8 arrays, 20 kB. The run is recorded in SQLite or PostgreSQL,
 with its checkpoints in a folder. A run's own time is that between the end of one call of
 ``program.train`` and the beginning of the next: ``ms_per_member_turn`` is its mean for one member,
-and ``round_ms`` and ``worst_round_ms`` are its median and maximum for a round. Of that time
+and ``round_ms`` and ``worst_round_ms`` are its median and maximum for a round. ``processor_ms`` is the
+least processor time of a round, which other programs on the machine disturb less. Of the own time
 ``decide_ms`` is the strategy's and that of the events that follow, ``write_ms`` is spent in the
 blobs and the store, and ``gather_ms`` in the program's own ``gather`` and ``capture``; all three
 are means for a round. In these figures each round is written before the next one is trained.
@@ -127,15 +128,17 @@ class Spent:
 
     def __init__(self) -> None:
         self.gaps: list[float] = []
+        self.processor_gaps: list[float] = []
         self.seconds: dict[str, float] = {}
         self.trained_s = 0.0
         self._ended: float | None = None
-        self._began = 0.0
+        self._began = self._processor_ended = 0.0
 
     def begin_training(self) -> None:
         self._began = time.perf_counter()
         if self._ended is not None:
             self.gaps.append(self._began - self._ended)
+            self.processor_gaps.append(time.process_time() - self._processor_ended)
 
     def end_training(self) -> None:
         now = time.perf_counter()
@@ -143,7 +146,7 @@ class Spent:
             self.seconds.clear()
         else:
             self.trained_s += now - self._began
-        self._ended = now
+        self._ended, self._processor_ended = now, time.process_time()
 
     def on(self, what: str) -> "Timer":
         return Timer(self.seconds, what)
@@ -246,6 +249,7 @@ def train(
         "ms_per_member_turn": statistics.mean(spent.gaps) / members * 1e3,
         "round_ms": statistics.median(spent.gaps) * 1e3,
         "worst_round_ms": max(spent.gaps) * 1e3,
+        "processor_ms": min(spent.processor_gaps) * 1e3,
         "decide_ms": each.get("decide", 0.0),
         "write_ms": each.get("write", 0.0),
         "gather_ms": each.get("gather", 0.0),
