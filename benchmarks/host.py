@@ -9,8 +9,8 @@ A program of NumPy trains all members at once. Its step is one addition, and a s
 network with its optimizer's moments: 8 arrays, 20 kB. The run is recorded in SQLite or PostgreSQL,
 with its checkpoints in a folder. A run's own time is that between the end of one call of
 ``program.train`` and the beginning of the next: ``ms_per_member_turn`` is its mean for one member,
-and ``round_ms`` and ``worst_round_ms`` are its median and maximum for a round. ``processor_ms`` is the
-least processor time of a round, which other programs on the machine disturb less. Of the own time
+and ``round_ms`` and ``worst_round_ms`` are its median and maximum for a round. ``processor_ms`` is
+the least processor time of a round, which other programs disturb less. Of the own time
 ``decide_ms`` is the strategy's and that of the events that follow, ``write_ms`` is spent in the
 blobs and the store, and ``gather_ms`` in the program's own ``gather`` and ``capture``; all three
 are means for a round. In these figures each round is written before the next one is trained.
