@@ -73,3 +73,28 @@ def test_agents_learn_to_hold_the_pole(tmp_path: Path) -> None:
     for line in lines:
         if "played" in line:
             assert float(str(line["played"])) > 40  # at random the pole falls after about 20
+
+
+@pytest.mark.slow
+def test_searches_of_other_libraries_train_the_same_network(tmp_path: Path) -> None:
+    for name in ("optuna", "psutil", "ray", "pyarrow"):
+        package(name)
+    need_fashion_mnist()
+    methods = ["pbt", "one prodigy", "schedule-free", "optuna hyperband", "ray pbt", "ray asha"]
+    lines = run_quick("alternatives", tmp_path, "--methods", *methods)
+    tested = [float(str(line["test"])) for line in lines if "test" in line]
+    assert len(tested) == len(methods)
+    assert min(tested) > 40
+
+
+@pytest.mark.slow
+def test_what_a_generator_draws_is_scored_and_shown(tmp_path: Path) -> None:
+    framework("jax")
+    package("matplotlib")
+    need_fashion_mnist()
+    # One member at a time, which compiles the least.
+    options = ["--engine", "inline", "--methods", "pbt, truncation"]
+    [line] = run_quick("gan", tmp_path, *options)
+    assert 1.0 <= float(str(line["inception"])) <= 10.0
+    assert (tmp_path / "judge-200.npz").exists()
+    assert (tmp_path / "pbt, truncation-0-quick.png").stat().st_size > 1_000

@@ -1,6 +1,7 @@
 """What experiments share: trials on record, comparisons, and the command."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -130,3 +131,11 @@ def test_a_trial_that_fails_leaves_the_others_on_record(
         ("pbt", 1),
     ]
     assert summarise(experiment, kept)[0]["seeds"] == 1
+
+
+def test_the_machine_is_named_without_loading_a_framework() -> None:
+    asked = "from experiments.trials import record; import sys; print(record.machine(), "
+    asked += "'jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
+    assert "cores" in done.stdout
+    assert done.stdout.split()[-1] == "False"

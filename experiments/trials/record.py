@@ -7,6 +7,7 @@ not on record yet.
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,12 +93,8 @@ def _order(trial: Trial) -> tuple[int, str]:
 
 def machine() -> str:
     """Return the machine in a few words: its device, if that is a GPU, or its cores."""
-    try:
-        import jax  # noqa: PLC0415 - experiments without JAX do not need it
-
-        device = jax.devices()[0]
-        if device.platform != "cpu":
-            return str(device.device_kind)
-    except ImportError:
-        pass
+    # Experiments without JAX are not to load it: its threads are in the way of Ray's processes.
+    jax = sys.modules.get("jax")
+    if jax is not None and (device := jax.devices()[0]).platform != "cpu":
+        return str(device.device_kind)
     return f"{os.cpu_count()} cores, {platform.machine()}"
