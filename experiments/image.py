@@ -24,7 +24,7 @@ a fresh network with the schedule on all 60,000 training images, and tests that.
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ import ramet.jax
 from experiments import fashion_mnist
 from experiments.classifier import Classifier, ScheduleFree
 from experiments.fashion_mnist import TRAINING, VALIDATION, Images
+from experiments.image_regimes import QUICK, REGIMES, Regime
 from experiments.networks import NETWORKS
 from experiments.optuna_search import Trainer, search
 from experiments.trials import Experiment, Setting, run_experiment
@@ -48,42 +49,6 @@ WARMUP, DECAY = 0.04, 0.2
 AVERAGE = ramet.PolynomialAverage(power=8, of="params")
 
 
-@dataclass(frozen=True, slots=True)
-class Regime:
-    """How a network is trained."""
-
-    batch: int
-    rounds: int
-    turn_steps: int
-    # Its name, and the rows and columns of the images that it sees.
-    network: str = "linear"
-    side: int = 7
-    # Between which the first rates of members are drawn. Others are there to be reached.
-    first: tuple[float, float] = (1e-4, 3e-2)
-    # The part of the training images with labels that were drawn anew.
-    drawn_labels: float = 0.0
-    # Scores in a turn.
-    scores: int = 8
-
-    @property
-    def steps(self) -> int:
-        """The steps of each member."""
-        return self.rounds * self.turn_steps
-
-    @property
-    def evaluate_every(self) -> int:
-        """Steps between two scores."""
-        return self.turn_steps // self.scores
-
-
-REGIMES = {
-    "image": Regime(4, 60, 120, drawn_labels=0.4),
-    "clean": Regime(4, 60, 120),
-    "large-batches": Regime(256, 60, 16, first=(1e-3, 3e-1)),
-    "one-layer": Regime(16, 25, 480, "one-layer", 14, (1e-3, 1e-1), drawn_labels=0.4),
-    "residual": Regime(16, 25, 240, "residual", 14, (1e-3, 1e-1), drawn_labels=0.4),
-}
-QUICK = {name: replace(regime, rounds=4, turn_steps=80) for name, regime in REGIMES.items()}
 # The seed of the labels that are drawn.
 LABELS_SEED = 0
 
@@ -201,6 +166,8 @@ PAIRS = (
     ("fire-22", "pbt-22"),
     ("fire-50", "pbt-50"),
     ("fire-22", "random-22"),
+    ("fire-22/replay", "pbt-22/replay"),
+    ("fire-22/replay", "random-22/replay"),
     ("fire-50", "random-50"),
     ("pbt-averaged-22", "fire-22"),
     ("pbt-averaged-22", "random-22"),
