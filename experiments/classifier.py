@@ -1,18 +1,18 @@
-"""A small network that learns to classify images, in JAX, by one of several ways to descend."""
+"""How a network learns to classify images, in JAX, by one of several ways to descend."""
 
 from typing import Any
 
 import jax
 from jax import numpy as jnp
 
-from experiments.fashion_mnist import CLASSES, Images
+from experiments.fashion_mnist import Images
+from experiments.networks import Network
 
-HIDDEN = 64
 MOMENTUM = 0.9
 
 
 class Classifier:
-    """A network with one hidden layer that learns by SGD with momentum.
+    """A network that learns by SGD with momentum.
 
     Its hyperparameter is ``lr``.
 
@@ -20,36 +20,37 @@ class Classifier:
         train: The images that it learns from.
         score: Those that it is scored by.
         batch: How many images a step takes.
+        network: What learns.
     """
 
-    def __init__(self, train: Images, score: Images, batch: int) -> None:
+    def __init__(self, train: Images, score: Images, batch: int, network: Network) -> None:
+        self.network = network
         self._pixels, self._labels = flatten(train), jnp.asarray(train.labels)
         self._score, self._batch = score, batch
 
     def init(self, key: Any) -> Any:
         """Return a first state."""
-        keys, inputs = jax.random.split(key), self._pixels.shape[1]
-        params = {
-            "in": jax.random.normal(keys[0], (inputs, HIDDEN)) * (2 / inputs) ** 0.5,
-            "in_bias": jnp.zeros(HIDDEN),
-            "out": jax.random.normal(keys[1], (HIDDEN, CLASSES)) * HIDDEN**-0.5,
-            "out_bias": jnp.zeros(CLASSES),
-        }
-        return self.begin(params)
+        return self.begin(self.network.init(key, self._pixels.shape[1]))
 
     def step(self, state: Any, hparams: Any, steps: int, key: Any) -> Any:
         """Train for some steps."""
+        # All at once, which takes less time than a few at each step.
+        batches = jax.random.randint(key, (steps, self._batch), 0, len(self._labels))
 
         def one(nth: Any, state: Any) -> Any:
-            at = jax.random.fold_in(key, nth)
-            batch = jax.random.randint(at, (self._batch,), 0, len(self._labels))
+            batch = batches[nth]
             return self.descend(state, hparams["lr"], self._pixels[batch], self._labels[batch])
 
         return jax.lax.fori_loop(0, steps, one, state)
 
     def evaluate(self, state: Any) -> Any:
         """Return the accuracy on the images that score."""
-        return accuracy(state["params"], self._score)
+        return self.accuracy(state["params"], self._score)
+
+    def accuracy(self, params: Any, images: Images) -> Any:
+        """Return the part of the images that is classified correctly."""
+        found = self.network.outputs(params, flatten(images)).argmax(axis=1)
+        return (found == images.labels).mean()
 
     def begin(self, params: Any) -> Any:
         """Return the state before the first step."""
@@ -57,10 +58,14 @@ class Classifier:
 
     def descend(self, state: Any, lr: Any, pixels: Any, labels: Any) -> Any:
         """Return the state after a step."""
-        slopes = jax.grad(_loss)(state["params"], pixels, labels)
+        slopes = jax.grad(self._loss)(state["params"], pixels, labels)
         velocity = jax.tree.map(lambda v, s: MOMENTUM * v - s, state["velocity"], slopes)
         params = jax.tree.map(lambda w, v: w + lr * v, state["params"], velocity)
         return {"params": params, "velocity": velocity}
+
+    def _loss(self, params: Any, pixels: Any, labels: Any) -> Any:
+        odds = jax.nn.log_softmax(self.network.outputs(params, pixels))
+        return -jnp.take_along_axis(odds, labels[:, None], axis=1).mean()
 
 
 class ScheduleFree(Classifier):
@@ -77,28 +82,12 @@ class ScheduleFree(Classifier):
         """Return the state after a step."""
         steps, mean, latest = state["steps"] + 1, state["params"], state["latest"]
         between = jax.tree.map(lambda x, z: MOMENTUM * x + (1 - MOMENTUM) * z, mean, latest)
-        slopes = jax.grad(_loss)(between, pixels, labels)
+        slopes = jax.grad(self._loss)(between, pixels, labels)
         latest = jax.tree.map(lambda z, s: z - lr * s, latest, slopes)
         mean = jax.tree.map(lambda x, z: x + (z - x) / steps, mean, latest)
         return {"params": mean, "latest": latest, "steps": steps}
 
 
-def accuracy(params: Any, images: Images) -> Any:
-    """Return the part of the images that is classified correctly."""
-    found = _outputs(params, flatten(images)).argmax(axis=1)
-    return (found == images.labels).mean()
-
-
 def flatten(images: Images) -> Any:
     """Return the pixels of each image as a row."""
     return jnp.asarray(images.pixels.reshape(len(images.pixels), -1))
-
-
-def _outputs(params: Any, pixels: Any) -> Any:
-    hidden = jax.nn.relu(pixels @ params["in"] + params["in_bias"])
-    return hidden @ params["out"] + params["out_bias"]
-
-
-def _loss(params: Any, pixels: Any, labels: Any) -> Any:
-    odds = jax.nn.log_softmax(_outputs(params, pixels))
-    return -jnp.take_along_axis(odds, labels[:, None], axis=1).mean()

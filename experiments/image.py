@@ -3,15 +3,19 @@
     python -m experiments.image --quick
     python -m experiments.image
     python -m experiments.image --variant clean
-    python -m experiments.image --variant large-batches
 
 The counterpart of FIRE PBT's first experiment (Dalibard & Jaderberg, 2021, table 1), in which
-ResNet-50 learns ImageNet, and the learning rate is searched. Here a network with one hidden layer
-learns Fashion-MNIST at 14 by 14 pixels, by SGD with momentum. ``image`` has batches of 16, and
-labels of which 40 % were drawn anew, so that gradients are noisy and the rate must be annealed.
-``clean`` has the true labels. ``large-batches`` has these and batches of 256, where being greedy
-should do no harm. The score is the accuracy on 5,000 images that are not trained on, and have true
-labels.
+ResNet-50 learns ImageNet, and the learning rate is searched. Here networks learn Fashion-MNIST by
+SGD with momentum. The variants:
+
+- ``image``: a linear one at 7 by 7 pixels, with batches of 4, and labels of which 40 % were drawn
+  anew, so that gradients are noisy and the rate must be annealed.
+- ``clean``: the same with the true labels.
+- ``large-batches``: with true labels and batches of 256, where being greedy should do no harm.
+- ``one-layer`` and ``residual``: a hidden layer, or convolutions, at 14 by 14 pixels, with drawn
+  labels. They take much longer.
+
+The score is the accuracy on 5,000 images that are not trained on, and have true labels.
 
 Each trial trains a population, and tests its best weights on the 10,000 test images. It then trains
 a fresh network with the schedule on all 60,000 training images, and tests that. ``test`` and
@@ -21,6 +25,7 @@ a fresh network with the schedule on all 60,000 training images, and tests that.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -29,56 +34,21 @@ import numpy as np
 import ramet
 import ramet.jax
 from experiments import fashion_mnist
-from experiments.classifier import HIDDEN, Classifier, ScheduleFree, accuracy
+from experiments.classifier import Classifier, ScheduleFree
 from experiments.fashion_mnist import TRAINING, VALIDATION, Images
+from experiments.image_regimes import QUICK, REGIMES, Regime
+from experiments.networks import NETWORKS
 from experiments.optuna_search import Trainer, search
 from experiments.trials import Experiment, Setting, run_experiment
-from ramet.history import Snapshot
 
 SPACE = ramet.Space(lr=ramet.LogUniform(1e-5, 1.0))
-# The decades of first rates. The others are there to be reached.
-FIRST = ramet.LogUniform(1e-3, 1e-1)
 FACTORS = (0.5, 0.8, 1.25, 2.0)
-SIDE = 14
 MEMBERS = 22
 # Parts of the training.
 WARMUP, DECAY = 0.04, 0.2
 AVERAGE = ramet.PolynomialAverage(power=8, of="params")
 
 
-@dataclass(frozen=True, slots=True)
-class Regime:
-    """How a network is trained."""
-
-    batch: int
-    rounds: int
-    turn_steps: int
-    # The part of the training images with labels that were drawn anew.
-    drawn_labels: float = 0.0
-    # Scores in a turn.
-    scores: int = 8
-
-    @property
-    def steps(self) -> int:
-        """The steps of each member."""
-        return self.rounds * self.turn_steps
-
-    @property
-    def evaluate_every(self) -> int:
-        """Steps between two scores."""
-        return self.turn_steps // self.scores
-
-
-REGIMES = {
-    "image": Regime(16, 25, 480, drawn_labels=0.4),
-    "clean": Regime(16, 25, 480),
-    "large-batches": Regime(256, 25, 80),
-}
-QUICK = {
-    "image": Regime(16, 4, 40, drawn_labels=0.4),
-    "clean": Regime(16, 4, 40),
-    "large-batches": Regime(256, 4, 16),
-}
 # The seed of the labels that are drawn.
 LABELS_SEED = 0
 
@@ -86,17 +56,17 @@ LABELS_SEED = 0
 @functools.cache
 def _load(regime: Regime, *, schedule_free: bool, whole: bool) -> Classifier:
     """Return the task, which trains on the ``whole`` training set or leaves out what scores."""
-    images = fashion_mnist.load("train", side=SIDE)
+    images = fashion_mnist.load("train", side=regime.side)
     _, score = images.split(TRAINING)
     drawn = fashion_mnist.draw_labels(images, regime.drawn_labels, seed=LABELS_SEED)
     train, _ = drawn.split(TRAINING)
     kind = ScheduleFree if schedule_free else Classifier
-    return kind(drawn if whole else train, score, regime.batch)
+    return kind(drawn if whole else train, score, regime.batch, NETWORKS[regime.network])
 
 
 @functools.cache
-def _load_test() -> Images:
-    return fashion_mnist.load("t10k", side=SIDE)
+def _load_test(side: int) -> Images:
+    return fashion_mnist.load("t10k", side=side)
 
 
 def cosine(members: int, regime: Regime, first: list[dict[str, Any]]) -> ramet.Strategy:
@@ -196,6 +166,8 @@ PAIRS = (
     ("fire-22", "pbt-22"),
     ("fire-50", "pbt-50"),
     ("fire-22", "random-22"),
+    ("fire-22/replay", "pbt-22/replay"),
+    ("fire-22/replay", "random-22/replay"),
     ("fire-50", "random-50"),
     ("pbt-averaged-22", "fire-22"),
     ("pbt-averaged-22", "random-22"),
@@ -211,9 +183,14 @@ def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, flo
     if name in OPTUNA:
         return train_by_optuna(OPTUNA[name], regime, seed)
     method = METHODS[name]
-    task = _make_task(method, _load(regime, schedule_free=method.schedule_free, whole=False))
+    _keep_programs(setting)
+    part, whole = (
+        _load(regime, schedule_free=method.schedule_free, whole=which) for which in (False, True)
+    )
+    task, again = (_make_task(method, functions) for functions in (part, whole))
     rng = np.random.default_rng(seed)
-    first = [{"lr": FIRST.sample(rng)} for _ in range(method.members)]
+    first_rates = ramet.LogUniform(*regime.first)
+    first = [{"lr": first_rates.sample(rng)} for _ in range(method.members)]
     result = ramet.run(
         task,
         SPACE,
@@ -225,16 +202,20 @@ def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, flo
         name=f"{variant}-{name}-{seed}",
         engine=setting.engine,
     )
-    whole = _make_task(method, _load(regime, schedule_free=method.schedule_free, whole=True))
-    schedule, again = result.schedule(), f"{variant}-{name}-{seed}-whole"
     replayed = ramet.replay(
-        whole, schedule, seeds=[seed], store=setting.store, name=again, engine=setting.engine
+        again,
+        result.schedule(),
+        seeds=[seed],
+        store=setting.store,
+        name=f"{variant}-{name}-{seed}-whole",
+        # One network, of which no number at once need be measured.
+        engine=ramet.Inline(progress=False),
     )
     return {
         "validation": 100 * result.best.score,
-        "test": _test(task, result.best),
+        "test": _test(part, task.as_state(result.best.load()), regime),
         # Its score is of images that it was trained on, so there is no best to choose by.
-        "replay": _test(whole, replayed.result.final),
+        "replay": _test(whole, again.as_state(replayed.result.final.load()), regime),
     }
 
 
@@ -242,13 +223,13 @@ def train_by_optuna(pruner: str, regime: Regime, seed: int) -> dict[str, float]:
     """Search with Optuna, with the steps of 22 members; return the accuracies."""
     part, whole = (_load(regime, schedule_free=False, whole=which) for which in (False, True))
     trainer = Trainer(part, regime.rounds, regime.turn_steps)
-    found = search(trainer, pruner, rounds=MEMBERS * regime.rounds, seed=seed)
+    found = search(trainer, pruner, peaks=regime.first, rounds=MEMBERS * regime.rounds, seed=seed)
     again = Trainer(whole, regime.rounds, regime.turn_steps)
     replayed = again.train_all(found.peak, jax.random.key(seed))
     return {
         "validation": 100 * found.score,
-        "test": 100 * float(accuracy(found.params, _load_test())),
-        "replay": 100 * float(accuracy(replayed["params"], _load_test())),
+        "test": _test(part, found.state, regime),
+        "replay": _test(whole, replayed, regime),
     }
 
 
@@ -256,9 +237,16 @@ def _make_task(method: Method, functions: Classifier) -> ramet.jax.Task:
     return ramet.jax.Task(functions, average=AVERAGE if method.averaged else None)
 
 
-def _test(task: ramet.jax.Task, kept: Snapshot) -> float:
-    """Return the accuracy of weights on test images, in percent."""
-    return 100 * float(accuracy(task.as_state(kept.load())["params"], _load_test()))
+def _test(functions: Classifier, state: Any, regime: Regime) -> float:
+    """Return the accuracy of a state on test images, in percent."""
+    return 100 * float(functions.accuracy(state["params"], _load_test(regime.side)))
+
+
+def _keep_programs(setting: Setting) -> None:
+    """Have JAX keep what it compiles: compiling takes longer than training."""
+    folder = Path(setting.store).absolute().parent / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def settings(variant: str, *, quick: bool) -> dict[str, Any]:
@@ -270,8 +258,9 @@ def settings(variant: str, *, quick: bool) -> dict[str, Any]:
         "steps": regime.steps,
         "turn_steps": regime.turn_steps,
         "evaluate_every": regime.evaluate_every,
-        "hidden": HIDDEN,
-        "side": SIDE,
+        "network": regime.network,
+        "side": regime.side,
+        "first_rates": regime.first,
         "validation_images": VALIDATION,
     }
 

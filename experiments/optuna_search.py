@@ -9,17 +9,13 @@ import jax
 import ramet
 from experiments.classifier import Classifier
 
-SHAPE = ramet.Cosine(warmup=0.04)
-# The decades of peaks, as those of first rates of populations.
-LOWEST, HIGHEST = 1e-3, 1e-1
-
 
 class Found(NamedTuple):
     """The best network that a search trained to its end."""
 
     score: float
     peak: float
-    params: Any
+    state: Any
 
 
 class Trainer:
@@ -33,6 +29,7 @@ class Trainer:
 
     def __init__(self, functions: Classifier, rounds: int, turn_steps: int) -> None:
         self.rounds, self.turn_steps = rounds, turn_steps
+        self._shape = ramet.Cosine(warmup=1 / rounds)
         self._init, self._evaluate = functions.init, jax.jit(functions.evaluate)
         self._step = jax.jit(functools.partial(functions.step, steps=turn_steps))
 
@@ -42,7 +39,7 @@ class Trainer:
 
     def train(self, state: Any, peak: float, nth: int, key: Any) -> Any:
         """Return the state after a round, with the rate in the middle of it."""
-        rate = peak * SHAPE((nth + 0.5) / self.rounds)
+        rate = peak * self._shape((nth + 0.5) / self.rounds)
         return self._step(state, {"lr": rate}, key=jax.random.fold_in(key, nth))
 
     def score(self, state: Any) -> float:
@@ -58,12 +55,15 @@ class Trainer:
         return state
 
 
-def search(trainer: Trainer, pruner: str, *, rounds: int, seed: int) -> Found:
+def search(
+    trainer: Trainer, pruner: str, *, peaks: tuple[float, float], rounds: int, seed: int
+) -> Found:
     """Search with Optuna's TPE until a number of rounds is used up.
 
     Args:
         trainer: Trains the networks.
         pruner: "median" or "hyperband".
+        peaks: Between which the peak is searched.
         rounds: The rounds of all networks together.
         seed: The seed.
     """
@@ -84,7 +84,7 @@ def search(trainer: Trainer, pruner: str, *, rounds: int, seed: int) -> Found:
     left, number = rounds, 0
     while left >= trainer.rounds:
         trial, key = study.ask(), jax.random.fold_in(jax.random.key(seed), number)
-        peak = trial.suggest_float("peak", LOWEST, HIGHEST, log=True)
+        peak = trial.suggest_float("peak", *peaks, log=True)
         beginning, training = jax.random.split(key)
         state, score, pruned = trainer.begin(beginning), 0.0, False
         for nth in range(trainer.rounds):
@@ -96,7 +96,7 @@ def search(trainer: Trainer, pruner: str, *, rounds: int, seed: int) -> Found:
         states = optuna.trial.TrialState
         study.tell(trial, None if pruned else score, states.PRUNED if pruned else states.COMPLETE)
         if not pruned and (best is None or score > best.score):
-            best = Found(score, peak, state["params"])
+            best = Found(score, peak, state)
         number += 1
     if best is None:
         raise RuntimeError(f"a search must train a network to its end, but {number} were pruned")

@@ -9,8 +9,15 @@ import pytest
 from experiments.trials import Experiment, Record, make_tables
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
-# The module that has each experiment.
-MODULES = {"alternatives": "alternatives", "analyses": "analyses", "gan": "gan"}
+# The module that has each experiment, which is also the name of its page.
+MODULES = {
+    "alternatives": "alternatives",
+    "analyses": "analyses",
+    "clean": "image",
+    "gan": "gan",
+    "image": "image",
+    "large-batches": "image",
+}
 
 
 def find(name: str) -> Experiment:
@@ -24,5 +31,5 @@ def test_the_page_has_the_tables_of_its_trials(path: Path) -> None:
     record = Record(path, experiment=experiment.name, settings=experiment.settings(quick=False))
     assert json.loads(path.read_text())["trials"]
     tables = "\n".join(make_tables(experiment, record))
-    page = path.with_suffix(".md").read_text()
+    page = path.with_name(f"{MODULES[path.stem]}.md").read_text()
     assert f"<!-- {experiment.name} -->\n{tables}\n<!-- end -->" in page

@@ -39,7 +39,7 @@ def run_experiment(variants: Sequence[Experiment], doc: str | None) -> None:
         settings=experiment.settings(quick=quick),
     )
     store = folder / f"{experiment.name}{'-quick' if quick else ''}.db"
-    setting = Setting(quick, str(store), _make_engine(chosen.engine, chosen.workers))
+    setting = Setting(quick, str(store), _make_engine(chosen))
     count = chosen.seeds or (QUICK_SEEDS if quick else experiment.seeds)
     for seed in range(chosen.first_seed, chosen.first_seed + count):
         for method in chosen.methods:
@@ -55,11 +55,11 @@ def run_experiment(variants: Sequence[Experiment], doc: str | None) -> None:
         print(json.dumps(line) if chosen.json else "  ".join(f"{k} {v}" for k, v in line.items()))
 
 
-def _make_engine(name: str, workers: int) -> ramet.Engine:
-    if name == "vectorized":
-        return ramet.Vectorized(progress=False)
-    if name == "processes":
-        return ramet.Processes(workers, progress=False)
+def _make_engine(chosen: argparse.Namespace) -> ramet.Engine:
+    if chosen.engine == "vectorized":
+        return ramet.Vectorized(chunk=chosen.chunk or "auto", progress=False)
+    if chosen.engine == "processes":
+        return ramet.Processes(chosen.workers, progress=False)
     return ramet.Inline(progress=False)
 
 
@@ -82,6 +82,9 @@ def _parse(variants: Sequence[Experiment], doc: str | None) -> argparse.Namespac
     )
     options.add_argument("--engine", choices=ENGINES, default=experiment.engine)
     options.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes")
+    options.add_argument(
+        "--chunk", type=int, help="members that the vectorized engine maps at once; else measured"
+    )
     options.add_argument("--folder", type=Path, help="of the runs; out/NAME if not given")
     options.add_argument("--results", type=Path, help="the JSON file of the trials")
     options.add_argument("--page", type=Path, help="a page to write the tables of all trials into")
