@@ -43,7 +43,7 @@ help:
 # gymnax names an upper limit of gymnasium that it does not need, so its packages are named here.
 .venv/experiments: .venv/dev
 	$(BIN)/python -m pip install --quiet --no-deps "gymnax==1.0.1" "seaborn>=0.13" six
-	$(BIN)/python -m pip install --quiet "optuna>=4.0"
+	$(BIN)/python -m pip install --quiet "optuna>=4.0" "sacrebleu>=2.4"
 	@touch $@
 
 demo: .venv/demo

@@ -1,4 +1,4 @@
-"""A small Transformer that translates, in JAX, with three dropouts (Vaswani et al., 2017, 1706.03762).
+"""A small Transformer that translates, in JAX (Vaswani et al., 2017, 1706.03762).
 
 It is normalised before each part rather than behind, so that it learns without a warm-up as well.
 Sentences are rows of numbers with padding behind their end.
@@ -24,6 +24,8 @@ UNSEEN = -1e9
 
 # Combines an attention's own keys and values with those of earlier places.
 Remember = Callable[[int, Any, Any], tuple[Any, Any]]
+# Drops some of the values of a kind.
+Drop = Callable[[str, Any], Any]
 
 
 class Sizes(NamedTuple):
@@ -36,28 +38,51 @@ class Sizes(NamedTuple):
     layers: int
 
 
+class Read(NamedTuple):
+    """What a decoder reads from source sentences."""
+
+    # The keys and values of each layer.
+    layers: list[tuple[Any, Any]]
+    # Where there is no padding.
+    readable: Any
+
+
 class Dropout:
-    """Drops numbers at given rates, each time others.
+    """Drops numbers at given rates.
 
     Args:
-        rates: The rate of each kind; None drops nothing.
-        key: A random key, which is needed with rates.
+        rates: The rate of each kind.
+        dice: A random number for each one that may be dropped; ``count_dice`` says how many. They
+            are drawn together, because JAX takes seconds to compile each call that draws.
     """
 
-    def __init__(self, rates: Mapping[str, Any] | None = None, key: Any = None) -> None:
-        self._rates, self._key, self._calls = rates, key, 0
+    def __init__(self, rates: Mapping[str, Any], dice: Any) -> None:
+        self._rates, self._dice, self._used = rates, dice, 0
 
     def __call__(self, kind: str, values: Any) -> Any:
         """Return values of which some are 0, and the others larger."""
-        if self._rates is None:
-            return values
-        self._calls += 1
+        first, self._used = self._used, self._used + values.size
+        dice = self._dice[first : self._used].reshape(values.shape)
         dropped = jnp.floor(self._rates[kind] * SIDES)
-        dice = jax.random.bits(jax.random.fold_in(self._key, self._calls), values.shape, DICE)
         return jnp.where(dice >= dropped, values * (SIDES / (SIDES - dropped)), 0.0)
 
 
-NOTHING = Dropout()
+def keep_all(_: str, values: Any) -> Any:
+    """Drop nothing."""
+    return values
+
+
+def count_dice(params: Any, sources: Any, targets: Any) -> int:
+    """Return how many numbers may be dropped in a training step."""
+    count = 0
+
+    def drop(_: str, values: Any) -> Any:
+        nonlocal count
+        count += values.size
+        return values
+
+    jax.eval_shape(lambda *given: loss(*given, drop), params, sources, targets)
+    return count
 
 
 def init_params(key: Any, sizes: Sizes) -> Any:
@@ -95,7 +120,7 @@ def init_params(key: Any, sizes: Sizes) -> Any:
     }
 
 
-def encode(params: Any, sources: Any, drop: Dropout = NOTHING) -> Any:
+def encode(params: Any, sources: Any, drop: Drop = keep_all) -> Any:
     """Return what the encoder makes of source sentences."""
     visible = (sources != PADDING)[:, None, None, :]
     stream = drop("residual", _embed(params, sources, jnp.arange(sources.shape[1])))
@@ -107,20 +132,25 @@ def encode(params: Any, sources: Any, drop: Dropout = NOTHING) -> Any:
     return _normalise({"scale": params["encoder_scale"]}, stream)
 
 
-def decode(params: Any, sources: Any, targets: Any, drop: Dropout = NOTHING) -> Any:
+def decode(params: Any, sources: Any, targets: Any, drop: Drop = keep_all) -> Any:
     """Return, at each place of target sentences, the log odds of the next word."""
     encoded, length = encode(params, sources, drop), targets.shape[1]
     visible = jnp.tril(jnp.ones((length, length), bool))[None, None]
     stream = _embed(params, targets, jnp.arange(length))
     return _run_decoder(
-        params, stream, _project_sources(params, encoded), sources, visible, _forget, drop
+        params,
+        stream,
+        _read_sources(params, sources, encoded),
+        visible=visible,
+        remember=_forget,
+        drop=drop,
     )
 
 
 def translate(params: Any, sources: Any, length: int) -> Any:
     """Return translations, in which each word is the likeliest one, with padding behind the end."""
     count, width = len(sources), params["words"].shape[1]
-    read = _project_sources(params, encode(params, sources))
+    read = _read_sources(params, sources, encode(params, sources))
     shape = (len(params["decoder"]), count, length, width)
 
     def say(place: Any, said: Any) -> Any:
@@ -135,7 +165,7 @@ def translate(params: Any, sources: Any, length: int) -> Any:
 
         visible = (jnp.arange(length) <= place)[None, None, None, :]
         stream = _embed(params, last[:, None], place[None])
-        odds = _run_decoder(params, stream, read, sources, visible, remember, NOTHING)
+        odds = _run_decoder(params, stream, read, visible=visible, remember=remember, drop=keep_all)
         word = jnp.where(ended, PADDING, odds[:, 0].argmax(axis=-1)).astype(sources.dtype)
         words = lax.dynamic_update_slice(words, word[:, None], (0, place))
         return kept[0], kept[1], words, word, ended | (word == END)
@@ -146,7 +176,7 @@ def translate(params: Any, sources: Any, length: int) -> Any:
     return lax.fori_loop(0, length, say, nothing)[2]
 
 
-def loss(params: Any, sources: Any, targets: Any, drop: Dropout = NOTHING) -> Any:
+def loss(params: Any, sources: Any, targets: Any, drop: Drop = keep_all) -> Any:
     """Return the mean negative log likelihood of the words of target sentences."""
     begin = jnp.full_like(targets[:, :1], BEGIN)
     odds = decode(params, sources, jnp.concatenate([begin, targets[:, :-1]], axis=1), drop)
@@ -158,21 +188,22 @@ def loss(params: Any, sources: Any, targets: Any, drop: Dropout = NOTHING) -> An
 def _run_decoder(
     params: Any,
     stream: Any,
-    read: Any,
-    sources: Any,
+    read: Read,
+    *,
     visible: Any,
     remember: Remember,
-    drop: Dropout,
+    drop: Drop,
 ) -> Any:
     """Return log odds of the words behind the places in a stream."""
-    readable = (sources != PADDING)[:, None, None, :]
     stream = drop("residual", stream)
     for nth, layer in enumerate(params["decoder"]):
         own = _normalise(layer["own"], stream)
         seen = remember(nth, *_project(layer["own"], own))
         stream += drop("residual", _attend(layer["own"], own, seen, visible, drop))
         asked = _normalise(layer["source"], stream)
-        stream += drop("residual", _attend(layer["source"], asked, read[nth], readable, drop))
+        stream += drop(
+            "residual", _attend(layer["source"], asked, read.layers[nth], read.readable, drop)
+        )
         stream += drop("residual", _feed(layer["feed"], stream, drop))
     stream = _normalise({"scale": params["decoder_scale"]}, stream)
     return jax.nn.log_softmax(stream @ params["words"].T)
@@ -183,8 +214,9 @@ def _forget(_: int, key: Any, value: Any) -> tuple[Any, Any]:
     return key, value
 
 
-def _project_sources(params: Any, encoded: Any) -> list[Any]:
-    return [_project(layer["source"], encoded) for layer in params["decoder"]]
+def _read_sources(params: Any, sources: Any, encoded: Any) -> Read:
+    layers = [_project(layer["source"], encoded) for layer in params["decoder"]]
+    return Read(layers, (sources != PADDING)[:, None, None, :])
 
 
 def _project(layer: Any, values: Any) -> tuple[Any, Any]:
@@ -192,7 +224,7 @@ def _project(layer: Any, values: Any) -> tuple[Any, Any]:
     return values @ layer["key"], values @ layer["value"]
 
 
-def _attend(layer: Any, asked: Any, seen: tuple[Any, Any], visible: Any, drop: Dropout) -> Any:
+def _attend(layer: Any, asked: Any, seen: tuple[Any, Any], visible: Any, drop: Drop) -> Any:
     """Return what places read from others, those that are visible to them."""
     query, key, value = (_split(each) for each in (asked @ layer["query"], *seen))
     fit = jnp.einsum("bqhd,bkhd->bhqk", query, key) * query.shape[-1] ** -0.5
@@ -206,7 +238,7 @@ def _split(values: Any) -> Any:
     return values.reshape(*values.shape[:-1], HEADS, -1)
 
 
-def _feed(layer: Any, stream: Any, drop: Dropout) -> Any:
+def _feed(layer: Any, stream: Any, drop: Drop) -> Any:
     hidden = jax.nn.relu(_normalise(layer, stream) @ layer["in"] + layer["bias"])
     return drop("relu", hidden) @ layer["out"]
 

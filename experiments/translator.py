@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from experiments.help_texts import Pair
 from experiments.subwords import Subwords, make_array
-from experiments.transformer import Dropout, Sizes, init_params, loss, translate
+from experiments.transformer import (
+    DICE,
+    DROPOUTS,
+    Dropout,
+    Sizes,
+    count_dice,
+    init_params,
+    loss,
+    translate,
+)
 
 # Of Adam, as in the Transformer's paper.
 MEAN_DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.98, 1e-9
@@ -57,17 +66,14 @@ class Translator:
 
     def step(self, state: Any, hparams: Any, steps: int, key: Any) -> Any:
         """Train for some steps."""
-        rates = {kind: hparams[kind] for kind in ("attention", "relu", "residual")}
+        rates = {kind: hparams[kind] for kind in DROPOUTS}
 
         def one(nth: Any, state: Any) -> Any:
             choosing, dropping = jax.random.split(jax.random.fold_in(key, nth))
             batch = jax.random.randint(choosing, (self._batch,), 0, len(self._sources))
-            slopes = jax.grad(loss)(
-                state["params"],
-                self._sources[batch],
-                self._targets[batch],
-                Dropout(rates, dropping),
-            )
+            pairs = self._sources[batch], self._targets[batch]
+            dice = jax.random.bits(dropping, (count_dice(state["params"], *pairs),), DICE)
+            slopes = jax.grad(loss)(state["params"], *pairs, Dropout(rates, dice))
             return descend(state, slopes, hparams["lr"])
 
         return jax.lax.fori_loop(0, steps, one, state)
@@ -96,9 +102,7 @@ class Translator:
 def descend(state: Any, slopes: Any, lr: Any) -> Any:
     """Return the state after a step of Adam."""
     steps = state["steps"] + 1
-    mean = jax.tree.map(
-        lambda m, s: MEAN_DECAY * m + (1 - MEAN_DECAY) * s, state["mean"], slopes
-    )
+    mean = jax.tree.map(lambda m, s: MEAN_DECAY * m + (1 - MEAN_DECAY) * s, state["mean"], slopes)
     square = jax.tree.map(
         lambda v, s: SQUARE_DECAY * v + (1 - SQUARE_DECAY) * s * s, state["square"], slopes
     )

@@ -10,7 +10,7 @@ from experiments.trials import Experiment, Record, make_tables
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 # The module that has each experiment.
-MODULES = {"analyses": "analyses"}
+MODULES = {"analyses": "analyses", "translation": "translation"}
 
 
 def find(name: str) -> Experiment:
