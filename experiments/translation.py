@@ -25,7 +25,7 @@ from typing import Any
 import ramet
 import ramet.jax
 from experiments import help_texts
-from experiments.subwords import Subwords, learn
+from experiments.subwords import learn
 from experiments.transformer import DROPOUTS, Sizes
 from experiments.translator import Sentences, Translator, encode_pairs
 from experiments.trials import Experiment, Setting, run_experiment
@@ -70,7 +70,7 @@ class Regime:
 
 
 FULL = Regime(32, 20, 80, 48, 96, DEVELOPMENT, TEST)
-QUICK = Regime(16, 2, 8, 16, 16, 32, 32)
+QUICK = Regime(16, 3, 8, 16, 16, 32, 32)
 
 
 @functools.cache
@@ -78,18 +78,17 @@ def load(regime: Regime) -> tuple[Translator, Sentences]:
     """Return what trains, and the test sentences."""
     corpus = help_texts.load()
     subwords = learn([text for pair in corpus.train for text in pair], WORDS)
-    train = encode_pairs(corpus.train, subwords, LENGTH)
-    score = _encode_some(corpus.development, subwords, regime.development)
-    test = _encode_some(corpus.test, subwords, regime.test)
+    train, score, test = (encode_pairs(pairs, subwords, LENGTH) for pairs in corpus)
+    score, test = thin(score, regime.development), thin(test, regime.test)
     sizes = Sizes(len(subwords), regime.width, regime.hidden, regime.layers)
     return Translator(train, score, subwords, sizes, regime.batch), test
 
 
-def _encode_some(pairs: list[help_texts.Pair], subwords: Subwords, most: int) -> Sentences:
-    """Return pairs from all files, and no more than ``most``."""
-    fitting = encode_pairs(pairs, subwords, LENGTH).references
-    kept = [pair for pair in pairs if pair.german in set(fitting)]
-    return encode_pairs(kept[:: -(-len(kept) // most)], subwords, LENGTH)
+def thin(sentences: Sentences, most: int) -> Sentences:
+    """Return sentences from all files, and no more than ``most``."""
+    every = -(-len(sentences.references) // most)
+    sources, targets, references = sentences
+    return Sentences(sources[::every], targets[::every], references[::every])
 
 
 def random(regime: Regime) -> ramet.Strategy:

@@ -74,6 +74,7 @@ def test_a_corpus_of_another_size_is_refused() -> None:
         check_count("test", 21, 10, 20)
 
 
+@pytest.mark.slow
 def test_the_installed_help_texts_are_read() -> None:
     if not (help_texts.FOLDER / help_texts.GERMAN).is_dir():
         reason = f"needs {help_texts.FOLDER}: apt-get install libreoffice-help-de"
