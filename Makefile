@@ -49,7 +49,7 @@ help:
 # gymnax names an upper limit of gymnasium that it does not need, so its packages are named here.
 .venv/experiments: .venv/dev
 	$(BIN)/python -m pip install --quiet --no-deps "gymnax==1.0.1" "seaborn>=0.13" six
-	$(BIN)/python -m pip install --quiet "optuna>=4.0" "psutil>=5.9" "ray[tune]>=2.52"
+	$(BIN)/python -m pip install --quiet "optuna>=4.0" "psutil>=5.9" "ray[tune]>=2.52" "sacrebleu>=2.4"
 	@touch $@
 
 demo: .venv/demo

@@ -10,6 +10,9 @@ import pytest
 
 from tests.frameworks import framework, package
 
+# Of an experiment on translation.
+FIGURES = ("development", "test", "replay")
+
 
 def run_quick(name: str, folder: Path, *options: str) -> list[dict[str, object]]:
     command = [sys.executable, "-m", f"experiments.{name}", "--quick", "--json", "--seeds", "1"]
@@ -25,6 +28,16 @@ def need_fashion_mnist() -> None:
 
     if not FOLDER.is_dir():
         reason = f"needs {FOLDER}: apt-get install dataset-fashion-mnist"
+        if os.environ.get("CI"):
+            raise FileNotFoundError(reason)
+        pytest.skip(reason)
+
+
+def need_help_texts() -> None:
+    from experiments.help_texts import FOLDER, GERMAN  # noqa: PLC0415 - as above
+
+    if not (FOLDER / GERMAN).is_dir():
+        reason = f"needs {FOLDER}: apt-get install libreoffice-help-en-us libreoffice-help-de"
         if os.environ.get("CI"):
             raise FileNotFoundError(reason)
         pytest.skip(reason)
@@ -63,6 +76,18 @@ def test_what_users_would_take_instead_is_trained_as_well(tmp_path: Path) -> Non
     tested = [float(str(line["test"])) for line in lines if "test" in line]
     assert len(tested) == 2
     assert min(tested) > 50
+
+
+@pytest.mark.slow
+def test_networks_translate_and_so_do_replays(tmp_path: Path) -> None:
+    framework("jax")
+    package("sacrebleu")
+    need_help_texts()
+    lines = run_quick("translation", tmp_path, "--methods", "pbt", "random search")
+    bleu = [float(str(line[name])) for line in lines if "test" in line for name in FIGURES]
+    assert len(bleu) == 2 * len(FIGURES)
+    # Hardly anything is learnt in so few steps.
+    assert all(0 <= each < 50 for each in bleu)
 
 
 @pytest.mark.slow

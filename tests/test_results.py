@@ -17,6 +17,7 @@ MODULES = {
     "gan": "gan",
     "image": "image",
     "large-batches": "image",
+    "translation": "translation",
 }
 
 
