@@ -15,6 +15,7 @@ as it learns is drawn to a PNG file in the folder.
 """
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,10 @@ def _load(part: str) -> Images:
 def _load_judge(folder: Path, steps: int) -> Any:
     judge, real = load_judge(folder / f"judge-{steps}.npz", _load("train"), steps), _load("t10k")
     accuracy, score = measure_accuracy(judge, real), float(_score(judge, real.pixels))
-    print(f"the judge knows {accuracy:.1%} of the test images, whose score is {score:.2f}")
+    print(
+        f"the judge knows {accuracy:.1%} of the test images, whose score is {score:.2f}",
+        file=sys.stderr,
+    )
     return judge
 
 
