@@ -245,8 +245,8 @@ def _test(functions: Classifier, state: Any, regime: Regime) -> float:
 def _keep_programs(setting: Setting) -> None:
     """Have JAX keep what it compiles: compiling takes longer than training."""
     folder = Path(setting.store).absolute().parent / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_compilation_cache_dir", str(folder))  # type: ignore[no-untyped-call]
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # type: ignore[no-untyped-call]
 
 
 def settings(variant: str, *, quick: bool) -> dict[str, Any]:

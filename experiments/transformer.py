@@ -4,6 +4,7 @@ It is normalised before each part rather than behind, so that it learns without 
 Sentences are rows of numbers with padding behind their end.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -81,7 +82,7 @@ def count_dice(params: Any, sources: Any, targets: Any) -> int:
         count += values.size
         return values
 
-    jax.eval_shape(lambda *given: loss(*given, drop), params, sources, targets)
+    jax.eval_shape(functools.partial(loss, drop=drop), params, sources, targets)
     return count
 
 

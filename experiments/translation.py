@@ -18,6 +18,7 @@ methods are compared. ``replay`` is that of a fresh network that was trained wit
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,7 +42,9 @@ DEVELOPMENT, TEST = 256, 1_000
 LOWEST, HIGHEST = 3e-4, 3e-2
 SPACE = ramet.Space(
     lr=ramet.LogUniform(1e-5, 1e-1, start=(LOWEST, HIGHEST)),
-    **{kind: ramet.Uniform(0.0, 0.5) for kind in DROPOUTS},
+    attention=ramet.Uniform(0.0, 0.5),
+    relu=ramet.Uniform(0.0, 0.5),
+    residual=ramet.Uniform(0.0, 0.5),
 )
 FACTORS = (0.8, 1.2)
 # The part of the training in which the rate of the hand-tuned schedule rises.
@@ -200,7 +203,7 @@ def rise_then_fall(part: float) -> float:
     >>> [round(rise_then_fall(part), 2) for part in (0.05, 0.1, 0.4)]
     [0.5, 1.0, 0.5]
     """
-    return min(part / WARMUP, (WARMUP / part) ** 0.5)
+    return min(part / WARMUP, math.sqrt(WARMUP / part))
 
 
 def _run(

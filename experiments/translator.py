@@ -35,10 +35,15 @@ class Sentences(NamedTuple):
 
 def encode_pairs(pairs: Sequence[Pair], subwords: Subwords, length: int) -> Sentences:
     """Return the pairs of which both sentences have at most ``length`` subwords."""
-    both = [(pair, *map(subwords.encode, pair)) for pair in pairs]
-    fitting = [each for each in both if max(len(each[1]), len(each[2])) <= length]
-    sources, targets = (make_array([each[nth] for each in fitting], length) for nth in (1, 2))
-    return Sentences(sources, targets, [pair.german for pair, *_ in fitting])
+    both = [
+        (subwords.encode(pair.english), subwords.encode(pair.german), pair.german) for pair in pairs
+    ]
+    fitting = [each for each in both if max(len(each[0]), len(each[1])) <= length]
+    return Sentences(
+        make_array([source for source, _, _ in fitting], length),
+        make_array([target for _, target, _ in fitting], length),
+        [german for _, _, german in fitting],
+    )
 
 
 class Translator:
@@ -82,8 +87,7 @@ class Translator:
         """Return BLEU in percent. sacrebleu counts words on the host, for all members at once."""
         length = self._score.targets.shape[1]
         said = translate(state["params"], jnp.asarray(self._score.sources), length)
-        like = jax.ShapeDtypeStruct((), jnp.float32)
-        return jax.pure_callback(self._measure, like, said, vmap_method="expand_dims")
+        return jax.pure_callback(self._measure, jnp.float32(0), said, vmap_method="expand_dims")
 
     def test(self, params: Any, sentences: Sentences) -> float:
         """Return the BLEU of weights on other sentences, in percent."""
