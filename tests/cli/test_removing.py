@@ -113,6 +113,23 @@ def test_a_run_is_not_shown_the_replays_of_one_that_had_its_name(two: Path) -> N
     assert find_replays(history.load(two, "one").store, "one") == []
 
 
+def test_a_run_whose_checkpoints_are_elsewhere_keeps_its_name_and_they_are_not_forgotten(
+    tmp_path: Path,
+) -> None:
+    elsewhere = DirectoryBlobs(tmp_path / "elsewhere")
+    storage = library.Storage(tmp_path / "runs.db", blobs=elsewhere)
+    result = library.run(
+        quick.train, quick.space, quick.strategy, steps=40, mode="max", store=storage, name="one"
+    )
+    refused = ramet("rename", tmp_path / "runs.db", "one", "new")
+    assert refused.exit_code == 1
+    assert "renamed together with its checkpoints, but none of run 'one' is in" in refused.stderr
+    assert result.best.load()
+    deleted = ramet("delete", tmp_path / "runs.db", "one", "--yes")
+    assert "if they are kept elsewhere (blobs=), delete them there" in deleted.stderr
+    assert elsewhere.sizes("one")
+
+
 def test_a_run_at_work_is_deleted_and_renamed_only_by_force(
     at_work: library.Run, tmp_path: Path
 ) -> None:

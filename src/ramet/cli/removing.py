@@ -39,12 +39,18 @@ def delete(
     """
     where = existing(store, read_only=False)
     run = where.choose(name)
+    before = _look(where.store, run)
     if not yes:
-        before = _look(where.store, run)
         held = f"{_describe_log(before)}, {_describe_files(where.blobs.sizes(run))}"
         _ask(f"Delete run {run!r} ({held}) from {where.name}?")
         _check_unchanged(before, _look(where.store, run), run)
     gone = delete_run(run, store=where.store, blobs=where.blobs, worker=this_worker(), force=force)
+    if not gone and before.view and any(its.standing.checkpoint for its in before.view.seats):
+        screen.say(
+            f"ramet: no checkpoint of {run!r} was in {where.blobs!r}: if they are kept elsewhere "
+            f"(blobs=), delete them there",
+            err=True,
+        )
     if as_json:
         screen.say_json({"run": run, "files": len(gone), "bytes": sum(gone.values())})
         return

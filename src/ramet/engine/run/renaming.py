@@ -6,7 +6,7 @@ from ramet.blobs.base import Blobs
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.opening import check_name
 from ramet.engine.run.removing import ATTEMPTS, clear_away, dismiss
-from ramet.errors import LogMoved, RunInUse, RunNotFound
+from ramet.errors import CheckpointMissing, LogMoved, RunInUse, RunNotFound
 from ramet.faults import reach
 from ramet.history.following import Overview
 from ramet.store.base import Store
@@ -33,6 +33,7 @@ def rename_run(
     if to in store.runs():
         raise name_taken(to)
     checkpoints = Checkpoints(blobs, run)
+    _check_there(store, blobs, run)
     checkpoints.attach(store)
     checkpoints.attach_as(store, to)
     _copy_and_rename(checkpoints, run, to, store=store, worker=worker, force=force)
@@ -47,6 +48,17 @@ def rename_run(
         checkpoints.attach(store, anew=True)
         clear_away(run, store=store, blobs=blobs, worker=worker)
     return files
+
+
+def _check_there(store: Store, blobs: Blobs, run: str) -> None:
+    """Refuse to rename a run away from its checkpoints."""
+    trained = any(seat.standing.checkpoint for seat in store.seats(run))
+    if trained and not blobs.sizes(run):
+        raise CheckpointMissing(
+            f"a run must be renamed together with its checkpoints, but none of run {run!r} is in "
+            f"{blobs!r}; nothing was changed: if they are kept elsewhere (blobs=), move them "
+            f"there, or leave the run its name"
+        )
 
 
 def _copy_and_rename(
