@@ -18,6 +18,7 @@ from ramet.errors import (
     NameTaken,
     RunInUse,
     RunNotFound,
+    StoreError,
     StrategyError,
 )
 from ramet.events import canonical
@@ -297,3 +298,15 @@ def test_a_run_whose_checkpoints_are_gone_can_be_deleted(tmp_path: Path) -> None
         history.load(store).best.load()
     assert delete(where, "run") == {}
     assert where.store.runs() == []
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    train(store, name="run")
+    where = place(store)
+    # Also root, as whom tests may run, can make no folder in place of a file.
+    (tmp_path / "runs.db-checkpoints" / "new").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"checkpoints.new failed: "):
+        rename(where, "run", "new")
+    assert where.store.runs() == ["run"]
+    assert findings(where) == []

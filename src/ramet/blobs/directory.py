@@ -143,12 +143,14 @@ class DirectoryBlobs:
             to: The name of the other run.
             keys: The keys of the files; those that are not there are passed over.
         """
-        self._make(self._folder(to))
-        for key in keys:
-            with contextlib.suppress(CheckpointMissing):
-                self._copy(run, to, key)
-        if self.durability == "power":
-            _sync_folder(self._folder(to))
+        folder = self._folder(to)
+        with _explain_failure(folder):
+            self._make(folder)
+            for key in keys:
+                with contextlib.suppress(CheckpointMissing):
+                    self._copy(run, to, key)
+            if self.durability == "power":
+                _sync_folder(folder)
 
     def forget(self, run: str) -> None:
         """Delete the folder of a run that has no checkpoints any more.
