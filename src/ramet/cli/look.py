@@ -89,10 +89,12 @@ def make_screen(view: View, room: int, width: int, *, pace: str | None = None) -
     names: list[str] = view.opening.space["names"]
     table, shown = _members(rows, names, width)
     heading = [*_heading(view.figures()), *([] if pace is None else [pace])]
-    return Group(*heading, "", table, *_left_out(len(view.seats) - len(rows), names[shown:], width))
+    return Group(
+        *heading, "", table, *_name_left_out(len(view.seats) - len(rows), names[shown:], width)
+    )
 
 
-def _left_out(members: int, names: Sequence[str], width: int) -> list[RenderableType]:
+def _name_left_out(members: int, names: Sequence[str], width: int) -> list[RenderableType]:
     """Return lines about members and hyperparameters that there was no room for."""
     lines: list[RenderableType] = []
     if members:
