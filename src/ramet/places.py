@@ -197,8 +197,13 @@ def _check_store(store: object, blobs: Blobs | str | None) -> None:
     """Refuse what is no store, and a store of the user's own without checkpoints."""
     if store is None or isinstance(store, str | PathLike):
         return
-    if not _answers(store, VERBS):
-        raise StoreError(f"a store must be the path of a file, None, or a Store, but got {store!r}")
+    lacking = [verb for verb in VERBS if not _answers(store, [verb])]
+    if lacking:
+        # What lacks all of them is no store at all.
+        lacks = f", which lacks {', '.join(lacking)}" if len(lacking) < len(VERBS) else ""
+        raise StoreError(
+            f"a store must be the path of a file, None, or a Store, but got {store!r}{lacks}"
+        )
     if blobs is None:
         raise StoreError(NEEDS_BLOBS)
 

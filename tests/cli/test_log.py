@@ -89,6 +89,7 @@ def test_the_log_can_be_narrowed(failed: tuple[Path, dict[str, str]]) -> None:
     def kinds(*options: object) -> list[tuple[str, int | None]]:
         shown = ramet("log", store, "run-1", *options, "--json").output
         read: list[dict[str, Any]] = [msgspec.json.decode(line) for line in shown.splitlines()]
+        assert {(next(iter(event)), event["run"]) for event in read} == {("run", "run-1")}
         return [(event["kind"], event["fields"].get("member")) for event in read]
 
     wrong = kinds("--failures")

@@ -1,5 +1,6 @@
 """`ramet status` and `ramet runs`."""
 
+import io
 import os
 import re
 import signal
@@ -8,11 +9,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 import ramet as library
 from ramet import wording
 from ramet.cli import screen
+from ramet.cli.look import make_screen
 from ramet.cli.pace import Pace, draw_bars
+from ramet.cli.view import View
 from ramet.events import Copied, Logged
 from ramet.store import SQLiteStore
 from tests.cli import quick
@@ -322,6 +327,22 @@ def test_hyperparameters_without_room_are_named_and_counted(
     assert all(name in wide for name in names)
 
 
+def test_names_of_wide_letters_without_room_take_two_lines(tmp_path: Path) -> None:
+    names = [f"学習率{number}の大きさ" for number in range(40)]
+    space = library.Space({name: library.Uniform(0.0, 1.0) for name in names})
+    strategy = library.PBT(population=5, turn_steps=10)
+    run = library.open(
+        tmp_path / "runs.db", space=space, strategy=strategy, steps=20, mode="max", seed=0
+    )
+    run.stop()
+    console = Console(width=80, file=io.StringIO(), markup=False)
+    console.print(make_screen(View(run.result().store, run.name), 10, 80))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    (begin,) = [number for number, line in enumerate(lines) if "more hyperparameters" in line]
+    assert len(lines) - begin <= 2
+    assert max(map(cell_len, lines)) <= 80
+
+
 def test_a_watched_run_says_how_long_it_takes_and_how_its_best_score_grew(tmp_path: Path) -> None:
     result = library.run(
         quick.train, quick.space, quick.strategy, steps=40, mode="max", store=tmp_path / "runs.db"
@@ -343,6 +364,7 @@ def test_a_watched_run_says_how_long_it_takes_and_how_its_best_score_grew(tmp_pa
         ([0.0, 7.0], "▁█"),
         ([7.0, 0.0], "█▁"),
         ([-1.7e308, 1.7e308], "▁█"),
+        ([0.0, 5e-324], "▁▁"),
         ([float(value) for value in range(1200)], "▁▁▂▃▃▄▅▆▆▇██"),
     ],
 )

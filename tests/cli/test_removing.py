@@ -1,5 +1,7 @@
 """`ramet delete` and `ramet rename`."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -8,7 +10,9 @@ import pytest
 import ramet as library
 from ramet import history
 from ramet.blobs import DirectoryBlobs
+from ramet.history.replayed import find_replays
 from tests.cli import quick
+from tests.cli.conftest import begin
 from tests.cli.shell import called, ramet
 
 
@@ -44,6 +48,86 @@ def test_it_asks_on_a_terminal(
     assert "Delete run 'one' (20 turns, best " in done.stderr
     assert done.exit_code == (0 if answer else 2)
     assert list(history.load(two, left[-1]).store.runs()) == left
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_run_that_changed_while_the_user_was_asked_is_not_deleted(
+    two: Path, monkeypatch: pytest.MonkeyPatch, *, anew: bool
+) -> None:
+    def answer() -> str:
+        library.run(
+            quick.train,
+            quick.space,
+            quick.strategy,
+            steps=quick.steps if anew else 2 * quick.steps,
+            mode="max",
+            store=two,
+            name="one",
+            existing="overwrite" if anew else "extend",
+        )
+        return "y"
+
+    monkeypatch.setattr("ramet.cli.screen.can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", answer)
+    done = ramet("delete", two, "one")
+    assert done.exit_code == 2
+    assert "run 'one' has changed since; nothing was deleted" in done.stderr
+    assert history.load(two, "one").best.load()
+
+
+def test_the_end_of_the_input_is_no(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end() -> str:
+        raise EOFError
+
+    monkeypatch.setattr("ramet.cli.screen.can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", end)
+    done = ramet("delete", two, "one")
+    assert (done.exit_code, "nothing was deleted" in done.stderr) == (2, True)
+    assert history.load(two, "one").best.load()
+
+
+def test_a_run_with_a_damaged_log_can_be_deleted(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(two, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM summaries")
+        connection.execute(
+            "UPDATE events SET event = x'00' WHERE number = 3 AND run = "
+            "(SELECT id FROM runs WHERE name = 'one')"
+        )
+    assert ramet("status", two, "one").exit_code == 1
+    monkeypatch.setattr("ramet.cli.screen.can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda: "y")
+    done = ramet("delete", two, "one")
+    assert "Delete run 'one' (its log cannot be read, " in done.stderr
+    assert f"Run 'one' is deleted from {two}: " in done.stdout
+    assert "1 run, nothing wrong" in ramet("doctor", two).stdout
+
+
+def test_a_run_is_not_shown_the_replays_of_one_that_had_its_name(two: Path) -> None:
+    found = history.load(two, "one").schedule()
+    library.replay(quick.train, found, seeds=[0], store=two)
+    assert find_replays(history.load(two, "one").store, "one") == ["one-replay"]
+    ramet("delete", two, "one", "--yes")
+    begin(two, "one")
+    assert find_replays(history.load(two, "one").store, "one") == []
+
+
+def test_a_run_whose_checkpoints_are_elsewhere_keeps_its_name_and_they_are_not_forgotten(
+    tmp_path: Path,
+) -> None:
+    elsewhere = DirectoryBlobs(tmp_path / "elsewhere")
+    storage = library.Storage(tmp_path / "runs.db", blobs=elsewhere)
+    result = library.run(
+        quick.train, quick.space, quick.strategy, steps=40, mode="max", store=storage, name="one"
+    )
+    refused = ramet("rename", tmp_path / "runs.db", "one", "new")
+    assert refused.exit_code == 1
+    assert "renamed together with its checkpoints, but none of run 'one' is in" in refused.stderr
+    assert result.best.load()
+    deleted = ramet("delete", tmp_path / "runs.db", "one", "--yes")
+    assert "if they are kept elsewhere (blobs=), delete them there" in deleted.stderr
+    assert elsewhere.sizes("one")
 
 
 def test_a_run_at_work_is_deleted_and_renamed_only_by_force(

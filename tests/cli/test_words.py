@@ -46,6 +46,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("backup", "copy.db"),
         ("rename", "quick", "other"),
         ("delete", "quick", "--yes"),
+        ("status", "--", "runs.db"),
+        ("status", "--", "runs.db", "quick"),
+        ("rename", "--", "runs.db", "quick", "-x"),
+        ("delete", "--yes", "--", "quick"),
     ],
 )
 def test_the_store_and_the_name_of_the_only_run_may_be_left_out(
@@ -58,6 +62,12 @@ def test_the_store_and_the_name_of_the_only_run_may_be_left_out(
 def test_arguments_behind_a_dash_are_the_scripts_own(folder: Path) -> None:
     done = ramet("worker", QUICK, "--", "--store", "x")
     assert done.exit_code == 0, done.output
+
+
+def test_help_behind_a_dash_is_the_scripts_own(folder: Path) -> None:
+    done = ramet("worker", QUICK, "--", "--help")
+    assert done.exit_code == 0, done.output
+    assert "Usage" not in done.output
 
 
 def test_a_word_that_is_no_run_is_looked_for_in_the_default_store(folder: Path) -> None:

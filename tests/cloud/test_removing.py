@@ -56,6 +56,27 @@ def test_a_run_is_renamed_and_deleted_with_its_objects_and_others_stay(
     train(storage, "run")
 
 
+@pytest.mark.usefixtures("s3")
+def test_what_a_killed_rename_leaves_in_object_storage_can_be_deleted(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = ramet.Storage(tmp_path / "runs.db", blobs=url)
+    weights = train(storage, "run").best.load()["w"]
+    where = place(storage)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ramet.engine.run.renaming.clear_away", die)
+    with pytest.raises(KeyboardInterrupt):
+        rename_run("run", "new", store=where.store, blobs=where.blobs, worker="w")
+    assert where.store.runs() == ["new", "run"]
+    delete_run("run", store=where.store, blobs=where.blobs, worker="w")
+    assert where.store.runs() == ["new"]
+    assert (train(storage, "new").best.load()["w"] == weights).all()
+    assert findings(where) == []
+
+
 def test_checkpoints_of_another_store_under_the_name_are_left_alone(
     s3: Server, url: str, tmp_path: Path
 ) -> None:

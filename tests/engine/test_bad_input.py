@@ -138,11 +138,27 @@ def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], mes
         ramet.run(Descent(), SPACE, pbt(), **{"steps": 8, "mode": "max", **settings})
 
 
+class StoreOfOld:
+    """A store that somebody wrote before runs could be deleted and renamed."""
+
+    def __repr__(self) -> str:
+        return "a store"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"delete_run", "rename_run"}:
+            raise AttributeError(name)
+        return getattr(MemoryStore(), name)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"store": MemoryStore}, "must be the path of a file, None, or a Store, but got <class"),
-        ({"store": 7}, "must be the path of a file, None, or a Store, but got 7"),
+        ({"store": 7}, "must be the path of a file, None, or a Store, but got 7$"),
+        (
+            {"store": StoreOfOld()},
+            "but got a store, which lacks delete_run, rename_run$",
+        ),
         ({"store": MemoryStore()}, "must come with the blobs="),
         (
             {"store": ramet.Storage(MemoryStore(), blobs=MemoryBlobs()), "workers": 2},

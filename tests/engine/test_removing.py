@@ -1,7 +1,7 @@
 """A run can be deleted and renamed, wherever it is kept, and nothing else is lost by it."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,15 @@ from ramet import history
 from ramet.blobs import DirectoryBlobs, MemoryBlobs
 from ramet.engine.run.removing import delete_run
 from ramet.engine.run.renaming import rename_run
-from ramet.errors import CheckpointMissing, NameTaken, RunInUse, RunNotFound, StrategyError
+from ramet.errors import (
+    CheckpointMissing,
+    LogMoved,
+    NameTaken,
+    RunInUse,
+    RunNotFound,
+    StoreError,
+    StrategyError,
+)
 from ramet.events import canonical
 from ramet.faults import REMOVING_POINTS, VARIABLE
 from ramet.history.doctor import examine
@@ -160,6 +168,67 @@ def test_a_turn_that_ends_while_a_run_is_renamed_is_renamed_with_it(
     assert findings(where) == []
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, *deeds: Callable[[], object]) -> None:
+    """Have others act behind each copying of checkpoints, one deed each."""
+    left, copy = list(deeds), DirectoryBlobs.copy
+
+    def copy_and_let_others_act(self: DirectoryBlobs, *words: Any) -> None:
+        copy(self, *words)
+        if left:
+            left.pop(0)()
+
+    monkeypatch.setattr(DirectoryBlobs, "copy", copy_and_let_others_act)
+
+
+def test_of_two_who_rename_a_run_one_is_told_that_the_other_was_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "runs.db"
+    weights = train(store, name="run").best.load()["w"]
+    where = place(store)
+
+    def be_faster() -> None:
+        rename(where, "run", "theirs")
+        train(store, name="run", steps=12)
+
+    meanwhile(monkeypatch, be_faster)
+    with pytest.raises(LogMoved, match="another process renamed, deleted or overwrote run 'run'"):
+        rename(where, "run", "ours")
+    assert "ours" not in where.store.runs()
+    assert (history.load(store, "theirs").best.load()["w"] == weights).all()
+    assert findings(where) == []
+
+
+def test_a_name_that_was_used_and_left_meanwhile_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "runs.db"
+    weights = train(store, name="run").best.load()["w"]
+    where = place(store)
+
+    def use_and_leave() -> None:
+        train(store, name="new")
+        delete(where, "new")
+
+    meanwhile(monkeypatch, use_and_leave)
+    assert rename(where, "run", "new") == len(where.blobs.sizes("new")) > 0
+    assert where.store.runs() == ["new"]
+    assert (history.load(store, "new").best.load()["w"] == weights).all()
+    assert findings(where) == []
+
+
+def test_what_is_left_under_the_old_name_may_be_deleted_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "runs.db"
+    train(store, name="run")
+    where = place(store)
+    meanwhile(monkeypatch, lambda: None, lambda: delete(where, "run"))
+    assert rename(where, "run", "new") > 0
+    assert where.store.runs() == ["new"]
+    assert findings(where) == []
+
+
 def kept_in(folder: Path) -> set[str]:
     return {its.name for its in folder.iterdir()}
 
@@ -229,3 +298,15 @@ def test_a_run_whose_checkpoints_are_gone_can_be_deleted(tmp_path: Path) -> None
         history.load(store).best.load()
     assert delete(where, "run") == {}
     assert where.store.runs() == []
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    train(store, name="run")
+    where = place(store)
+    # Also root, as whom tests may run, can make no folder in place of a file.
+    (tmp_path / "runs.db-checkpoints" / "new").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"checkpoints.new failed: "):
+        rename(where, "run", "new")
+    assert where.store.runs() == ["run"]
+    assert findings(where) == []

@@ -143,12 +143,13 @@ class DirectoryBlobs:
             to: The name of the other run.
             keys: The keys of the files; those that are not there are passed over.
         """
-        self._make(self._folder(to))
-        for key in keys:
-            with contextlib.suppress(CheckpointMissing):
-                self._copy(run, to, key)
-        if self.durability == "power":
-            _sync_folder(self._folder(to))
+        with _explain_failure(folder := self._folder(to)):
+            self._make(folder)
+            for key in keys:
+                with contextlib.suppress(CheckpointMissing):
+                    self._copy(run, to, key)
+            if self.durability == "power":
+                _sync_folder(folder)
 
     def forget(self, run: str) -> None:
         """Delete the folder of a run that has no checkpoints any more.
@@ -168,11 +169,10 @@ class DirectoryBlobs:
     def _copy(self, run: str, to: str, key: str) -> None:
         try:
             os.link(self._file(run, key), self._file(to, key))
-        except FileExistsError:
-            return
-        except OSError:
-            # It is not there, or the file system has no links.
-            self.put(to, key, [self.get(run, key)])
+        except OSError as error:
+            # It is there already, it is gone, or the file system has no links.
+            if not isinstance(error, FileExistsError):
+                self.put(to, key, [self.get(run, key)])
 
     def _folder(self, run: str) -> str:
         return f"{self.path}{os.sep}{quote(run)}"

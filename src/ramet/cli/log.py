@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Annotated, get_args
 
 import msgspec
@@ -67,7 +68,7 @@ def log(
     run = where.choose(name)
     narrator = Narrator(where.store, run)
     chosen = _choose(member, _find_kinds(kind or (), failures=failures))
-    show = _show_json if as_json else Printer().show
+    show = partial(_show_json, run=run) if as_json else Printer().show
     for logged in _keep_last(filter(chosen, narrator.read_on()), last):
         show(logged)
     try:
@@ -101,10 +102,10 @@ class Printer:
             screen.say("\n".join(f"{INDENT}{line}".rstrip() for line in lines))
 
 
-def _show_json(logged: Logged) -> None:
+def _show_json(logged: Logged, *, run: str) -> None:
     fields = msgspec.to_builtins(logged.event)
     kind = fields.pop("event")
-    place = {"number": logged.number, "at": logged.at, "worker": logged.worker}
+    place = {"run": run, "number": logged.number, "at": logged.at, "worker": logged.worker}
     screen.say_json({**place, "took_s": logged.took_s, "kind": kind, "fields": fields})
 
 

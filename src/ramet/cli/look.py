@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -89,10 +89,12 @@ def make_screen(view: View, room: int, width: int, *, pace: str | None = None) -
     names: list[str] = view.opening.space["names"]
     table, shown = _members(rows, names, width)
     heading = [*_heading(view.figures()), *([] if pace is None else [pace])]
-    return Group(*heading, "", table, *_left_out(len(view.seats) - len(rows), names[shown:], width))
+    return Group(
+        *heading, "", table, *_name_left_out(len(view.seats) - len(rows), names[shown:], width)
+    )
 
 
-def _left_out(members: int, names: Sequence[str], width: int) -> list[RenderableType]:
+def _name_left_out(members: int, names: Sequence[str], width: int) -> list[RenderableType]:
     """Return lines about members and hyperparameters that there was no room for."""
     lines: list[RenderableType] = []
     if members:
@@ -101,8 +103,8 @@ def _left_out(members: int, names: Sequence[str], width: int) -> list[Renderable
         listed = ", ".join(map(label, names))
         # Two lines, of which some columns are lost where they end between words.
         most = max(0, 7 * width // 4 - len(MORE_NAMES))
-        if len(listed) > most:
-            listed = f"{listed[: max(0, most - 1)]}…"
+        if cell_len(listed) > most:
+            listed = f"{set_cell_size(listed, max(0, most - 1)).rstrip()}…"
         lines.append(Text(f"{MORE_NAMES.format(count=len(names))}{listed}"))
     return lines
 

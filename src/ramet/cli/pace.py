@@ -94,10 +94,10 @@ def draw_bars(values: Sequence[float]) -> str:
     count = min(BAR_COUNT, len(values))
     chosen = [values[(nth + 1) * len(values) // count - 1] for nth in range(count)]
     low, high = min(chosen), max(chosen)
-    if low == high:
-        return BARS[0] * count
     # Halved, because the difference of two floats may be too large for one.
     width = high / 2 - low / 2
+    if not width:
+        return BARS[0] * count
     return "".join(
         BARS[min(len(BARS) - 1, int((value / 2 - low / 2) / width * len(BARS)))] for value in chosen
     )

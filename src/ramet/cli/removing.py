@@ -1,6 +1,7 @@
 """`ramet delete` and `ramet rename`: runs that are no longer wanted, or not under their name."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -11,9 +12,10 @@ from ramet.cli.view import View
 from ramet.engine.run.removing import delete_run
 from ramet.engine.run.renaming import rename_run
 from ramet.engine.training import this_worker
-from ramet.errors import UsageError
+from ramet.errors import CorruptLog, UnknownSchema, UsageError
 from ramet.history.replayed import find_replays
 from ramet.places import existing
+from ramet.store import Store
 from ramet.wording import count, number, size
 
 Force = Annotated[
@@ -37,17 +39,22 @@ def delete(
     """
     where = existing(store, read_only=False)
     run = where.choose(name)
-    sizes = where.blobs.sizes(run)
-    kept = f"{count(len(sizes), 'checkpoint file')}, {size(sum(sizes.values()))}"
+    before = _look(where.store, run)
     if not yes:
-        figures = View(where.store, run).figures()
-        held = f"{count(figures['turns'], 'turn')}, best {number(figures['best'])}, {kept}"
+        held = f"{_describe_log(before)}, {_describe_files(where.blobs.sizes(run))}"
         _ask(f"Delete run {run!r} ({held}) from {where.name}?")
+        _check_unchanged(before, _look(where.store, run), run)
     gone = delete_run(run, store=where.store, blobs=where.blobs, worker=this_worker(), force=force)
+    if not gone and before.view and any(its.standing.checkpoint for its in before.view.seats):
+        screen.say(
+            f"ramet: no checkpoint of {run!r} was in {where.blobs!r}: if they are kept elsewhere "
+            f"(blobs=), delete them there",
+            err=True,
+        )
     if as_json:
         screen.say_json({"run": run, "files": len(gone), "bytes": sum(gone.values())})
         return
-    screen.say(f"Run {run!r} is deleted: {kept}")
+    screen.say(f"Run {run!r} is deleted from {where.name}: {_describe_files(gone)}")
 
 
 def rename(
@@ -64,14 +71,15 @@ def rename(
     """
     where = existing(store, read_only=False)
     run = where.choose(name)
+    replays = find_replays(where.store, run)
     files = rename_run(
         run, to, store=where.store, blobs=where.blobs, worker=this_worker(), force=force
     )
     if as_json:
         screen.say_json({"run": to, "was": run, "files": files})
-        return
-    screen.say(f"Run {run!r} is called {to!r} now: {count(files, 'checkpoint file')}")
-    if replays := find_replays(where.store, run):
+    else:
+        screen.say(f"Run {run!r} is called {to!r} now: {count(files, 'checkpoint file')}")
+    if replays:
         are = "is a replay" if len(replays) == 1 else "are replays"
         screen.say(
             f"ramet: {', '.join(map(repr, replays))} {are} of {run!r}, and still "
@@ -79,6 +87,44 @@ def rename(
             f"{'it' if len(replays) == 1 else 'them'}",
             err=True,
         )
+
+
+class _Look(NamedTuple):
+    """A run as it was when the user was asked."""
+
+    record: int
+    # None if its log cannot be read.
+    view: View | None
+
+
+def _look(store: Store, run: str) -> _Look:
+    record = store.record(run)
+    try:
+        return _Look(record, View(store, run))
+    except (CorruptLog, UnknownSchema, UsageError):
+        # A run that is damaged, or that this version cannot read, may be deleted all the same.
+        return _Look(record, None)
+
+
+def _check_unchanged(before: _Look, now: _Look, run: str) -> None:
+    """Refuse to delete more than the user was asked about."""
+    last, last_now = (its.view and its.view.last for its in (before, now))
+    if (before.record, last) != (now.record, last_now):
+        raise UsageError(
+            f"a run must be deleted as it was when you were asked, but run {run!r} has changed "
+            f"since; nothing was deleted: look at it (ramet status) and try again"
+        )
+
+
+def _describe_log(look: _Look) -> str:
+    if look.view is None:
+        return "its log cannot be read"
+    figures = look.view.figures()
+    return f"{count(figures['turns'], 'turn')}, best {number(figures['best'])}"
+
+
+def _describe_files(sizes: Mapping[str, int]) -> str:
+    return f"{count(len(sizes), 'checkpoint file')}, {size(sum(sizes.values()))}"
 
 
 def _ask(question: str) -> None:
@@ -89,5 +135,9 @@ def _ask(question: str) -> None:
             "to ask on; nothing was deleted: add --yes"
         )
     screen.say(f"{question} [y/N] ", err=True)
-    if input().strip().lower() not in {"y", "yes"}:
+    try:
+        answer = input()
+    except EOFError:  # Ctrl-D.
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was deleted")

@@ -60,7 +60,7 @@ def progress_in_file(*, as_json: bool) -> Iterator[None]:
 
 def can_ask() -> bool:
     """Return whether there is a terminal to ask on."""
-    return sys.stdin.isatty()
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def say_table(data: bytes, *, json: bool) -> None:

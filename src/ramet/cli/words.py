@@ -25,10 +25,13 @@ def add_left_out(parameters: Sequence[Any], args: Sequence[str]) -> list[str]:
         args: The words behind the name of the command.
     """
     slots = [its for its in parameters if its.param_type_name == "argument"]
-    if not slots or slots[0].name != "store" or {"--help", "-h"} & set(args):
-        return list(args)
     end = args.index("--") if "--" in args else len(args)
+    if not slots or slots[0].name != "store" or "--help" in args[:end]:
+        return list(args)
     options, words = _part(parameters, args[:end])
+    if slots[-1].name != "arguments" and end < len(args):
+        # Nothing is a script's own, so that words behind the dashes are no other than those before.
+        words, options, end = [*words, *args[end + 1 :]], [*options, "--"], len(args)
     rest, named = [its.name for its in slots[1:]], list(words)
     trains = "target" in rest and "name" in rest
     if not _has_store(words, slots):

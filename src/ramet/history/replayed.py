@@ -123,13 +123,19 @@ def find_replays(store: Store, run: str) -> list[str]:
         store: The store.
         run: The name of the run that they are replays of.
     """
-    found = []
+    found, began = [], _find_beginning(store, run)
     for name in store.runs():
         # A damaged run, or one of another version of ramet, must not hide the others.
         with contextlib.suppress(StoreError, UsageError):
-            if find_replayed(store.opening(name)) == run:
+            # One that is older repeats a run of this name that was deleted, renamed or overwritten.
+            if find_replayed(store.opening(name)) == run and _find_beginning(store, name) >= began:
                 found.append(name)
     return found
+
+
+def _find_beginning(store: Store, run: str) -> float:
+    (first,) = store.events(run, most=1)
+    return first.at
 
 
 def _read(result: Result) -> Replayed:

@@ -65,22 +65,20 @@ class Checkpoints:
         if callable(attach) and not isinstance(store, MemoryStore):
             attach(to, identify(store, self._run, called=to))
 
-    def copy(self, to: str) -> int:
-        """Have all files for a run of another name as well; return how many those are.
+    def copy(self, to: str) -> None:
+        """Have all files for a run of another name as well.
 
         Args:
             to: The name of the other run.
         """
-        there = self._blobs.sizes(self._run)
-        missing = there.keys() - self._blobs.sizes(to).keys()
+        missing = self._blobs.sizes(self._run).keys() - self._blobs.sizes(to).keys()
         if callable(copy := getattr(self._blobs, "copy", None)):
             copy(self._run, to, missing)
-            return len(there)
+            return
         for key in missing:
             # Others may be pruning.
             with contextlib.suppress(CheckpointMissing):
                 self._blobs.put(to, key, [self._blobs.get(self._run, key)])
-        return len(there)
 
     def forget(self) -> None:
         """Delete what is left of a run that has no checkpoints any more."""

@@ -1,10 +1,12 @@
 """Renaming a run: its checkpoints are copied, then its record gets the name."""
 
+import contextlib
+
 from ramet.blobs.base import Blobs
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.opening import check_name
 from ramet.engine.run.removing import ATTEMPTS, clear_away, dismiss
-from ramet.errors import LogMoved, RunInUse
+from ramet.errors import CheckpointMissing, LogMoved, RunInUse, RunNotFound
 from ramet.faults import reach
 from ramet.history.following import Overview
 from ramet.store.base import Store
@@ -31,22 +33,45 @@ def rename_run(
     if to in store.runs():
         raise name_taken(to)
     checkpoints = Checkpoints(blobs, run)
+    _check_there(store, blobs, run)
     checkpoints.attach(store)
     checkpoints.attach_as(store, to)
-    files = _copy_and_rename(checkpoints, run, to, store=store, worker=worker, force=force)
+    _copy_and_rename(checkpoints, run, to, store=store, worker=worker, force=force)
     reach("renamed")
-    clear_away(run, store=store, blobs=blobs, worker=worker)
+    # From here on no other process deletes what is kept under the new name; before, one may have
+    # begun and deleted a run of that name.
+    checkpoints.copy(to)
+    files = len(blobs.sizes(to))
+    # Another process may have deleted the old name already.
+    with contextlib.suppress(RunNotFound):
+        # What is left under the old name belongs to the run that has it now.
+        checkpoints.attach(store, anew=True)
+        clear_away(run, store=store, blobs=blobs, worker=worker)
     return files
+
+
+def _check_there(store: Store, blobs: Blobs, run: str) -> None:
+    """Refuse to rename a run away from its checkpoints."""
+    trained = any(seat.standing.checkpoint for seat in store.seats(run))
+    if trained and not blobs.sizes(run):
+        raise CheckpointMissing(
+            f"a run must be renamed together with its checkpoints, but none of run {run!r} is in "
+            f"{blobs!r}; nothing was changed: if they are kept elsewhere (blobs=), move them "
+            f"there, or leave the run its name"
+        )
 
 
 def _copy_and_rename(
     checkpoints: Checkpoints, run: str, to: str, *, store: Store, worker: str, force: bool
-) -> int:
-    """Rename the record once all of its checkpoints are there; return how many files those are."""
+) -> None:
+    """Rename the record once all of its checkpoints are there."""
+    record = store.record(run)
     for left in reversed(range(ATTEMPTS)):
         _see_to_workers(store, run, force=force)
         last = Overview(store, run).last
-        files = checkpoints.copy(to)
+        if store.record(run) != record:
+            raise _make_another(run)
+        checkpoints.copy(to)
         reach("copied")
         try:
             store.rename_run(run, to, worker=worker, after=last)
@@ -55,8 +80,15 @@ def _copy_and_rename(
             if not left:
                 raise
         else:
-            return files
-    raise AssertionError("the last attempt returns or raises")
+            return
+
+
+def _make_another(run: str) -> LogMoved:
+    return LogMoved(
+        f"a run must stay the same while it is renamed, but another process renamed, deleted or "
+        f"overwrote run {run!r} meanwhile; nothing was renamed: see what the store has now (ramet "
+        f"runs)"
+    )
 
 
 def _see_to_workers(store: Store, run: str, *, force: bool) -> None:
