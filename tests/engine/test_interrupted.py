@@ -87,7 +87,7 @@ def test_an_interrupt_stays_one_if_the_store_is_gone(tmp_path: Path) -> None:
                     each.unlink()
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match="store cannot be read: the store .*runs.db must"):
+    with pytest.raises(KeyboardInterrupt, match=r"store cannot be read: the store .*runs\.db must"):
         ramet.run(Removes(), SPACE, pbt(), steps=24, mode="max", seed=0, store=file)
     with pytest.raises(StoreError):
         ramet.interrupted()

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,81 @@ def test_lines_are_not_written_where_the_user_silenced_them(
         watch_turns(20, by_s=10.0, shown=True)
     watch_turns(20, by_s=10.0, shown=False)
     assert not lines(caplog)
+
+
+def read_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines of progress on standard error."""
+    return [line for line in capsys.readouterr().err.splitlines() if "  6 members  " in line]
+
+
+@contextmanager
+def without_handlers() -> Iterator[None]:
+    """As in a program that has set up no logging, which a test always has."""
+    handlers, logging.root.handlers = logging.root.handlers, []
+    try:
+        yield
+    finally:
+        logging.root.handlers = handlers
+
+
+def test_lines_are_written_once_if_the_training_sets_up_logging(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
+    with without_handlers(), Progress("bowl", shown=True, seconds=Clock(60.0)) as progress:
+        for number in range(4):
+            turn = run.ask()
+            assert turn is not None
+            list(turn)
+            run.tell(turn, 0.5, state={"w": 1.0})
+            progress(run)
+            if number == 1:
+                logging.basicConfig(format="theirs %(message)s")
+    said = read_lines(capsys)
+    assert ["theirs bowl" in line for line in said] == [False, False, True, True]
+
+
+def test_runs_at_the_same_time_leave_logging_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
+    first, second = (Progress(name, shown=True, seconds=Clock(60.0)) for name in ("a", "b"))
+    with without_handlers():
+        first.__enter__()
+        second.__enter__()
+        first(run)
+        first.__exit__(None, None, None)
+        second(run)
+        second.__exit__(None, None, None)
+    said = read_lines(capsys)
+    assert [line.split("  ")[1] for line in said] == ["a", "b"]
+    assert not logging.getLogger("ramet.progress").level
+    assert not logging.getLogger("ramet.progress").handlers
+
+
+def test_no_line_comes_twice_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with without_handlers():
+        watch_turns(3, by_s=60.0)
+    assert len(read_lines(capsys)) == 3
+
+
+@pytest.mark.parametrize("name", ["", "ramet"])
+def test_a_level_above_the_usual_one_silences_lines(
+    name: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with without_handlers():
+        with caplog.at_level(logging.ERROR, name or None):
+            watch_turns(3, by_s=60.0, shown=True)
+        logging.disable(logging.INFO)
+        try:
+            watch_turns(3, by_s=60.0, shown=True)
+        finally:
+            logging.disable(logging.NOTSET)
+    assert read_lines(capsys) == []
+
+
+def test_lines_do_not_need_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As under pythonw.
+    monkeypatch.setattr(sys, "stderr", None)
+    watch_turns(3, by_s=60.0)
 
 
 REDIRECTED = """
