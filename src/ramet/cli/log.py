@@ -71,8 +71,12 @@ def log(
     for logged in _keep_last(filter(chosen, narrator.read_on()), last):
         show(logged)
     try:
-        while follow and not _is_over(narrator, where.store.seats(run)):
-            time.sleep(FOLLOW_S)
+        over = not follow
+        while not over:
+            # Looked at first, so that what the last worker wrote before it left is shown as well.
+            over = _is_over(narrator, where.store.seats(run))
+            if not over:
+                time.sleep(FOLLOW_S)
             for logged in filter(chosen, narrator.read_on()):
                 show(logged)
     except KeyboardInterrupt as enough:

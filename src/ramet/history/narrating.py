@@ -63,6 +63,8 @@ class Narrator:
             check_record(self._store, self._run, self._record)
             follow(page, self._replica, self._run)
             yield from report_log(page, self._mode)
+        # A new run may also have written less than was read of the old one.
+        check_record(self._store, self._run, self._record)
         check_seats(self.population, self._store.seats(self._run))
 
 
