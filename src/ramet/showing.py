@@ -6,7 +6,7 @@ from strangers.
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, TypeAlias
 
@@ -76,17 +76,25 @@ def quote(text: str) -> Html:
     return Html(f'<pre style="{look}">{html.escape(visible_lines(text))}</pre>')
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Html:
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Any],
+    *,
+    show: Callable[[Any], Sequence[object]] = tuple,
+    left: int = 1,
+) -> Html:
     """Return a table; the middle of a long one is left out.
 
     Args:
         columns: The names of its columns.
-        rows: The contents of its cells, as HTML or text.
+        rows: The contents of its cells, as HTML or text, or what they are made from.
+        show: Returns the contents of a row's cells.
         left: How many columns are aligned to the left; the others are to the right.
     """
     sides = ["left" if place < left else "right" for place in range(len(columns))]
     head = "".join(map(_cell, ["th"] * len(columns), columns, sides))
-    body = [_row(row, sides) for row in shorten(list(rows), ["…"] + [""] * (len(columns) - 1))]
+    gap = ["…"] + [""] * (len(columns) - 1)
+    body = [_row(gap if it is None else show(it), sides) for it in shorten(list(rows), None)]
     look = "border-collapse:collapse;border:0;margin:4px 0;color:inherit;background:none"
     return Html(f'<table style="{look}"><tr>{head}</tr>{"".join(body)}</table>')
 
@@ -121,7 +129,7 @@ def draw_line(places: Places) -> Html:
     Args:
         places: The places that it goes through.
     """
-    finite = [(x, y) for x, y in places if math.isfinite(x) and math.isfinite(y)]
+    finite = _thin([(x, y) for x, y in places if math.isfinite(x) and math.isfinite(y)])
     if len(finite) < 2:  # noqa: PLR2004 - a line has two ends
         return Html("")
     heights = [y for _, y in finite]
@@ -129,7 +137,8 @@ def draw_line(places: Places) -> Html:
     scaled = [math.log(y) if logs else y for y in heights]
     (first, _), (last, _) = finite[0], finite[-1]
     xs = [_scale(x, first, last, WIDTH) for x, _ in finite]
-    ys = [MARGIN + HEIGHT - _scale(y, min(scaled), max(scaled), HEIGHT) for y in scaled]
+    low, high = min(scaled), max(scaled)
+    ys = [MARGIN + HEIGHT - _scale(y, low, high, HEIGHT) for y in scaled]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
     return Html(
         f'<svg width="{WIDTH}" height="{HEIGHT + 2 * MARGIN}" role="img" style="vertical-align:'
@@ -144,6 +153,18 @@ def draw_steps(pieces: Sequence[tuple[float, float, float]]) -> Html:
         pieces: The start, the end and the value of each piece.
     """
     return draw_line([place for begin, end, y in pieces for place in ((begin, y), (end, y))])
+
+
+def _thin(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the lowest and the highest place of each stretch, if there are more than pixels."""
+    size = -(-len(places) // WIDTH)
+    if size < 3:  # noqa: PLR2004 - two places of a stretch are its lowest and its highest
+        return places
+    kept = [0, len(places) - 1]
+    for begin in range(0, len(places), size):
+        stretch = range(begin, min(begin + size, len(places)))
+        kept += [choose(stretch, key=lambda at: places[at][1]) for choose in (min, max)]
+    return [places[at] for at in sorted(set(kept))]
 
 
 def _scale(value: float, low: float, high: float, length: int) -> float:
