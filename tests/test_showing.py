@@ -205,3 +205,9 @@ def test_any_numbers_can_be_drawn(values: list[float]) -> None:
     assert "nan" not in drawn
     assert "inf" not in drawn
     assert bool(drawn) == (sum(map(math.isfinite, values)) > 1)
+
+
+def test_a_long_traceback_takes_a_part_of_the_screen() -> None:
+    shown = showing.quote("line\n" * 100_000)
+    assert len(shown) < 25_000
+    assert "max-height" in shown

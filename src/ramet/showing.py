@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, TypeAlias
 
-from ramet.visible import label, visible_lines
+from ramet.visible import label, message
 
 # Rows of a table, or lines of a text, of which the middle is left out.
 ROWS = 20
@@ -22,6 +22,7 @@ WIDTH, HEIGHT, MARGIN = 240, 36, 3
 LOG_FROM = 10.0
 # Readable on white and on black.
 BLUE = "#3b82f6"
+INHERIT = "font-size:inherit;color:inherit;background:none"
 CELL = "padding:2px 10px 2px 0;border:0;background:none;text-align:"
 
 # Places that a line goes through, as (x, y).
@@ -67,13 +68,13 @@ def headline(name: str, text: str) -> Html:
 
 
 def quote(text: str) -> Html:
-    """Return several lines of text as they are, such as a traceback.
+    """Return several lines of text as they are, such as a traceback; of many, some at a time.
 
     Args:
         text: The lines.
     """
-    look = "white-space:pre;overflow-x:auto;background:none;color:inherit"
-    return Html(f'<pre style="{look}">{html.escape(visible_lines(text))}</pre>')
+    look = "white-space:pre;overflow:auto;max-height:24em"
+    return Html(f'<pre style="{look};{INHERIT}">{html.escape(message(text))}</pre>')
 
 
 def table(
@@ -95,8 +96,8 @@ def table(
     head = "".join(map(_cell, ["th"] * len(columns), columns, sides))
     gap = ["…"] + [""] * (len(columns) - 1)
     body = [_row(gap if it is None else show(it), sides) for it in shorten(list(rows), None)]
-    look = "border-collapse:collapse;border:0;margin:4px 0;color:inherit;background:none"
-    return Html(f'<table style="{look}"><tr>{head}</tr>{"".join(body)}</table>')
+    look = "border-collapse:collapse;border:0;margin:4px 0"
+    return Html(f'<table style="{look};{INHERIT}"><tr>{head}</tr>{"".join(body)}</table>')
 
 
 def shorten(rows: list[Any], gap: Any) -> list[Any]:
