@@ -113,11 +113,11 @@ def _show_json(logged: Logged) -> None:
 
 
 def _choose(member: int | None, kinds: tuple[type, ...] | None) -> Callable[[Logged], bool]:
-    def chosen(logged: Logged) -> bool:
+    def is_wanted(logged: Logged) -> bool:
         of_kind = kinds is None or isinstance(logged.event, kinds)
         return of_kind and (member is None or concerns(logged.event, member))
 
-    return chosen
+    return is_wanted
 
 
 def _find_kinds(names: Iterable[str], *, failures: bool) -> tuple[type, ...] | None:

@@ -28,8 +28,8 @@ def remember(read: Callable[[], Result] | None) -> None:
     """Keep an interrupted run at hand, or forget the last one.
 
     Args:
-        read: Reads its result, which takes a while for a long log, so it is left until somebody
-            asks for it; None where another run begins.
+        read: Reads its result. A long log takes a while, so it is read only when the result is
+            asked for. None where another run begins.
     """
     global _read  # noqa: PLW0603 - a process has one prompt
     _read = read
