@@ -96,9 +96,9 @@ class Clock:
         return self.now_s
 
 
-def watch_turns(turns: int, *, by_s: float, shown: bool | None = None) -> None:
+def watch_turns(turns: int, *, by_s: float, shown: bool | None = None, steps: int = 400) -> None:
     """Train some turns while each look at the clock moves it."""
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=steps, mode="max", seed=0)
     with Progress("bowl", shown=shown, seconds=Clock(by_s)) as progress:
         for _ in range(turns):
             turn = run.ask()
@@ -119,6 +119,9 @@ def test_off_a_terminal_there_is_a_line_at_most_every_half_minute(
     assert first.message.startswith("bowl  6 members  step 0/400 (0%)  best 0.5  0 copies")
     assert vars(last)["best"] == 0.5
     assert vars(last)["left_s"] > 0
+    # Nobody waits for a call that has ended.
+    assert said[-2].message.endswith(" left")
+    assert last.message.endswith("  stopped after 3:30")
 
 
 def test_off_a_terminal_a_short_run_writes_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -164,7 +167,7 @@ def test_lines_are_written_once_if_the_training_sets_up_logging(
             if number == 1:
                 logging.basicConfig(format="theirs %(message)s")
     said = read_lines(capsys)
-    assert ["theirs bowl" in line for line in said] == [False, False, True, True]
+    assert ["theirs bowl" in line for line in said] == [False, False, True, True, True]
 
 
 def test_runs_at_the_same_time_leave_logging_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,15 +181,17 @@ def test_runs_at_the_same_time_leave_logging_as_it_was(capsys: pytest.CaptureFix
         second(run)
         second.__exit__(None, None, None)
     said = read_lines(capsys)
-    assert [line.split("  ")[1] for line in said] == ["a", "b"]
+    assert [line.split("  ")[1] for line in said] == ["a", "a", "b", "b"]
     assert not logging.getLogger("ramet.progress").level
     assert not logging.getLogger("ramet.progress").handlers
 
 
 def test_no_line_comes_twice_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     with without_handlers():
-        watch_turns(3, by_s=60.0)
-    assert len(read_lines(capsys)) == 3
+        watch_turns(12, by_s=60.0, steps=8)
+    said = read_lines(capsys)
+    assert len(said) == 12
+    assert "step 8/8 (100%)" in said[-1]
 
 
 @pytest.mark.parametrize("name", ["", "ramet"])

@@ -162,7 +162,10 @@ class Lines:
             self._write(look)
 
     def end(self, look: Look | None) -> None:
-        if look is not None and (self._always or self._last) and self._is_news(look):
+        if look is None or not (self._always or self._last):
+            return
+        # A run that is done says so after its last turn.
+        if look.done < 1 or self._is_news(look):
             self._write(look)
 
     def _is_news(self, look: Look) -> bool:

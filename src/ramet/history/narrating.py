@@ -49,7 +49,8 @@ class Narrator:
 
     def __init__(self, store: Store, run: str) -> None:
         self._store, self._run = store, run
-        self._record, self._mode = store.record(run), store.opening(run).mode
+        self._record = store.record(run)
+        self._mode = store.opening(run).mode
         self._replica = Replica()
 
     @property
