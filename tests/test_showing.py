@@ -160,6 +160,30 @@ def test_a_schedule_of_many_pieces_takes_one_screen() -> None:
     assert schedule._repr_html_().count("<svg") == 1
 
 
+def test_a_schedule_of_many_hyperparameters_takes_one_screen() -> None:
+    hparams = {f"h{number}": 0.1 + number for number in range(300)}
+    schedule = ramet.Schedule((Piece(start=0, stop=10, hparams=hparams),))
+    assert len(repr(schedule)) < 300
+    assert schedule._repr_html_().count("<tr>") == 22
+
+
+def test_a_long_line_is_as_large_as_its_picture_and_keeps_its_peaks() -> None:
+    values = [1.0 + math.sin(at / 1_000) for at in range(200_000)]
+    values[123_456], values[150_001] = 9.0, -9.0
+    # Each of these is looked at a few times at the most; a quadratic cost would take hours.
+    drawn = showing.draw_line(list(enumerate(values)))
+    assert len(drawn) < 10_000
+    ys = [float(place.split(",")[1]) for place in drawn.split('points="')[1].split('"')[0].split()]
+    assert (min(ys), max(ys)) == (showing.MARGIN, showing.MARGIN + showing.HEIGHT)
+    assert drawn.split('points="')[1].startswith("0.0,")
+
+
+def test_only_the_rows_that_are_shown_are_written() -> None:
+    written = []
+    showing.table(["number"], range(100_000), show=lambda it: written.append(it) or [it])
+    assert len(written) == showing.ROWS
+
+
 def test_a_large_population_takes_one_screen() -> None:
     run = ramet.open(
         space={f"h{number}": ramet.Uniform(0.0, 1.0) for number in range(50)},
@@ -181,3 +205,9 @@ def test_any_numbers_can_be_drawn(values: list[float]) -> None:
     assert "nan" not in drawn
     assert "inf" not in drawn
     assert bool(drawn) == (sum(map(math.isfinite, values)) > 1)
+
+
+def test_a_long_traceback_takes_a_part_of_the_screen() -> None:
+    shown = showing.quote("line\n" * 100_000)
+    assert len(shown) < 25_000
+    assert "max-height" in shown

@@ -12,6 +12,9 @@ from typing import NamedTuple
 _OURS = f"{Path(__file__).parent}/"
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
+# Characters that are kept of a traceback, which may quote arrays.
+MOST_OF_TRACEBACK = 100_000
+
 
 class Cell(NamedTuple):
     """A cell of a notebook. Its code is in no file."""
@@ -49,7 +52,8 @@ def place_of(error: BaseException) -> str:
 def format_error(error: BaseException) -> str:
     """Return an error with its traceback, as Python prints it, from the user's own code on.
 
-    Frames of ramet that only lead to the user's code are left out. Cells have their names.
+    Frames of ramet that only lead to the user's code are left out. Cells have their names. The
+    middle of a very long one is left out.
     """
     formatted = traceback.TracebackException.from_exception(error)
     for each in _chain(formatted):
@@ -60,7 +64,19 @@ def format_error(error: BaseException) -> str:
             del each.stack[:ours]
         for frame in each.stack:
             frame.filename = name_file(frame.filename)
-    return "".join(formatted.format())
+    return leave_out("".join(formatted.format()), MOST_OF_TRACEBACK)
+
+
+def leave_out(text: str, most: int) -> str:
+    r"""Return a text, or its head and its tail if it is longer than ``most``.
+
+    >>> leave_out("ValueError: " + "x" * 90 + " is no rate", 40)
+    'ValueError: xxxxxxxx\n[73 characters left out]\nxxxxxxxxx is no rate'
+    """
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half:,} characters left out]\n{text[-half:]}"
 
 
 def name_file(file: str) -> str:

@@ -285,15 +285,15 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         names = list(self.space)[: showing.COLUMNS]
         columns = ["member", "trained", "step", "score", "copies", *names]
-        rows = [
-            (
+
+        def show(it: Member) -> tuple[object, ...]:
+            return (
                 *(it.id, f"{it.trained:,}", f"{it.step:,}"),
                 *(wording.number(it.score), it.copies),
                 *(wording.value_of(it.hparams, name) for name in names),
             )
-            for it in self.members
-        ]
-        return showing.join([repr(self), showing.table(columns, rows)])
+
+        return showing.join([repr(self), showing.table(columns, self.members, show=show)])
 
     def is_finished(self, member: int) -> bool:
         """Return whether a member has used its budget.

@@ -6,11 +6,11 @@ from strangers.
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, TypeAlias
 
-from ramet.visible import label, visible_lines
+from ramet.visible import label, message
 
 # Rows of a table, or lines of a text, of which the middle is left out.
 ROWS = 20
@@ -22,6 +22,7 @@ WIDTH, HEIGHT, MARGIN = 240, 36, 3
 LOG_FROM = 10.0
 # Readable on white and on black.
 BLUE = "#3b82f6"
+INHERIT = "font-size:inherit;color:inherit;background:none"
 CELL = "padding:2px 10px 2px 0;border:0;background:none;text-align:"
 
 # Places that a line goes through, as (x, y).
@@ -67,28 +68,36 @@ def headline(name: str, text: str) -> Html:
 
 
 def quote(text: str) -> Html:
-    """Return several lines of text as they are, such as a traceback.
+    """Return several lines of text as they are, such as a traceback; of many, some at a time.
 
     Args:
         text: The lines.
     """
-    look = "white-space:pre;overflow-x:auto;background:none;color:inherit"
-    return Html(f'<pre style="{look}">{html.escape(visible_lines(text))}</pre>')
+    look = "white-space:pre;overflow:auto;max-height:24em"
+    return Html(f'<pre style="{look};{INHERIT}">{html.escape(message(text))}</pre>')
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Html:
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Any],
+    *,
+    show: Callable[[Any], Sequence[object]] = tuple,
+    left: int = 1,
+) -> Html:
     """Return a table; the middle of a long one is left out.
 
     Args:
         columns: The names of its columns.
-        rows: The contents of its cells, as HTML or text.
+        rows: The contents of its cells, as HTML or text, or what they are made from.
+        show: Returns the contents of a row's cells.
         left: How many columns are aligned to the left; the others are to the right.
     """
     sides = ["left" if place < left else "right" for place in range(len(columns))]
     head = "".join(map(_cell, ["th"] * len(columns), columns, sides))
-    body = [_row(row, sides) for row in shorten(list(rows), ["…"] + [""] * (len(columns) - 1))]
-    look = "border-collapse:collapse;border:0;margin:4px 0;color:inherit;background:none"
-    return Html(f'<table style="{look}"><tr>{head}</tr>{"".join(body)}</table>')
+    gap = ["…"] + [""] * (len(columns) - 1)
+    body = [_row(gap if it is None else show(it), sides) for it in shorten(list(rows), None)]
+    look = "border-collapse:collapse;border:0;margin:4px 0"
+    return Html(f'<table style="{look};{INHERIT}"><tr>{head}</tr>{"".join(body)}</table>')
 
 
 def shorten(rows: list[Any], gap: Any) -> list[Any]:
@@ -121,7 +130,7 @@ def draw_line(places: Places) -> Html:
     Args:
         places: The places that it goes through.
     """
-    finite = [(x, y) for x, y in places if math.isfinite(x) and math.isfinite(y)]
+    finite = _thin([(x, y) for x, y in places if math.isfinite(x) and math.isfinite(y)])
     if len(finite) < 2:  # noqa: PLR2004 - a line has two ends
         return Html("")
     heights = [y for _, y in finite]
@@ -129,7 +138,8 @@ def draw_line(places: Places) -> Html:
     scaled = [math.log(y) if logs else y for y in heights]
     (first, _), (last, _) = finite[0], finite[-1]
     xs = [_scale(x, first, last, WIDTH) for x, _ in finite]
-    ys = [MARGIN + HEIGHT - _scale(y, min(scaled), max(scaled), HEIGHT) for y in scaled]
+    low, high = min(scaled), max(scaled)
+    ys = [MARGIN + HEIGHT - _scale(y, low, high, HEIGHT) for y in scaled]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
     return Html(
         f'<svg width="{WIDTH}" height="{HEIGHT + 2 * MARGIN}" role="img" style="vertical-align:'
@@ -144,6 +154,18 @@ def draw_steps(pieces: Sequence[tuple[float, float, float]]) -> Html:
         pieces: The start, the end and the value of each piece.
     """
     return draw_line([place for begin, end, y in pieces for place in ((begin, y), (end, y))])
+
+
+def _thin(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the lowest and the highest place of each stretch, if there are more than pixels."""
+    size = -(-len(places) // WIDTH)
+    if size < 3:  # noqa: PLR2004 - two places of a stretch are its lowest and its highest
+        return places
+    kept = [0, len(places) - 1]
+    for begin in range(0, len(places), size):
+        stretch = range(begin, min(begin + size, len(places)))
+        kept += [choose(stretch, key=lambda at: places[at][1]) for choose in (min, max)]
+    return [places[at] for at in sorted(set(kept))]
 
 
 def _scale(value: float, low: float, high: float, length: int) -> float:

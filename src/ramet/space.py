@@ -149,7 +149,8 @@ class Space(Mapping[str, Domain]):
         columns = ["hyperparameter", "domain", *(["only when"] if conditions else [])]
         shown = showing.table(columns, rows, left=3)
         said = wording.count(len(self), "hyperparameter")
-        return showing.join([showing.headline("Space", said), shown, *limits])
+        rules = showing.shorten(limits, "…")
+        return showing.join([showing.headline("Space", said), shown, *rules])
 
     @classmethod
     def of(cls, space: "SpaceLike") -> "Space":

@@ -9,7 +9,10 @@ import msgspec
 import pytest
 
 import ramet as library
-from ramet.errors import RunFailed
+from ramet.cli import log
+from ramet.errors import RunFailed, RunNotFound
+from ramet.history.narrating import Narrator
+from ramet.store import SQLiteStore
 from tests.cli import quick
 from tests.cli.shell import EXECUTABLE, PATIENCE_S, QUICK, called, ended, figures, ramet, started
 
@@ -194,3 +197,52 @@ def test_python_raises_with_the_traceback_at_hand() -> None:
         assert caught.value.traceback.endswith("LookupError: no such data\n")
         shown = caught.value.__cause__
         assert isinstance(shown, LookupError) or caught.value.traceback in str(shown)
+
+
+def open_quick(store: Path, *, existing: Any = "resume") -> library.Run:
+    return library.open(
+        store,
+        name="quick",
+        space=quick.space,
+        strategy=library.RandomSearch(population=1, turn_steps=20),
+        steps=40,
+        mode="max",
+        seed=0,
+        existing=existing,
+    )
+
+
+def train_turn(run: library.Run, score: float) -> None:
+    turn = run.ask()
+    assert turn is not None
+    list(turn)
+    run.tell(turn, score, state={"w": 0.0})
+
+
+def test_a_run_that_is_followed_and_overwritten_by_a_shorter_one_is_not_mixed_up(
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "runs.db"
+    run = open_quick(store)
+    train_turn(run, 0.5)
+    opened = SQLiteStore(store)
+    narrator = Narrator(opened, "quick")
+    assert len(list(narrator.read_on())) > 1
+    open_quick(store, existing="overwrite")
+    with pytest.raises(RunNotFound, match="has been overwritten since"):
+        list(narrator.read_on())
+    opened.close()
+
+
+def test_what_the_last_worker_wrote_before_it_left_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "runs.db"
+    run = open_quick(store)
+
+    def is_over(*_: object) -> bool:
+        train_turn(run, 0.25)
+        return True
+
+    monkeypatch.setattr(log, "_is_over", is_over)
+    assert "step 20, score 0.25" in ramet("log", store, "--follow").output

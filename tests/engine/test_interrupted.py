@@ -1,10 +1,13 @@
 """A run that is interrupted at a prompt: its result so far is at hand, and it goes on."""
 
+from pathlib import Path
+
 import pytest
 
 import ramet
-from ramet.errors import RunFailed, UsageError
+from ramet.errors import RametError, RunFailed, StoreError, UsageError
 from ramet.events import canonical
+from ramet.history import Result
 from tests.engine.loops import SPACE, Descent, pbt
 
 
@@ -61,3 +64,40 @@ def test_without_an_interrupt_there_is_nothing_at_hand() -> None:
     ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0)
     with pytest.raises(UsageError, match="must be a run that was interrupted"):
         ramet.interrupted()
+
+
+def test_a_call_that_is_refused_loses_no_run_in_memory() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ramet.run(Stops(9), SPACE, pbt(), steps=24, mode="max", seed=0)
+    storage = ramet.interrupted().storage
+    with pytest.raises(UsageError):
+        ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, engine=7)  # type: ignore[arg-type]
+    with pytest.raises(RametError, match="seed"):
+        ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=1, store=storage)
+    assert ramet.interrupted().population.turns == 8
+
+
+def test_an_interrupt_stays_one_if_the_store_is_gone(tmp_path: Path) -> None:
+    file = tmp_path / "runs.db"
+
+    class Removes(Descent):
+        def evaluate(self, state: dict[str, object]) -> float:
+            for each in tmp_path.glob("runs.db*"):
+                if each.is_file():
+                    each.unlink()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"store cannot be read: the store .*runs\.db must"):
+        ramet.run(Removes(), SPACE, pbt(), steps=24, mode="max", seed=0, store=file)
+    with pytest.raises(StoreError):
+        ramet.interrupted()
+
+
+def test_an_interrupt_does_not_wait_until_the_whole_log_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Result, "__init__", None)
+        with pytest.raises(KeyboardInterrupt, match="after 8 turns"):
+            ramet.run(Stops(9), SPACE, pbt(), steps=24, mode="max", seed=0)
+    assert ramet.interrupted().population.turns == 8

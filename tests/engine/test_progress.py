@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +96,9 @@ class Clock:
         return self.now_s
 
 
-def watch_turns(turns: int, *, by_s: float, shown: bool | None = None) -> None:
+def watch_turns(turns: int, *, by_s: float, shown: bool | None = None, steps: int = 400) -> None:
     """Train some turns while each look at the clock moves it."""
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=steps, mode="max", seed=0)
     with Progress("bowl", shown=shown, seconds=Clock(by_s)) as progress:
         for _ in range(turns):
             turn = run.ask()
@@ -117,6 +119,9 @@ def test_off_a_terminal_there_is_a_line_at_most_every_half_minute(
     assert first.message.startswith("bowl  6 members  step 0/400 (0%)  best 0.5  0 copies")
     assert vars(last)["best"] == 0.5
     assert vars(last)["left_s"] > 0
+    # Nobody waits for a call that has ended.
+    assert said[-2].message.endswith(" left")
+    assert last.message.endswith("  stopped after 3:30")
 
 
 def test_off_a_terminal_a_short_run_writes_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -131,6 +136,83 @@ def test_lines_are_not_written_where_the_user_silenced_them(
         watch_turns(20, by_s=10.0, shown=True)
     watch_turns(20, by_s=10.0, shown=False)
     assert not lines(caplog)
+
+
+def read_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines of progress on standard error."""
+    return [line for line in capsys.readouterr().err.splitlines() if "  6 members  " in line]
+
+
+@contextmanager
+def without_handlers() -> Iterator[None]:
+    """As in a program that has set up no logging, which a test always has."""
+    handlers, logging.root.handlers = logging.root.handlers, []
+    try:
+        yield
+    finally:
+        logging.root.handlers = handlers
+
+
+def test_lines_are_written_once_if_the_training_sets_up_logging(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
+    with without_handlers(), Progress("bowl", shown=True, seconds=Clock(60.0)) as progress:
+        for number in range(4):
+            turn = run.ask()
+            assert turn is not None
+            list(turn)
+            run.tell(turn, 0.5, state={"w": 1.0})
+            progress(run)
+            if number == 1:
+                logging.basicConfig(format="theirs %(message)s")
+    said = read_lines(capsys)
+    assert ["theirs bowl" in line for line in said] == [False, False, True, True, True]
+
+
+def test_runs_at_the_same_time_leave_logging_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
+    first, second = (Progress(name, shown=True, seconds=Clock(60.0)) for name in ("a", "b"))
+    with without_handlers():
+        first.__enter__()
+        second.__enter__()
+        first(run)
+        first.__exit__(None, None, None)
+        second(run)
+        second.__exit__(None, None, None)
+    said = read_lines(capsys)
+    assert [line.split("  ")[1] for line in said] == ["a", "a", "b", "b"]
+    assert not logging.getLogger("ramet.progress").level
+    assert not logging.getLogger("ramet.progress").handlers
+
+
+def test_no_line_comes_twice_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with without_handlers():
+        watch_turns(12, by_s=60.0, steps=8)
+    said = read_lines(capsys)
+    assert len(said) == 12
+    assert "step 8/8 (100%)" in said[-1]
+
+
+@pytest.mark.parametrize("name", ["", "ramet"])
+def test_a_level_above_the_usual_one_silences_lines(
+    name: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with without_handlers():
+        with caplog.at_level(logging.ERROR, name or None):
+            watch_turns(3, by_s=60.0, shown=True)
+        logging.disable(logging.INFO)
+        try:
+            watch_turns(3, by_s=60.0, shown=True)
+        finally:
+            logging.disable(logging.NOTSET)
+    assert read_lines(capsys) == []
+
+
+def test_lines_do_not_need_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As under pythonw.
+    monkeypatch.setattr(sys, "stderr", None)
+    watch_turns(3, by_s=60.0)
 
 
 REDIRECTED = """

@@ -72,8 +72,12 @@ def log(
     for logged in _keep_last(filter(chosen, narrator.read_on()), last):
         show(logged)
     try:
-        while follow and not _is_over(narrator, where.store.seats(run)):
-            time.sleep(FOLLOW_S)
+        over = not follow
+        while not over:
+            # Looked at first, so that what the last worker wrote before it left is shown as well.
+            over = _is_over(narrator, where.store.seats(run))
+            if not over:
+                time.sleep(FOLLOW_S)
             for logged in filter(chosen, narrator.read_on()):
                 show(logged)
     except KeyboardInterrupt as enough:
@@ -110,11 +114,11 @@ def _show_json(logged: Logged, *, run: str) -> None:
 
 
 def _choose(member: int | None, kinds: tuple[type, ...] | None) -> Callable[[Logged], bool]:
-    def chosen(logged: Logged) -> bool:
+    def is_wanted(logged: Logged) -> bool:
         of_kind = kinds is None or isinstance(logged.event, kinds)
         return of_kind and (member is None or concerns(logged.event, member))
 
-    return chosen
+    return is_wanted
 
 
 def _find_kinds(names: Iterable[str], *, failures: bool) -> tuple[type, ...] | None:

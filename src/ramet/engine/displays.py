@@ -64,7 +64,7 @@ def choose_displays(*, shown: bool | None) -> list[Display]:
         return []
     if is_notebook():
         return [Notebook()]
-    if not sys.stderr.isatty():
+    if not (sys.stderr and sys.stderr.isatty()):
         return [Lines(after_s=0.0 if shown else FIRST_LINE_S)]
     # Handlers of its own are there only if somebody wants the lines as well.
     return [Terminal(), *([Lines(after_s=0.0)] if logger.handlers else [])]
@@ -149,10 +149,6 @@ class Lines:
     every_s = LOOK_S
 
     def __init__(self, *, after_s: float) -> None:
-        self._handler = _make_visible()
-        self._level = logger.level
-        if not self._level and not logging.getLogger("ramet").level:
-            logger.setLevel(logging.INFO)
         self._next_s = after_s
         self._always = not after_s
         self._said: list[str] = []
@@ -162,33 +158,51 @@ class Lines:
         self._said.append(text)
 
     def show(self, look: Look) -> None:
-        changed = self._last is None or look.turns != self._last.turns
-        if changed and look.elapsed_s >= self._next_s:
+        if self._is_news(look) and look.elapsed_s >= self._next_s:
             self._write(look)
 
     def end(self, look: Look | None) -> None:
-        if look is not None and (self._always or self._last):
+        if look is None or not (self._always or self._last):
+            return
+        # A run that is done says so after its last turn.
+        if look.done < 1 or self._is_news(look):
             self._write(look)
-        logger.setLevel(self._level)
-        if self._handler is not None:
-            logger.removeHandler(self._handler)
+
+    def _is_news(self, look: Look) -> bool:
+        return self._last is None or look.turns != self._last.turns
 
     def _write(self, look: Look) -> None:
         self._next_s, self._last = look.elapsed_s + LINES_S, look
         for text in self._said:
-            logger.info("%s", text)
+            _log(text)
         self._said.clear()
-        logger.info("%s  %s", look.name, look.text, extra=look.fields)
+        _log(f"{look.name}  {look.text}", look.fields)
         # What the training prints must not wait in a buffer either.
         with contextlib.suppress(Exception):  # It may be closed, or replaced by anything.
             sys.stdout.flush()
 
 
-def _make_visible() -> logging.Handler | None:
-    """Return a handler that writes lines to standard error, if nothing else handles them."""
+def _log(text: str, fields: dict[str, Any] | None = None) -> None:
+    """Write a line to the user's handlers, or to standard error while there are none.
+
+    Handlers and levels are left as they are: other threads may train at the same time, and the
+    training may set up logging while it runs.
+    """
+    if not _is_wanted():
+        return
+    place = (__file__, 0, "%s", (text,), None)
+    record = logger.makeRecord(logger.name, logging.INFO, *place, extra=fields)
     if logger.hasHandlers():
-        return None
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(LINE_FORMAT, TIME_FORMAT))
-    logger.addHandler(handler)
-    return handler
+        logger.handle(record)
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter(LINE_FORMAT, TIME_FORMAT))
+        handler.handle(record)
+
+
+def _is_wanted() -> bool:
+    """Return whether lines are wanted, which they are at Python's usual level, WARNING, too."""
+    level = logger.level or logging.getLogger("ramet").level
+    if level or logging.root.level > logging.WARNING:
+        return logger.isEnabledFor(logging.INFO)
+    return not logger.disabled and logger.manager.disable < logging.INFO

@@ -1,10 +1,12 @@
 """The run that was interrupted last, or failed, which stays at hand."""
 
+from collections.abc import Callable
+
 from ramet.errors import UsageError
 from ramet.history.result import Result
 
-# A run in memory lives as long as its result does.
-_interrupted: Result | None = None
+# Reads the result of that run. A run in memory lives as long as this does.
+_read: Callable[[], Result] | None = None
 
 
 def interrupted() -> Result:
@@ -14,19 +16,20 @@ def interrupted() -> Result:
     until another run begins; also if the run was in memory only. With the same arguments and
     ``store=ramet.interrupted().storage``, the run goes on.
     """
-    if _interrupted is None:
+    if _read is None:
         raise UsageError(
             "there must be a run that was interrupted since the last one began in this process, "
             "but there is none; for a run in a file, use ramet.history.load('runs.db')"
         )
-    return _interrupted
+    return _read()
 
 
-def remember(result: Result | None) -> None:
-    """Keep the result of an interrupted run at hand, or forget the last one.
+def remember(read: Callable[[], Result] | None) -> None:
+    """Keep an interrupted run at hand, or forget the last one.
 
     Args:
-        result: The result; None where another run begins.
+        read: Reads its result. A long log takes a while, so it is read only when the result is
+            asked for. None where another run begins.
     """
-    global _interrupted  # noqa: PLW0603 - a process has one prompt
-    _interrupted = result
+    global _read  # noqa: PLW0603 - a process has one prompt
+    _read = read

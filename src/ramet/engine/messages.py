@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 
 from ramet.engine.run.run import Run
-from ramet.history.result import Result
+from ramet.errors import RametError
+from ramet.history.following import Overview
 from ramet.places import Place, file_of
 from ramet.store import MemoryStore, SQLiteStore, Store
 
@@ -84,15 +85,19 @@ def say_shared(run: Run, others: Sequence[str]) -> None:
     )
 
 
-def how_to_go_on(result: Result, where: Place) -> str:
+def how_to_go_on(run: Run, where: Place) -> str:
     """Return what an interrupt says about a run that stops early.
 
     Args:
-        result: What it has come to.
+        run: The run.
         where: Where it is kept.
     """
-    turns = result.population.turns
-    stopped = f"run {result.opening.name!r} was stopped after {turns:,} turns"
+    try:
+        # Worker processes may have written more than this one has read.
+        turns = Overview(where.store, run.name).population.turns
+    except RametError as error:
+        return f"run {run.name!r} was stopped, and its store cannot be read: {error}"
+    stopped = f"run {run.name!r} was stopped after {turns:,} turns"
     if where.name is None or _passes(where.store):
         return (
             f"{stopped}; ramet.interrupted() has its result so far, and to go on, run the same "

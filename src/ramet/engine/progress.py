@@ -58,7 +58,9 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        look = self._look(self._run, self._seconds()) if self._run and self._displays else None
+        look = None
+        if self._run and self._displays:
+            look = self._look(self._run, self._seconds(), ended=True)
         for display in self._displays:
             display.end(look)
 
@@ -88,7 +90,7 @@ class Progress:
                 self._looked[place] = now
                 display.show(self._look(run, now))
 
-    def _look(self, run: Watched, now: float) -> Look:
+    def _look(self, run: Watched, now: float, *, ended: bool = False) -> Look:
         population, elapsed_s = run.population, now - self._began
         done = _count_steps(population)
         budget = population.steps * len(population)
@@ -100,7 +102,9 @@ class Progress:
             f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
             f"best {best.score:.5g}" if best else population.why_no_best,
             wording.count(population.copies, "copy"),
-            _time_left(trained, budget - done, elapsed_s),
+            f"stopped after {clock_time(elapsed_s)}"
+            if ended and done < budget
+            else _time_left(trained, budget - done, elapsed_s),
         ]
         if population.failures:
             parts.insert(-1, wording.count(population.failures, "failure"))

@@ -1,6 +1,6 @@
 """Training a run from its beginning to its end, whichever engine trains it."""
 
-import contextlib
+import functools
 import os
 import secrets
 import socket
@@ -40,7 +40,7 @@ from ramet.engine.workers.loop import Task, as_function
 from ramet.engine.workers.renewing import check_can_renew
 from ramet.engine.workers.session import TrainFunction
 from ramet.engine.workers.vectorized import Vectorizable
-from ramet.errors import RametError, RunFailed, UsageError
+from ramet.errors import RunFailed, UsageError
 from ramet.goals import metrics_of
 from ramet.history.result import Result
 from ramet.places import Place, Storage, place
@@ -81,7 +81,6 @@ def train_run(
         failures: How failures and silent workers are tolerated; None is as the engine says.
     """
     as_function(train)
-    remember(None)
     _check_reports(train, settings)
     check_can_renew(settings.strategy, train, together=isinstance(engine, Vectorized))
     failures = engine.failures if failures is None else failures
@@ -91,6 +90,8 @@ def train_run(
         # What an engine cannot train is better refused before there is a run.
         training = engine.prepare(_make_job(train, settings, failures, where))
         run = open_run(settings, where, failures, existing=existing)
+        # Not before: a call that is refused must not lose a run in memory.
+        remember(None)
         changed = _has_changed(run.opening.code, settings.code)
         if changed and not run.done:
             say_changed(run, joins=existing == "join")
@@ -187,14 +188,14 @@ def _say_state(run: Run, target: float | None, *, changed: bool) -> None:
 
 
 def _train_on(run: Run, training: Training, where: Place, watch: Progress, *, joins: bool) -> None:
+    read = functools.partial(Result, store=where.store, blobs=where.blobs, name=run.name)
     try:
         training(run, watch)
     except KeyboardInterrupt as stopped:
         if joins:
             raise type(stopped)(how_to_rejoin(run)) from None
-        remember(result := run.result())
-        raise type(stopped)(how_to_go_on(result, where)) from None
+        remember(read)
+        raise type(stopped)(how_to_go_on(run, where)) from None
     except RunFailed:
-        with contextlib.suppress(RametError):  # The failure matters more.
-            remember(run.result())
+        remember(read)
         raise

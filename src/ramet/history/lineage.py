@@ -57,15 +57,12 @@ class Lineage:
     def _repr_html_(self) -> str:
         name = f"Lineage of {self.opening.name}"
         founders = [(f"member {id_}", f"{heirs:,}") for id_, heirs in self.founders().most_common()]
-        copies = [
-            (f"{it.trained:,}", f"member {it.member}", f"member {it.source}", it.kind)
-            for it in self.copies
-        ]
+        columns = ["after steps", "copied by", "from", "why"]
         return showing.join(
             [
                 showing.headline(name, self._counts),
                 showing.table(["first weights of", "now in members"], founders),
-                showing.table(["after steps", "copied by", "from", "why"], copies, left=4),
+                showing.table(columns, self.copies, show=_show_copy, left=4),
             ]
         )
 
@@ -327,3 +324,7 @@ class _Reading:
         self.edge = "fresh"
         self.turn = 0
         self.trained = 0
+
+
+def _show_copy(copy: CopyRecord) -> tuple[str, ...]:
+    return f"{copy.trained:,}", f"member {copy.member}", f"member {copy.source}", copy.kind

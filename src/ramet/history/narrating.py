@@ -49,7 +49,8 @@ class Narrator:
 
     def __init__(self, store: Store, run: str) -> None:
         self._store, self._run = store, run
-        self._record, self._mode = store.record(run), store.opening(run).mode
+        self._record = store.record(run)
+        self._mode = store.opening(run).mode
         self._replica = Replica()
 
     @property
@@ -63,6 +64,8 @@ class Narrator:
             check_record(self._store, self._run, self._record)
             follow(page, self._replica, self._run)
             yield from report_log(page, self._mode)
+        # A new run may also have written less than was read of the old one.
+        check_record(self._store, self._run, self._record)
         check_seats(self.population, self._store.seats(self._run))
 
 

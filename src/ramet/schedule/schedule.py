@@ -25,7 +25,7 @@ from ramet.schedule.pieces import (
 )
 from ramet.schedule.segments import deviations, merge, segment
 from ramet.space import Space
-from ramet.visible import visible_lines
+from ramet.visible import label
 
 
 class Smoothed(NamedTuple):
@@ -104,7 +104,8 @@ class Schedule(msgspec.Struct, frozen=True):
         return len(self.pieces)
 
     def __repr__(self) -> str:
-        lines = showing.shorten(visible_lines(str(self)).split("\n"), "...")
+        pieces = showing.shorten(list(self.pieces), None)
+        lines = ["..." if it is None else label(_describe(it)) for it in pieces]
         return "\n".join([f"Schedule({self._size})", *lines])
 
     @property
@@ -112,8 +113,8 @@ class Schedule(msgspec.Struct, frozen=True):
         return f"{wording.count(len(self), 'piece')}, {self.steps:,} steps"
 
     def _repr_html_(self) -> str:
-        rows = [self._show_row(name) for name in self.names]
-        shown = showing.table(["hyperparameter", "from", "to", "over the steps"], rows)
+        columns = ["hyperparameter", "from", "to", "over the steps"]
+        shown = showing.table(columns, self.names, show=self._show_row)
         return showing.join([showing.headline("Schedule", self._size), shown])
 
     def _show_row(self, name: str) -> tuple[str, str, str, str]:
@@ -129,11 +130,7 @@ class Schedule(msgspec.Struct, frozen=True):
         >>> print(Schedule((Piece(start=0, stop=10, hparams={"lr": 0.4, "kind": "flip"}),)))
         steps 0 to 10: lr=0.4 kind=flip
         """
-        return "\n".join(
-            f"steps {piece.start:,} to {piece.stop:,}: "
-            + " ".join(f"{name}={_show(value)}" for name, value in piece.hparams.items())
-            for piece in self.pieces
-        )
+        return "\n".join(map(_describe, self.pieces))
 
     def __call__(self, step: int) -> dict[str, Any]:
         """Return the values for update number ``step``, counted from 0.
@@ -265,6 +262,11 @@ def _without_code(space: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _check_count(value: object, meaning: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ScheduleError(f"{meaning} must be a whole number, at least 1, but got {value!r}")
+
+
+def _describe(piece: Piece) -> str:
+    values = " ".join(f"{name}={_show(value)}" for name, value in piece.hparams.items())
+    return f"steps {piece.start:,} to {piece.stop:,}: {values}"
 
 
 def _show_of(piece: Piece, name: str) -> str:

@@ -6,7 +6,10 @@ import msgspec
 
 from ramet import errors
 from ramet.errors import RametError, RunFailed
-from ramet.frames import format_error
+from ramet.frames import format_error, leave_out
+
+# Characters that are kept of what an error says, which may quote arrays.
+MOST_OF_MESSAGE = 10_000
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +31,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         failure = error.traceback if isinstance(error, RunFailed) else ""
         message, trace, failure, *notes = (
             text.encode(errors="replace").decode()
-            for text in (str(error), format_error(error), failure, *_notes_of(error))
+            for text in (_say(error), format_error(error), failure, *_notes_of(error))
         )
         return cls(
             kind=type(error).__name__,
@@ -54,8 +57,19 @@ def raise_report(report: Report) -> Never:
     raise error from WorkerTraceback(report.failure or report.traceback)
 
 
+def _say(error: BaseException) -> str:
+    """Return what an error says, which code of the user's may fail to, as Python would."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - whatever an error's own code raises
+        said = "<exception str() failed>"
+    return leave_out(said, MOST_OF_MESSAGE)
+
+
 def _notes_of(error: BaseException) -> list[str]:
-    return [str(note) for note in getattr(error, "__notes__", ())]
+    # Code of the user's may have put anything there.
+    notes = getattr(error, "__notes__", None)
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 def as_raised(report: Report) -> Exception:

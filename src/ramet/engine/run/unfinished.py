@@ -25,7 +25,7 @@ from ramet.events import (
     TurnLost,
     Weights,
 )
-from ramet.frames import format_error, place_of
+from ramet.frames import format_error, leave_out, place_of
 from ramet.history.lineage import Lineage
 from ramet.history.narrating import shorten
 from ramet.population import Checkpoint, Member, Population
@@ -34,17 +34,16 @@ from ramet.store.base import Lease, Store, standing
 
 logger = logging.getLogger("ramet")
 
-# Characters that a log keeps of an error and of its traceback, which may quote arrays.
-MOST_OF_ERROR, MOST_OF_TRACEBACK = 10_000, 100_000
+# Characters that a log keeps of an error, which may quote arrays.
+MOST_OF_ERROR = 10_000
 
 
 def attempt_failed(error: BaseException, *, member: int, turn: int) -> AttemptFailed:
     """Return the event for an error that training a turn raised."""
-    trace = _shorten(format_error(error), MOST_OF_TRACEBACK)
     # A log cannot hold lone surrogates, which a file's name in a traceback may contain.
     what, trace, where = (
         text.encode(errors="replace").decode()
-        for text in (_name_error(error), trace, place_of(error))
+        for text in (_name_error(error), format_error(error), place_of(error))
     )
     return AttemptFailed(member=member, turn=turn, error=what, traceback=trace, where=where)
 
@@ -66,19 +65,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def _name_error(error: BaseException) -> str:
-    return _shorten("".join(traceback.format_exception_only(error)).strip(), MOST_OF_ERROR)
-
-
-def _shorten(text: str, most: int) -> str:
-    r"""Return a text, or its head and its tail if it is longer than ``most``.
-
-    >>> _shorten("ValueError: " + "x" * 90 + " is no rate", 40)
-    'ValueError: xxxxxxxx\n[73 characters left out]\nxxxxxxxxx is no rate'
-    """
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]}\n[{len(text) - 2 * half:,} characters left out]\n{text[-half:]}"
+    return leave_out("".join(traceback.format_exception_only(error)).strip(), MOST_OF_ERROR)
 
 
 def give_up(
