@@ -81,7 +81,7 @@ class View:
         if failures != self._looked_at:
             self._looked_at = failures
             run, last = self.opening.name, self._overview.last
-            self._failure = find_last_failure(self._store, run, before=last + 1, most=LOOK_BACK)
+            self._failure = find_last_failure(self.store, run, before=last + 1, most=LOOK_BACK)
         failed = self._failure
         if failed is None or not isinstance(failed.event, AttemptFailed):
             return None
