@@ -51,7 +51,7 @@ class Importance(NamedTuple):
         chance: How often chance alone gives as much.
         found: "yes" if it had an influence that chance does not explain, "none found" if not, and
             "too few lines" if there are not enough to compare.
-        lines: The number of lines that were compared: those in groups whose values differ.
+        lines: The number of lines that were compared: those in groups in which values differ.
     """
 
     name: str
@@ -181,7 +181,7 @@ def _measure(
     name: str, of: Literal["first values", "changes"], domain: Domain, lines: Sequence[_Line]
 ) -> Importance:
     lines = _together(lines)
-    compared = _count_compared(name, lines)
+    compared = _count_lines(name, lines)
     members, owner = np.unique([line.member for line in lines], return_inverse=True)
     if compared < LEAST_LINES or len(members) < LEAST_MEMBERS:
         return Importance(name, of, 0.0, 0.0, 1.0, 1.0, "too few lines", compared)
@@ -219,8 +219,8 @@ def _together(lines: Sequence[_Line]) -> list[_Line]:
     return [line for line in lines if sizes[line.origin] > 1]
 
 
-def _count_compared(name: str, lines: Sequence[_Line]) -> int:
-    """Return how many lines there are in groups whose values differ."""
+def _count_lines(name: str, lines: Sequence[_Line]) -> int:
+    """Return how many lines there are in groups in which values differ."""
     values: defaultdict[int, set[tuple[type, Value]]] = defaultdict(set)
     for line in lines:
         values[line.origin].add((type(line.hparams[name]), line.hparams[name]))
