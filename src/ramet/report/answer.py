@@ -31,7 +31,7 @@ def answer(subject: Subject, figures: Figures) -> Markup:
     doubts = [
         note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
     ]
-    found = [_figures(subject, best), *doubts, *_confirmed(best), *_verdict(subject)]
+    found = [_figures(subject, best), *doubts, *_say_confirmed(best), *_verdict(subject)]
     parts = [
         failures.last(subject) if subject.failing else None,
         tag("div", tag("div", *found), figures.glance(), next_steps(subject), class_="first"),
@@ -114,7 +114,7 @@ def _say_mean(fresh: FreshScores) -> str:
     return f"{wording.number(fresh.mean)}{spread}"
 
 
-def _confirmed(best: Snapshot) -> Iterator[Markup]:
+def _say_confirmed(best: Snapshot) -> Iterator[Markup]:
     """Yield both scores of the best, if it was evaluated again."""
     if best.confirmed is not None:
         yield note(tag("strong", "Confirmed: "), f"{say_both(best.score, best.confirmed)}.")
