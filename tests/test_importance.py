@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ramet
-from ramet.history.importance import Importance, measure_importance
+from ramet.history.importance import Importance, _Line, _measure, measure_importance
 
 SPACE = ramet.Space(
     lr=ramet.LogUniform(1e-3, 1.0),
@@ -75,6 +75,22 @@ def test_intervals_hold_the_estimate_and_come_out_the_same() -> None:
 def test_too_few_lines_are_said() -> None:
     first = {one.found for (_, of), one in measured(0, 5).items() if of == "first values"}
     assert first == {"too few lines"}
+
+
+def test_first_values_that_are_all_the_same_are_too_few_to_compare() -> None:
+    alike = [{"lr": 0.1, "idle": 0.5, "pick": "a", "fixed": 1.0}] * 16
+    strategy = ramet.PBT(population=16, turn_steps=2, synchronous=True, initial=alike)
+    result = ramet.run(Pull(), SPACE, strategy, steps=40, mode="min", seed=0)
+    found = {(one.name, one.of): one for one in measure_importance(result.lineage())}
+    assert found["lr", "first values"].found == "too few lines"
+    assert found["lr", "first values"].lines == 0
+    assert found["lr", "changes"].found != "too few lines"
+
+
+def test_values_that_no_other_of_the_same_weights_has_are_not_counted() -> None:
+    lines = [_Line(origin, origin, {"lr": 0.1 * origin}, 0.5, 0.5) for origin in range(20)]
+    alone = _measure("lr", "changes", SPACE["lr"], lines)
+    assert (alone.found, alone.lines) == ("too few lines", 0)
 
 
 def test_constants_are_left_out() -> None:

@@ -70,6 +70,27 @@ def test_help_behind_a_dash_is_the_scripts_own(folder: Path) -> None:
     assert "Usage" not in done.output
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--", "-b"),
+        ("status", "--", "runs.db", "-b"),
+        ("status", "runs.db", "--", "-b"),
+        ("plot", "-o", "scores.svg", "--", "runs.db", "-b", "scores"),
+        ("replay", "--seeds", "1", "--", "runs.db", "-b", QUICK),
+        ("rename", "--", "runs.db", "-b", "b"),
+    ],
+)
+def test_names_that_begin_with_a_dash_stand_behind_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"mode": "max", "name": "-b", "store": tmp_path / "runs.db"}
+    library.run(quick.train, quick.space, quick.strategy, steps=quick.steps, **settings)
+    done = ramet(*words)
+    assert done.exit_code == 0, done.output
+
+
 def test_a_word_that_is_no_run_is_looked_for_in_the_default_store(folder: Path) -> None:
     assert "'nope' is not: runs.db has 'quick', 'quick-replay'" in ramet("status", "nope").stderr
     assert "nope.db does not exist" in ramet("status", "nope.db").stderr

@@ -87,7 +87,8 @@ def test_options_of_a_choice_are_named() -> None:
 def test_every_sub_population_has_a_colour_and_successes_have_a_dot_each() -> None:
     result = fired()
     axes = plots.hyperparameter(result, "lr")
-    assert {"P1", "P2", "evaluators", "behind the best", "success"} <= set(texts(axes))
+    success = "success: an evaluator proved better"
+    assert {"P1", "P2", "evaluators", "behind the best", success} <= set(texts(axes))
     assert len({tuple(drawn.get_color()[0]) for drawn in lines(axes)}) == 3
     dots = axes.collections[-1].get_offsets()
     lineage = result.lineage()

@@ -1,5 +1,6 @@
 """What the report answers first: whether it worked, and what to do next."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,16 @@ import pytest
 
 import ramet
 from ramet import report
+from ramet.errors import RunFailed
+from ramet.history import load
 from ramet.history.replayed import replays
+from ramet.report.subject import Subject
+from tests.cli import quick
+from tests.cli.shell import QUICK
 from tests.cli.shell import ramet as shell
 from tests.engine.loops import Descent, pbt
 from tests.report.reading import Read
-from tests.report.runs import finished, going_on
+from tests.report.runs import Failing, finished, going_on
 
 ONE = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
 
@@ -40,10 +46,14 @@ def test_the_control_and_replays_stand_beside_the_best(
     controlled: ramet.Result, result: ramet.Result, page: str
 ) -> None:
     text = Read(report.page(controlled)).text
-    assert f"{controlled.verdict().control:.4g}control, without copies" in text
+    verdict = controlled.verdict()
+    # Both are means, because one score of the best may be luck.
+    assert f"{verdict.found:.6g}best member, mean of its last {verdict.turns} turns" in text
+    assert f"{verdict.control:.6g}control, which copied nothing" in text
+    assert "PBT on 6 members and a control" in text
     (replayed,) = replays(result)
-    assert f"{replayed.mean:.4g} ± {replayed.sd:.1g}replayed, 3 fresh networks" in Read(page).text
-    assert "control, without copies" not in Read(page).text
+    assert f"{replayed.summary}mean ± sd of 3 fresh networks, replayed" in Read(page).text
+    assert "control, which" not in Read(page).text
 
 
 def test_members_and_their_control_are_called_so(controlled: ramet.Result) -> None:
@@ -75,6 +85,33 @@ def test_the_commands_work_as_printed(
     monkeypatch.chdir(store.parent)
     assert shell(*command.split()[1:]).exit_code == 0
     assert (store.parent / "schedule.json").exists()
+
+
+@pytest.mark.parametrize("name", ["-b", "--watch", 'it\'s a "run" $HOME'])
+def test_commands_work_for_runs_whose_names_a_shell_or_an_option_could_be(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"space": quick.space, "strategy": quick.strategy, "steps": quick.steps}
+    finished(quick.train, name=name, store=tmp_path / "-runs.db", **settings)
+    monkeypatch.chdir(tmp_path)
+    subject = Subject(load(tmp_path / "-runs.db", name))
+    for words in (("schedule", "-o", "schedule.json"), ("status",), ("log", "--last", "3")):
+        done = shell(*shlex.split(subject.command(*words))[1:])
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "schedule.json").exists()
+    replay = shlex.split(subject.command("replay", str(QUICK), "--seeds", "1"))
+    done = shell(*replay[1:])
+    assert done.exit_code == 0, done.output
+
+
+def test_a_failed_run_says_to_correct_the_code_and_where_the_tracebacks_are(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed):
+        finished(
+            Failing(), store=tmp_path / "runs.db", space=ramet.Space(lr=ramet.LogUniform(0.1, 1.0))
+        )
+    text = Read(report.page(load(tmp_path / "runs.db", "bowl"))).text
+    assert "Correct the code" in text
+    assert "ramet log runs.db bowl --failures" in text
 
 
 def test_members_side_by_side_are_left_out_with_one_hyperparameter(page: str) -> None:

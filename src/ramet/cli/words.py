@@ -29,17 +29,16 @@ def add_left_out(parameters: Sequence[Any], args: Sequence[str]) -> list[str]:
     if not slots or slots[0].name != "store" or "--help" in args[:end]:
         return list(args)
     options, words = _part(parameters, args[:end])
-    if slots[-1].name != "arguments" and end < len(args):
-        # Nothing is a script's own, so that words behind the dashes are no other than those before.
-        words, options, end = [*words, *args[end + 1 :]], [*options, "--"], len(args)
-    rest, named = [its.name for its in slots[1:]], list(words)
+    rest, behind = [its.name for its in slots[1:]], list(args[end + 1 :])
+    # What a script is called with stands behind "--"; so do names that begin with a dash.
+    all_behind = end < len(args) and not (words and "arguments" in rest)
+    named = [*words, *behind] if all_behind else list(words)
     trains = "target" in rest and "name" in rest
-    if not _has_store(words, slots):
+    if not _has_store(named, slots):
         named = [DEFAULT_STORE, *named]
     if trains and len(named) == rest.index("target") + 1:
         named.insert(1, existing(named[0]).choose(None))
-    # A word that begins with a dash is one only behind other words, as it was.
-    return [*options, *named, *args[end:]]
+    return [*options, "--", *named] if all_behind else [*options, *named, *args[end:]]
 
 
 def let_be_left_out(parameters: Sequence[Any]) -> None:

@@ -5,14 +5,14 @@ what they had before is the same for all of them. Across all members, values tha
 to matter: copies spread them together with good weights.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ramet.domains import Choice, Constant, Domain
+from ramet.domains import Choice, Constant, Domain, Value
 from ramet.events import Birth
 from ramet.history.lineage import Lineage
 from ramet.history.turns import FRESH, Turns
@@ -51,7 +51,7 @@ class Importance(NamedTuple):
         chance: How often chance alone gives as much.
         found: "yes" if it had an influence that chance does not explain, "none found" if not, and
             "too few lines" if there are not enough to compare.
-        lines: The number of lines that were compared.
+        lines: The number of lines that were compared: those in groups in which values differ.
     """
 
     name: str
@@ -180,9 +180,11 @@ def _rank(lineage: Lineage) -> Floats:
 def _measure(
     name: str, of: Literal["first values", "changes"], domain: Domain, lines: Sequence[_Line]
 ) -> Importance:
+    lines = _together(lines)
+    compared = _count_lines(name, lines)
     members, owner = np.unique([line.member for line in lines], return_inverse=True)
-    if len(lines) < LEAST_LINES or len(members) < LEAST_MEMBERS:
-        return Importance(name, of, 0.0, 0.0, 1.0, 1.0, "too few lines", len(lines))
+    if compared < LEAST_LINES or len(members) < LEAST_MEMBERS:
+        return Importance(name, of, 0.0, 0.0, 1.0, 1.0, "too few lines", compared)
     # The same run always has the same answer.
     rng = np.random.default_rng(0)
     values, began = _features(name, domain, lines), np.array([line.began for line in lines])
@@ -208,7 +210,21 @@ def _measure(
     chance = float((1 + (by_chance >= whole).sum()) / (1 + SHUFFLES))
     found: Literal["yes", "none found"] = "yes" if chance <= SURE and low > 0 else "none found"
     part = max(0.0, whole - least)
-    return Importance(name, of, part, min(low, part), max(high, part), chance, found, len(lines))
+    return Importance(name, of, part, min(low, part), max(high, part), chance, found, compared)
+
+
+def _together(lines: Sequence[_Line]) -> list[_Line]:
+    """Return the lines that are not the only one of their group that has a value."""
+    sizes = Counter(line.origin for line in lines)
+    return [line for line in lines if sizes[line.origin] > 1]
+
+
+def _count_lines(name: str, lines: Sequence[_Line]) -> int:
+    """Return how many lines there are in groups in which values differ."""
+    values: defaultdict[int, set[tuple[type, Value]]] = defaultdict(set)
+    for line in lines:
+        values[line.origin].add((type(line.hparams[name]), line.hparams[name]))
+    return sum(len(values[line.origin]) > 1 for line in lines)
 
 
 def _features(name: str, domain: Domain, lines: Sequence[_Line]) -> Floats:

@@ -143,7 +143,7 @@ def _successes(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
             linestyle="",
             color="black",
             markeredgecolor="white",
-            label="success",
+            label="success: an evaluator proved better",
         )
     ]
 

@@ -62,7 +62,7 @@ def importance(result: Result, ax: Axes | None = None) -> Axes:
         0, max(SHOWN, *(one.high for one in shown if one.found != "too few lines")) * 1.02
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.grid(axis="x", color="0.9", linewidth=0.8)
+    axes.grid(axis="x", color="0.8", linewidth=0.8)
     axes.set_axisbelow(True)
     drawing.legend(axes, _explain(shown))
     return axes

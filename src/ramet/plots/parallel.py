@@ -188,7 +188,9 @@ def _strip(axes: Axes, x: int, heights: Floats, parts: Floats, shades: Colormap)
     order = np.argsort(heights)
     steps = np.linspace(0.0, 1.0, STRIPES)
     colours = np.interp((steps[:-1] + steps[1:]) / 2, heights[order], parts[order])
-    axes.pcolormesh([x, x + WIDTH * x], steps, colours[:, None], cmap=shades, vmin=0, vmax=1)
+    # With edges, because renderers leave white lines between areas that only touch.
+    look: dict[str, Any] = {"cmap": shades, "edgecolors": "face", "linewidth": 0.4}
+    axes.pcolormesh([x, x + WIDTH * x], steps, colours[:, None], vmin=0, vmax=1, **look)
 
 
 def _point_to_better(axes: Axes, x: int, sign: int) -> None:

@@ -39,6 +39,8 @@ SEEN = 1 / 1_200
 CLOCKS_S = 0.02
 # Bars shorter than this part of the time have no edge.
 EDGED = 1 / 250
+# Dark enough to be seen where a report is dark, too.
+IDLE = "0.84"
 FAILED = "#d55e00"
 # Units of time: from how many seconds on, how many seconds they have, and their names.
 UNITS = (
@@ -76,7 +78,7 @@ def workers(result: Result, ax: Axes | None = None) -> Axes:
     ]
     for row, its in enumerate(rows.values()):
         there = float(its.start[0]), float(its.stop.max())
-        axes.barh(row, there[1] - there[0], HEIGHT, there[0], color="0.92", linewidth=0, zorder=1)
+        axes.barh(row, there[1] - there[0], HEIGHT, there[0], color=IDLE, linewidth=0, zorder=1)
     _draw(axes, bars, end)
     _pauses(axes, pauses)
     _name(axes, rows)
@@ -116,7 +118,7 @@ def _explain(axes: Axes, drawn: ScalarMappable, bars: Sequence[Bar], *, named: b
     shades = drawing.colour_bar(axes, drawn)
     shades.set_label("turn of the member")
     shades.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    handles: list[Artist] = [Patch(color="0.92", label="idle")]
+    handles: list[Artist] = [Patch(color=IDLE, label="idle")]
     if any(bar.failed for bar in bars):
         handles.append(Patch(color=FAILED, label="failed"))
     if named:

@@ -31,12 +31,9 @@ def answer(subject: Subject, figures: Figures) -> Markup:
     doubts = [
         note(tag("strong", "Doubtful: "), f"{doubt}.") for doubt in find_doubts(subject.result)
     ]
-    population = subject.population
-    over = population.done or population.stopped
-    fails = not over and any(member.failing or member.attempts for member in population)
-    found = [_figures(subject, best), *doubts, *_confirmed(best), *_verdict(subject)]
+    found = [_figures(subject, best), *doubts, *_say_confirmed(best), *_verdict(subject)]
     parts = [
-        failures.last(subject) if fails else None,
+        failures.last(subject) if subject.failing else None,
         tag("div", tag("div", *found), figures.glance(), next_steps(subject), class_="first"),
         _weights(subject, best),
         *_replays(subject, best),
@@ -68,7 +65,7 @@ def why_none(subject: Subject) -> str:
 def _figures(subject: Subject, best: Snapshot) -> Markup:
     """Return the main figures, in large type."""
     final = subject.final
-    start = "" if subject.start is None else f"{subject.start:.3g} → "
+    start = "" if subject.start is None else f"{wording.number(_round(subject.start, 3))} → "
     figures = [
         (f"best score, {subject.better}", f"{start}{wording.number(best.score)}"),
         *_beside(subject),
@@ -87,13 +84,23 @@ def _figures(subject: Subject, best: Snapshot) -> Markup:
 def _beside(subject: Subject) -> Iterator[tuple[str, str]]:
     """Yield what others reached with as many steps: the control, and replays of the schedule."""
     if isinstance(subject.verdict, Verdict):
+        # One score of the best may be luck: both are means.
         last = wording.count(subject.verdict.turns, "turn")
-        yield f"control, without copies, mean of {last}", f"{subject.verdict.control:.4g}"
+        yield f"best member, mean of its last {last}", wording.number(subject.verdict.found)
+        yield (
+            "control, which copied nothing, the same mean",
+            wording.number(subject.verdict.control),
+        )
     for one in subject.replays:
         if is_replay_of(subject, one) and one.done:
-            spread = f" ± {one.sd:.1g}" if math.isfinite(one.sd) else ""
-            name = f"replayed, {wording.count(len(one.result.population), 'fresh network')}"
-            yield name, f"{one.mean:.4g}{spread}"
+            count = wording.count(len(one.result.population), "fresh network")
+            name = f"mean ± sd of {count}" if math.isfinite(one.sd) else count
+            yield f"{name}, replayed", one.summary
+
+
+def _round(score: float, digits: int) -> float:
+    """Return a score with fewer digits; wording writes it without an exponent where it can."""
+    return float(f"{score:.{digits}g}")
 
 
 def is_replay_of(subject: Subject, replayed: Replayed) -> bool:
@@ -107,7 +114,7 @@ def _say_mean(fresh: FreshScores) -> str:
     return f"{wording.number(fresh.mean)}{spread}"
 
 
-def _confirmed(best: Snapshot) -> Iterator[Markup]:
+def _say_confirmed(best: Snapshot) -> Iterator[Markup]:
     """Yield both scores of the best, if it was evaluated again."""
     if best.confirmed is not None:
         yield note(tag("strong", "Confirmed: "), f"{say_both(best.score, best.confirmed)}.")

@@ -9,15 +9,17 @@ from ramet.plots import story
 from ramet.report.html import Column, Content, Markup, code, facts, note, table, tag
 from ramet.report.subject import Subject, describe, moment
 from ramet.space import Space
-from ramet.strategies.controlled import deciding
+from ramet.strategies.controlled import deciding, find_control
 
 
 def heading(subject: Subject) -> Markup:
     """Return the run's name, what it is, and how it stands."""
     population, opening = subject.population, subject.opening
+    is_controlled = find_control(opening) is not None
+    members = wording.count(len(population) - is_controlled, "member")
     lead = (
         f"{deciding(opening.strategy).get('type', 'A strategy')} on "
-        f"{wording.count(len(population), 'member')}, "
+        f"{members}{' and a control' if is_controlled else ''}, "
         f"{wording.count(population.steps, 'step')} each"
     )
     state, more = _state(subject)

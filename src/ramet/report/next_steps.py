@@ -35,12 +35,20 @@ def _steps(subject: Subject) -> Iterator[tuple[Content, str]]:
                 _command(subject, "status", "--watch"),
             )
             return
+        case "stopped" | "idle" if subject.failing:
+            yield (
+                (
+                    "Correct the code, and repeat the call or command that began the run: it goes "
+                    "on where it stopped. All that failed, with tracebacks:"
+                ),
+                _command(subject, "log", "--failures"),
+            )
         case "stopped" | "idle":
             yield (
                 "To go on, repeat the call or command that began it. How it stands:",
                 _command(subject, "status"),
             )
-    if subject.population.failures:
+    if subject.population.failures and not subject.failing:
         link = tag("a", "Failures", href="#failures")
         yield join(["Some attempts failed: ", link, " says why."]), ""
     if subject.schedule is None:

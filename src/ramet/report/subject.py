@@ -59,6 +59,12 @@ class Subject:
         return trained / (self.population.steps * len(self.population))
 
     @property
+    def failing(self) -> bool:
+        """Whether attempts failed that the run has not got over."""
+        over = self.population.done or self.population.stopped
+        return not over and any(it.failing or it.attempts for it in self.population)
+
+    @property
     def best(self) -> Snapshot | None:
         return self.result.best if self.population.best else None
 
@@ -155,9 +161,18 @@ class Subject:
         return f"ramet.history.load({self.file!r}, {self.name!r})"
 
     def command(self, *words: str) -> str:
-        """Return a command on the run, quoted for a shell; the run must be in a file."""
+        """Return a command on the run, quoted for a shell; the run must be in a file.
+
+        Args:
+            words: The verb, what follows the name of the run, and then the options.
+        """
         verb, *more = words
-        return shlex.join(["ramet", verb, str(self.file), self.name, *more])
+        first = next((nth for nth, word in enumerate(more) if word.startswith("-")), len(more))
+        named, options = [str(self.file), self.name, *more[:first]], more[first:]
+        if any(word.startswith("-") for word in named):
+            # Without this, a name that begins with a dash would be read as an option.
+            return shlex.join(["ramet", verb, *options, "--", *named])
+        return shlex.join(["ramet", verb, *named, *options])
 
 
 def moment(seconds: float) -> str:
