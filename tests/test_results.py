@@ -34,3 +34,10 @@ def test_the_page_has_the_tables_of_its_trials(path: Path) -> None:
     tables = "\n".join(make_tables(experiment, record))
     page = path.with_name(f"{MODULES[path.stem]}.md").read_text()
     assert f"<!-- {experiment.name} -->\n{tables}\n<!-- end -->" in page
+
+
+def test_the_first_page_has_the_answers_of_the_trials() -> None:
+    from experiments.overview import make_table  # noqa: PLC0415 - it imports JAX
+
+    table = "\n".join(make_table())
+    assert f"<!-- overview -->\n{table}\n<!-- end -->" in (RESULTS / "README.md").read_text()

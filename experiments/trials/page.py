@@ -37,7 +37,7 @@ def make_tables(experiment: Experiment, record: Record) -> Iterator[str]:
     yield from _row(["method", *experiment.headings.values()])
     yield "|" + "---|" * (1 + len(experiment.headings))
     for line in methods:
-        spreads = [_say(line[name], line[f"{name}_sd"]) for name in experiment.headings]
+        spreads = [say(line[name], line[f"{name}_sd"]) for name in experiment.headings]
         yield from _row([line["method"], *spreads])
     yield ""
     compared = experiment.headings[experiment.compared]
@@ -47,7 +47,7 @@ def make_tables(experiment: Experiment, record: Record) -> Iterator[str]:
     yield "|" + "---|" * 6
     for line in lines:
         if "verdict" in line:
-            ps = [_say_p(line["p"]), _say_p(line["corrected_p"])]
+            ps = [say_p(line["p"]), say_p(line["corrected_p"])]
             difference = f"{line['difference']:+.{DIGITS}g}"
             yield from _row([line["method"], line["other"], difference, *ps, line["verdict"]])
 
@@ -56,10 +56,10 @@ def _row(cells: list[str]) -> Iterator[str]:
     yield f"| {' | '.join(cells)} |"
 
 
-def _say(mean: float, deviation: float) -> str:
+def say(mean: float, deviation: float) -> str:
     """Return a mean with its deviation, which has two digits.
 
-    >>> _say(0.031234, 0.00491), _say(85.237, 1.23)
+    >>> say(0.031234, 0.00491), say(85.237, 1.23)
     ('0.0312 ± 0.0049', '85.2 ± 1.2')
     """
     if not deviation > 0:
@@ -68,6 +68,7 @@ def _say(mean: float, deviation: float) -> str:
     return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
 
 
-def _say_p(p: float) -> str:
+def say_p(p: float) -> str:
+    """Return a p-value, or below what it is."""
     least = 10.0**-P_DIGITS
     return f"< {least:g}" if p < least else f"{p:.{P_DIGITS}f}"
