@@ -143,7 +143,7 @@ def test_a_users_strategy_needs_turn_steps_or_fit() -> None:
     ],
 )
 def test_what_the_budget_gave_is_shown_above_the_progress_once(
-    strategy: ramet.Strategy, said: str, capsys: pytest.CaptureFixture[str]
+    strategy: ramet.Strategy, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings: dict[str, Any] = {
         "steps": 40,
@@ -152,14 +152,16 @@ def test_what_the_budget_gave_is_shown_above_the_progress_once(
     }
     train(strategy, **settings)
 
-    assert capsys.readouterr().err.startswith(f"run  {said}\n")
+    assert caplog.messages[0] == f"run  {said}"
 
+    caplog.clear()
     train(strategy, **settings)
 
-    assert "follow from the budget" not in capsys.readouterr().err
+    assert "follow from the budget" not in caplog.text
 
 
-def test_no_pace_is_shown_if_the_strategy_gives_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_pace_is_shown_if_the_strategy_gives_it(caplog: pytest.LogCaptureFixture) -> None:
     train(ramet.PBT(population=5, turn_steps=2), engine=ramet.Inline(progress=True))
 
-    assert "follow from the budget" not in capsys.readouterr().err
+    assert "5 members" in caplog.text
+    assert "follow from the budget" not in caplog.text

@@ -2,6 +2,8 @@
 
 from os import PathLike
 
+# The first of all that draws, because it names the extra that may be missing.
+import ramet.plots  # noqa: F401 - as said
 from ramet import files
 from ramet.history import Result
 from ramet.report.page import page

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from experiments.trials import Experiment, Record, make_tables
+from tests.frameworks import framework
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
+framework("jax")
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 # The module that has each experiment, which is also the name of its page.
 MODULES = {
     "alternatives": "alternatives",

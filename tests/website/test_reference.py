@@ -13,7 +13,7 @@ from tools.website.commands import describe_commands
 from tools.website.docstrings import fence_examples
 from tools.website.hooks import relink, show_picture
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 NAMED = re.compile(r"^::: (\S+)$", re.MULTILINE)
 CALLBACKS = ("lightning", "huggingface", "stable_baselines3")
 

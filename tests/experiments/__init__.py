@@ -1,0 +1,1 @@
+"""Experiments that need a framework, and what their pages say."""
