@@ -56,7 +56,7 @@ def test_the_parts_of_pbt_are_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["image", "clean", "large-batches", "residual"])
+@pytest.mark.parametrize("variant", ["image", "clean", "large-batches"])
 def test_networks_classify_images_and_so_do_replays(tmp_path: Path, variant: str) -> None:
     framework("jax")
     need_fashion_mnist()
