@@ -67,7 +67,9 @@ def test_a_loop_that_forgot_to_report_is_named_whatever_thread_it_left(tmp_path:
     script = written(tmp_path, PREFETCHES.format(reports=False))
     code, out, err = finished(started(script))
     assert (code, out) == (1, "")
-    assert "MissingScore" in err.splitlines()[-1]
+    said, where = err.splitlines()[-2:]
+    assert "MissingScore" in said
+    assert where.startswith(f"It was raised at {script}:")
 
 
 def test_threads_that_end_by_themselves_are_waited_for(tmp_path: Path) -> None:
