@@ -33,19 +33,20 @@ def delete_run(
         worker: The name of this worker.
         force: Whether workers that train it lose their turns; without it, RunInUse is raised.
     """
+    checkpoints = Checkpoints(blobs, run)
     # Not those of a run of this name in another store.
-    Checkpoints(blobs, run).attach(store)
+    checkpoints.attach(store)
     opening, sizes = store.opening(run), blobs.sizes(run)
     for left in reversed(range(ATTEMPTS)):
         if force:
             dismiss(store, run)
         try:
-            store.overwrite_run(opening, worker=worker)
+            with checkpoints.change_hands(store):
+                store.overwrite_run(opening, worker=worker)
             break
         except RunInUse:
             if not (force and left):
                 raise
-    Checkpoints(blobs, run).attach(store, anew=True)
     reach("emptied")
     clear_away(run, store=store, blobs=blobs, worker=worker)
     return sizes

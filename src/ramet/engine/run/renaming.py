@@ -44,8 +44,6 @@ def rename_run(
     files = len(blobs.sizes(to))
     # Another process may have deleted the old name already.
     with contextlib.suppress(RunNotFound):
-        # What is left under the old name belongs to the run that has it now.
-        checkpoints.attach(store, anew=True)
         clear_away(run, store=store, blobs=blobs, worker=worker)
     return files
 
@@ -74,7 +72,9 @@ def _copy_and_rename(
         checkpoints.copy(to)
         reach("copied")
         try:
-            store.rename_run(run, to, worker=worker, after=last)
+            # What is left under the old name belongs to the run that has it afterwards.
+            with checkpoints.change_hands(store):
+                store.rename_run(run, to, worker=worker, after=last)
         except (LogMoved, RunInUse):
             # A worker has ended a turn meanwhile, or claimed a member.
             if not left:
