@@ -9,7 +9,7 @@ from ramet.engine.run.removing import ATTEMPTS, clear_away, dismiss
 from ramet.errors import CheckpointMissing, LogMoved, RunInUse, RunNotFound
 from ramet.faults import reach
 from ramet.history.following import Overview
-from ramet.store.base import Store
+from ramet.store.base import Store, find_holders
 from ramet.store.refusals import name_taken, run_in_use
 
 
@@ -92,8 +92,7 @@ def _make_another(run: str) -> LogMoved:
 
 
 def _see_to_workers(store: Store, run: str, *, force: bool) -> None:
-    holders = {seat.worker for seat in store.seats(run) if seat.worker}
     if force:
         dismiss(store, run)
-    elif holders:
+    elif holders := find_holders(store.seats(run)):
         raise run_in_use(run, sorted(holders), deed="renamed")
