@@ -135,7 +135,7 @@ class Notebook:
             "text/html": f'<div style="{AS_TEXT}">{bar} {text}</div>',
         }
         if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # IPython's
         else:
             self._handle.update(bundle, raw=True)
 
