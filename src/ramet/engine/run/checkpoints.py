@@ -69,7 +69,7 @@ class Checkpoints:
     def change_hands(self, store: Store) -> Iterator[None]:
         """Have them belong to the record that has the run's name afterwards, even after a crash.
 
-        Meanwhile they are nobody's: the next process that attaches them takes them.
+        Meanwhile they belong to no record: the next one that attaches them takes them.
 
         Args:
             store: The record of the run, which another takes the place of.
