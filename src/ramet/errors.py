@@ -20,7 +20,7 @@
     │   ├── NotPortable              something that cannot be sent to another process
     │   └── RunMismatch              a run reopened with other settings than it was begun with
     ├── NoBest                       no turn has ended with a finite score
-    ├── RunFailed                    too many members fail; the traceback of one is in the message
+    ├── RunFailed                    too many members fail; ``traceback`` is that of the last one
     └── StoreError                   the record of a run cannot be read or written
         ├── RunNotFound              no run of that name in the store
         ├── RunInUse                 workers train the run that was to be replaced or deleted

@@ -7,7 +7,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _OURS = f"{Path(__file__).parent}/"
 _INSTALLED = ("/site-packages/", "/dist-packages/")
@@ -83,10 +83,14 @@ def name_file(file: str) -> str:
     """Return what people call a file of code: a cell's name, or the file as it is."""
     if file in _named:
         return _named[file]
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    find = getattr(getattr(shell, "compile", None), "format_code_name", lambda _: None)
+    find = getattr(getattr(find_shell(), "compile", None), "format_code_name", lambda _: None)
     found = find(file)
     return " ".join(found) if found else file
+
+
+def find_shell() -> Any:
+    """Return IPython's shell if this process runs one, such as the kernel of a notebook."""
+    return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
 
 
 def collect_cells() -> list[Cell]:

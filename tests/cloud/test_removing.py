@@ -77,6 +77,32 @@ def test_what_a_killed_rename_leaves_in_object_storage_can_be_deleted(
     assert findings(where) == []
 
 
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("verb", ["delete", "rename"])
+def test_what_is_left_can_be_deleted_if_nobody_has_said_yet_to_whom_it_belongs(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    storage = ramet.Storage(tmp_path / "runs.db", blobs=url)
+    train(storage, "run")
+    where = place(storage)
+    attach = ObjectBlobs.attach
+
+    def die(self: ObjectBlobs, run: str, owner: str, *, anew: bool = False) -> None:
+        if anew:
+            raise KeyboardInterrupt
+        attach(self, run, owner)
+
+    words = ["run"] if verb == "delete" else ["run", "new"]
+    change = {"delete": delete_run, "rename": rename_run}[verb]
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectBlobs, "attach", die)
+        with pytest.raises(KeyboardInterrupt):
+            change(*words, store=where.store, blobs=where.blobs, worker="w")
+    delete_run("run", store=where.store, blobs=where.blobs, worker="w")
+    assert where.store.runs() == (["new"] if verb == "rename" else [])
+    assert findings(where) == []
+
+
 def test_checkpoints_of_another_store_under_the_name_are_left_alone(
     s3: Server, url: str, tmp_path: Path
 ) -> None:

@@ -77,6 +77,21 @@ def test_a_call_that_is_refused_loses_no_run_in_memory() -> None:
     assert ramet.interrupted().population.turns == 8
 
 
+def test_a_call_that_is_interrupted_before_it_trains_loses_no_run_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ramet.run(Stops(9), SPACE, pbt(), steps=24, mode="max", seed=0)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ramet.engine.training.describe_pace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0)
+    assert ramet.interrupted().population.turns == 8
+
+
 def test_an_interrupt_stays_one_if_the_store_is_gone(tmp_path: Path) -> None:
     file = tmp_path / "runs.db"
 

@@ -147,27 +147,6 @@ def test_a_run_at_work_is_changed_only_by_force_and_its_worker_writes_nothing_mo
     assert findings(where) == []
 
 
-def test_a_turn_that_ends_while_a_run_is_renamed_is_renamed_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = tmp_path / "runs.db"
-    run, once = ramet.open(store, **settings(), name="run"), [True]
-    copy = DirectoryBlobs.copy
-
-    def train_meanwhile(self: DirectoryBlobs, of: str, to: str, keys: Any) -> None:
-        copy(self, of, to, keys)
-        if once and once.pop():
-            turn = run.ask()
-            assert turn is not None
-            end(run, turn)
-
-    monkeypatch.setattr(DirectoryBlobs, "copy", train_meanwhile)
-    where = place(store)
-    rename(where, "run", "new")
-    assert history.load(store, "new").population.turns == 1
-    assert findings(where) == []
-
-
 def meanwhile(monkeypatch: pytest.MonkeyPatch, *deeds: Callable[[], object]) -> None:
     """Have others act behind each copying of checkpoints, one deed each."""
     left, copy = list(deeds), DirectoryBlobs.copy
@@ -178,6 +157,23 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, *deeds: Callable[[], object]) -> 
             left.pop(0)()
 
     monkeypatch.setattr(DirectoryBlobs, "copy", copy_and_let_others_act)
+
+
+def test_a_turn_that_ends_while_a_run_is_renamed_is_renamed_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "runs.db"
+    run, where = ramet.open(store, **settings(), name="run"), place(store)
+
+    def train_a_turn() -> None:
+        turn = run.ask()
+        assert turn is not None
+        end(run, turn)
+
+    meanwhile(monkeypatch, train_a_turn)
+    rename(where, "run", "new")
+    assert history.load(store, "new").population.turns == 1
+    assert findings(where) == []
 
 
 def test_of_two_who_rename_a_run_one_is_told_that_the_other_was_faster(

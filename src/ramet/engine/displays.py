@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import Any, NamedTuple, Protocol
 
+from ramet.frames import find_shell
+
 logger = logging.getLogger("ramet.progress")
 
 # Seconds between two updates: of a terminal's line, of a notebook's, and between lines of a log.
@@ -72,8 +74,7 @@ def choose_displays(*, shown: bool | None) -> list[Display]:
 
 def is_notebook() -> bool:
     """Return whether this process is the kernel of a notebook."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None
+    return getattr(find_shell(), "kernel", None) is not None
 
 
 class Terminal:
@@ -134,7 +135,7 @@ class Notebook:
             "text/html": f'<div style="{AS_TEXT}">{bar} {text}</div>',
         }
         if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # IPython's
         else:
             self._handle.update(bundle, raw=True)
 

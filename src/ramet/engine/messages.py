@@ -98,7 +98,7 @@ def how_to_go_on(run: Run, where: Place) -> str:
     except RametError as error:
         return f"run {run.name!r} was stopped, and its store cannot be read: {error}"
     stopped = f"run {run.name!r} was stopped after {turns:,} turns"
-    if where.name is None or _passes(where.store):
+    if _is_temporary(where.store):
         return (
             f"{stopped}; ramet.interrupted() has its result so far, and to go on, run the same "
             f"again, with store=ramet.interrupted().storage. It is lost when this process ends; "
@@ -107,10 +107,9 @@ def how_to_go_on(run: Run, where: Place) -> str:
     return f"{stopped}; no turn that ended is lost: to go on, run the same again, with {where.name}"
 
 
-def _passes(store: Store) -> bool:
-    """Return whether a store that was passed to a call is gone with this process."""
-    temporary = isinstance(store, SQLiteStore) and file_of(store) is None
-    return temporary or isinstance(store, MemoryStore)
+def _is_temporary(store: Store) -> bool:
+    """Return whether a store is gone when this process ends."""
+    return isinstance(store, MemoryStore | SQLiteStore) and file_of(store) is None
 
 
 def how_to_rejoin(run: Run) -> str:

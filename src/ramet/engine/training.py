@@ -90,8 +90,6 @@ def train_run(
         # What an engine cannot train is better refused before there is a run.
         training = engine.prepare(_make_job(train, settings, failures, where))
         run = open_run(settings, where, failures, existing=existing)
-        # Not before: a call that is refused must not lose a run in memory.
-        remember(None)
         changed = _has_changed(run.opening.code, settings.code)
         if changed and not run.done:
             say_changed(run, joins=existing == "join")
@@ -190,6 +188,8 @@ def _say_state(run: Run, target: float | None, *, changed: bool) -> None:
 def _train_on(run: Run, training: Training, where: Place, watch: Progress, *, joins: bool) -> None:
     read = functools.partial(Result, store=where.store, blobs=where.blobs, name=run.name)
     try:
+        # Not before: a call that is refused, or interrupted at once, must not lose a run in memory.
+        remember(None)
         training(run, watch)
     except KeyboardInterrupt as stopped:
         if joins:

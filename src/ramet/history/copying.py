@@ -21,6 +21,7 @@ from ramet.history.following import Follower
 from ramet.history.keeping import find_files, find_needed
 from ramet.places import CHECKPOINTS, existing
 from ramet.store import SQLiteStore
+from ramet.store.base import find_holders
 from ramet.store.postgres.address import find_address
 
 # How often a copy is tried again because the run deleted checkpoints that it needed.
@@ -136,7 +137,7 @@ def _end_leases(draft: Path) -> None:
     """End all leases of the copy: their workers train the original."""
     store = SQLiteStore(draft)
     for run in store.runs():
-        for worker in {seat.worker for seat in store.seats(run) if seat.worker}:
+        for worker in find_holders(store.seats(run)):
             store.disown(run, worker=worker)
     store.close()
 

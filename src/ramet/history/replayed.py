@@ -91,7 +91,7 @@ class Replayed:
             [
                 showing.headline("Replay", str(self).removeprefix("replayed: ")),
                 showing.table(["seed", "score"], rows),
-                showing.Html(self.schedule._repr_html_()),
+                self.schedule._repr_html_(),
             ]
         )
 

@@ -115,21 +115,12 @@ def show_result(
         parts.append(population.why_no_best)
     else:
         snapshot, schedule = best
-        parts += [*_show_scores(snapshot, lineage), schedule_html(schedule)]
+        parts += [*_show_scores(snapshot, lineage), schedule._repr_html_()]
     failures = [it.event for it in wrong if isinstance(it.event, AttemptFailed)]
     if failures and not population.done:
         last = failures[-1]
         parts += [f"The last failure, of member {last.member}:", showing.quote(last.traceback)]
     return showing.join(parts)
-
-
-def schedule_html(schedule: Schedule) -> Html:
-    """Return a schedule as HTML.
-
-    Args:
-        schedule: The schedule.
-    """
-    return Html(schedule._repr_html_())
 
 
 def _show_scores(best: Snapshot, lineage: Lineage) -> list[object]:

@@ -112,14 +112,16 @@ class Schedule(msgspec.Struct, frozen=True):
     def _size(self) -> str:
         return f"{wording.count(len(self), 'piece')}, {self.steps:,} steps"
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> showing.Html:
         columns = ["hyperparameter", "from", "to", "over the steps"]
         shown = showing.table(columns, self.names, show=self._show_row)
         return showing.join([showing.headline("Schedule", self._size), shown])
 
     def _show_row(self, name: str) -> tuple[str, str, str, str]:
         """Return the first and last value of a hyperparameter, and a picture if it is a number."""
-        first, last = (_show_of(piece, name) for piece in (self.pieces[0], self.pieces[-1]))
+        first, last = (
+            wording.value_of(piece.hparams, name) for piece in (self.pieces[0], self.pieces[-1])
+        )
         values = [(it.start, it.stop, it.hparams.get(name)) for it in self.pieces]
         drawn = [(start, stop, float(it)) for start, stop, it in values if is_number(it)]
         return name, first, last, showing.draw_steps(drawn)
@@ -267,10 +269,6 @@ def _check_count(value: object, meaning: str) -> None:
 def _describe(piece: Piece) -> str:
     values = " ".join(f"{name}={_show(value)}" for name, value in piece.hparams.items())
     return f"steps {piece.start:,} to {piece.stop:,}: {values}"
-
-
-def _show_of(piece: Piece, name: str) -> str:
-    return _show(piece.hparams[name]) if name in piece.hparams else "-"
 
 
 def _show(value: Value) -> str:

@@ -1,6 +1,6 @@
 """What a store promises; docs/stores.md numbers the promises."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -75,6 +75,11 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     worker: str | None = None
     # Seconds since that worker was last heard of.
     silent_s: float | None = None
+
+
+def find_holders(seats: Iterable[Seat]) -> set[str]:
+    """Return the workers that hold members."""
+    return {seat.worker for seat in seats if seat.worker}
 
 
 # Events of a run that belong to no member.

@@ -248,7 +248,7 @@ class MemoryStore:
         """Raise RunInUse while a worker, other than ``but``, has a live lease of a run."""
         holders = {row.lease.worker for row in record.rows if row.lease and self._live(row)}
         if others := holders - {but}:
-            raise run_in_use(record.opening.name, sorted(filter(None, others)), deed=deed)
+            raise run_in_use(record.opening.name, sorted(others), deed=deed)
 
     def _find_free(self, record: Record) -> list[Row]:
         return [row for row in record.rows if record.may_train(row) and not self._live(row)]

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ramet.events import MOST_BYTES, Logged, RunOpened, fold
 from ramet.laws import LARGEST
-from ramet.store.base import Lease, Seat, Standing, standing
+from ramet.store.base import Lease, Seat, Standing, find_holders, standing
 from ramet.store.checked import (
     RunRow,
     checksum,
@@ -176,9 +176,8 @@ class Rows:
 
     def check_unused(self, deed: str, *, but: str | None = None) -> None:
         """Raise RunInUse while a worker, other than ``but``, has a live lease of the run."""
-        holders = {seat.worker for seat in self.seats() if seat.worker} - {but}
-        if holders:
-            raise run_in_use(self.name, sorted(filter(None, holders)), deed=deed)
+        if others := find_holders(self.seats()) - {but}:
+            raise run_in_use(self.name, sorted(others), deed=deed)
 
     def delete(self) -> tuple[int, int]:
         """Delete the run; return a number for the next one, and the greatest token of its leases.

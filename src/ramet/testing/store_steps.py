@@ -70,6 +70,14 @@ def take_over(store: Store, clock: FakeClock, *, late_s: float = 1.0) -> tuple[L
     return lost, claim(store, "gpu-03")
 
 
+def fall_silent(store: Store, clock: FakeClock) -> Lease:
+    """Begin a run, claim a member and let the lease run out; return it."""
+    begin(store)
+    lost = claim(store)
+    clock.sleep(TTL_S + 1.0)
+    return lost
+
+
 def claims(store: Store, name: str = "lm") -> Iterator[Lease]:
     """Claim members one by one until none is free."""
     while (lease := store.claim(name, worker="gpu-03", ttl_s=TTL_S)) is not None:

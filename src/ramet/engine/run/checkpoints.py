@@ -3,14 +3,14 @@
 import contextlib
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ramet.blobs.base import Blobs
 from ramet.digest import Buffer, digest
 from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
-from ramet.errors import CheckpointMissing, StoreError
+from ramet.errors import CheckpointMissing, RunNotFound, StoreError
 from ramet.events import Keep
 from ramet.faults import reach
 from ramet.history.keeping import find_rows, find_unneeded, is_worth_keeping
@@ -64,6 +64,24 @@ class Checkpoints:
         attach = getattr(self._blobs, "attach", None)
         if callable(attach) and not isinstance(store, MemoryStore):
             attach(to, identify(store, self._run, called=to))
+
+    @contextlib.contextmanager
+    def change_hands(self, store: Store) -> Iterator[None]:
+        """Have them belong to the record that has the run's name afterwards, even after a crash.
+
+        Meanwhile they belong to no record: the next one that attaches them takes them.
+
+        Args:
+            store: The record of the run, which another takes the place of.
+        """
+        if callable(getattr(self._blobs, "attach", None)):
+            self.forget()
+        try:
+            yield
+        finally:
+            # Another process may have deleted the name already.
+            with contextlib.suppress(RunNotFound):
+                self.attach(store, anew=True)
 
     def copy(self, to: str) -> None:
         """Have all files for a run of another name as well.

@@ -7,7 +7,7 @@ from ramet.blobs.base import Blobs
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.errors import LeaseLost, RunInUse
 from ramet.faults import reach
-from ramet.store.base import Lease, Store
+from ramet.store.base import Lease, Store, find_holders
 
 # How long members are held between two batches of checkpoints that are deleted.
 HOLD_S = 60.0
@@ -33,19 +33,20 @@ def delete_run(
         worker: The name of this worker.
         force: Whether workers that train it lose their turns; without it, RunInUse is raised.
     """
+    checkpoints = Checkpoints(blobs, run)
     # Not those of a run of this name in another store.
-    Checkpoints(blobs, run).attach(store)
+    checkpoints.attach(store)
     opening, sizes = store.opening(run), blobs.sizes(run)
     for left in reversed(range(ATTEMPTS)):
         if force:
             dismiss(store, run)
         try:
-            store.overwrite_run(opening, worker=worker)
+            with checkpoints.change_hands(store):
+                store.overwrite_run(opening, worker=worker)
             break
         except RunInUse:
             if not (force and left):
                 raise
-    Checkpoints(blobs, run).attach(store, anew=True)
     reach("emptied")
     clear_away(run, store=store, blobs=blobs, worker=worker)
     return sizes
@@ -58,7 +59,7 @@ def dismiss(store: Store, run: str) -> None:
         store: The store.
         run: The name of the run.
     """
-    for holder in {seat.worker for seat in store.seats(run) if seat.worker}:
+    for holder in find_holders(store.seats(run)):
         store.disown(run, worker=holder)
 
 
@@ -76,7 +77,7 @@ def clear_away(run: str, *, store: Store, blobs: Blobs, worker: str) -> None:
     with contextlib.ExitStack() as cleanup:
         leases = store.claim_all(run, worker=worker, ttl_s=HOLD_S)
         cleanup.callback(store.release_all, leases)
-        others = {seat.worker for seat in store.seats(run) if seat.worker} - {worker}
+        others = find_holders(store.seats(run)) - {worker}
         if others or len(store.events(run, most=2)) > 1:
             raise _make_taken_up(run)
         keys = list(blobs.sizes(run))

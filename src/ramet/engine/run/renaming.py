@@ -9,7 +9,7 @@ from ramet.engine.run.removing import ATTEMPTS, clear_away, dismiss
 from ramet.errors import CheckpointMissing, LogMoved, RunInUse, RunNotFound
 from ramet.faults import reach
 from ramet.history.following import Overview
-from ramet.store.base import Store
+from ramet.store.base import Store, find_holders
 from ramet.store.refusals import name_taken, run_in_use
 
 
@@ -44,8 +44,6 @@ def rename_run(
     files = len(blobs.sizes(to))
     # Another process may have deleted the old name already.
     with contextlib.suppress(RunNotFound):
-        # What is left under the old name belongs to the run that has it now.
-        checkpoints.attach(store, anew=True)
         clear_away(run, store=store, blobs=blobs, worker=worker)
     return files
 
@@ -74,7 +72,9 @@ def _copy_and_rename(
         checkpoints.copy(to)
         reach("copied")
         try:
-            store.rename_run(run, to, worker=worker, after=last)
+            # What is left under the old name belongs to the run that has it afterwards.
+            with checkpoints.change_hands(store):
+                store.rename_run(run, to, worker=worker, after=last)
         except (LogMoved, RunInUse):
             # A worker has ended a turn meanwhile, or claimed a member.
             if not left:
@@ -92,8 +92,7 @@ def _make_another(run: str) -> LogMoved:
 
 
 def _see_to_workers(store: Store, run: str, *, force: bool) -> None:
-    holders = {seat.worker for seat in store.seats(run) if seat.worker}
     if force:
         dismiss(store, run)
-    elif holders:
+    elif holders := find_holders(store.seats(run)):
         raise run_in_use(run, sorted(holders), deed="renamed")

@@ -23,7 +23,7 @@ from ramet.history.reported import report_opening, report_population
 from ramet.history.result import Result
 from ramet.population import Checkpoint, Population
 from ramet.state.tree import Tree
-from ramet.store.base import Store
+from ramet.store.base import Store, find_holders
 
 
 class Run:
@@ -302,8 +302,7 @@ class Run:
 
     def others(self) -> list[str]:
         """Return the names of the other workers that hold members of the run."""
-        seats = self._store.seats(self.name)
-        return sorted({seat.worker for seat in seats if seat.worker} - {self.worker})
+        return sorted(find_holders(self._store.seats(self.name)) - {self.worker})
 
     def result(self) -> Result:
         """Return the result of the run so far."""

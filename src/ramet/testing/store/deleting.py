@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from ramet.errors import LeaseLost, LogMoved, NameTaken, RunInUse, RunNotFound
 from ramet.store import Store
 from ramet.testing.clock import FakeClock
-from ramet.testing.store_steps import TTL_S, begin, claim, end_turn, opening, standings
+from ramet.testing.store_steps import begin, claim, end_turn, fall_silent, opening, standings
 
 
 def find_last(store: Store, run: str = "lm") -> int:
@@ -41,9 +41,7 @@ class Deleting:
     def test_a_run_begun_later_under_the_name_is_another_one(
         self, store: Store, clock: FakeClock
     ) -> None:
-        begin(store)
-        record, silent = store.record("lm"), claim(store)
-        clock.sleep(TTL_S + 1.0)
+        silent, record = fall_silent(store, clock), store.record("lm")
         delete(store)
         begin(store)
         new = claim(store)
@@ -99,9 +97,7 @@ class Renaming:
     def test_a_run_that_has_trained_nothing_is_left_under_the_old_name(
         self, store: Store, clock: FakeClock
     ) -> None:
-        begin(store)
-        record, silent = store.record("lm"), claim(store)
-        clock.sleep(TTL_S + 1.0)
+        silent, record = fall_silent(store, clock), store.record("lm")
         rename(store)
         assert store.opening("lm") == opening("lm")
         assert store.record("lm") != record

@@ -5,7 +5,16 @@ import pytest
 from ramet.errors import LeaseLost, RunInUse
 from ramet.store import Store
 from ramet.testing.clock import FakeClock
-from ramet.testing.store_steps import TTL_S, begin, claim, claims, end_turn, opening, standings
+from ramet.testing.store_steps import (
+    TTL_S,
+    begin,
+    claim,
+    claims,
+    end_turn,
+    fall_silent,
+    opening,
+    standings,
+)
 
 
 class Overwriting:
@@ -46,9 +55,7 @@ class Overwriting:
     def test_a_silent_worker_of_the_old_run_writes_nothing_to_the_new_one(
         self, store: Store, clock: FakeClock
     ) -> None:
-        begin(store)
-        silent = claim(store)
-        clock.sleep(TTL_S + 1.0)
+        silent = fall_silent(store, clock)
         store.overwrite_run(opening(), worker="later")
         new = claim(store)
         assert new.token > silent.token
