@@ -42,7 +42,7 @@ RAISES = 'File "{script}", line 10, in weigh'
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A store with a run that failed, and what the command printed, by its number of workers."""
-    folder = tmp_path_factory.mktemp("failed")
+    folder = tmp_path_factory.mktemp("runs that failed")
     script = folder / "train.py"
     script.write_text(FAILS)
     said = {}
@@ -116,7 +116,7 @@ def test_the_status_of_a_run_that_failed_says_why(failed: tuple[Path, dict[str, 
     _, _, why, *_ = ramet("status", store, "run-1").output.splitlines()
     assert "ZeroDivisionError: the loss exploded" in why
     assert f"({script}:10)" in why
-    assert "ramet log STORE run-1 --failures" in why
+    assert f"`ramet log '{store}' run-1 --failures` shows the traceback" in why
     failure = figures(store, "run-1")["failure"]
     assert failure["error"] == "ZeroDivisionError: the loss exploded"
     assert failure["where"] == f"{script}:10"

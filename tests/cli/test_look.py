@@ -336,7 +336,7 @@ def test_names_of_wide_letters_without_room_take_two_lines(tmp_path: Path) -> No
     )
     run.stop()
     console = Console(width=80, file=io.StringIO(), markup=False)
-    console.print(make_screen(View(run.result().store, run.name), 10, 80))
+    console.print(make_screen(View(run.result().store, run.name), 10, 80, tracebacks=""))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     (begin,) = [number for number, line in enumerate(lines) if "more hyperparameters" in line]
     assert len(lines) - begin <= 2
