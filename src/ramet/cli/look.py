@@ -23,7 +23,7 @@ from ramet.store.postgres.address import leave_out_secrets
 from ramet.visible import label, visible
 
 # What is said of hyperparameters that there is no room for.
-MORE_NAMES = "and {count} more hyperparameters (a wider terminal or --json shows them): "
+MORE_NAMES = "and {count} (a wider terminal or --json shows them): "
 # Time between two updates of a watched table.
 WATCH_S = 0.5
 # Members in a table that is not watched on a terminal.
@@ -107,11 +107,12 @@ def _name_left_out(members: int, names: Sequence[str], width: int) -> list[Rende
         lines.append(f"and {wording.count(members, 'member')} that scored less")
     if names:
         listed = ", ".join(map(label, names))
+        more = MORE_NAMES.format(count=wording.count(len(names), "more hyperparameter"))
         # Two lines, of which some columns are lost where they end between words.
-        most = max(0, 7 * width // 4 - len(MORE_NAMES))
+        most = max(0, 7 * width // 4 - len(more))
         if cell_len(listed) > most:
             listed = f"{set_cell_size(listed, max(0, most - 1)).rstrip()}…"
-        lines.append(Text(f"{MORE_NAMES.format(count=len(names))}{listed}"))
+        lines.append(Text(f"{more}{listed}"))
     return lines
 
 
@@ -177,7 +178,7 @@ def _members(rows: list[dict[str, Any]], names: Sequence[str], width: int) -> tu
     wide = _lay_out(rows, names, width)
     # Long names of workers are the first to give way.
     short = [
-        {**row, "worker": screen.shorten(row["worker"], SHORT_WORKER), "silent_s": None}
+        {**row, "worker": screen.keep_end(row["worker"] or "", SHORT_WORKER), "silent_s": None}
         for row in rows
     ]
     columns, shown = wide if wide[1] == len(names) else _lay_out(short, names, width)
