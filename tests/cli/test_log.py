@@ -127,24 +127,33 @@ def test_the_status_of_a_run_without_failures_names_none(done: Path) -> None:
     assert figures(done)["failure"] is None
 
 
-def test_a_log_is_followed_until_the_run_is_over(tmp_path: Path) -> None:
-    store = tmp_path / "runs.db"
-    run = library.open(
+def open_quick(store: Path, *, turn_steps: int = 20, existing: Any = "resume") -> library.Run:
+    return library.open(
         store,
         name="quick",
         space=quick.space,
-        strategy=library.RandomSearch(population=1, turn_steps=40),
+        strategy=library.RandomSearch(population=1, turn_steps=turn_steps),
         steps=40,
         mode="max",
         seed=0,
+        existing=existing,
     )
-    process = started("log", store, "--follow")
-    first = process.stdout.readline()
-    assert "RunOpened" in first
+
+
+def train_turn(run: library.Run, score: float) -> None:
     turn = run.ask()
     assert turn is not None
     list(turn)
-    run.tell(turn, 0.5, state={"w": 0.0})
+    run.tell(turn, score, state={"w": 0.0})
+
+
+def test_a_log_is_followed_until_the_run_is_over(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    run = open_quick(store, turn_steps=40)
+    process = started("log", store, "--follow")
+    first = process.stdout.readline()
+    assert "RunOpened" in first
+    train_turn(run, 0.5)
     code, out, err = ended(process)
     assert (code, err) == (0, "")
     assert "member 0, turn 0: step 40, score 0.5" in out
@@ -165,9 +174,9 @@ def test_progress_is_in_a_file_and_on_the_terminal(tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     environment = {**os.environ, "QUICK_PAUSE_S": "0.1"}
     command = [EXECUTABLE, "run", QUICK]
-    with (tmp_path / "log.txt").open("wb") as log:
+    with (tmp_path / "log.txt").open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=log, stderr=terminal, cwd=tmp_path, env=environment
+            command, stdout=output, stderr=terminal, cwd=tmp_path, env=environment
         )
         assert process.wait(PATIENCE_S) == 0
     os.close(terminal)
@@ -197,26 +206,6 @@ def test_python_raises_with_the_traceback_at_hand() -> None:
         assert caught.value.traceback.endswith("LookupError: no such data\n")
         shown = caught.value.__cause__
         assert isinstance(shown, LookupError) or caught.value.traceback in str(shown)
-
-
-def open_quick(store: Path, *, existing: Any = "resume") -> library.Run:
-    return library.open(
-        store,
-        name="quick",
-        space=quick.space,
-        strategy=library.RandomSearch(population=1, turn_steps=20),
-        steps=40,
-        mode="max",
-        seed=0,
-        existing=existing,
-    )
-
-
-def train_turn(run: library.Run, score: float) -> None:
-    turn = run.ask()
-    assert turn is not None
-    list(turn)
-    run.tell(turn, score, state={"w": 0.0})
 
 
 def test_a_run_that_is_followed_and_overwritten_by_a_shorter_one_is_not_mixed_up(
