@@ -67,7 +67,8 @@ def test_a_run_that_fails_ends_with_the_traceback_of_the_users_code(
     assert "ZeroDivisionError: the loss exploded\nramet: at most 50% of the members" in after
     # Nothing of ours leads to the user's code, and each failure is one line of the log.
     assert "loop.py" not in after
-    lines = before.splitlines()
+    # A run that takes long, as on a busy machine, has lines of progress too.
+    lines = [line for line in before.splitlines() if f"  run-{workers}  5 members  " not in line]
     assert len(lines) == 6
     assert all(f"the loss exploded ({script}:10)" in line for line in lines)
 
