@@ -22,7 +22,7 @@ from ramet.places import existing
 from ramet.store.postgres.address import leave_out_secrets
 from ramet.visible import label, visible
 
-# What is said of hyperparameters that there is no room for.
+# What stands before the names of hyperparameters that there is no room for.
 MORE_NAMES = "and {count} (a wider terminal or --json shows them): "
 # Time between two updates of a watched table.
 WATCH_S = 0.5

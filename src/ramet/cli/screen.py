@@ -41,7 +41,7 @@ def on_terminal() -> bool:
 
 @contextmanager
 def progress_in_file(*, as_json: bool) -> Iterator[None]:
-    """Write lines of progress to standard output too, if that is a file and errors are shown.
+    """Write lines of progress to standard output too, if only standard error is a terminal.
 
     Args:
         as_json: Whether standard output is for an object of JSON alone.
