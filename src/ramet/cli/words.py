@@ -62,6 +62,8 @@ def is_store(word: str) -> bool:
     if find_address(word) is not None or "://" in word or Path(word).suffix in SUFFIXES:
         return True
     try:
+        if not Path(word).is_file():
+            return False  # A pipe would be waited for.
         with Path(word).open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except (OSError, ValueError):
