@@ -17,7 +17,7 @@ from ramet.cli.pace import Pace
 from ramet.cli.stores import AsJson, RunName, StoreName
 from ramet.cli.view import View
 from ramet.history.confirming import FreshScores, say_both
-from ramet.history.narrating import shorten
+from ramet.history.narrating import describe_failure
 from ramet.places import existing
 from ramet.store.postgres.address import leave_out_secrets
 from ramet.visible import label, visible
@@ -159,10 +159,10 @@ def _heading(figures: dict[str, Any], tracebacks: str) -> list[RenderableType]:
 
 def _say_failure(failure: dict[str, Any], tracebacks: str) -> Text:
     """Say what failed last, and how to see more of it."""
-    where = f" ({label(failure['where'])})" if failure["where"] else ""
+    said = describe_failure(failure["error"], failure["where"])
     at = f"member {failure['member']}, turn {failure['turn']}"
     more = f"`{visible(tracebacks)}` shows the traceback"
-    return Text(f"last failure: {at}: {shorten(failure['error'])}{where}; {more}")
+    return Text(f"last failure: {at}: {said}; {more}")
 
 
 def _say_best(figures: dict[str, Any]) -> str:
