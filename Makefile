@@ -8,13 +8,14 @@ RELEASE_ENV := .venv-release
 
 # Tests run as many processes as there are cores, and each may start more. If each of these had a
 # thread for each core, most of the time would go to threads that wait for each other.
-test check-docs floors: export OMP_NUM_THREADS = 1
+test quick check-docs floors: export OMP_NUM_THREADS = 1
 
 # What uses a dependency, or imports all that does. Without frameworks, whose old releases are
 # gigabytes, and without what is about runs and files whatever is installed.
 FLOOR_TESTS := $(wildcard tests/test_*.py) tests/cli tests/cloud tests/evil tests/plots tests/report \
 	tests/store/postgres tests/store/test_sqlite_store.py tests/store/test_summary.py \
-	$(patsubst %,tests/engine/test_%.py,determinism fire fitting machine processes progress result)
+	$(patsubst %,tests/engine/test_%.py,determinism fire fitting machine processes progress result) \
+	--ignore tests/cli/test_demo.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo compiled test quick check check-code check-form check-types check-docs docs words wheel release lock floors
@@ -70,7 +71,7 @@ test: compiled
 	@touch $@
 
 quick: .venv/quick
-	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist worksteal $(FLOOR_TESTS) --ignore tests/cli/test_demo.py
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist worksteal $(FLOOR_TESTS)
 
 # The words come last: what is above their limits hides no other failure.
 check: check-code words
@@ -130,7 +131,7 @@ floors: compiled
 	rm -rf $(FLOOR_ENV)
 	$(PYTHON) -m venv $(FLOOR_ENV)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(FLOOR_ENV) --resolution lowest-direct --editable ".[plots]" --group test
-	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --dist worksteal $(FLOOR_TESTS) --ignore tests/cli/test_demo.py
+	$(FLOOR_ENV)/bin/python -m pytest -q -m "not slow" -n auto --dist worksteal $(FLOOR_TESTS)
 
 format: .venv/dev
 	$(BIN)/ruff format .

@@ -1,6 +1,7 @@
 """Write numbers and names for people, on terminals and pages."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ramet.visible import label
@@ -56,6 +57,25 @@ def value_of(hparams: Mapping[str, Any], name: str) -> str:
     ('0.1', '-')
     """
     return value(hparams[name]) if name in hparams else "-"
+
+
+def command(verb: str, named: Sequence[str], options: Sequence[str] = ()) -> str:
+    """Write a command of ours, quoted for a shell.
+
+    >>> command("log", ["my runs.db", "climb"], ["--failures"])
+    "ramet log 'my runs.db' climb --failures"
+    >>> command("log", ["runs.db", "-climb"], ["--failures"])
+    'ramet log --failures -- runs.db -climb'
+
+    Args:
+        verb: The name of the command.
+        named: Its arguments: the store, the run, and what follows them.
+        options: Its options, with their values.
+    """
+    if any(word.startswith("-") for word in named):
+        # Without this, a name that begins with a dash would be read as an option.
+        return shlex.join(["ramet", verb, *options, "--", *named])
+    return shlex.join(["ramet", verb, *named, *options])
 
 
 def size(bytes_: int) -> str:

@@ -172,8 +172,10 @@ def test_hyperparameters_are_shown_as_far_as_there_is_room(
     monkeypatch.setattr(screen, "UNBOUNDED", 80)
     shown = ramet("status", store).output
     assert "hyperparameter_0" in shown
-    assert "(a wider terminal or --json shows them)" in shown
+    assert "and 3 more hyperparameters (a wider terminal or --json shows them)" in shown
     assert max(map(len, shown.splitlines())) <= 80
+    monkeypatch.setattr(screen, "UNBOUNDED", 120)
+    assert "and 1 more hyperparameter (" in ramet("status", store).output
 
 
 def test_failed_attempts_are_counted(tmp_path: Path) -> None:
@@ -335,9 +337,10 @@ def test_names_of_wide_letters_without_room_take_two_lines(tmp_path: Path) -> No
         tmp_path / "runs.db", space=space, strategy=strategy, steps=20, mode="max", seed=0
     )
     run.stop()
-    console = Console(width=80, file=io.StringIO(), markup=False)
-    console.print(make_screen(View(run.result().store, run.name), 10, 80))
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    written = io.StringIO()
+    console = Console(width=80, file=written, markup=False)
+    console.print(make_screen(View(run.result().store, run.name), 10, 80, tracebacks=""))
+    lines = written.getvalue().splitlines()
     (begin,) = [number for number, line in enumerate(lines) if "more hyperparameters" in line]
     assert len(lines) - begin <= 2
     assert max(map(cell_len, lines)) <= 80

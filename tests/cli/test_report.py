@@ -86,6 +86,12 @@ def test_a_report_can_be_printed(done: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "-").exists()
 
 
+def test_a_report_and_its_figures_are_not_both_printed(done: Path, tmp_path: Path) -> None:
+    code, out, err = called("report", done, "-o", "-", "--json", cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert "only one thing can be printed" in err
+
+
 def test_a_report_leaves_a_link_and_the_mode_of_a_file(done: Path, tmp_path: Path) -> None:
     real, link = tmp_path / "real.html", tmp_path / "link.html"
     real.touch(mode=0o600)

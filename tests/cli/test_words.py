@@ -9,7 +9,7 @@ import pytest
 import ramet as library
 from ramet import history
 from tests.cli import conftest, quick
-from tests.cli.shell import EXECUTABLE, QUICK, ramet
+from tests.cli.shell import EXECUTABLE, PATIENCE_S, QUICK, ramet
 
 
 @pytest.fixture
@@ -122,11 +122,18 @@ def test_without_a_default_store_the_error_names_it(
 def test_a_shell_is_offered_what_a_word_may_become(
     folder: Path, typed: str, offered: set[str]
 ) -> None:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "runs-pipe")  # Nobody writes to it.
     words = typed.split(" ")
     asked = {"_RAMET_COMPLETE": "complete_bash", "COMP_WORDS": typed}
     environment = {**os.environ, **asked, "COMP_CWORD": str(len(words) - 1)}
     said = subprocess.run(
-        [str(EXECUTABLE)], env=environment, check=True, capture_output=True, text=True
+        [str(EXECUTABLE)],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert set(said.stdout.strip().split("\n")) == offered
 

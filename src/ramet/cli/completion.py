@@ -54,7 +54,7 @@ def list_runs(ctx: typer.Context) -> list[str]:
     """Return the runs of the store that was named; none of a database, which may be far away.
 
     Args:
-        ctx: What is typed before.
+        ctx: The command line up to this word.
     """
     return _runs_in(ctx.params.get("store") or DEFAULT_STORE)
 

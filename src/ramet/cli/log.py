@@ -29,7 +29,7 @@ from ramet.visible import visible_lines
 FOLLOW_S = 0.5
 # Spaces before the lines of a traceback.
 INDENT = " " * 4
-# Characters that the longest kind of event has, and numbers of events.
+# Widths of two columns, in characters: the kind of an event, and its number.
 KIND_WIDTH, NUMBER_WIDTH = 14, 6
 
 KINDS = {kind.__name__.lower(): kind for kind in get_args(AnyEvent)}
@@ -52,7 +52,10 @@ def log(
         bool,
         typer.Option("--failures", metavar="", help="Only what went wrong, with tracebacks."),
     ] = False,
-    last: Annotated[int | None, typer.Option(min=1, help="Only the last so many of them.")] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most this many events: the last ones that are chosen."),
+    ] = None,
     follow: Annotated[
         bool,
         typer.Option("--follow", metavar="", help="Keep printing until the run is over."),
@@ -74,7 +77,7 @@ def log(
     try:
         over = not follow
         while not over:
-            # Looked at first, so that what the last worker wrote before it left is shown as well.
+            # Asked before the log is read: a worker that left before has written all its events.
             over = _is_over(narrator, where.store.seats(run))
             if not over:
                 time.sleep(FOLLOW_S)

@@ -17,12 +17,13 @@ from ramet.cli.pace import Pace
 from ramet.cli.stores import AsJson, RunName, StoreName
 from ramet.cli.view import View
 from ramet.history.confirming import FreshScores, say_both
-from ramet.history.narrating import shorten
+from ramet.history.narrating import describe_failure
 from ramet.places import existing
-from ramet.visible import label
+from ramet.store.postgres.address import leave_out_secrets
+from ramet.visible import label, visible
 
-# What is said of hyperparameters that there is no room for.
-MORE_NAMES = "and {count} more hyperparameters (a wider terminal or --json shows them): "
+# What stands before the names of hyperparameters that there is no room for.
+MORE_NAMES = "and {count} (a wider terminal or --json shows them): "
 # Time between two updates of a watched table.
 WATCH_S = 0.5
 # Members in a table that is not watched on a terminal.
@@ -51,9 +52,11 @@ def status(
     the lease.
     """
     where = existing(store)
-    view = View(where.store, where.choose(name))
+    run = where.choose(name)
+    tracebacks = wording.command("log", [leave_out_secrets(store), run], ["--failures"])
+    view = View(where.store, run)
     try:
-        _show(view, watch=watch, as_json=as_json)
+        _show(view, tracebacks, watch=watch, as_json=as_json)
     except KeyboardInterrupt as enough:
         raise type(enough)("") from None  # Nothing was interrupted, so there is no message.
 
@@ -76,19 +79,22 @@ def runs(store: StoreName, *, as_json: AsJson = False) -> None:
     screen.show(table)
 
 
-def make_screen(view: View, room: int, width: int, *, pace: str | None = None) -> Group:
+def make_screen(
+    view: View, room: int, width: int, *, tracebacks: str, pace: str | None = None
+) -> Group:
     """Return a heading for the run, and a table of as much as fits, with what is left out.
 
     Args:
         view: The run.
         room: How many members there is room for.
         width: How many columns there are.
+        tracebacks: The command that shows the tracebacks of failures.
         pace: A line about how fast the run goes.
     """
     rows = view.best_rows(room)
     names: list[str] = view.opening.space["names"]
     table, shown = _members(rows, names, width)
-    heading = [*_heading(view.figures()), *([] if pace is None else [pace])]
+    heading = [*_heading(view.figures(), tracebacks), *([] if pace is None else [pace])]
     return Group(
         *heading, "", table, *_name_left_out(len(view.seats) - len(rows), names[shown:], width)
     )
@@ -101,15 +107,16 @@ def _name_left_out(members: int, names: Sequence[str], width: int) -> list[Rende
         lines.append(f"and {wording.count(members, 'member')} that scored less")
     if names:
         listed = ", ".join(map(label, names))
+        more = MORE_NAMES.format(count=wording.count(len(names), "more hyperparameter"))
         # Two lines, of which some columns are lost where they end between words.
-        most = max(0, 7 * width // 4 - len(MORE_NAMES))
+        most = max(0, 7 * width // 4 - len(more))
         if cell_len(listed) > most:
             listed = f"{set_cell_size(listed, max(0, most - 1)).rstrip()}…"
-        lines.append(Text(f"{MORE_NAMES.format(count=len(names))}{listed}"))
+        lines.append(Text(f"{more}{listed}"))
     return lines
 
 
-def _show(view: View, *, watch: bool, as_json: bool) -> None:
+def _show(view: View, tracebacks: str, *, watch: bool, as_json: bool) -> None:
     if as_json:
         for _ in _follow(view, watch=watch):
             screen.say_json({**view.figures(), "population": view.rows()})
@@ -118,23 +125,23 @@ def _show(view: View, *, watch: bool, as_json: bool) -> None:
     if not (watch and console.is_terminal):
         for _ in _follow(view, watch=watch):
             pass
-        screen.show(make_screen(view, ROWS, console.width))
+        screen.show(make_screen(view, ROWS, console.width, tracebacks=tracebacks))
         return
     pace = Pace(view.store, view.opening, view.last)
     with Live(console=console, auto_refresh=False) as live:
         for _ in _follow(view, watch=True):
             pace.catch_up()
-            live.update(_fitting(view, console, pace), refresh=True)
+            live.update(_fitting(view, console, pace, tracebacks), refresh=True)
 
 
-def _fitting(view: View, console: Console, pace: Pace) -> Group:
+def _fitting(view: View, console: Console, pace: Pace, tracebacks: str) -> Group:
     at_work = any(seat.worker for seat in view.seats)
     said = pace.describe(view.population, at_work=at_work)
     room = max(1, min(ROWS, console.height - LINES_AROUND))
-    return make_screen(view, room, console.width, pace=said)
+    return make_screen(view, room, console.width, tracebacks=tracebacks, pace=said)
 
 
-def _heading(figures: dict[str, Any]) -> list[RenderableType]:
+def _heading(figures: dict[str, Any], tracebacks: str) -> list[RenderableType]:
     state = f"{figures['state']}, {figures['done']:.0%} of {figures['steps']:,} steps each"
     best = f"best {_say_best(figures)}"
     facts = [
@@ -145,17 +152,17 @@ def _heading(figures: dict[str, Any]) -> list[RenderableType]:
         wording.count(figures["copies"], "copy"),
         *([wording.count(figures["failures"], "failed attempt")] if figures["failures"] else []),
     ]
-    failed = [_say_failure(figures["run"], it)] if (it := figures["failure"]) else []
+    failed = [_say_failure(it, tracebacks)] if (it := figures["failure"]) else []
     heading = Text.assemble((label(figures["run"]), "bold"), f": {state}, {best}")
     return [heading, ", ".join(facts), *failed]
 
 
-def _say_failure(run: str, failure: dict[str, Any]) -> Text:
+def _say_failure(failure: dict[str, Any], tracebacks: str) -> Text:
     """Say what failed last, and how to see more of it."""
-    where = f" ({label(failure['where'])})" if failure["where"] else ""
+    said = describe_failure(failure["error"], failure["where"])
     at = f"member {failure['member']}, turn {failure['turn']}"
-    more = f"`ramet log STORE {label(run)} --failures` shows the traceback"
-    return Text(f"last failure: {at}: {shorten(failure['error'])}{where}; {more}")
+    more = f"`{visible(tracebacks)}` shows the traceback"
+    return Text(f"last failure: {at}: {said}; {more}")
 
 
 def _say_best(figures: dict[str, Any]) -> str:
@@ -171,7 +178,7 @@ def _members(rows: list[dict[str, Any]], names: Sequence[str], width: int) -> tu
     wide = _lay_out(rows, names, width)
     # Long names of workers are the first to give way.
     short = [
-        {**row, "worker": screen.shorten(row["worker"], SHORT_WORKER), "silent_s": None}
+        {**row, "worker": screen.keep_end(row["worker"] or "", SHORT_WORKER), "silent_s": None}
         for row in rows
     ]
     columns, shown = wide if wide[1] == len(names) else _lay_out(short, names, width)

@@ -1,4 +1,4 @@
-"""`ramet delete` and `ramet rename`: runs that are no longer wanted, or not under their name."""
+"""`ramet delete` and `ramet rename`: remove a run, or give it another name."""
 
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
@@ -20,7 +20,7 @@ from ramet.wording import count, number, size
 
 Force = Annotated[
     bool,
-    typer.Option("--force", metavar="", help="Even if workers are at work, which lose their turn."),
+    typer.Option("--force", metavar="", help="Even while workers train it; they lose their turns."),
 ]
 NamedRun = Annotated[str, typer.Argument(metavar="NAME", help="The run.", autocompletion=list_runs)]
 
@@ -131,8 +131,8 @@ def _ask(question: str) -> None:
     """Go on only if the user says yes."""
     if not screen.can_ask():
         raise UsageError(
-            "what is deleted cannot be had back, so it must be confirmed, but there is no terminal "
-            "to ask on; nothing was deleted: add --yes"
+            "a run must only be deleted if you confirm it, but there is no terminal to ask you "
+            "on; nothing was deleted: add --yes to confirm it beforehand"
         )
     screen.say(f"{question} [y/N] ", err=True)
     try:

@@ -24,6 +24,11 @@ def report(
     It shows the settings, the best score, the schedule and how to replay it, which changes paid
     off, where all weights came from, failures, and the time and disk space that the run took.
     """
+    if as_json and output == STANDARD_OUTPUT:
+        raise UsageError(
+            "only one thing can be printed, but got -o - with --json; name a file for the "
+            "report, or leave --json out"
+        )
     try:
         from ramet.report import write  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
@@ -32,11 +37,6 @@ def report(
         written = write(result, output)
         run = result.opening.name
     if as_json:
-        if output == STANDARD_OUTPUT:
-            raise UsageError(
-                "only one thing can be printed, but got -o - with --json; name a file for the "
-                "report, or leave --json out"
-            )
         screen.say_json({"run": run, "path": encodable(str(output), "utf-8"), "bytes": written})
         return
     screen.say(f"{output}: {size(written)}, run {run!r}", err=True)

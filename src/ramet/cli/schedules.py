@@ -119,7 +119,10 @@ def replay(
         store=store,
         workers=workers,
     )
-    screen.say_json(_describe(replayed, of=name)) if as_json else screen.say(str(replayed))
+    if as_json:
+        screen.say_json(_describe(replayed, of=name))
+    else:
+        screen.say(str(replayed))
 
 
 def _describe(replayed: Replayed, *, of: str) -> dict[str, Any]:

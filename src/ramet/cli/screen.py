@@ -41,7 +41,7 @@ def on_terminal() -> bool:
 
 @contextmanager
 def progress_in_file(*, as_json: bool) -> Iterator[None]:
-    """Write lines of progress to standard output too, if that is a file and errors are shown.
+    """Write lines of progress to standard output too, if only standard error is a terminal.
 
     Args:
         as_json: Whether standard output is for an object of JSON alone.
@@ -106,12 +106,12 @@ def table(*columns: str, left: tuple[str, ...] = ()) -> Rows:
 def worker_name(name: str | None) -> str:
     """Return a worker's name, without its beginning if it is long: the ends of names differ."""
     # The rest of a very long name would be cut off anyway.
-    return shorten(visible((name or "")[-MAX_LABEL_CHARS:]), WORKER_WIDTH) or ""
+    return keep_end(visible((name or "")[-MAX_LABEL_CHARS:]), WORKER_WIDTH)
 
 
-def shorten(name: str | None, most: int) -> str | None:
+def keep_end(name: str, most: int) -> str:
     """Return a name without its beginning, if it has more than ``most`` characters."""
-    return name if name is None or len(name) <= most else "…" + name[1 - most :]
+    return name if len(name) <= most else "…" + name[1 - most :]
 
 
 def _printable(json: str) -> str:

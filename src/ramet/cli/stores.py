@@ -55,8 +55,8 @@ StoreName = Annotated[
     str,
     typer.Argument(
         metavar="STORE",
-        help=f"The file, or the URL of the database, that has the runs; else "
-        f"{DEFAULT_STORE}, where `ramet run` writes.",
+        help=f"The file that has the runs, or the URL of the database; {DEFAULT_STORE}, where "
+        f"`ramet run` writes, if it is left out.",
         callback=warn_if_shown,
         autocompletion=list_stores,
     ),

@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import os
-import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from ramet.cli.view import View
 from ramet.errors import RunFailed, StoreError, UsageError
 from ramet.places import existing
 from ramet.store.postgres.address import find_address
-from ramet.wording import count
+from ramet.wording import command, count
 
 # Seconds between two looks at the run and its jobs.
 LOOK_S = 1.0
@@ -258,10 +257,10 @@ def _describe_failure(view: View, job: SubmittedJob) -> str:
 
 
 def _say_how_to_follow(store: str, name: str) -> str:
-    command = shlex.join(["ramet", "status", store, name, "--watch"])
+    follow = command("status", [store, name], ["--watch"])
     return (
         f"The workers go on without this command, which would send more of them if it were called "
-        f"again; follow the run with {command}"
+        f"again; follow the run with {follow}"
     )
 
 
@@ -269,9 +268,10 @@ def _leave(jobs: Sequence[SubmittedJob], store: str, name: str, *, local: bool) 
     """Return what an interrupt says; jobs of this machine end with this command."""
     if not local:
         first, *_ = jobs[0].job_id.split("_")
+        stop = command("stop", [store, name])
         return (
-            f"the workers go on without this command; ramet stop {store} {name} ends them after "
-            f"their turns, and scancel {first} at once"
+            f"the workers go on without this command; {stop} ends them after their turns, and "
+            f"scancel {first} at once"
         )
     for job in jobs:
         job.cancel()

@@ -20,7 +20,7 @@ class View:
         self.store = store
         self._overview = Overview(store, name)
         self.seats: list[Seat] = store.seats(name)
-        # The number of failures when the last one was looked for, and that one.
+        # How many failures there were when the last one was read from the log, and that last one.
         self._looked_at = 0
         self._failure: Logged | None = None
 
@@ -86,8 +86,8 @@ class View:
         if failed is None or not isinstance(failed.event, AttemptFailed):
             return None
         event = failed.event
-        where = {"at": failed.at, "member": event.member, "turn": event.turn}
-        return {**where, "error": event.error, "where": event.where}
+        turn = {"at": failed.at, "member": event.member, "turn": event.turn}
+        return {**turn, "error": event.error, "where": event.where}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the figures of each member."""

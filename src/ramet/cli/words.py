@@ -7,9 +7,9 @@ from typing import Any
 from ramet.places import existing
 from ramet.store.postgres.address import find_address
 
-# Where `ramet run` records runs, unless it is told otherwise.
+# The store that `ramet run` writes to by default.
 DEFAULT_STORE = "runs.db"
-# How files are called, and how they begin, that are stores.
+# By these a file is known to be a store: the end of its name, or its first bytes.
 SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 MAGIC = b"SQLite format 3\0"
 
@@ -17,8 +17,8 @@ MAGIC = b"SQLite format 3\0"
 def add_left_out(parameters: Sequence[Any], args: Sequence[str]) -> list[str]:
     """Return a command line with the words that the user has left out.
 
-    The store is put in front if the first word is none. Before a script, the name of the run is
-    put in if it is the only one.
+    The default store is put in front if the first word is not a store. Commands that take a script
+    are given the name of the run if the store has only one.
 
     Args:
         parameters: Those of the command.
@@ -30,7 +30,7 @@ def add_left_out(parameters: Sequence[Any], args: Sequence[str]) -> list[str]:
         return list(args)
     options, words = _part(parameters, args[:end])
     rest, behind = [its.name for its in slots[1:]], list(args[end + 1 :])
-    # What a script is called with stands behind "--"; so do names that begin with a dash.
+    # Behind "--" are the arguments of the script, or names that begin with a dash.
     all_behind = end < len(args) and not (words and "arguments" in rest)
     named = [*words, *behind] if all_behind else list(words)
     trains = "target" in rest and "name" in rest
@@ -62,6 +62,8 @@ def is_store(word: str) -> bool:
     if find_address(word) is not None or "://" in word or Path(word).suffix in SUFFIXES:
         return True
     try:
+        if not Path(word).is_file():
+            return False  # A pipe would be waited for.
         with Path(word).open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except (OSError, ValueError):

@@ -111,7 +111,7 @@ def describe_event(event: AnyEvent) -> str:
             score = final_score(event.points, event.step)
             said = f"{_who(event)}: step {event.step:,}, score {wording.number(score)}"
         case AttemptFailed():
-            said = f"{_who(event)}: {describe_failure(event)}"
+            said = f"{_who(event)}: {describe_failure(event.error, event.where)}"
         case TurnLost():
             said = f"{_who(event)} is given up: {WHY_LOST.get(event.why, event.why)}"
         case Copied():
@@ -130,14 +130,14 @@ def _describe_opening(event: RunOpened) -> str:
     return f"{members}, {event.steps:,} steps each, {strategy}, seed {event.seed}"
 
 
-def describe_failure(event: AttemptFailed) -> str:
+def describe_failure(error: str, where: str) -> str:
     """Return what an attempt raised, and the line of the user's code that did.
 
     Args:
-        event: The failed attempt.
+        error: The error, as Python prints it.
+        where: The file and line; empty if they are not known.
     """
-    where = f" ({label(event.where)})" if event.where else ""
-    return f"{shorten(event.error)}{where}"
+    return f"{shorten(error)} ({label(where)})" if where else shorten(error)
 
 
 def shorten(error: str) -> str:

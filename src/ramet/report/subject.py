@@ -1,11 +1,11 @@
 """The subject of a report: a run, and what several sections read from it."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from ramet import wording
 from ramet.errors import NoBest, UsageError
 from ramet.events import RunOpened
 from ramet.history import Lineage, Replayed, Result, Snapshot, Trained
@@ -169,10 +169,7 @@ class Subject:
         verb, *more = words
         first = next((nth for nth, word in enumerate(more) if word.startswith("-")), len(more))
         named, options = [str(self.file), self.name, *more[:first]], more[first:]
-        if any(word.startswith("-") for word in named):
-            # Without this, a name that begins with a dash would be read as an option.
-            return shlex.join(["ramet", verb, *options, "--", *named])
-        return shlex.join(["ramet", verb, *named, *options])
+        return wording.command(verb, named, options)
 
 
 def moment(seconds: float) -> str:
