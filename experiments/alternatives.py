@@ -6,8 +6,9 @@
 A small network learns Fashion-MNIST at 7 by 7 pixels by SGD with momentum, in NumPy, in batches of
 16 with labels of which 40 % were drawn anew, so that rates must be annealed. The learning rate and
 the decay of weights are searched. Every search trains as many steps in all as a population of 22.
-What begins with ``one`` trains a single network, with hyperparameters chosen on other seeds, and
-``long`` one network for as many steps as the population has together.
+What is ``averaged`` is scored by a running average of its weights. What begins with ``one`` trains
+a single network, with hyperparameters chosen on other seeds, and ``long`` one network for as many
+steps as the population has together.
 
 ``test`` is the accuracy on the 10,000 test images, in percent, of the weights with the best
 ``validation``: the accuracy on 5,000 other images at the end of a turn. ``seconds`` is the time of
@@ -20,7 +21,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import ramet
-from experiments.descent import BATCH, HIDDEN, SIDE, Momentum, Prodigy, ScheduleFree, accuracy, load
+from experiments.descent import (
+    BATCH,
+    HIDDEN,
+    SIDE,
+    Averaged,
+    Momentum,
+    Prodigy,
+    ScheduleFree,
+    accuracy,
+    load,
+)
 from experiments.peers import (
     BOUNDS,
     FIRST,
@@ -49,6 +60,7 @@ class Optimizer:
 
 
 SGD = Optimizer(Momentum(), FIRST["lr"])
+AVERAGED = Optimizer(Averaged(), FIRST["lr"])
 SCHEDULE_FREE = Optimizer(ScheduleFree(), (1e-2, 1.0))
 PRODIGY = Optimizer(Prodigy(), (0.1, 10.0))
 # The best of a few on seeds 1000 to 1002. Prodigy promises that there is nothing to choose.
@@ -98,10 +110,12 @@ class Evolved:
     """A population whose members copy each other."""
 
     make: Callable[[Budget], ramet.Strategy]
+    optimizer: Optimizer = SGD
 
     def search(self, budget: Budget, seed: int, engine: ramet.Engine) -> Found:
         """Return the best weights of a search."""
-        return run(SGD, self.make(budget), budget.turn_steps * budget.rounds, seed, engine)
+        steps = budget.turn_steps * budget.rounds
+        return run(self.optimizer, self.make(budget), steps, seed, engine)
 
 
 def run(
@@ -142,7 +156,10 @@ def make_space(optimizer: Optimizer) -> ramet.Space:
 METHODS: dict[str, Scheduled | Evolved] = {
     "pbt": Evolved(pbt),
     "fire": Evolved(fire),
+    "pbt averaged": Evolved(pbt, AVERAGED),
+    "fire averaged": Evolved(fire, AVERAGED),
     "constant": Scheduled(shape=stay),
+    "constant averaged": Scheduled(AVERAGED, stay),
     "cosine": Scheduled(),
     "stable": Scheduled(shape=warm_up_and_decay),
     "schedule-free": Scheduled(SCHEDULE_FREE, stay),
@@ -201,7 +218,12 @@ EXPERIMENTS = [
             "seconds": "seconds",
             "cpu_s": "CPU seconds",
         },
-        pairs=[(method, "pbt") for method in ALL if method != "pbt"],
+        pairs=[
+            *((method, "pbt") for method in ALL if method != "pbt"),
+            ("pbt averaged", "cosine"),
+            ("pbt averaged", "schedule-free"),
+            ("pbt averaged", "constant averaged"),
+        ],
         engine="inline",
     )
 ]

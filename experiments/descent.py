@@ -1,4 +1,4 @@
-"""A network that classifies small images, in NumPy, and three ways to train it.
+"""A network that classifies small images, in NumPy, and four ways to train it.
 
 All weights are one vector, and so is the state of each way to descend. A step takes some tens of
 microseconds, and any process can train it: a worker of Ray as well as ramet.
@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+import ramet
 from experiments import fashion_mnist
 from experiments.fashion_mnist import CLASSES, TRAINING, Images
 
@@ -77,6 +78,27 @@ class Momentum:
         velocity *= MOMENTUM
         velocity -= find_slopes(weights, pixels, labels) + decay * weights
         weights += lr * velocity
+
+
+class Averaged(Momentum):
+    """SGD with momentum, of which a running average of the weights is scored."""
+
+    AVERAGE = ramet.PolynomialAverage(power=8)
+
+    def begin(self, weights: Vector) -> dict[str, Any]:
+        """Return the state before the first step."""
+        before = super().begin(np.copy(weights))
+        return {**before, "weights": weights, "latest": before["weights"], "steps": np.zeros(())}
+
+    def descend(
+        self, state: dict[str, Any], lr: float, decay: float, pixels: Any, labels: Any
+    ) -> None:
+        """Make a step, in place."""
+        mean, latest = state["weights"], state["latest"]
+        super().descend({**state, "weights": latest}, lr, decay, pixels, labels)
+        steps = float(state["steps"]) + 1
+        mean += self.AVERAGE.share(steps) * (latest - mean)
+        state["steps"] = np.array(steps)
 
 
 class ScheduleFree(Momentum):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from experiments import analyses, image
+from experiments import alternatives, analyses, image
 from experiments.trials import Record, summarise
 from experiments.trials.page import say, say_p, write_page
 from ramet.plots.drawing import save
@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 FIGURE = ROOT / "docs" / "figures" / "results.svg"
 BLUE, GREY = "#1f5fa8", "#8a8f98"
-EXPERIMENTS = {each.name: each for each in (*analyses.EXPERIMENTS, *image.EXPERIMENTS)}
+PROGRAMS = (analyses, image, alternatives)
+EXPERIMENTS = {each.name: each for program in PROGRAMS for each in program.EXPERIMENTS}
 
 
 class Question(NamedTuple):
@@ -74,6 +75,27 @@ QUESTIONS = (
         "image",
         "pbt-averaged-22",
         "random-22",
+        higher=True,
+    ),
+    Question(
+        "Is PBT better than a random search with Schedule-Free SGD?",
+        "alternatives",
+        "pbt",
+        "schedule-free",
+        higher=True,
+    ),
+    Question(
+        "Is PBT on averaged weights better than that?",
+        "alternatives",
+        "pbt averaged",
+        "schedule-free",
+        higher=True,
+    ),
+    Question(
+        "Is PBT better than one network that trains for as long as all of its members together?",
+        "alternatives",
+        "pbt",
+        "long cosine",
         higher=True,
     ),
 )

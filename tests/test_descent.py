@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+import ramet
 from experiments import descent
 from experiments.descent import (
     BATCH,
     INPUTS,
     WEIGHTS,
+    Averaged,
     Momentum,
     Prodigy,
     ScheduleFree,
@@ -40,7 +42,8 @@ def test_slopes_are_those_of_the_loss(batch: tuple[np.ndarray, np.ndarray]) -> N
 
 
 @pytest.mark.parametrize(
-    ("task", "lr"), [(Momentum(), 0.03), (ScheduleFree(), 1.0), (Prodigy(), 1.0)]
+    ("task", "lr"),
+    [(Momentum(), 0.03), (Averaged(), 0.03), (ScheduleFree(), 1.0), (Prodigy(), 1.0)],
 )
 def test_each_way_to_descend_learns_a_batch(
     batch: tuple[np.ndarray, np.ndarray], task: Momentum, lr: float
@@ -50,6 +53,21 @@ def test_each_way_to_descend_learns_a_batch(
     for _ in range(400):
         task.descend(state, lr, 0.0, *batch)
     assert find_loss(state["weights"], *batch) < before / 4
+
+
+def test_what_is_averaged_takes_the_steps_of_momentum_and_scores_their_mean(
+    batch: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Averaged, "AVERAGE", ramet.PolynomialAverage(power=0))
+    averaged, plain, iterates = Averaged(), Momentum(), []
+    state = dict(averaged.init(np.random.default_rng(3)))
+    beside = dict(plain.init(np.random.default_rng(3)))
+    for _ in range(5):
+        averaged.descend(state, 0.1, 1e-3, *batch)
+        plain.descend(beside, 0.1, 1e-3, *batch)
+        iterates.append(np.copy(beside["weights"]))
+    assert np.array_equal(state["latest"], beside["weights"])
+    assert state["weights"] == pytest.approx(np.mean(iterates, axis=0), abs=1e-6)
 
 
 def test_what_schedule_free_scores_is_the_mean_of_its_iterates(
