@@ -68,7 +68,21 @@ GO_ON = """\
 interrupt(after=9)
 ramet.run(train, space, strategy, steps=4_000, store=partial.storage, **settings)
 """
-CELLS = [RUN, *SHOWN, "result.plot()", REPLAY, FAIL, INTERRUPT, PARTIAL, GO_ON, PARTIAL]
+IN_A_FILE = """\
+interrupt(after=9)
+ramet.run(train, space, strategy, steps=4_000, store="runs.db", **settings)
+"""
+CATCH = """\
+interrupt(after=9)
+try:
+    ramet.run(train, space, strategy, steps=4_000, store="runs.db", **settings)
+except KeyboardInterrupt as stopped:
+    print(type(stopped).__name__, stopped.__traceback__ is not None, str(stopped).split(";")[0])
+"""
+CELLS = [
+    *[RUN, *SHOWN, "result.plot()", REPLAY, FAIL],
+    *[INTERRUPT, PARTIAL, GO_ON, PARTIAL, IN_A_FILE, CATCH],
+]
 
 
 # By the kernel of this interpreter, in a process of its own, which closes its sockets.
@@ -152,6 +166,27 @@ def test_an_interrupt_leaves_the_result_so_far_and_the_run_goes_on(
     turns = [int(cell[0]["text"]) for cell in (outputs[PARTIAL], outputs["twice"])]
     assert 0 < turns[0] < turns[1]
     assert "not over" in outputs[PARTIAL][1]["data"]["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "store"),
+    [(INTERRUPT, "store=ramet.interrupted().storage"), (IN_A_FILE, "with runs.db")],
+)
+def test_an_interrupt_ends_with_one_message_and_no_frames(
+    cell: str, store: str, outputs: dict[str, list[Any]]
+) -> None:
+    error = next(it for it in outputs[cell] if it["output_type"] == "error")
+    (shown,) = error["traceback"]
+    assert shown == f"KeyboardInterrupt: {error['evalue']}"
+    assert re.match(r"KeyboardInterrupt: run 'run' was stopped after \d+ turns; no turn ", shown)
+    assert "ramet.interrupted() has the result so far" in shown
+    assert store in shown
+    assert "\n" not in shown
+
+
+def test_an_interrupt_can_be_caught(outputs: dict[str, list[Any]]) -> None:
+    *_, caught = outputs[CATCH]
+    assert re.match(r"KeyboardInterrupt True run 'run' was stopped after \d+ turns", caught["text"])
 
 
 def test_nothing_else_is_printed(outputs: dict[str, list[Any]]) -> None:

@@ -145,12 +145,18 @@ def test_a_run_at_work_is_deleted_and_renamed_only_by_force(
     at_work.release_all = lambda: None  # type: ignore[method-assign]
 
 
-def test_who_renames_a_run_learns_which_replays_do_not_know_it(two: Path) -> None:
+def test_replays_follow_the_run_that_they_repeat(two: Path) -> None:
     found = history.load(two, "one").schedule()
     library.replay(quick.train, found, seeds=[0], store=two)
     renamed = ramet("rename", two, "one", "new")
-    assert "'one-replay' is a replay of 'one', and still says so" in renamed.stderr
+    assert renamed.stdout.endswith(
+        "checkpoint files\n'one-replay' keeps its name, and is a replay of 'new' now\n"
+    )
+    assert find_replays(history.load(two, "new").store, "new") == ["one-replay"]
     assert ramet("doctor", two).exit_code == 0
+    # A schedule that was read before the run had its new name goes on with the same replay.
+    again = library.replay(quick.train, found, seeds=[0], store=two, name="one-replay")
+    assert again.done
 
 
 def test_a_run_whose_only_company_are_its_replays_need_not_be_named(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ class Stops(Descent):
 
 def test_a_run_in_memory_is_at_hand_after_an_interrupt_and_goes_on() -> None:
     task = Stops(9)
-    with pytest.raises(KeyboardInterrupt, match=r"after 8 turns; ramet.interrupted\(\) has") as why:
+    with pytest.raises(
+        KeyboardInterrupt, match="after 8 turns; no turn that ended is lost: r"
+    ) as why:
         ramet.run(task, SPACE, pbt(), steps=24, mode="max", seed=0)
     assert "store=ramet.interrupted().storage" in str(why.value)
     partial = ramet.interrupted()

@@ -24,6 +24,7 @@ from ramet.errors import (
 from ramet.events import canonical
 from ramet.faults import REMOVING_POINTS, VARIABLE
 from ramet.history.doctor import examine
+from ramet.history.replayed import find_replays
 from ramet.places import Place, place
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt
@@ -262,8 +263,10 @@ def test_a_process_that_is_killed_leaves_a_sound_store_and_the_same_can_be_done_
         url = request.getfixturevalue("database")
         store = f"{url}?schema=killed_{verb}_{point}&blobs={folder}"
     script.write_text(KILLED)
-    weights = train(store, name="run").best.load()["w"]
+    result = train(store, name="run")
+    weights = result.best.load()["w"]
     train(store, name="other")
+    ramet.replay(Descent(), result.schedule(), seeds=[0], store=store, name="replay")
     code, _, err = finished(started(script, store, verb, **{VARIABLE: point}))
     assert code == -signal.SIGKILL, err
     where = place(store)
@@ -272,15 +275,18 @@ def test_a_process_that_is_killed_leaves_a_sound_store_and_the_same_can_be_done_
     assert kept_in(folder) - {"new"} <= set(names)
     if verb == "rename":
         whole = "new" if "new" in names else "run"
+        assert find_replays(where.store, whole) == ["replay"]
         assert (history.load(store, whole).best.load()["w"] == weights).all()
         if whole == "run":
             rename(where, "run", "new")
         else:
             delete(where, "run")
         assert (history.load(store, "new").best.load()["w"] == weights).all()
+        assert find_replays(where.store, "new") == ["replay"]
     else:
         delete(where, "run")
-    assert sorted(where.store.runs()) == (["new", "other"] if verb == "rename" else ["other"])
+    left = {"replay", "other"} | ({"new"} if verb == "rename" else set())
+    assert set(where.store.runs()) == left
     assert kept_in(folder) == set(where.store.runs())
     assert findings(where) == []
 

@@ -71,22 +71,15 @@ def rename(
     """
     where = existing(store, read_only=False)
     run = where.choose(name)
-    replays = find_replays(where.store, run)
     files = rename_run(
         run, to, store=where.store, blobs=where.blobs, worker=this_worker(), force=force
     )
     if as_json:
         screen.say_json({"run": to, "was": run, "files": files})
-    else:
-        screen.say(f"Run {run!r} is called {to!r} now: {count(files, 'checkpoint file')}")
-    if replays:
-        are = "is a replay" if len(replays) == 1 else "are replays"
-        screen.say(
-            f"ramet: {', '.join(map(repr, replays))} {are} of {run!r}, and still "
-            f"{'says' if len(replays) == 1 else 'say'} so: reports of {to!r} do not show "
-            f"{'it' if len(replays) == 1 else 'them'}",
-            err=True,
-        )
+        return
+    screen.say(f"Run {run!r} is called {to!r} now: {count(files, 'checkpoint file')}")
+    for replay in find_replays(where.store, to):
+        screen.say(f"{replay!r} keeps its name, and is a replay of {to!r} now")
 
 
 class _Look(NamedTuple):

@@ -24,6 +24,21 @@ def interrupted() -> Result:
     return _read()
 
 
+def say_interrupt(stopped: KeyboardInterrupt, text: str) -> KeyboardInterrupt:
+    """Return an interrupt of the same type that says what was stopped and how to go on.
+
+    IPython, and so a notebook, shows it as this text, without the frames of ramet above it.
+
+    Args:
+        stopped: What interrupted the run.
+        text: What to say.
+    """
+    again = type(stopped)(text)
+    # Of this one object: Python exits as after Ctrl-C only for KeyboardInterrupt itself.
+    again.__dict__["_render_traceback_"] = lambda: [f"KeyboardInterrupt: {text}"]
+    return again
+
+
 def remember(read: Callable[[], Result] | None) -> None:
     """Keep an interrupted run at hand, or forget the last one.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ramet.engine.run.run import Run
 from ramet.errors import RametError
+from ramet.frames import find_shell
 from ramet.history.following import Overview
 from ramet.places import Place, file_of
 from ramet.store import MemoryStore, SQLiteStore, Store
@@ -97,14 +98,16 @@ def how_to_go_on(run: Run, where: Place) -> str:
         turns = Overview(where.store, run.name).population.turns
     except RametError as error:
         return f"run {run.name!r} was stopped, and its store cannot be read: {error}"
-    stopped = f"run {run.name!r} was stopped after {turns:,} turns"
+    stopped = f"run {run.name!r} was stopped after {turns:,} turns; no turn that ended is lost"
+    again = "to go on, run the same again, with"
+    at_hand = f"{stopped}: ramet.interrupted() has the result so far, and {again}"
     if _is_temporary(where.store):
         return (
-            f"{stopped}; ramet.interrupted() has its result so far, and to go on, run the same "
-            f"again, with store=ramet.interrupted().storage. It is lost when this process ends; "
+            f"{at_hand} store=ramet.interrupted().storage. The run is lost when this process ends; "
             f"store='runs.db' would keep it"
         )
-    return f"{stopped}; no turn that ended is lost: to go on, run the same again, with {where.name}"
+    # A script or a command ends with the interrupt, so it has no use for the result.
+    return f"{at_hand if find_shell() else f'{stopped}: {again}'} {where.name}"
 
 
 def _is_temporary(store: Store) -> bool:

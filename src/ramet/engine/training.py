@@ -16,7 +16,7 @@ from ramet.engine.engines import (
     check_trained,
     choose_engine,
 )
-from ramet.engine.interrupting import remember
+from ramet.engine.interrupting import remember, say_interrupt
 from ramet.engine.messages import (
     how_to_go_on,
     how_to_rejoin,
@@ -193,9 +193,9 @@ def _train_on(run: Run, training: Training, where: Place, watch: Progress, *, jo
         training(run, watch)
     except KeyboardInterrupt as stopped:
         if joins:
-            raise type(stopped)(how_to_rejoin(run)) from None
+            raise say_interrupt(stopped, how_to_rejoin(run)) from None
         remember(read)
-        raise type(stopped)(how_to_go_on(run, where)) from None
+        raise say_interrupt(stopped, how_to_go_on(run, where)) from None
     except RunFailed:
         remember(read)
         raise

@@ -5,7 +5,14 @@ instructions to compute them again, so every reader gets the same population, at
 """
 
 from ramet.events.base import SCHEMA, Event
-from ramet.events.codec import MOST_BYTES, MOST_DEPTH, decode, encode, rename_opening
+from ramet.events.codec import (
+    MOST_BYTES,
+    MOST_DEPTH,
+    decode,
+    encode,
+    rename_opening,
+    rename_replayed,
+)
 from ramet.events.confirming import Confirmed, Confirming
 from ramet.events.decisions import Annotated, Copied, Explored, RoundEnded, Weights
 from ramet.events.log import AnyEvent, Arrival, Logged, canonical, fold, follow
@@ -68,4 +75,5 @@ __all__ = [
     "fold",
     "follow",
     "rename_opening",
+    "rename_replayed",
 ]

@@ -66,6 +66,18 @@ def rename_opening(data: bytes, name: str) -> bytes:
     return _encoder.encode({**fields, "name": name})
 
 
+def rename_replayed(data: bytes, run: str) -> bytes:
+    """Return the first event of a replay of a run that has another name now.
+
+    Args:
+        data: What ``encode`` returned.
+        run: The new name of the run that it repeats.
+    """
+    fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    strategy = msgspec.json.decode(fields["strategy"], type=dict[str, msgspec.Raw])
+    return _encoder.encode({**fields, "strategy": {**strategy, "of": run}})
+
+
 def _check_schema(data: bytes) -> None:
     """Refuse data that is no event, or an event of another schema."""
     try:

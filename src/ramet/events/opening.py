@@ -130,6 +130,22 @@ def find_replayed(opening: RunOpened) -> str | None:
     return of if isinstance(of, str) else None
 
 
+def is_replay(opening: RunOpened, *, began: float, of: RunOpened, of_began: float) -> bool:
+    """Say whether a run is a replay of another in its store.
+
+    A replay that is older than the other run repeats one of the same name that was deleted, renamed
+    or overwritten.
+
+    Args:
+        opening: The first event of the run.
+        began: When it was written.
+        of: The first event of the other run.
+        of_began: When that was written.
+    """
+    same = opening.name == of.name
+    return not same and find_replayed(opening) == of.name and began >= of_began
+
+
 def _update(value: Any) -> Any:
     """Update strategies within a strategy; with "ready", they have ``evaluate_every`` as well."""
     if isinstance(value, list):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ramet import showing, wording
 from ramet.errors import StoreError, UsageError
-from ramet.events.opening import find_replayed
+from ramet.events.opening import is_replay
 from ramet.history.result import Result
 from ramet.schedule import Schedule
 from ramet.store.base import Store
@@ -123,12 +123,13 @@ def find_replays(store: Store, run: str) -> list[str]:
         store: The store.
         run: The name of the run that they are replays of.
     """
-    found, began = [], _find_beginning(store, run)
+    found, of = [], store.opening(run)
+    of_began = _find_beginning(store, run)
     for name in store.runs():
         # A damaged run, or one of another version of ramet, must not hide the others.
         with contextlib.suppress(StoreError, UsageError):
-            # One that is older repeats a run of this name that was deleted, renamed or overwritten.
-            if find_replayed(store.opening(name)) == run and _find_beginning(store, name) >= began:
+            opening, began = store.opening(name), _find_beginning(store, name)
+            if is_replay(opening, began=began, of=of, of_began=of_began):
                 found.append(name)
     return found
 

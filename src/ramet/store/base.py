@@ -173,8 +173,9 @@ class Store(Protocol):
         """Give a run another name, and begin a run with the same settings under the old one.
 
         All at once. The second run has trained nothing. To it belongs what is kept under the old
-        name outside of the store, until that is deleted and the run with it. Raise NameTaken if
-        there is a run of the new name, and RunInUse while the run has a live lease.
+        name outside of the store, until that is deleted and the run with it. Replays of the run
+        in this store say from their beginning that they repeat a run of the new name. Raise
+        NameTaken if there is a run of the new name, and RunInUse while the run has a live lease.
 
         Args:
             run: The name of the run.

@@ -16,7 +16,9 @@ from ramet.events import (
     encode,
     fold,
     rename_opening,
+    rename_replayed,
 )
+from ramet.events.opening import is_replay
 from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
@@ -78,9 +80,11 @@ class MemoryStore:
                 raise name_taken(to)
             self._check_unused(record, "renamed")
             begun = self._begin(record.opening, worker, token=record.token)
-            at, by, took_s, data = record.log[0]
-            record.log[0] = at, by, took_s, rename_opening(data, to)
-            record.opening = cast(RunOpened, decode(record.log[0][-1]))
+            of, of_began = record.opening, record.log[0][0]
+            for its in self._records.values():
+                if is_replay(its.opening, began=its.log[0][0], of=of, of_began=of_began):
+                    its.reopen(rename_replayed(its.log[0][-1], to))
+            record.reopen(rename_opening(record.log[0][-1], to))
             # It keeps its place among the runs; the other one is opened last.
             named = {to if name == run else name: its for name, its in self._records.items()}
             self._records = {**named, run: begun}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ramet.events import RunOpened
+from ramet.events import RunOpened, decode
 from ramet.store.base import Lease, Standing
 
 
@@ -33,6 +33,14 @@ class Record:
     # Another one for each run that is begun.
     number: int
     log: list[tuple[float, str, float | None, bytes]] = field(default_factory=list)
+
+    def reopen(self, first: bytes) -> None:
+        """Replace the first event, as another name in it makes necessary."""
+        at, by, took_s, _ = self.log[0]
+        self.log[0] = at, by, took_s, first
+        opening = decode(first)
+        assert isinstance(opening, RunOpened)  # noqa: S101 - it replaces one
+        self.opening = opening
 
     @property
     def head(self) -> int:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from msgspec.structs import replace
 
@@ -161,7 +161,7 @@ def check_same(before: RunOpened, now: Settings, *, steps: int, joins: bool = Fa
         "mode": (before.mode, now.mode),
         "steps": (steps, now.steps),
         "space": (before.space, now.space.describe()),
-        "strategy": (before.strategy, describe(now.strategy)),
+        "strategy": (_settings_of(before.strategy), _settings_of(describe(now.strategy))),
         "seed": (before.seed, before.seed if now.seed is None else now.seed),
         "keep": (before.keep, now.keep or before.keep),
     }
@@ -172,6 +172,13 @@ def check_same(before: RunOpened, now: Settings, *, steps: int, joins: bool = Fa
             f"run {before.name!r} must be resumed with the settings that it began with, but these "
             f"differ (before -> now):{listed}\n{_remedy(longer=now.steps > steps, joins=joins)}"
         )
+
+
+def _settings_of(strategy: dict[str, Any]) -> dict[str, Any]:
+    """Return a strategy without the name of the run that a replay repeats, which may change."""
+    if strategy.get("type") != "Replay":
+        return strategy
+    return {name: value for name, value in strategy.items() if name != "of"}
 
 
 def _remedy(*, longer: bool, joins: bool) -> str:

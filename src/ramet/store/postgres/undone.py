@@ -32,6 +32,8 @@ class Memory:
         if (latest := rows.latest) is None:
             return
         number, checksum = latest
+        if number == 0:  # It changes when a run is renamed, and is there as long as the run is.
+            return
         if known is None or known.run != rows.row.id or number > known.number:
             self._known[rows.name] = Known(rows.row.id, number, checksum)
 

@@ -19,6 +19,12 @@ def delete(store: Store, run: str = "lm", *, worker: str = "later") -> None:
     store.delete_run(run, worker=worker, after=find_last(store, run))
 
 
+def begin_replay(store: Store, name: str, *, of: str) -> None:
+    """Begin a replay of a run."""
+    strategy = {"type": "Replay", "of": of, "seeds": [0]}
+    store.open_run(replace(opening(name), strategy=strategy), worker="first")
+
+
 def rename(store: Store, run: str = "lm", to: str = "gpt") -> None:
     """Rename a run as it is now."""
     store.rename_run(run, to, worker="later", after=find_last(store, run))
@@ -106,6 +112,26 @@ class Renaming:
             end_turn(store, silent)
         delete(store)
         assert store.runs() == ["gpt"]
+
+    def test_replays_of_a_renamed_run_are_replays_of_its_new_name(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        begin_replay(store, "older", of="lm")
+        clock.sleep(1.0)
+        begin(store)
+        for name, of in (("again", "lm"), ("twice", "again"), ("other", "elsewhere")):
+            begin_replay(store, name, of=of)
+        end_turn(store, claim(store, name="again"))
+        before = {name: store.events(name) for name in ("older", "again", "twice", "other")}
+        rename(store)
+        (first, *log), follows = before["again"], {"type": "Replay", "of": "gpt", "seeds": [0]}
+        expected = replace(first, event=replace(first.event, strategy=follows))
+        assert store.events("again") == [expected, *log]
+        assert store.opening("again") == expected.event
+        # The first repeats an earlier run of the name.
+        for name in ("older", "twice", "other"):
+            assert store.events(name) == before[name]
+        end_turn(store, claim(store, name="again"))
 
     def test_a_name_that_another_run_has_is_refused(self, store: Store) -> None:
         for name in ("lm", "other"):
