@@ -1,45 +1,24 @@
 """PPO in JAX on environments of gymnax, for a population that is trained as one program.
 
-A step is a rollout of all environments, and the updates that follow it. The environments are a part
-of a member's state, so an episode may last longer than a turn.
+A step is a rollout of all environments, and the updates that follow it.
 """
 
+import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import optax
 from jax import numpy as jnp
 
+from experiments.episodes import Choice, World, begin, collect, estimate_advantages
+
 ENVIRONMENTS, TICKS, EPOCHS, MINIBATCHES = 16, 64, 4, 4
 HIDDEN, DISCOUNT, VALUE_COEFFICIENT, LARGEST_GRADIENT = 64, 0.99, 0.5, 0.5
 
 
-class World(NamedTuple):
-    """An environment of gymnax."""
-
-    environment: Any
-    settings: Any
-    # The size of an observation, and the number of actions.
-    seen: int
-    actions: int
-    # The return of an episode that has not ended yet.
-    worst: float
-
-
-def make_world(name: str, worst: float) -> World:
-    """Return an environment of gymnax by its name."""
-    try:
-        import gymnax  # noqa: PLC0415 - says how to install it
-    except ImportError:
-        raise SystemExit("this experiment needs gymnax: make .venv/experiments") from None
-    environment, settings = gymnax.make(name)
-    seen, _ = environment.reset(jax.random.key(0), settings)
-    actions = environment.action_space(settings).n
-    return World(environment, settings, int(seen.size), int(actions), worst)
-
-
-def _make_layers(key: Any, sizes: list[int], last: float) -> list[dict[str, Any]]:
+def make_layers(key: Any, sizes: list[int], last: float) -> list[dict[str, Any]]:
+    """Return the first weights of a network, of which those of the last layer have this scale."""
     keys = jax.random.split(key, len(sizes) - 1)
     scales = [2**0.5] * (len(sizes) - 2) + [last]
     return [
@@ -51,7 +30,8 @@ def _make_layers(key: Any, sizes: list[int], last: float) -> list[dict[str, Any]
     ]
 
 
-def _forward(layers: list[dict[str, Any]], x: Any) -> Any:
+def forward(layers: list[dict[str, Any]], x: Any) -> Any:
+    """Return what a network makes of its inputs."""
     *hidden, last = layers
     for layer in hidden:
         x = jnp.tanh(x @ layer["w"] + layer["b"])
@@ -59,11 +39,11 @@ def _forward(layers: list[dict[str, Any]], x: Any) -> Any:
 
 
 def _log_odds(params: Any, seen: Any) -> Any:
-    return jax.nn.log_softmax(_forward(params["actor"], seen))
+    return jax.nn.log_softmax(forward(params["actor"], seen))
 
 
 def _values(params: Any, seen: Any) -> Any:
-    return _forward(params["critic"], seen)[..., 0]
+    return forward(params["critic"], seen)[..., 0]
 
 
 def _make_optimizer(lr: Any) -> optax.GradientTransformation:
@@ -86,13 +66,13 @@ class PPO:
         acting, judging, placing = jax.random.split(key, 3)
         world = self._world
         params = {
-            "actor": _make_layers(acting, [world.seen, HIDDEN, HIDDEN, world.actions], 0.01),
-            "critic": _make_layers(judging, [world.seen, HIDDEN, HIDDEN, 1], 1.0),
+            "actor": make_layers(acting, [world.seen, HIDDEN, HIDDEN, world.actions], 0.01),
+            "critic": make_layers(judging, [world.seen, HIDDEN, HIDDEN, 1], 1.0),
         }
         return {
             "params": params,
             "memory": _make_optimizer(0.0).init(params),
-            "worlds": self._reset(placing, ENVIRONMENTS),
+            "worlds": begin(world, placing, ENVIRONMENTS),
         }
 
     def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
@@ -110,64 +90,27 @@ class PPO:
     def play(self, params: Any, key: Any, *, environments: int, ticks: int) -> Any:
         """Return the mean return of each fresh environment's latest episode, without training."""
         placing, playing = jax.random.split(key)
-        worlds = self._reset(placing, environments)
+        worlds = begin(self._world, placing, environments)
         worlds, _ = self._collect(params, worlds, playing, ticks)
         return worlds["returns"].mean()
 
-    def _reset(self, key: Any, count: int) -> Any:
-        world = self._world
-        reset = jax.vmap(lambda key: world.environment.reset(key, world.settings))
-        seen, inner = reset(jax.random.split(key, count))  # type: ignore[no-untyped-call]  # gymnax has no types
-        return {
-            "seen": seen.reshape(count, -1).astype(jnp.float32),
-            "inner": inner,
-            # Of the present episode, and of the latest that ended.
-            "sum": jnp.zeros(count),
-            "returns": jnp.full(count, world.worst),
-        }
-
     def _collect(self, params: Any, worlds: Any, key: Any, ticks: int) -> tuple[Any, Any]:
-        """Return the environments after a rollout, and everything that happened in it."""
-        world, count = self._world, len(worlds["sum"])
+        def choose(key: Any, seen: Any) -> Choice:
+            odds = _log_odds(params, seen)
+            action = jax.random.categorical(key, odds)
+            log_odds = jnp.take_along_axis(odds, action[:, None], axis=1)[:, 0]
+            return Choice(action, {"log_odds": log_odds})
 
-        def tick(key: Any, inner: Any, action: Any) -> Any:
-            return world.environment.step(key, inner, action, world.settings)
-
-        def play(worlds: Any, key: Any) -> tuple[Any, Any]:
-            choosing, moving = jax.random.split(key)
-            odds = _log_odds(params, worlds["seen"])
-            action = jax.random.categorical(choosing, odds)
-            seen, inner, reward, ended, cut, more = jax.vmap(tick)(
-                jax.random.split(moving, count), worlds["inner"], action
-            )
-            total = worlds["sum"] + reward
-            over = ended | cut
-            last = more["final_observation"].reshape(count, -1).astype(jnp.float32)
-            happened = {
-                "seen": worlds["seen"],
-                "action": action,
-                "log_odds": jnp.take_along_axis(odds, action[:, None], axis=1)[:, 0],
-                "value": _values(params, worlds["seen"]),
-                "reward": reward,
-                "over": over,
-                # An episode that was cut short would have gone on.
-                "following": jnp.where(ended, 0.0, _values(params, last)),
-            }
-            worlds = {
-                "seen": seen.reshape(count, -1).astype(jnp.float32),
-                "inner": inner,
-                "sum": jnp.where(over, 0.0, total),
-                "returns": jnp.where(over, total, worlds["returns"]),
-            }
-            return worlds, happened
-
-        return jax.lax.scan(play, worlds, jax.random.split(key, ticks))
+        value = functools.partial(_values, params)
+        return collect(self._world, choose, value, worlds, key, ticks=ticks)
 
     def _update(self, state: Any, hparams: Mapping[str, Any], key: Any) -> Any:
         """Return the state after a rollout and the gradient steps that follow."""
         playing, shuffling = jax.random.split(key)
         worlds, happened = self._collect(state["params"], state["worlds"], playing, TICKS)
-        happened["advantage"] = _estimate_advantages(happened, hparams)
+        happened["advantage"] = estimate_advantages(
+            happened, discount=DISCOUNT, trace=hparams["trace"], unroll=hparams["unroll"]
+        )
         happened["target"] = happened["advantage"] + happened["value"]
         size = ENVIRONMENTS * TICKS
         flat = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), happened)
@@ -184,20 +127,6 @@ class PPO:
         chosen = orders.reshape(EPOCHS * MINIBATCHES, -1)
         (params, memory), _ = jax.lax.scan(descend, (state["params"], state["memory"]), chosen)
         return {"params": params, "memory": memory, "worlds": worlds}
-
-
-def _estimate_advantages(happened: Any, hparams: Mapping[str, Any]) -> Any:
-    """Return generalised advantage estimates, each of at most ``unroll`` ticks."""
-
-    def back(ahead: Any, now: Any) -> tuple[Any, Any]:
-        error = now["reward"] + DISCOUNT * now["following"] - now["value"]
-        ahead = error + DISCOUNT * hparams["trace"] * now["goes_on"] * ahead
-        return ahead, ahead
-
-    ticks = jnp.arange(1, TICKS + 1)
-    whole = (ticks % hparams["unroll"] != 0)[:, None]
-    seen = happened | {"goes_on": whole * (1.0 - happened["over"])}
-    return jax.lax.scan(back, jnp.zeros(ENVIRONMENTS), seen, reverse=True)[1]
 
 
 def _loss(params: Any, batch: Any, hparams: Mapping[str, Any]) -> Any:

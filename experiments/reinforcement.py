@@ -1,14 +1,20 @@
-"""Reinforcement learning: PPO agents, and what their hyperparameters should be when.
+"""Reinforcement learning: PPO and V-MPO agents, and what their hyperparameters should be when.
 
     python -m experiments.reinforcement --quick
     python -m experiments.reinforcement
     python -m experiments.reinforcement --variant acrobot
+    python -m experiments.reinforcement --variant pendulum
 
 The counterpart of the reinforcement learning of the PBT paper (Jaderberg et al., 2017, section
 4.1), on environments that a laptop can train: CartPole, Acrobot, and Breakout of MinAtar, by
-gymnax. The search is over the learning rate, the entropy cost, the clipping, λ and the unroll
-length. With all methods, 22 members train at a time. The score is the mean return of the latest
-episode of each of 16 environments.
+gymnax. PPO agents search the learning rate, the entropy cost, the clipping, λ and the unroll
+length.
+
+Pendulum is the counterpart of the second experiment of the FIRE PBT paper (Dalibard & Jaderberg,
+2021, section 4.2): V-MPO agents, which search the learning rate and ε_η.
+
+With all methods, 22 members train at a time. The score is the mean return of the latest episode of
+each of 16 environments.
 
 ``score`` is the best score. ``played`` is the mean return of the best weights in 256 fresh
 environments, without training; by it methods are compared. ``replay`` is that of a fresh agent that
@@ -16,7 +22,7 @@ was trained with the schedule.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,68 +30,119 @@ import jax
 
 import ramet
 import ramet.jax
-from experiments.actor_critic import ENVIRONMENTS, PPO, TICKS, make_world
+from experiments import actor_critic, vmpo
+from experiments.episodes import World, make_world
 from experiments.trials import Experiment, Setting, run_experiment
 from ramet.history import Snapshot
 
 MEMBERS = 22
-TURN_STEPS = 10
-SPACE = ramet.Space(
-    lr=ramet.LogUniform(1e-6, 1e-1, start=(1e-4, 1e-2)),
-    entropy=ramet.LogUniform(1e-5, 1e-1, start=(1e-4, 5e-2)),
-    clip=ramet.Uniform(0.02, 0.6),
-    trace=ramet.Uniform(0.7, 1.0),
-    unroll=ramet.Integer(4, TICKS),
-)
-FACTORS = (0.8, 1.2)
 PLAYED_ENVIRONMENTS = 256
+QUICK_TURNS = 2
+Methods = Mapping[str, ramet.Strategy]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where agents are trained."""
+    """Where agents are trained, and how."""
 
     environment: str
     # Of an episode that has not ended yet.
     worst_return: float
     longest_episode: int
+    # What observations are divided by.
+    unit: Sequence[float] = (1.0,)
     updates: int
+    turn_steps: int
+    # Makes agents in a world.
+    agents: Any
+    environments: int
+    ticks: int
+    space: ramet.Space
+    methods: Methods
+
+    def make_world(self) -> World:
+        return make_world(self.environment, self.worst_return, self.unit)
 
 
-PLACES = {
-    "cartpole": Place("CartPole-v1", 0.0, 500, 200),
-    "acrobot": Place("Acrobot-v1", -500.0, 500, 200),
-    "breakout": Place("Breakout-MinAtar", 0.0, 1_000, 600),
-}
-QUICK_UPDATES = 20
+def _make_methods(pbt: Mapping[str, Any], fire: Mapping[str, Any], **pace: int) -> Methods:
+    """Return what is compared.
+
+    Args:
+        pbt: How losers are replaced by truncation, and how PBT explores.
+        fire: Settings of FIRE.
+        pace: The steps of a turn, and those between scores.
+    """
+    together: dict[str, Any] = {**pace, "population": MEMBERS, "synchronous": True}
+    truncation = ramet.Truncation(pbt["quantile"])
+    return {
+        "random search": ramet.RandomSearch(**together),
+        "pbt, truncation": ramet.PBT(**together, exploit=truncation, explore=pbt["explore"]),
+        "pbt, t-test": ramet.PBT(**together, exploit=ramet.TTest(), explore=pbt["explore"]),
+        "fire": ramet.FIRE.for_workers(MEMBERS, **pace, **fire),
+    }
 
 
-def random() -> ramet.Strategy:
-    return ramet.RandomSearch(
-        population=MEMBERS, turn_steps=TURN_STEPS, evaluate_every=1, synchronous=True
-    )
-
-
-def pbt(exploit: Any) -> ramet.Strategy:
-    return ramet.PBT(
-        population=MEMBERS,
-        turn_steps=TURN_STEPS,
+PPO_TURN = 10
+PPO: dict[str, Any] = {
+    "turn_steps": PPO_TURN,
+    "agents": actor_critic.PPO,
+    "environments": actor_critic.ENVIRONMENTS,
+    "ticks": actor_critic.TICKS,
+    "space": ramet.Space(
+        lr=ramet.LogUniform(1e-6, 1e-1, start=(1e-4, 1e-2)),
+        entropy=ramet.LogUniform(1e-5, 1e-1, start=(1e-4, 5e-2)),
+        clip=ramet.Uniform(0.02, 0.6),
+        trace=ramet.Uniform(0.7, 1.0),
+        unroll=ramet.Integer(4, actor_critic.TICKS),
+    ),
+    "methods": _make_methods(
+        {"quantile": 0.2, "explore": ramet.Perturb((0.8, 1.2))},
+        {},
+        turn_steps=PPO_TURN,
         evaluate_every=1,
-        exploit=exploit,
-        explore=ramet.Perturb(FACTORS),
-        synchronous=True,
-    )
-
-
-def fire() -> ramet.Strategy:
-    return ramet.FIRE.for_workers(MEMBERS, turn_steps=TURN_STEPS, evaluate_every=1)
-
-
-METHODS: dict[str, Callable[[], ramet.Strategy]] = {
-    "random search": random,
-    "pbt, truncation": functools.partial(pbt, ramet.Truncation()),
-    "pbt, t-test": functools.partial(pbt, ramet.TTest()),
-    "fire": fire,
+    ),
+}
+VMPO_TURN = 25
+VMPO: dict[str, Any] = {
+    "turn_steps": VMPO_TURN,
+    "agents": vmpo.VMPO,
+    "environments": vmpo.ENVIRONMENTS,
+    "ticks": vmpo.TICKS,
+    "space": ramet.Space(
+        lr=ramet.LogUniform(1e-6, 1e-1, start=(1e-4, 1e-2)),
+        # Explored as in the paper.
+        epsilon_eta=ramet.LogUniform(
+            1e-4, 10.0, start=(1e-2, 1.0), explore=ramet.Perturb((0.8, 0.95, 1.05, 1.2))
+        ),
+    ),
+    "methods": _make_methods(
+        {"quantile": 0.25, "explore": ramet.Perturb((0.5, 0.8, 1.25, 2.0))},
+        # A sixth of the budget, as in the paper.
+        {"min_steps_before_eval": 3 * VMPO_TURN},
+        turn_steps=VMPO_TURN,
+        # All have had a new episode.
+        evaluate_every=200 // vmpo.TICKS,
+    ),
+}
+PLACES = {
+    "cartpole": Place(
+        environment="CartPole-v1", worst_return=0.0, longest_episode=500, updates=200, **PPO
+    ),
+    "acrobot": Place(
+        environment="Acrobot-v1", worst_return=-500.0, longest_episode=500, updates=200, **PPO
+    ),
+    "breakout": Place(
+        environment="Breakout-MinAtar", worst_return=0.0, longest_episode=1_000, updates=600, **PPO
+    ),
+    "pendulum": Place(
+        environment="Pendulum-v1",
+        worst_return=-2_000.0,
+        longest_episode=200,
+        # Of the cosine, the sine and the speed of the angle, which is at most 8.
+        unit=(1.0, 1.0, 8.0),
+        updates=500,
+        **VMPO,
+    ),
 }
 PAIRS = (
     ("pbt, truncation", "random search"),
@@ -100,12 +157,12 @@ PAIRS = (
 def train(variant: str, method: str, seed: int, setting: Setting) -> dict[str, float]:
     """Train a population; return its best score, and how its best weights play."""
     place = PLACES[variant]
-    agents = PPO(make_world(place.environment, place.worst_return))
+    agents = place.agents(place.make_world())
     task, name = ramet.jax.Task(agents), f"{variant}-{method}-{seed}"
     result = ramet.run(
         task,
-        SPACE,
-        METHODS[method](),
+        place.space,
+        place.methods[method],
         steps=_updates(variant, quick=setting.quick),
         mode="max",
         seed=seed,
@@ -136,17 +193,19 @@ def train(variant: str, method: str, seed: int, setting: Setting) -> dict[str, f
 
 
 def _updates(variant: str, *, quick: bool) -> int:
-    return QUICK_UPDATES if quick else PLACES[variant].updates
+    place = PLACES[variant]
+    return QUICK_TURNS * place.turn_steps if quick else place.updates
 
 
 def settings(variant: str, *, quick: bool) -> dict[str, Any]:
     """Return what results depend on."""
+    place = PLACES[variant]
     return {
         "updates": _updates(variant, quick=quick),
-        "turn_steps": TURN_STEPS,
+        "turn_steps": place.turn_steps,
         "members": MEMBERS,
-        "environments": ENVIRONMENTS,
-        "ticks": TICKS,
+        "environments": place.environments,
+        "ticks": place.ticks,
     }
 
 
@@ -154,13 +213,13 @@ EXPERIMENTS = [
     Experiment(
         name=variant,
         train=functools.partial(train, variant),
-        methods=list(METHODS),
+        methods=list(place.methods),
         settings=functools.partial(settings, variant),
         compared="played",
         headings={"score": "best score", "played": "return played", "replay": "return of a replay"},
         pairs=PAIRS,
     )
-    for variant in PLACES
+    for variant, place in PLACES.items()
 ]
 
 if __name__ == "__main__":

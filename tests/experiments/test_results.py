@@ -14,12 +14,16 @@ framework("jax")
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 # The module that has each experiment, which is also the name of its page.
 MODULES = {
+    "acrobot": "reinforcement",
     "alternatives": "alternatives",
     "analyses": "analyses",
+    "breakout": "reinforcement",
+    "cartpole": "reinforcement",
     "clean": "image",
     "gan": "gan",
     "image": "image",
     "large-batches": "image",
+    "pendulum": "reinforcement",
     "translation": "translation",
 }
 
