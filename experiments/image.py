@@ -25,7 +25,6 @@ a fresh network with the schedule on all 60,000 training images, and tests that.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -35,6 +34,7 @@ import ramet
 import ramet.jax
 from experiments import fashion_mnist
 from experiments.classifier import Classifier, ScheduleFree
+from experiments.compiling import keep_programs
 from experiments.fashion_mnist import TRAINING, VALIDATION, Images
 from experiments.image_regimes import QUICK, REGIMES, Regime
 from experiments.networks import NETWORKS
@@ -183,7 +183,7 @@ def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, flo
     if name in OPTUNA:
         return train_by_optuna(OPTUNA[name], regime, seed)
     method = METHODS[name]
-    _keep_programs(setting)
+    keep_programs(setting)
     part, whole = (
         _load(regime, schedule_free=method.schedule_free, whole=which) for which in (False, True)
     )
@@ -240,13 +240,6 @@ def _make_task(method: Method, functions: Classifier) -> ramet.jax.Task:
 def _test(functions: Classifier, state: Any, regime: Regime) -> float:
     """Return the accuracy of a state on test images, in percent."""
     return 100 * float(functions.accuracy(state["params"], _load_test(regime.side)))
-
-
-def _keep_programs(setting: Setting) -> None:
-    """Have JAX keep what it compiles: compiling takes longer than training."""
-    folder = Path(setting.store).absolute().parent / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(folder))  # type: ignore[no-untyped-call]
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # type: ignore[no-untyped-call]
 
 
 def settings(variant: str, *, quick: bool) -> dict[str, Any]:

@@ -113,6 +113,16 @@ def test_agents_swing_a_pendulum(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_no_method_of_the_protocol_trains_more_steps_than_eight_members(tmp_path: Path) -> None:
+    package("psutil")
+    need_fashion_mnist()
+    lines = run_quick("protocol", tmp_path)
+    steps = {line["method"]: line["member_steps"] for line in lines if "member_steps" in line}
+    assert {"ipbt, renewed", "fire", "mf-pbt", "pb2"} < steps.keys()
+    assert max(float(str(count)) for count in steps.values()) <= 8 * 100
+
+
+@pytest.mark.slow
 def test_searches_of_other_libraries_train_the_same_network(tmp_path: Path) -> None:
     for name in ("optuna", "psutil", "ray", "pyarrow"):
         package(name)

@@ -25,8 +25,7 @@ def run_experiment(variants: Sequence[Experiment], doc: str | None) -> None:
         variants: What it measures: the first, unless ``--variant`` names another.
         doc: What ``--help`` says about it.
     """
-    chosen = _parse(variants, doc)
-    experiment = next(one for one in variants if one.name == chosen.variant)
+    chosen, experiment = _parse(variants, doc)
     quick = chosen.quick
     folder = Path(chosen.folder or Path("out") / experiment.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,24 +62,22 @@ def _make_engine(chosen: argparse.Namespace) -> ramet.Engine:
     return ramet.Inline(progress=False)
 
 
-def _parse(variants: Sequence[Experiment], doc: str | None) -> argparse.Namespace:
-    experiment = variants[0]
+def _parse(
+    variants: Sequence[Experiment], doc: str | None
+) -> tuple[argparse.Namespace, Experiment]:
+    """Return the options, and the variant that they name."""
     options = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [one.name for one in variants]
     options.add_argument("--variant", choices=names, default=names[0])
     options.add_argument("--quick", action="store_true", help="a short form, to see that it runs")
-    options.add_argument("--seeds", type=int, help=f"how many; {experiment.seeds} if not given")
-    options.add_argument("--first-seed", type=int, default=0)
     options.add_argument(
-        "--methods",
-        nargs="+",
-        choices=experiment.methods,
-        default=list(experiment.methods),
-        metavar="METHOD",
+        "--seeds", type=int, help="how many; as many as it is designed for if not given"
     )
-    options.add_argument("--engine", choices=ENGINES, default=experiment.engine)
+    options.add_argument("--first-seed", type=int, default=0)
+    options.add_argument("--methods", nargs="+", metavar="METHOD", help="all if not given")
+    options.add_argument("--engine", choices=ENGINES, help="what trains; its own if not given")
     options.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes")
     options.add_argument(
         "--chunk", type=int, help="members that the vectorized engine maps at once; else measured"
@@ -89,4 +86,11 @@ def _parse(variants: Sequence[Experiment], doc: str | None) -> argparse.Namespac
     options.add_argument("--results", type=Path, help="the JSON file of the trials")
     options.add_argument("--page", type=Path, help="a page to write the tables of all trials into")
     options.add_argument("--json", action="store_true", help="print the summary as JSON lines")
-    return options.parse_args()
+    chosen = options.parse_args()
+    experiment = next(one for one in variants if one.name == chosen.variant)
+    chosen.methods = chosen.methods or list(experiment.methods)
+    chosen.engine = chosen.engine or experiment.engine
+    if unknown := [name for name in chosen.methods if name not in experiment.methods]:
+        named = ", ".join(experiment.methods)
+        options.error(f"the methods of {experiment.name} are {named}, but got {unknown}")
+    return chosen, experiment

@@ -24,6 +24,8 @@ MODULES = {
     "image": "image",
     "large-batches": "image",
     "pendulum": "reinforcement",
+    "protocol-acrobot": "protocol",
+    "protocol-fashion": "protocol",
     "translation": "translation",
 }
 
