@@ -1,5 +1,6 @@
 """Write numbers and names for people, on terminals and pages."""
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,23 +60,64 @@ def value_of(hparams: Mapping[str, Any], name: str) -> str:
     return value(hparams[name]) if name in hparams else "-"
 
 
-def command(verb: str, named: Sequence[str], options: Sequence[str] = ()) -> str:
-    """Write a command of ours, quoted for a shell.
+def command(
+    verb: str, named: Sequence[str], options: Sequence[str] = (), arguments: Sequence[str] = ()
+) -> str:
+    """Write a command of ours, quoted for a shell, so that it works when it is pasted.
 
     >>> command("log", ["my runs.db", "climb"], ["--failures"])
     "ramet log 'my runs.db' climb --failures"
-    >>> command("log", ["runs.db", "-climb"], ["--failures"])
-    'ramet log --failures -- runs.db -climb'
+    >>> command("worker", ["runs.db", "-climb", "climb.py"], ["--grace", "9"], ["--hidden", "64"])
+    'ramet worker --grace 9 -- runs.db -climb climb.py --hidden 64'
 
     Args:
         verb: The name of the command.
         named: Its arguments: the store, the run, and what follows them.
         options: Its options, with their values.
+        arguments: What the script that it trains gets as its own arguments.
+    """
+    words = ["ramet", verb, *command_words(named, options, arguments)]
+    return " ".join(map(shell_word, words))
+
+
+def command_words(
+    named: Sequence[str], options: Sequence[str] = (), arguments: Sequence[str] = ()
+) -> list[str]:
+    """Return the words behind the name of a command, in an order in which it reads them.
+
+    Args:
+        named: As for ``command``.
+        options: As for ``command``.
+        arguments: As for ``command``.
     """
     if any(word.startswith("-") for word in named):
         # Without this, a name that begins with a dash would be read as an option.
-        return shlex.join(["ramet", verb, *options, "--", *named])
-    return shlex.join(["ramet", verb, *named, *options])
+        return [*options, "--", *named, *arguments]
+    return [*named, *options, *(["--", *arguments] if arguments else [])]
+
+
+def shell_word(word: str) -> str:
+    r"""Quote a word for a shell, as printable text.
+
+    Characters that cannot be printed are written as bash, zsh and other shells read them, but not
+    fish.
+
+    >>> print(shell_word("climb"), shell_word("it's"), shell_word("two\nlines"))
+    climb 'it'"'"'s' $'two\x0alines'
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    return f"$'{''.join(map(_escape_for_shell, word))}'"
+
+
+def _escape_for_shell(char: str) -> str:
+    r"""Return a character as it is written between ``$'`` and ``'``."""
+    if char in "\\'":
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    # Paths may have bytes that are no text, which Python keeps as lone surrogates.
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
 
 
 def size(bytes_: int) -> str:

@@ -35,7 +35,7 @@ def test_the_command_for_workers_can_be_pasted(tmp_path: Path) -> None:
     done = ramet("begin", script, *names, "--", "--hidden", "a b")
     _, _, command = done.output.rpartition(": ramet ")
     assert shlex.split(command) == [
-        *("worker", "--space", "wide", str(store), "pasted", str(script)),
+        *("worker", str(store), "pasted", str(script), "--space", "wide"),
         *("--", "--hidden", "a b"),
     ]
     assert "is done" in ramet(*shlex.split(command)).output

@@ -14,12 +14,14 @@ from rich.console import Console
 
 import ramet as library
 from ramet import wording
+from ramet.blobs import MemoryBlobs
 from ramet.cli import screen
 from ramet.cli.look import make_screen
 from ramet.cli.pace import Pace, draw_bars
 from ramet.cli.view import View
 from ramet.events import Copied, Logged
-from ramet.store import SQLiteStore
+from ramet.store import MemoryStore, SQLiteStore
+from ramet.testing import FakeClock
 from tests.cli import quick
 from tests.cli.shell import EXECUTABLE, called, figures, ramet
 
@@ -358,6 +360,36 @@ def test_a_watched_run_says_how_long_it_takes_and_how_its_best_score_grew(tmp_pa
     over = pace.describe(result.population, at_work=False)
     assert "left" not in over
     assert over.endswith(f"█ {wording.number(result.best.score)}")
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_the_time_left_is_at_the_pace_since_the_last_pause(*, stopped: bool) -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    kept = library.Storage(store, blobs=MemoryBlobs())
+    settings = {"space": quick.space, "strategy": quick.strategy, "steps": 40, "mode": "max"}
+    run = library.open(kept, name="slow", clock=clock, **settings)
+
+    def train(turns: int) -> None:
+        for _ in range(turns):
+            turn = run.ask()
+            for _ in turn:
+                pass
+            clock.sleep(10.0)
+            turn.report(1.0)
+            run.tell(turn, state={})
+
+    train(5)
+    if stopped:
+        run.stop()
+    clock.sleep(3600.0)
+    if stopped:
+        run = library.open(kept, name="slow", clock=clock, **settings)
+    train(5)
+    pace = Pace(store, run.result().opening, 0, now=clock.now)
+    # 10 of 20 turns are left, and each took 10 s.
+    assert pace.estimate_left_s(run.population) == pytest.approx(100.0)
+    assert pace.describe(run.population, at_work=False).startswith("1:01:40 since it began")
 
 
 @pytest.mark.parametrize(

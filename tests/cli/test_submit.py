@@ -88,6 +88,14 @@ def test_a_job_that_is_cancelled_lets_its_worker_end_its_turn(begun: Path) -> No
     assert figures(begun)["workers"] == 0
 
 
+def test_a_run_with_any_name_can_be_sent(tmp_path: Path) -> None:
+    store, folder = tmp_path / "runs.db", tmp_path / "jobs"
+    assert ramet("begin", QUICK, "--store", store, "--name=-b c").exit_code == 0
+    words = ("--local", "--folder", folder, "--", store, "-b c", QUICK, "--own", "x")
+    done = ramet("submit", *words)
+    assert (done.exit_code, "Run '-b c' is done" in done.output) == (0, True), done.output
+
+
 def test_workers_that_all_end_early_are_reported_with_what_they_said(begun: Path) -> None:
     missing = begun.parent / "missing.py"
     process = started(

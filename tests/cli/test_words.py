@@ -136,20 +136,3 @@ def test_a_shell_is_offered_what_a_word_may_become(
         timeout=PATIENCE_S,
     )
     assert set(said.stdout.strip().split("\n")) == offered
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_of_each_shell_asks_the_command(shell: str) -> None:
-    script = ramet("completion", shell).stdout
-    assert f"_RAMET_COMPLETE=complete_{shell}" in script
-
-
-def test_bash_accepts_its_script(tmp_path: Path) -> None:
-    (tmp_path / "script").write_text(ramet("completion", "bash").stdout)
-    said = subprocess.run(
-        ["/bin/bash", "-c", f"source {tmp_path}/script; complete -p ramet"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert "_ramet_completion" in said.stdout

@@ -34,6 +34,7 @@ from ramet.cli import (
 )
 from ramet.engine.workers.notice import SIGNAL_EXIT, Terminated, terminate
 from ramet.errors import RametError, RunFailed, StoreBusy, UsageError
+from ramet.wording import shell_word
 
 __all__ = ["app", "main"]
 
@@ -58,9 +59,9 @@ class Command(TyperCommand):
         separated = "--" in args
         rest = super().parse_args(ctx, args)
         if (more := ctx.params.get("arguments")) and not separated:
+            quoted = " ".join(map(shell_word, more))
             raise typer.BadParameter(
-                f"the arguments of TARGET must stand behind --, but got "
-                f"{' '.join(more)}; write -- {' '.join(more)}"
+                f"the arguments of TARGET must stand behind --, but got {quoted}; write -- {quoted}"
             )
         return rest
 

@@ -1,8 +1,5 @@
 """`ramet begin`: a run for workers to train."""
 
-import shlex
-from collections.abc import Sequence
-
 from ramet.cli import options, screen
 from ramet.cli.stores import AsJson
 from ramet.cli.target import SPACE, STRATEGY, load
@@ -14,7 +11,7 @@ from ramet.engine.training import open_run
 from ramet.places import Storage, place
 from ramet.space import Space
 from ramet.store.postgres.address import leave_out_secrets
-from ramet.wording import count
+from ramet.wording import command, count
 
 
 def begin(
@@ -61,9 +58,8 @@ def begin(
             screen.say_json(View(where.store, run.name).figures())
             return
         names = _name_others(space=space, strategy=strategy)
-        own = ["--", *arguments] if arguments else []
-        worker = ["worker", *names, leave_out_secrets(store), run.name, target, *own]
-        screen.say(_describe(run, worker))
+        named = [leave_out_secrets(store), run.name, target]
+        screen.say(_describe(run, command("worker", named, names, arguments or ())))
     finally:
         where.close()
 
@@ -74,13 +70,13 @@ def _name_others(*, space: str, strategy: str) -> list[str]:
     return [word for key, (name, usual) in asked.items() if name != usual for word in (key, name)]
 
 
-def _describe(run: Run, worker: Sequence[str]) -> str:
-    """Say what a run needs now."""
+def _describe(run: Run, worker: str) -> str:
+    """Say what a run needs now; ``worker`` is the command that starts one for it."""
     if run.done:
         return f"Run {run.name!r} is done; there is nothing to train."
     population = run.population
     size = f"{count(len(population), 'member')} of {count(population.steps, 'step')}"
     return (
         f"Run {run.name!r} waits for workers: {size}, {count(population.turns, 'turn')} so far. "
-        f"Start any number of them: {shlex.join(['ramet', *worker])}"
+        f"Start any number of them: {worker}"
     )

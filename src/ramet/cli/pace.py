@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from ramet.events import Logged, RunOpened, TurnEnded
+from ramet.events import Logged, Resumed, RunOpened, TurnEnded
 from ramet.history.reported import sign_of
 from ramet.points import final_score
 from ramet.population import Population
@@ -14,6 +14,8 @@ from ramet.wording import clock_time, number
 MOST_EVENTS = 20_000
 # Turns whose times say how fast a run is now.
 RECENT_TURNS = 50
+# If no turn is trained for longer than this, and for longer than the next one takes, it is a pause.
+PAUSE_S = 60.0
 # Characters of a sparkline, from the lowest to the highest.
 BARS = "▁▂▃▄▅▆▇█"
 BAR_COUNT = 12
@@ -21,6 +23,9 @@ BAR_COUNT = 12
 
 class Pace:
     """The times of a run's turns, and the best score after each, as the log has them.
+
+    The pace is that of the last turns of the present stretch of work. A stretch begins with the
+    run, when a stopped run is resumed, and after a pause in which no turn was trained.
 
     Args:
         store: The store.
@@ -34,11 +39,14 @@ class Pace:
     ) -> None:
         self._store, self._opening, self._now = store, opening, now
         (first,) = store.events(opening.name, most=1)
-        self._began = first.at
+        self._began = self._ended = first.at
         self._last = max(0, last - MOST_EVENTS)
-        # The best score after each turn, maximised, and when the last turns ended.
+        # The best score after each turn, maximised.
         self._bests: list[float] = []
-        self._ends: list[float] = [first.at] if self._last == 0 else []
+        # When the present stretch began, at the earliest.
+        self._since = first.at
+        # When the first of its last turns began, and when each of them ended.
+        self._ends: list[float] = []
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -50,8 +58,16 @@ class Pace:
         del self._ends[: -RECENT_TURNS - 1]
 
     def _note(self, logged: Logged) -> None:
+        if isinstance(logged.event, Resumed):
+            self._since, self._ends = logged.at, []
         if not isinstance(logged.event, TurnEnded):
             return
+        self._ended = logged.at
+        took_s = logged.took_s or 0.0  # Not all turns have a known time.
+        began = max(self._since, logged.at - took_s)
+        if self._ends and began - self._ends[-1] > max(PAUSE_S, took_s):
+            self._ends = []
+        self._ends = self._ends or [began]
         self._ends.append(logged.at)
         score = final_score(logged.event.points, logged.event.step)
         if score is not None:
@@ -64,7 +80,7 @@ class Pace:
             population: The run as it is now.
             at_work: Whether workers train it.
         """
-        end = self._now() if at_work else (self._ends or [self._began])[-1]
+        end = self._now() if at_work else self._ended
         parts = [f"{clock_time(max(0.0, end - self._began))} since it began"]
         if at_work and (left_s := self.estimate_left_s(population)) is not None:
             parts.append(f"about {clock_time(left_s)} left")
@@ -76,7 +92,10 @@ class Pace:
         return ", ".join(parts)
 
     def estimate_left_s(self, population: Population) -> float | None:
-        """Return the seconds until the budget is spent at the present pace; None if not known."""
+        """Return the seconds until the budget is spent at the present pace.
+
+        None if no turn of the present stretch of work has ended.
+        """
         took_s = self._ends[-1] - self._ends[0] if len(self._ends) > 1 else 0.0
         if took_s <= 0.0:
             return None

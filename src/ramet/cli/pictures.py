@@ -16,6 +16,7 @@ from ramet.history import Result
 from ramet.history import load as load_result
 from ramet.history.metrics import metric_names
 from ramet.places import existing
+from ramet.wording import shell_word
 
 Kind: TypeAlias = Literal[
     "scores",
@@ -112,7 +113,7 @@ def _sole(result: Result) -> str:
     if len(names) > 1:
         raise UsageError(
             f"a hyperparameter must be named unless it is the only one, but the run has {names}; "
-            f"add --hyperparameter {names[0]}"
+            f"add {shell_word(f'--hyperparameter={names[0]}')}"
         )
     return names[0]
 
@@ -128,7 +129,7 @@ def _sole_metric(result: Result) -> str:
     if len(names) > 1:
         raise UsageError(
             f"a metric must be named unless it is the only one, but the run has {names}; add "
-            f"--metric {names[0]}"
+            f"--metric {shell_word(names[0])}"
         )
     return names[0]
 

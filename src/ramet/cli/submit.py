@@ -21,7 +21,7 @@ from ramet.cli.view import View
 from ramet.errors import RunFailed, StoreError, UsageError
 from ramet.places import existing
 from ramet.store.postgres.address import find_address
-from ramet.wording import command, count
+from ramet.wording import command, command_words, count
 
 # Seconds between two looks at the run and its jobs.
 LOOK_S = 1.0
@@ -117,7 +117,7 @@ def submit(
         slurm_array_parallelism=workers,
         slurm_additional_parameters=_read_options(sbatch or []),
     )
-    job = WorkerJob([store, name, target, "--grace", str(grace), "--", *(arguments or ())])
+    job = WorkerJob(command_words([store, name, target], ["--grace", str(grace)], arguments or ()))
     jobs: Sequence[SubmittedJob] = executor.submit_array([job] * workers)
     _say_sent(jobs, folder)
     try:

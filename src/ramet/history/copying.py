@@ -23,6 +23,7 @@ from ramet.places import CHECKPOINTS, existing
 from ramet.store import SQLiteStore
 from ramet.store.base import find_holders
 from ramet.store.postgres.address import find_address
+from ramet.wording import command
 
 # How often a copy is tried again because the run deleted checkpoints that it needed.
 MAX_COPY_ATTEMPTS = 100
@@ -167,7 +168,7 @@ def _check_whole(record: SQLiteStore, copies: DirectoryBlobs, store: Path) -> No
     if wrong := [*record.check(), *found]:
         raise StoreError(
             f"a backup must be of a store that is whole, but {store} is not: {wrong[0]}. No backup "
-            f"was made; `ramet doctor {store}` lists all that is wrong"
+            f"was made; `{command('doctor', [str(store)])}` lists all that is wrong"
         )
 
 
