@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 
 import ramet
 from ramet import plots
 from ramet.plots import drawing
 from ramet.plots.bands import MANY
 from ramet.plots.scales import Scale
+from ramet.report.dark import DARK_SHEET, LIGHT_SHEET, measure_contrast, turn_dark
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from tests.engine.loops import Descent, pbt
 from tests.plots.runs import descended, fired, loosely, mixed
@@ -91,7 +92,7 @@ def test_many_members_side_by_side_are_grey_but_for_the_best() -> None:
     (now,) = [
         it for it in axes.collections if isinstance(it, LineCollection) and len(it.get_paths())
     ]
-    grey = sum(to_hex(colour) == "#cccccc" for colour in now.get_colors())
+    grey = sum(to_hex(colour) == to_hex(drawing.GREY) for colour in now.get_colors())
     assert (grey, len(now.get_paths())) == (len(crowd().population) - 3, len(crowd().population))
     assert "the best 3 have the score's colour" in texts(axes)
 
@@ -133,13 +134,11 @@ def test_the_tree_has_no_axis_of_heights_and_names_its_roots() -> None:
         assert {f"member {founder}" for founder in standing} <= set(texts(axes))
 
 
-def test_all_colours_of_values_are_seen_on_white() -> None:
-    def luminance(colour: Any) -> float:
-        parts = [c / 12.92 if c <= 0.04 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-        return float(np.dot([0.2126, 0.7152, 0.0722], parts))
-
-    contrast = [1.05 / (luminance(colour) + 0.05) for colour in drawing.shades()(np.linspace(0, 1))]
-    assert min(contrast) > 2
+def test_all_colours_of_lines_are_seen_on_white_and_on_a_dark_page() -> None:
+    values = map(to_hex, drawing.shades()(np.linspace(0, 1)))
+    colours = [*values, *map(to_hex, (*drawing.COLOURS, *drawing.OTHERS, drawing.GREY))]
+    assert min(measure_contrast(colour, LIGHT_SHEET) for colour in colours) >= 3
+    assert min(measure_contrast(colour, DARK_SHEET) for colour in turn_dark(colours)) >= 2.98
 
 
 def test_copies_between_members_are_explained_where_they_are_drawn() -> None:

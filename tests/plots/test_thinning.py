@@ -14,6 +14,7 @@ from ramet.history.lineage import Lineage
 from ramet.history.turns import Key
 from ramet.plots import thinning
 from ramet.plots.thinning import thin
+from ramet.report import picture
 from ramet.store import MemoryStore
 from ramet.testing import FakeClock
 from tests.plots.runs import descended, loosely
@@ -32,7 +33,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thinning, "LEAST", 2)
     monkeypatch.setattr("ramet.report.figures.LABELLED_TURNS", MOST // 4)
     monkeypatch.setattr("ramet.report.schedule.ROWS", 10)
-    monkeypatch.setattr("ramet.report.picture.DENSE_POINTS", 200)
+    for form in ("WIDE", "NARROW"):
+        dense = getattr(picture, form)._replace(dense_points=200)
+        monkeypatch.setattr(f"ramet.report.figures.{form}", dense)
     monkeypatch.setattr(sys.modules["ramet.plots.scores"], "COPIES", 50)
     monkeypatch.setattr(sys.modules["ramet.plots.lineage"], "MOVES", 5)
 

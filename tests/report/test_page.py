@@ -10,6 +10,7 @@ import ramet
 from ramet import report
 from ramet.errors import UsageError
 from ramet.history.replayed import Replayed, replays
+from ramet.report import picture
 from tests.engine.loops import Descent, descent_loop, pbt
 from tests.plots.runs import EXTREMES, extreme
 from tests.report.reading import Read
@@ -141,7 +142,9 @@ def test_large_runs_stay_small_and_say_how_many_turns_have_labels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ramet.report.figures.LABELLED_TURNS", 10)
-    monkeypatch.setattr("ramet.report.picture.DENSE_POINTS", 10)
+    for form in ("WIDE", "NARROW"):
+        dense = getattr(picture, form)._replace(dense_points=10)
+        monkeypatch.setattr(f"ramet.report.figures.{form}", dense)
     result = finished()
     page = report.page(result)
     told = re.search(r'"part":"(\d+) of (\d+) turns"', page)

@@ -1,6 +1,7 @@
 """What all plots share: axes, colours, legends, and files that come out the same each time."""
 
 import io
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -24,16 +25,19 @@ from matplotlib.transforms import ScaledTranslation
 from ramet import files
 from ramet.errors import UsageError
 from ramet.history import Result
-from ramet.visible import visible
+from ramet.visible import cut, visible
 
+# Lines have a contrast of at least 3 with white, and text has one of 4.5. This is the palest grey
+# of lines.
+GREY = "0.57"
 # Colours of groups of members; grey is for FIRE's evaluators, which are in none.
-COLOURS = ("0.6", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
+COLOURS = (GREY, "#0072b2", "#d55e00", "#009e73", "#cc79a7")
 # Colours of anything else that is compared; none of them is black or a group's.
-OTHERS = ("#e69f00", "#56b4e9", "#882255", "#999933", "#332288", "#aa4499", "#44aa99")
+OTHERS = ("#c48400", "#2f93cf", "#882255", "#999933", "#332288", "#aa4499", "#3f9f8e")
 # The colours of values, from low to high.
 MAP = "plasma"
 # The lightest part is left out, because it is hard to see on white.
-LIGHTEST = 0.78
+LIGHTEST = 0.64
 # Inches.
 SIZE = (8.0, 4.5)
 # Characters of a run's name that a title has room for.
@@ -58,6 +62,10 @@ DISTINCT_GROUPS = 6
 POINTS = 72
 # What a letter of a legend takes, and all that goes with a label, in the size of other text.
 LETTER, SYMBOL = 0.46, 3.6
+# The part of the height of axes that is left by a legend below them.
+ABOVE_LEGEND = 0.75
+# What a letter of other text takes, in its size.
+WIDE_LETTER = 0.6
 # A colour bar's width, to an inch.
 BAR = 7.0
 # Lines in a drawing that is still a small file.
@@ -143,8 +151,7 @@ def check(result: Result) -> None:
 def entitle(axes: Axes, result: Result, said: str) -> None:
     """Write the run's name and a summary above a plot."""
     name = result.opening.name
-    short = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
-    axes.set_title(literal(f"{short}: {said}"), loc="left", fontsize="medium")
+    axes.set_title(literal(f"{cut(name, NAME_WIDTH)}: {said}"), loc="left", fontsize="medium")
 
 
 def say(axes: Axes, text: str) -> Axes:
@@ -161,10 +168,11 @@ def remark(text: str) -> Artist:
 
 def legend(axes: Axes, handles: Sequence[Artist], *, below: float = 3.4) -> None:
     """Draw a legend below the axes, where it hides nothing; ``below`` is in lines of text."""
-    size = float(FontProperties(size=mpl.rcParams["axes.labelsize"]).get_size())
-    figure = figure_of(axes)
+    size, figure = _text_size(), figure_of(axes)
     room = axes.get_window_extent().width / figure.dpi * POINTS / size
-    widths = [LETTER * len(str(handle.get_label())) + SYMBOL for handle in handles]
+    for handle in handles:
+        handle.set_label(_wrap(str(handle.get_label()), int((room - SYMBOL) / LETTER)))
+    widths = [_letters(handle) * LETTER + SYMBOL for handle in handles]
     down = ScaledTranslation(0, -below * size / POINTS, figure.dpi_scale_trans)
     axes.legend(
         handles=list(handles),
@@ -177,6 +185,37 @@ def legend(axes: Axes, handles: Sequence[Artist], *, below: float = 3.4) -> None
         columnspacing=1.4,
         fontsize="small",
     )
+
+
+def _wrap(label: str, most: int) -> str:
+    """Return a label in lines of at most this many letters, unless a word is longer."""
+    if len(label) <= most:
+        return label
+    return textwrap.fill(label, max(1, most), break_long_words=False, break_on_hyphens=False)
+
+
+def _letters(handle: Artist) -> int:
+    """Return the letters of a label's longest line."""
+    return max(map(len, str(handle.get_label()).split("\n")))
+
+
+def _text_size() -> float:
+    """Return the size of axes' labels in points."""
+    return float(FontProperties(size=mpl.rcParams["axes.labelsize"]).get_size())
+
+
+def fit_across(axes: Axes, text: str, part: float = 1.0) -> str:
+    """Return text as it is written across axes, cut to what fits a part of their width."""
+    return _fit(text, part * axes.get_window_extent().width / figure_of(axes).dpi)
+
+
+def fit_up(axes: Axes, text: str) -> str:
+    """Return text as it is written up the side of axes, cut to what fits above a legend."""
+    return _fit(text, ABOVE_LEGEND * axes.get_window_extent().height / figure_of(axes).dpi)
+
+
+def _fit(text: str, inches: float) -> str:
+    return literal(cut(text, max(4, int(inches * POINTS / (WIDE_LETTER * _text_size())))))
 
 
 def _columns(widths: Sequence[float], room: float) -> int:
@@ -232,7 +271,7 @@ def shades(best: int = -1) -> Colormap:
     Of scores the ``best``, the highest (1) or the lowest (-1), are the darkest.
     """
     colours = mpl.colormaps[MAP](np.linspace(0.0, LIGHTEST, 256))[:: -1 if best > 0 else 1]
-    return ListedColormap(colours).with_extremes(bad="0.75")
+    return ListedColormap(colours).with_extremes(bad=GREY)
 
 
 def colours_of(groups: Sequence[int]) -> dict[int, Any]:

@@ -13,18 +13,18 @@ from ramet.history.importance import Importance, measure_importance
 from ramet.plots import drawing
 
 # Inches of a row, and of all else.
-ROW, REST = 0.55, 1.9
+ROW, REST = 0.7, 1.9
 # Hyperparameters that there is room for: those that mattered most.
 ROWS = 16
-# How far from the middle of its row a mark is.
-ASIDE = 0.17
+# How far from the middle of its row a mark is, and the name above both.
+ASIDE, NAME_ASIDE = 0.15, 0.29
 COLOURS = {"first values": drawing.COLOURS[2], "changes": drawing.COLOURS[1]}
 MARKS = {"first values": "D", "changes": "o"}
 LABELS = {
     "first values": "first values, over the whole space",
     "changes": "later changes, from the same weights",
 }
-NO_INFLUENCE = "0.55"
+NO_INFLUENCE = drawing.GREY
 # The axis shows at least this part.
 SHOWN = 0.1
 
@@ -55,9 +55,7 @@ def importance(result: Result, ax: Axes | None = None) -> Axes:
     shown = [one for one in every if one.name in names]
     for one in shown:
         _draw(axes, one, names.index(one.name))
-    axes.set_yticks(range(len(names)), [drawing.literal(name) for name in names])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    _name_rows(axes, names)
     axes.set_xlim(
         0, max(SHOWN, *(one.high for one in shown if one.found != "too few lines")) * 1.02
     )
@@ -92,6 +90,20 @@ def _draw(axes: Axes, one: Importance, row: int) -> None:
     colour = COLOURS[one.of] if one.found == "yes" else NO_INFLUENCE
     axes.plot([one.low, one.high], [height] * 2, color=colour, linewidth=2.2, zorder=2)
     axes.plot(one.part, height, MARKS[one.of], color=colour, markersize=7, clip_on=False, zorder=3)
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Write each name above its marks, so that long ones leave the plot its width."""
+    for row, name in enumerate(names):
+        axes.text(
+            *(0.005, row - NAME_ASIDE, drawing.fit_across(axes, name)),
+            transform=axes.get_yaxis_transform(),
+            va="bottom",
+            weight="bold",
+            fontsize="small",
+        )
+    axes.set_yticks([])
+    axes.set_ylim(len(names) - 0.5, -NAME_ASIDE - 0.4)
 
 
 def _explain(shown: Sequence[Importance]) -> list[Artist]:

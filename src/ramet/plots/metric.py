@@ -38,7 +38,7 @@ def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
     """
     drawing.check(result)
     axes = drawing.axes_for(ax)
-    axes.set(xlabel="steps trained", ylabel=drawing.literal(name))
+    axes.set(xlabel="steps trained", ylabel=drawing.fit_up(axes, name))
     curves = read(result.account.measured, name)
     logged = sum(len(values) for _, values in curves.values())
     drawing.entitle(axes, result, f"{name}, {wording.count(logged, 'point')}")

@@ -20,6 +20,7 @@ from ramet.plots.scales import (
     Scale,
     elsewhere,
     moving,
+    scale_of,
     scale_of_scores,
     shade,
     usual,
@@ -41,14 +42,16 @@ WIDEST = 16.0
 LEAST_AXES = 3
 # The part of many members that has colours, and the colours of the others and of first values.
 COLOURED = 0.1
-OTHERS, BEGAN = "0.8", "0.75"
+OTHERS, BEGAN = drawing.GREY, drawing.GREY
 # Letters of names side by side that there is room for in an inch.
 LETTERS = 9
+# The part of the width that a name has.
+NAMES = 0.3
 # Lines of text that a letter of a slanted name takes.
 SLANT = 0.24
 
 
-def parallel(result: Result, ax: Axes | None = None) -> Axes:
+def parallel(result: Result, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
     """Draw each member as a line through its hyperparameters to its score, those of its last turn.
 
     In grey is what it began with. The best line is on top. A line passes below the axis of a
@@ -59,13 +62,16 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     Args:
         result: The run, whether it is over or still going on.
         ax: The axes to draw on; without them, those of a new figure.
+        names: The hyperparameters to show; without them, all that are not constant.
     """
     drawing.check(result)
     sign = sign_of(result.opening.mode)
     last = _last_turns(result)
     reached = np.array([score_of(turn) for turn in last])
     score = scale_of_scores(reached, sign)
-    scales = [*moving(result), score]
+    every = moving(result)
+    shown = every if names is None else [scale_of(result, name) for name in names]
+    scales = [*shown, score]
     axes = drawing.axes_for(ax, size=(min(max(6.5, 1.7 * len(scales)), WIDEST), 4.8))
     members = wording.count(len(result.population), "member")
     drawing.entitle(axes, result, f"{members} as of now")
@@ -99,7 +105,8 @@ def parallel(result: Result, ax: Axes | None = None) -> Axes:
     _point_to_better(axes, len(scales) - 1, sign)
     values = [value for turn in last for value in (*turn.hparams.values(), turn.score)]
     far = int(((reached < low) | (reached > high)).sum())
-    remarks = [*elsewhere(values, "values"), *_remark_far(far)]
+    fewer = _remark_fewer(len(every) - len(shown))
+    remarks = [*elsewhere(values, "values"), *_remark_far(far), *fewer]
     handles = _explain(len(last), crowd=is_crowd(result))
     _arrange(axes, scales, len(result.population) - len(last), [*handles, *remarks])
     axes.set_ylim(bottom, 1.04)
@@ -219,11 +226,16 @@ def _remark_far(count: int) -> list[Artist]:
     return [drawing.remark(said)] if count else []
 
 
+def _remark_fewer(count: int) -> list[Artist]:
+    said = f"without {wording.count(count, 'other hyperparameter')}"
+    return [drawing.remark(said)] if count > 0 else []
+
+
 def _arrange(
     axes: Axes, scales: Sequence[Scale], left_out: int, explained: Sequence[Artist]
 ) -> None:
     axes.set(xlim=(-0.35, len(scales) - 0.8), yticks=[])
-    names = [drawing.literal(scale.name) for scale in scales]
+    names = [drawing.fit_across(axes, scale.name, NAMES) for scale in scales]
     room = axes.get_window_extent().width / drawing.figure_of(axes).dpi * LETTERS
     is_slanted = len(scales) * max(map(len, names)) > room
     axes.set_xticks(range(len(scales)), names)

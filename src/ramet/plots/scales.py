@@ -23,9 +23,10 @@ from matplotlib.ticker import (
 from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Value
 from ramet.errors import UnknownHyperparameter
 from ramet.history import Result
-from ramet.plots.drawing import COLOURS, OTHERS, colour_bar, literal, remark, shades
+from ramet.plots.drawing import COLOURS, OTHERS, colour_bar, fit_up, literal, remark, shades
 from ramet.schedule.pieces import is_number
 from ramet.space import Space
+from ramet.visible import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +49,8 @@ WIDE = 50
 FEW_DECADES = 1e7
 # Numbers below this one, and above one divided by it, are written without an exponent.
 WRITTEN_OUT = 1e5
+# Beyond this, Matplotlib may write a long number that is to be added to all others.
+LARGE = 1e15
 
 Extend = Literal["neither", "min", "max"]
 
@@ -82,7 +85,7 @@ class Scale:
         if abs(place - nth) > 1e-6 or not 0 <= nth < len(self.options):  # noqa: PLR2004 - rounding
             return ""
         said = str(self.options[nth])
-        return literal(said if len(said) <= OPTION_WIDTH else said[: OPTION_WIDTH - 1] + "…")
+        return literal(cut(said, OPTION_WIDTH))
 
     def flat(self, places: Any) -> Floats:
         """Return places such that equal distances look equal."""
@@ -100,7 +103,7 @@ class Scale:
         """Have the vertical axis show these values, between two of them."""
         if self.log:
             axes.set_yscale("log")
-        axes.set_ylabel(literal(self.name))
+        axes.set_ylabel(fit_up(axes, self.name))
         self.mark(axes.yaxis, low, high)
         if self.options:
             axes.set_ylim(-0.5, len(self.options) - 0.5)
@@ -114,6 +117,7 @@ class Scale:
         if self.options or self.log:
             axis.set_minor_locator(self._between(low, high))
             axis.set_minor_formatter(NullFormatter())
+        if self.options or self.log or max(abs(low), abs(high)) > LARGE:
             axis.set_major_formatter(FuncFormatter(lambda place, _: self.text(place)))
 
     def around(self, place: float) -> tuple[float, float]:
@@ -144,7 +148,7 @@ class Scale:
     def explain(self, axes: "Axes", drawn: ScalarMappable, extend: Extend = "neither") -> None:
         """Draw a bar that says which colour is which value."""
         bar = colour_bar(axes, drawn, extend=extend)
-        bar.set_label(literal(self.name))
+        bar.set_label(fit_up(axes, self.name))
         self.mark(bar.ax.yaxis, *bar.ax.get_ylim())
 
     def _between(self, low: float, high: float) -> Locator:

@@ -26,7 +26,7 @@ SCORE = "score"
 # Inches.
 SIZE = (9.0, 6.0)
 # The colour of turns without the hyperparameter that colours show.
-NOT_THERE = "0.8"
+NOT_THERE = drawing.GREY
 # With at most this many turns, each has a dot as well.
 DOTS = 1_200
 # With at most this many first weights, each is named.
@@ -194,7 +194,7 @@ def _name_founders(
             ha="right",
             va="center",
             fontsize="small",
-            color="black" if turn.key in standing else "0.5",
+            color="black" if turn.key in standing else "0.45",
         )
     alive = f"{len(living):,} of {len(first):,} live on"
     return [drawing.remark(f"at the left: whose first weights; {alive}")]

@@ -27,8 +27,8 @@ from ramet.plots.shifts import (
     stints_of,
 )
 
-# Workers that there is room to name, and characters of a name.
-NAMED, NAME_WIDTH = 32, 24
+# Workers that there is room to name, and the part of the width that names have.
+NAMED, NAMES = 32, 0.28
 # The part of the time that a bar needs for each letter.
 LETTER = 0.0095
 # The part of a row that a bar needs for text.
@@ -39,7 +39,8 @@ SEEN = 1 / 1_200
 CLOCKS_S = 0.02
 # Bars shorter than this part of the time have no edge.
 EDGED = 1 / 250
-# Dark enough to be seen where a report is dark, too.
+# The part of the colours from which on black can be read on them better than white.
+BRIGHT = 0.76
 IDLE = "0.84"
 FAILED = "#d55e00"
 # Units of time: from how many seconds on, how many seconds they have, and their names.
@@ -101,7 +102,7 @@ def _draw(axes: Axes, bars: Sequence[Bar], end: float) -> None:
     for bar, part in zip(bars, parts, strict=True):
         if bar.stop - bar.start > LETTER * end * (len(bar.text) + 0.5) and bar.height > SLIM:
             named = named or bar.text.isdigit()
-            is_light = part > 0.6 and not bar.failed  # noqa: PLR2004 - where the map is bright
+            is_light = part > BRIGHT or bar.failed
             axes.text(
                 *((bar.start + bar.stop) / 2, bar.bottom + bar.height / 2, bar.text),
                 ha="center",
@@ -165,9 +166,9 @@ def _name(axes: Axes, rows: dict[str, Stints]) -> None:
     named = list(enumerate(rows.items()))[::every]
     labels = []
     for _, (name, its) in named:
-        short = name if len(name) <= NAME_WIDTH else "…" + name[1 - NAME_WIDTH :]
         idle, there = idle_s(its)
-        labels.append(drawing.literal(f"{short}  {idle / there if there else 0:.0%} idle"))
+        short = drawing.fit_across(axes, name, NAMES)
+        labels.append(f"{short}  {idle / there if there else 0:.0%} idle")
     axes.set_yticks([row for row, _ in named], labels, fontsize="small")
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -1,7 +1,8 @@
 """The answer: the best score, the member that reached it, and how well it replays."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ramet import wording
 from ramet.history import Replayed, Snapshot
@@ -126,17 +127,25 @@ def _verdict(subject: Subject) -> Iterator[Markup]:
         yield note(tag("strong", "Against the control: "), f"{subject.verdict}.")
 
 
+def _say_values(hparams: Mapping[str, Any]) -> Markup:
+    """Return hyperparameters with their values, each of which stays in one piece."""
+    parts: list[Content] = []
+    for name, it in hparams.items():
+        before = ", " if parts else ""
+        parts += [f"{before}{name}=", tag("span", wording.value(it), class_="whole")]
+    return join(parts)
+
+
 def _weights(subject: Subject, best: Snapshot) -> Markup:
     kept = best.checkpoint
     [key] = find_files([kept], subject.sizes)
     size = subject.sizes.get(key)
     there = "no longer kept" if size is None else wording.size(size)
     place = f" (row {kept.row} of this file, {there})" if key == kept.stack else f", {there}"
-    values = ", ".join(f"{name}={wording.value(it)}" for name, it in best.hparams.items())
     said = facts(
         [
             ("Its checkpoint", join([tag("code", key), place])),
-            ("Trained last with", values),
+            ("Trained last with", _say_values(best.hparams)),
             *_end(subject, best),
         ]
     )

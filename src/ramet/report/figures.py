@@ -1,41 +1,51 @@
 """The page's pictures: plots, each with labels that a pointer on it shows."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from ramet import plots, wording
 from ramet.goals import SCORE
-from ramet.history import Trained
+from ramet.history import Result, Trained
 from ramet.history.front import find_ends
 from ramet.history.metrics import metric
 from ramet.history.turns import Key
 from ramet.plots import shifts
 from ramet.plots.branches import count_descendants, tree_of
-from ramet.plots.drawing import figure_of
 from ramet.plots.front import pick_sides
 from ramet.plots.hyperparameter import SPREAD
 from ramet.plots.importance import ASIDE, REST, ROW, ROWS, measure_once
 from ramet.plots.scales import drawable, moving, scale_of
 from ramet.plots.story import behind_best, score_of, start_of
 from ramet.plots.thinning import thin
+from ramet.report import picture
 from ramet.report.html import Markup, data, join, tag
-from ramet.report.picture import canvas, draw, locate
+from ramet.report.picture import HEIGHT, NARROW, WIDE, Format
+from ramet.report.styles import Styles
 from ramet.report.subject import Subject
 
 # Turns that have a label; if there are more, those behind the best and some of the others have one.
 LABELLED_TURNS = 4_000
 
-# Hyperparameters of the small picture of the schedule; its width in inches; and its text, which is
-# as large as other text of the page on the screen of a phone.
-GLANCED, SMALL_WIDTH = 4, 5.4
-SMALL_LOOK: dict[Any, Any] = {"font.size": 14.6}
+# Hyperparameters of the small picture of the schedule.
+GLANCED = 4
+# Hyperparameters that all members' lines lead through on a phone.
+ACROSS = 3
+PARALLEL_HEIGHT = 4.6
+# How many inches taller a picture is on a phone, where its legend has more lines.
+TALLER = 1.0
 
 # Where something is, in data coordinates.
 Point = tuple[float, float]
+
+
+class Draw(Protocol):
+    """A plot of a result, on axes."""
+
+    def __call__(self, result: Result, *, ax: Axes) -> Axes: ...
 
 
 class Labels(NamedTuple):
@@ -56,6 +66,7 @@ class Figures:
 
     def __init__(self, subject: Subject) -> None:
         self._subject, self._result = subject, subject.result
+        self.styles = Styles()
         self._count = 0
         # The turns that the tree draws.
         self._drawn = thin(self._result)
@@ -77,39 +88,40 @@ class Figures:
 
     def scores(self) -> Markup:
         """Draw the scores of all members."""
-        axes = plots.scores(self._result, canvas())
         scored = [turn for turn in self._turns if turn.score is not None]
         points = [(float(turn.trained), score_of(turn)) for turn in scored]
         turns = [self._nth[turn.key] for turn in scored]
         caption = "Scores of all members over steps, and who copied whom."
-        return self._figure(axes, "Scores", caption, Labels(points, turns))
+        return self._figure(plots.scores, "Scores", caption, Labels(points, turns))
 
     def lineage(self) -> Markup:
         """Draw the schedule, and which members trained it."""
-        names = len(moving(self._result))
-        axes = plots.lineage(self._result, canvas(min(1.2 + 0.75 * (names + 1.5), 12.0)))
+        height = min(1.2 + 0.75 * (len(moving(self._result)) + 1.5), 12.0)
         caption = "The schedule, the members that trained with it, and the score."
-        return self._figure(axes, "The schedule", caption, self._across(axes))
+        return self._figure(plots.lineage, "The schedule", caption, self._across(), height)
 
     def glance(self) -> Markup:
         """Draw the schedule small, with the hyperparameters that mattered most."""
-        order = [one.name for one in measure_once(self._result)]
-        most = set(list(dict.fromkeys(order))[:GLANCED])
-        every = [scale.name for scale in moving(self._result)]
-        names = [name for name in every if name in most]
-        with mpl.rc_context(SMALL_LOOK):
-            small = canvas(1.7 + 0.7 * (len(names) + 1), width=SMALL_WIDTH)
-            axes = plots.lineage(self._result, small, names=names)
-        more = len(every) - len(names)
+        names = self._pick(GLANCED)
+        more = len(moving(self._result)) - len(names)
         rest = f" {wording.count(more, 'other hyperparameter')}: below." if more else ""
         caption = f"The schedule of the best weights, and the score along it.{rest}"
-        return self._figure(axes, "The schedule", caption, self._across(axes), "plot glance")
+        height = 1.7 + 0.7 * (len(names) + 1)
+        draw = partial(plots.lineage, names=names)
+        small = {NARROW: height}
+        canvases, encoded = self._draw(draw, "The schedule", self._across(), small)
+        return tag("figure", *canvases, tag("figcaption", caption), encoded, class_="plot glance")
+
+    def _pick(self, count: int) -> list[str]:
+        """Return the hyperparameters that mattered most, in the order of the space."""
+        order = [one.name for one in measure_once(self._result)]
+        most = set(list(dict.fromkeys(order))[:count])
+        return [scale.name for scale in moving(self._result) if scale.name in most]
 
     def importance(self) -> Markup:
         """Draw how much each hyperparameter mattered."""
         rows = min(len(moving(self._result)), ROWS)
         height = REST + ROW * max(2, rows)
-        axes = plots.importance(self._result, canvas(height))
         measured = measure_once(self._result)
         order = list(dict.fromkeys(one.name for one in measured))
         shown = [one for one in measured if one.found != "too few lines"]
@@ -124,11 +136,11 @@ class Figures:
             for one in shown
         ]
         caption = "How much of the differences in later rank goes with each hyperparameter."
-        return self._figure(axes, "Importance", caption, Labels(points, lines=lines))
+        labels = Labels(points, lines=lines)
+        return self._figure(plots.importance, "Importance", caption, labels, height)
 
     def hyperparameter(self, name: str) -> Markup:
         """Draw the values of one hyperparameter."""
-        axes = plots.hyperparameter(self._result, name, canvas(3.6))
         scale, members = scale_of(self._result, name), len(self._subject.population)
         spread = SPREAD if scale.options else 0.0
         turns = [turn for turn in self._turns if name in turn.hparams]
@@ -145,21 +157,21 @@ class Figures:
             [self._nth[turn.key] for turn in turns],
             wide=[(turn.stop - turn.start) / 2 for turn in turns],
         )
-        return self._figure(axes, f"Values of {name}", caption, labels)
+        draw = partial(plots.hyperparameter, name=name)
+        return self._figure(draw, f"Values of {name}", caption, labels, 3.6)
 
     def metric(self, name: str) -> Markup:
         """Draw a metric of all members; each label stands where its turn ends."""
-        axes = plots.metric(self._result, name, canvas(3.6))
         logged = metric(self._result.account.measured, name)
         measured = [turn for turn in self._turns if turn.key in logged]
         points = [(float(turn.trained), float(logged[turn.key][1][-1])) for turn in measured]
         turns = [self._nth[turn.key] for turn in measured]
         caption = join([tag("code", name), " of all members over steps."])
-        return self._figure(axes, f"Metric {name}", caption, Labels(points, turns))
+        draw = partial(plots.metric, name=name)
+        return self._figure(draw, f"Metric {name}", caption, Labels(points, turns), 3.6)
 
     def front(self) -> Markup:
         """Draw how turns ended by two objectives; each label stands where its turn is."""
-        axes = plots.front(self._result, canvas())
         goals = self._result.opening.goals
         across, up = pick_sides(goals)
         logged = self._result.account.measured
@@ -169,36 +181,32 @@ class Figures:
         points = [(drawable(each[across]), drawable(each[up])) for each in values]
         turns = [self._nth[turn.key] for turn in measured]
         caption = "How all turns ended, and those that no other dominates."
-        return self._figure(axes, "The front", caption, Labels(points, turns))
+        return self._figure(plots.front, "The front", caption, Labels(points, turns))
 
     def tree(self) -> Markup:
         """Draw where all weights came from."""
-        axes = plots.tree(self._result, ax=canvas(5.6))
         paths = tree_of(self._drawn, count_descendants(self._drawn))
         points = [paths[turn.key][-1] for turn in self._turns]
         caption = "Each turn is a line to the right; copies are branches."
-        return self._figure(axes, "Family tree of the weights", caption, self._all(points))
+        labels = Labels(points, list(range(len(points))))
+        return self._figure(plots.tree, "Family tree of the weights", caption, labels, 5.6)
 
     def parallel(self) -> Markup:
         """Draw all members at once, through all hyperparameters."""
-        axes = plots.parallel(self._result, canvas(4.6))
-        last = self._subject.lineage.turns.last()
-        scored = [turn for turn in last if turn.score is not None]
-        sign = self._subject.sign
-        scored.sort(key=lambda turn: (sign * (turn.score or 0.0), -turn.member))
-        paths = [it for it in axes.collections if isinstance(it, LineCollection)][-1:]
-        lines = paths[0].get_segments() if paths else []
-        points, texts = [], []
-        for turn, line in zip(scored, lines, strict=True):
-            points += [(float(x), float(y)) for x, y in line]
-            texts += [self._lines(turn)] * len(line)
         caption = "The members as they are now: one line each, through its values to its score."
-        return self._figure(axes, "All members at once", caption, Labels(points, lines=texts))
+        # A phone has room for few axes; a pointer, which labels are for, is rare on one.
+        few = partial(plots.parallel, names=self._pick(ACROSS))
+        title, taller = "All members at once", {NARROW: PARALLEL_HEIGHT + TALLER}
+        wide, encoded = self._draw(
+            plots.parallel, title, self._label_lines, {WIDE: PARALLEL_HEIGHT}
+        )
+        narrow, _ = self._draw(few, title, Labels([]), taller)
+        return tag("figure", *wide, *narrow, tag("figcaption", caption), encoded, class_="plot")
 
     def workers(self) -> Markup:
         """Draw which worker trained which member when."""
         by_worker = shifts.by_worker(self._subject.stints)
-        axes = plots.workers(self._result, canvas(min(max(1.9 + 0.34 * len(by_worker), 2.6), 9.0)))
+        height = min(max(1.9 + 0.34 * len(by_worker), 2.6), 9.0)
         every = slice(None, None, max(1, -(-len(self._subject.stints) // LABELLED_TURNS)))
         points: list[Point] = []
         lines: list[list[str]] = []
@@ -209,20 +217,31 @@ class Figures:
             lines += _stints(worker, some)
             wide += ((some.stop - some.start) / 2).tolist()
         labels = Labels(points, lines=lines, wide=wide, tall=shifts.HEIGHT / 2)
-        return self._figure(axes, "Workers", "Which worker trained which member, and when.", labels)
+        caption = "Which worker trained which member, and when."
+        return self._figure(plots.workers, "Workers", caption, labels, height)
 
-    def _across(self, axes: Axes) -> Labels:
+    def _across(self) -> Labels:
         """Return labels of the turns behind the best, which count from left to right alone."""
         behind = [turn for turn in self._subject.behind if turn.key in self._nth]
-        middle = sum(axes.get_ylim()) / 2
         return Labels(
-            [((turn.start + turn.stop) / 2, middle) for turn in behind],
+            [((turn.start + turn.stop) / 2, 0.0) for turn in behind],
             [self._nth[turn.key] for turn in behind],
             across=True,
         )
 
-    def _all(self, points: Sequence[Point]) -> Labels:
-        return Labels(points, list(range(len(points))))
+    def _label_lines(self, axes: Axes) -> Labels:
+        """Return labels of the members' last turns, wherever their lines pass an axis."""
+        last = self._subject.lineage.turns.last()
+        scored = [turn for turn in last if turn.score is not None]
+        sign = self._subject.sign
+        scored.sort(key=lambda turn: (sign * (turn.score or 0.0), -turn.member))
+        paths = [it for it in axes.collections if isinstance(it, LineCollection)][-1:]
+        lines = paths[0].get_segments() if paths else []
+        points, texts = [], []
+        for turn, line in zip(scored, lines, strict=True):
+            points += [(float(x), float(y)) for x, y in line]
+            texts += [self._lines(turn)] * len(line)
+        return Labels(points, lines=texts)
 
     def _row(self, turn: Trained) -> list[Any]:
         """Return a turn as the page's script reads it."""
@@ -238,31 +257,55 @@ class Figures:
         return [f"member {turn.member}", f"score {score} at step {turn.stop:,}", *values]
 
     def _figure(
-        self, axes: Axes, title: str, caption: object, labels: Labels, look: str = "plot"
+        self,
+        draw: Draw,
+        title: str,
+        caption: object,
+        labels: Labels | Callable[[Axes], Labels],
+        height: float = HEIGHT,
     ) -> Markup:
+        """Draw a picture for wide pages and for phones."""
+        forms = {WIDE: height, NARROW: height + TALLER}
+        canvases, encoded = self._draw(draw, title, labels, forms)
+        return tag("figure", *canvases, tag("figcaption", caption), encoded, class_="plot")
+
+    def _draw(
+        self,
+        draw: Draw,
+        title: str,
+        labels: Labels | Callable[[Axes], Labels],
+        forms: Mapping[Format, float],
+    ) -> tuple[list[Markup], Markup | None]:
+        """Return a picture in formats, each with its height in inches; and its labels."""
         self._count += 1
-        prefix = f"f{self._count}"
-        svg = draw(axes, prefix)
-        # Only drawing lays the figure out.
-        where = locate(axes, labels.points)
-        # A figure is full of reference cycles: only the garbage collector would free it.
-        figure_of(axes).clear()
-        encoded = {
-            "x": where.x,
-            "y": None if labels.across else where.y,
-            "turns": labels.turns,
-            "lines": labels.lines,
-            "box": where.box,
-            "wide": labels.wide and [round(half * where.x_unit, 1) for half in labels.wide],
-            "tall": round(labels.tall * where.y_unit, 1),
-        }
-        return tag(
-            "figure",
-            tag("div", svg, class_="canvas", role="img", aria_label=title),
-            tag("figcaption", caption),
-            data(encoded) if labels.points else None,
-            class_=look,
-        )
+        canvases: list[Markup] = []
+        boxes: list[list[float]] = []
+        encoded: dict[str, Any] | None = None
+        for form, height in forms.items():
+            with picture.canvas(form, height) as empty:
+                axes = draw(self._result, ax=empty)
+                svg = picture.draw(axes, form, f"f{self._count}{form.name[0]}", self.styles)
+                # Only drawing lays the figure out.
+                said = labels(axes) if callable(labels) else labels
+                where = picture.locate(axes, said.points)
+            look = f"canvas {form.name}"
+            canvases.append(tag("div", svg, class_=look, role="img", aria_label=title))
+            boxes.append(where.box)
+            encoded = encoded or _encode(said, where)
+        found = data({**encoded, "boxes": boxes}) if encoded and encoded["x"] else None
+        return canvases, found
+
+
+def _encode(labels: Labels, where: picture.Placed) -> dict[str, Any]:
+    """Return labels as the page's script reads them, with their places on the first canvas."""
+    return {
+        "x": where.x,
+        "y": None if labels.across else where.y,
+        "turns": labels.turns,
+        "lines": labels.lines,
+        "wide": labels.wide and [round(half * where.x_unit, 1) for half in labels.wide],
+        "tall": round(labels.tall * where.y_unit, 1),
+    }
 
 
 def _sample(keys: Sequence[Key], most: int) -> Sequence[Key]:

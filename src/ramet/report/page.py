@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from importlib.resources import files
 
-import matplotlib as mpl
-
 from ramet import wording
 from ramet.history import Result
 from ramet.plots.drawing import check
@@ -23,7 +21,7 @@ from ramet.report import (
 )
 from ramet.report.figures import Figures
 from ramet.report.html import Markup, join, note, tag
-from ramet.report.picture import LOOK
+from ramet.report.styles import Styles
 from ramet.report.subject import Subject, moment
 
 _BESIDE = files("ramet.report")
@@ -36,8 +34,7 @@ def page(result: Result) -> str:
         result: The run.
     """
     check(result)
-    with mpl.rc_context(LOOK):
-        return _write(Subject(result))
+    return _write(Subject(result))
 
 
 def _write(subject: Subject) -> str:
@@ -66,7 +63,7 @@ def _write(subject: Subject) -> str:
         tag("footer", _footer(subject)),
         figures.table(),
     ]
-    return _document(f"{subject.name}: report", join(body))
+    return _document(f"{subject.name}: report", join(body), figures.styles)
 
 
 def _contents(sections: Iterable[str]) -> Markup:
@@ -87,7 +84,7 @@ def _footer(subject: Subject) -> Markup:
     )
 
 
-def _document(title: str, body: Markup) -> str:
+def _document(title: str, body: Markup, styles: Styles) -> str:
     style, script = (
         _BESIDE.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js")
     )
@@ -101,7 +98,7 @@ def _document(title: str, body: Markup) -> str:
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         tag("title", title),
-        tag("style", Markup(style)),
+        tag("style", Markup(f"{style}{styles.rules()}")),
     ]
     inner = join([tag("head", *head), tag("body", body, tag("script", Markup(script)))])
     return f"<!doctype html>\n{tag('html', inner, lang='en')}\n"

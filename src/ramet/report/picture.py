@@ -1,9 +1,9 @@
 """Pictures within a page: a plot as SVG, and where its data are."""
 
-import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
@@ -13,25 +13,40 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ramet.plots.drawing import WRITTEN, figure_of
+from ramet.report import dark
 from ramet.report.html import Markup
+from ramet.report.styles import Styles
 
-# Inches. As wide as the page on paper, so that text is as large as the page's.
-WIDTH, HEIGHT = 10.0, 4.4
-# All text is "small", which is 5/6 of this size in points: as wide as a sheet of paper, or as the
-# part of a plot that fits a phone, a point is about a pixel, and nothing is below 11 pixels.
-LOOK: dict[Any, Any] = {
-    "font.size": 13.8,
-    **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize"), "small"),
-}
+
+class Format(NamedTuple):
+    """What a picture is drawn for: a page that is wide, or the screen of a phone."""
+
+    name: str
+    # Inches.
+    width: float
+    # Points. All text is "small", which is 5/6 of this. On a sheet of paper and on a phone's
+    # screen of 390 pixels, a point is about a pixel, and nothing is below 11 pixels.
+    text: float
+    # Lines with more points than this are drawn as pixels.
+    dense_points: int
+
+
+WIDE = Format("wide", 10.0, 13.8, 8_000)
+NARROW = Format("narrow", 5.4, 14.6, 2_000)
+# Inches.
+HEIGHT = 4.4
+# The size of all text of a picture.
+SMALL = dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize"), "small")
 # SVG counts in points.
 POINT = 72.0
-# Lines with more points than this are drawn as pixels, at this resolution.
-DENSE_POINTS, DPI = 8_000, 160
-# An image is stored in 256 colours if its address is longer than this.
-LARGE_CHARACTERS = 50_000
+# The resolution of lines that are drawn as pixels.
+DPI = 160
+# A number with more digits than the eye can see, however far a picture is zoomed into.
+LONG = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
+# A letter of a path, with the blanks around it; and a link within a picture.
+AROUND_LETTER, LOCAL = re.compile(r" *([A-Za-z]) *"), re.compile(r"url\(#(.+?)\)")
 # Characters that XML cannot contain.
 UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
@@ -51,24 +66,40 @@ class Placed(NamedTuple):
     y_unit: float
 
 
-def canvas(height: float = HEIGHT, *, width: float = WIDTH) -> Axes:
-    """Return axes to draw on, as wide as the page; ``height`` and ``width`` are in inches."""
-    with mpl.rc_context({"axes.spines.right": False, "axes.spines.top": False}):
-        return Figure(figsize=(width, height), layout="constrained").add_subplot()
+@contextmanager
+def canvas(form: Format, height: float) -> Iterator[Axes]:
+    """Provide axes of a format to draw on; ``height`` is in inches."""
+    look: dict[Any, Any] = {
+        "font.size": form.text,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        **SMALL,
+    }
+    with mpl.rc_context(look):
+        figure = Figure(figsize=(form.width, height), layout="constrained")
+        yield figure.add_subplot()
+    # A figure is full of reference cycles: only the garbage collector would free it.
+    figure.clear()
 
 
-def draw(axes: Axes, prefix: str) -> Markup:
-    """Return a figure as SVG for a page; ``prefix`` makes its ids unique on the page.
+def draw(axes: Axes, form: Format, prefix: str, styles: Styles) -> Markup:
+    """Return a figure as SVG for a page, with its styles as classes.
 
     Dense lines are drawn as pixels: as SVG, they would take megabytes.
+
+    Args:
+        axes: Axes on the figure.
+        form: The format that it was drawn in.
+        prefix: What makes its ids unique on the page.
+        styles: The styles of the page, to which this adds those of the picture.
     """
     figure = figure_of(axes)
     axes.set_title("", loc="left")
     figure.set_facecolor("none")
     for each in figure.axes:
-        # On a page that is dark, white would be a box.
+        # The page has a background of its own.
         each.patch.set_visible(False)
-        _rasterize_dense(each)
+        _rasterize_dense(each, form.dense_points)
     out = io.StringIO()
     with mpl.rc_context(WRITTEN):
         canvas = FigureCanvasSVG(figure)
@@ -76,7 +107,7 @@ def draw(axes: Axes, prefix: str) -> Markup:
         figure.set_dpi(DPI)
         canvas.print_svg(out, metadata=SILENT)  # type: ignore[no-untyped-call] # Matplotlib's
     root = ET.fromstring(UNFIT.sub("\ufffd", out.getvalue()))  # noqa: S314 - Matplotlib's own
-    return Markup(_inline(root, prefix))
+    return Markup(_inline(root, prefix, styles))
 
 
 def locate(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
@@ -119,55 +150,69 @@ def _lay_out(figure: Figure) -> None:
         artist.set_visible(True)
 
 
-def _rasterize_dense(axes: Axes) -> None:
+def _rasterize_dense(axes: Axes, most: int) -> None:
     for collection in axes.collections:
         points = accumulate(len(path) for path in collection.get_paths())
-        is_dense = any(count > DENSE_POINTS for count in points)
-        if is_dense or np.size(collection.get_offsets()) // 2 > DENSE_POINTS:
+        is_dense = any(count > most for count in points)
+        if is_dense or np.size(collection.get_offsets()) // 2 > most:
             collection.set_rasterized(True)
     for line in axes.lines:
-        if np.size(line.get_xdata()) > DENSE_POINTS:
+        if np.size(line.get_xdata()) > most:
             line.set_rasterized(True)
 
 
-def _inline(root: ET.Element, prefix: str) -> str:
+def _inline(root: ET.Element, prefix: str, styles: Styles) -> str:
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in {f"{SVG}metadata", f"{SVG}style"}:
                 parent.remove(child)
+    # What has no colour of its own is black.
+    root.attrib = {"viewBox": root.get("viewBox", ""), "style": "fill: #000000"}
+    named = [it for it in root.iter() if it.tag != f"{SVG}g" and it.get("id")]
+    ids = {it.get("id", ""): f"{prefix}{nth}" for nth, it in enumerate(named)}
     for element in root.iter():
         element.tag = element.tag.removeprefix(SVG)
         element.tail = None
         if element.tag in {"svg", "g", "defs"}:
             element.text = None
-        if element.tag == "image":
-            element.set(f"{LINK}href", _fewer_colours(element.get(f"{LINK}href", "")))
-        element.attrib = {
-            name.removeprefix(LINK): _own(name.removeprefix(LINK), value, prefix)
-            for name, value in element.attrib.items()
-        }
-    for size in ("width", "height", "version"):
-        root.attrib.pop(size, None)
+        for name, value in list(element.attrib.items()):
+            del element.attrib[name]
+            element.attrib |= _own(name.removeprefix(LINK), value, ids, styles)
+    _double_images(root)
     # The page gives the picture a label for screen readers.
     root.set("aria-hidden", "true")
     return ET.tostring(root, encoding="unicode")
 
 
-def _fewer_colours(address: str) -> str:
-    """Return an image in 256 colours if it is large, which takes a quarter of the bytes."""
-    kind, _, text = address.partition(",")
-    if len(text) < LARGE_CHARACTERS:
-        return address
-    image = Image.open(io.BytesIO(base64.b64decode(text)))
-    out = io.BytesIO()
-    image.quantize(method=Image.Quantize.FASTOCTREE).save(out, "PNG", optimize=True)
-    return f"{kind},{base64.b64encode(out.getvalue()).decode()}"
+def _double_images(root: ET.Element) -> None:
+    """Put an image for a dark page beside each image: its pixels cannot follow variables."""
+    for parent in list(root.iter()):
+        for nth, child in reversed(list(enumerate(parent))):
+            if child.tag == "image":
+                light, dim = dark.draw_both(child.get("href", ""))
+                other = ET.Element("image", {**child.attrib, "href": dim, "class": "dark"})
+                other.attrib.pop("id", None)
+                child.set("href", light)
+                child.set("class", "light")
+                parent.insert(nth + 1, other)
 
 
-def _own(name: str, value: str, prefix: str) -> str:
-    """Return the value of an attribute with the picture's prefix before each id."""
-    if name == "id":
-        return f"{prefix}-{value}"
-    if name == "href" and value.startswith("#"):
-        return f"#{prefix}-{value[1:]}"
-    return value.replace("url(#", f"url(#{prefix}-")
+def _own(name: str, value: str, ids: Mapping[str, str], styles: Styles) -> dict[str, str]:
+    """Return an attribute as short as can be, with a class for a style and the page's own ids."""
+    match name:
+        case "id":
+            return {"id": ids[value]} if value in ids else {}
+        case "style":
+            return {"class": styles.name(value)}
+        case "d":
+            return {"d": AROUND_LETTER.sub(r"\1", _round(value)).strip()}
+        case "x" | "y":
+            return {name: _round(value)}
+        case "href" if value.startswith("#"):
+            return {name: f"#{ids[value[1:]]}"}
+        case _:
+            return {name: LOCAL.sub(lambda link: f"url(#{ids[link[1]]})", value)}
+
+
+def _round(numbers: str) -> str:
+    return LONG.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), numbers)

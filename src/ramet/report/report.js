@@ -23,15 +23,26 @@ function linesOf(row) {
   ];
 }
 
+// Labels with their places on one of a figure's canvases: axes show the same on each of them.
+function move(labels, box) {
+  const [left, top, right, bottom] = labels.boxes[0];
+  const [across, down] = [(box[2] - box[0]) / (right - left), (box[3] - box[1]) / (bottom - top)];
+  const place = (all, from, to, unit) => all?.map((it) => (it === null ? null : to + (it - from) * unit)) ?? null;
+  return {
+    ...labels, box,
+    x: place(labels.x, left, box[0], across), y: place(labels.y, top, box[1], down),
+    wide: place(labels.wide, 0, 0, across), tall: labels.tall * down,
+  };
+}
+
 class Plot {
-  constructor(figure) {
-    this.canvas = figure.querySelector(".canvas");
-    this.svg = figure.querySelector("svg");
+  constructor(figure, canvas, labels) {
+    this.canvas = canvas;
+    this.labels = labels;
+    this.svg = canvas.querySelector("svg");
     const [x, y, width, height] = this.svg.getAttribute("viewBox").split(" ").map(Number);
     this.whole = { x, y, width, height };
     this.shown = { ...this.whole };
-    const labels = figure.querySelector("script");
-    this.labels = labels === null ? null : JSON.parse(labels.textContent);
     this.tip = make("div", "", { className: "tip", hidden: true });
     this.canvas.append(this.tip);
     this.mark = document.createElementNS("http://www.w3.org/2000/svg", "g");
@@ -42,7 +53,7 @@ class Plot {
   }
 
   tools(figure) {
-    const bar = make("div", "", { className: "tools" });
+    const bar = make("div", "", { className: this.canvas.className.replace("canvas", "tools") });
     const part = table.part === null || this.labels?.turns == null ? "" : `, labels on ${table.part}`;
     bar.append(make("span", `click, then wheel to zoom and drag to move${part}`));
     for (const [sign, name, act] of [
@@ -55,7 +66,7 @@ class Plot {
       button.addEventListener("click", act);
       bar.append(button);
     }
-    figure.querySelector("figcaption").after(bar);
+    figure.append(bar);
     this.canvas.tabIndex = 0;
   }
 
@@ -164,9 +175,8 @@ class Plot {
     this.tip.replaceChildren(make("strong", first), ...rest.map((line) => make("div", line)));
     this.tip.hidden = false;
     const room = this.canvas.getBoundingClientRect();
-    // A plot that does not fit a narrow screen may be scrolled.
-    const [x, y] = [event.clientX - room.left + this.canvas.scrollLeft, event.clientY - room.top];
-    const over = x + 16 + this.tip.offsetWidth > room.width + this.canvas.scrollLeft;
+    const [x, y] = [event.clientX - room.left, event.clientY - room.top];
+    const over = x + 16 + this.tip.offsetWidth > room.width;
     this.tip.style.left = `${Math.max(0, over ? x - 12 - this.tip.offsetWidth : x + 16)}px`;
     this.tip.style.top = `${Math.max(0, Math.min(y + 14, room.height - this.tip.offsetHeight))}px`;
     this.point(nth);
@@ -194,7 +204,13 @@ class Plot {
   }
 }
 
-const plots = [...document.querySelectorAll("figure.plot")].map((figure) => new Plot(figure));
+const plots = [...document.querySelectorAll("figure.plot")].flatMap((figure) => {
+  const script = figure.querySelector("script");
+  const labels = script === null ? null : JSON.parse(script.textContent);
+  return [...figure.querySelectorAll(".canvas")].map(
+    (canvas, nth) => new Plot(figure, canvas, labels?.boxes[nth] ? move(labels, labels.boxes[nth]) : null),
+  );
+});
 
 for (const block of document.querySelectorAll(".code")) {
   const button = make("button", "Copy", { type: "button" });
