@@ -38,7 +38,7 @@ def turn_dark(colours: Iterable[str]) -> list[str]:
     """Return colours of the same hues that have as much contrast with a dark page as with white.
 
     >>> turn_dark(["#ffffff", "#000000", "#0072b2"])
-    ['#171717', '#ffffff', '#2892d8']
+    ['#171717', '#ffffff', '#0090df']
     """
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in _turn(_read(colours)).tolist()]
 
