@@ -65,7 +65,7 @@ def test_a_command_keeps_the_arguments_of_a_script(
     written = command("worker", [store, name, target], ["--space", "wide"], arguments)
     read = parsed(written)
     assert (read["store"], read["name"], read["target"]) == (store, name, target)
-    assert (read["space"], read["arguments"] or []) == ("wide", arguments)
+    assert (read["space"], list(read["arguments"] or ())) == ("wide", arguments)
 
 
 @pytest.mark.slow

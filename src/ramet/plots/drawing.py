@@ -169,7 +169,7 @@ def remark(text: str) -> Artist:
 def legend(axes: Axes, handles: Sequence[Artist], *, below: float = 3.4) -> None:
     """Draw a legend below the axes, where it hides nothing; ``below`` is in lines of text."""
     size, figure = _text_size(), figure_of(axes)
-    room = axes.get_window_extent().width / figure.dpi * POINTS / size
+    room = _room_below(axes) / figure.dpi * POINTS / size
     for handle in handles:
         handle.set_label(_wrap(str(handle.get_label()), int((room - SYMBOL) / LETTER)))
     widths = [_letters(handle) * LETTER + SYMBOL for handle in handles]
@@ -185,6 +185,16 @@ def legend(axes: Axes, handles: Sequence[Artist], *, below: float = 3.4) -> None
         columnspacing=1.4,
         fontsize="small",
     )
+
+
+def _room_below(axes: Axes) -> float:
+    """Return how wide a legend may be, in pixels.
+
+    One that reached beyond the figure would have the layout narrow the axes until nothing is left.
+    """
+    box, beside = axes.get_window_extent(), axes.yaxis.get_tightbbox()
+    labels = box.x0 - beside.x0 if beside else 0.0
+    return float(min(box.width, figure_of(axes).bbox.width - labels))
 
 
 def _wrap(label: str, most: int) -> str:

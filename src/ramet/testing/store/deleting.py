@@ -1,5 +1,7 @@
 """A run is deleted or renamed all at once, and not while others train it."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -21,8 +23,12 @@ def delete(store: Store, run: str = "lm", *, worker: str = "later") -> None:
 
 def begin_replay(store: Store, name: str, *, of: str) -> None:
     """Begin a replay of a run."""
-    strategy = {"type": "Replay", "of": of, "seeds": [0]}
-    store.open_run(replace(opening(name), strategy=strategy), worker="first")
+    store.open_run(replace(opening(name), strategy=replayed(of)), worker="first")
+
+
+def replayed(of: str) -> dict[str, Any]:
+    """Return the strategy of a replay, as the first event of its run has it."""
+    return {"type": "Replay", "of": of, "seeds": [0], "renewed": []}
 
 
 def rename(store: Store, run: str = "lm", to: str = "gpt") -> None:
@@ -124,8 +130,8 @@ class Renaming:
         end_turn(store, claim(store, name="again"))
         before = {name: store.events(name) for name in ("older", "again", "twice", "other")}
         rename(store)
-        (first, *log), follows = before["again"], {"type": "Replay", "of": "gpt", "seeds": [0]}
-        expected = replace(first, event=replace(first.event, strategy=follows))
+        first, *log = before["again"]
+        expected = replace(first, event=replace(first.event, strategy=replayed("gpt")))
         assert store.events("again") == [expected, *log]
         assert store.opening("again") == expected.event
         # The first repeats an earlier run of the name.
