@@ -22,9 +22,9 @@ from ramet import (
 )
 from ramet.errors import SpaceError, UnknownHyperparameter, UsageError
 from ramet.mapping import SpaceArrays
+from ramet.space.values import Values
 from ramet.strategies.explore import explore_from
 from ramet.strategies.in_step import follow
-from ramet.values import Values
 from tests import values
 
 RATES = Space(lr=Array(LogUniform(1e-5, 1.0), 3), decay=Array(Uniform(0.0, 1.0), ["body", "head"]))

@@ -16,8 +16,8 @@ from ramet.errors import CorruptLog, SpaceError, StateError, UnknownHyperparamet
 from ramet.events import Explored, fold
 from ramet.laws import check_hparams, check_space
 from ramet.mapping import SpaceArrays
+from ramet.space.values import Values
 from ramet.strategies.explore import explore_from
-from ramet.values import Values
 from tests import values
 
 OPTIMIZERS = Space(

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from ramet import nesting
 from ramet.errors import CorruptLog, EventTooLarge, UnknownSchema
+from ramet.events import nesting
 from ramet.events.base import SCHEMA
 from ramet.events.log import AnyEvent
 
