@@ -10,5 +10,5 @@ from experiments.trials import Setting
 def keep_programs(setting: Setting) -> None:
     """Have JAX keep what it compiles, in a folder beside the runs."""
     folder = Path(setting.store).absolute().parent / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(folder))  # type: ignore[no-untyped-call]
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_compilation_cache_dir", str(folder))  # type: ignore[no-untyped-call]  # JAX has no types here
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # type: ignore[no-untyped-call]  # JAX has no types here

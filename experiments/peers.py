@@ -153,13 +153,13 @@ def search_with_ray(kind: str, budget: Budget, seed: int) -> Found:
 
     best, turns = Found(-1.0, 0.0), 0
 
-    class Watch(tune.Callback):  # type: ignore[misc]  # Ray has no annotations for mypy here
+    class Watch(tune.Callback):  # type: ignore[misc]  # Ray has no types for mypy here
         def on_trial_result(self, *, result: Mapping[str, Any], **_: Any) -> None:
             nonlocal best, turns
             if turns < budget.turns:
                 best, turns = max(best, Found(result["score"], result["test"])), turns + 1
 
-    class Used(tune.Stopper):  # type: ignore[misc]
+    class Used(tune.Stopper):  # type: ignore[misc]  # as above
         def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
             del trial_id
             return bool(result["training_iteration"] >= budget.rounds)
@@ -197,7 +197,7 @@ def _draw(kind: str) -> dict[str, Any]:
 
 def _make_scheduler(kind: str, budget: Budget) -> Any:
     from ray.tune import schedulers  # noqa: PLC0415 - see above
-    from ray.tune.schedulers.pb2 import PB2  # noqa: PLC0415
+    from ray.tune.schedulers.pb2 import PB2  # noqa: PLC0415 - see above
 
     scored: dict[str, Any] = {"metric": "score", "mode": "max", "time_attr": "training_iteration"}
     if kind == "asha":
@@ -213,7 +213,7 @@ def _make_scheduler(kind: str, budget: Budget) -> Any:
 def _make_trainable() -> Any:
     from ray import tune  # noqa: PLC0415 - see above
 
-    class Network(tune.Trainable):  # type: ignore[misc]
+    class Network(tune.Trainable):  # type: ignore[misc]  # as above
         def setup(self, config: dict[str, Any]) -> None:
             self.reset_config(config)
 

@@ -139,8 +139,7 @@ def _user_for(folder: Path) -> tuple[str | None, int | None]:
     """Return the user and the group that run the server, and give them the folder; None is ours."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return None, None
-    # Where there is no Unix, tests are still collected.
-    import pwd  # noqa: PLC0415
+    import pwd  # noqa: PLC0415 - Windows has none
 
     for name in USERS:
         try:

@@ -22,9 +22,9 @@ from ramet import (
 )
 from ramet.errors import SpaceError, UnknownHyperparameter, UsageError
 from ramet.mapping import SpaceArrays
+from ramet.space.values import Values
 from ramet.strategies.explore import explore_from
 from ramet.strategies.in_step import follow
-from ramet.values import Values
 from tests import values
 
 RATES = Space(lr=Array(LogUniform(1e-5, 1.0), 3), decay=Array(Uniform(0.0, 1.0), ["body", "head"]))
@@ -86,9 +86,9 @@ def test_values_of_another_number_are_refused() -> None:
         (lambda: Array(Uniform(0, 1), 10**9), "from 1 to 1,000"),
         (lambda: Array(Uniform(0, 1), []), "write Array"),
         (lambda: Array(Uniform(0, 1), "ab"), "write Array"),
-        (lambda: Array(Uniform(0, 1), 2, together="yes"), "together= must be"),  # type: ignore[arg-type]  # the point
+        (lambda: Array(Uniform(0, 1), 2, together="yes"), "together= must be"),
         (lambda: Space(lr=Array(Choice([1, 2]), 2, together=True)), "must have an order"),
-        (lambda: Space(lr=Array(0.1, 2)), "must be a domain"),  # type: ignore[arg-type]  # the point
+        (lambda: Space(lr=Array(0.1, 2)), "must be a domain"),
         (lambda: Space(lr=Array(Uniform(0, 1), ["a", "a"])), "twice"),
         (
             lambda: Space({"lr": Uniform(0, 1), "lr[0]": Uniform(0, 1)}),

@@ -62,7 +62,7 @@ def test_names_of_parts_that_make_no_sense_are_refused(of: Any) -> None:
 
 def test_scored_must_be_true_or_false() -> None:
     with pytest.raises(StateError, match="scored must be True"):
-        ramet.ExponentialAverage(scored=1)  # type: ignore[arg-type]
+        ramet.ExponentialAverage(scored=1)
 
 
 def test_parts_are_named_by_the_beginnings_of_their_paths() -> None:

@@ -25,7 +25,7 @@ def test_fewer_turns_than_members_are_refused_with_how_many_it_takes(
     monkeypatch.setattr(sys, "argv", ["benchmark", "--turns", turns])
 
     with pytest.raises(SystemExit):
-        benchmark.main()  # type: ignore[attr-defined]  # each has one
+        benchmark.main()
 
     assert f"it must be at least {least}, but got {turns}" in capsys.readouterr().err
 

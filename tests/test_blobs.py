@@ -87,7 +87,7 @@ def test_other_files_beside_checkpoints_are_not_counted(blobs: DirectoryBlobs) -
 
 def test_a_durability_that_there_is_not_is_refused() -> None:
     with pytest.raises(StoreError, match="must be 'power' or 'process', but got 'disk'"):
-        DirectoryBlobs("runs", durability="disk")  # type: ignore[arg-type]
+        DirectoryBlobs("runs", durability="disk")
 
 
 STATE = encode({"w": np.arange(9, dtype="f4"), "b": [np.float32(3), None, "x"]})
@@ -338,7 +338,7 @@ def test_a_full_disk_leaves_nothing_and_says_what_to_do(
         monkeypatch.setattr(os, "replace", fails)
 
     with pytest.raises(StoreFull, match="nothing was written: free space there and run again"):
-        blobs.put("lm", key_of(*chunks), fails if at == "write" else chunks)  # type: ignore[arg-type]
+        blobs.put("lm", key_of(*chunks), fails if at == "write" else chunks)
 
     assert [file.name for file in files(blobs)] == [f"{before}.safetensors"]
     monkeypatch.undo()
@@ -370,7 +370,7 @@ def test_a_disk_that_is_full_in_earnest_leaves_nothing(small_disk: Path, chunk: 
 
 def test_another_fault_of_the_disk_is_raised_as_it_is(blobs: DirectoryBlobs) -> None:
     with pytest.raises(StoreError, match=r"failed: Input/output error; nothing was written"):
-        blobs.put("lm", key_of(b"abc"), Fails(errno.EIO))  # type: ignore[arg-type]
+        blobs.put("lm", key_of(b"abc"), Fails(errno.EIO))
     assert files(blobs) == []
 
 
@@ -412,7 +412,7 @@ def test_what_a_writer_is_still_at_work_on_is_no_leftover(blobs: DirectoryBlobs)
         yield b"second"
 
     key = key_of(b"firstsecond")
-    blobs.put("lm", key, chunks())  # type: ignore[arg-type]
+    blobs.put("lm", key, chunks())
 
     assert bytes(blobs.get("lm", key)) == b"firstsecond"
 

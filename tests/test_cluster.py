@@ -112,7 +112,7 @@ def test_calls_of_ramet_are_ones_that_it_takes_and_have_no_password(path: Path) 
     found = calls(path)
     assert [words[1] for words in found] == ["begin", "worker"]
     for _, name, *arguments in found:
-        command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+        command = typer.main.get_command(app).commands[name]
         context = partial(command.make_context, name, list(arguments))
         with context() as made:
             assert (FOLDER / made.params["target"]).exists()

@@ -16,8 +16,8 @@ from ramet.errors import CorruptLog, SpaceError, StateError, UnknownHyperparamet
 from ramet.events import Explored, fold
 from ramet.laws import check_hparams, check_space
 from ramet.mapping import SpaceArrays
+from ramet.space.values import Values
 from ramet.strategies.explore import explore_from
-from ramet.values import Values
 from tests import values
 
 OPTIMIZERS = Space(
@@ -115,7 +115,7 @@ def test_values_that_do_not_fit_their_conditions_are_refused(
         (lambda: Space(a=When(Integer(1, 2), b=True), b=Integer(0, 2)), r"but got \[True\]"),
         (lambda: Space(a=When(Integer(1, 2), b=[]), b=Integer(0, 2)), "but got none"),
         (lambda: When(Integer(1, 2)), "must name a hyperparameter and its value"),
-        (lambda: When(Integer(1, 2), "b"), "must be values by name"),  # type: ignore[arg-type]  # the point
+        (lambda: When(Integer(1, 2), "b"), "must be values by name"),
         (
             lambda: Space(
                 {"a[0]": When(Integer(1, 2), b=1), "a[1]": Integer(1, 2), "b": Integer(1, 2)}

@@ -119,7 +119,7 @@ class Scene:
     def values(self, member: int) -> float | None:
         """What a member's rate was changed to."""
         found = [a for a in self.actions if isinstance(a, Change) and a.member == member]
-        return found[-1].hparams["lr"] if found else None  # type: ignore[return-value]
+        return found[-1].hparams["lr"] if found else None
 
     def notes(self, kind: type) -> dict[int, Any]:
         """What was last noted on each member, of one kind."""

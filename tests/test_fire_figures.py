@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.fire_figures import made_up
+from experiments.fire_figures.curves import made_up
 from ramet.curves import best_score_diff, overlap
 
 

@@ -153,6 +153,6 @@ def test_metrics_are_data_frames_and_files(measured: ramet.Result) -> None:
 
 def test_what_is_no_table_or_format_is_refused(result: ramet.Result) -> None:
     with pytest.raises(UsageError, match="a table must be one of"):
-        result.rows("events")  # type: ignore[arg-type]  # what is refused
+        result.rows("events")
     with pytest.raises(UsageError, match="a file's format must be one of"):
-        export([], [], io.BytesIO(), "xml")  # type: ignore[arg-type]  # what is refused
+        export([], [], io.BytesIO(), "xml")

@@ -119,7 +119,7 @@ def test_a_gap_only_leaves_copies_out(
 @pytest.mark.parametrize("name", ["absolute", "relative", "deviations"])
 def test_a_gap_that_is_no_positive_number_is_refused(name: str, wrong: object) -> None:
     with pytest.raises(StrategyError, match=f"{name} must be a number above 0, or None, but got"):
-        Gap(**{name: wrong})  # type: ignore[arg-type]
+        Gap(**{name: wrong})
 
 
 def test_scores_that_hardly_move_are_noisy_all_the_same() -> None:
@@ -138,7 +138,7 @@ def test_a_gap_without_a_gap_or_a_rule_is_refused() -> None:
     with pytest.raises(StrategyError, match="a gap must be given, or the rule alone does the same"):
         Gap()
     with pytest.raises(StrategyError, match=r"exploit must be a rule such as Truncation\(0.2\)"):
-        Gap(Truncation, absolute=1.0)  # type: ignore[arg-type]
+        Gap(Truncation, absolute=1.0)
     with pytest.raises(StrategyError, match="truncation must leave at least one member"):
         ramet.PBT(population=3, exploit=Gap(absolute=1.0))
 
@@ -163,7 +163,7 @@ def test_a_run_with_a_gap_copies_less_and_can_be_joined_by_its_record() -> None:
     gap = Gap(Truncation(0.25), deviations=1.5, grace_steps=4)
     pbt = ramet.PBT(population=8, turn_steps=2, exploit=gap)
     result = ramet.run(Descent(), SPACE, pbt, steps=12, mode="max", seed=1)
-    assert ramet.strategies.from_description(result.opening.strategy) == pbt  # type: ignore[attr-defined]
+    assert ramet.strategies.from_description(result.opening.strategy) == pbt
 
 
 def test_noise_alone_hardly_copies_with_two_deviations() -> None:

@@ -82,7 +82,7 @@ def move(
 def bowl(hparams: Hparams) -> float:
     """Gain most where the rate is 0.7 and the momentum 0.2."""
     lr, momentum = hparams["lr"], hparams["momentum"]
-    return -((lr - 0.7) ** 2) - (momentum - 0.2) ** 2  # type: ignore[operator]  # of numbers
+    return -((lr - 0.7) ** 2) - (momentum - 0.2) ** 2
 
 
 # What PB2 does
@@ -315,7 +315,7 @@ def test_arrays_that_move_together_keep_their_ratio() -> None:
 
     for found in move(GaussianProcess(), members):
         ratios = [
-            round(float(it["lr[1]"]) / float(it["lr[0]"]), 9)  # type: ignore[arg-type]  # numbers
+            round(float(it["lr[1]"]) / float(it["lr[0]"]), 9)
             for it in (found, *(member.hparams for member in members))
         ]
         assert ratios[0] in ratios[1:]
@@ -486,7 +486,7 @@ def test_past_turns_are_shown_with_scores_as_they_were_reported() -> None:
         population=4, turn_steps=4, exploit=Truncation(0.25), explore=GaussianProcess(rows=10)
     )
     high, low = (
-        ramet.run(task, QUADRATIC_SPACE, pbt, steps=24, mode=mode, seed=0)  # type: ignore[arg-type]  # of two
+        ramet.run(task, QUADRATIC_SPACE, pbt, steps=24, mode=mode, seed=0)
         for task, mode in [(Quadratic(dim=5), "max"), (Loss(dim=5), "min")]
     )
 
@@ -533,14 +533,14 @@ def test_bad_settings_are_refused(settings: dict[str, Any], law: str) -> None:
 
 def test_it_is_no_rule_for_one_hyperparameter() -> None:
     with pytest.raises(SpaceError, match="explore= must be a rule such as Perturb"):
-        Space(lr=Uniform(0.0, 1.0, explore=GaussianProcess()))  # type: ignore[arg-type]  # as tested
+        Space(lr=Uniform(0.0, 1.0, explore=GaussianProcess()))
     with pytest.raises(StrategyError, match="otherwise must be a rule that moves one"):
-        Resample(0.25, otherwise=GaussianProcess())  # type: ignore[arg-type]  # as tested
+        Resample(0.25, otherwise=GaussianProcess())
 
 
 def test_its_class_is_no_rule() -> None:
     with pytest.raises(StrategyError, match="explore must be a rule such as Perturb"):
-        PBT(population=8, explore=GaussianProcess)  # type: ignore[arg-type]  # as tested
+        PBT(population=8, explore=GaussianProcess)
 
 
 def test_constants_stay() -> None:

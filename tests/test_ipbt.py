@@ -5,7 +5,7 @@ The paper is arXiv 2511.09190. Where it is silent, the tests say what is ours.
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import msgspec
@@ -101,7 +101,7 @@ def slow_oracle(bests: Sequence[float]) -> bool:
     y = np.array(bests)
     z = (y - y.mean()) / y.std() if y.std() else np.zeros(len(y))
     smoothed = np.array([np.median(z[max(0, at - 2) : at + 1]) for at in range(len(z))])
-    failed = [bool(later <= earlier) for earlier, later in zip(smoothed, smoothed[1:])]  # noqa: B905, RUF007
+    failed = [bool(later <= earlier) for earlier, later in pairwise(smoothed)]
     if len(failed) >= 3 and all(failed[-3:]):
         return True
     return len(y) >= 15 and bool(smoothed[-1] - smoothed[-15] < 1.0)
@@ -417,7 +417,7 @@ def test_notes_that_it_did_not_write_are_refused() -> None:
 
 def test_renew_is_true_or_false() -> None:
     with pytest.raises(StrategyError, match="renew must be True or False, but got 'half'"):
-        IPBT(renew="half")  # type: ignore[arg-type]  # as said
+        IPBT(renew="half")
 
 
 @pytest.mark.slow

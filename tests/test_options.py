@@ -243,7 +243,7 @@ def test_an_option_that_gained_only_lately_is_drawn_most() -> None:
 def test_the_numbers_are_those_that_suit_the_option() -> None:
     """The best rate is 0.1 with one option, and 0.9 with another."""
     best = {"a": 0.1, "b": 0.5, "c": 0.9}
-    there = population(lambda hparams, _: -((hparams["lr"] - best[str(hparams["kind"])]) ** 2))  # type: ignore[operator]  # of a number
+    there = population(lambda hparams, _: -((hparams["lr"] - best[str(hparams["kind"])]) ** 2))
 
     found = moved(BANDIT, there)
 
@@ -299,4 +299,4 @@ def test_a_space_is_closed_under_it_whatever_the_scores(gains: list[float], seed
 
 def test_choices_are_redrawn_or_learned_about() -> None:
     with pytest.raises(StrategyError, match="choices must be 'redraw' or 'bandit', but got 'exp3'"):
-        GaussianProcess(choices="exp3")  # type: ignore[arg-type]  # as said
+        GaussianProcess(choices="exp3")

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ PYPROJECT = """\
 [[tool.importlinter.contracts]]
 layers = ["cli | testing", "engine"]
 """
+
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -59,3 +63,13 @@ def test_a_new_file_makes_the_page_out_of_date(
 
 def test_a_page_that_is_missing_is_out_of_date(repository: Path) -> None:
     assert check(repository) == 1
+
+
+def test_the_architecture_names_every_room() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page.partition("## Where things are")[2]))
+    code = ROOT / "src/ramet"
+    rooms = {path.stem for path in code.glob("*.py")} | {
+        path.parent.name for path in code.glob("*/__init__.py")
+    }
+    assert rooms - {"__init__", "__main__"} <= named

@@ -74,33 +74,33 @@ BAD_DOMAINS: dict[str, tuple[Domain, str]] = {
     "a bound that is infinite": (Uniform(-math.inf, 0.0), "finite"),
     "a width that is infinite": (Uniform(-1.7e308, 1.7e308), "finite"),
     "a bound beyond the floats": (Uniform(0, 10**400), "finite"),
-    "a bound that is text": (Uniform("0", 1.0), "finite"),  # type: ignore[arg-type]  # the point
+    "a bound that is text": (Uniform("0", 1.0), "finite"),
     "a bound that is a truth": (Uniform(False, 1.0), "finite"),  # noqa: FBT003 - the point
-    "an integer with a fraction": (Integer(1, 2.5), "whole"),  # type: ignore[arg-type]  # the point
+    "an integer with a fraction": (Integer(1, 2.5), "whole"),
     "an integer beyond what floats hold": (Integer(0, 2**53 + 1), "2\\*\\*53"),
     "reversed integers": (Integer(3, 1), "low < high must hold"),
     "a log integer that touches zero": (Integer(0, 9, log=True), "0 < low"),
     "a start outside": (Uniform(0.0, 1.0, start=(0.5, 1.5)), "start"),
     "a reversed start": (LogUniform(0.1, 1.0, start=(0.5, 0.2)), "start"),
-    "a start with one end": (Uniform(0.0, 1.0, start=(0.5,)), "start"),  # type: ignore[arg-type]  # the point
-    "a start that is a number": (Uniform(0.0, 1.0, start=0.5), "start"),  # type: ignore[arg-type]  # the point
-    "an integer's start as a number": (Integer(1, 9, start=5), "start"),  # type: ignore[arg-type]  # the point
-    "an integer's start with fractions": (Integer(1, 9, start=(1, 2.5)), "whole"),  # type: ignore[arg-type]  # the point
+    "a start with one end": (Uniform(0.0, 1.0, start=(0.5,)), "start"),
+    "a start that is a number": (Uniform(0.0, 1.0, start=0.5), "start"),
+    "an integer's start as a number": (Integer(1, 9, start=5), "start"),
+    "an integer's start with fractions": (Integer(1, 9, start=(1, 2.5)), "whole"),
     "no options": (Choice([]), "at least one option"),
     "options as one string": (Choice("adam"), "must be a list"),
-    "options without an order": (Choice({"a", "b"}), "must be a list"),  # type: ignore[arg-type]  # the point
+    "options without an order": (Choice({"a", "b"}), "must be a list"),
     "options as bytes": (Choice(b"ab"), "must be a list"),
     "options as a range": (Choice(range(1, 9)), r"write Integer\(1, 8\)"),
-    "options as a number": (Choice(5), "must be a list"),  # type: ignore[arg-type]  # the point
+    "options as a number": (Choice(5), "must be a list"),
     "options twice": (Choice([1, 2, 1]), "distinct"),
-    "an option that is a list": (Choice([[1], [2]]), "distinct finite"),  # type: ignore[list-item]  # the point
+    "an option that is a list": (Choice([[1], [2]]), "distinct finite"),
     "an option that is not a number": (Choice([1.0, math.nan]), "distinct finite"),
     "an option that is infinite": (Choice([1.0, math.inf]), "distinct finite"),
     "an option beyond the floats": (Choice([1, 10**400]), "distinct finite"),
-    "an option that is code": (Choice([print, max]), "give anything else a name"),  # type: ignore[list-item]  # the point
+    "an option that is code": (Choice([print, max]), "give anything else a name"),
     "an option that is read back as text": (Choice(list(Colour)), "distinct finite"),
     "an option that UTF-8 does not have": (Choice(["\ud800"]), "distinct finite"),
-    "a constant that is a list": (Constant([1]), "must be a finite number"),  # type: ignore[arg-type]  # the point
+    "a constant that is a list": (Constant([1]), "must be a finite number"),
     "a constant that is not a number": (Constant(math.nan), "must be a finite number"),
 }
 
@@ -238,7 +238,7 @@ def test_where_that_reads_what_the_space_does_not_have_is_refused_by_name() -> N
 
 def test_where_that_answers_nothing_is_refused() -> None:
     with pytest.raises(SpaceError, match=r"must return True or False, but .* returned None"):
-        Space(lr=Uniform(0.0, 1.0), where=lambda h: None).allows({"lr": 0.5})  # type: ignore[arg-type, return-value]  # the point
+        Space(lr=Uniform(0.0, 1.0), where=lambda h: None).allows({"lr": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -292,4 +292,4 @@ def test_a_dict_of_domains_is_a_space() -> None:
 
 def test_what_is_neither_a_space_nor_a_dict_is_refused() -> None:
     with pytest.raises(SpaceError, match=r"space must be a Space, .* or a dict, .* but got 3"):
-        Space.of(3)  # type: ignore[arg-type]  # the point
+        Space.of(3)

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from msgspec.structs import replace
 
-from ramet.arrays import Array
-from ramet.conditions import When
 from ramet.digest import digest
 from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, Value
 from ramet.engine.engines import Inline
@@ -33,7 +31,6 @@ from ramet.events import (
     fold,
 )
 from ramet.goals import Goal
-from ramet.limits import AtMost, ProductAtMost, SumAtMost
 from ramet.points import Curve
 from ramet.population import (
     Checkpoint,
@@ -42,6 +39,9 @@ from ramet.population import (
 )
 from ramet.series import pack
 from ramet.space import Hparams, Space
+from ramet.space.arrays import Array
+from ramet.space.conditions import When
+from ramet.space.limits import AtMost, ProductAtMost, SumAtMost
 from ramet.strategies import Action, Strategy
 
 Draw: TypeAlias = Callable[..., Any]

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ramet import errors as errors
 from ramet import history as history
-from ramet.arrays import Array
 from ramet.averaging import ExponentialAverage, PolynomialAverage
-from ramet.conditions import When
 from ramet.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ramet.domains.answers import OTHER_NAMES
 from ramet.engine.confirming import confirm
@@ -27,13 +25,15 @@ from ramet.engine.workers.loop import Task
 from ramet.engine.workers.session import Session
 from ramet.errors import RametError
 from ramet.history import Replayed, Result
-from ramet.limits import AtMost, ProductAtMost, SumAtMost
 from ramet.places import Storage
 from ramet.points import Curve
 from ramet.population import Member, Population
 from ramet.ray import Ray
 from ramet.schedule import Schedule
 from ramet.space import Space
+from ramet.space.arrays import Array
+from ramet.space.conditions import When
+from ramet.space.limits import AtMost, ProductAtMost, SumAtMost
 from ramet.state import Bound, State
 from ramet.strategies import (
     FIRE,

@@ -104,10 +104,21 @@ def shell_word(word: str) -> str:
 
     >>> print(shell_word("climb"), shell_word("it's"), shell_word("two\nlines"))
     climb 'it'"'"'s' $'two\x0alines'
+    >>> print(shell_word("=climb"), shell_word(r"my \climb"))
+    '=climb' 'my '\\climb
     """
-    if word.isprintable():
-        return shlex.quote(word)
-    return f"$'{''.join(map(_escape_for_shell, word))}'"
+    if not word.isprintable():
+        return f"$'{''.join(map(_escape_for_shell, word))}'"
+    # Backslashes stand outside of quotes, where all shells read two as one: fish does so in them.
+    pieces = word.split("\\")
+    return "\\\\".join(_quote(it) if it or len(pieces) == 1 else it for it in pieces)
+
+
+def _quote(word: str) -> str:
+    """Quote a word without backslashes for a shell."""
+    # At the beginning of a word, zsh replaces = and fish %.
+    is_bare = word.startswith(("=", "%")) and shlex.quote(word) == word
+    return f"'{word}'" if is_bare else shlex.quote(word)
 
 
 def _escape_for_shell(char: str) -> str:

@@ -30,6 +30,10 @@ ODD = [
     "~",
     "#1",
     "a\\b",
+    "a\\\\b",
+    "it's\\",
+    "=lr",
+    "%self",
     "日本語",
 ]
 printable = st.sampled_from(ODD) | st.text(min_size=1, max_size=20).filter(str.isprintable)
@@ -68,18 +72,33 @@ def test_a_command_keeps_the_arguments_of_a_script(
     assert (read["space"], list(read["arguments"] or ())) == ("wide", arguments)
 
 
+def read_by(shell: str, words: list[str]) -> list[str]:
+    """Return words as a shell reads them after they were quoted for it."""
+    written = " ".join(map(shell_word, words))
+    assert written.isprintable()
+    line = ["env", "LC_ALL=C.UTF-8", shell, "-c", f"printf '%s\\0' {written}"]
+    said = subprocess.run(line, capture_output=True, check=True).stdout
+    return said.decode(errors="surrogateescape").split("\0")[:-1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_reads_odd_words_as_they_were_meant(shell: str) -> None:
+    program(shell)
+    assert read_by(shell, ODD) == ODD
+
+
+# What cannot be printed is written in a way that fish does not read.
 @pytest.mark.slow
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_a_shell_reads_any_word_as_it_was_meant(shell: str) -> None:
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [("bash", texts | printable), ("zsh", texts | printable), ("fish", printable)],
+)
+def test_a_shell_reads_any_word_as_it_was_meant(shell: str, words: st.SearchStrategy[str]) -> None:
     program(shell)
 
-    @given(st.lists(texts | printable, min_size=1, max_size=20))
+    @given(st.lists(words, min_size=1, max_size=20))
     def check(words: list[str]) -> None:
-        written = " ".join(map(shell_word, words))
-        assert written.isprintable()
-        line = ["env", "LC_ALL=C.UTF-8", shell, "-c", f"printf '%s\\0' {written}"]
-        said = subprocess.run(line, capture_output=True, check=True).stdout
-        assert said.decode(errors="surrogateescape").split("\0")[:-1] == words
+        assert read_by(shell, words) == words
 
     check()
 

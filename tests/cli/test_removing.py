@@ -142,7 +142,7 @@ def test_a_run_at_work_is_deleted_and_renamed_only_by_force(
     assert renamed.stdout.startswith("Run 'quick' is called 'new' now: ")
     assert history.load(store, "new").seed == 0
     # Its worker's run is no more, so what the fixture releases is not there.
-    at_work.release_all = lambda: None  # type: ignore[method-assign]
+    at_work.release_all = lambda: None
 
 
 def test_replays_follow_the_run_that_they_repeat(two: Path) -> None:

@@ -496,13 +496,13 @@ def test_failures_that_are_no_value_are_refused(failures: Any) -> None:
 
 
 def use_uncalled_turns(session: ramet.Session) -> None:
-    for _ in session.turns:  # type: ignore[attr-defined]  # the mistake
+    for _ in session.turns:
         raise AssertionError("a turn was trained")
 
 
 def use_a_turn_as_a_number(session: ramet.Session) -> None:
     for turn in session.turns({"w": 0.0}):
-        for _ in range(turn):  # type: ignore[call-overload]  # the mistake
+        for _ in range(turn):
             raise AssertionError("a step was trained")
 
 

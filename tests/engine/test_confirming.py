@@ -188,7 +188,7 @@ def test_confirming_again_evaluates_only_what_is_missing() -> None:
     assert len(calls) == 6
     more = ramet.confirm(counted, once, top=4, times=3)
     assert len(calls) == 12
-    assert [len(it.fresh) for it in more.population.confirmation.candidates] == [3] * 4  # type: ignore[union-attr]
+    assert [len(it.fresh) for it in more.population.confirmation.candidates] == [3] * 4
     # The same draws, however often the calls were interrupted.
     whole = ramet.confirm(measure, train(), top=4, times=3)
     assert more.population.confirmation == whole.population.confirmation
@@ -294,7 +294,7 @@ def test_a_run_that_goes_on_must_be_confirmed_again(tmp_path: Path) -> None:
     extended = train(**settings, steps=8, existing="extend")
     assert extended.population.confirmation is None
     assert extended.best.confirmed is None
-    assert extended.best.score == extended.population.best.score  # type: ignore[union-attr]
+    assert extended.best.score == extended.population.best.score
     assert ramet.confirm(measure, extended).best.confirmed is not None
 
 
@@ -496,7 +496,7 @@ def test_the_confirmed_best_of_noise_is_less_biased() -> None:
     for seed in range(20):
         result = ramet.confirm(measure, train(seed), top=5, times=4)
         assert result.best.confirmed is not None
-        raw.append(result.population.best.score)  # type: ignore[union-attr]
+        raw.append(result.population.best.score)
         confirmed.append(result.best.confirmed.mean)
     # The true score is 0. These figures are in docs/luck.md.
     assert round(statistics.fmean(raw), 2) == 2.07

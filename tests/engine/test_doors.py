@@ -197,7 +197,7 @@ def test_low_scores_win_when_the_mode_says_so() -> None:
 @pytest.mark.parametrize("state", [None, 3, [1.0]])
 def test_a_state_that_cannot_be_restored_is_refused(state: object) -> None:
     def train(session: ramet.Session) -> None:
-        for turn in session.turns(state):  # type: ignore[arg-type]  # the point
+        for turn in session.turns(state):
             turn.report(0.0)
 
     with pytest.raises(StateError, match=r"capture\(\) and restore"):
@@ -217,7 +217,7 @@ def test_a_state_that_is_no_tree_is_named_by_its_path() -> None:
 @pytest.mark.parametrize("train", [Descent, 3, "train"])
 def test_what_is_neither_function_nor_task_is_refused(train: object) -> None:
     with pytest.raises(UsageError, match=r"must be a function|the class Descent; make one"):
-        ramet.run(train, SPACE, pbt(), steps=8, mode="max")  # type: ignore[arg-type]  # the point
+        ramet.run(train, SPACE, pbt(), steps=8, mode="max")
 
 
 def test_turns_that_take_longer_than_their_lease_are_not_given_out_twice() -> None:

@@ -318,7 +318,7 @@ def test_members_that_there_are_not_are_not_asked_for() -> None:
         run.ask_only([0, -1, last + 1])
     for none in ([], iter([])):
         with pytest.raises(UsageError, match="but there are none; ask would wait"):
-            run.ask_only(none)  # type: ignore[arg-type]
+            run.ask_only(none)
 
 
 def test_a_worker_for_evaluators_needs_a_run_that_has_some() -> None:

@@ -73,7 +73,7 @@ def test_a_call_that_is_refused_loses_no_run_in_memory() -> None:
         ramet.run(Stops(9), SPACE, pbt(), steps=24, mode="max", seed=0)
     storage = ramet.interrupted().storage
     with pytest.raises(UsageError):
-        ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, engine=7)  # type: ignore[arg-type]
+        ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0, engine=7)
     with pytest.raises(RametError, match="seed"):
         ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=1, store=storage)
     assert ramet.interrupted().population.turns == 8

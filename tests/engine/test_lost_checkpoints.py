@@ -109,7 +109,7 @@ def test_with_several_lost_it_goes_back_as_far_as_it_must(tmp_path: Path) -> Non
     run = begun(ramet.Storage(store, keep="all"))
     for checkpoint in list(run.result().events):
         if getattr(checkpoint, "member", None) == 3 and getattr(checkpoint, "turn", 0) > 0:
-            flip(file_of(store, checkpoint.checkpoint))  # type: ignore[union-attr]  # a TurnEnded
+            flip(file_of(store, checkpoint.checkpoint))
     result = ramet.run(Descent(), **settings(), store=ramet.Storage(store, keep="all"))
     ((_, copy),) = losses(result.events)
     assert copy.weights is not None

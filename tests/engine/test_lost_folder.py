@@ -74,7 +74,7 @@ def put_back(folder: Path, aside: Path) -> None:
 
 
 def undisturbed() -> ramet.Population:
-    return ramet.run(descent_loop, **settings(None)).population  # type: ignore[arg-type]  # in memory
+    return ramet.run(descent_loop, **settings(None)).population
 
 
 def losing(store: Path, lose: Callable[[Path, Path], None]) -> Callable[[ramet.Session], None]:

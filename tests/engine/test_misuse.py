@@ -74,12 +74,12 @@ def test_showing_a_turn_is_not_asking_how_long_it_is() -> None:
 
 def test_an_attribute_that_a_turn_does_not_have_ends_the_run_and_names_the_nearest() -> None:
     with pytest.raises(UnknownAttribute, match=r"no attribute 'hparam'; did you mean 'hparams'"):
-        run(lambda turn, state: turn.hparam)  # type: ignore[attr-defined]
+        run(lambda turn, state: turn.hparam)
 
 
 def test_an_attribute_that_a_member_does_not_have_ends_the_run_and_names_the_nearest() -> None:
     def train(session: ramet.Session) -> None:
-        session.turn({})  # type: ignore[attr-defined]  # the point
+        session.turn({})
 
     with pytest.raises(UnknownAttribute, match=r"type Session .* 'turn'; did you mean 'turns'"):
         ramet.run(train, SPACE, pbt(), steps=24, mode="max", seed=0)
@@ -115,6 +115,6 @@ def test_misuse_that_is_reported_as_a_failure_ends_the_run_all_the_same() -> Non
 def test_misuse_in_a_worker_process_is_not_tried_again(tmp_path: Any) -> None:
     store = tmp_path / "runs.db"
     with pytest.raises(UnknownAttribute, match="did you mean 'hparams'"):
-        run(lambda turn, state: turn.hparam, workers=2, store=store)  # type: ignore[attr-defined]
+        run(lambda turn, state: turn.hparam, workers=2, store=store)
     events = ramet.history.load(store).events
     assert not [event for event in events if isinstance(event, AttemptFailed)]

@@ -147,7 +147,7 @@ def test_a_score_forgotten_is_not_a_score_that_is_not_there() -> None:
 def test_an_evaluation_that_returns_nothing_is_a_mistake() -> None:
     class Forgetful(Descent):
         def evaluate(self, state: object) -> float:
-            return None  # type: ignore[return-value]
+            return None
 
     with pytest.raises(ScoreError, match="evaluate must return the score, but it returned None"):
         ramet.run(

@@ -405,14 +405,14 @@ def test_a_summary_holds_the_front_and_is_checked(tmp_path: Path) -> None:
     assert read == made
     assert read.population.front == result.population.front
     opening = log[0].event
-    summary.check(read, opening, head=log[-1].number, steps=40)  # type: ignore[arg-type]
+    summary.check(read, opening, head=log[-1].number, steps=40)
     forged = replace(read, population=replace(read.population, goals=()))
     with pytest.raises(CorruptLog, match="the goals of the run"):
-        summary.check(forged, opening, head=log[-1].number, steps=40)  # type: ignore[arg-type]
+        summary.check(forged, opening, head=log[-1].number, steps=40)
     front = tuple(replace(each, metrics={}) for each in read.population.front)
     forged = replace(read, population=replace(read.population, front=front))
     with pytest.raises(CorruptLog, match="a front of finite values"):
-        summary.check(forged, opening, head=log[-1].number, steps=40)  # type: ignore[arg-type]
+        summary.check(forged, opening, head=log[-1].number, steps=40)
 
 
 def test_an_undone_attempt_leaves_the_front_as_it_was() -> None:

@@ -98,7 +98,7 @@ def test_a_space_with_code_of_its_own_goes_along() -> None:
 def test_without_a_store_checkpoints_last_as_long_as_the_result() -> None:
     result = ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", seed=0, workers=1)
     best = result.best
-    folder = best._blobs.path.parent  # type: ignore[attr-defined]  # noqa: SLF001 - nobody else can know where it is
+    folder = best._blobs.path.parent  # noqa: SLF001 - nobody else can know where it is
     assert folder.exists()
     del result
     gc.collect()

@@ -366,12 +366,12 @@ def test_seeds_must_be_seeds(seeds: Any, law: str) -> None:
 
 def test_a_replay_has_no_seed_of_its_own() -> None:
     with pytest.raises(TypeError, match="seed"):
-        ramet.replay(Descent(), found(STRATEGIES["pbt"]).schedule(), seed=3)  # type: ignore[call-arg]
+        ramet.replay(Descent(), found(STRATEGIES["pbt"]).schedule(), seed=3)
 
 
 def test_what_is_no_schedule_is_refused() -> None:
     with pytest.raises(StrategyError, match="must be of a Schedule"):
-        Replay.by({"lr": 0.1})  # type: ignore[arg-type]  # what is refused
+        Replay.by({"lr": 0.1})
 
 
 def test_a_log_says_all_of_a_replay() -> None:

@@ -25,7 +25,7 @@ def environment(worker: int, **changes: object) -> dict[str, str]:
         "given": {"HOME": "/home/ada"},
         **changes,
     }
-    return environment_of(worker, **settings)  # type: ignore[arg-type]  # they are, by name
+    return environment_of(worker, **settings)
 
 
 def test_all_libraries_have_the_threads_of_a_worker() -> None:

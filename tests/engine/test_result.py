@@ -104,7 +104,7 @@ def test_the_final_is_the_best_as_members_stand_at_the_end(mode: Any) -> None:
     assert [member.score for member in result.members] == scores
     assert sign * result.final.score == max(sign * score for score in scores)
     assert result.final == result.members[result.final.member]
-    assert result.schedule(result.final.member).source.score == result.final.score  # type: ignore[union-attr]  # it has one
+    assert result.schedule(result.final.member).source.score == result.final.score
 
 
 @pytest.mark.parametrize("copies", ["both", "weights", "hparams"])

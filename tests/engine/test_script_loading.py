@@ -341,5 +341,5 @@ def test_settings_follow_a_library_that_is_imported_later(
     monkeypatch.setitem(process_settings.LIBRARIES, "sums", library)
     with warnings.catch_warnings():
         process_settings.apply({"sums": {"precise": dump(1)}})
-        import sums  # type: ignore[import-not-found]  # noqa: PLC0415 - written above
+        import sums  # noqa: PLC0415 - written above
     assert sums.precise

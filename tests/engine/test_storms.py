@@ -62,7 +62,7 @@ def workers(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
 
 def held_by(process: subprocess.Popen[str]) -> list[int]:
     """Return the members that a process holds under a lease that has not run out."""
-    store = Path(process.args[1]).with_name("runs.db")  # type: ignore[index]  # it is a list
+    store = Path(process.args[1]).with_name("runs.db")
     return [
         seat.standing.member
         for seat in seats_in(store)

@@ -88,7 +88,7 @@ def test_without_a_limit_a_round_waits_as_long_as_it_takes() -> None:
         if len(slept) == 20:
             tell(slow, held)
 
-    workers.clock.sleep = passing  # type: ignore[method-assign]  # a test's clock
+    workers.clock.sleep = passing
     following = quick.ask()
     assert following is not None
     assert following.number == 1
@@ -122,7 +122,7 @@ def test_who_idles_for_rounds_waits_anew_in_each() -> None:
                 tell(busy, turn)
             turns[:] = [busy.ask() for _ in range(5)] if not busy.done else []
 
-    workers.clock.sleep = passing  # type: ignore[method-assign]  # a test's clock
+    workers.clock.sleep = passing
     assert idle.ask() is None
     assert lost(idle) == []
     assert idle.result().population.done

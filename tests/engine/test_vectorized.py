@@ -252,7 +252,7 @@ def test_a_score_that_is_not_finite_costs_its_member_its_weights() -> None:
             return float("nan") if score < -2.0 else score
 
     class Alone(Diverges):
-        program = None  # type: ignore[assignment]  # so that it is no vectorised task
+        program = None  # so that it is no vectorised task
 
     result = train(Diverges())
     assert any(

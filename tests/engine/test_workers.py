@@ -106,8 +106,7 @@ def test_a_round_that_two_end_at_once_is_decided_once_by_the_later() -> None:
     store = Interrupted(MemoryStore())
     blobs = MemoryBlobs()
     one, other = (
-        ramet.open(ramet.Storage(each, blobs=blobs), **place)  # type: ignore[arg-type]  # it is one, by delegation
-        for each in (store, store.store)
+        ramet.open(ramet.Storage(each, blobs=blobs), **place) for each in (store, store.store)
     )
     turns = [one.ask() for _ in range(4)]
     last = other.ask()

@@ -15,9 +15,9 @@ from tests.frameworks import framework, package
 framework("jax")
 
 import jax  # noqa: E402 - only where it is installed
-from jax import numpy as jnp  # noqa: E402
+from jax import numpy as jnp  # noqa: E402 - as above
 
-from experiments.transformer import (  # noqa: E402
+from experiments.transformer import (  # noqa: E402 - as above
     DICE,
     DROPOUTS,
     Dropout,

@@ -301,7 +301,7 @@ class Lives(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self) -> None:
         super().__init__(Levers())
-        self.env.unwrapped.ale = self  # type: ignore[attr-defined]  # where Atari has it
+        self.env.unwrapped.ale = self  # where Atari has it
         self.games = 0
 
     def lives(self) -> int:

@@ -116,7 +116,7 @@ def test_a_state_with_more_than_weights_must_name_them() -> None:
     with pytest.raises(StateError, match=r"nothing to average in 'opt'; it has weights in \['w'"):
         ramet.jax.State(value, average=ramet.PolynomialAverage(of="opt"))
     with pytest.raises(StateError, match=r"must be ramet\.PolynomialAverage\(power=8\) or"):
-        ramet.jax.State(value, average=0.999)  # type: ignore[arg-type]
+        ramet.jax.State(value, average=0.999)
     ramet.jax.State((value["w"], value["opt"]), average=ramet.PolynomialAverage(of="0"))
 
 
@@ -234,7 +234,7 @@ def test_a_run_is_confirmed_by_the_weights_that_scores_are_of(average: Average |
         return Descent().evaluate(task.as_state(state)) + 1e-3 * rng.normal()
 
     result = ramet.confirm(measure, raw, top=3)
-    for candidate in result.population.confirmation.candidates:  # type: ignore[union-attr]
+    for candidate in result.population.confirmation.candidates:
         assert candidate.mean == pytest.approx(candidate.score, abs=5e-3)
     assert ramet.confirm(task, raw, top=3).events == result.events
 

@@ -426,7 +426,7 @@ def test_a_module_of_nnx_in_place_of_a_state_is_answered_with_the_line_that_work
 
 def test_several_pytrees_are_answered_with_one_that_has_them_all() -> None:
     with pytest.raises(StateError, match=r"got 2; .* ramet\.jax\.State\(\(params, opt_state\)\)"):
-        State({"w": X}, {"m": X})  # type: ignore[arg-type]  # the mistake
+        State({"w": X}, {"m": X})
 
 
 @pytest.mark.parametrize("value", [None, linen.Dense(1), optax.adam(0.1), {"tx": optax.sgd(0.1)}])
@@ -452,7 +452,7 @@ def test_a_state_by_other_keywords_is_answered(
 
 def test_pytrees_given_to_turns_one_by_one_are_answered_for_jax() -> None:
     def train(session: ramet.Session) -> None:
-        session.turns({"w": jnp.zeros(2)}, {"m": jnp.zeros(2)})  # type: ignore[call-arg]  # the mistake
+        session.turns({"w": jnp.zeros(2)}, {"m": jnp.zeros(2)})
 
     with pytest.raises(StateError, match=r"got dict, dict; with JAX, write state = ramet\.jax\."):
         ramet.run(

@@ -112,7 +112,7 @@ def test_a_hyperparameter_that_is_not_there_is_refused() -> None:
 
 def test_results_that_cannot_share_an_axis_are_refused() -> None:
     with pytest.raises(UsageError, match=r"for one write \[result\]"):
-        plots.best_so_far(descended())  # type: ignore[arg-type]  # what is refused
+        plots.best_so_far(descended())
     with pytest.raises(UsageError, match="of one mode"):
         plots.best_so_far([descended(), descended("min")])
 

@@ -80,7 +80,7 @@ def test_a_domain_has_its_axis() -> None:
 
 def test_options_of_a_choice_are_named() -> None:
     axes = plots.hyperparameter(mixed(), "kind")
-    axes.get_figure().draw_without_rendering()  # type: ignore[union-attr]  # they are on one
+    axes.get_figure().draw_without_rendering()
     assert [label.get_text() for label in axes.get_yticklabels()] == ["flip", "crop", "None"]
 
 
@@ -265,7 +265,7 @@ def test_scores_that_are_all_not_finite_are_said() -> None:
     assert any("finite score" in text for text in texts(plots.lineage(result)))
     assert any("finite score" in text for text in texts(plots.parallel(result)))
     assert any("finite score" in text for text in texts(plots.best_so_far([result])))
-    plots.tree(result).get_figure().draw_without_rendering()  # type: ignore[union-attr]  # they are on one
+    plots.tree(result).get_figure().draw_without_rendering()
 
 
 def test_a_name_that_would_be_a_formula_is_written_as_it_is(tmp_path: Path) -> None:

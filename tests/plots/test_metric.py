@@ -93,7 +93,7 @@ def test_a_metric_that_no_loop_logged_is_refused(result: Callable[[], ramet.Resu
     with pytest.raises(UsageError, match=r"that the run logged, \[\], but got 'loss'; turn.log"):
         plots.metric(result(), "loss")
     with pytest.raises(UsageError, match="must be of a Result"):
-        plots.metric("runs.db", "loss")  # type: ignore[arg-type]  # what is refused
+        plots.metric("runs.db", "loss")
 
 
 def test_the_axes_are_as_all_others() -> None:

@@ -81,7 +81,7 @@ def test_the_commands_work_as_printed(
     text = Read(report.page(controlled)).text
     command = "ramet schedule runs.db bowl -o schedule.json"
     assert command in text
-    store = controlled.store.path  # type: ignore[attr-defined]  # SQLite's
+    store = controlled.store.path
     monkeypatch.chdir(store.parent)
     assert shell(*command.split()[1:]).exit_code == 0
     assert (store.parent / "schedule.json").exists()

@@ -169,7 +169,7 @@ def test_a_report_that_cannot_be_written_is_said(result: ramet.Result, tmp_path:
 
 def test_only_results_have_reports() -> None:
     with pytest.raises(UsageError, match="must be of a Result"):
-        report.page("runs.db")  # type: ignore[arg-type]  # what is refused
+        report.page("runs.db")
 
 
 @pytest.mark.slow

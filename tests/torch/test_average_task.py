@@ -73,7 +73,7 @@ def test_a_run_is_confirmed_by_the_weights_that_scores_are_of(average: Average |
         return Descent().evaluate(task.as_state(state)) + 1e-3 * rng.normal()
 
     result = ramet.confirm(measure, raw, top=3)
-    for candidate in result.population.confirmation.candidates:  # type: ignore[union-attr]
+    for candidate in result.population.confirmation.candidates:
         assert candidate.mean == pytest.approx(candidate.score, abs=5e-3)
     # Members that were written in a stack are named as if they had been written alone.
     alone = ramet.confirm(measure, run(task, engine=ramet.Vectorized(chunk=6)), top=3)
@@ -131,7 +131,7 @@ def test_mistakes_in_a_task_are_explained() -> None:
     with pytest.raises(StateError, match=r"keys in \['seen'\]; name the weights.*of='params'"):
         run(task_of(ramet.PolynomialAverage()))
     with pytest.raises(StateError, match=r"must be ramet\.PolynomialAverage\(power=8\) or"):
-        task_of(0.999)  # type: ignore[arg-type]
+        task_of(0.999)
     with pytest.raises(StateError, match=r"write ramet\.torch\.Task\(functions, average="):
         task_of(None).as_state(run(task_of(None)).best.load(), averaged=True)
 

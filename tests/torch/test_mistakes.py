@@ -132,7 +132,7 @@ def test_a_scheduler_alone_is_answered_with_its_place_in_a_state() -> None:
 
 def test_a_tensor_that_a_dict_gets_during_the_turn_is_answered_too() -> None:
     state = {"w": 0.0}
-    state["w"] = torch.zeros(2)  # type: ignore[assignment]  # the mistake
+    state["w"] = torch.zeros(2)
 
     with pytest.raises(StateError) as error:
         ramet.state.freeze(state)
@@ -217,7 +217,7 @@ def test_a_part_with_a_keyword_is_answered_with_its_place() -> None:
     model, optimizer = parts()
 
     with pytest.raises(StateError, match=r"got \['scheduler'\]; pass .* without a keyword"):
-        State(model, optimizer, scheduler=StepLR(optimizer, 1))  # type: ignore[arg-type]  # the mistake
+        State(model, optimizer, scheduler=StepLR(optimizer, 1))
 
 
 def test_an_optimizer_of_another_model_is_named() -> None:

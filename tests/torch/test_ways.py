@@ -251,7 +251,7 @@ def test_how_to_compile_must_be_one_of_three() -> None:
         init = draw = step = evaluate = staticmethod(lambda *_: {})
 
     with pytest.raises(UsageError, match="True, False or 'auto'"):
-        Task(Functions(), compile="always")  # type: ignore[arg-type]
+        Task(Functions(), compile="always")
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

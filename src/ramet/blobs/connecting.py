@@ -28,7 +28,7 @@ def load_client(why: object) -> ModuleType:
     """
     try:
         import obstore  # noqa: PLC0415 - an extra
-        import obstore.store  # noqa: PLC0415
+        import obstore.store  # noqa: PLC0415 - the same
     except ImportError as error:
         raise UsageError(
             f"checkpoints in {why} need obstore, but {error}; install it: "

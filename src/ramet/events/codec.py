@@ -2,8 +2,8 @@
 
 import msgspec
 
-from ramet import nesting
 from ramet.errors import CorruptLog, EventTooLarge, UnknownSchema
+from ramet.events import nesting
 from ramet.events.base import SCHEMA
 from ramet.events.log import AnyEvent
 
@@ -66,12 +66,12 @@ def rename_opening(data: bytes, name: str) -> bytes:
     return _encoder.encode({**fields, "name": name})
 
 
-def rename_replayed(data: bytes, run: str) -> bytes:
-    """Return the first event of a replay of a run that has another name now.
+def rename_replayed(data: bytes, run: str | None) -> bytes:
+    """Return the first event of a replay with another name of the run that it repeats.
 
     Args:
         data: What ``encode`` returned.
-        run: The new name of the run that it repeats.
+        run: The new name of the run that it repeats; None if there is no such run.
     """
     fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     strategy = msgspec.json.decode(fields["strategy"], type=dict[str, msgspec.Raw])

@@ -11,7 +11,7 @@ from ramet.engine.run.turn import Turn
 from ramet.errors import RametError, UsageError
 from ramet.jax.trees import Pytree, differing
 from ramet.mapping import step_changed
-from ramet.values import Values
+from ramet.space.values import Values
 
 
 @runtime_checkable

@@ -174,8 +174,9 @@ class Store(Protocol):
 
         All at once. The second run has trained nothing. To it belongs what is kept under the old
         name outside of the store, until that is deleted and the run with it. Replays of the run
-        in this store say from their beginning that they repeat a run of the new name. Raise
-        NameTaken if there is a run of the new name, and RunInUse while the run has a live lease.
+        in this store say from their beginning that they repeat a run of the new name; those of an
+        earlier run of the new name say that they repeat none. Raise NameTaken if there is a run of
+        the new name, and RunInUse while the run has a live lease.
 
         Args:
             run: The name of the run.

@@ -16,12 +16,11 @@ from ramet.events import (
     encode,
     fold,
     rename_opening,
-    rename_replayed,
 )
-from ramet.events.opening import is_replay
 from ramet.population import Population
 from ramet.process import Processes, SystemProcesses
 from ramet.store.base import Lease, RunEvent, Seat, Standing, standing
+from ramet.store.following import follow_rename
 from ramet.store.memory_rows import Record, Row, rank_urgency
 from ramet.store.refusals import (
     lease_lost,
@@ -82,8 +81,12 @@ class MemoryStore:
             begun = self._begin(record.opening, worker, token=record.token)
             of, of_began = record.opening, record.log[0][0]
             for its in self._records.values():
-                if is_replay(its.opening, began=its.log[0][0], of=of, of_began=of_began):
-                    its.reopen(rename_replayed(its.log[0][-1], to))
+                began, _, _, data = its.log[0]
+                first = follow_rename(
+                    data, its.opening, began=began, of=of, of_began=of_began, to=to
+                )
+                if first is not None:
+                    its.reopen(first)
             record.reopen(rename_opening(record.log[0][-1], to))
             # It keeps its place among the runs; the other one is opened last.
             named = {to if name == run else name: its for name, its in self._records.items()}

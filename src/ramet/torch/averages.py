@@ -259,7 +259,7 @@ def is_saved(saved: dict[Any, Any]) -> bool:
 
 def _is_capturing() -> bool:
     """Say whether a CUDA graph captures what runs now, to run it again without Python."""
-    is_used: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    is_used: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # PyTorch has no types here
     return is_used and torch.cuda.is_current_stream_capturing()
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from ramet.arrays import find_arrays
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
+from ramet.space.arrays import find_arrays
 from ramet.state.adapters import is_unchanged
 from ramet.torch.places import Attributes, GroupEntry, Setter, Several, Slot, each, is_constant
 from ramet.torch.schedules import BaseLr

@@ -66,7 +66,7 @@ class Dropout(nn.Dropout):
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> "Dropout":  # noqa: FBT001, FBT002 - as nn.Module has it
         """Apply a conversion of the module, but keep the dtype of the probability."""
         p = self.p
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # PyTorch has no types here
         self.p = p.to(self.p.device)
         return self
 

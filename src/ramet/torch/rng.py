@@ -42,7 +42,7 @@ class Everybodys:
             "numpy": numpy,
             "torch": arrays.of(torch.get_rng_state(), "rng"),
         }
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # PyTorch has no types here
             devices = torch.cuda.get_rng_state_all()
             state["cuda"] = [arrays.of(device, "rng of a GPU") for device in devices]
         return state

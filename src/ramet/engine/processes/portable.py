@@ -50,7 +50,7 @@ REDUCED_LENGTH = 6
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-class Porter(cloudpickle.Pickler):  # type: ignore[misc]
+class Porter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """Pickles for a process that has run the same script, if the script can run again."""
 
     def __init__(self, file: Any, *, left: Mapping[str, str] = NOTHING) -> None:

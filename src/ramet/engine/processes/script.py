@@ -157,7 +157,7 @@ def _source_of(main: ModuleType) -> bytes | None:
     if file not in _sources:
         # It is in an archive. A loader that has no source is not an error.
         with contextlib.suppress(AttributeError, ImportError):
-            _sources[file] = main.__spec__.loader.get_source("__main__").encode()  # type: ignore[union-attr]
+            _sources[file] = main.__spec__.loader.get_source("__main__").encode()  # type: ignore[union-attr]  # caught above
     return _sources.get(file)
 
 

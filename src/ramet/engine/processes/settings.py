@@ -71,7 +71,7 @@ class ApplyOnImport(MetaPathFinder):
             execute(module)
             _set(module, LIBRARIES[fullname], values)
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # for this module alone
         return spec
 
 

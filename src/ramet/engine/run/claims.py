@@ -3,8 +3,8 @@
 import contextlib
 from collections.abc import Collection, Iterable
 
-from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints
+from ramet.engine.run.collecting import without_collecting
 from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
 from ramet.errors import StoreBusy, UsageError

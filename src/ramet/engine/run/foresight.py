@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ramet.collecting import without_collecting
 from ramet.engine.run.claims import Claims
+from ramet.engine.run.collecting import without_collecting
 from ramet.engine.run.journal import Journal, Written
 from ramet.engine.run.leases import TurnsOut
 from ramet.engine.run.run_events import turn_ended

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ramet.collecting import without_collecting
 from ramet.engine.run.checkpoints import Checkpoints, Pruning
+from ramet.engine.run.collecting import without_collecting
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.goals import require_metrics
 from ramet.engine.run.journal import Journal, Written

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
-from ramet.conditions import Conditions
 from ramet.engine.run.metrics import Metrics
 from ramet.engine.run.scores import Scores
 from ramet.errors import TurnInterrupted, TurnMisused, UnknownAttribute
@@ -14,9 +13,10 @@ from ramet.points import Point
 from ramet.population import Checkpoint, Member
 from ramet.randomness import Draws
 from ramet.series import Series
+from ramet.space.conditions import Conditions
+from ramet.space.values import Values
 from ramet.state.tree import Tree, freeze, thaw
 from ramet.store.base import Lease
-from ramet.values import Values
 
 
 class Turn:

@@ -139,6 +139,19 @@ class Renaming:
             assert store.events(name) == before[name]
         end_turn(store, claim(store, name="again"))
 
+    def test_replays_of_a_deleted_run_are_not_of_one_that_gets_its_name(self, store: Store) -> None:
+        for name in ("lm", "gpt"):
+            begin(store, name)
+        begin_replay(store, "again", of="gpt")
+        delete(store, "gpt")
+        rename(store)
+        assert store.opening("again").strategy["of"] is None
+        delete(store, "gpt")
+        # It is a run like any other then, and may get that name itself.
+        begin_replay(store, "twice", of="gpt")
+        rename(store, "twice", "gpt")
+        assert store.opening("gpt").strategy["of"] is None
+
     def test_a_name_that_another_run_has_is_refused(self, store: Store) -> None:
         for name in ("lm", "other"):
             begin(store, name)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ramet.conditions import check_conditions, sort
-from ramet.declared import Declared
 from ramet.domains import Choice, Domain, Integer, Value, exact
-from ramet.narrowing import Limits
+from ramet.space.conditions import check_conditions, sort
+from ramet.space.declared import Declared
+from ramet.space.narrowing import Limits
 
 # Combinations of values that decide what is there. More are not gone through for the limits.
 MOST_CASES = 256

@@ -5,8 +5,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ramet.arrays import Array, element, find_arrays
-from ramet.conditions import Condition, Conditions, When
 from ramet.description import describe
 from ramet.domains import (
     Choice,
@@ -19,7 +17,9 @@ from ramet.domains import (
 )
 from ramet.domains.answers import suggest
 from ramet.errors import SpaceError
-from ramet.limits import LIMITS, Limit
+from ramet.space.arrays import Array, element, find_arrays
+from ramet.space.conditions import Condition, Conditions, When
+from ramet.space.limits import LIMITS, Limit
 from ramet.wording import is_text
 
 # A predicate of the values: whether a combination is allowed.

@@ -7,9 +7,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ramet import showing, wording
-from ramet.arrays import find_arrays
-from ramet.conditions import Condition
-from ramet.declared import (
+from ramet.domains import Domain, LogUniform, Uniform, Value, exact, plain
+from ramet.errors import RametError, SpaceError
+from ramet.space.arrays import find_arrays
+from ramet.space.conditions import Condition
+from ramet.space.declared import (
     Declared,
     Where,
     check_arrays,
@@ -17,11 +19,9 @@ from ramet.declared import (
     check_names,
     check_together,
 )
-from ramet.domains import Domain, LogUniform, Uniform, Value, exact, plain
-from ramet.errors import RametError, SpaceError
-from ramet.fitting import Fitting
-from ramet.limits import Limit
-from ramet.values import Values
+from ramet.space.fitting import Fitting
+from ramet.space.limits import Limit
+from ramet.space.values import Values
 from ramet.visible import visible
 
 __all__ = ["Hparams", "Space", "SpaceLike", "Where"]

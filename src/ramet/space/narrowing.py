@@ -11,7 +11,7 @@ import numpy as np
 from ramet.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, Value
 from ramet.domains.base import is_real
 from ramet.errors import SpaceError
-from ramet.limits import LIMITS, AtMost, Limit, Numbers, ProductAtMost
+from ramet.space.limits import LIMITS, AtMost, Limit, Numbers, ProductAtMost
 
 # More are no space that anyone writes, and would take long to check.
 MOST_LIMITS = 1_000
