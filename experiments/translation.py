@@ -38,7 +38,7 @@ ASKED = 4
 WORDS = 1_000
 # Subwords of a sentence, with its end.
 LENGTH = 16
-DEVELOPMENT, TEST = 256, 1_000
+DEVELOPMENT, TEST = 1_000, 1_000
 LOWEST, HIGHEST = 3e-4, 3e-2
 SPACE = ramet.Space(
     lr=ramet.LogUniform(1e-5, 1e-1, start=(LOWEST, HIGHEST)),
@@ -64,7 +64,7 @@ class Regime:
     test: int
     layers: int = 1
     # Scores in a turn of FIRE, which compares curves. The others need one at its end.
-    scores: int = 8
+    scores: int = 4
 
     @property
     def steps(self) -> int:
@@ -72,7 +72,7 @@ class Regime:
         return self.rounds * self.turn_steps
 
 
-FULL = Regime(32, 20, 80, 48, 96, DEVELOPMENT, TEST)
+FULL = Regime(16, 20, 200, 48, 96, DEVELOPMENT, TEST)
 QUICK = Regime(16, 3, 8, 16, 16, 32, 32)
 
 
@@ -259,6 +259,7 @@ EXPERIMENTS = [
             "replay": "replay, test, BLEU",
         },
         pairs=PAIRS,
+        seeds=5,
     )
 ]
 
