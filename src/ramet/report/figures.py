@@ -35,6 +35,8 @@ GLANCED = 4
 # Hyperparameters that all members' lines lead through on a phone.
 ACROSS = 3
 PARALLEL_HEIGHT = 4.6
+# Inches of a hyperparameter's row in the schedule, if there are few and if there are many.
+HIGH_ROW, LOW_ROW = 0.75, 0.48
 # How many inches taller a picture is on a phone, where its legend has more lines.
 TALLER = 1.0
 
@@ -96,7 +98,8 @@ class Figures:
 
     def lineage(self) -> Markup:
         """Draw the schedule, and which members trained it."""
-        height = min(1.2 + 0.75 * (len(moving(self._result)) + 1.5), 12.0)
+        rows = len(moving(self._result)) + 1.5
+        height = 1.2 + max(LOW_ROW * rows, min(HIGH_ROW * rows, 11.0))
         caption = "The schedule, the members that trained with it, and the score."
         return self._figure(plots.lineage, "The schedule", caption, self._across(), height)
 
