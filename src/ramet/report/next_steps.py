@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ramet.report.html import Content, Markup, code, join, note, tag
-from ramet.report.subject import Subject
+from ramet.report.subject import SCRIPT, Subject
 from ramet.strategies.controlled import find_control
 
 
@@ -63,8 +63,8 @@ def _steps(subject: Subject) -> Iterator[tuple[Content, str]]:
             "Not replayed yet. To find out whether the schedule is good or one network was lucky, "
             "train fresh networks with it"
         )
-        script = join([", with your script in place of ", tag("code", "train.py"), "."])
-        command = _command(subject, "replay", "train.py", "--seeds", "5")
+        script = join([". Put the path of your script in place of ", tag("code", SCRIPT), "."])
+        command = _command(subject, "replay", SCRIPT, "--seeds", "5")
         yield (
             join([said, script if command else "."]),
             (command or "ramet.replay(train, result.schedule())"),
