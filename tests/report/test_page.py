@@ -71,7 +71,8 @@ def test_scores_at_the_ends_of_floats_have_a_report(scores: str) -> None:
 def test_the_schedule_is_there_to_paste_and_to_replay(read: Read, result: ramet.Result) -> None:
     assert result.schedule().to_python() in read.text
     assert "ramet.replay(train, schedule, seeds=[0, 1, 2, 3, 4], store='runs.db')" in read.text
-    assert "ramet replay runs.db bowl train.py --seeds 5" in read.text
+    assert "ramet replay runs.db bowl YOUR_SCRIPT.py --seeds 5" in read.text
+    assert "Put the path of your script in place of YOUR_SCRIPT.py" in read.text
 
 
 def test_what_ran_can_be_read(read: Read) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from ramet.report.html import Content, Markup, code, join, note, tag
-from ramet.report.subject import Subject
+from ramet.report.subject import SCRIPT, Subject
 from ramet.strategies.controlled import find_control
 
 # What to do, with its command; "" if there is none, or if the run is in memory.
@@ -65,15 +65,15 @@ def _go_on(subject: Subject) -> Iterator[Step]:
 
 
 def _replay(subject: Subject) -> Step:
-    command = _command(subject, "replay", "train.py", "--seeds", "5")
+    command = _command(subject, "replay", SCRIPT, "--seeds", "5")
     said = (
         "Not replayed yet. To find out whether the schedule is good or one network was lucky, "
         "train fresh networks with it"
     )
     if not command:
         return f"{said}.", "ramet.replay(train, result.schedule())"
-    script = tag("code", "train.py")
-    return join([f"{said}, with your script in place of ", script, "."]), command
+    script = tag("code", SCRIPT)
+    return join([f"{said}. Put the path of your script in place of ", script, "."]), command
 
 
 def _control() -> Step:
