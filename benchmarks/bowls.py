@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import ramet
 from ramet.engine.workers.lanes import Lanes
-from ramet.mapping import Chunks
+from ramet.mapping.chunks import Chunks
 from ramet.state.stacks import Stack
 
 Note = Callable[[str, ramet.Turn], None]

@@ -34,7 +34,7 @@ from benchmarks.stores import add_store, called, database, empty_store
 from ramet.engine.run import consequences, journal
 from ramet.engine.workers import vectorized
 from ramet.engine.workers.lanes import Lanes
-from ramet.mapping import Chunks
+from ramet.mapping.chunks import Chunks
 from ramet.places import place
 from ramet.state.stacks import Stack as Stacked
 from ramet.store import Durability

@@ -21,7 +21,7 @@ from ramet import (
     When,
 )
 from ramet.errors import SpaceError, UnknownHyperparameter, UsageError
-from ramet.mapping import SpaceArrays
+from ramet.mapping.arrays import SpaceArrays
 from ramet.space.values import Values
 from ramet.strategies.explore import explore_from
 from ramet.strategies.in_step import follow

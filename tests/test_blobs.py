@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from ramet.blobs import Blobs, DirectoryBlobs, MemoryBlobs, reading
 from ramet.blobs.reading import LARGE_BYTES
 from ramet.errors import CheckpointDamaged, CheckpointMissing, StoreError, StoreFull
+from ramet.places import Storage
 from ramet.state import decode, encode
 from ramet.testing import FakeClock
 from ramet.testing.blobs import NAMES, BlobsContract, keep, key_of
@@ -83,6 +84,16 @@ def test_other_files_beside_checkpoints_are_not_counted(blobs: DirectoryBlobs) -
         (blobs.path / "lm" / name).write_bytes(b"mine")
 
     assert blobs.sizes("lm") == {key: 3}
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_path_of_a_folder_stands_for_blobs_in_it(
+    kind: type[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    opened = Storage("runs.db", blobs=kind("some/kept"), durability="process").opened_blobs
+    assert isinstance(opened, DirectoryBlobs)
+    assert (opened.path, opened.durability) == (tmp_path / "some" / "kept", "process")
 
 
 def test_a_durability_that_there_is_not_is_refused() -> None:

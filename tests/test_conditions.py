@@ -15,7 +15,7 @@ from ramet.description import describe
 from ramet.errors import CorruptLog, SpaceError, StateError, UnknownHyperparameter, UsageError
 from ramet.events import Explored, fold
 from ramet.laws import check_hparams, check_space
-from ramet.mapping import SpaceArrays
+from ramet.mapping.arrays import SpaceArrays
 from ramet.space.values import Values
 from ramet.strategies.explore import explore_from
 from tests import values

@@ -72,6 +72,27 @@ IN_A_FILE = """\
 interrupt(after=9)
 ramet.run(train, space, strategy, steps=4_000, store="runs.db", **settings)
 """
+BEFORE_THE_FIRST_TURN = """\
+from ramet.blobs import MemoryBlobs
+from ramet.store import MemoryStore
+
+class Stops(MemoryStore):
+    def open_run(self, opening, *, worker):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+storage = ramet.Storage(Stops(), blobs=MemoryBlobs())
+ramet.run(train, space, strategy, steps=100, mode="max", store=storage)
+"""
+CONFIRM = """\
+def evaluate(state, rng):
+    if rng.random() < 0.2:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+    return rng.normal()
+
+ramet.confirm(evaluate, result, top=5, times=4)
+"""
 CATCH = """\
 interrupt(after=9)
 try:
@@ -81,7 +102,7 @@ except KeyboardInterrupt as stopped:
 """
 CELLS = [
     *[RUN, *SHOWN, "result.plot()", REPLAY, FAIL],
-    *[INTERRUPT, PARTIAL, GO_ON, PARTIAL, IN_A_FILE, CATCH],
+    *[INTERRUPT, PARTIAL, GO_ON, PARTIAL, IN_A_FILE, CATCH, BEFORE_THE_FIRST_TURN, CONFIRM],
 ]
 
 
@@ -182,6 +203,21 @@ def test_an_interrupt_ends_with_one_message_and_no_frames(
     assert "ramet.interrupted() has the result so far" in shown
     assert store in shown
     assert "\n" not in shown
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (BEFORE_THE_FIRST_TURN, r"run 'run' was stopped while no turn was in progress; to go on, "),
+        (CONFIRM, r"the confirmation of run 'run' was stopped after \d+ of 20 evaluations, "),
+    ],
+)
+def test_an_interrupt_outside_of_turns_shows_no_frames_either(
+    cell: str, said: str, outputs: dict[str, list[Any]]
+) -> None:
+    error = next(it for it in outputs[cell] if it["output_type"] == "error")
+    (shown,) = error["traceback"]
+    assert re.fullmatch(f"KeyboardInterrupt: {said}[^\n]*", shown)
 
 
 def test_an_interrupt_can_be_caught(outputs: dict[str, list[Any]]) -> None:

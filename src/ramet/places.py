@@ -68,7 +68,7 @@ class Storage:
 
     store: Store | str | PathLike[str] | None = None
     _: KW_ONLY
-    blobs: Blobs | str | None = None
+    blobs: Blobs | str | PathLike[str] | None = None
     durability: Durability = "power"
     keep: Keep | None = None
 
@@ -94,8 +94,8 @@ class Storage:
     @property
     def opened_blobs(self) -> Blobs | None:
         """The blobs, opened if they are given by their URL."""
-        if isinstance(self.blobs, str):
-            return open_blobs(self.blobs, durability=self.durability)
+        if isinstance(self.blobs, str | PathLike):
+            return open_blobs(fspath(self.blobs), durability=self.durability)
         return self.blobs
 
     @property
@@ -183,17 +183,17 @@ def place(store: StoreLike, *, shared: bool = False, read_only: bool = False) ->
 
 
 def _check_blobs(blobs: object) -> None:
-    """Refuse what are no blobs, and URLs that cannot be those of any."""
-    if isinstance(blobs, str):
-        open_blobs(blobs)
+    """Refuse what are no blobs, and paths and URLs that cannot be those of any."""
+    if isinstance(blobs, str | PathLike):
+        open_blobs(fspath(blobs))
     elif blobs is not None and not _answers(blobs, BLOB_VERBS):
         raise StoreError(
-            f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), a URL such as "
+            f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), a folder, a URL such as "
             f"'s3://bucket/prefix', or None, but got {blobs!r}"
         )
 
 
-def _check_store(store: object, blobs: Blobs | str | None) -> None:
+def _check_store(store: object, blobs: Blobs | str | PathLike[str] | None) -> None:
     """Refuse what is no store, and a store of the user's own without checkpoints."""
     if store is None or isinstance(store, str | PathLike):
         return
@@ -330,8 +330,7 @@ def _open_database(
     if blobs is None:
         if (kept := address.blobs or recorded) is None:
             raise StoreError(NEEDS_FOLDER.format(address=address))
-        is_url = "://" in kept
-        blobs = (open_blobs if is_url else DirectoryBlobs)(kept, durability=durability)
+        blobs = open_blobs(kept, durability=durability)
     if not read_only and recorded is None:
         if isinstance(blobs, DirectoryBlobs):
             store.remember_blobs(str(blobs.path))

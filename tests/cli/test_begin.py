@@ -3,8 +3,12 @@
 import shlex
 from pathlib import Path
 
+import pytest
+
 import ramet as library
 from tests.cli.shell import QUICK, figures, ramet
+from tests.frameworks import package
+from tests.postgres import server
 
 
 def begun(store: Path, *more: object) -> str:
@@ -59,3 +63,37 @@ def test_a_run_that_is_there_is_begun_with_its_own_settings_only(tmp_path: Path)
     assert "steps: 40 -> 80" in refused.stderr
     both = ramet("begin", QUICK, "--store", tmp_path / "runs.db", "--extend", "--overwrite")
     assert both.exit_code == 2
+
+
+def test_a_run_keeps_its_checkpoints_in_the_folder_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store, script = tmp_path / "runs.db", QUICK.absolute()
+    for folder in ("relative/kept", tmp_path / "absolute", (tmp_path / "url").as_uri()):
+        run = "run", script, "--store", store, "--seed", 0, "--overwrite"
+        assert "is done" in ramet(*run, "--blobs", folder).output
+    kept = [list((tmp_path / each / "quick").iterdir()) for each in ("relative/kept", "absolute")]
+    assert len(kept[0]) == len(kept[1]) > 0
+
+
+def test_a_folder_that_workers_would_not_find_is_refused(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    refused = ramet("begin", QUICK, "--store", store, "--blobs", tmp_path / "kept")
+    assert refused.exit_code == 2
+    assert "does not remember the folder" in refused.stderr
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.slow
+def test_workers_find_the_folder_that_a_database_was_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package("psycopg")
+    monkeypatch.chdir(tmp_path)
+    script = QUICK.absolute()
+    with server() as postgres:
+        begun = ramet("begin", script, "--store", postgres.url, "--blobs", "kept", "--seed", 0)
+        assert "waits for workers" in begun.output
+        assert "is done" in ramet("worker", postgres.url, "quick", script).output
+    assert list((tmp_path / "kept" / "quick").iterdir())

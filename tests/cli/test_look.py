@@ -392,6 +392,43 @@ def test_the_time_left_is_at_the_pace_since_the_last_pause(*, stopped: bool) -> 
     assert pace.describe(run.population, at_work=False).startswith("1:01:40 since it began")
 
 
+def test_the_time_left_is_known_where_many_members_are_trained_at_once() -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    kept = library.Storage(store, blobs=MemoryBlobs())
+    strategy = library.RandomSearch(population=70, turn_steps=5)
+    run = library.open(
+        kept, clock=clock, space=quick.space, strategy=strategy, steps=40, mode="max", name="wide"
+    )
+    for _ in range(3):
+        turns = run.ask_all()
+        for turn in turns:
+            list(turn)
+        clock.sleep(10.0)
+        run.tell_all(turns, [1.0] * 70, states=[{}] * 70)
+    pace = Pace(store, run.result().opening, 0, now=clock.now)
+    assert pace.estimate_left_s(run.population) == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("back_s", [100.0, 86_400.0])
+def test_the_time_left_is_right_after_the_clock_was_set_back(back_s: float) -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    kept = library.Storage(store, blobs=MemoryBlobs())
+    settings = {"space": quick.space, "strategy": quick.strategy, "steps": 40, "mode": "max"}
+    run = library.open(kept, name="back", clock=clock, **settings)
+    for nth in range(10):
+        if nth == 7:
+            clock.jump(-back_s)
+        turn = run.ask()
+        list(turn)
+        clock.sleep(10.0)
+        turn.report(1.0)
+        run.tell(turn, state={})
+    pace = Pace(store, run.result().opening, 0, now=clock.now)
+    assert pace.estimate_left_s(run.population) == pytest.approx(100.0)
+
+
 @pytest.mark.parametrize(
     ("values", "bars"),
     [

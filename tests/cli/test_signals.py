@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ramet.wording import count
 from tests.cli.shell import QUICK, ended, figures, ramet, started, trains, until
 
 
@@ -29,8 +30,8 @@ def test_a_run_that_is_stopped_by_a_signal_says_how_to_go_on(
     left = figures(store)
     assert (exit_code, out) == (code, "")
     assert err == (
-        f"ramet: run 'quick' was stopped after {left['turns']} turns; no turn that ended is "
-        f"lost: to go on, run the same again, with {store}\n"
+        f"ramet: run 'quick' was stopped after {count(left['turns'], 'turn')}; no turn that ended "
+        f"is lost: to go on, run the same again, with {store}\n"
     )
     assert (left["state"], left["workers"]) == ("idle", 0)
     again = ramet("run", QUICK, "--store", store, "--steps", 400, "--seed", 0)

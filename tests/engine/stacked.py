@@ -10,7 +10,7 @@ import pytest
 import ramet
 from ramet.engine.workers.lanes import Lanes
 from ramet.events import AnyEvent, Copied, Explored, TurnEnded, canonical
-from ramet.mapping import Chunk, Chunks
+from ramet.mapping.chunks import Chunk, Chunks
 from ramet.state.tree import thaw
 from tests.engine.loops import Descent
 

@@ -394,10 +394,16 @@ def test_a_durability_that_is_none_is_refused(durability: Any) -> None:
         )
 
 
-@pytest.mark.parametrize("blobs", ["checkpoints", Path("checkpoints"), MemoryBlobs, 1])
+@pytest.mark.parametrize("blobs", [b"checkpoints", MemoryBlobs, 1])
 def test_blobs_that_are_none_are_refused(blobs: Any) -> None:
     with pytest.raises(StoreError, match=r"blobs must be Blobs, such as DirectoryBlobs\("):
         ramet.run(Descent(), SPACE, pbt(), steps=8, mode="max", store=ramet.Storage(blobs=blobs))
+
+
+@pytest.mark.parametrize("blobs", ["", "a\0b", "s4://bucket"])
+def test_a_text_that_is_no_place_for_blobs_is_refused(blobs: str) -> None:
+    with pytest.raises(StoreError, match=r"(checkpoints|blobs) must be "):
+        ramet.Storage("runs.db", blobs=blobs)
 
 
 def test_half_a_character_is_no_name_of_a_worker_or_a_hyperparameter() -> None:

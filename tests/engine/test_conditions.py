@@ -24,7 +24,7 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    for module in ("resources", "threads"):
+    for module in ("allowance", "resources", "threads"):
         monkeypatch.setattr(f"ramet.engine.processes.{module}.usable_cores", lambda: 8)
 
 

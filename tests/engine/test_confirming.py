@@ -201,7 +201,7 @@ def test_a_call_that_was_stopped_goes_on(tmp_path: Path, caplog: pytest.LogCaptu
         return measure(state, rng)
 
     raw = train(store=tmp_path / "runs.db")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="run 'run' was stopped after 4 of 6 evaluations"):
         ramet.confirm(stops, raw, top=3, times=2)
     partial = ramet.history.load(tmp_path / "runs.db")
     assert len(evaluations(partial)) == 4

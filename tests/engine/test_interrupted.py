@@ -89,7 +89,7 @@ def test_a_call_that_is_interrupted_before_it_trains_loses_no_run_in_memory(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ramet.engine.training.describe_pace", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stopped while no turn was in progress; to go on"):
         ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0)
     assert ramet.interrupted().population.turns == 8
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from ramet.engine.processes import resources
+from ramet.engine.processes import allowance
+from ramet.engine.processes.allowance import visible_gpus
 from ramet.engine.processes.resources import (
     THREADS,
     Share,
     check_gpus,
     environment_of,
     share,
-    visible_gpus,
 )
 from ramet.errors import StrategyError
 
@@ -128,12 +128,12 @@ def test_a_limit_of_cores_that_cannot_be_read_is_no_limit(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = tmp_path / "cpu.max"
-    monkeypatch.setattr(resources, "CPU_MAX", limit)
-    unlimited = resources.usable_cores()
+    monkeypatch.setattr(allowance, "CPU_MAX", limit)
+    unlimited = allowance.usable_cores()
 
     limit.write_text(text)
 
-    assert resources.usable_cores() == unlimited
+    assert allowance.usable_cores() == unlimited
 
 
 MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"

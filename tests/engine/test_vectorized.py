@@ -18,7 +18,8 @@ from ramet.engine.workers import vectorized
 from ramet.errors import UsageError
 from ramet.events import CheckpointLost, Copied, Mapped, TurnEnded, canonical
 from ramet.layout import FIRST
-from ramet.mapping import Chunks, SpaceArrays, fastest
+from ramet.mapping.arrays import SpaceArrays
+from ramet.mapping.chunks import Chunks, fastest
 from ramet.state.stacks import read_stack
 from ramet.store import MemoryStore
 from tests.engine.loops import SPACE, Descent, pbt

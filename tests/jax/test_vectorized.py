@@ -109,9 +109,9 @@ def test_a_run_keeps_the_number_mapped_at_once_on_any_machine(
             "store": tmp_path / f"{chunk}.db",
             "existing": "extend",
         }
-        monkeypatch.setattr("ramet.mapping.fastest", lambda *_: 2)
+        monkeypatch.setattr("ramet.mapping.chunks.fastest", lambda *_: 2)
         together(strategy, steps=16, **place)
-        monkeypatch.setattr("ramet.mapping.fastest", lambda *_, chunk=chunk: chunk)
+        monkeypatch.setattr("ramet.mapping.chunks.fastest", lambda *_, chunk=chunk: chunk)
         results.append(together(strategy, **place))
     same, other = results
     mapped = [event.mapped for event in other.events if isinstance(event, Conditions)]

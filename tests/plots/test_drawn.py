@@ -10,11 +10,14 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 
 import ramet
 from ramet import plots
 from ramet.history import Lineage
+from ramet.plots import drawing
 from ramet.plots.shifts import stints_of
+from ramet.report.picture import WIDE, canvas
 from tests.engine.loops import SPACE, pbt
 from tests.plots.runs import alone, begun, descended, fired, loosely, mixed, restarted, troubled
 
@@ -284,3 +287,32 @@ def test_a_name_that_would_be_a_formula_is_written_as_it_is(tmp_path: Path) -> N
     plots.save(plots.lineage(result), tmp_path / "c.svg")
     plots.save(plots.best_so_far({"_$x$": [result]}), tmp_path / "d.svg")
     assert "$10 $20_{" in (tmp_path / "b.svg").read_text()
+
+
+@pytest.mark.parametrize("letter", ["W", "学"])
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_long_names_leave_plots_their_width(letter: str) -> None:
+    def train(session: ramet.Session) -> None:
+        state = {"x": np.zeros(1)}
+        for turn in session.turns(state):
+            for _ in turn:
+                state["x"] += sum(turn.hparams.values())
+            turn.report(state["x"][0])
+
+    space = ramet.Space({letter * 300: ramet.Uniform(0.1, 1.0), "lr": ramet.LogUniform(0.1, 1.0)})
+    result = ramet.run(train, space, pbt(12, synchronous=True), steps=24, mode="max", seed=0)
+    for draw in (plots.importance, plots.lineage):
+        with canvas(WIDE, 6.0) as axes:
+            draw(result, ax=axes)
+            drawing.figure_of(axes).draw_without_rendering()
+            assert axes.get_position().width > 0.7
+
+
+def test_wide_letters_are_cut_to_the_room_that_they_take() -> None:
+    axes = Figure().add_subplot()
+    latin, wide, both = (
+        drawing.fit_across(axes, name) for name in ("x" * 300, "学" * 300, "学x" * 150)
+    )
+    assert len(wide) == pytest.approx(len(latin) / 2, abs=1)
+    assert len(wide) < len(both) < len(latin)
+    assert drawing.fit_across(axes, "学習率") == "学習率"

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ramet
@@ -70,7 +71,8 @@ def test_scores_at_the_ends_of_floats_have_a_report(scores: str) -> None:
 def test_the_schedule_is_there_to_paste_and_to_replay(read: Read, result: ramet.Result) -> None:
     assert result.schedule().to_python() in read.text
     assert "ramet.replay(train, schedule, seeds=[0, 1, 2, 3, 4], store='runs.db')" in read.text
-    assert "ramet replay runs.db bowl train.py --seeds 5" in read.text
+    assert "ramet replay runs.db bowl YOUR_SCRIPT.py --seeds 5" in read.text
+    assert "Put the path of your script in place of YOUR_SCRIPT.py" in read.text
 
 
 def test_what_ran_can_be_read(read: Read) -> None:
@@ -176,3 +178,19 @@ def test_only_results_have_reports() -> None:
 def test_a_run_in_a_temporary_file_is_in_none_that_can_be_found_again() -> None:
     text = Read(report.page(finished(descent_loop, workers=1, steps=8))).text
     assert "no file that stays" in text
+
+
+@pytest.mark.slow
+def test_names_in_letters_that_the_plots_font_lacks_are_no_reason_for_a_warning() -> None:
+    space = ramet.Space({"学習率": ramet.LogUniform(1e-3, 1.0)})
+
+    def train(session: ramet.Session) -> None:
+        state = {"x": np.zeros(1)}
+        for turn in session.turns(state):
+            for _ in turn:
+                state["x"] += turn.hparams["学習率"]
+            turn.report(state["x"][0])
+
+    # Warnings are errors in tests.
+    page = report.page(ramet.run(train, space, pbt(), steps=8, mode="max", seed=0))
+    assert "学習率, log scale" in page

@@ -10,7 +10,7 @@ from torch.func import grad
 
 from ramet.errors import UsageError
 from ramet.events import Mapped
-from ramet.mapping import Chunks
+from ramet.mapping.chunks import Chunks
 from ramet.torch import Task
 from ramet.torch.graphs import Members, Replayed, capture_in_cuda_graph
 from ramet.torch.ways import Plain, Ways

@@ -11,6 +11,8 @@ from ramet.errors import StoreError
 SCHEMES = {"s3": "bucket", "gs": "bucket", "az": "container"}
 FILE = "file"
 EXAMPLES = "'s3://bucket/prefix', 'gs://bucket/prefix', 'az://container/prefix' or 'file:///folder'"
+# One letter is a drive of Windows.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,20}):(//)?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", re.ASCII | re.IGNORECASE)
 _PART = re.compile(r"[\w.=+@,-]+", re.ASCII)
 
@@ -32,6 +34,15 @@ class Address:
         return SCHEMES[self.scheme]
 
 
+def is_url(text: str) -> bool:
+    """Return whether a text begins with a scheme, and so is no path of a folder.
+
+    >>> is_url("s3:bucket"), is_url("runs/here"), is_url("C:/runs")
+    (True, False, False)
+    """
+    return _SCHEME.match(text) is not None
+
+
 def find_scheme(url: str) -> str:
     """Return what a URL begins with, or raise StoreError if it is none for checkpoints.
 
@@ -42,7 +53,7 @@ def find_scheme(url: str) -> str:
 'gs://bucket/prefix', 'az://container/prefix' or 'file:///folder', but begins with 's4': did you \
 mean 's3://'?
     """
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]{0,20}):(//)?", url)
+    found = _SCHEME.match(url)
     if found is None:
         raise StoreError(
             f"blobs must be Blobs, such as DirectoryBlobs('checkpoints'), or a URL like "

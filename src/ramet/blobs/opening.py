@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ramet import files
-from ramet.blobs.address import FILE, find_scheme
+from ramet.blobs.address import FILE, find_scheme, is_url
 from ramet.blobs.base import Blobs
 from ramet.blobs.directory import DirectoryBlobs, Durability
 from ramet.blobs.objects import ObjectBlobs
@@ -18,15 +18,19 @@ MOST_BYTES = 4096
 
 
 def open_blobs(url: str, *, durability: Durability = "power") -> Blobs:
-    """Return the blobs at a URL: objects, or a folder if it begins with ``file://``.
+    """Return the blobs at a URL, or in a folder.
 
+    >>> open_blobs("/scratch/runs")
+    DirectoryBlobs('/scratch/runs', durability='power')
     >>> open_blobs("file:///scratch/runs")
     DirectoryBlobs('/scratch/runs', durability='power')
 
     Args:
-        url: The URL.
+        url: The URL, or the path of the folder.
         durability: What a checkpoint in a folder survives.
     """
+    if url and not is_url(url):
+        return DirectoryBlobs(url, durability=durability)
     if find_scheme(url) != FILE:
         return ObjectBlobs(url)
     split = urlsplit(url)

@@ -1,5 +1,6 @@
 """`ramet begin`: a run for workers to train."""
 
+from ramet.blobs import DirectoryBlobs
 from ramet.cli import options, screen
 from ramet.cli.stores import AsJson
 from ramet.cli.target import SPACE, STRATEGY, load
@@ -8,8 +9,10 @@ from ramet.engine.run.opening import Settings
 from ramet.engine.run.run import Run
 from ramet.engine.source import fingerprint
 from ramet.engine.training import open_run
-from ramet.places import Storage, place
+from ramet.errors import UsageError
+from ramet.places import Place, Storage, place
 from ramet.space import Space
+from ramet.store import SQLiteStore
 from ramet.store.postgres.address import leave_out_secrets
 from ramet.wording import command, count
 
@@ -20,7 +23,7 @@ def begin(
     *,
     steps: options.Steps = None,
     store: options.StoreToWrite = "runs.db",
-    blobs: options.BlobsUrl = None,
+    blobs: options.BlobsOption = None,
     name: options.Name = None,
     seed: options.Seed = None,
     mode: options.ModeOption = None,
@@ -52,6 +55,7 @@ def begin(
     )
     where = place(storage)
     try:
+        _check_remembered(where, blobs)
         existing = options.choose_existing(extend=extend, overwrite=overwrite)
         run = open_run(settings, where, existing=existing)
         if as_json:
@@ -62,6 +66,16 @@ def begin(
         screen.say(_describe(run, command("worker", named, names, arguments or ())))
     finally:
         where.close()
+
+
+def _check_remembered(where: Place, blobs: str | None) -> None:
+    """Refuse a folder that workers would not know of, because they get the store alone."""
+    if blobs and isinstance(where.store, SQLiteStore) and isinstance(where.blobs, DirectoryBlobs):
+        raise UsageError(
+            f"workers must find the checkpoints of a run by its store, but {where.name} does not "
+            f"remember the folder {blobs!r} (--blobs); leave --blobs out to keep them beside the "
+            f"file, or name object storage, or a database as the store"
+        )
 
 
 def _name_others(*, space: str, strategy: str) -> list[str]:

@@ -66,12 +66,12 @@ StoreToWrite = Annotated[
         help="The file, or the URL of the database, to record the run in.", callback=warn_if_shown
     ),
 ]
-BlobsUrl = Annotated[
+BlobsOption = Annotated[
     str | None,
     typer.Option(
-        metavar="<url>",
-        help="Where checkpoints are kept, if not beside the store: s3://bucket/prefix, gs://..., "
-        "az://... or file:///folder. Credentials come from the environment.",
+        metavar="<folder|url>",
+        help="Where checkpoints are kept, if not beside the store: a folder, s3://bucket/prefix, "
+        "gs://... or az://... Credentials come from the environment.",
     ),
 ]
 Name = Annotated[str | None, typer.Option(help="The run's name; else the module's.")]

@@ -1,7 +1,9 @@
 """How fast a run goes and how its best score grew, for a screen that is watched."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ramet.events import Logged, Resumed, RunOpened, TurnEnded
 from ramet.history.reported import sign_of
@@ -16,16 +18,27 @@ MOST_EVENTS = 20_000
 RECENT_TURNS = 50
 # If no turn is trained for longer than this, and for longer than the next one takes, it is a pause.
 PAUSE_S = 60.0
+# Turns that end within this time are counted as one: an engine may train many at once.
+TOGETHER_S = 1.0
 # Characters of a sparkline, from the lowest to the highest.
 BARS = "▁▂▃▄▅▆▇█"
 BAR_COUNT = 12
+
+
+class Ends(NamedTuple):
+    """The ends of turns that were about one time."""
+
+    first: float
+    last: float
+    turns: int
 
 
 class Pace:
     """The times of a run's turns, and the best score after each, as the log has them.
 
     The pace is that of the last turns of the present stretch of work. A stretch begins with the
-    run, when a stopped run is resumed, and after a pause in which no turn was trained.
+    run, when a stopped run is resumed, after a pause in which no turn was trained, and when the
+    clock is set back.
 
     Args:
         store: The store.
@@ -45,8 +58,8 @@ class Pace:
         self._bests: list[float] = []
         # When the present stretch began, at the earliest.
         self._since = first.at
-        # When the first of its last turns began, and when each of them ended.
-        self._ends: list[float] = []
+        # When the first of its last turns began, and when they ended.
+        self._ends: list[Ends] = []
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -55,7 +68,8 @@ class Pace:
         for logged in news:
             self._note(logged)
         self._last = news[-1].number if news else self._last
-        del self._ends[: -RECENT_TURNS - 1]
+        while sum(group.turns for group in self._ends[2:]) >= RECENT_TURNS:
+            del self._ends[0]
 
     def _note(self, logged: Logged) -> None:
         if isinstance(logged.event, Resumed):
@@ -63,15 +77,25 @@ class Pace:
         if not isinstance(logged.event, TurnEnded):
             return
         self._ended = logged.at
-        took_s = logged.took_s or 0.0  # Not all turns have a known time.
-        began = max(self._since, logged.at - took_s)
-        if self._ends and began - self._ends[-1] > max(PAUSE_S, took_s):
-            self._ends = []
-        self._ends = self._ends or [began]
-        self._ends.append(logged.at)
+        self._note_end(logged.at, logged.took_s or 0.0)  # Not all turns have a known time.
         score = final_score(logged.event.points, logged.event.step)
         if score is not None:
             self._bests.append(max([score, *self._bests[-1:]]))
+
+    def _note_end(self, at: float, took_s: float) -> None:
+        """Note when a turn ended, in this stretch or in a new one."""
+        before = self._ends[-1].last if self._ends else self._since
+        if at < before - TOGETHER_S:  # The clock was set back.
+            self._since, self._ends = -math.inf, []
+        began = max(self._since, at - took_s)
+        if self._ends and began - before > max(PAUSE_S, took_s):
+            self._ends = []
+        self._ends = self._ends or [Ends(began, began, 0)]
+        group = self._ends[-1]
+        if at - group.first < TOGETHER_S:
+            self._ends[-1] = Ends(group.first, max(group.last, at), group.turns + 1)
+        else:
+            self._ends.append(Ends(at, at, 1))
 
     def describe(self, population: Population, *, at_work: bool) -> str:
         """Return a line: the time since the run began, the time left, and the best score's growth.
@@ -96,12 +120,15 @@ class Pace:
 
         None if no turn of the present stretch of work has ended.
         """
-        took_s = self._ends[-1] - self._ends[0] if len(self._ends) > 1 else 0.0
+        if not self._ends:
+            return None
+        begin, *later = self._ends
+        took_s = later[-1].last - begin.last if later else begin.last - begin.first
         if took_s <= 0.0:
             return None
+        turns = sum(group.turns for group in later) if later else begin.turns
         left = sum(population.steps - member.trained for member in population)
-        turns_left = left / self._opening.turn_steps
-        return turns_left * took_s / (len(self._ends) - 1)
+        return left / self._opening.turn_steps * took_s / turns
 
 
 def draw_bars(values: Sequence[float]) -> str:

@@ -25,7 +25,7 @@ def run(
     *,
     steps: options.Steps = None,
     store: options.StoreToWrite = "runs.db",
-    blobs: options.BlobsUrl = None,
+    blobs: options.BlobsOption = None,
     name: options.Name = None,
     workers: options.WorkerProcesses = "0",
     seed: options.Seed = None,

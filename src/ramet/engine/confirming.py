@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ramet.engine.evaluating import Evaluate, Evaluates, as_function
+from ramet.engine.interrupting import explain_interrupt
 from ramet.engine.processes.loading import end_loading
 from ramet.engine.run import run_events
 from ramet.engine.run.scores import as_number, require_score
@@ -60,7 +61,8 @@ def confirm(
         log.catch_up()
         _check_over(log)
         _check_goals(log)
-        _Confirming(now, log).go_on(score, top=top, times=times)
+        with explain_interrupt(lambda: _how_to_go_on(run, log)):
+            _Confirming(now, log).go_on(score, top=top, times=times)
         confirmed = Result(store=result.store, blobs=result.blobs, name=run)
     finally:
         if store is not result.store and isinstance(store, Closable):
@@ -218,6 +220,18 @@ def _find_due(now: Confirmation) -> Iterator[tuple[Checkpoint, int]]:
     for candidate in now.candidates:
         if len(candidate.fresh) < now.times:
             yield candidate.checkpoint, len(candidate.fresh)
+
+
+def _how_to_go_on(run: str, log: Follower) -> str:
+    """Return what an interrupt says about a run that is not confirmed yet."""
+    now = log.replica.confirmation
+    if now is None:
+        return f"run {run!r} was stopped before it was confirmed; to go on, run the same again"
+    ended, planned = sum(len(it.fresh) for it in now.candidates), len(now.candidates) * now.times
+    return (
+        f"the confirmation of run {run!r} was stopped after {ended:,} of {planned:,} evaluations, "
+        f"and none that ended is lost; to go on, run the same again"
+    )
 
 
 def _check_count(name: str, count: object, *, most: int) -> None:

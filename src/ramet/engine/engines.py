@@ -17,7 +17,7 @@ from ramet.engine.workers.notice import work_with_grace
 from ramet.engine.workers.session import Watch
 from ramet.engine.workers.vectorized import Vectorizable, work_together
 from ramet.errors import StrategyError, UsageError
-from ramet.mapping import Chunk
+from ramet.mapping.chunks import Chunk
 from ramet.strategies.base import check_count
 from ramet.strategies.fire import EVALUATORS
 

@@ -1,6 +1,7 @@
 """The run that was interrupted last, or failed, which stays at hand."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from ramet.errors import UsageError
 from ramet.history.result import Result
@@ -37,6 +38,21 @@ def say_interrupt(stopped: KeyboardInterrupt, text: str) -> KeyboardInterrupt:
     # Of this one object: Python exits as after Ctrl-C only for KeyboardInterrupt itself.
     again.__dict__["_render_traceback_"] = lambda: [f"KeyboardInterrupt: {text}"]
     return again
+
+
+@contextlib.contextmanager
+def explain_interrupt(explain: Callable[[], str]) -> Iterator[None]:
+    """Let an interrupt of this block say what was stopped, unless it says so already.
+
+    Args:
+        explain: Returns what to say.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if stopped.args:
+            raise
+        raise say_interrupt(stopped, explain()) from None
 
 
 def remember(read: Callable[[], Result] | None) -> None:

@@ -9,6 +9,7 @@ from ramet.frames import find_shell
 from ramet.history.following import Overview
 from ramet.places import Place, file_of
 from ramet.store import MemoryStore, SQLiteStore, Store
+from ramet.wording import count
 
 logger = logging.getLogger("ramet")
 
@@ -98,7 +99,8 @@ def how_to_go_on(run: Run, where: Place) -> str:
         turns = Overview(where.store, run.name).population.turns
     except RametError as error:
         return f"run {run.name!r} was stopped, and its store cannot be read: {error}"
-    stopped = f"run {run.name!r} was stopped after {turns:,} turns; no turn that ended is lost"
+    after = count(turns, "turn")
+    stopped = f"run {run.name!r} was stopped after {after}; no turn that ended is lost"
     again = "to go on, run the same again, with"
     at_hand = f"{stopped}: ramet.interrupted() has the result so far, and {again}"
     if _is_temporary(where.store):
@@ -123,3 +125,12 @@ def how_to_rejoin(run: Run) -> str:
     """
     left = f"this worker left run {run.name!r}, which other workers may go on with"
     return f"{left}; the same command joins it again"
+
+
+def how_to_repeat(name: str) -> str:
+    """Return what an interrupt says to a call that is opening a run, or reading its result.
+
+    Args:
+        name: The name of the run.
+    """
+    return f"run {name!r} was stopped while no turn was in progress; to go on, run the same again"

@@ -16,10 +16,11 @@ from ramet.engine.engines import (
     check_trained,
     choose_engine,
 )
-from ramet.engine.interrupting import remember, say_interrupt
+from ramet.engine.interrupting import explain_interrupt, remember, say_interrupt
 from ramet.engine.messages import (
     how_to_go_on,
     how_to_rejoin,
+    how_to_repeat,
     say_changed,
     say_over,
     say_reached,
@@ -84,6 +85,21 @@ def train_run(
     _check_reports(train, settings)
     check_can_renew(settings.strategy, train, together=isinstance(engine, Vectorized))
     failures = engine.failures if failures is None else failures
+    with explain_interrupt(lambda: how_to_repeat(settings.name)):
+        return _open_and_train(
+            train, settings, storage, engine, existing=existing, failures=failures
+        )
+
+
+def _open_and_train(
+    train: TrainFunction | Task,
+    settings: Settings,
+    storage: Storage,
+    engine: Engine,
+    *,
+    existing: Existing | Terms,
+    failures: Failures,
+) -> Result:
     where = place(storage, shared=engine.shared)
     settings = replace(settings, keep=storage.kept, code=fingerprint(train))
     try:

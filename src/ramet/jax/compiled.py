@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramet.jax.functions import Traced, check_step
 from ramet.jax.trees import Pytree, is_key
-from ramet.mapping import SpaceArrays
+from ramet.mapping.arrays import SpaceArrays
 
 AXIS = "members"
 # Divided among the devices by member, and copied to each device.

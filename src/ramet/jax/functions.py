@@ -10,7 +10,7 @@ from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
 from ramet.errors import RametError, UsageError
 from ramet.jax.trees import Pytree, differing
-from ramet.mapping import step_changed
+from ramet.mapping.refusals import step_changed
 from ramet.space.values import Values
 
 

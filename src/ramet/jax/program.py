@@ -17,7 +17,8 @@ from ramet.first_draws import first_words
 from ramet.jax.compiled import Compiled, Members, Shape, fix_types, put
 from ramet.jax.functions import Functions, Traced, blank, explain_untraceable, first_key, seed_of
 from ramet.jax.trees import Pytree, check_same, fill, to_tree
-from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
+from ramet.mapping.arrays import SpaceArrays
+from ramet.mapping.chunks import TRIAL_STEPS, Chunk, Chunks
 from ramet.state.stacks import Stack
 from ramet.state.tree import Tree
 

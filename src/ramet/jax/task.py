@@ -22,7 +22,9 @@ from ramet.jax.functions import (
 )
 from ramet.jax.program import Program
 from ramet.jax.trees import Kept, Pytree, put_back
-from ramet.mapping import Chunk, SpaceArrays, check_task
+from ramet.mapping.arrays import SpaceArrays
+from ramet.mapping.chunks import Chunk
+from ramet.mapping.refusals import check_task
 from ramet.space import Space
 from ramet.state.tree import Tree
 

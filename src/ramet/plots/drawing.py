@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -225,7 +226,10 @@ def fit_up(axes: Axes, text: str) -> str:
 
 
 def _fit(text: str, inches: float) -> str:
-    return literal(cut(text, max(4, int(inches * POINTS / (WIDE_LETTER * _text_size())))))
+    room = int(inches * POINTS / (WIDE_LETTER * _text_size()))
+    # Letters of Chinese, Japanese and Korean are about twice as wide as others.
+    double = sum(unicodedata.east_asian_width(letter) in {"W", "F"} for letter in text)
+    return literal(cut(text, max(4, room * len(text) // max(1, len(text) + double))))
 
 
 def _columns(widths: Sequence[float], room: float) -> int:

@@ -51,13 +51,13 @@ def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
     drawing.entitle(axes, result, name)
     turns = result.lineage().turns
     if not turns:
-        axes.set_ylabel(drawing.literal(name))
+        axes.set_ylabel(drawing.fit_up(axes, name))
         return drawing.say(axes, "no turn has ended yet")
     # Turns between two changes share their values.
     distinct = {id(hparams): hparams for hparams in turns.hparams}
     values = [hparams[name] for hparams in distinct.values() if name in hparams]
     if not values:
-        axes.set_ylabel(drawing.literal(name))
+        axes.set_ylabel(drawing.fit_up(axes, name))
         return drawing.say(axes, "no turn was trained with it: its condition never held")
     places = scale.places(values)
     draw = _crowd if is_crowd(result) else _members

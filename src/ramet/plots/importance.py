@@ -98,6 +98,7 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
         axes.text(
             *(0.005, row - NAME_ASIDE, drawing.fit_across(axes, name)),
             transform=axes.get_yaxis_transform(),
+            in_layout=False,
             va="bottom",
             weight="bold",
             fontsize="small",

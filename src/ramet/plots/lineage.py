@@ -17,7 +17,6 @@ from ramet.plots import drawing
 from ramet.plots.hyperparameter import stairs
 from ramet.plots.scales import Scale, format_number, moving, scale_of, scale_of_scores
 from ramet.plots.story import Point, behind_best, better, curve
-from ramet.visible import cut
 
 # Where on the vertical axis something is written.
 Tick = tuple[float, str]
@@ -112,7 +111,7 @@ def _frame(axes: Axes, row: int, name: str, colour: str) -> None:
     """Draw what a row stands on, and its name."""
     axes.axhspan(row - 0.06, row + HEIGHT + 0.06, color="0.96", linewidth=0, zorder=0)
     axes.text(
-        *(0.005, row + HEIGHT + 0.08, drawing.literal(cut(name, drawing.NAME_WIDTH))),
+        *(0.005, row + HEIGHT + 0.08, drawing.fit_across(axes, name)),
         transform=axes.get_yaxis_transform(),
         # A long name is not to make the plot narrow.
         in_layout=False,

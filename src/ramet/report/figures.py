@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -23,6 +23,7 @@ from ramet.plots.story import behind_best, score_of, start_of
 from ramet.plots.thinning import thin
 from ramet.report import picture
 from ramet.report.html import Markup, data, join, tag
+from ramet.report.labels import Labels, Point, encode, name_stints
 from ramet.report.picture import HEIGHT, NARROW, WIDE, Format
 from ramet.report.styles import Styles
 from ramet.report.subject import Subject
@@ -35,30 +36,16 @@ GLANCED = 4
 # Hyperparameters that all members' lines lead through on a phone.
 ACROSS = 3
 PARALLEL_HEIGHT = 4.6
+# Inches of a hyperparameter's row in the schedule, if there are few and if there are many.
+HIGH_ROW, LOW_ROW = 0.75, 0.48
 # How many inches taller a picture is on a phone, where its legend has more lines.
 TALLER = 1.0
-
-# Where something is, in data coordinates.
-Point = tuple[float, float]
 
 
 class Draw(Protocol):
     """A plot of a result, on axes."""
 
     def __call__(self, result: Result, *, ax: Axes) -> Axes: ...
-
-
-class Labels(NamedTuple):
-    """Labels of places on a picture: turns of the page's table, or lines of text."""
-
-    points: Sequence[Point]
-    turns: list[int] | None = None
-    lines: list[list[str]] | None = None
-    # Whether only the horizontal distance to the pointer counts.
-    across: bool = False
-    # Half the width of each place, and half the height of all, in data coordinates.
-    wide: Sequence[float] | None = None
-    tall: float = 0.0
 
 
 class Figures:
@@ -96,7 +83,8 @@ class Figures:
 
     def lineage(self) -> Markup:
         """Draw the schedule, and which members trained it."""
-        height = min(1.2 + 0.75 * (len(moving(self._result)) + 1.5), 12.0)
+        rows = len(moving(self._result)) + 1.5
+        height = 1.2 + max(LOW_ROW * rows, min(HIGH_ROW * rows, 11.0))
         caption = "The schedule, the members that trained with it, and the score."
         return self._figure(plots.lineage, "The schedule", caption, self._across(), height)
 
@@ -214,7 +202,7 @@ class Figures:
         for row, (worker, its) in enumerate(by_worker.items()):
             some = its.select(every)
             points += [(middle, float(row)) for middle in ((some.start + some.stop) / 2).tolist()]
-            lines += _stints(worker, some)
+            lines += name_stints(worker, some)
             wide += ((some.stop - some.start) / 2).tolist()
         labels = Labels(points, lines=lines, wide=wide, tall=shifts.HEIGHT / 2)
         caption = "Which worker trained which member, and when."
@@ -291,37 +279,11 @@ class Figures:
             look = f"canvas {form.name}"
             canvases.append(tag("div", svg, class_=look, role="img", aria_label=title))
             boxes.append(where.box)
-            encoded = encoded or _encode(said, where)
+            encoded = encoded or encode(said, where)
         found = data({**encoded, "boxes": boxes}) if encoded and encoded["x"] else None
         return canvases, found
-
-
-def _encode(labels: Labels, where: picture.Placed) -> dict[str, Any]:
-    """Return labels as the page's script reads them, with their places on the first canvas."""
-    return {
-        "x": where.x,
-        "y": None if labels.across else where.y,
-        "turns": labels.turns,
-        "lines": labels.lines,
-        "wide": labels.wide and [round(half * where.x_unit, 1) for half in labels.wide],
-        "tall": round(labels.tall * where.y_unit, 1),
-    }
 
 
 def _sample(keys: Sequence[Key], most: int) -> Sequence[Key]:
     """Return at most ``most`` keys, evenly spaced."""
     return keys[:: max(1, -(-len(keys) // max(1, most)))]
-
-
-def _stints(worker: str, stints: shifts.Stints) -> list[list[str]]:
-    """Return the label of each of a worker's stints."""
-    took_s = (stints.stop - stints.start).tolist()
-    columns = stints.member.tolist(), stints.turn.tolist(), stints.failed.tolist(), took_s
-    return [
-        [
-            f"member {member}, turn {turn}{', which failed' if failed else ''}",
-            wording.duration(took),
-            worker,
-        ]
-        for member, turn, failed, took in zip(*columns, strict=True)
-    ]

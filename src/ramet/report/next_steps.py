@@ -1,10 +1,14 @@
 """What to do next: commands that work as they are printed, in the folder of the store."""
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from ramet.report.html import Content, Markup, code, join, note, tag
-from ramet.report.subject import Subject
+from ramet.report.subject import SCRIPT, Subject
 from ramet.strategies.controlled import find_control
+
+# What to do, with its command; "" if there is none, or if the run is in memory.
+Step: TypeAlias = tuple[Content, str]
 
 
 def next_steps(subject: Subject) -> Markup:
@@ -26,61 +30,55 @@ def next_steps(subject: Subject) -> Markup:
     )
 
 
-def _steps(subject: Subject) -> Iterator[tuple[Content, str]]:
-    """Yield what to do, each with its command; without one if the run is in memory."""
-    match subject.state:
-        case "running" | "stopping":
-            yield (
-                "Follow it, and write this report again later.",
-                _command(subject, "status", "--watch"),
-            )
-            return
-        case "stopped" | "idle" if subject.failing:
-            yield (
-                (
-                    "Correct the code, and repeat the call or command that began the run: it goes "
-                    "on where it stopped. All that failed, with tracebacks:"
-                ),
-                _command(subject, "log", "--failures"),
-            )
-        case "stopped" | "idle":
-            yield (
-                "To go on, repeat the call or command that began it. How it stands:",
-                _command(subject, "status"),
-            )
+def _steps(subject: Subject) -> Iterator[Step]:
+    yield from _go_on(subject)
+    if subject.state in {"running", "stopping"}:
+        return
     if subject.population.failures and not subject.failing:
         link = tag("a", "Failures", href="#failures")
         yield join(["Some attempts failed: ", link, " says why."]), ""
     if subject.schedule is None:
         return
-    yield (
-        "Keep the schedule.",
-        _command(subject, "schedule", "-o", "schedule.json")
-        or ('result.schedule().save("schedule.json")'),
-    )
+    keep = _command(subject, "schedule", "-o", "schedule.json")
+    yield "Keep the schedule.", keep or 'result.schedule().save("schedule.json")'
     if not subject.replays:
-        said: Content = (
-            "Not replayed yet. To find out whether the schedule is good or one network was lucky, "
-            "train fresh networks with it"
-        )
-        script = join([", with your script in place of ", tag("code", "train.py"), "."])
-        command = _command(subject, "replay", "train.py", "--seeds", "5")
-        yield (
-            join([said, script if command else "."]),
-            (command or "ramet.replay(train, result.schedule())"),
-        )
+        yield _replay(subject)
     if find_control(subject.opening) is None and len(subject.population) > 1:
-        link = tag("code", "strategy=ramet.Controlled(strategy, {…})")
-        yield (
-            join(
-                [
-                    "To see what the same steps give without copies, begin the next run with ",
-                    link,
-                    ".",
-                ]
-            ),
-            "",
-        )
+        yield _control()
+
+
+def _go_on(subject: Subject) -> Iterator[Step]:
+    """Yield what to do about a run that is not over."""
+    match subject.state:
+        case "running" | "stopping":
+            said = "Follow it, and write this report again later."
+            yield said, _command(subject, "status", "--watch")
+        case "stopped" | "idle" if subject.failing:
+            said = (
+                "Correct the code, and repeat the call or command that began the run: it goes on "
+                "where it stopped. All that failed, with tracebacks:"
+            )
+            yield said, _command(subject, "log", "--failures")
+        case "stopped" | "idle":
+            said = "To go on, repeat the call or command that began it. How it stands:"
+            yield said, _command(subject, "status")
+
+
+def _replay(subject: Subject) -> Step:
+    command = _command(subject, "replay", SCRIPT, "--seeds", "5")
+    said = (
+        "Not replayed yet. To find out whether the schedule is good or one network was lucky, "
+        "train fresh networks with it"
+    )
+    if not command:
+        return f"{said}.", "ramet.replay(train, result.schedule())"
+    script = tag("code", SCRIPT)
+    return join([f"{said}. Put the path of your script in place of ", script, "."]), command
+
+
+def _control() -> Step:
+    said = "To see what the same steps give without copies, begin the next run with "
+    return join([said, tag("code", "strategy=ramet.Controlled(strategy, {…})"), "."]), ""
 
 
 def _command(subject: Subject, *words: str) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -101,7 +102,9 @@ def draw(axes: Axes, form: Format, prefix: str, styles: Styles) -> Markup:
         each.patch.set_visible(False)
         _rasterize_dense(each, form.dense_points)
     out = io.StringIO()
-    with mpl.rc_context(WRITTEN):
+    with mpl.rc_context(WRITTEN), warnings.catch_warnings():
+        # Browsers have other fonts, with more letters.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ ")
         canvas = FigureCanvasSVG(figure)
         _lay_out(figure)
         figure.set_dpi(DPI)
@@ -137,7 +140,7 @@ def locate(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Find room for labels and legends, without drawing what is rasterized.
+    """Find room for labels and legends once, without drawing what is rasterized.
 
     ``Figure.savefig`` draws it for this as well, which takes as long as the picture itself.
     """
@@ -146,6 +149,7 @@ def _lay_out(figure: Figure) -> None:
     for artist in hidden:
         artist.set_visible(False)
     figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for artist in hidden:
         artist.set_visible(True)
 

@@ -9,7 +9,7 @@ from ramet.history import Trained
 from ramet.report.answer import why_none
 from ramet.report.figures import Figures
 from ramet.report.html import Column, Content, Markup, code, join, note, table, tag
-from ramet.report.subject import Subject
+from ramet.report.subject import SCRIPT, Subject
 from ramet.schedule import Piece, Schedule
 
 # Members of a piece that are named before some are left out.
@@ -37,6 +37,9 @@ def section(subject: Subject, figures: Figures) -> Markup:
             tag("h3", "To try it on fresh networks"),
             code(_replay(subject), label="How to replay it in Python"),
             code(_commands(subject), label="The same from a shell") if subject.file else None,
+            note("Put the path of your script in place of ", tag("code", SCRIPT), ".")
+            if subject.file
+            else None,
         ]
     )
 
@@ -110,8 +113,8 @@ def _commands(subject: Subject) -> str:
     return "".join(
         f"{subject.command(*words)}\n"
         for words in (
-            ("replay", "train.py", "--seeds", "5"),
-            ("replay", "train.py", "--last-values"),
+            ("replay", SCRIPT, "--seeds", "5"),
+            ("replay", SCRIPT, "--last-values"),
             ("schedule", "-o", "schedule.json"),
         )
     )

@@ -181,6 +181,8 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+# Stands in commands for the script of the run, which the record does not name.
+SCRIPT = "YOUR_SCRIPT.py"
 # Items of a list that are shown.
 LISTED = 8
 

@@ -34,7 +34,12 @@ REDRAWS = 1_000
 
 
 def same(one: Hparams, other: Hparams) -> bool:
-    """Say whether members with these values train alike. 1, 1.0 and True are three values."""
+    """Say whether members with these values train alike. 1, 1.0 and True are three values.
+
+    Args:
+        one: The values of a member, by name.
+        other: Those of another.
+    """
     if one is other:
         return True
     return one == other and all(exact(value) == exact(other[name]) for name, value in one.items())

@@ -7,9 +7,8 @@ from ramet.state.adapters import (
     State,
     Variables,
     adapt,
-    check_applied,
-    check_stayed,
 )
+from ramet.state.checking import check_applied, check_stayed
 from ramet.state.codec import decode, encode
 from ramet.state.stacks import Stack
 from ramet.state.tree import Tree, freeze, thaw

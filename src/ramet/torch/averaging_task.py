@@ -7,7 +7,7 @@ import torch
 
 from ramet.averaging import Average, choose_weights
 from ramet.errors import StateError
-from ramet.mapping import step_changed
+from ramet.mapping.refusals import step_changed
 from ramet.state.tree import Tree
 from ramet.torch.functions import Functions, Tensors, check_nested, tensors
 from ramet.torch.weights import is_weight, widen

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from ramet.domains import Value
 from ramet.errors import StateError, UnknownHyperparameter
 from ramet.space.arrays import find_arrays
-from ramet.state.adapters import is_unchanged
+from ramet.state.checking import is_unchanged
 from ramet.torch.places import Attributes, GroupEntry, Setter, Several, Slot, each, is_constant
 from ramet.torch.schedules import BaseLr
 from ramet.warned import warn_once

@@ -9,7 +9,7 @@ import torch
 
 from ramet.engine.run.turn import Turn
 from ramet.errors import StateError, UsageError
-from ramet.mapping import step_changed
+from ramet.mapping.refusals import step_changed
 from ramet.space.values import Values
 from ramet.state.tree import Tree
 from ramet.torch.tensors import array_of, borrow

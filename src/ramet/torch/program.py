@@ -11,7 +11,8 @@ from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
 from ramet.errors import RametError, UsageError
-from ramet.mapping import TRIAL_STEPS, Chunk, Chunks, SpaceArrays
+from ramet.mapping.arrays import SpaceArrays
+from ramet.mapping.chunks import TRIAL_STEPS, Chunk, Chunks
 from ramet.state.stacks import Stack
 from ramet.state.tree import Tree
 from ramet.torch.functions import (

@@ -7,7 +7,9 @@ from ramet.averaging import Average, check_average, no_average
 from ramet.engine.run.scores import as_number, require_score
 from ramet.engine.workers.session import Session
 from ramet.errors import UsageError
-from ramet.mapping import Chunk, SpaceArrays, check_task
+from ramet.mapping.arrays import SpaceArrays
+from ramet.mapping.chunks import Chunk
+from ramet.mapping.refusals import check_task
 from ramet.space import Space
 from ramet.state.adapters import Held
 from ramet.state.tree import Tree

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ramet.mapping import Chunks
+from ramet.mapping.chunks import Chunks
 from ramet.torch.graphs import (
     Capture,
     Looped,

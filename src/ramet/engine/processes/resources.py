@@ -1,16 +1,18 @@
 """The share of the machine that each worker process gets: threads, GPUs and their memory."""
 
-import itertools
 import logging
 import math
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from ramet.engine.processes.allowance import (
+    VISIBLE,
+    own_threads,
+    threads_given,
+    usable_cores,
+    visible_gpus,
+)
 from ramet.engine.run.device_memory import SHARERS, USABLE
 from ramet.errors import StrategyError
 from ramet.strategies.base import check_count
@@ -86,9 +88,6 @@ THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-# The one that libraries fall back to, most of them behind a variable of their own.
-ALL_LIBRARIES = "OMP_NUM_THREADS"
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Where JAX looks up how much of a GPU's memory it takes, and when.
 JAX_MEMORY = (
     "XLA_PYTHON_CLIENT_MEM_FRACTION",
@@ -96,12 +95,8 @@ JAX_MEMORY = (
     "XLA_PYTHON_CLIENT_PREALLOCATE",
     "XLA_PYTHON_CLIENT_ALLOCATOR",
 )
-# What stands there in place of a GPU; Slurm writes the last for a job without any.
-NO_GPU = frozenset({"", "-1", "NoDevFiles"})
 # Processes that share a GPU are never more than its inverse.
 SMALLEST_PART = 1e-3
-# Where Linux says how much of the machine a container gets.
-CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def environment_of(
@@ -253,58 +248,3 @@ def fitting_workers(*, cores: int, gpus: int, threads: int, per_worker: float | 
         return max(1, cores // threads)
     each = per_worker or 1
     return max(1, gpus * int(1 / each) if each < 1 else gpus // int(each))
-
-
-def visible_gpus(given: Mapping[str, str]) -> list[str]:
-    """Return the GPUs that this process may use, by the driver's names for them.
-
-    Args:
-        given: The environment.
-    """
-    if VISIBLE in given:
-        names = [name.strip() for name in given[VISIBLE].split(",")]
-        # The driver ignores everything from the first invalid name on.
-        return list(itertools.takewhile(lambda name: name not in NO_GPU, names))
-    asked = shutil.which("nvidia-smi")
-    if asked is None:
-        return []
-    command = [asked, "--query-gpu=index", "--format=csv,noheader"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no input of a user's
-    return found.stdout.split() if found.returncode == 0 else []
-
-
-def usable_cores() -> int:
-    """Return the cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _quota(CPU_MAX.read_text()) if CPU_MAX.exists() else math.inf
-    return int(max(1, min(cores or 1, quota)))
-
-
-def threads_given(given: Mapping[str, str]) -> int | None:
-    """Return the threads that the user sets for all libraries, if any.
-
-    >>> threads_given({"OMP_NUM_THREADS": "4,2"}), threads_given({"MKL_NUM_THREADS": "4"})
-    (4, None)
-    """
-    # A number for each level of nesting.
-    outermost, *_ = given.get(ALL_LIBRARIES, "").split(",")
-    return int(outermost) if outermost.strip().isdecimal() and int(outermost) else None
-
-
-def own_threads(given: Mapping[str, str]) -> int:
-    """Return the threads that numerical libraries have in this process."""
-    # The only one of them that says so, where the training script has loaded it.
-    asked = getattr(sys.modules.get("torch"), "get_num_threads", None)
-    return threads_given(given) or usable_cores() if asked is None else int(asked())
-
-
-def _quota(cpu_max: str) -> float:
-    """Return how many cores' time a container may use, if that is limited.
-
-    >>> _quota("150000 100000"), _quota("max 100000"), _quota("not what Linux writes")
-    (1.5, inf, inf)
-    """
-    match cpu_max.split():
-        case [allowed, period] if allowed.isdecimal() and period.isdecimal() and int(period):
-            return int(allowed) / int(period)
-    return math.inf

@@ -3,7 +3,8 @@
 import logging
 import os
 
-from ramet.engine.processes.resources import Share, own_threads, usable_cores
+from ramet.engine.processes.allowance import own_threads, usable_cores
+from ramet.engine.processes.resources import Share
 from ramet.engine.run.run import Run
 from ramet.events import Conditions
 from ramet.wording import count

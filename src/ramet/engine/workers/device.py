@@ -8,7 +8,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 from ramet.engine.run.turn import Turn
 from ramet.engine.workers.lanes import Lanes
 from ramet.errors import StoreError
-from ramet.mapping import Chunks, too_large
+from ramet.mapping.chunks import Chunks
+from ramet.mapping.refusals import too_large
 from ramet.population import Checkpoint
 from ramet.state.tree import Tree
 

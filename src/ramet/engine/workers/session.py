@@ -13,7 +13,8 @@ from ramet.errors import LeaseLost, StateError, StoreError, TurnInterrupted, Usa
 from ramet.faults import reach
 from ramet.history.states import UNREADABLE
 from ramet.population import Checkpoint
-from ramet.state.adapters import Bindable, State, adapt, check_absent, check_applied
+from ramet.state.adapters import Bindable, State, adapt
+from ramet.state.checking import check_absent, check_applied
 from ramet.state.remedies import remedy_for_parts
 
 logger = logging.getLogger("ramet")

@@ -20,7 +20,7 @@ from ramet.engine.workers.lanes import Lanes, lanes, members_of_round
 from ramet.engine.workers.session import Watch, recover
 from ramet.events import Conditions, Mapped
 from ramet.faults import reach
-from ramet.mapping import Chunk
+from ramet.mapping.chunks import Chunk
 from ramet.population import Checkpoint, Population
 from ramet.space import Space
 from ramet.state.tree import Tree

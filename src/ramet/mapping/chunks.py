@@ -1,17 +1,12 @@
-"""What vectorised tasks have in common in all frameworks: chunks, and values as arrays."""
+"""Chunks: how many members of a population are trained at once."""
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ramet.domains import Choice, Constant, Domain, Integer, Value
 from ramet.errors import UsageError
 from ramet.events import Mapped
-from ramet.space import Space
 from ramet.wording import count
 
 logger = logging.getLogger("ramet")
@@ -35,89 +30,6 @@ GIVE_UP_FACTOR = 2.0
 
 # Records a chunk for a run; returns all recorded ones, of which others may have been earlier.
 Record: TypeAlias = Callable[[Mapped], Sequence[Mapped]]
-
-# What a whole number may be.
-WHOLE = np.iinfo(np.int32)
-
-
-class SpaceArrays:
-    """The values of a space as arrays of one number, each name always of the same dtype.
-
-    >>> from ramet import Space, Uniform
-    >>> numbers = SpaceArrays(Space(lr=Uniform(0.0, 1.0), layers=Choice([1, 2])))
-    >>> numbers.of({"lr": 0.5, "layers": 2})
-    {'lr': array(0.5, dtype=float32), 'layers': array(2, dtype=int32)}
-    """
-
-    def __init__(self, space: Space) -> None:
-        if space.conditional:
-            names = list(space.conditions)
-            raise UsageError(
-                f"hyperparameters of a vectorised task must always be there, because all members "
-                f"train in one program, but {names} depend on others; take the When away, and let "
-                f"the program choose: jnp.where or torch.where on the number of the choice"
-            )
-        kinds = {name: _kind(name, domain) for name, domain in space.domains}
-        # An array has one dtype, and one more axis.
-        self._arrays = space.arrays
-        self._alone = [name for name in kinds if name not in set().union(*space.arrays.values())]
-        self.kinds: dict[str, type[np.generic]] = {name: kinds[name] for name in self._alone}
-        self.shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self._alone, ())
-        for name, its in space.arrays.items():
-            self.kinds[name] = _common_kind(name, [kinds[one] for one in its])
-            self.shapes[name] = (len(its),)
-
-    def of(self, hparams: Mapping[str, Value]) -> dict[str, NDArray[Any]]:
-        """Return these values. Those of an array are in one."""
-        alone = {name: np.asarray(hparams[name], self.kinds[name]) for name in self._alone}
-        arrays = {
-            name: np.asarray([hparams[one] for one in names], self.kinds[name])
-            for name, names in self._arrays.items()
-        }
-        return alone | arrays
-
-
-def _common_kind(name: str, kinds: Sequence[type[np.generic]]) -> type[np.generic]:
-    if len(set(kinds)) > 1:
-        said = sorted(kind.__name__ for kind in set(kinds))
-        raise UsageError(
-            f"the values of an array must be of one kind in a vectorised task, but those of "
-            f"{name!r} are {said}; give them one domain: Array(domain, {len(kinds)})"
-        )
-    return kinds[0]
-
-
-def _kind(name: str, domain: Domain) -> type[np.generic]:
-    """Return the dtype that holds all values of a domain."""
-    values = _extremes(domain)
-    for value in values:
-        if not isinstance(value, bool | int | float):
-            raise UsageError(
-                f"hyperparameters of a vectorised task must be numbers, but {name!r} may be "
-                f"{value!r}; let it be the number of a choice, as in Choice([0, 1, 2])"
-            )
-        if isinstance(value, int) and not WHOLE.min <= value <= WHOLE.max:
-            raise UsageError(
-                f"whole numbers of a vectorised task must fit 32 bits, {WHOLE.min} to {WHOLE.max}, "
-                f"but {name!r} may be {value}; count in larger units, or use Uniform"
-            )
-    kinds = {type(value) for value in values}
-    if float in kinds:
-        return np.float32
-    return np.bool_ if kinds == {bool} else np.int32
-
-
-def _extremes(domain: Domain) -> tuple[Value, ...]:
-    """Return values of all types and sizes that a domain has."""
-    match domain:
-        case Choice():
-            return tuple(domain.options)
-        case Constant():
-            return (domain.value,)
-        case Integer():
-            return domain.low, domain.high
-        case _:
-            return (0.0,)
 
 
 class Chunks:
@@ -283,34 +195,3 @@ def _say_other(run: str, recorded: Mapped, chunk: int) -> None:
         {**fields, "before": before},
         extra=fields,
     )
-
-
-def too_large(count: int, size: int) -> UsageError:
-    """Return the error for a population that leaves no memory to train even one member.
-
-    Args:
-        count: How many members there are.
-        size: The bytes of one state.
-    """
-    return UsageError(
-        f"a population must fit its device, but not even one member at a time can be trained "
-        f"beside the states of all {count}, {size:,} bytes each, of which there are several copies "
-        f"while members copy one another and train; have fewer members, spread them over more "
-        f"devices, or train in worker processes"
-    )
-
-
-def step_changed(difference: str) -> UsageError:
-    """Return the error for a step that returns a state of another structure."""
-    return UsageError(
-        f"a task's step must return a state like that of init, with the same names, shapes and "
-        f"kinds of numbers, but {difference}; change it in init, or cast it back in step"
-    )
-
-
-def check_task(functions: object, protocol: type, methods: str) -> None:
-    """Refuse functions without the methods of a task."""
-    if isinstance(functions, type) or not isinstance(functions, protocol):
-        raise UsageError(
-            f"a task must be made of an object with the methods {methods}, but got {functions!r}"
-        )

@@ -1,0 +1,1 @@
+"""What vectorised tasks have in common in all frameworks: chunks, and values as arrays."""
