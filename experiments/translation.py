@@ -39,12 +39,14 @@ WORDS = 1_000
 # Subwords of a sentence, with its end.
 LENGTH = 16
 DEVELOPMENT, TEST = 1_000, 1_000
-LOWEST, HIGHEST = 3e-4, 3e-2
+LOWEST, HIGHEST = 1e-3, 3e-2
+# What dropouts start from at most.
+MOST_DROPPED = 0.3
 SPACE = ramet.Space(
     lr=ramet.LogUniform(1e-5, 1e-1, start=(LOWEST, HIGHEST)),
-    attention=ramet.Uniform(0.0, 0.5),
-    relu=ramet.Uniform(0.0, 0.5),
-    residual=ramet.Uniform(0.0, 0.5),
+    attention=ramet.Uniform(0.0, 0.5, start=(0.0, MOST_DROPPED)),
+    relu=ramet.Uniform(0.0, 0.5, start=(0.0, MOST_DROPPED)),
+    residual=ramet.Uniform(0.0, 0.5, start=(0.0, MOST_DROPPED)),
 )
 FACTORS = (0.8, 1.2)
 # The part of the training in which the rate of the hand-tuned schedule rises.
@@ -72,7 +74,7 @@ class Regime:
         return self.rounds * self.turn_steps
 
 
-FULL = Regime(16, 20, 200, 48, 96, DEVELOPMENT, TEST)
+FULL = Regime(16, 10, 400, 48, 96, DEVELOPMENT, TEST)
 QUICK = Regime(16, 3, 8, 16, 16, 32, 32)
 
 
@@ -172,7 +174,7 @@ def search(task: ramet.jax.Task, regime: Regime, seed: int, setting: Setting) ->
     except ImportError:
         raise SystemExit("this experiment needs Optuna: make .venv/experiments") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    rates = {kind: optuna.distributions.FloatDistribution(0.0, 0.5) for kind in DROPOUTS}
+    rates = {kind: optuna.distributions.FloatDistribution(0.0, MOST_DROPPED) for kind in DROPOUTS}
     peak = optuna.distributions.FloatDistribution(LOWEST, HIGHEST, log=True)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=MEMBERS // 2)
     study, results = optuna.create_study(direction="maximize", sampler=sampler), []
