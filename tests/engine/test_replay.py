@@ -378,3 +378,20 @@ def test_a_log_says_all_of_a_replay() -> None:
     replayed = exactly(found(STRATEGIES["pbt"]))
     strategy = from_description(replayed.result.opening.strategy)
     assert strategy == Replay.by(replayed.schedule)
+
+
+def test_a_replay_with_the_runs_own_seed_is_fresh_too() -> None:
+    def train(session: ramet.Session) -> None:
+        state = {"x": session.rng.normal(size=1)}
+        for turn in session.turns(state):
+            for _ in turn:
+                state["x"] += turn.hparams["lr"] * turn.rng.normal(size=1)
+            turn.report(state["x"][0])
+
+    space = ramet.Space(lr=ramet.LogUniform(0.1, 1.0))
+    strategy = ramet.RandomSearch(population=1, turn_steps=5)
+    result = ramet.run(train, space, strategy, steps=20, mode="max", seed=2)
+    replayed = ramet.replay(train, result.schedule(), seeds=[2, 3])
+    assert result.best.score not in replayed.scores
+    exact = ramet.replay(train, result.schedule(), seeds=None)
+    assert exact.scores == [result.best.score]

@@ -64,9 +64,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def check(self, replica: Replica) -> None:
         """Refuse a turn that is not the member's next, and scores or steps that do not fit it."""
-        before = replica.member(self.member)
-        check_turn(self.member, self.turn, before.turn)
-        check_trained(before.trained, self.trained, replica.steps)
+        before = _check_next(self, replica)
         if self.step <= before.step:
             raise CorruptLog(f"it must end after step {before.step}, but ends at {self.step}")
         check_points(self.points, before.step, self.step)
@@ -169,9 +167,7 @@ class TurnLost(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def check(self, replica: Replica) -> None:
         """Refuse a turn that is not the member's next, and steps that do not fit its budget."""
-        before = replica.member(self.member)
-        check_turn(self.member, self.turn, before.turn)
-        check_trained(before.trained, self.trained, replica.steps)
+        _check_next(self, replica)
 
     def apply(self, replica: Replica) -> None:
         failing = replica.members[self.member].failing + 1
@@ -200,9 +196,7 @@ class Rested(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
     def check(self, replica: Replica) -> None:
         """Refuse a turn that is not the member's next, and steps that do not fit its budget."""
-        before = replica.member(self.member)
-        check_turn(self.member, self.turn, before.turn)
-        check_trained(before.trained, self.trained, replica.steps)
+        _check_next(self, replica)
 
     def apply(self, replica: Replica) -> None:
         replica.change(self.member, turn=self.turn + 1, trained=self.trained)
@@ -253,3 +247,11 @@ def offer(
     if len(finite) == len(metrics_of(replica.goals)):
         found = Best(score=score, checkpoint=checkpoint, metrics=finite)
         replica.offer_with_metrics(found)
+
+
+def _check_next(event: TurnEnded | TurnLost | Rested, replica: Replica) -> Member:
+    """Refuse a turn that is not the member's next; return the member as it was before."""
+    before = replica.member(event.member)
+    check_turn(event.member, event.turn, before.turn)
+    check_trained(before.trained, event.trained, replica.steps)
+    return before

@@ -18,6 +18,9 @@ from ramet.strategies.base import Action, Change, Prescribed, check_count, check
 
 # Turns in a replay of a schedule that does not say how long they are.
 TURNS_PER_SCHEDULE = 20
+# The member that fresh networks draw as. No run has one of this number, so they are fresh even with
+# the seed of the run that found the schedule.
+FRESH = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +147,4 @@ class Replay:
         if member.trained < piece.stop:
             left = min(left, piece.stop - member.trained)
         left = min([left, *(at - member.trained for at in self.renewed if at > member.trained)])
-        return Prescribed(left, Draws(seed, 0, member.turn))
+        return Prescribed(left, Draws(seed, FRESH, member.turn))
