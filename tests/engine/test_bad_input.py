@@ -402,7 +402,7 @@ def test_blobs_that_are_none_are_refused(blobs: Any) -> None:
 
 @pytest.mark.parametrize("blobs", ["", "a\0b", "s4://bucket"])
 def test_a_text_that_is_no_place_for_blobs_is_refused(blobs: str) -> None:
-    with pytest.raises(StoreError, match="(checkpoints|blobs) must be "):
+    with pytest.raises(StoreError, match=r"(checkpoints|blobs) must be "):
         ramet.Storage("runs.db", blobs=blobs)
 
 
