@@ -23,7 +23,7 @@ from experiments.transformer import (
 
 # A program that waits for the host keeps a thread of JAX, and there are as many as there are cores:
 # on one core, JAX would have none left to hand the host what it waits for.
-jax.config.update("jax_cpu_enable_async_dispatch", val=False)
+jax.config.update("jax_cpu_enable_async_dispatch", val=False)  # type: ignore[no-untyped-call] # JAX's
 
 # Of Adam, as in the Transformer's paper.
 MEAN_DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.98, 1e-9
