@@ -253,6 +253,7 @@ def test_a_bound_hyperparameter_that_is_not_there_is_refused() -> None:
             ramet.RandomSearch(population=8, turn_steps=1),
             steps=2,
             mode="max",
+            seed=0,
         )
 
 

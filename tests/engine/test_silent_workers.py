@@ -70,6 +70,29 @@ def test_a_turn_that_takes_longer_than_its_lease_ends_at_the_second_attempt(
     assert asked(one).lease.expires_at == clock.uptime() + TTL_S
 
 
+def test_no_strategy_decides_on_a_turn_that_another_worker_has_ended(
+    place: dict[str, Any], clock: FakeClock
+) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Watching(ramet.RandomSearch):
+        def decide(self, population: ramet.Population, ready: Any, rng: Any) -> Any:
+            seen.extend(population[id_].curve.steps for id_ in ready)
+            return super().decide(population, ready, rng)
+
+    place["strategy"] = Watching(population=1, turn_steps=4)
+    one, other = (ramet.open(**place, worker=name) for name in ("one", "other"))
+    silent = asked(one)
+    clock.sleep(TTL_S + 1)
+    turn = asked(other)
+    for each in (turn, silent):
+        list(each)
+    other.tell(turn, 0.5, state={"w": 1.0})
+    with pytest.raises(LeaseLost, match="'one' no longer holds member 0"):
+        one.tell(silent, 0.25, state={"w": 2.0})
+    assert seen == [(4,)]
+
+
 def test_a_warning_names_the_turn_that_a_worker_fell_silent_in(
     place: dict[str, Any], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:

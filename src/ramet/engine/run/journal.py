@@ -153,12 +153,23 @@ class Journal:
         """Write the events of turns and, if they are over, what follows from them."""
         while True:
             self.catch_up()
+            self._check_leases(written)
             try:
                 self._attempt(written, over=over)
             except LogMoved:
                 self.check_run()
                 continue
             return
+
+    def _check_leases(self, written: Sequence[Written]) -> None:
+        """Raise LeaseLost if another worker has ended one of the turns.
+
+        The store would refuse it as well, but a strategy must not decide on what cannot be.
+        """
+        for lease, events, _ in written:
+            turn = self._replica.members[lease.member].turn
+            if any(getattr(event, "turn", turn) < turn for event in events):
+                self._store.renew(lease, ttl_s=lease.expires_at - lease.given_at)
 
     def foresee(self, written: Sequence[Written]) -> Population:
         """Return the population after these turns and what follows, if no other worker writes."""
