@@ -76,7 +76,9 @@ def canvas(form: Format, height: float) -> Iterator[Axes]:
         "axes.spines.top": False,
         **SMALL,
     }
-    with mpl.rc_context(look):
+    with mpl.rc_context(look), warnings.catch_warnings():
+        # Browsers have other fonts, with more letters.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ ")
         figure = Figure(figsize=(form.width, height), layout="constrained")
         yield figure.add_subplot()
     # A figure is full of reference cycles: only the garbage collector would free it.
@@ -102,9 +104,7 @@ def draw(axes: Axes, form: Format, prefix: str, styles: Styles) -> Markup:
         each.patch.set_visible(False)
         _rasterize_dense(each, form.dense_points)
     out = io.StringIO()
-    with mpl.rc_context(WRITTEN), warnings.catch_warnings():
-        # Browsers have other fonts, with more letters.
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ ")
+    with mpl.rc_context(WRITTEN):
         canvas = FigureCanvasSVG(figure)
         _lay_out(figure)
         figure.set_dpi(DPI)
