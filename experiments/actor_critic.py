@@ -11,7 +11,7 @@ import jax
 import optax
 from jax import numpy as jnp
 
-from experiments.episodes import Choice, World, begin, collect, estimate_advantages
+from experiments.episodes import Agents, Choice, begin, collect, estimate_advantages
 
 ENVIRONMENTS, TICKS, EPOCHS, MINIBATCHES = 16, 64, 4, 4
 HIDDEN, DISCOUNT, VALUE_COEFFICIENT, LARGEST_GRADIENT = 64, 0.99, 0.5, 0.5
@@ -50,16 +50,13 @@ def _make_optimizer(lr: Any) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(LARGEST_GRADIENT), optax.adam(lr, eps=1e-5))
 
 
-class PPO:
+class PPO(Agents):
     """Agents in one environment.
 
     Their hyperparameters are ``lr``, the ``entropy`` cost, ``clip``, ``trace`` (the λ of advantage
     estimates) and ``unroll``, the ticks over which an advantage is estimated before the value of
     what follows is taken for the rest.
     """
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     def init(self, key: Any) -> Any:
         """Return a first state."""
@@ -74,25 +71,6 @@ class PPO:
             "memory": _make_optimizer(0.0).init(params),
             "worlds": begin(world, placing, ENVIRONMENTS),
         }
-
-    def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
-        """Train for some updates."""
-
-        def one(nth: Any, state: Any) -> Any:
-            return self._update(state, hparams, jax.random.fold_in(key, nth))
-
-        return jax.lax.fori_loop(0, steps, one, state)
-
-    def evaluate(self, state: Any) -> Any:
-        """Return the mean return of each environment's latest episode."""
-        return state["worlds"]["returns"].mean()
-
-    def play(self, params: Any, key: Any, *, environments: int, ticks: int) -> Any:
-        """Return the mean return of each fresh environment's latest episode, without training."""
-        placing, playing = jax.random.split(key)
-        worlds = begin(self._world, placing, environments)
-        worlds, _ = self._collect(params, worlds, playing, ticks)
-        return worlds["returns"].mean()
 
     def _collect(self, params: Any, worlds: Any, key: Any, ticks: int) -> tuple[Any, Any]:
         def choose(key: Any, seen: Any) -> Choice:

@@ -3,6 +3,7 @@
 Because they are a part of a member's state, an episode may last longer than a turn.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -67,6 +68,44 @@ def begin(world: World, key: Any, count: int) -> Any:
         "sum": jnp.zeros(count),
         "returns": jnp.full(count, world.worst),
     }
+
+
+class Agents(ABC):
+    """Agents in one environment, each a member of a population that is trained as one program.
+
+    Args:
+        world: The environment.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
+        """Train for some updates."""
+
+        def one(nth: Any, state: Any) -> Any:
+            return self._update(state, hparams, jax.random.fold_in(key, nth))
+
+        return jax.lax.fori_loop(0, steps, one, state)
+
+    def evaluate(self, state: Any) -> Any:
+        """Return the mean return of each environment's latest episode."""
+        return state["worlds"]["returns"].mean()
+
+    def play(self, params: Any, key: Any, *, environments: int, ticks: int) -> Any:
+        """Return the mean return of each fresh environment's latest episode, without training."""
+        placing, playing = jax.random.split(key)
+        worlds = begin(self._world, placing, environments)
+        worlds, _ = self._collect(params, worlds, playing, ticks)
+        return worlds["returns"].mean()
+
+    @abstractmethod
+    def _update(self, state: Any, hparams: Mapping[str, Any], key: Any) -> Any:
+        """Return the state after a rollout and what is learned from it."""
+
+    @abstractmethod
+    def _collect(self, params: Any, worlds: Any, key: Any, ticks: int) -> tuple[Any, Any]:
+        """Return the environments after a rollout, and everything that happened in it."""
 
 
 def _flatten(world: World, seen: Any) -> Any:

@@ -16,7 +16,7 @@ import optax
 from jax import numpy as jnp
 
 from experiments.actor_critic import forward, make_layers
-from experiments.episodes import Choice, World, begin, collect, estimate_advantages
+from experiments.episodes import Agents, Choice, begin, collect, estimate_advantages
 
 ENVIRONMENTS, TICKS, PASSES, HIDDEN = 16, 40, 8, 32
 DISCOUNT, TRACE, LARGEST_GRADIENT = 0.95, 0.95, 0.5
@@ -101,11 +101,8 @@ def _make_optimizer(lr: Any) -> optax.GradientTransformation:
 _of_multipliers = optax.adam(MULTIPLIER_LR)
 
 
-class VMPO:
+class VMPO(Agents):
     """Agents in one environment, whose hyperparameters are ``lr`` and ``epsilon_eta``."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     def init(self, key: Any) -> Any:
         """Return a first state."""
@@ -123,25 +120,6 @@ class VMPO:
             "memory_of_multipliers": _of_multipliers.init(multipliers),
             "worlds": begin(world, placing, ENVIRONMENTS),
         }
-
-    def step(self, state: Any, hparams: Mapping[str, Any], steps: int, key: Any) -> Any:
-        """Train for some updates."""
-
-        def one(nth: Any, state: Any) -> Any:
-            return self._update(state, hparams, jax.random.fold_in(key, nth))
-
-        return jax.lax.fori_loop(0, steps, one, state)
-
-    def evaluate(self, state: Any) -> Any:
-        """Return the mean return of each environment's latest episode."""
-        return state["worlds"]["returns"].mean()
-
-    def play(self, params: Any, key: Any, *, environments: int, ticks: int) -> Any:
-        """Return the mean return of each fresh environment's latest episode, without training."""
-        placing, playing = jax.random.split(key)
-        worlds = begin(self._world, placing, environments)
-        worlds, _ = self._collect(params, worlds, playing, ticks)
-        return worlds["returns"].mean()
 
     def _collect(self, params: Any, worlds: Any, key: Any, ticks: int) -> tuple[Any, Any]:
         def choose(key: Any, seen: Any) -> Choice:
