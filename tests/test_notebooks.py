@@ -134,7 +134,7 @@ def outputs(
     found: dict[str, list[Any]] = {}
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
-        found["twice" if source in found else source] = [_join(it) for it in cell["outputs"]]
+        found["twice" if source in found else source] = _join(cell["outputs"])
     return found
 
 
@@ -232,10 +232,20 @@ def test_nothing_else_is_printed(outputs: dict[str, list[Any]]) -> None:
     assert lines == []
 
 
-def _join(output: dict[str, Any]) -> dict[str, Any]:
-    """Return an output with its texts, which the file has as lines."""
-    data = {kind: "".join(lines) for kind, lines in output.get("data", {}).items()}
-    return {**output, "data": data, "text": "".join(output.get("text", ""))}
+def _join(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return outputs with their texts, which the file has as lines.
+
+    What is printed is one output for each stream, as a page shows it: the kernel sends it in parts.
+    """
+    joined: list[dict[str, Any]] = []
+    for output in outputs:
+        data = {kind: "".join(lines) for kind, lines in output.get("data", {}).items()}
+        text = "".join(output.get("text", ""))
+        if joined and "name" in output and joined[-1].get("name") == output["name"]:
+            joined[-1]["text"] += text
+        else:
+            joined.append({**output, "data": data, "text": text})
+    return joined
 
 
 def _plain(shown: str) -> str:
