@@ -1,5 +1,6 @@
 """Write numbers and names for people, on terminals and pages."""
 
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,9 @@ from ramet.visible import label
 
 # The ratio of a unit to the next smaller one.
 KILO = 1_000
+# The decimals of a spread's two digits with which it is written without an exponent: from ten
+# thousand down to a hundred-millionth.
+SPREAD_DECIMALS = range(-3, 9)
 MINUTE_S, HOUR_S = 60, 3600
 
 
@@ -44,6 +48,25 @@ def count(number: int, thing: str) -> str:
 def number(value: float | None) -> str:
     """Write a score, with six significant digits."""
     return "-" if value is None else f"{value:.6g}"
+
+
+def mean_and_spread(mean: float, spread: float) -> str:
+    """Write a mean, and its spread with two significant digits, both to the same decimal.
+
+    Without a spread, NaN, because there is one value alone, only the mean is written.
+
+    >>> mean_and_spread(0.279343, 0.0095), mean_and_spread(1234.5, 230.0)
+    ('0.2793 ± 0.0095', '1234 ± 230')
+    >>> mean_and_spread(375.224, 0.0), mean_and_spread(0.25, math.nan)
+    ('375.224 ± 0', '0.25')
+    """
+    if math.isnan(spread):
+        return number(mean)
+    if math.isfinite(mean) and 0 < spread < math.inf:
+        decimals = 1 - math.floor(math.log10(spread))
+        if decimals in SPREAD_DECIMALS:
+            return f"{mean:.{max(decimals, 0)}f} ± {spread:.{max(decimals, 0)}f}"
+    return f"{number(mean)} ± {spread:.2g}"
 
 
 def value(hparam: Any) -> str:

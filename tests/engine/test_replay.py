@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ramet
+from ramet import wording
 from ramet.blobs import MemoryBlobs
 from ramet.errors import (
     CheckpointMissing,
@@ -193,7 +194,7 @@ def test_fresh_networks_have_weights_and_draws_of_their_own_seed() -> None:
     assert replayed.mean == pytest.approx(np.mean(replayed.scores))
     assert replayed.sd == pytest.approx(np.std(replayed.scores, ddof=1))
     assert str(replayed) == (
-        f"replayed: {replayed.mean:.6g} ± {replayed.sd:.2g} (3 seeds), "
+        f"replayed: {wording.mean_and_spread(replayed.mean, replayed.sd)} (3 seeds), "
         f"the original {replayed.original:.6g}"
     )
     again = ramet.replay(Descent(), schedule, seeds=[5])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ramet
-from ramet import report
+from ramet import report, wording
 from ramet.errors import UsageError
 from ramet.history.replayed import Replayed, replays
 from ramet.report import picture
@@ -84,7 +84,8 @@ def test_what_ran_can_be_read(read: Read) -> None:
 
 def test_replays_stand_beside_the_original(read: Read, result: ramet.Result) -> None:
     (replayed,) = replays(result)
-    assert f"this schedule (bowl-replay)3 seeds{replayed.mean:.6g} ± {replayed.sd:.2g}" in read.text
+    scores = wording.mean_and_spread(replayed.mean, replayed.sd)
+    assert f"this schedule (bowl-replay)3 seeds{scores}" in read.text
 
 
 def test_changes_are_listed_with_their_effects(read: Read, result: ramet.Result) -> None:

@@ -20,7 +20,7 @@ class FreshScores(NamedTuple):
         scores: The scores, in their order; NaN where one was not finite.
 
     >>> str(FreshScores((0.90, 0.91, 0.92)))
-    '0.91 ± 0.01 on 3 fresh evaluations'
+    '0.910 ± 0.010 on 3 fresh evaluations'
     """
 
     scores: tuple[float, ...]
@@ -36,9 +36,8 @@ class FreshScores(NamedTuple):
         return compute_spread(self.scores)
 
     def __str__(self) -> str:
-        spread = f" ± {self.spread:.2g}" if math.isfinite(self.spread) else ""
         on = wording.count(len(self.scores), "fresh evaluation")
-        return f"{wording.number(self.mean)}{spread} on {on}"
+        return f"{wording.mean_and_spread(self.mean, self.spread)} on {on}"
 
 
 def fresh_scores(candidate: Candidate) -> FreshScores:
@@ -50,7 +49,7 @@ def say_both(score: float, fresh: FreshScores) -> str:
     """Say what weights scored when their turn ended, and when they were evaluated again.
 
     >>> say_both(0.93, FreshScores((0.90, 0.91, 0.92)))
-    '0.93 when it was measured, 0.91 ± 0.01 on 3 fresh evaluations'
+    '0.93 when it was measured, 0.910 ± 0.010 on 3 fresh evaluations'
     """
     return f"{wording.number(score)} when it was measured, {fresh}"
 

@@ -102,8 +102,7 @@ class Replayed:
     @property
     def summary(self) -> str:
         """The mean, with the standard deviation if there are several scores."""
-        spread = f" ± {self.sd:.2g}" if len(self._finite) > 1 else ""
-        return f"{self.mean:.6g}{spread}"
+        return wording.mean_and_spread(self.mean, self.sd)
 
 
 def replays(result: Result) -> list[Replayed]:

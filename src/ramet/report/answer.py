@@ -111,8 +111,7 @@ def is_replay_of(subject: Subject, replayed: Replayed) -> bool:
 
 
 def _say_mean(fresh: FreshScores) -> str:
-    spread = f" ± {fresh.spread:.2g}" if math.isfinite(fresh.spread) else ""
-    return f"{wording.number(fresh.mean)}{spread}"
+    return wording.mean_and_spread(fresh.mean, fresh.spread)
 
 
 def _say_confirmed(best: Snapshot) -> Iterator[Markup]:
