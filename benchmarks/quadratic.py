@@ -7,7 +7,8 @@ The best learning rates are known exactly here, and a greedy choice is provably 
 ``limit`` is that of the best schedule of a rate a round. Four methods are exact and take no
 workers: ``cosine`` (peak and end tuned), ``cosine-to-zero`` (peak tuned), ``constant``, and
 ``greedy`` (each round the rate that leaves the least loss at its end). Methods whose names end in
-``-improved`` have the settings of docs/fire.md, "Better than the paper's". ``--figure`` draws the
+``-improved`` have the settings of docs/fire.md, "Better than the paper's", and with ``-large``
+in their names there are two large sub-populations with their evaluators. ``--figure`` draws the
 schedule that each method found, in the run of its median, beside the best one, and every learning
 rate that the last method's members had. ``--evaluate-every`` and ``--deviation`` make it harder for
 methods that compare curves. Methods whose names end in ``-averaged`` are scored by a running
@@ -81,14 +82,21 @@ def fire(workers: int, every: int, **settings: Any) -> ramet.Strategy:
     return ramet.FIRE.for_workers(workers, turn_steps=TURN_STEPS, evaluate_every=every, **settings)
 
 
-def slow_fire(workers: int, every: int) -> ramet.Strategy:
-    """Return FIRE with a P1 that moves in small steps, and that settles before it is a measure."""
-    return fire(
-        workers,
-        every,
-        greedy_explore=ramet.Perturb(MILD),
-        min_steps_before_eval=2 * TURN_STEPS,
+def large_fire(workers: int, every: int, **settings: Any) -> ramet.Strategy:
+    """Return FIRE with two sub-populations, of 18 members for 50 workers, as in the paper."""
+    return ramet.FIRE(
+        turn_steps=TURN_STEPS,
+        evaluate_every=every,
+        subpopulations=2,
+        # The evaluators, three for every four members of P2, are the other three elevenths.
+        size=4 * workers // 11,
+        **settings,
     )
+
+
+def slow(make: Callable[..., ramet.Strategy]) -> Callable[[int, int], ramet.Strategy]:
+    """Return FIRE with a P1 that moves in small steps, and that settles before it is a measure."""
+    return partial(make, greedy_explore=ramet.Perturb(MILD), min_steps_before_eval=2 * TURN_STEPS)
 
 
 # A function of the workers and the steps between two scores, and the numbers of workers.
@@ -102,9 +110,11 @@ TRAINED: dict[str, tuple[Callable[[int, int], ramet.Strategy], Sequence[int]]] =
     "fire22": (fire, [22]),
     "fire36": (fire, [36]),
     "fire50": (fire, [50]),
-    "fire22-improved": (slow_fire, [22]),
-    "fire36-improved": (slow_fire, [36]),
-    "fire50-improved": (slow_fire, [50]),
+    "fire50-large": (large_fire, [50]),
+    "fire22-improved": (slow(fire), [22]),
+    "fire36-improved": (slow(fire), [36]),
+    "fire50-improved": (slow(fire), [50]),
+    "fire50-large-improved": (slow(large_fire), [50]),
     "pbt-few": (pbt, FEW),
     "fire-few": (fire, FEW),
 }
@@ -172,7 +182,7 @@ def main() -> None:
     options.add_argument("--evaluate-every", type=int, default=EVALUATE_EVERY, metavar="STEPS")
     options.add_argument("--rounds", type=int, default=40, help=f"of {TURN_STEPS} steps")
     options.add_argument("--sampled", action="store_true", help="train weights, not expectations")
-    options.add_argument("--power", type=float, default=4.0, help="of averages of weights")
+    options.add_argument("--power", type=float, default=0.5, help="of averages of weights")
     options.add_argument(
         "--methods", nargs="+", choices=[*TRAINED, *AVERAGED, *EXACT], metavar="METHOD"
     )

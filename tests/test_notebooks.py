@@ -235,7 +235,8 @@ def test_nothing_else_is_printed(outputs: dict[str, list[Any]]) -> None:
 def _join(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return outputs with their texts, which the file has as lines.
 
-    What is printed is one output for each stream, as a page shows it: the kernel sends it in parts.
+    Outputs of one stream that follow each other become one: the kernel sends what is printed in
+    parts.
     """
     joined: list[dict[str, Any]] = []
     for output in outputs:

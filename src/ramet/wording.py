@@ -10,9 +10,9 @@ from ramet.visible import label
 
 # The ratio of a unit to the next smaller one.
 KILO = 1_000
-# The decimals of a spread's two digits with which it is written without an exponent: from ten
-# thousand down to a hundred-millionth.
-SPREAD_DECIMALS = range(-3, 9)
+# A mean below this, with a spread from 1e-7 to 1e5, is written without an exponent: the second
+# digit of such a spread has this many decimals.
+LARGEST_MEAN, SPREAD_DECIMALS = 1e9, range(-3, 9)
 MINUTE_S, HOUR_S = 60, 3600
 
 
@@ -51,9 +51,9 @@ def number(value: float | None) -> str:
 
 
 def mean_and_spread(mean: float, spread: float) -> str:
-    """Write a mean, and its spread with two significant digits, both to the same decimal.
+    """Write a mean, and its spread with two significant digits, or all of its whole digits.
 
-    Without a spread, NaN, because there is one value alone, only the mean is written.
+    Both have the same decimals. If no spread is known, which is NaN, only the mean is written.
 
     >>> mean_and_spread(0.279343, 0.0095), mean_and_spread(1234.5, 230.0)
     ('0.2793 ± 0.0095', '1234 ± 230')
@@ -62,10 +62,12 @@ def mean_and_spread(mean: float, spread: float) -> str:
     """
     if math.isnan(spread):
         return number(mean)
-    if math.isfinite(mean) and 0 < spread < math.inf:
-        decimals = 1 - math.floor(math.log10(spread))
+    if abs(mean) < LARGEST_MEAN and 0 < spread < math.inf:
+        # As it is rounded to two digits.
+        decimals = 1 - int(f"{spread:.1e}".partition("e")[2])
         if decimals in SPREAD_DECIMALS:
-            return f"{mean:.{max(decimals, 0)}f} ± {spread:.{max(decimals, 0)}f}"
+            places = max(decimals, 0)
+            return f"{mean:z.{places}f} ± {spread:.{places}f}"
     return f"{number(mean)} ± {spread:.2g}"
 
 
