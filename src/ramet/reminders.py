@@ -15,19 +15,12 @@ class Reminders:
     >>> reminders = Reminders(10.0)
     >>> [waited_s for waited_s in range(100) if reminders.is_due(waited_s)]
     [10, 20, 40, 80]
-    >>> reminders.said
-    True
     """
 
     def __init__(self, first_s: float) -> None:
         self._first_s = first_s
         # How long the wait was at the last warning.
         self._said_s: float | None = None
-
-    @property
-    def said(self) -> bool:
-        """Whether there was a warning."""
-        return self._said_s is not None
 
     def is_due(self, waited_s: float) -> bool:
         """Return whether to warn now, and take it that the caller does.

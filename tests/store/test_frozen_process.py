@@ -99,6 +99,25 @@ def test_a_holder_that_a_look_misses_is_still_the_same(
     assert vars(warning)["pid"] == 7
 
 
+def test_whoever_was_warned_hears_that_the_wait_is_over_though_the_holder_was_last_out_of_sight(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = LetsGo(after_s=9.0)
+    store = SQLiteStore(path, clock=clock)
+    begin(store)
+    leaves_at = clock.uptime() + 8.0
+
+    def look(_: Path) -> Holder | None:
+        return Holder(7, "", stopped=True) if clock.uptime() < leaves_at else None
+
+    monkeypatch.setattr(waiting, "holder_of", look)
+    with locked(path) as clock.other, caplog.at_level(logging.INFO, "ramet"):
+        claim(store)
+    warning, over = caplog.records
+    assert vars(warning)["pid"] == 7
+    assert "is free again" in over.getMessage()
+
+
 def test_many_who_write_in_turn_are_no_reason_to_say_anything(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,6 +28,8 @@ class Waiting:
         self._since: float | None = None
         self._looked_at = 0.0
         self._reminders = Reminders(FIRST_SAID_S)
+        # Whether there was a warning in this wait, of whichever process.
+        self._warned = False
 
     def is_due(self, waited_s: float) -> bool:
         """Say whether it is time to look for the process that holds the lock."""
@@ -46,11 +48,11 @@ class Waiting:
 
     def over(self) -> None:
         """Log that the wait is over, if there was a warning."""
-        if self._reminders.said:
+        if self._warned:
             fields = {"store": str(self._store)}
             logger.info("the store %(store)s is free again", fields, extra=fields)
         self._holder = self._since = None
-        self._reminders = Reminders(FIRST_SAID_S)
+        self._reminders, self._warned = Reminders(FIRST_SAID_S), False
 
     def _find_holder(self) -> Holder | None:
         """Return the process that holds the lock, preferably the same as before."""
@@ -60,7 +62,7 @@ class Waiting:
         return next(same, found[-1] if found else None)
 
     def _say(self, held_s: float) -> None:
-        holder = self._holder
+        holder, self._warned = self._holder, True
         since = time.localtime(self._clock.now() - held_s)
         fields = {
             "store": str(self._store),
