@@ -95,7 +95,7 @@ def large_fire(workers: int, every: int, **settings: Any) -> ramet.Strategy:
 
 
 def slow(make: Callable[..., ramet.Strategy]) -> Callable[[int, int], ramet.Strategy]:
-    """Return FIRE with a P1 that moves in small steps, and that settles before it is a measure."""
+    """Return what makes FIRE with a P1 of small steps, which settles before it is a measure."""
     return partial(make, greedy_explore=ramet.Perturb(MILD), min_steps_before_eval=2 * TURN_STEPS)
 
 

@@ -1,11 +1,11 @@
 """The tables of an experiment's page, written from its record: no figure is without its trials."""
 
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from experiments.trials.experiment import Experiment, summarise
 from experiments.trials.record import Record
+from ramet.wording import mean_and_spread
 
 # Decimals of figures and of p.
 DIGITS, P_DIGITS = 4, 3
@@ -62,10 +62,7 @@ def say(mean: float, deviation: float) -> str:
     >>> say(0.031234, 0.00491), say(85.237, 1.23)
     ('0.0312 ± 0.0049', '85.2 ± 1.2')
     """
-    if not deviation > 0:
-        return f"{mean:.{DIGITS}g}"
-    decimals = max(0, 1 - math.floor(math.log10(deviation)))
-    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
+    return mean_and_spread(mean, deviation) if deviation > 0 else f"{mean:.{DIGITS}g}"
 
 
 def say_p(p: float) -> str:
