@@ -1,6 +1,7 @@
 """Exploring by a model of what past turns changed, as PB2 states it."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from ramet.space import Hparams
 from ramet.strategies import Change
 from ramet.strategies.axes import axes_of, from_unit, to_unit
 from ramet.strategies.gaussian_process import _last_turns
+from ramet.strategies.standard import limits_of_most
 from ramet.strategies.surrogate import Kernel, Points, Surrogate, fit
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from tests import values
@@ -274,6 +276,17 @@ def test_where_is_kept() -> None:
 
     assert space.contains(found)
     assert float(found["lr"] or 0) > 0.35
+
+
+@pytest.mark.parametrize("most", [1.0, 4.5e307, 6e307, 1e308, sys.float_info.max])
+def test_far_scores_are_told_apart_up_to_the_largest_float(most: float) -> None:
+    """Without a warning, which is an error in these tests."""
+    near = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+
+    assert limits_of_most(near * most) == pytest.approx((-1.25 * most, 2.25 * most))
+    low, high = limits_of_most(np.array([*near / 16 * most, most]))
+    assert -0.1 < low / most < high / most < 0.2
+    assert limits_of_most(np.array([-most, most])) == pytest.approx((-3.5 * most, 3.5 * most))
 
 
 # Laws

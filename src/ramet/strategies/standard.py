@@ -14,6 +14,8 @@ Floats: TypeAlias = NDArray[np.float64]
 LARGEST = 2.0
 # Numbers are far if they are this many times further from the middle half of all than it is wide.
 FAR = 3.0
+# Floats above this are shrunk before distances between them are taken.
+HUGE, SHRINKING = 2.0**1000, 2.0**-32
 # Deviations below this are none.
 SMALLEST = float(np.finfo(np.float64).tiny)
 
@@ -46,12 +48,13 @@ def standardize(numbers: Floats) -> Floats:
 
 def limits_of_most(numbers: Floats) -> tuple[float, float]:
     """Return between which limits numbers are not far from the others; there are some."""
-    low, high = np.quantile(numbers, (0.25, 0.75))
+    # Distances between huge floats are more than the largest one. A power of two changes no digits.
+    scale = SHRINKING if float(np.abs(numbers).max()) > HUGE else 1.0
+    low, high = (float(limit) for limit in np.quantile(numbers * scale, (0.25, 0.75)))
     if low == high:
         return float(numbers.min()), float(numbers.max())
-    # Halves, because the distance may be more than the largest float.
-    reach = 2 * FAR * (high / 2 - low / 2)
-    return float(low - reach), float(high + reach)
+    reach = FAR * (high - low)
+    return (low - reach) / scale, (high + reach) / scale
 
 
 def changes_of(past: Sequence[PastTurn]) -> Floats:
