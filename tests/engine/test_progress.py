@@ -65,6 +65,28 @@ def test_the_time_left_is_known_after_the_first_turn(caplog: pytest.LogCaptureFi
     assert "step 0/8 (8%)  best 0.5  0 copies  11:00 left" in lines(caplog)[0].message
 
 
+def test_the_time_left_does_not_count_what_comes_before_the_first_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Workers import a framework, or a program is compiled, once: not for each turn."""
+    now = [0.0]
+    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
+    with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
+        progress(run)
+        for end_s in [100.0, *range(101, 107)]:
+            turn = run.ask()
+            assert turn is not None
+            list(turn)
+            run.tell(turn, 0.5, state={"w": 1.0})
+            now[0] = float(end_s)
+            progress(run)
+    last = lines(caplog)[-1]
+    # Of twelve turns five are left, of a second each.
+    assert last.message.endswith("  stopped after 1:46")
+    assert vars(last)["left_s"] == 5.0
+    assert "18:20 left" in lines(caplog)[0].message
+
+
 def test_a_failing_member_is_shown(caplog: pytest.LogCaptureFixture) -> None:
     class Fails(Descent):
         def evaluate(self, state: Any) -> float:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from ramet import wording
 from ramet.engine.displays import Display, Look, choose_displays
@@ -43,8 +43,10 @@ class Progress:
         self._began = seconds()
         # When each display was last updated.
         self._looked: list[float] = []
-        # Steps that were there before this process began, which say nothing about its speed.
-        self._before: int | None = None
+        # What was there before this process began, which says nothing about its speed.
+        self._before: _Mark | None = None
+        # When the first turns had ended. Before that, workers started and programs were compiled.
+        self._warm: _Mark | None = None
         self._run: Watched | None = None
 
     def __enter__(self) -> Self:
@@ -82,9 +84,9 @@ class Progress:
         if not self._displays:
             return
         now = self._seconds()
-        if self._before is None:
-            self._before = _count_steps(run.population)
         self._run = run
+        if self._warm is None:
+            self._mark(run.population, now)
         for place, display in enumerate(self._displays):
             if now - self._looked[place] >= display.every_s:
                 self._looked[place] = now
@@ -93,10 +95,10 @@ class Progress:
     def _look(self, run: Watched, now: float, *, ended: bool = False) -> Look:
         population, elapsed_s = run.population, now - self._began
         done = _count_steps(population)
+        left_s = self._estimate_left_s(population, done, now)
         budget = population.steps * len(population)
         step = done // len(population)
         best = population.best
-        trained = done - (self._before or 0)
         parts = [
             wording.count(len(population), "member"),
             f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
@@ -104,7 +106,7 @@ class Progress:
             wording.count(population.copies, "copy"),
             f"stopped after {clock_time(elapsed_s)}"
             if ended and done < budget
-            else _time_left(trained, budget - done, elapsed_s),
+            else _time_left(left_s, elapsed_s),
         ]
         if population.failures:
             parts.insert(-1, wording.count(population.failures, "failure"))
@@ -117,7 +119,7 @@ class Progress:
             "best": best.score if best else None,
             "copies": population.copies,
             "failures": population.failures,
-            "left_s": elapsed_s * (budget - done) / trained if trained else None,
+            "left_s": left_s,
         }
         return Look(
             name=self._name,
@@ -128,12 +130,44 @@ class Progress:
             fields=fields,
         )
 
+    def _mark(self, population: Population, now: float) -> None:
+        """Note where the run is at first, and when the first turns have ended."""
+        if self._before is None:
+            self._before = _Mark.of(population, self._began)
+        elif population.turns > self._before.turns:
+            self._warm = _Mark.of(population, now)
+
+    def _estimate_left_s(self, population: Population, done: int, now: float) -> float | None:
+        """Return the seconds until the budget is spent at the pace so far; None before a turn."""
+        since, warm = self._before, self._warm
+        # A whole round says how fast workers are. Of fewer turns, several may end at once.
+        if warm is not None and population.turns - warm.turns >= len(population):
+            since = warm
+        left = population.steps * len(population) - done
+        if not left:
+            return 0.0
+        if since is None or done == since.steps:
+            return None
+        return (now - since.at) * left / (done - since.steps)
+
+
+class _Mark(NamedTuple):
+    """How far a run was at some time."""
+
+    at: float
+    steps: int
+    turns: int
+
+    @classmethod
+    def of(cls, population: Population, at: float) -> "_Mark":
+        return cls(at, _count_steps(population), population.turns)
+
 
 def _count_steps(population: Population) -> int:
     return sum(member.trained for member in population)
 
 
-def _time_left(done: int, left: int, elapsed_s: float) -> str:
-    if not left:
-        return f"took {clock_time(elapsed_s)}"
-    return f"{clock_time(elapsed_s * left / done)} left" if done else "time left unknown"
+def _time_left(left_s: float | None, elapsed_s: float) -> str:
+    if left_s is None:
+        return "time left unknown"
+    return f"{clock_time(left_s)} left" if left_s else f"took {clock_time(elapsed_s)}"
