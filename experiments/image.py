@@ -12,8 +12,8 @@ SGD with momentum. The variants:
   anew, so that gradients are noisy and the rate must be annealed.
 - ``clean``: the same with the true labels.
 - ``large-batches``: with true labels and batches of 256, where being greedy should do no harm.
-- ``one-layer`` and ``residual``: a hidden layer, or convolutions, at 14 by 14 pixels, with drawn
-  labels. They take much longer.
+- ``one-layer`` and ``residual``: a hidden layer, or convolutions, with drawn labels and batches of
+  16. They take longer, so a score is of 2,000 images.
 
 The score is the accuracy on 5,000 images that are not trained on, and have true labels.
 
@@ -35,7 +35,7 @@ import ramet.jax
 from experiments import fashion_mnist
 from experiments.classifier import Classifier, ScheduleFree
 from experiments.compiling import keep_programs
-from experiments.fashion_mnist import TRAINING, VALIDATION, Images
+from experiments.fashion_mnist import TRAINING, Images
 from experiments.image_regimes import QUICK, REGIMES, Regime
 from experiments.networks import NETWORKS
 from experiments.optuna_search import Trainer, search
@@ -58,6 +58,7 @@ def _load(regime: Regime, *, schedule_free: bool, whole: bool) -> Classifier:
     """Return the task, which trains on the ``whole`` training set or leaves out what scores."""
     images = fashion_mnist.load("train", side=regime.side)
     _, score = images.split(TRAINING)
+    score, _ = score.split(regime.scored_images)
     drawn = fashion_mnist.draw_labels(images, regime.drawn_labels, seed=LABELS_SEED)
     train, _ = drawn.split(TRAINING)
     kind = ScheduleFree if schedule_free else Classifier
@@ -254,7 +255,7 @@ def settings(variant: str, *, quick: bool) -> dict[str, Any]:
         "network": regime.network,
         "side": regime.side,
         "first_rates": regime.first,
-        "validation_images": VALIDATION,
+        "validation_images": regime.scored_images,
     }
 
 

@@ -31,6 +31,7 @@ import jax
 import ramet
 import ramet.jax
 from experiments import actor_critic, vmpo
+from experiments.compiling import keep_programs
 from experiments.episodes import World, make_world
 from experiments.trials import Experiment, Setting, run_experiment
 from ramet.history import Snapshot
@@ -132,7 +133,7 @@ PLACES = {
         environment="Acrobot-v1", worst_return=-500.0, longest_episode=500, updates=200, **PPO
     ),
     "breakout": Place(
-        environment="Breakout-MinAtar", worst_return=0.0, longest_episode=1_000, updates=600, **PPO
+        environment="Breakout-MinAtar", worst_return=0.0, longest_episode=1_000, updates=200, **PPO
     ),
     "pendulum": Place(
         environment="Pendulum-v1",
@@ -157,6 +158,7 @@ PAIRS = (
 def train(variant: str, method: str, seed: int, setting: Setting) -> dict[str, float]:
     """Train a population; return its best score, and how its best weights play."""
     place = PLACES[variant]
+    keep_programs(setting)
     agents = place.agents(place.make_world())
     task, name = ramet.jax.Task(agents), f"{variant}-{method}-{seed}"
     result = ramet.run(

@@ -67,6 +67,15 @@ def format_error(error: BaseException) -> str:
     return leave_out("".join(formatted.format()), MOST_OF_TRACEBACK)
 
 
+def begin_with_users(error: BaseException) -> None:
+    """Let the traceback of an error begin with the user's code, not with ramet's that led there."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    if trace is not None:
+        error.__traceback__ = trace
+
+
 def leave_out(text: str, most: int) -> str:
     r"""Return a text, or its head and its tail if it is longer than ``most``.
 

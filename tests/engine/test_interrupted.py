@@ -1,5 +1,6 @@
 """A run that is interrupted at a prompt: its result so far is at hand, and it goes on."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ def test_a_run_in_memory_that_failed_is_at_hand_and_goes_on_once_the_code_is_cor
     assert ramet.run(
         task, SPACE, pbt(), steps=24, mode="max", seed=0, store=storage
     ).population.done
+
+
+def test_python_shows_the_users_frames_and_the_call_alone() -> None:
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({}):
+            raise LookupError(f"no data for {turn.steps} steps")
+
+    with pytest.raises(RunFailed) as failed:
+        ramet.run(train, SPACE, pbt(), steps=24, mode="max", seed=0)
+    assert list_frames(failed.value.__cause__) == ["train"]
+    assert list_frames(failed.value)[1:] == ["call", "run", "train_run"]
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        ramet.run(Stops(9), SPACE, pbt(), steps=24, mode="max", seed=0)
+    assert list_frames(stopped.value)[1:] == ["call", "run", "train_run"]
+
+
+def list_frames(error: BaseException | None) -> list[str]:
+    """Return the names of the functions that an error's traceback shows."""
+    assert error is not None
+    return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
 
 
 def test_without_an_interrupt_there_is_nothing_at_hand() -> None:

@@ -152,7 +152,9 @@ def test_a_run_of_several_workers_stops_at_once_when_one_raises(tmp_path: Path) 
         def evaluate(self, state: dict[str, Any]) -> Any:
             return "good" if state["seen"] == 8 else super().evaluate(state)
 
-    with pytest.raises(ramet.errors.ScoreError, match="must be one number, but got 'good'"):
+    with pytest.raises(
+        ramet.errors.ScoreError, match="must be one number, but got the text 'good'"
+    ):
         ramet.run(Strict(), SPACE, STRATEGY, steps=400, mode="max", seed=0, store=store, workers=2)
     result = result_in(store)
     assert 5 <= result.population.turns < 10

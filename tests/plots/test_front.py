@@ -92,7 +92,11 @@ def test_without_bounds_none_is_drawn() -> None:
 
 
 def test_a_front_that_lacks_crowded_turns_says_so() -> None:
-    assert "the front, without crowded turns" in texts(plots.front(traded(steps=200)))
+    axes = plots.front(traded(steps=200))
+    assert "turns of the front that are kept" in texts(axes)
+    assert " kept of the front" in axes.get_title(loc="left")
+    # Other turns of the front lie beyond it.
+    assert line(axes).get_linestyle() == "None"
     assert "the front" in texts(plots.front(traded(ramet.Pareto(at_most={"cost": 1.0}))))
 
 
@@ -110,7 +114,8 @@ def test_axes_can_be_chosen_and_three_objectives_have_no_line() -> None:
 
 def test_only_both_objectives_have_a_line() -> None:
     rule = ramet.Pareto({"cost": "min", "size": "max"}, score=False, at_least={"score": -2.0})
-    result = traded(rule)
+    result = traded(rule, steps=8)
+    assert result.front_is_whole
     axes = plots.front(result)
     assert (axes.get_xlabel(), axes.get_ylabel()) == (
         "cost (lower is better)",

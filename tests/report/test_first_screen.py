@@ -39,7 +39,10 @@ def controlled(tmp_path_factory: pytest.TempPathFactory) -> ramet.Result:
 def test_the_score_is_shown_from_the_start_to_the_best(result: ramet.Result, page: str) -> None:
     behind = result.lineage().behind(result.best.checkpoint)
     start = behind[0].points[0][1]
-    assert f"{start:.3g} → {result.best.score:.6g}best score" in Read(page).text
+    assert (
+        f"{start:.3g} → {result.best.score:.6g}first → best score of the best weights"
+        in Read(page).text
+    )
 
 
 def test_the_control_and_replays_stand_beside_the_best(
@@ -72,7 +75,7 @@ def test_what_to_do_next_depends_on_how_the_run_stands(
     done = Read(report.page(controlled)).text
     assert "Not replayed yet" in done
     assert "ramet.Controlled(strategy" not in done
-    assert "ramet.Controlled(strategy" in Read(page).text
+    assert "ramet.Controlled(strategy, {'lr': 0." in Read(page).text
 
 
 def test_the_commands_work_as_printed(

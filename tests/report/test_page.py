@@ -25,7 +25,7 @@ def read(page: str) -> Read:
 
 def test_the_answer_is_the_best_score_as_it_was_reported(read: Read, result: ramet.Result) -> None:
     best = result.best
-    assert f"{best.score:.6g}best score, lower is better" in read.text
+    assert f"{best.score:.6g}first → best score of the best weights, lower is better" in read.text
     assert best.checkpoint.key in read.text
     assert "ramet.history.load('runs.db', 'bowl')" in read.text
 
@@ -50,7 +50,7 @@ def test_the_best_at_the_end_is_beside_the_best_ever() -> None:
 
     result = finished(Lucky(), strategy=pbt(exploit=None))
     text = Read(report.page(result)).text
-    assert "9best score, higher is better" in text
+    assert "9first → best score of the best weights, higher is better" in text
     assert f"{result.final.score:.6g}best at the end" in text
     assert f"member {result.final.member}, at step 24" in text
     assert "result.final.load()" in text
@@ -63,7 +63,8 @@ def test_the_best_at_the_end_is_beside_the_best_ever() -> None:
 def test_scores_at_the_ends_of_floats_have_a_report(scores: str) -> None:
     result = extreme(scores)
     text = Read(report.page(result)).text
-    assert f"{result.best.score:.6g}best score, lower is better" in text
+    name = "(first → best score of the best weights|best score), lower is better"
+    assert re.search(re.escape(f"{result.best.score:.6g}") + name, text)
     replayed = Replayed(schedule=result.schedule(), result=result)
     assert f"{replayed.mean:.6g}" in str(replayed)
 
@@ -86,6 +87,22 @@ def test_replays_stand_beside_the_original(read: Read, result: ramet.Result) -> 
     (replayed,) = replays(result)
     scores = wording.mean_and_spread(replayed.mean, replayed.sd)
     assert f"this schedule (bowl-replay)3 seeds{scores}" in read.text
+
+
+@pytest.mark.parametrize(("seed", "said"), [(1, "0.00075 worse"), (2, "0.0001 worse")])
+def test_what_the_schedule_is_worth_is_said_if_its_last_values_were_replayed(
+    tmp_path: Path, seed: int, said: str
+) -> None:
+    result, seeds = finished(store=tmp_path / "runs.db", seed=seed), [1, 2, 3]
+    schedule = result.schedule()
+    whole = ramet.replay(Descent(), schedule, seeds=seeds, store=result.storage, name="whole")
+    assert "last values alone" not in Read(report.page(result)).text
+    alone = schedule.last_values()
+    last = ramet.replay(Descent(), alone, seeds=seeds, store=result.storage, name="last")
+    text = Read(report.page(result)).text
+    assert f"networks are {said} than with its last values alone" in text
+    is_less = abs(whole.mean - last.mean) < max(whole.sd, last.sd)
+    assert ("which is less than the networks of one replay differ by" in text) == is_less
 
 
 def test_changes_are_listed_with_their_effects(read: Read, result: ramet.Result) -> None:

@@ -28,6 +28,8 @@ MORE_NAMES = "and {count} (a wider terminal or --json shows them): "
 WATCH_S = 0.5
 # Members in a table that is not watched on a terminal.
 ROWS = 40
+# Lines that names of hyperparameters may have beside those that members leave free.
+NAME_LINES = 2
 # Lines of a terminal around a watched table: the heading, those below, and the cursor's.
 LINES_AROUND = 10
 # Characters of a worker's name where there is no room for more.
@@ -95,21 +97,27 @@ def make_screen(
     names: list[str] = view.opening.space["names"]
     table, shown = _members(rows, names, width)
     heading = [*_heading(view.figures(), tracebacks), *([] if pace is None else [pace])]
-    return Group(
-        *heading, "", table, *_name_left_out(len(view.seats) - len(rows), names[shown:], width)
-    )
+    space = width * (NAME_LINES + room - len(rows))
+    left_out = _name_left_out(len(view.seats) - len(rows), names[shown:], space - width // 4)
+    return Group(*heading, "", table, *left_out)
 
 
-def _name_left_out(members: int, names: Sequence[str], width: int) -> list[RenderableType]:
-    """Return lines about members and hyperparameters that there was no room for."""
+def _name_left_out(members: int, names: Sequence[str], most: int) -> list[RenderableType]:
+    """Return lines about members and hyperparameters that there was no room for.
+
+    Args:
+        members: How many members.
+        names: The names of the hyperparameters.
+        most: The columns that these have, which are less than whole lines: some columns are lost
+            where lines end between words.
+    """
     lines: list[RenderableType] = []
     if members:
-        lines.append(f"and {wording.count(members, 'member')} that scored less")
+        lines.append(f"and {wording.count(members, 'member')} that scored worse")
     if names:
         listed = ", ".join(map(label, names))
         more = MORE_NAMES.format(count=wording.count(len(names), "more hyperparameter"))
-        # Two lines, of which some columns are lost where they end between words.
-        most = max(0, 7 * width // 4 - len(more))
+        most = max(0, most - len(more))
         if cell_len(listed) > most:
             listed = f"{set_cell_size(listed, max(0, most - 1)).rstrip()}…"
         lines.append(Text(f"{more}{listed}"))

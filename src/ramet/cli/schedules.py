@@ -96,7 +96,10 @@ def replay(
     stretch: Annotated[int | None, typer.Option(help="Stretch it to this number of steps.")] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = 0,
     as_name: Annotated[
-        str | None, typer.Option("--as", help="The name of the replay; else NAME-replay.")
+        str | None,
+        typer.Option(
+            "--as", help="The name of the replay; else NAME-replay, or NAME-replay-last-values."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -155,13 +155,13 @@ def outcome(result: Result) -> str:
     end = "done" if population.done else _describe_stop(population) or "not over"
     none = "no turn within its bounds yet" if population.goals else "no finite score yet"
     best = _best(result) if population.best else none
-    counts = ", ".join(
-        (
-            count(len(population), "member"),
-            count(population.turns, "turn"),
-            count(population.copies, "copy"),
-        )
-    )
+    facts = [
+        count(len(population), "member"),
+        count(population.turns, "turn"),
+        count(population.copies, "copy"),
+        *([count(population.failures, "failed attempt")] if population.failures else []),
+    ]
+    counts = ", ".join(facts)
     over = population.done or not population.stopped
     how = " without its target" if population.why_stopped == "target" else ""
     more = "" if over else f"; `ramet run`{how} goes on with it"

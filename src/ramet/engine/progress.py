@@ -11,6 +11,9 @@ from ramet.population import Population
 from ramet.visible import label
 from ramet.wording import clock_time
 
+# The pace is known after this part of the time that the first turns took to end.
+LEAST_PART = 0.5
+
 
 class Watched(Protocol):
     """What is watched: a run."""
@@ -138,17 +141,19 @@ class Progress:
             self._warm = _Mark.of(population, now)
 
     def _estimate_left_s(self, population: Population, done: int, now: float) -> float | None:
-        """Return the seconds until the budget is spent at the pace so far; None before a turn."""
-        since, warm = self._before, self._warm
-        # A whole round says how fast workers are. Of fewer turns, several may end at once.
-        if warm is not None and population.turns - warm.turns >= len(population):
-            since = warm
+        """Return the seconds until the budget is spent at the pace so far, if it is known."""
         left = population.steps * len(population) - done
         if not left:
             return 0.0
-        if since is None or done == since.steps:
+        warm = self._warm
+        if warm is None or done == warm.steps:
             return None
-        return (now - since.at) * left / (done - since.steps)
+        took_s, turns = now - warm.at, population.turns - warm.turns
+        # Several workers may end their turns at once, so a few ends say nothing about the pace:
+        # there must be a round of them, or time in which the first turns could be trained again.
+        if turns < len(population) and took_s < LEAST_PART * (warm.at - self._began):
+            return None
+        return took_s * left / (done - warm.steps)
 
 
 class _Mark(NamedTuple):

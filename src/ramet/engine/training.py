@@ -42,10 +42,12 @@ from ramet.engine.workers.renewing import check_can_renew
 from ramet.engine.workers.session import TrainFunction
 from ramet.engine.workers.vectorized import Vectorizable
 from ramet.errors import RunFailed, UsageError
+from ramet.frames import begin_with_users
 from ramet.goals import metrics_of
 from ramet.history.result import Result
 from ramet.places import Place, Storage, place
 from ramet.process import SystemProcesses
+from ramet.strategies.base import Strategy
 
 
 def begin_call(engine: Engine | None, workers: Workers | None) -> Engine:
@@ -85,10 +87,16 @@ def train_run(
     _check_reports(train, settings)
     check_can_renew(settings.strategy, train, together=isinstance(engine, Vectorized))
     failures = engine.failures if failures is None else failures
-    with explain_interrupt(lambda: how_to_repeat(settings.name)):
-        return _open_and_train(
-            train, settings, storage, engine, existing=existing, failures=failures
-        )
+    try:
+        with explain_interrupt(lambda: how_to_repeat(settings.name)):
+            return _open_and_train(
+                train, settings, storage, engine, existing=existing, failures=failures
+            )
+    except (KeyboardInterrupt, RunFailed) as error:
+        # Python shows the user's code, and no more of ramet than this call.
+        if error.__cause__ is not None:
+            begin_with_users(error.__cause__)
+        raise error.with_traceback(None) from error.__cause__
 
 
 def _open_and_train(
@@ -112,8 +120,8 @@ def _open_and_train(
         if existing != "join":
             _say_state(run, settings.target, changed=changed)
         with Progress(settings.name, shown=engine.progress) as watch:
-            if not run.population.turns and (pace := describe_pace(settings.strategy, run.opening)):
-                watch.say(pace)
+            if said := _describe_beginning(run, settings.strategy):
+                watch.say(said)
             watch(run)
             if not run.over:
                 _train_on(run, training, where, watch, joins=existing == "join")
@@ -199,6 +207,17 @@ def _say_state(run: Run, target: float | None, *, changed: bool) -> None:
         say_reached(run, target)
     elif others := run.others():
         say_shared(run, others)
+
+
+def _describe_beginning(run: Run, strategy: Strategy) -> str | None:
+    """Return what to say before a run is trained: where it goes on, or what was left to it."""
+    population = run.population
+    if run.over:
+        return None
+    if not population.turns:
+        return describe_pace(strategy, run.opening)
+    step = sum(member.trained for member in population) // len(population)
+    return f"goes on at step {step:,}/{population.steps:,}"
 
 
 def _train_on(run: Run, training: Training, where: Place, watch: Progress, *, joins: bool) -> None:

@@ -97,7 +97,8 @@ class Replayed:
 
     def __str__(self) -> str:
         original = "" if self.original is None else f", the original {self.original:.6g}"
-        return f"replayed: {self.summary} ({self.seeds}){original}"
+        of = f"mean ± sd of {self.seeds}" if math.isfinite(self.sd) else self.seeds
+        return f"replayed: {self.summary} ({of}){original}"
 
     @property
     def summary(self) -> str:

@@ -59,7 +59,9 @@ def front(
         if all(math.isfinite(value) for value in end.metrics.values())
     ]
     best = _find_front(result)
-    said = f"{wording.count(len(ends), 'turn')}, {len(best):,} on the front"
+    is_whole = not best or result.front_is_whole
+    on = "on" if is_whole else "kept of"
+    said = f"{wording.count(len(ends), 'turn')}, {len(best):,} {on} the front"
     drawing.entitle(axes, result, said)
     axes.set(xlabel=_label(result, across), ylabel=_label(result, up))
     if not ends:
@@ -72,9 +74,10 @@ def front(
     ]
     handles = _draw_turns(axes, ends, *places)
     if best:
-        label = "the front" if result.front_is_whole else "the front, without crowded turns"
-        # With two objectives, a line parts what the front dominates from the rest.
-        parts = {across.name, up.name} == {goal.name for goal in objectives_of(goals)}
+        label = "the front" if is_whole else "turns of the front that are kept"
+        # With two objectives, a line parts what the front dominates from the rest. If only a part
+        # of the front is kept, turns of the front lie beyond such a line.
+        parts = is_whole and {across.name, up.name} == {goal.name for goal in objectives_of(goals)}
         handles += _draw_front(axes, across, *chosen, label=label, line=parts)
     handles += [*_draw_bounds(axes, sides), *_limit(axes, sides, *places)]
     drawing.legend(axes, handles)

@@ -1,6 +1,7 @@
 """How much each hyperparameter mattered, and how sure that is."""
 
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from matplotlib.artist import Artist
@@ -78,7 +79,7 @@ def _draw(axes: Axes, one: Importance, row: int) -> None:
     height = row + (-ASIDE if one.of == "first values" else ASIDE)
     if one.found == "too few lines":
         axes.annotate(
-            f"too few {one.of} to compare",
+            f"{LABELS[one.of].partition(',')[0]}: too few to compare",
             (0, height),
             (4, 0),
             textcoords="offset points",
@@ -108,12 +109,13 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _explain(shown: Sequence[Importance]) -> list[Artist]:
-    handles: list[Artist] = [
-        Line2D([], [], color=COLOURS[of], marker=MARKS[of], linewidth=2.2, label=LABELS[of])
-        for of in LABELS
-        if any(one.of == of and one.found == "yes" for one in shown)
-    ]
-    if any(one.found == "none found" for one in shown):
-        label = "no influence found: chance could give as much"
-        handles.append(Line2D([], [], color=NO_INFLUENCE, marker="o", linewidth=2.2, label=label))
-    return [*handles, drawing.remark("bars: 90 % intervals over members")]
+    handles: list[Artist] = []
+    for of, label in LABELS.items():
+        found = {one.found for one in shown if one.of == of}
+        look: dict[str, Any] = {"marker": MARKS[of], "linewidth": 2.2}
+        if "yes" in found:
+            handles.append(Line2D([], [], color=COLOURS[of], label=label, **look))
+        if "none found" in found:
+            by_chance = f"{label}: chance could give as much"
+            handles.append(Line2D([], [], color=NO_INFLUENCE, label=by_chance, **look))
+    return [*handles, drawing.remark("bars: 90% intervals over members")]

@@ -27,6 +27,7 @@ HEIGHT = 0.62
 ROW = 0.85
 # Up to this many moves from one member to another have a line each.
 MOVES = 400
+MOVED = "0.4"
 # A digit's width, and the room around a number, in the size of text.
 DIGIT, ROOM = 0.64, 0.5
 
@@ -56,9 +57,9 @@ def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | No
     if len(moved) > MOVES:
         said += f", {wording.count(len(moved), 'move')} between members"
     else:
-        axes.vlines(moved, -0.1, top, "0.6", linewidth=0.8, linestyle=":", zorder=1)
+        axes.vlines(moved, -0.1, top, MOVED, linewidth=0.8, linestyle=":", zorder=1)
         if moved:
-            dotted = Line2D([], [], color="0.6", linewidth=0.8, linestyle=":")
+            dotted = Line2D([], [], color=MOVED, linewidth=0.8, linestyle=":")
             dotted.set_label("weights copied to another member")
             drawing.legend(axes, [dotted])
     drawing.entitle(axes, result, said)

@@ -43,8 +43,9 @@ OPTION_WIDTH = 16
 FAR, FAINT = 0.05, 0.1
 # Beyond these, margins and ticks of an axis overflow.
 SMALLEST, LARGEST = 1e-100, 1e100
-# Losses have a log axis if the largest is at least this many times the smallest.
-WIDE = 50
+# Numbers have a log axis if the largest is at least this many times the smallest, and losses if all
+# but the worst are this wide.
+WIDE, WIDE_LOSSES = 50, 6
 # A log axis that spans more than this many times its lowest value has no marks between decades.
 FEW_DECADES = 1e7
 # Numbers below this one, and above one divided by it, are written without an exponent.
@@ -243,7 +244,7 @@ def scale_of_scores(places: Floats, sign: int) -> Scale:
         sign < 0
         and len(finite) > 0
         and finite.min() > 0
-        and np.quantile(finite, 1 - FAR) > WIDE * finite.min()
+        and np.quantile(finite, 1 - FAR) > WIDE_LOSSES * finite.min()
     )
     return Scale(name="score", log=bool(is_wide))
 

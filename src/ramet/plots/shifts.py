@@ -126,6 +126,13 @@ def idle_s(stints: Stints) -> tuple[float, float]:
     return there - float((stops - starts).sum()), there
 
 
+def hidden_s(stints: Stints, least: float) -> float:
+    """Return how long a worker was idle in pauses of less than ``least`` seconds."""
+    starts, stops = spans(stints)
+    gaps = starts[1:] - stops[:-1]
+    return float(gaps[gaps < least].sum())
+
+
 def _remove_pauses(stints: Stints) -> tuple[Stints, list[Pause]]:
     """Return stints as if there had been no pauses, and the pauses."""
     if not len(stints):

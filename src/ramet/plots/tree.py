@@ -197,6 +197,8 @@ def _name_founders(
             color="black" if turn.key in standing else "0.45",
         )
     alive = f"{len(living):,} of {len(first):,} live on"
+    if len(heights) < len(named):
+        alive += f", {len(heights):,} are named"
     return [drawing.remark(f"at the left: whose first weights; {alive}")]
 
 

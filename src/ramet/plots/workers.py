@@ -23,6 +23,7 @@ from ramet.plots.shifts import (
     Stints,
     bars_of,
     by_worker,
+    hidden_s,
     idle_s,
     stints_of,
 )
@@ -35,6 +36,8 @@ LETTER = 0.0095
 SLIM = 0.3
 # Pauses shorter than this part of the time are not drawn.
 SEEN = 1 / 1_200
+# If they come to more than this part of the time, it is said.
+UNSEEN = 0.02
 # The most time between reading when a turn ended and how long it took, which are two clocks.
 CLOCKS_S = 0.02
 # Bars shorter than this part of the time have no edge.
@@ -72,15 +75,17 @@ def workers(result: Result, ax: Axes | None = None) -> Axes:
         drawing.entitle(axes, result, "workers")
         return drawing.say(axes, "no turn has ended yet")
     end = float(stints.stop.max())
+    least = SEEN * end
     bars = [
         bar
         for row, its in enumerate(rows.values())
-        for bar in bars_of(its, row, slack=max(SEEN * end, CLOCKS_S), least=SEEN * end)
+        for bar in bars_of(its, row, slack=max(least, CLOCKS_S), least=least)
     ]
     for row, its in enumerate(rows.values()):
         there = float(its.start[0]), float(its.stop.max())
         axes.barh(row, there[1] - there[0], HEIGHT, there[0], color=IDLE, linewidth=0, zorder=1)
-    _draw(axes, bars, end)
+    hides = any(hidden_s(its, least) > UNSEEN * end for its in rows.values())
+    _draw(axes, bars, end, idle="idle; many pauses are too short to be drawn" if hides else "idle")
     _pauses(axes, pauses)
     _name(axes, rows)
     _time(axes, end)
@@ -88,7 +93,7 @@ def workers(result: Result, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def _draw(axes: Axes, bars: Sequence[Bar], end: float) -> None:
+def _draw(axes: Axes, bars: Sequence[Bar], end: float, *, idle: str) -> None:
     norm = Normalize(0, max(1, *(bar.turn for bar in bars)))
     parts = norm(np.array([bar.turn for bar in bars], float))
     colours = drawing.shades()(parts)
@@ -112,14 +117,16 @@ def _draw(axes: Axes, bars: Sequence[Bar], end: float) -> None:
                 clip_on=True,
                 zorder=3,
             )
-    _explain(axes, ScalarMappable(norm, drawing.shades()), bars, named=named)
+    _explain(axes, ScalarMappable(norm, drawing.shades()), bars, named=named, idle=idle)
 
 
-def _explain(axes: Axes, drawn: ScalarMappable, bars: Sequence[Bar], *, named: bool) -> None:
+def _explain(
+    axes: Axes, drawn: ScalarMappable, bars: Sequence[Bar], *, named: bool, idle: str
+) -> None:
     shades = drawing.colour_bar(axes, drawn)
     shades.set_label("turn of the member")
     shades.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    handles: list[Artist] = [Patch(color=IDLE, label="idle")]
+    handles: list[Artist] = [Patch(color=IDLE, label=idle)]
     if any(bar.failed for bar in bars):
         handles.append(Patch(color=FAILED, label="failed"))
     if named:

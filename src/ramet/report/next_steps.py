@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from ramet import wording
+from ramet.domains import Value
 from ramet.report.html import Content, Markup, code, join, note, tag
 from ramet.report.subject import SCRIPT, Subject
 from ramet.strategies.controlled import find_control
@@ -44,7 +46,7 @@ def _steps(subject: Subject) -> Iterator[Step]:
     if not subject.replays:
         yield _replay(subject)
     if find_control(subject.opening) is None and len(subject.population) > 1:
-        yield _control()
+        yield _control(subject)
 
 
 def _go_on(subject: Subject) -> Iterator[Step]:
@@ -76,9 +78,16 @@ def _replay(subject: Subject) -> Step:
     return join([f"{said}. Put the path of your script in place of ", script, "."]), command
 
 
-def _control() -> Step:
+def _control(subject: Subject) -> Step:
+    values = subject.best.hparams if subject.best else {}
+    shown = ", ".join(f"{name!r}: {_say_value(value)}" for name, value in values.items())
     said = "To see what the same steps give without copies, begin the next run with "
-    return join([said, tag("code", "strategy=ramet.Controlled(strategy, {…})"), "."]), ""
+    call = tag("code", f"strategy=ramet.Controlled(strategy, {{{shown}}})")
+    return join([said, call, ", and the values that you would have used without a search."]), ""
+
+
+def _say_value(value: Value) -> str:
+    return wording.value(value) if isinstance(value, float) else repr(value)
 
 
 def _command(subject: Subject, *words: str) -> str:

@@ -151,8 +151,9 @@ def _say_late(thread: int, after_s: float) -> None:
     fields = {"seconds": after_s, "at": lines[0] if lines else "an unknown line"}
     logger.warning(
         "a worker process has run the script's top level for %(seconds)g s, is at %(at)s, and has "
-        "not reached ramet.run yet; if it waits for something that the first process holds, such "
-        "as the lock of a file, put that behind `if __name__ == '__main__':`",
+        "not reached ramet.run yet; imports may be slow on a busy machine, but if it waits for "
+        "something that the first process holds, such as the lock of a file, put that behind "
+        "`if __name__ == '__main__':`",
         fields,
         extra=fields,
     )

@@ -169,7 +169,7 @@ def check_same(before: RunOpened, now: Settings, *, steps: int, joins: bool = Fa
     if changes:
         listed = "".join(f"\n  {line}" for line in changes)
         raise RunMismatch(
-            f"run {before.name!r} must be resumed with the settings that it began with, but these "
+            f"run {before.name!r} must be resumed with the settings that it has, but these "
             f"differ (before -> now):{listed}\n{_remedy(longer=now.steps > steps, joins=joins)}"
         )
 

@@ -121,6 +121,11 @@ def require_score(score: Any, function: str = "a task's evaluate") -> Any:
 
 
 def _not_a_score(score: object) -> ScoreError:
+    if isinstance(score, str | bytes):
+        return ScoreError(
+            f"a score must be one number, but got the text {reprlib.repr(score)}; report the "
+            f"number itself, before it is formatted"
+        )
     return ScoreError(
         f"a score must be one number, but got {reprlib.repr(score)} of type "
         f"{type(score).__name__}; average several into one, report float('nan') if training has "
