@@ -138,9 +138,7 @@ def draw(path: Path) -> None:
         axes.plot([fmean(found)], [place], "|", color="black", markersize=16, markeredgewidth=2)
     axes.set_yticks(range(len(DRAWN)), list(reversed(DRAWN.values())))
     axes.set_xlabel("test images that are classified correctly, %: ten seeds, and their mean")
-    axes.set_title(
-        "A linear network on Fashion-MNIST with 40% drawn labels, at equal numbers of steps"
-    )
+    axes.set_title("Linear network, Fashion-MNIST with 40% drawn labels, equal steps")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.25)
     save(drawn, path)

@@ -384,6 +384,8 @@ def test_the_time_left_is_at_the_pace_since_the_last_pause(*, stopped: bool) -> 
             turn.report(1.0)
             run.tell(turn, state={})
 
+    pace = Pace(store, run.result().opening, 0, now=lambda: clock.now() + 20.0)
+    assert pace.describe(run.population, at_work=False) == "0:20 since it began"
     train(5)
     if stopped:
         run.stop()

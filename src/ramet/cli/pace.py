@@ -104,7 +104,9 @@ class Pace:
             population: The run as it is now.
             at_work: Whether workers train it.
         """
-        end = self._now() if at_work else self._ended
+        # Workers that import for long hold no member yet.
+        begins = self._ended == self._began
+        end = self._now() if at_work or begins else self._ended
         parts = [f"{clock_time(max(0.0, end - self._began))} since it began"]
         if at_work and (left_s := self.estimate_left_s(population)) is not None:
             parts.append(f"about {clock_time(left_s)} left")

@@ -83,7 +83,7 @@ def _control(subject: Subject) -> Step:
     shown = ", ".join(f"{name!r}: {_say_value(value)}" for name, value in values.items())
     said = "To see what the same steps give without copies, begin the next run with "
     call = tag("code", f"strategy=ramet.Controlled(strategy, {{{shown}}})")
-    return join([said, call, ", and the values that you would have used without a search."]), ""
+    return join([said, call, " with the values that you would have used without a search."]), ""
 
 
 def _say_value(value: Value) -> str:
