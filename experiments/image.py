@@ -12,10 +12,11 @@ SGD with momentum. The variants:
   anew, so that gradients are noisy and the rate must be annealed.
 - ``clean``: the same with the true labels.
 - ``large-batches``: with true labels and batches of 256, where being greedy should do no harm.
-- ``one-layer`` and ``residual``: a hidden layer, or convolutions, with drawn labels and batches of
-  16. They take longer, so a score is of 2,000 images.
+- ``one-layer`` and ``residual``: a hidden layer, or convolutions, at 7 by 7 pixels, with drawn
+  labels and batches of 16.
 
-The score is the accuracy on 5,000 images that are not trained on, and have true labels.
+The score is the accuracy on 5,000 images that are not trained on, and have true labels; on 2,000 of
+them for networks with hidden layers, which take longer.
 
 Each trial trains a population, and tests its best weights on the 10,000 test images. It then trains
 a fresh network with the schedule on all 60,000 training images, and tests that. ``test`` and

@@ -67,13 +67,26 @@ def format_error(error: BaseException) -> str:
     return leave_out("".join(formatted.format()), MOST_OF_TRACEBACK)
 
 
-def begin_with_users(error: BaseException) -> None:
-    """Let the traceback of an error begin with the user's code, not with ramet's that led there."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
-        trace = trace.tb_next
-    if trace is not None:
-        error.__traceback__ = trace
+def drop_leading_frames(error: BaseException | None) -> None:
+    """Let the tracebacks of an error, and of those behind it, begin with the user's own code.
+
+    Frames of ramet that only lead there are dropped.
+
+    Args:
+        error: The error; None is none.
+    """
+    pending, seen = [error], set[int]()
+    while pending:
+        each = pending.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        trace = each.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+            trace = trace.tb_next
+        each.__traceback__ = trace or each.__traceback__
+        pending += [each.__cause__, each.__context__]
+        pending += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
 
 
 def leave_out(text: str, most: int) -> str:

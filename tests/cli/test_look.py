@@ -122,7 +122,7 @@ def test_a_watched_table_is_renewed_in_place_and_fits_the_terminal(tmp_path: Pat
     run = library.open(store, space=quick.space, strategy=strategy, steps=10, mode="max", seed=0)
     run.stop()
     shown = _on_a_terminal("status", str(store), "--watch", lines=20)
-    assert "and 50 members that scored worse" in shown
+    assert "and 50 more members" in shown
     assert shown.rpartition("\x1b[2K")[2].count("\n") < 20
 
 
@@ -351,6 +351,12 @@ def test_names_of_wide_letters_without_room_take_two_lines(tmp_path: Path) -> No
     # Lines that no member needs are theirs as well.
     console.print(make_screen(view, 25, 80, tracebacks=""))
     assert names[-1] in written.getvalue()
+    written.truncate(written.seek(0))
+    console.print(make_screen(view, 8, 80, tracebacks=""))
+    lines = written.getvalue().splitlines()
+    (begin,) = [number for number, line in enumerate(lines) if "more hyperparameters" in line]
+    assert len(lines) - begin == 5
+    assert lines[-1].rstrip().endswith("…")
 
 
 def test_a_watched_run_says_how_long_it_takes_and_how_its_best_score_grew(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_schedule_is_replayed_with_fresh_networks(done: Path, tmp_path: Path) 
     assert (code, err) == (0, "")
     # Nothing in this training is left to chance.
     best = library.history.load(done).best.score
-    assert out == f"replayed: {best:.6g} ± 0 (mean ± sd of 3 seeds), the original {best:.6g}\n"
+    assert out == f"replayed: {best:.6g} ± 0 (mean ± sd, 3 seeds), the original {best:.6g}\n"
     assert SQLiteStore(store).runs() == ["quick", "quick-replay"]
 
 

@@ -69,10 +69,10 @@ def test_python_shows_the_users_frames_and_the_call_alone() -> None:
     with pytest.raises(RunFailed) as failed:
         ramet.run(train, SPACE, pbt(), steps=24, mode="max", seed=0)
     assert list_frames(failed.value.__cause__) == ["train"]
-    assert list_frames(failed.value)[1:] == ["call", "run", "train_run"]
+    assert list_frames(failed.value)[1:] == ["call", "run"]
     with pytest.raises(KeyboardInterrupt) as stopped:
         ramet.run(Stops(9), SPACE, pbt(), steps=24, mode="max", seed=0)
-    assert list_frames(stopped.value)[1:] == ["call", "run", "train_run"]
+    assert list_frames(stopped.value)[1:] == ["call", "run"]
 
 
 def list_frames(error: BaseException | None) -> list[str]:

@@ -106,8 +106,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_holds_no_member(
     assert "KeyboardInterrupt: run 'run' was stopped after" in err
     assert f"to go on, run the same again, with {store}" in err
     assert "another takes its place" not in err
-    # The script, and three frames of the call in ramet.
-    assert err.count("  File ") == 4
+    # The script, and two frames of the call in ramet.
+    assert err.count("  File ") == 3
     assert len(crew) == int(workers)
     assert not any(alive(worker) for worker in crew)
     assert {seat.worker for seat in seats_in(store)} == {None}

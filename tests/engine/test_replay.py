@@ -194,7 +194,7 @@ def test_fresh_networks_have_weights_and_draws_of_their_own_seed() -> None:
     assert replayed.mean == pytest.approx(np.mean(replayed.scores))
     assert replayed.sd == pytest.approx(np.std(replayed.scores, ddof=1))
     assert str(replayed) == (
-        f"replayed: {wording.mean_and_spread(replayed.mean, replayed.sd)} (mean ± sd of 3 seeds), "
+        f"replayed: {wording.mean_and_spread(replayed.mean, replayed.sd)} (mean ± sd, 3 seeds), "
         f"the original {replayed.original:.6g}"
     )
     again = ramet.replay(Descent(), schedule, seeds=[5])
@@ -316,7 +316,7 @@ def test_a_score_that_is_not_finite_is_left_out_and_said() -> None:
     finite = [score for score in replayed.scores if math.isfinite(score)]
     assert 1 < len(finite) < 6
     assert replayed.mean == pytest.approx(np.mean(finite))
-    assert f"(mean ± sd of 6 seeds, {6 - len(finite)} without a finite score)" in str(replayed)
+    assert f"(mean ± sd, 6 seeds, {6 - len(finite)} without a finite score)" in str(replayed)
 
 
 def test_a_replay_that_is_not_over_says_so() -> None:

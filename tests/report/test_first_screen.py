@@ -66,7 +66,7 @@ def test_members_and_their_control_are_called_so(controlled: ramet.Result) -> No
 
 
 def test_what_to_do_next_depends_on_how_the_run_stands(
-    page: str, controlled: ramet.Result, tmp_path: Path
+    page: str, result: ramet.Result, controlled: ramet.Result, tmp_path: Path
 ) -> None:
     going = Read(report.page(going_on(tmp_path / "runs.db", turns=3).result())).text
     assert "ramet status runs.db bowl --watch" in going
@@ -75,7 +75,7 @@ def test_what_to_do_next_depends_on_how_the_run_stands(
     done = Read(report.page(controlled)).text
     assert "Not replayed yet" in done
     assert "ramet.Controlled(strategy" not in done
-    assert "ramet.Controlled(strategy, {'lr': 0." in Read(page).text
+    assert f"strategy=ramet.Controlled(strategy, {result.best.hparams!r})" in Read(page).text
 
 
 def test_the_commands_work_as_printed(

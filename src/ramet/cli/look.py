@@ -1,11 +1,12 @@
 """`ramet status` and `ramet runs`: how a run is doing, and what is in a store."""
 
+import bisect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -97,31 +98,43 @@ def make_screen(
     names: list[str] = view.opening.space["names"]
     table, shown = _members(rows, names, width)
     heading = [*_heading(view.figures(), tracebacks), *([] if pace is None else [pace])]
-    space = width * (NAME_LINES + room - len(rows))
-    left_out = _name_left_out(len(view.seats) - len(rows), names[shown:], space - width // 4)
+    lines = NAME_LINES + room - len(rows)
+    left_out = _name_left_out(len(view.seats) - len(rows), names[shown:], width, lines)
     return Group(*heading, "", table, *left_out)
 
 
-def _name_left_out(members: int, names: Sequence[str], most: int) -> list[RenderableType]:
+def _name_left_out(
+    members: int, names: Sequence[str], width: int, lines: int
+) -> list[RenderableType]:
     """Return lines about members and hyperparameters that there was no room for.
 
     Args:
         members: How many members.
         names: The names of the hyperparameters.
-        most: The columns that these have, which are less than whole lines: some columns are lost
-            where lines end between words.
+        width: How many columns there are.
+        lines: How many lines the names have.
     """
-    lines: list[RenderableType] = []
+    parts: list[RenderableType] = []
     if members:
-        lines.append(f"and {wording.count(members, 'member')} that scored worse")
+        parts.append(f"and {wording.count(members, 'more member')}")
     if names:
-        listed = ", ".join(map(label, names))
         more = MORE_NAMES.format(count=wording.count(len(names), "more hyperparameter"))
-        most = max(0, most - len(more))
-        if cell_len(listed) > most:
-            listed = f"{set_cell_size(listed, max(0, most - 1)).rstrip()}…"
-        lines.append(Text(f"{more}{listed}"))
-    return lines
+        parts.append(_list_names(more, [label(name) for name in names], width, lines))
+    return parts
+
+
+def _list_names(more: str, names: Sequence[str], width: int, lines: int) -> Text:
+    """Return names behind a text, as many as fit into some lines."""
+    console = Console(width=width)
+
+    def make(count: int) -> Text:
+        listed = ", ".join(names[:count])
+        return Text(f"{more}{listed}" if count == len(names) else f"{more}{listed}, …")
+
+    def count_lines(count: int) -> int:
+        return len(make(count).wrap(console, width))
+
+    return make(max(0, bisect.bisect(range(len(names) + 1), lines, key=count_lines) - 1))
 
 
 def _show(view: View, tracebacks: str, *, watch: bool, as_json: bool) -> None:

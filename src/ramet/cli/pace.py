@@ -105,7 +105,7 @@ class Pace:
             at_work: Whether workers train it.
         """
         # Workers that import for long hold no member yet.
-        begins = self._ended == self._began
+        begins = self._ended == self._began and not population.stopped
         end = self._now() if at_work or begins else self._ended
         parts = [f"{clock_time(max(0.0, end - self._began))} since it began"]
         if at_work and (left_s := self.estimate_left_s(population)) is not None:

@@ -98,7 +98,9 @@ def replay(
     as_name: Annotated[
         str | None,
         typer.Option(
-            "--as", help="The name of the replay; else NAME-replay, or NAME-replay-last-values."
+            "--as",
+            help="The name of the replay; else NAME-replay, NAME-replay-last-values or "
+            "NAME-replay-exact.",
         ),
     ] = None,
     as_json: AsJson = False,

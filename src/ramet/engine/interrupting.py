@@ -40,6 +40,11 @@ def say_interrupt(stopped: KeyboardInterrupt, text: str) -> KeyboardInterrupt:
     return again
 
 
+def is_explained(stopped: KeyboardInterrupt) -> bool:
+    """Return whether an interrupt says what was stopped, in ramet's words."""
+    return "_render_traceback_" in vars(stopped)
+
+
 @contextlib.contextmanager
 def explain_interrupt(explain: Callable[[], str]) -> Iterator[None]:
     """Let an interrupt of this block say what was stopped, unless it says so already.

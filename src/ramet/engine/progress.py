@@ -11,8 +11,9 @@ from ramet.population import Population
 from ramet.visible import label
 from ramet.wording import clock_time
 
-# The pace is known after this part of the time that the first turns took to end.
-LEAST_PART = 0.5
+# Until a round of turns has ended, the pace is unknown for this part of the time that the first
+# turns took to end.
+WARM_UP_PART = 0.5
 
 
 class Watched(Protocol):
@@ -100,16 +101,19 @@ class Progress:
         done = _count_steps(population)
         left_s = self._estimate_left_s(population, done, now)
         budget = population.steps * len(population)
-        step = done // len(population)
         best = population.best
         parts = [
             wording.count(len(population), "member"),
-            f"step {step:,}/{population.steps:,} ({done / budget:.0%})",
+            f"{describe_step(population)} ({done / budget:.0%})",
             f"best {best.score:.5g}" if best else population.why_no_best,
             wording.count(population.copies, "copy"),
             f"stopped after {clock_time(elapsed_s)}"
             if ended and done < budget
-            else _time_left(left_s, elapsed_s),
+            else f"took {clock_time(elapsed_s)}"
+            if done == budget
+            else "time left unknown"
+            if left_s is None
+            else f"{clock_time(left_s)} left",
         ]
         if population.failures:
             parts.insert(-1, wording.count(population.failures, "failure"))
@@ -118,7 +122,7 @@ class Progress:
         fields: dict[str, Any] = {
             "run": self._name,
             "done": done / budget,
-            "step": step,
+            "step": done // len(population),
             "best": best.score if best else None,
             "copies": population.copies,
             "failures": population.failures,
@@ -151,7 +155,8 @@ class Progress:
         took_s, turns = now - warm.at, population.turns - warm.turns
         # Several workers may end their turns at once, so a few ends say nothing about the pace:
         # there must be a round of them, or time in which the first turns could be trained again.
-        if turns < len(population) and took_s < LEAST_PART * (warm.at - self._began):
+        is_round = turns >= len(population)
+        if took_s <= 0 or not (is_round or took_s >= WARM_UP_PART * (warm.at - self._began)):
             return None
         return took_s * left / (done - warm.steps)
 
@@ -168,11 +173,10 @@ class _Mark(NamedTuple):
         return cls(at, _count_steps(population), population.turns)
 
 
+def describe_step(population: Population) -> str:
+    """Return how many of their steps members have trained on average."""
+    return f"step {_count_steps(population) // len(population):,}/{population.steps:,}"
+
+
 def _count_steps(population: Population) -> int:
     return sum(member.trained for member in population)
-
-
-def _time_left(left_s: float | None, elapsed_s: float) -> str:
-    if left_s is None:
-        return "time left unknown"
-    return f"{clock_time(left_s)} left" if left_s else f"took {clock_time(elapsed_s)}"

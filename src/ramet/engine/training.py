@@ -16,7 +16,7 @@ from ramet.engine.engines import (
     check_trained,
     choose_engine,
 )
-from ramet.engine.interrupting import explain_interrupt, remember, say_interrupt
+from ramet.engine.interrupting import explain_interrupt, is_explained, remember, say_interrupt
 from ramet.engine.messages import (
     how_to_go_on,
     how_to_rejoin,
@@ -28,7 +28,7 @@ from ramet.engine.messages import (
 )
 from ramet.engine.processes.child import Job
 from ramet.engine.processes.loading import end_loading
-from ramet.engine.progress import Progress
+from ramet.engine.progress import Progress, describe_step
 from ramet.engine.run.failures import Failures
 from ramet.engine.run.fitting import describe_pace
 from ramet.engine.run.goals import resolve_goals
@@ -42,7 +42,7 @@ from ramet.engine.workers.renewing import check_can_renew
 from ramet.engine.workers.session import TrainFunction
 from ramet.engine.workers.vectorized import Vectorizable
 from ramet.errors import RunFailed, UsageError
-from ramet.frames import begin_with_users
+from ramet.frames import drop_leading_frames
 from ramet.goals import metrics_of
 from ramet.history.result import Result
 from ramet.places import Place, Storage, place
@@ -94,9 +94,10 @@ def train_run(
             )
     except (KeyboardInterrupt, RunFailed) as error:
         # Python shows the user's code, and no more of ramet than this call.
-        if error.__cause__ is not None:
-            begin_with_users(error.__cause__)
-        raise error.with_traceback(None) from error.__cause__
+        if isinstance(error, RunFailed) or is_explained(error):
+            error.__traceback__ = None
+            drop_leading_frames(error.__cause__)
+        raise
 
 
 def _open_and_train(
@@ -120,7 +121,7 @@ def _open_and_train(
         if existing != "join":
             _say_state(run, settings.target, changed=changed)
         with Progress(settings.name, shown=engine.progress) as watch:
-            if said := _describe_beginning(run, settings.strategy):
+            if said := _describe_beginning(run, settings.strategy, joins=existing == "join"):
                 watch.say(said)
             watch(run)
             if not run.over:
@@ -209,15 +210,13 @@ def _say_state(run: Run, target: float | None, *, changed: bool) -> None:
         say_shared(run, others)
 
 
-def _describe_beginning(run: Run, strategy: Strategy) -> str | None:
+def _describe_beginning(run: Run, strategy: Strategy, *, joins: bool) -> str | None:
     """Return what to say before a run is trained: where it goes on, or what was left to it."""
-    population = run.population
     if run.over:
         return None
-    if not population.turns:
+    if not run.population.turns:
         return describe_pace(strategy, run.opening)
-    step = sum(member.trained for member in population) // len(population)
-    return f"goes on at step {step:,}/{population.steps:,}"
+    return None if joins else f"goes on at {describe_step(run.population)}"
 
 
 def _train_on(run: Run, training: Training, where: Place, watch: Progress, *, joins: bool) -> None:

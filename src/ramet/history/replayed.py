@@ -97,7 +97,7 @@ class Replayed:
 
     def __str__(self) -> str:
         original = "" if self.original is None else f", the original {self.original:.6g}"
-        of = f"mean ± sd of {self.seeds}" if math.isfinite(self.sd) else self.seeds
+        of = self.seeds if math.isnan(self.sd) else f"mean ± sd, {self.seeds}"
         return f"replayed: {self.summary} ({of}){original}"
 
     @property

@@ -43,8 +43,8 @@ OPTION_WIDTH = 16
 FAR, FAINT = 0.05, 0.1
 # Beyond these, margins and ticks of an axis overflow.
 SMALLEST, LARGEST = 1e-100, 1e100
-# Numbers have a log axis if the largest is at least this many times the smallest, and losses if all
-# but the worst are this wide.
+# Numbers have a log axis if the largest is more than this many times the smallest. Losses need
+# less, and the worst of them do not count.
 WIDE, WIDE_LOSSES = 50, 6
 # A log axis that spans more than this many times its lowest value has no marks between decades.
 FEW_DECADES = 1e7
@@ -238,7 +238,7 @@ def of_domain(name: str, domain: Domain) -> Scale:
 
 
 def scale_of_scores(places: Floats, sign: int) -> Scale:
-    """Return how scores are placed: losses that span orders of magnitude by their logarithm."""
+    """Return how scores are placed: losses of which some are many times the best by logarithms."""
     finite = places[np.isfinite(places)]
     is_wide = (
         sign < 0

@@ -187,33 +187,41 @@ def _replays(subject: Subject, best: Snapshot) -> Iterator[Markup]:
 
 def _worth(subject: Subject) -> Iterator[Markup]:
     """Yield what the schedule is worth beside its last values alone, if both were replayed."""
-    if subject.schedule is None:
-        return
-    last = subject.schedule.last_values().pieces
-    if same_pieces(last, subject.schedule.pieces):
-        return
-    done = [one for one in subject.replays if one.done and math.isfinite(one.mean)]
-    whole = [one for one in done if is_replay_of(subject, one)]
-    constant = [one for one in done if same_pieces(one.schedule.pieces, last)]
+    fresh = [
+        one
+        for one in subject.replays
+        if one.done and math.isfinite(one.sd) and not _has_same_draws(one)
+    ]
+    whole = [one for one in fresh if is_replay_of(subject, one)]
+    constant = [one for one in fresh if one not in whole and _is_of_last_values(subject, one)]
     if not whole or not constant:
         return
-    ahead = subject.sign * (whole[0].mean - constant[0].mean)
-    by, found = wording.number(_round(abs(ahead), 2)), "better" if ahead > 0 else "worse"
-    scatter = max((one.sd for one in (whole[0], constant[0]) if math.isfinite(one.sd)), default=0.0)
-    said = f"With the whole schedule, networks are {by} {found} than with its last values alone"
-    less = (
-        ", which is less than the networks of one replay differ by" if abs(ahead) < scatter else ""
+    one, other = (max(each, key=lambda it: len(it.scores)) for each in (whole, constant))
+    ahead = subject.sign * (one.mean - other.mean)
+    by = f"{wording.number(_round(abs(ahead), 2))} {'better' if ahead > 0 else 'worse'} than"
+    said = f"With the whole schedule, networks are {by if ahead else 'as good as'} with its last"
+    less = ", which is less than the networks of one replay differ by"
+    yield note(f"{said} values alone{less if 0 < abs(ahead) < max(one.sd, other.sd) else ''}.")
+
+
+def _has_same_draws(replayed: Replayed) -> bool:
+    """Say whether a replay repeats the random draws of the run, and so its luck."""
+    return bool(replayed.result.opening.strategy.get("legs"))
+
+
+def _is_of_last_values(subject: Subject, replayed: Replayed) -> bool:
+    schedule = subject.schedule
+    return schedule is not None and same_pieces(
+        replayed.schedule.pieces, schedule.last_values().pieces
     )
-    yield note(f"{said}{less}.")
 
 
 def _kind(subject: Subject, replayed: Replayed) -> Content:
     """Return what was replayed."""
-    schedule, pieces = subject.schedule, replayed.schedule.pieces
     if is_replay_of(subject, replayed):
-        exact = replayed.result.opening.strategy.get("legs")
-        kind = "this schedule, with the same random draws" if exact else "this schedule"
-    elif schedule is not None and same_pieces(pieces, schedule.last_values().pieces):
+        exact = ", with the same random draws" if _has_same_draws(replayed) else ""
+        kind = f"this schedule{exact}"
+    elif _is_of_last_values(subject, replayed):
         kind = "its last values, as constants"
     else:
         kind = "another schedule"

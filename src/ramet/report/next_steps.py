@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from ramet import wording
-from ramet.domains import Value
+from ramet.history import Snapshot
 from ramet.report.html import Content, Markup, code, join, note, tag
 from ramet.report.subject import SCRIPT, Subject
 from ramet.strategies.controlled import find_control
@@ -46,7 +45,7 @@ def _steps(subject: Subject) -> Iterator[Step]:
     if not subject.replays:
         yield _replay(subject)
     if find_control(subject.opening) is None and len(subject.population) > 1:
-        yield _control(subject)
+        yield _control(subject.result.best)
 
 
 def _go_on(subject: Subject) -> Iterator[Step]:
@@ -78,16 +77,14 @@ def _replay(subject: Subject) -> Step:
     return join([f"{said}. Put the path of your script in place of ", script, "."]), command
 
 
-def _control(subject: Subject) -> Step:
-    values = subject.best.hparams if subject.best else {}
-    shown = ", ".join(f"{name!r}: {_say_value(value)}" for name, value in values.items())
+def _control(best: Snapshot) -> Step:
     said = "To see what the same steps give without copies, begin the next run with "
-    call = tag("code", f"strategy=ramet.Controlled(strategy, {{{shown}}})")
-    return join([said, call, " with the values that you would have used without a search."]), ""
-
-
-def _say_value(value: Value) -> str:
-    return wording.value(value) if isinstance(value, float) else repr(value)
+    call = tag("code", f"strategy=ramet.Controlled(strategy, {best.hparams!r})")
+    last = (
+        ". These values are the last ones of the best weights: put in their place those that you "
+        "would have used without a search."
+    )
+    return join([said, call, last]), ""
 
 
 def _command(subject: Subject, *words: str) -> str:
