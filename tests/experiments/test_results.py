@@ -26,6 +26,7 @@ MODULES = {
     "pendulum": "reinforcement",
     "protocol-acrobot": "protocol",
     "protocol-fashion": "protocol",
+    "residual": "image",
     "translation": "translation",
 }
 
