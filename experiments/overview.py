@@ -62,6 +62,7 @@ QUESTIONS = (
     ),
     Question("The same, with true labels?", "clean", "fire-22", "pbt-22", higher=True),
     Question("The same, with large batches?", "large-batches", "fire-22", "pbt-22", higher=True),
+    Question("The same, with a hidden layer?", "one-layer", "fire-22", "pbt-22", higher=True),
     Question("The same, with convolutions?", "residual", "fire-22", "pbt-22", higher=True),
     Question(
         "Is FIRE PBT better than a random search over a tuned cosine, with noisy gradients?",

@@ -23,6 +23,7 @@ MODULES = {
     "gan": "gan",
     "image": "image",
     "large-batches": "image",
+    "one-layer": "image",
     "pendulum": "reinforcement",
     "protocol-acrobot": "protocol",
     "protocol-fashion": "protocol",
