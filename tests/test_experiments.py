@@ -56,7 +56,7 @@ def test_the_parts_of_pbt_are_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["image", "clean", "large-batches"])
+@pytest.mark.parametrize("variant", ["image", "clean", "large-batches", "one-layer", "residual"])
 def test_networks_classify_images_and_so_do_replays(tmp_path: Path, variant: str) -> None:
     framework("jax")
     need_fashion_mnist()
@@ -98,6 +98,17 @@ def test_agents_learn_to_hold_the_pole(tmp_path: Path) -> None:
     for line in lines:
         if "played" in line:
             assert float(str(line["played"])) > 40  # at random the pole falls after about 20
+
+
+@pytest.mark.slow
+def test_agents_play_breakout(tmp_path: Path) -> None:
+    framework("jax")
+    package("gymnax")
+    options = ["--variant", "breakout", "--methods", "pbt, truncation"]
+    lines = [line for line in run_quick("reinforcement", tmp_path, *options) if "played" in line]
+    assert lines
+    for line in lines:
+        assert all(0 <= float(str(line[name])) < 200 for name in ("score", "played", "replay"))
 
 
 @pytest.mark.slow

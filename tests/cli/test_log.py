@@ -166,7 +166,7 @@ def test_misuse_in_a_loop_is_shown_with_its_line(workers: str, tmp_path: Path) -
     script.write_text(FAILS.replace("turn.report(0.0)", "turn.report('good')"))
     code, _, err = called("run", "train.py", "--workers", workers, cwd=tmp_path)
     assert code == 2
-    assert "but got 'good'" in err
+    assert "but got the text 'good'" in err
     assert err.endswith(f"It was raised at {script}:18\n")
 
 
