@@ -50,6 +50,13 @@ def test_what_is_shown_says_how_far_the_run_is(caplog: pytest.LogCaptureFixture)
     assert f"best {result.best.score:.5g}  {result.population.copies} copies  took 0:00" in last
 
 
+def train_turn(run: ramet.Run) -> None:
+    turn = run.ask()
+    assert turn is not None
+    list(turn)
+    run.tell(turn, 0.5, state={"w": 1.0})
+
+
 def test_the_time_left_is_unknown_until_more_turns_have_ended(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -57,10 +64,7 @@ def test_the_time_left_is_unknown_until_more_turns_have_ended(
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
         progress(run)
-        turn = run.ask()
-        assert turn is not None
-        list(turn)
-        run.tell(turn, 0.5, state={"w": 1.0})
+        train_turn(run)
         now[0] = 60.0
         progress(run)
     # It may have been the framework's import that took a minute.
@@ -76,10 +80,7 @@ def test_the_time_left_does_not_count_what_comes_before_the_first_turn(
     with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
         progress(run)
         for end_s in [100.0, *range(101, 107)]:
-            turn = run.ask()
-            assert turn is not None
-            list(turn)
-            run.tell(turn, 0.5, state={"w": 1.0})
+            train_turn(run)
             now[0] = float(end_s)
             progress(run)
     last = lines(caplog)[-1]
@@ -97,10 +98,7 @@ def test_the_time_left_is_known_before_a_round_of_long_turns_has_ended(
     with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
         progress(run)
         for _ in range(3):
-            turn = run.ask()
-            assert turn is not None
-            list(turn)
-            run.tell(turn, 0.5, state={"w": 1.0})
+            train_turn(run)
             now[0] += 3_600.0
             progress(run)
     assert [record.message.split("  ")[-1] for record in lines(caplog)] == [
@@ -147,10 +145,7 @@ def watch_turns(turns: int, *, by_s: float, shown: bool | None = None, steps: in
     run = ramet.open(space=SPACE, strategy=pbt(), steps=steps, mode="max", seed=0)
     with Progress("bowl", shown=shown, seconds=Clock(by_s)) as progress:
         for _ in range(turns):
-            turn = run.ask()
-            assert turn is not None
-            list(turn)
-            run.tell(turn, 0.5, state={"w": 1.0})
+            train_turn(run)
             progress(run)
 
 
@@ -205,10 +200,7 @@ def test_lines_are_written_once_if_the_training_sets_up_logging(
     run = ramet.open(space=SPACE, strategy=pbt(), steps=400, mode="max", seed=0)
     with without_handlers(), Progress("bowl", shown=True, seconds=Clock(60.0)) as progress:
         for number in range(4):
-            turn = run.ask()
-            assert turn is not None
-            list(turn)
-            run.tell(turn, 0.5, state={"w": 1.0})
+            train_turn(run)
             progress(run)
             if number == 1:
                 logging.basicConfig(format="theirs %(message)s")
