@@ -57,16 +57,22 @@ def train_turn(run: ramet.Run) -> None:
     run.tell(turn, 0.5, state={"w": 1.0})
 
 
-def test_the_time_left_is_unknown_until_more_turns_have_ended(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def watch_ends(*ends_s: float) -> None:
+    """Watch turns, of 12 in all, that end at these times."""
     now = [0.0]
     run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
     with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
         progress(run)
-        train_turn(run)
-        now[0] = 60.0
-        progress(run)
+        for end_s in ends_s:
+            train_turn(run)
+            now[0] = end_s
+            progress(run)
+
+
+def test_the_time_left_is_unknown_until_more_turns_have_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch_ends(60.0)
     # It may have been the framework's import that took a minute.
     assert "step 0/8 (8%)  best 0.5  0 copies  time left unknown" in lines(caplog)[0].message
 
@@ -75,14 +81,7 @@ def test_the_time_left_does_not_count_what_comes_before_the_first_turn(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Workers import a framework, or a program is compiled, once: not for each turn."""
-    now = [0.0]
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
-    with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
-        progress(run)
-        for end_s in [100.0, *range(101, 107)]:
-            train_turn(run)
-            now[0] = float(end_s)
-            progress(run)
+    watch_ends(100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0)
     last = lines(caplog)[-1]
     # Of twelve turns five are left, of a second each.
     assert last.message.endswith("  stopped after 1:46")
@@ -93,14 +92,7 @@ def test_the_time_left_does_not_count_what_comes_before_the_first_turn(
 def test_the_time_left_is_known_before_a_round_of_long_turns_has_ended(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    now = [0.0]
-    run = ramet.open(space=SPACE, strategy=pbt(), steps=8, mode="max", seed=0)
-    with Progress("bowl", shown=True, seconds=lambda: now[0]) as progress:
-        progress(run)
-        for _ in range(3):
-            train_turn(run)
-            now[0] += 3_600.0
-            progress(run)
+    watch_ends(3_600.0, 7_200.0, 10_800.0)
     assert [record.message.split("  ")[-1] for record in lines(caplog)] == [
         "time left unknown",
         "10:00:00 left",

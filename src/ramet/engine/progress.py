@@ -107,13 +107,7 @@ class Progress:
             f"{describe_step(population)} ({done / budget:.0%})",
             f"best {best.score:.5g}" if best else population.why_no_best,
             wording.count(population.copies, "copy"),
-            f"stopped after {clock_time(elapsed_s)}"
-            if ended and done < budget
-            else f"took {clock_time(elapsed_s)}"
-            if done == budget
-            else "time left unknown"
-            if left_s is None
-            else f"{clock_time(left_s)} left",
+            _describe_time(left_s, elapsed_s, is_done=done == budget, ended=ended),
         ]
         if population.failures:
             parts.insert(-1, wording.count(population.failures, "failure"))
@@ -176,6 +170,14 @@ class _Mark(NamedTuple):
 def describe_step(population: Population) -> str:
     """Return how many of their steps members have trained on average."""
     return f"step {_count_steps(population) // len(population):,}/{population.steps:,}"
+
+
+def _describe_time(left_s: float | None, elapsed_s: float, *, is_done: bool, ended: bool) -> str:
+    if is_done:
+        return f"took {clock_time(elapsed_s)}"
+    if ended:
+        return f"stopped after {clock_time(elapsed_s)}"
+    return "time left unknown" if left_s is None else f"{clock_time(left_s)} left"
 
 
 def _count_steps(population: Population) -> int:

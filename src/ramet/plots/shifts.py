@@ -128,9 +128,13 @@ def idle_s(stints: Stints) -> tuple[float, float]:
 
 def hidden_s(stints: Stints, least: float) -> float:
     """Return how long a worker was idle in pauses of less than ``least`` seconds."""
-    starts, stops = spans(stints)
-    gaps = starts[1:] - stops[:-1]
+    gaps = _gaps(*spans(stints))
     return float(gaps[gaps < least].sum())
+
+
+def _gaps(starts: Floats, stops: Floats) -> Floats:
+    """Return how long it is from each stretch of time to the next."""
+    return starts[1:] - stops[:-1]
 
 
 def _remove_pauses(stints: Stints) -> tuple[Stints, list[Pause]]:
@@ -138,7 +142,7 @@ def _remove_pauses(stints: Stints) -> tuple[Stints, list[Pause]]:
     if not len(stints):
         return stints, []
     starts, stops = spans(stints)
-    gaps = starts[1:] - stops[:-1]
+    gaps = _gaps(starts, stops)
     long = gaps > PAUSE * (stops - starts).sum()
     ends = starts[1:][long]
     # How far stints are moved: those before the first pause, those before the second, and so on.
