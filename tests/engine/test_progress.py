@@ -101,6 +101,16 @@ def test_the_time_left_is_known_before_a_round_of_long_turns_has_ended(
     ]
 
 
+def test_a_run_that_goes_on_says_where(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"mode": "max", "seed": 0, "store": tmp_path / "runs.db"}
+    engine = ramet.Inline(progress=True)
+    ramet.run(Descent(), SPACE, pbt(), steps=8, engine=engine, **settings)
+    assert not any("goes on" in record.message for record in lines(caplog))
+    caplog.clear()
+    ramet.run(Descent(), SPACE, pbt(), steps=24, existing="extend", engine=engine, **settings)
+    assert lines(caplog)[0].message == "run  goes on at step 8/24"
+
+
 def test_a_failing_member_is_shown(caplog: pytest.LogCaptureFixture) -> None:
     class Fails(Descent):
         def evaluate(self, state: Any) -> float:
