@@ -37,7 +37,7 @@ from experiments import fashion_mnist
 from experiments.classifier import Classifier, ScheduleFree
 from experiments.compiling import keep_programs
 from experiments.fashion_mnist import TRAINING, Images
-from experiments.image_regimes import QUICK, REGIMES, Regime
+from experiments.image_regimes import QUICK, REGIMES, SIDE, Regime
 from experiments.networks import NETWORKS
 from experiments.optuna_search import Trainer, search
 from experiments.trials import Experiment, Setting, run_experiment
@@ -57,7 +57,7 @@ LABELS_SEED = 0
 @functools.cache
 def _load(regime: Regime, *, schedule_free: bool, whole: bool) -> Classifier:
     """Return the task, which trains on the ``whole`` training set or leaves out what scores."""
-    images = fashion_mnist.load("train", side=regime.side)
+    images = fashion_mnist.load("train", side=SIDE)
     _, score = images.split(TRAINING)
     score, _ = score.split(regime.scored_images)
     drawn = fashion_mnist.draw_labels(images, regime.drawn_labels, seed=LABELS_SEED)
@@ -67,8 +67,8 @@ def _load(regime: Regime, *, schedule_free: bool, whole: bool) -> Classifier:
 
 
 @functools.cache
-def _load_test(side: int) -> Images:
-    return fashion_mnist.load("t10k", side=side)
+def _load_test() -> Images:
+    return fashion_mnist.load("t10k", side=SIDE)
 
 
 def cosine(members: int, regime: Regime, first: list[dict[str, Any]]) -> ramet.Strategy:
@@ -215,9 +215,9 @@ def train(variant: str, name: str, seed: int, setting: Setting) -> dict[str, flo
     )
     return {
         "validation": 100 * result.best.score,
-        "test": _test(part, task.as_state(result.best.load()), regime),
+        "test": _test(part, task.as_state(result.best.load())),
         # Its score is of images that it was trained on, so there is no best to choose by.
-        "replay": _test(whole, again.as_state(replayed.result.final.load()), regime),
+        "replay": _test(whole, again.as_state(replayed.result.final.load())),
     }
 
 
@@ -230,8 +230,8 @@ def train_by_optuna(pruner: str, regime: Regime, seed: int) -> dict[str, float]:
     replayed = again.train_all(found.peak, jax.random.key(seed))
     return {
         "validation": 100 * found.score,
-        "test": _test(part, found.state, regime),
-        "replay": _test(whole, replayed, regime),
+        "test": _test(part, found.state),
+        "replay": _test(whole, replayed),
     }
 
 
@@ -239,9 +239,9 @@ def _make_task(method: Method, functions: Classifier) -> ramet.jax.Task:
     return ramet.jax.Task(functions, average=AVERAGE if method.averaged else None)
 
 
-def _test(functions: Classifier, state: Any, regime: Regime) -> float:
+def _test(functions: Classifier, state: Any) -> float:
     """Return the accuracy of a state on test images, in percent."""
-    return 100 * float(functions.accuracy(state["params"], _load_test(regime.side)))
+    return 100 * float(functions.accuracy(state["params"], _load_test()))
 
 
 def settings(variant: str, *, quick: bool) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def settings(variant: str, *, quick: bool) -> dict[str, Any]:
         "turn_steps": regime.turn_steps,
         "evaluate_every": regime.evaluate_every,
         "network": regime.network,
-        "side": regime.side,
+        "side": SIDE,
         "first_rates": regime.first,
         "validation_images": regime.scored_images,
     }

@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 from experiments.fashion_mnist import VALIDATION
 
+# The rows and columns of the images.
+SIDE = 7
+
 
 @dataclass(frozen=True, slots=True)
 class Regime:
@@ -12,9 +15,7 @@ class Regime:
     batch: int
     rounds: int
     turn_steps: int
-    # Its name, and the rows and columns of the images that it sees.
     network: str = "linear"
-    side: int = 7
     # Between which the first rates of members are drawn. Others are there to be reached.
     first: tuple[float, float] = (1e-4, 3e-2)
     # The part of the training images with labels that were drawn anew.

@@ -6,6 +6,7 @@ import math
 import statistics
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +202,12 @@ def test_a_call_that_was_stopped_goes_on(tmp_path: Path, caplog: pytest.LogCaptu
         return measure(state, rng)
 
     raw = train(store=tmp_path / "runs.db")
-    with pytest.raises(KeyboardInterrupt, match="run 'run' was stopped after 4 of 6 evaluations"):
+    match = "run 'run' was stopped after 4 of 6 evaluations"
+    with pytest.raises(KeyboardInterrupt, match=match) as stopped:
         ramet.confirm(stops, raw, top=3, times=2)
+    # Python shows the user's call alone.
+    shown = traceback.extract_tb(stopped.value.__traceback__)
+    assert [frame.filename for frame in shown] == [__file__]
     partial = ramet.history.load(tmp_path / "runs.db")
     assert len(evaluations(partial)) == 4
     # A call for less says that it goes on with all of it.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ramet.engine.evaluating import Evaluate, Evaluates, as_function
-from ramet.engine.interrupting import explain_interrupt
+from ramet.engine.interrupting import explain_interrupt, hide_frames
 from ramet.engine.processes.loading import end_loading
 from ramet.engine.run import run_events
 from ramet.engine.run.scores import as_number, require_score
@@ -64,6 +64,9 @@ def confirm(
         with explain_interrupt(lambda: _how_to_go_on(run, log)):
             _Confirming(now, log).go_on(score, top=top, times=times)
         confirmed = Result(store=result.store, blobs=result.blobs, name=run)
+    except KeyboardInterrupt as stopped:
+        hide_frames(stopped)
+        raise
     finally:
         if store is not result.store and isinstance(store, Closable):
             store.close()

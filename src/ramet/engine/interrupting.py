@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-from ramet.errors import UsageError
+from ramet.errors import RunFailed, UsageError
+from ramet.frames import drop_leading_frames
 from ramet.history.result import Result
 
 # Reads the result of that run. A run in memory lives as long as this does.
@@ -40,9 +41,17 @@ def say_interrupt(stopped: KeyboardInterrupt, text: str) -> KeyboardInterrupt:
     return again
 
 
-def is_explained(stopped: KeyboardInterrupt) -> bool:
-    """Return whether an interrupt says what was stopped, in ramet's words."""
-    return "_render_traceback_" in vars(stopped)
+def hide_frames(error: KeyboardInterrupt | RunFailed) -> None:
+    """Let Python show the user's code, and of ramet only what called the function that raises this.
+
+    An interrupt that ramet has not explained is left as it is.
+
+    Args:
+        error: What ends the call.
+    """
+    if isinstance(error, RunFailed) or "_render_traceback_" in vars(error):
+        error.__traceback__ = None
+        drop_leading_frames(error.__cause__)
 
 
 @contextlib.contextmanager

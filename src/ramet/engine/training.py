@@ -16,7 +16,7 @@ from ramet.engine.engines import (
     check_trained,
     choose_engine,
 )
-from ramet.engine.interrupting import explain_interrupt, is_explained, remember, say_interrupt
+from ramet.engine.interrupting import explain_interrupt, hide_frames, remember, say_interrupt
 from ramet.engine.messages import (
     how_to_go_on,
     how_to_rejoin,
@@ -42,7 +42,6 @@ from ramet.engine.workers.renewing import check_can_renew
 from ramet.engine.workers.session import TrainFunction
 from ramet.engine.workers.vectorized import Vectorizable
 from ramet.errors import RunFailed, UsageError
-from ramet.frames import drop_leading_frames
 from ramet.goals import metrics_of
 from ramet.history.result import Result
 from ramet.places import Place, Storage, place
@@ -93,10 +92,7 @@ def train_run(
                 train, settings, storage, engine, existing=existing, failures=failures
             )
     except (KeyboardInterrupt, RunFailed) as error:
-        # Python shows the user's code, and no more of ramet than this call.
-        if isinstance(error, RunFailed) or is_explained(error):
-            error.__traceback__ = None
-            drop_leading_frames(error.__cause__)
+        hide_frames(error)
         raise
 
 
