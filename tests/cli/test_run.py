@@ -283,6 +283,19 @@ def test_nothing_but_the_outcome_is_printed_where_there_is_no_terminal(tmp_path:
     assert "\x1b" not in done.stdout
 
 
+def test_the_outcome_counts_attempts_that_failed(tmp_path: Path) -> None:
+    script = tmp_path / "fails_once.py"
+    # The third turn raises, once.
+    raises = "assert next(whole, True)"
+    text = QUICK.read_text().replace("time.sleep(PAUSE_S)", raises)
+    script.write_text(text + "\n\nwhole = iter([True, True, False])\n")
+
+    said = ramet("run", script, "--store", tmp_path / "runs.db", "--seed", 0).output
+
+    assert " copies, 1 failed attempt, best " in said
+    assert "failed attempt" not in ramet("run", QUICK, "--store", tmp_path / "whole.db").output
+
+
 def test_the_outcome_says_which_turns_the_budget_gave(tmp_path: Path) -> None:
     script = tmp_path / "paced.py"
     script.write_text(QUICK.read_text().replace(", turn_steps=10", ""))

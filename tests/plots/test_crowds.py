@@ -15,7 +15,7 @@ from ramet.plots.bands import MANY
 from ramet.plots.scales import Scale
 from ramet.report.dark import DARK_SHEET, LIGHT_SHEET, measure_contrast, turn_dark
 from ramet.testing import QUADRATIC_SPACE, Quadratic
-from tests.engine.loops import Descent, pbt
+from tests.engine.loops import SPACE, Descent, pbt
 from tests.plots.runs import descended, fired, loosely, mixed
 from tests.plots.test_drawn import texts, vertices
 
@@ -132,6 +132,18 @@ def test_the_tree_has_no_axis_of_heights_and_names_its_roots() -> None:
         assert axes.get_ylabel() == ""
         standing = result.lineage().founders()
         assert {f"member {founder}" for founder in standing} <= set(texts(axes))
+
+
+def test_the_tree_says_how_many_of_its_roots_are_named_where_there_is_no_room_for_all() -> None:
+    random = ramet.RandomSearch(population=60, turn_steps=12, synchronous=True)
+    result = ramet.run(Descent(), SPACE, random, steps=24, mode="max", seed=0)
+
+    said = texts(plots.tree(result))
+
+    names = [text for text in said if text.startswith("member ")]
+    assert 2 < len(names) < 60
+    (remark,) = [text for text in said if "60 of 60" in text]
+    assert remark.endswith(f"60 of 60 live on, {len(names)} are named")
 
 
 def test_all_colours_of_lines_are_seen_on_white_and_on_a_dark_page() -> None:

@@ -1,6 +1,7 @@
 """What each plot shows."""
 
 import math
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import ramet
 from ramet import plots
 from ramet.history import Lineage
 from ramet.plots import drawing
-from ramet.plots.shifts import stints_of
+from ramet.plots.shifts import Stints, stints_of
 from ramet.report.picture import WIDE, canvas
 from tests.engine.loops import SPACE, pbt
 from tests.plots.runs import alone, begun, descended, fired, loosely, mixed, restarted, troubled
@@ -218,6 +219,29 @@ def test_a_turn_that_was_given_up_is_shown_by_its_attempts_alone() -> None:
     stints, _ = stints_of(result)
     failed = stints.select(stints.failed)
     assert list(zip(failed.member, failed.turn, strict=True)) == [(2, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.1, 10.0])
+def test_pauses_that_are_too_short_to_be_drawn_are_said(
+    pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 2_000
+    start = np.arange(count) * (1 + pause_s)
+    stints = Stints(
+        names=["w"],
+        worker=np.zeros(count, int),
+        start=start,
+        stop=start + 1,
+        member=np.zeros(count, int),
+        turn=np.arange(count),
+        failed=np.zeros(count, bool),
+    )
+    monkeypatch.setattr(sys.modules["ramet.plots.workers"], "stints_of", lambda _: (stints, []))
+
+    said = texts(plots.workers(alone()))
+
+    # A pixel is about two seconds, or twenty with the longest pauses.
+    assert ("idle; many pauses are too short to be drawn" in said) is (pause_s > 0)
 
 
 def test_failed_turns_are_shown() -> None:
