@@ -22,7 +22,11 @@ def is_text(value: str) -> bool:
     >>> is_text("naïve"), is_text("\ud83d")
     (True, False)
     """
-    return not any("\ud800" <= char <= "\udfff" for char in value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def encodable(text: str, encoding: str) -> str:

@@ -85,6 +85,11 @@ def named(name: str) -> Change:
     return both(sql("update runs set name = :name", name=name), opens(name=name))
 
 
+def many_births(count: int) -> Change:
+    """Return what has the run begin with so many members, all like the first."""
+    return each("RunOpened", lambda it: it.update(births=it["births"][:1] * count))
+
+
 def both(*changes: Change) -> Change:
     def changed(store: sqlite3.Connection) -> None:
         for change in changes:
@@ -188,9 +193,7 @@ IN_THE_LOG: dict[str, Change] = {
     "seed that is text": opens(seed="x"),
     "negative seed": opens(seed=-1),
     "no births": opens(births=[]),
-    "a hundred thousand births": each(
-        "RunOpened", lambda it: it.update(births=it["births"][:1] * 100_000)
-    ),
+    "ten thousand births": many_births(10_000),
     "no steps": both(opens(steps=0), sql("update runs set steps = 0")),
     "negative steps": both(opens(steps=-5), sql("update runs set steps = -5")),
     "turns without steps": opens(ready=0),

@@ -12,7 +12,7 @@ from benchmarks.fuzz.forging import forge
 from ramet.cli import screen
 from tests.cli.conftest import begin
 from tests.cli.shell import EXECUTABLE, PATIENCE_S, ramet
-from tests.evil.stores import IN_THE_LOG, SHOWN, Change
+from tests.evil.stores import IN_THE_LOG, SHOWN, Change, many_births
 
 LOOKS: dict[str, list[str]] = {
     "status": [],
@@ -116,7 +116,9 @@ def test_what_is_strange_is_drawn(case: str, sound: Path, tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["name full of escapes", "a hundred thousand births"])
 def test_it_takes_seconds_and_little_memory(case: str, sound: Path, tmp_path: Path) -> None:
-    store = made((SHOWN | IN_THE_LOG)[case], sound, tmp_path)
+    store = made(
+        (SHOWN | {"a hundred thousand births": many_births(100_000)})[case], sound, tmp_path
+    )
     limited = f"ulimit -v 1500000; exec {EXECUTABLE} status {store}"
     shell = ["/bin/sh", "-c", limited]
     done = subprocess.run(shell, check=False, capture_output=True, timeout=PATIENCE_S)

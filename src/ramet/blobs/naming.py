@@ -19,7 +19,8 @@ def quote(name: str) -> str:
     ('lm-2', '%4c%4d', '%2e%2e%2fx')
     """
     text = name.encode("utf-8", "surrogatepass")
-    quoted = "".join(chr(byte) if byte in PLAIN else f"%{byte:02x}" for byte in text)
+    begins = text[: MOST_CHARACTERS + 1]
+    quoted = "".join(chr(byte) if byte in PLAIN else f"%{byte:02x}" for byte in begins)
     return (
         quoted
         if 0 < len(quoted) <= MOST_CHARACTERS

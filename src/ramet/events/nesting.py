@@ -1,8 +1,5 @@
 """How deep JSON is nested, found without recursion."""
 
-import re
-
-_TEXT = re.compile(rb'"[^"]*"')
 _OTHERS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _AS_LISTS = bytes.maketrans(b"{}", b"[]")
 
@@ -15,9 +12,9 @@ def deeper_than(data: bytes, levels: int) -> bool:
     """
     if len(data) <= 2 * levels or data.count(b"[") + data.count(b"{") <= levels:
         return False
-    # Without escapes, every quotation mark begins or ends a string.
+    # Without escapes, every quotation mark begins or ends a string, so each second part is one.
     plain = data.replace(rb"\\", b"").replace(rb"\"", b"")
-    brackets = _TEXT.sub(b"", plain).translate(_AS_LISTS, _OTHERS)
+    brackets = b"".join(plain.split(b'"')[::2]).translate(_AS_LISTS, _OTHERS)
     for _ in range(levels):
         brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
