@@ -370,7 +370,7 @@ def test_a_watched_run_says_how_long_it_takes_and_how_its_best_score_grew(tmp_pa
     assert " since it began, about 0:00 left, best " in waiting
     over = pace.describe(result.population, at_work=False)
     assert "left" not in over
-    assert over.endswith(f"█ {wording.number(result.best.score)}")
+    assert over.endswith(f"█ to {wording.number(result.best.score)}")
 
 
 @pytest.mark.parametrize("stopped", [True, False])

@@ -1,6 +1,7 @@
 """Turns without a score: an episode may outlast a turn."""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,23 @@ def test_a_run_in_which_most_turns_have_no_score_says_so_once(
         ramet.run(train, SPACE, ramet.PBT(population=5, turn_steps=2), steps=40, mode="max", seed=0)
     (said,) = [record.message for record in caplog.records if "without one" in record.message]
     assert "15 of the first 20 here" in said
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_the_first_turn_that_ends_without_a_finite_score_is_told_once(
+    score: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
+            list(turn)
+            turn.report(score if turn.member == 2 else turn.hparams["lr"])
+
+    strategy = ramet.PBT(population=5, turn_steps=2, exploit=None)
+    with caplog.at_level(logging.WARNING, "ramet"):
+        result = ramet.run(train, SPACE, strategy, steps=8, mode="max", seed=0)
+    (said,) = [it.message for it in caplog.records if "finite score" in it.message]
+    lr = result.opening.births[2].hparams["lr"]
+    assert f"turn 0 of member 2 ended with inf or nan, with lr={lr:.4g}" in said
 
 
 def test_it_is_recorded_as_it_is_reported() -> None:

@@ -17,7 +17,7 @@ from ramet.report.dark import DARK_SHEET, LIGHT_SHEET, measure_contrast, turn_da
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.plots.runs import descended, fired, loosely, mixed
-from tests.plots.test_drawn import texts, vertices
+from tests.plots.test_drawn import HISTORY, texts, vertices
 
 
 @functools.cache
@@ -46,8 +46,8 @@ def test_many_members_are_bands_with_the_best_and_some_others() -> None:
         assert not [it for it in axes.collections if isinstance(it, LineCollection)]
         assert len(filled(axes)) == 2
         written = texts(axes)
-        assert {"9 of 10 members", "half of members", "median", "behind the best"} <= set(written)
-        assert "behind 3 others, from better to worse now" in written
+        assert {"9 of 10 members", "half of members", "median", HISTORY} <= set(written)
+        assert sum(text.startswith("history of member ") for text in written) == 3
 
 
 def test_as_many_members_as_have_a_line_each_have_no_bands() -> None:
@@ -123,6 +123,14 @@ def test_log_axes_have_values_at_decades_and_marks_between() -> None:
     np.testing.assert_allclose(np.log10(shown), np.round(np.log10(shown)), atol=1e-9)
     # 0.3 to 3 has one decade within, and so 0.5 and 2 as well.
     assert Scale(name="lr", log=True).ticks(0.3, 3.0) == pytest.approx([0.5, 1.0, 2.0])
+
+
+def test_values_that_differ_little_are_written_with_more_digits() -> None:
+    scale = Scale(name="score")
+    assert scale.texts([0.9725, 0.973, 0.9735]) == ["0.9725", "0.973", "0.9735"]
+    assert scale.texts([0.1, 1234.5]) == ["0.1", "1,230"]
+    assert Scale(name="kind", options=("a", "a")).texts([0.0, 1.0]) == ["a", "a"]
+    assert len(scale.texts([1.0, 1.0])) == 2
 
 
 def test_the_tree_has_no_axis_of_heights_and_names_its_roots() -> None:

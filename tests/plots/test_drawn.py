@@ -1,5 +1,6 @@
 """What each plot shows."""
 
+import functools
 import math
 import sys
 from itertools import pairwise
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from msgspec.structs import replace
 
 import ramet
 from ramet import plots
@@ -19,8 +21,12 @@ from ramet.history import Lineage
 from ramet.plots import drawing
 from ramet.plots.shifts import Stints, stints_of
 from ramet.report.picture import WIDE, canvas
-from tests.engine.loops import SPACE, pbt
+from ramet.report.subject import Subject
+from tests.engine.loops import SPACE, Descent, pbt
 from tests.plots.runs import alone, begun, descended, fired, loosely, mixed, restarted, troubled
+
+# What the black line is called.
+HISTORY = "history of the best weights"
 
 
 def texts(axes: Axes) -> list[str]:
@@ -92,7 +98,7 @@ def test_every_sub_population_has_a_colour_and_successes_have_a_dot_each() -> No
     result = fired()
     axes = plots.hyperparameter(result, "lr")
     success = "success: an evaluator proved better"
-    assert {"P1", "P2", "evaluators", "behind the best", success} <= set(texts(axes))
+    assert {"P1", "P2", "evaluators", HISTORY, success} <= set(texts(axes))
     assert len({tuple(drawn.get_color()[0]) for drawn in lines(axes)}) == 3
     dots = axes.collections[-1].get_offsets()
     lineage = result.lineage()
@@ -200,6 +206,16 @@ def test_a_time_in_which_no_worker_trained_is_left_out() -> None:
     assert axes.get_xlim()[1] < 60
 
 
+def test_the_time_before_the_first_turn_is_no_work() -> None:
+    result = ramet.run(Descent(), SPACE, pbt(), steps=24, mode="max", seed=0)
+    result.log[1:] = [replace(logged, at=logged.at + 3_600) for logged in result.log[1:]]
+
+    late = Subject(result)
+
+    assert late.paused_s == pytest.approx(3_600, abs=60)
+    assert late.worked_s < 60
+
+
 def test_a_turn_that_was_given_up_is_shown_by_its_attempts_alone() -> None:
     def train(session: ramet.Session) -> None:
         for turn in session.turns({"w": np.ones(1)}):
@@ -219,6 +235,17 @@ def test_a_turn_that_was_given_up_is_shown_by_its_attempts_alone() -> None:
     stints, _ = stints_of(result)
     failed = stints.select(stints.failed)
     assert list(zip(failed.member, failed.turn, strict=True)) == [(2, 1), (2, 1)]
+
+
+def test_the_steps_of_the_best_weights_are_told_where_the_axis_has_others() -> None:
+    strategy = pbt(10)
+    found = (
+        ramet.run(Descent(), SPACE, strategy, steps=24, mode="max", seed=it) for it in range(9)
+    )
+    result = next(it for it in found if it.best.step != it.best.trained)
+    said = f"{HISTORY}, which have {result.best.step} steps"
+    for plot in (plots.scores, plots.tree, functools.partial(plots.hyperparameter, name="lr")):
+        assert said in texts(plot(result))
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.1, 10.0])

@@ -12,7 +12,7 @@ from ramet import plots
 from ramet.errors import UsageError
 from ramet.history.metrics import metric_names
 from tests.plots.runs import begun, descended, measured
-from tests.plots.test_drawn import lines, texts, vertices
+from tests.plots.test_drawn import HISTORY, lines, texts, vertices
 
 
 def rows(name: str) -> list[dict[str, float]]:
@@ -52,7 +52,7 @@ def test_what_led_to_the_best_weights_is_black() -> None:
     ]
     np.testing.assert_array_equal(path.get_ydata(), expected)
     np.testing.assert_array_equal(path.get_xdata(), range(1, len(expected) + 1))
-    assert "behind the best" in texts(axes)
+    assert HISTORY in texts(axes)
 
 
 def test_members_that_do_not_wait_have_their_steps_trained() -> None:

@@ -10,6 +10,7 @@ import ramet
 from ramet import report
 from ramet.errors import RunFailed
 from ramet.history import load
+from ramet.history.importance import measure_importance
 from ramet.history.replayed import replays
 from ramet.report.subject import Subject
 from tests.cli import quick
@@ -124,7 +125,14 @@ def test_members_side_by_side_are_left_out_with_one_hyperparameter(page: str) ->
 
 
 def test_importance_is_drawn_where_there_is_enough_to_compare() -> None:
-    enough = Read(report.page(finished(strategy=pbt(population=16, synchronous=True)))).text
+    compared = finished(strategy=pbt(population=16, synchronous=True))
+    enough = Read(report.page(compared)).text
     assert "How much of the differences in later rank" in enough
+    known = [one.name for one in measure_importance(compared.lineage()) if one.found == "yes"]
+    names = ", ".join(dict.fromkeys(known))
+    said = (
+        f"What mattered more than chance alone explains: {names}." if known else "is known to have"
+    )
+    assert said in enough
     few = Read(report.page(finished(strategy=pbt(population=3, exploit=None)))).text
     assert "Too few members went on from the same weights" in few

@@ -116,7 +116,7 @@ def _name_left_out(
     """
     parts: list[RenderableType] = []
     if members:
-        parts.append(f"and {wording.count(members, 'more member')}")
+        parts.append(f"and {wording.count(members, 'more member')}; the best are shown")
     if names:
         more = MORE_NAMES.format(count=wording.count(len(names), "more hyperparameter"))
         parts.append(_list_names(more, [label(name) for name in names], width, lines))

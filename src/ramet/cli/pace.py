@@ -114,7 +114,7 @@ class Pace:
             sign = sign_of(self._opening.mode)
             first, last = (number(sign * self._bests[at]) for at in (0, -1))
             bars = draw_bars([sign * best for best in self._bests])
-            parts.append(f"best {first} {bars} {last}")
+            parts.append(f"best from {first} {bars} to {last}")
         return ", ".join(parts)
 
     def estimate_left_s(self, population: Population) -> float | None:

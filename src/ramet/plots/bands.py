@@ -28,7 +28,8 @@ GROUPS = 5
 OTHERS = (0.25, 0.5, 0.75)
 # The part of an option's place that its shares fill.
 FILLED = 0.8
-OTHER_LOOK: dict[str, Any] = {"color": "0.3", "linewidth": 0.8, "linestyle": (0, (4, 1.5))}
+OTHER_LOOK: dict[str, Any] = {"color": "0.3", "linewidth": 0.9}
+DASHES = ((4, 1.5), (5, 1.5, 1, 1.5), (1, 1.5))
 
 
 class Band(NamedTuple):
@@ -177,12 +178,11 @@ def draw_others(
         and any(member.id in b.members for b in bands_of(result))
     )
     chosen = dict.fromkeys(scored[round(part * (len(scored) - 1))][1] for part in OTHERS if scored)
-    drawn = 0
-    for member in chosen:
+    handles: list[Artist] = []
+    for member, dashes in zip(chosen, DASHES, strict=False):
         turns = lineage.ancestors(member)
         if turns:
-            axes.plot(*zip(*path(turns), strict=True), **OTHER_LOOK, zorder=2.4)
-            drawn += 1
-    if not drawn:
-        return []
-    return [Line2D([], [], **OTHER_LOOK, label=f"behind {drawn} others, from better to worse now")]
+            look = {**OTHER_LOOK, "linestyle": (0, dashes)}
+            axes.plot(*zip(*path(turns), strict=True), **look, zorder=2.4)
+            handles.append(Line2D([], [], **look, label=f"history of member {member}"))
+    return handles

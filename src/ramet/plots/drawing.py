@@ -31,6 +31,8 @@ from ramet.visible import cut, visible
 # Lines have a contrast of at least 3 with white, and text has one of 4.5. This is the palest grey
 # of lines.
 GREY = "0.57"
+# What leads from one member's weights to another that copies them.
+MOVED = "0.4"
 # Colours of groups of members; grey is for FIRE's evaluators, which are in none.
 COLOURS = (GREY, "#0072b2", "#d55e00", "#009e73", "#cc79a7")
 # Colours of anything else that is compared; none of them is black or a group's.

@@ -21,6 +21,7 @@ from ramet.plots.story import (
     end_of,
     group_colours,
     groups_of,
+    name_behind,
     start_of,
     stretches,
 )
@@ -118,7 +119,7 @@ def _best(axes: Axes, result: Result, scale: Scale) -> list[Artist]:
         path_effects=drawing.outline(3.6),
         zorder=3,
     )
-    return [Line2D([], [], color="black", linewidth=1.8, label="behind the best")]
+    return [Line2D([], [], color="black", linewidth=1.8, label=name_behind(behind))]
 
 
 def _successes(axes: Axes, result: Result, scale: Scale) -> list[Artist]:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from ramet import wording
 from ramet.history import Result, Trained
@@ -23,13 +23,12 @@ Tick = tuple[float, str]
 
 # The part of a row that its line has; names stand above it.
 HEIGHT = 0.62
-# Inches of a row.
-ROW = 0.85
+# Inches of a row, and the least from one step that is written to the next.
+ROW, TICK = 0.85, 0.75
 # Up to this many moves from one member to another have a line each.
 MOVES = 400
-MOVED = "0.4"
 # A digit's width, and the room around a number, in the size of text.
-DIGIT, ROOM = 0.64, 0.5
+DIGIT, ROOM = 0.6, 0.3
 
 
 def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
@@ -49,17 +48,17 @@ def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | No
     axes.set_xlabel("step")
     behind = behind_best(result)
     if not behind:
-        drawing.entitle(axes, result, "behind the best weights")
+        drawing.entitle(axes, result, "history of the best weights")
         return drawing.say(axes, "no turn has ended with a finite score yet")
     top = len(scales) + 1
     moved = [turn.start for before, turn in pairwise(behind) if before.member != turn.member]
-    said = f"behind the best weights, score {format_number(result.best.score)}"
+    said = f"history of the best weights, score {format_number(result.best.score)}"
     if len(moved) > MOVES:
         said += f", {wording.count(len(moved), 'move')} between members"
     else:
-        axes.vlines(moved, -0.1, top, MOVED, linewidth=0.8, linestyle=":", zorder=1)
+        axes.vlines(moved, -0.1, top, drawing.MOVED, linewidth=0.8, linestyle=":", zorder=1)
         if moved:
-            dotted = Line2D([], [], color=MOVED, linewidth=0.8, linestyle=":")
+            dotted = Line2D([], [], color=drawing.MOVED, linewidth=0.8, linestyle=":")
             dotted.set_label("weights copied to another member")
             drawing.legend(axes, [dotted])
     drawing.entitle(axes, result, said)
@@ -69,7 +68,9 @@ def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | No
     _members(axes, behind, top)
     axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], fontsize="small")
     axes.set(ylim=(-0.1, top + 0.65), xlim=(0, behind[-1].stop))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    inches = axes.get_window_extent().width / drawing.figure_of(axes).dpi
+    axes.xaxis.set_major_locator(MaxNLocator(max(2, int(inches / TICK)), integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.spines["left"].set_visible(False)
     return axes
 
@@ -105,7 +106,8 @@ def _row(axes: Axes, row: int, scale: Scale, path: list[Point], colour: str) -> 
     mark = "o" if len(finite) == 1 else ""
     axes.plot(steps, height(places), color=colour, linewidth=1.8, marker=mark, zorder=2)
     written = sorted({low, high} | (set(finite) if scale.options else set()))
-    return [(float(height(place)), scale.text(place)) for place in written]
+    said = scale.texts(written)
+    return [(float(height(place)), text) for place, text in zip(written, said, strict=True)]
 
 
 def _frame(axes: Axes, row: int, name: str, colour: str) -> None:
@@ -136,8 +138,11 @@ def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
         axes.broken_barh(its, (row, 0.34), color=colour, linewidth=0, zorder=2)
     size = FontProperties(size="small").get_size_in_points()
     width = axes.get_window_extent().width / drawing.figure_of(axes).dpi * drawing.POINTS / size
+    said = "trained by member"
     for member, start, stop in held:
-        if (stop - start) / behind[-1].stop * width >= ROOM + DIGIT * len(str(member)):
+        if (stop - start) / behind[-1].stop * width < ROOM + DIGIT * len(str(member)):
+            said = "trained by member (numbers where they fit)"
+        else:
             axes.text(
                 (start + stop) / 2,
                 row + 0.17,
@@ -147,7 +152,7 @@ def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
                 fontsize="small",
             )
     axes.text(
-        *(0.005, row + 0.38, "trained by member"),
+        *(0.005, row + 0.38, drawing.fit_across(axes, said)),
         transform=axes.get_yaxis_transform(),
         va="bottom",
         weight="bold",

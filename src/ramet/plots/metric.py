@@ -16,7 +16,7 @@ from ramet.plots import drawing
 from ramet.plots.bands import draw_bands, is_crowd
 from ramet.plots.scales import WIDE, Floats, Scale, drawable, elsewhere
 from ramet.plots.scores import best, limit, members
-from ramet.plots.story import Point, behind_best, stretch_places
+from ramet.plots.story import Point, behind_best, name_behind, stretch_places
 from ramet.series import MetricValues, Steps
 
 Curves = Mapping[Key, tuple[Steps, MetricValues]]
@@ -52,9 +52,10 @@ def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
         handles, *_ = draw_bands(axes, result, _whole_paths(turns, curves))
     else:
         handles = members(axes, result, paths)
-    behind = (turns.place(turn.key) for turn in behind_best(result))
-    path = [point for place in behind for point in _curve(turns, place, curves)]
-    handles += best(axes, path) if path else []
+    behind = behind_best(result)
+    places = (turns.place(turn.key) for turn in behind)
+    path = [point for place in places for point in _curve(turns, place, curves)]
+    handles += best(axes, path, name_behind(behind)) if path else []
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     handles += limit(axes, scale, shown, _usual(shown, scale), "value")
     values = [value for _, logged in curves.values() for value in logged.tolist()]

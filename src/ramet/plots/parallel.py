@@ -150,10 +150,11 @@ def _heights(scale: Scale, places: Floats, low: float, high: float) -> Floats:
 def _axis(axes: Axes, scale: Scale, x: int, low: float, high: float) -> None:
     """Draw one of the axes, with values beside it."""
     axes.axvline(x, color="0.25", linewidth=1.0, zorder=3)
-    for tick in scale.ticks(low, high):
+    ticks = scale.ticks(low, high)
+    for tick, said in zip(ticks, scale.texts(ticks), strict=True):
         height = float(_heights(scale, np.array(tick), low, high))
         axes.plot([x - 0.015, x], [height] * 2, color="0.25", linewidth=1.0, zorder=3)
-        _write(axes, scale.text(tick), x, height)
+        _write(axes, said, x, height)
 
 
 def _write(axes: Axes, text: str, x: int, height: float) -> None:

@@ -1,7 +1,7 @@
 """How the values of a hyperparameter, and scores, are placed on an axis and coloured."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +37,8 @@ Floats = npt.NDArray[np.float64]
 MINUS = "\N{MINUS SIGN}"
 # Options of a choice that an axis has room to name.
 NAMED = 24
+# The significant digits of numbers, and the most where fewer do not tell them apart.
+DIGITS, MOST_DIGITS = 3, 10
 # Characters of an option.
 OPTION_WIDTH = 16
 # Parts of all scores, the worst ones, that an axis and that colours may leave out.
@@ -78,10 +80,19 @@ class Scale:
     def places(self, values: Iterable[Any]) -> Floats:
         return np.array([self.place(value) for value in values], float)
 
-    def text(self, place: float) -> str:
+    def texts(self, places: Sequence[float]) -> list[str]:
+        """Return what is written at places, with as many digits as tell them apart."""
+        said: list[str] = []
+        for digits in range(DIGITS, MOST_DIGITS):
+            said = [self.text(place, digits) for place in places]
+            if self.options or len(set(said)) == len(said):
+                break
+        return said
+
+    def text(self, place: float, digits: int = DIGITS) -> str:
         """Return what is written at a place."""
         if not self.options:
-            return format_number(place)
+            return format_number(place, digits)
         nth = round(place)
         if abs(place - nth) > 1e-6 or not 0 <= nth < len(self.options):  # noqa: PLR2004 - rounding
             return ""
@@ -165,24 +176,24 @@ class Scale:
         return LogLocator(subs=(1.0,) if decades >= 2 else (1.0, 2.0, 5.0), numticks=most)  # noqa: PLR2004 - as many labels either way
 
 
-def format_number(number: float) -> str:
-    """Return a number as it is read.
+def format_number(number: float, digits: int = DIGITS) -> str:
+    """Return a number as it is read, with this many significant digits.
 
     >>> format_number(1 / 3), format_number(1_000.0), format_number(1e-5), format_number(1.7e308)
     ('0.333', '1,000', '1e-5', '≥1e100')
     """
     size, there = abs(number), drawable(number)
-    said = f"{MINUS if there < 0 else ''}{_write(abs(there))}"
+    said = f"{MINUS if there < 0 else ''}{_write(abs(there), digits)}"
     if not size or SMALLEST < size < LARGEST or math.isnan(number):
         return said
     return f"{'≥' if (size >= LARGEST) == (number > 0) else '≤'}{said}"
 
 
-def _write(number: float) -> str:
+def _write(number: float, digits: int) -> str:
     if not number or 1 / WRITTEN_OUT < number < WRITTEN_OUT:
-        return f"{float(f'{number:.3g}'):,.10g}"
-    digits, _, exponent = f"{number:.3g}".partition("e")
-    return f"{digits}e{int(exponent)}" if exponent else digits
+        return f"{float(f'{number:.{digits}g}'):,.10g}"
+    mantissa, _, exponent = f"{number:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
 def drawable(number: float) -> float:

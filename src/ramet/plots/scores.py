@@ -23,6 +23,7 @@ from ramet.plots.story import (
     curve,
     group_colours,
     groups_of,
+    name_behind,
     own_points,
     score_of,
     stretches,
@@ -46,9 +47,9 @@ MARGIN = 0.05
 def scores(result: Result, ax: Axes | None = None) -> Axes:
     """Draw the scores of all members as they were reported, and their copies.
 
-    Each member is a line. Where it copied another's weights, a thin line leads from the score that
-    it gave up to the one that it took over. The black line led to the best weights. Of more than 24
-    members, bands show what half of them and nine of ten lie in, and dashed lines are some of them.
+    Each member is a line. Where it copied another's weights, a dotted line leads from the score
+    that it gave up to the one that it took over. The black line led to the best weights. Of more
+    than 24 members, bands show what half of them and nine of ten lie in, and three have a line.
 
     Args:
         result: The run, whether it is over or still going on.
@@ -73,12 +74,13 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     else:
         handles, inner = [*members(axes, result, paths), *_copies(axes, result)], shown
         outer = np.array([])
-    behind = _behind(result)
-    handles += best(axes, behind) if behind else []
+    behind = behind_best(result)
+    path = [point for turn in behind for point in curve([turn], result.lineage())]
+    handles += best(axes, path, name_behind(behind)) if behind else []
     scale.set_up(axes, float(np.nanmin(shown)), float(np.nanmax(shown)))
     axes.set_ylabel(f"score ({better(result)})")
     reported = result.lineage().turns.each_score()
-    within = _stretch(scale, usual(inner, sign, FAR), [*outer, *(score for _, score in behind)])
+    within = _stretch(scale, usual(inner, sign, FAR), [*outer, *(score for _, score in path)])
     beyond = limit(axes, scale, shown, within, "worse score")
     remarks = [*beyond, *elsewhere(reported, "scores"), *remark_left_out(result)]
     drawing.legend(axes, [*handles, *remarks])
@@ -130,9 +132,10 @@ def _copies(axes: Axes, result: Result) -> list[Artist]:
     if not drops:
         return []
     alpha = drawing.opacity(len(drops), most=0.8, least=0.15, at=150)
-    drawing.lines(axes, drops, colors=drawing.OTHERS[0], alpha=alpha, linewidths=0.8, zorder=1.5)
+    look = {"colors": drawing.MOVED, "linestyles": ":", "zorder": 1.5}
+    drawing.lines(axes, drops, alpha=alpha, linewidths=0.8, **look)
     of = f" ({len(drops):,} of {len(lineage.copies):,})" if len(lineage.copies) > COPIES else ""
-    return [Line2D([], [], color=drawing.OTHERS[0], linewidth=1, label=f"copies{of}")]
+    return [Line2D([], [], color=drawing.MOVED, linestyle=":", linewidth=1, label=f"copies{of}")]
 
 
 def _bands(axes: Axes, result: Result) -> tuple[list[Artist], Floats, Floats]:
@@ -142,11 +145,6 @@ def _bands(axes: Axes, result: Result) -> tuple[list[Artist], Floats, Floats]:
     handles, inner, outer = draw_bands(axes, result, paths)
     others = draw_others(axes, result, lambda turns: [it for t in turns for it in own_points(t)])
     return [*handles, *others], inner, outer
-
-
-def _behind(result: Result) -> list[Point]:
-    lineage = result.lineage()
-    return [point for turn in behind_best(result) for point in curve([turn], lineage)]
 
 
 def _stretch(
@@ -162,8 +160,8 @@ def _stretch(
     return float(low), float(high)
 
 
-def best(axes: Axes, path: list[Point]) -> list[Artist]:
-    """Draw the line that leads to the best weights; return what explains it."""
+def best(axes: Axes, path: list[Point], label: str) -> list[Artist]:
+    """Draw the line that leads to the best weights; return what explains it, with a label."""
     axes.plot(
         *zip(*path, strict=True),
         color="black",
@@ -172,7 +170,7 @@ def best(axes: Axes, path: list[Point]) -> list[Artist]:
         zorder=3,
     )
     axes.plot(*path[-1], "*", color="black", markersize=11, markeredgecolor="white", zorder=4)
-    return [Line2D([], [], color="black", marker="*", label="behind the best")]
+    return [Line2D([], [], color="black", marker="*", label=label)]
 
 
 def limit(

@@ -79,6 +79,16 @@ def stints_of(result: Result) -> tuple[Stints, list[Pause]]:
     return _read[result]
 
 
+def first_wait_s(result: Result) -> float:
+    """Return how long it took until a worker trained; 0 if that is as short as other gaps."""
+    stints = _read_stints(result)
+    if not len(stints):
+        return 0.0
+    starts, stops = spans(stints)
+    wait = float(starts[0]) - result.account.began
+    return wait if wait > PAUSE * (stops - starts).sum() else 0.0
+
+
 def _read_stints(result: Result) -> Stints:
     """Return all stints, in seconds since the epoch."""
     attempts = result.account.attempts.columns()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ramet import wording
 from ramet.history import CopyRecord, Lineage, Result, Trained
 from ramet.history.turns import FRESH, Turns
 from ramet.plots import drawing
@@ -27,6 +28,13 @@ _turns: "WeakKeyDictionary[Lineage, list[Trained]]" = WeakKeyDictionary()
 def score_of(turn: Trained) -> float:
     """Return where the score that a turn ended with is drawn; NaN if it was not finite."""
     return float("nan") if turn.score is None else drawable(turn.score)
+
+
+def name_behind(behind: Sequence[Trained]) -> str:
+    """Say what led to the best weights, and their steps if they are not those of their member."""
+    last, said = behind[-1], "history of the best weights"
+    same = last.trained == last.stop
+    return said if same else f"{said}, which have {wording.count(last.stop, 'step')}"
 
 
 def behind_best(result: Result, lineage: Lineage | None = None) -> list[Trained]:

@@ -18,7 +18,7 @@ from ramet.history.turns import Key
 from ramet.plots import drawing
 from ramet.plots.branches import Branch, count_descendants, tree_of
 from ramet.plots.scales import Extend, Scale, elsewhere, scale_of, scale_of_scores, shade
-from ramet.plots.story import behind_best, better, score_of, turns_of
+from ramet.plots.story import behind_best, better, name_behind, score_of, turns_of
 from ramet.plots.thinning import remark_left_out, thin
 
 # The tree is coloured by this unless a hyperparameter is named.
@@ -155,7 +155,7 @@ def _best(axes: Axes, behind: Sequence[Trained], grown: Branches, shading: Shadi
     _draw(axes, behind, through, shading, alpha=1.0, width=2.2, level=3.0)
     end = through[behind[-1].key].end
     axes.plot(*end, "*", color="black", markersize=13, markeredgecolor="white", zorder=5)
-    return [Line2D([], [], color="black", marker="*", linewidth=3, label="behind the best")]
+    return [Line2D([], [], color="black", marker="*", linewidth=3, label=name_behind(behind))]
 
 
 def _through(behind: Sequence[Trained], grown: Branches) -> Branches:
@@ -199,7 +199,8 @@ def _name_founders(
     alive = f"{len(living):,} of {len(first):,} live on"
     if len(heights) < len(named):
         alive += f", {len(heights):,} are named"
-    return [drawing.remark(f"at the left: whose first weights; {alive}")]
+    said = f"at the left: whose first weights; {alive}"
+    return [drawing.remark(said), drawing.remark("heights mean nothing")]
 
 
 def _strengths(shading: Shading) -> list[Artist]:

@@ -40,8 +40,8 @@ SEEN = 1 / 1_200
 UNSEEN = 0.02
 # The most time between reading when a turn ended and how long it took, which are two clocks.
 CLOCKS_S = 0.02
-# Bars shorter than this part of the time have no edge.
-EDGED = 1 / 250
+# Bars shorter than this part of the time have no edge, which would look like idle time.
+EDGED = 1 / 80
 # The part of the colours from which on black can be read on them better than white.
 BRIGHT = 0.76
 IDLE = "0.84"
@@ -137,7 +137,7 @@ def _explain(
             "markeredgewidth": 0,
             "linestyle": "",
         }
-        handles.append(Line2D([], [], **number, label="which member"))
+        handles.append(Line2D([], [], **number, label="which member, where there is room"))
     drawing.legend(axes, handles)
 
 

@@ -36,6 +36,7 @@ def importance(subject: Subject, figures: Figures) -> Markup:
     )
     return join(
         [
+            _answer(subject),
             said,
             figures.importance(),
             tag("h3", SINGLE),
@@ -43,6 +44,20 @@ def importance(subject: Subject, figures: Figures) -> Markup:
             single(subject),
         ]
     )
+
+
+def _answer(subject: Subject) -> Markup:
+    """Return in a sentence which hyperparameters mattered."""
+    found = [one.name for one in measure_once(subject.result) if one.found == "yes"]
+    if not found:
+        return tag(
+            "p", "No hyperparameter is known to have mattered: chance alone could give as much."
+        )
+    names = [tag("code", name) for name in dict.fromkeys(found)]
+    parts: list[Content] = ["What mattered more than chance alone explains: "]
+    for nth, name in enumerate(names):
+        parts += [", " if nth else "", name]
+    return tag("p", *parts, ".")
 
 
 def single(subject: Subject) -> Markup:

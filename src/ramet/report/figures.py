@@ -33,11 +33,13 @@ LABELLED_TURNS = 4_000
 
 # Hyperparameters of the small picture of the schedule.
 GLANCED = 4
+# Inches of a row of that picture, and the most for all rows.
+GLANCE_ROW, GLANCE = 1.15, 3.6
 # Hyperparameters that all members' lines lead through on a phone.
 ACROSS = 3
 PARALLEL_HEIGHT = 4.6
 # Inches of a hyperparameter's row in the schedule, if there are few and if there are many.
-HIGH_ROW, LOW_ROW = 0.75, 0.48
+HIGH_ROW, LOW_ROW = 0.9, 0.55
 # How many inches taller a picture is on a phone, where its legend has more lines.
 TALLER = 1.0
 
@@ -78,7 +80,7 @@ class Figures:
         scored = [turn for turn in self._turns if turn.score is not None]
         points = [(float(turn.trained), score_of(turn)) for turn in scored]
         turns = [self._nth[turn.key] for turn in scored]
-        caption = "Scores of all members over steps, and who copied whom."
+        caption = f"Scores of all members over steps.{self._say_within()}"
         return self._figure(plots.scores, "Scores", caption, Labels(points, turns))
 
     def lineage(self) -> Markup:
@@ -93,12 +95,25 @@ class Figures:
         names = self._pick(GLANCED)
         more = len(moving(self._result)) - len(names)
         rest = f" {wording.count(more, 'other hyperparameter')}: below." if more else ""
-        caption = f"The schedule of the best weights, and the score along it.{rest}"
-        height = 1.7 + 0.7 * (len(names) + 1)
+        caption = (
+            f"The schedule of the best weights, and the score along it.{self._say_within()}{rest}"
+        )
+        rows = len(names) + 1
+        height = 1.7 + min(GLANCE_ROW * rows, GLANCE)
         draw = partial(plots.lineage, names=names)
         small = {NARROW: height}
         canvases, encoded = self._draw(draw, "The schedule", self._across(), small)
         return tag("figure", *canvases, tag("figcaption", caption), encoded, class_="plot glance")
+
+    def _say_within(self) -> str:
+        """Say why a score that is drawn may be better than the best."""
+        score = self._subject.better_within
+        if score is None:
+            return ""
+        return (
+            f" A score of {wording.number(score)} came within a turn. Only scores that turns end "
+            f"with count as the best, because weights are kept there."
+        )
 
     def _pick(self, count: int) -> list[str]:
         """Return the hyperparameters that mattered most, in the order of the space."""
@@ -205,7 +220,7 @@ class Figures:
             lines += name_stints(worker, some)
             wide += ((some.stop - some.start) / 2).tolist()
         labels = Labels(points, lines=lines, wide=wide, tall=shifts.HEIGHT / 2)
-        caption = "Which worker trained which member, and when."
+        caption = "When each worker trained. Numbers are members."
         return self._figure(plots.workers, "Workers", caption, labels, height)
 
     def _across(self) -> Labels:

@@ -17,7 +17,7 @@ from ramet.history.replayed import replays
 from ramet.history.reported import sign_of
 from ramet.history.verdict import Verdict
 from ramet.places import file_of
-from ramet.plots.shifts import Pause, Stints, stints_of
+from ramet.plots.shifts import Pause, Stints, first_wait_s, stints_of
 from ramet.plots.story import behind_best
 from ramet.population import Population
 from ramet.schedule import Schedule
@@ -82,6 +82,14 @@ class Subject:
         scores = [score for turn in self.behind for _, score in turn.points if score is not None]
         return scores[0] if len(scores) > 1 else None
 
+    @property
+    def better_within(self) -> float | None:
+        """The best score behind the best weights, if no turn ended with it."""
+        scores = [score for turn in self.behind for _, score in turn.points if score is not None]
+        best = max(scores, key=lambda score: self.sign * score, default=None)
+        ends = {turn.score for turn in self.behind}
+        return None if best in ends else best
+
     @cached_property
     def verdict(self) -> Verdict | str | None:
         """How the search compares with its control, or why it cannot be said; None without one."""
@@ -131,10 +139,11 @@ class Subject:
         """All attempts at turns, as their workers saw them."""
         return self._stints_and_pauses[0]
 
-    @property
+    @cached_property
     def paused_s(self) -> float:
-        """For how many seconds no worker was training."""
-        return sum(pause.length for pause in self._stints_and_pauses[1])
+        """For how many seconds no worker was training, before the first turn too."""
+        _, pauses = self._stints_and_pauses
+        return first_wait_s(self.result) + sum(pause.length for pause in pauses)
 
     @property
     def worked_s(self) -> float:

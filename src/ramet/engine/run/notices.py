@@ -10,6 +10,8 @@ from ramet.history.doubts import describe_lag, find_doubts
 from ramet.history.result import Result
 from ramet.points import Point, has_final_score
 from ramet.population import Checkpoint, Population
+from ramet.visible import MAX_LABEL_CHARS, cut
+from ramet.wording import value
 
 logger = logging.getLogger("ramet")
 
@@ -31,6 +33,7 @@ class Notices:
         self._trained, self._untrained = False, 0
         self._lagged, self._looks = False, 0
         self._ended, self._scoreless = 0, 0
+        self._diverged = False
 
     def unread(
         self, turn: Turn, unread: Sequence[str], applied: Collection[str], *, said: Collection[str]
@@ -93,6 +96,22 @@ class Notices:
             self._scoreless,
             self._ended,
             extra={"turns": self._ended, "scoreless": self._scoreless},
+        )
+
+    def not_finite(self, turn: Turn, points: Sequence[Point]) -> None:
+        """Warn of the first turn that ends with a score that is not finite."""
+        if self._diverged or not points or points[-1] != (turn.stop, None):
+            return
+        self._diverged = True
+        had = ", ".join(f"{name}={value(it)}" for name, it in turn.hparams.peek().items())
+        logger.warning(
+            "a turn should end with a finite score, but turn %d of member %d ended with inf or "
+            "nan, with %s: such a member ranks last, and strategies that copy replace it first; "
+            "this is said once, and `ramet export` has the scores of all turns",
+            turn.number,
+            turn.member,
+            cut(had, MAX_LABEL_CHARS),
+            extra={"member": turn.member, "turn": turn.number},
         )
 
     def look(self, journal: Journal) -> None:

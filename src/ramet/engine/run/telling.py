@@ -197,6 +197,7 @@ class Telling:
         """Give the warnings that turns give rise to, and prune."""
         for each in trained:
             self._notices.without_score(each.points, each.turn.stop)
+            self._notices.not_finite(each.turn, each.points)
         self._notices.look(self._journal)
         self.prune_if_due()
 
