@@ -2,15 +2,14 @@
 
     python -m experiments.protocol --quick
     python -m experiments.protocol
-    python -m experiments.protocol --variant protocol-cartpole
-    python -m experiments.protocol --variant protocol-acrobot
+    python -m experiments.protocol --variant protocol-acrobot --chunk 8
+    python -m experiments.protocol --variant protocol-breakout --chunk 8
 
 The counterpart of the comparison of IPBT's paper (2025, arXiv 2511.09190), on tasks that one core
-trains in seconds. The variants:
+trains in seconds or minutes. The variants:
 
 - ``protocol-fashion``: the small network of ``experiments.descent`` learns Fashion-MNIST.
-- ``protocol-cartpole``, ``protocol-acrobot``, ``protocol-breakout``: the PPO agents of
-  ``experiments.reinforcement``, with half of their updates or fewer.
+- ``protocol-acrobot``, ``protocol-breakout``: the PPO agents of ``experiments.reinforcement``.
 
 A budget is 100 parts. IPBT begins with turns of one part. The other turns are five parts, except in
 MF-PBT, whose sub-populations decide after every two and every twenty parts. No method trains more
@@ -42,7 +41,6 @@ FASHION = "protocol-fashion"
 # Steps in a part: of a network, or updates of an agent.
 PART_STEPS = {
     FASHION: 20,
-    "protocol-cartpole": 1,
     "protocol-acrobot": 1,
     "protocol-breakout": 2,
 }

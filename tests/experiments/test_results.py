@@ -26,6 +26,7 @@ MODULES = {
     "one-layer": "image",
     "pendulum": "reinforcement",
     "protocol-acrobot": "protocol",
+    "protocol-breakout": "protocol",
     "protocol-fashion": "protocol",
     "residual": "image",
     "translation": "translation",

@@ -1,6 +1,7 @@
 """Plots of more members than have a line each, and how axes and importance are drawn."""
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ramet.plots import drawing
 from ramet.plots.bands import MANY
 from ramet.plots.scales import Scale
 from ramet.report.dark import DARK_SHEET, LIGHT_SHEET, measure_contrast, turn_dark
+from ramet.report.picture import NARROW, WIDE, Format, canvas
 from ramet.testing import QUADRATIC_SPACE, Quadratic
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.plots.runs import descended, fired, loosely, mixed
@@ -47,7 +49,9 @@ def test_many_members_are_bands_with_the_best_and_some_others() -> None:
         assert len(filled(axes)) == 2
         written = texts(axes)
         assert {"9 of 10 members", "half of members", "median", HISTORY} <= set(written)
-        assert sum(text.startswith("history of member ") for text in written) == 3
+        others = [text for text in written if text.startswith("history of member ")]
+        ranks = [text.partition(", ")[2] for text in others]
+        assert ranks == ["better than 3 of 4", "better than half", "better than 1 of 4"]
 
 
 def test_as_many_members_as_have_a_line_each_have_no_bands() -> None:
@@ -130,7 +134,8 @@ def test_values_that_differ_little_are_written_with_more_digits() -> None:
     assert scale.texts([0.9725, 0.973, 0.9735]) == ["0.9725", "0.973", "0.9735"]
     assert scale.texts([0.1, 1234.5]) == ["0.1", "1,230"]
     assert Scale(name="kind", options=("a", "a")).texts([0.0, 1.0]) == ["a", "a"]
-    assert len(scale.texts([1.0, 1.0])) == 2
+    assert scale.texts([1.0, 1.0]) == ["1", "1"]
+    assert scale.texts([1e6 + 0.001, 1e6 + 0.002]) == ["1,000,000.001", "1,000,000.002"]
 
 
 def test_the_tree_has_no_axis_of_heights_and_names_its_roots() -> None:
@@ -140,6 +145,28 @@ def test_the_tree_has_no_axis_of_heights_and_names_its_roots() -> None:
         assert axes.get_ylabel() == ""
         standing = result.lineage().founders()
         assert {f"member {founder}" for founder in standing} <= set(texts(axes))
+
+
+@pytest.mark.parametrize("form", [WIDE, NARROW])
+@pytest.mark.parametrize("turn_steps", [4, 10**7])
+def test_steps_below_the_schedule_do_not_touch(turn_steps: int, form: Format) -> None:
+    space = ramet.Space(lr=ramet.LogUniform(1e-3, 1.0))
+    strategy = pbt(6, turn_steps=turn_steps, synchronous=True)
+    long = ramet.run(Stands(), space, strategy, steps=6 * turn_steps, mode="max", seed=0)
+    with canvas(form, 4.0) as empty:
+        axes = plots.lineage(long, empty)
+        axes.figure.draw_without_rendering()
+        boxes = [it.get_window_extent() for it in axes.get_xticklabels() if it.get_text()]
+    inside = [box for box in boxes if axes.bbox.x0 - 1 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1 + 1]
+    assert len(inside) > 1
+    assert all(one.x1 + 2 < other.x0 for one, other in itertools.pairwise(inside))
+
+
+class Stands(Descent):
+    """Takes no time, however many steps it is."""
+
+    def step(self, state: Any, hparams: Any, steps: int, rng: Any) -> Any:
+        return super().step(state, {**hparams, "decay": 0.0}, 1, rng)
 
 
 def test_the_tree_says_how_many_of_its_roots_are_named_where_there_is_no_room_for_all() -> None:
@@ -152,6 +179,7 @@ def test_the_tree_says_how_many_of_its_roots_are_named_where_there_is_no_room_fo
     assert 2 < len(names) < 60
     (remark,) = [text for text in said if "60 of 60" in text]
     assert remark.endswith(f"60 of 60 live on, {len(names)} are named")
+    assert "heights mean nothing" in said
 
 
 def test_all_colours_of_lines_are_seen_on_white_and_on_a_dark_page() -> None:

@@ -243,7 +243,7 @@ def test_the_steps_of_the_best_weights_are_told_where_the_axis_has_others() -> N
         ramet.run(Descent(), SPACE, strategy, steps=24, mode="max", seed=it) for it in range(9)
     )
     result = next(it for it in found if it.best.step != it.best.trained)
-    said = f"{HISTORY}, which have {result.best.step} steps"
+    said = f"{HISTORY} ({result.best.step} steps along copies)"
     for plot in (plots.scores, plots.tree, functools.partial(plots.hyperparameter, name="lr")):
         assert said in texts(plot(result))
 

@@ -10,7 +10,7 @@ import ramet
 from ramet import report
 from ramet.errors import RunFailed
 from ramet.history import load
-from ramet.history.importance import measure_importance
+from ramet.history.importance import Importance
 from ramet.history.replayed import replays
 from ramet.report.subject import Subject
 from tests.cli import quick
@@ -125,14 +125,40 @@ def test_members_side_by_side_are_left_out_with_one_hyperparameter(page: str) ->
 
 
 def test_importance_is_drawn_where_there_is_enough_to_compare() -> None:
-    compared = finished(strategy=pbt(population=16, synchronous=True))
-    enough = Read(report.page(compared)).text
+    enough = Read(report.page(finished(strategy=pbt(population=16, synchronous=True)))).text
     assert "How much of the differences in later rank" in enough
-    known = [one.name for one in measure_importance(compared.lineage()) if one.found == "yes"]
-    names = ", ".join(dict.fromkeys(known))
-    said = (
-        f"What mattered more than chance alone explains: {names}." if known else "is known to have"
-    )
-    assert said in enough
     few = Read(report.page(finished(strategy=pbt(population=3, exploit=None)))).text
     assert "Too few members went on from the same weights" in few
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (["yes", "none found", "yes"], "More than chance explains, these mattered: a, c."),
+        (["too few lines", "none found", "too few lines"], "None of those that could be compared"),
+    ],
+)
+def test_what_mattered_is_said_in_a_sentence(
+    found: list[Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = [
+        Importance(name, "changes", 0.2, 0.1, 0.3, 0.01, its, lines=40)
+        for name, its in zip("abc", found, strict=True)
+    ]
+    monkeypatch.setattr("ramet.report.changes.measure_once", lambda _: measured)
+    assert said in Read(report.page(finished(strategy=pbt(population=16)))).text
+
+
+def test_a_better_score_within_a_turn_is_explained() -> None:
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
+            for step in turn:
+                high = turn.member == 1 and step % 2 == 0
+                turn.report(9.0 if high else turn.hparams["lr"])
+
+    strategy = ramet.PBT(population=4, turn_steps=2, evaluate_every=1, exploit=None)
+    result = ramet.run(train, ONE, strategy, steps=8, mode="max", seed=0)
+    text = Read(report.page(result)).text
+    assert result.best.score < 1
+    assert "A better score, 9, was reported before its turn ended." in text
+    assert "A better score" not in Read(report.page(finished())).text

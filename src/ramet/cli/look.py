@@ -99,12 +99,14 @@ def make_screen(
     table, shown = _members(rows, names, width)
     heading = [*_heading(view.figures(), tracebacks), *([] if pace is None else [pace])]
     lines = NAME_LINES + room - len(rows)
-    left_out = _name_left_out(len(view.seats) - len(rows), names[shown:], width, lines)
+    more = len(view.seats) - len(rows)
+    ranked = any(row["score"] is not None for row in rows)
+    left_out = _name_left_out(more, names[shown:], width, lines, ranked=ranked)
     return Group(*heading, "", table, *left_out)
 
 
 def _name_left_out(
-    members: int, names: Sequence[str], width: int, lines: int
+    members: int, names: Sequence[str], width: int, lines: int, *, ranked: bool
 ) -> list[RenderableType]:
     """Return lines about members and hyperparameters that there was no room for.
 
@@ -113,10 +115,12 @@ def _name_left_out(
         names: The names of the hyperparameters.
         width: How many columns there are.
         lines: How many lines the names have.
+        ranked: Whether the members that are shown are the best.
     """
     parts: list[RenderableType] = []
     if members:
-        parts.append(f"and {wording.count(members, 'more member')}; the best are shown")
+        order = "; the best are shown" if ranked else ""
+        parts.append(f"and {wording.count(members, 'more member')}{order}")
     if names:
         more = MORE_NAMES.format(count=wording.count(len(names), "more hyperparameter"))
         parts.append(_list_names(more, [label(name) for name in names], width, lines))

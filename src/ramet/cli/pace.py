@@ -54,6 +54,7 @@ class Pace:
         (first,) = store.events(opening.name, most=1)
         self._began = self._ended = first.at
         self._last = max(0, last - MOST_EVENTS)
+        self._since_when = "lately from" if self._last else "from"
         # The best score after each turn, maximised.
         self._bests: list[float] = []
         # When the present stretch began, at the earliest.
@@ -114,7 +115,7 @@ class Pace:
             sign = sign_of(self._opening.mode)
             first, last = (number(sign * self._bests[at]) for at in (0, -1))
             bars = draw_bars([sign * best for best in self._bests])
-            parts.append(f"best from {first} {bars} to {last}")
+            parts.append(f"best {self._since_when} {first} {bars} to {last}")
         return ", ".join(parts)
 
     def estimate_left_s(self, population: Population) -> float | None:

@@ -42,7 +42,7 @@ def say_interrupt(stopped: KeyboardInterrupt, text: str) -> KeyboardInterrupt:
 
 
 def hide_frames(error: KeyboardInterrupt | RunFailed) -> None:
-    """Let Python show the user's code, and of ramet only what called the function that raises this.
+    """Take ramet's frames out of the traceback of an error that ends a call of the user's.
 
     An interrupt that ramet has not explained is left as it is.
 

@@ -25,11 +25,11 @@ TIMES = 300
 # More sub-populations than this have one band together, but for the first.
 GROUPS = 5
 # Single members that are drawn, by the part of the others that is better.
-OTHERS = (0.25, 0.5, 0.75)
+OTHERS = {0.25: "better than 3 of 4", 0.5: "better than half", 0.75: "better than 1 of 4"}
 # The part of an option's place that its shares fill.
 FILLED = 0.8
 OTHER_LOOK: dict[str, Any] = {"color": "0.3", "linewidth": 0.9}
-DASHES = ((4, 1.5), (5, 1.5, 1, 1.5), (1, 1.5))
+DASHES = ((4, 1.5), (5, 1.5, 1, 1.5), (5, 1.5, 1, 1.5, 1, 1.5))
 
 
 class Band(NamedTuple):
@@ -177,12 +177,15 @@ def draw_others(
         if member.weights_score is not None
         and any(member.id in b.members for b in bands_of(result))
     )
-    chosen = dict.fromkeys(scored[round(part * (len(scored) - 1))][1] for part in OTHERS if scored)
+    chosen: dict[int, str] = {}
+    for part, rank in OTHERS.items() if scored else ():
+        chosen.setdefault(scored[round(part * (len(scored) - 1))][1], rank)
     handles: list[Artist] = []
-    for member, dashes in zip(chosen, DASHES, strict=False):
+    for (member, rank), dashes in zip(chosen.items(), DASHES, strict=False):
         turns = lineage.ancestors(member)
         if turns:
             look = {**OTHER_LOOK, "linestyle": (0, dashes)}
             axes.plot(*zip(*path(turns), strict=True), **look, zorder=2.4)
-            handles.append(Line2D([], [], **look, label=f"history of member {member}"))
+            said = f"history of member {member}'s weights, {rank}"
+            handles.append(Line2D([], [], **look, label=said))
     return handles

@@ -217,9 +217,14 @@ def _text_size() -> float:
     return float(FontProperties(size=mpl.rcParams["axes.labelsize"]).get_size())
 
 
+def width_of(axes: Axes) -> float:
+    """Return how wide axes are, in inches."""
+    return float(axes.get_window_extent().width / figure_of(axes).dpi)
+
+
 def fit_across(axes: Axes, text: str, part: float = 1.0) -> str:
     """Return text as it is written across axes, cut to what fits a part of their width."""
-    return _fit(text, part * axes.get_window_extent().width / figure_of(axes).dpi)
+    return _fit(text, part * width_of(axes))
 
 
 def fit_up(axes: Axes, text: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
@@ -23,12 +24,15 @@ Tick = tuple[float, str]
 
 # The part of a row that its line has; names stand above it.
 HEIGHT = 0.62
-# Inches of a row, and the least from one step that is written to the next.
-ROW, TICK = 0.85, 0.75
+# Significant digits of the best score.
+TITLED = 6
+# Inches of a row.
+ROW = 0.85
 # Up to this many moves from one member to another have a line each.
 MOVES = 400
-# A digit's width, and the room around a number, in the size of text.
-DIGIT, ROOM = 0.6, 0.3
+# A digit's width, the room around a number in a bar, and that between two steps that are written,
+# in the size of text.
+DIGIT, ROOM, APART = 0.64, 0.3, 2.0
 
 
 def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
@@ -52,7 +56,7 @@ def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | No
         return drawing.say(axes, "no turn has ended with a finite score yet")
     top = len(scales) + 1
     moved = [turn.start for before, turn in pairwise(behind) if before.member != turn.member]
-    said = f"history of the best weights, score {format_number(result.best.score)}"
+    said = f"history of the best weights, score {format_number(result.best.score, TITLED)}"
     if len(moved) > MOVES:
         said += f", {wording.count(len(moved), 'move')} between members"
     else:
@@ -68,9 +72,7 @@ def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | No
     _members(axes, behind, top)
     axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], fontsize="small")
     axes.set(ylim=(-0.1, top + 0.65), xlim=(0, behind[-1].stop))
-    inches = axes.get_window_extent().width / drawing.figure_of(axes).dpi
-    axes.xaxis.set_major_locator(MaxNLocator(max(2, int(inches / TICK)), integer=True))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    _mark_steps(axes, behind[-1].stop)
     axes.spines["left"].set_visible(False)
     return axes
 
@@ -125,6 +127,15 @@ def _frame(axes: Axes, row: int, name: str, colour: str) -> None:
     )
 
 
+def _mark_steps(axes: Axes, last: int) -> None:
+    """Write steps on the axis, as many as have room."""
+    size = FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size_in_points()
+    room = drawing.width_of(axes) * drawing.POINTS / size
+    count = int(room / (APART + DIGIT * len(f"{last:,}")))
+    axes.xaxis.set_major_locator(MaxNLocator(max(1, count), integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
 def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
     """Draw which member trained the weights when."""
     held: list[tuple[int, int, int]] = []
@@ -137,7 +148,7 @@ def _members(axes: Axes, behind: Sequence[Trained], row: int) -> None:
     for colour, its in (("0.88", bars[::2]), ("0.78", bars[1::2])):
         axes.broken_barh(its, (row, 0.34), color=colour, linewidth=0, zorder=2)
     size = FontProperties(size="small").get_size_in_points()
-    width = axes.get_window_extent().width / drawing.figure_of(axes).dpi * drawing.POINTS / size
+    width = drawing.width_of(axes) * drawing.POINTS / size
     said = "trained by member"
     for member, start, stop in held:
         if (stop - start) / behind[-1].stop * width < ROOM + DIGIT * len(str(member)):

@@ -83,7 +83,7 @@ class Scale:
     def texts(self, places: Sequence[float]) -> list[str]:
         """Return what is written at places, with as many digits as tell them apart."""
         said: list[str] = []
-        for digits in range(DIGITS, MOST_DIGITS):
+        for digits in range(DIGITS, MOST_DIGITS + 1):
             said = [self.text(place, digits) for place in places]
             if self.options or len(set(said)) == len(said):
                 break
@@ -193,7 +193,7 @@ def _write(number: float, digits: int) -> str:
     if not number or 1 / WRITTEN_OUT < number < WRITTEN_OUT:
         return f"{float(f'{number:.{digits}g}'):,.10g}"
     mantissa, _, exponent = f"{number:.{digits}g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    return f"{mantissa}e{int(exponent)}" if exponent else f"{number:,.{digits}g}"
 
 
 def drawable(number: float) -> float:

@@ -80,13 +80,17 @@ def stints_of(result: Result) -> tuple[Stints, list[Pause]]:
 
 
 def first_wait_s(result: Result) -> float:
-    """Return how long it took until a worker trained; 0 if that is as short as other gaps."""
+    """Return how long the pause before the first turn was; 0 if it was too short to be one."""
     stints = _read_stints(result)
     if not len(stints):
         return 0.0
-    starts, stops = spans(stints)
-    wait = float(starts[0]) - result.account.began
-    return wait if wait > PAUSE * (stops - starts).sum() else 0.0
+    wait = float(stints.start[0]) - result.account.began
+    return wait if wait > _least_pause(*spans(stints)) else 0.0
+
+
+def _least_pause(starts: Floats, stops: Floats) -> float:
+    """Return how long a gap must be to count as a pause, given when any turn trained."""
+    return float(PAUSE * (stops - starts).sum())
 
 
 def _read_stints(result: Result) -> Stints:
@@ -153,7 +157,7 @@ def _remove_pauses(stints: Stints) -> tuple[Stints, list[Pause]]:
         return stints, []
     starts, stops = spans(stints)
     gaps = _gaps(starts, stops)
-    long = gaps > PAUSE * (stops - starts).sum()
+    long = gaps > _least_pause(starts, stops)
     ends = starts[1:][long]
     # How far stints are moved: those before the first pause, those before the second, and so on.
     shifts = stints.start[0] + np.append(0.0, np.cumsum(gaps[long]))

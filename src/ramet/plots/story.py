@@ -31,10 +31,10 @@ def score_of(turn: Trained) -> float:
 
 
 def name_behind(behind: Sequence[Trained]) -> str:
-    """Say what led to the best weights, and their steps if they are not those of their member."""
+    """Name the line to the best weights; add their steps if it ends at other steps than these."""
     last, said = behind[-1], "history of the best weights"
     same = last.trained == last.stop
-    return said if same else f"{said}, which have {wording.count(last.stop, 'step')}"
+    return said if same else f"{said} ({wording.count(last.stop, 'step')} along copies)"
 
 
 def behind_best(result: Result, lineage: Lineage | None = None) -> list[Trained]:

@@ -40,7 +40,7 @@ SEEN = 1 / 1_200
 UNSEEN = 0.02
 # The most time between reading when a turn ended and how long it took, which are two clocks.
 CLOCKS_S = 0.02
-# Bars shorter than this part of the time have no edge, which would look like idle time.
+# Shorter parts of the time have bars without a white edge: many edges look like idle time.
 EDGED = 1 / 80
 # The part of the colours from which on black can be read on them better than white.
 BRIGHT = 0.76

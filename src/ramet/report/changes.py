@@ -50,11 +50,9 @@ def _answer(subject: Subject) -> Markup:
     """Return in a sentence which hyperparameters mattered."""
     found = [one.name for one in measure_once(subject.result) if one.found == "yes"]
     if not found:
-        return tag(
-            "p", "No hyperparameter is known to have mattered: chance alone could give as much."
-        )
+        return tag("p", "None of those that could be compared mattered more than chance explains.")
     names = [tag("code", name) for name in dict.fromkeys(found)]
-    parts: list[Content] = ["What mattered more than chance alone explains: "]
+    parts: list[Content] = ["More than chance explains, these mattered: "]
     for nth, name in enumerate(names):
         parts += [", " if nth else "", name]
     return tag("p", *parts, ".")

@@ -23,7 +23,7 @@ def section(subject: Subject, figures: Figures) -> Markup:
             "Members trained",
             f"{wording.duration(subject.result.account.attempts.trained_s)} in total",
         ),
-        ("Behind the best", _behind(subject)),
+        ("History of the best weights", _behind(subject)),
         ("Workers were idle", _idle(subject.stints)),
         ("Checkpoints", _describe_checkpoints(subject)),
     ]

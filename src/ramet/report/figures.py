@@ -1,6 +1,6 @@
 """The page's pictures: plots, each with labels that a pointer on it shows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -80,7 +80,8 @@ class Figures:
         scored = [turn for turn in self._turns if turn.score is not None]
         points = [(float(turn.trained), score_of(turn)) for turn in scored]
         turns = [self._nth[turn.key] for turn in scored]
-        caption = f"Scores of all members over steps.{self._say_within()}"
+        more = self._say_better(self._subject.lineage.turns.each_score())
+        caption = f"Scores of all members over steps.{more}"
         return self._figure(plots.scores, "Scores", caption, Labels(points, turns))
 
     def lineage(self) -> Markup:
@@ -95,9 +96,9 @@ class Figures:
         names = self._pick(GLANCED)
         more = len(moving(self._result)) - len(names)
         rest = f" {wording.count(more, 'other hyperparameter')}: below." if more else ""
-        caption = (
-            f"The schedule of the best weights, and the score along it.{self._say_within()}{rest}"
-        )
+        behind = behind_best(self._result)
+        better = self._say_better(score for turn in behind for _, score in turn.points)
+        caption = f"The schedule of the best weights, and the score along it.{better}{rest}"
         rows = len(names) + 1
         height = 1.7 + min(GLANCE_ROW * rows, GLANCE)
         draw = partial(plots.lineage, names=names)
@@ -105,14 +106,14 @@ class Figures:
         canvases, encoded = self._draw(draw, "The schedule", self._across(), small)
         return tag("figure", *canvases, tag("figcaption", caption), encoded, class_="plot glance")
 
-    def _say_within(self) -> str:
-        """Say why a score that is drawn may be better than the best."""
-        score = self._subject.better_within
+    def _say_better(self, scores: Iterable[float | None]) -> str:
+        """Say why one of these scores, which are drawn, is better than the best."""
+        score = self._subject.find_better(scores)
         if score is None:
             return ""
         return (
-            f" A score of {wording.number(score)} came within a turn. Only scores that turns end "
-            f"with count as the best, because weights are kept there."
+            f" A better score, {wording.number(score)}, was reported before its turn ended. It is "
+            f"not the best, because weights are kept only at the end of a turn."
         )
 
     def _pick(self, count: int) -> list[str]:
@@ -220,7 +221,7 @@ class Figures:
             lines += name_stints(worker, some)
             wide += ((some.stop - some.start) / 2).tolist()
         labels = Labels(points, lines=lines, wide=wide, tall=shifts.HEIGHT / 2)
-        caption = "When each worker trained. Numbers are members."
+        caption = "When each worker trained which member."
         return self._figure(plots.workers, "Workers", caption, labels, height)
 
     def _across(self) -> Labels:

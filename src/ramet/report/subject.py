@@ -1,6 +1,7 @@
 """The subject of a report: a run, and what several sections read from it."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -82,13 +83,17 @@ class Subject:
         scores = [score for turn in self.behind for _, score in turn.points if score is not None]
         return scores[0] if len(scores) > 1 else None
 
-    @property
-    def better_within(self) -> float | None:
-        """The best score behind the best weights, if no turn ended with it."""
-        scores = [score for turn in self.behind for _, score in turn.points if score is not None]
-        best = max(scores, key=lambda score: self.sign * score, default=None)
-        ends = {turn.score for turn in self.behind}
-        return None if best in ends else best
+    def find_better(self, scores: Iterable[float | None]) -> float | None:
+        """Return the best of these scores, if it came within a turn and is better than the best.
+
+        Where the best is not simply that of all turns, there is no such score.
+        """
+        best = self.best
+        if best is None or best.confirmed is not None or self.opening.goals:
+            return None
+        there = [self.sign * score for score in scores if score is not None]
+        highest = max(there, default=-math.inf)
+        return self.sign * highest if highest > self.sign * best.score else None
 
     @cached_property
     def verdict(self) -> Verdict | str | None:
@@ -141,7 +146,7 @@ class Subject:
 
     @cached_property
     def paused_s(self) -> float:
-        """For how many seconds no worker was training, before the first turn too."""
+        """How long no worker trained, in pauses and before the first turn; in seconds."""
         _, pauses = self._stints_and_pauses
         return first_wait_s(self.result) + sum(pause.length for pause in pauses)
 

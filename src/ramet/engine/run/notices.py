@@ -99,15 +99,15 @@ class Notices:
         )
 
     def not_finite(self, turn: Turn, points: Sequence[Point]) -> None:
-        """Warn of the first turn that ends with a score that is not finite."""
+        """Warn of this worker's first turn that ends with a score that is not finite."""
         if self._diverged or not points or points[-1] != (turn.stop, None):
             return
         self._diverged = True
         had = ", ".join(f"{name}={value(it)}" for name, it in turn.hparams.peek().items())
         logger.warning(
             "a turn should end with a finite score, but turn %d of member %d ended with inf or "
-            "nan, with %s: such a member ranks last, and strategies that copy replace it first; "
-            "this is said once, and `ramet export` has the scores of all turns",
+            "nan, with %s: it ranks last and is not copied; later ones are not told by this "
+            "worker, but have no score in result.rows('turns') and `ramet export`",
             turn.number,
             turn.member,
             cut(had, MAX_LABEL_CHARS),
