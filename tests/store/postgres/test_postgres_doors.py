@@ -7,6 +7,7 @@ import subprocess
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -272,6 +273,21 @@ def test_a_store_that_is_only_read_must_exist(url: str) -> None:
     done = command("runs", f"{url}&blobs=kept")
     assert done.exit_code
     assert "no tables" in done.output
+
+
+def test_a_store_that_is_refused_leaves_no_connection(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, made = psycopg.connect, list[Any]()
+
+    def note(*given: Any, **named: Any) -> Any:
+        made.append(connect(*given, **named))
+        return made[-1]
+
+    monkeypatch.setattr(psycopg, "connect", note)
+    with pytest.raises(NotAStore):
+        PostgresStore(url, read_only=True)
+    assert [connection.closed for connection in made] == [True]
 
 
 def test_an_old_server_is_refused_with_the_version_that_is_needed(

@@ -111,6 +111,11 @@ class Journal:
         """Whether there is nothing more to train: the budget is used, or the run has stopped."""
         return self._replica.over
 
+    @property
+    def has_score(self) -> bool:
+        """Whether a member has weights with a finite score."""
+        return any(member.weights_score is not None for member in self._replica.members)
+
     def member(self, id_: int) -> Member:
         """Return one member, without making a population of all."""
         return self._replica.members[id_]

@@ -33,6 +33,8 @@ class Notices:
         self._trained, self._untrained = False, 0
         self._lagged, self._looks = False, 0
         self._ended, self._scoreless = 0, 0
+        # The member, the turn and the values of the first turn without a finite score, until told.
+        self._odd: tuple[int, int, str] | None = None
         self._diverged = False
 
     def unread(
@@ -99,19 +101,27 @@ class Notices:
         )
 
     def not_finite(self, turn: Turn, points: Sequence[Point]) -> None:
-        """Warn of this worker's first turn that ends with a score that is not finite."""
+        """Note this worker's first turn that ends with a score that is not finite."""
         if self._diverged or not points or points[-1] != (turn.stop, None):
             return
         self._diverged = True
         had = ", ".join(f"{name}={value(it)}" for name, it in turn.hparams.peek().items())
+        self._odd = turn.member, turn.number, cut(had, MAX_LABEL_CHARS)
+
+    def _not_finite(self, journal: Journal) -> None:
+        """Warn of it once other turns have a score; a run without any has a warning of its own."""
+        if self._odd is None or not journal.has_score:
+            return
+        member, turn, had = self._odd
+        self._odd = None
         logger.warning(
             "a turn should end with a finite score, but turn %d of member %d ended with inf or "
             "nan, with %s: it ranks last and is not copied; later ones are not told by this "
             "worker, but have no score in result.rows('turns') and `ramet export`",
-            turn.number,
-            turn.member,
-            cut(had, MAX_LABEL_CHARS),
-            extra={"member": turn.member, "turn": turn.number},
+            turn,
+            member,
+            had,
+            extra={"member": member, "turn": turn},
         )
 
     def look(self, journal: Journal) -> None:
@@ -120,6 +130,7 @@ class Notices:
         It does so after 16, 32, 64, … turns a member, or soon after if another worker ended that
         very turn.
         """
+        self._not_finite(journal)
         looks = (journal.turns // len(journal.opening.births)).bit_length()
         if looks and not self._looks:
             self._scores(journal.population)

@@ -91,7 +91,12 @@ class PostgresStore:
         self._summing = summing.Summing()
         self._listening = Listening(self._server, self._runs.channel, clock or SystemClock())
         if connect:
-            self.prepare()
+            try:
+                self.prepare()
+            except BaseException:
+                # Nobody else has this store, which an error's traceback may keep for long.
+                self.close()
+                raise
 
     def __repr__(self) -> str:
         return f"PostgresStore({self.address.name!r})"
