@@ -285,8 +285,10 @@ def test_a_store_that_is_refused_leaves_no_connection(
         return made[-1]
 
     monkeypatch.setattr(psycopg, "connect", note)
-    with pytest.raises(NotAStore):
+    with pytest.raises(NotAStore) as caught:
         PostgresStore(url, read_only=True)
+    # The traceback keeps the store.
+    assert caught.tb is not None
     assert [connection.closed for connection in made] == [True]
 
 
