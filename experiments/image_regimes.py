@@ -58,5 +58,3 @@ REGIMES = {
     "residual": _for_layers("residual"),
 }
 QUICK = {name: replace(regime, rounds=4, turn_steps=80) for name, regime in REGIMES.items()}
-# One step of convolutions takes as long as many of the others.
-QUICK["residual"] = replace(REGIMES["residual"], rounds=3, turn_steps=20)
