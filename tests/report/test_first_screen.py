@@ -162,3 +162,19 @@ def test_a_better_score_within_a_turn_is_explained() -> None:
     assert result.best.score < 1
     assert "A better score, 9, was reported before its turn ended." in text
     assert "A better score" not in Read(report.page(finished())).text
+
+
+def test_a_score_that_does_not_count_is_not_explained_by_its_time() -> None:
+    fire = ramet.FIRE(subpopulations=2, size=5, evaluators=2, turn_steps=4, evaluate_every=1)
+
+    def train(session: ramet.Session) -> None:
+        for turn in session.turns({"w": 0.0}):
+            for _ in turn:
+                turn.report(9.0 if turn.member in unranked else turn.hparams["lr"])
+
+    opened = ramet.run(OneRate(), ONE, fire, steps=8, mode="max", seed=0)
+    unranked = {nth for nth, birth in enumerate(opened.opening.births) if not birth.ranked}
+    result = ramet.run(train, ONE, fire, steps=8, mode="max", seed=0)
+    assert unranked
+    assert result.best.score < 9
+    assert "A better score" not in Read(report.page(result)).text

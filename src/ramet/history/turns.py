@@ -161,6 +161,13 @@ class Turns(Mapping[Key, Trained]):
             else:
                 yield None if math.isnan(score) else score
 
+    def each_score_within(self) -> Iterator[tuple[int, float]]:
+        """Yield each member and finite score that a turn reported before it ended."""
+        for place, points in self._points.items():
+            for step, score in points:
+                if step != self.stops[place] and score is not None:
+                    yield self.members[place], score
+
     def score(self, place: int) -> float | None:
         """Return the score that the turn at a place ended with, if it is finite."""
         score = self.scores[place]

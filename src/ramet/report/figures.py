@@ -80,7 +80,7 @@ class Figures:
         scored = [turn for turn in self._turns if turn.score is not None]
         points = [(float(turn.trained), score_of(turn)) for turn in scored]
         turns = [self._nth[turn.key] for turn in scored]
-        more = self._say_better(self._subject.lineage.turns.each_score())
+        more = self._say_better(self._subject.lineage.turns.each_score_within())
         caption = f"Scores of all members over steps.{more}"
         return self._figure(plots.scores, "Scores", caption, Labels(points, turns))
 
@@ -97,7 +97,12 @@ class Figures:
         more = len(moving(self._result)) - len(names)
         rest = f" {wording.count(more, 'other hyperparameter')}: below." if more else ""
         behind = behind_best(self._result)
-        better = self._say_better(score for turn in behind for _, score in turn.points)
+        better = self._say_better(
+            (turn.member, score)
+            for turn in behind
+            for step, score in turn.points
+            if step != turn.stop and score is not None
+        )
         caption = f"The schedule of the best weights, and the score along it.{better}{rest}"
         rows = len(names) + 1
         height = 1.7 + min(GLANCE_ROW * rows, GLANCE)
@@ -106,9 +111,9 @@ class Figures:
         canvases, encoded = self._draw(draw, "The schedule", self._across(), small)
         return tag("figure", *canvases, tag("figcaption", caption), encoded, class_="plot glance")
 
-    def _say_better(self, scores: Iterable[float | None]) -> str:
-        """Say why one of these scores, which are drawn, is better than the best."""
-        score = self._subject.find_better(scores)
+    def _say_better(self, within: Iterable[tuple[int, float]]) -> str:
+        """Say why a member's score, reported within a turn, is better than the best."""
+        score = self._subject.find_better(within)
         if score is None:
             return ""
         return (

@@ -83,15 +83,20 @@ class Subject:
         scores = [score for turn in self.behind for _, score in turn.points if score is not None]
         return scores[0] if len(scores) > 1 else None
 
-    def find_better(self, scores: Iterable[float | None]) -> float | None:
-        """Return the best of these scores, if it came within a turn and is better than the best.
+    def find_better(self, within: Iterable[tuple[int, float]]) -> float | None:
+        """Return the best of scores within turns, if it is better than the best of the run.
 
-        Where the best is not simply that of all turns, there is no such score.
+        Only scores of members that are ranked are compared, such as no evaluator of FIRE is. Where
+        the best is not simply the best score, there is none.
+
+        Args:
+            within: Members, each with a score that it reported before its turn ended.
         """
         best = self.best
         if best is None or best.confirmed is not None or self.opening.goals:
             return None
-        there = [self.sign * score for score in scores if score is not None]
+        births = self.opening.births
+        there = [self.sign * score for member, score in within if births[member].ranked]
         highest = max(there, default=-math.inf)
         return self.sign * highest if highest > self.sign * best.score else None
 

@@ -33,7 +33,7 @@ class Notices:
         self._trained, self._untrained = False, 0
         self._lagged, self._looks = False, 0
         self._ended, self._scoreless = 0, 0
-        # The member, the turn and the values of the first turn without a finite score, until told.
+        # The first turn without a finite score: its member, number and values. None once told.
         self._odd: tuple[int, int, str] | None = None
         self._diverged = False
 
@@ -116,8 +116,8 @@ class Notices:
         self._odd = None
         logger.warning(
             "a turn should end with a finite score, but turn %d of member %d ended with inf or "
-            "nan, with %s: it ranks last and is not copied; later ones are not told by this "
-            "worker, but have no score in result.rows('turns') and `ramet export`",
+            "nan, with %s: the member ranks last, and no other copies it; this worker warns once, "
+            "and result.rows('turns') and `ramet export` show all turns without a score",
             turn,
             member,
             had,

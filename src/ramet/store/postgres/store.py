@@ -94,7 +94,7 @@ class PostgresStore:
             try:
                 self.prepare()
             except BaseException:
-                # Nobody else has this store, which an error's traceback may keep for long.
+                # The error's traceback keeps this store, and its connection, while it lives.
                 self.close()
                 raise
 
