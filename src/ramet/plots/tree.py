@@ -199,7 +199,7 @@ def _name_founders(
     alive = f"{len(living):,} of {len(first):,} live on"
     if len(heights) < len(named):
         alive += f", {len(heights):,} are named"
-    said = f"at the left: whose first weights; {alive}"
+    said = f"at the left: which member began with these weights; {alive}"
     return [drawing.remark(said), drawing.remark("heights mean nothing")]
 
 
