@@ -69,8 +69,11 @@ def test_a_run_that_fails_ends_with_the_traceback_of_the_users_code(
     assert "loop.py" not in after
     # A run that takes long, as on a busy machine, has lines of progress too.
     lines = [line for line in before.splitlines() if f"  run-{workers}  5 members  " not in line]
-    assert len(lines) == 6
-    assert all(f"the loss exploded ({script}:10)" in line for line in lines)
+    raised = [line for line in lines if f"the loss exploded ({script}:10)" in line]
+    given_up = [line for line in lines if "is given up: it failed too often; its steps" in line]
+    assert (len(raised), len(given_up)) == (6, 3)
+    assert len(lines) == 9
+    assert all(line.startswith("member ") for line in raised)
 
 
 def test_the_log_shows_each_event_and_a_traceback_once(

@@ -109,11 +109,14 @@ def test_an_end_for_too_many_failures_shows_the_users_file_and_line() -> None:
 
 @pytest.mark.parametrize("synchronous", [False, True])
 def test_a_turn_that_keeps_raising_is_given_up_and_its_member_reborn_by_copy(
-    *, synchronous: bool
+    caplog: pytest.LogCaptureFixture, *, synchronous: bool
 ) -> None:
-    result = ramet.run(
-        Breaks(2, times=2).loop, SPACE, pbt(synchronous=synchronous), steps=24, mode="max", seed=0
-    )
+    strategy = pbt(synchronous=synchronous)
+    with caplog.at_level(logging.WARNING, "ramet"):
+        result = ramet.run(Breaks(2, times=2).loop, SPACE, strategy, steps=24, mode="max", seed=0)
+    said = [record.message for record in caplog.records]
+    assert [text.startswith("member 2 raised in turn 1: ") for text in said] == [True, True, False]
+    assert said[2].startswith("member 2, turn 1 is given up: it failed too often; its steps ")
     lost = [place for place, event in enumerate(result.events) if isinstance(event, TurnLost)]
     assert len(lost) == 1
     reborn = next(e for e in result.events[lost[0] :] if isinstance(e, Copied) and e.member == 2)

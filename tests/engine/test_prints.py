@@ -35,6 +35,16 @@ def test_lines_are_of_the_member_whose_turn_was_marked_last() -> None:
     ]
 
 
+def test_a_line_that_begins_with_its_member_stays_as_it_is() -> None:
+    warned = b"member 1 raised\nmember 1, turn 2 is given up\nmember 12 raised\nmember 1: done\n"
+    assert lines_of(mark(1) + warned) == [
+        "member 1 raised\n",
+        "member 1, turn 2 is given up\n",
+        "[member 1] member 12 raised\n",
+        "[member 1] member 1: done\n",
+    ]
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_it_does_not_matter_in_which_pieces_lines_arrive(size: int) -> None:
     whole = mark(3) + "größer\n\n".encode() + b"no end" + mark(12) + b"x" * 40

@@ -50,7 +50,9 @@ def lost(run: ramet.Run) -> list[tuple[int, int, str]]:
     return [(one.member, one.turn, one.why) for one in events if isinstance(one, TurnLost)]
 
 
-def test_a_round_ends_without_the_member_that_another_worker_takes_too_long_for() -> None:
+def test_a_round_ends_without_the_member_that_another_worker_takes_too_long_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     workers = Workers(failures=PATIENT)
     slow, quick = workers.hire("slow"), workers.hire("quick")
     held = slow.ask()
@@ -63,6 +65,7 @@ def test_a_round_ends_without_the_member_that_another_worker_takes_too_long_for(
     assert following is not None
     assert following.number == 1
     assert lost(quick) == [(held.member, 0, "straggler")]
+    assert "turn 0 is given up: it kept a round waiting for too long; its steps " in caplog.text
     # The straggler's member goes on from another's weights.
     assert [one.member for one in quick.result().events if isinstance(one, Copied)][:1] == [
         held.member

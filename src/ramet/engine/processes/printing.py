@@ -93,7 +93,9 @@ class Lines:
         before, mark, member = line.partition(MARK)
         if before or not mark:
             text = before.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
-            yield f"[{self._of}] {text}\n"
+            # Our own warnings about a member begin with it already.
+            named = text.startswith((f"{self._of} ", f"{self._of}, "))
+            yield f"{text}\n" if named else f"[{self._of}] {text}\n"
         if mark:
             self._of = member.decode(errors="replace")
 

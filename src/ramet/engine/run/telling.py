@@ -19,9 +19,9 @@ from ramet.engine.run.unfinished import (
     recover,
     turn_lost,
     warn_failed,
+    warn_given_up,
 )
 from ramet.errors import LeaseLost, StateError, StoreError, TurnMisused
-from ramet.events import AnyEvent
 from ramet.faults import reach
 from ramet.history.reported import maximise_points
 from ramet.points import Point
@@ -110,18 +110,18 @@ class Telling:
         attempts = journal.member(turn.member).attempts + 1
         self._failed_here += 1
         warn_failed(error, member=turn.member, turn=turn.number, attempt=attempts)
-        events: list[AnyEvent] = [failed]
         too_often = journal.turns > 0 and failures.gives_up(attempts)
-        given_up = too_often and not journal.prescribed
-        if given_up:
-            events.append(turn_lost(journal, turn.member, "failed"))
+        gives_up = too_often and not journal.prescribed
+        lost = turn_lost(journal, turn.member, "failed") if gives_up else None
+        events = [failed] if lost is None else [failed, lost]
         with self._out.ending(turn):
-            journal.commit([Written(turn.lease, events)], over=given_up)
-        if too_often and not given_up:
+            journal.commit([Written(turn.lease, events)], over=gives_up)
+        if too_often and not gives_up:
             raise indispensable(
                 turn.member, turn.number, failed.error, traceback=failed.traceback
             ) from error
-        if given_up:
+        if lost is not None:
+            warn_given_up(lost)
             self.prune_if_due()
         journal.catch_up()
         failures.check(journal.population, error, failed_here=self._failed_here)

@@ -27,7 +27,7 @@ from ramet.events import (
 )
 from ramet.frames import format_error, leave_out, place_of
 from ramet.history.lineage import Lineage
-from ramet.history.narrating import shorten
+from ramet.history.narrating import WHY_LOST, shorten
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
 from ramet.store.base import Lease, Store, standing
@@ -58,6 +58,17 @@ def warn_failed(error: BaseException, *, member: int, turn: int, attempt: int) -
     )
 
 
+def warn_given_up(lost: TurnLost) -> None:
+    """Warn that a turn is given up, and say what becomes of its member."""
+    fields = {"member": lost.member, "turn": lost.turn, "why": lost.why}
+    logger.warning(
+        "member %(member)d, turn %(turn)d is given up: %(said)s; its steps count as trained, and "
+        "the member has no score until it ends another turn",
+        {**fields, "said": WHY_LOST.get(lost.why, lost.why)},
+        extra=fields,
+    )
+
+
 def describe_error(error: BaseException) -> str:
     """Return an error with the line of the user's code that raised it."""
     where = place_of(error)
@@ -81,8 +92,6 @@ def give_up(
         return False
     journal.catch_up()
     lost = turn_lost(journal, member, why)
-    fields = {"member": member, "turn": turn, "why": why}
-    logger.warning("turn %(turn)d of member %(member)d is given up: %(why)s", fields, extra=fields)
     try:
         journal.commit([Written(lease, [lost])], over=True)
     except LeaseLost:
@@ -91,6 +100,7 @@ def give_up(
         with contextlib.suppress(StoreBusy):  # Then the lease expires.
             store.release(lease)
         raise
+    warn_given_up(lost)
     return True
 
 
