@@ -258,7 +258,7 @@ def test_slurm_gets_what_the_options_say(tmp_path: Path, monkeypatch: pytest.Mon
         first = (tmp_path / "sent.sh").read_text()
         ramet("submit", url, "quick", QUICK, "--workers", 300)
     assert done.exit_code == 1
-    assert "Sent 3 workers: 7_0 to 7_2" in done.stdout
+    assert "Sent 3 workers: 7_0, 7_1, 7_2" in done.stdout
     assert f"{tmp_path}/kept: all machines must reach that folder" in done.stdout
     assert "job 7_0, is FAILED" in done.stderr
     assert "gpus" not in (tmp_path / "sent.sh").read_text()

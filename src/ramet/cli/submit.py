@@ -25,6 +25,8 @@ from ramet.wording import command, command_words, count
 
 # Seconds between two looks at the run and its jobs.
 LOOK_S = 1.0
+# Of more jobs, only the first and the last are named.
+MOST_NAMED = 4
 # Seconds that a worker may need to leave after its grace, and that Slurm may be late.
 MARGIN_S = 20
 # Slurm gives no longer notice than 65,535 s.
@@ -89,8 +91,8 @@ def submit(
     minutes: Annotated[
         int, typer.Option(min=1, help="The time of each job; then another takes its place.")
     ] = 60,
-    cpus: Annotated[int, typer.Option(min=1, help="Cores of each.")] = 1,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs of each.")] = 0,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores of each worker.")] = 1,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of each worker.")] = 0,
     sbatch: SbatchOptions = None,
     folder: Annotated[
         Path, typer.Option(help="Where logs are written; all machines must reach it.")
@@ -217,8 +219,10 @@ def _read_options(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _say_sent(jobs: Sequence[SubmittedJob], folder: Path) -> None:
-    names = jobs[0].job_id if len(jobs) == 1 else f"{jobs[0].job_id} to {jobs[-1].job_id}"
-    screen.say(f"Sent {count(len(jobs), 'worker')}: {names}. Logs are in {folder}.")
+    ids = [job.job_id for job in jobs]
+    # Local processes do not have numbers in a row.
+    named = ", ".join(ids) if len(ids) <= MOST_NAMED else f"{ids[0]} to {ids[-1]}"
+    screen.say(f"Sent {count(len(jobs), 'worker')}: {named}. Logs are in {folder}.")
 
 
 def _follow(view: View, jobs: Sequence[SubmittedJob]) -> None:
