@@ -21,7 +21,7 @@ def _checkpoints(store: Path) -> dict[str, int]:
 
 def test_stop_ends_the_workers_and_run_goes_on(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
-    run = started("run", QUICK, "--store", store, "--workers", 2, "--steps", 200, pause_s=0.05)
+    run = started("run", QUICK, "--store", store, "--workers", 2, "--steps", 200, pause_s=0.15)
     until(lambda: trains(store))
     code, out, err = called("stop", store)
     assert (code, err) == (0, "")
