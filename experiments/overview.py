@@ -62,7 +62,7 @@ QUESTIONS = (
     ),
     Question("The same, with true labels?", "clean", "fire-22", "pbt-22", higher=True),
     Question("The same, with large batches?", "large-batches", "fire-22", "pbt-22", higher=True),
-    Question("The same, with a hidden layer?", "one-layer", "fire-22", "pbt-22", higher=True),
+    Question("The same, with 64 hidden units?", "one-layer", "fire-22", "pbt-22", higher=True),
     Question("The same, with convolutions?", "residual", "fire-22", "pbt-22", higher=True),
     Question(
         "Is FIRE PBT better than a random search over a tuned cosine, with noisy gradients?",
@@ -80,7 +80,7 @@ QUESTIONS = (
         higher=True,
     ),
     Question(
-        "With a hidden layer, is PBT better than a random search with Schedule-Free SGD?",
+        "With 32 hidden units, is PBT better than a random search with Schedule-Free SGD?",
         "alternatives",
         "pbt",
         "schedule-free",

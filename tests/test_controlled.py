@@ -245,7 +245,7 @@ def test_both_are_compared_at_the_same_step() -> None:
 
 def test_a_run_that_goes_on_has_no_verdict() -> None:
     run = ramet.open(space=SPACE, strategy=controlled(), steps=40, mode="max", seed=0)
-    with pytest.raises(UsageError, match="takes a run that is over, but run 'run' goes on"):
+    with pytest.raises(UsageError, match="needs a run that is over, but run 'run' goes on"):
         run.result().verdict()
 
 

@@ -181,7 +181,7 @@ def test_a_rule_is_rebuilt_from_its_description() -> None:
     ("settings", "why"),
     [
         ({"objectives": {"latency": "low"}}, "must be 'min' or 'max', but got {'latency': 'low'}"),
-        ({"objectives": {"score": "max"}}, "said by the run's mode"),
+        ({"objectives": {"score": "max"}}, "the run's mode says"),
         ({"objectives": "latency"}, "a mapping such as {'latency': 'min'}, but got 'latency'"),
         ({"objectives": {1: "min"}}, "a mapping such as"),
         ({}, "an objective besides the score, or a bound"),

@@ -15,11 +15,11 @@ EXAMPLES = "ramet.PolynomialAverage(power=8) or ramet.ExponentialAverage(decay=0
 
 @dataclass(frozen=True, slots=True)
 class PolynomialAverage:
-    """A running average over the latest part of training, a part that grows with training.
+    """A running average over the latest part of training. The part grows as training goes on.
 
     The t-th update moves the average by a share of (power + 1) / (power + t) towards the present
-    weights. Weights then count in proportion to about the power of their step: with power 8, half
-    of the average is of the last 7 % of all steps. With power 0 all steps count alike.
+    weights. The weights after step t then count in proportion to about t ** power: with power 8,
+    half of the average comes from the last 7 % of all steps. With power 0 all steps count alike.
 
     >>> average = PolynomialAverage(power=4)
     >>> average.share(1), average.share(6)
@@ -58,8 +58,8 @@ class PolynomialAverage:
 class ExponentialAverage:
     """A running average over the last 1 / (1 - decay) steps or so.
 
-    Weights count less by the factor ``decay`` with every later step. It has no bias towards the
-    first weights: after few steps it is about the mean of all.
+    Each later step multiplies the part that earlier weights have in it by ``decay``. It has no bias
+    towards the first weights: after a few steps, it is about the mean of all weights so far.
 
     >>> average = ExponentialAverage(decay=0.5)
     >>> average.share(1), average.share(2)

@@ -5,14 +5,14 @@
     RametError
     ├── UsageError                   ramet is used in a way that cannot work; the run stops at once
     │   ├── SpaceError               a domain, a space or a starting point that makes no sense
-    │   ├── StrategyError            settings of a strategy or a run that cannot work together
+    │   ├── StrategyError            a wrong setting, or settings that cannot work together
     │   ├── ScheduleError            a schedule that makes no sense, in a file or anywhere
-    │   ├── StateError               a state that cannot be captured or put back
+    │   ├── StateError               a state that cannot be captured or restored
     │   ├── ScoreError               a score that is not a number, or not one of this turn
     │   ├── MissingScore             a turn that ended without a score
-    │   ├── MetricError              a metric that is not a number, or one too many
+    │   ├── MetricError              a metric that is no number, has a bad name, or is one too many
     │   ├── TurnInterrupted          a loop that left its turn before the last step
-    │   ├── TurnMisused              a turn ended twice, not trained, or used when there is none
+    │   ├── TurnMisused              a turn that was ended twice, is not trained, or does not exist
     │   ├── UnknownAttribute         a name that an object of ramet's does not have
     │   ├── UnknownHyperparameter    a name that the space does not have
     │   ├── HyperparameterUnread     a value that the loop never used (only with ``strict=True``)
@@ -23,16 +23,16 @@
     ├── RunFailed                    too many members fail; ``traceback`` is that of the last one
     └── StoreError                   the record of a run cannot be read or written
         ├── RunNotFound              no run of that name in the store
-        ├── RunInUse                 workers train the run that was to be replaced or deleted
-        ├── NameTaken                the name that a run was to get is another run's
+        ├── RunInUse                 workers train a run that should be replaced, deleted or renamed
+        ├── NameTaken                another run in the store has the name that a run should get
         ├── LeaseLost                another worker took the member over; nothing was written
         ├── LogMoved                 others committed first; nothing was written, decide again
-        ├── EventTooLarge            more than an event in the log can be; nothing was written
+        ├── EventTooLarge            an event too large for the log; nothing was written
         ├── CorruptLog               the events of a run are invalid or damaged
         ├── CorruptStore             the file is damaged
         ├── NotAStore                a file that is something else, or no file
         ├── StoreBusy                other processes kept it locked for too long
-        │   └── StoreUnreachable     a server that does not answer, or lets this process not in
+        │   └── StoreUnreachable     a server that does not answer, or refuses this process
         ├── StoreFull                no room left to write; nothing was written
         ├── StoreReadOnly            a file or folder without permission to write
         ├── StoreUnsupported         this machine or file system cannot keep such a store
@@ -40,8 +40,8 @@
         ├── CheckpointDamaged        the bytes of a checkpoint are not what was written
         └── CheckpointMissing        no checkpoint of that name
 
-There are two warnings: StrategyWarning, for settings that work but cannot have their purpose, and
-StateWarning, for parts of a training that ramet does not control.
+There are two warnings: StrategyWarning, for settings that a run accepts but that cannot have the
+intended effect, and StateWarning, for parts of a training that ramet does not control.
 """
 
 from ramet.visible import message
@@ -92,7 +92,7 @@ __all__ = [
 class RametError(Exception):
     """The root of the tree.
 
-    Its text is safe to show whatever it quotes: a terminal acts on nothing in it (`visible.py`).
+    Its text is safe to print, whatever it quotes: control characters are escaped (`visible.py`).
     """
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ class SpaceError(UsageError, ValueError):
 
 
 class StrategyError(UsageError, ValueError):
-    """Settings of a strategy or a run cannot work together."""
+    """A setting of a strategy, engine or run is wrong, or settings cannot work together."""
 
 
 class ScheduleError(UsageError, ValueError):
@@ -116,7 +116,7 @@ class ScheduleError(UsageError, ValueError):
 
 
 class StateError(UsageError, TypeError):
-    """A state cannot be captured or put back."""
+    """A state cannot be captured or restored."""
 
 
 class ScoreError(UsageError, ValueError):
@@ -168,20 +168,20 @@ class RunMismatch(UsageError):
 
 
 class NoBest(RametError):
-    """No turn has ended with a finite score, or no member stands on weights with one."""
+    """No turn has ended with a finite score within the bounds, or no member has such weights."""
 
 
 class RunFailed(RametError):
     """Too many members fail for the run to go on.
 
     Args:
-        message: Which law the run broke, and what to do.
+        message: Which rule the run broke, and what to do.
         traceback: The traceback of the last failure in the user's code, as text.
     """
 
     def __init__(self, message: str, *, traceback: str = "") -> None:
         super().__init__(message)
-        #: The traceback of the last failure in the user's code; "" if no code is known to be.
+        #: The traceback of the last failure in the user's code; "" if none is known.
         self.traceback = traceback
 
 
@@ -198,7 +198,7 @@ class RunInUse(StoreError):
 
 
 class NameTaken(StoreError):
-    """The name that a run was to get is that of another run in its store."""
+    """Another run in the store has the name that a run should get."""
 
 
 class LeaseLost(StoreError):
@@ -206,11 +206,11 @@ class LeaseLost(StoreError):
 
 
 class LogMoved(StoreError):
-    """Others committed since the events that this commit was decided on."""
+    """Another process wrote events after those that this commit is based on."""
 
 
 class EventTooLarge(StoreError):
-    """An event is larger or nested deeper than one in the log can be: nothing was written."""
+    """An event is too large, or nested too deeply, for the log: nothing was written."""
 
 
 class CorruptLog(StoreError):
@@ -258,7 +258,7 @@ class CheckpointMissing(StoreError):
 
 
 class StrategyWarning(UserWarning):
-    """A strategy can run with its settings, but cannot have its purpose."""
+    """A run accepts a strategy's settings, but they cannot have the intended effect."""
 
 
 class StateWarning(UserWarning):

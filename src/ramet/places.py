@@ -30,7 +30,7 @@ NEEDS_FOLDER = (
 CHECKPOINTS = "-checkpoints"
 NEEDS_BLOBS = (
     "a store of your own must come with the blobs= that hold its checkpoints, or no run in it "
-    "could be gone on with: store=ramet.Storage(store, blobs=...); pass MemoryBlobs() with a "
+    "could be resumed: store=ramet.Storage(store, blobs=...); pass MemoryBlobs() with a "
     "MemoryStore(), the same ones again"
 )
 # How the folders of temporary files begin.
@@ -55,15 +55,15 @@ class Storage:
             beside it; the URL of a PostgreSQL database, as in ``"postgresql://user@host/database"``
             (``PostgresStore``); or a ``Store`` of your own. None keeps the run in memory, or with
             worker processes in a temporary file.
-        blobs: Where checkpoints are kept instead; a ``Store`` of your own needs them. A database
-            needs them once, and remembers a folder. A URL such as ``"s3://bucket/prefix"`` stands
-            for ``ObjectBlobs``, and is remembered beside the file.
-        durability: What a turn survives once it is over: a loss of "power", or only the end of a
-            "process", which is faster.
+        blobs: Where checkpoints are kept, if not beside the file. A ``Store`` of your own needs
+            this. A database needs it once, and then remembers the folder or URL. A URL such as
+            ``"s3://bucket/prefix"`` stands for ``ObjectBlobs``. It is remembered beside the file.
+        durability: What an ended turn survives: with "power" also a power failure, with "process"
+            only the end of the process, which is faster.
         keep: Which checkpoints stay: "lineage" keeps those of all members and the best; "live" only
-            the members'; "best" only the best, once the run is over; "all" every one. None keeps
-            what the run on record keeps. A new run keeps its "lineage", or "all" if its checkpoints
-            outlast its record.
+            the members'; "best" only the best, once the run is over; "all" every one. With None, a
+            run on record keeps its setting, and a new run has "lineage", or "all" if its
+            checkpoints outlast its record.
     """
 
     store: Store | str | PathLike[str] | None = None

@@ -100,11 +100,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: Any = None
     # The last turns that it ended, oldest first: as many as the strategy has the run remember.
     past: tuple[PastTurn, ...] = ()
-    # The metrics that the run has goals for, as its latest turn ended with them; None where one was
-    # not finite. Without a score of its own, a member has none.
+    # The metrics of its latest turn, those that the run has goals for; None where one was not
+    # finite. A member without a score of its own has no metrics.
     metrics: dict[str, float | None] = {}
-    # By how much these and the score are beyond the bounds that the run has goals for, as parts of
-    # the bounds, added up; 0 if they are not.
+    # How far these metrics and the score are beyond the run's bounds: each as a part of its bound,
+    # added up. It is 0 if all are within the bounds.
     violation: float = 0.0
     # The last values, along its lineage, of hyperparameters that are not there now.
     absent: Hparams | None = None
@@ -265,8 +265,8 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     remember: int = 0
     # What the strategy wants of metrics. Its bounds of the score have the sign of the scores here.
     goals: tuple[Goal, ...] = ()
-    # With goals: turns that no other dominates, of those within all bounds. Crowded ones are left
-    # out where they are more than twice as many as the members.
+    # With goals: of the turns within all bounds, those that no other dominates. If they are more
+    # than twice as many as the members, the most crowded are left out.
     front: tuple[Best, ...] = ()
 
     def __getitem__(self, member: int) -> Member:

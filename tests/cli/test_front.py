@@ -60,4 +60,4 @@ def test_a_missing_checkpoint_of_the_front_is_found_by_the_doctor(tmp_path: Path
 def test_a_run_by_its_score_has_none(done: Path) -> None:
     said = ramet("front", done)
     assert said.exit_code == 2
-    assert "a front takes a run with several objectives" in said.stderr
+    assert "a front needs a run with several objectives" in said.stderr

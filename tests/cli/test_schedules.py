@@ -172,7 +172,7 @@ def test_a_run_that_is_going_on_can_be_looked_at(
         assert early.stdout.startswith("member,group,turn,")
     else:
         assert early.exit_code == 1
-        assert "a best takes a turn that ended with a finite score" in early.stderr
+        assert "the best needs a turn that ended with a finite score" in early.stderr
     turn = at_work.ask()
     assert turn is not None
     list(turn)

@@ -308,7 +308,7 @@ def test_only_a_run_that_is_over_is_confirmed() -> None:
     with pytest.raises(UsageError, match="only a run that is over can be confirmed"):
         ramet.confirm(measure, run.result())
     run.stop()
-    with pytest.raises(NoBest, match="takes a turn that ended with a finite score"):
+    with pytest.raises(NoBest, match="needs a turn that ended with a finite score"):
         ramet.confirm(measure, run.result())
 
 

@@ -314,7 +314,7 @@ def test_a_run_without_a_turn_within_bounds_says_which_was_nearest() -> None:
 
 def test_a_run_by_its_score_has_no_front() -> None:
     result = ramet.run(Descent(), SPACE, ramet.RandomSearch(population=2), steps=4, mode="max")
-    with pytest.raises(UsageError, match="a front takes a run with several objectives"):
+    with pytest.raises(UsageError, match="a front needs a run with several objectives"):
         result.front()
 
 

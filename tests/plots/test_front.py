@@ -128,7 +128,7 @@ def test_only_both_objectives_have_a_line() -> None:
 
 
 def test_a_run_with_one_objective_is_refused() -> None:
-    with pytest.raises(UsageError, match="a front takes a run with several objectives"):
+    with pytest.raises(UsageError, match="a front needs a run with several objectives"):
         plots.front(descended())
 
 

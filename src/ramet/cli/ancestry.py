@@ -25,7 +25,7 @@ def lineage(
     name: RunName = None,
     *,
     member: Annotated[
-        int | None, typer.Option(help="The member to trace weights back from; else the best.")
+        int | None, typer.Option(help="The member to trace weights back from; by default the best.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -33,7 +33,8 @@ def lineage(
 
     Also show which members' first weights survive, and what changes of each hyperparameter did to
     the score in the next turn. "paid off" is the share of changes after which the score gained more
-    than in turns without a change, "ahead" by how much more at the median. A lower loss is a gain.
+    than that of the other members did in the same turn (their median), "ahead" by how much more, at
+    the median. A lower loss is a gain.
     """
     with whole(store, name) as result:
         _lineage(result, member, as_json=as_json)

@@ -37,8 +37,8 @@ def begin(
 ) -> None:
     """Begin a run without training it, for `ramet worker` on other machines.
 
-    The module is that of `ramet run`. The same command lets a run go on that was stopped, and with
-    --extend for more steps.
+    The module is like that for `ramet run`. The same command resumes a run that was stopped; with
+    --extend, the run gets more steps.
     """
     loaded = load(target, arguments)
     storage = Storage(store, blobs=blobs, keep=keep)

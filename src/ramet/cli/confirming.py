@@ -31,10 +31,11 @@ def confirm(
     times: Annotated[int, typer.Option(help="How often to evaluate each.")] = 4,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate the best turns of a run that is over again, and say which is the best by that.
+    """Evaluate the best turns of a run that is over once more, and say which is the best by that.
 
-    The module defines a function `evaluate` of a state and a random generator, or a task to name
-    behind a colon. The same command goes on where one was killed.
+    The module defines a function `evaluate` of a state and a random generator; behind a colon,
+    another function or a task may be named. If the command is killed, the same command goes on from
+    there.
     """
     where, _, function = target.partition(":")
     loaded = load(f"{where}:{function or EVALUATE}", arguments)

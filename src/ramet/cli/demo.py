@@ -39,7 +39,7 @@ def demo(
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains in this one.")] = WORKERS,
     seed: Annotated[int, typer.Option(help="What all randomness comes from.")] = 0,
     store: Annotated[
-        Path | None, typer.Option(help="The file to record the runs in; else a temporary one.")
+        Path | None, typer.Option(help="The file to record the runs in; by default temporary.")
     ] = None,
     report: Annotated[
         Path, typer.Option(help="The file to write a report of the FIRE run to.")

@@ -56,10 +56,15 @@ TargetName = Annotated[
 OwnArguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="-- ARGUMENTS", help="What TARGET finds in sys.argv.", show_default=False
+        metavar="-- ARGUMENTS",
+        help="Arguments for TARGET, which finds them in sys.argv.",
+        show_default=False,
     ),
 ]
-Steps = Annotated[int | None, typer.Option(help="How many steps each member trains; else `steps`.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="How many steps each member trains; by default TARGET's `steps`."),
+]
 StoreToWrite = Annotated[
     str,
     typer.Option(
@@ -74,7 +79,7 @@ BlobsOption = Annotated[
         "gs://... or az://... Credentials come from the environment.",
     ),
 ]
-Name = Annotated[str | None, typer.Option(help="The run's name; else the module's.")]
+Name = Annotated[str | None, typer.Option(help="The run's name; by default that of the module.")]
 WorkerProcesses = Annotated[
     object,
     typer.Option(
@@ -85,7 +90,8 @@ WorkerProcesses = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="The seed of all randomness.")]
 ModeOption = Annotated[
-    Literal["max", "min"] | None, typer.Option(help="Which scores are good; else `mode`.")
+    Literal["max", "min"] | None,
+    typer.Option(help="Which scores are good; by default TARGET's `mode`."),
 ]
 TargetScore = Annotated[
     float | None,
@@ -105,7 +111,7 @@ DurabilityOption = Annotated[
     Literal["power", "process"],
     typer.Option(
         metavar="<what>",
-        help="The loss that ended turns survive: of power, or only of a process (faster).",
+        help="What ended turns survive: a loss of power, or only the end of a process (faster).",
     ),
 ]
 Extend = Annotated[
@@ -134,7 +140,8 @@ OwnStrategyName = Annotated[
 LeaseTtl = Annotated[
     float,
     typer.Option(
-        help="Seconds until the member of a silent worker is free.", rich_help_panel=LIMITS
+        help="Seconds of silence after which a worker's member is free for others.",
+        rich_help_panel=LIMITS,
     ),
 ]
 Grace = Annotated[
@@ -155,7 +162,8 @@ Only = Annotated[
 Straggler = Annotated[
     float | None,
     typer.Option(
-        help="Seconds until a round ends without those who still train.", rich_help_panel=LIMITS
+        help="Seconds until a round ends without the members that still train.",
+        rich_help_panel=LIMITS,
     ),
 ]
 Retries = Annotated[
@@ -169,13 +177,13 @@ Tolerate = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        help="Threads of each; else as the run began, or an equal share of the cores.",
+        help="Threads of each worker; by default as the run began, or an equal share of the cores.",
         rich_help_panel=LIMITS,
     ),
 ]
 Gpus = Annotated[
     float | None,
-    typer.Option(help="GPUs of each, or a part of one.", rich_help_panel=LIMITS),
+    typer.Option(help="GPUs of each worker, or a part of one.", rich_help_panel=LIMITS),
 ]
 RunToJoin = Annotated[
     str,

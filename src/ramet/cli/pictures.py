@@ -51,15 +51,17 @@ def plot(
         ),
     ],
     hyperparameter: Annotated[
-        str | None, typer.Option(help="The hyperparameter to show; else the only one.")
+        str | None, typer.Option(help="The hyperparameter to show; needed if there are several.")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="The metric to show; else the only one.")
+        str | None, typer.Option(help="The metric to show; needed if there are several.")
     ] = None,
     color: Annotated[
         str, typer.Option(help="What colours the tree: a hyperparameter's name, or score.")
     ] = "score",
-    output: Annotated[Path | None, output_option("The PNG, SVG or PDF; else KIND.png.")] = None,
+    output: Annotated[
+        Path | None, output_option("The PNG, SVG or PDF; by default KIND.png.")
+    ] = None,
 ) -> None:
     """Draw a run: scores, hyperparameters, metrics, copies between members, or workers.
 

@@ -26,7 +26,7 @@ def schedule(
     name: RunName = None,
     *,
     member: Annotated[
-        int | None, typer.Option(help="The member to trace weights back from; else the best.")
+        int | None, typer.Option(help="The member to trace weights back from; by default the best.")
     ] = None,
     pieces: Annotated[
         int | None,

@@ -102,7 +102,7 @@ class LogUniform:
 class Integer:
     """A whole number between two bounds, both included.
 
-    It always moves by at least 1, away from a bound if it has reached it.
+    It always moves by at least 1. At a bound, it moves back into the range.
 
     >>> Integer(1, 9).perturb(1, 0.8), Integer(1, 9).perturb(2, 0.8), Integer(1, 9).perturb(9, 1.2)
     (2, 1, 8)

@@ -19,7 +19,8 @@ class Choice:
     """One of several options.
 
     Options are numbers, strings, booleans or None, because a run's log keeps every value. An
-    ordered choice moves to a neighbour, and back from an end. An unordered one is only drawn again.
+    ordered choice moves to the next option up or down, and at an end it moves back. An unordered
+    choice does not move: it can only be drawn again.
 
     >>> Choice([32, 64, 128], ordered=True).perturb(64, 1.2)
     128
@@ -76,7 +77,7 @@ class Choice:
 @explain
 @dataclass(frozen=True, slots=True, repr=False)
 class Constant:
-    """A value that never changes. The log and the training loop have it like any other."""
+    """A value that never changes. It is in the log and in ``turn.hparams`` like any other."""
 
     # The value.
     value: Value

@@ -32,19 +32,19 @@ logger = logging.getLogger("ramet")
 def confirm(
     evaluate: Evaluate | Evaluates, result: Result, *, top: int = 5, times: int = 4
 ) -> Result:
-    """Evaluate the best turns of a run that is over again, and return its result with these scores.
+    """When a run is over, evaluate its best turns again; return the result with the fresh scores.
 
-    ``result.best`` is then the best by the mean of its fresh scores. Each is recorded at once, so
-    the same call goes on where one was killed, and evaluates nothing twice. Calls in several
-    processes record each score once.
+    In the returned result, ``best`` is the turn with the best mean of fresh scores. Each score is
+    recorded at once: if a call is killed, the same call goes on from there, and evaluates nothing
+    twice. If several processes make the call, each score is recorded once.
 
     Args:
         evaluate: A function of a state, as ``result.best.load()`` returns it, and a random
             generator, or a task. It returns a score like those of the turns. A task's ``evaluate``
             gets the state only, so it must find fresh data by itself.
         result: The result of a run, from ``ramet.run`` or ``ramet.history.load``.
-        top: How many turns to evaluate again: those with the best scores, of the turns that the run
-            keeps the weights of.
+        top: How many turns to evaluate again. They are the turns with the best scores, among those
+            with checkpoints that the run keeps.
         times: How often to evaluate each.
     """
     end_loading()
@@ -145,7 +145,7 @@ class _Confirming:
                 logger.warning("a turn is not evaluated again: %s", damage)
         if not found:
             raise NoBest(
-                f"to confirm a run takes a turn that ended with a finite score, and with weights "
+                f"to confirm a run needs a turn that ended with a finite score, and with weights "
                 f"that are kept, but run {self._opening.name!r} has none"
             )
         if found != self._said:

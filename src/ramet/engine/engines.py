@@ -42,7 +42,7 @@ class Engine(Protocol):
 
     @property
     def progress(self) -> bool | None:
-        """Whether to show progress; None does so unless the run is short and off a terminal."""
+        """Whether to show progress. None shows it, except in a short run without a terminal."""
         ...
 
     @property
@@ -65,9 +65,10 @@ class Inline:
 
     Args:
         failures: How failures and silent workers are tolerated.
-        progress: Whether to show progress; None does so unless the run is short and off a terminal.
-        grace_s: Seconds that a turn has to end after SIGTERM. Then, or at a second signal, it is
-            given back; both end the call. None leaves the signal to the script.
+        progress: Whether to show progress. None shows it, except in a short run without a terminal.
+        grace_s: The seconds in which the present turn may still end after SIGTERM. After them, or
+            at a second signal, the turn is given back untrained. The call ends in either case.
+            None leaves the signal to the script.
         only: Which members it trains: FIRE's "evaluators", while other workers train the others.
             None trains all.
     """
@@ -133,14 +134,16 @@ class Processes:
 but got 1.5
 
     Args:
-        workers: How many processes. "auto" is one for each share of GPUs or, without GPUs, one for
-            each share of cores, but never more than there are members. A share is ``gpus`` (or 1)
-            GPUs, or ``threads`` (or OMP_NUM_THREADS, or 1) cores.
-        gpus: GPUs that each process sees, or the part of one; None gives each process one, in turn.
-        threads: Threads that numerical libraries start in each process; None takes OMP_NUM_THREADS,
-            what the run began with, or an equal share of the cores.
+        workers: How many processes. "auto" divides the GPUs of the machine by ``gpus`` (or 1).
+            Without GPUs, it divides the cores by ``threads`` (or OMP_NUM_THREADS, or 1). It never
+            starts more processes than there are members.
+        gpus: How many GPUs each process sees, or the part of one, such as 0.5. None gives each
+            process one GPU, in turn.
+        threads: Threads that numerical libraries start in each process. None takes OMP_NUM_THREADS
+            if that is set, or else the number that the run began with. A new run begins with an
+            equal share of the cores.
         failures: How failures and silent workers are tolerated.
-        progress: Whether to show progress; None does so unless the run is short and off a terminal.
+        progress: Whether to show progress. None shows it, except in a short run without a terminal.
     """
 
     workers: Workers = "auto"
@@ -196,11 +199,11 @@ class Vectorized:
     concerns all members, so it ends the run.
 
     Args:
-        chunk: How many members are mapped at once, one chunk after the other; "auto" measures what
-            is fastest.
+        chunk: How many members the program trains at once; it trains one such chunk after the
+            other. "auto" measures which number is fastest.
         shard: Whether the members are spread over all devices, which JAX can do.
         failures: How silent workers are tolerated.
-        progress: Whether to show progress; None does so unless the run is short and off a terminal.
+        progress: Whether to show progress. None shows it, except in a short run without a terminal.
     """
 
     chunk: Chunk = "auto"

@@ -12,11 +12,11 @@ _read: Callable[[], Result] | None = None
 
 
 def interrupted() -> Result:
-    """Return the result so far of the run that was interrupted last in this process, or failed.
+    """Return the result so far of the last run in this process that was interrupted or failed.
 
-    It is there after Ctrl-C, after a notebook's kernel was interrupted, and after ``RunFailed``,
-    until another run begins; also if the run was in memory only. With the same arguments and
-    ``store=ramet.interrupted().storage``, the run goes on.
+    It is available after Ctrl-C, after an interrupt of a notebook's kernel and after ``RunFailed``,
+    even if the run was only in memory, until another run begins. To go on with the run, call
+    ``ramet.run`` with the same arguments and ``store=ramet.interrupted().storage``.
     """
     if _read is None:
         raise UsageError(

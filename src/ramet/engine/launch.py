@@ -72,14 +72,14 @@ def run(
         existing: What to do if the store has a run of this name: "resume" it, "extend" it to more
             steps, or "overwrite" it.
         seed: The seed of all randomness; None draws one, which the result names.
-        target: The score that ends the run early, as soon as a turn ends with it or a better one;
-            in a synchronous run at the end of that round. None sets no target, resumes a run that
-            stopped at its target, and leaves the target of any other run as it is.
+        target: A score that ends the run early: once a turn ends with this score or a better one
+            and, in a synchronous run, its round is over. With None, a new run has no target, a run
+            that stopped at its target goes on without one, and any other run keeps its target.
         engine: What trains the members: ``Inline()``, ``Processes(4, gpus=0.5)`` or
             ``Vectorized()``, or ``Ray(8)`` on a cluster. None trains one after the other in this
             process.
-        workers: Short for ``engine=Processes(workers)``; "auto" is as many as the machine can
-            serve, 0 is none.
+        workers: Short for ``engine=Processes(workers)``. "auto" starts as many as the machine can
+            serve; with 0, this process trains.
     """
     chosen = begin_call(engine, workers)
     check_existing(existing)

@@ -43,11 +43,11 @@ def replay(
     Args:
         train: What the schedule was found for: a function of a session, or a ``Task``.
         schedule: ``result.schedule()``, or ``Schedule.load("s.json")``.
-        steps: How long each network trains; None is as long as the schedule. After its end the last
-            values hold; ``schedule.stretch(steps)`` scales it.
-        seeds: The seed of each network. None trains one network with the random draws of the turns
-            behind the schedule's weights, which gives those weights again if training depends on
-            nothing else.
+        steps: The steps that each network trains; None is as many as the schedule has. Beyond its
+            end, the last values hold; ``schedule.stretch(steps)`` scales the schedule instead.
+        seeds: The seed of each network. None trains one network with the same random draws as the
+            weights that the schedule is from. It ends with exactly those weights if training
+            depends on nothing else.
         mode: Whether high scores are good, "max", or low ones, "min". None is the mode of the run
             that the schedule is from; a schedule from no run needs it.
         store: The path of a file that records any number of runs, or a ``Storage``; None keeps the
@@ -59,8 +59,8 @@ def replay(
         target: The score that ends the replay before its budget.
         engine: What trains the networks; None trains one after the other in this process.
         workers: Short for ``engine=Processes(workers)``.
-        strict: Whether a hyperparameter of the schedule that the loop never reads is an error; this
-            counts, whatever the engine's ``failures`` say.
+        strict: Whether it is an error if the loop never reads a hyperparameter of the schedule.
+            This replaces the ``strict`` of the engine's ``failures``.
     """
     chosen = begin_call(engine, workers)
     check_existing(existing)

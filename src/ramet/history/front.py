@@ -56,7 +56,7 @@ def check_goals(opening: RunOpened) -> None:
     """Refuse to look for the front of a run that has no other objective than its score."""
     if not opening.goals:
         raise UsageError(
-            f"a front takes a run with several objectives, but run {opening.name!r} has only its "
+            f"a front needs a run with several objectives, but run {opening.name!r} has only its "
             f"score; it begins with PBT(..., exploit=ramet.Pareto({{'latency': 'min'}})), and "
             f"result.best has its best score"
         )
@@ -132,7 +132,7 @@ class Ends:
         nearest = min(self._by_turn.values(), key=lambda end: end.violation, default=None)
         if nearest is None:
             return NoBest(
-                f"{law} takes a turn that ended with a finite score and finite metrics, but none "
+                f"{law} needs a turn that ended with a finite score and finite metrics, but none "
                 f"of {turns} did"
             )
         member, turn = nearest.key

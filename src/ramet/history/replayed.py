@@ -60,7 +60,7 @@ class Replayed:
 
     @property
     def seeds(self) -> str:
-        """The number of networks, with how many have no score, and whether training is not over."""
+        """How many networks there are, how many have no finite score, and how far they are."""
         population, finite = self.result.population, len(self._finite)
         said = wording.count(len(population), "seed")
         if finite < len(population):

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 class Result:
     """The result of a run, as it was when this was read.
 
-    ``best`` has the best score that a turn ever ended with. If scores are noisy, that is often the
-    luckiest measurement: ``ramet.confirm`` evaluates the best turns again, and ``best`` is the best
-    of them by that. ``final`` is the best of the members at the end, and ``members`` has all of
-    them.
+    ``best`` has the best score that a turn ever ended with. If scores are noisy, that is often only
+    the luckiest measurement. ``ramet.confirm`` evaluates the best turns again; ``best`` is then the
+    one with the best mean of fresh scores. ``final`` is the best of the members at the end, and
+    ``members`` has all of them.
 
     All scores are as they were reported.
 
@@ -131,7 +131,7 @@ class Result:
 
     @property
     def storage(self) -> Storage:
-        """Where the run is kept: another call of ``ramet.run`` with it as ``store`` goes on."""
+        """Where the run is kept. Pass it to ``ramet.run`` as ``store`` to go on with the run."""
         return Storage(writable(self.store), blobs=self.blobs)
 
     @property
@@ -162,7 +162,7 @@ class Result:
             raise self._ends.none_within()
         if best is None:
             raise NoBest(
-                f"a best takes a turn that ended with a finite score, but none of "
+                f"the best needs a turn that ended with a finite score, but none of "
                 f"{self.population.turns} did"
             )
         turn = self._turn_of(best.checkpoint)
@@ -197,8 +197,8 @@ class Result:
     def final(self) -> Snapshot:
         """The best of the members at the end, or now if the run is not over.
 
-        Members are compared by the scores of their present weights. As for ``best``, only ranked
-        members count, and with bounds only those within them.
+        Members are compared by the scores of their present weights. As for ``best``, members of
+        FIRE outside of P1 do not count, nor do members beyond a bound.
         """
         sign = sign_of(self.opening.mode)
         ranked = [
@@ -267,13 +267,16 @@ class Result:
         return self._lineage.turns[checkpoint.member, checkpoint.turn]
 
     def verdict(self) -> Verdict:
-        """Return whether the search was worth it, by the control of a ``ramet.Controlled`` run.
+        """Return whether the search was worth it, compared with the control of the run.
 
-        One control is one draw. If much depends on the answer, repeat the run with other seeds.
+        The strategy of the run must be a ``ramet.Controlled``.
+
+        One control may be lucky or unlucky. If much depends on the answer, repeat the run with
+        other seeds.
         """
         if not (self.population.done or self.population.stopped):
             raise UsageError(
-                f"a verdict takes a run that is over, but run {self.opening.name!r} goes on"
+                f"a verdict needs a run that is over, but run {self.opening.name!r} goes on"
             )
         check_goals(self.opening)
         found = judge(self._lineage, repeats(self.population))
@@ -331,5 +334,5 @@ class Result:
             return schedule_behind(member.checkpoint, self._lineage)
         checkpoint = self._lineage.weights(member)
         if checkpoint is None:
-            raise NoBest(f"a schedule takes a turn that ended, but member {member} has ended none")
+            raise NoBest(f"a schedule needs a turn that ended, but member {member} has ended none")
         return schedule_behind(checkpoint, self._lineage)

@@ -45,7 +45,7 @@ class Snapshot:
         """The checkpoint of the weights. A member that has ended no turn has none (NoBest)."""
         if self._checkpoint is None:
             raise NoBest(
-                f"a checkpoint takes a turn that ended, but member {self.member} has ended none"
+                f"a checkpoint needs a turn that ended, but member {self.member} has ended none"
             )
         return self._checkpoint
 

@@ -32,7 +32,7 @@ class Trained(NamedTuple):
         points: The scores that it reported, as (step, score).
         checkpoint: The checkpoint that it made.
         origin: The checkpoint that it continued from; None if its weights were fresh.
-        edge: Where it got that: "own", or the kind of the copy that brought it.
+        edge: How it got that checkpoint: "own", the kind of the copy, or "fresh" if it has none.
         renewed: Whether it began with renewed weights, which were not all of that checkpoint.
     """
 

@@ -33,12 +33,12 @@ class Verdict(NamedTuple):
             equal and there is no noise, and otherwise "unclear".
         found: The mean of the last scores behind the weights of the best member at the end.
         control: The mean of the last scores of the control.
-        gain: By how much what was found is better, whichever scores are better.
-        needed: The gain above which it is clear: what noise in the scores could give.
+        gain: By how much ``found`` is better than ``control``: positive is better, in either mode.
+        needed: The gain that noise in the scores could give; the search is worth it above this.
         turns: How many scores each mean is of.
         step: The number of steps behind the weights up to which both are compared.
         best: The score of ``Result.best`` when it was measured; None unless the run was confirmed.
-        confirmed: What the same weights scored on fresh evaluations; None as well.
+        confirmed: The fresh scores of the same weights; None unless the run was confirmed.
     """
 
     worth: Literal["yes", "no", "unclear"]
@@ -99,7 +99,7 @@ def judge(lineage: Lineage, repeats: Iterable[Sequence[float]] = ()) -> Verdict:
     found, kept = _last_scores(ours, step), _last_scores(theirs, step)
     turns = min(len(found), len(kept))
     if not turns:
-        raise NoBest(f"a verdict takes scores of both sides up to step {step:,}, but one has none")
+        raise NoBest(f"a verdict needs scores of both sides up to step {step:,}, but one has none")
     means = statistics.fmean(found[-turns:]), statistics.fmean(kept[-turns:])
     gain = sign * (means[0] - means[1])
     estimates = [
@@ -143,7 +143,7 @@ def _find_best(lineage: Lineage, members: Iterable[int], sign: float) -> list[Tr
     best = max(standing, default=None)
     if best is None:
         raise NoBest(
-            "a verdict takes a finite score of the search at its end, but no member has one"
+            "a verdict needs a finite score of the search at its end, but no member has one"
         )
     return lineage.ancestors(-best[1])
 
@@ -151,13 +151,13 @@ def _find_best(lineage: Lineage, members: Iterable[int], sign: float) -> list[Tr
 def _check_control(turns: Sequence[Trained], control: int) -> None:
     if not turns or turns[-1].score is None:
         raise NoBest(
-            "a verdict takes a finite score of the control at its end, but it has none: what it "
+            "a verdict needs a finite score of the control at its end, but it has none: what it "
             "trains with may have made it diverge"
         )
     others = sorted({turn.member for turn in turns} - {control})
     if others:
         raise NoBest(
-            f"a verdict takes a control that trained all its steps itself, but it went on from "
+            f"a verdict needs a control that trained all its steps itself, but it went on from "
             f"weights of member {others[0]}, because its own could not be read: the run was "
             f"extended with keep='best', or a checkpoint was lost"
         )
@@ -186,7 +186,7 @@ def _require_control(opening: RunOpened) -> int:
     control = find_control(opening)
     if control is None:
         raise UsageError(
-            f"a verdict takes a control to compare with, but run {opening.name!r} has none; train "
+            f"a verdict needs a control to compare with, but run {opening.name!r} has none; train "
             f"it with strategy=ramet.Controlled(strategy, {{'lr': 0.1}}), with the values that you "
             f"would have used without a strategy"
         )

@@ -70,10 +70,10 @@ class Turns(TrainerCallback):
     that decays, and there are ``adam_beta1``, ``adam_beta2``, ``adam_epsilon`` and
     ``max_grad_norm``. Entries of the optimizer's param groups are set by their own names too.
 
-    ``max_steps`` must be at least what one process may train for all members together. The
-    Trainer's own schedule is as long: use ``lr_scheduler_type="constant"``, or pass a scheduler of
-    the right length. ``save_strategy`` must be ``"no"``, because the Trainer's checkpoints would
-    mix members.
+    ``max_steps`` must be at least the steps that one process may train for all members together.
+    The Trainer stretches its own learning rate schedule to this length. So use
+    ``lr_scheduler_type="constant"``, or pass a scheduler of the right length. ``save_strategy``
+    must be ``"no"``, because the Trainer's checkpoints would mix members.
 
     Args:
         member: The session.

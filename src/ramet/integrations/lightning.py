@@ -56,7 +56,7 @@ class Turns(Checkpoint):
 
     ``lr`` is that of the first optimizer, or the base of its schedule, which must depend on steps:
     ``{"scheduler": s, "interval": "step"}``. Other entries of its param groups are set by their
-    names too. What the module reads itself is in ``turn.hparams``.
+    names too. The module itself can read all others from ``turn.hparams``.
 
     The callback replaces Lightning's own checkpoints, which would mix members: leave out
     ``enable_checkpointing=False``.

@@ -56,9 +56,9 @@ class Turns(BaseCallback):
             model.learn(total_timesteps=10**9, callback=Turns(session))
 
     A step is a rollout and the update that follows it: with ``PPO(n_steps=128)`` and one
-    environment, 128 timesteps. The score is the mean return of all episodes that ended in the turn,
-    before the last update of the policy. A turn in which no episode ended has no score, so its
-    member neither copies another one nor is copied.
+    environment, 128 timesteps. The score is the mean return of all episodes that ended in the turn.
+    The turn's last update of the policy comes after these episodes. A turn in which no episode
+    ended has no score, so its member neither copies another one nor is copied.
 
     Returns are those that ``Monitor`` or ``VecMonitor`` measures. If a lost life ends an episode,
     as in ``AtariWrapper``, the return is that of the whole game.
@@ -71,15 +71,17 @@ class Turns(BaseCallback):
 
     Stable-Baselines3 sets rates and clip ranges at each update, from schedules. The schedules of
     ``learning_rate`` (or ``lr``), ``clip_range``, ``clip_range_vf`` and DQN's ``exploration_rate``
-    are replaced by the hyperparameter. Others hardly move, because they depend on
-    ``total_timesteps``, which must be at least what one process may train for all members together.
+    are replaced by the hyperparameter. The values of other schedules hardly change, because they
+    depend on ``total_timesteps``. That must be at least the timesteps that one process may train
+    for all members together.
     The attributes in ``READ_LIVE`` and ``OF_BUFFERS``, which each update reads, are set by their
     names.
 
     Args:
         member: The session.
-        score: A function of the algorithm that returns the score at the end of a turn, with
-            ``evaluate_policy`` perhaps; or None if there is no score.
+        score: A function of the algorithm, such as one that calls ``evaluate_policy``. It returns
+            the score at the end of a turn, or None if there is none. Without it, the score is the
+            mean return of episodes.
         bind: Where further hyperparameters are set, as ``ramet.torch.State`` takes it, or a
             function of the algorithm that returns that.
         others: Further parts that follow a member, as ``ramet.torch.State`` takes them.

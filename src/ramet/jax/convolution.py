@@ -27,9 +27,9 @@ def conv(
 ) -> jax.Array:
     """Return a convolution in one, two or more dimensions, computed as one matrix product.
 
-    The result is that of ``jax.lax.conv_general_dilated`` to float tolerance. Under ``jax.vmap``
-    with filters of each member's own, XLA makes a grouped convolution of that one, which is slow;
-    this one becomes a batched matrix product.
+    The result is that of ``jax.lax.conv_general_dilated``, up to the rounding of floats. If
+    ``jax.vmap`` maps that function over members that each have their own filters, XLA makes a
+    grouped convolution of it, which is slow. This function becomes a batched matrix product.
 
     >>> x, w = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 16))
     >>> conv(x, w, 2).shape

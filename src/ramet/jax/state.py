@@ -31,8 +31,8 @@ class State:
     Args:
         value: The pytree. One without arrays, such as None, is refused.
         others: Refused, with a message that says how several pytrees become one.
-        bind: Entries of ``optax.inject_hyperparams`` with other names, by hyperparameter. An empty
-            dict sets none.
+        bind: The entry of ``optax.inject_hyperparams`` for each hyperparameter that has another
+            name than its entry. An empty dict sets none.
         average: A running average of the weights to keep, such as
             ``ramet.PolynomialAverage(of="0")`` for the first pytree of a tuple. The loop calls
             ``update_average()`` after each step, and reports scores within
@@ -97,7 +97,7 @@ class State:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Have the averaged weights in ``value``, and what training goes on from at the end.
+        """Put the averaged weights into ``value`` for a ``with`` block, then its own again.
 
         >>> from ramet import PolynomialAverage
         >>> state = State({"w": jnp.zeros(1)}, average=PolynomialAverage(power=0))
@@ -143,7 +143,7 @@ class State:
             self._updates_before, self._was_shown = self._means.updates, False
         if unknown := [name for name in self._names if name not in hparams]:
             raise UnknownHyperparameter(
-                f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
+                f"only hyperparameters of the space can be bound, which has {list(hparams)}, "
                 f"but {unknown} are bound"
             )
         names = hparams if self._by_name else ()
@@ -164,7 +164,7 @@ class State:
                     node.hyperparams[entry][...] = _as(node.hyperparams[entry][...], values[entry])
 
     def sets(self, name: str) -> bool:
-        """Say whether the state sets a hyperparameter while that is there.
+        """Say whether the state sets a hyperparameter whenever its condition holds.
 
         Args:
             name: The hyperparameter.

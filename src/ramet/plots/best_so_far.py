@@ -39,8 +39,8 @@ def best_so_far(
 ) -> Axes:
     """Draw the best score so far over the steps that each member has trained.
 
-    It is the median over runs, in a band from the first to the third quartile. A mapping has a line
-    for each label. A run's best is as it reports it: FIRE's is P1's (FIRE paper, figures 4b and 5).
+    A line is the median over runs, in a band from the first to the third quartile. A mapping gives
+    a line for each label. The best of a FIRE run is that of P1 (FIRE paper, figures 4b and 5).
 
     Args:
         results: The runs, all with the same mode; or lists of runs by their labels.

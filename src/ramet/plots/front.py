@@ -44,9 +44,10 @@ def front(
     Args:
         result: The run, whether it is over or still going on.
         ax: The axes to draw on; without them, those of a new figure.
-        x: What is across: a metric that the run has a goal for, or "score"; None is the first.
-        y: What is up; None is the score, or the second metric if the score is no objective and two
-            metrics are.
+        x: The number on the horizontal axis: a metric that the run has a goal for, or "score".
+            None is the first metric.
+        y: The number on the vertical axis. None is the score or, if the score is no objective and
+            two metrics are, the second metric.
     """
     drawing.check(result)
     check_goals(result.opening)

@@ -34,11 +34,12 @@ BAND, WIDTH = "0.86", 6.0
 
 
 def hyperparameter(result: Result, name: str, ax: Axes | None = None) -> Axes:
-    """Draw the values that members trained with, and through them those behind the best weights.
+    """Draw the values that members trained with, and in black those behind the best weights.
 
-    Sub-populations have a colour each. Dots are FIRE's successes: there a member took the weights
-    of an evaluator that had proved better (FIRE paper, figure 4a). Of more than 24 members, bands
-    show what half of them and nine of ten lie in, and heights how many have each option.
+    Each sub-population has its own colour. Dots are FIRE's successes: there a member took the
+    weights of an evaluator that had proved better (FIRE paper, figure 4a). With more than 24
+    members, bands show the range of half of the members and of nine in ten. For options, heights
+    show how many members have each.
 
     Args:
         result: The run, whether it is over or still going on.

@@ -34,11 +34,11 @@ _measured: "WeakKeyDictionary[Lineage, list[Importance]]" = WeakKeyDictionary()
 
 
 def importance(result: Result, ax: Axes | None = None) -> Axes:
-    """Draw how much of the differences in later scores goes with each hyperparameter.
+    """Draw how much of the differences in later scores is associated with each hyperparameter.
 
-    Lines of training that went on from the same weights with different values are compared by their
-    rank a quarter of the run later. Bars are 90 % intervals. Where chance alone could give as much,
-    the mark is grey.
+    If members went on from the same weights with different values, their ranks are compared a
+    quarter of the run later. Bars are 90 % intervals. Where chance alone could give as much, the
+    mark is grey.
 
     Args:
         result: The run, whether it is over or still going on.

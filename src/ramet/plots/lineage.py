@@ -36,10 +36,11 @@ DIGIT, ROOM, APART = 0.64, 0.3, 2.0
 
 
 def lineage(result: Result, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
-    """Draw what is behind the best weights, a row each: members, hyperparameters and the score.
+    """Draw the history of the best weights, in a row for each hyperparameter, and for the score.
 
-    A row has a gap where its hyperparameter is not there. Dotted lines are where the weights went
-    from one member to another; more than fit are counted.
+    The top row shows which member trained them. A row has a gap where its hyperparameter is not
+    there. A dotted line shows that the weights went from one member to another. If there are too
+    many such lines to draw, the title says how many.
 
     Args:
         result: The run, whether it is over or still going on.

@@ -26,10 +26,10 @@ TAIL = 0.025
 
 
 def metric(result: Result, name: str, ax: Axes | None = None) -> Axes:
-    """Draw what all members logged under a name; what led to the best weights is black.
+    """Draw a metric of all members. The history of the best weights is black.
 
-    A line is a member's, and ends where the member took other weights. Of more than 24 members,
-    bands show what half of them and nine of ten lie in.
+    Each line belongs to a member, and ends where the member took other weights. With more than 24
+    members, bands show the range of half of the members and of nine in ten.
 
     Args:
         result: The run, whether it is over or still going on.

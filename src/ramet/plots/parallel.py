@@ -52,9 +52,9 @@ SLANT = 0.24
 
 
 def parallel(result: Result, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
-    """Draw each member as a line through its hyperparameters to its score, those of its last turn.
+    """Draw each member as a line through the hyperparameters and the score of its last turn.
 
-    In grey is what it began with. The best line is on top. A line passes below the axis of a
+    What it began with is grey. The best line is on top. A line passes below the axis of a
     hyperparameter that its member does not have. Of more than 24 members, the best tenth has
     colours, the others are grey, and what they began with is left out. It takes at least two
     hyperparameters that are not constant.

@@ -48,8 +48,9 @@ def scores(result: Result, ax: Axes | None = None) -> Axes:
     """Draw the scores of all members as they were reported, and their copies.
 
     Each member is a line. Where it copied another's weights, a dotted line leads from the score
-    that it gave up to the one that it took over. The black line led to the best weights. Of more
-    than 24 members, bands show what half of them and nine of ten lie in, and three have a line.
+    that it gave up to the one that it took. The black line is the history of the best weights. With
+    more than 24 members, bands show the range of half of the members and of nine in ten, and three
+    members have a line.
 
     Args:
         result: The run, whether it is over or still going on.

@@ -25,10 +25,11 @@ Placement: TypeAlias = Literal["SPREAD", "DEFAULT"]
 class Ray:
     """Trains members in actors on a Ray cluster, one member at a time in each.
 
-    It uses the cluster that ``ray.init`` has connected this process to, or else connects as
-    ``ray.init()`` does: to the cluster that ``RAY_ADDRESS`` names or that runs on this machine; if
-    there is none, Ray starts one here that ends with this process. The run goes on without the
-    process that began it; the same call follows it again. Ctrl-C stops it.
+    It uses the cluster that ``ray.init`` has connected this process to. Without a connection, it
+    connects as ``ray.init()`` does: to the cluster that ``RAY_ADDRESS`` names, or to one that runs
+    on this machine. If there is none, Ray starts a cluster here, which ends with this process.
+    On any other cluster, the run goes on if the process that began it ends, and the same call
+    follows it again. Ctrl-C stops the run.
 
     >>> Ray(4, num_gpus=1.5)
     Traceback (most recent call last):
@@ -39,14 +40,14 @@ class Ray:
     Args:
         workers: How many actors. "auto" is as many as the cluster has room for, but never more than
             there are members; with ``grows=True`` it is as many as there are members.
-        num_cpus: CPUs that Ray reserves for each; it has as many threads, rounded down.
-        num_gpus: GPUs that each sees, or the part of one.
-        resources: Further resources of each, by Ray's names for them.
+        num_cpus: CPUs that Ray reserves for each worker, which has as many threads, rounded down.
+        num_gpus: GPUs that each worker sees, or the part of one.
+        resources: Further resources that each worker needs, by Ray's names for them.
         placement: "SPREAD" puts workers on different nodes; "DEFAULT" fills nodes one by one.
         grows: Whether the cluster adds nodes when they are asked for, so that workers wait for one
             if no node has room for them yet.
         failures: How failures and silent workers are tolerated.
-        progress: Whether to show progress; None does so unless the run is short and off a terminal.
+        progress: Whether to show progress. None shows it, except in a short run without a terminal.
     """
 
     workers: Workers = "auto"

@@ -39,7 +39,7 @@ class Smoothed(NamedTuple):
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """Pieces, one after the other, from step 0.
+    """The hyperparameters of every step, in pieces that follow each other from step 0.
 
     >>> schedule = Schedule((
     ...     Piece(start=0, stop=10, hparams={"lr": 0.4}),
@@ -173,8 +173,8 @@ class Schedule(msgspec.Struct, frozen=True):
         """Return the nearest schedule with fewer pieces, and how much it differs.
 
         Numbers are averaged over the steps of a piece, on a log scale if they are all above 0.
-        Other hyperparameters have the value of most of the steps. Of hyperparameters that are
-        there only when others have certain values, a piece has those of most of its steps.
+        Other hyperparameters get the value that most of its steps have. If some are there only when
+        others have certain values, the most common of these decide which ones a piece has.
 
         Args:
             pieces: How many pieces it may have.
@@ -200,7 +200,7 @@ class Schedule(msgspec.Struct, frozen=True):
         """Return the factors of a ``torch.optim.lr_scheduler.LambdaLR``, one for each group.
 
         ``LambdaLR(optimizer, schedule.as_torch_lambda(optimizer, "lr"))`` sets the rate of every
-        step. Call its ``step`` after each of them.
+        step. Call the ``step()`` of the ``LambdaLR`` after each training step.
 
         Args:
             optimizer: The optimiser, with its initial rates.

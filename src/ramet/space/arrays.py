@@ -20,8 +20,8 @@ class Array:
     Args:
         domain: What each value may be.
         size: How many values there are, or their names.
-        together: Whether all values move by the same factor, as far as none leaves its domain.
-            Otherwise each explores by itself.
+        together: Whether all values move by the same factor, which is limited so that no value
+            leaves the domain. Otherwise each value explores by itself.
 
     >>> from ramet import LogUniform
     >>> Array(LogUniform(1e-5, 0.1), 4, together=True)

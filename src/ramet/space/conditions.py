@@ -34,11 +34,11 @@ class When:
 
     Args:
         what: A domain, an array, or a dict or space of several.
-        conditions: The value of each other hyperparameter, or a list of its values, if its name is
-            no keyword. All must hold.
+        conditions: The other hyperparameters by name, each with the value that it must have, or a
+            list of values. Use this for names that cannot be keywords. All conditions must hold.
         named: The same by keyword, as in ``optimizer="sgd"``.
 
-    The others stand beside it: in the same space or dict.
+    The other hyperparameters must be in the same space or dict.
 
     >>> from ramet import Choice, Space, Uniform
     >>> space = Space(

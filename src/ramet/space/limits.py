@@ -19,12 +19,12 @@ class AtMost:
     False
     """
 
-    # The one that is at most the other.
+    # The name of the hyperparameter that must be at most the other.
     low: str
-    # The other.
+    # The name of the other.
     high: str
     _: KW_ONLY
-    # What the other is multiplied by, above 0.
+    # What the value of ``high`` is multiplied by before the two are compared; above 0.
     factor: float = 1.0
 
     def __post_init__(self) -> None:

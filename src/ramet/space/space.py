@@ -53,8 +53,8 @@ class Space(Mapping[str, Domain]):
             may also be an ``Array`` of a domain, or ``When(...)``, which is there only if others
             have certain values.
         where: A function of the values that accepts or rejects their combination.
-        limits: Rules of several values that are kept without drawing again: ``AtMost``,
-            ``SumAtMost`` and ``ProductAtMost``.
+        limits: Rules about several values: ``AtMost``, ``SumAtMost`` and ``ProductAtMost``. A value
+            that breaks one is not drawn again: it becomes the nearest value that keeps the rule.
         named: Domains by name, as keyword arguments.
 
     >>> space = Space(lr=LogUniform(1e-4, 1.0), augment=Space(p=Uniform(0.0, 1.0)))
@@ -185,11 +185,11 @@ class Space(Mapping[str, Domain]):
         )
 
     def complete(self, wanted: Hparams, rng: np.random.Generator | None) -> Hparams:
-        """Return values that keep all conditions and limits, the wanted ones as far as they do.
+        """Return values that keep all conditions and limits: the wanted ones where possible.
 
-        Those that must not be there are left out. Those that must be and are not wanted are drawn.
-        A value that breaks a limit gives way to those before it in the space: it becomes the
-        nearest one that keeps the limit.
+        A wanted value is left out if its condition does not hold. A hyperparameter that must be
+        there and has no wanted value is drawn. If values break a limit, the last of them in the
+        space changes: it becomes the nearest value that keeps the limit.
 
         Args:
             wanted: Values in their domains, of any of the hyperparameters.
@@ -248,7 +248,7 @@ class Space(Mapping[str, Domain]):
         return None if self.allows(hparams) else f"where= rejects {dict(hparams)}"
 
     def misfit(self, hparams: Mapping[str, Any]) -> str | None:
-        """Return which condition or limit values in their domains break, or None.
+        """Return the condition or limit that values break, or None. They must be in their domains.
 
         Args:
             hparams: The values by name.

@@ -73,7 +73,7 @@ class Setting(Protocol):
     """A bindable state that knows which hyperparameters it would set."""
 
     def sets(self, name: str, /) -> bool:
-        """Say whether the state sets a hyperparameter while that is there.
+        """Say whether the state sets a hyperparameter whenever its condition holds.
 
         Args:
             name: The hyperparameter.
@@ -160,7 +160,7 @@ class Bound:
                 )
 
     def sets(self, name: str) -> bool:
-        """Say whether the state sets a hyperparameter while that is there.
+        """Say whether the state sets a hyperparameter whenever its condition holds.
 
         Args:
             name: The hyperparameter.
@@ -176,7 +176,7 @@ class Bound:
     def apply(self, hparams: Mapping[str, Value]) -> None:
         if unknown := [name for name in self._places if name not in hparams]:
             raise UnknownHyperparameter(
-                f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
+                f"only hyperparameters of the space can be bound, which has {list(hparams)}, "
                 f"but {unknown} are bound"
             )
         if isinstance(self._state, Bindable):

@@ -43,7 +43,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rest(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a member not train in the next round. Its budget is used up all the same."""
+    """Let a member rest in the next round. The round's steps still count towards its budget."""
 
     # The member's id.
     member: int
@@ -78,7 +78,7 @@ class Strategy(Protocol):
 
     @property
     def synchronous(self) -> bool:
-        """Whether all members decide together, at a round's end."""
+        """Whether the strategy decides about all members together, at the end of a round."""
         ...
 
     def births(self, space: Space, steps: int, rng: np.random.Generator, /) -> Sequence[Birth]:
@@ -100,7 +100,8 @@ class Strategy(Protocol):
 
         Args:
             population: All members, as they are now. Higher scores are better.
-            ready: The ids of the members that have ended a turn, which actions may be about.
+            ready: The ids of the members that have ended a turn. Actions may be about these only,
+                but they may copy any member.
             rng: Draw from this generator only.
         """
         ...

@@ -29,12 +29,11 @@ from ramet.strategies.pace import FitsBudget, pace_error
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
-    """A strategy, and beside its members a control: a member that keeps its hyperparameters.
+    """A strategy with a control: one more member, which keeps its hyperparameters.
 
     The control trains as long as the others. It never explores, and it takes no part in copies.
-    `Result.verdict` compares it with what the strategy found. It counts for the best of the run:
-    if it is the best, nothing better was found. It is one member more than the strategy has, and it
-    takes a worker's time like any other.
+    `Result.verdict` compares it with what the strategy found. The control can be the best of the
+    run; the strategy then found nothing better. It takes a worker's time like any other member.
 
     Args:
         strategy: The strategy of the other members. In a synchronous run, they decide as they would

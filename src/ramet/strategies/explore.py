@@ -21,7 +21,7 @@ TRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class Perturb:
-    """Multiply by one of the factors; see each domain for how it moves.
+    """Multiply each hyperparameter by one of the factors; its domain says how values move.
 
     Args:
         factors: The factors, each as likely as any other.
@@ -55,7 +55,7 @@ class Perturb:
 
 @dataclass(frozen=True, slots=True)
 class Resample:
-    """Draw a new value from where members start, with some probability.
+    """With some probability, draw a new value as for a new member.
 
     Args:
         probability: The probability for each hyperparameter.

@@ -44,26 +44,27 @@ class FIRE:
     best of the run is the best of P1. docs/fire.md shows how it works, and what to set.
 
     Args:
-        turn_steps: Steps in a turn, after which all members decide together; None is about a
-            twentieth of the budget, and at least 8 steps.
-        evaluate_every: Steps between two scores; None gives a turn 8 to 12 scores, which are good,
-            or up to 24 where no fewer divide a turn_steps that you give.
+        turn_steps: Steps in a turn, after which FIRE decides; None is about a twentieth of the
+            budget, and at least 8 steps.
+        evaluate_every: Steps between two scores. None gives a turn 8 to 12 scores, a good number,
+            or up to 24 if no smaller number divides the ``turn_steps`` that you give.
         subpopulations: How many there are.
         size: How many members each of them has.
         evaluators: How many there are; None has three for every four members of P2, P3, ….
-        quantile: The fraction of a sub-population that loses after each turn, and that is copied.
-        p_stat: The p below which the lead of an evaluator is a success.
+        quantile: The fraction of a sub-population that loses after each turn. The losers copy
+            members of the best such fraction.
+        p_stat: The p of the comparison below which the lead of an evaluator is a success.
         max_eval_steps: Steps that an evaluator may train to prove better; None is three turns.
         min_steps_before_eval: The step from which members are evaluated: one number, or one for
             each of P2, P3, ….
         explore: How hyperparameters move when a loser has copied them.
-        greedy_explore: How they move in P1, which is greedy; None is as in the others. With smaller
-            factors than in P2, P1 cannot run ahead.
+        greedy_explore: How they move in P1, which is greedy; None is the same as in the others.
+            With smaller factors than in P2, P1 cannot run ahead.
         smoother: What smooths curves before they are compared; None is ``ramet.curves.smooth``.
         initial: The hyperparameters of the first members of each sub-population; those of the
             others are drawn.
-        synchronous: Whether all members wait for each other and decide together, as in the paper.
-            Without, each decides about itself when its turn ends.
+        synchronous: Whether all members wait for each other, and FIRE decides about all of them
+            together, as in the paper. If not, it decides about each member when its turn ends.
 
     >>> FIRE().fit(1_920).evaluate_every  # what a run with steps=1_920 does
     8
@@ -100,9 +101,10 @@ class FIRE:
     ) -> "FIRE":
         """Return the paper's split of a number of workers, or the nearest one.
 
-        22, 36, 50, 64, … workers have two, three, four, five, … sub-populations of 8. In between,
-        sub-populations are larger, and the workers that are left evaluate. Below 22 sub-populations
-        are smaller. One worker may be left over: the strategy's ``workers`` is how many train.
+        22, 36, 50, 64, … workers give two, three, four, five, … sub-populations of 8. Numbers in
+        between give larger sub-populations, and the remaining workers evaluate. Fewer than 22
+        workers give smaller sub-populations. One worker may remain unused: the strategy's
+        ``workers`` is the number of members.
 
         Args:
             workers: How many members may train at a time, 6 or more.

@@ -18,11 +18,11 @@ MOST_ESTIMATED = 256
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Another rule says who copies whom; a member copies only if the other leads by enough.
+    """Another rule says who should copy whom; a member copies only if the other leads by enough.
 
-    If scores are noisy, the rule alone copies many members that were only lucky. Several gaps may
-    be given: the lead must then be greater than each. A member without a finite score copies in any
-    case.
+    If scores are noisy, that rule alone copies many members that were only lucky. If you give
+    several gaps, the lead must be greater than each of them. A member without a finite score copies
+    in any case.
 
     Args:
         exploit: The rule that says who copies whom.
@@ -30,7 +30,8 @@ class Gap:
         relative: The lead that is needed, as a part of the absolute value of the loser's score.
         deviations: The lead that is needed, in standard deviations of the difference of two scores
             that differ by noise only. The noise is estimated from the members' own scores, by how
-            far each is from the middle of its neighbours. While no member has three, none copies.
+            far each is from the middle of its neighbours. Until a member has three scores, there
+            is no estimate, and none copies.
         grace_steps: Steps after a copy of weights in which a member does not copy again.
 
     >>> Gap(Truncation(0.25), absolute=0.01)

@@ -36,14 +36,14 @@ DRAWN_NEARER = 16
 
 @dataclass(frozen=True, slots=True)
 class GaussianProcess:
-    """Propose the values from which the score is expected to rise most in a turn, as in PB2.
+    """Choose the values with which the score is expected to rise most in a turn, as in PB2.
 
-    A Gaussian process is fitted to past turns of all members: to how much the score changed for
-    each step, by the hyperparameters of the turn, the score that it began with, and its time. A
-    member gets the values with the highest sum of the predicted change and ``optimism`` times its
-    standard deviation. Hyperparameters with a rule of their own follow that. Arrays that move
-    together follow ``otherwise``. Until four turns began and ended with a score, ``otherwise``
-    moves members.
+    A Gaussian process is fitted to past turns of all members. It predicts how much the score
+    changes in a step, from the hyperparameters of a turn, and the score and the step that it begins
+    with. A member gets the values with the highest sum of the predicted change and ``optimism``
+    times the standard deviation of the prediction. Hyperparameters with a rule of their own follow
+    that rule. Arrays that move together follow ``otherwise``. Until four turns have begun and ended
+    with a score, all hyperparameters follow ``otherwise``.
 
     Args:
         rows: How many past turns of all members together the model is fitted to, the latest ones. A
@@ -51,9 +51,9 @@ class GaussianProcess:
         optimism: How many standard deviations are added to a prediction; with 0, no member tries
             what is merely uncertain.
         otherwise: How members explore while there are too few turns for a model.
-        choices: How unordered choices move: "redraw" draws them again each time, as PB2 does;
-            "bandit" draws those more often that turns gained by, and has the model know them, as
-            PB2-Mix does.
+        choices: How unordered choices move. "redraw" draws them again each time, as PB2 does.
+            "bandit" draws more often the options with which turns gained more, and the model
+            takes the options into account, as in PB2-Mix.
     """
 
     rows: int = 200

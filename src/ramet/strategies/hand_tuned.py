@@ -97,11 +97,11 @@ class Cosine:
 class HandTuned:
     """Random search over a schedule: each member draws its base values and follows the shapes.
 
-    A turn trains with the value at its middle. Values are clipped to their domain, so the domain of
-    a scheduled hyperparameter has to be as wide as its schedule; ``start=`` is the range that base
-    values are drawn from. A limit moves values as it does where members explore, and a shape has no
-    effect on members without its hyperparameter. Base values are drawn again until the space's
-    ``where=`` accepts all turns.
+    A turn is trained with the values that the shapes have at its middle. Values are clipped to
+    their domain, so the domain of a scheduled hyperparameter must be as wide as its schedule. Base
+    values are drawn from the range ``start=`` of the domain, and drawn again until the space's
+    ``where=`` accepts all turns. Limits change values as they do when members explore. A shape has
+    no effect on members that do not have its hyperparameter.
 
     Args:
         population: How many members train.

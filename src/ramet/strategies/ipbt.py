@@ -31,17 +31,16 @@ FEWEST_MEMBERS = 4
 
 @dataclass(frozen=True, slots=True)
 class IPBT:
-    """PBT that restarts when it stalls, with turns twice as long, so that none must be chosen.
+    """PBT that restarts with longer turns when it stalls, so that you need not choose a length.
 
-    An iteration begins with twice as many members as train in it. After one turn, the better half
-    of them go on as PBT: the worst quarter copies the best quarter and explores. When the best
-    score has stalled, and two turns of double length fit into the budget, the next iteration
-    begins: the members with their weights and as many fresh ones, all with new hyperparameters.
-    Half of these are drawn, and half are proposed by a model of how far the members came that began
-    the iterations before.
+    In the first turn of an iteration, twice as many members train as in its other turns. Then the
+    better half goes on as in PBT: after each turn, the worst quarter copies the best quarter and
+    explores. When the best score has stalled, and two turns of double length fit into the budget,
+    the next iteration begins. The members go on with their weights, as many fresh members join, and
+    all get new hyperparameters. Half of these are drawn. The other half is proposed by a model of
+    earlier iterations: which values members began with, and which scores came of them.
 
-    The members that are not among those of an iteration rest. They wait with first weights until a
-    restart needs them, or have lost.
+    All other members rest. They wait with first weights until a restart needs them, or have lost.
 
     Args:
         population: How many members train, except in the first turn of an iteration, in which twice

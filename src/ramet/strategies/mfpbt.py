@@ -47,10 +47,11 @@ class MFPBT:
 
     All members train a turn in each round. A sub-population with interval 10 decides after every
     tenth round only, so that its members are judged by what pays off over ten turns. When a
-    sub-population decides, its worst quarter copies its best, member by member, and explores. The
-    quarter above the worst looks outside: a member takes the weights of a better member of another
-    sub-population. It takes the hyperparameters as well if the other decides less often, and those
-    of the best of its own sub-population if the other decides more often.
+    sub-population decides, its worst quarter copies its best, member by member, and explores. In
+    the quarter above the worst, members take the weights of better members of other
+    sub-populations. From a sub-population that decides less often, a member takes the
+    hyperparameters as well. From one that decides more often, it takes the weights only, with the
+    hyperparameters of the best member of its own sub-population.
 
     A member that diverged does not wait: if its score is NaN, or its turn was lost, it is replaced
     after any round.

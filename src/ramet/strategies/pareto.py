@@ -24,16 +24,16 @@ Key = TypeVar("Key", bound=Hashable)
 class Pareto:
     """The worst members copy the best ones, by the score and metrics together.
 
-    Members are ranked as by NSGA-II. Those that no other member dominates are the best; one member
-    dominates another if it is at least as good in every objective, and better in one. The next are
-    those that only these dominate, and so on. Of members of equal rank, those that differ more from
-    their neighbours are better; of members that are equal in everything, all but one count as those
-    that differ least. A member beyond a bound is worse than all within, and the worse the
-    further it is beyond.
+    Members are ranked as by NSGA-II. One member dominates another if it is at least as good in
+    every objective, and better in one. Members that no other dominates have the best rank. Members
+    that only these dominate have the next rank, and so on. Within a rank, members that differ more
+    from their neighbours are better. Of members that are equal in everything, all but one count as
+    those that differ least. A member beyond a bound is worse than all members within the bounds,
+    and the further it is beyond, the worse.
 
-    Turns report the metrics with the score: ``turn.report(accuracy, latency=3.2)``. The run's
-    result is then ``Result.front``. A member with a metric that is not finite counts as one with
-    such a score: it copies another, and is never copied.
+    Turns report the metrics with the score: ``turn.report(accuracy, latency=3.2)``. Then
+    ``Result.front`` has the best turns. A member with a metric that is not finite is treated like
+    one with a score that is not finite: it copies another, and is never copied.
 
     Args:
         objectives: Which values of a metric are better, "min" or "max", for each objective but the
@@ -70,7 +70,7 @@ class Pareto:
                 )
         if SCORE in self.objectives:
             raise StrategyError(
-                "which scores are better is said by the run's mode, but objectives has 'score'; "
+                "the run's mode says which scores are better, but objectives has 'score'; "
                 "leave it out, as the score is an objective unless score=False"
             )
         self._check_bounds()

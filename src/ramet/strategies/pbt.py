@@ -37,22 +37,24 @@ from ramet.strategies.pace import fit_turn_steps, require_turn_steps
 
 @dataclass(frozen=True, slots=True)
 class PBT:
-    """Losers copy winners, then explore.
+    """Members that have fallen behind (losers) copy better ones, then explore.
 
-    The paper's ablations are settings: ``explore=None`` only exploits, ``exploit=None`` has every
-    member explore after every turn, and ``copies`` is what a loser takes. A loser without a finite
-    score always takes the weights as well: with its own it would never score again.
+    The ablations of the paper are settings. With ``explore=None``, members only exploit. With
+    ``exploit=None``, every member explores after every turn. ``copies`` says what a loser takes. A
+    loser without a finite score always takes the weights as well: with its own weights, it would
+    never have a finite score again.
 
     Args:
         population: How many members train.
-        turn_steps: Steps in a turn, after which a member decides; None is a twentieth of the
-            budget.
+        turn_steps: Steps in a turn, after which the strategy decides about the member; None is a
+            twentieth of the budget.
         exploit: Which members copy others: Truncation, BinaryTournament, TTest, Pareto, or a rule
             of yours.
         explore: How copied hyperparameters move: Perturb, Resample, GaussianProcess, or a rule of
             yours.
         copies: What a loser takes: "both", "weights" or "hparams".
-        synchronous: Whether all members wait for each other and decide together.
+        synchronous: Whether all members wait for each other, and the strategy decides about all of
+            them together.
         evaluate_every: Steps between two scores; None for one score a turn, at its end.
         initial: The hyperparameters of the first members; those of the others are drawn.
 

@@ -50,7 +50,7 @@ class Binding:
         unknown = [name for name in self._bound if name not in hparams and name not in arrays]
         if unknown:
             raise UnknownHyperparameter(
-                f"what is bound must be a hyperparameter of the space, which has {list(hparams)}, "
+                f"only hyperparameters of the space can be bound, which has {list(hparams)}, "
                 f"but {unknown} are bound"
             )
         by_name: dict[str, Slot] = {

@@ -22,7 +22,7 @@ class Dropout(nn.Dropout):
     """Dropout like ``torch.nn.Dropout`` that torch.compile compiles once for all probabilities.
 
     The probability is a tensor. It is not in ``state_dict()``, so checkpoints of
-    ``torch.nn.Dropout`` fit. The same seed drops other elements than in that module.
+    ``torch.nn.Dropout`` fit. With the same seed, the two modules drop different elements.
 
     Args:
         p: The probability that an element is set to zero.

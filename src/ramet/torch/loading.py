@@ -21,8 +21,8 @@ def load_model(model: torch.nn.Module, state: Tree, *, averaged: bool | None = N
     Args:
         model: The model to change in place.
         state: A tree that ``ramet.torch.State`` captured, such as ``result.best.load()``.
-        averaged: Whether to load the averaged weights of a state that has them; None loads those
-            that its scores are of.
+        averaged: Whether to load the averaged weights of a state that has them. None loads the
+            weights that its scores were measured with.
     """
     weights = ModulePart(model, MODEL)
     saved = state.get(MODEL) if isinstance(state, dict) else None

@@ -52,7 +52,8 @@ class State:
         bind: Where hyperparameters are set, by their names: an entry of the optimizer
             (``"betas[0]"``), an attribute (``(module, "p")``), a function that is called with the
             value, or what ``dropout(model)``, ``base_lr(scheduler)`` or ``param_group(optimizer,
-            "lr", group=1)`` returns. None leaves one to the loop. An empty dict binds none.
+            "lr", group=1)`` returns. A hyperparameter that is bound to None is left to the loop. An
+            empty dict binds none.
         rng: Whether the default generators of Python, NumPy and PyTorch are part of the state.
         watch_loaders: Whether a data loader with workers that outlive a turn is refused.
         average: A running average of the weights to keep, such as
@@ -149,7 +150,7 @@ class State:
         self._steps.begin_turn()
 
     def sets(self, name: str) -> bool:
-        """Say whether the state sets a hyperparameter while that is there.
+        """Say whether the state sets a hyperparameter whenever its condition holds.
 
         Args:
             name: The hyperparameter.
@@ -161,7 +162,7 @@ class State:
         return self._binding.read_back()
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Have the modules hold the averaged weights, and their own again at the end.
+        """Put the averaged weights into the modules for a ``with`` block, then their own again.
 
         >>> from ramet import PolynomialAverage
         >>> model = torch.nn.Linear(1, 1)
@@ -274,7 +275,7 @@ class State:
                     with contextlib.suppress(Exception):  # The first error is the one to report.
                         parts[each].restore(before[each])
                 raise StateError(
-                    f"what is restored must be accepted by what is there, but {label} "
+                    f"a saved state must fit the objects that it is restored into, but {label} "
                     f"({part.kind}) raised {type(error).__name__}: {error}. Nothing was restored"
                 ) from error
 

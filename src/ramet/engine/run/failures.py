@@ -23,10 +23,11 @@ class Failures:
     Args:
         retries: How often a turn that raises is tried again before it is given up, each time from
             the member's last checkpoint.
-        tolerate: The fraction of the members that may be failing before the run stops.
-        lease_ttl_s: Seconds until another worker may take over the member of a silent worker.
-        straggler_timeout_s: Seconds that a worker with nothing to do waits for those that still
-            train before a synchronous round ends without them; None waits forever.
+        tolerate: The fraction of the members that may have given up their last turn. If there are
+            more, the run stops.
+        lease_ttl_s: Seconds of silence after which another worker may take over a worker's member.
+        straggler_timeout_s: Seconds that a worker with nothing to train waits for the others. After
+            them, a synchronous round ends without the members that still train. None waits forever.
         strict: Whether a hyperparameter that the loop never reads is an error.
     """
 

@@ -30,7 +30,7 @@ class Run:
     """One worker's part in a run, as ``ramet.open`` returns it.
 
     ``ask`` for a turn until there is none, train it however you like, and ``tell`` its scores and
-    state, or ``fail`` it. Any number of turns may be out at a time.
+    state, or ``fail`` it. From ``ask`` until then, the turn is *out*. Several may be out at once.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def stopped(self) -> bool:
-        """Whether the run must stop: a request or a training loop asked for it, or its target."""
+        """Whether the run must stop, because of a request, a training loop or its target."""
         self._journal.catch_up()
         return self._journal.stopped
 
@@ -126,7 +126,7 @@ class Run:
 
     @property
     def mapped(self) -> tuple[Mapped, ...]:
-        """The numbers of members trained at once on record."""
+        """The recorded numbers of members that one program trains at once."""
         return self._journal.mapped
 
     def keep_to(self, conditions: Conditions) -> None:
@@ -141,9 +141,9 @@ class Run:
     def ask(self) -> Turn | None:
         """Return a turn to train, or None if there is none for now.
 
-        If no turn is out, None means that the run is over. Otherwise end a turn that is out, and
-        ask again; ``over`` says whether the run is over. ``ask`` waits while other workers have all
-        members. Turns that are out stay with this worker as long as it lives.
+        If no turn is out, None means that the run is over. If some are out, end one of them and ask
+        again; ``over`` says whether the run is over. With no turn out, ``ask`` waits while other
+        workers hold all members. Turns that are out stay with this worker as long as it lives.
         """
         turns = self._wait_for(lambda: self._claims.claim(prefer=self._last))
         return turns[0] if turns else None
@@ -194,9 +194,9 @@ class Run:
     ) -> list[Checkpoint | None]:
         """End several turns at once, with one file for their states and one commit.
 
-        In an asynchronous run their members decide in the order of the turns. Return the
-        checkpoint of each state, or None for a turn that is lost because its lease is; a warning
-        says so, and the others end without it.
+        In an asynchronous run, the strategy decides about the members in the order of the turns.
+        Return the checkpoint of each state. If the lease of a turn is lost, the turn is lost too:
+        it gets None instead of a checkpoint, a warning says so, and the other turns end without it.
 
         Args:
             turns: Different turns, as ``ask`` and ``ask_all`` returned them.

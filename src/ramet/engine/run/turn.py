@@ -114,9 +114,9 @@ class Turn:
 
     @property
     def renewed(self) -> bool:
-        """Whether the strategy has the turn begin with weights between the old and fresh ones.
+        """Whether the turn must begin with renewed weights, between the present and fresh ones.
 
-        The loop makes them. Only a strategy with ``renew=True`` asks for it.
+        The loop must renew them. Only a strategy with ``renew=True`` asks for it.
         """
         self._asked_renewed = True
         return self._renewed
@@ -167,7 +167,7 @@ class Turn:
         self._at = None
 
     def divide(self) -> list[int]:
-        """Return what ``stretches`` yields, for turns that ``begin`` and are trained at once."""
+        """Return the numbers that ``stretches`` yields, for turns that are trained together."""
         steps, every = self._steps, self._every
         return [min(every, steps - done) for done in range(0, steps, every)]
 
@@ -188,10 +188,10 @@ class Turn:
             self.log(metrics)
 
     def log(self, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
-        """Record numbers at the current step that members are not compared by: ``log(loss=0.3)``.
+        """Record metrics, numbers other than the score, at the current step: ``log(loss=0.3)``.
 
-        A later number of the same name at the same step replaces the first. A turn keeps 64 names,
-        and 128 points of each: the first, the last, and points at equal distances between them.
+        A later number of the same name at the same step replaces the first. A turn can have up to
+        64 metrics. It keeps up to 128 points of each: the first, the last, and evenly spaced ones.
 
         Args:
             metrics: Numbers by name, for names that are no Python identifiers.
@@ -290,7 +290,7 @@ class Turn:
             )
 
     def begin(self) -> None:
-        """Note that the turn is trained from now on, which it can be once."""
+        """Note that training of the turn begins. It can begin only once."""
         if self._begun:
             raise TurnMisused(
                 f"a turn can be trained once, but turn {self.number} of member {self.member} was "
