@@ -148,7 +148,8 @@ def _lay_out(figure: Figure) -> None:
     hidden = [it for it in artists if it.get_rasterized() and it.get_visible()]
     for artist in hidden:
         artist.set_visible(False)
-    figure.get_layout_engine().execute(figure)
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
     figure.set_layout_engine("none")
     for artist in hidden:
         artist.set_visible(True)

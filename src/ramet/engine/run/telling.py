@@ -22,6 +22,7 @@ from ramet.engine.run.unfinished import (
     warn_given_up,
 )
 from ramet.errors import LeaseLost, StateError, StoreError, TurnMisused
+from ramet.events import AnyEvent
 from ramet.faults import reach
 from ramet.history.reported import maximise_points
 from ramet.points import Point
@@ -113,7 +114,7 @@ class Telling:
         too_often = journal.turns > 0 and failures.gives_up(attempts)
         gives_up = too_often and not journal.prescribed
         lost = turn_lost(journal, turn.member, "failed") if gives_up else None
-        events = [failed] if lost is None else [failed, lost]
+        events: list[AnyEvent] = [failed] if lost is None else [failed, lost]
         with self._out.ending(turn):
             journal.commit([Written(turn.lease, events)], over=gives_up)
         if too_often and not gives_up:
