@@ -58,8 +58,8 @@ class PolynomialAverage:
 class ExponentialAverage:
     """A running average over the last 1 / (1 - decay) steps or so.
 
-    Each later step multiplies the part that earlier weights have in it by ``decay``. It has no bias
-    towards the first weights: after a few steps, it is about the mean of all weights so far.
+    The weights after a step count ``decay`` times as much as those after the next step. The average
+    has no bias towards the first weights: after a few steps, it is about the mean of all so far.
 
     >>> average = ExponentialAverage(decay=0.5)
     >>> average.share(1), average.share(2)

@@ -256,8 +256,9 @@ def test_slurm_gets_what_the_options_say(tmp_path: Path, monkeypatch: pytest.Mon
         command = ["submit", url, "quick", QUICK, "--workers", 3, "--minutes", 90, "--gpus", 1]
         done = ramet(*command, "--sbatch", "partition=gpu", "--grace", 100)
         first = (tmp_path / "sent.sh").read_text()
-        ramet("submit", url, "quick", QUICK, "--workers", 300)
+        many = ramet("submit", url, "quick", QUICK, "--workers", 300)
     assert done.exit_code == 1
+    assert "Sent 300 workers: 7_0 to 7_299" in many.stdout
     assert "Sent 3 workers: 7_0, 7_1, 7_2" in done.stdout
     assert f"{tmp_path}/kept: all machines must reach that folder" in done.stdout
     assert "job 7_0, is FAILED" in done.stderr

@@ -154,6 +154,22 @@ def test_code_that_never_works_stops_the_run_at_once() -> None:
     assert isinstance(caught.value.__cause__, NameError)
 
 
+@pytest.mark.parametrize("retries", [0, 1, 4])
+def test_if_no_member_may_fail_the_first_turn_that_raises_too_often_stops_the_run(
+    retries: int,
+) -> None:
+    attempts = []
+
+    def train(session: ramet.Session) -> None:
+        attempts.append(session)
+        raise NameError("name 'optimiser' is not defined")
+
+    engine = ramet.Inline(failures=ramet.Failures(retries=retries, tolerate=0.0))
+    with pytest.raises(RunFailed, match=f"no member may fail .*retries={retries}.*'optimiser'"):
+        ramet.run(train, SPACE, pbt(), steps=24, mode="max", seed=0, engine=engine)
+    assert len(attempts) == retries + 1
+
+
 def test_too_many_failing_members_stop_the_run_which_can_be_resumed() -> None:
     def breaks(session: ramet.Session) -> None:
         state = Descent().init(session.rng)

@@ -33,8 +33,8 @@ def lineage(
 
     Also show which members' first weights survive, and what changes of each hyperparameter did to
     the score in the next turn. "paid off" is the share of changes after which the score gained more
-    than that of the other members did in the same turn (their median), "ahead" by how much more, at
-    the median. A lower loss is a gain.
+    than the median of the other members did in their turn of the same number, "ahead" by how much
+    more, as the median of all changes. A lower loss is a gain.
     """
     with whole(store, name) as result:
         _lineage(result, member, as_json=as_json)

@@ -31,7 +31,7 @@ def confirm(
     times: Annotated[int, typer.Option(help="How often to evaluate each.")] = 4,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate the best turns of a run that is over once more, and say which is the best by that.
+    """Once a run is over, evaluate its best turns again, and say which is then the best.
 
     The module defines a function `evaluate` of a state and a random generator; behind a colon,
     another function or a task may be named. If the command is killed, the same command goes on from

@@ -73,9 +73,8 @@ class Turns(BaseCallback):
     ``learning_rate`` (or ``lr``), ``clip_range``, ``clip_range_vf`` and DQN's ``exploration_rate``
     are replaced by the hyperparameter. The values of other schedules hardly change, because they
     depend on ``total_timesteps``. That must be at least the timesteps that one process may train
-    for all members together.
-    The attributes in ``READ_LIVE`` and ``OF_BUFFERS``, which each update reads, are set by their
-    names.
+    for all members together. The attributes in ``READ_LIVE`` and ``OF_BUFFERS``, which each update
+    reads, are set by their names.
 
     Args:
         member: The session.

@@ -143,8 +143,8 @@ class State:
             self._updates_before, self._was_shown = self._means.updates, False
         if unknown := [name for name in self._names if name not in hparams]:
             raise UnknownHyperparameter(
-                f"only hyperparameters of the space can be bound, which has {list(hparams)}, "
-                f"but {unknown} are bound"
+                f"only hyperparameters of the space can be bound, but {unknown} are bound; the "
+                f"space has {list(hparams)}"
             )
         names = hparams if self._by_name else ()
         entries = {self._names.get(name, name): name for name in names}

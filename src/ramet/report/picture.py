@@ -140,10 +140,7 @@ def locate(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Find room for labels and legends once, without drawing what is rasterized.
-
-    ``Figure.savefig`` draws it for this as well, which takes as long as the picture itself.
-    """
+    """Find room for labels and legends once, without drawing, or measuring what is rasterized."""
     artists = [it for axes in figure.axes for it in (*axes.collections, *axes.lines)]
     hidden = [it for it in artists if it.get_rasterized() and it.get_visible()]
     for artist in hidden:

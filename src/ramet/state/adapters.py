@@ -176,8 +176,8 @@ class Bound:
     def apply(self, hparams: Mapping[str, Value]) -> None:
         if unknown := [name for name in self._places if name not in hparams]:
             raise UnknownHyperparameter(
-                f"only hyperparameters of the space can be bound, which has {list(hparams)}, "
-                f"but {unknown} are bound"
+                f"only hyperparameters of the space can be bound, but {unknown} are bound; the "
+                f"space has {list(hparams)}"
             )
         if isinstance(self._state, Bindable):
             self._state.apply(hparams)

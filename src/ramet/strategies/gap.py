@@ -31,7 +31,7 @@ class Gap:
         deviations: The lead that is needed, in standard deviations of the difference of two scores
             that differ by noise only. The noise is estimated from the members' own scores, by how
             far each is from the middle of its neighbours. Until a member has three scores, there
-            is no estimate, and none copies.
+            is no estimate, and only members without a finite score copy.
         grace_steps: Steps after a copy of weights in which a member does not copy again.
 
     >>> Gap(Truncation(0.25), absolute=0.01)

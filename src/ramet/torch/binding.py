@@ -50,8 +50,8 @@ class Binding:
         unknown = [name for name in self._bound if name not in hparams and name not in arrays]
         if unknown:
             raise UnknownHyperparameter(
-                f"only hyperparameters of the space can be bound, which has {list(hparams)}, "
-                f"but {unknown} are bound"
+                f"only hyperparameters of the space can be bound, but {unknown} are bound; the "
+                f"space has {list(hparams)}"
             )
         by_name: dict[str, Slot] = {
             name: self._entry(self._optimizer, name)

@@ -83,6 +83,13 @@ class Failures:
             ) from error
 
     def _find_problem(self, population: Population, failed_here: int) -> str | None:
+        # Once a turn has ended, one that raises so often is given up.
+        failed = [it.id for it in population if not self.tolerate and it.attempts > self.retries]
+        if population.turns == 0 and failed:
+            return (
+                f"no member may fail (tolerate={self.tolerate}, retries={self.retries}), but "
+                f"member {failed[0]} did, in its first turn"
+            )
         allowed = max(FIRST_ATTEMPTS, self.retries + 1)
         if population.turns == 0 and failed_here >= allowed:
             return f"some turn must end before {allowed} attempts fail, but none did"
