@@ -157,7 +157,9 @@ def test_places_are_refused_where_there_are_none() -> None:
 
 def test_a_bound_name_that_the_space_does_not_have_is_refused() -> None:
     training = Training(sgd, bind={"dropuot": (nn.Dropout(), "p")})
-    with pytest.raises(UnknownHyperparameter, match=r"\['lr', 'dropout'\], but \['dropuot'\] are"):
+    with pytest.raises(
+        UnknownHyperparameter, match=r"\['dropuot'\] are bound; the space has \['lr', 'dropout'\]"
+    ):
         training.state.apply({"lr": 0.1, "dropout": 0.5})
 
 
