@@ -33,8 +33,9 @@ class Notices:
         self._trained, self._untrained = False, 0
         self._lagged, self._looks = False, 0
         self._ended, self._scoreless = 0, 0
-        # The first turn without a finite score: its member, number and values. None once told.
-        self._odd: tuple[int, int, str] | None = None
+        # A turn that a warning is due for: its member, number and values.
+        self._unwarned: tuple[int, int, str] | None = None
+        # Whether a turn has ended with a score that is not finite.
         self._diverged = False
 
     def unread(
@@ -106,14 +107,14 @@ class Notices:
             return
         self._diverged = True
         had = ", ".join(f"{name}={value(it)}" for name, it in turn.hparams.peek().items())
-        self._odd = turn.member, turn.number, cut(had, MAX_LABEL_CHARS)
+        self._unwarned = turn.member, turn.number, cut(had, MAX_LABEL_CHARS)
 
     def _not_finite(self, journal: Journal) -> None:
         """Warn of it once other turns have a score; a run without any has a warning of its own."""
-        if self._odd is None or not journal.has_score:
+        if self._unwarned is None or not journal.has_score:
             return
-        member, turn, had = self._odd
-        self._odd = None
+        member, turn, had = self._unwarned
+        self._unwarned = None
         logger.warning(
             "a turn should end with a finite score, but turn %d of member %d ended with inf or "
             "nan, with %s: the member ranks last, and no other copies it; this worker warns once, "
