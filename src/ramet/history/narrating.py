@@ -113,7 +113,7 @@ def describe_event(event: AnyEvent) -> str:
         case AttemptFailed():
             said = f"{_who(event)}: {describe_failure(event.error, event.where)}"
         case TurnLost():
-            said = f"{_who(event)} is given up: {WHY_LOST.get(event.why, event.why)}"
+            said = f"{_who(event)} is given up: {say_why_lost(event)}"
         case Copied():
             taken = {"weights": event.weights, "hyperparameters": event.hparams}
             what = " and ".join(name for name, it in taken.items() if it is not None)
@@ -159,6 +159,15 @@ def describe_moment(seconds: float) -> str:
         seconds: Seconds since the epoch.
     """
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def say_why_lost(event: TurnLost) -> str:
+    """Return why a turn was given up.
+
+    Args:
+        event: The event that gave it up.
+    """
+    return WHY_LOST.get(event.why, event.why)
 
 
 def _who(event: TurnEnded | AttemptFailed | TurnLost) -> str:

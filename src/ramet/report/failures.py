@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ramet import wording
 from ramet.events import AttemptFailed, CheckpointLost, LeftUnread, Logged, TurnLost
-from ramet.history.narrating import WHY_LOST, shorten
+from ramet.history.narrating import say_why_lost, shorten
 from ramet.report.html import Column, Content, Markup, join, note, table, tag
 from ramet.report.subject import Subject
 
@@ -70,7 +70,7 @@ def _rows(subject: Subject, wrong: list[Logged]) -> Iterator[list[Content]]:
                 what = _attempt(event, shown)
             case TurnLost():
                 member, turn = str(event.member), str(event.turn)
-                what = f"Turn given up: {WHY_LOST.get(event.why, event.why)}."
+                what = f"Turn given up: {say_why_lost(event)}."
             case CheckpointLost():
                 member = str(event.member)
                 what = join(["Checkpoint ", tag("code", event.key), f" lost: {event.error}"])

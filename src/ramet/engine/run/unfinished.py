@@ -27,7 +27,7 @@ from ramet.events import (
 )
 from ramet.frames import format_error, leave_out, place_of
 from ramet.history.lineage import Lineage
-from ramet.history.narrating import WHY_LOST, shorten
+from ramet.history.narrating import say_why_lost, shorten
 from ramet.population import Checkpoint, Member, Population
 from ramet.replica import Replica
 from ramet.store.base import Lease, Store, standing
@@ -64,7 +64,7 @@ def warn_given_up(lost: TurnLost) -> None:
     logger.warning(
         "member %(member)d, turn %(turn)d is given up: %(said)s; its steps count as trained, and "
         "the member has no score until it ends another turn",
-        {**fields, "said": WHY_LOST.get(lost.why, lost.why)},
+        {**fields, "said": say_why_lost(lost)},
         extra=fields,
     )
 
