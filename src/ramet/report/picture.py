@@ -140,7 +140,7 @@ def locate(axes: Axes, points: Sequence[tuple[float, float]]) -> Placed:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Find room for labels and legends once, without drawing, or measuring what is rasterized."""
+    """Find room for labels and legends once. What is rasterized is not measured for this."""
     artists = [it for axes in figure.axes for it in (*axes.collections, *axes.lines)]
     hidden = [it for it in artists if it.get_rasterized() and it.get_visible()]
     for artist in hidden:

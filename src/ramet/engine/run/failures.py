@@ -83,9 +83,9 @@ class Failures:
             ) from error
 
     def _find_problem(self, population: Population, failed_here: int) -> str | None:
-        # Once a turn has ended, one that raises so often is given up.
-        failed = [it.id for it in population if not self.tolerate and it.attempts > self.retries]
-        if population.turns == 0 and failed:
+        # Before the first turn has ended, none is given up: the attempts show which member failed.
+        failed = [member.id for member in population if self.gives_up(member.attempts)]
+        if population.turns == 0 and self.tolerate == 0.0 and failed:
             return (
                 f"no member may fail (tolerate={self.tolerate}, retries={self.retries}), but "
                 f"member {failed[0]} did, in its first turn"

@@ -116,7 +116,7 @@ class Turn:
     def renewed(self) -> bool:
         """Whether the turn must begin with renewed weights, between the present and fresh ones.
 
-        The loop must renew them. Only a strategy with ``renew=True`` asks for it.
+        The loop must renew them. ``IPBT(renew=True)`` asks for it, and so do replays of its runs.
         """
         self._asked_renewed = True
         return self._renewed
