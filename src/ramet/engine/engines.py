@@ -68,8 +68,7 @@ class Inline:
         progress: Whether to show progress. None shows it, except in a short run without a terminal.
         grace_s: The seconds in which the present turn may still end after SIGTERM. After them, or
             at a second signal, the turn is given back, and is trained again from its beginning. The
-            call ends in either case.
-            None leaves the signal to the script.
+            call ends in either case. None leaves the signal to the script.
         only: Which members it trains: FIRE's "evaluators", while other workers train the others.
             None trains all.
     """
