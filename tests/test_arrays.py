@@ -163,6 +163,36 @@ def test_a_vectorised_task_gets_an_array_with_one_more_axis() -> None:
     assert numbers.shapes == {"depth": (), "lr": (3,)}
 
 
+def test_the_values_of_several_members_are_stacked() -> None:
+    numbers = SpaceArrays(Space(depth=Integer(1, 3), lr=Array(Uniform(0.0, 1.0), 2)))
+    members = [{"depth": n, "lr[0]": n / 4, "lr[1]": n / 8} for n in (1, 2, 3)]
+
+    found = numbers.of_all(members)
+
+    for name, stacked in found.items():
+        alone = [numbers.of(each)[name] for each in members]
+        np.testing.assert_array_equal(stacked, np.stack(alone))
+        assert stacked.dtype == alone[0].dtype
+
+
 def test_a_vectorised_task_refuses_an_array_of_two_kinds() -> None:
     with pytest.raises(UsageError, match="must be of one kind"):
         SpaceArrays(Space({"x[0]": Integer(1, 3), "x[1]": Uniform(0.0, 1.0)}))
+
+
+DEPENDENT = Space(
+    depth=Integer(1, 3), width=When(Uniform(0.0, 1.0), depth=2), lr=Array(Uniform(0.0, 1.0), 2)
+)
+
+
+@pytest.mark.parametrize("names", [set(), {"depth"}, {"lr"}, {"lr[1]", "width"}, {"none", "depth"}])
+@pytest.mark.parametrize("conditions", [None, DEPENDENT.conditions])
+def test_values_that_are_marked_as_read_count_as_read(names: set[str], conditions: Any) -> None:
+    point = {"depth": 2, "width": 0.75, "lr[0]": 0.25, "lr[1]": 0.5}
+    marked, read = (Values(point, conditions=conditions) for _ in range(2))
+
+    marked.mark_read(names)
+    for name in names - {"none"}:
+        read[name]
+
+    assert marked.unread() == read.unread()

@@ -38,8 +38,11 @@ def first_words(draws: Sequence[Draws]) -> Words:
     >>> int(Draws(7, 3, 0).training().integers(2**32, dtype=np.uint32))
     3206557013
     """
+    seeds = {each.seed for each in draws}
+    if len(seeds) == 1:
+        return _draw_words(seeds.pop(), draws)
     drawn = np.empty(len(draws), np.uint32)
-    for seed in {each.seed for each in draws}:
+    for seed in seeds:
         places = [place for place, each in enumerate(draws) if each.seed == seed]
         drawn[places] = _draw_words(seed, [draws[place] for place in places])
     return drawn
@@ -47,16 +50,16 @@ def first_words(draws: Sequence[Draws]) -> Words:
 
 def _draw_words(seed: int, draws: Sequence[Draws]) -> Words:
     """Return the first word of turns of one seed."""
-    if any(each.member > WORD_MASK or each.turn > WORD_MASK for each in draws):
+    members, turns = [each.member for each in draws], [each.turn for each in draws]
+    if max(*members, *turns) > WORD_MASK:
         rngs = (each.training() for each in draws)
         return np.array([rng.integers(2**32, dtype=np.uint32) for rng in rngs])
     entropy = [*_split(seed)]
     entropy += [0] * (POOL_WORDS - len(entropy))
     fixed = [np.full(len(draws), word, np.uint32) for word in (*entropy, Purpose.TURN)]
-    members = np.array([each.member for each in draws], np.uint32)
-    turns = np.array([each.turn for each in draws], np.uint32)
+    key = [np.array(members, np.uint32), np.array(turns, np.uint32)]
     with np.errstate(over="ignore"):
-        return _advance(_draw_state(_mix([*fixed, members, turns])))
+        return _advance(_draw_state(_mix([*fixed, *key])))
 
 
 def _split(number: int) -> Iterator[int]:

@@ -45,6 +45,10 @@ class Draws(NamedTuple):
     member: int
     turn: int
 
+    def following(self) -> "Draws":
+        """Return the key of the member's next turn."""
+        return Draws(self.seed, self.member, self.turn + 1)
+
     def first_weights(self) -> np.random.Generator:
         """Return the generator for the member's first weights."""
         return generator(self.seed, Purpose.INIT, self.member)

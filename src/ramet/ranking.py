@@ -33,16 +33,43 @@ class Ranking:
     """
 
     def __init__(self, members: Iterable[Member] = ()) -> None:
+        scored = [(member, member.score) for member in members]
         # The members that have a score that is not finite.
-        self.failed: set[int] = set()
+        self.failed = {member.id for member, score in scored if _is_failure(score)}
         # The other members, and those of them that have not ended a turn.
-        self._whole = self._fresh = 0
+        self._whole = len(scored) - len(self.failed)
+        self._fresh = sum(
+            [member.turn == 0 and member.id not in self.failed for member, _ in scored]
+        )
         # How many members copied weights and have not trained since, by their next turn.
-        self._untried: Counter[int] = Counter()
-        keys = [key for member in members if (key := self._count(member, 1)) is not None]
+        self._untried = Counter([member.turn for member, _ in scored if member.untried])
+        keys = [
+            (score, member.id)
+            for member, score in scored
+            if score is not None and math.isfinite(score)
+        ]
         self._scores, self._ids = _columns(keys)
         order = np.lexsort((-self._ids, self._scores))
         self._scores, self._ids = self._scores[order], self._ids[order]
+
+    @classmethod
+    def after_turns(cls, scores: Sequence[float]) -> "Ranking":
+        """Return the ranking of all members of a run when each has just ended a turn.
+
+        >>> Ranking.after_turns([0.5, math.nan, 0.5]).ids()
+        [2, 0]
+
+        Args:
+            scores: The scores that the turns ended with, by the ids of the members.
+        """
+        made, found = cls(), np.array(scores, np.float64)
+        finite = np.isfinite(found)
+        made.failed = set(np.flatnonzero(~finite).tolist())
+        made._ids = np.flatnonzero(finite)
+        made._whole = len(made._ids)
+        order = np.lexsort((-made._ids, found[finite]))
+        made._scores, made._ids = found[finite][order], made._ids[order]
+        return made
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -92,7 +119,7 @@ class Ranking:
         if member.untried:
             self._untried[member.turn] += number
         score = member.score
-        if score is not None and not math.isfinite(score):
+        if _is_failure(score):
             (self.failed.add if number > 0 else self.failed.discard)(member.id)
             return None
         self._whole += number
@@ -149,6 +176,10 @@ class Members(tuple[Member, ...]):  # noqa: SLOT001 - a tuple can have no slots
         derived = copy(origin.ranking)
         derived.move((origin[id_], self[id_]) for id_ in self.changed)
         return derived
+
+
+def _is_failure(score: float | None) -> bool:
+    return score is not None and not math.isfinite(score)
 
 
 def rank(members: Sequence[Member]) -> Ranking:

@@ -43,9 +43,20 @@ class SpaceArrays:
 
     def of(self, hparams: Mapping[str, Value]) -> dict[str, NDArray[Any]]:
         """Return these values. Those of an array are in one."""
-        alone = {name: np.asarray(hparams[name], self.kinds[name]) for name in self._alone}
+        return {name: each[0, ...] for name, each in self.of_all([hparams]).items()}
+
+    def of_all(self, members: Sequence[Mapping[str, Value]]) -> dict[str, NDArray[Any]]:
+        """Return the values of several members; the first axis is that of the members.
+
+        Args:
+            members: The values of each, by name.
+        """
+        alone = {
+            name: np.array([each[name] for each in members], self.kinds[name])
+            for name in self._alone
+        }
         arrays = {
-            name: np.asarray([hparams[one] for one in names], self.kinds[name])
+            name: np.array([[each[one] for one in names] for each in members], self.kinds[name])
             for name, names in self._arrays.items()
         }
         return alone | arrays

@@ -35,7 +35,7 @@ class Fitting:
         first = [name for name in self._domains if name in self.decisive]
         self._order = sort([*first, *self._domains], self._conditions)
         # Whether there is nothing to fit, which members of most runs are spared to find out.
-        self._is_free = not (self._conditions or declared.limits)
+        self.is_free = not (self._conditions or declared.limits)
         self._limits = Limits(declared.limits, self._domains, self.decisive)
         for there in self._find_occasions(self._limits.names):
             self._limits.check(there)
@@ -53,7 +53,7 @@ class Fitting:
             wanted: Values in their domains, of any of the hyperparameters.
             rng: What draws are from; None if none is needed.
         """
-        if self._is_free:
+        if self.is_free:
             if len(wanted) == len(self._domains):
                 return wanted
             source = _need(rng)
@@ -87,7 +87,7 @@ class Fitting:
         Args:
             hparams: The values by name.
         """
-        if self._is_free:
+        if self.is_free:
             return None
         for name, its in self._conditions.items():
             if (name in hparams) == self._has(name, hparams):

@@ -73,6 +73,7 @@ class Space(Mapping[str, Domain]):
         "declared",
         "domains",
         "followers",
+        "independent",
         "together",
     )
 
@@ -109,18 +110,19 @@ class Space(Mapping[str, Domain]):
         found, conditions = self.declared.domains, self.declared.conditions
         check_names(found)
         check_arrays(found, conditions)
-        # The same as items(), but several times faster, which decisions for many members need.
+        # The same as items(), but several times faster.
         self.domains: tuple[tuple[str, Domain], ...] = tuple(found.items())
         # The conditions of each hyperparameter that has some.
         self.conditions: Mapping[str, tuple[Condition, ...]] = conditions
-        # The names of the values of each numbered array.
+        # The names of the values of each numbered array, and of each that moves together.
         self.arrays: dict[str, tuple[str, ...]] = find_arrays(found)
-        # The names of the values of each array that moves together.
         self.together: tuple[tuple[str, ...], ...] = tuple(self.declared.together)
         check_together(self.together, found)
         # Those of them that follow the first.
         self.followers = frozenset(name for names in self.together for name in names[1:])
         self._fitting = Fitting(self.declared)
+        # Whether each hyperparameter may have any value of its domain, whatever the others are.
+        self.independent = self._fitting.is_free and not (self.together or self.restricted)
 
     def __getitem__(self, name: str) -> Domain:
         return self.declared.domains[name]

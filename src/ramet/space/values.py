@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from ramet.errors import UnknownHyperparameter
@@ -81,6 +82,19 @@ class Values(Mapping[str, Any]):
         full = f"{self._prefix}{name}"
         self._mark_conditions(full)
         return any(_is_of(other, full) for other in self._values)
+
+    def mark_read(self, names: AbstractSet[str]) -> None:
+        """Count values as read without reading them; names of values that are not there are left.
+
+        Args:
+            names: The names.
+        """
+        if not self._prefix and not self._conditions and names <= self._values.keys():
+            self._read.update(names)
+            return
+        for name in names:
+            if name in self:
+                self[name]
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a value, or ``default`` if its condition does not hold. Unknown names are errors.

@@ -117,13 +117,15 @@ class ExploreTogether(Protocol):
 
 # What a strategy takes for explore.
 AnyExplore: TypeAlias = Explore | ExploreTogether
+# For each hyperparameter that can move, its name, its domain and the rule by which it moves.
+Rules: TypeAlias = Sequence[tuple[str, Domain, Explore]]
 
 
 def explorer_of(explore: AnyExplore, population: Population) -> Explorer:
     """Return what moves the members that explore by a rule in one decision."""
     if isinstance(explore, ExploreTogether):
         return explore.explorer(population)
-    return _OneByOne(explore, population)
+    return _OneByOne(population, _find_rules(population.space, explore))
 
 
 def turns_to_remember(explore: AnyExplore | None, population: int) -> int:
@@ -150,14 +152,13 @@ def check_explore(explore: object, example: str, name: str = "explore") -> None:
 class _OneByOne:
     """Moves each hyperparameter by itself."""
 
-    explore: Explore
     population: Population
+    rules: Rules
 
     def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
         del member
-        source = self.population[origin]
-        space, hparams = self.population.space, source.hparams
-        return explore_from(space, hparams, self.explore, rng, source.absent)
+        source = self.population.members[origin]
+        return _move_by_rules(self.population.space, source.hparams, self.rules, rng, source.absent)
 
 
 def move_in_step(space: Space, before: Hparams, moved: Hparams) -> None:
@@ -187,21 +188,43 @@ def explore_from(
     lineage last had, or a drawn one. Moves that break a limit go as far as it allows. Moves that
     ``where`` rejects are drawn again. If it rejects them all, nothing moves.
     """
-    remembered = remembered or {}
-    rules = [
+    return _move_by_rules(space, hparams, _find_rules(space, explore), rng, remembered)
+
+
+def _find_rules(space: Space, explore: Explore) -> Rules:
+    return [
         (name, domain, domain.explore or explore)
         for name, domain in space.domains
-        if name in hparams and name not in space.followers and not isinstance(domain, Constant)
+        if name not in space.followers and not isinstance(domain, Constant)
     ]
+
+
+def _move_by_rules(
+    space: Space,
+    hparams: Hparams,
+    rules: Rules,
+    rng: np.random.Generator,
+    remembered: Hparams | None,
+) -> Hparams:
+    if space.independent:
+        return {**hparams, **_move_each(hparams, rules, rng)}
+    remembered = remembered or {}
     for _ in range(TRIES):
-        moved = {**remembered, **hparams}
-        for name, domain, rule in rules:
-            moved[name] = domain.clip(rule.move(domain, hparams[name], rng))
+        moved = {**remembered, **hparams, **_move_each(hparams, rules, rng)}
         move_in_step(space, hparams, moved)
         moved = space.complete(moved, rng)
         if space.allows(moved):
             return moved
     return hparams
+
+
+def _move_each(hparams: Hparams, rules: Rules, rng: np.random.Generator) -> Hparams:
+    """Return the values that move, each within its domain."""
+    return {
+        name: domain.clip(rule.move(domain, hparams[name], rng))
+        for name, domain, rule in rules
+        if name in hparams
+    }
 
 
 def _is_factor(value: object) -> bool:
