@@ -12,8 +12,8 @@ with its checkpoints in a folder. A run's own time is that between the end of on
 and ``round_ms`` and ``worst_round_ms`` are its median and maximum for a round. ``processor_ms`` is
 the least processor time of a round, which other programs disturb less. Of the own time
 ``decide_ms`` is the strategy's and that of the events that follow, ``write_ms`` is spent in the
-blobs and the store, and ``gather_ms`` in the program's own ``gather`` and ``capture``; all three
-are means for a round. In these figures each round is written before the next one is trained.
+blobs and the store, and ``gather_ms`` in the program's own ``gather``; all three are
+means for a round. In these figures each round is written before the next one is trained.
 ``hidden_share`` is how much smaller that own time is once rounds are written while the next one is
 trained, in a second run in which training takes twice as long as writing, as on a busy device.
 """
@@ -72,7 +72,6 @@ class Toy:
 class Together:
     """The program: states are stacked along their first axis."""
 
-    keeps_states = True
     size = sum(4 * int(np.prod(shape)) for shape in SHAPES.values())
 
     def __init__(self, spent: "Spent", train_s: float) -> None:
@@ -99,7 +98,12 @@ class Together:
         return self.gather([states], places)
 
     def train(
-        self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes
+        self,
+        states: Stack,
+        turns: Sequence[ramet.Turn],
+        stretches: Sequence[int],
+        lanes: Lanes,
+        busy: Callable[[], object],
     ) -> tuple[Stack, list[list[float]]]:
         del lanes
         self._spent.begin_training()
@@ -107,13 +111,13 @@ class Together:
         bias = states["net.b1"] + rates[:, None].astype(np.float32)
         after = {**states, "net.b1": bias}
         scores = [[float(score)] * len(stretches) for score in bias.mean(axis=1)]
+        busy()
         time.sleep(self._train_s)
         self._spent.end_training()
         return after, scores
 
-    def capture(self, states: Stack) -> Stacked:
-        with self._spent.on("gather"):
-            return Stacked(states, rows=len(states["net.b1"]))
+    def capture(self, states: Stack) -> Callable[[], Stacked]:
+        return lambda: Stacked(states, rows=len(states["net.b1"]))
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, MemoryError)

@@ -4,11 +4,10 @@
 
 ``member_steps_per_s`` counts the steps of all members. ``vs_one`` is against one member alone in
 the same framework, and ``vs_processes`` against as many members in a worker process for each core.
-All are whole runs, checkpoints in a file and all, timed by their logs from the end of the second
-round on, so that compiling and measuring are not in it; what is said is the median of several,
-each beside one member. ``outside_share`` is the part of a vectorised run's time that is spent
-outside of the framework's program: values and draws put on the device, scores and states fetched,
-checkpoints written, decisions.
+All are whole runs, checkpoints in a file and all, timed from the end of the third round on, so
+that compiling and measuring are not in it; what is said is the median of several, each beside one
+member. ``outside_share`` is the part of a vectorised run's time in which no program of the
+framework runs. What is done while one runs, such as writing the last round, is not in it.
 """
 
 import operator
@@ -16,6 +15,7 @@ import os
 import statistics
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ Shape = tuple[str, str]
 # Steps in a turn: of a few hundredths of a second for one member, of a tenth or two in PyTorch.
 TURN_STEPS = {("jax", "mlp"): 2_000, ("torch", "mlp"): 500}
 TURN_STEPS_CONV = 20
-# Rounds that are not timed, and the least number of rounds that are.
-WARM, ROUNDS = 2, 4
+# Rounds that are not timed, the last of them the first that is trained while one is written; and
+# the least number of rounds that are.
+WARM, ROUNDS = 3, 4
 # Steps of all members that are timed at least: a few seconds.
 TIMED = {("jax", "mlp"): 100_000, ("torch", "mlp"): 6_000}
 TIMED_CONV = 1_200
@@ -39,7 +40,7 @@ TIMED_CONV = 1_200
 TIMES = 4
 
 
-def task(framework: str, net: str) -> Any:
+def make_task(framework: str, net: str) -> Any:
     if framework == "jax":
         import ramet.jax  # noqa: PLC0415 - each framework only where it is measured
 
@@ -67,6 +68,7 @@ class Timed:
 
     def __init__(self, timed: Any) -> None:
         self._task = timed
+        self._watcher = ThreadPoolExecutor(1)
         self.spans: list[tuple[float, float]] = []
 
     def program(self, space: ramet.Space, **settings: Any) -> Any:
@@ -76,24 +78,57 @@ class Timed:
         def noting(*args: Any) -> Any:
             began = time.time()
             states, scores = stretch(*args)
-            # Scores depend on all that was computed, and reading them waits for it.
-            scores.tolist()
-            self.spans.append((began, time.time()))
+            # A GPU may still be at work, and what runs here goes on meanwhile.
+            self._watcher.submit(self._note, began, scores)
             return states, scores
 
         program.stretch = noting
         return program
 
+    def _note(self, began: float, scores: Any) -> None:
+        # Scores depend on all that was computed, and reading them waits for it.
+        scores.tolist()
+        self.spans.append((began, time.time()))
+
+    def steady(self) -> tuple[float, float]:
+        """Return the seconds of a round, and the part of it in which no program runs.
+
+        Rounds of one stretch each are counted from the end of the training of one to that of the
+        next: the log of a round is written while the next one is trained.
+        """
+        self._watcher.shutdown()
+        _, began = self.spans[WARM - 1]
+        _, ended = self.spans[-1]
+        timed = self.spans[WARM:]
+        inside_s = sum(end - begin for begin, end in timed)
+        return (ended - began) / len(timed), 1 - inside_s / (ended - began)
+
     def __call__(self, session: ramet.Session) -> None:
         self._task(session)
 
 
+def rate_together(
+    task: Any, shape: Shape, members: int, *, least_rounds: int = ROUNDS
+) -> tuple[float, float]:
+    """Return the steps a second of all members as one program, and ``outside_share``."""
+    timed = Timed(task)
+    engine = ramet.Vectorized(progress=False)
+    rate(timed, shape, members, engine, least_rounds=least_rounds)
+    round_s, outside = timed.steady()
+    return members * TURN_STEPS.get(shape, TURN_STEPS_CONV) / round_s, outside
+
+
 def rate(
-    timed: Any, shape: Shape, members: int, engine: ramet.Engine | None = None
-) -> tuple[float, float, float]:
-    """Return the steps a second of a run, and when the timed part began and ended."""
+    task: Any,
+    shape: Shape,
+    members: int,
+    engine: ramet.Engine | None = None,
+    *,
+    least_rounds: int = ROUNDS,
+) -> float:
+    """Return the steps a second of a run that writes a round before it trains the next."""
     turn_steps = TURN_STEPS.get(shape, TURN_STEPS_CONV)
-    rounds = max(ROUNDS, -(-TIMED.get(shape, TIMED_CONV) // (members * turn_steps)))
+    rounds = max(least_rounds, -(-TIMED.get(shape, TIMED_CONV) // (members * turn_steps)))
     strategy: ramet.Strategy = ramet.RandomSearch(
         population=members, turn_steps=turn_steps, synchronous=True
     )
@@ -101,7 +136,7 @@ def rate(
         strategy = ramet.PBT(population=members, turn_steps=turn_steps, synchronous=True)
     with tempfile.TemporaryDirectory() as folder:
         result = ramet.run(
-            timed,
+            task,
             SPACE,
             strategy,
             steps=turn_steps * (WARM + rounds),
@@ -111,8 +146,7 @@ def rate(
             engine=engine or ramet.Inline(progress=False),
         )
     ends = [logged.at for logged in result.log if isinstance(logged.event, RoundEnded)]
-    taken_s = ends[-1] - ends[WARM - 1]
-    return members * turn_steps * rounds / taken_s, ends[WARM - 1], ends[-1]
+    return members * turn_steps * rounds / (ends[-1] - ends[WARM - 1])
 
 
 def measured(framework: str, net: str, members: int, times: int = TIMES) -> dict[str, Any]:
@@ -120,21 +154,19 @@ def measured(framework: str, net: str, members: int, times: int = TIMES) -> dict
     ones, rates, shares = [], [], []
 
     def one() -> None:
-        ones.append(rate(task(framework, net), shape, 1)[0])
+        ones.append(rate(make_task(framework, net), shape, 1))
 
     def together() -> None:
-        timed = Timed(task(framework, net))
-        vectorized, began, ended = rate(timed, shape, members, ramet.Vectorized(progress=False))
+        vectorized, outside = rate_together(make_task(framework, net), shape, members)
         rates.append(vectorized)
-        inside = sum(end - begin for begin, end in timed.spans if begin >= began)
-        shares.append(1 - inside / (ended - began))
+        shares.append(outside)
 
     # Beside each other, because a machine is not always as fast; and now this first, now that.
     for nth in range(times):
         for measure in (one, together) if nth % 2 else (together, one):
             measure()
-    processes, *_ = rate(
-        task(framework, net),
+    processes = rate(
+        make_task(framework, net),
         shape,
         members,
         ramet.Processes(os.cpu_count() or 1, progress=False),

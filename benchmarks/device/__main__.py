@@ -25,8 +25,8 @@ from benchmarks.reporting import parser
 # What is measured, the most important first, and for how long at most.
 PARTS: dict[str, tuple[Callable[[Part], None], float]] = {
     "machine": (machine.measure, 20),
-    "jax": (jax_mlp.measure, 45),
-    "torch": (torch_mlp.measure, 90),
+    "jax": (jax_mlp.measure, 50),
+    "torch": (torch_mlp.measure, 62),
     "sharing": (sharing.measure, 40),
     "jax-convolutions": (functools.partial(convolutions.measure, framework="jax"), 60),
     "torch-convolutions": (functools.partial(convolutions.measure, framework="torch"), 60),

@@ -10,11 +10,13 @@ from benchmarks import vectorized
 from benchmarks.device.writing import Part, seconds
 from benchmarks.nets import InJax
 
+# Rounds that are timed at least.
+ROUNDS = 20
 TURN_STEPS = vectorized.TURN_STEPS["jax", "mlp"]
 
 
 def measure(part: Part) -> None:
-    sizes = [1, 4] if part.small else [1, 1_024, 128, 32]
+    sizes = [1, 4] if part.small else [1_024, 1, 32, 128]
     steps = 20 if part.small else TURN_STEPS
     if part.small:
         vectorized.TURN_STEPS["jax", "mlp"] = steps
@@ -26,12 +28,13 @@ def measure(part: Part) -> None:
             how="jit(vmap)",
             needs_s=5,
         )
-        part.measure(
-            functools.partial(through_ramet, members, bare.get("steps_per_s")),
-            members=members,
-            how="ramet",
-            needs_s=12,
-        )
+        if members > 1:
+            part.measure(
+                functools.partial(through_ramet, members, bare.get("steps_per_s")),
+                members=members,
+                how="ramet",
+                needs_s=12,
+            )
 
 
 def population(net: str, members: int) -> tuple[Any, Any, Any]:
@@ -64,19 +67,16 @@ def bare_rate(net: str, members: int, steps: int) -> dict[str, Any]:
 
 
 def through_ramet(members: int, bare: float | None) -> dict[str, Any]:
-    """Return the steps a second of a whole run, and the host's time for a member's turn."""
-    timed = vectorized.Timed(vectorized.task("jax", "mlp"))
-    rate, began, ended = vectorized.rate(
-        timed, ("jax", "mlp"), members, engine=ramet.Vectorized(progress=False)
+    """Return the steps a second of a whole run, and the time outside for a member's turn."""
+    steps_per_s, outside = vectorized.rate_together(
+        vectorized.make_task("jax", "mlp"), ("jax", "mlp"), members, least_rounds=ROUNDS
     )
-    inside_s = sum(end - begin for begin, end in timed.spans if begin >= began)
-    outside_s = (ended - began) - inside_s
-    turns = rate * (ended - began) / vectorized.TURN_STEPS["jax", "mlp"]
+    round_s = members * vectorized.TURN_STEPS["jax", "mlp"] / steps_per_s
     return {
-        "steps_per_s": rate,
-        "of_bare": rate / bare if bare else None,
-        "outside_share": outside_s / (ended - began),
-        "ms_per_member_turn": 1_000 * outside_s / turns,
-        "round_s": (ended - began) * members / turns,
+        "steps_per_s": steps_per_s,
+        "of_bare": steps_per_s / bare if bare else None,
+        "outside_share": outside,
+        "ms_per_member_turn": 1_000 * outside * round_s / members,
+        "round_s": round_s,
         "strategy": ramet.PBT.__name__ if members >= 5 else ramet.RandomSearch.__name__,  # noqa: PLR2004 - the fewest that truncation takes
     }

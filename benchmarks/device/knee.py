@@ -4,14 +4,18 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.device import jax_mlp, torch_mlp
+from benchmarks.device import jax_mlp, ppo, torch_mlp
 from benchmarks.device.writing import Part
 
-JAX_STEPS, TORCH_STEPS = 200, 50
+JAX_STEPS, TORCH_STEPS, PPO_UPDATES = 200, 50, 4
 TWICE, MOST = 2.0, 65_536
 
 
 def measure(part: Part) -> None:
+    environment, updates = ppo.find_environment(part), 1 if part.small else PPO_UPDATES
+    timed_ppo = functools.partial(ppo_round_s, environment, updates)
+    find = functools.partial(find_knee, part, timed_ppo, most=2 if part.small else MOST)
+    part.measure(find, net="ppo", environment=environment, framework="jax", needs_s=20)
     steps = (5, 5) if part.small else (JAX_STEPS, TORCH_STEPS)
     for net in ("mlp", "conv"):
         for framework, timed in (
@@ -24,6 +28,10 @@ def measure(part: Part) -> None:
 
 def jax_round_s(net: str, steps: int, members: int) -> float:
     return float(jax_mlp.bare_rate(net, members, steps)["round_s"])
+
+
+def ppo_round_s(environment: str, updates: int, members: int) -> float:
+    return float(ppo.bare_rate(environment, members, updates)["round_s"])
 
 
 def torch_round_s(net: str, steps: int, members: int) -> float:

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,26 +13,31 @@ from benchmarks.nets import InTorch
 
 # Steps of a measurement, and of a turn of a whole run.
 STEPS, TURN_STEPS = 200, 1_000
+# Rounds of a whole run that are timed at least.
+ROUNDS = 20
 # How each step is run, and how many a graph holds.
 WAYS = ("graph", "graph of 10", "compiled graph", "compiled graph of 10", "eager", "traced")
 WAYS_CONV = ("graph", "compiled graph", "eager")
 
 
 def measure(part: Part) -> None:
-    many = [4] if part.small else [32, 1_024]
+    many = [4] if part.small else [1_024, 32]
     steps = 10 if part.small else STEPS
-    for members in many:
-        _measure_ways(part, "mlp", members, steps)
-    for members, compiled in itertools.product(many, (True, False)):
+    for compiled, members in itertools.product((True, False), many):
+        graph = "compiled graph" if compiled else "graph"
+        _measure_ways(part, "mlp", members, steps, [graph])
         run = functools.partial(through_ramet, members, compiled=compiled, small=part.small)
         how = "ramet, compiled" if compiled else "ramet"
-        part.measure(run, net="mlp", members=members, how=how, needs_s=10)
-    for net, members in (("mlp", 1), *(("conv", members) for members in (*many, 1))):
-        _measure_ways(part, net, members, steps)
+        part.measure(run, net="mlp", members=members, how=how, needs_s=18)
+    _measure_ways(part, "mlp", 1, steps, WAYS)
+    for members in many:
+        _measure_ways(part, "mlp", members, steps, WAYS)
+    for members in (*many, 1):
+        _measure_ways(part, "conv", members, steps, WAYS_CONV)
 
 
-def _measure_ways(part: Part, net: str, members: int, steps: int) -> None:
-    for how in WAYS if net == "mlp" else WAYS_CONV:
+def _measure_ways(part: Part, net: str, members: int, steps: int, ways: Sequence[str]) -> None:
+    for how in ways:
         part.measure(
             functools.partial(rate, net, members, how, steps),
             net=net,
@@ -117,15 +123,16 @@ def through_ramet(members: int, *, compiled: bool, small: bool) -> dict[str, Any
     vectorized.TURN_STEPS["torch", "mlp"] = turn_steps = 10 if small else TURN_STEPS
     vectorized.TIMED["torch", "mlp"] = 10 if small else 6_000
     functions = InTorch("mlp", device())
-    timed = vectorized.Timed(ramet.torch.Task(functions, compile=compiled))
-    steps_per_s, began, ended = vectorized.rate(
-        timed, ("torch", "mlp"), members, engine=ramet.Vectorized(progress=False)
+    steps_per_s, outside = vectorized.rate_together(
+        ramet.torch.Task(functions, compile=compiled),
+        ("torch", "mlp"),
+        members,
+        least_rounds=ROUNDS,
     )
-    inside_s = sum(end - begin for begin, end in timed.spans if begin >= began)
     rng = np.random.default_rng(0)
     draw_s = seconds(lambda: functions.draw(rng, turn_steps), lambda drawn: drawn)
     return {
         "steps_per_s": steps_per_s,
-        "outside_share": 1 - inside_s / (ended - began),
+        "outside_share": outside,
         "draw_us_per_step": 1e6 * draw_s * members / turn_steps,
     }

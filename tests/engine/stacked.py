@@ -35,7 +35,6 @@ class Rows:
     """A program whose every answer is that of training one by one, to the bit."""
 
     size = 32
-    keeps_states = True
 
     def __init__(self, task: Together) -> None:
         self.task = task
@@ -58,8 +57,14 @@ class Rows:
         return self.gather([states], places)
 
     def train(
-        self, states: Stack, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes
+        self,
+        states: Stack,
+        turns: Sequence[ramet.Turn],
+        stretches: Sequence[int],
+        lanes: Lanes,
+        busy: Callable[[], object],
     ) -> tuple[Stack, list[list[float]]]:
+        busy()
         self.task.during(turns)
         self.task.lanes.append(lanes)
         stack, scores = list(states), []
@@ -71,8 +76,8 @@ class Rows:
             scores.append(row)
         return stack, scores
 
-    def capture(self, states: Stack) -> Stack:
-        return states
+    def capture(self, states: Stack) -> Callable[[], Stack]:
+        return lambda: states
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, MemoryError)

@@ -15,8 +15,9 @@ from ramet.digest import Buffer
 from ramet.engine.run.foresight import Foresight
 from ramet.engine.workers import vectorized
 from ramet.errors import StoreFull
+from ramet.events import canonical
 from ramet.store import MemoryStore
-from tests.engine.loops import SPACE, pbt
+from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.stacked import Together
 
 PBT = pbt(synchronous=True)
@@ -157,3 +158,27 @@ def test_a_value_that_no_member_reads_is_said_once(caplog: pytest.LogCaptureFixt
     result = train(Careless(), ramet.Storage(MemoryStore(), blobs=MemoryBlobs()))
     assert caplog.text.count("never read ['decay']") == 1
     assert result.population.unread == ("decay",)
+
+
+def test_a_round_that_finds_no_room_after_it_was_claimed_is_trained_from_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claimed, claim, numbers = threading.Event(), Foresight.claim, []
+
+    def noting(self: Foresight) -> list[ramet.Turn]:
+        turns = claim(self)
+        claimed.set()
+        return turns
+
+    def during(turns: Sequence[ramet.Turn]) -> None:
+        numbers.append(turns[0].number)
+        if numbers.count(4) == 1 and turns[0].number == 4:
+            claimed.wait()
+            raise MemoryError("out of memory")
+
+    monkeypatch.setattr(Foresight, "claim", noting)
+    result = train(Together(during), ramet.Storage(MemoryStore(), blobs=MemoryBlobs()))
+    # From then on, one round follows the other.
+    assert numbers == [0, 1, 2, 3, 4, *range(4, 12)]
+    plain = train(Descent(), ramet.Storage(MemoryStore(), blobs=MemoryBlobs()), engine=None)
+    assert canonical(result.events) == canonical(plain.events)

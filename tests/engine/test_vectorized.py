@@ -209,10 +209,9 @@ def test_what_is_left_of_a_round_that_was_cut_off_is_trained_in_the_lanes_it_had
     assert others == undisturbed.lanes[rounds - len(others) :]
 
 
-@pytest.mark.parametrize("keeps_states", [True, False])
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_what_was_foreseen_and_did_not_come_is_trained_from_the_record(
-    name: str, *, keeps_states: bool, ahead: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, *, ahead: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     confirm, asked = Foresight.confirm, []
 
@@ -221,7 +220,6 @@ def test_what_was_foreseen_and_did_not_come_is_trained_from_the_record(
         return len(asked) % 2 == 0 and confirm(self, *args)
 
     monkeypatch.setattr(Foresight, "confirm", refuse)
-    monkeypatch.setattr(Rows, "keeps_states", keeps_states)
     result = train(Together(), STRATEGIES[name])
     assert bool(asked) == ahead
     assert canonical(result.events) == canonical(one_by_one(STRATEGIES[name]).events)

@@ -39,11 +39,11 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     trained = Program.train
 
-    def train(program: Program, states: Any, turns: Any, *rest: Any) -> Any:
+    def train_(program: Program, states: Any, turns: Any, *rest: Any) -> Any:
         seen.append(len(turns))
         return trained(program, states, turns, *rest)
 
-    monkeypatch.setattr(Program, "train", train)
+    monkeypatch.setattr(Program, "train", train_)
     return seen
 
 
@@ -110,7 +110,7 @@ def test_what_was_trained_needs_no_memory_beside_what_it_became() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Program, "train", train_)
-        patch.setattr(Program, "capture", lambda _, states: _captured(states))
+        patch.setattr(Program, "capture", lambda _, states: lambda: _captured(states))
         engine = ramet.Vectorized(chunk=6)
         ramet.run(task, SPACE, pbt(synchronous=True), steps=16, mode="max", seed=0, engine=engine)
     assert all(leaf.is_deleted() for leaves in held for leaf in leaves)

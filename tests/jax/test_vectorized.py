@@ -1,5 +1,6 @@
 """A whole population as one program in JAX."""
 
+import math
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from jax import numpy as jnp
 
 import ramet
 import ramet.jax
+from ramet.engine.workers import vectorized
 from ramet.errors import RunFailed, StateError, UsageError
 from ramet.events import Conditions, Mapped, canonical
 from ramet.jax.program import Program
@@ -485,3 +487,18 @@ def test_a_space_with_conditions_is_refused_before_training() -> None:
             ramet.run(
                 ramet.jax.Task(Bowl()), space, pbt(), steps=8, mode="max", seed=0, engine=engine
             )
+
+
+@pytest.mark.skipif(jax.default_backend() != "gpu", reason="needs a GPU")
+@pytest.mark.parametrize("name", ["synchronous", "fire"])
+def test_what_a_gpu_trains_while_the_last_round_is_written_comes_to_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for least in (math.inf, -1.0):
+        monkeypatch.setattr(vectorized, "LEAST_TRAINING", least)
+        result = together(STRATEGIES[name], steps=320)
+        assert decisions(result)
+        # With the digests of all states.
+        found.append(canonical(result.events))
+    assert found[0] == found[1]

@@ -1,5 +1,6 @@
 """A whole population as one program in PyTorch."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType
@@ -12,6 +13,7 @@ from torch.func import functional_call, grad
 
 import ramet
 import ramet.torch
+from ramet.engine.workers import vectorized
 from ramet.errors import RametError, StateError, UsageError
 from ramet.events import Conditions, Mapped, canonical
 from tests.engine.loops import pbt
@@ -488,3 +490,42 @@ def test_an_array_has_one_more_axis() -> None:
 
     assert decisions(result) == decisions(one_by_one)
     assert result.population.unread == ()
+
+
+class FitOnGPU(Fit):
+    """The same network, trained on a GPU."""
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer)
+        self.x, self.y = X.cuda(), Y.cuda()
+
+    def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
+        batch = drawn["batch"]
+        slopes = grad(self.loss)(state["params"], self.x[batch], self.y[batch])
+        params, optimizer = self.optimizer.update(
+            state["params"],
+            slopes,
+            state["optimizer"],
+            lr=hparams["lr"],
+            weight_decay=hparams["decay"],
+        )
+        return {"params": params, "optimizer": optimizer}
+
+    def evaluate(self, state: Any) -> Any:
+        return -self.loss(state["params"], self.x, self.y)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_a_gpu_trains_while_the_last_round_is_written_comes_to_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for least in (math.inf, -1.0):
+        monkeypatch.setattr(vectorized, "LEAST_TRAINING", least)
+        task = ramet.torch.Task(FitOnGPU(ramet.torch.SGD()), device="cuda", compile=False)
+        result = together(STRATEGIES[name], task=task, steps=320)
+        assert decisions(result)
+        # With the digests of all states.
+        found.append(canonical(result.events))
+    assert found[0] == found[1]

@@ -1,5 +1,6 @@
 """How the steps of all members are run: as Python calls them, traced, captured or compiled."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.func import grad
 from ramet.errors import UsageError
 from ramet.events import Mapped
 from ramet.mapping.chunks import Chunks
-from ramet.torch import Task
+from ramet.torch import Task, graphs
 from ramet.torch.graphs import Members, Replayed, capture_in_cuda_graph
 from ramet.torch.ways import Plain, Ways
 
@@ -19,17 +20,23 @@ X = torch.linspace(-1, 1, 60).reshape(20, 3)
 MEMBERS, STEPS = 4, 5
 
 
+@functools.cache
+def data(device: torch.device) -> torch.Tensor:
+    """Return the data on a device; copying it there is no part of a step."""
+    return X.to(device)
+
+
 def loss(w: Any, x: Any) -> Any:
     return (torch.tanh(x @ w) ** 2).mean()
 
 
 def step(state: Any, hparams: Any, drawn: Any) -> Any:
-    slope = grad(loss)(state["w"], X.to(state["w"].device)[drawn["batch"]])
+    slope = grad(loss)(state["w"], data(state["w"].device)[drawn["batch"]])
     return {"w": state["w"] - hparams["lr"] * slope, "steps": state["steps"] + 1}
 
 
 def evaluate(state: Any) -> Any:
-    return -loss(state["w"], X.to(state["w"].device))
+    return -loss(state["w"], data(state["w"].device))
 
 
 class Counted:
@@ -254,10 +261,46 @@ def test_how_to_compile_must_be_one_of_three() -> None:
         Task(Functions(), compile="always")
 
 
+def test_others_go_on_once_many_steps_are_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, given, queued = Counted(), members(steps=9), []
+    monkeypatch.setattr(graphs, "HEAD_START", 6)
+
+    def advance(*parts: Any) -> Any:
+        return counted.advance(4, *parts)
+
+    def evaluate(states: Any) -> Any:
+        return counted.evaluate(4, states)
+
+    def capture(run: Callable[[], None], _: Callable[[], Any]) -> Callable[[], None]:
+        def replay() -> None:
+            queued.append("step")
+            run()
+
+        return replay
+
+    with torch.no_grad():
+        replayed = Replayed(advance, evaluate, given, compiled=False, capture=capture)
+        replayed(*given, 9, busy=lambda: queued.append("busy"))
+    # The last replay is the evaluation.
+    assert queued.index("busy") == 7
+    assert queued.count("step") == 10
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_others_go_on_while_python_runs_each_step(chunk: int) -> None:
+    counted, seen = Counted(), []
+    ways = ways_of(counted)
+    ways.begin_turn(lambda: seen.append(counted.times))
+    ways.train(chunk, members(), STEPS)
+    assert seen[0] == 0
+
+
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
 @needs_cuda
+# PyTorch warns of its own code, which it imports when it compiles first.
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_steps_in_a_cuda_graph_come_to_the_same(*, compiled: bool) -> None:
     counted, given = Counted(), members(device="cuda")

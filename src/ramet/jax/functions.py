@@ -51,8 +51,7 @@ class Traced:
     def read_from(self, turn: Turn) -> None:
         """Mark the hyperparameters that the functions read as read in a turn."""
         # Of an array they read all values, which are hyperparameters of their own in a turn.
-        for name in [name for name in self._read if name in turn.hparams]:
-            turn.hparams[name]
+        turn.hparams.mark_read(self._read)
 
 
 UNTRACEABLE = (

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from numpy.typing import NDArray
 
 from ramet.engine.run.turn import Turn
+from ramet.engine.workers.device import Busy, Scores
 from ramet.engine.workers.lanes import Lanes
 from ramet.errors import UsageError
 from ramet.first_draws import first_words
@@ -19,6 +20,7 @@ from ramet.jax.functions import Functions, Traced, blank, explain_untraceable, f
 from ramet.jax.trees import Pytree, check_same, fill, to_tree
 from ramet.mapping.arrays import SpaceArrays
 from ramet.mapping.chunks import TRIAL_STEPS, Chunk, Chunks
+from ramet.randomness import Draws
 from ramet.state.stacks import Stack
 from ramet.state.tree import Tree
 
@@ -37,8 +39,6 @@ class Stacked(NamedTuple):
 class Program:
     """Trains stacked states. Copying, exploring and resting members compile nothing."""
 
-    keeps_states = True
-
     def __init__(
         self, functions: Functions, numbers: SpaceArrays, *, chunk: Chunk, shard: bool
     ) -> None:
@@ -49,6 +49,7 @@ class Program:
         self._blank = blank(functions)
         self.size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._blank))
         self._compiled = Compiled(self._traced, self._blank, self._devices)
+        self._seeds = _Seeds()
         # The rows of the states that were trained last.
         self._rows = 0
 
@@ -106,11 +107,15 @@ class Program:
         return Stacked(self._take([states.states], wanted), np.arange(len(places)))
 
     def train(
-        self, states: Stacked, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
-    ) -> tuple[Stacked, Sequence[Sequence[float]]]:
-        values = [self._numbers.of(turn.hparams.peek()) for turn in turns]
-        hparams = {name: np.stack([each[name] for each in values]) for name in values[0]}
-        seeds = first_words([turn.draws for turn in turns])
+        self,
+        states: Stacked,
+        turns: Sequence[Turn],
+        stretches: Sequence[int],
+        lanes: Lanes,
+        busy: Busy,
+    ) -> tuple[Stacked, Scores]:
+        hparams = self._numbers.of_all([turn.hparams.peek() for turn in turns])
+        seeds = self._seeds.of([turn.draws for turn in turns])
         trial = functools.partial(
             self._trial, states, hparams, seeds, min(stretches[0], TRIAL_STEPS)
         )
@@ -119,23 +124,21 @@ class Program:
         used, scores = len(lanes.filled), []
         now = self._arrange(states, filled, used)
         own = {name: each[filled] for name, each in hparams.items()}
+        # XLA needs no lock of Python's to feed a device.
+        busy()
         for nth, steps in enumerate(stretches):
             now, score = self.stretch(chunk, (now, own, seeds[filled]), nth, steps, used)
             scores.append(score)
         self._rows = len(filled)
+        self._seeds.prepare()
         for turn in turns:
             self._traced.read_from(turn)
         lane = np.array(lanes.of)
         rows = np.stack(jax.device_get(scores), axis=1)[lane].astype(float)
         return Stacked(now, lane), rows.tolist()
 
-    def capture(self, states: Stacked) -> Stack:
-        rows, arrays = states.rows, to_tree(states.states)
-        plain = np.array_equal(rows, np.arange(len(rows)))
-        return Stack(
-            {name: array[: len(rows)] if plain else array[rows] for name, array in arrays.items()},
-            rows=len(rows),
-        )
+    def capture(self, states: Stacked) -> Callable[[], Stack]:
+        return functools.partial(_save, states)
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
@@ -205,6 +208,33 @@ class Program:
         # Their number is rounded up, so that few numbers are compiled.
         to = np.pad(to, (0, (1 << (len(to) - 1).bit_length()) - len(to)), mode="edge")
         return self._move(stack.states, wanted[to], to)
+
+
+class _Seeds:
+    """The seeds of keys for turns, those of the next ones found ahead."""
+
+    def __init__(self) -> None:
+        self._draws: list[Draws] = []
+        self._found = np.zeros(0, np.uint32)
+
+    def of(self, draws: list[Draws]) -> NDArray[np.uint32]:
+        """Return the seed of each turn."""
+        if draws != self._draws:
+            self._draws, self._found = draws, first_words(draws)
+        return self._found
+
+    def prepare(self) -> None:
+        """Find the seeds of the next turns of the same members, which most likely follow."""
+        self.of([each.following() for each in self._draws])
+
+
+def _save(states: Stacked) -> Stack:
+    rows, arrays = states.rows, to_tree(states.states)
+    plain = np.array_equal(rows, np.arange(len(rows)))
+    return Stack(
+        {name: array[: len(rows)] if plain else array[rows] for name, array in arrays.items()},
+        rows=len(rows),
+    )
 
 
 def _rows_of(states: Pytree) -> int:

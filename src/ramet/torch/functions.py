@@ -82,8 +82,7 @@ class Traced:
     def read_from(self, turn: Turn) -> None:
         """Mark the hyperparameters that the step read as read in a turn."""
         # Of an array they read all values, which are hyperparameters of their own in a turn.
-        for name in [name for name in self._read if name in turn.hparams]:
-            turn.hparams[name]
+        turn.hparams.mark_read(self._read)
 
 
 def _needs_grad(error: RuntimeError) -> UsageError:
@@ -100,9 +99,9 @@ def begin(functions: Functions, rng: np.random.Generator) -> Tree:
     return arrays(tensors(state, "cpu"))
 
 
-def draw(functions: Functions, turn: Turn, steps: int) -> Tree:
-    """Return the random numbers of the next steps of a turn."""
-    drawn = functions.draw(turn.rng, steps)
+def draw(functions: Functions, rng: np.random.Generator, steps: int) -> Tree:
+    """Return the random numbers of the next steps of a turn, from its generator."""
+    drawn = functions.draw(rng, steps)
     check_nested(drawn, "what a task draws")
     for leaf in leaves(drawn):
         if np.shape(leaf)[:1] != (steps,):

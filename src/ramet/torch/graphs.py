@@ -6,6 +6,8 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ramet.engine.workers.device import Busy
+
 # Nested dicts of tensors.
 Tensors: TypeAlias = Any
 # States, hyperparameters and what was drawn, each stacked.
@@ -17,17 +19,30 @@ Evaluate: TypeAlias = Callable[[Tensors], torch.Tensor]
 # From a function that runs kernels, and one that rewinds it: a function that runs them again.
 Capture: TypeAlias = Callable[[Callable[[], None], Callable[[], Any]], Callable[[], None]]
 
+# After this many queued steps a GPU has enough to do while other threads have Python's lock.
+HEAD_START = 256
 # How often PyTorch asks that kernels run on another stream before they are captured.
 WARMUPS = 3
+
+
+def do_nothing() -> None:
+    """Do nothing."""
 
 
 class Trained(Protocol):
     """Trains members of the shapes that it was made for."""
 
     def __call__(
-        self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int, /
+        self,
+        states: Tensors,
+        hparams: Tensors,
+        drawn: Tensors,
+        steps: int,
+        /,
+        *,
+        busy: Busy = do_nothing,
     ) -> tuple[Tensors, torch.Tensor]:
-        """Return the states after the steps, and the scores."""
+        """Return the states after the steps, and the scores; say when the device is busy."""
         ...
 
 
@@ -40,9 +55,17 @@ class Looped:
         self._evaluate = trace(evaluate, states, compiled=compiled)
 
     def __call__(
-        self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int, /
+        self,
+        states: Tensors,
+        hparams: Tensors,
+        drawn: Tensors,
+        steps: int,
+        /,
+        *,
+        busy: Busy = do_nothing,
     ) -> tuple[Tensors, torch.Tensor]:
         """Return the states after the steps, and the scores."""
+        busy()
         for nth in range(steps):
             states = self._step(states, hparams, _row(drawn, nth))
         return states, self._evaluate(states)
@@ -79,15 +102,24 @@ class Replayed:
         self._score = capture(self._scoring(evaluate, compiled=compiled), self._nth.zero_)
 
     def __call__(
-        self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int, /
+        self,
+        states: Tensors,
+        hparams: Tensors,
+        drawn: Tensors,
+        steps: int,
+        /,
+        *,
+        busy: Busy = do_nothing,
     ) -> tuple[Tensors, torch.Tensor]:
-        """Return the states after the steps, and the scores."""
+        """Return the states after the steps, and the scores; say when many steps are queued."""
         tree_map(_write, self._states, states)
         tree_map(_write, self._hparams, hparams)
         tree_map(lambda buffer, new: buffer[:, : new.shape[1]].copy_(new), self._drawn, drawn)
         self._nth.zero_()
-        for _ in range(steps):
+        for nth in range(steps):
             self._advance()
+            if nth == HEAD_START:
+                busy()
         self._score()
         return tree_map(torch.clone, self._states), self._scores.clone()
 

@@ -9,12 +9,15 @@ import torch
 
 from ramet.engine.run.scores import require_score
 from ramet.engine.run.turn import Turn
+from ramet.engine.workers.device import Busy, Scores
 from ramet.engine.workers.lanes import Lanes
 from ramet.errors import RametError, UsageError
 from ramet.mapping.arrays import SpaceArrays
 from ramet.mapping.chunks import TRIAL_STEPS, Chunk, Chunks
+from ramet.mapping.once import Once
 from ramet.state.stacks import Stack
 from ramet.state.tree import Tree
+from ramet.torch.drawing import Drawing
 from ramet.torch.functions import (
     Functions,
     Tensors,
@@ -23,12 +26,13 @@ from ramet.torch.functions import (
     begin,
     check_same,
     check_step,
-    draw,
     leaves,
     map_leaves,
     row,
     tensors,
 )
+from ramet.torch.graphs import do_nothing
+from ramet.torch.tensors import empty_on_host
 from ramet.torch.ways import Compile, Plain, Ways
 
 # States, hyperparameters and random numbers, each stacked.
@@ -51,8 +55,8 @@ class Program:
         self._traced = Traced(functions)
         self.chunks = Chunks(chunk, self.is_full)
         plain = Plain(self._call, self._step, self._scores)
-        # While one thread captures a CUDA graph, no other may copy from the device.
-        self.keeps_states = "cuda" not in str(device)
+        self._on_gpu = "cuda" in str(device)
+        self._drawing = Drawing(functions, device)
         self._ways = Ways(plain, self.chunks, compile=compile, device=device)
         # Every state must have the structure of this one.
         self._like = begin(functions, np.random.default_rng(0))
@@ -84,31 +88,55 @@ class Program:
 
     @torch.no_grad()
     def train(
-        self, states: Tensors, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
-    ) -> tuple[Tensors, Sequence[Sequence[float]]]:
-        hparams = self._stack([self._numbers.of(turn.hparams.peek()) for turn in turns])
+        self,
+        states: Tensors,
+        turns: Sequence[Turn],
+        stretches: Sequence[int],
+        lanes: Lanes,
+        busy: Busy,
+    ) -> tuple[Tensors, Scores]:
+        hparams = self._numbers.of_all([turn.hparams.peek() for turn in turns])
+        own = tensors(hparams, self._device)
         if not lanes.plain:
-            states, hparams = select(states, lanes.filled), select(hparams, lanes.filled)
+            states, own = select(states, lanes.filled), select(own, lanes.filled)
+        if not self._on_gpu:
+            busy()
+        elif len(stretches) == 1:
+            # One after the other, because both need Python's lock.
+            busy = Once(functools.partial(self._drawing.draw_ahead, busy))
         scores = []
-        self._ways.begin_turn()
-        for steps in stretches:
-            drawn = self._stack([draw(self._functions, turn, steps) for turn in turns])
+        self._ways.begin_turn(busy)
+        for nth, steps in enumerate(stretches):
+            drawn = self._drawing.take(turns, nth, steps)
             if not lanes.plain:
                 drawn = select(drawn, lanes.filled)
-            members = states, hparams, drawn
+            members = states, own, drawn
             trial = functools.partial(self._trial, members, min(steps, TRIAL_STEPS))
             chunk = self.chunks.of(len(lanes.filled), trial)
             states, score = self.stretch(chunk, *members, steps)
             scores.append(score)
-        check_step(self._like, arrays(row(states, 0)))
+            busy()
+        if len(stretches) > 1:
+            # Not before: one thread draws at a time.
+            self._drawing.draw_ahead(do_nothing)
         for turn in turns:
             self._traced.read_from(turn)
         rows = torch.stack(scores, dim=1).cpu().double()[lanes.of]
+        check_step(self._like, arrays(row(states, 0)))
         return self.gather([states], lanes.of), rows.tolist()
 
-    def capture(self, states: Tensors) -> Stack:
-        whole = arrays(states)
-        return Stack(whole, rows=len(next(iter(leaves(whole)))))
+    def capture(self, states: Tensors) -> Callable[[], Stack]:
+        if not self._on_gpu:
+            return lambda: _as_stack(arrays(states))
+        # Copied before anything else is queued, so that it may be trained on.
+        copied = map_leaves(_copy_to_host, states)
+        done = torch.cuda.current_stream(self._device).record_event()
+
+        def wait() -> Stack:
+            done.synchronize()
+            return _as_stack(arrays(copied))
+
+        return wait
 
     def is_full(self, error: Exception) -> bool:
         on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
@@ -224,6 +252,15 @@ class Program:
         except Exception:  # noqa: BLE001 - any error means that it does not work
             return False
         return True
+
+
+def _copy_to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """Begin to copy a tensor to memory that a GPU writes by itself."""
+    return empty_on_host(tensor.shape, tensor.dtype).copy_(tensor, non_blocking=True)
+
+
+def _as_stack(whole: Tree) -> Stack:
+    return Stack(whole, rows=len(next(iter(leaves(whole)))))
 
 
 def select(stacked: Tensors, places: list[int]) -> Tensors:

@@ -72,7 +72,7 @@ class Task:
             state = tensors(held.value, self.device)
             hparams = tensors(numbers.of(turn.hparams.peek()), self.device)
             for steps in turn.stretches():
-                drawn = tensors(draw(self.functions, turn, steps), self.device)
+                drawn = tensors(draw(self.functions, turn.rng, steps), self.device)
                 with traced.in_one_piece(state, hparams, drawn):
                     state = traced.step(state, hparams, row(drawn, 0))
                 for nth in range(1, steps):

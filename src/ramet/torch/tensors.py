@@ -1,7 +1,7 @@
 """Tensors as NumPy arrays and back, in the same memory where possible."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, TypeAlias
 
@@ -57,6 +57,15 @@ def borrow(array: NDArray[Any]) -> torch.Tensor:
         return torch.as_tensor(_unlock(array))
     _, bits = BITS[array.dtype.itemsize]
     return torch.as_tensor(_unlock(array.view(bits))).view(getattr(torch, array.dtype.name))
+
+
+def empty_on_host(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """Return memory that a GPU reads and writes by itself; plain memory if there is none left."""
+    # Not on the default device, which may be the GPU.
+    try:
+        return torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)
+    except RuntimeError:
+        return torch.empty(shape, dtype=dtype, device="cpu")
 
 
 def clone(array: NDArray[Any], live: Any) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ramet.engine.workers.device import Busy
 from ramet.mapping.chunks import Chunks
 from ramet.torch.graphs import (
     Capture,
@@ -20,6 +21,7 @@ from ramet.torch.graphs import (
     Tensors,
     Trained,
     capture_in_cuda_graph,
+    do_nothing,
 )
 
 logger = logging.getLogger("ramet")
@@ -82,23 +84,29 @@ class Ways:
         self._capture = capture
         self._began_s = now()
         self._turn_begins = True
+        self._busy: Busy = do_nothing
         # For how many steps each was made, and None where it could not be.
         self._made: dict[Any, tuple[int, Trained | None]] = {}
 
-    def begin_turn(self) -> None:
-        """Let the next call choose; within a turn, steps are run in one way."""
-        self._turn_begins = True
+    def begin_turn(self, busy: Busy = do_nothing) -> None:
+        """Let the next call choose; within a turn, steps are run in one way.
+
+        Args:
+            busy: Called once the device has enough to do for a while.
+        """
+        self._turn_begins, self._busy = True, busy
 
     def train(self, chunk: int, members: Members, steps: int) -> tuple[Tensors, torch.Tensor]:
         """Return the states after the steps, and the scores."""
         if chunk == 1:
             # One member after the other, each unmapped.
+            self._busy()
             return self._plain.train(chunk, *members, steps)
         if self._turn_begins:
             self._turn_begins = False
             self._choose(chunk, members, steps)
         trained = self._find(chunk, members, steps, compiled=bool(self._chunks.compiled))
-        return trained(*members, steps)
+        return trained(*members, steps, busy=self._busy)
 
     def _choose(self, chunk: int, members: Members, steps: int) -> None:
         """Choose whether to compile, if it is not on record, and record it."""
@@ -124,8 +132,15 @@ class Ways:
 
     def _plainly(self, chunk: int) -> Trained:
         def train(
-            states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
+            states: Tensors,
+            hparams: Tensors,
+            drawn: Tensors,
+            steps: int,
+            *,
+            busy: Busy = do_nothing,
         ) -> tuple[Tensors, torch.Tensor]:
+            # Python launches each operation, so that the device never has enough to do.
+            busy()
             return self._plain.train(chunk, states, hparams, drawn, steps)
 
         return train

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 
 @contextmanager
@@ -28,3 +29,40 @@ def without_collecting() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+class Collector:
+    """Keeps the collector from taking up a device's time, as a context of a whole run.
+
+    It does not look at what there was at the first pause, such as what compiling has made by then:
+    that takes a tenth of a second now and then, in which no thread can run Python.
+    """
+
+    def __init__(self) -> None:
+        self._paused = self._frozen = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.resume()
+        if self._frozen:
+            gc.unfreeze()
+
+    def pause(self) -> None:
+        """Let it collect nothing from now on."""
+        if not gc.isenabled():
+            return
+        if not self._frozen and not gc.get_freeze_count():
+            # First what is garbage already: nothing frees it later.
+            gc.collect()
+            gc.freeze()
+            self._frozen = True
+        gc.disable()
+        self._paused = True
+
+    def resume(self) -> None:
+        """Let it collect again, if it was paused here."""
+        if self._paused:
+            self._paused = False
+            gc.enable()

@@ -24,14 +24,19 @@ def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int
     if not strategy.synchronous:
         rng = generator(seed, Purpose.DECISION, member, replica.members[member].turn)
         return carry_out(strategy, replica.population, (member,), rng)
-    round_ = replica.round
+    round_, everybody = replica.round, range(len(replica.members))
     rng = generator(seed, Purpose.ROUND, round_)
-    everybody = range(len(replica.members))
     follows = carry_out(strategy, replica.population, everybody, rng)
     # Decisions belong to the round that ends, rests to the round that begins.
     rests = [event for event in follows if isinstance(event, Rested)]
     decided = [event for event in follows if not isinstance(event, Rested)]
     return [*decided, RoundEnded(round=round_), *rests]
+
+
+def decide_round(strategy: Strategy, population: Population, *, seed: int) -> list[Action]:
+    """Return what a strategy decides when a round of a synchronous run ends."""
+    rng = generator(seed, Purpose.ROUND, population.round)
+    return decide(strategy, population, range(len(population)), rng)
 
 
 def early_end(replica: Replica) -> list[AnyEvent]:

@@ -4,30 +4,19 @@ What a strategy decides needs only scores. So the turns of the next round are kn
 states of the last are on record, unless another worker writes something in between.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ramet.engine.run.claims import Claims
 from ramet.engine.run.collecting import without_collecting
+from ramet.engine.run.guessing import UNWRITTEN, Foreseen, Guesses, as_points, unwritten
 from ramet.engine.run.journal import Journal, Written
 from ramet.engine.run.leases import TurnsOut
 from ramet.engine.run.run_events import turn_ended
 from ramet.engine.run.turn import Turn
 from ramet.history.reported import maximise_points
-from ramet.population import Checkpoint, Population
-
-# In place of the digest of a state that has not been written yet.
-UNWRITTEN = "unwritten"
-
-
-class Foreseen(NamedTuple):
-    """The turns that will be free next, and the population then."""
-
-    turns: list[Turn]
-    population: Population
+from ramet.population import Checkpoint
 
 
 class Foresight:
@@ -35,6 +24,16 @@ class Foresight:
 
     def __init__(self, journal: Journal, claims: Claims, out: TurnsOut) -> None:
         self._journal, self._claims, self._out = journal, claims, out
+        self._guesses = Guesses(journal, claims)
+
+    @without_collecting()
+    def prepare(self, turns: Sequence[Turn]) -> None:
+        """Prepare for ``foresee`` while turns are trained, so that little is left to do then.
+
+        Args:
+            turns: The turns, all of which are out.
+        """
+        self._guesses.prepare(turns)
 
     @without_collecting()
     def foresee(
@@ -52,11 +51,13 @@ class Foresight:
         journal = self._journal
         # The run may have been stopped while these turns were trained.
         journal.catch_up()
+        if (guess := self._guesses.guess(turns, scores)) is not None:
+            return guess
         before, mode = journal.round, journal.opening.mode
-        points = [maximise_points(_make_points(its), mode) for its in scores]
+        points = [maximise_points(as_points(its), mode) for its in scores]
         after = journal.foresee(
             [
-                Written(turn.lease, turn_ended(turn, kept=_unwritten(turn), points=its, metrics=()))
+                Written(turn.lease, turn_ended(turn, kept=unwritten(turn), points=its, metrics=()))
                 for turn, its in zip(turns, points, strict=True)
             ]
         )
@@ -82,6 +83,7 @@ class Foresight:
         self._out.add_all(turns)
         return turns
 
+    @without_collecting()
     def confirm(
         self,
         foreseen: Sequence[Turn],
@@ -100,17 +102,20 @@ class Foresight:
             each.member in claimed and _is_same(claimed[each.member], each, written)
             for each in foreseen
         ):
+            self._guesses.stop_if_wrong()
             return False
         self._out.exchange([(claimed[each.member], each) for each in foreseen])
         return True
 
+    def take_back(self, foreseen: Sequence[Turn], turns: Sequence[Turn]) -> None:
+        """Hold turns that were claimed again, instead of those foreseen, which were not trained.
 
-def _unwritten(turn: Turn) -> Checkpoint:
-    return Checkpoint(member=turn.member, turn=turn.number, step=turn.stop, digest=UNWRITTEN)
-
-
-def _make_points(scores: Sequence[tuple[int, float]]) -> tuple[tuple[int, float | None], ...]:
-    return tuple((step, score if math.isfinite(score) else None) for step, score in scores)
+        Args:
+            foreseen: What ``foresee`` returned, as ``confirm`` accepted it.
+            turns: What ``claim`` returned.
+        """
+        claimed = {turn.member: turn for turn in turns}
+        self._out.exchange([(each, claimed[each.member]) for each in foreseen])
 
 
 def _is_same(claimed: Turn, foreseen: Turn, written: Mapping[tuple[int, int], Checkpoint]) -> bool:

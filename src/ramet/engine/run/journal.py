@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ramet.engine.run import run_events
-from ramet.engine.run.consequences import consequences, early_end
+from ramet.engine.run.consequences import consequences, decide_round, early_end
 from ramet.errors import LogMoved
 from ramet.events import AnyEvent, Copied, LeftUnread, Mapped
 from ramet.history.following import Follower
@@ -12,7 +12,7 @@ from ramet.population import Member, Population
 from ramet.randomness import Draws
 from ramet.space import Space
 from ramet.store.base import Lease, RunEvent, Standing, Store, standing
-from ramet.strategies.base import Prescribing, Renewing, Strategy
+from ramet.strategies.base import Action, Prescribing, Renewing, Strategy
 from ramet.strategies.pace import require_turn_steps
 
 
@@ -135,6 +135,11 @@ class Journal:
         """Whether the strategy prescribes all turns beforehand, so that none may be given up."""
         return self._prescribing is not None
 
+    @property
+    def plain(self) -> bool:
+        """Whether a turn depends on no more than its member's values and where it goes on from."""
+        return self._prescribing is None and self._renewing is None
+
     def renews(self, member: Member) -> bool:
         """Return whether a member begins its next turn with renewed weights."""
         return self._renewing is not None and self._renewing.renews(member)
@@ -182,6 +187,10 @@ class Journal:
             for news in self._unfold(written, over=True):
                 self._replica.fold(news)
             return self._replica.population
+
+    def decide(self, population: Population) -> list[Action]:
+        """Return what the strategy would decide about a population at the end of its round."""
+        return decide_round(self._strategy, population, seed=self.opening.seed)
 
     def write_once(self, lease: Lease, events: Sequence[AnyEvent]) -> None:
         """Write events that were decided on the current population, or raise LogMoved."""

@@ -16,6 +16,10 @@ from ramet.state.tree import Tree
 logger = logging.getLogger("ramet")
 
 S = TypeVar("S")
+# For each member, its scores in a turn.
+Scores: TypeAlias = Sequence[Sequence[float]]
+# Called once a device has enough to do for a while, so that other threads may use Python's lock.
+Busy: TypeAlias = Callable[[], object]
 # Reads the states that turns go on from, or returns why one cannot be read.
 Read: TypeAlias = Callable[[Sequence[Turn]], Sequence[Tree | StoreError]]
 
@@ -27,8 +31,6 @@ class Program(Protocol[S]):
     size: int
     # How many members it maps at once.
     chunks: Chunks
-    # Whether states can be captured by one thread while another trains copies of them.
-    keeps_states: bool
 
     def prepare(self, turns: Sequence[Turn], lanes: Lanes) -> None:
         """Begin with what needs no states, such as compiling, before they are loaded."""
@@ -54,19 +56,30 @@ class Program(Protocol[S]):
         ...
 
     def train(
-        self, states: S, turns: Sequence[Turn], stretches: Sequence[int], lanes: Lanes
-    ) -> tuple[S, Sequence[Sequence[float]]]:
+        self,
+        states: S,
+        turns: Sequence[Turn],
+        stretches: Sequence[int],
+        lanes: Lanes,
+        busy: Busy,
+    ) -> tuple[S, Scores]:
         """Return states after a turn, and each member's scores: one a stretch.
 
         The states before are consumed: their memory may be used again.
+
+        `busy` is called once the device has enough to do, from any thread and as often as it likes.
+        Nothing is recorded any more after that, because another thread may write to the log.
 
         Each member is trained in its own lane, so that a turn comes out the same to the bit
         whichever turns are trained beside it.
         """
         ...
 
-    def capture(self, states: S) -> Sequence[Tree]:
-        """Return what is to be saved of each state."""
+    def capture(self, states: S) -> Callable[[], Sequence[Tree]]:
+        """Return a function that returns what is to be saved of each state.
+
+        Another thread may call it while copies of the states are trained.
+        """
         ...
 
     def is_full(self, error: Exception) -> bool:
@@ -117,21 +130,22 @@ class Device(Generic[S]):
         """Train what was loaded; return the scores."""
         with self._room(len(turns)):
             loaded = cast(S, self._states)
-            self._states, scores = self._program.train(loaded, turns, stretches, lanes)
+            self._states, scores = self._program.train(
+                loaded, turns, stretches, lanes, lambda: None
+            )
         return scores
 
     def prepare_capture(self) -> Callable[[], Sequence[Tree]]:
         """Return a function that returns what is to be saved, whatever is trained meanwhile."""
-        states = cast(S, self._states)
+        count = len(self._kept)
+        with self._room(count):
+            finish = self._program.capture(cast(S, self._states))
 
         def capture() -> Sequence[Tree]:
-            with self._room(len(self._kept)):
-                return self._program.capture(states)
+            with self._room(count):
+                return finish()
 
-        if self._program.keeps_states:
-            return capture
-        captured = capture()
-        return lambda: captured
+        return capture
 
     def train_ahead(
         self,
@@ -139,7 +153,8 @@ class Device(Generic[S]):
         turns: Sequence[Turn],
         stretches: Sequence[int],
         lanes: Lanes,
-    ) -> tuple[S, Sequence[Sequence[float]]] | None:
+        busy: Busy,
+    ) -> tuple[S, Scores] | None:
         """Train copies of the states at these places; return these, and the scores.
 
         None says that there is no room for them. The states stay as they are.
@@ -149,10 +164,11 @@ class Device(Generic[S]):
             turns: The turns.
             stretches: Steps between their scores.
             lanes: The lane of each.
+            busy: Called once the device is at work.
         """
         try:
             states = self._program.copy(cast(S, self._states), places)
-            return self._program.train(states, turns, stretches, lanes)
+            return self._program.train(states, turns, stretches, lanes, busy)
         except Exception as error:
             if not any(map(self._program.is_full, _find_causes(error))):
                 raise

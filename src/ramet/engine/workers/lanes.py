@@ -35,6 +35,9 @@ def lanes(turns: Sequence[Turn], members: Iterable[int], population: int = 0) ->
         members: Members that have lanes as well.
         population: How many members there are in the run.
     """
+    if [turn.member for turn in turns] == list(range(population)):
+        every = list(range(population))
+        return Lanes(every, every, population)
     places = {turn.member: place for place, turn in enumerate(turns)}
     order = sorted({*places, *members})
     lane = {member: nth for nth, member in enumerate(order)}

@@ -4,23 +4,29 @@ While a round is written, the next one is trained already: what the strategy dec
 scores. At most one round is being written at a time.
 """
 
+import contextlib
+import functools
 import itertools
 import logging
 import math
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
-from ramet.engine.run.foresight import Foreseen
+from ramet.engine.run.collecting import Collector
 from ramet.engine.run.run import Run
 from ramet.engine.run.turn import Turn
-from ramet.engine.workers.device import Device, Program
+from ramet.engine.workers.device import Busy, Device, Program
 from ramet.engine.workers.lanes import Lanes, lanes, members_of_round
 from ramet.engine.workers.session import Watch, recover
 from ramet.events import Conditions, Mapped
 from ramet.faults import reach
 from ramet.mapping.chunks import Chunk
+from ramet.mapping.once import Once
 from ramet.population import Checkpoint, Population
 from ramet.space import Space
 from ramet.state.tree import Tree
@@ -30,6 +36,11 @@ logger = logging.getLogger("ramet")
 # The next round is trained while one is written if training takes at least this part of the time
 # that writing takes. What is foreseen takes time as well.
 LEAST_TRAINING = 0.25
+# For so long at most, what writes leaves Python's lock to what feeds the device.
+HEAD_START_S = 2e-3
+# How long a thread keeps Python's lock at most while another waits for it. Python's own 5 ms are
+# long for a device whose steps take a tenth of one.
+SWITCH_S = 2e-4
 
 
 @runtime_checkable
@@ -55,12 +66,26 @@ def work_together(
     writer = ThreadPoolExecutor(1, thread_name_prefix="ramet-write")
     rounds = _Rounds(run, Device(program), watch, writer)
     try:
-        with writer:
+        with rounds.collector, writer, _give_lock_sooner():
             program.chunks.keep_to(run.name, run.mapped, rounds.record)
             rounds.train_all()
     except BaseException as error:
         rounds.give_up(error)
         raise
+
+
+@contextlib.contextmanager
+def _give_lock_sooner() -> Iterator[None]:
+    """Have threads give each other Python's lock sooner: one feeds a device, another writes."""
+    before_s = sys.getswitchinterval()
+    if before_s <= SWITCH_S:
+        yield
+        return
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 class _Trained(NamedTuple):
@@ -73,13 +98,18 @@ class _Trained(NamedTuple):
     capture: Callable[[], Sequence[Tree]]
 
 
-class _Ahead(NamedTuple):
-    """Turns that were trained before they were claimed."""
+class _Next(NamedTuple):
+    """Foreseen turns of equally many steps, whose states are all on the device."""
 
     turns: Sequence[Turn]
-    points: Sequence[Sequence[tuple[int, float]]]
-    # The states that they ended with, on the device.
-    states: Any
+    # For each turn, the place of the state that it goes on from.
+    places: Sequence[int]
+    # The population then.
+    population: Population
+
+
+# States after turns, and the scores of each by step.
+_Found: TypeAlias = tuple[Any, Sequence[Sequence[tuple[int, float]]]]
 
 
 class _Written(NamedTuple):
@@ -87,6 +117,8 @@ class _Written(NamedTuple):
 
     kept: Sequence[Checkpoint | None]
     turns: Sequence[Turn]
+    # Whether these are the turns that are trained ahead, which then are held in their place.
+    as_foreseen: bool
 
 
 class _Rounds:
@@ -100,6 +132,10 @@ class _Rounds:
         self._has_room = True
         # The writing that may be under way.
         self._writing: Future[_Written] | None = None
+        # What is left of turns that are over. Python takes milliseconds to free a thousand, for
+        # which the device need not wait.
+        self._to_free: list[object] = []
+        self.collector = Collector()
 
     def record(self, mapped: Mapped) -> Sequence[Mapped]:
         """Record how many members are trained at once; return what is on record."""
@@ -152,19 +188,41 @@ class _Rounds:
         while trained is not None:
             foreseen = self._foresee(trained)
             if foreseen is None:
+                self.collector.resume()
                 self._device.hold(self._write(trained))
                 self._watch(self._run)
                 return ()
-            writing = self._writing = self._writer.submit(self._write_and_claim, trained)
-            ahead = self._train_ahead(trained, foreseen)
-            written = writing.result()
+            found, written = self._train_and_write(foreseen, trained)
+            self.collector.pause()
             self._watch(self._run)
-            if ahead is None or not self._confirm(trained, foreseen, written):
+            if found is None or not written.as_foreseen:
+                self.collector.resume()
                 self._device.hold(written.kept)
                 return written.turns
-            self._device.become(ahead.states)
-            trained = _Trained(ahead.turns, ahead.points, self._device.prepare_capture())
+            states, points = found
+            self._device.become(states)
+            self._to_free += [trained.turns, trained.points, foreseen, written]
+            trained = _Trained(foreseen.turns, points, self._device.prepare_capture())
+            del foreseen, found, states, points, written
         return ()
+
+    def _train_and_write(
+        self, following: _Next, trained: _Trained
+    ) -> tuple[_Found | None, _Written]:
+        """Train foreseen turns and, once the device is busy with them, write those before."""
+        is_over = threading.Event()
+        write = functools.partial(self._write_and_claim, trained, following.turns, is_over)
+        begin = Once(self.collector.resume, functools.partial(self._begin_to_write, write))
+        try:
+            found = self._train_ahead(following, busy=begin)
+        finally:
+            is_over.set()
+            # In any case, also if the training ends with an error before.
+            begin()
+        written = cast("Future[_Written]", self._writing).result()
+        if found is None and written.as_foreseen:
+            self._run.foresight.take_back(following.turns, written.turns)
+        return found, written
 
     def _members(self, population: Population) -> list[int]:
         """Return the members of the round: what is left of one that was cut off keeps its lanes."""
@@ -197,46 +255,62 @@ class _Rounds:
         self._write_s = time.perf_counter() - began
         return kept
 
-    def _write_and_claim(self, trained: _Trained) -> _Written:
-        return _Written(self._write(trained), self._run.foresight.claim())
+    def _begin_to_write(self, write: Callable[[], _Written]) -> None:
+        self._writing = self._writer.submit(write)
 
-    def _foresee(self, trained: _Trained) -> Foreseen | None:
+    def _write_and_claim(
+        self, trained: _Trained, ahead: Sequence[Turn], is_over: threading.Event
+    ) -> _Written:
+        """Write turns and claim the next; if these are trained already, prepare for their end."""
+        is_over.wait(HEAD_START_S)
+        self._to_free.clear()
+        kept, turns = self._write(trained), self._run.foresight.claim()
+        written = {
+            (turn.member, turn.number): one
+            for turn, one in zip(trained.turns, kept, strict=True)
+            if one is not None
+        }
+        as_foreseen = self._run.foresight.confirm(ahead, turns, written)
+        if as_foreseen:
+            self._run.foresight.prepare(turns)
+        return _Written(kept, turns, as_foreseen)
+
+    def _foresee(self, trained: _Trained) -> _Next | None:
         """Return the next turns, if it is worth while and their states are all on the device."""
         if not self._has_room or self._train_s < LEAST_TRAINING * self._write_s:
             return None
+        self.collector.pause()
         foreseen = self._run.foresight.foresee(trained.turns, trained.points)
-        here = _places(trained.turns)
-        whole = len(list(_alike(foreseen.turns))) == 1
-        return foreseen if whole and all(_origin(turn) in here for turn in foreseen.turns) else None
+        groups = list(_alike(foreseen.turns))
+        if len(groups) != 1:
+            return None
+        here = {(turn.member, turn.number): place for place, turn in enumerate(trained.turns)}
+        places = [here.get(_origin(turn)) for turn in groups[0]]
+        if None in places:
+            return None
+        return _Next(groups[0], cast(list[int], places), foreseen.population)
 
-    def _train_ahead(self, trained: _Trained, foreseen: Foreseen) -> _Ahead | None:
-        """Train foreseen turns while the last ones are written; None if there is no room."""
-        here, [turns] = _places(trained.turns), _alike(foreseen.turns)
-        own = self._lanes(turns, self._members(foreseen.population))
-        began = time.perf_counter()
-        stretches, places = _begin(turns), [here[_origin(turn)] for turn in turns]
-        found = self._device.train_ahead(places, turns, stretches, own)
+    def _train_ahead(self, following: _Next, *, busy: Busy) -> _Found | None:
+        """Train foreseen turns; return their states and scores, or None if there is no room."""
+        turns, places, population = following
+        own = self._lanes(turns, self._members(population))
+        began, stretches = time.perf_counter(), _begin(turns)
+        found = self._device.train_ahead(places, turns, stretches, own, busy)
         if found is None:
             self._has_room = False
             return None
         self._train_s = time.perf_counter() - began
         states, scores = found
-        return _Ahead(turns, _make_points(turns, stretches, scores), states)
-
-    def _confirm(self, trained: _Trained, foreseen: Foreseen, written: _Written) -> bool:
-        kept = {
-            (turn.member, turn.number): one
-            for turn, one in zip(trained.turns, written.kept, strict=True)
-            if one is not None
-        }
-        return self._run.foresight.confirm(foreseen.turns, written.turns, kept)
+        return states, _make_points(turns, stretches, scores)
 
 
-def _alike(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
+def _alike(turns: Iterable[Turn]) -> Iterator[list[Turn]]:
     """Yield groups of turns of equally many steps: one group, unless a budget ends."""
-    by_steps = sorted(turns, key=lambda turn: (turn.steps, turn.member))
-    for _, group in itertools.groupby(by_steps, key=lambda turn: turn.steps):
-        yield list(group)
+    groups: dict[int, list[Turn]] = {}
+    for turn in turns:
+        groups.setdefault(turn.steps, []).append(turn)
+    for _, group in sorted(groups.items()):
+        yield sorted(group, key=attrgetter("member"))
 
 
 def _begin(turns: Sequence[Turn]) -> list[int]:
@@ -249,16 +323,14 @@ def _begin(turns: Sequence[Turn]) -> list[int]:
 def _make_points(
     turns: Sequence[Turn], stretches: Sequence[int], scores: Sequence[Sequence[float]]
 ) -> list[list[tuple[int, float]]]:
+    if len(stretches) == 1:
+        [steps] = stretches
+        return [[(turn.start + steps, row[0])] for turn, row in zip(turns, scores, strict=True)]
     done = list(itertools.accumulate(stretches))
     return [
         [(turn.start + steps, score) for steps, score in zip(done, row, strict=True)]
         for turn, row in zip(turns, scores, strict=True)
     ]
-
-
-def _places(turns: Sequence[Turn]) -> dict[tuple[int, int], int]:
-    """Return the place of the state that each turn ended with."""
-    return {(turn.member, turn.number): place for place, turn in enumerate(turns)}
 
 
 def _origin(turn: Turn) -> tuple[int, int]:
