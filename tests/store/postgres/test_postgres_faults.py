@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,10 @@ from tests.postgres import Postgres, server
 from tests.store.postgres.proxy import HARMS, Harm, proxy
 
 package("psycopg")
+import psycopg
+
 from ramet.store import PostgresStore
+from ramet.store.postgres.server import _Attempt
 
 STEPS = 60
 RESTARTS = 20
@@ -50,6 +54,26 @@ def assert_as_if_nothing_had_happened(url: str, steps: int = STEPS) -> None:
     assert set(ended.values()) == {1}
     where = existing(url)
     assert list(examine(where.store, where.blobs, where.choose(None))) == []
+
+
+def test_a_pipeline_that_cannot_be_ended_is_no_answer(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PostgresStore(url, clock=FakeClock())
+    begin(store, members=2)
+    make, broken = _Attempt.make, []
+
+    def break_once(attempt: Any, connection: Any) -> Any:
+        if not broken:
+            broken.append(connection)
+            connection.pgconn.enter_pipeline_mode()
+            # As psycopg says if the answer broke off. It has no SQLSTATE.
+            raise psycopg.OperationalError("cannot exit pipeline mode while busy")
+        return make(attempt, connection)
+
+    monkeypatch.setattr(_Attempt, "make", break_once)
+    assert store.claim("lm", worker="gpu-03", ttl_s=PATIENT_S) is not None
+    assert broken[0].closed
 
 
 @pytest.mark.parametrize("harm", HARMS)

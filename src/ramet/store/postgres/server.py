@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from ramet.clock import Clock
 from ramet.errors import StoreBusy
@@ -247,6 +247,9 @@ class Server:
         try:
             yield connection
         except psycopg.Error as error:
+            # An answer that broke off leaves a pipeline that cannot be ended.
+            if connection.info.pipeline_status != PipelineStatus.OFF:
+                connection.close()
             if connection.closed or connection.info.status.name == "BAD":
                 raise _Lost(error) from error
             raise
