@@ -25,7 +25,6 @@ class Bowls:
         turn_s: Seconds that each call takes longer.
     """
 
-    keeps_states = True
     size = 512
 
     def __init__(self, note: Note, turn_s: float) -> None:
@@ -50,9 +49,15 @@ class Bowls:
         return states[list(places)]
 
     def train(
-        self, states: Rows, turns: Sequence[ramet.Turn], stretches: Sequence[int], lanes: Lanes
+        self,
+        states: Rows,
+        turns: Sequence[ramet.Turn],
+        stretches: Sequence[int],
+        lanes: Lanes,
+        busy: Callable[[], object],
     ) -> tuple[Rows, list[list[float]]]:
         del lanes
+        busy()
         on_record, last = self._before
         for what, those in (("over", on_record), ("begun", turns)):
             for turn in those:
@@ -66,8 +71,8 @@ class Bowls:
         ]
         return trained, scores
 
-    def capture(self, states: Rows) -> Stack:
-        return Stack({"w": states}, rows=len(states))
+    def capture(self, states: Rows) -> Callable[[], Stack]:
+        return lambda: Stack({"w": states}, rows=len(states))
 
     def is_full(self, error: Exception) -> bool:
         return isinstance(error, MemoryError)
