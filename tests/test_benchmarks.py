@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import crash, long_logs, overhead, quadratic, strategies, uneven
+import ramet
+from benchmarks import crash, host, long_logs, overhead, quadratic, strategies, uneven, victims
 from benchmarks.digits import Digits
+from ramet.engine.workers import vectorized
+from ramet.events import canonical
 from ramet.testing import Quadratic
 
 
@@ -141,3 +144,23 @@ def test_the_network_of_digits_learns_and_renews_its_weights() -> None:
         renewed["weights"], 0.2 * after["weights"] + 0.1 * state["weights"], rtol=1e-5
     )
     assert not renewed["momentum"].any()
+
+
+@pytest.mark.parametrize("name", victims.STRATEGIES)
+def test_what_is_killed_trains_all_members_at_once_as_it_trains_each(name: str) -> None:
+    strategy, same = victims.STRATEGIES[name], {"steps": 40, "mode": "max", "seed": 0}
+    together, one_by_one = (
+        ramet.run(victims.Descent(None, 0.0), victims.SPACE, strategy, engine=engine, **same)
+        for engine in (ramet.Vectorized(), ramet.Inline())
+    )
+    assert canonical(together.events) == canonical(one_by_one.events)
+
+
+def test_a_round_is_timed_with_and_without_another_that_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The benchmark sets it.
+    monkeypatch.setattr(vectorized, "LEAST_TRAINING", 0.0)
+    figures = host.measure(8, rounds=4, durability="process", synchronous=True, memory=False)
+    assert figures["turns"] == 32
+    assert figures["state_bytes"] == 20_000
