@@ -28,8 +28,9 @@ Y = torch.sin(3 * X).sum(dim=1, keepdim=True)
 class Fit:
     """A small network that fits a curve from batches."""
 
-    def __init__(self, optimizer: Any) -> None:
+    def __init__(self, optimizer: Any, device: str = "cpu") -> None:
         self.optimizer = optimizer
+        self.x, self.y = X.to(device), Y.to(device)
         self.model = torch.nn.Sequential(
             torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1)
         )
@@ -48,7 +49,8 @@ class Fit:
         return ((functional_call(self.model, params, (x,)) - y) ** 2).mean()
 
     def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
-        slopes = grad(self.loss)(state["params"], X[drawn["batch"]], Y[drawn["batch"]])
+        batch = drawn["batch"]
+        slopes = grad(self.loss)(state["params"], self.x[batch], self.y[batch])
         params, optimizer = self.optimizer.update(
             state["params"],
             slopes,
@@ -59,7 +61,7 @@ class Fit:
         return {"params": params, "optimizer": optimizer}
 
     def evaluate(self, state: Any) -> Any:
-        return -self.loss(state["params"], X, Y)
+        return -self.loss(state["params"], self.x, self.y)
 
 
 STRATEGIES = {
@@ -492,29 +494,6 @@ def test_an_array_has_one_more_axis() -> None:
     assert result.population.unread == ()
 
 
-class FitOnGPU(Fit):
-    """The same network, trained on a GPU."""
-
-    def __init__(self, optimizer: Any) -> None:
-        super().__init__(optimizer)
-        self.x, self.y = X.cuda(), Y.cuda()
-
-    def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
-        batch = drawn["batch"]
-        slopes = grad(self.loss)(state["params"], self.x[batch], self.y[batch])
-        params, optimizer = self.optimizer.update(
-            state["params"],
-            slopes,
-            state["optimizer"],
-            lr=hparams["lr"],
-            weight_decay=hparams["decay"],
-        )
-        return {"params": params, "optimizer": optimizer}
-
-    def evaluate(self, state: Any) -> Any:
-        return -self.loss(state["params"], self.x, self.y)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_what_a_gpu_trains_while_the_last_round_is_written_comes_to_the_same(
@@ -523,7 +502,7 @@ def test_what_a_gpu_trains_while_the_last_round_is_written_comes_to_the_same(
     found = []
     for least in (math.inf, -1.0):
         monkeypatch.setattr(vectorized, "LEAST_TRAINING", least)
-        task = ramet.torch.Task(FitOnGPU(ramet.torch.SGD()), device="cuda", compile=False)
+        task = ramet.torch.Task(Fit(ramet.torch.SGD(), "cuda"), device="cuda", compile=False)
         result = together(STRATEGIES[name], task=task, steps=320)
         assert decisions(result)
         # With the digests of all states.
