@@ -48,9 +48,7 @@ class Ranking:
             for member, score in scored
             if score is not None and math.isfinite(score)
         ]
-        self._scores, self._ids = _columns(keys)
-        order = np.lexsort((-self._ids, self._scores))
-        self._scores, self._ids = self._scores[order], self._ids[order]
+        self._scores, self._ids = _sort(*_columns(keys))
 
     @classmethod
     def after_turns(cls, scores: Sequence[float]) -> "Ranking":
@@ -65,10 +63,8 @@ class Ranking:
         made, found = cls(), np.array(scores, np.float64)
         finite = np.isfinite(found)
         made.failed = set(np.flatnonzero(~finite).tolist())
-        made._ids = np.flatnonzero(finite)
-        made._whole = len(made._ids)
-        order = np.lexsort((-made._ids, found[finite]))
-        made._scores, made._ids = found[finite][order], made._ids[order]
+        made._scores, made._ids = _sort(found[finite], np.flatnonzero(finite))
+        made._whole = len(made)
         return made
 
     def __len__(self) -> int:
@@ -191,6 +187,14 @@ def _columns(keys: Sequence[Key]) -> tuple[npt.NDArray[np.float64], npt.NDArray[
     """Return scores, and the ids that they belong to."""
     scores = np.array([score for score, _ in keys], np.float64)
     return scores, np.array([id_ for _, id_ in keys], np.int64)
+
+
+def _sort(
+    scores: npt.NDArray[np.float64], ids: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return scores and ids, worst first."""
+    order = np.lexsort((-ids, scores))
+    return scores[order], ids[order]
 
 
 def _order(key: Key) -> Key:

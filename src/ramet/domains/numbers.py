@@ -53,7 +53,7 @@ class Uniform:
         return self.clip(low + (high - low) * rng.random())
 
     def perturb(self, value: float, factor: float) -> float:
-        return _clip(_move(value, factor, self.low, self.high), self.low, self.high)
+        return self.clip(_move(value, factor, self.low, self.high))
 
 
 @explain
@@ -94,7 +94,7 @@ class LogUniform:
         return _clip(_log_draw(low, high, rng), low, high)
 
     def perturb(self, value: float, factor: float) -> float:
-        return _clip(value * factor, self.low, self.high)
+        return self.clip(value * factor)
 
 
 @explain

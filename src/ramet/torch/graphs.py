@@ -33,16 +33,9 @@ class Trained(Protocol):
     """Trains members of the shapes that it was made for."""
 
     def __call__(
-        self,
-        states: Tensors,
-        hparams: Tensors,
-        drawn: Tensors,
-        steps: int,
-        /,
-        *,
-        busy: Busy = do_nothing,
+        self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int, /
     ) -> tuple[Tensors, torch.Tensor]:
-        """Return the states after the steps, and the scores; say when the device is busy."""
+        """Return the states after the steps, and the scores."""
         ...
 
 
@@ -55,17 +48,9 @@ class Looped:
         self._evaluate = trace(evaluate, states, compiled=compiled)
 
     def __call__(
-        self,
-        states: Tensors,
-        hparams: Tensors,
-        drawn: Tensors,
-        steps: int,
-        /,
-        *,
-        busy: Busy = do_nothing,
+        self, states: Tensors, hparams: Tensors, drawn: Tensors, steps: int, /
     ) -> tuple[Tensors, torch.Tensor]:
         """Return the states after the steps, and the scores."""
-        busy()
         for nth in range(steps):
             states = self._step(states, hparams, _row(drawn, nth))
         return states, self._evaluate(states)

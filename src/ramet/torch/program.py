@@ -99,9 +99,7 @@ class Program:
         own = tensors(hparams, self._device)
         if not lanes.plain:
             states, own = select(states, lanes.filled), select(own, lanes.filled)
-        if not self._on_gpu:
-            busy()
-        elif len(stretches) == 1:
+        if len(stretches) == 1:
             # One after the other, because both need Python's lock.
             busy = Once(functools.partial(self._drawing.draw_ahead, busy))
         scores = []

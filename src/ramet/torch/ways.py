@@ -106,7 +106,11 @@ class Ways:
             self._turn_begins = False
             self._choose(chunk, members, steps)
         trained = self._find(chunk, members, steps, compiled=bool(self._chunks.compiled))
-        return trained(*members, steps, busy=self._busy)
+        if isinstance(trained, Replayed):
+            return trained(*members, steps, busy=self._busy)
+        # Python launches each operation, so that the device never has more to do than now.
+        self._busy()
+        return trained(*members, steps)
 
     def _choose(self, chunk: int, members: Members, steps: int) -> None:
         """Choose whether to compile, if it is not on record, and record it."""
@@ -132,15 +136,8 @@ class Ways:
 
     def _plainly(self, chunk: int) -> Trained:
         def train(
-            states: Tensors,
-            hparams: Tensors,
-            drawn: Tensors,
-            steps: int,
-            *,
-            busy: Busy = do_nothing,
+            states: Tensors, hparams: Tensors, drawn: Tensors, steps: int
         ) -> tuple[Tensors, torch.Tensor]:
-            # Python launches each operation, so that the device never has enough to do.
-            busy()
             return self._plain.train(chunk, states, hparams, drawn, steps)
 
         return train

@@ -23,10 +23,11 @@ def consequences(strategy: Strategy, replica: Replica, member: int, *, seed: int
     """
     if not strategy.synchronous:
         rng = generator(seed, Purpose.DECISION, member, replica.members[member].turn)
-        return carry_out(strategy, replica.population, (member,), rng)
-    round_, everybody = replica.round, range(len(replica.members))
-    rng = generator(seed, Purpose.ROUND, round_)
-    follows = carry_out(strategy, replica.population, everybody, rng)
+        actions = decide(strategy, replica.population, (member,), rng)
+        return carry_out(strategy, replica.population, (member,), actions)
+    round_, population = replica.round, replica.population
+    actions = decide_round(strategy, population, seed=seed)
+    follows = carry_out(strategy, population, range(len(population)), actions)
     # Decisions belong to the round that ends, rests to the round that begins.
     rests = [event for event in follows if isinstance(event, Rested)]
     decided = [event for event in follows if not isinstance(event, Rested)]
@@ -49,10 +50,9 @@ def early_end(replica: Replica) -> list[AnyEvent]:
 
 
 def carry_out(
-    strategy: Strategy, population: Population, ready: Sequence[int], rng: np.random.Generator
+    strategy: Strategy, population: Population, ready: Sequence[int], actions: Sequence[Action]
 ) -> list[AnyEvent]:
     """Return an event for each action of a strategy, with sources as they are in the population."""
-    actions = decide(strategy, population, ready, rng)
     _check_rests(strategy, population, [action for action in actions if isinstance(action, Rest)])
     return [_make_event(strategy, population, action, ready) for action in actions]
 

@@ -38,8 +38,8 @@ logger = logging.getLogger("ramet")
 LEAST_TRAINING = 0.25
 # For so long at most, what writes leaves Python's lock to what feeds the device.
 HEAD_START_S = 2e-3
-# How long a thread keeps Python's lock at most while another waits for it. Python's own 5 ms are
-# long for a device whose steps take a tenth of one.
+# How long a thread keeps Python's lock at most while another waits for it. Python's own 5 ms would
+# be as long as dozens of steps of a device.
 SWITCH_S = 2e-4
 
 
@@ -99,7 +99,7 @@ class _Trained(NamedTuple):
 
 
 class _Next(NamedTuple):
-    """Foreseen turns of equally many steps, whose states are all on the device."""
+    """Foreseen turns of equally many steps. The states that they go on from are on the device."""
 
     turns: Sequence[Turn]
     # For each turn, the place of the state that it goes on from.
