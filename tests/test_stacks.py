@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from ramet.digest import digest
 from ramet.errors import CheckpointDamaged, StateError
 from ramet.state import Stack, decode, encode
-from ramet.state.stacks import encode_stack, read_stack, stack
+from ramet.state.stacks import lay_out_stack, read_stack, stack
 from tests import values
 from tests.values import Draw, alike, in_native_order, sharing
 
@@ -34,18 +34,18 @@ def stacks(draw: Draw) -> Stack:
 
 def from_bytes(states: Stack, row: int) -> Any:
     """Return a row of a stack that was written and is read again."""
-    chunks, _ = encode_stack(states)
+    chunks = lay_out_stack(states).chunks
     return read_stack(bytes(chunks[0])).decode_row(b"".join(chunks), row)
 
 
 @given(states=stacks())
 def test_a_row_has_the_digest_of_a_file_by_itself(states: Stack) -> None:
-    assert encode_stack(states).digests == [digest(encode(state)) for state in states]
+    assert lay_out_stack(states).digest_rows() == [digest(encode(state)) for state in states]
 
 
 @given(states=stacks())
 def test_the_bytes_of_a_row_are_those_of_a_file_by_itself(states: Stack) -> None:
-    chunks, _ = encode_stack(states)
+    chunks = lay_out_stack(states).chunks
     data, layout = b"".join(chunks), read_stack(bytes(chunks[0]))
     for row, state in enumerate(states):
         parts = [data[begin:end] for begin, end in layout.ranges(row)]
@@ -65,7 +65,7 @@ def test_states_one_by_one_make_the_same_stack_again(states: Stack) -> None:
     again = stack(list(states))
 
     assert again is not None
-    assert b"".join(encode_stack(again).chunks) == b"".join(encode_stack(states).chunks)
+    assert b"".join(lay_out_stack(again).chunks) == b"".join(lay_out_stack(states).chunks)
 
 
 @given(states=stacks(), data=st.data())
@@ -104,21 +104,21 @@ def test_arrays_without_a_row_for_each_state_are_refused(shape: tuple[int, ...])
 
 def test_a_stack_is_no_state_and_a_state_no_stack() -> None:
     with pytest.raises(CheckpointDamaged, match="it is a stack of states"):
-        decode(b"".join(encode_stack(Stack({"w": np.zeros(3)}, rows=3)).chunks))
+        decode(b"".join(lay_out_stack(Stack({"w": np.zeros(3)}, rows=3)).chunks))
     with pytest.raises(CheckpointDamaged, match="it is no stack"):
         read_stack(bytes(encode({"w": np.zeros(3)})[0]))
 
 
 def test_the_library_of_safetensors_reads_a_stack() -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
-    chunks, _ = encode_stack(Stack({"w": np.arange(6.0).reshape(3, 2)}, rows=3))
+    chunks = lay_out_stack(Stack({"w": np.arange(6.0).reshape(3, 2)}, rows=3)).chunks
 
     assert safetensors.load(b"".join(chunks))["w"].tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
 @pytest.mark.parametrize("rows", ["0", "-1", "2", "4", "1e3", "x", "", "9" * 30, "9" * 5000, "[3]"])
 def test_a_header_that_lies_about_its_rows_is_damage(rows: str) -> None:
-    first = bytes(encode_stack(Stack({"w": np.zeros(3)}, rows=3)).chunks[0])
+    first = bytes(lay_out_stack(Stack({"w": np.zeros(3)}, rows=3)).chunks[0])
     header = json.loads(first[8:])
     header["__metadata__"]["ramet.stack"] = rows
     text = json.dumps(header).encode()
@@ -130,7 +130,7 @@ def test_a_header_that_lies_about_its_rows_is_damage(rows: str) -> None:
     "shape", [[3, 10**12], [10**12, 3], [3, -1], [3], [], [3, 2, 2**62, 2**62], [3, 2**63]]
 )
 def test_a_header_that_lies_about_a_shape_is_damage(shape: list[int]) -> None:
-    chunks, _ = encode_stack(Stack({"w": np.zeros((3, 2))}, rows=3))
+    chunks = lay_out_stack(Stack({"w": np.zeros((3, 2))}, rows=3)).chunks
     header = json.loads(bytes(chunks[0])[8:])
     header["w"]["shape"] = shape
     text = json.dumps(header).encode()

@@ -1,4 +1,7 @@
-"""PyTorch: the mapped step of a population eager, traced, in a CUDA graph, and compiled in one."""
+"""PyTorch: the mapped step of a population eager, traced, in a CUDA graph, and compiled in one.
+
+Batches are drawn on the device, from keys.
+"""
 
 import functools
 import itertools
@@ -58,7 +61,7 @@ def population(net: str, members: int, steps: int) -> tuple[Any, Any, Any]:
     import torch  # noqa: PLC0415 - as above
     from torch.utils._pytree import tree_map  # noqa: PLC0415 - as above
 
-    functions, on = InTorch(net, device()), device()
+    functions, on = InTorch(net, device(), keyed=True), device()
     rngs = [np.random.default_rng(member) for member in range(members)]
 
     def stacked(trees: list[Any]) -> Any:
@@ -78,7 +81,7 @@ def rate(net: str, members: int, how: str, steps: int) -> dict[str, Any]:
 
     from ramet.torch.graphs import Replayed, capture_in_cuda_graph  # noqa: PLC0415 - as above
 
-    functions, own = InTorch(net, device()), population(net, members, steps)
+    functions, own = InTorch(net, device(), keyed=True), population(net, members, steps)
     step, evaluate = torch.vmap(functions.step), torch.vmap(functions.evaluate)
     each = 10 if how.endswith("of 10") else 1
 
@@ -93,7 +96,7 @@ def rate(net: str, members: int, how: str, steps: int) -> dict[str, Any]:
 
     def eager(states: Any, hparams: Any, drawn: Any, times: int) -> Any:
         for nth in range(times):
-            states = step(states, hparams, {"batch": drawn["batch"][:, nth]})
+            states = step(states, hparams, {"key": drawn["key"][:, nth]})
         return states, evaluate(states)
 
     with torch.no_grad():
@@ -122,7 +125,7 @@ def through_ramet(members: int, *, compiled: bool, small: bool) -> dict[str, Any
 
     vectorized.TURN_STEPS["torch", "mlp"] = turn_steps = 10 if small else TURN_STEPS
     vectorized.TIMED["torch", "mlp"] = 10 if small else 6_000
-    functions = InTorch("mlp", device())
+    functions = InTorch("mlp", device(), keyed=True)
     steps_per_s, outside = vectorized.rate_together(
         ramet.torch.Task(functions, compile=compiled),
         ("torch", "mlp"),

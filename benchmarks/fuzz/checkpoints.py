@@ -16,7 +16,7 @@ from ramet.errors import RametError, StoreError
 from ramet.history.states import read_states
 from ramet.population import Checkpoint
 from ramet.state import Stack, decode, encode, thaw
-from ramet.state.stacks import encode_stack, read_stack
+from ramet.state.stacks import lay_out_stack, read_stack
 
 # In the header of a stack.
 STACKED = b"ramet.stack"
@@ -78,7 +78,7 @@ def _whole() -> list[bytes]:
         {"rng": rng, "bits": np.zeros(3, "bool"), "layers": [np.ones((8, 8))] * 3},
         {"long": np.zeros(100_000), "text": "ä" * 500},
     ]
-    stacks = [b"".join(encode_stack(states).chunks) for states in _stacks()]
+    stacks = [b"".join(lay_out_stack(states).chunks) for states in _stacks()]
     return [*(b"".join(encode(tree)) for tree in trees), *stacks, *stacks]
 
 

@@ -52,7 +52,7 @@ def end(
         },
         rows=len(turns),
     )
-    written = Checkpoints(blobs, run.name).write_all(states, turns)
+    written = Checkpoints(blobs, run.name).begin_to_write(states, turns).wait()
     for turn, kept in zip(turns, written, strict=True):
         points = ((turn.stop, float(turn.member)),)
         events: list[AnyEvent] = turn_ended(turn, kept=kept, points=points, metrics=())

@@ -76,7 +76,7 @@ def test_a_round_is_one_file_and_each_state_in_it_can_be_loaded(place: Place) ->
 def test_a_state_that_is_written_alone_is_a_file_by_itself(place: Place) -> None:
     run = place.open()
     turns = asked(run, 1)
-    [kept] = Checkpoints(place.blobs, "run").write_all([{"w": np.zeros(2)}], turns)
+    [kept] = Checkpoints(place.blobs, "run").begin_to_write([{"w": np.zeros(2)}], turns).wait()
 
     assert (kept.stack, kept.row) == (None, 0)
     assert place.files() == {kept.key}
@@ -86,7 +86,7 @@ def test_states_that_are_not_alike_are_files_by_themselves(place: Place) -> None
     run = place.open()
     turns = asked(run, 2)
     states = [{"w": np.zeros(2)}, {"w": np.zeros(3)}]
-    written = Checkpoints(place.blobs, "run").write_all(states, turns)
+    written = Checkpoints(place.blobs, "run").begin_to_write(states, turns).wait()
 
     assert place.files() == {kept.key for kept in written}
     assert [kept.stack for kept in written] == [None, None]
@@ -149,7 +149,7 @@ def test_a_stack_that_is_about_to_be_committed_stays(place: Place) -> None:
     run = place.open()
     turns = asked(run, MEMBERS)
     states = [{"w": np.zeros(2)} for _ in turns]
-    written = Checkpoints(place.blobs, "run").write_all(states, turns)
+    written = Checkpoints(place.blobs, "run").begin_to_write(states, turns).wait()
 
     assert place.open().prune() == {}
     assert place.files() == {written[0].stack}
@@ -343,7 +343,7 @@ def test_a_damaged_row_is_damage_of_its_member_alone(place: Place) -> None:
 def test_a_stack_that_was_cut_off_gives_the_rows_that_are_left(place: Place) -> None:
     run, store = place.open(), SQLiteStore(place.path)
     states = [{"w": np.full(1000, float(row))} for row in range(MEMBERS)]
-    written = Checkpoints(place.blobs, "run").write_all(states, asked(run, MEMBERS))
+    written = Checkpoints(place.blobs, "run").begin_to_write(states, asked(run, MEMBERS)).wait()
     file = place.blobs.path_of("run", str(written[0].stack))
     file.write_bytes(file.read_bytes()[:-1])
     del store

@@ -3,7 +3,8 @@
 import ramet.torch
 
 PUBLIC = (
-    "AdamW Dropout Slot SGD State Task base_lr dropout load_model param_group replace_dropout seed"
+    "AdamW Dropout Slot SGD State Task base_lr derive_key draw_integers draw_keys draw_normal "
+    "draw_uniform dropout load_model param_group replace_dropout seed"
 )
 
 

@@ -122,21 +122,40 @@ def _form(outline: str, held: dict[str, NDArray[Any]]) -> tuple[Any, ...]:
     return outline, *((name_of(array.dtype), array.shape) for array in held.values())
 
 
-class Encoded(NamedTuple):
-    """A stack as bytes, and the digest of each row as it would be by itself."""
+class LaidOut(NamedTuple):
+    """A stack as it is in a file.
+
+    Args:
+        chunks: Its bytes; all but the first chunk are the memory of its arrays.
+        alone: What a file of one row by itself begins with.
+        rows: The number of its rows.
+    """
 
     chunks: list[Buffer]
-    digests: list[str]
+    alone: bytes
+    rows: int
+
+    def digest_rows(self) -> list[str]:
+        """Return the digest of each row, as it would be by itself, without copying any."""
+        rows = self.rows
+        columns = [(column, len(column) // rows) for column in self.chunks[1:]]
+        begun, digests = xxhash.xxh3_128(self.alone), []
+        for row in range(rows):
+            hashed = begun.copy()
+            for column, size in columns:
+                hashed.update(column[row * size : (row + 1) * size])
+            digests.append(hashed.hexdigest())
+        return digests
 
 
-def encode_stack(states: Stack) -> Encoded:
-    """Return a stack as bytes, in chunks of which all but the first are the arrays' own memory."""
+def lay_out_stack(states: Stack) -> LaidOut:
+    """Return a stack as bytes."""
     outline, held = lay_out(states.tree)
     rows, columns = len(states), [raw(array) for array in held.values()]
     tensors = {name: describe(array) for name, array in held.items()}
     header = write_header({STACK: str(rows), OUTLINE: outline}, tensors)
     alone = write_header({OUTLINE: outline}, _describe_row(tensors, rows))
-    return Encoded([header, *columns], _digest_rows(alone, columns, rows))
+    return LaidOut([header, *columns], alone, rows)
 
 
 def _describe_row(tensors: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
@@ -147,18 +166,6 @@ def _describe_row(tensors: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
         begin, end = tensor.data_offsets
         found[name] = Tensor(tensor.dtype, tensor.shape[1:], (at, at := at + (end - begin) // rows))
     return found
-
-
-def _digest_rows(header: bytes, columns: Sequence[memoryview], rows: int) -> list[str]:
-    """Return the digest of each row; this hashes the memory of the arrays, without copying it."""
-    sizes = [len(column) // rows for column in columns]
-    begun, digests = xxhash.xxh3_128(header), []
-    for row in range(rows):
-        hashed = begun.copy()
-        for column, size in zip(columns, sizes, strict=True):
-            hashed.update(column[row * size : (row + 1) * size])
-        digests.append(hashed.hexdigest())
-    return digests
 
 
 class StackLayout(NamedTuple):

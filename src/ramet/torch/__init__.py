@@ -10,6 +10,7 @@ except ImportError as error:
 from ramet.torch.compiling import Dropout, replace_dropout
 from ramet.torch.dropouts import dropout
 from ramet.torch.functional import SGD, AdamW
+from ramet.torch.keyed import derive_key, draw_integers, draw_keys, draw_normal, draw_uniform
 from ramet.torch.loading import load_model
 from ramet.torch.places import Slot, param_group
 from ramet.torch.rng import seed
@@ -25,6 +26,11 @@ __all__ = [
     "State",
     "Task",
     "base_lr",
+    "derive_key",
+    "draw_integers",
+    "draw_keys",
+    "draw_normal",
+    "draw_uniform",
     "dropout",
     "load_model",
     "param_group",

@@ -101,9 +101,9 @@ class Replayed:
         tree_map(_write, self._hparams, hparams)
         tree_map(lambda buffer, new: buffer[:, : new.shape[1]].copy_(new), self._drawn, drawn)
         self._nth.zero_()
-        for nth in range(steps):
+        for queued in range(1, steps + 1):
             self._advance()
-            if nth == HEAD_START:
+            if queued == HEAD_START:
                 busy()
         self._score()
         return tree_map(torch.clone, self._states), self._scores.clone()

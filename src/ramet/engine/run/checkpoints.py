@@ -4,20 +4,18 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ramet.blobs.base import Blobs
-from ramet.digest import Buffer, digest
+from ramet.digest import digest
 from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
+from ramet.engine.run.writing import File, Writing, make_files
 from ramet.errors import CheckpointMissing, RunNotFound, StoreError
 from ramet.events import Keep
 from ramet.faults import reach
 from ramet.history.keeping import find_rows, find_unneeded, is_worth_keeping
 from ramet.history.states import UNREADABLE, count_rows, read_chunks, read_state, read_states
 from ramet.population import Checkpoint, Population
-from ramet.state.codec import encode
-from ramet.state.stacks import Stack, encode_stack, stack
 from ramet.state.tree import Tree
 from ramet.store import MemoryStore, Store
 
@@ -103,27 +101,23 @@ class Checkpoints:
         if callable(forget := getattr(self._blobs, "forget", None)):
             forget(self._run)
 
-    def write_all(
+    def begin_to_write(
         self, states: Sequence[Tree], turns: Sequence[Turn], *, others: bool = False
-    ) -> list[Checkpoint]:
-        """Write the states that turns ended with durably, in one file if they are alike.
+    ) -> Writing:
+        """Begin to write the states that turns ended with, in one file if they are alike.
 
         Args:
             states: A state for each turn.
             turns: The turns.
             others: Whether the run has checkpoints already.
         """
-        stacked = stack(states) if len(states) > 1 else None
-        written = (
-            [_alone(state, turn) for state, turn in zip(states, turns, strict=True)]
-            if stacked is None
-            else [_together(stacked, turns)]
-        )
-        # As late as possible: encoding may have taken long.
-        self.expect(kept=others)
-        for one in written:
-            self._blobs.put(self._run, one.key, one.chunks)
-        return [kept for one in written for kept in one.kept]
+
+        def write(file: File) -> None:
+            # As late as possible: encoding may have taken long.
+            self.expect(kept=others)
+            self._blobs.put(self._run, file.key, file.chunks)
+
+        return Writing(make_files(states, turns), write)
 
     def read(self, checkpoint: Checkpoint) -> Tree:
         """Return a state as read-only arrays."""
@@ -184,36 +178,6 @@ class Checkpoints:
             self.expect(kept=True)
             self._blobs.put(self._run, checkpoint.key, chunks)
         return sum(map(len, chunks))
-
-
-class _Written(NamedTuple):
-    """A file to write, and the checkpoints in it."""
-
-    key: str
-    chunks: list[Buffer]
-    kept: list[Checkpoint]
-
-
-def _alone(state: Tree, turn: Turn) -> _Written:
-    chunks = encode(state)
-    kept = _checkpoint(turn, digest(chunks))
-    return _Written(kept.key, chunks, [kept])
-
-
-def _together(states: Stack, turns: Sequence[Turn]) -> _Written:
-    chunks, digests = encode_stack(states)
-    key = _checkpoint(turns[0], digest(chunks)).key
-    kept = [
-        _checkpoint(turn, each, stack=key, row=row)
-        for row, (turn, each) in enumerate(zip(turns, digests, strict=True))
-    ]
-    return _Written(key, chunks, kept)
-
-
-def _checkpoint(turn: Turn, its: str, *, stack: str | None = None, row: int = 0) -> Checkpoint:
-    return Checkpoint(
-        member=turn.member, turn=turn.number, step=turn.stop, digest=its, stack=stack, row=row
-    )
 
 
 def identify(store: Store, run: str, *, called: str | None = None) -> str:

@@ -1,6 +1,6 @@
 """A worker's connection to a run's log: read new events, decide what follows a turn, write."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ramet.engine.run import run_events
@@ -159,13 +159,25 @@ class Journal:
         """Raise RunNotFound if another run has overwritten the one that this worker opened."""
         self._log.check_run()
 
-    def commit(self, written: Sequence[Written], *, over: bool) -> None:
-        """Write the events of turns and, if they are over, what follows from them."""
+    def commit(
+        self,
+        written: Sequence[Written],
+        *,
+        over: bool,
+        first: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Write the events of turns and, if they are over, what follows from them.
+
+        Args:
+            written: The events, by turn.
+            over: Whether the turns are over.
+            first: Called once it is decided what follows, before any of it is written.
+        """
         while True:
             self.catch_up()
             self._check_leases(written)
             try:
-                self._attempt(written, over=over)
+                self._attempt(written, over=over, first=first)
             except LogMoved:
                 self.check_run()
                 continue
@@ -176,10 +188,12 @@ class Journal:
 
         The store would refuse it as well, but a strategy must not decide on what cannot be.
         """
+        members = self._replica.members
         for lease, events, _ in written:
-            turn = self._replica.members[lease.member].turn
-            if any(getattr(event, "turn", turn) < turn for event in events):
-                self._store.renew(lease, ttl_s=lease.expires_at - lease.given_at)
+            turn = members[lease.member].turn
+            for event in events:
+                if getattr(event, "turn", turn) < turn:
+                    self._store.renew(lease, ttl_s=lease.expires_at - lease.given_at)
 
     def foresee(self, written: Sequence[Written]) -> Population:
         """Return the population after these turns and what follows, if no other worker writes."""
@@ -200,11 +214,17 @@ class Journal:
         """Write an event of the run itself, unless it would change nothing."""
         run_events.append(self._store, self._log, event, worker=self.worker)
 
-    def _attempt(self, written: Sequence[Written], *, over: bool) -> None:
+    def _attempt(
+        self,
+        written: Sequence[Written],
+        *,
+        over: bool,
+        first: Callable[[], object] = lambda: None,
+    ) -> None:
         """Commit turns, one after the other as far as events and decisions are concerned."""
         replica = self._replica
         round_, synchronous = replica.round, self._strategy.synchronous
-        first, *others = (each.lease for each in written)
+        lease, *others = (each.lease for each in written)
         with replica.attempt() as attempt:
             events: list[AnyEvent] = []
             copied: list[Standing] = []
@@ -216,8 +236,9 @@ class Journal:
                 replica.fold(news)
                 events += news
             expected = replica.last + len(events)
+            first()
             last = self._store.commit(
-                first,
+                lease,
                 events,
                 [standing(replica.members[id_]) for id_ in find_members(events)],
                 beside=others,

@@ -161,14 +161,15 @@ class Telling:
         """Write the states, and then commit the turns with what follows from them."""
         turns = [each.turn for each in trained]
         others = self._journal.must_find_checkpoints()
-        kept = self._checkpoints.write_all(states, turns, others=others)
-        self._notices.training(turns, kept)
-        written = [
-            Written(turn.lease, turn_ended(turn, kept=its, points=points, metrics=metrics), unread)
-            for (turn, points, metrics, unread), its in zip(trained, kept, strict=True)
-        ]
-        self._journal.commit(written, over=True)
-        return kept
+        with self._checkpoints.begin_to_write(states, turns, others=others) as writing:
+            self._notices.training(turns, writing.kept)
+            written = [
+                Written(turn.lease, turn_ended(turn, kept=its, points=points, metrics=metrics), un)
+                for (turn, points, metrics, un), its in zip(trained, writing.kept, strict=True)
+            ]
+            # A checkpoint is on the disk before any event names it.
+            self._journal.commit(written, over=True, first=writing.wait)
+        return writing.kept
 
     def _check_all(self, turns: Sequence[Turn], states: Sequence[Tree]) -> None:
         for turn in turns:
