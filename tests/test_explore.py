@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramet import Choice, Constant, Integer, Perturb, Resample, Space, Uniform
+from ramet import Choice, Constant, Integer, LogUniform, Perturb, Resample, Space, Uniform
 from ramet.errors import StrategyError
+from ramet.population import Member, Population
 from ramet.space import Hparams
-from ramet.strategies.explore import explore_from
+from ramet.strategies.explore import (
+    BY_ARRAYS_FROM,
+    EachByItself,
+    explore_from,
+    explorer_of,
+    move_all,
+)
 from ramet.testing import Drift
 from tests import values
 
@@ -49,6 +56,34 @@ def test_a_space_with_where_is_closed_under_exploring(
         hparams = explore_from(space, hparams, explore, rng)
 
         assert space.problem(hparams) is None
+
+
+@given(
+    space=values.spaces,
+    explore=explores,
+    seed=st.integers(0, 2**32),
+    origins=st.lists(st.integers(0, 3), max_size=3 * BY_ARRAYS_FROM),
+)
+def test_many_members_move_as_they_do_one_by_one(
+    space: Space, explore: Perturb | Resample, seed: int, origins: list[int]
+) -> None:
+    births = np.random.default_rng(seed)
+    members = tuple(Member(id=id_, hparams=space.sample(births)) for id_ in range(4))
+    explorer = explorer_of(explore, Population(space=space, steps=1, members=members))
+    pairs = [(0, origin) for origin in origins]
+    rng, other = (np.random.default_rng(seed) for _ in range(2))
+    together = move_all(explorer, pairs, rng)
+
+    one_by_one = [explorer.move(member, origin, other) for member, origin in pairs]
+    assert [repr(hparams) for hparams in together] == [repr(hparams) for hparams in one_by_one]
+    assert rng.random() == other.random()
+
+
+def test_members_with_one_factor_for_numbers_move_by_arrays() -> None:
+    space = Space(lr=LogUniform(1e-3, 1.0), p=Uniform(0.0, 1.0), n=Integer(1, 9))
+    explorer = explorer_of(Perturb(), Population(space=space, steps=1, members=()))
+    assert isinstance(explorer, EachByItself)
+    assert explorer.draw_factors(2, np.random.default_rng(0)) is not None
 
 
 def test_nothing_moves_where_every_move_is_rejected() -> None:

@@ -2,12 +2,16 @@
 
 import math
 from dataclasses import KW_ONLY, dataclass
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ramet.domains.answers import explain
 from ramet.domains.base import Explore, is_real, make_plain, write
+
+Floats: TypeAlias = NDArray[np.float64]
+Moved = TypeVar("Moved", float, Floats)
 
 # Readers of a stored run may round larger whole numbers.
 LARGEST_INTEGER = 2**53
@@ -154,6 +158,16 @@ class Integer:
         return value + step if self.contains(value + step) else value - step
 
 
+def perturb_all(domain: Uniform | LogUniform, values: Floats, factors: Floats) -> Floats:
+    """Return values in a domain as its ``perturb`` moves each of them, to the bit."""
+    low, high = domain.low, domain.high
+    is_log = isinstance(domain, LogUniform)
+    moved = values * factors if is_log else _move(values, factors, low, high)
+    # As min and max choose between equal numbers, such as 0.0 and -0.0.
+    moved = np.where(moved < low, low, moved)
+    return np.where(moved > high, high, moved)
+
+
 def _range_problem(low: float, high: float, start: tuple[float, float] | None = None) -> str | None:
     if not (is_real(low) and is_real(high) and is_real(high - low)):
         return f"bounds must be finite numbers, but got ({low=}, {high=})"
@@ -171,7 +185,7 @@ def _log_problem(low: float) -> str | None:
     return None if low > 0 else f"0 < low must hold on a log scale, got ({low=})"
 
 
-def _move(value: float, factor: float, low: float, high: float) -> float:
+def _move(value: Moved, factor: Moved, low: float, high: float) -> Moved:
     """Scale a value. In a domain that holds 0, shift it by the same fraction of the width."""
     return value + (factor - 1) * (high - low) if low <= 0 <= high else value * factor
 

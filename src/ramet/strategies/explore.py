@@ -7,7 +7,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from ramet.domains import Choice, Constant, Domain, Explore
+from ramet.domains import Choice, Constant, Domain, Explore, LogUniform, Uniform
+from ramet.domains.numbers import perturb_all
 from ramet.errors import StrategyError
 from ramet.population import Population
 from ramet.randomness import pick
@@ -15,6 +16,8 @@ from ramet.space import Hparams, Space
 from ramet.strategies.base import check_count
 from ramet.strategies.in_step import follow
 
+# So many members move faster by arrays than one by one.
+BY_ARRAYS_FROM = 8
 # How many moves in a row `where` may reject before the member keeps its hyperparameters.
 TRIES = 100
 
@@ -125,7 +128,7 @@ def explorer_of(explore: AnyExplore, population: Population) -> Explorer:
     """Return what moves the members that explore by a rule in one decision."""
     if isinstance(explore, ExploreTogether):
         return explore.explorer(population)
-    return _OneByOne(population, _find_rules(population.space, explore))
+    return EachByItself(population, _find_rules(population.space, explore))
 
 
 def turns_to_remember(explore: AnyExplore | None, population: int) -> int:
@@ -148,12 +151,61 @@ def check_explore(explore: object, example: str, name: str = "explore") -> None:
         check_count("rows", rows, "how many past turns the rule looks at", least=0)
 
 
+def move_all(
+    explorer: Explorer, origins: Sequence[tuple[int, int]], rng: np.random.Generator
+) -> list[Hparams]:
+    """Return what moving members one after the other returns, for many of them in less time.
+
+    Args:
+        explorer: What moves them.
+        origins: For each member that explores, its id and that of its origin.
+        rng: Draw from this generator only.
+    """
+    if isinstance(explorer, EachByItself) and len(origins) >= BY_ARRAYS_FROM:
+        factors = explorer.draw_factors(len(origins), rng)
+        if factors is not None:
+            return explorer.perturb_all([origin for _, origin in origins], factors)
+    return [explorer.move(member, origin, rng) for member, origin in origins]
+
+
 @dataclass(frozen=True, slots=True)
-class _OneByOne:
+class EachByItself:
     """Moves each hyperparameter by itself."""
 
     population: Population
     rules: Rules
+
+    def draw_factors(self, count: int, rng: np.random.Generator) -> list[list[float]] | None:
+        """Return the factors by which members move, for each hyperparameter.
+
+        Return None, and draw nothing, if members draw other things as well.
+        """
+        options = [_factors_of(domain, rule) for _, domain, rule in self.rules]
+        if not self.population.space.independent or None in options:
+            return None
+        # The same numbers as one by one: those of a member follow each other.
+        drawn = rng.random((count, len(options)))
+        return [
+            [its[place] for place in (drawn[:, nth] * len(its)).astype(int).tolist()]
+            for nth, its in enumerate(options)
+            if its is not None
+        ]
+
+    def perturb_all(
+        self, origins: Sequence[int], factors: Sequence[Sequence[float]]
+    ) -> list[Hparams]:
+        """Return the hyperparameters of members, each moved by its factor."""
+        before = [self.population.members[origin].hparams for origin in origins]
+        moved = [
+            _perturb_all(domain, [hparams[name] for hparams in before], its)
+            for (name, domain, _), its in zip(self.rules, factors, strict=True)
+        ]
+        names = [name for name, _, _ in self.rules]
+        after = zip(*moved, strict=True) if moved else [()] * len(before)
+        return [
+            {**hparams, **dict(zip(names, its, strict=True))}
+            for hparams, its in zip(before, after, strict=True)
+        ]
 
     def move(self, member: int, origin: int, rng: np.random.Generator) -> Hparams:
         del member
@@ -225,6 +277,22 @@ def _move_each(hparams: Hparams, rules: Rules, rng: np.random.Generator) -> Hpar
         for name, domain, rule in rules
         if name in hparams
     }
+
+
+def _factors_of(domain: Domain, rule: Explore) -> Sequence[float] | None:
+    """Return the factors of a rule that draws one of them and nothing else; None for others."""
+    drawn_again = isinstance(domain, Choice) and not domain.ordered
+    return rule.factors if type(rule) is Perturb and not drawn_again else None
+
+
+def _perturb_all(domain: Domain, values: list[Any], factors: Sequence[float]) -> list[Any]:
+    if isinstance(domain, Uniform | LogUniform):
+        moved = perturb_all(domain, np.array(values, float), np.array(factors))
+        return list(moved.tolist())
+    return [
+        domain.clip(domain.perturb(value, factor))
+        for value, factor in zip(values, factors, strict=True)
+    ]
 
 
 def _is_factor(value: object) -> bool:

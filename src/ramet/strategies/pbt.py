@@ -30,6 +30,7 @@ from ramet.strategies.explore import (
     Perturb,
     check_explore,
     explorer_of,
+    move_all,
     turns_to_remember,
 )
 from ramet.strategies.pace import fit_turn_steps, require_turn_steps
@@ -134,32 +135,33 @@ class PBT:
         self, population: Population, ready: Sequence[int], rng: np.random.Generator
     ) -> Iterator[Action]:
         """Decide about the members that have budget left. Others keep what they have trained."""
-        going = [member for member in ready if not population.is_finished(member)]
+        members, steps = population.members, population.steps
+        going = [member for member in ready if members[member].trained < steps]
         if self.exploit is None:
-            yield from self._changes(population, ((member, member) for member in going), rng)
+            yield from self._changes(population, [(member, member) for member in going], rng)
             return
-        pairs = list(self.exploit.pairs(population.members, going, rng))
+        pairs = list(self.exploit.pairs(members, going, rng))
         for loser, donor in pairs:
             yield Copy(
                 member=loser,
                 source=donor,
-                weights=self.copies != "hparams" or _is_lost(population[loser]),
+                weights=self.copies != "hparams" or _is_lost(members[loser]),
                 hparams=self.copies != "weights",
             )
         taken = self.copies != "weights"
         yield from self._changes(
-            population, ((loser, donor if taken else loser) for loser, donor in pairs), rng
+            population, [(loser, donor if taken else loser) for loser, donor in pairs], rng
         )
 
     def _changes(
-        self, population: Population, origins: Iterator[tuple[int, int]], rng: np.random.Generator
+        self, population: Population, origins: Sequence[tuple[int, int]], rng: np.random.Generator
     ) -> Iterator[Change]:
         """Yield how each member explores, from the hyperparameters of its origin."""
-        if self.explore is None:
+        if self.explore is None or not origins:
             return
-        explorer = explorer_of(self.explore, population)
-        for member, origin in origins:
-            yield Change(member=member, hparams=explorer.move(member, origin, rng))
+        moved = move_all(explorer_of(self.explore, population), origins, rng)
+        for (member, _), hparams in zip(origins, moved, strict=True):
+            yield Change(member=member, hparams=hparams)
 
 
 def _is_lost(member: Member) -> bool:
