@@ -129,11 +129,11 @@ def test_no_further_round_is_trained_once_a_run_was_stopped(
     storage = ramet.Storage(MemoryStore(), blobs=MemoryBlobs())
     claimed, claim, numbers = threading.Event(), Foresight.claim, []
 
-    def noting(self: Foresight) -> list[ramet.Turn]:
-        turns = claim(self)
+    def noting(self: Foresight, *args: Any) -> Any:
+        turns, as_foreseen = claim(self, *args)
         if turns and turns[0].number == 4:
             claimed.set()
-        return turns
+        return turns, as_foreseen
 
     def during(turns: Sequence[ramet.Turn]) -> None:
         numbers.append(turns[0].number)
@@ -165,10 +165,10 @@ def test_a_round_that_finds_no_room_after_it_was_claimed_is_trained_from_the_rec
 ) -> None:
     claimed, claim, numbers = threading.Event(), Foresight.claim, []
 
-    def noting(self: Foresight) -> list[ramet.Turn]:
-        turns = claim(self)
+    def noting(self: Foresight, *args: Any) -> Any:
+        found = claim(self, *args)
         claimed.set()
-        return turns
+        return found
 
     def during(turns: Sequence[ramet.Turn]) -> None:
         numbers.append(turns[0].number)

@@ -213,13 +213,13 @@ def test_what_is_left_of_a_round_that_was_cut_off_is_trained_in_the_lanes_it_had
 def test_what_was_foreseen_and_did_not_come_is_trained_from_the_record(
     name: str, *, ahead: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    confirm, asked = Foresight.confirm, []
+    claim, asked = Foresight.claim, []
 
-    def refuse(self: Foresight, *args: Any) -> bool:
-        asked.append(args)
-        return len(asked) % 2 == 0 and confirm(self, *args)
+    def claim_more(self: Foresight, foreseen: Sequence[ramet.Turn], written: Any) -> Any:
+        asked.append(foreseen)
+        return claim(self, foreseen[: len(foreseen) - len(asked) % 2], written)
 
-    monkeypatch.setattr(Foresight, "confirm", refuse)
+    monkeypatch.setattr(Foresight, "claim", claim_more)
     result = train(Together(), STRATEGIES[name])
     assert bool(asked) == ahead
     assert canonical(result.events) == canonical(one_by_one(STRATEGIES[name]).events)

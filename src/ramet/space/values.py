@@ -152,6 +152,14 @@ class Values(Mapping[str, Any]):
         """Return all values without marking them as read."""
         return dict(self._values)
 
+    def are(self, values: Mapping[str, Any]) -> bool:
+        """Say whether these are all values, without marking them as read.
+
+        Args:
+            values: Values by their full names.
+        """
+        return self._values == values
+
     def unread(self) -> list[str]:
         """Return the names of the values that were never read."""
         if len(self._read) == len(self._values):  # It has only names that are there.

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from ramet.engine.run.checkpoints import Checkpoints
 from ramet.engine.run.collecting import without_collecting
@@ -12,6 +13,13 @@ from ramet.faults import reach
 from ramet.population import Member
 from ramet.store.base import Lease, Store
 from ramet.strategies.base import NeedsScores, Strategy
+
+
+class Claimed(NamedTuple):
+    """A member that this worker trains next, and the lease under which it does."""
+
+    member: Member
+    lease: Lease
 
 
 class Claims:
@@ -55,18 +63,18 @@ class Claims:
             prefer=prefer,
             among=self.among,
         )
-        return self._begin([] if lease is None else [lease])
+        return self.make_turns(self._begin([] if lease is None else [lease]))
 
     @without_collecting()
-    def claim_all(self) -> list[Turn]:
-        """Return a turn for each member that is free to train, unless the run is stopped."""
+    def claim_all(self) -> list[Claimed]:
+        """Claim each member that is free to train, unless the run is stopped."""
         leases = self._store.claim_all(
             self._journal.opening.name, worker=self._journal.worker, ttl_s=self._ttl_s
         )
         return self._begin(leases)
 
-    def _begin(self, leases: list[Lease]) -> list[Turn]:
-        """Return the turns of leases, or give them back if the run is stopped."""
+    def _begin(self, leases: list[Lease]) -> list[Claimed]:
+        """Return the members of leases, or give these back if the run is stopped."""
         journal = self._journal
         try:
             journal.check_run()
@@ -75,7 +83,7 @@ class Claims:
                 return []
             if not journal.stopped:
                 reach("claimed")
-                return self.make_turns((journal.member(lease.member), lease) for lease in leases)
+                return [Claimed(journal.member(lease.member), lease) for lease in leases]
         except BaseException:
             with contextlib.suppress(Exception):  # Then they expire; this error comes first.
                 self._store.release_all(leases)
@@ -84,7 +92,8 @@ class Claims:
             self._store.release_all(leases)
         return []
 
-    def make_turns(self, leased: Iterable[tuple[Member, Lease]]) -> list[Turn]:
+    @without_collecting()
+    def make_turns(self, claimed: Iterable[tuple[Member, Lease]]) -> list[Turn]:
         """Return the next turns of members, each under a lease."""
         journal, read = self._journal, self._checkpoints.read
         conditions = journal.population.space.conditions
@@ -100,5 +109,5 @@ class Claims:
                 renewed=journal.renews(member),
                 conditions=conditions,
             )
-            for member, lease in leased
+            for member, lease in claimed
         ]

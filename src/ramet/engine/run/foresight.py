@@ -16,7 +16,7 @@ from ramet.engine.run.leases import TurnsOut
 from ramet.engine.run.run_events import turn_ended
 from ramet.engine.run.turn import Turn
 from ramet.history.reported import maximise_points
-from ramet.population import Checkpoint
+from ramet.population import Checkpoint, Member
 
 
 class Foresight:
@@ -77,54 +77,57 @@ class Foresight:
             after,
         )
 
-    def claim(self) -> list[Turn]:
-        """Return the turns that are free now, without waiting for any."""
-        turns = self._claims.claim_all()
-        self._out.add_all(turns)
-        return turns
-
     @without_collecting()
-    def confirm(
-        self,
-        foreseen: Sequence[Turn],
-        turns: Sequence[Turn],
-        written: Mapping[tuple[int, int], Checkpoint],
-    ) -> bool:
-        """Hold foreseen turns in the place of those that were claimed, if they are the same.
+    def claim(
+        self, foreseen: Sequence[Turn], written: Mapping[tuple[int, int], Checkpoint]
+    ) -> tuple[list[Turn], bool]:
+        """Return the turns that are free now, without waiting for any; say if they were foreseen.
+
+        If they are the same as those foreseen, the foreseen turns are held themselves.
 
         Args:
             foreseen: What ``foresee`` returned.
-            turns: What ``claim`` returned.
             written: What the states that were not written then are kept as, by member and turn.
         """
-        claimed = {turn.member: turn for turn in turns}
-        if len(claimed) != len(foreseen) or not all(
-            each.member in claimed and _is_same(claimed[each.member], each, written)
-            for each in foreseen
-        ):
+        claimed = self._claims.claim_all()
+        by_member = {turn.member: turn for turn in foreseen}
+        as_foreseen = len(claimed) == len(foreseen) and all(
+            member.id in by_member and self._is_next(by_member[member.id], member, written)
+            for member, _ in claimed
+        )
+        if as_foreseen:
+            turns = list(foreseen)
+            for member, lease in claimed:
+                turn = by_member[member.id]
+                turn.lease, turn.checkpoint = lease, member.checkpoint
+        else:
             self._guesses.stop_if_wrong()
-            return False
-        self._out.exchange([(claimed[each.member], each) for each in foreseen])
-        return True
+            turns = self._claims.make_turns(claimed)
+        self._out.add_all(turns)
+        return turns, as_foreseen
 
-    def take_back(self, foreseen: Sequence[Turn], turns: Sequence[Turn]) -> None:
-        """Hold turns that were claimed again, instead of those foreseen, which were not trained.
+    def take_back(self, foreseen: Sequence[Turn]) -> list[Turn]:
+        """Return turns to train instead of those foreseen, which were claimed but not trained.
 
         Args:
-            foreseen: What ``foresee`` returned, as ``confirm`` accepted it.
-            turns: What ``claim`` returned.
+            foreseen: What ``foresee`` returned, and ``claim`` found to be free.
         """
-        claimed = {turn.member: turn for turn in turns}
-        self._out.exchange([(each, claimed[each.member]) for each in foreseen])
+        members = self._journal.population.members
+        turns = self._claims.make_turns((members[turn.member], turn.lease) for turn in foreseen)
+        self._out.exchange(turns)
+        return turns
 
-
-def _is_same(claimed: Turn, foreseen: Turn, written: Mapping[tuple[int, int], Checkpoint]) -> bool:
-    kept = foreseen.checkpoint
-    if kept is not None and kept.digest == UNWRITTEN:
-        kept = written.get((kept.member, kept.turn))
-    return kept == claimed.checkpoint and _key(claimed) == _key(foreseen)
-
-
-def _key(turn: Turn) -> tuple[object, ...]:
-    """Return everything that the training of a turn depends on, but for its state."""
-    return turn.number, turn.trained, turn.start, turn.stop, turn.draws, turn.hparams.peek()
+    def _is_next(
+        self, turn: Turn, member: Member, written: Mapping[tuple[int, int], Checkpoint]
+    ) -> bool:
+        """Say whether a turn is the next of a member, with everything that training depends on."""
+        kept = turn.checkpoint
+        if kept is not None and kept.digest == UNWRITTEN:
+            kept = written.get((kept.member, kept.turn))
+        return (
+            kept == member.checkpoint
+            and (turn.number, turn.trained) == (member.turn, member.trained)
+            and (turn.start, turn.steps) == (member.step, self._journal.turn_steps(member))
+            and turn.draws == self._journal.draws(member)
+            and turn.hparams.are(member.hparams)
+        )

@@ -21,6 +21,7 @@ from ramet.history.reported import maximise_points
 from ramet.points import Curve, Point
 from ramet.population import Checkpoint, Member, Population
 from ramet.ranking import Members, Ranking
+from ramet.space import Hparams
 from ramet.strategies.base import Action, Annotate, Change, Copy
 
 # In place of the digest of a state that has not been written yet.
@@ -44,6 +45,8 @@ class _Prepared(NamedTuple):
     before: Population
     # The members after they end, without the new scores.
     members: list[Member]
+    # The steps of their curves then, if each turn has one score.
+    steps: list[tuple[int, ...]]
     # The turns that follow.
     turns: list[Turn]
 
@@ -85,7 +88,8 @@ class Guesses:
             return
         leases = [replace(turn.lease, token=0) for turn in turns]
         following = self._claims.make_turns(zip(members, leases, strict=True))
-        self._prepared = _Prepared(before, members, following)
+        steps = [(*member.curve.steps, member.step) for member in members]
+        self._prepared = _Prepared(before, members, steps, following)
 
     def guess(
         self, turns: Sequence[Turn], scores: Sequence[Sequence[tuple[int, float]]]
@@ -104,11 +108,7 @@ class Guesses:
             return None
         if len(turns) != len(prepared.turns):
             return None
-        mode = self._journal.opening.mode
-        members = [
-            replace(member, curve=_extend(member.curve, its, mode))
-            for member, its in zip(prepared.members, scores, strict=True)
-        ]
+        members = _add_scores(prepared, scores, self._journal.opening.mode)
         population = replace(
             prepared.before,
             members=_rank(members),
@@ -170,13 +170,22 @@ def _rank(members: Sequence[Member]) -> Members:
     return ranked
 
 
-def _extend(curve: Curve, scores: Sequence[tuple[int, float]], mode: Mode) -> Curve:
-    """Return a curve with the scores of a turn at its end, as the run maximises them."""
-    if len(scores) == 1 and mode == "max":
-        [(step, score)] = scores
-        if math.isfinite(score):
-            return Curve((*curve.steps, step), (*curve.scores, score))
-    return curve.extend(maximise_points(as_points(scores), mode))
+def _add_scores(
+    prepared: _Prepared, scores: Sequence[Sequence[tuple[int, float]]], mode: Mode
+) -> list[Member]:
+    """Return members with the scores of their turns, as the run maximises them."""
+    finite = mode == "max" and all(len(its) == 1 and math.isfinite(its[0][1]) for its in scores)
+    if not finite:
+        return [
+            replace(member, curve=member.curve.extend(maximise_points(as_points(its), mode)))
+            for member, its in zip(prepared.members, scores, strict=True)
+        ]
+    return [
+        replace(member, curve=Curve(steps, (*member.curve.scores, score)))
+        for member, steps, [(_, score)] in zip(
+            prepared.members, prepared.steps, scores, strict=True
+        )
+    ]
 
 
 def as_points(scores: Sequence[tuple[int, float]]) -> tuple[Point, ...]:
@@ -187,24 +196,33 @@ def as_points(scores: Sequence[tuple[int, float]]) -> tuple[Point, ...]:
 def _follow(population: Population, actions: Sequence[Action]) -> Mapping[int, Member] | None:
     """Return the members that actions change, so far as their next turns depend on it."""
     names, everybody = population.space.declared.domains.keys(), range(len(population))
-    changed: dict[int, Member] = {}
+    members = population.members
+    kept: dict[int, Checkpoint | None] = {}
+    hparams: dict[int, Hparams] = {}
     for action in actions:
         match action:
             case Copy() if action.member in everybody and action.source in everybody:
-                member = changed.get(action.member, population[action.member])
-                source = population[action.source]
-                kept = source.checkpoint if action.weights else member.checkpoint
-                changed[member.id] = replace(
-                    member,
-                    checkpoint=kept,
-                    step=0 if kept is None else kept.step,
-                    hparams=source.hparams if action.hparams else member.hparams,
-                )
+                source = members[action.source]
+                if action.weights:
+                    kept[action.member] = source.checkpoint
+                if action.hparams:
+                    hparams[action.member] = source.hparams
             case Change() if action.member in everybody and action.hparams.keys() == names:
-                member = changed.get(action.member, population[action.member])
-                changed[member.id] = replace(member, hparams=dict(action.hparams))
+                hparams[action.member] = dict(action.hparams)
             case Annotate():
                 pass
             case _:
                 return None
-    return changed
+    return {id_: _change(members[id_], kept, hparams) for id_ in {**kept, **hparams}}
+
+
+def _change(
+    member: Member, kept: Mapping[int, Checkpoint | None], hparams: Mapping[int, Hparams]
+) -> Member:
+    checkpoint = kept.get(member.id, member.checkpoint)
+    return replace(
+        member,
+        checkpoint=checkpoint,
+        step=0 if checkpoint is None else checkpoint.step,
+        hparams=hparams.get(member.id, member.hparams),
+    )

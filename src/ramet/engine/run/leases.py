@@ -165,23 +165,24 @@ class TurnsOut:
         if self._clock.uptime() - self._beat_at > self._every_s:
             self.beat()
 
-    def exchange(self, turns: Iterable[tuple[Turn, Turn]]) -> None:
-        """Hold other turn objects of the same turns under the leases of the first of each pair."""
-        for claimed, other in turns:
-            if claimed in self:
-                other.lease, other.checkpoint = claimed.lease, claimed.checkpoint
-                self._turns[other.member] = other
+    def exchange(self, turns: Iterable[Turn]) -> None:
+        """Hold other turn objects of turns that are out, under the leases that these have now."""
+        for turn in turns:
+            if (held := self._turns.get(turn.member)) is not None:
+                turn.lease = held.lease
+                self._turns[turn.member] = turn
 
     def let_go(self, turn: Turn) -> None:
         """Remove a turn that has ended or lost its lease."""
-        turn.over = True
-        if turn in self:
-            del self._turns[turn.member]
+        self.let_go_all([turn])
 
     def let_go_all(self, turns: Sequence[Turn]) -> None:
         """Remove turns that have ended."""
+        out = self._turns
         for turn in turns:
-            self.let_go(turn)
+            turn.over = True
+            if out.get(turn.member) is turn:
+                del out[turn.member]
 
     @contextlib.contextmanager
     def ending(self, turn: Turn) -> Iterator[None]:

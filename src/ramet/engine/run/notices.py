@@ -103,7 +103,9 @@ class Notices:
 
     def not_finite(self, turn: Turn, points: Sequence[Point]) -> None:
         """Note this worker's first turn that ends with a score that is not finite."""
-        if self._diverged or not points or points[-1] != (turn.stop, None):
+        if self._diverged or not points or points[-1][1] is not None:
+            return
+        if points[-1][0] != turn.stop:
             return
         self._diverged = True
         had = ", ".join(f"{name}={value(it)}" for name, it in turn.hparams.peek().items())

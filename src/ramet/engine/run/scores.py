@@ -37,6 +37,9 @@ class Scores:
 
     def record(self, scores: Iterable[tuple[int, Any]] | Any, *, start: int, stop: int) -> None:
         """Record (step, score) pairs, or one score at the last step."""
+        if not self._at and (score := _find_only(scores, stop)) is not None:
+            self._at[stop] = score
+            return
         pairs = place_at_steps(scores, start=start, stop=stop, what="scores", refusal=ScoreError)
         self._add({step: self._convert(score) for step, score in pairs})
 
@@ -53,6 +56,8 @@ class Scores:
                 f"{self._turn} (steps {start} to {stop}) reported {last}; call turn.report(score) "
                 f"when turn.evaluation_due, and turn.report(None) if there is no score yet"
             )
+        if len(self._at) == 1 and (score := self._at[stop]) is not None:
+            return ((stop, score if math.isfinite(score) else None),)
         return tuple(
             [
                 (step, score if math.isfinite(score) else None)
@@ -88,6 +93,14 @@ class Scores:
                 f"the latest score again, make turns long enough to have one (turn_steps= and "
                 f"evaluate_every=), or use ramet.PBT, which does not need them"
             )
+
+
+def _find_only(scores: Any, stop: int) -> float | None:
+    """Return the score of a turn that has one, at its last step, as most have; None for others."""
+    if type(scores) is not list or len(scores) != 1 or type(scores[0]) is not tuple:
+        return None
+    step, score = scores[0] if len(scores[0]) == 2 else (None, None)  # noqa: PLR2004 - a pair
+    return score if type(step) is int and step == stop and type(score) is float else None
 
 
 def as_number(score: Any) -> float:

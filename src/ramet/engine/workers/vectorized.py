@@ -221,7 +221,8 @@ class _Rounds:
             begin()
         written = cast("Future[_Written]", self._writing).result()
         if found is None and written.as_foreseen:
-            self._run.foresight.take_back(following.turns, written.turns)
+            turns = self._run.foresight.take_back(following.turns)
+            written = _Written(written.kept, turns, as_foreseen=False)
         return found, written
 
     def _members(self, population: Population) -> list[int]:
@@ -264,13 +265,13 @@ class _Rounds:
         """Write turns and claim the next; if these are trained already, prepare for their end."""
         is_over.wait(HEAD_START_S)
         self._to_free.clear()
-        kept, turns = self._write(trained), self._run.foresight.claim()
+        kept = self._write(trained)
         written = {
             (turn.member, turn.number): one
             for turn, one in zip(trained.turns, kept, strict=True)
             if one is not None
         }
-        as_foreseen = self._run.foresight.confirm(ahead, turns, written)
+        turns, as_foreseen = self._run.foresight.claim(ahead, written)
         if as_foreseen:
             self._run.foresight.prepare(turns)
         return _Written(kept, turns, as_foreseen)
