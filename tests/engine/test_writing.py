@@ -1,6 +1,7 @@
 """Checkpoints that are written from a thread, while what follows from their turns is decided."""
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,17 @@ SPACE = ramet.Space(lr=ramet.Uniform(0.0, 1.0))
 PBT = ramet.PBT(population=MEMBERS, turn_steps=4, synchronous=True)
 
 
-@pytest.fixture(autouse=True, params=[0, 1 << 40], ids=["from-a-thread", "here"])
-def threads_from_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(writing, "THREAD_FROM_BYTES", request.param)
-    bytes_: int = request.param
-    return bytes_
+@pytest.fixture(autouse=True)
+def files_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "THREAD_FROM_BYTES", 0)
+
+
+@pytest.fixture(params=[True, False], ids=["waits", "works"])
+def waits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Say whether the time of writing is found to be spent waiting."""
+    worked = (lambda: 0.0) if request.param else time.perf_counter
+    monkeypatch.setattr(time, "thread_time", worked)
+    return bool(request.param)
 
 
 class Noting(MemoryBlobs):
@@ -36,10 +43,10 @@ class Noting(MemoryBlobs):
         super().__init__()
         self.said: list[str] = []
         self.error: Exception | None = None
-        self.threads: set[str] = set()
+        self.threads: list[str] = []
 
     def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:
-        self.threads.add(threading.current_thread().name)
+        self.threads.append(threading.current_thread().name)
         if self.error is not None:
             raise self.error
         super().put(run, key, chunks)
@@ -58,8 +65,9 @@ class NotingStore(MemoryStore):
         return super().commit(*args, **named)
 
 
-def open_in(store: Any, blobs: Any, **settings: Any) -> ramet.Run:
-    return ramet.open(
+def open_after_a_round(store: Any, blobs: Any) -> ramet.Run:
+    """Open a run and end its first round, in which it is found whether writing waits."""
+    run = ramet.open(
         ramet.Storage(store, blobs=blobs),
         name="run",
         space=SPACE,
@@ -67,68 +75,69 @@ def open_in(store: Any, blobs: Any, **settings: Any) -> ramet.Run:
         steps=16,
         mode="max",
         seed=0,
-        **settings,
     )
+    turns = run.ask_all()
+    train(turns)
+    tell(run, turns)
+    return run
 
 
-def tell_all(run: ramet.Run, turns: Sequence[ramet.Turn]) -> None:
+def train(turns: Sequence[ramet.Turn]) -> None:
     for turn in turns:
         turn.hparams["lr"]
         turn.begin()
-    states = Stack({"w": np.arange(float(len(turns)))}, rows=len(turns))
-    run.tell_all(turns, [float(turn.member) for turn in turns], states=states)
 
 
-def ended(run: ramet.Run) -> int:
-    return sum(isinstance(event, TurnEnded) for event in run.result().events)
+def tell(run: ramet.Run, turns: Sequence[ramet.Turn]) -> list[Any]:
+    states = Stack({"w": np.arange(float(len(turns))) + turns[0].number}, rows=len(turns))
+    return [*run.tell_all(turns, [float(turn.member) for turn in turns], states=states)]
 
 
-def test_a_checkpoint_is_written_before_an_event_names_it(threads_from_bytes: int) -> None:
+def ended(run: ramet.Run) -> list[Any]:
+    return [event.checkpoint for event in run.result().events if isinstance(event, TurnEnded)]
+
+
+def test_a_checkpoint_is_written_before_an_event_names_it(*, waits: bool) -> None:
     blobs = Noting()
-    run = open_in(NotingStore(blobs), blobs)
-    tell_all(run, run.ask_all())
+    run = open_after_a_round(NotingStore(blobs), blobs)
+    turns = run.ask_all()
+    train(turns)
+    kept = tell(run, turns)
 
-    assert blobs.said == ["put", "commit"]
-    assert (blobs.threads == {"ramet-blobs"}) == (threads_from_bytes == 0)
-    assert ended(run) == MEMBERS
+    assert blobs.said == ["put", "commit"] * 2
+    here = threading.current_thread().name
+    assert blobs.threads == [here, "ramet-blobs" if waits else here]
+    assert ended(run)[MEMBERS:] == kept
 
 
+@pytest.mark.usefixtures("waits")
 def test_what_cannot_be_written_is_on_no_record_and_can_be_told_again() -> None:
     blobs = Noting()
-    run = open_in(NotingStore(blobs), blobs)
+    run = open_after_a_round(NotingStore(blobs), blobs)
     turns = run.ask_all()
+    train(turns)
     blobs.error = StoreFull("no room")
     with pytest.raises(StoreFull, match="no room"):
-        tell_all(run, turns)
-    assert (blobs.said, ended(run)) == ([], 0)
+        tell(run, turns)
+    assert blobs.said == ["put", "commit"]
+    assert len(ended(run)) == MEMBERS
     assert all(run.holds(turn) for turn in turns)
 
     blobs.error = None
-    states = Stack({"w": np.arange(float(MEMBERS))}, rows=MEMBERS)
-    kept = run.tell_all(turns, [0.5] * MEMBERS, states=states)
-    assert ended(run) == MEMBERS
-    by_itself = {
-        (event.member, event.digest)
-        for event in run.result().events
-        if isinstance(event, TurnEnded)
-    }
-    assert by_itself == {(its.member, its.digest) for its in kept if its is not None}
+    kept = tell(run, turns)
+    assert ended(run)[MEMBERS:] == kept
 
 
+@pytest.mark.usefixtures("waits")
 def test_no_thread_is_left_when_turns_are_lost(tmp_path: Path) -> None:
-    blobs = Noting()
     store = SQLiteStore(tmp_path / "runs.db", durability="process")
-    run = open_in(store, blobs)
+    run = open_after_a_round(store, Noting())
     turns = run.ask_all()
+    train(turns)
     store.disown("run", worker=run.worker)
-    states = Stack({"w": np.arange(float(MEMBERS))}, rows=MEMBERS)
-    for turn in turns:
-        turn.hparams["lr"]
-        turn.begin()
-    kept = run.tell_all(turns, [0.5] * MEMBERS, states=states)
 
-    assert kept == [None] * MEMBERS
-    assert ended(run) == 0
+    assert tell(run, turns) == [None] * MEMBERS
+    assert len(ended(run)) == MEMBERS
     assert "ramet-blobs" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -138,9 +147,35 @@ def test_a_process_that_can_have_no_more_threads_writes_all_the_same(
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
+    monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
     blobs = Noting()
-    run = open_in(NotingStore(blobs), blobs, failures=ramet.Failures(lease_ttl_s=1e6))
+    run = open_after_a_round(NotingStore(blobs), blobs)
     turns = run.ask_all()
+    train(turns)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    tell_all(run, turns)
-    assert ended(run) == MEMBERS
+    assert tell(run, turns) == ended(run)[MEMBERS:]
+
+
+def test_short_files_are_written_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
+    monkeypatch.setattr(writing, "THREAD_FROM_BYTES", 1 << 20)
+    blobs = Noting()
+    run = open_after_a_round(NotingStore(blobs), blobs)
+    turns = run.ask_all()
+    train(turns)
+    tell(run, turns)
+    assert set(blobs.threads) == {threading.current_thread().name}
+
+
+def test_blobs_that_wait_are_found_out() -> None:
+    class Slow(Noting):
+        def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:
+            super().put(run, key, chunks)
+            time.sleep(0.05)
+
+    blobs = Slow()
+    run = open_after_a_round(NotingStore(blobs), blobs)
+    turns = run.ask_all()
+    train(turns)
+    tell(run, turns)
+    assert blobs.threads[1] == "ramet-blobs"

@@ -9,7 +9,7 @@ from ramet.blobs.base import Blobs
 from ramet.digest import digest
 from ramet.engine.run.journal import Journal
 from ramet.engine.run.turn import Turn
-from ramet.engine.run.writing import File, Writing, make_files
+from ramet.engine.run.writing import File, Writer, Writing, make_files
 from ramet.errors import CheckpointMissing, RunNotFound, StoreError
 from ramet.events import Keep
 from ramet.faults import reach
@@ -30,6 +30,7 @@ class Checkpoints:
 
     def __init__(self, blobs: Blobs, run: str) -> None:
         self._blobs, self._run = blobs, run
+        self._writer = Writer(self._write)
 
     def expect(self, *, kept: bool) -> None:
         """Refuse to go on if checkpoints were ``kept`` but none is left.
@@ -111,13 +112,13 @@ class Checkpoints:
             turns: The turns.
             others: Whether the run has checkpoints already.
         """
+        files = make_files(states, turns)
+        # As late as possible: encoding may have taken long.
+        self.expect(kept=others)
+        return self._writer.begin(files)
 
-        def write(file: File) -> None:
-            # As late as possible: encoding may have taken long.
-            self.expect(kept=others)
-            self._blobs.put(self._run, file.key, file.chunks)
-
-        return Writing(make_files(states, turns), write)
+    def _write(self, file: File) -> None:
+        self._blobs.put(self._run, file.key, file.chunks)
 
     def read(self, checkpoint: Checkpoint) -> Tree:
         """Return a state as read-only arrays."""

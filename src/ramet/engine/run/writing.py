@@ -1,10 +1,11 @@
-"""Files of checkpoints, long ones written from a thread while what follows is decided."""
+"""Files of checkpoints. Where writing means waiting, a thread waits while others decide."""
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 from ramet.digest import Buffer, digest
 from ramet.engine.run.turn import Turn
@@ -13,9 +14,11 @@ from ramet.state.codec import encode
 from ramet.state.stacks import Stack, lay_out_stack, stack
 from ramet.state.tree import Tree
 
-T = TypeVar("T")
 # Bytes that are worth a thread, which takes a tenth of a millisecond to start.
 THREAD_FROM_BYTES = 1 << 20
+# The part of the time that writing must wait. Without waiting, as for a file that need not survive
+# a loss of power, two threads only take Python's lock from each other.
+THREAD_FROM_WAITING = 0.25
 
 
 class File(NamedTuple):
@@ -26,23 +29,59 @@ class File(NamedTuple):
     kept: Sequence[Checkpoint]
 
 
+class Writer:
+    """Writes files, from a thread if that has been found to mean waiting.
+
+    Args:
+        write: Writes a file.
+    """
+
+    def __init__(self, write: Callable[[File], None]) -> None:
+        self._write = write
+        # Whether writing waits, for a disk or a network; None until a long file was written.
+        self._waits: bool | None = None
+
+    def begin(self, files: Sequence[File]) -> "Writing":
+        """Begin to write files."""
+        done: Future[None] = Future()
+
+        def write_all() -> None:
+            try:
+                for file in files:
+                    self._write(file)
+                done.set_result(None)
+            except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+                done.set_exception(error)
+
+        writing = Writing([kept for file in files for kept in file.kept], done)
+        if sum(len(chunk) for file in files for chunk in file.chunks) < THREAD_FROM_BYTES:
+            write_all()
+        elif self._waits is None:
+            began, worked = time.perf_counter(), time.thread_time()
+            write_all()
+            taken_s, worked_s = time.perf_counter() - began, time.thread_time() - worked
+            if done.exception() is None:
+                self._waits = taken_s - worked_s >= THREAD_FROM_WAITING * taken_s
+        elif not self._waits:
+            write_all()
+        else:
+            try:
+                threading.Thread(target=write_all, name="ramet-blobs").start()
+            except RuntimeError:  # The process can have no more threads.
+                write_all()
+        return writing
+
+
 class Writing:
     """Files that are being written, as a context that is left once they are or cannot be.
 
     Args:
-        files: The files.
-        write: Writes one of them.
+        kept: The checkpoints in them.
+        done: Whether they are written.
     """
 
-    def __init__(self, files: Sequence[File], write: Callable[[File], None]) -> None:
-        self.kept = [kept for file in files for kept in file.kept]
-        size = sum(len(chunk) for file in files for chunk in file.chunks)
-
-        def write_all() -> None:
-            for file in files:
-                write(file)
-
-        self._done = _begin(write_all, size)
+    def __init__(self, kept: list[Checkpoint], done: Future[None]) -> None:
+        self.kept, self._done = kept, done
 
     def wait(self) -> list[Checkpoint]:
         """Return the checkpoints once they are written, or raise what prevents that."""
@@ -53,7 +92,7 @@ class Writing:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What nobody waited for is no more needed: another error comes first.
+        # Whoever did not wait has an error of its own, which comes first.
         with contextlib.suppress(Exception):
             self._done.result()
 
@@ -79,38 +118,15 @@ def _alone(state: Tree, turn: Turn) -> File:
 
 def _together(states: Stack, turns: Sequence[Turn]) -> File:
     laid_out = lay_out_stack(states)
-    chunks = laid_out.chunks
-    whole = _begin(lambda: digest(chunks), sum(map(len, chunks)))
-    digests = laid_out.digest_rows()
-    key = _checkpoint(turns[0], whole.result()).key
+    key = _checkpoint(turns[0], digest(laid_out.chunks)).key
     kept = [
         _checkpoint(turn, each, stack=key, row=row)
-        for row, (turn, each) in enumerate(zip(turns, digests, strict=True))
+        for row, (turn, each) in enumerate(zip(turns, laid_out.digest_rows(), strict=True))
     ]
-    return File(key, chunks, kept)
+    return File(key, laid_out.chunks, kept)
 
 
 def _checkpoint(turn: Turn, its: str, *, stack: str | None = None, row: int = 0) -> Checkpoint:
     return Checkpoint(
         member=turn.member, turn=turn.number, step=turn.stop, digest=its, stack=stack, row=row
     )
-
-
-def _begin(call: Callable[[], T], size: int) -> Future[T]:
-    """Call a function: from a thread if it is about many bytes, or else here and now."""
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the result gets it
-            done.set_exception(error)
-
-    if size < THREAD_FROM_BYTES:
-        run()
-        return done
-    try:
-        threading.Thread(target=run, name="ramet-blobs").start()
-    except RuntimeError:  # The process can have no more threads.
-        run()
-    return done
