@@ -1,5 +1,6 @@
 """The three ways to hand over training."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import ramet
 from ramet.blobs import MemoryBlobs
 from ramet.errors import StateError, TurnMisused, UsageError
 from ramet.events import TurnEnded, canonical
+from ramet.population import Member
 from ramet.store import MemoryStore
 from ramet.testing import FakeClock
 from tests.engine.loops import SPACE, Descent, by_hand, descent_loop, pbt
@@ -157,6 +159,30 @@ def test_a_turn_that_was_released_is_asked_for_again() -> None:
     again = run.ask()
     assert again is not None
     assert (again.member, again.number) == (turn.member, turn.number)
+
+
+ASKING: dict[str, Callable[[ramet.Run], object]] = {
+    "ask": ramet.Run.ask,
+    "ask_all": ramet.Run.ask_all,
+    "foresight": lambda run: run.foresight.claim([], {}),
+}
+
+
+@pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
+def test_turns_that_cannot_be_made_are_given_back(
+    ask: Callable[[ramet.Run], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(ramet.RandomSearch):
+        def renews(self, member: Member) -> bool:
+            raise RuntimeError("broken")
+
+    run = ramet.open(
+        space=SPACE, strategy=Broken(population=3, turn_steps=4), steps=8, mode="max", seed=0
+    )
+    with pytest.raises(RuntimeError, match="broken"):
+        ask(run)
+    monkeypatch.setattr(Broken, "renews", lambda *_: False)
+    assert [turn.member for turn in run.ask_all()] == [0, 1, 2]
 
 
 def test_a_turn_told_twice_is_refused() -> None:

@@ -1,7 +1,7 @@
 """Claim members that are free to train, and make their turns."""
 
 import contextlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ramet.engine.run.checkpoints import Checkpoints
@@ -63,10 +63,14 @@ class Claims:
             prefer=prefer,
             among=self.among,
         )
-        return self.make_turns(self._begin([] if lease is None else [lease]))
+        return self._make_turns_or_release(self._begin([] if lease is None else [lease]))
+
+    def claim_all(self) -> list[Turn]:
+        """Return a turn for each member that is free to train, unless the run is stopped."""
+        return self._make_turns_or_release(self.claim_members())
 
     @without_collecting()
-    def claim_all(self) -> list[Claimed]:
+    def claim_members(self) -> list[Claimed]:
         """Claim each member that is free to train, unless the run is stopped."""
         leases = self._store.claim_all(
             self._journal.opening.name, worker=self._journal.worker, ttl_s=self._ttl_s
@@ -76,7 +80,7 @@ class Claims:
     def _begin(self, leases: list[Lease]) -> list[Claimed]:
         """Return the members of leases, or give these back if the run is stopped."""
         journal = self._journal
-        try:
+        with self.released_after_errors(leases):
             journal.check_run()
             journal.catch_up(leases[-1].head if leases else None)
             if not leases:
@@ -84,13 +88,27 @@ class Claims:
             if not journal.stopped:
                 reach("claimed")
                 return [Claimed(journal.member(lease.member), lease) for lease in leases]
+        with contextlib.suppress(StoreBusy):  # Then they expire.
+            self._store.release_all(leases)
+        return []
+
+    def _make_turns_or_release(self, claimed: Sequence[Claimed]) -> list[Turn]:
+        with self.released_after_errors([lease for _, lease in claimed]):
+            return self.make_turns(claimed)
+
+    @contextlib.contextmanager
+    def released_after_errors(self, leases: Sequence[Lease]) -> Iterator[None]:
+        """Give leases back if the block raises.
+
+        Args:
+            leases: Leases that no turn holds yet.
+        """
+        try:
+            yield
         except BaseException:
             with contextlib.suppress(Exception):  # Then they expire; this error comes first.
                 self._store.release_all(leases)
             raise
-        with contextlib.suppress(StoreBusy):  # Then they expire.
-            self._store.release_all(leases)
-        return []
 
     @without_collecting()
     def make_turns(self, claimed: Iterable[tuple[Member, Lease]]) -> list[Turn]:

@@ -89,20 +89,20 @@ class Foresight:
             foreseen: What ``foresee`` returned.
             written: What the states that were not written then are kept as, by member and turn.
         """
-        claimed = self._claims.claim_all()
+        claimed = self._claims.claim_members()
         by_member = {turn.member: turn for turn in foreseen}
-        as_foreseen = len(claimed) == len(foreseen) and all(
-            member.id in by_member and self._is_next(by_member[member.id], member, written)
-            for member, _ in claimed
-        )
+        with self._claims.released_after_errors([lease for _, lease in claimed]):
+            as_foreseen = len(claimed) == len(foreseen) and all(
+                member.id in by_member and self._is_next(by_member[member.id], member, written)
+                for member, _ in claimed
+            )
+            turns = list(foreseen) if as_foreseen else self._claims.make_turns(claimed)
         if as_foreseen:
-            turns = list(foreseen)
             for member, lease in claimed:
                 turn = by_member[member.id]
                 turn.lease, turn.checkpoint = lease, member.checkpoint
         else:
             self._guesses.stop_if_wrong()
-            turns = self._claims.make_turns(claimed)
         self._out.add_all(turns)
         return turns, as_foreseen
 

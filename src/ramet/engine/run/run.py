@@ -153,7 +153,7 @@ class Run:
 
         It waits as ``ask`` does. Tell such turns together, with ``tell_all``.
         """
-        return self._wait_for(lambda: self._claims.make_turns(self._claims.claim_all()))
+        return self._wait_for(self._claims.claim_all)
 
     def ask_only(self, members: Collection[int]) -> None:
         """Have ``ask`` return turns of these members only, from now on.
