@@ -58,11 +58,21 @@ def test_a_space_with_where_is_closed_under_exploring(
         assert space.problem(hparams) is None
 
 
+NUMBERS = Space(
+    lr=LogUniform(1e-3, 1.0),
+    p=Uniform(0.0, 1.0),
+    huge=Uniform(1e300, 1.7e308),
+    n=Integer(1, 9),
+    size=Choice([1, 2, 4], ordered=True),
+    kept=Constant(3),
+)
+
+
 @given(
-    space=values.spaces,
-    explore=explores,
+    space=st.just(NUMBERS) | values.spaces,
+    explore=perturbs | st.sampled_from([Perturb((1, 2)), Perturb((3.0,))]) | explores,
     seed=st.integers(0, 2**32),
-    origins=st.lists(st.integers(0, 3), max_size=3 * BY_ARRAYS_FROM),
+    origins=st.lists(st.integers(0, 3), min_size=BY_ARRAYS_FROM, max_size=3 * BY_ARRAYS_FROM),
 )
 def test_many_members_move_as_they_do_one_by_one(
     space: Space, explore: Perturb | Resample, seed: int, origins: list[int]
@@ -79,11 +89,13 @@ def test_many_members_move_as_they_do_one_by_one(
     assert rng.random() == other.random()
 
 
-def test_members_with_one_factor_for_numbers_move_by_arrays() -> None:
-    space = Space(lr=LogUniform(1e-3, 1.0), p=Uniform(0.0, 1.0), n=Integer(1, 9))
-    explorer = explorer_of(Perturb(), Population(space=space, steps=1, members=()))
-    assert isinstance(explorer, EachByItself)
-    assert explorer.draw_factors(2, np.random.default_rng(0)) is not None
+def test_numbers_that_move_by_a_factor_move_by_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [Member(id=0, hparams=NUMBERS.sample(np.random.default_rng(0)))]
+    population = Population(space=NUMBERS, steps=1, members=tuple(members))
+    monkeypatch.delattr(EachByItself, "move")
+    pairs = [(0, 0)] * BY_ARRAYS_FROM
+    moved = move_all(explorer_of(Perturb(), population), pairs, np.random.default_rng(0))
+    assert len({repr(hparams) for hparams in moved}) > 1
 
 
 def test_nothing_moves_where_every_move_is_rejected() -> None:

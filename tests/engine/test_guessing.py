@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 import ramet
 from ramet.engine.run.foresight import Foresight
-from ramet.engine.run.guessing import Foreseen, Guesses
+from ramet.engine.run.guessing import UNWRITTEN, Foreseen, Guesses
 from ramet.engine.workers import vectorized
 from ramet.events import canonical
+from ramet.population import Checkpoint
+from ramet.space.values import Values
 from ramet.strategies.base import Action, Annotate, Change, Copy, Rest
 from tests.engine.loops import SPACE, Descent, pbt
 from tests.engine.stacked import Together
@@ -188,3 +191,41 @@ def test_turns_of_uneven_lengths_are_foreseen_from_the_record(compared: list[boo
     strategy = replace(STRATEGIES["pbt"], synchronous=False)
     train(Together(), strategy)
     assert compared == []
+
+
+def _change(turn: ramet.Turn, part: str) -> None:
+    match part:
+        case "draws":
+            turn.draws = turn.draws.following()
+        case "hparams":
+            turn.hparams = Values({**turn.hparams.peek(), "lr": 0.123})
+        case "checkpoint":
+            assert turn.checkpoint is not None
+            turn.checkpoint = structs.replace(turn.checkpoint, digest="0" * 32)
+        case "unwritten":
+            turn.checkpoint = Checkpoint(member=0, turn=7, step=4, digest=UNWRITTEN)
+        case _:
+            setattr(turn, part, getattr(turn, part) + 1)
+
+
+PARTS = ("number", "trained", "start", "_steps", "draws", "hparams", "checkpoint", "unwritten")
+
+
+@pytest.mark.parametrize("part", [None, *PARTS])
+def test_a_turn_that_differs_in_anything_is_not_the_one_that_was_foreseen(part: str | None) -> None:
+    run = ramet.open(space=SPACE, strategy=pbt(synchronous=True), steps=48, mode="max", seed=0)
+    turns = run.ask_all()
+    for turn in turns:
+        list(turn)
+    states = [{"w": np.zeros(1)} for _ in turns]
+    run.tell_all(turns, [float(turn.member) for turn in turns], states=states)
+    foreseen = run.ask_all()
+    run.release_all()
+    if part is not None:
+        _change(foreseen[2], part)
+
+    free, as_foreseen = run.foresight.claim(foreseen, {})
+    assert as_foreseen == (part is None)
+    assert (free == foreseen) == as_foreseen
+    assert len(free) == len(foreseen)
+    assert all(run.holds(turn) for turn in free)

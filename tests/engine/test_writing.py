@@ -13,14 +13,13 @@ import ramet
 from ramet.blobs.memory import MemoryBlobs
 from ramet.digest import Buffer
 from ramet.engine.run import writing
-from ramet.errors import StoreFull
+from ramet.errors import StoreFull, StrategyError
 from ramet.events import TurnEnded
 from ramet.state.stacks import Stack
 from ramet.store import MemoryStore, SQLiteStore
 
 MEMBERS = 6
 SPACE = ramet.Space(lr=ramet.Uniform(0.0, 1.0))
-PBT = ramet.PBT(population=MEMBERS, turn_steps=4, synchronous=True)
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +64,13 @@ class NotingStore(MemoryStore):
         return super().commit(*args, **named)
 
 
-def open_after_a_round(store: Any, blobs: Any) -> ramet.Run:
+def open_after_a_round(store: Any, blobs: Any, *, synchronous: bool = True) -> ramet.Run:
     """Open a run and end its first round, in which it is found whether writing waits."""
     run = ramet.open(
         ramet.Storage(store, blobs=blobs),
         name="run",
         space=SPACE,
-        strategy=PBT,
+        strategy=ramet.PBT(population=MEMBERS, turn_steps=4, synchronous=synchronous),
         steps=16,
         mode="max",
         seed=0,
@@ -161,6 +160,71 @@ def test_short_files_are_written_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "THREAD_FROM_BYTES", 1 << 20)
     blobs = Noting()
     run = open_after_a_round(NotingStore(blobs), blobs)
+    turns = run.ask_all()
+    train(turns)
+    tell(run, turns)
+    assert set(blobs.threads) == {threading.current_thread().name}
+
+
+class Held(Noting):
+    """Does not write its second file before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def put(self, run: str, key: str, chunks: Sequence[Buffer]) -> None:
+        if self.said:
+            self.begun.set()
+            assert self.go_on.wait(30)
+        super().put(run, key, chunks)
+
+
+def test_nothing_is_committed_while_a_file_is_being_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
+    blobs = Held()
+    run = open_after_a_round(NotingStore(blobs), blobs)
+    turns = run.ask_all()
+    train(turns)
+    telling = threading.Thread(target=tell, args=(run, turns))
+    telling.start()
+    assert blobs.begun.wait(30)
+    telling.join(0.2)
+    assert telling.is_alive()
+    assert blobs.said == ["put", "commit"]
+    blobs.go_on.set()
+    telling.join(30)
+    assert blobs.said == ["put", "commit"] * 2
+
+
+def test_a_call_that_fails_returns_once_its_file_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
+    blobs = Held()
+    run = open_after_a_round(NotingStore(blobs), blobs)
+    turns = run.ask_all()
+    train(turns)
+
+    def decide(*_: object) -> list[Any]:
+        # It is given time to be wrong: the file is still being written when this raises.
+        threading.Timer(0.2, blobs.go_on.set).start()
+        raise RuntimeError("no decision")
+
+    monkeypatch.setattr(ramet.PBT, "decide", decide)
+    with pytest.raises(StrategyError, match="no decision"):
+        tell(run, turns)
+    assert blobs.said == ["put", "commit", "put"]
+
+
+def test_what_other_workers_may_end_meanwhile_is_written_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
+    blobs = Noting()
+    run = open_after_a_round(NotingStore(blobs), blobs, synchronous=False)
     turns = run.ask_all()
     train(turns)
     tell(run, turns)

@@ -83,30 +83,6 @@ def test_exploring_and_copying_compile_nothing() -> None:
     assert functions.traced <= 2 * traced
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_others_go_on_once_a_device_has_begun(
-    monkeypatch: pytest.MonkeyPatch, *, at_once: bool
-) -> None:
-    stretch, train, said = Program.stretch, Program.train, []
-
-    def noting_stretch(self: Program, *args: Any) -> Any:
-        said.append("called")
-        return stretch(self, *args)
-
-    def noting_train(self: Program, states: Any, *rest: Any) -> Any:
-        *given, _ = rest
-        said.append("turn")
-        return train(self, states, *given, lambda: said.append("busy"))
-
-    monkeypatch.setattr(Program, "stretch", noting_stretch)
-    monkeypatch.setattr(Program, "train", noting_train)
-    monkeypatch.setattr(Program, "_computes_at_once", lambda *_: at_once)
-    together(pbt(synchronous=True), steps=8)
-    # What computes at once would leave nothing to go on beside.
-    order = ["turn", "busy", "called"] if at_once else ["turn", "called", "busy"]
-    assert said[:3] == order
-
-
 def test_a_choice_of_whole_and_real_numbers_compiles_nothing_either() -> None:
     space = ramet.Space(lr=ramet.Choice([0, 0.1, 0.2]), decay=ramet.Choice([0, 0.5]))
     for engine in (ramet.Vectorized(chunk=6), None):

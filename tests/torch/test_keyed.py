@@ -13,7 +13,7 @@ import ramet.torch
 from ramet.errors import UsageError
 from ramet.events import canonical
 from ramet.torch.graphs import Replayed, trace
-from ramet.torch.keyed import hash_words
+from ramet.torch.keyed import DERIVING, hash_words
 
 Draw: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -137,6 +137,28 @@ def test_the_greatest_whole_numbers_are_drawn_too() -> None:
     assert 2**31 - 2**20 < drawn.max() < 2**31
 
 
+def philox(first: int, second: int, word: int) -> tuple[int, int]:
+    """Return what Philox makes of two words and a key, in whole numbers without bounds."""
+    for _ in range(10):
+        product = 0xD256D193 * first
+        first, second = product >> 32 ^ second ^ word, product & 0xFFFFFFFF
+        word = (word + 0x9E3779B9) & 0xFFFFFFFF
+    return first, second
+
+
+@pytest.mark.parametrize("number", [0, 1, 2**31, 2**32 - 1])
+def test_a_derived_key_is_two_words_of_another_key_of_philox(number: int) -> None:
+    for key in make_keys(20):
+        bits = key.item() % 2**64
+        low, high = philox(bits >> 32, number, bits & 0xFFFFFFFF ^ DERIVING)
+        assert ramet.torch.derive_key(key, number).item() % 2**64 == high << 32 | low
+        drawn = [philox(bits >> 32, place, bits & 0xFFFFFFFF) for place in range(2)]
+        words = [word for pair in zip(*drawn, strict=True) for word in pair]
+        expected = [(word >> 8) / 2**24 for word in words]
+        assert ramet.torch.draw_uniform(key, (4,)).tolist() == expected
+    assert DERIVING
+
+
 def test_derived_keys_draw_other_numbers() -> None:
     key = torch.tensor(5)
     keys = [key, *(ramet.torch.derive_key(key, number) for number in (0, 1, 2, 2**32 - 1))]
@@ -204,3 +226,12 @@ def test_numbers_that_lead_to_no_key_are_refused(number: Any) -> None:
 def test_bounds_that_cannot_be_kept_are_refused(below: Any) -> None:
     with pytest.raises(UsageError, match="at most 2"):
         ramet.torch.draw_integers(torch.tensor(0), below, (3,))
+
+
+@pytest.mark.parametrize("shape", [5, (-1,), (2.0,), "ab", None])
+def test_shapes_that_cannot_be_are_refused(shape: Any) -> None:
+    for draw in (ramet.torch.draw_uniform, ramet.torch.draw_normal):
+        with pytest.raises(UsageError, match="a shape must be a tuple of whole numbers"):
+            draw(torch.tensor(0), shape)
+    assert ramet.torch.draw_uniform(torch.tensor(0), ()).shape == ()
+    assert ramet.torch.draw_integers(torch.tensor(0), 5, (0, 2)).shape == (0, 2)

@@ -161,8 +161,9 @@ class Integer:
 def perturb_all(domain: Uniform | LogUniform, values: Floats, factors: Floats) -> Floats:
     """Return values in a domain as its ``perturb`` moves each of them, to the bit."""
     low, high = domain.low, domain.high
-    is_log = isinstance(domain, LogUniform)
-    moved = values * factors if is_log else _move(values, factors, low, high)
+    with np.errstate(all="ignore"):  # What overflows is clipped, and numbers of Python say nothing.
+        is_log = isinstance(domain, LogUniform)
+        moved = values * factors if is_log else _move(values, factors, low, high)
     # As min and max choose between equal numbers, such as 0.0 and -0.0.
     moved = np.where(moved < low, low, moved)
     return np.where(moved > high, high, moved)

@@ -124,13 +124,11 @@ class Program:
         used, scores = len(lanes.filled), []
         now = self._arrange(states, filled, used)
         own = {name: each[filled] for name, each in hparams.items()}
-        if self._computes_at_once(chunk):
-            busy()
+        # XLA needs no lock of Python's to feed a device. It may return only once it has fed all.
+        busy()
         for nth, steps in enumerate(stretches):
             now, score = self.stretch(chunk, (now, own, seeds[filled]), nth, steps, used)
             scores.append(score)
-            # Not before, because a call takes Python's lock many times.
-            busy()
         self._rows = len(filled)
         self._seeds.prepare()
         for turn in turns:
@@ -156,10 +154,6 @@ class Program:
             stack = Stacked(states, np.arange(used))
             trial = functools.partial(self._trial, stack, hparams, seeds, steps)
             raise self.chunks.explain(error, chunk, trial) from error
-
-    def _computes_at_once(self, chunk: int) -> bool:
-        """Say whether a call returns once all is computed, and not once the device has begun."""
-        return chunk == 1 or self._devices[0].platform == "cpu"
 
     def _each(self, room: int) -> int:
         """Return how many members each device trains."""

@@ -287,7 +287,7 @@ def _factors_of(domain: Domain, rule: Explore) -> Sequence[float] | None:
 
 def _perturb_all(domain: Domain, values: list[Any], factors: Sequence[float]) -> list[Any]:
     if isinstance(domain, Uniform | LogUniform):
-        moved = perturb_all(domain, np.array(values, float), np.array(factors))
+        moved = perturb_all(domain, np.array(values, float), np.array(factors, float))
         return list(moved.tolist())
     return [
         domain.clip(domain.perturb(value, factor))

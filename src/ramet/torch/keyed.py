@@ -73,12 +73,15 @@ def draw_uniform(key: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
 
 
 def draw_normal(key: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Return float32 numbers of mean 0 and variance 1; devices may round them differently.
+    """Return float32 numbers of mean 0 and variance 1, none beyond 5.8.
+
+    Devices may round them differently.
 
     Args:
         key: A key; the same one leads to the same numbers.
         shape: The shape of the tensor.
     """
+    _check_shape(shape)
     radius, angle = draw_uniform(key, (2, *shape))
     # 1 - u is never 0.
     return torch.sqrt(-2 * torch.log(1 - radius)) * torch.cos(2 * math.pi * angle)
@@ -105,6 +108,7 @@ def draw_integers(key: torch.Tensor, below: int, shape: Sequence[int]) -> torch.
 def _draw(key: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """Return random words."""
     _check_key(key)
+    _check_shape(shape)
     count = math.prod(shape)
     places = torch.arange((count + 1) // 2, device=key.device)
     return torch.cat(hash_words(places, key, 0))[:count].reshape(tuple(shape))
@@ -127,6 +131,15 @@ def hash_words(
             product & WORD_MASK,
         )
     return left, right
+
+
+def _check_shape(shape: Any) -> None:
+    if not isinstance(shape, tuple | list) or not all(
+        isinstance(size, int) and size >= 0 for size in shape
+    ):
+        raise UsageError(
+            f"a shape must be a tuple of whole numbers from 0 on, such as (32,), but got {shape!r}"
+        )
 
 
 def _check_key(key: Any) -> None:

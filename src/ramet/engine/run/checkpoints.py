@@ -103,7 +103,12 @@ class Checkpoints:
             forget(self._run)
 
     def begin_to_write(
-        self, states: Sequence[Tree], turns: Sequence[Turn], *, others: bool = False
+        self,
+        states: Sequence[Tree],
+        turns: Sequence[Turn],
+        *,
+        others: bool = False,
+        beside: bool = False,
     ) -> Writing:
         """Begin to write the states that turns ended with, in one file if they are alike.
 
@@ -111,11 +116,12 @@ class Checkpoints:
             states: A state for each turn.
             turns: The turns.
             others: Whether the run has checkpoints already.
+            beside: Whether they may be written while the caller does something else.
         """
         files = make_files(states, turns)
         # As late as possible: encoding may have taken long.
         self.expect(kept=others)
-        return self._writer.begin(files)
+        return self._writer.begin(files, beside=beside)
 
     def _write(self, file: File) -> None:
         self._blobs.put(self._run, file.key, file.chunks)

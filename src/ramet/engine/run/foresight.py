@@ -42,7 +42,7 @@ class Foresight:
         """Return what ``ask_all`` will return after ``tell_all`` of these turns, if all goes well.
 
         The foreseen turns have no lease, and their checkpoints are not written. They may be
-        trained meanwhile, and end if ``confirm`` accepts them.
+        trained meanwhile, and end if ``claim`` finds them free.
 
         Args:
             turns: Turns that are out and have been trained.

@@ -161,7 +161,10 @@ class Telling:
         """Write the states, and then commit the turns with what follows from them."""
         turns = [each.turn for each in trained]
         others = self._journal.must_find_checkpoints()
-        with self._checkpoints.begin_to_write(states, turns, others=others) as writing:
+        # Other workers' turns are decided on as late as possible, where they can end at any time.
+        beside = len(turns) > 1 and self._journal.synchronous
+        writing = self._checkpoints.begin_to_write(states, turns, others=others, beside=beside)
+        with writing:
             self._notices.training(turns, writing.kept)
             written = [
                 Written(turn.lease, turn_ended(turn, kept=its, points=points, metrics=metrics), un)

@@ -1,6 +1,5 @@
 """Files of checkpoints. Where writing means waiting, a thread waits while others decide."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -41,8 +40,13 @@ class Writer:
         # Whether writing waits, for a disk or a network; None until a long file was written.
         self._waits: bool | None = None
 
-    def begin(self, files: Sequence[File]) -> "Writing":
-        """Begin to write files."""
+    def begin(self, files: Sequence[File], *, beside: bool) -> "Writing":
+        """Begin to write files.
+
+        Args:
+            files: The files.
+            beside: Whether they may be written while the caller does something else.
+        """
         done: Future[None] = Future()
 
         def write_all() -> None:
@@ -54,7 +58,8 @@ class Writer:
                 done.set_exception(error)
 
         writing = Writing([kept for file in files for kept in file.kept], done)
-        if sum(len(chunk) for file in files for chunk in file.chunks) < THREAD_FROM_BYTES:
+        size = sum(len(chunk) for file in files for chunk in file.chunks)
+        if not beside or size < THREAD_FROM_BYTES:
             write_all()
         elif self._waits is None:
             began, worked = time.perf_counter(), time.thread_time()
@@ -93,8 +98,7 @@ class Writing:
 
     def __exit__(self, *_: object) -> None:
         # Whoever did not wait has an error of its own, which comes first.
-        with contextlib.suppress(Exception):
-            self._done.result()
+        self._done.exception()
 
 
 def make_files(states: Sequence[Tree], turns: Sequence[Turn]) -> list[File]:
