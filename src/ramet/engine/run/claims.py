@@ -80,7 +80,7 @@ class Claims:
     def _begin(self, leases: list[Lease]) -> list[Claimed]:
         """Return the members of leases, or give these back if the run is stopped."""
         journal = self._journal
-        with self.released_after_errors(leases):
+        with self.release_after_errors(leases):
             journal.check_run()
             journal.catch_up(leases[-1].head if leases else None)
             if not leases:
@@ -93,11 +93,11 @@ class Claims:
         return []
 
     def _make_turns_or_release(self, claimed: Sequence[Claimed]) -> list[Turn]:
-        with self.released_after_errors([lease for _, lease in claimed]):
+        with self.release_after_errors([lease for _, lease in claimed]):
             return self.make_turns(claimed)
 
     @contextlib.contextmanager
-    def released_after_errors(self, leases: Sequence[Lease]) -> Iterator[None]:
+    def release_after_errors(self, leases: Sequence[Lease]) -> Iterator[None]:
         """Give leases back if the block raises.
 
         Args:

@@ -91,7 +91,7 @@ class Foresight:
         """
         claimed = self._claims.claim_members()
         by_member = {turn.member: turn for turn in foreseen}
-        with self._claims.released_after_errors([lease for _, lease in claimed]):
+        with self._claims.release_after_errors([lease for _, lease in claimed]):
             as_foreseen = len(claimed) == len(foreseen) and all(
                 member.id in by_member and self._is_next(by_member[member.id], member, written)
                 for member, _ in claimed
