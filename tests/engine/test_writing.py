@@ -75,16 +75,18 @@ def open_after_a_round(store: Any, blobs: Any, *, synchronous: bool = True) -> r
         mode="max",
         seed=0,
     )
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     tell(run, turns)
     return run
 
 
-def train(turns: Sequence[ramet.Turn]) -> None:
+def train(run: ramet.Run) -> list[ramet.Turn]:
+    """Return turns of all members, trained."""
+    turns = run.ask_all()
     for turn in turns:
         turn.hparams["lr"]
         turn.begin()
+    return turns
 
 
 def tell(run: ramet.Run, turns: Sequence[ramet.Turn]) -> list[Any]:
@@ -99,8 +101,7 @@ def ended(run: ramet.Run) -> list[Any]:
 def test_a_checkpoint_is_written_before_an_event_names_it(*, waits: bool) -> None:
     blobs = Noting()
     run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     kept = tell(run, turns)
 
     assert blobs.said == ["put", "commit"] * 2
@@ -113,8 +114,7 @@ def test_a_checkpoint_is_written_before_an_event_names_it(*, waits: bool) -> Non
 def test_what_cannot_be_written_is_on_no_record_and_can_be_told_again() -> None:
     blobs = Noting()
     run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     blobs.error = StoreFull("no room")
     with pytest.raises(StoreFull, match="no room"):
         tell(run, turns)
@@ -131,8 +131,7 @@ def test_what_cannot_be_written_is_on_no_record_and_can_be_told_again() -> None:
 def test_no_thread_is_left_when_turns_are_lost(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "runs.db", durability="process")
     run = open_after_a_round(store, Noting())
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     store.disown("run", worker=run.worker)
 
     assert tell(run, turns) == [None] * MEMBERS
@@ -149,8 +148,7 @@ def test_a_process_that_can_have_no_more_threads_writes_all_the_same(
     monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
     blobs = Noting()
     run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert tell(run, turns) == ended(run)[MEMBERS:]
 
@@ -160,8 +158,7 @@ def test_short_files_are_written_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "THREAD_FROM_BYTES", 1 << 20)
     blobs = Noting()
     run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     tell(run, turns)
     assert set(blobs.threads) == {threading.current_thread().name}
 
@@ -186,8 +183,7 @@ def test_nothing_is_committed_while_a_file_is_being_written(
     monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
     blobs = Held()
     run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     telling = threading.Thread(target=tell, args=(run, turns))
     telling.start()
     assert blobs.begun.wait(30)
@@ -205,8 +201,7 @@ def test_a_call_that_fails_returns_once_its_file_is_written(
     monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
     blobs = Held()
     run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
 
     def decide(*_: object) -> list[Any]:
         # It is given time to be wrong: the file is still being written when this raises.
@@ -225,8 +220,7 @@ def test_what_other_workers_may_end_meanwhile_is_written_first(
     monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
     blobs = Noting()
     run = open_after_a_round(NotingStore(blobs), blobs, synchronous=False)
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     tell(run, turns)
     assert set(blobs.threads) == {threading.current_thread().name}
 
@@ -239,7 +233,6 @@ def test_blobs_that_wait_are_found_out() -> None:
 
     blobs = Slow()
     run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = run.ask_all()
-    train(turns)
+    turns = train(run)
     tell(run, turns)
     assert blobs.threads[1] == "ramet-blobs"
