@@ -123,9 +123,10 @@ class InTorch:
     def __init__(self, net: str, device: str, *, keyed: bool | None = None) -> None:
         import torch  # noqa: PLC0415 - each framework only where it is measured
 
-        from ramet.torch import SGD  # noqa: PLC0415 - as above
+        import ramet.torch  # noqa: PLC0415 - as above
 
-        self.net, self.optimizer = net, SGD()
+        self.net, self.optimizer = net, ramet.torch.SGD()
+        self._draw_keys, self._draw_integers = ramet.torch.draw_keys, ramet.torch.draw_integers
         self.keyed = "cuda" in device if keyed is None else keyed
         images, labels = digits()
         self.images = torch.as_tensor(images).to(device)
@@ -141,20 +142,18 @@ class InTorch:
         return {"params": params, "optimizer": self.optimizer.init(params)}
 
     def draw(self, rng: np.random.Generator, steps: int) -> Any:
-        from ramet.torch import draw_keys  # noqa: PLC0415 - as above
-
         if self.keyed:
-            return {"key": draw_keys(rng, steps)}
+            return {"key": self._draw_keys(rng, steps)}
         # In few bytes, which NumPy draws faster.
         return {"batch": rng.integers(TRAIN, size=(steps, BATCH), dtype=np.int16)}
 
     def step(self, state: Any, hparams: Mapping[str, Any], drawn: Any) -> Any:
         from torch.func import grad  # noqa: PLC0415 - as above
 
-        from ramet.torch import draw_integers  # noqa: PLC0415 - as above
-
         batch = (
-            draw_integers(drawn["key"], TRAIN, (BATCH,)) if self.keyed else drawn["batch"].long()
+            self._draw_integers(drawn["key"], TRAIN, (BATCH,))
+            if self.keyed
+            else drawn["batch"].long()
         )
         slopes = grad(self.loss)(state["params"], self.images[batch], self.labels[batch])
         params, optimizer = self.optimizer.update(

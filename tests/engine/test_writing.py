@@ -177,13 +177,20 @@ class Held(Noting):
         super().put(run, key, chunks)
 
 
-def test_nothing_is_committed_while_a_file_is_being_written(
+def train_with_files_held(
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> tuple[Held, ramet.Run, list[ramet.Turn]]:
+    """Return turns that can be told, and blobs that write their file only when told to."""
     monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
     blobs = Held()
     run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = train(run)
+    return blobs, run, train(run)
+
+
+def test_nothing_is_committed_while_a_file_is_being_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blobs, run, turns = train_with_files_held(monkeypatch)
     telling = threading.Thread(target=tell, args=(run, turns))
     telling.start()
     assert blobs.begun.wait(30)
@@ -198,10 +205,7 @@ def test_nothing_is_committed_while_a_file_is_being_written(
 def test_a_call_that_fails_returns_once_its_file_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writing, "THREAD_FROM_WAITING", 0.0)
-    blobs = Held()
-    run = open_after_a_round(NotingStore(blobs), blobs)
-    turns = train(run)
+    blobs, run, turns = train_with_files_held(monkeypatch)
 
     def decide(*_: object) -> list[Any]:
         # It is given time to be wrong: the file is still being written when this raises.

@@ -16,7 +16,7 @@ from ramet.space import Hparams, Space
 from ramet.strategies.base import check_count
 from ramet.strategies.in_step import follow
 
-# So many members move faster by arrays than one by one.
+# From this many members on, arrays move them faster than one call for each.
 BY_ARRAYS_FROM = 8
 # How many moves in a row `where` may reject before the member keeps its hyperparameters.
 TRIES = 100

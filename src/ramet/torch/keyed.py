@@ -1,8 +1,9 @@
 """Random numbers that a step computes from a key, on whichever device it runs.
 
 Each is a hash of its key and its place: Philox with two words of 32 bits and ten rounds, of Salmon
-et al. (2011). So a member draws the same whoever trains beside it, on every device, eager, compiled
-or in a CUDA graph. Words are in int64, and no operation leaves it: compilers assume that.
+et al. (2011). A member therefore draws the same numbers on every device, whichever members train
+beside it, and whether or not its steps are compiled. Words are in int64, and no result is too large
+for it, as compilers assume.
 """
 
 import math
@@ -17,11 +18,11 @@ from ramet.errors import UsageError
 
 WORD_BITS, WORD_MASK = 32, 2**32 - 1
 ROUNDS = 10
-# The paper's. The factor is too large for a product of int64, and is taken less 2**32.
+# The paper's. Products with its factor would be too large for int64, unlike those with this one.
 FACTOR, STEP = 0xD256D193 - 2**32, 0x9E3779B9
-# Makes derived keys other numbers than those that are drawn.
+# Changes the hash for derived keys, so that they are not the numbers that are drawn.
 DERIVING = 0x5851F42D
-# A float32 has so many bits before its exponent.
+# The precision of a float32.
 FLOAT_BITS = 24
 MOST_BELOW = 2**31
 

@@ -99,8 +99,10 @@ def _find_only(scores: Any, stop: int) -> float | None:
     """Return the score of a turn that has one, at its last step, as most have; None for others."""
     if type(scores) is not list or len(scores) != 1 or type(scores[0]) is not tuple:
         return None
-    step, score = scores[0] if len(scores[0]) == 2 else (None, None)  # noqa: PLR2004 - a pair
-    return score if type(step) is int and step == stop and type(score) is float else None
+    match scores[0]:
+        case (step, score) if type(step) is int and step == stop and type(score) is float:
+            return score
+    return None
 
 
 def as_number(score: Any) -> float:

@@ -54,26 +54,19 @@ class Writer:
                 for file in files:
                     self._write(file)
                 done.set_result(None)
-            except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            except BaseException as error:  # noqa: BLE001 - ``wait`` raises it again
                 done.set_exception(error)
 
         writing = Writing([kept for file in files for kept in file.kept], done)
         size = sum(len(chunk) for file in files for chunk in file.chunks)
-        if not beside or size < THREAD_FROM_BYTES:
-            write_all()
-        elif self._waits is None:
-            began, worked = time.perf_counter(), time.thread_time()
-            write_all()
+        is_long = beside and size >= THREAD_FROM_BYTES
+        if is_long and self._waits and _has_started(write_all):
+            return writing
+        began, worked = time.perf_counter(), time.thread_time()
+        write_all()
+        if is_long and self._waits is None and done.exception() is None:
             taken_s, worked_s = time.perf_counter() - began, time.thread_time() - worked
-            if done.exception() is None:
-                self._waits = taken_s - worked_s >= THREAD_FROM_WAITING * taken_s
-        elif not self._waits:
-            write_all()
-        else:
-            try:
-                threading.Thread(target=write_all, name="ramet-blobs").start()
-            except RuntimeError:  # The process can have no more threads.
-                write_all()
+            self._waits = taken_s - worked_s >= THREAD_FROM_WAITING * taken_s
         return writing
 
 
@@ -97,8 +90,17 @@ class Writing:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Whoever did not wait has an error of its own, which comes first.
+        # If the block raised, that error goes on, and one of the files is dropped.
         self._done.exception()
+
+
+def _has_started(write_all: Callable[[], None]) -> bool:
+    """Start a thread, and say whether the process could have one more."""
+    try:
+        threading.Thread(target=write_all, name="ramet-blobs").start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def make_files(states: Sequence[Tree], turns: Sequence[Turn]) -> list[File]:
