@@ -44,7 +44,14 @@ def called(*arguments: object, cwd: Path | None = None) -> tuple[int, str, str]:
 
 def ended(process: Any) -> tuple[int, str, str]:
     """Wait for a process; return its exit code, output and errors."""
-    out, err = process.communicate(timeout=PATIENCE_S)
+    try:
+        out, err = process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(
+            f"{process.args} did not end; it printed {out!r} and {err!r}"
+        ) from None
     return process.returncode, out, err
 
 

@@ -56,7 +56,9 @@ def test_it_opens_with_all_that_was_recorded(store: Path, name: str) -> None:
 
     best = min(row["score"] for row in result.rows("turns") if row["score"] is not None)
     assert result.best.score == best > 0
-    assert result.best.load()["w"] @ result.best.load()["w"] == best
+    w = result.best.load()["w"]
+    # Processors round sums of products differently.
+    assert w @ w == pytest.approx(best, rel=1e-12)
     assert not result.population.done
     assert findings_in(store, name) == []
 

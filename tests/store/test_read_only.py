@@ -395,9 +395,11 @@ def test_a_look_that_begins_while_another_keeps_a_writer_out_waits_for_its_end(
         joined, clock=EndsALook(end), processes=SystemProcesses(), patience_s=60.0
     )
 
+    def update(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE runs SET steps = steps")
+
     def write(_: sqlite3.Connection) -> None:
-        with writer.writing(synced=False) as connection:
-            connection.execute("UPDATE runs SET steps = steps")
+        writer.write(update, synced=False)
 
     try:
         second.read(write)

@@ -6,7 +6,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,18 +75,22 @@ class Database:
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Return the result of a query of one snapshot."""
-        with self._transaction("BEGIN", synced=None, patience_s=self._patience_s) as connection:
-            return query(connection)
+        return self._transact("BEGIN", query, synced=None, patience_s=self._patience_s)
 
-    def writing(
-        self, *, synced: bool, at_most_s: float = math.inf
-    ) -> AbstractContextManager[sqlite3.Connection]:
-        """Write all or nothing; if ``synced``, wait until it is on the disk.
+    def write(
+        self, work: Callable[[sqlite3.Connection], T], *, synced: bool, at_most_s: float = math.inf
+    ) -> T:
+        """Write all or nothing, and return what work returns.
 
         Waits for other writers up to the patience of this database, and at most ``at_most_s``.
+
+        Args:
+            work: What writes.
+            synced: Whether to wait until it is on the disk.
+            at_most_s: Seconds to wait for other writers at most.
         """
         patience_s = min(self._patience_s, at_most_s)
-        return self._transaction("BEGIN IMMEDIATE", synced=synced, patience_s=patience_s)
+        return self._transact("BEGIN IMMEDIATE", work, synced=synced, patience_s=patience_s)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
@@ -112,37 +116,56 @@ class Database:
         if hasattr(self, "_hold"):
             self._disconnect()
 
-    @contextmanager
-    def _transaction(
-        self, begin: str, *, synced: bool | None, patience_s: float
-    ) -> Iterator[sqlite3.Connection]:
-        """Read, or write while no other process writes or copies the write-ahead log back."""
+    def _transact(
+        self,
+        begin: str,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        synced: bool | None,
+        patience_s: float,
+    ) -> T:
+        """Read, or write while no other process writes or copies the write-ahead log back.
+
+        No generator may be in charge of the lock, as ``contextlib.contextmanager`` has it. An
+        interrupt at the moment when that returns would leave it suspended with the lock, for as
+        long as the traceback lives, and whoever handles the interrupt would wait for ever.
+        """
         writing = synced is not None
         for _ in self._attempts(patience_s):
             with self._lock:
-                if writing and not self._turnstile.enter():
-                    continue
                 try:
-                    if (connection := self._try_begin(begin, synced=synced)) is not None:
-                        self._waiting.over()
-                        yield connection
-                        connection.execute("COMMIT")
-                        if writing:
-                            self._copy_back(connection)
-                        return
-                except sqlite3.Error as error:
+                    if writing and not self._turnstile.enter():
+                        continue
+                    if (connection := self._try_begin(begin, synced=synced)) is None:
+                        continue
+                    self._waiting.over()
+                    done = work(connection)
+                    connection.execute("COMMIT")
+                    if writing:
+                        self._copy_back(connection)
+                except BaseException as error:
                     self._roll_back()
-                    raise file_refusals.refusal(error, self.path, patience_s) from error
-                except UnicodeDecodeError as error:
-                    # SQLite quotes a damaged schema.
-                    self._roll_back()
-                    raise file_refusals.corrupt(self.path, "its schema is not text") from error
-                except BaseException:
-                    self._roll_back()
+                    self._refuse(error, patience_s)
                     raise
+                else:
+                    return done
                 finally:
                     if writing:
-                        self._turnstile.leave()
+                        try:
+                            self._turnstile.leave()
+                        except BaseException:
+                            # An interrupt, perhaps before it has left.
+                            self._turnstile.leave()
+                            raise
+        raise file_refusals.store_busy(self.path, patience_s)
+
+    def _refuse(self, error: BaseException, patience_s: float) -> None:
+        """Raise ramet's error for an error of SQLite."""
+        if isinstance(error, sqlite3.Error):
+            raise file_refusals.refusal(error, self.path, patience_s) from error
+        if isinstance(error, UnicodeDecodeError):
+            # SQLite quotes a damaged schema.
+            raise file_refusals.corrupt(self.path, "its schema is not text") from error
 
     def _copy_back(self, connection: sqlite3.Connection) -> None:
         """Copy the write-ahead log back into the file, once in ``COPY_BACK_EVERY`` writes."""
@@ -164,7 +187,6 @@ class Database:
             if self._waiting.is_due(waited_s):
                 self._check_open()
                 self._waiting.look()
-        raise file_refusals.store_busy(self.path, patience_s)
 
     def _check_open(self) -> None:
         with self._lock:

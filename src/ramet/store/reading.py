@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,7 +58,7 @@ class ReadOnlyDatabase:
                     return found
         raise file_refusals.store_busy(self.path, self._patience_s)
 
-    def writing(self, **_: float) -> AbstractContextManager[sqlite3.Connection]:
+    def write(self, work: Callable[[sqlite3.Connection], T], **_: float) -> T:  # noqa: ARG002 - as of a database
         """Raise StoreReadOnly."""
         raise file_refusals.only_read(self.path)
 
@@ -87,9 +87,11 @@ class ReadOnlyDatabase:
             # SQLite ignores changes by others then, so the caller compares the files afterwards.
             return self._through("immutable=1", query)
         try:
-            with self._sharing.look() as read_only:
-                only = files.shared and read_only
-                return self._through("readonly_shm=1" if only else "", query)
+            return self._sharing.look(
+                lambda read_only: self._through(
+                    "readonly_shm=1" if files.shared and read_only else "", query
+                )
+            )
         except sqlite3.Error as error:
             if not file_refusals.unreachable(error):
                 raise

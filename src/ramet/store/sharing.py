@@ -7,10 +7,12 @@ opened meanwhile cannot write.
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from weakref import WeakSet, WeakValueDictionary
+
+T = TypeVar("T")
 
 
 class InUse(Exception):
@@ -40,11 +42,12 @@ class Sharing:
         """Whether this thread is looking itself, so that waiting would never end."""
         return threading.get_ident() in self._looks
 
-    @contextmanager
-    def look(self) -> Iterator[bool]:
-        """Yield whether the shared memory must be opened read-only.
+    def look(self, read: Callable[[bool], T]) -> T:
+        """Return what is read while no writer opens the file.
 
-        If this process has writers, it must not: they need to write to it.
+        Args:
+            read: What reads. It is told whether the shared memory must be opened read-only. If this
+                process has writers, it must not: they need to write to it.
         """
         with _lock:
             read_only = not self._writers
@@ -53,7 +56,7 @@ class Sharing:
             if read_only:
                 self._looks.append(threading.get_ident())
         try:
-            yield read_only
+            return read(read_only)
         finally:
             if read_only:
                 with _lock:

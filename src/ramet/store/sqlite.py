@@ -3,8 +3,7 @@
 import math
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
@@ -104,36 +103,30 @@ class SQLiteStore:
 
     def open_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
         if opening.name not in self.runs():
-            self._begin(opening, worker)
+            self._begin(opening, worker, anew=False)
         # Claims use the members' rows, and are too frequent to check them each time.
         self.seats(opening.name)
         return self.opening(opening.name)
 
     def overwrite_run(self, opening: RunOpened, *, worker: str) -> RunOpened:
-        written = encode(opening)
-        with self._database.writing(synced=self._durable) as connection:
-            tables, number, token = self._tables(connection), None, 0
-            if opening.name in names(tables):
-                before = Rows(tables, opening.name)
-                before.check_unused("overwritten")
-                number, token = before.delete()
-            add_run(tables, opening, number=number, token=token)
-            rows = Rows(tables, opening.name)
-            rows.write(worker, [written])
-            rows.move_on()
+        self._begin(opening, worker, anew=True)
         return self.opening(opening.name)
 
     def delete_run(self, run: str, *, worker: str, after: int) -> None:
-        with self._writing(run, durable=self._durable) as rows:
+        def delete(rows: Rows) -> None:
             rows.check_head(after)
             rows.check_unused("deleted", but=worker)
             rows.tables.write("remember_deleted", run=rows.row.id)
             rows.delete()
 
+        self._write(run, delete, durable=self._durable)
+
     def rename_run(self, run: str, to: str, *, worker: str, after: int) -> None:
-        with self._writing(run, durable=self._durable) as rows:
+        def change(rows: Rows) -> None:
             rows.check_head(after)
             rename(rows, to, worker=worker)
+
+        self._write(run, change, durable=self._durable)
 
     def opening(self, run: str) -> RunOpened:
         row, found = self._read(run, lambda rows: (rows.row, rows.opening()))
@@ -157,53 +150,62 @@ class SQLiteStore:
         # Workers without a member ask often; that must not delay those that commit.
         if self._in_vain and self._read(run, lambda rows: rows.first_free(prefer, among)) is None:
             return None
-        with self._writing(run) as rows:
+
+        def take(rows: Rows) -> Lease | None:
             free = rows.first_free(prefer, among)
-            self._in_vain = free is None
             return None if free is None else rows.lease(free, worker, ttl_s)
+
+        lease = self._write(run, take)
+        self._in_vain = lease is None
+        return lease
 
     def claim_all(self, run: str, *, worker: str, ttl_s: float) -> list[Lease]:
         if self._in_vain and self._read(run, lambda rows: rows.first_free(None)) is None:
             return []
-        with self._writing(run) as rows:
-            leases = rows.lease_all(rows.find_free(), worker, ttl_s)
-            self._in_vain = not leases
-            return leases
+        leases = self._write(run, lambda rows: rows.lease_all(rows.find_free(), worker, ttl_s))
+        self._in_vain = not leases
+        return leases
 
     def seize(self, run: str, member: int, *, turn: int, worker: str, ttl_s: float) -> Lease | None:
-        with self._writing(run) as rows:
+        def take(rows: Rows) -> Lease | None:
             due = rows.due(member, turn)
             return None if due is None else rows.lease(due, worker, ttl_s)
 
+        return self._write(run, take)
+
     def renew(self, lease: Lease, *, ttl_s: float) -> Lease:
-        with self._writing(lease.run) as rows:
+        def hold(rows: Rows) -> Lease:
             rows.check_held(lease)
             return rows.hold(lease, ttl_s)
 
+        return self._write(lease.run, hold)
+
     def renew_all(self, leases: Sequence[Lease], *, ttl_s: float) -> list[Lease]:
-        if not leases:
-            return []
-        with self._writing(leases[0].run) as rows:
+        def hold(rows: Rows) -> list[Lease]:
             held = rows.find_holders(leases)
-            kept = [lease for lease in leases if is_held(lease, held)]
-            return rows.hold_all(kept, ttl_s)
+            return rows.hold_all([its for its in leases if is_held(its, held)], ttl_s)
+
+        return self._write(leases[0].run, hold) if leases else []
 
     def release(self, lease: Lease) -> None:
         self.release_all([lease])
 
     def release_all(self, leases: Sequence[Lease]) -> None:
-        if not leases:
-            return
-        with self._writing(leases[0].run, at_most_s=GIVE_BACK_S) as rows:
+        def let_go(rows: Rows) -> None:
             for lease in leases:
                 rows.let_go(lease.member, lease.token)
 
+        if leases:
+            self._write(leases[0].run, let_go, at_most_s=GIVE_BACK_S)
+
     def disown(self, run: str, *, worker: str) -> list[int]:
-        with self._writing(run, at_most_s=GIVE_BACK_S) as rows:
+        def let_go(rows: Rows) -> list[int]:
             held = rows.find_held(worker)
             for member, token in held:
                 rows.let_go(member, token)
-        return [member for member, _ in held]
+            return [member for member, _ in held]
+
+        return self._write(run, let_go, at_most_s=GIVE_BACK_S)
 
     def commit(
         self,
@@ -218,7 +220,8 @@ class SQLiteStore:
         population: Callable[[int], Population | None] | None = None,
     ) -> int:
         written = [encode(event) for event in events]
-        with self._writing(lease.run, durable=self._durable) as rows:
+
+        def end(rows: Rows) -> int:
             rows.check_held(lease, *beside)
             rows.check_head(after)
             rows.check_copied(lease, copied)
@@ -227,16 +230,22 @@ class SQLiteStore:
             rows.move_on(round=round)
             self._summing.sum_up(rows, population)
             faults.reach("committing")
+            return rows.head
+
+        head = self._write(lease.run, end, durable=self._durable)
         faults.reach("committed")
-        return rows.head
+        return head
 
     def append(self, run: str, event: RunEvent, *, worker: str, after: int) -> int:
         written = encode(event)
-        with self._writing(run, durable=self._durable) as rows:
+
+        def add(rows: Rows) -> int:
             rows.check_head(after)
             rows.write(worker, [written])
             rows.move_on(steps=event.steps if isinstance(event, Extended) else None)
-        return rows.head
+            return rows.head
+
+        return self._write(run, add, durable=self._durable)
 
     def events(self, run: str, after: int = -1, *, most: int | None = None) -> list[Logged]:
         return self._read(run, lambda rows: rows.events(after, most))
@@ -270,16 +279,24 @@ class SQLiteStore:
 
         self._database.read(write_copy)
 
-    def _begin(self, opening: RunOpened, worker: str) -> None:
+    def _begin(self, opening: RunOpened, worker: str, *, anew: bool) -> None:
         written = encode(opening)
-        with self._database.writing(synced=self._durable) as connection:
-            tables = self._tables(connection)
+
+        def begin(connection: sqlite3.Connection) -> None:
+            tables, number, token = self._tables(connection), None, 0
             # Another worker may have begun it meanwhile.
-            if opening.name not in names(tables):
-                add_run(tables, opening)
-                rows = Rows(tables, opening.name)
-                rows.write(worker, [written])
-                rows.move_on()
+            if opening.name in names(tables):
+                if not anew:
+                    return
+                before = Rows(tables, opening.name)
+                before.check_unused("overwritten")
+                number, token = before.delete()
+            add_run(tables, opening, number=number, token=token)
+            rows = Rows(tables, opening.name)
+            rows.write(worker, [written])
+            rows.move_on()
+
+        self._database.write(begin, synced=self._durable)
 
     def _read(self, run: str, query: Callable[[Rows], T]) -> T:
         return self._database.read(lambda connection: query(Rows(self._tables(connection), run)))
@@ -288,12 +305,19 @@ class SQLiteStore:
         lines = [line for (line,) in connection.execute("PRAGMA integrity_check")]
         return [*lines, *summing.find_damaged(self._tables(connection))]
 
-    @contextmanager
-    def _writing(
-        self, run: str, *, durable: bool = False, at_most_s: float = math.inf
-    ) -> Iterator[Rows]:
-        with self._database.writing(synced=durable, at_most_s=at_most_s) as connection:
-            yield Rows(self._tables(connection), run)
+    def _write(
+        self,
+        run: str,
+        work: Callable[[Rows], T],
+        *,
+        durable: bool = False,
+        at_most_s: float = math.inf,
+    ) -> T:
+        return self._database.write(
+            lambda connection: work(Rows(self._tables(connection), run)),
+            synced=durable,
+            at_most_s=at_most_s,
+        )
 
     def _tables(self, connection: sqlite3.Connection) -> SQLiteTables:
         return SQLiteTables(

@@ -5,8 +5,7 @@ import math
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -199,8 +198,7 @@ class Server:
         began, pause_s, reminders = self._clock.uptime(), FIRST_PAUSE_S, Reminders(FIRST_SAID_S)
         while True:
             try:
-                with self._connection() as connection:
-                    return attempt.make(connection)
+                return self._lend(attempt.make)
             except psycopg.Error as error:
                 cause = self._check(error)
             waited_s = self._clock.uptime() - began
@@ -240,12 +238,12 @@ class Server:
             ) from cause
         raise refusals.refusal(self.address, cause) from cause
 
-    @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        """Borrow a connection; it is kept if it is still good afterwards."""
+    def _lend(self, use: Callable[[Connection], T]) -> T:
+        """Use a connection; it is kept if it is still good afterwards."""
+        # No generator may be in charge of it (see ``Database`` of SQLite).
         connection = self._take()
         try:
-            yield connection
+            return use(connection)
         except psycopg.Error as error:
             # An answer that broke off leaves a pipeline that cannot be ended.
             if connection.info.pipeline_status != PipelineStatus.OFF:
