@@ -57,6 +57,14 @@ class Curve(msgspec.Struct, frozen=True, gc=False):
         scores = [math.nan if score is None else score for _, score in points]
         return Curve((*self.steps, *[step for step, _ in points]), (*self.scores, *scores))
 
+    def last(self) -> "Curve":
+        """Return the curve of the last point alone.
+
+        >>> Curve((5, 10), (0.8, 0.6)).last()
+        Curve(steps=(10,), scores=(0.6,))
+        """
+        return Curve(self.steps[-1:], self.scores[-1:])
+
     def points(self) -> tuple[Point, ...]:
         """Return the points as events have them, where a score that is not finite is None."""
         return tuple(

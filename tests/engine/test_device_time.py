@@ -98,6 +98,7 @@ def test_a_collector_that_the_user_has_stopped_stays_so() -> None:
     frozen = gc.get_freeze_count()
     with Collector() as collector:
         collector.pause()
+        collector.freeze()
         collector.resume()
         assert not gc.isenabled()
     assert (gc.isenabled(), gc.get_freeze_count()) == (False, frozen)
@@ -107,9 +108,25 @@ def test_objects_that_the_user_has_frozen_stay_so() -> None:
     gc.freeze()
     with Collector() as collector:
         collector.pause()
+        collector.freeze()
         assert not gc.isenabled()
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
+
+
+def test_what_there_was_is_looked_at_again_after_the_run() -> None:
+    there: weakref.ref[Cycle] = weakref.ref(Cycle())
+    with Collector() as collector:
+        collector.pause()
+        collector.freeze()
+        assert there() is None
+        assert gc.get_freeze_count() > 0
+        frozen = gc.get_freeze_count()
+        kept = [Cycle()]
+        collector.freeze()
+        assert gc.get_freeze_count() <= frozen
+    assert kept
+    assert (gc.isenabled(), gc.get_freeze_count()) == (True, 0)
 
 
 def test_a_second_thread_waits_until_what_is_done_once_is_done() -> None:

@@ -32,14 +32,12 @@ def without_collecting() -> Iterator[None]:
 
 
 class Collector:
-    """Keeps the collector from taking up a device's time, as a context of a whole run.
-
-    It does not look at what there was at the first pause, such as what compiling has made by then:
-    that takes a tenth of a second now and then, in which no thread can run Python.
-    """
+    """Keeps the collector from taking up time between rounds, as a context of a whole run."""
 
     def __init__(self) -> None:
         self._paused = self._frozen = False
+        # Whether ``freeze`` was called.
+        self._asked = False
 
     def __enter__(self) -> Self:
         return self
@@ -51,15 +49,24 @@ class Collector:
 
     def pause(self) -> None:
         """Let it collect nothing from now on."""
-        if not gc.isenabled():
+        if gc.isenabled():
+            gc.disable()
+            self._paused = True
+
+    def freeze(self) -> None:
+        """Let it never look at what there is at the first call, such as what compiling has made.
+
+        That takes a tenth of a second now and then, in which no thread can run Python.
+        """
+        if self._asked:
             return
-        if not self._frozen and not gc.get_freeze_count():
+        self._asked = True
+        # If the user has stopped it or frozen anything, it is the user's.
+        if (self._paused or gc.isenabled()) and not gc.get_freeze_count():
             # First what is garbage already: nothing frees it later.
             gc.collect()
             gc.freeze()
             self._frozen = True
-        gc.disable()
-        self._paused = True
 
     def resume(self) -> None:
         """Let it collect again, if it was paused here."""

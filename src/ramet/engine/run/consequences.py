@@ -121,8 +121,8 @@ def _weights(copy: Copy, source: Member) -> Weights:
             f"a strategy must copy weights from a member that has some, but member {source.id} has "
             f"not ended a turn"
         )
-    points = source.curve.points()
-    return Weights(checkpoint=source.checkpoint, points=points if copy.whole_curve else points[-1:])
+    curve = source.curve if copy.whole_curve else source.curve.last()
+    return Weights(checkpoint=source.checkpoint, points=curve.points())
 
 
 def _check_rests(strategy: Strategy, population: Population, rests: Sequence[Rest]) -> None:

@@ -173,6 +173,8 @@ class _Rounds:
                 for group in groups:
                     self._train_alone(group)
                 turns = ()
+            # It may wait for others.
+            self.collector.resume()
             turns = turns or self._run.ask_all()
 
     def _train_alone(self, group: Sequence[Turn]) -> None:
@@ -188,7 +190,6 @@ class _Rounds:
         while trained is not None:
             foreseen = self._foresee(trained)
             if foreseen is None:
-                self.collector.resume()
                 self._device.hold(self._write(trained))
                 self._watch(self._run)
                 return ()
@@ -196,7 +197,6 @@ class _Rounds:
             self.collector.pause()
             self._watch(self._run)
             if found is None or not written.as_foreseen:
-                self.collector.resume()
                 self._device.hold(written.kept)
                 return written.turns
             states, points = found
@@ -244,7 +244,10 @@ class _Rounds:
         began = time.perf_counter()
         stretches = _begin(turns)
         own = self._lanes(turns, members) if lost else own
+        # What is the user's may make garbage that nothing else frees.
+        self.collector.resume()
         scores = self._device.train(turns, stretches, own)
+        self.collector.pause()
         self._train_s = time.perf_counter() - began
         return _Trained(
             turns, _make_points(turns, stretches, scores), self._device.prepare_capture()
@@ -280,7 +283,7 @@ class _Rounds:
         """Return the next turns, if it is worth while and their states are all on the device."""
         if not self._has_room or self._train_s < LEAST_TRAINING * self._write_s:
             return None
-        self.collector.pause()
+        self.collector.freeze()
         foreseen = self._run.foresight.foresee(trained.turns, trained.points)
         groups = list(_alike(foreseen.turns))
         if len(groups) != 1:
