@@ -1,6 +1,6 @@
 """The lane of each member in a program that trains several at once; rounding may depend on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ramet.engine.run.turn import Turn
@@ -56,12 +56,14 @@ def _room(lanes: int, population: int) -> int:
     return room
 
 
-def members_of_round(population: Population) -> list[int]:
-    """Return the members that train in the current round, including those that have finished it.
+def members_of_round(population: Population) -> Iterator[int]:
+    """Yield the members that train in the current round, including those that have finished it.
 
     A run that was killed while a round was being recorded resumes with the turns that are left.
     """
-    return [member.id for member in population if _trains(member, population.round)]
+    for member in population:
+        if _trains(member, population.round):
+            yield member.id
 
 
 def _trains(member: Member, round_: int) -> bool:

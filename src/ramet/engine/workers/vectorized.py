@@ -179,14 +179,14 @@ class _Rounds:
 
     def _train_alone(self, group: Sequence[Turn]) -> None:
         """Train turns that are not all of those that are out, and write them."""
-        trained = self._train(group, [])
+        trained = self._train(group, None)
         if trained is not None:
             self._device.hold(self._write(trained))
             self._watch(self._run)
 
     def _train_rounds(self, turns: Sequence[Turn]) -> Sequence[Turn]:
         """Train turns and, while they are written, those foreseen; return what is claimed now."""
-        trained = self._train(turns, self._members(self._run.population))
+        trained = self._train(turns, self._run.population)
         while trained is not None:
             foreseen = self._foresee(trained)
             if foreseen is None:
@@ -225,15 +225,19 @@ class _Rounds:
             written = _Written(written.kept, turns, as_foreseen=False)
         return found, written
 
-    def _members(self, population: Population) -> list[int]:
-        """Return the members of the round: what is left of one that was cut off keeps its lanes."""
-        return members_of_round(population) if self._run.opening.synchronous else []
+    def _lanes(self, turns: Sequence[Turn], population: Population | None) -> Lanes:
+        """Return the lanes of turns: what is left of a round that was cut off keeps its own.
 
-    def _lanes(self, turns: Sequence[Turn], members: Sequence[int]) -> Lanes:
-        return lanes(turns, members, len(self._run.opening.births))
+        Args:
+            turns: The turns.
+            population: The population then; None if they are not all of their round.
+        """
+        synchronous, births = self._run.opening.synchronous, self._run.opening.births
+        members = members_of_round(population) if population and synchronous else ()
+        return lanes(turns, members, len(births))
 
-    def _train(self, group: Sequence[Turn], members: Sequence[int]) -> _Trained | None:
-        own = self._lanes(group, members)
+    def _train(self, group: Sequence[Turn], population: Population | None) -> _Trained | None:
+        own = self._lanes(group, population)
         self._device.prepare(group, own)
         turns, lost = self._device.load(group, self._run.read_all)
         for turn, error in lost:
@@ -243,7 +247,7 @@ class _Rounds:
         reach("loaded")
         began = time.perf_counter()
         stretches = _begin(turns)
-        own = self._lanes(turns, members) if lost else own
+        own = self._lanes(turns, population) if lost else own
         # What is the user's may make garbage that nothing else frees.
         self.collector.resume()
         scores = self._device.train(turns, stretches, own)
@@ -297,7 +301,7 @@ class _Rounds:
     def _train_ahead(self, following: _Next, *, busy: Busy) -> _Found | None:
         """Train foreseen turns; return their states and scores, or None if there is no room."""
         turns, places, population = following
-        own = self._lanes(turns, self._members(population))
+        own = self._lanes(turns, population)
         began, stretches = time.perf_counter(), _begin(turns)
         found = self._device.train_ahead(places, turns, stretches, own, busy)
         if found is None:
