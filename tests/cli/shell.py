@@ -48,7 +48,7 @@ def ended(process: Any) -> tuple[int, str, str]:
         out, err = process.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        out, err = process.communicate()
+        out, err = process.communicate(timeout=PATIENCE_S)
         raise AssertionError(
             f"{process.args} did not end; it printed {out!r} and {err!r}"
         ) from None

@@ -5,7 +5,8 @@ import math
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from ramet.engine.run.collecting import Collector
 from ramet.engine.workers import vectorized
 from ramet.mapping.once import Once
 from tests.engine.loops import SPACE, pbt
-from tests.engine.stacked import Together
+from tests.engine.stacked import Rows, Together
 
 
 @pytest.fixture(autouse=True)
@@ -121,12 +122,69 @@ def test_what_there_was_is_looked_at_again_after_the_run() -> None:
         collector.freeze()
         assert there() is None
         assert gc.get_freeze_count() > 0
-        frozen = gc.get_freeze_count()
-        kept = [Cycle()]
-        collector.freeze()
-        assert gc.get_freeze_count() <= frozen
-    assert kept
     assert (gc.isenabled(), gc.get_freeze_count()) == (True, 0)
+
+
+def test_nothing_is_frozen_if_the_user_has_stopped_the_collector() -> None:
+    gc.disable()
+    with Collector() as collector:
+        collector.pause()
+        collector.freeze()
+        assert gc.get_freeze_count() == 0
+
+
+def collects_in(names: Sequence[str], patch: pytest.MonkeyPatch) -> dict[str, set[bool]]:
+    """Return whether the collector is on in calls of a program and of a run, as they come."""
+    seen: dict[str, set[bool]] = {name: set() for name in names}
+
+    def watch(owner: type, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def watched(*args: Any, **named: Any) -> Any:
+            seen[name].add(gc.isenabled())
+            return plain(*args, **named)
+
+        patch.setattr(owner, name, watched)
+
+    for name in names:
+        watch(ramet.Run if hasattr(ramet.Run, name) else Rows, name)
+    return seen
+
+
+def halves(turns: Iterable[ramet.Turn]) -> Iterator[list[ramet.Turn]]:
+    """Yield two groups of turns, as if their lengths differed."""
+    whole = list(turns)
+    yield whole[: len(whole) // 2]
+    yield whole[len(whole) // 2 :]
+
+
+@pytest.mark.parametrize("grouped", ["together", "in two groups"])
+def test_garbage_is_not_collected_while_a_round_is_written(
+    grouped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectorized, "LEAST_TRAINING", math.inf)
+    if grouped == "in two groups":
+        monkeypatch.setattr(vectorized, "_alike", halves)
+    users, ours = ("prepare", "init", "train", "ask_all"), ("capture", "tell_all")
+    seen = collects_in([*users, *ours], monkeypatch)
+    ramet.run(
+        Together(), SPACE, pbt(synchronous=True), steps=24, mode="max", engine=ramet.Vectorized()
+    )
+    assert seen == {**{name: {True} for name in users}, **{name: {False} for name in ours}}
+
+
+def test_garbage_is_not_collected_before_a_device_has_its_next_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vectorized, "LEAST_TRAINING", -1.0)
+    frozen = []
+    task = Together(lambda _: frozen.append(gc.get_freeze_count() > 0))
+    seen = collects_in(["copy", "capture"], monkeypatch)
+    strategy, engine = pbt(synchronous=True), ramet.Vectorized()
+    ramet.run(task, SPACE, strategy, steps=24, mode="max", engine=engine)
+    assert seen == {"copy": {False}, "capture": {False}}
+    assert frozen == [False, *[True] * (len(frozen) - 1)]
+    assert len(frozen) > 1
 
 
 def test_a_second_thread_waits_until_what_is_done_once_is_done() -> None:

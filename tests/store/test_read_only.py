@@ -23,6 +23,7 @@ from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.statements import migrations, statements
 from ramet.testing import FakeClock
 from ramet.testing.store_steps import begin, claim, end_turn, standings
+from tests.store.interrupting import ends, interrupt
 from tests.store.soundness import wrong_with
 
 NOBODY = 65534
@@ -405,6 +406,16 @@ def test_a_look_that_begins_while_another_keeps_a_writer_out_waits_for_its_end(
         second.read(write)
     finally:
         end()
+
+
+def test_a_store_is_opened_to_write_after_an_interrupt_of_a_look(joined: Path) -> None:
+    looks, at = as_it_is(joined), 1
+    while (error := interrupt(lambda: looks.read(str), at)) is not None:
+        # The error is alive, and the frames in its traceback with it.
+        assert error.__traceback__ is not None
+        assert ends(lambda: SQLiteStore(joined)), at
+        at += 1
+    assert at > 50
 
 
 def test_a_store_is_not_opened_to_write_within_a_look(joined: Path) -> None:

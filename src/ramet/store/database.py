@@ -126,9 +126,9 @@ class Database:
     ) -> T:
         """Read, or write while no other process writes or copies the write-ahead log back.
 
-        No generator may be in charge of the lock, as ``contextlib.contextmanager`` has it. An
-        interrupt at the moment when that returns would leave it suspended with the lock, for as
-        long as the traceback lives, and whoever handles the interrupt would wait for ever.
+        No generator may hold the lock, as with ``contextlib.contextmanager``: an interrupt just as
+        its ``__enter__`` or ``__exit__`` returns would leave it suspended, with the lock, for as
+        long as the traceback lives, and the code that handles the interrupt would wait for ever.
         """
         writing = synced is not None
         for _ in self._attempts(patience_s):
@@ -150,14 +150,19 @@ class Database:
                 else:
                     return done
                 finally:
-                    if writing:
-                        try:
-                            self._turnstile.leave()
-                        except BaseException:
-                            # An interrupt, perhaps before it has left.
-                            self._turnstile.leave()
-                            raise
+                    try:
+                        self._let_others(writing=writing)
+                    except BaseException:
+                        # An interrupt, perhaps before that was done.
+                        self._let_others(writing=writing)
+                        raise
         raise file_refusals.store_busy(self.path, patience_s)
+
+    def _let_others(self, *, writing: bool) -> None:
+        """Let others read and write, whatever has come of the transaction."""
+        self._roll_back()
+        if writing:
+            self._turnstile.leave()
 
     def _refuse(self, error: BaseException, patience_s: float) -> None:
         """Raise ramet's error for an error of SQLite."""

@@ -58,7 +58,7 @@ class ReadOnlyDatabase:
                     return found
         raise file_refusals.store_busy(self.path, self._patience_s)
 
-    def write(self, work: Callable[[sqlite3.Connection], T], **_: float) -> T:  # noqa: ARG002 - as of a database
+    def write(self, work: Callable[[sqlite3.Connection], T], **_: float) -> T:  # noqa: ARG002 - the same signature as Database.write
         """Raise StoreReadOnly."""
         raise file_refusals.only_read(self.path)
 

@@ -46,21 +46,25 @@ class Sharing:
         """Return what is read while no writer opens the file.
 
         Args:
-            read: What reads. It is told whether the shared memory must be opened read-only. If this
+            read: What reads. It gets whether the shared memory must be opened read-only. If this
                 process has writers, it must not: they need to write to it.
         """
-        with _lock:
-            read_only = not self._writers
-            if self._looks and not read_only:
-                raise InUse
-            if read_only:
-                self._looks.append(threading.get_ident())
+        here, looking = threading.get_ident(), False
         try:
-            return read(read_only)
+            with _lock:
+                read_only = not self._writers
+                if self._looks and not read_only:
+                    raise InUse
+                if read_only:
+                    # First, because an interrupt may come in between.
+                    looking = True
+                    self._looks.append(here)
+            found = read(read_only)
         finally:
-            if read_only:
+            if looking:
                 with _lock:
-                    self._looks.remove(threading.get_ident())
+                    self._looks.remove(here)
+        return found
 
 
 # Held for moments only, and by no other thread when a process forks.

@@ -1,4 +1,4 @@
-"""Python's garbage collector, paused where it could find nothing."""
+"""Python's garbage collector, paused where it would find nothing or come at a bad time."""
 
 import gc
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ class Collector:
 
     def __init__(self) -> None:
         self._paused = self._frozen = False
-        # Whether ``freeze`` was called.
-        self._asked = False
+        # Whether ``freeze`` was called. To count what is frozen takes milliseconds.
+        self._freeze_called = False
 
     def __enter__(self) -> Self:
         return self
@@ -54,13 +54,14 @@ class Collector:
             self._paused = True
 
     def freeze(self) -> None:
-        """Let it never look at what there is at the first call, such as what compiling has made.
+        """Have it leave alone, until the run ends, the objects that exist at the first call.
 
-        That takes a tenth of a second now and then, in which no thread can run Python.
+        To look at them, such as at all that compiling has made, takes a tenth of a second now and
+        then, in which no thread can run Python.
         """
-        if self._asked:
+        if self._freeze_called:
             return
-        self._asked = True
+        self._freeze_called = True
         # If the user has stopped it or frozen anything, it is the user's.
         if (self._paused or gc.isenabled()) and not gc.get_freeze_count():
             # First what is garbage already: nothing frees it later.

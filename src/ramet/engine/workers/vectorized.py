@@ -232,11 +232,14 @@ class _Rounds:
             turns: The turns.
             population: The population then; None if they are not all of their round.
         """
-        synchronous, births = self._run.opening.synchronous, self._run.opening.births
-        members = members_of_round(population) if population and synchronous else ()
-        return lanes(turns, members, len(births))
+        members: Iterable[int] = ()
+        if population is not None and self._run.opening.synchronous:
+            members = members_of_round(population)
+        return lanes(turns, members, len(self._run.opening.births))
 
     def _train(self, group: Sequence[Turn], population: Population | None) -> _Trained | None:
+        # The user's code may make reference cycles, which only the collector frees.
+        self.collector.resume()
         own = self._lanes(group, population)
         self._device.prepare(group, own)
         turns, lost = self._device.load(group, self._run.read_all)
@@ -248,8 +251,6 @@ class _Rounds:
         began = time.perf_counter()
         stretches = _begin(turns)
         own = self._lanes(turns, population) if lost else own
-        # What is the user's may make garbage that nothing else frees.
-        self.collector.resume()
         scores = self._device.train(turns, stretches, own)
         self.collector.pause()
         self._train_s = time.perf_counter() - began

@@ -102,7 +102,9 @@ class Server:
         self._usual = _settings(synced=synced)
         self._clock, self._patience_s, self._known = clock, patience_s, known
         self._parameters = parameters(address, USUAL)
-        self._returned = threading.Condition()
+        # As a context, a lock is safe from interrupts, and a condition is not.
+        self._lock = threading.RLock()
+        self._returned = threading.Condition(self._lock)
         self._idle: list[Connection] = []
         # How many are in use or being opened.
         self._lent = 0
@@ -155,7 +157,7 @@ class Server:
 
     def close(self) -> None:
         """Close what is not in use; the next call connects again."""
-        with self._returned:
+        with self._lock:
             idle, self._idle = self._idle, []
         if self._pid == os.getpid():
             for connection in idle:
@@ -240,7 +242,7 @@ class Server:
 
     def _lend(self, use: Callable[[Connection], T]) -> T:
         """Use a connection; it is kept if it is still good afterwards."""
-        # No generator may be in charge of it (see ``Database`` of SQLite).
+        # No generator may hold it (``Database._transact`` says why).
         connection = self._take()
         try:
             return use(connection)
@@ -257,10 +259,11 @@ class Server:
     def _take(self) -> Connection:
         if self._pid != os.getpid():
             # Another thread may have held the lock when this process was forked.
-            self._returned, self._lent = threading.Condition(), 0
+            self._lock = threading.RLock()
+            self._returned, self._lent = threading.Condition(self._lock), 0
             self.close()
             self._pid = os.getpid()
-        with self._returned:
+        with self._lock:
             if not self._idle and self._lent:
                 self._returned.wait_for(lambda: self._idle or not self._lent, SHARE_S)
             self._lent += 1
@@ -287,7 +290,7 @@ class Server:
 
     def _take_back(self, connection: Connection | None) -> bool:
         """Count a connection as returned; say whether it is kept."""
-        with self._returned:
+        with self._lock:
             self._lent -= 1
             keeps = connection is not None and len(self._idle) < KEPT
             if connection is not None and keeps:
