@@ -20,7 +20,7 @@ def test_a_file_has_the_whole_old_run_if_the_new_one_could_not_be_written(
         raise OSError("the machine is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ramet.store.sqlite.add_run", dies)
+        patched.setattr("ramet.store.rows.add_run", dies)
         with pytest.raises(OSError, match="the machine is gone"):
             store.overwrite_run(opening(), worker="later")
     again = SQLiteStore(tmp_path / "runs.db")

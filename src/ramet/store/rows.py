@@ -1,11 +1,11 @@
 """The rows of one run in a database, as one transaction sees and writes them."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from ramet.events import MOST_BYTES, Logged, RunOpened, fold
+from ramet.events import MOST_BYTES, Logged, RunOpened, encode, fold
 from ramet.laws import LARGEST
 from ramet.store.base import Lease, Seat, Standing, find_holders, standing
 from ramet.store.checked import (
@@ -257,9 +257,40 @@ def names(tables: Tables) -> list[str]:
     return found
 
 
-def add_run(
-    tables: Tables, opening: RunOpened, *, number: int | None = None, token: int = 0
-) -> None:
+def begin_run(
+    tables: Tables,
+    opening: RunOpened,
+    *,
+    worker: str,
+    anew: bool,
+    lock: Callable[[Rows], object] = lambda _: None,
+) -> Rows:
+    """Begin a run with its first event, unless there is one of its name.
+
+    Args:
+        tables: The tables, in a transaction that writes.
+        opening: The run's first event.
+        worker: The worker that begins it.
+        anew: Whether it takes the place of a run of its name.
+        lock: What keeps others from leasing members of that run.
+    """
+    number, token = None, 0
+    # Another worker may have begun it meanwhile.
+    if opening.name in names(tables):
+        before = Rows(tables, opening.name)
+        if not anew:
+            return before
+        lock(before)
+        before.check_unused("overwritten")
+        number, token = before.delete()
+    add_run(tables, opening, number=number, token=token)
+    rows = Rows(tables, opening.name)
+    rows.write(worker, [encode(opening)])
+    rows.move_on()
+    return rows
+
+
+def add_run(tables: Tables, opening: RunOpened, *, number: int | None, token: int) -> None:
     """Begin a run without any event.
 
     Args:

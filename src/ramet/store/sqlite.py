@@ -22,7 +22,7 @@ from ramet.store.copying import copy
 from ramet.store.database import Database
 from ramet.store.reading import ReadOnlyDatabase
 from ramet.store.renaming import rename
-from ramet.store.rows import Rows, add_run, is_held, names
+from ramet.store.rows import Rows, begin_run, is_held, names
 from ramet.store.sqlite_tables import SQLiteTables
 from ramet.store.summary import Summary
 
@@ -280,21 +280,8 @@ class SQLiteStore:
         self._database.read(write_copy)
 
     def _begin(self, opening: RunOpened, worker: str, *, anew: bool) -> None:
-        written = encode(opening)
-
         def begin(connection: sqlite3.Connection) -> None:
-            tables, number, token = self._tables(connection), None, 0
-            # Another worker may have begun it meanwhile.
-            if opening.name in names(tables):
-                if not anew:
-                    return
-                before = Rows(tables, opening.name)
-                before.check_unused("overwritten")
-                number, token = before.delete()
-            add_run(tables, opening, number=number, token=token)
-            rows = Rows(tables, opening.name)
-            rows.write(worker, [written])
-            rows.move_on()
+            begin_run(self._tables(connection), opening, worker=worker, anew=anew)
 
         self._database.write(begin, synced=self._durable)
 

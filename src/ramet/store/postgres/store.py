@@ -21,7 +21,7 @@ from ramet.store.postgres.runs import Runs, is_on_record
 from ramet.store.postgres.server import Server
 from ramet.store.postgres.transaction import Transaction
 from ramet.store.renaming import rename
-from ramet.store.rows import Rows, add_run, is_held, names
+from ramet.store.rows import Rows, begin_run, is_held, names
 from ramet.store.sqlite import GIVE_BACK_S, Durability
 from ramet.store.summary import Summary
 
@@ -322,24 +322,14 @@ class PostgresStore:
         self._runs.forget(run)
 
     def _begin(self, opening: RunOpened, worker: str, *, anew: bool) -> None:
-        written = encode(opening)
-
         def begin(transaction: Transaction) -> Rows:
-            tables, number, token = self._runs.tables(transaction, locking=True), None, 0
+            tables = self._runs.tables(transaction, locking=True)
             tables.write("lock_schema")
-            # Another worker may have begun it meanwhile.
-            if opening.name in names(tables):
-                before = Rows(tables, opening.name)
-                if not anew:
-                    return before
+
+            def lock(before: Rows) -> None:
                 tables.all("lock_members", run=before.row.id)
-                before.check_unused("overwritten")
-                number, token = before.delete()
-            add_run(tables, opening, number=number, token=token)
-            rows = Rows(tables, opening.name)
-            rows.write(worker, [written])
-            rows.move_on()
-            return rows
+
+            return begin_run(tables, opening, worker=worker, anew=anew, lock=lock)
 
         def is_begun(transaction: Transaction, attempt: Rows) -> bool:
             tables = self._runs.tables(transaction)
