@@ -65,11 +65,11 @@ class Claims:
         )
         return self._make_turns_or_release(self._begin([] if lease is None else [lease]))
 
+    @without_collecting()
     def claim_all(self) -> list[Turn]:
         """Return a turn for each member that is free to train, unless the run is stopped."""
         return self._make_turns_or_release(self.claim_members())
 
-    @without_collecting()
     def claim_members(self) -> list[Claimed]:
         """Claim each member that is free to train, unless the run is stopped."""
         leases = self._store.claim_all(
@@ -110,7 +110,6 @@ class Claims:
                 self._store.release_all(leases)
             raise
 
-    @without_collecting()
     def make_turns(self, claimed: Iterable[tuple[Member, Lease]]) -> list[Turn]:
         """Return the next turns of members, each under a lease."""
         journal, read = self._journal, self._checkpoints.read

@@ -106,6 +106,7 @@ class Foresight:
         self._out.add_all(turns)
         return turns, as_foreseen
 
+    @without_collecting()
     def take_back(self, foreseen: Sequence[Turn]) -> list[Turn]:
         """Return turns to train instead of those foreseen, which were claimed but not trained.
 
