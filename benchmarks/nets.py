@@ -123,7 +123,7 @@ class InTorch:
     def __init__(self, net: str, device: str, *, keyed: bool | None = None) -> None:
         import torch  # noqa: PLC0415 - each framework only where it is measured
 
-        import ramet.torch  # noqa: PLC0415 - as above
+        import ramet.torch  # noqa: PLC0415 - it imports PyTorch
 
         self.net, self.optimizer = net, ramet.torch.SGD()
         self._draw_keys, self._draw_integers = ramet.torch.draw_keys, ramet.torch.draw_integers

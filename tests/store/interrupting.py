@@ -48,7 +48,7 @@ class Interrupter:
         if not file.startswith(OURS) and file != CONTEXTS:
             return None
         frame.f_trace_opcodes = True
-        # Generators are left out: when one is closed that is a call as well, without such a moment.
+        # Not where a generator is "called": it may be closed then, and no signals are handled.
         if event == "call" and not frame.f_code.co_flags & inspect.CO_GENERATOR:
             self._handle_signals()
         return self._step

@@ -27,8 +27,9 @@ def find_needed(population: Population, keep: Keep) -> set[Checkpoint]:
 
 def find_files(checkpoints: Iterable[Checkpoint], there: Collection[str]) -> set[str]:
     """Return the keys of the files that checkpoints are read from, given those that exist."""
-    begun = {_turn_of(key) for key in there}
-    return {_find_file(kept, there, begun) for kept in checkpoints}
+    return {
+        kept.key if kept.stack is None or kept.key in there else kept.stack for kept in checkpoints
+    }
 
 
 def find_unneeded(keys: Collection[str], population: Population, keep: Keep) -> Iterator[str]:
@@ -45,7 +46,7 @@ def find_unneeded(keys: Collection[str], population: Population, keep: Keep) -> 
     needed = find_needed(population, keep)
     kept = find_files(needed, keys)
     for key in keys:
-        member, turn = _turn_of(key)
+        member, turn = (int(number) for number in key.split("-", 2)[:2])
         ended = member >= len(population) or turn < population[member].turn
         if ended and key not in kept:
             yield key
@@ -56,10 +57,9 @@ def find_rows(
 ) -> dict[str, list[Checkpoint]]:
     """Return the checkpoints that a run needs from stacks, for each stack that exists."""
     found: defaultdict[str, list[Checkpoint]] = defaultdict(list)
-    begun = {_turn_of(key) for key in keys}
     for kept in find_needed(population, keep):
-        if kept.stack in keys and (file := _find_file(kept, keys, begun)) == kept.stack:
-            found[file].append(kept)
+        if kept.stack is not None and kept.stack in keys and kept.key not in keys:
+            found[kept.stack].append(kept)
     return {} if keep == "all" else dict(found)
 
 
@@ -68,24 +68,3 @@ def is_worth_keeping(needed: int, rows: int, population: Population, keep: Keep)
     if keep == "best" and population.done:
         return needed == rows
     return needed * TAKE_OUT_BELOW_ONE_IN >= rows
-
-
-def _turn_of(key: str) -> tuple[int, int]:
-    """Return the member and the turn of the only, or the first, checkpoint in a file."""
-    member, turn = key.split("-", 2)[:2]
-    return int(member), int(turn)
-
-
-def _find_file(kept: Checkpoint, there: Collection[str], begun: Collection[tuple[int, int]]) -> str:
-    """Return the key of the file that a checkpoint is read from.
-
-    Args:
-        kept: The checkpoint.
-        there: The keys of the files that exist.
-        begun: The members and turns in these keys. To look there first takes less time than to make
-            a key for each row of a stack.
-    """
-    if kept.stack is None:
-        return kept.key
-    alone = (kept.member, kept.turn) in begun and kept.key in there
-    return kept.key if alone else kept.stack

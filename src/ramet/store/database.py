@@ -82,12 +82,10 @@ class Database:
     ) -> T:
         """Write all or nothing, and return what work returns.
 
-        Waits for other writers up to the patience of this database, and at most ``at_most_s``.
-
         Args:
             work: What writes.
             synced: Whether to wait until it is on the disk.
-            at_most_s: Seconds to wait for other writers at most.
+            at_most_s: Seconds to wait for other writers, if that is less than the patience.
         """
         patience_s = min(self._patience_s, at_most_s)
         return self._transact("BEGIN IMMEDIATE", work, synced=synced, patience_s=patience_s)
@@ -144,6 +142,7 @@ class Database:
                     if writing:
                         self._copy_back(connection)
                 except BaseException as error:
+                    # First, because the message may name the process that keeps the file locked.
                     self._roll_back()
                     self._refuse(error, patience_s)
                     raise

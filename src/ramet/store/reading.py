@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Never, TypeVar
 
 from ramet.clock import Clock
 from ramet.process import Processes
@@ -58,7 +58,7 @@ class ReadOnlyDatabase:
                     return found
         raise file_refusals.store_busy(self.path, self._patience_s)
 
-    def write(self, work: Callable[[sqlite3.Connection], T], **_: float) -> T:  # noqa: ARG002 - the same signature as Database.write
+    def write(self, *_: object, **__: object) -> Never:
         """Raise StoreReadOnly."""
         raise file_refusals.only_read(self.path)
 

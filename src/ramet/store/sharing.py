@@ -56,7 +56,7 @@ class Sharing:
                 if self._looks and not read_only:
                     raise InUse
                 if read_only:
-                    # First, because an interrupt may come in between.
+                    # Before it is true, because an interrupt may come as soon as it is.
                     looking = True
                     self._looks.append(here)
             found = read(read_only)

@@ -62,7 +62,7 @@ class Collector:
         if self._freeze_called:
             return
         self._freeze_called = True
-        # If the user has stopped it or frozen anything, it is the user's.
+        # What the user has stopped or frozen is left to the user.
         if (self._paused or gc.isenabled()) and not gc.get_freeze_count():
             # First what is garbage already: nothing frees it later.
             gc.collect()

@@ -173,7 +173,7 @@ class _Rounds:
                 for group in groups:
                     self._train_alone(group)
                 turns = ()
-            # It may wait for others.
+            # ``ask_all`` may wait for other workers, while other threads make garbage.
             self.collector.resume()
             turns = turns or self._run.ask_all()
 

@@ -102,7 +102,8 @@ class Server:
         self._usual = _settings(synced=synced)
         self._clock, self._patience_s, self._known = clock, patience_s, known
         self._parameters = parameters(address, USUAL)
-        # As a context, a lock is safe from interrupts, and a condition is not.
+        # ``with`` is for the lock: a condition's is written in Python, and can be interrupted just
+        # behind the lock.
         self._lock = threading.RLock()
         self._returned = threading.Condition(self._lock)
         self._idle: list[Connection] = []
@@ -242,7 +243,7 @@ class Server:
 
     def _lend(self, use: Callable[[Connection], T]) -> T:
         """Use a connection; it is kept if it is still good afterwards."""
-        # No generator may hold it (``Database._transact`` says why).
+        # No generator may hold a connection (``Database._transact`` says why).
         connection = self._take()
         try:
             return use(connection)
